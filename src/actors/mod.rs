@@ -1,0 +1,1 @@
+//! The actors: everything that runs on and on, each supervised, each with a mailbox.

@@ -1,0 +1,1 @@
+//! The composition root: puts pool, actors, HTTP servers and signals together.

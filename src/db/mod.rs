@@ -1,0 +1,1 @@
+//! PostgreSQL: the pool, the schema, one file a table.

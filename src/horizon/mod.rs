@@ -1,0 +1,1 @@
+//! Upstream: everything that knows how Horizon speaks.

@@ -1,0 +1,1 @@
+//! What readers reach over HTTP.

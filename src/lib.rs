@@ -1,0 +1,17 @@
+//! The Stellar ticker: market data of Stellar's built-in exchange.
+//!
+//! What is where, and who may import whom, stands in `ARCHITECTURE.md`; `tests/architecture.rs` enforces it.
+
+pub mod actors;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod horizon;
+pub mod http;
+pub mod published;
+pub mod shutdown;
+pub mod sim;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! The published state, which actors write and HTTP reads.

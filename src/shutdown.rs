@@ -1,0 +1,1 @@
+//! The drain plan: phases and deadlines.

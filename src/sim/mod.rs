@@ -1,0 +1,1 @@
+//! The simulated Horizon behind the demo, the tests and the benches.
