@@ -1,1 +1,19 @@
-//! The pure heart: money, assets, markets, trades, windows. No I/O, no clock, no panic.
+//! The pure heart: money, assets, markets, trades, windows and the files made of them.
+//!
+//! Nothing in here does I/O, reads a clock or panics, whatever the input.
+
+pub mod amount;
+pub mod asset;
+pub mod coverage;
+pub mod cursor;
+pub mod instant;
+pub mod market;
+pub mod markets_json;
+pub mod number;
+pub mod price;
+pub mod summary;
+pub mod ticker;
+pub mod trade;
+pub mod validity;
+pub mod window;
+pub mod windows;

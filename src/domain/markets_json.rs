@@ -1,0 +1,157 @@
+//! `markets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
+
+use super::{
+    instant::Second,
+    number::push_go_number,
+    ticker::{BookFigures, LegacyFigures, Pair},
+};
+
+/// Renders the file for `as_of`; `pairs` come sorted by name.
+#[must_use]
+pub fn render(as_of: Second, pairs: &[Pair]) -> String {
+    // A pair takes about 1 KB.
+    let mut out = String::with_capacity(pairs.len().saturating_mul(1_100).saturating_add(128));
+    out.push_str("{\n    \"generated_at\": ");
+    out.push_str(&as_of.0.saturating_mul(1_000).to_string());
+    out.push_str(",\n    \"generated_at_rfc3339\": \"");
+    out.push_str(&as_of.to_rfc3339());
+    out.push_str("\",\n    \"pairs\": [");
+    for (index, pair) in pairs.iter().enumerate() {
+        out.push_str(if index == 0 { "\n        {" } else { ",\n        {" });
+        push_pair(&mut out, pair);
+        out.push_str("\n        }");
+    }
+    out.push_str(if pairs.is_empty() { "]\n}" } else { "\n    ]\n}" });
+    out
+}
+
+fn push_pair(out: &mut String, pair: &Pair) {
+    push_key(out, "name", true);
+    push_string(out, &pair.name);
+    push_figures(out, &pair.day, "");
+    push_figures(out, &pair.week, "_7d");
+    push_number(out, "price", pair.price);
+    push_number(out, "close", pair.price);
+    push_key(out, "close_time", false);
+    push_string(out, &pair.close_time.to_rfc3339());
+    push_book(out, &pair.book);
+}
+
+fn push_figures(out: &mut String, figures: &LegacyFigures, suffix: &str) {
+    let mut push = |name: &str, value| push_number(out, &format!("{name}{suffix}"), value);
+    push("base_volume", figures.base_volume);
+    push("counter_volume", figures.counter_volume);
+    push("trade_count", count(figures.trade_count));
+    push("open", figures.open);
+    push("low", figures.low);
+    push("high", figures.high);
+    push("change", figures.close - figures.open);
+}
+
+fn push_book(out: &mut String, book: &BookFigures) {
+    let (spread, spread_mid_point) = book.spread();
+    push_number(out, "bid_count", count(book.bid_count));
+    push_number(out, "bid_volume", book.bid_volume);
+    push_number(out, "bid_max", book.bid_max);
+    push_number(out, "ask_count", count(book.ask_count));
+    push_number(out, "ask_volume", book.ask_volume);
+    push_number(out, "ask_min", book.ask_min);
+    push_number(out, "spread", spread);
+    push_number(out, "spread_mid_point", spread_mid_point);
+}
+
+/// A count as a double, exact below 2^53.
+#[expect(clippy::as_conversions, reason = "u64 to f64 rounds to nearest; there is no From")]
+fn count(value: u64) -> f64 {
+    value as f64
+}
+
+fn push_key(out: &mut String, key: &str, first: bool) {
+    out.push_str(if first { "\n            \"" } else { ",\n            \"" });
+    out.push_str(key);
+    out.push_str("\": ");
+}
+
+fn push_number(out: &mut String, key: &str, value: f64) {
+    push_key(out, key, false);
+    push_go_number(out, value);
+}
+
+/// Appends a JSON string as Go's encoder escapes it: besides what JSON demands, `&`, `<`, `>`, U+2028 and U+2029.
+pub fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..='\x1f' | '&' | '<' | '>' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pair(name: &str) -> Pair {
+        let day = LegacyFigures {
+            base_volume: 0.000_001_5,
+            counter_volume: 98.84875,
+            trade_count: 5,
+            open: 1.265_822_736_740_908_7e-8,
+            low: 1.25e-8,
+            high: 1.5e-8,
+            close: 1.265_822_736_740_908_7e-8,
+        };
+        Pair {
+            name: name.into(),
+            day,
+            week: LegacyFigures { trade_count: 19, ..day },
+            price: day.close,
+            close_time: Second(1_795_457_187),
+            book: BookFigures {
+                bid_count: 2,
+                bid_max: 8.0,
+                ask_count: 1,
+                ask_min: 10.0,
+                ..BookFigures::default()
+            },
+        }
+    }
+
+    #[test]
+    fn an_empty_ticker_has_an_empty_list() {
+        assert_eq!(
+            render(Second(1_795_457_237), &[]),
+            "{\n    \"generated_at\": 1795457237000,\n    \"generated_at_rfc3339\": \"2026-11-23T18:07:17Z\",\n    \"pairs\": []\n}"
+        );
+    }
+
+    #[test]
+    fn renders_the_bytes_of_the_old_program() {
+        insta::assert_snapshot!(render(
+            Second(1_795_457_237),
+            &[pair("XLM_A&B<\u{2028}\"\u{1}>"), pair("XLM_TEA1")]
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_and_figures_stay_json(name in "\\PC*", numbers in prop::array::uniform4(any::<f64>())) {
+            let mut odd = pair(&name);
+            [odd.price, odd.day.open, odd.day.base_volume, odd.book.ask_min] = numbers;
+            let text = render(Second(0), &[odd]);
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(json["pairs"][0]["name"].as_str(), Some(name.as_str()));
+            prop_assert_eq!(json["pairs"][0].as_object().unwrap().len(), 26);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The printed edge: from exact values to doubles, and from doubles to the legacy digits.
+
+use std::fmt::Write;
+
+/// The double nearest to `numerator / denominator` (ties to even); 0 where the denominator is not above zero.
+///
+/// Dividing two doubles would round three times; here the quotient is made in integers with more bits than a
+/// double holds, and rounded once.
+#[must_use]
+pub fn ratio_to_f64(numerator: i128, denominator: i64) -> f64 {
+    let Ok(denominator) = u128::try_from(denominator) else { return 0.0 };
+    let magnitude = numerator.unsigned_abs();
+    if denominator == 0 || magnitude == 0 {
+        return 0.0;
+    }
+    let shift = magnitude.leading_zeros();
+    let scaled = magnitude << shift; // its top bit is set, so the quotient has at least 65 bits
+    let sticky = u128::from(!scaled.is_multiple_of(denominator));
+    let quotient = (scaled / denominator) | sticky;
+    let value = round_to_f64(quotient) * 0.5_f64.powi(i32::try_from(shift).unwrap_or(0));
+    if numerator < 0 { -value } else { value }
+}
+
+/// `as` is the only conversion from u128 to a double that the language has, and it rounds to nearest.
+#[expect(clippy::as_conversions, reason = "u128 to f64 rounds to nearest, ties to even; there is no From")]
+fn round_to_f64(value: u128) -> f64 {
+    value as f64
+}
+
+/// Appends `value` as Go's `encoding/json` prints a float64: the shortest digits that read back the same,
+/// decimal notation for 1e-6 <= |x| < 1e21, else an exponent without padding. What is not finite prints as 0.
+pub fn push_go_number(out: &mut String, value: f64) {
+    if value == 0.0 || !value.is_finite() {
+        out.push('0'); // also for -0
+        return;
+    }
+    let magnitude = value.abs();
+    // Writing to a String never fails.
+    let _ =
+        if (1e-6..1e21).contains(&magnitude) { write!(out, "{value}") } else { write_exponent(out, value) };
+}
+
+/// Rust prints `1.5e-8` and `1e21`; Go writes the sign of a positive exponent as well.
+fn write_exponent(out: &mut String, value: f64) -> std::fmt::Result {
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => write!(out, "{digits}e+{exponent}"),
+        _ => write!(out, "{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn go(value: f64) -> String {
+        let mut out = String::new();
+        push_go_number(&mut out, value);
+        out
+    }
+
+    #[test]
+    fn prints_as_the_old_encoder_did() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (100.0, "100"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (1.5e-8, "1.5e-8"),
+            (1e-7, "1e-7"),
+            (1e-6, "0.000001"),
+            (0.000_001_499_999_999_999_999_8, "0.0000014999999999999998"),
+            (1e21, "1e+21"),
+            (1.25e22, "1.25e+22"),
+            (123_456_789_012_345_680_000.0, "123456789012345680000"),
+            (-0.5, "-0.5"),
+            (1.265_822_736_740_908_7e-8, "1.2658227367409087e-8"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(go(value), text);
+        }
+    }
+
+    #[test]
+    fn divides_exactly_where_doubles_would_not() {
+        assert_eq!(ratio_to_f64(15, 10_000_000), 0.000_001_5);
+        assert_eq!(ratio_to_f64(1, 3), 1.0 / 3.0);
+        assert_eq!(ratio_to_f64(-1, 4), -0.25);
+        assert_eq!(ratio_to_f64(i128::from(i64::MAX), i64::MAX), 1.0);
+        assert_eq!(ratio_to_f64(1, i64::MAX), 2_f64.powi(-63));
+        assert_eq!(ratio_to_f64(5, 0), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_doubles_where_they_are_exact(n in 0..1_i64 << 53, d in 1..1_i64 << 53) {
+            #[expect(clippy::as_conversions, reason = "both are exact")]
+            let expected = n as f64 / d as f64;
+            prop_assert_eq!(ratio_to_f64(i128::from(n), d), expected);
+        }
+
+        #[test]
+        fn reads_back_the_same(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            let read: f64 = go(value).parse().unwrap();
+            let expected = if value.is_finite() { value } else { 0.0 };
+            prop_assert_eq!(read, expected);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Prices as exact ratios.
+
+use std::cmp::Ordering;
+
+use super::number::ratio_to_f64;
+
+/// A positive price `n / d`, kept as the ratio that it was made at and compared by value.
+///
+/// In a normalised trade it is counter per base, Horizon's own orientation; [`Price::inverse`] is the
+/// legacy one, base per counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Price {
+    n: i64,
+    d: i64,
+}
+
+impl Price {
+    /// The price `n / d`; none where either is not above zero, for such a trade sets no price.
+    #[must_use]
+    pub const fn new(n: i64, d: i64) -> Option<Self> {
+        if n > 0 && d > 0 { Some(Self { n, d }) } else { None }
+    }
+
+    /// The numerator, above zero.
+    #[must_use]
+    pub const fn n(self) -> i64 {
+        self.n
+    }
+
+    /// The denominator, above zero.
+    #[must_use]
+    pub const fn d(self) -> i64 {
+        self.d
+    }
+
+    /// The same price, seen from the other side.
+    #[must_use]
+    pub const fn inverse(self) -> Self {
+        Self { n: self.d, d: self.n }
+    }
+
+    /// The double nearest to the exact ratio.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        ratio_to_f64(i128::from(self.n), self.d)
+    }
+}
+
+impl Ord for Price {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Both products are below 2^126.
+        let left = i128::from(self.n) * i128::from(other.d);
+        let right = i128::from(other.n) * i128::from(self.d);
+        left.cmp(&right)
+    }
+}
+
+impl PartialOrd for Price {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Price {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Price {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn compares_by_value() {
+        assert_eq!(Price::new(1, 2), Price::new(50, 100));
+        assert!(Price::new(i64::MAX, i64::MAX - 1) > Price::new(1, 1));
+        assert!(Price::new(0, 1).is_none() && Price::new(1, 0).is_none() && Price::new(-1, -1).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_turns_the_order(a in 1..=i64::MAX, b in 1..=i64::MAX, c in 1..=i64::MAX, d in 1..=i64::MAX) {
+            let (left, right) = (Price::new(a, b).unwrap(), Price::new(c, d).unwrap());
+            prop_assert_eq!(left.cmp(&right), right.inverse().cmp(&left.inverse()));
+            prop_assert!(left.to_f64() > 0.0 && left.to_f64().is_finite());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The windows of all markets, and their published figures, refreshed only where something changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{
+    instant::{DAY, HOUR, Second},
+    summary::{Summary, WindowTrade},
+    window::{Added, LONGEST_HOURS, MarketWindow, published_edges},
+};
+
+/// A market's number in the database.
+pub type MarketId = i32;
+
+/// A market's figures of the two windows that are published all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The last 24 hours.
+    pub day: Summary,
+    /// The last 7 days.
+    pub week: Summary,
+}
+
+/// The windows of all markets.
+///
+/// A market is summed anew only after a trade came to it or after one left a window by time passing, so the cost
+/// of a publication depends on the markets that changed and not on the trades in the windows.
+#[derive(Debug, Default)]
+pub struct Windows {
+    markets: HashMap<MarketId, Tracked>,
+    /// Markets to which something came since they were summed.
+    changed: HashSet<MarketId>,
+    /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
+    departures: BTreeMap<Second, Vec<MarketId>>,
+    /// The second of the figures; never goes back.
+    as_of: Second,
+}
+
+/// One market with its figures at the last `as_of` that changed them.
+#[derive(Debug, Default)]
+struct Tracked {
+    window: MarketWindow,
+    figures: Figures,
+    /// The earliest departure that is on the list for it.
+    departs: Option<Second>,
+}
+
+impl Windows {
+    /// Adds a trade; a repeat and one that no window reaches change nothing.
+    pub fn add(&mut self, market: MarketId, trade: WindowTrade) {
+        let [_, week_edge] = published_edges(self.as_of);
+        if trade.closed_at <= week_edge {
+            return;
+        }
+        if self.markets.entry(market).or_default().window.add(trade) == Added::New {
+            self.changed.insert(market);
+        }
+    }
+
+    /// Moves time on to `as_of` (never back) and sums the markets that changed.
+    pub fn advance(&mut self, as_of: Second) {
+        self.as_of = self.as_of.max(as_of);
+        let as_of = self.as_of;
+        let later = self.departures.split_off(&as_of.plus(1));
+        for market in std::mem::replace(&mut self.departures, later).into_values().flatten() {
+            if let Some(tracked) = self.markets.get_mut(&market) {
+                tracked.departs = None;
+                self.changed.insert(market);
+            }
+        }
+        for market in std::mem::take(&mut self.changed) {
+            let Some(tracked) = self.markets.get_mut(&market) else { continue };
+            tracked.refresh(as_of);
+            if tracked.figures.week.is_empty() {
+                self.markets.remove(&market);
+            } else if let Some(departs) = tracked.next_departure(as_of) {
+                self.departures.entry(departs).or_default().push(market);
+            }
+        }
+    }
+
+    /// The second of the figures.
+    #[must_use]
+    pub const fn as_of(&self) -> Second {
+        self.as_of
+    }
+
+    /// Every market with a trade in the last 7 days, and its figures at `as_of`; in no particular order.
+    pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
+        self.markets.iter().map(|(market, tracked)| (*market, &tracked.figures))
+    }
+
+    /// The figures of every market with a trade in the last so many hours (1 to 168) at `as_of`.
+    pub fn last_hours(&self, hours: i64) -> impl Iterator<Item = (MarketId, Summary)> {
+        let edge = self.as_of.minus(hours.clamp(0, LONGEST_HOURS) * HOUR);
+        self.markets
+            .iter()
+            .map(move |(market, tracked)| (*market, tracked.window.since(edge)))
+            .filter(|(_, summary)| !summary.is_empty())
+    }
+
+    /// How many trades the 7 days hold.
+    #[must_use]
+    pub fn trade_count(&self) -> u64 {
+        self.markets.values().map(|tracked| tracked.figures.week.trade_count).sum()
+    }
+}
+
+impl Tracked {
+    fn refresh(&mut self, as_of: Second) {
+        let [day, week] = published_edges(as_of);
+        self.window.forget_before(as_of);
+        self.figures = Figures { day: self.window.since(day), week: self.window.since(week) };
+    }
+
+    /// When a trade next leaves a window, if that is not on the list yet.
+    fn next_departure(&mut self, as_of: Second) -> Option<Second> {
+        let [day, week] = published_edges(as_of);
+        let leaves = |edge, length| self.window.first_after(edge).map(|time| time.plus(length));
+        let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
+        if self.departs.is_some_and(|departs| departs <= next) {
+            return None;
+        }
+        self.departs = Some(next);
+        Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::{any_trade, trade};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_trade_leaves_by_time_passing_alone() {
+        let mut windows = Windows::default();
+        windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
+        windows.advance(Second(1_000 + DAY - 1));
+        assert_eq!(windows.figures().next().unwrap().1.day.trade_count, 1);
+        windows.advance(Second(1_000 + DAY));
+        let figures = *windows.figures().next().unwrap().1;
+        assert_eq!((figures.day.trade_count, figures.week.trade_count), (0, 1));
+        windows.advance(Second(1_000 + LONGEST_HOURS * HOUR));
+        assert_eq!(windows.figures().count(), 0);
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let mut windows = Windows::default();
+        windows.advance(Second(500));
+        windows.advance(Second(400));
+        assert_eq!(windows.as_of(), Second(500));
+    }
+
+    #[test]
+    fn only_markets_that_changed_are_summed_anew() {
+        let mut windows = Windows::default();
+        for market in 0..100 {
+            windows.add(market, trade(i64::from(market), 0, 1_000, (1, 1), (1, 1)));
+        }
+        windows.advance(Second(2_000));
+        windows.add(7, trade(200, 0, 1_500, (1, 1), (1, 1)));
+        assert_eq!(windows.changed.len(), 1);
+        windows.advance(Second(2_001));
+        assert!(windows.changed.is_empty());
+        assert!(
+            windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
+            "one departure a market and change"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn published_figures_equal_a_recomputation_at_every_step(
+            trades in prop::collection::vec((0..5_i32, any_trade()), 0..300),
+            waits in prop::collection::vec(prop_oneof![0..3_i64, 0..100_000_i64], 1..15),
+        ) {
+            let mut seen = HashSet::new();
+            let trades: Vec<_> = trades.into_iter().filter(|(_, trade)| seen.insert(trade.token)).collect();
+            let mut windows = Windows::default();
+            let mut as_of = Second(1_000_000);
+            for (step, wait) in waits.iter().enumerate() {
+                let fed = trades.len() * (step + 1) / waits.len();
+                for (market, trade) in &trades[..fed] {
+                    windows.add(*market, *trade); // most of them again
+                }
+                as_of = as_of.plus(*wait);
+                windows.advance(as_of);
+                let published: BTreeMap<_, _> = windows.figures().map(|(market, figures)| (market, *figures)).collect();
+                let mut scratch: BTreeMap<MarketId, Figures> = BTreeMap::new();
+                let [day, week] = published_edges(as_of);
+                for (market, trade) in trades[..fed].iter().filter(|(_, trade)| trade.closed_at > week) {
+                    let figures = scratch.entry(*market).or_default();
+                    figures.week.merge(&Summary::of(trade));
+                    if trade.closed_at > day {
+                        figures.day.merge(&Summary::of(trade));
+                    }
+                }
+                prop_assert_eq!(published, scratch);
+            }
+        }
+    }
+}

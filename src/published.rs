@@ -1,1 +1,0 @@
-//! The published state, which actors write and HTTP reads.
