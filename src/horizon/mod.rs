@@ -1,1 +1,16 @@
 //! Upstream: everything that knows how Horizon speaks.
+//!
+//! `sse`, `wire` and `retry` are pure; `client` does the talking. What comes from outside and is wrong is a value
+//! ([`wire::Refused`]), never a panic.
+
+pub mod client;
+pub mod error;
+pub mod retry;
+pub mod sse;
+pub mod stream;
+pub mod tls;
+pub mod wire;
+
+pub use client::HorizonClient;
+
+pub use error::HorizonError;

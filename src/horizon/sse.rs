@@ -1,0 +1,143 @@
+//! The stream's events, out of bytes that are cut anywhere. Pure.
+
+use std::num::NonZeroUsize;
+
+use bytes::Bytes;
+use sse_core::{SseDecoder, SseEvent};
+
+/// The largest event that is read; a trade takes about 1.5 KB.
+const EVENT_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
+
+/// One event of a stream of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// `event: open`: the server is there.
+    Hello,
+    /// A record: its id and its JSON.
+    Record {
+        /// The event's id, a paging token; empty where the server gave none.
+        id: String,
+        /// The record as it came.
+        data: Bytes,
+    },
+    /// `event: close`: a normal end; reconnect at once.
+    Bye,
+    /// `event: error` and what the server says.
+    Failed(String),
+    /// An event beyond the bound. It is gone; the stream goes on behind it.
+    TooLarge,
+}
+
+/// Makes events of bytes.
+#[derive(Debug)]
+pub struct EventDecoder {
+    decoder: SseDecoder,
+}
+
+impl Default for EventDecoder {
+    fn default() -> Self {
+        Self { decoder: SseDecoder::with_limit(EVENT_BYTES_MAX) }
+    }
+}
+
+impl EventDecoder {
+    /// The next event that is complete in `chunk`; none once all of its bytes are taken in.
+    pub fn next(&mut self, chunk: &mut Bytes) -> Option<StreamEvent> {
+        loop {
+            let message = match self.decoder.next(chunk)? {
+                Ok(SseEvent::Retry(_)) => continue, // our own waits are bounded, the server's need not be
+                Ok(SseEvent::Message(message)) => message,
+                Err(_) => return Some(StreamEvent::TooLarge),
+            };
+            return Some(match message.event.as_ref() {
+                "open" => StreamEvent::Hello,
+                "close" => StreamEvent::Bye,
+                "error" => StreamEvent::Failed(message.data),
+                "message" => StreamEvent::Record {
+                    id: message.last_event_id.as_deref().unwrap_or_default().to_owned(),
+                    data: message.data.into(),
+                },
+                _ => continue, // an event of a kind that is not there yet
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TRANSCRIPT: &str = "retry: 1000\nevent: open\ndata: \"hello\"\n\nid: 17179873281-1\ndata: {\"a\":\"\u{e9}\u{1f600}\"}\n\n: comment\nevent: new\ndata: x\n\nid: 17179873281-2\ndata: {}\n\nretry: 10\nevent: close\ndata: \"byebye\"\n\n";
+
+    fn decode(bytes: &[u8], cuts: &[usize]) -> Vec<StreamEvent> {
+        let mut decoder = EventDecoder::default();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let mut events = Vec::new();
+        for pair in cuts.windows(2) {
+            let mut chunk = Bytes::copy_from_slice(&bytes[pair[0]..pair[1]]);
+            while let Some(event) = decoder.next(&mut chunk) {
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    fn record(id: &str, data: &'static str) -> StreamEvent {
+        StreamEvent::Record { id: id.into(), data: data.into() }
+    }
+
+    #[test]
+    fn reads_a_transcript() {
+        assert_eq!(
+            decode(TRANSCRIPT.as_bytes(), &[]),
+            [
+                StreamEvent::Hello,
+                record("17179873281-1", "{\"a\":\"\u{e9}\u{1f600}\"}"),
+                record("17179873281-2", "{}"),
+                StreamEvent::Bye,
+            ]
+        );
+    }
+
+    #[test]
+    fn line_ends_of_all_kinds_and_a_byte_order_mark_are_the_same() {
+        for text in [
+            TRANSCRIPT.replace('\n', "\r\n"),
+            TRANSCRIPT.replace('\n', "\r"),
+            format!("\u{feff}{TRANSCRIPT}"),
+        ] {
+            assert_eq!(decode(text.as_bytes(), &[]), decode(TRANSCRIPT.as_bytes(), &[]));
+        }
+    }
+
+    #[test]
+    fn an_error_and_a_cut_event_end_what_came_before_them() {
+        let text = "id: 1-1\ndata: {}\n\nevent: error\ndata: Rate limit exceeded\n\nid: 1-2\ndata: {";
+        assert_eq!(
+            decode(text.as_bytes(), &[]),
+            [record("1-1", "{}"), StreamEvent::Failed("Rate limit exceeded".into())]
+        );
+    }
+
+    #[test]
+    fn a_huge_event_is_told_and_the_stream_goes_on() {
+        let text =
+            format!("id: 1-1\ndata: {}\n\nid: 1-2\ndata: {{}}\n\n", "x".repeat(EVENT_BYTES_MAX.get() + 1));
+        assert_eq!(decode(text.as_bytes(), &[100_000]), [StreamEvent::TooLarge, record("1-2", "{}")]);
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_anywhere_change_nothing(cuts in prop::collection::vec(any::<usize>(), 0..40)) {
+            prop_assert_eq!(decode(TRANSCRIPT.as_bytes(), &cuts), decode(TRANSCRIPT.as_bytes(), &[]));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode(&bytes, &[7, 31]);
+        }
+    }
+}

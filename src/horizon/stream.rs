@@ -1,0 +1,95 @@
+//! An open stream of trades.
+
+use std::{collections::VecDeque, pin::Pin, time::Duration};
+
+use awc::{ClientResponse, error::PayloadError};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::{
+    error::HorizonError,
+    sse::{EventDecoder, StreamEvent},
+    wire::{self, Received, Refused},
+};
+
+/// What a stream tells.
+#[derive(Debug)]
+pub enum Told {
+    /// The server is there, and nothing else.
+    Hello,
+    /// A trade.
+    Trade(Box<Received>),
+    /// A record that is no trade.
+    Refused(Refused),
+    /// A normal end: the limit of records is reached, or the server closed after its time. Reconnect at once.
+    End,
+}
+
+type Body = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
+/// An open stream of trades; ends with [`Told::End`] or an error, and is then to be dropped.
+pub struct TradeStream {
+    body: Body,
+    decoder: EventDecoder,
+    decoded: VecDeque<StreamEvent>,
+    idle_timeout: Duration,
+}
+
+impl TradeStream {
+    pub(super) fn new<S>(response: ClientResponse<S>, idle_timeout: Duration) -> Self
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+    {
+        Self {
+            body: Box::pin(response),
+            decoder: EventDecoder::default(),
+            decoded: VecDeque::new(),
+            idle_timeout,
+        }
+    }
+
+    /// The next thing that the server tells. Safe to drop while it waits: nothing that was read is lost.
+    pub async fn next(&mut self) -> Result<Told, HorizonError> {
+        loop {
+            if let Some(event) = self.decoded.pop_front() {
+                return tell(event);
+            }
+            let chunk = actix_rt::time::timeout(self.idle_timeout, self.body.next()).await;
+            match chunk.map_err(|_| HorizonError::Silent(self.idle_timeout))? {
+                None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
+                Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
+                Some(Ok(mut chunk)) => {
+                    while let Some(event) = self.decoder.next(&mut chunk) {
+                        self.decoded.push_back(event);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tell(event: StreamEvent) -> Result<Told, HorizonError> {
+    Ok(match event {
+        StreamEvent::Hello => Told::Hello,
+        StreamEvent::Bye => Told::End,
+        StreamEvent::Failed(reason) => return Err(failure(&reason)),
+        StreamEvent::TooLarge => {
+            let reason = "the event is larger than any trade".to_owned();
+            Told::Refused(Refused { token: None, reason, raw: Bytes::new() })
+        }
+        StreamEvent::Record { id, data } => match wire::trade(data, Some(&id)) {
+            Ok(received) => Told::Trade(Box::new(received)),
+            Err(refused) => Told::Refused(refused),
+        },
+    })
+}
+
+/// What `event: error` says: a rate limit in words, or anything else.
+fn failure(reason: &str) -> HorizonError {
+    const REASON_CHARS_MAX: usize = 100;
+    if reason.eq_ignore_ascii_case("rate limit exceeded") {
+        return HorizonError::RateLimited { retry_after: None };
+    }
+    let printable = reason.chars().filter(|character| !character.is_control());
+    HorizonError::Stream(printable.take(REASON_CHARS_MAX).collect())
+}

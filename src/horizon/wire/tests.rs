@@ -1,0 +1,139 @@
+use super::*;
+use crate::domain::asset::tests::address;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn orderbook_trade() -> Value {
+    json!({
+        "_links": {"self": {"href": ""}},
+        "id": "148329556015616001-3",
+        "paging_token": "148329556015616001-3",
+        "ledger_close_time": "2021-03-21T04:13:21Z",
+        "trade_type": "orderbook",
+        "base_offer_id": "501126971",
+        "base_account": address(1),
+        "base_amount": "19.7340000",
+        "base_asset_type": "native",
+        "counter_offer_id": "4760015574443003905",
+        "counter_account": address(2),
+        "counter_amount": "0.0001244",
+        "counter_asset_type": "credit_alphanum4",
+        "counter_asset_code": "BTC",
+        "counter_asset_issuer": address(3),
+        "base_is_seller": true,
+        "price": {"n": "63", "d": "10000000"}
+    })
+}
+
+fn bytes(value: &Value) -> Bytes {
+    serde_json::to_vec(value).unwrap().into()
+}
+
+fn with(field: &str, value: Value) -> Bytes {
+    let mut record = orderbook_trade();
+    record[field] = value;
+    bytes(&record)
+}
+
+#[test]
+fn prices_may_be_strings_or_numbers() {
+    let new = trade(bytes(&orderbook_trade()), None).unwrap().trade;
+    let old = trade(with("price", json!({"n": 63, "d": 10_000_000})), None).unwrap().trade;
+    assert_eq!(new, old);
+    assert_eq!((new.price_n, new.price_d, new.base_amount.stroops()), (63, 10_000_000, 197_340_000));
+    assert_eq!(new.closed_at.to_rfc3339(), "2021-03-21T04:13:21Z");
+}
+
+#[test]
+fn old_servers_send_less() {
+    let mut record = orderbook_trade();
+    for field in ["trade_type", "base_offer_id", "counter_offer_id", "_links", "id"] {
+        record.as_object_mut().unwrap().remove(field);
+    }
+    assert!(trade(bytes(&record), None).is_ok());
+}
+
+#[test]
+fn a_pool_has_no_account() {
+    let mut record = orderbook_trade();
+    record.as_object_mut().unwrap().remove("counter_account");
+    record["counter_liquidity_pool_id"] = json!("ab".repeat(32));
+    record["liquidity_pool_fee_bp"] = json!(30);
+    let trade = trade(bytes(&record), None).unwrap().trade;
+    assert!(trade.counter_account.is_none() && trade.liquidity_pool.is_some());
+}
+
+#[test]
+fn what_is_no_trade_is_refused_with_its_place_its_bytes_and_a_reason() {
+    for (field, value, reason) in [
+        ("base_amount", json!("1.23456789"), "at most 7 places"),
+        ("base_amount", json!("-1.0"), "negative"),
+        ("counter_asset_issuer", json!("GABC"), "checksum"),
+        ("counter_asset_code", json!("A\u{0}B"), "letters and digits"),
+        ("ledger_close_time", json!("yesterday"), "2019-05-02T12:23:57Z"),
+        ("price", json!({"n": "1", "d": "-1"}), "negative"),
+        ("price", json!({"n": "9223372036854775808", "d": "1"}), "too large"),
+        ("price", json!(null), "invalid type"),
+        ("base_is_seller", json!("yes"), "invalid type"),
+    ] {
+        let raw = with(field, value);
+        let refused = trade(raw.clone(), None).unwrap_err();
+        assert!(refused.reason.contains(reason), "{field}: {}", refused.reason);
+        assert_eq!((refused.token.unwrap().order, refused.raw), (3, raw), "{field}");
+    }
+}
+
+#[test]
+fn the_event_id_tells_the_place_where_the_record_does_not() {
+    let refused = trade(Bytes::from_static(b"{\"paging_token\": 7, truncat"), Some("99-1")).unwrap_err();
+    assert_eq!(refused.token, PagingToken::new(99, 1));
+    assert_eq!(trade(Bytes::from_static(b"<html>"), None).unwrap_err().token, None);
+}
+
+#[test]
+fn one_bad_record_does_not_lose_its_page() {
+    let mut bad = orderbook_trade();
+    bad["base_amount"] = json!("x");
+    let page = bytes(&json!({"_embedded": {"records": [orderbook_trade(), bad, orderbook_trade()]}}));
+    let records = trades_page(&page).unwrap();
+    assert_eq!(records.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn what_is_no_page_is_an_error() {
+    for body in ["<html>busy</html>", "", "{}", "{\"_embedded\":{\"records\":[{}", "null"] {
+        let body = Bytes::from(body);
+        assert!(matches!(trades_page(&body), Err(HorizonError::Unreadable(_))), "{body:?}");
+    }
+}
+
+#[test]
+fn assets_of_new_and_old_servers() {
+    let toml = "https://tea.example/.well-known/stellar.toml";
+    let new = json!({"_links": {"toml": {"href": toml}}, "asset_code": "TEA", "asset_issuer": address(1),
+        "accounts": {"authorized": 12, "unauthorized": 3}, "balances": {"authorized": "7.0000000"},
+        "flags": {"auth_required": true, "auth_revocable": false}});
+    let old = json!({"_links": {"toml": {"href": toml}}, "asset_code": "TEA", "asset_issuer": address(1),
+        "num_accounts": 12, "amount": "7.0000000", "flags": {"auth_required": true, "auth_revocable": false}});
+    let page = bytes(&json!({"_embedded": {"records": [new, old, {"asset_code": "?"}]}}));
+    let records = assets_page(&page).unwrap();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0], records[1]);
+    assert_eq!((records[0].accounts_authorized, records[0].balances_authorized.stroops()), (12, 70_000_000));
+    assert_eq!((records[0].toml_url.as_str(), records[0].auth_required), (toml, true));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let body = Bytes::from(body);
+        let _ = (trade(body.clone(), Some("x")), trades_page(&body), assets_page(&body), root(&body));
+    }
+
+    #[test]
+    fn any_text_in_any_field_is_a_trade_or_refused(text in "\\PC*", field in 0..16_usize) {
+        let names: Vec<String> = orderbook_trade().as_object().unwrap().keys().cloned().collect();
+        let raw = with(&names[field % names.len()], json!(text));
+        let _ = trade(raw, None);
+    }
+}
