@@ -1,6 +1,10 @@
 //! An open stream of trades.
 
-use std::{collections::VecDeque, pin::Pin, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use awc::{ClientResponse, error::PayloadError};
 use bytes::Bytes;
@@ -33,6 +37,8 @@ pub struct TradeStream {
     decoder: EventDecoder,
     decoded: VecDeque<StreamEvent>,
     idle_timeout: Duration,
+    /// When the last bytes came: the wait is told apart from the patience of whoever calls `next`.
+    heard_at: Instant,
 }
 
 impl TradeStream {
@@ -45,6 +51,7 @@ impl TradeStream {
             decoder: EventDecoder::default(),
             decoded: VecDeque::new(),
             idle_timeout,
+            heard_at: Instant::now(),
         }
     }
 
@@ -54,8 +61,11 @@ impl TradeStream {
             if let Some(event) = self.decoded.pop_front() {
                 return tell(event);
             }
-            let chunk = actix_rt::time::timeout(self.idle_timeout, self.body.next()).await;
-            match chunk.map_err(|_| HorizonError::Silent(self.idle_timeout))? {
+            let patience = self.idle_timeout.saturating_sub(self.heard_at.elapsed());
+            let chunk = actix_rt::time::timeout(patience, self.body.next()).await;
+            let chunk = chunk.map_err(|_| HorizonError::Silent(self.idle_timeout))?;
+            self.heard_at = Instant::now();
+            match chunk {
                 None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
                 Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
                 Some(Ok(mut chunk)) => {

@@ -1,0 +1,281 @@
+//! The aggregator: committed trades into windows, windows into publications.
+
+mod market_state;
+
+use std::{sync::Arc, time::{Duration, Instant}};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use metrics::{counter, gauge, histogram};
+use tracing::{debug, info, warn};
+
+pub use market_state::MarketState;
+use market_state::Update;
+
+use super::{
+    envelope::{Envelope, TraceContext},
+    messages::{AssetsCommitted, PublicationReady, TradesCommitted},
+    port::Port,
+    supervision::{
+        messages::{Drain, Ping, Pulse},
+        status::ChildStatus,
+    },
+};
+use crate::{
+    clock::SharedClock,
+    db::{Database, DbError},
+    domain::{coverage::LedgerRange, instant::Second, markets_json},
+    published::{EncodedFile, Publication, Published, Vitals},
+};
+
+/// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
+/// A ticker without a trade is published after this time.
+const EMPTY_AFTER: Duration = Duration::from_secs(60);
+/// How long the JSON writer may take to say that it heard.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the aggregator works with.
+#[derive(Clone)]
+pub struct AggregatorDeps {
+    /// What is committed.
+    pub database: Database,
+    /// Where publications go.
+    pub published: Arc<Published>,
+    /// Who makes files of them.
+    pub writer: Port<PublicationReady>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// The shortest time between two publications.
+    pub publish_interval: Duration,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub struct Aggregator {
+    deps: AggregatorDeps,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    /// What publications are made of; none while it is being loaded.
+    markets: Option<MarketState>,
+    /// A read of the database is under way.
+    reading: bool,
+    /// A publication is being rendered.
+    rendering: bool,
+    /// When the last one was begun.
+    begun: Option<Instant>,
+    /// The name of the last one.
+    last: Option<(i64, Second)>,
+    /// The assets of the trades have been looked up, so a list without pairs is not for want of that.
+    assets_known: bool,
+    /// When this incarnation began.
+    started: Option<Instant>,
+    /// Reads, batches and publications done.
+    progress: u64,
+}
+
+/// A read of the database.
+enum Read {
+    Whole(MarketState, Vec<LedgerRange>),
+    After(Option<Update>),
+}
+
+impl Aggregator {
+    /// The actor, not yet started.
+    #[must_use]
+    pub fn new(deps: AggregatorDeps) -> Self {
+        Self { deps, state: State::default() }
+    }
+
+    /// Reads what the database has and the windows have not, unless that is under way.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.state.reading, true) {
+            return;
+        }
+        let known = self.state.markets.as_ref().map(MarketState::seq);
+        let database = self.deps.database.clone();
+        let now = Second::from(self.deps.clock.now());
+        let read = async move {
+            Ok(match known {
+                None => {
+                    let (markets, coverage) = MarketState::load(&database, now).await?;
+                    Read::Whole(markets, coverage)
+                }
+                Some(seq) => Read::After(MarketState::read_after(&database, seq, now).await?),
+            })
+        };
+        ctx.spawn(read.into_actor(self).map(|read, this, ctx| this.caught_up(read, ctx)));
+    }
+
+    fn caught_up(&mut self, read: Result<Read, DbError>, ctx: &mut Context<Self>) {
+        self.state.reading = false;
+        self.state.progress += 1;
+        let now = self.deps.clock.now();
+        match read {
+            Err(DbError::Trimmed { .. }) => {
+                info!("the batches in between are gone: loading everything anew");
+                self.state.markets = None;
+            }
+            Err(error) => {
+                warn!(%error, "the database cannot be read");
+                Vitals::tell(&self.deps.published.vitals.database, false, "does not answer", now);
+                return;
+            }
+            Ok(Read::Whole(markets, coverage)) => {
+                info!(seq = markets.seq(), "the windows are loaded");
+                self.deps.status.set_state("publishing");
+                // A database with trades has looked up their assets before.
+                self.state.assets_known |= markets.has_trades();
+                self.deps.published.vitals.coverage.store(Arc::new(coverage));
+                self.state.markets = Some(markets);
+                self.publish(ctx);
+            }
+            Ok(Read::After(update)) => {
+                if let (Some(markets), Some(update)) = (&mut self.state.markets, update) {
+                    self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
+                    markets.update(update);
+                    self.publish_if_due(ctx);
+                }
+            }
+        }
+        Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
+    }
+
+    /// After a commit: at once if the last publication is long enough ago; else the tick does it.
+    fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
+        if self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval) {
+            self.publish(ctx);
+        }
+    }
+
+    /// Whether a publication would tell the truth: not before the trades that there are have been weighed.
+    fn may_publish(&self) -> bool {
+        let waited = self.state.started.is_some_and(|started| started.elapsed() >= EMPTY_AFTER);
+        self.state.assets_known || waited || self.deps.published.newest().is_some()
+    }
+
+    /// Renders a publication of what is known now, unless it would be the last one again.
+    fn publish(&mut self, ctx: &mut Context<Self>) {
+        if self.state.rendering || !self.may_publish() {
+            return;
+        }
+        let now = Second::from(self.deps.clock.now());
+        let Some(markets) = &mut self.state.markets else { return };
+        if self.state.last == Some((markets.seq(), markets.as_of().max(now))) {
+            return;
+        }
+        let begun = Instant::now();
+        let (seq, latest) = (markets.seq(), markets.latest());
+        let (as_of, pairs) = markets.pairs_at(now);
+        self.state.rendering = true;
+        self.state.begun = Some(begun);
+        let render = actix_rt::task::spawn_blocking(move || {
+            let markets_json = EncodedFile::encode(markets_json::render(as_of, &pairs).into_bytes())?;
+            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, markets_json })
+        });
+        ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
+            this.state.rendering = false;
+            match rendered {
+                Ok(Ok(publication)) => this.published(publication, begun, ctx),
+                Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
+                Err(error) => warn!(%error, "a publication could not be rendered"),
+            }
+        }));
+    }
+
+    fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {
+        let (seq, as_of) = (publication.seq, publication.as_of);
+        let publication = Arc::new(publication);
+        self.deps.published.publish(Arc::clone(&publication));
+        if self.state.last.replace((seq, as_of)).is_none() {
+            info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
+        }
+        self.state.progress += 1;
+        counter!("ticker_publications_total").increment(1);
+        histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
+        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
+        gauge!("ticker_publication_seq").set(seq as f64);
+        let writer = self.deps.writer.clone();
+        let tell = async move { writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await };
+        ctx.spawn(tell.into_actor(self).map(|told, _, _| {
+            if let Err(error) = told {
+                debug!(%error, "the writer did not hear of a publication: the next one follows");
+            }
+        }));
+    }
+}
+
+impl Actor for Aggregator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.state.started = Some(Instant::now());
+        self.deps.status.set_state("loading");
+        self.catch_up(ctx);
+        ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| this.catch_up(ctx));
+        ctx.run_interval(self.deps.publish_interval, |this, ctx| this.publish(ctx));
+    }
+}
+
+impl Supervised for Aggregator {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.state = State::default();
+    }
+}
+
+impl Handler<Ping> for Aggregator {
+    type Result = Pulse;
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
+        Pulse { progress: self.state.progress }
+    }
+}
+
+impl Handler<Envelope<TradesCommitted>> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<TradesCommitted>, ctx: &mut Context<Self>) {
+        let _handling = self.deps.status.begin(&envelope);
+        self.state.progress += 1;
+        let followed = self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
+        if followed {
+            self.publish_if_due(ctx);
+        } else {
+            self.catch_up(ctx);
+        }
+    }
+}
+
+impl Handler<Envelope<AssetsCommitted>> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<AssetsCommitted>, ctx: &mut Context<Self>) {
+        let _handling = self.deps.status.begin(&envelope);
+        self.state.assets_known |= self.state.markets.as_ref().is_some_and(MarketState::has_trades);
+        self.catch_up(ctx);
+    }
+}
+
+impl Handler<Drain> for Aggregator {
+    type Result = AtomicResponse<Self, ()>;
+
+    /// One last publication of what was committed, so that the files end with everything.
+    fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.state.begun = None;
+        self.publish(ctx);
+        let published = Arc::clone(&self.deps.published);
+        let wanted = self.state.markets.as_ref().map(MarketState::seq).filter(|_| self.may_publish());
+        let wait = async move {
+            let there = async {
+                while published.newest().map(|newest| newest.seq) < wanted {
+                    actix_rt::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let _ = tokio::time::timeout(drain.within, there).await;
+        };
+        AtomicResponse::new(Box::pin(wait.into_actor(self)))
+    }
+}

@@ -1,0 +1,130 @@
+//! Everything that a publication is made of, as of one `seq`.
+
+use crate::{
+    db::{Database, DbError, snapshot::CatchUp, trades::CommittedBatch},
+    domain::{
+        coverage::LedgerRange,
+        instant::Second,
+        markets_json,
+        summary::WindowTrade,
+        ticker::{self, Directory, Pair},
+        window::published_edges,
+        windows::{MarketId, Windows},
+    },
+};
+
+/// The committed trades, assets and markets up to a `seq`, as far as publications need them.
+#[derive(Debug, Default)]
+pub struct MarketState {
+    windows: Windows,
+    directory: Directory,
+    seq: i64,
+    latest: Option<(u32, Second)>,
+}
+
+/// What was read from the database to bring a state up to date.
+#[derive(Debug)]
+pub struct Update {
+    told: CatchUp,
+    trades: Vec<(MarketId, WindowTrade)>,
+}
+
+impl Update {
+    /// Which ledgers are held whole.
+    #[must_use]
+    pub fn coverage(&self) -> &[LedgerRange] {
+        &self.told.coverage
+    }
+}
+
+impl MarketState {
+    /// Reads everything that the windows of `now` reach.
+    pub async fn load(database: &Database, now: Second) -> Result<(Self, Vec<LedgerRange>), DbError> {
+        let mut state = Self::default();
+        let [_, edge] = published_edges(now);
+        let mut windows = Windows::default();
+        let told = database.load_snapshot(None, edge, &mut |market, trade| windows.add(market, trade)).await?;
+        state.windows = windows;
+        let coverage = told.coverage.clone();
+        state.learn(told);
+        Ok((state, coverage))
+    }
+
+    /// Reads what was committed after `seq`; none where that is nothing.
+    pub async fn read_after(database: &Database, seq: i64, now: Second) -> Result<Option<Update>, DbError> {
+        if database.current_seq().await? <= seq {
+            return Ok(None);
+        }
+        let [_, edge] = published_edges(now);
+        let mut trades = Vec::new();
+        let told = database.load_snapshot(Some(seq), edge, &mut |market, trade| trades.push((market, trade))).await?;
+        Ok(Some(Update { told, trades }))
+    }
+
+    /// Takes in what was read. Harmless where part of it is known already.
+    pub fn update(&mut self, update: Update) {
+        for (market, trade) in update.trades {
+            self.windows.add(market, trade);
+        }
+        self.learn(update.told);
+    }
+
+    /// Takes in a batch that follows directly on what is known. Says whether it did.
+    pub fn follow(&mut self, batch: &CommittedBatch) -> bool {
+        // A batch with new assets or markets is read from the database, which tells all that there is of them.
+        let knows_all = batch.new_assets.is_empty() && batch.new_markets.is_empty();
+        if batch.seq != self.seq + 1 || !knows_all {
+            return batch.seq <= self.seq;
+        }
+        for (market, trade) in &batch.trades {
+            self.windows.add(*market, *trade);
+            self.latest = self.latest.max(Some((trade.token.ledger(), trade.closed_at)));
+        }
+        self.seq = batch.seq;
+        true
+    }
+
+    fn learn(&mut self, told: CatchUp) {
+        self.directory.assets.extend(told.assets);
+        self.directory.markets.extend(told.markets.into_iter().map(|(market, base, counter)| (market, (base, counter))));
+        self.latest = self.latest.max(told.latest);
+        self.seq = self.seq.max(told.seq);
+    }
+
+    /// Up to which batch it goes.
+    #[must_use]
+    pub const fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// The latest ledger with a trade, and when it closed.
+    #[must_use]
+    pub const fn latest(&self) -> Option<(u32, Second)> {
+        self.latest
+    }
+
+    /// Whether any trade was ever taken in.
+    #[must_use]
+    pub const fn has_trades(&self) -> bool {
+        self.latest.is_some()
+    }
+
+    /// Moves time on (never back) and gives the second of the figures and every pair.
+    pub fn pairs_at(&mut self, now: Second) -> (Second, Vec<Pair>) {
+        self.windows.advance(now);
+        (self.windows.as_of(), ticker::pairs(self.windows.figures(), &self.directory))
+    }
+
+    /// The second that time has moved on to.
+    #[must_use]
+    pub const fn as_of(&self) -> Second {
+        self.windows.as_of()
+    }
+
+    /// `markets.json` of `now`.
+    #[must_use]
+    pub fn markets_json(&mut self, now: Second) -> String {
+        let (as_of, pairs) = self.pairs_at(now);
+        markets_json::render(as_of, &pairs)
+    }
+}

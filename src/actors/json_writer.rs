@@ -1,0 +1,201 @@
+//! The JSON writer: publications into files, each replaced atomically, the newest only.
+
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use atomic_write_file::AtomicWriteFile;
+use tracing::{debug, warn};
+
+use super::{
+    envelope::Envelope,
+    messages::PublicationReady,
+    supervision::{
+        messages::{Drain, Ping, Pulse},
+        status::ChildStatus,
+    },
+};
+use crate::published::{EncodedFile, Publication};
+
+/// With [`FilePace::Auto`] files up to this size in all are written at each publication …
+const SMALL_BYTES: usize = 4_000_000;
+/// … and larger ones this often.
+const LARGE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often it looks whether a file is due, and says that it lives.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the drain looks whether the last write is done.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// How often files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilePace {
+    /// Each publication while the files are small, else every 15 s.
+    Auto,
+    /// This often at most.
+    Every(Duration),
+}
+
+/// What the JSON writer works with.
+#[derive(Clone)]
+pub struct JsonWriterDeps {
+    /// Where the files go; made if it is not there.
+    pub directory: PathBuf,
+    /// How often.
+    pub pace: FilePace,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub struct JsonWriter {
+    deps: JsonWriterDeps,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest publication that is in no file yet.
+    waiting: Option<Arc<Publication>>,
+    /// A write is under way.
+    writing: bool,
+    /// When the last write began.
+    begun: Option<Instant>,
+    /// The content of `markets.json` as it was last written.
+    written: Option<String>,
+    /// Something waits or is being written: the drain looks at it from its own future.
+    busy: Rc<Cell<bool>>,
+    /// Looks and writes done.
+    progress: u64,
+}
+
+impl JsonWriter {
+    /// The actor, not yet started.
+    #[must_use]
+    pub fn new(deps: JsonWriterDeps) -> Self {
+        Self { deps, state: State::default() }
+    }
+
+    fn is_due(&self, publication: &Publication) -> bool {
+        let file = &publication.markets_json;
+        let bytes = file.raw.len() + file.gzip.len() + file.brotli.len();
+        let interval = match self.deps.pace {
+            FilePace::Every(interval) => interval,
+            FilePace::Auto if bytes < SMALL_BYTES => Duration::ZERO,
+            FilePace::Auto => LARGE_INTERVAL,
+        };
+        self.state.begun.is_none_or(|begun| begun.elapsed() >= interval)
+    }
+
+    fn write_if_due(&mut self, ctx: &mut Context<Self>) {
+        let due = self.state.waiting.as_ref().is_some_and(|waiting| self.is_due(waiting));
+        if self.state.writing || !due {
+            return;
+        }
+        let Some(publication) = self.state.waiting.take() else { return };
+        let etag = publication.markets_json.etag.clone();
+        if self.state.written.as_ref() == Some(&etag) {
+            self.state.busy.set(false);
+            return;
+        }
+        self.state.writing = true;
+        self.state.begun = Some(Instant::now());
+        let directory = self.deps.directory.clone();
+        let write = actix_rt::task::spawn_blocking(move || replace(&directory, "markets.json", &publication.markets_json));
+        ctx.spawn(write.into_actor(self).map(|written, this, _| {
+            this.state.writing = false;
+            this.state.busy.set(this.state.waiting.is_some());
+            this.state.progress += 1;
+            match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(()) => {
+                    debug!("files written");
+                    this.state.written = Some(etag);
+                    this.deps.status.set_state("writing");
+                }
+                Err(error) => {
+                    warn!(%error, directory = %this.deps.directory.display(), "files cannot be written");
+                    this.deps.status.set_state("failing");
+                }
+            }
+        }));
+    }
+}
+
+/// Replaces a file and its compressed twins, each in one step.
+pub fn replace(directory: &Path, name: &str, file: &EncodedFile) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    // The twins first: a reader that prefers them never sees an older one beside a newer plain file for long.
+    for (ending, bytes) in [(".br", &file.brotli), (".gz", &file.gzip), ("", &file.raw)] {
+        replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
+    }
+    Ok(())
+}
+
+/// Replaces one file in one step: whoever reads it sees the old content or the new, whole.
+pub fn replace_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = AtomicWriteFile::open(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+impl Actor for JsonWriter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.deps.status.set_state("waiting");
+        ctx.run_interval(TICK, |this, ctx| {
+            this.state.progress += 1;
+            this.write_if_due(ctx);
+        });
+    }
+}
+
+impl Supervised for JsonWriter {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.state = State::default();
+    }
+}
+
+impl Handler<Ping> for JsonWriter {
+    type Result = Pulse;
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
+        Pulse { progress: self.state.progress }
+    }
+}
+
+impl Handler<Envelope<PublicationReady>> for JsonWriter {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<PublicationReady>, ctx: &mut Context<Self>) {
+        let _handling = self.deps.status.begin(&envelope);
+        self.state.waiting = Some(Arc::clone(&envelope.body.publication));
+        self.state.busy.set(true);
+        self.write_if_due(ctx);
+    }
+}
+
+impl Handler<Drain> for JsonWriter {
+    type Result = AtomicResponse<Self, ()>;
+
+    /// Writes what waits, without regard to the pace.
+    fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.deps.pace = FilePace::Every(Duration::ZERO);
+        self.write_if_due(ctx);
+        let busy = Rc::clone(&self.state.busy);
+        let wait = async move {
+            let written = async {
+                while busy.get() {
+                    actix_rt::time::sleep(DRAIN_POLL).await;
+                }
+            };
+            let _ = tokio::time::timeout(drain.within, written).await;
+        };
+        AtomicResponse::new(Box::pin(wait.into_actor(self)))
+    }
+}

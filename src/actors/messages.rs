@@ -1,0 +1,53 @@
+//! The data messages between actors. Each travels in an [`Envelope`](super::envelope::Envelope) through a
+//! [`Port`](super::port::Port), and each is harmless when repeated or lost: the database tells the same.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use crate::{
+    db::trades::CommittedBatch,
+    published::Publication,
+};
+
+/// A batch of trades is in the database. Sent by whoever committed it, after the commit.
+///
+/// A receiver that misses one finds out by `seq`, which has no holes, and reads the database instead.
+#[derive(Clone, Debug)]
+pub struct TradesCommitted {
+    /// What was committed.
+    pub batch: Arc<CommittedBatch>,
+}
+
+impl Message for TradesCommitted {
+    /// Answered when it is in the windows: waiting for that is the sender's back-pressure.
+    type Result = ();
+}
+
+/// Trades came of assets that were never seen before.
+#[derive(Clone, Copy, Debug)]
+pub struct AssetsSeen;
+
+impl Message for AssetsSeen {
+    type Result = ();
+}
+
+/// All assets that were seen in trades so far have been looked up, and what was found is in the database.
+#[derive(Clone, Copy, Debug)]
+pub struct AssetsCommitted;
+
+impl Message for AssetsCommitted {
+    type Result = ();
+}
+
+/// A new publication is there; HTTP has it already.
+#[derive(Clone, Debug)]
+pub struct PublicationReady {
+    /// The newest publication.
+    pub publication: Arc<Publication>,
+}
+
+impl Message for PublicationReady {
+    /// Answered at once; the file is written later.
+    type Result = ();
+}
