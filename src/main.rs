@@ -1,1 +1,42 @@
-fn main() {}
+//! The program: reads the command line, starts the log, runs the command, ends with its exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use stellar_ticker::cli::{self, CliError, Command};
+use stellar_ticker::config::EXIT_CONFIG;
+use stellar_ticker::{app, telemetry};
+
+/// Publishing makes and frees many large buffers from several threads, where the system's allocator fragments.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Before any TLS is set up. It fails only if a provider is there already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    match cli::parse(std::env::args_os(), &environment) {
+        Ok(command) => run(command),
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(command: Command) -> ExitCode {
+    if let Some(answer) = command.answer() {
+        // Nobody reading is no fault of the configuration.
+        let _ = std::io::stdout().write_all(answer.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    if let Some((format, filter)) = command.log()
+        && let Err(error) = telemetry::init(format, filter)
+    {
+        let _ = writeln!(std::io::stderr(), "error: {error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    app::run(command)
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    error.print();
+    ExitCode::from(error.exit_code())
+}

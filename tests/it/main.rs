@@ -9,3 +9,6 @@
     clippy::print_stderr,
     reason = "tests may fail loudly"
 )]
+
+mod cli;
+mod config;

@@ -1,0 +1,153 @@
+//! The commands as clap wants them: flags made from the settings tables, and an example each.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use crate::config::{Group, HORIZON_SIM_SETTINGS, InDemo, Kind, SETTINGS, SIMULATION_SETTINGS, Setting};
+
+pub(super) const OUT_FILE: &str = "out-file";
+
+const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
+                          port is not to be had; 70 escalated; 71 hung; 78 bad configuration";
+
+const SERVE_EXAMPLE: &str = "stellar-ticker serve --database-url postgres://ticker:PASSWORD@localhost/ticker";
+
+/// What the program takes, for parsing, for its help and for whoever documents it.
+#[must_use]
+pub fn definition() -> Command {
+    command("stellar-ticker", "Market data of Stellar's built-in exchange", "stellar-ticker demo")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(settings(
+            command(
+                "serve",
+                "Run the whole daemon. With no database it starts a private PostgreSQL of its own",
+                &format!("{SERVE_EXAMPLE}\n\n{EXIT_CODES}"),
+            ),
+            every_group,
+        ))
+        .subcommand(demo())
+        .subcommand(horizon_sim())
+        .subcommand(settings(
+            command(
+                "migrate",
+                "Bring the schema of the database up to date",
+                "stellar-ticker migrate --database-url postgres://ticker:PASSWORD@localhost/ticker",
+            ),
+            |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+        ))
+        .subcommand(generate())
+        .subcommand(config())
+        .subcommand(settings(
+            command(
+                "healthcheck",
+                "Exit 0 when the daemon that listens on --bind says that it lives",
+                "stellar-ticker healthcheck --bind 127.0.0.1:8080",
+            ),
+            |group| matches!(group, Group::Configuration | Group::Listeners | Group::Logging),
+        ))
+}
+
+fn demo() -> Command {
+    let demo = command(
+        "demo",
+        "Run the daemon on a simulated Horizon inside the process: no network needed. Its data lie in \
+         <data-dir>/demo; the database and the output directory count only as flags",
+        "stellar-ticker demo --trades-per-second 50 --history-hours 48",
+    );
+    let heeded = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);
+    demo.args(SIMULATION_SETTINGS.iter().chain(heeded).map(argument))
+}
+
+fn horizon_sim() -> Command {
+    let simulated = command(
+        "horizon-sim",
+        "Run the simulated Horizon alone, with TOML files under /_toml",
+        "stellar-ticker horizon-sim --bind 127.0.0.1:8001 --seed 7\n  \
+         stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml",
+    );
+    simulated.args(HORIZON_SIM_SETTINGS.iter().chain(SIMULATION_SETTINGS).map(argument))
+}
+
+fn generate() -> Command {
+    let out_file = Arg::new(OUT_FILE)
+        .long(OUT_FILE)
+        .short('o')
+        .value_name("FILE")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The file to write");
+    let market_data = settings(
+        command(
+            "market-data",
+            "Write markets.json once from what the database holds",
+            "stellar-ticker generate market-data -o markets.json",
+        ),
+        |group| !matches!(group, Group::Listeners | Group::Schedules),
+    );
+    command("generate", "Write one file, then exit", "stellar-ticker generate market-data -o markets.json")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(market_data.arg(out_file))
+}
+
+fn config() -> Command {
+    let check = command(
+        "check",
+        "Validate the configuration and tell all its faults",
+        "stellar-ticker config check --config ticker.toml",
+    );
+    let show = command(
+        "show",
+        "Show each setting and where it came from, secrets hidden",
+        "stellar-ticker config show --config ticker.toml",
+    );
+    command(
+        "config",
+        "Validate or show the configuration",
+        "stellar-ticker config check --config ticker.toml",
+    )
+    .subcommand_required(true)
+    .arg_required_else_help(true)
+    .subcommand(settings(check, every_group))
+    .subcommand(settings(show, every_group))
+}
+
+const fn every_group(_: Group) -> bool {
+    true
+}
+
+fn command(name: &'static str, about: &'static str, example: &str) -> Command {
+    Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
+}
+
+/// Adds all settings; the help lists the groups that matter to the command.
+fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
+    command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let argument = Arg::new(setting.name)
+        .long(setting.name)
+        .visible_aliases(setting.aliases.iter().copied())
+        .help(setting.long_help())
+        .help_heading(setting.group.title());
+    let argument = match setting.short {
+        Some(short) => argument.short(short),
+        None => argument,
+    };
+    match setting.kind {
+        Kind::Switch => argument.action(ArgAction::SetTrue),
+        _ => argument.action(ArgAction::Set).value_name(setting.value_name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn clap_finds_no_contradiction() {
+        super::definition().debug_assert();
+    }
+}

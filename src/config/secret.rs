@@ -1,0 +1,130 @@
+//! Values that no log, error or listing may show.
+
+use std::fmt;
+
+const HIDDEN: &str = "***";
+
+/// A secret: `Debug` and `Display` show only what [`Secret::shown`] shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// `postgres://user:***@host/database` of a URL whose parts are plain to see, `***` of anything else.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown_url(&self.0).unwrap_or_else(|| HIDDEN.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+/// A password may hold any character that its owner forgot to escape, so whatever leaves a doubt about where
+/// it ends hides the whole. The query goes too: libpq takes a password there.
+fn shown_url(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !matches!(scheme, "postgres" | "postgresql") || rest.contains(char::is_control) {
+        return None;
+    }
+    let (main, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = main.split_once('/').unwrap_or((main, ""));
+    if query.contains('@') || path.contains('@') {
+        return None;
+    }
+    let path = if main.contains('/') { format!("/{path}") } else { String::new() };
+    match authority.rsplit_once('@') {
+        None => {
+            let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+            let plain = port.chars().all(|c| c.is_ascii_digit());
+            plain.then(|| format!("{scheme}://{authority}{path}"))
+        }
+        Some((userinfo, host)) => {
+            let user = userinfo
+                .split_once(':')
+                .map_or_else(|| userinfo.to_owned(), |(user, _)| format!("{user}:{HIDDEN}"));
+            Some(format!("{scheme}://{user}@{host}{path}"))
+        }
+    }
+}
+
+/// Hides, in text that was not meant to hold a secret, what looks like one: all between `://` and the last `@`
+/// of the line, and all after `password=`. For messages that quote what somebody typed in the wrong place.
+#[must_use]
+pub fn redact_credentials(text: &str) -> String {
+    text.split_inclusive('\n').map(redact_line).collect()
+}
+
+fn redact_line(line: &str) -> String {
+    let mut line = line.to_owned();
+    if let Some((before, after)) = line.split_once("://")
+        && let Some((_, host)) = after.rsplit_once('@')
+    {
+        line = format!("{before}://{HIDDEN}@{host}");
+    }
+    if let Some((before, after)) = line.split_once("password=") {
+        let end = if after.ends_with('\n') { "\n" } else { "" };
+        line = format!("{before}password={HIDDEN}{end}");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shows_where_a_url_points_without_its_password() {
+        let shown = |text: &str| Secret::new(text).shown();
+        assert_eq!(shown("postgres://user:pw@host/db"), "postgres://user:***@host/db");
+        assert_eq!(shown("postgresql://u:p#%40w@h:5432/db?password=x"), "postgresql://u:***@h:5432/db");
+        assert_eq!(shown("postgres://host"), "postgres://host");
+        assert_eq!(shown("postgres://u:p@w@h/db"), "postgres://u:***@h/db");
+    }
+
+    #[test]
+    fn hides_the_whole_when_in_doubt() {
+        for text in
+            ["host=h password=pw", "postgres://u:p/w@h/db", "postgres://u:p?w@h/db", "postgres://u:pw/db"]
+        {
+            assert_eq!(Secret::new(text).shown(), "***", "{text}");
+        }
+    }
+
+    #[test]
+    fn redacts_what_was_typed_in_the_wrong_place() {
+        assert_eq!(redact_credentials("a 'postgres://u:p w@h/db' b\nc"), "a 'postgres://***@h/db' b\nc");
+        assert_eq!(redact_credentials("x 'password=hunter2' y\nz"), "x 'password=***\nz");
+        assert_eq!(redact_credentials("see https://example.org"), "see https://example.org");
+    }
+
+    proptest! {
+        #[test]
+        fn never_shows_a_password(password in "[!-~]{0,6}CANARY[!-~]{0,6}") {
+            let secret = Secret::new(format!("postgres://user:{password}@host/db"));
+            prop_assert!(!format!("{secret:?} {secret}").contains("CANARY"), "{secret}");
+            prop_assert!(!redact_credentials(secret.expose()).contains("CANARY"));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What `config check` and `config show` print.
+
+use super::resolve::{Settings, Source};
+
+impl Settings {
+    /// The answer of `config check` when nothing is wrong: one line.
+    #[must_use]
+    pub fn check_report(&self) -> String {
+        let given = self.entries().iter().filter(|entry| entry.source != Source::Default).count();
+        format!("configuration is valid: {} settings, {given} of them given\n", self.entries().len())
+    }
+
+    /// A table of name, value and source, one setting a line, secrets hidden.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let heading = ["NAME".to_owned(), "VALUE".to_owned(), "SOURCE".to_owned()];
+        let rows = self
+            .entries()
+            .iter()
+            .map(|entry| [entry.setting.name.to_owned(), entry.shown(), entry.source.to_string()]);
+        let rows: Vec<[String; 3]> = std::iter::once(heading).chain(rows).collect();
+        let width_of = |text: &String| text.chars().count();
+        let name_width = rows.iter().map(|[name, _, _]| width_of(name)).max().unwrap_or_default();
+        let value_width = rows.iter().map(|[_, value, _]| width_of(value)).max().unwrap_or_default();
+        rows.iter()
+            .map(|[name, value, source]| format!("{name:name_width$}  {value:value_width$}  {source}\n"))
+            .collect()
+    }
+}

@@ -1,0 +1,208 @@
+//! Options of the simulated network: flags alone, since they mean nothing to a daemon.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::{ConfigError, Fault, Problem};
+use super::file::FileValues;
+use super::parse::{self, LogFormat};
+use super::resolve::{FlagValues, Profile, Settings, resolve};
+use super::setting::{Fallback, Group, Kind, Setting};
+use super::typed::Reader;
+
+const TRADES_PER_SECOND_MAX: u32 = 100_000;
+const HISTORY_HOURS_MAX: u32 = 24 * 366;
+const LEDGER_SECONDS_MIN: f64 = 0.01;
+const LEDGER_SECONDS_MAX: f64 = 3_600.0;
+
+const SIMULATION: Setting = Setting { group: Group::Simulation, in_file: false, ..Setting::PLAIN };
+
+/// The flags that `demo` and `horizon-sim` share.
+pub static SIMULATION_SETTINGS: &[Setting] = &[
+    Setting {
+        name: "trades-per-second",
+        fallback: Fallback::Value("20"),
+        value_name: "N",
+        help: "Simulated trades a second; 0 for none",
+        allowed: "a whole number from 0 to 100000",
+        kind: Kind::Count,
+        ..SIMULATION
+    },
+    Setting {
+        name: "history-hours",
+        fallback: Fallback::Value("24"),
+        value_name: "HOURS",
+        help: "How much past the simulated network has at start",
+        allowed: "a whole number of hours from 0 to 8784",
+        kind: Kind::Count,
+        ..SIMULATION
+    },
+    Setting {
+        name: "seed",
+        fallback: Fallback::Value("1"),
+        value_name: "N",
+        help: "Seed of everything random in the simulation",
+        allowed: "a whole number below 2^64",
+        kind: Kind::Count,
+        ..SIMULATION
+    },
+    Setting {
+        name: "ledger-seconds",
+        fallback: Fallback::Value("5.8"),
+        value_name: "SECONDS",
+        help: "Time between simulated ledgers",
+        allowed: "a number of seconds from 0.01 to 3600",
+        ..SIMULATION
+    },
+    Setting {
+        name: "faults",
+        fallback: Fallback::Told("off"),
+        help: "Inject faults in a random order by the seed",
+        allowed: "true or false",
+        kind: Kind::Switch,
+        ..SIMULATION
+    },
+];
+
+/// The further flags of `horizon-sim`. They are not the daemon's of the same name: its variables and file
+/// do not count, or both would want one port.
+pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bind",
+        fallback: Fallback::Value("127.0.0.1:8001"),
+        value_name: "HOST:PORT",
+        help: "Where the simulated Horizon listens",
+        allowed: "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8001",
+        ..SIMULATION
+    },
+    Setting {
+        name: "network",
+        fallback: Fallback::Value("public"),
+        value_name: "NETWORK",
+        help: "The network that the simulated Horizon claims to serve",
+        allowed: "public, testnet or a network's passphrase",
+        ..SIMULATION
+    },
+    Setting {
+        name: "log-format",
+        env: &["TICKER_LOG_FORMAT"],
+        fallback: Fallback::Value("auto"),
+        value_name: "FORMAT",
+        help: "Form of the log on stderr; auto: text on a terminal, else json",
+        allowed: "text, json or auto",
+        group: Group::Logging,
+        ..SIMULATION
+    },
+    Setting {
+        name: "log",
+        env: &["RUST_LOG"],
+        fallback: Fallback::Value("info"),
+        value_name: "FILTER",
+        help: "What to log",
+        allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
+        group: Group::Logging,
+        ..SIMULATION
+    },
+];
+
+/// What the simulated network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimulationOptions {
+    /// Trades a second; 0 is none.
+    pub trades_per_second: u32,
+    /// Hours of past at start.
+    pub history_hours: u32,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Time between ledgers.
+    pub ledger_interval: Duration,
+    /// Whether faults are injected.
+    pub faults: bool,
+}
+
+/// Everything `horizon-sim` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HorizonSimOptions {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The passphrase of the network it claims to serve.
+    pub network_passphrase: String,
+    /// What it simulates.
+    pub simulation: SimulationOptions,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Filter of the log; it parses.
+    pub log: String,
+}
+
+/// Reads the options that `demo` and `horizon-sim` share.
+///
+/// # Errors
+///
+/// All faults of these flags together.
+pub fn simulation(flags: &FlagValues) -> Result<SimulationOptions, ConfigError> {
+    let mut faults = Vec::new();
+    let options = read_simulation(flags, &mut faults);
+    options.ok_or(ConfigError::new(faults))
+}
+
+/// Reads the options of `horizon-sim`.
+///
+/// # Errors
+///
+/// All faults of its flags together.
+pub fn horizon_sim(
+    flags: &FlagValues,
+    environment: super::Environment<'_>,
+) -> Result<HorizonSimOptions, ConfigError> {
+    let mut faults = Vec::new();
+    let file = FileValues::default();
+    let settings = resolve(HORIZON_SIM_SETTINGS, flags, environment, &file, Profile::Real, &mut faults);
+    let simulation = read_simulation(flags, &mut faults);
+    let options = read_horizon_sim(&settings, simulation, &mut faults);
+    options.ok_or(ConfigError::new(faults))
+}
+
+fn read_horizon_sim(
+    settings: &Settings,
+    simulation: Option<SimulationOptions>,
+    faults: &mut Vec<Fault>,
+) -> Option<HorizonSimOptions> {
+    let mut reader = Reader::new(settings, faults);
+    let bind = reader.read("bind", parse::address);
+    let network_passphrase = reader.read("network", parse::network_passphrase);
+    let log_format = reader.read("log-format", parse::log_format);
+    let log = reader.read("log", parse::log_filter);
+    Some(HorizonSimOptions {
+        bind: bind?,
+        network_passphrase: network_passphrase?,
+        simulation: simulation?,
+        log_format: log_format?,
+        log: log?,
+    })
+}
+
+fn read_simulation(flags: &FlagValues, faults: &mut Vec<Fault>) -> Option<SimulationOptions> {
+    let file = FileValues::default();
+    let settings = resolve(SIMULATION_SETTINGS, flags, &|_| None, &file, Profile::Real, faults);
+    let mut reader = Reader::new(&settings, faults);
+    let trades_per_second = reader.read("trades-per-second", parse::count(0..=TRADES_PER_SECOND_MAX));
+    let history_hours = reader.read("history-hours", parse::count(0..=HISTORY_HOURS_MAX));
+    let seed = reader.read("seed", parse::count(0..=u64::MAX));
+    let ledger_interval = reader.read("ledger-seconds", seconds);
+    Some(SimulationOptions {
+        trades_per_second: trades_per_second?,
+        history_hours: history_hours?,
+        seed: seed?,
+        ledger_interval: ledger_interval?,
+        faults: settings.text("faults") == Some("true"),
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, Problem> {
+    let seconds: f64 = text.trim().parse().map_err(|_| Problem::UNPARSABLE)?;
+    if !(LEDGER_SECONDS_MIN..=LEDGER_SECONDS_MAX).contains(&seconds) {
+        return Err(Problem::refused("it is out of range"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| Problem::UNPARSABLE)
+}

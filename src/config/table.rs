@@ -1,0 +1,282 @@
+//! The settings of the daemon: the one list that everything else is made from.
+
+use super::parse::{AT_MOST_A_YEAR, INTERVAL};
+use super::setting::{Fallback, Group, InDemo, Kind, Setting};
+
+const HTTP_BASE: &str = "an http or https base URL without user, query or fragment";
+const CRON: &str = "a cron expression in UTC with five fields, or six with the seconds first; weekdays \
+                    count from Sunday = 0, names are better";
+const ADDRESS: &str = "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8080 or [::1]:8080";
+const PATH: &str = "a path";
+const POSTGRES: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or KEY=VALUE pairs as libpq takes them";
+
+/// Every setting of `serve`, in the order in which the help and `config show` list them.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "config",
+        env: &["TICKER_CONFIG"],
+        value_name: "FILE",
+        help: "TOML file with further settings; its keys are the long flags with _ for -",
+        allowed: "a readable TOML file",
+        in_file: false,
+        ..Setting::PLAIN
+    },
+    Setting {
+        name: "database-url",
+        short: Some('d'),
+        aliases: &["db-url"],
+        env: &["DATABASE_URL", "DB_URL"],
+        fallback: Fallback::Told("a private PostgreSQL under the data directory"),
+        value_name: "URL",
+        help: "PostgreSQL to keep the trades in",
+        allowed: POSTGRES,
+        secret: true,
+        in_demo: InDemo::FlagOnly,
+        ..DATABASE
+    },
+    Setting {
+        name: "database-direct-url",
+        env: &["DATABASE_DIRECT_URL"],
+        fallback: Fallback::Told("the same as --database-url"),
+        value_name: "URL",
+        help: "The same database without the pooler, for migrations",
+        allowed: POSTGRES,
+        secret: true,
+        in_demo: InDemo::FlagOnly,
+        ..DATABASE
+    },
+    Setting {
+        name: "startup-timeout",
+        env: &["TICKER_STARTUP_TIMEOUT"],
+        fallback: Fallback::Value("60s"),
+        value_name: "DURATION",
+        help: "How long to wait at start for the database and the ports",
+        allowed: AT_MOST_A_YEAR,
+        ..DATABASE
+    },
+    Setting {
+        name: "ca-file",
+        env: &["SSL_CERT_FILE"],
+        value_name: "FILE",
+        help: "PEM file of further certificate authorities to trust, beside the built-in ones",
+        allowed: PATH,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "horizon-url",
+        env: &["HORIZON_URL"],
+        fallback: Fallback::Told("https://horizon.stellar.org, or the test network's with --testnet"),
+        value_name: "URL",
+        help: "Horizon to read from",
+        allowed: HTTP_BASE,
+        in_demo: InDemo::Fixed,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "network",
+        env: &["TICKER_NETWORK"],
+        fallback: Fallback::Value("public"),
+        value_name: "NETWORK",
+        help: "The network that Horizon must serve",
+        allowed: "public, testnet or a network's passphrase",
+        in_demo: InDemo::Fixed,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "testnet",
+        fallback: Fallback::Told("off"),
+        help: "Short for --network testnet; changes the default Horizon too",
+        allowed: "true or false; true does not go with another --network",
+        kind: Kind::Switch,
+        in_demo: InDemo::Fixed,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "horizon-requests-per-hour",
+        env: &["TICKER_HORIZON_REQUESTS_PER_HOUR"],
+        fallback: Fallback::Value("3600"),
+        value_name: "N",
+        help: "Requests to Horizon in an hour at most; 0 means no limit",
+        allowed: "a whole number, 0 for no limit",
+        kind: Kind::Count,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "stream-idle-timeout",
+        env: &["TICKER_STREAM_IDLE_TIMEOUT"],
+        fallback: Fallback::Value("90s"),
+        value_name: "DURATION",
+        help: "Reconnect the trade stream after this long without a byte",
+        allowed: INTERVAL,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "toml-gateway",
+        env: &["TICKER_TOML_GATEWAY"],
+        value_name: "URL",
+        help: "Read every stellar.toml from URL/<domain>/.well-known/stellar.toml and from nowhere else",
+        allowed: HTTP_BASE,
+        in_demo: InDemo::Fixed,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "bind",
+        aliases: &["address"],
+        env: &["TICKER_BIND"],
+        fallback: Fallback::Value("127.0.0.1:8080"),
+        value_name: "HOST:PORT",
+        help: "Public listener",
+        allowed: ADDRESS,
+        ..LISTENERS
+    },
+    Setting {
+        name: "admin-bind",
+        env: &["TICKER_ADMIN_BIND"],
+        fallback: Fallback::Value("127.0.0.1:9090"),
+        value_name: "HOST:PORT",
+        help: "Admin listener: metrics, actors, trace",
+        allowed: ADDRESS,
+        ..LISTENERS
+    },
+    Setting {
+        name: "nginx",
+        env: &["TICKER_NGINX"],
+        fallback: Fallback::Told("off"),
+        value_name: "FILE",
+        help: "Run nginx with this nginx.conf as a supervised child",
+        allowed: PATH,
+        ..LISTENERS
+    },
+    Setting {
+        name: "data-dir",
+        env: &["TICKER_DATA_DIR"],
+        fallback: Fallback::Value("./data"),
+        value_name: "DIR",
+        help: "Directory of everything this program keeps; demo uses DIR/demo",
+        allowed: PATH,
+        ..STORAGE
+    },
+    Setting {
+        name: "output-dir",
+        env: &["TICKER_OUTPUT_DIR"],
+        fallback: Fallback::Told("<data-dir>/www"),
+        value_name: "DIR",
+        help: "Directory of the published files; each replica needs its own",
+        allowed: PATH,
+        in_demo: InDemo::FlagOnly,
+        ..STORAGE
+    },
+    Setting {
+        name: "backfill-hours",
+        env: &["TICKER_BACKFILL_HOURS"],
+        fallback: Fallback::Value("168"),
+        value_name: "HOURS",
+        help: "How far back trades are fetched at start",
+        allowed: "a whole number of hours, at most --retention-days",
+        kind: Kind::Count,
+        ..STORAGE
+    },
+    Setting {
+        name: "retention-days",
+        env: &["TICKER_RETENTION_DAYS"],
+        fallback: Fallback::Value("8"),
+        value_name: "DAYS",
+        help: "How long trades are kept",
+        allowed: "a whole number of days from 8 (the 7-day window needs it) to 36500",
+        kind: Kind::Count,
+        ..STORAGE
+    },
+    Setting {
+        name: "assets-schedule",
+        env: &["TICKER_ASSETS_SCHEDULE"],
+        fallback: Fallback::Value("0 */6 * * *"),
+        value_name: "CRON",
+        help: "When to sweep all assets; also at start",
+        allowed: CRON,
+        ..SCHEDULES
+    },
+    Setting {
+        name: "orderbooks-schedule",
+        env: &["TICKER_ORDERBOOKS_SCHEDULE"],
+        fallback: Fallback::Value("*/10 * * * *"),
+        value_name: "CRON",
+        help: "When to read the order books; also at start",
+        allowed: CRON,
+        ..SCHEDULES
+    },
+    Setting {
+        name: "clean-schedule",
+        env: &["TICKER_CLEAN_SCHEDULE"],
+        fallback: Fallback::Value("0 * * * *"),
+        value_name: "CRON",
+        help: "When to delete trades past retention; also at start",
+        allowed: CRON,
+        ..SCHEDULES
+    },
+    Setting {
+        name: "publish-interval",
+        env: &["TICKER_PUBLISH_INTERVAL"],
+        fallback: Fallback::Value("1s"),
+        value_name: "DURATION",
+        help: "At most, and at least, one publication in this time",
+        allowed: INTERVAL,
+        ..PUBLICATION
+    },
+    Setting {
+        name: "file-interval",
+        env: &["TICKER_FILE_INTERVAL"],
+        fallback: Fallback::Value("auto"),
+        value_name: "auto|DURATION",
+        help: "How often the files follow; auto: each publication while they are small, else every 15 s",
+        allowed: "auto, or a duration from 10ms to 365d, such as 15s",
+        ..PUBLICATION
+    },
+    Setting {
+        name: "stale-after",
+        env: &["TICKER_STALE_AFTER"],
+        fallback: Fallback::Value("10m"),
+        value_name: "DURATION",
+        help: "Data without news for this long count as stale",
+        allowed: INTERVAL,
+        ..PUBLICATION
+    },
+    Setting {
+        name: "usd-anchors",
+        env: &["TICKER_USD_ANCHORS"],
+        fallback: Fallback::Value(
+            "USDC:GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN,\
+             yUSDC:GDGTVWSM4MGS4T7Z6W4RPWOCHE2I6RDFCIFZGS3DOA63LWQTRNZNTTFF",
+        ),
+        value_name: "CODE:ISSUER,…",
+        help: "Assets that count as a US dollar",
+        allowed: "a list of CODE:ISSUER, separated by commas; empty for none",
+        kind: Kind::List,
+        ..PUBLICATION
+    },
+    Setting {
+        name: "log-format",
+        env: &["TICKER_LOG_FORMAT"],
+        fallback: Fallback::Value("auto"),
+        value_name: "FORMAT",
+        help: "Form of the log on stderr; auto: text on a terminal, else json",
+        allowed: "text, json or auto",
+        ..LOGGING
+    },
+    Setting {
+        name: "log",
+        env: &["RUST_LOG"],
+        fallback: Fallback::Value("info"),
+        value_name: "FILTER",
+        help: "What to log, such as info or info,stellar_ticker::horizon=debug",
+        allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
+        ..LOGGING
+    },
+];
+
+const DATABASE: Setting = Setting { group: Group::Database, ..Setting::PLAIN };
+const UPSTREAM: Setting = Setting { group: Group::Upstream, ..Setting::PLAIN };
+const LISTENERS: Setting = Setting { group: Group::Listeners, ..Setting::PLAIN };
+const STORAGE: Setting = Setting { group: Group::Storage, ..Setting::PLAIN };
+const SCHEDULES: Setting = Setting { group: Group::Schedules, ..Setting::PLAIN };
+const PUBLICATION: Setting = Setting { group: Group::Publication, ..Setting::PLAIN };
+const LOGGING: Setting = Setting { group: Group::Logging, ..Setting::PLAIN };

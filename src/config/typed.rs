@@ -1,0 +1,203 @@
+//! The configuration as the program uses it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::fault::{Fault, FaultKind, Problem};
+use super::parse::{self, FileInterval, LogFormat};
+use super::resolve::Settings;
+use super::schedule::CronSpec;
+use super::secret::Secret;
+
+/// The 7-day window needs one more day than it shows.
+const RETENTION_DAYS_MIN: u32 = 8;
+/// A century; beyond it times would leave the calendar.
+const RETENTION_DAYS_MAX: u32 = 36_500;
+const HOURS_A_DAY: u32 = 24;
+
+/// Every setting of the daemon, checked. What each means stands in the help of its flag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// PostgreSQL to use; `None`: a private one under `data_dir`.
+    pub database_url: Option<Secret>,
+    /// The same database without a pooler, for migrations; `None`: `database_url`.
+    pub database_direct_url: Option<Secret>,
+    /// How long to wait at start for the database and the ports.
+    pub startup_timeout: Duration,
+    /// Further certificate authorities (PEM); its existence is not checked here.
+    pub ca_file: Option<PathBuf>,
+    /// Horizon's base URL, http or https, without a trailing slash. For `demo` an address where nothing
+    /// listens: the caller puts its simulated Horizon there.
+    pub horizon_url: String,
+    /// The network's passphrase.
+    pub network_passphrase: String,
+    /// The network as given: `public`, `testnet` or a passphrase.
+    pub network: String,
+    /// Public listener; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// Admin listener; port 0 lets the system choose.
+    pub admin_bind: SocketAddr,
+    /// Directory of everything that is kept; for `demo` already its own.
+    pub data_dir: PathBuf,
+    /// Directory of the published files.
+    pub output_dir: PathBuf,
+    /// How far back trades are fetched, in hours; at most the retention.
+    pub backfill_hours: u32,
+    /// How long trades are kept, in days; 8 or more.
+    pub retention_days: u32,
+    /// Requests an hour; 0 is no limit.
+    pub horizon_requests_per_hour: u32,
+    /// Silence after which the stream is opened anew.
+    pub stream_idle_timeout: Duration,
+    /// When all assets are swept.
+    pub assets_schedule: CronSpec,
+    /// When the order books are read.
+    pub orderbooks_schedule: CronSpec,
+    /// When old trades are deleted.
+    pub clean_schedule: CronSpec,
+    /// Time between publications, 10 ms or more.
+    pub publish_interval: Duration,
+    /// How often files are written.
+    pub file_interval: FileInterval,
+    /// Silence after which data count as stale.
+    pub stale_after: Duration,
+    /// Assets that count as a US dollar, each `CODE:ISSUER`.
+    pub usd_anchors: Vec<String>,
+    /// Base URL for every stellar.toml, without a trailing slash.
+    pub toml_gateway: Option<String>,
+    /// The nginx.conf of the child process; `None`: no nginx.
+    pub nginx: Option<PathBuf>,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Filter of the log; it parses.
+    pub log: String,
+}
+
+/// Parses settings and collects what is wrong with them, so that one fault does not hide the next.
+pub(super) struct Reader<'a> {
+    settings: &'a Settings,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(settings: &'a Settings, faults: &'a mut Vec<Fault>) -> Self {
+        Self { settings, faults }
+    }
+
+    /// The value; `None` when a fault was noted.
+    pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
+        let entry = self.settings.get(name)?;
+        match parse(entry.text.as_deref().unwrap_or_default()) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.faults.push(entry.fault(problem.kind, problem.detail));
+                None
+            }
+        }
+    }
+
+    /// The value of a setting that may be left out; the outer `None` when a fault was noted.
+    fn read_optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Option<T>> {
+        if self.settings.text(name).is_some() { self.read(name, parse).map(Some) } else { Some(None) }
+    }
+
+    /// Notes that a value, good in itself, does not go with another.
+    fn refuse(&mut self, name: &str, detail: String) {
+        if let Some(entry) = self.settings.get(name) {
+            self.faults.push(entry.fault(FaultKind::Refused, Some(detail)));
+        }
+    }
+}
+
+/// Makes the configuration; `None` when there is a fault.
+pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
+    let mut reader = Reader::new(settings, faults);
+    let r = &mut reader;
+    // All are read before any `?`: every fault is to be told.
+    let database_url = r.read_optional("database-url", parse::postgres);
+    let database_direct_url = r.read_optional("database-direct-url", parse::postgres);
+    let startup_timeout = r.read("startup-timeout", parse::duration);
+    let ca_file = r.read_optional("ca-file", parse::path);
+    let horizon_url = r.read("horizon-url", parse::http_base);
+    let network_passphrase = r.read("network", parse::network_passphrase);
+    let testnet = r.read_optional("testnet", parse::switch);
+    let requests = r.read("horizon-requests-per-hour", parse::count(0..=u32::MAX));
+    let stream_idle_timeout = r.read("stream-idle-timeout", parse::interval);
+    let toml_gateway = r.read_optional("toml-gateway", parse::http_base);
+    let listeners = read_listeners(r);
+    let nginx = r.read_optional("nginx", parse::path);
+    let data_dir = r.read("data-dir", parse::path);
+    let output_dir = r.read_optional("output-dir", parse::path);
+    let history = read_history(r);
+    let assets_schedule = r.read("assets-schedule", CronSpec::parse);
+    let orderbooks_schedule = r.read("orderbooks-schedule", CronSpec::parse);
+    let clean_schedule = r.read("clean-schedule", CronSpec::parse);
+    let publish_interval = r.read("publish-interval", parse::interval);
+    let file_interval = r.read("file-interval", parse::file_interval);
+    let stale_after = r.read("stale-after", parse::interval);
+    let usd_anchors = r.read("usd-anchors", parse::assets);
+    let log_format = r.read("log-format", parse::log_format);
+    let log = r.read("log", parse::log_filter);
+    let (bind, admin_bind) = listeners?;
+    let (backfill_hours, retention_days) = history?;
+    testnet?;
+    Some(Config {
+        database_url: database_url?,
+        database_direct_url: database_direct_url?,
+        startup_timeout: startup_timeout?,
+        ca_file: ca_file?,
+        horizon_url: horizon_url?,
+        network_passphrase: network_passphrase?,
+        network: settings.text("network")?.to_owned(),
+        bind,
+        admin_bind,
+        data_dir: data_dir?,
+        output_dir: output_dir??,
+        backfill_hours,
+        retention_days,
+        horizon_requests_per_hour: requests?,
+        stream_idle_timeout: stream_idle_timeout?,
+        assets_schedule: assets_schedule?,
+        orderbooks_schedule: orderbooks_schedule?,
+        clean_schedule: clean_schedule?,
+        publish_interval: publish_interval?,
+        file_interval: file_interval?,
+        stale_after: stale_after?,
+        usd_anchors: usd_anchors?,
+        toml_gateway: toml_gateway?,
+        nginx: nginx?,
+        log_format: log_format?,
+        log: log?,
+    })
+}
+
+/// Both addresses; on one port only if their hosts differ. Port 0 is another one each time.
+fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let bind = reader.read("bind", parse::address);
+    let admin_bind = reader.read("admin-bind", parse::address);
+    let (bind, admin_bind) = (bind?, admin_bind?);
+    let everywhere = bind.ip().is_unspecified() || admin_bind.ip().is_unspecified();
+    if bind.port() != 0 && bind.port() == admin_bind.port() && (everywhere || bind.ip() == admin_bind.ip()) {
+        reader.refuse("admin-bind", format!("it is the address of --bind, {bind}"));
+    }
+    Some((bind, admin_bind))
+}
+
+/// Backfill hours and retention days; fetching what the next cleaning deletes would only cost Horizon.
+fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32)> {
+    let backfill_hours = reader.read("backfill-hours", parse::count(0..=u32::MAX));
+    let retention_days = reader.read("retention-days", parse::count(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX));
+    let (backfill_hours, retention_days) = (backfill_hours?, retention_days?);
+    let kept_hours = retention_days.saturating_mul(HOURS_A_DAY);
+    if backfill_hours > kept_hours {
+        let detail =
+            format!("it reaches past --retention-days {retention_days}, which is {kept_hours} hours");
+        reader.refuse("backfill-hours", detail);
+    }
+    Some((backfill_hours, retention_days))
+}

@@ -1,0 +1,242 @@
+//! The command line: commands, help, exit codes, and what never reaches an output.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::process::{Command as Process, Output};
+use std::time::Duration;
+
+use stellar_ticker::cli::{self, CliError, Command};
+use stellar_ticker::config::DEMO_PASSPHRASE;
+
+const CANARY: &str = "canary-7f3a";
+
+/// Parses arguments (without the program's name) in an environment of its own.
+pub(crate) fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, CliError> {
+    let environment: HashMap<&str, &str> = environment.iter().copied().collect();
+    let arguments = std::iter::once("stellar-ticker").chain(arguments.iter().copied()).map(OsString::from);
+    cli::parse(arguments, &|name| environment.get(name).map(|value| (*value).to_owned()))
+}
+
+/// Runs the real program with nothing in its environment but what is given.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut process = Process::new(env!("CARGO_BIN_EXE_stellar-ticker"));
+    process.env_clear().envs(environment.iter().copied()).args(arguments);
+    process.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Every command and its parents, as arguments.
+fn command_lines(command: &clap::Command) -> Vec<Vec<String>> {
+    let mut lines = vec![Vec::new()];
+    for inner in command.get_subcommands() {
+        for mut line in command_lines(inner) {
+            line.insert(0, inner.get_name().to_owned());
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+#[test]
+fn help_of_every_command_has_an_example_and_exits_0() {
+    let lines = command_lines(&cli::definition());
+    assert!(lines.len() >= 10, "{lines:?}");
+    for line in lines {
+        let mut arguments: Vec<&str> = line.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let error = parse(&arguments, &[]).expect_err("help is no command");
+        assert_eq!(error.exit_code(), 0, "{arguments:?}");
+        assert!(error.to_string().contains("Example:\n  stellar-ticker "), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn version_and_help_go_to_stdout() {
+    let version = run(&["--version"], &[]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(stdout(&version), concat!("stellar-ticker ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = run(&["serve", "--help"], &[]);
+    assert_eq!((help.status.code(), stderr(&help).as_str()), (Some(0), ""));
+    assert!(stdout(&help).contains("postgres://ticker:PASSWORD@localhost"), "an example is no secret");
+    assert!(stdout(&help).contains("[env: DATABASE_URL, DB_URL, DATABASE_URL_FILE, DB_URL_FILE]"));
+}
+
+#[test]
+fn unknown_commands_and_flags_exit_64_with_a_suggestion() {
+    for (arguments, hint) in [
+        (&["serv"] as &[&str], "serve"),
+        (&["serve", "--bnd", "127.0.0.1:1"], "--bind"),
+        (&["ingest"], "unrecognized subcommand"),
+        (&[], "Usage"),
+        (&["config"], "Usage"),
+        (&["generate", "market-data"], "--out-file"),
+        (&["serve", "--bind"], "--bind"),
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(stderr(&output).contains(hint), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn config_check_exits_by_the_kind_of_the_fault() {
+    for (arguments, code) in [
+        (&[] as &[&str], 0),
+        (&["--publish-interval", "5"], 64),
+        (&["--retention-days", "eight"], 64),
+        (&["--bind", "example.org:80"], 64),
+        (&["--database-url", "nonsense"], 64),
+        (&["--log", "stellar_ticker=loudly"], 64),
+        (&["--publish-interval", "0s"], 78),
+        (&["--retention-days", "7"], 78),
+        (&["--backfill-hours", "193"], 78),
+        (&["--horizon-url", "ftp://example.org"], 78),
+        (&["--admin-bind", "127.0.0.1:8080"], 78),
+        (&["--admin-bind", "0.0.0.0:8080"], 78),
+        (&["--assets-schedule", "0 0 31 2 *"], 78),
+        (&["--config", "/nonexistent/ticker.toml"], 78),
+        (&["--testnet", "--network", "public"], 78),
+        (&["--retention-days", "7", "--publish-interval", "5"], 64),
+    ] {
+        let line = [&["config", "check"], arguments].concat();
+        let output = run(&line, &[]);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output).is_empty(), code == 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn no_output_shows_a_password() {
+    let good = format!("postgres://user:{CANARY}@host/db");
+    let bad = format!("postgres://user:{CANARY}@host:no-port/db");
+    let pairs = format!("host=h password={CANARY}");
+    let broken_pairs = format!("host=h pass word={CANARY}");
+    let upstream = format!("https://user:{CANARY}@example.org");
+    let misspelt = format!("--database-ulr={good}");
+    let attached = format!("-x{good}");
+    for (arguments, environment) in [
+        (&["config", "show", "-d", &good] as &[&str], None),
+        (&["config", "show", "-d", &pairs], None),
+        (&["config", "show"], Some(("DATABASE_DIRECT_URL", &good))),
+        (&["config", "check", "-d", &bad], None),
+        (&["config", "check", "-d", &broken_pairs], None),
+        (&["config", "check"], Some(("DATABASE_URL", &bad))),
+        (&["config", "check", "--horizon-url", &upstream], None),
+        (&["config", "check", "--bind", &good], None),
+        (&["config", "check", &good], None),
+        (&["config", "check", &misspelt], None),
+        (&["config", "check", &attached], None),
+        (&["config", "check", &pairs], None),
+        (&[&good], None),
+    ] {
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let output = run(arguments, &environment);
+        let all = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(!all.is_empty() && !all.contains(CANARY), "{arguments:?}: {all}");
+    }
+    let config = parse(&["serve", "-d", &good], &[]).unwrap();
+    assert!(!format!("{config:?}").contains(CANARY));
+    let show = parse(&["config", "show", "-d", &good], &[]).unwrap();
+    assert!(!format!("{show:?}").contains(CANARY));
+    let error = parse(&["serve", "-d", &bad], &[]).expect_err("it does not parse");
+    assert!(!format!("{error:?}{error}").contains(CANARY));
+    let error = parse(&["serve", &good], &[]).expect_err("no such argument");
+    assert!(!format!("{error:?}{error}").contains(CANARY));
+}
+
+#[test]
+fn config_show_lists_name_value_and_source() {
+    let output = run(
+        &["config", "show", "--bind", "localhost:8081", "-d", "postgres://user:pw@host/db"],
+        &[("TICKER_STALE_AFTER", "5m")],
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let shown = stdout(&output);
+    let cells = |name: &str| {
+        let line = shown.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(cells("NAME"), "VALUE SOURCE");
+    assert_eq!(cells("bind"), "localhost:8081 flag --bind");
+    assert_eq!(cells("stale-after"), "5m environment TICKER_STALE_AFTER");
+    assert_eq!(cells("database-url"), "postgres://user:***@host/db flag --database-url");
+    assert_eq!(cells("output-dir"), "./data/www default");
+    assert_eq!(cells("horizon-url"), "https://horizon.stellar.org default");
+}
+
+#[test]
+fn demo_heeds_the_database_and_the_output_directory_only_as_flags() {
+    let real = [
+        ("DATABASE_URL", "postgres://u:p@real/db"),
+        ("DATABASE_DIRECT_URL_FILE", "/nonexistent"),
+        ("TICKER_OUTPUT_DIR", "/srv/published"),
+        ("TICKER_NETWORK", "public"),
+        ("HORIZON_URL", "https://horizon.stellar.org"),
+        ("TICKER_DATA_DIR", "/srv/ticker"),
+    ];
+    let Command::Demo { config, .. } = parse(&["demo"], &real).unwrap() else { panic!("no demo") };
+    assert_eq!((&config.database_url, &config.database_direct_url), (&None, &None));
+    assert_eq!(config.data_dir.to_str(), Some("/srv/ticker/demo"));
+    assert_eq!(config.output_dir.to_str(), Some("/srv/ticker/demo/www"));
+    assert_eq!(config.network_passphrase, DEMO_PASSPHRASE);
+    assert!(!config.horizon_url.contains("stellar.org"), "{}", config.horizon_url);
+
+    let flags = ["demo", "--database-url", "postgres://u:p@scratch/db", "--output-dir", "/tmp/www"];
+    let Command::Demo { config, .. } = parse(&flags, &real).unwrap() else { panic!("no demo") };
+    assert_eq!(config.database_url.unwrap().expose(), "postgres://u:p@scratch/db");
+    assert_eq!(config.output_dir.to_str(), Some("/tmp/www"));
+}
+
+#[test]
+fn demo_ignores_the_database_of_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "database_url = 'postgres://u:p@real/db'\nretention_days = 9\n").unwrap();
+    let line = ["demo", "--config", file.path().to_str().unwrap()];
+    let Command::Demo { config, .. } = parse(&line, &[]).unwrap() else { panic!("no demo") };
+    assert_eq!((config.database_url, config.retention_days), (None, 9));
+}
+
+#[test]
+fn simulation_options_have_defaults_and_flags() {
+    let Command::Demo { simulation, .. } = parse(&["demo"], &[]).unwrap() else { panic!("no demo") };
+    assert_eq!((simulation.trades_per_second, simulation.history_hours), (20, 24));
+    assert_eq!((simulation.ledger_interval, simulation.faults), (Duration::from_millis(5_800), false));
+    let line =
+        ["horizon-sim", "--trades-per-second", "3", "--seed", "7", "--ledger-seconds", "0.5", "--faults"];
+    let Command::HorizonSim(options) = parse(&line, &[("TICKER_BIND", "127.0.0.1:8080")]).unwrap() else {
+        panic!("no horizon-sim")
+    };
+    assert_eq!(options.bind.to_string(), "127.0.0.1:8001");
+    assert_eq!(options.network_passphrase, "Public Global Stellar Network ; September 2015");
+    assert_eq!((options.simulation.trades_per_second, options.simulation.seed), (3, 7));
+    assert_eq!(options.simulation.ledger_interval, Duration::from_millis(500));
+    assert!(options.simulation.faults);
+}
+
+#[test]
+fn faults_of_the_simulation_and_of_the_settings_are_told_together() {
+    let error = parse(&["demo", "--seed", "x", "--retention-days", "1"], &[]).expect_err("two faults");
+    let text = error.to_string();
+    assert!(text.contains("seed: \"x\"") && text.contains("retention-days: \"1\""), "{text}");
+    let error =
+        parse(&["horizon-sim", "--ledger-seconds", "inf", "--bind", "x"], &[]).expect_err("two faults");
+    assert!(error.to_string().starts_with("2 faults"), "{error}");
+}
+
+#[test]
+fn market_data_needs_a_file_by_either_flag() {
+    for flag in ["-o", "--out-file"] {
+        let command = parse(&["generate", "market-data", flag, "m.json"], &[]).unwrap();
+        let Command::GenerateMarketData { out_file, .. } = command else { panic!("no generate") };
+        assert_eq!(out_file.to_str(), Some("m.json"));
+    }
+}
