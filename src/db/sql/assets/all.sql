@@ -1,0 +1,1 @@
+SELECT id, code, anchor_asset_code, is_valid FROM assets

@@ -1,0 +1,1 @@
+SELECT from_ledger, to_ledger, from_time, to_time FROM coverage

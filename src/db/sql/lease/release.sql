@@ -1,0 +1,1 @@
+UPDATE ingest_lease SET expires_at = '-infinity' WHERE name = 'ingest' AND epoch = $1

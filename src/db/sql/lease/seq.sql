@@ -1,0 +1,1 @@
+SELECT seq FROM ingest_lease WHERE name = 'ingest'

@@ -1,0 +1,1 @@
+SELECT id, base_asset_id, counter_asset_id FROM markets

@@ -1,0 +1,1 @@
+INSERT INTO network (passphrase) VALUES ($1) ON CONFLICT DO NOTHING
