@@ -11,6 +11,11 @@ const LEDGERS_PER_BOOK: u32 = 10;
 /// The deepest side, more than a request may ask for.
 const LEVELS_MAX: u32 = 260;
 
+/// The busiest markets, by rank, always have a book with both sides.
+const ALWAYS_BOTH_SIDES: usize = 20;
+/// The fewest levels a side of those.
+const BUSY_LEVELS_MIN: u32 = 30;
+
 /// One level in the server's orientation.
 struct Level {
     n: i64,
@@ -30,8 +35,9 @@ pub(crate) fn sides(
     let Some((index, straight)) = markets.find(selling, buying) else { return (json!([]), json!([])) };
     let Some(market) = markets.list.get(index) else { return (json!([]), json!([])) };
     let step = ledger / LEDGERS_PER_BOOK;
-    let asks = side(markets, market, step, true);
-    let bids = side(markets, market, step, false);
+    let busy = index < ALWAYS_BOTH_SIDES;
+    let asks = side(markets, market, step, true, busy);
+    let bids = side(markets, market, step, false, busy);
     // Seen from the other asset, every bid is an ask at the inverse price, of the same amount in the same asset.
     if straight {
         (levels(&bids, true, limit), levels(&asks, true, limit))
@@ -54,11 +60,15 @@ fn price(n: i64, d: i64) -> String {
     amount(i64::try_from((n * 10_000_000 + d / 2) / d).unwrap_or(i64::MAX))
 }
 
-fn side(markets: &Markets, market: &Market, step: u32, asks: bool) -> Vec<Level> {
+fn side(markets: &Markets, market: &Market, step: u32, asks: bool, busy: bool) -> Vec<Level> {
     let Some(quote) = markets.quote(market, step.saturating_mul(LEDGERS_PER_BOOK)) else { return Vec::new() };
     let seed = market.seed ^ u64::from(asks);
-    // A few markets have nobody on one side.
-    let depth = if seed % 17 == 3 { 0 } else { 1 + low(seed) % LEVELS_MAX };
+    let depth = match (busy, seed % 17) {
+        (true, _) => BUSY_LEVELS_MIN + low(seed) % (LEVELS_MAX - BUSY_LEVELS_MIN),
+        // A few markets have nobody on one side.
+        (false, 3) => 0,
+        (false, _) => 1 + low(seed) % LEVELS_MAX,
+    };
     let sign: f64 = if asks { 1.0 } else { -1.0 };
     let level = |number: u32| {
         let hash = hash3(seed, u64::from(step), u64::from(number));
@@ -79,6 +89,16 @@ mod tests {
 
     fn ratio_of(level: &Value) -> f64 {
         level["price_r"]["n"].as_f64().unwrap() / level["price_r"]["d"].as_f64().unwrap()
+    }
+
+    #[test]
+    fn some_quiet_market_has_an_empty_side_and_no_busy_one() {
+        let markets = Markets::new(1, 80);
+        let empty = |index: usize| {
+            let market = &markets.list[index];
+            [true, false].iter().any(|asks| side(&markets, market, 5_800_000, *asks, index < 20).is_empty())
+        };
+        assert!((20..80).any(empty) && !(0..20).any(empty));
     }
 
     #[test]

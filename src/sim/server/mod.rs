@@ -11,7 +11,6 @@ mod trades;
 use super::config::SimConfig;
 use super::faults::FaultPlan;
 use super::simulation::Simulation;
-use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use limit::RateLimit;
 use std::io;
@@ -19,6 +18,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Between the last accepted connection and the stop: actix-server counts a connection a moment after it hands
+/// it out, and a worker that is stopped in that moment panics in builds with overflow checks.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// What every handler needs.
 #[derive(Debug)]
@@ -36,7 +40,8 @@ struct Shared {
 pub struct SimServer {
     addr: SocketAddr,
     oracle: Arc<Simulation>,
-    handle: ServerHandle,
+    /// Dropped to stop the server.
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,8 +67,7 @@ impl SimServer {
     }
 
     fn shut(&mut self) {
-        // The command is sent by the call; its future would only wait, as the join does.
-        drop(self.handle.stop(false));
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -91,19 +95,21 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
         stream_duration: config.stream_duration,
     });
     let (sender, receiver) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel();
     let workers = config.workers.max(1);
     let thread = std::thread::Builder::new()
         .name("horizon-sim".to_owned())
-        .spawn(move || serve(shared, listener, workers, &sender))?;
-    let handle = receiver.recv().map_err(|_| io::Error::other("the server thread ended at once"))??;
-    Ok(SimServer { addr, oracle, handle, thread: Some(thread) })
+        .spawn(move || serve(shared, listener, workers, &sender, stopped))?;
+    receiver.recv().map_err(|_| io::Error::other("the server thread ended at once"))??;
+    Ok(SimServer { addr, oracle, stop: Some(stop), thread: Some(thread) })
 }
 
 fn serve(
     shared: web::Data<Shared>,
     listener: TcpListener,
     workers: usize,
-    started: &mpsc::Sender<io::Result<ServerHandle>>,
+    started: &mpsc::Sender<io::Result<()>>,
+    stopped: oneshot::Receiver<()>,
 ) {
     let run = async move {
         let app = move || App::new().app_data(shared.clone()).configure(routes);
@@ -111,9 +117,17 @@ fn serve(
         match server.listen(listener) {
             Ok(server) => {
                 let server = server.run();
-                let _ = started.send(Ok(server.handle()));
+                let handle = server.handle();
+                let _ = started.send(Ok(()));
+                let stop = async move {
+                    // Sent or dropped: both mean the end.
+                    let _ = stopped.await;
+                    handle.pause().await;
+                    tokio::time::sleep(SETTLE).await;
+                    handle.stop(false).await;
+                };
                 // It ends by its handle; an error here has nobody left to hear it.
-                let _ = server.await;
+                let _ = futures_util::future::join(server, stop).await;
             }
             Err(error) => {
                 let _ = started.send(Err(error));
