@@ -1,1 +1,39 @@
-//! The simulated Horizon behind the demo, the tests and the benches.
+//! A simulated Horizon: the other side of the wire, for `horizon-sim`, `demo`, the tests and the benches.
+//!
+//! ```text
+//! config     what to simulate: rate, history, markets, limits, clock
+//! model      ids, assets and trades as plain typed data, for oracles
+//! network    a ledger number -> its trades; nothing is stored (generator, layout, markets, catalog, timeline)
+//! fixed      scripted data instead of generated
+//! simulation one interface over both, and the oracle
+//! render     records as JSON, by hand
+//! faults     what may go wrong, scripted or at random
+//! server     HTTP: pages, streams, TOML files
+//! ```
+//!
+//! The generated network is a pure function: a ledger's number seeds a ChaCha stream of its own, in which
+//! every trade has one block. Any page of history is rendered without storing or replaying anything, and
+//! the same seed, anchor and rate give the same records on every run and machine.
+
+mod book;
+mod catalog;
+pub mod config;
+pub mod faults;
+pub mod fixed;
+mod generator;
+mod layout;
+mod markets;
+pub mod model;
+mod num;
+mod render;
+mod render_asset;
+pub mod server;
+pub mod simulation;
+mod timeline;
+
+pub use config::{Burst, ManualTime, SimClock, SimConfig};
+pub use faults::{Endpoint, Fault, FaultPlan};
+pub use fixed::{FixedSource, TomlReply};
+pub use model::{SimSide, SimTrade, TradeId, TradeKind};
+pub use server::{SimServer, start};
+pub use simulation::{Head, Simulation};

@@ -1,0 +1,149 @@
+//! The simulated network's assets, accounts and pools.
+
+pub(crate) mod entries;
+mod toml_files;
+
+use super::fixed::TomlReply;
+use super::num::{hash3, high, low, mix, noise, unit};
+use entries::{ENTRIES, Entry, File};
+use std::collections::HashMap;
+use stellar_strkey::{Contract, ed25519::PublicKey};
+
+/// How many accounts trade.
+const ACCOUNTS: u64 = 500;
+
+/// One asset and all that the other endpoints tell about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asset {
+    pub(crate) code: String,
+    /// `native` for XLM.
+    pub(crate) issuer: String,
+    /// Horizon's `asset_type`.
+    pub(crate) kind: &'static str,
+    /// The middle of its price in dollars.
+    usd: f64,
+    /// Seeds its own noise.
+    seed: u64,
+    /// The relative size of its price's long waves.
+    swing: f64,
+    /// Free text, as the issuer set it.
+    pub(crate) home_domain: String,
+    pub(crate) holders: u32,
+    /// Stroops held by authorised accounts.
+    pub(crate) supply: i64,
+    pub(crate) contract: String,
+    /// Flags, bit 0 to 3: required, revocable, immutable, clawback.
+    pub(crate) flags: u32,
+}
+
+impl Asset {
+    /// `native` or `CODE:ISSUER`.
+    pub(crate) fn key(&self) -> String {
+        if self.kind == "native" { "native".to_owned() } else { format!("{}:{}", self.code, self.issuer) }
+    }
+
+    /// Price in dollars at a ledger. One price an asset, so that triangles of markets agree.
+    pub(crate) fn usd_at(&self, ledger: u32) -> f64 {
+        let long = self.swing * noise(self.seed, ledger, 40_000);
+        let middle = self.swing * 0.3 * noise(self.seed, ledger, 3_000);
+        let short = self.swing * 0.05 * noise(self.seed, ledger, 150);
+        self.usd * (1.0 + long + middle + short)
+    }
+}
+
+/// All assets, XLM first, then by weight in trading.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) assets: Vec<Asset>,
+    /// Indices of issued assets as `/assets` sorts them.
+    pub(crate) listed: Vec<usize>,
+    pub(crate) tomls: HashMap<String, TomlReply>,
+    pub(crate) accounts: Vec<String>,
+}
+
+impl Catalog {
+    /// The named assets, and as many made-up ones as `extra` asks for.
+    pub(crate) fn new(seed: u64, extra: usize) -> Self {
+        let mut assets: Vec<Asset> = ENTRIES.iter().map(|entry| named(seed, entry)).collect();
+        let mut files: Vec<File> = ENTRIES.iter().map(|entry| entry.file).collect();
+        for number in (0u64..).take(extra) {
+            assets.push(made_up(seed, number));
+            files.push(File::Plain);
+        }
+        let mut listed: Vec<usize> = (1..assets.len()).collect();
+        let key = |i: &usize| assets.get(*i).map(|a| (a.code.clone(), a.issuer.clone(), a.kind));
+        listed.sort_by_key(key);
+        let tomls = toml_files::all(&assets, &files);
+        let accounts = (0..ACCOUNTS).map(|n| address(seed, 0x6163_6374, n)).collect();
+        Self { assets, listed, tomls, accounts }
+    }
+}
+
+/// 32 bytes that look random and are the same for the same words.
+fn bytes(seed: u64, tag: u64, number: u64) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (lane, chunk) in (0u64..).zip(out.chunks_exact_mut(8)) {
+        chunk.copy_from_slice(&hash3(seed ^ mix(lane), tag, number).to_le_bytes());
+    }
+    out
+}
+
+/// An account address with a right checksum.
+fn address(seed: u64, tag: u64, number: u64) -> String {
+    PublicKey(bytes(seed, tag, number)).to_string().as_str().to_owned()
+}
+
+/// A pool's id.
+pub(crate) fn pool_id(seed: u64, market: u64) -> String {
+    bytes(seed, 0x706f_6f6c, market).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn asset_kind(code: &str) -> &'static str {
+    if code.len() <= 4 { "credit_alphanum4" } else { "credit_alphanum12" }
+}
+
+fn named(seed: u64, entry: &Entry) -> Asset {
+    let (code, number) = (entry.code, u64::from(entry.variant));
+    let tag = code.bytes().fold(0x6e61_6d65, |sum: u64, byte| mix(sum ^ u64::from(byte)));
+    let native = entry.issuer == Some("native");
+    Asset {
+        code: code.to_owned(),
+        issuer: entry.issuer.map_or_else(|| address(seed, tag, number), str::to_owned),
+        kind: if native { "native" } else { asset_kind(code) },
+        usd: entry.usd,
+        seed: hash3(seed, tag, number),
+        swing: entry.swing,
+        home_domain: entry.domain.to_owned(),
+        holders: entry.holders,
+        supply: entry.supply,
+        contract: Contract(bytes(seed, tag ^ 1, number)).to_string().as_str().to_owned(),
+        flags: low(hash3(seed, tag, number ^ 7)) & 3,
+    }
+}
+
+fn made_up(seed: u64, number: u64) -> Asset {
+    let tag = 0x6d61_6465;
+    let hash = hash3(seed, tag, number);
+    // 1 to 12 characters, distinct by number: a base-36 number padded by its hash's letters.
+    let mut code = format!("{number:X}");
+    let wanted = 1 + usize::try_from(high(hash) % 12).unwrap_or(0);
+    while code.len() < wanted {
+        code.push('Z');
+    }
+    code.truncate(12);
+    Asset {
+        kind: asset_kind(&code),
+        issuer: address(seed, tag, number),
+        code,
+        // A dollar price of 1e-5 to 1e3, evenly by magnitude.
+        usd: 10f64.powi(i32::try_from(low(hash) % 9).unwrap_or(0) - 5) * (1.0 + unit(mix(hash))),
+        seed: hash,
+        swing: 0.4,
+        // Four issuers share a domain, as families of tokens do.
+        home_domain: format!("family{}.example", number / 4),
+        holders: 10 + low(mix(hash ^ 3)) % 3000,
+        supply: 1_000_000_000_000 + i64::from(low(mix(hash ^ 4))) * 10_000,
+        contract: Contract(bytes(seed, tag ^ 1, number)).to_string().as_str().to_owned(),
+        flags: low(mix(hash ^ 5)) & 3,
+    }
+}

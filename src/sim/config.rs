@@ -1,0 +1,161 @@
+//! What to simulate.
+
+use super::faults::FaultPlan;
+use super::fixed::FixedSource;
+use super::model::LEDGER_MAX;
+use chrono::{DateTime, Duration as Span, Utc};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// The shortest ledger that can be asked for, in seconds.
+pub const LEDGER_SECONDS_MIN: f64 = 0.02;
+/// The most markets that can be asked for.
+pub const MARKETS_MAX: usize = 30_000;
+/// The most trades one ledger may hold: transaction numbers have 20 bits.
+pub const TRADES_PER_LEDGER_MAX: u32 = 200_000;
+
+/// Everything about a simulated Horizon. The default is a network of the public one's size: 18 trades a
+/// second in 60 markets, a ledger each 5.8 s, 24 hours of history, no rate limit, no faults.
+///
+/// Seed, anchor, `ledger_seconds`, `trades_per_second`, `burst`, `markets` and `legacy_shapes` determine every
+/// record. The anchor is a fixed date, not the start, so that a restarted simulation goes on with the
+/// same history.
+#[derive(Debug, Clone)]
+pub struct SimConfig {
+    /// Seeds everything that looks random.
+    pub seed: u64,
+    /// As told on `/`.
+    pub network_passphrase: String,
+    /// Mean rate; a single ledger has between 40 % and 160 % of its share.
+    pub trades_per_second: f64,
+    /// Hours of history behind the moment of the start.
+    pub history_hours: u32,
+    /// Seconds from one ledger to the next; close times are cut to whole seconds.
+    pub ledger_seconds: f64,
+    /// The ledger that closes at `anchor_time`.
+    pub anchor_ledger: u32,
+    /// When `anchor_ledger` closes.
+    pub anchor_time: DateTime<Utc>,
+    /// Where the time comes from.
+    pub clock: SimClock,
+    /// Number of markets that trade, at most [`MARKETS_MAX`].
+    pub markets: usize,
+    /// Now and then a ledger with a fixed number of trades.
+    pub burst: Option<Burst>,
+    /// Records of an old server: numeric prices, no `trade_type`, `offer_id`, no pools; `amount` and
+    /// `num_accounts` on assets.
+    pub legacy_shapes: bool,
+    /// How often an open stream looks for a new ledger.
+    pub stream_poll: Duration,
+    /// How long a stream stays open.
+    pub stream_duration: Duration,
+    /// Requests allowed in a `rate_window`; None for no limit and no headers.
+    pub rate_limit: Option<u32>,
+    /// Length of a rate window.
+    pub rate_window: Duration,
+    /// HTTP worker threads.
+    pub workers: usize,
+    /// What goes wrong. Clones share the plan, so faults can be added while the server runs.
+    pub faults: FaultPlan,
+    /// Scripted data instead of the generated network. Clones share it, so trades can be pushed later.
+    pub fixed: Option<FixedSource>,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            network_passphrase: "Public Global Stellar Network ; September 2015".to_owned(),
+            trades_per_second: 18.0,
+            history_hours: 24,
+            ledger_seconds: 5.8,
+            anchor_ledger: 58_000_000,
+            // 2026-06-01T00:00:00Z
+            anchor_time: DateTime::from_timestamp(1_780_272_000, 0).unwrap_or_default(),
+            clock: SimClock::System,
+            markets: 60,
+            burst: None,
+            legacy_shapes: false,
+            stream_poll: Duration::from_secs(5),
+            stream_duration: Duration::from_secs(55),
+            rate_limit: None,
+            rate_window: Duration::from_secs(3600),
+            workers: 1,
+            faults: FaultPlan::none(),
+            fixed: None,
+        }
+    }
+}
+
+impl SimConfig {
+    /// Refuses what cannot be simulated, with a text for the operator.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        // Negated, so that NaN is refused as well.
+        if !(self.ledger_seconds >= LEDGER_SECONDS_MIN && self.ledger_seconds <= 600.0) {
+            return refuse(format!("ledger_seconds must be {LEDGER_SECONDS_MIN} to 600"));
+        }
+        let per_ledger = self.trades_per_second * self.ledger_seconds * 1.6;
+        if !(per_ledger >= 0.0 && per_ledger < f64::from(TRADES_PER_LEDGER_MAX)) {
+            return refuse(format!("at most {TRADES_PER_LEDGER_MAX} trades fit in one ledger"));
+        }
+        if self.burst.is_some_and(|b| b.trades > TRADES_PER_LEDGER_MAX || b.every_ledgers == 0) {
+            return refuse(format!(
+                "a burst has at most {TRADES_PER_LEDGER_MAX} trades, every 1 or more ledgers"
+            ));
+        }
+        if self.markets == 0 || self.markets > MARKETS_MAX {
+            return refuse(format!("markets must be 1 to {MARKETS_MAX}"));
+        }
+        if self.anchor_ledger > LEDGER_MAX {
+            return refuse(format!("anchor_ledger must be at most {LEDGER_MAX}"));
+        }
+        Ok(())
+    }
+}
+
+/// Every `every_ledgers`-th ledger number holds exactly `trades` trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burst {
+    /// A ledger whose number divides by this is a burst.
+    pub every_ledgers: u32,
+    /// Its number of trades.
+    pub trades: u32,
+}
+
+/// Where a simulation takes its time from.
+#[derive(Debug, Clone)]
+pub enum SimClock {
+    /// The machine's clock.
+    System,
+    /// Stands still until a test moves it.
+    Manual(ManualTime),
+}
+
+impl SimClock {
+    /// Unix milliseconds.
+    pub(crate) fn now_ms(&self) -> i64 {
+        match self {
+            Self::System => Utc::now().timestamp_millis(),
+            Self::Manual(time) => time.0.load(Ordering::SeqCst),
+        }
+    }
+}
+
+/// A time that only a test moves; clones share it.
+#[derive(Debug, Clone)]
+pub struct ManualTime(Arc<AtomicI64>);
+
+impl ManualTime {
+    /// Stands at `at`.
+    pub fn new(at: DateTime<Utc>) -> Self {
+        Self(Arc::new(AtomicI64::new(at.timestamp_millis())))
+    }
+
+    /// Moves forward; a negative span is ignored, since ledgers are never taken back.
+    pub fn advance(&self, by: Span) {
+        self.0.fetch_add(by.num_milliseconds().max(0), Ordering::SeqCst);
+    }
+}

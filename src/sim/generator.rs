@@ -1,0 +1,193 @@
+//! The network as a pure function: a ledger number -> its trades.
+
+use super::config::{Burst, SimConfig};
+use super::layout::{Layout, Layouts};
+use super::markets::{Market, Markets};
+use super::model::{SimSide, SimTrade, TradeId, TradeKind};
+use super::num::{below, hash3, high, low, mix, round_i64, unit};
+use super::timeline::Timeline;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// 32-bit words each trade draws: one ChaCha block, so that any trade is reached by a seek.
+const WORDS_PER_TRADE: u128 = 16;
+/// Offer ids from here on are synthetic: the taker had no offer of its own.
+pub(crate) const SYNTHETIC_OFFERS: i64 = 1 << 62;
+/// A pool's fee in basis points.
+pub(crate) const POOL_FEE_BP: u32 = 30;
+
+/// The generated network.
+#[derive(Debug)]
+pub(crate) struct Network {
+    seed: u64,
+    pub(crate) markets: Markets,
+    pub(crate) timeline: Timeline,
+    layouts: Layouts,
+    /// Mean trades a ledger, in millionths.
+    per_ledger_micro: i64,
+    burst: Option<Burst>,
+    pools: bool,
+    rng: ChaCha8Rng,
+}
+
+/// A trade with its parties by index: what is rendered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawTrade<'a> {
+    pub(crate) id: TradeId,
+    pub(crate) market: &'a Market,
+    pub(crate) maker: &'a str,
+    pub(crate) taker: &'a str,
+    pub(crate) maker_offer: i64,
+    pub(crate) pool: bool,
+    pub(crate) base_is_seller: bool,
+    pub(crate) base_amount: i64,
+    pub(crate) counter_amount: i64,
+    pub(crate) price_n: i64,
+    pub(crate) price_d: i64,
+}
+
+impl Network {
+    pub(crate) fn new(config: &SimConfig) -> Self {
+        let timeline = Timeline::new(config);
+        let per_second_milli = round_i64(config.trades_per_second * 1000.0);
+        Self {
+            seed: config.seed,
+            markets: Markets::new(config.seed, config.markets),
+            per_ledger_micro: per_second_milli.saturating_mul(timeline.ledger_ms()),
+            timeline,
+            layouts: Layouts::new(),
+            burst: config.burst,
+            pools: !config.legacy_shapes,
+            rng: ChaCha8Rng::seed_from_u64(config.seed),
+        }
+    }
+
+    /// How many trades a ledger holds; costs one hash.
+    pub(crate) fn count(&self, ledger: u32) -> u32 {
+        if let Some(burst) = self.burst.filter(|burst| ledger.is_multiple_of(burst.every_ledgers)) {
+            return burst.trades;
+        }
+        let hash = hash3(self.seed, 0x636f_756e, u64::from(ledger));
+        let permille = 400 + i64::from(high(hash) % 1201);
+        let micro = self.per_ledger_micro.saturating_mul(permille) / 1000;
+        // The random rest makes the mean right also at less than one trade a ledger.
+        u32::try_from((micro + i64::from(low(hash) % 1_000_000)) / 1_000_000).unwrap_or(0)
+    }
+
+    pub(crate) fn layout(&self, ledger: u32) -> Layout<'_> {
+        self.layouts.of(self.seed, ledger)
+    }
+
+    /// The trades numbered `range` of a ledger, in order.
+    pub(crate) fn trades(
+        &self,
+        ledger: u32,
+        range: std::ops::Range<u32>,
+    ) -> impl Iterator<Item = RawTrade<'_>> {
+        let mut rng = self.rng.clone();
+        rng.set_stream(u64::from(ledger));
+        rng.set_word_pos(u128::from(range.start) * WORDS_PER_TRADE);
+        let layout = self.layout(ledger);
+        range.filter_map(move |index| {
+            let words = std::array::from_fn(|_| rng.next_u64());
+            self.trade(layout.id(index), words)
+        })
+    }
+
+    fn trade(&self, id: TradeId, words: [u64; 8]) -> Option<RawTrade<'_>> {
+        let [pick, kind, size, accounts, jitter, offer, amount_side, dust] = words;
+        let market = self.markets.list.get(self.markets.pick(pick))?;
+        let quote = self.markets.quote(market, id.ledger())?;
+        let price = quote.price * 0.004f64.mul_add(unit(jitter) - 0.5, 1.0);
+        let pool = self.pools && kind % 100 < 35;
+        // 5 cents to about 5,000 dollars, small ones more often.
+        let usd = 0.05 * (1.0 + 100_000.0 * unit(size).powi(6));
+        let mut base_amount = round_i64(usd / quote.base_usd * 1e7).max(1);
+        if high(kind).is_multiple_of(50) {
+            base_amount = 1 + i64::from(high(dust) % 20);
+        }
+        let (mut price_n, mut price_d) = ratio(price);
+        let mut counter_amount = if pool {
+            round_i64(to_f64(base_amount) * price).max(1)
+        } else {
+            scale(base_amount, price_n, price_d, amount_side)
+        };
+        match low(dust) % 4000 {
+            0 => (price_n, price_d) = (0, 0),
+            1..=4 => base_amount = if counter_amount == 0 { 1 } else { 0 },
+            5..=8 => counter_amount = 0,
+            _ => {}
+        }
+        if pool && price_d != 0 {
+            (price_n, price_d) = (counter_amount, base_amount);
+        }
+        let parties = &self.markets.catalog.accounts;
+        let taker = mix(self.seed ^ id.toid.unsigned_abs());
+        Some(RawTrade {
+            id,
+            market,
+            maker: parties.get(below(accounts, parties.len()))?,
+            taker: parties.get(below(taker, parties.len()))?,
+            maker_offer: 1_500_000_000 + i64::from(high(offer) % 300_000_000),
+            pool,
+            base_is_seller: amount_side & 1 == 0,
+            base_amount,
+            counter_amount,
+            price_n,
+            price_d,
+        })
+    }
+
+    /// A raw trade as typed data.
+    pub(crate) fn typed(&self, raw: &RawTrade<'_>) -> SimTrade {
+        let side = |asset: usize, amount: i64, seller: bool| {
+            let pool = raw.pool && seller;
+            let offer = if seller { raw.maker_offer } else { SYNTHETIC_OFFERS | raw.id.toid };
+            SimSide {
+                asset: self.markets.catalog.assets.get(asset).map(|a| a.key()).unwrap_or_default(),
+                amount,
+                account: (!pool).then(|| if seller { raw.maker } else { raw.taker }.to_owned()),
+                pool: pool.then(|| raw.market.pool.clone()),
+                offer_id: (!pool).then_some(offer),
+            }
+        };
+        SimTrade {
+            id: raw.id,
+            closed_at: self.timeline.closed_at(raw.id.ledger()),
+            kind: if raw.pool {
+                TradeKind::LiquidityPool { fee_bp: POOL_FEE_BP }
+            } else {
+                TradeKind::Orderbook
+            },
+            base: side(raw.market.base, raw.base_amount, raw.base_is_seller),
+            counter: side(raw.market.counter, raw.counter_amount, !raw.base_is_seller),
+            price_n: raw.price_n,
+            price_d: raw.price_d,
+            base_is_seller: raw.base_is_seller,
+        }
+    }
+}
+
+/// A positive price as n/d, both int32 as in an offer.
+pub(crate) fn ratio(price: f64) -> (i64, i64) {
+    let big = i64::from(i32::MAX);
+    let mut unit = 10_000_000;
+    let value = if price >= 1.0 { price } else { 1.0 / price };
+    while unit > 1 && value * to_f64(unit) > to_f64(big) {
+        unit /= 10;
+    }
+    let scaled = round_i64(value * to_f64(unit)).clamp(1, big);
+    if price >= 1.0 { (scaled, unit) } else { (unit, scaled) }
+}
+
+/// `amount` x n/d, rounded up or down by chance as the protocol does by side; at least 0.
+fn scale(amount: i64, n: i64, d: i64, chance: u64) -> i64 {
+    let product = i128::from(amount) * i128::from(n);
+    let up = if chance & 2 == 0 { 0 } else { i128::from(d) - 1 };
+    i64::try_from((product + up) / i128::from(d.max(1))).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::as_conversions, reason = "i64 has no From into f64; sizes here need no exact bits")]
+fn to_f64(value: i64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,68 @@
+//! Faults of a reply's bytes.
+
+use crate::sim::faults::Fault;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use std::io;
+use std::time::Duration;
+
+/// The server drops what it has not yet written when a body fails, so a cut waits until that has gone out.
+const BEFORE_CUT: Duration = Duration::from_millis(50);
+
+/// The faults that work on bytes, whatever they mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ByteFault {
+    Cut(usize),
+    Stall(usize),
+    Truncate(usize),
+    Drip(usize),
+}
+
+impl ByteFault {
+    pub(super) fn of(fault: Option<&Fault>) -> Option<Self> {
+        match fault? {
+            Fault::Cut { after_bytes } => Some(Self::Cut(*after_bytes)),
+            Fault::Stall { after_bytes } => Some(Self::Stall(*after_bytes)),
+            Fault::TruncatedJson { after_bytes } => Some(Self::Truncate(*after_bytes)),
+            Fault::Drip { bytes } => Some(Self::Drip((*bytes).max(1))),
+            _ => None,
+        }
+    }
+}
+
+/// The same bytes, with the fault.
+pub(super) fn faulty(
+    inner: impl Stream<Item = Bytes> + 'static,
+    fault: ByteFault,
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    match fault {
+        ByteFault::Drip(size) => inner.flat_map(move |bytes| stream::iter(pieces(bytes, size))).boxed_local(),
+        ByteFault::Cut(limit) => {
+            let error = stream::once(async {
+                tokio::time::sleep(BEFORE_CUT).await;
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
+            });
+            head(inner, limit).chain(error).boxed_local()
+        }
+        ByteFault::Stall(limit) => head(inner, limit).chain(stream::pending()).boxed_local(),
+        ByteFault::Truncate(limit) => head(inner, limit).boxed_local(),
+    }
+}
+
+/// The first `limit` bytes.
+fn head(inner: impl Stream<Item = Bytes> + 'static, limit: usize) -> impl Stream<Item = io::Result<Bytes>> {
+    inner.scan(limit, |left, mut bytes| {
+        bytes.truncate(*left);
+        *left -= bytes.len();
+        let done = bytes.is_empty();
+        async move { if done { None } else { Some(Ok(bytes)) } }
+    })
+}
+
+fn pieces(mut bytes: Bytes, size: usize) -> Vec<io::Result<Bytes>> {
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        pieces.push(Ok(bytes.split_to(size.min(bytes.len()))));
+    }
+    pieces
+}

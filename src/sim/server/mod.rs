@@ -1,0 +1,149 @@
+//! The HTTP side: an actix-web server on threads of its own, usable from any context.
+
+mod body;
+mod limit;
+mod pages;
+mod query;
+mod reply;
+mod stream;
+mod trades;
+
+use super::config::SimConfig;
+use super::faults::FaultPlan;
+use super::simulation::Simulation;
+use actix_web::{App, HttpServer, web};
+use limit::RateLimit;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Between the last accepted connection and the stop: actix-server counts a connection a moment after it hands
+/// it out, and a worker that is stopped in that moment panics in builds with overflow checks.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// What every handler needs.
+#[derive(Debug)]
+struct Shared {
+    sim: Arc<Simulation>,
+    faults: FaultPlan,
+    limit: Option<RateLimit>,
+    passphrase: String,
+    stream_poll: Duration,
+    stream_duration: Duration,
+}
+
+/// A running simulated Horizon; stops when dropped.
+#[derive(Debug)]
+pub struct SimServer {
+    addr: SocketAddr,
+    oracle: Arc<Simulation>,
+    /// Dropped to stop the server.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SimServer {
+    /// The address it listens on, with the port that was given for port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://<addr>`, to be used as `--horizon-url`; with `/_toml` behind it, as `--toml-gateway`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What it serves, as typed data.
+    pub fn oracle(&self) -> &Arc<Simulation> {
+        &self.oracle
+    }
+
+    /// Ends all connections and waits for the threads.
+    pub fn stop(mut self) {
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for SimServer {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+/// Starts a simulated Horizon; returns once it listens. `InvalidInput` for a configuration that cannot be
+/// simulated, otherwise the error of binding.
+pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
+    let oracle = Arc::new(Simulation::new(&config)?);
+    let listener = TcpListener::bind(bind)?;
+    let addr = listener.local_addr()?;
+    let shared = web::Data::new(Shared {
+        sim: oracle.clone(),
+        faults: config.faults.clone(),
+        limit: config.rate_limit.map(|most| RateLimit::new(most, config.rate_window)),
+        passphrase: config.network_passphrase.clone(),
+        stream_poll: config.stream_poll,
+        stream_duration: config.stream_duration,
+    });
+    let (sender, receiver) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel();
+    let workers = config.workers.max(1);
+    let thread = std::thread::Builder::new()
+        .name("horizon-sim".to_owned())
+        .spawn(move || serve(shared, listener, workers, &sender, stopped))?;
+    receiver.recv().map_err(|_| io::Error::other("the server thread ended at once"))??;
+    Ok(SimServer { addr, oracle, stop: Some(stop), thread: Some(thread) })
+}
+
+fn serve(
+    shared: web::Data<Shared>,
+    listener: TcpListener,
+    workers: usize,
+    started: &mpsc::Sender<io::Result<()>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let run = async move {
+        let app = move || App::new().app_data(shared.clone()).configure(routes);
+        let server = HttpServer::new(app).workers(workers).disable_signals().shutdown_timeout(0);
+        match server.listen(listener) {
+            Ok(server) => {
+                let server = server.run();
+                let handle = server.handle();
+                let _ = started.send(Ok(()));
+                let stop = async move {
+                    // Sent or dropped: both mean the end.
+                    let _ = stopped.await;
+                    handle.pause().await;
+                    tokio::time::sleep(SETTLE).await;
+                    handle.stop(false).await;
+                };
+                // It ends by its handle; an error here has nobody left to hear it.
+                let _ = futures_util::future::join(server, stop).await;
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    };
+    actix_web::rt::System::new().block_on(run);
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(pages::root))
+        .route("/trades", web::get().to(trades::trades))
+        .route("/assets", web::get().to(pages::assets))
+        .route("/order_book", web::get().to(pages::order_book))
+        .route("/ledgers", web::get().to(pages::ledgers))
+        .route("/_toml/{domain}/.well-known/stellar.toml", web::get().to(pages::toml))
+        .default_service(web::to(pages::not_found));
+}

@@ -1,0 +1,298 @@
+//! One interface over the generated network and a scripted one, and the oracle.
+
+use super::book;
+use super::config::{SimClock, SimConfig};
+use super::fixed::{FixedSource, TomlReply};
+use super::generator::Network;
+use super::model::{SimTrade, TradeId};
+use super::render::{self, Shape};
+use super::render_asset::{self, AssetKey};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What the server holds at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The oldest ledger still served.
+    pub elder: u32,
+    /// The newest closed ledger.
+    pub latest: u32,
+    /// When `latest` closed, whole seconds.
+    pub closed_at: DateTime<Utc>,
+}
+
+/// A page's worth of trades to find.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    /// Exclusive.
+    pub(crate) after: TradeId,
+    pub(crate) descending: bool,
+    pub(crate) limit: usize,
+}
+
+/// A page's worth of assets to find.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AssetAsk {
+    pub(crate) code: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) after: Option<AssetKey>,
+    pub(crate) descending: bool,
+    pub(crate) limit: usize,
+}
+
+/// Rendered records, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    /// Each record's id and where it ends.
+    ends: Vec<(TradeId, usize)>,
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn id(&self, index: usize) -> Option<TradeId> {
+        self.ends.get(index).map(|end| end.0)
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<(TradeId, &[u8])> {
+        let (id, end) = *self.ends.get(index)?;
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |end| end.1);
+        Some((id, self.bytes.get(start..end)?))
+    }
+
+    fn close(&mut self, id: TradeId) {
+        self.ends.push((id, self.bytes.len()));
+    }
+}
+
+#[derive(Debug)]
+enum Source {
+    Generated(Box<Network>),
+    Fixed(FixedSource),
+}
+
+/// The simulated network: what the server serves, and the oracle that tells what it must have served.
+#[derive(Debug)]
+pub struct Simulation {
+    source: Source,
+    clock: SimClock,
+    legacy: bool,
+    elder: u32,
+    /// The newest ledger ever shown: a machine's clock may be set back, a ledger never is.
+    shown: AtomicU32,
+}
+
+impl Simulation {
+    /// Builds the network. Refuses a configuration that cannot be simulated (`InvalidInput`).
+    pub fn new(config: &SimConfig) -> io::Result<Self> {
+        config.check()?;
+        let (source, elder) = match &config.fixed {
+            Some(fixed) => (Source::Fixed(fixed.clone()), 0),
+            None => {
+                let network = Network::new(config);
+                let history_ms = i64::from(config.history_hours) * 3_600_000;
+                let elder = network.timeline.ledger_at(config.clock.now_ms() - history_ms);
+                (Source::Generated(Box::new(network)), elder)
+            }
+        };
+        let (clock, legacy) = (config.clock.clone(), config.legacy_shapes);
+        Ok(Self { source, clock, legacy, elder, shown: AtomicU32::new(0) })
+    }
+
+    /// What is held now.
+    pub fn head(&self) -> Head {
+        match &self.source {
+            Source::Fixed(fixed) => {
+                let state = fixed.read();
+                Head { elder: state.elder, latest: state.latest, closed_at: state.closed_at }
+            }
+            Source::Generated(network) => {
+                let now = network.timeline.ledger_at(self.clock.now_ms());
+                let latest = self.shown.fetch_max(now, Ordering::SeqCst).max(now);
+                Head { elder: self.elder, latest, closed_at: network.timeline.closed_at(latest) }
+            }
+        }
+    }
+
+    /// The oracle: every trade of these ledgers in order, whether closed yet or not. Empty for scripted data,
+    /// which the test knows itself.
+    pub fn trades(&self, ledgers: RangeInclusive<u32>) -> Vec<SimTrade> {
+        let Source::Generated(network) = &self.source else { return Vec::new() };
+        ledgers
+            .flat_map(|ledger| network.trades(ledger, 0..network.count(ledger)))
+            .map(|raw| network.typed(&raw))
+            .collect()
+    }
+
+    /// A ledger's close time; for scripted data that of the newest.
+    pub fn closed_at(&self, ledger: u32) -> DateTime<Utc> {
+        match &self.source {
+            Source::Generated(network) => network.timeline.closed_at(ledger),
+            Source::Fixed(fixed) => fixed.read().closed_at,
+        }
+    }
+
+    pub(crate) fn batch(&self, ask: Ask, head: Head, origin: &str) -> Batch {
+        match &self.source {
+            Source::Fixed(fixed) => fixed_batch(fixed, ask, head),
+            Source::Generated(network) => {
+                let shape = Shape { origin, legacy: self.legacy };
+                let mut batch = Batch::default();
+                if ask.descending {
+                    fill_down(network, ask, head, shape, &mut batch);
+                } else {
+                    fill_up(network, ask, head, shape, &mut batch);
+                }
+                batch
+            }
+        }
+    }
+
+    /// Asset records with their paging tokens.
+    pub(crate) fn assets(&self, ask: &AssetAsk) -> Vec<(String, Value)> {
+        match &self.source {
+            Source::Fixed(fixed) => {
+                let state = fixed.read();
+                select(state.assets.iter(), ask, |(key, _)| (*key).clone(), |(_, value)| (*value).clone())
+            }
+            Source::Generated(network) => {
+                let catalog = &network.markets.catalog;
+                let assets = catalog.listed.iter().filter_map(|index| catalog.assets.get(*index));
+                let record = |asset: &&_| render_asset::record(asset, self.legacy);
+                select(assets, ask, |asset| render_asset::key(asset), record)
+            }
+        }
+    }
+
+    /// Bids and asks, or a scripted reply as a whole.
+    pub(crate) fn book(&self, selling: &str, buying: &str, limit: usize) -> Book {
+        match &self.source {
+            Source::Fixed(fixed) => {
+                let key = (selling.to_owned(), buying.to_owned());
+                fixed.read().books.get(&key).cloned().map_or_else(Book::empty, Book::Whole)
+            }
+            Source::Generated(network) => {
+                let latest = self.head().latest;
+                let (bids, asks) = book::sides(&network.markets, selling, buying, latest, limit);
+                Book::Sides { bids, asks }
+            }
+        }
+    }
+
+    pub(crate) fn toml(&self, domain: &str) -> Option<TomlReply> {
+        match &self.source {
+            Source::Fixed(fixed) => fixed.read().tomls.get(domain).cloned(),
+            Source::Generated(network) => network.markets.catalog.tomls.get(domain).cloned(),
+        }
+    }
+}
+
+/// A book to serve.
+#[derive(Debug)]
+pub(crate) enum Book {
+    Sides { bids: Value, asks: Value },
+    Whole(Value),
+}
+
+impl Book {
+    fn empty() -> Self {
+        Self::Sides { bids: Value::Array(Vec::new()), asks: Value::Array(Vec::new()) }
+    }
+}
+
+fn render_some(
+    network: &Network,
+    ledger: u32,
+    range: std::ops::Range<u32>,
+    shape: Shape<'_>,
+    batch: &mut Batch,
+) {
+    let closed = network.timeline.closed_at(ledger).to_rfc3339_opts(SecondsFormat::Secs, true);
+    for raw in network.trades(ledger, range) {
+        render::trade(&mut batch.bytes, &raw, &closed, shape);
+        batch.close(raw.id);
+    }
+}
+
+fn room(ask: Ask, batch: &Batch) -> u32 {
+    u32::try_from(ask.limit.saturating_sub(batch.len())).unwrap_or(u32::MAX)
+}
+
+fn fill_up(network: &Network, ask: Ask, head: Head, shape: Shape<'_>, batch: &mut Batch) {
+    for ledger in ask.after.ledger().max(head.elder)..=head.latest {
+        let count = network.count(ledger);
+        let start = network.layout(ledger).prefix(count, |id| id <= ask.after);
+        let end = count.min(start.saturating_add(room(ask, batch)));
+        render_some(network, ledger, start..end, shape, batch);
+        if room(ask, batch) == 0 {
+            return;
+        }
+    }
+}
+
+fn fill_down(network: &Network, ask: Ask, head: Head, shape: Shape<'_>, batch: &mut Batch) {
+    for ledger in (head.elder..=ask.after.ledger().min(head.latest)).rev() {
+        let end = network.layout(ledger).prefix(network.count(ledger), |id| id < ask.after);
+        let start = end.saturating_sub(room(ask, batch));
+        for index in (start..end).rev() {
+            render_some(network, ledger, index..index + 1, shape, batch);
+        }
+        if room(ask, batch) == 0 {
+            return;
+        }
+    }
+}
+
+fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
+    let state = fixed.read();
+    let mut batch = Batch::default();
+    let held = |id: &TradeId| (head.elder..=head.latest).contains(&id.ledger());
+    let mut take = |(id, value): (&TradeId, &Value)| {
+        // Serialising a Value into a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut batch.bytes, value);
+        batch.close(*id);
+    };
+    if ask.descending {
+        let older = state.trades.range(..ask.after).rev().filter(|(id, _)| held(id));
+        older.take(ask.limit).for_each(&mut take);
+    } else {
+        let after = (std::ops::Bound::Excluded(ask.after), std::ops::Bound::Unbounded);
+        let newer = state.trades.range(after).filter(|(id, _)| held(id));
+        newer.take(ask.limit).for_each(&mut take);
+    }
+    batch
+}
+
+/// Filters, seeks and cuts a sorted list of assets.
+fn select<T>(
+    sorted: impl DoubleEndedIterator<Item = T>,
+    ask: &AssetAsk,
+    key: impl Fn(&T) -> AssetKey,
+    record: impl Fn(&T) -> Value,
+) -> Vec<(String, Value)> {
+    let wanted = |key: &AssetKey| {
+        let place = match &ask.after {
+            None => true,
+            Some(after) if ask.descending => key < after,
+            Some(after) => key > after,
+        };
+        place
+            && ask.code.as_ref().is_none_or(|code| *code == key.0)
+            && ask.issuer.as_ref().is_none_or(|issuer| *issuer == key.1)
+    };
+    let pick = |item: T| {
+        let key = key(&item);
+        wanted(&key).then(|| (render_asset::token(&key), record(&item)))
+    };
+    if ask.descending {
+        sorted.rev().filter_map(pick).take(ask.limit).collect()
+    } else {
+        sorted.filter_map(pick).take(ask.limit).collect()
+    }
+}
