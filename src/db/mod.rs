@@ -1,1 +1,25 @@
-//! PostgreSQL: the pool, the schema, one file a table.
+//! PostgreSQL: the only truth. The pool, the schema, the fenced transaction, one file a table.
+//!
+//! Statements stand in `sql/<table>/<verb>.sql`. They are sent with their types and without names, so they work
+//! behind a pooler in transaction mode; nothing depends on session state.
+
+pub mod assets;
+mod batches;
+mod connect;
+mod coverage;
+mod cursors;
+pub mod error;
+mod fenced;
+mod ids;
+mod lease;
+mod migrate;
+mod network;
+mod partitions;
+mod pool;
+pub mod quarantine;
+pub mod snapshot;
+mod tls;
+pub mod trades;
+
+pub use error::DbError;
+pub use pool::{Database, DatabaseSettings};

@@ -1,0 +1,76 @@
+//! The numbered writes, and what they tell a reader that has missed some.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::Type;
+
+use super::DbError;
+use crate::domain::cursor::PagingToken;
+
+/// What was written after some `seq`.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Ranges of trades, both ends inclusive; they may overlap.
+    pub(super) trades: Vec<(PagingToken, PagingToken)>,
+    /// The first and the last version of assets that changed.
+    pub(super) asset_versions: Option<(i64, i64)>,
+}
+
+/// Reads the batches after `after`, of which `upto` is the last.
+pub(super) async fn read_after(
+    transaction: &Transaction<'_>,
+    after: i64,
+    upto: i64,
+) -> Result<Written, DbError> {
+    let rows =
+        transaction.query_typed(include_str!("sql/batches/after.sql"), &[(&after, Type::INT8)]).await?;
+    let first: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    if first.unwrap_or(i64::MAX) != after.saturating_add(1) && upto > after {
+        return Err(DbError::Trimmed { after });
+    }
+    let mut written = Written::default();
+    for row in &rows {
+        let kind: String = row.try_get(1)?;
+        let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+        let (Some(from), Some(to)) = (from, to) else { continue };
+        let corrupt = |what: &dyn std::fmt::Display| DbError::Corrupt(format!("batch of {kind}: {what}"));
+        if kind == "assets" {
+            let number = |text: &str| text.parse::<i64>().map_err(|error| corrupt(&error));
+            let (from, to) = (number(&from)?, number(&to)?);
+            let (first, last) = written.asset_versions.unwrap_or((from, to));
+            written.asset_versions = Some((first.min(from), last.max(to)));
+        } else {
+            let token = |text: &str| text.parse().map_err(|error| corrupt(&error));
+            written.trades.push((token(&from)?, token(&to)?));
+        }
+    }
+    written.trades = joined(written.trades);
+    Ok(written)
+}
+
+/// Overlapping ranges as one, so that a row is read once.
+fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(PagingToken, PagingToken)> = Vec::with_capacity(ranges.len());
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_overlap_are_read_once() {
+        let token = |toid| PagingToken { toid, order: 0 };
+        let ranges = [(5, 6), (1, 3), (2, 2), (3, 4), (9, 9)].map(|(from, to)| (token(from), token(to)));
+        assert_eq!(
+            joined(ranges.to_vec()),
+            [(1, 4), (5, 6), (9, 9)].map(|(from, to)| (token(from), token(to)))
+        );
+    }
+}

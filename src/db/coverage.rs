@@ -1,0 +1,61 @@
+//! Which ledgers are held whole.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
+
+use super::{Database, DbError};
+use crate::domain::coverage::{self, LedgerRange};
+
+impl Database {
+    /// The ledgers that are held whole, merged and in order.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said, or [`DbError::Corrupt`].
+    pub async fn coverage(&self) -> Result<Vec<LedgerRange>, DbError> {
+        let rows = self.client().await?.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
+        merged(&rows)
+    }
+}
+
+pub(super) fn merged(rows: &[Row]) -> Result<Vec<LedgerRange>, DbError> {
+    Ok(coverage::merge(rows.iter().map(range).collect::<Result<_, _>>()?))
+}
+
+/// Adds a range: those that it touches are replaced by their union. Two writers at once may leave ranges that touch,
+/// which readers merge.
+pub(super) async fn add(transaction: &Transaction<'_>, new: LedgerRange) -> Result<(), DbError> {
+    let (from, to) = (i64::from(new.from), i64::from(new.to));
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];
+    let touching = transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
+    let mut ranges: Vec<LedgerRange> = touching.iter().map(range).collect::<Result<_, _>>()?;
+    ranges.push(new);
+    let ranges = coverage::merge(ranges);
+    let column =
+        |pick: fn(&LedgerRange) -> u32| ranges.iter().map(|range| i64::from(pick(range))).collect::<Vec<_>>();
+    let times = |pick: fn(&LedgerRange) -> DateTime<Utc>| ranges.iter().map(pick).collect::<Vec<_>>();
+    let (from, to) = (column(|range| range.from), column(|range| range.to));
+    let (from_time, to_time) =
+        (times(|range| range.from_time.to_utc()), times(|range| range.to_time.to_utc()));
+    let params: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&from, Type::INT8_ARRAY),
+        (&to, Type::INT8_ARRAY),
+        (&from_time, Type::TIMESTAMPTZ_ARRAY),
+        (&to_time, Type::TIMESTAMPTZ_ARRAY),
+    ];
+    transaction.execute_typed(include_str!("sql/coverage/insert.sql"), &params).await?;
+    Ok(())
+}
+
+fn range(row: &Row) -> Result<LedgerRange, DbError> {
+    let ledger = |index| -> Result<u32, DbError> {
+        let number: i64 = row.try_get(index)?;
+        u32::try_from(number).map_err(|_| DbError::Corrupt(format!("coverage: ledger {number}")))
+    };
+    let (from_time, to_time): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(2)?, row.try_get(3)?);
+    Ok(LedgerRange { from: ledger(0)?, to: ledger(1)?, from_time: from_time.into(), to_time: to_time.into() })
+}

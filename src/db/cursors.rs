@@ -1,0 +1,33 @@
+//! Cursors: up to where history has been taken in. They move by compare-and-set, in the transaction of their rows.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{Database, DbError, trades::CursorMove};
+use crate::domain::cursor::PagingToken;
+
+impl Database {
+    /// Where a cursor stands; none if it has not begun.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said, or [`DbError::Corrupt`].
+    pub async fn cursor(&self, name: &str) -> Result<Option<PagingToken>, DbError> {
+        let client = self.client().await?;
+        let row = client.query_typed_opt(include_str!("sql/cursor/get.sql"), &[(&name, Type::TEXT)]).await?;
+        let token: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
+        let parse =
+            |text: String| text.parse().map_err(|error| DbError::Corrupt(format!("cursor {name}: {error}")));
+        token.map(parse).transpose()
+    }
+}
+
+pub(super) async fn advance(transaction: &Transaction<'_>, cursor: &CursorMove) -> Result<(), DbError> {
+    let (to, expected) = (cursor.to.to_string(), cursor.expected.map(|token| token.to_string()));
+    let params: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&cursor.name, Type::TEXT), (&to, Type::TEXT), (&expected, Type::TEXT)];
+    match transaction.execute_typed(include_str!("sql/cursor/move.sql"), &params).await? {
+        1 => Ok(()),
+        _ => Err(DbError::CursorMoved { name: cursor.name.clone() }),
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong with the database.
+
+use tokio_postgres::error::SqlState;
+
+/// Why a database call failed. No text of it holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The connection string or its certificates cannot be used.
+    #[error("the database url cannot be used: {0}")]
+    Settings(String),
+    /// No connection came out of the pool in time, or none could be made.
+    #[error("no database connection: {0}")]
+    Pool(String),
+    /// PostgreSQL refused a statement or the connection broke.
+    #[error("database: {}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date: {0}")]
+    Migration(String),
+    /// Another replica leads: nothing was written.
+    #[error("the lease was lost, nothing was written")]
+    LeaseLost,
+    /// Another writer moved the cursor: nothing was written.
+    #[error("the cursor {name} was moved by another writer, nothing was written")]
+    CursorMoved {
+        /// Which cursor.
+        name: String,
+    },
+    /// The batches that were asked for are not kept any more.
+    #[error("the batches after {after} are not kept any more")]
+    Trimmed {
+        /// The `seq` behind which batches were asked for.
+        after: i64,
+    },
+    /// The database holds another network's trades.
+    #[error("the database holds the network {held:?}, not {wanted:?}")]
+    OtherNetwork {
+        /// Whose trades it holds.
+        held: String,
+        /// Whose were wanted.
+        wanted: String,
+    },
+    /// A row that this program did not write, or wrote wrongly.
+    #[error("the database holds what cannot be: {0}")]
+    Corrupt(String),
+    /// A batch beyond a bound.
+    #[error("the batch is too large: {0}")]
+    TooLarge(String),
+}
+
+/// The server's own message; tokio-postgres alone says only "db error".
+fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(
+        || {
+            let source =
+                std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            format!("{error}{source}")
+        },
+        |told| format!("{} ({})", told.message(), told.code().code()),
+    )
+}
+
+impl DbError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            Self::Postgres(error) => error.is_closed() || error.code().is_none_or(is_passing),
+            _ => false,
+        }
+    }
+
+    pub(super) fn is(&self, state: &SqlState) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(state))
+    }
+}
+
+/// States that pass: a server going down or coming up, a conflict with another transaction, want of resources.
+fn is_passing(state: &SqlState) -> bool {
+    let code = state.code();
+    let classes = ["08", "40", "53", "57", "58"];
+    let single = [
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::READ_ONLY_SQL_TRANSACTION,
+        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    classes.iter().any(|class| code.starts_with(class)) || single.contains(&state)
+}
+
+impl From<deadpool_postgres::PoolError> for DbError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => Self::Pool(describe(&error)),
+            other => Self::Pool(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The one way to write: a transaction with time limits that ends with the fence.
+
+use deadpool_postgres::{Client, Transaction};
+use tokio_postgres::types::{ToSql, Type};
+
+use super::DbError;
+
+/// No statement of ours takes long; one that hangs must not hold the lease's row.
+const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '3s'; \
+                      SET LOCAL idle_in_transaction_session_timeout = '3s'";
+
+/// What a write has done, for the batch's row.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) from_token: Option<String>,
+    pub(super) to_token: Option<String>,
+    pub(super) trades: i32,
+}
+
+/// Opens a write.
+pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LIMITS).await?;
+    Ok(transaction)
+}
+
+/// Ends a write with the fence and gives its number.
+///
+/// The fence is the last statement, so that the lease's row is held for one round trip only. No row comes back from
+/// it when another replica leads; the transaction is then rolled back by being dropped.
+pub(super) async fn commit(
+    transaction: Transaction<'_>,
+    epoch: i64,
+    kind: &str,
+    done: &Done,
+) -> Result<i64, DbError> {
+    let params: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&epoch, Type::INT8),
+        (&kind, Type::TEXT),
+        (&done.from_token, Type::TEXT),
+        (&done.to_token, Type::TEXT),
+        (&done.trades, Type::INT4),
+    ];
+    let fence = transaction.query_typed_opt(include_str!("sql/batches/append_fenced.sql"), &params).await?;
+    let seq = fence.ok_or(DbError::LeaseLost)?.try_get(0)?;
+    transaction.commit().await?;
+    Ok(seq)
+}

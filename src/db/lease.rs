@@ -1,0 +1,55 @@
+//! The lease: one row decides who leads, by the server's clock.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::{Database, DbError};
+
+impl Database {
+    /// Takes the lease if nobody holds it, and gives its epoch.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn take_lease(&self, holder: &str, ttl: Duration) -> Result<Option<i64>, DbError> {
+        let client = self.client().await?;
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8)];
+        let row = client.query_typed_opt(include_str!("sql/lease/take.sql"), &params).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Renews the lease; false: it is another's now.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said; then nobody knows.
+    pub async fn renew_lease(&self, epoch: i64, ttl: Duration) -> Result<bool, DbError> {
+        let client = self.client().await?;
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&epoch, Type::INT8), (&ttl.as_secs_f64(), Type::FLOAT8)];
+        Ok(client.execute_typed(include_str!("sql/lease/renew.sql"), &params).await? == 1)
+    }
+
+    /// Gives the lease back, if it is still this epoch's.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said; the lease then ends by time.
+    pub async fn release_lease(&self, epoch: i64) -> Result<(), DbError> {
+        let client = self.client().await?;
+        client.execute_typed(include_str!("sql/lease/release.sql"), &[(&epoch, Type::INT8)]).await?;
+        Ok(())
+    }
+
+    /// The number of the last committed write.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn current_seq(&self) -> Result<i64, DbError> {
+        let client = self.client().await?;
+        Ok(client.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)
+    }
+}

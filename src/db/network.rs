@@ -1,0 +1,23 @@
+//! Whose trades the database holds.
+
+use tokio_postgres::types::Type;
+
+use super::{Database, DbError};
+
+impl Database {
+    /// Claims the database for a network at first use, and refuses another network from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::OtherNetwork`], or what the connection said.
+    pub async fn claim_network(&self, passphrase: &str) -> Result<(), DbError> {
+        let client = self.client().await?;
+        client.execute_typed(include_str!("sql/network/claim.sql"), &[(&passphrase, Type::TEXT)]).await?;
+        let held: String =
+            client.query_typed_one(include_str!("sql/network/get.sql"), &[]).await?.try_get(0)?;
+        if held == passphrase {
+            return Ok(());
+        }
+        Err(DbError::OtherNetwork { held, wanted: passphrase.to_owned() })
+    }
+}

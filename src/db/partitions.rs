@@ -1,0 +1,85 @@
+//! The days of `trades`: one partition each, made when a trade of that day first comes.
+
+use std::{collections::HashSet, sync::Mutex};
+
+use chrono::Days;
+
+use super::{Database, DbError};
+use crate::domain::instant::{DAY, Second};
+
+/// More days than these in one batch are no batch of this program.
+const DAYS_MAX: usize = 64;
+/// Making a partition waits for its parent's lock no longer than this.
+const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10s'";
+
+/// Days whose partitions are known to be there.
+#[derive(Debug, Default)]
+pub(super) struct KnownDays(Mutex<HashSet<i64>>);
+
+impl KnownDays {
+    fn missing(&self, days: impl Iterator<Item = i64>) -> Vec<i64> {
+        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let missing: HashSet<i64> = days.filter(|day| !known.contains(day)).collect();
+        missing.into_iter().collect()
+    }
+
+    fn learn(&self, days: &[i64]) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(days);
+    }
+
+    /// A partition is gone that was there: look again.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+}
+
+impl Database {
+    /// Makes the partitions of these days (counted from 1970, UTC) that are missing.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said; [`DbError::TooLarge`] for more than 64 new days at once.
+    pub(super) async fn ensure_days(&self, days: impl Iterator<Item = i64>) -> Result<(), DbError> {
+        let missing = self.days.missing(days);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if missing.len() > DAYS_MAX {
+            return Err(DbError::TooLarge(format!("{} days", missing.len())));
+        }
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LIMITS).await?;
+        for day in &missing {
+            transaction.batch_execute(&create(*day)).await?;
+        }
+        transaction.commit().await?;
+        self.days.learn(&missing);
+        Ok(())
+    }
+}
+
+/// The statement that makes one day's partition. Its parts are dates of our own making, nothing from outside.
+fn create(day: i64) -> String {
+    let from = Second(day.saturating_mul(DAY)).to_utc().date_naive();
+    let to = from.checked_add_days(Days::new(1)).unwrap_or(from);
+    let name = from.format("trades_p%Y%m%d");
+    format!(
+        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF trades \
+         FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_named_by_its_date_and_ends_where_the_next_begins() {
+        assert_eq!(
+            create(20_780),
+            "CREATE TABLE IF NOT EXISTS trades_p20261123 PARTITION OF trades \
+             FOR VALUES FROM ('2026-11-23 00:00:00+00') TO ('2026-11-24 00:00:00+00')"
+        );
+    }
+}

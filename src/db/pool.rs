@@ -1,0 +1,98 @@
+//! The pool.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio::{runtime::Handle, time::Instant};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::info;
+
+use super::{connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays, tls};
+
+/// How long to wait for a connection out of the pool, and for each step of making one.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a database that is not there yet is asked again.
+const READY_POLL: Duration = Duration::from_millis(200);
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct DatabaseSettings {
+    /// A connection string of either form; `sslmode` and `sslrootcert` as libpq has them.
+    pub url: String,
+    /// Further certificates to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Connections at most.
+    pub max_connections: usize,
+}
+
+/// The database. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Database {
+    pub(super) pool: Pool,
+    /// Ids of assets and markets that are committed.
+    pub(super) ids: Arc<KnownIds>,
+    /// Days whose partitions are there.
+    pub(super) days: Arc<KnownDays>,
+}
+
+impl Database {
+    /// A pool; nothing is connected yet. Sockets and drivers live on `runtime`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Settings`] where the connection string or a certificate file cannot be used.
+    pub fn new(settings: &DatabaseSettings, runtime: Handle) -> Result<Self, DbError> {
+        let (url, verify, root) = tls::split(&settings.url)?;
+        // The parser's own error names options, never values.
+        let mut config: tokio_postgres::Config =
+            url.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
+        config.application_name("stellar-ticker").keepalives_idle(Duration::from_secs(30));
+        let root = root.map(PathBuf::from);
+        let tls = tls::config(verify, root.as_deref(), settings.ca_file.as_deref())?;
+        let connect = SharedRuntimeConnect { runtime, tls: MakeRustlsConnect::new(tls) };
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_connect(config, connect, manager_config))
+            .max_size(settings.max_connections)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(POOL_TIMEOUT))
+            .create_timeout(Some(POOL_TIMEOUT))
+            .recycle_timeout(Some(POOL_TIMEOUT))
+            .build()
+            .map_err(|error| DbError::Settings(error.to_string()))?;
+        Ok(Self { pool, ids: Arc::default(), days: Arc::default() })
+    }
+
+    /// Waits until the database answers.
+    ///
+    /// # Errors
+    ///
+    /// The last failure, if it does not answer within `patience` or never will.
+    pub async fn wait_until_ready(&self, patience: Duration) -> Result<(), DbError> {
+        let until = Instant::now() + patience;
+        let mut told = false;
+        loop {
+            let Err(error) = self.ping().await else { return Ok(()) };
+            if !error.is_transient() || Instant::now() >= until {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut told, true) {
+                info!(%error, "waiting for the database");
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    async fn ping(&self) -> Result<(), DbError> {
+        self.client().await?.simple_query("").await?;
+        Ok(())
+    }
+
+    pub(super) async fn client(&self) -> Result<Client, DbError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Closes the pool; calls fail from now on.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,163 @@
+//! What the aggregator reads: everything, or what came after a `seq`; always of one moment.
+
+use std::{collections::HashSet, pin::pin};
+
+use deadpool_postgres::Transaction;
+use futures_util::TryStreamExt;
+use tokio_postgres::{
+    IsolationLevel, Row,
+    types::{ToSql, Type},
+};
+
+use super::{Database, DbError, batches, coverage, trades::rows::window_trade};
+use crate::domain::{
+    coverage::LedgerRange,
+    cursor::PagingToken,
+    instant::Second,
+    summary::WindowTrade,
+    ticker::{AssetFacts, AssetId},
+    windows::MarketId,
+};
+
+/// What was read beside the trades.
+#[derive(Clone, Debug, Default)]
+pub struct CatchUp {
+    /// Up to which batch everything is in it.
+    pub seq: i64,
+    /// Assets: all of them, or those that changed or are new in markets below.
+    pub assets: Vec<(AssetId, AssetFacts)>,
+    /// Markets, their bases and counters: all of them, or those of the trades that were read.
+    pub markets: Vec<(MarketId, AssetId, AssetId)>,
+    /// Ledgers that are held whole.
+    pub coverage: Vec<LedgerRange>,
+    /// The latest ledger with a trade, and when that closed.
+    pub latest: Option<(u32, Second)>,
+}
+
+/// Takes trades one by one, so that ten million rows need no memory of their own.
+pub type TradeSink<'a> = &'a mut (dyn FnMut(MarketId, WindowTrade) + Send);
+
+impl Database {
+    /// Reads what was committed after `after` (none: everything), with the trades that closed after `edge`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Trimmed`] where the batches after `after` are not kept any more: read everything then. Or what the
+    /// connection said; the sink may have got trades by then.
+    pub async fn load_snapshot(
+        &self,
+        after: Option<i64>,
+        edge: Second,
+        sink: TradeSink<'_>,
+    ) -> Result<CatchUp, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        let mut told = CatchUp {
+            seq: transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?,
+            coverage: coverage::merged(
+                &transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?,
+            )?,
+            ..CatchUp::default()
+        };
+        match after {
+            None => everything(&transaction, edge, sink, &mut told).await?,
+            Some(seq) => only_after(&transaction, seq, edge, sink, &mut told).await?,
+        }
+        transaction.commit().await?;
+        Ok(told)
+    }
+}
+
+async fn everything(
+    transaction: &Transaction<'_>,
+    edge: Second,
+    sink: TradeSink<'_>,
+    told: &mut CatchUp,
+) -> Result<(), DbError> {
+    told.assets = assets(&transaction.query_typed(include_str!("sql/assets/all.sql"), &[]).await?)?;
+    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    let params: [(&(dyn ToSql + Sync), Type); 1] = [(&edge.to_utc(), Type::TIMESTAMPTZ)];
+    let mut newest: Option<(PagingToken, Second)> = None;
+    read_trades(transaction, include_str!("sql/trades/since.sql"), &params, &mut |market, trade| {
+        newest = newest.max(Some((trade.token, trade.closed_at)));
+        sink(market, trade);
+    })
+    .await?;
+    told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
+    Ok(())
+}
+
+async fn only_after(
+    transaction: &Transaction<'_>,
+    seq: i64,
+    edge: Second,
+    sink: TradeSink<'_>,
+    told: &mut CatchUp,
+) -> Result<(), DbError> {
+    let written = batches::read_after(transaction, seq, told.seq).await?;
+    let mut seen: HashSet<MarketId> = HashSet::new();
+    let mut newest: Option<(PagingToken, Second)> = None;
+    for (from, to) in &written.trades {
+        let edge = edge.to_utc();
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&from.toid, Type::INT8),
+            (&from.order, Type::INT4),
+            (&to.toid, Type::INT8),
+            (&to.order, Type::INT4),
+            (&edge, Type::TIMESTAMPTZ),
+        ];
+        read_trades(transaction, include_str!("sql/trades/between.sql"), &params, &mut |market, trade| {
+            seen.insert(market);
+            newest = newest.max(Some((trade.token, trade.closed_at)));
+            sink(market, trade);
+        })
+        .await?;
+    }
+    told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
+    let ids: Vec<MarketId> = seen.into_iter().collect();
+    let by_id = include_str!("sql/markets/by_id.sql");
+    told.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
+    let sides: Vec<AssetId> = told.markets.iter().flat_map(|(_, base, counter)| [*base, *counter]).collect();
+    let by_id = include_str!("sql/assets/by_id.sql");
+    told.assets = assets(&transaction.query_typed(by_id, &[(&sides, Type::INT4_ARRAY)]).await?)?;
+    if let Some((first, last)) = written.asset_versions {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
+        let changed = transaction.query_typed(include_str!("sql/assets/changed.sql"), &params).await?;
+        told.assets.extend(assets(&changed)?);
+    }
+    Ok(())
+}
+
+async fn read_trades(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: &[(&(dyn ToSql + Sync), Type)],
+    sink: TradeSink<'_>,
+) -> Result<(), DbError> {
+    let params = params.iter().map(|(value, kind)| (*value, kind.clone()));
+    let mut rows = pin!(transaction.query_typed_raw(sql, params).await?);
+    while let Some(row) = rows.try_next().await? {
+        let (market, trade) = window_trade(&row)?;
+        sink(market, trade);
+    }
+    Ok(())
+}
+
+fn assets(rows: &[Row]) -> Result<Vec<(AssetId, AssetFacts)>, DbError> {
+    rows.iter()
+        .map(|row| {
+            let facts =
+                AssetFacts { code: row.try_get(1)?, anchor_code: row.try_get(2)?, is_valid: row.try_get(3)? };
+            Ok((row.try_get(0)?, facts))
+        })
+        .collect()
+}
+
+fn markets(rows: &[Row]) -> Result<Vec<(MarketId, AssetId, AssetId)>, DbError> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}

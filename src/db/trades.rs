@@ -1,0 +1,207 @@
+//! Writing batches of trades: rows, new assets and markets, quarantine, coverage, cursor and fence in one
+//! transaction.
+
+pub(super) mod rows;
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use bytes::Bytes;
+use tokio_postgres::error::SqlState;
+
+use super::{
+    Database, DbError, coverage, cursors,
+    fenced::{self, Done},
+    ids::{self, Resolved},
+    quarantine,
+};
+pub use super::{ids::MarketIds, quarantine::QuarantineEntry};
+use crate::domain::{
+    asset::Asset, coverage::LedgerRange, cursor::PagingToken, summary::WindowTrade, ticker::AssetId,
+    trade::Trade, windows::MarketId,
+};
+
+/// A batch holds no more trades than these.
+const BATCH_TRADES_MAX: usize = 100_000;
+
+/// What a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchKind {
+    /// From the stream.
+    Live,
+    /// History.
+    Backfill,
+    /// What was missing.
+    Repair,
+}
+
+impl BatchKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Backfill => "backfill",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+/// A trade as it came.
+#[derive(Clone, Debug)]
+pub struct IncomingTrade {
+    /// The trade.
+    pub trade: Trade,
+    /// Its bytes, for quarantine if it contradicts what is held.
+    pub raw: Bytes,
+}
+
+/// A step of a cursor.
+#[derive(Clone, Debug)]
+pub struct CursorMove {
+    /// Which cursor.
+    pub name: String,
+    /// Where it must stand.
+    pub expected: Option<PagingToken>,
+    /// Where it stands afterwards.
+    pub to: PagingToken,
+}
+
+/// What is to be written in one transaction.
+#[derive(Clone, Debug)]
+pub struct TradeBatch {
+    /// What it is.
+    pub kind: BatchKind,
+    /// The cursor that it moves.
+    pub cursor: CursorMove,
+    /// The trades, in any order.
+    pub trades: Vec<IncomingTrade>,
+    /// What came with them and is no trade.
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Ledgers that it completes.
+    pub covered: Option<LedgerRange>,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default)]
+pub struct CommittedBatch {
+    /// Its number.
+    pub seq: i64,
+    /// The trades that were not there before.
+    pub trades: Vec<(MarketId, WindowTrade)>,
+    /// Assets that were not there before.
+    pub new_assets: Vec<(AssetId, Asset)>,
+    /// Markets that were not there before.
+    pub new_markets: Vec<MarketIds>,
+    /// Trades that were there already.
+    pub repeats: u64,
+    /// Trades whose identity was there with other figures; they are in quarantine.
+    pub conflicts: u64,
+}
+
+/// A batch's trades, sorted by what becomes of them.
+#[derive(Debug, Default)]
+struct Sorted<'a> {
+    new: Vec<&'a Trade>,
+    conflicts: Vec<QuarantineEntry>,
+    repeats: u64,
+}
+
+impl Database {
+    /// Writes a batch. Repeats change nothing; an identity that is there with other figures goes to quarantine.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`] and [`DbError::CursorMoved`] where another writer was here, [`DbError::TooLarge`], or
+    /// what the connection said. Nothing of the batch is written then, unless the connection broke at the very end:
+    /// the cursor tells.
+    pub async fn write_trades(&self, epoch: i64, batch: &TradeBatch) -> Result<CommittedBatch, DbError> {
+        if batch.trades.len() > BATCH_TRADES_MAX {
+            return Err(DbError::TooLarge(format!("{} trades", batch.trades.len())));
+        }
+        match self.try_write_trades(epoch, batch).await {
+            // A partition that was there has been dropped: 23514 says that no partition takes the row.
+            Err(error) if error.is(&SqlState::CHECK_VIOLATION) => {
+                self.days.forget();
+                self.try_write_trades(epoch, batch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn try_write_trades(&self, epoch: i64, batch: &TradeBatch) -> Result<CommittedBatch, DbError> {
+        self.ensure_days(batch.trades.iter().map(|incoming| incoming.trade.closed_at.day())).await?;
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let markets = batch.trades.iter().map(|incoming| incoming.trade.market).collect();
+        let resolved = ids::resolve(&transaction, &self.ids, markets).await?;
+        let (unique, mut sorted) = without_twins(&batch.trades);
+        let held = rows::find(&transaction, &unique).await?;
+        sort_by_held(&unique, &held, &resolved, &mut sorted);
+        let written = rows::insert(&transaction, &sorted.new, &resolved).await?;
+        let mut refused = batch.quarantine.clone();
+        refused.append(&mut sorted.conflicts.clone());
+        quarantine::insert(&transaction, &refused).await?;
+        if let Some(covered) = batch.covered {
+            coverage::add(&transaction, covered).await?;
+        }
+        cursors::advance(&transaction, &batch.cursor).await?;
+        let seq = fenced::commit(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
+        self.ids.learn(&resolved);
+        Ok(CommittedBatch {
+            seq,
+            trades: written,
+            new_assets: resolved.new_assets,
+            new_markets: resolved.new_markets,
+            repeats: sorted.repeats,
+            conflicts: u64::try_from(sorted.conflicts.len()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// Each identity once; of two in one batch the first counts, and the other is a repeat or contradicts it.
+fn without_twins(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Sorted<'_>) {
+    let mut first: HashMap<PagingToken, &IncomingTrade> = HashMap::with_capacity(trades.len());
+    let (mut unique, mut sorted) = (Vec::with_capacity(trades.len()), Sorted::default());
+    for incoming in trades {
+        match first.entry(incoming.trade.token) {
+            Entry::Vacant(place) => {
+                place.insert(incoming);
+                unique.push(incoming);
+            }
+            Entry::Occupied(there) if there.get().trade == incoming.trade => sorted.repeats += 1,
+            Entry::Occupied(_) => sorted.conflicts.push(conflict(incoming)),
+        }
+    }
+    (unique, sorted)
+}
+
+fn sort_by_held<'a>(
+    unique: &[&'a IncomingTrade],
+    held: &HashMap<PagingToken, rows::Held>,
+    resolved: &Resolved,
+    sorted: &mut Sorted<'a>,
+) {
+    for incoming in unique {
+        match held.get(&incoming.trade.token) {
+            None => sorted.new.push(&incoming.trade),
+            Some(held) if held.is(&incoming.trade, resolved) => sorted.repeats += 1,
+            Some(_) => sorted.conflicts.push(conflict(incoming)),
+        }
+    }
+}
+
+fn conflict(incoming: &IncomingTrade) -> QuarantineEntry {
+    QuarantineEntry {
+        source: "conflict",
+        token: Some(incoming.trade.token),
+        reason: "conflict: a trade of this identity is held with other figures".into(),
+        raw: incoming.raw.clone(),
+    }
+}
+
+fn done(new: &[&Trade]) -> Done {
+    let tokens = || new.iter().map(|trade| trade.token);
+    Done {
+        from_token: tokens().min().map(|token| token.to_string()),
+        to_token: tokens().max().map(|token| token.to_string()),
+        trades: i32::try_from(new.len()).unwrap_or(i32::MAX),
+    }
+}
