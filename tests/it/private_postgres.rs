@@ -7,14 +7,15 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use stellar_ticker::db::private_postgres::{IfRunning, Options, PrivatePostgres, PrivatePostgresError};
 use tokio_postgres::NoTls;
 
-use crate::support::postgres::{DEADLINE, fresh_database, open_tempdir, test_options};
+use crate::support::postgres::{fresh_database, open_tempdir, test_options};
+use crate::support::{DEADLINE, wait_until};
 
 fn start(dir: &Path) -> PrivatePostgres {
     PrivatePostgres::start(dir, test_options(), DEADLINE).unwrap()
@@ -40,11 +41,9 @@ fn cluster_pid(dir: &Path) -> i32 {
 
 /// A zombie counts as gone: who its parent is now, and whether that one cares, is not ours to say.
 fn wait_until_gone(pid: i32) {
-    let begin = Instant::now();
-    while fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
-        assert!(begin.elapsed() < DEADLINE, "process {pid} is still there");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(&format!("process {pid} is gone"), || {
+        !fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+    });
 }
 
 #[test]
@@ -168,11 +167,10 @@ fn stops_a_server_that_outlived_its_daemon_and_starts_its_own() {
         .arg(fs::canonicalize(dir.path().join("pg")).unwrap())
         .spawn()
         .unwrap();
-    let begin = Instant::now();
-    while !fs::read_to_string(dir.path().join("pg/postmaster.pid")).is_ok_and(|text| text.contains("ready")) {
-        assert!(begin.elapsed() < DEADLINE);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let pid_file = dir.path().join("pg/postmaster.pid");
+    wait_until("the survivor is ready", || {
+        fs::read_to_string(&pid_file).is_ok_and(|text| text.contains("ready"))
+    });
     let server = start(dir.path());
     assert!(survivor.wait().unwrap().success(), "it was stopped cleanly");
     assert!(!server.is_joined());

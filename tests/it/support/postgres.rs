@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use stellar_ticker::db::private_postgres::{Options, PrivatePostgres};
 use tokio_postgres::NoTls;
 
-/// Generous: a loaded machine is no failure.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+use super::DEADLINE;
+
 const DIR_PREFIX: &str = "stellar-ticker-tests-";
 
 static SHARED_SUPERUSER: OnceLock<String> = OnceLock::new();
@@ -20,7 +19,8 @@ static DATABASES_MADE: AtomicU32 = AtomicU32::new(0);
 
 /// Fast and unsafe: what a test stores need not outlive a power loss.
 pub(crate) fn test_options() -> Options {
-    Options { fsync: false, ..Options::default() }
+    let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
+    Options { bin_dir, fsync: false, ..Options::default() }
 }
 
 /// Connection string (role `ticker`, who owns it) of a new empty database that no other test uses.
