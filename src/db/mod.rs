@@ -16,6 +16,7 @@ mod migrate;
 mod network;
 mod partitions;
 mod pool;
+pub mod private_postgres;
 pub mod quarantine;
 pub mod snapshot;
 mod tls;

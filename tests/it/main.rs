@@ -13,3 +13,5 @@
 mod cli;
 mod config;
 mod sim;
+mod private_postgres;
+mod support;
