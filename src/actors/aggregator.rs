@@ -2,9 +2,14 @@
 
 mod market_state;
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
+};
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, info, warn};
 
@@ -199,7 +204,9 @@ impl Aggregator {
         #[expect(clippy::as_conversions, reason = "gauges are doubles")]
         gauge!("ticker_publication_seq").set(seq as f64);
         let writer = self.deps.writer.clone();
-        let tell = async move { writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await };
+        let tell = async move {
+            writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await
+        };
         ctx.spawn(tell.into_actor(self).map(|told, _, _| {
             if let Err(error) = told {
                 debug!(%error, "the writer did not hear of a publication: the next one follows");
@@ -240,7 +247,8 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
     fn handle(&mut self, envelope: Envelope<TradesCommitted>, ctx: &mut Context<Self>) {
         let _handling = self.deps.status.begin(&envelope);
         self.state.progress += 1;
-        let followed = self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
+        let followed =
+            self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
         if followed {
             self.publish_if_due(ctx);
         } else {
@@ -260,7 +268,7 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
 }
 
 impl Handler<Drain> for Aggregator {
-    type Result = AtomicResponse<Self, ()>;
+    type Result = ResponseActFuture<Self, ()>;
 
     /// One last publication of what was committed, so that the files end with everything.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
@@ -276,6 +284,6 @@ impl Handler<Drain> for Aggregator {
             };
             let _ = tokio::time::timeout(drain.within, there).await;
         };
-        AtomicResponse::new(Box::pin(wait.into_actor(self)))
+        Box::pin(wait.into_actor(self))
     }
 }

@@ -14,7 +14,7 @@ use super::{
     messages::{AssetsCommitted, AssetsSeen},
     port::Port,
     supervision::{
-        messages::{Ping, Pulse},
+        messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
 };
@@ -70,6 +70,8 @@ struct State {
     progress: Rc<Cell<u64>>,
     /// New assets came: do not wait for the tick.
     wake: Rc<Notify>,
+    /// Begin nothing new.
+    draining: Rc<Cell<bool>>,
 }
 
 impl State {
@@ -109,6 +111,15 @@ impl Handler<Ping> for AssetPoller {
     }
 }
 
+impl Handler<Drain> for AssetPoller {
+    type Result = ();
+
+    /// A look-up that is under way may end as it will: it writes in one transaction or not at all.
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.state.draining.set(true);
+    }
+}
+
 impl Handler<Envelope<AssetsSeen>> for AssetPoller {
     type Result = ();
 
@@ -122,8 +133,8 @@ async fn poll(deps: AssetPollerDeps, state: State) {
     loop {
         state.advance();
         let more = match deps.leadership.epoch() {
-            Some(epoch) => round(&deps, &state, epoch).await,
-            None => false,
+            Some(epoch) if !state.draining.get() => round(&deps, &state, epoch).await,
+            _ => false,
         };
         if !more {
             let _ = tokio::time::timeout(TICK, state.wake.notified()).await;
@@ -147,8 +158,12 @@ async fn round(deps: &AssetPollerDeps, state: &State, epoch: i64) -> bool {
     }
     deps.status.set_state("looking up");
     let full = i64::try_from(due.len()).is_ok_and(|count| count == ROUND);
-    let standings: Vec<AssetStanding> =
-        stream::iter(due).map(|due| look_up(deps, state, due)).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    let standings: Vec<AssetStanding> = stream::iter(due)
+        .map(|due| look_up(deps, state, due))
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
     if standings.is_empty() {
         return false;
     }
@@ -156,7 +171,11 @@ async fn round(deps: &AssetPollerDeps, state: &State, epoch: i64) -> bool {
         Ok(seq) => {
             debug!(looked_up = standings.len(), ?seq, "assets looked up");
             if !full {
-                info!(valid = standings.iter().filter(|standing| standing.is_valid).count(), of = standings.len(), "assets looked up");
+                info!(
+                    valid = standings.iter().filter(|standing| standing.is_valid).count(),
+                    of = standings.len(),
+                    "assets looked up"
+                );
                 tell(deps).await;
             }
             full

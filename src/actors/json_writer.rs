@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
+};
 use atomic_write_file::AtomicWriteFile;
 use tracing::{debug, warn};
 
@@ -106,7 +108,9 @@ impl JsonWriter {
         self.state.writing = true;
         self.state.begun = Some(Instant::now());
         let directory = self.deps.directory.clone();
-        let write = actix_rt::task::spawn_blocking(move || replace(&directory, "markets.json", &publication.markets_json));
+        let write = actix_rt::task::spawn_blocking(move || {
+            replace(&directory, "markets.json", &publication.markets_json)
+        });
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.writing = false;
             this.state.busy.set(this.state.waiting.is_some());
@@ -181,7 +185,7 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
 }
 
 impl Handler<Drain> for JsonWriter {
-    type Result = AtomicResponse<Self, ()>;
+    type Result = ResponseActFuture<Self, ()>;
 
     /// Writes what waits, without regard to the pace.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
@@ -196,6 +200,6 @@ impl Handler<Drain> for JsonWriter {
             };
             let _ = tokio::time::timeout(drain.within, written).await;
         };
-        AtomicResponse::new(Box::pin(wait.into_actor(self)))
+        Box::pin(wait.into_actor(self))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tracing::{info, warn};
 
 use super::{
@@ -88,7 +88,7 @@ impl Handler<Ping> for LeaseKeeper {
 }
 
 impl Handler<Drain> for LeaseKeeper {
-    type Result = AtomicResponse<Self, ()>;
+    type Result = ResponseActFuture<Self, ()>;
 
     /// Every writer has stopped by now, so the next replica may begin at once.
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
@@ -97,13 +97,14 @@ impl Handler<Drain> for LeaseKeeper {
             state.draining.set(true);
             deps.leadership.set(None);
             if let Some(epoch) = state.epoch.take() {
-                let released = tokio::time::timeout(RELEASE_TIMEOUT, deps.database.release_lease(epoch)).await;
+                let released =
+                    tokio::time::timeout(RELEASE_TIMEOUT, deps.database.release_lease(epoch)).await;
                 if !matches!(released, Ok(Ok(()))) {
                     warn!("the lease could not be given back: the next start waits until it ends");
                 }
             }
         };
-        AtomicResponse::new(Box::pin(release.into_actor(self)))
+        Box::pin(release.into_actor(self))
     }
 }
 
@@ -120,9 +121,7 @@ async fn keep(deps: LeaseKeeperDeps, state: State) {
 async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     let began = deps.clock.monotonic();
     let answer = match state.epoch.get() {
-        Some(epoch) => {
-            deps.database.renew_lease(epoch, LEASE_TTL).await.map(|held| held.then_some(epoch))
-        }
+        Some(epoch) => deps.database.renew_lease(epoch, LEASE_TTL).await.map(|held| held.then_some(epoch)),
         None => deps.database.take_lease(&deps.replica_id, LEASE_TTL).await,
     };
     match answer {

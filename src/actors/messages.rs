@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::{
-    db::trades::CommittedBatch,
-    published::Publication,
-};
+use crate::{db::trades::CommittedBatch, published::Publication};
 
 /// A batch of trades is in the database. Sent by whoever committed it, after the commit.
 ///

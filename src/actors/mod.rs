@@ -1,1 +1,16 @@
 //! The actors: everything that runs on and on, each supervised, each with a mailbox.
+//!
+//! To follow a message: [`messages`] says what there is, [`envelope`] what it travels in, [`port`] how it is sent;
+//! the handlers are in the file of the actor that is named like what it does. Actors know each other only as ports.
+
+pub mod aggregator;
+pub mod asset_poller;
+pub mod envelope;
+pub mod json_writer;
+pub mod leadership;
+pub mod lease_keeper;
+pub mod messages;
+pub mod port;
+pub mod stream_ingester;
+pub mod supervision;
+pub mod supervisor;

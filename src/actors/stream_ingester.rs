@@ -6,7 +6,7 @@ mod session;
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, AtomicResponse, Context, Handler, Supervised, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tracing::{info, warn};
 
 use super::{
@@ -132,7 +132,7 @@ impl Handler<Ping> for StreamIngester {
 }
 
 impl Handler<Drain> for StreamIngester {
-    type Result = AtomicResponse<Self, ()>;
+    type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
         let state = self.state.clone();
@@ -145,7 +145,7 @@ impl Handler<Drain> for StreamIngester {
             };
             let _ = tokio::time::timeout(drain.within, ended).await;
         };
-        AtomicResponse::new(Box::pin(wait.into_actor(self)))
+        Box::pin(wait.into_actor(self))
     }
 }
 

@@ -12,6 +12,6 @@
 
 mod cli;
 mod config;
-mod sim;
 mod private_postgres;
+mod sim;
 mod support;

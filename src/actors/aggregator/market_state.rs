@@ -43,7 +43,8 @@ impl MarketState {
         let mut state = Self::default();
         let [_, edge] = published_edges(now);
         let mut windows = Windows::default();
-        let told = database.load_snapshot(None, edge, &mut |market, trade| windows.add(market, trade)).await?;
+        let told =
+            database.load_snapshot(None, edge, &mut |market, trade| windows.add(market, trade)).await?;
         state.windows = windows;
         let coverage = told.coverage.clone();
         state.learn(told);
@@ -57,7 +58,9 @@ impl MarketState {
         }
         let [_, edge] = published_edges(now);
         let mut trades = Vec::new();
-        let told = database.load_snapshot(Some(seq), edge, &mut |market, trade| trades.push((market, trade))).await?;
+        let told = database
+            .load_snapshot(Some(seq), edge, &mut |market, trade| trades.push((market, trade)))
+            .await?;
         Ok(Some(Update { told, trades }))
     }
 
@@ -86,7 +89,9 @@ impl MarketState {
 
     fn learn(&mut self, told: CatchUp) {
         self.directory.assets.extend(told.assets);
-        self.directory.markets.extend(told.markets.into_iter().map(|(market, base, counter)| (market, (base, counter))));
+        self.directory
+            .markets
+            .extend(told.markets.into_iter().map(|(market, base, counter)| (market, (base, counter))));
         self.latest = self.latest.max(told.latest);
         self.seq = self.seq.max(told.seq);
     }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::{Ended, State, StreamIngesterDeps, TICK, collector::{Collector, LIVE_CURSOR, QUIET}};
+use super::{
+    Ended, State, StreamIngesterDeps, TICK,
+    collector::{Collector, LIVE_CURSOR, QUIET},
+};
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -13,7 +16,11 @@ use crate::{
     },
     db::{DbError, trades::CommittedBatch},
     domain::cursor::PagingToken,
-    horizon::{retry::Retry, stream::{Told, TradeStream}, wire::Root},
+    horizon::{
+        retry::Retry,
+        stream::{Told, TradeStream},
+        wire::Root,
+    },
     published::Vitals,
 };
 
@@ -157,7 +164,9 @@ impl<'a> Session<'a> {
         }
         if new_assets > 0 {
             info!(new_assets, "trades of assets that were not seen before");
-            if let Err(error) = self.deps.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await {
+            if let Err(error) =
+                self.deps.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await
+            {
                 debug!(%error, "new assets were not heard");
             }
         }
@@ -170,7 +179,11 @@ fn start(stored: Option<PagingToken>, root: &Root) -> PagingToken {
     match stored {
         None => PagingToken::before_ledger(root.history_latest_ledger.saturating_add(1)),
         Some(token) if token.ledger() < root.history_elder_ledger => {
-            warn!(from = token.ledger(), to = root.history_elder_ledger, "horizon has lost history that is missing here");
+            warn!(
+                from = token.ledger(),
+                to = root.history_elder_ledger,
+                "horizon has lost history that is missing here"
+            );
             PagingToken::before_ledger(root.history_elder_ledger)
         }
         Some(token) => token,
@@ -191,7 +204,8 @@ mod tests {
 
     #[test]
     fn begins_behind_the_newest_ledger_then_at_the_cursor_and_at_the_elder_ledger_if_that_is_later() {
-        let root = Root { network_passphrase: String::new(), history_latest_ledger: 900, history_elder_ledger: 500 };
+        let root =
+            Root { network_passphrase: String::new(), history_latest_ledger: 900, history_elder_ledger: 500 };
         assert_eq!(start(None, &root), PagingToken::before_ledger(901));
         let cursor = PagingToken::new((700 << 32) + 1, 3);
         assert_eq!(start(cursor, &root), cursor.unwrap());

@@ -1,0 +1,127 @@
+//! The caretaker of one actor: runs its incarnations one after another on its arbiter, behind one mailbox.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
+use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{error, warn};
+
+use super::{
+    messages::{ChildExited, ChildId, Exit, Order, Verdict},
+    status::ChildStatus,
+};
+
+/// What a caretaker works with.
+pub(super) struct Caretaker {
+    pub(super) id: ChildId,
+    pub(super) status: Arc<ChildStatus>,
+    pub(super) orders: UnboundedReceiver<Order>,
+    pub(super) boss: Recipient<ChildExited>,
+}
+
+/// How the wait for an incarnation's end came out.
+enum Ended {
+    Exited(Exit),
+    Dismissed,
+}
+
+impl Caretaker {
+    /// Runs the actor for the life of the process. Its mailbox outlives every crash; its struct is reused, which
+    /// `Supervised::restarting` must undo.
+    pub(super) async fn run<A>(mut self, mut actor: ContextFut<A, Context<A>>)
+    where
+        A: Actor<Context = Context<A>> + Supervised + Unpin,
+    {
+        let mut generation = 0;
+        loop {
+            self.status.note_begun(generation);
+            let exit = match self.watch(&mut actor, generation).await {
+                Ended::Exited(exit) => exit,
+                Ended::Dismissed => break,
+            };
+            self.status.note_exit(generation, &exit);
+            warn!(actor = self.status.name(), generation, %exit, "an actor ended");
+            let Some(next) = self.ask(generation, exit).await else { break };
+            generation = next;
+            // A panic in `restarting`, or no address left (the tree keeps one for life): nothing can be restarted.
+            let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
+            if !matches!(restarted, Ok(true)) {
+                let reason =
+                    restarted.err().map_or_else(|| "its mailbox is gone".into(), |panic| text_of(&*panic));
+                error!(actor = self.status.name(), reason, "an actor cannot be restarted");
+                let _ =
+                    self.boss.send(ChildExited { id: self.id, generation, exit: Exit::Lost(reason) }).await;
+                break;
+            }
+        }
+        self.status.note_stopped();
+        // Its destructor may panic like any other code of it, and two panics at once would abort the process.
+        if catch_unwind(AssertUnwindSafe(|| drop(actor))).is_err() {
+            error!(actor = self.status.name(), "an actor panicked as it was dropped");
+        }
+    }
+
+    /// Polls the incarnation until it ends by itself, panics, or is ended from above.
+    async fn watch<A>(&mut self, actor: &mut ContextFut<A, Context<A>>, generation: u64) -> Ended
+    where
+        A: Actor<Context = Context<A>> + Unpin,
+    {
+        let mut life = AssertUnwindSafe(actor).catch_unwind();
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(Order::Kill { generation: meant, reason }) if meant == generation => {
+                        return Ended::Exited(Exit::Killed(reason));
+                    }
+                    Some(Order::Kill { .. }) => {} // for an earlier incarnation
+                    Some(Order::Leave) | None => return Ended::Dismissed,
+                },
+                end = &mut life => return Ended::Exited(match end {
+                    Ok(()) => Exit::Stopped,
+                    Err(panic) => Exit::Panicked(text_of(&*panic)),
+                }),
+            }
+        }
+    }
+
+    /// Asks the supervisor what to do, and waits as long as it says. The next generation, or none to leave.
+    async fn ask(&mut self, generation: u64, exit: Exit) -> Option<u64> {
+        let verdict = self.boss.send(ChildExited { id: self.id, generation, exit }).await.ok()?;
+        let Verdict::Restart { after, generation } = verdict else { return None };
+        self.status.note_restart();
+        let wait = tokio::time::sleep(after);
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => if !matches!(order, Some(Order::Kill { .. })) { return None },
+                () = &mut wait => return Some(generation),
+            }
+        }
+    }
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panics_text_is_told_whatever_its_type() {
+        assert_eq!(text_of(&"static"), "static");
+        assert_eq!(text_of(&String::from("made")), "made");
+        assert_eq!(text_of(&7), "a panic without a text");
+    }
+}

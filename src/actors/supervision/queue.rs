@@ -1,0 +1,169 @@
+//! The limit on a child's mailbox, and the count of what is in it.
+//!
+//! A message enters with one of `capacity` slots. The slot is bound to the envelope, so panics and kills, which
+//! leave the mailbox in place, leave the count right: it goes down when the actor takes the message out (to
+//! handle it, or to throw it away because its sender gave up) or when the mailbox is dropped with all it holds.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The slots of one mailbox.
+#[derive(Debug)]
+pub struct Queue {
+    capacity: usize,
+    slots: Arc<Semaphore>,
+    /// Messages in the mailbox whose senders still wait.
+    depth: AtomicUsize,
+    high_water: AtomicUsize,
+}
+
+/// What `/actors.json` says of a mailbox. All in messages; probes are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct QueueView {
+    /// Messages not yet begun whose senders wait for the answer.
+    pub depth: usize,
+    /// The most messages that the mailbox takes.
+    pub capacity: usize,
+    /// The highest depth since the start of the process.
+    pub high_water: usize,
+    /// Messages whose senders have given up and which the actor has not yet passed over; they still take room.
+    pub abandoned: usize,
+}
+
+impl Queue {
+    /// A queue of `capacity` slots; at least one.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            capacity,
+            slots: Arc::new(Semaphore::new(capacity)),
+            depth: AtomicUsize::new(0),
+            high_water: AtomicUsize::new(0),
+        }
+    }
+
+    /// The number of slots.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Waits for a slot, first come, first served. The ticket goes into the envelope, the other half stays with
+    /// the caller. None: the queue is closed (never, today).
+    pub(crate) async fn enter(self: &Arc<Self>) -> Option<(Ticket, Caller)> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let depth = self.depth.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.high_water.fetch_max(depth, Ordering::Relaxed);
+        let place = Arc::new(Place {
+            queue: Arc::clone(self),
+            is_counted: AtomicBool::new(true),
+            slot: Mutex::new(Some(slot)),
+        });
+        Some((Ticket(Arc::clone(&place)), Caller(place)))
+    }
+
+    /// The present numbers.
+    #[must_use]
+    pub fn view(&self) -> QueueView {
+        let depth = self.depth.load(Ordering::Relaxed);
+        let taken = self.capacity.saturating_sub(self.slots.available_permits());
+        QueueView {
+            depth,
+            capacity: self.capacity,
+            high_water: self.high_water.load(Ordering::Relaxed),
+            abandoned: taken.saturating_sub(depth),
+        }
+    }
+}
+
+/// A message's place in the queue, shared by its envelope and its sender.
+#[derive(Debug)]
+struct Place {
+    queue: Arc<Queue>,
+    is_counted: AtomicBool,
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    fn discount(&self) {
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            self.queue.depth.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn free_slot(&self) {
+        drop(self.slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// The envelope's half: gives the slot back when handling begins, or when the envelope is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Place>);
+
+impl Ticket {
+    /// Gives the slot back now. A second time it does nothing.
+    pub(crate) fn leave(&self) {
+        self.0.discount();
+        self.0.free_slot();
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The sender's half: when it goes, the message is no longer waited for, but still takes its slot.
+#[derive(Debug)]
+pub(crate) struct Caller(Arc<Place>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.discount();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn enter(queue: &Arc<Queue>) -> (Ticket, Caller) {
+        queue.enter().now_or_never().expect("there is room").expect("it is open")
+    }
+
+    #[test]
+    fn counts_up_on_entry_and_down_once_whichever_half_goes_first() {
+        let queue = Arc::new(Queue::new(2));
+        let (first, first_caller) = enter(&queue);
+        let (second, second_caller) = enter(&queue);
+        assert_eq!(queue.view(), QueueView { depth: 2, capacity: 2, high_water: 2, abandoned: 0 });
+
+        first.leave();
+        drop(first_caller);
+        drop(first);
+        assert_eq!(queue.view(), QueueView { depth: 1, capacity: 2, high_water: 2, abandoned: 0 });
+
+        drop(second_caller);
+        assert_eq!(queue.view(), QueueView { depth: 0, capacity: 2, high_water: 2, abandoned: 1 });
+        drop(second);
+        assert_eq!(queue.view(), QueueView { depth: 0, capacity: 2, high_water: 2, abandoned: 0 });
+    }
+
+    #[test]
+    fn a_full_queue_lets_nobody_in_until_a_slot_is_given_back() {
+        let queue = Arc::new(Queue::new(0));
+        let (only, _caller) = enter(&queue);
+        assert!(queue.enter().now_or_never().is_none());
+        only.leave();
+        assert!(queue.enter().now_or_never().is_some());
+    }
+}

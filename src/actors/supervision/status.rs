@@ -1,0 +1,205 @@
+//! What is known of a child from outside; read by any thread, written by the child and the supervisor.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use actix::Message;
+use tracing::Span;
+
+use super::{
+    messages::Exit,
+    queue::Queue,
+    report::{ActorView, ExitView},
+    stats::{Stats, short_type_name},
+};
+use crate::{
+    actors::envelope::{Envelope, TraceContext},
+    clock::SharedClock,
+};
+
+/// A child that has begun and said nothing of itself yet.
+pub const STARTING: &str = "starting";
+/// Waiting for its restart.
+pub const BACKOFF: &str = "backoff";
+/// Not running: not started yet, its group is stopped, or over for good.
+pub const STOPPED: &str = "stopped";
+
+/// The status of one child, for the life of the process.
+#[derive(Debug)]
+pub struct ChildStatus {
+    name: &'static str,
+    clock: SharedClock,
+    queue: Arc<Queue>,
+    life: Mutex<Life>,
+    stats: Mutex<Stats>,
+}
+
+#[derive(Debug)]
+struct Life {
+    state: Cow<'static, str>,
+    generation: u64,
+    restarts: u64,
+    /// None: not running.
+    begun_at: Option<Instant>,
+    last_exit: Option<ExitView>,
+}
+
+impl ChildStatus {
+    /// The status of a child that has not begun. `capacity`: the most messages in its mailbox.
+    #[must_use]
+    pub fn new(name: &'static str, capacity: usize, clock: SharedClock) -> Arc<Self> {
+        let life =
+            Life { state: STOPPED.into(), generation: 0, restarts: 0, begun_at: None, last_exit: None };
+        Arc::new(Self {
+            name,
+            clock,
+            queue: Arc::new(Queue::new(capacity)),
+            life: Mutex::new(life),
+            stats: Mutex::default(),
+        })
+    }
+
+    /// The child's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the child says it is doing, or [`BACKOFF`] or [`STOPPED`].
+    #[must_use]
+    pub fn state(&self) -> Cow<'static, str> {
+        self.life().state.clone()
+    }
+
+    /// Called by the actor: what it is doing now, in a word (`loading`, `streaming`).
+    pub fn set_state(&self, state: impl Into<Cow<'static, str>>) {
+        self.life().state = state.into();
+    }
+
+    /// Whether an incarnation is alive; it may be working or not.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.life().begun_at.is_some()
+    }
+
+    /// Which incarnation this is; 0 is the first.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.life().generation
+    }
+
+    /// How often it was restarted after an exit.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.life().restarts
+    }
+
+    /// The slots of its mailbox.
+    #[must_use]
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The first line of every handler: takes the message out of the count of the queue and times its handling
+    /// until the returned guard is dropped. An asynchronous handler moves the guard into its future.
+    #[must_use = "the guard times the handling: hold it to the end"]
+    pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
+        envelope.leave_queue();
+        let message = short_type_name::<M>();
+        let trace = envelope.trace.child();
+        let span = tracing::debug_span!("handle", actor = self.name, message, %trace);
+        Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
+    }
+
+    /// This child as `/actors.json` shows it.
+    #[must_use]
+    pub fn view(&self) -> ActorView {
+        let messages = self.stats().view();
+        let life = self.life();
+        let now = self.monotonic();
+        ActorView {
+            name: self.name,
+            state: life.state.clone(),
+            generation: life.generation,
+            restarts: life.restarts,
+            uptime_s: life.begun_at.map_or(0, |at| now.saturating_duration_since(at).as_secs()),
+            mailbox: self.queue.view(),
+            last_exit: life.last_exit.clone(),
+            messages,
+        }
+    }
+
+    pub(crate) fn monotonic(&self) -> Instant {
+        self.clock.monotonic()
+    }
+
+    pub(crate) fn note_begun(&self, generation: u64) {
+        let begun_at = Some(self.monotonic());
+        let mut life = self.life();
+        life.state = STARTING.into();
+        life.generation = generation;
+        life.begun_at = begun_at;
+    }
+
+    pub(crate) fn note_exit(&self, generation: u64, exit: &Exit) {
+        let last_exit = ExitView { at: self.clock.now(), generation, reason: exit.to_string() };
+        let mut life = self.life();
+        life.state = STOPPED.into();
+        life.begun_at = None;
+        life.last_exit = Some(last_exit);
+    }
+
+    pub(crate) fn note_restart(&self) {
+        let mut life = self.life();
+        life.state = BACKOFF.into();
+        life.restarts = life.restarts.saturating_add(1);
+    }
+
+    pub(crate) fn note_stopped(&self) {
+        let mut life = self.life();
+        life.state = STOPPED.into();
+        life.begun_at = None;
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message being handled. Counts it when dropped, also by a panic or a kill.
+#[derive(Debug)]
+pub struct Handling {
+    status: Arc<ChildStatus>,
+    message: &'static str,
+    begun_at: Instant,
+    trace: TraceContext,
+    span: Span,
+}
+
+impl Handling {
+    /// The trace to send further messages with.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
+    /// The span of this handling: `enter` it in a plain handler, `instrument` the future of an asynchronous one.
+    #[must_use]
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        let took = self.status.monotonic().saturating_duration_since(self.begun_at);
+        self.status.stats().record(self.message, took);
+    }
+}
