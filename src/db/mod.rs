@@ -1,1 +1,3 @@
 //! PostgreSQL: the pool, the schema, one file a table.
+
+pub mod private_postgres;

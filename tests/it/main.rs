@@ -1,2 +1,5 @@
 //! The integration tests: one binary, one module a subject.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions, clippy::print_stdout, clippy::print_stderr, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
+
+mod private_postgres;
+mod support;

@@ -1,0 +1,64 @@
+//! Which user runs the server: PostgreSQL refuses to run as root.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, User};
+
+use super::error::PrivatePostgresError;
+
+/// Who may run the server when the program runs as root, in order of preference.
+const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
+
+/// The user that runs the server and owns the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    /// True when the program is root and must become this user for the server.
+    pub(super) switch: bool,
+}
+
+impl Account {
+    /// Root: the owner of the cluster that is there, else `postgres`, else `nobody`. Anybody else: themselves,
+    /// and an existing cluster must be theirs.
+    pub(super) fn for_server(data_dir: &Path) -> Result<Self, PrivatePostgresError> {
+        let cluster = data_dir.join("pg");
+        let owner = fs::metadata(&cluster).ok().map(|found| (found.uid(), found.gid()));
+        let effective = Uid::effective();
+        match owner {
+            Some((uid, gid)) if effective.is_root() && uid != 0 => {
+                Ok(Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), switch: true })
+            }
+            _ if effective.is_root() => Self::unprivileged(),
+            Some((uid, _)) if uid != effective.as_raw() => Err(PrivatePostgresError::WrongOwner {
+                path: cluster,
+                owner: user_name(Uid::from_raw(uid)),
+                user: user_name(effective),
+            }),
+            _ => Ok(Self { uid: effective, gid: Gid::effective(), switch: false }),
+        }
+    }
+
+    fn unprivileged() -> Result<Self, PrivatePostgresError> {
+        UNPRIVILEGED
+            .iter()
+            .find_map(|name| User::from_name(name).ok().flatten())
+            .map(|user| Self { uid: user.uid, gid: user.gid, switch: true })
+            .ok_or(PrivatePostgresError::NoAccount)
+    }
+
+    /// For messages.
+    pub(super) fn name(&self) -> String {
+        user_name(self.uid)
+    }
+}
+
+/// Name of a user, or its number when it has none.
+pub(super) fn user_name(uid: Uid) -> String {
+    match User::from_uid(uid) {
+        Ok(Some(user)) => format!("the user {}", user.name),
+        _ => format!("the user with the number {uid}"),
+    }
+}

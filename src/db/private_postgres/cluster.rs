@@ -1,0 +1,72 @@
+//! The cluster on disk: which version it is of, and how it comes to be.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::account::Account;
+use super::binaries::Binaries;
+use super::command::{Deadline, ServerLog, command_as, run};
+use super::error::PrivatePostgresError;
+use super::place::{Place, make_private_dir};
+use super::{NAME, SUPERUSER};
+
+/// Major version of a cluster, or None when there is none yet.
+pub(super) fn major_version(cluster: &Path) -> Result<Option<String>, PrivatePostgresError> {
+    let file = cluster.join("PG_VERSION");
+    match fs::read_to_string(&file) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(PrivatePostgresError::io(format!("read {}", file.display()))(error)),
+    }
+}
+
+/// Makes the cluster with role and database `ticker`.
+///
+/// All of it happens in `pg.new`, which is renamed when it is whole: a kill in the middle leaves nothing that
+/// the next start could take for a cluster.
+pub(super) fn create(
+    place: &Place,
+    binaries: &Binaries,
+    account: &Account,
+    fsync: bool,
+    log: &ServerLog,
+    deadline: &Deadline,
+) -> Result<(), PrivatePostgresError> {
+    tracing::info!(directory = %place.cluster.display(), user = account.name(), "making a private PostgreSQL cluster");
+    let unfinished = place.cluster.with_extension("new");
+    remove_unfinished(&unfinished, deadline)?;
+    make_private_dir(&unfinished, account)?;
+
+    let mut initdb = command_as(account, &binaries.initdb(), "KILL");
+    initdb.args(["-E", "UTF8", "--locale=C", "--auth=trust", "-U", SUPERUSER, "-D"]).arg(&unfinished);
+    if !fsync {
+        initdb.arg("-N");
+    }
+    run("initdb", initdb, "", log, deadline)?;
+
+    // Single-user mode needs no client program and no second start. One statement a line.
+    let mut single = command_as(account, &binaries.postgres(), "KILL");
+    single.args(["--single", "-j", "-c", "exit_on_error=on", "-D"]).arg(&unfinished).arg("postgres");
+    let sql = format!("CREATE ROLE {NAME} LOGIN;\n\nCREATE DATABASE {NAME} OWNER {NAME};\n\n");
+    run("postgres in single-user mode", single, &sql, log, deadline)?;
+
+    fs::rename(&unfinished, &place.cluster)
+        .map_err(PrivatePostgresError::io(format!("rename {}", unfinished.display())))
+}
+
+/// An initdb that was killed a moment ago may still be writing, so that the removal fails once or twice.
+fn remove_unfinished(unfinished: &Path, deadline: &Deadline) -> Result<(), PrivatePostgresError> {
+    loop {
+        match fs::remove_dir_all(unfinished) {
+            Ok(()) => tracing::info!("removed a half-made PostgreSQL cluster of an earlier start"),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                deadline.pause_or("the removal of a half-made PostgreSQL cluster")?;
+            }
+            Err(error) => {
+                return Err(PrivatePostgresError::io(format!("remove {}", unfinished.display()))(error));
+            }
+        }
+    }
+}

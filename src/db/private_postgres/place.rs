@@ -1,0 +1,201 @@
+//! Where the cluster, its socket, its log and its lock lie.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::account::{Account, user_name};
+use super::command::command_as;
+use super::error::PrivatePostgresError;
+use super::postmaster::PORT;
+
+/// Where the cluster goes when the server's user may not enter the data directory (`/root` is 0700).
+const FALLBACK_ROOT: &str = "/var/lib/stellar-ticker";
+/// Where the socket goes when the path would be too long: short on every system, whatever `TMPDIR` says.
+const SHORT_SOCKET_ROOT: &str = "/tmp";
+/// Longest socket path in bytes: Linux takes 107, macOS 103.
+const SOCKET_PATH_MAX_BYTES: usize = 100;
+
+/// The paths of one data directory's private server.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// `PGDATA`.
+    pub(super) cluster: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) note: Option<String>,
+    data_dir: PathBuf,
+}
+
+/// Makes the data directory if it is missing.
+///
+/// Returns its absolute path without symlinks.
+pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresError> {
+    let doing = || PrivatePostgresError::io(format!("make the data directory {}", data_dir.display()));
+    fs::create_dir_all(data_dir).map_err(doing())?;
+    fs::canonicalize(data_dir).map_err(doing())
+}
+
+impl Place {
+    /// `<data>/pg`, or below [`FALLBACK_ROOT`] with a symlink when the server's user could not get there.
+    pub(super) fn choose(data_dir: &Path, account: &Account) -> Result<Self, PrivatePostgresError> {
+        let cluster = data_dir.join("pg");
+        // The link may point to what has been deleted since: then the cluster is made anew in its place.
+        if let Ok(target) = fs::read_link(&cluster) {
+            if let Some(home) = target.parent() {
+                make_fallback_home(home)?;
+            }
+            return Ok(Self::in_fallback(data_dir, target));
+        }
+        if !account.switch || may_enter(data_dir, account) {
+            return Ok(Self {
+                cluster,
+                log: data_dir.join("pg.log"),
+                note: None,
+                data_dir: data_dir.to_owned(),
+            });
+        }
+        if cluster.exists() {
+            let path = data_dir.to_owned();
+            return Err(PrivatePostgresError::Unreachable { path, user: account.name() });
+        }
+        let home = Path::new(FALLBACK_ROOT).join(short_name(data_dir));
+        make_fallback_home(&home)?;
+        let target = home.join("pg");
+        symlink(&target, &cluster)
+            .map_err(PrivatePostgresError::io(format!("make the symlink {}", cluster.display())))?;
+        Ok(Self::in_fallback(data_dir, target))
+    }
+
+    fn in_fallback(data_dir: &Path, cluster: PathBuf) -> Self {
+        let note = format!(
+            "the data of the private PostgreSQL lie in {}, because the unprivileged user that runs it may not enter {}",
+            cluster.display(),
+            data_dir.display()
+        );
+        Self { log: data_dir.join("pg.log"), cluster, note: Some(note), data_dir: data_dir.to_owned() }
+    }
+
+    /// The lock of whoever runs the server, or None when another living process holds it. The kernel gives it
+    /// back however its holder ends.
+    pub(super) fn try_lock(&self) -> Result<Option<Flock<File>>, PrivatePostgresError> {
+        let path = self.data_dir.join("pg.lock");
+        let doing = || PrivatePostgresError::io(format!("lock {}", path.display()));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(doing())?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(doing()(errno.into())),
+        }
+    }
+
+    /// The socket's directory, mode 0700 and the server's: beside the cluster, or in a short place when the
+    /// socket's path would be too long for the kernel.
+    pub(super) fn make_socket_dir(&self, account: &Account) -> Result<PathBuf, PrivatePostgresError> {
+        let beside = self.cluster.with_file_name("pg-socket");
+        let socket = beside.join(format!(".s.PGSQL.{PORT}"));
+        let dir = if socket.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
+            beside
+        } else {
+            Path::new(SHORT_SOCKET_ROOT).join(format!("stellar-ticker-{}", short_name(&self.data_dir)))
+        };
+        make_private_dir(&dir, account)?;
+        Ok(dir)
+    }
+}
+
+/// A name of 16 characters for a data directory.
+fn short_name(data_dir: &Path) -> String {
+    format!("{:016x}", xxh3_64(data_dir.as_os_str().as_bytes()))
+}
+
+/// The parents of a cluster outside the data directory: open for passing through, whatever the umask.
+fn make_fallback_home(home: &Path) -> Result<(), PrivatePostgresError> {
+    let doing = || PrivatePostgresError::io(format!("make {}", home.display()));
+    if home.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(home).map_err(doing())?;
+    for dir in home.ancestors().take_while(|dir| dir.starts_with(FALLBACK_ROOT)) {
+        fs::set_permissions(dir, Permissions::from_mode(0o755)).map_err(doing())?;
+    }
+    Ok(())
+}
+
+/// Makes a directory of mode 0700 that belongs to the server's user, or takes the one that is there if it does.
+///
+/// One that belongs to somebody else is refused: under `/tmp` anybody could have put it there.
+pub(super) fn make_private_dir(dir: &Path, account: &Account) -> Result<(), PrivatePostgresError> {
+    let doing = || PrivatePostgresError::io(format!("make {}", dir.display()));
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) if account.switch => {
+            let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+            chown(dir, Some(uid), Some(gid)).map_err(doing())?;
+        }
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(doing()(error)),
+    }
+    let found = fs::symlink_metadata(dir).map_err(doing())?;
+    if !found.is_dir() || found.uid() != account.uid.as_raw() {
+        let owner = user_name(Uid::from_raw(found.uid()));
+        return Err(PrivatePostgresError::WrongOwner { path: dir.to_owned(), owner, user: account.name() });
+    }
+    fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(doing())
+}
+
+/// Whether the server's user can pass through a directory. The system is asked, since modes alone know nothing
+/// of access lists or of what a mount forbids.
+fn may_enter(dir: &Path, account: &Account) -> bool {
+    let mut ask = command_as(account, Path::new("sh"), "KILL");
+    ask.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
+    ask.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place_in(dir: &Path) -> (Place, Account) {
+        fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+        let account = Account::for_server(dir).unwrap();
+        (Place::choose(dir, &account).unwrap(), account)
+    }
+
+    #[test]
+    fn gives_the_lock_to_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, _) = place_in(dir.path());
+        let held = place.try_lock().unwrap();
+        assert!(held.is_some());
+        assert!(place.try_lock().unwrap().is_none());
+        drop(held);
+        assert!(place.try_lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_socket_directory_is_for_the_servers_user_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, account) = place_in(dir.path());
+        let made = place.make_socket_dir(&account).unwrap();
+        let found = fs::metadata(&made).unwrap();
+        assert_eq!((found.mode() & 0o777, found.uid()), (0o700, account.uid.as_raw()));
+        assert_eq!(place.make_socket_dir(&account).unwrap(), made);
+    }
+
+    #[test]
+    fn refuses_a_socket_directory_that_somebody_laid_as_a_symlink() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, account) = place_in(dir.path());
+        symlink("/tmp", dir.path().join("pg-socket")).unwrap();
+        let refused = place.make_socket_dir(&account);
+        assert!(matches!(refused, Err(PrivatePostgresError::WrongOwner { .. })), "{refused:?}");
+    }
+}

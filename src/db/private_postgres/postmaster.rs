@@ -1,0 +1,254 @@
+//! The server process: starting it, knowing when it is ready, stopping it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::account::Account;
+use super::binaries::Binaries;
+use super::command::{Deadline, ServerLog, command_as, pause, wait};
+use super::error::PrivatePostgresError;
+
+/// Part of the socket's name; there is no TCP.
+pub(super) const PORT: u16 = 5432;
+/// PostgreSQL's words when the postmaster was killed and its children have not noticed yet.
+const SESSIONS_REMAIN: &str = "pre-existing shared memory block";
+const MAX_CONNECTIONS: u16 = 50;
+/// What follows when a signal has not helped: all is written, replay at the next start, nothing more to lose.
+const STOP_STEPS: [(Signal, Duration); 3] = [
+    (Signal::SIGINT, Duration::from_secs(20)),
+    (Signal::SIGQUIT, Duration::from_secs(10)),
+    (Signal::SIGKILL, Duration::from_secs(5)),
+];
+
+/// A server of this cluster that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) pid: i32,
+    pub(super) port: u16,
+    pub(super) socket_dir: PathBuf,
+}
+
+/// What `postmaster.pid` says, as far as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PidFile {
+    pid: i32,
+    port: Option<u16>,
+    socket_dir: Option<PathBuf>,
+    is_ready: bool,
+}
+
+impl PidFile {
+    fn read(cluster: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(cluster.join("postmaster.pid")).ok()?)
+    }
+
+    /// Lines: pid, data directory, start time, port, socket directory, address, shared memory, status.
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        Some(Self {
+            pid: lines.next()?.trim().parse().ok().filter(|pid| *pid > 0)?,
+            port: lines.nth(2).and_then(|line| line.trim().parse().ok()),
+            socket_dir: lines.next().filter(|line| !line.is_empty()).map(PathBuf::from),
+            is_ready: lines.nth(2).is_some_and(|line| line.trim() == "ready"),
+        })
+    }
+}
+
+/// What it takes to start the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Launch<'a> {
+    pub(super) cluster: &'a Path,
+    pub(super) socket_dir: &'a Path,
+    pub(super) binaries: &'a Binaries,
+    pub(super) account: &'a Account,
+    pub(super) fsync: bool,
+    pub(super) log: &'a ServerLog,
+}
+
+/// Starts the server and returns when it takes connections. On an error nothing is left running.
+pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, PrivatePostgresError> {
+    loop {
+        let mut child = spawn(launch)?;
+        match wait_until_ready(&mut child, launch.cluster, launch.log, deadline) {
+            Ok(()) => return Ok(child),
+            Err(PrivatePostgresError::Failed { output, .. }) if output.contains(SESSIONS_REMAIN) => {
+                deadline.pause_or("the sessions of a server that was killed to end")?;
+            }
+            Err(error) => {
+                stop_child(&mut child);
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
+    let Launch { cluster, socket_dir, binaries, account, fsync, log } = launch;
+    // SIGINT: a daemon killed by `kill -9` still gets its database closed cleanly.
+    let mut command = command_as(account, &binaries.postgres(), "INT");
+    command.arg("-D").arg(cluster).arg("-k").arg(socket_dir);
+    let mut settings = vec![
+        "listen_addresses=".to_owned(),
+        format!("port={PORT}"),
+        format!("max_connections={MAX_CONNECTIONS}"),
+        "unix_socket_permissions=0700".to_owned(),
+        // The log is one file without rotation while the server runs: no line every five minutes.
+        "log_checkpoints=off".to_owned(),
+        "timezone=UTC".to_owned(),
+        "log_timezone=UTC".to_owned(),
+    ];
+    if !fsync {
+        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+    }
+    for setting in &settings {
+        command.arg("-c").arg(setting);
+    }
+    command.stdout(log.stdio()?).stderr(log.stdio()?);
+    command.spawn().map_err(PrivatePostgresError::io("run postgres"))
+}
+
+/// Returns when the child takes connections; an error when it ends or the deadline passes first.
+fn wait_until_ready(
+    child: &mut Child,
+    cluster: &Path,
+    log: &ServerLog,
+    deadline: &Deadline,
+) -> Result<(), PrivatePostgresError> {
+    loop {
+        if let Some(status) = wait("postgres", child)? {
+            return Err(log.failure("postgres", &status.to_string()));
+        }
+        // The file of a crashed run names another pid until the server has replaced it.
+        let ours = PidFile::read(cluster).filter(|file| u32::try_from(file.pid) == Ok(child.id()));
+        if ours.is_some_and(|file| file.is_ready) {
+            return Ok(());
+        }
+        deadline.pause_or("the private PostgreSQL to be ready (after a crash it first replays its log)")?;
+    }
+}
+
+/// The server of another process, when it is ready.
+pub(super) fn ready_server(cluster: &Path) -> Option<Running> {
+    let file = PidFile::read(cluster).filter(|file| file.is_ready && is_server_of(file.pid, cluster))?;
+    Some(Running { pid: file.pid, port: file.port?, socket_dir: file.socket_dir? })
+}
+
+/// Stops a server that outlived the process that ran it, or waits for one that is going down by its death signal.
+///
+/// The caller holds the lock: no living process of ours runs it. A `postmaster.pid` that names a dead process is
+/// left for PostgreSQL to judge; one that names a living process which is something else (numbers come round soon
+/// in a container) is removed, because PostgreSQL would refuse to start beside it.
+pub(super) fn stop_survivor(cluster: &Path, deadline: &Deadline) -> Result<(), PrivatePostgresError> {
+    let Some(file) = PidFile::read(cluster) else { return Ok(()) };
+    let pid = Pid::from_raw(file.pid);
+    if !is_server_of(file.pid, cluster) {
+        if kill(pid, None).is_ok() && PidFile::read(cluster).as_ref() == Some(&file) {
+            tracing::warn!(pid = file.pid, "removing a postmaster.pid that names another program");
+            return remove_pid_file(cluster);
+        }
+        return Ok(());
+    }
+    tracing::info!(pid = file.pid, "stopping the private PostgreSQL that an earlier process left");
+    send(pid, Signal::SIGINT);
+    while is_server_of(file.pid, cluster) {
+        deadline.pause_or("the private PostgreSQL of an earlier process to stop")?;
+    }
+    Ok(())
+}
+
+fn remove_pid_file(cluster: &Path) -> Result<(), PrivatePostgresError> {
+    let path = cluster.join("postmaster.pid");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(PrivatePostgresError::io(format!("remove {}", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a process is the server of this cluster, told by its command line, which it keeps as it was started.
+fn is_server_of(pid: i32, cluster: &Path) -> bool {
+    let cluster = cluster.to_string_lossy();
+    if Path::new("/proc/self/cmdline").exists() {
+        // Empty for a zombie, which is as good as gone.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        return line.split(|byte| *byte == 0).any(|argument| argument == cluster.as_bytes());
+    }
+    let mut ps = Command::new("ps");
+    ps.args(["-o", "args=", "-p", &pid.to_string()]).stdin(Stdio::null());
+    ps.output().is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(cluster.as_ref()))
+}
+
+/// Stops our own child and waits for it: politely first, see [`STOP_STEPS`].
+pub(super) fn stop_child(child: &mut Child) {
+    let Ok(pid) = i32::try_from(child.id()).map(Pid::from_raw) else { return };
+    for (signal, patience) in STOP_STEPS {
+        // A child that was reaped has no number any more: the signal would go to whoever has it now.
+        if has_ended(child) {
+            return;
+        }
+        send(pid, signal);
+        let deadline = Deadline::after(patience);
+        while !deadline.is_over() {
+            if has_ended(child) {
+                return;
+            }
+            pause();
+        }
+        tracing::warn!(%pid, %signal, "the private PostgreSQL did not stop in time");
+    }
+}
+
+/// Whether our own child is gone; then it has been reaped as well.
+pub(super) fn has_ended(child: &mut Child) -> bool {
+    // An error means that there is no such child any more.
+    !matches!(child.try_wait(), Ok(None))
+}
+
+fn send(pid: Pid, signal: Signal) {
+    if let Err(error) = kill(pid, signal) {
+        tracing::warn!(%pid, %signal, %error, "could not signal the private PostgreSQL");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: &str = "4711\n/data/pg\n1700000000\n5432\n/data/pg-socket\n\n   123456     0\nready   \n";
+
+    #[test]
+    fn reads_a_ready_servers_pid_file() {
+        let file = PidFile::parse(READY).unwrap();
+        let socket_dir = Some(PathBuf::from("/data/pg-socket"));
+        assert_eq!(file, PidFile { pid: 4711, port: Some(5432), socket_dir, is_ready: true });
+    }
+
+    #[test]
+    fn a_half_written_pid_file_is_not_ready() {
+        for end in 0..READY.len() - "eady   \n".len() {
+            let file = PidFile::parse(&READY[..end]);
+            assert!(file.is_none_or(|file| !file.is_ready), "at {end}");
+        }
+        assert!(!PidFile::parse(&READY.replace("ready", "stopping")).unwrap().is_ready);
+    }
+
+    #[test]
+    fn a_pid_that_would_signal_a_group_is_no_pid() {
+        for text in ["", "-1\n", "0\n", "x\n"] {
+            assert_eq!(PidFile::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn tells_a_process_of_another_program_from_the_server() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!is_server_of(own, Path::new("/data/pg")));
+    }
+}

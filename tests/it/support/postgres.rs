@@ -1,0 +1,95 @@
+//! One private PostgreSQL for the whole test binary, and a new database in it for each test that wants one.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use stellar_ticker::db::private_postgres::{Options, PrivatePostgres};
+use tokio_postgres::NoTls;
+
+use super::DEADLINE;
+
+const DIR_PREFIX: &str = "stellar-ticker-tests-";
+
+static SHARED_SUPERUSER: OnceLock<String> = OnceLock::new();
+static DATABASES_MADE: AtomicU32 = AtomicU32::new(0);
+
+/// Fast and unsafe: what a test stores need not outlive a power loss.
+pub(crate) fn test_options() -> Options {
+    let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
+    Options { bin_dir, fsync: false, ..Options::default() }
+}
+
+/// Connection string (role `ticker`, who owns it) of a new empty database that no other test uses.
+pub(crate) async fn fresh_database() -> String {
+    let superuser = SHARED_SUPERUSER.get_or_init(start_shared);
+    let name = format!("test_{}", DATABASES_MADE.fetch_add(1, Ordering::Relaxed));
+    execute(superuser, &format!("CREATE DATABASE {name} OWNER ticker")).await;
+    superuser.replace("user=postgres dbname=postgres", &format!("user=ticker dbname={name}"))
+}
+
+/// Runs SQL on a connection of its own.
+pub(crate) async fn execute(connection_string: &str, sql: &str) {
+    let (client, driver) = tokio_postgres::connect(connection_string, NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    client.batch_execute(sql).await.unwrap();
+    drop(client);
+    driver.await.unwrap().unwrap();
+}
+
+/// Starts the server from a thread that never ends, since the kernel stops the server with the thread that
+/// spawned it; when the test binary ends, so does the thread.
+///
+/// The directory is named after this process. Nothing runs at the end of a test binary that could remove it, so
+/// each run removes those of processes that are gone.
+fn start_shared() -> String {
+    remove_dirs_of_dead_processes();
+    let dir = dir_of(std::process::id());
+    let (tell, told) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("shared-postgres".to_owned())
+        .spawn(move || {
+            let server = PrivatePostgres::start(&dir, test_options(), DEADLINE).unwrap();
+            tell.send(server.superuser_connection_string()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        })
+        .unwrap();
+    told.recv().expect("the shared PostgreSQL did not start, see above")
+}
+
+fn dir_of(pid: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("{DIR_PREFIX}{pid}"))
+}
+
+fn remove_dirs_of_dead_processes() {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let pid =
+            name.to_str().and_then(|name| name.strip_prefix(DIR_PREFIX)).and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| !is_alive(pid)) {
+            // Another test binary may be removing it as well.
+            let _removed = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether there is a process with this number.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
+}
+
+/// A directory that the server's unprivileged user can enter as well.
+pub(crate) fn open_tempdir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path());
+    dir
+}
+
+fn open(dir: &Path) {
+    fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+}
