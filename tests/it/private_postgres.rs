@@ -162,9 +162,10 @@ fn stops_a_server_that_outlived_its_daemon_and_starts_its_own() {
     let server = start(dir.path());
     let program = fs::read_link(format!("/proc/{}/exe", server.server_pid().unwrap())).unwrap();
     server.stop();
+    let cluster = fs::canonicalize(dir.path().join("pg")).unwrap();
     let mut survivor = as_server_user(dir.path(), program.to_str().unwrap())
-        .args(["-c", "listen_addresses=", "-k", dir.path().join("pg-socket").to_str().unwrap(), "-D"])
-        .arg(fs::canonicalize(dir.path().join("pg")).unwrap())
+        .args(["-c", "listen_addresses=", "-k", cluster.to_str().unwrap(), "-D"])
+        .arg(&cluster)
         .spawn()
         .unwrap();
     let pid_file = dir.path().join("pg/postmaster.pid");
