@@ -1,15 +1,85 @@
-//! The composition root: puts pool, actors, HTTP servers and signals together.
+//! The composition root: one file a command, each puts together what the command needs.
+
+mod daemon;
+mod demo;
+mod one_shot;
+mod signals;
+mod store;
 
 use std::process::ExitCode;
 
-use crate::cli::Command;
+use crate::{
+    cli::Command,
+    config::{EXIT_CONFIG, EXIT_USAGE},
+    db::DbError,
+};
 
-/// Exit code of a fault inside the program (`EX_SOFTWARE`).
-const EXIT_ESCALATED: u8 = 70;
+/// PostgreSQL or a port is not to be had.
+const EXIT_UNAVAILABLE: u8 = 69;
+/// A check found something.
+const EXIT_FOUND: u8 = 1;
+/// The program itself failed.
+const EXIT_SOFTWARE: u8 = 70;
 
-/// Runs a command to its end and gives the program's exit code.
+/// Why a command ended otherwise than it should.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// PostgreSQL or a port is not to be had; what to do stands in the text.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The configuration does not fit what is there: another network, an unusable file.
+    #[error("{0}")]
+    Configuration(String),
+    /// A check found something.
+    #[error("{0}")]
+    Found(String),
+    /// Anything else.
+    #[error("{0}")]
+    Software(String),
+}
+
+impl Failure {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unavailable(_) => EXIT_UNAVAILABLE,
+            Self::Configuration(_) => EXIT_CONFIG,
+            Self::Found(_) => EXIT_FOUND,
+            Self::Software(_) => EXIT_SOFTWARE,
+        }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Settings(_) | DbError::OtherNetwork { .. } => Self::Configuration(error.to_string()),
+            DbError::Pool(_) | DbError::Postgres(_) => Self::Unavailable(error.to_string()),
+            other => Self::Software(other.to_string()),
+        }
+    }
+}
+
+/// Runs a command to its end and gives the program's exit code. Call it from the main thread: the private PostgreSQL
+/// ends with the thread that started it.
 #[must_use]
 pub fn run(command: Command) -> ExitCode {
-    drop(command);
-    ExitCode::from(EXIT_ESCALATED)
+    let ended = match command {
+        Command::Serve(config) => daemon::serve(config),
+        Command::Demo { config, simulation } => demo::demo(config, &simulation),
+        Command::HorizonSim(options) => demo::horizon_sim(&options),
+        Command::Migrate(config) => one_shot::migrate(&config),
+        Command::GenerateMarketData { config, out_file } => {
+            one_shot::generate_market_data(&config, &out_file)
+        }
+        Command::Healthcheck(config) => one_shot::healthcheck(&config),
+        // Answered by main, from the settings alone.
+        Command::ConfigCheck(_) | Command::ConfigShow(_) => return ExitCode::from(EXIT_USAGE),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
 }

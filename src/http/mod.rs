@@ -1,1 +1,16 @@
-//! What readers reach over HTTP.
+//! What readers reach over HTTP: the public listener and the admin listener.
+//!
+//! Nothing in here waits for an actor: answers come from the published state, the database, or a port given by the
+//! composition root.
+
+pub mod admin;
+mod files;
+mod negotiation;
+pub mod probe;
+mod problem;
+mod public;
+mod readiness;
+pub mod server;
+mod status;
+
+pub use public::PublicState;

@@ -16,17 +16,17 @@ use crate::{
 };
 
 /// The stream's cursor in `ingest_cursor`.
-pub const LIVE_CURSOR: &str = "live";
+pub(super) const LIVE_CURSOR: &str = "live";
 /// A batch is committed when it holds this many records.
-pub const BATCH_RECORDS_MAX: usize = 2_000;
+pub(super) const BATCH_RECORDS_MAX: usize = 2_000;
 /// A batch is committed when nothing came for so long.
-pub const QUIET: Duration = Duration::from_millis(50);
+pub(super) const QUIET: Duration = Duration::from_millis(50);
 /// The source told in quarantine.
 const SOURCE: &str = "stream";
 
 /// Collects what the stream tells into batches.
 #[derive(Debug)]
-pub struct Collector {
+pub(super) struct Collector {
     /// The cursor as the database has it.
     stored: Option<PagingToken>,
     /// Everything up to here was in the batches before.
@@ -50,7 +50,7 @@ pub struct Collector {
 impl Collector {
     /// A collector that goes on behind `start`, while the database still has `stored`.
     #[must_use]
-    pub const fn new(stored: Option<PagingToken>, start: PagingToken) -> Self {
+    pub(super) const fn new(stored: Option<PagingToken>, start: PagingToken) -> Self {
         Self {
             stored,
             began: start,
@@ -65,21 +65,15 @@ impl Collector {
         }
     }
 
-    /// The place to go on from.
-    #[must_use]
-    pub const fn reached(&self) -> PagingToken {
-        self.reached
-    }
-
     /// Whether there is nothing to commit.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.opened.is_none()
     }
 
     /// Takes in a trade: stores it, quarantines it if it lies in the future, passes it over if it is older than
     /// the retention.
-    pub fn trade(&mut self, received: Received, now: DateTime<Utc>, retention_days: i64) {
+    pub(super) fn trade(&mut self, received: Received, now: DateTime<Utc>, retention_days: i64) {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
         let now = Second::from(now);
         if closed_at > now.plus(DAY) {
@@ -96,7 +90,7 @@ impl Collector {
     }
 
     /// Takes in a record that is no trade.
-    pub fn refused(&mut self, refused: Refused) {
+    pub(super) fn refused(&mut self, refused: Refused) {
         self.refuse(refused.token, refused.reason, refused.raw);
     }
 
@@ -117,7 +111,7 @@ impl Collector {
 
     /// Whether the batch shall be committed although more is coming.
     #[must_use]
-    pub fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         let records = self.trades.len() + self.quarantine.len();
         let waited = self.opened.is_some_and(|opened| opened.elapsed() >= QUIET);
         records >= BATCH_RECORDS_MAX || waited && self.next_ledger_came
@@ -125,7 +119,7 @@ impl Collector {
 
     /// What to commit. The collector keeps it until [`Self::committed`].
     #[must_use]
-    pub fn batch(&self) -> TradeBatch {
+    pub(super) fn batch(&self) -> TradeBatch {
         TradeBatch {
             kind: BatchKind::Live,
             cursor: CursorMove { name: LIVE_CURSOR.into(), expected: self.stored, to: self.reached },
@@ -147,12 +141,12 @@ impl Collector {
 
     /// Trades passed over since the last commit.
     #[must_use]
-    pub const fn passed_over(&self) -> u64 {
+    pub(super) const fn passed_over(&self) -> u64 {
         self.passed_over
     }
 
     /// The batch is in the database.
-    pub fn committed(&mut self) {
+    pub(super) fn committed(&mut self) {
         let reached_at = self.reached_at;
         *self = Self { committed_at: reached_at, reached_at, ..Self::new(Some(self.reached), self.reached) };
     }
@@ -216,7 +210,7 @@ mod tests {
         let mut collector = collector();
         collector.trade(received(102, 1, NOW), now(), 8);
         collector.trade(received(101, 0, NOW), now(), 8);
-        assert_eq!((collector.reached().ledger(), collector.batch().trades.len()), (102, 2));
+        assert_eq!((collector.reached.ledger(), collector.batch().trades.len()), (102, 2));
     }
 
     #[test]
@@ -224,9 +218,9 @@ mod tests {
         let mut collector = collector();
         let refused = |token| Refused { token, reason: "x".into(), raw: Bytes::new() };
         collector.refused(refused(None));
-        assert_eq!(collector.reached(), PagingToken::before_ledger(100));
+        assert_eq!(collector.reached, PagingToken::before_ledger(100));
         collector.refused(refused(PagingToken::new(101 << 32, 5)));
-        assert_eq!((collector.reached().order, collector.batch().quarantine.len()), (5, 2));
+        assert_eq!((collector.reached.order, collector.batch().quarantine.len()), (5, 2));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
         envelope::TraceContext,
         messages::{AssetsSeen, TradesCommitted},
     },
-    db::{DbError, trades::CommittedBatch},
+    db::trades::CommittedBatch,
     domain::cursor::PagingToken,
     horizon::{
         retry::Retry,

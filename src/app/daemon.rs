@@ -1,0 +1,216 @@
+//! The daemon: database, actors, listeners, signals, drain.
+
+mod tree;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_rt::System;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Failure, signals::Signals, store::Store};
+use crate::{
+    actors::{
+        supervision::{report::TreeStatus, tree::RunningTree},
+        supervisor::Outcome,
+    },
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    db::{Database, private_postgres::IfRunning},
+    horizon::{HorizonClient, client::HorizonSettings},
+    http::{
+        PublicState,
+        admin::{self, AdminState},
+        server::{self, Listener},
+    },
+    published::{Published, Vitals},
+    shutdown,
+};
+
+/// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
+const RUNTIME_THREADS: usize = 2;
+/// How long Horizon may take to tell its network at start; one that is not there is no reason to wait.
+const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a port that is taken is tried again.
+const BIND_POLL: Duration = Duration::from_millis(200);
+/// The supervisor counts as alive while its last tick is not older than this.
+const TICK_AGE_MAX: Duration = Duration::from_secs(10);
+/// How often the children are looked at for `/readyz`.
+const CHILDREN_POLL: Duration = Duration::from_millis(500);
+
+/// Runs the daemon to its end.
+pub(super) fn serve(config: Config) -> Result<u8, Failure> {
+    let store = Store::open(&config, IfRunning::WaitUntilGone)?;
+    let system = System::with_tokio_rt(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
+        #[expect(clippy::expect_used, reason = "without threads there is no process")]
+        runtime.expect("the runtime's threads can be made")
+    });
+    let ended = system.block_on(run(&config, &store));
+    store.close();
+    if matches!(ended, Ok(code) if code == Outcome::Hung.exit_code()) {
+        // A blocked thread would be waited for in vain.
+        std::process::exit(Outcome::Hung.exit_code().into());
+    }
+    ended
+}
+
+/// Starts everything, waits for a signal or for the supervisor to give up, drains.
+async fn run(config: &Config, store: &Store) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let starting = start(config, store);
+    let mut daemon = tokio::select! {
+        started = starting => started?,
+        signal = signals.next() => {
+            info!(signal, "stopping before everything was started");
+            return Ok(Outcome::Drained.exit_code());
+        }
+    };
+    let outcome = tokio::select! {
+        signal = signals.next() => {
+            info!(signal, "draining");
+            Outcome::Drained
+        }
+        outcome = daemon.tree.given_up() => outcome,
+    };
+    tokio::select! {
+        () = daemon.drain(outcome) => info!(?outcome, "drained"),
+        signal = signals.next() => {
+            warn!(signal, "a second signal: ending at once");
+            std::process::exit(outcome.exit_code().max(1).into());
+        }
+    }
+    Ok(outcome.exit_code())
+}
+
+/// Everything that runs.
+struct Daemon {
+    tree: RunningTree,
+    public: Listener,
+    admin: Listener,
+    published: Arc<Published>,
+    database: Database,
+}
+
+async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
+    let clock: SharedClock = SystemClock::shared();
+    let database = store.database(config).await?;
+    check_network(config).await?;
+    let published = Arc::new(Published::default());
+    let tree = tree::plant(config, &database, &published, &clock)?.start();
+    let status = tree.status();
+    let public_state = PublicState {
+        published: Arc::clone(&published),
+        clock: Arc::clone(&clock),
+        stale_after: config.stale_after,
+        is_alive: alive(Arc::clone(&status)),
+    };
+    let metrics = admin::install_recorder()
+        .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
+    let admin_state = AdminState { metrics, actors: status.report(), database: database.clone() };
+    let patience = config.startup_timeout;
+    let public =
+        bind(config.bind, patience, |address| server::start_public(address, public_state.clone())).await?;
+    let admin =
+        bind(config.admin_bind, patience, |address| server::start_admin(address, admin_state.clone()))
+            .await?;
+    info!(public = %public.address(), admin = %admin.address(), "listening");
+    actix_rt::spawn(watch_children(status, Arc::clone(&published), clock));
+    Ok(Daemon { tree, public, admin, published, database })
+}
+
+/// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
+async fn check_network(config: &Config) -> Result<(), Failure> {
+    let client = HorizonClient::new(horizon_settings(config))
+        .map_err(|error| Failure::Configuration(error.to_string()))?;
+    match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
+        Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
+            Err(Failure::Configuration(format!(
+                "{} serves the network {:?}, not {:?}",
+                config.horizon_url, root.network_passphrase, config.network_passphrase
+            )))
+        }
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            warn!(%error, "horizon cannot be asked for its network yet");
+            Ok(())
+        }
+        Err(_) => {
+            warn!("horizon takes long to tell its network");
+            Ok(())
+        }
+    }
+}
+
+fn horizon_settings(config: &Config) -> HorizonSettings {
+    HorizonSettings {
+        url: config.horizon_url.clone(),
+        ca_file: config.ca_file.clone(),
+        stream_idle_timeout: config.stream_idle_timeout,
+    }
+}
+
+/// Tries an address until it is to be had or `patience` is over.
+async fn bind(
+    address: SocketAddr,
+    patience: Duration,
+    listen: impl Fn(SocketAddr) -> io::Result<Listener>,
+) -> Result<Listener, Failure> {
+    let until = Instant::now() + patience;
+    loop {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                warn!(%address, "the address is taken, trying again");
+                tokio::time::sleep(BIND_POLL).await;
+            }
+            Err(error) => {
+                return Err(Failure::Unavailable(format!("{address} cannot be listened on: {error}")));
+            }
+        }
+    }
+}
+
+fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    Arc::new(move || status.tick_age() <= TICK_AGE_MAX)
+}
+
+/// Tells readers whether all children run.
+fn watch_children(
+    status: Arc<TreeStatus>,
+    published: Arc<Published>,
+    clock: SharedClock,
+) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            let down: Vec<&str> = status
+                .children()
+                .iter()
+                .filter(|child| !child.is_running())
+                .map(|child| child.name())
+                .collect();
+            let detail =
+                if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
+            Vitals::tell(&published.vitals.children, down.is_empty(), detail, clock.now());
+            actix_rt::time::sleep(CHILDREN_POLL).await;
+        }
+    }
+}
+
+impl Daemon {
+    /// Everything in order: no new readers, sources, lease, last publication, files, listeners, pool.
+    async fn drain(self, outcome: Outcome) {
+        self.published.vitals.begin_draining();
+        self.tree.begin_drain().await;
+        for (phase, within) in shutdown::PHASES {
+            let within = if outcome == Outcome::Drained { within } else { shutdown::shortened(within) };
+            self.tree.drain(phase, within).await;
+        }
+        let listeners = async { tokio::join!(self.public.stop(), self.admin.stop()) };
+        if tokio::time::timeout(shutdown::HTTP, listeners).await.is_err() {
+            warn!("readers were cut off");
+        }
+        self.database.close();
+    }
+}

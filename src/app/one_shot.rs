@@ -1,0 +1,63 @@
+//! Commands that do one thing and end.
+
+use std::{future::Future, path::Path, time::Duration};
+
+use tracing::info;
+
+use super::{Failure, store::Store};
+use crate::{
+    actors::{aggregator::MarketState, json_writer::replace_bytes},
+    clock::{Clock, SystemClock},
+    config::Config,
+    db::private_postgres::IfRunning,
+    domain::instant::Second,
+    http::probe,
+};
+
+/// How long the running daemon may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Brings the schema up to date.
+pub(super) fn migrate(config: &Config) -> Result<u8, Failure> {
+    with_store(config, async |store| {
+        let migrated = store.migrated(config).await?;
+        info!(applied = migrated.len(), "migrated");
+        Ok(())
+    })
+}
+
+/// Writes `markets.json` once.
+pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
+    with_store(config, async |store| {
+        let database = store.database(config).await?;
+        let now = Second::from(SystemClock.now());
+        let (mut markets, _) = MarketState::load(&database, now).await?;
+        let json = markets.markets_json(now);
+        replace_bytes(out_file, json.as_bytes())
+            .map_err(|error| Failure::Unavailable(format!("{}: {error}", out_file.display())))?;
+        info!(file = %out_file.display(), seq = markets.seq(), "written");
+        Ok(())
+    })
+}
+
+/// Asks the running daemon whether it lives.
+pub(super) fn healthcheck(config: &Config) -> Result<u8, Failure> {
+    probe::livez(config.bind, PROBE_TIMEOUT).map(|()| 0).map_err(|error| Failure::Found(error.to_string()))
+}
+
+fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<(), Failure>) -> Result<u8, Failure> {
+    let store = Store::open(config, IfRunning::Join)?;
+    let done = block_on(work(&store));
+    store.close();
+    done?.map(|()| 0)
+}
+
+/// Runs a future on a runtime of its own.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Software(error.to_string()))?;
+    Ok(runtime.block_on(future))
+}

@@ -1,0 +1,111 @@
+//! The admin listener: for the operator's eyes only.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+
+use super::problem::{fresh_json, problem};
+use crate::db::{Database, quarantine::Quarantined};
+
+/// Entries of `/quarantine.json`.
+const QUARANTINE_ENTRIES: i64 = 100;
+/// Bytes of a record shown there.
+const RAW_SHOWN: usize = 2_000;
+
+/// What the admin listener answers from.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The metrics.
+    pub metrics: PrometheusHandle,
+    /// The present `/actors.json`.
+    pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
+    /// For the quarantine.
+    pub database: Database,
+}
+
+/// Starts counting; a second call gives the same.
+pub fn install_recorder() -> Option<PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = RECORDER.get_or_init(|| {
+        let handle = PrometheusBuilder::new().install_recorder().ok()?;
+        describe();
+        Some(handle)
+    });
+    handle.clone()
+}
+
+fn describe() {
+    for (name, help) in [
+        ("ticker_trades_ingested_total", "Trades stored for the first time."),
+        ("ticker_trades_repeated_total", "Trades that came again and changed nothing."),
+        ("ticker_trades_passed_over_total", "Trades older than the retention."),
+        ("ticker_quarantined_total", "Records that could not be stored and are in quarantine."),
+        ("ticker_publications_total", "Publications made."),
+        ("ticker_stream_sessions_total", "Connections to the stream of trades, by how they ended."),
+        ("ticker_horizon_requests_total", "Requests to Horizon, by kind and outcome."),
+        ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
+        ("ticker_http_requests_total", "Requests to the public listener."),
+    ] {
+        describe_counter!(name, help);
+    }
+    describe_histogram!("ticker_publication_seconds", "Time to make a publication, in seconds.");
+    describe_gauge!("ticker_publication_seq", "The last committed write in the newest publication.");
+    describe_gauge!("ticker_build_info", "1, with the version as a label.");
+    gauge!("ticker_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(index))
+        .route("/metrics", web::get().to(metrics))
+        .route("/actors.json", web::get().to(actors))
+        .route("/quarantine.json", web::get().to(quarantine))
+        .default_service(web::to(|| async {
+            problem(StatusCode::NOT_FOUND, "there is nothing at this path")
+        }));
+}
+
+async fn index() -> HttpResponse {
+    fresh_json(StatusCode::OK, &json!({"paths": ["/metrics", "/actors.json", "/quarantine.json"]}))
+}
+
+async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
+    state.metrics.run_upkeep();
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(state.metrics.render())
+}
+
+async fn actors(state: web::Data<AdminState>) -> HttpResponse {
+    fresh_json(StatusCode::OK, &(state.actors)())
+}
+
+async fn quarantine(state: web::Data<AdminState>) -> HttpResponse {
+    match state.database.latest_quarantined(QUARANTINE_ENTRIES).await {
+        Ok(entries) => {
+            let shown: Vec<Value> = entries.iter().map(entry).collect();
+            fresh_json(StatusCode::OK, &json!({"quarantine": shown}))
+        }
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+fn entry(entry: &Quarantined) -> Value {
+    let raw = String::from_utf8_lossy(entry.raw.get(..RAW_SHOWN).unwrap_or(&entry.raw)).into_owned();
+    json!({
+        "seen_at": entry.seen_at,
+        "source": entry.source,
+        "token": entry.token,
+        "reason": entry.reason,
+        "raw": raw,
+        "raw_bytes": entry.raw.len(),
+    })
+}

@@ -1,0 +1,113 @@
+//! The public listener's routes.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+    web,
+};
+use metrics::counter;
+
+use super::{
+    files,
+    problem::{fresh_json, not_yet, problem},
+    readiness::readiness,
+    status::status,
+};
+use crate::{clock::SharedClock, published::Published};
+
+/// What the public listener answers from.
+#[derive(Clone)]
+pub struct PublicState {
+    /// The newest publication and the vitals.
+    pub published: Arc<Published>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// From which age on data count as stale.
+    pub stale_after: Duration,
+    /// Whether the supervisor ticks.
+    pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    let get = |handler: fn(HttpRequest, web::Data<PublicState>) -> HttpResponse| {
+        move |request: HttpRequest, state: web::Data<PublicState>| {
+            let response = answer(&request, || handler(request.clone(), state));
+            async move { response }
+        }
+    };
+    for (path, handler) in [
+        ("/", root as fn(HttpRequest, web::Data<PublicState>) -> HttpResponse),
+        ("/markets.json", markets_json),
+        ("/livez", livez),
+        ("/readyz", readyz),
+        ("/api/v1/status", api_status),
+    ] {
+        config.route(path, web::route().to(get(handler)));
+    }
+    config.default_service(web::to(|| async {
+        problem(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }));
+}
+
+/// GET and HEAD are answered, OPTIONS says so, the rest is refused.
+fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> HttpResponse {
+    const ALLOWED: &str = "GET, HEAD, OPTIONS";
+    let response = match *request.method() {
+        Method::GET | Method::HEAD => handler(),
+        Method::OPTIONS => HttpResponse::NoContent()
+            .insert_header((header::ALLOW, ALLOWED))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+            .finish(),
+        _ => {
+            let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path is only read");
+            refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
+            refused
+        }
+    };
+    let path = request.match_pattern().unwrap_or_default();
+    counter!("ticker_http_requests_total", "path" => path, "status" => response.status().as_str().to_owned())
+        .increment(1);
+    response
+}
+
+fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    // For a browser there will be a page here; the bytes already depend on `Accept` for whoever caches them.
+    send_markets(&request, &state, "Accept, Accept-Encoding")
+}
+
+fn markets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    send_markets(&request, &state, "Accept-Encoding")
+}
+
+fn send_markets(request: &HttpRequest, state: &PublicState, vary: &'static str) -> HttpResponse {
+    match state.published.newest() {
+        Some(newest) => files::send(request, &newest.markets_json, newest.as_of.to_utc(), vary),
+        None => not_yet(),
+    }
+}
+
+fn livez(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    if (state.is_alive)() {
+        fresh_json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+    } else {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not tick")
+    }
+}
+
+fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let newest = state.published.newest();
+    let (failing, body) =
+        readiness(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
+    fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &body)
+}
+
+fn api_status(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let newest = state.published.newest();
+    let body = status(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
+    fresh_json(StatusCode::OK, &body)
+}

@@ -1,0 +1,104 @@
+//! `/api/v1/status`: what is held, and how fresh it is. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::{
+    domain::coverage::{LedgerRange, gaps},
+    published::{Publication, Vitals},
+};
+
+/// The answer. What is not known or not built yet is null, never left out.
+pub fn status(
+    vitals: &Vitals,
+    newest: Option<&Publication>,
+    stale_after: Duration,
+    now: DateTime<Utc>,
+) -> Value {
+    let latest = newest.and_then(|newest| newest.latest);
+    let coverage = vitals.coverage.load();
+    let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
+    let heard_s =
+        vitals.stream.load().as_ref().map(|stream| now.signed_duration_since(stream.at).num_seconds());
+    let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
+    json!({
+        "as_of": newest.map(|newest| newest.as_of.to_rfc3339()),
+        "seq": newest.map(|newest| newest.seq),
+        "ledger": latest.map(|(ledger, _)| ledger),
+        "ledger_close_time": latest.map(|(_, closed_at)| closed_at.to_rfc3339()),
+        "lag_s": latest.map(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0)),
+        "stale": heard_s.is_none_or(|seconds| seconds > stale_s),
+        "coverage": ranges(&coverage),
+        "gaps": ranges(&gaps(&coverage)),
+        "backfill": {"done_ratio": null, "eta_s": null},
+        "audit": {"at": null, "markets": null, "differences": null},
+        "replica": {
+            "id": vitals.replica_id.load().as_deref(),
+            "leader": vitals.leader.load().as_ref().map(|leader| leader.ok),
+        },
+        "books": {"oldest_age_s": null},
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn range(range: &LedgerRange) -> Value {
+    json!({
+        "from": range.from,
+        "to": range.to,
+        "from_time": range.from_time.to_rfc3339(),
+        "to_time": range.to_time.to_rfc3339(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::instant::Second, published::EncodedFile};
+    use std::sync::Arc;
+
+    #[test]
+    fn nothing_is_left_out_before_anything_is_known() {
+        let told = status(&Vitals::default(), None, Duration::from_secs(600), Second(1_000).to_utc());
+        let keys: Vec<_> = told.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted = [
+            "as_of",
+            "seq",
+            "ledger",
+            "ledger_close_time",
+            "lag_s",
+            "stale",
+            "coverage",
+            "gaps",
+            "backfill",
+            "audit",
+            "replica",
+            "books",
+            "version",
+        ];
+        wanted.sort_unstable();
+        let mut keys = keys;
+        keys.sort_unstable();
+        assert_eq!(keys, wanted);
+        assert_eq!((&told["seq"], &told["stale"]), (&Value::Null, &Value::Bool(true)));
+    }
+
+    #[test]
+    fn tells_freshness_coverage_and_gaps() {
+        let vitals = Vitals::default();
+        Vitals::tell(&vitals.stream, true, "", Second(990).to_utc());
+        let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
+        vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
+        let markets_json = EncodedFile::encode(b"{}".to_vec()).unwrap();
+        let newest = Publication { seq: 4, as_of: Second(999), latest: Some((9, Second(995))), markets_json };
+        let told = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_000).to_utc());
+        assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
+        assert_eq!(
+            told["gaps"],
+            json!([{"from": 4, "to": 6, "from_time": "1970-01-01T00:00:02Z", "to_time": "1970-01-01T00:00:01Z"}])
+        );
+        let later = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_001).to_utc());
+        assert_eq!(later["stale"], json!(true));
+    }
+}
