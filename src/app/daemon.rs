@@ -2,7 +2,7 @@
 
 mod tree;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_rt::System;
 use tokio::time::Instant;
@@ -177,24 +177,14 @@ fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
 }
 
 /// Tells readers whether all children run.
-fn watch_children(
-    status: Arc<TreeStatus>,
-    published: Arc<Published>,
-    clock: SharedClock,
-) -> impl Future<Output = ()> {
-    async move {
-        loop {
-            let down: Vec<&str> = status
-                .children()
-                .iter()
-                .filter(|child| !child.is_running())
-                .map(|child| child.name())
-                .collect();
-            let detail =
-                if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
-            Vitals::tell(&published.vitals.children, down.is_empty(), detail, clock.now());
-            actix_rt::time::sleep(CHILDREN_POLL).await;
-        }
+async fn watch_children(status: Arc<TreeStatus>, published: Arc<Published>, clock: SharedClock) {
+    loop {
+        let down: Vec<&str> =
+            status.children().iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
+        let detail =
+            if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
+        Vitals::tell(&published.vitals.children, down.is_empty(), detail, clock.now());
+        actix_rt::time::sleep(CHILDREN_POLL).await;
     }
 }
 

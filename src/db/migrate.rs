@@ -8,7 +8,7 @@ use super::{Database, DbError};
 const MIGRATIONS: [(&str, &str); 1] =
     [("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql"))];
 /// Any number; whoever migrates a ticker's database takes this lock.
-const MIGRATION_LOCK: i64 = 0x7374_656c_6c61_72;
+const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
 
 impl Database {
     /// Brings the schema up to date and gives the names of the migrations that were missing.

@@ -17,7 +17,7 @@ use crate::published::EncodedFile;
 const CACHE_CONTROL: &str = "public, max-age=1";
 
 /// The answer to a GET or HEAD of a file that was last changed at `changed`.
-pub fn send(
+pub(super) fn send(
     request: &HttpRequest,
     file: &EncodedFile,
     changed: DateTime<Utc>,

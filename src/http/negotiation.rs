@@ -2,7 +2,7 @@
 
 /// How a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub(super) enum Coding {
     /// As it is.
     Identity,
     /// By gzip.
@@ -13,7 +13,7 @@ pub enum Coding {
 
 impl Coding {
     /// Its name in `Content-Encoding`; none for identity.
-    pub const fn name(self) -> Option<&'static str> {
+    pub(super) const fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
             Self::Gzip => Some("gzip"),
@@ -22,7 +22,7 @@ impl Coding {
     }
 
     /// What is added to a file's hash to make this form's own ETag.
-    pub const fn tag(self) -> &'static str {
+    pub(super) const fn tag(self) -> &'static str {
         match self {
             Self::Identity => "",
             Self::Gzip => "-gz",
@@ -32,7 +32,7 @@ impl Coding {
 }
 
 /// The best coding that `Accept-Encoding` takes, the smaller one among equals; none where it refuses all.
-pub fn coding(accept: Option<&str>) -> Option<Coding> {
+pub(super) fn coding(accept: Option<&str>) -> Option<Coding> {
     let Some(accept) = accept else { return Some(Coding::Identity) };
     let choices = [(Coding::Brotli, "br"), (Coding::Gzip, "gzip"), (Coding::Identity, "identity")];
     let mut best: Option<(u16, Coding)> = None;
@@ -77,7 +77,7 @@ fn thousandths(text: &str) -> u16 {
 }
 
 /// Whether `If-None-Match` names one of these tags (given without quotes); weak tags count.
-pub fn names_tag(if_none_match: &str, tags: &[String]) -> bool {
+pub(super) fn names_tag(if_none_match: &str, tags: &[String]) -> bool {
     let quoted =
         |text: &str| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(str::to_owned);
     if_none_match.split(',').map(str::trim).any(|given| {

@@ -6,7 +6,7 @@ use actix_web::{
 };
 
 /// A problem of this status; `detail` is for people.
-pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
+pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("error"),
@@ -22,7 +22,7 @@ pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
 }
 
 /// Nothing is published yet; ask again soon.
-pub fn not_yet() -> HttpResponse {
+pub(super) fn not_yet() -> HttpResponse {
     let mut response =
         problem(StatusCode::SERVICE_UNAVAILABLE, "no publication yet: the ticker has just started");
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
@@ -30,7 +30,7 @@ pub fn not_yet() -> HttpResponse {
 }
 
 /// JSON that is never stored by anybody on the way.
-pub fn fresh_json(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
+pub(super) fn fresh_json(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -30,20 +30,24 @@ pub struct PublicState {
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
+/// What makes an answer to a GET or HEAD.
+type Answer = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
+
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let get = |handler: fn(HttpRequest, web::Data<PublicState>) -> HttpResponse| {
+    let get = |handler: Answer| {
         move |request: HttpRequest, state: web::Data<PublicState>| {
             let response = answer(&request, || handler(request.clone(), state));
             async move { response }
         }
     };
-    for (path, handler) in [
-        ("/", root as fn(HttpRequest, web::Data<PublicState>) -> HttpResponse),
+    let handlers: [(&str, Answer); 5] = [
+        ("/", root),
         ("/markets.json", markets_json),
         ("/livez", livez),
         ("/readyz", readyz),
         ("/api/v1/status", api_status),
-    ] {
+    ];
+    for (path, handler) in handlers {
         config.route(path, web::route().to(get(handler)));
     }
     config.default_service(web::to(|| async {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::published::{Check, Publication, Vitals};
 
 /// `/readyz`, and whether it is a 503.
-pub fn readiness(
+pub(super) fn readiness(
     vitals: &Vitals,
     newest: Option<&Publication>,
     stale_after: Duration,

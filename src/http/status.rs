@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The answer. What is not known or not built yet is null, never left out.
-pub fn status(
+pub(super) fn status(
     vitals: &Vitals,
     newest: Option<&Publication>,
     stale_after: Duration,

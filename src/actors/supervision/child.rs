@@ -80,7 +80,7 @@ impl Caretaker {
                         return Ended::Exited(Exit::Killed(reason));
                     }
                     Some(Order::Kill { .. }) => {} // for an earlier incarnation
-                    Some(Order::Leave) | None => return Ended::Dismissed,
+                    None => return Ended::Dismissed, // the supervisor is gone
                 },
                 end = &mut life => return Ended::Exited(match end {
                     Ok(()) => Exit::Stopped,

@@ -113,6 +113,4 @@ pub(crate) enum Verdict {
 pub(crate) enum Order {
     /// End this incarnation (and no later one); it will be restarted.
     Kill { generation: u64, reason: KillReason },
-    /// End for good.
-    Leave,
 }

@@ -88,12 +88,11 @@ type Launch = Box<dyn FnOnce(ChildId, Recipient<ChildExited>) -> Running>;
 /// A child that runs, as the supervisor sees it.
 pub(crate) struct Running {
     pub(crate) spec: ChildSpec,
-    pub(crate) status: Arc<ChildStatus>,
     pub(crate) ping: Recipient<Ping>,
     pub(crate) drain: Recipient<Drain>,
     pub(crate) orders: UnboundedSender<Order>,
-    /// Its thread. Kept for the life of the process: dropping the handle does not end it, but nothing else names it.
-    pub(crate) arbiter: Arbiter,
+    /// Its thread, which ends when nobody holds it.
+    pub(crate) _arbiter: Arbiter,
 }
 
 /// A tree that is being put together.
@@ -130,13 +129,13 @@ impl Tree {
         let launch = move |id, boss| {
             let arbiter = Arbiter::new();
             let (orders, inbox) = unbounded_channel();
-            let caretaker = Caretaker { id, status: Arc::clone(&status), orders: inbox, boss };
+            let caretaker = Caretaker { id, status, orders: inbox, boss };
             arbiter.spawn_fn(move || {
                 let actor = Context::with_receiver(mailbox).into_future(build());
                 actix_rt::spawn(caretaker.run(actor));
             });
             let (ping, drain) = (address.clone().recipient(), address.recipient());
-            Running { spec, status, ping, drain, orders, arbiter }
+            Running { spec, ping, drain, orders, _arbiter: arbiter }
         };
         self.children.push((told, Box::new(launch)));
     }

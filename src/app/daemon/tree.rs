@@ -13,17 +13,18 @@ use crate::{
         leadership::Leadership,
         lease_keeper::{LeaseKeeper, LeaseKeeperDeps},
         messages::{AssetsCommitted, AssetsSeen, PublicationReady, TradesCommitted},
+        port::Port,
         stream_ingester::{StreamIngester, StreamIngesterDeps},
         supervision::{
             policy::Policy,
-            tree::{ChildSpec, Tree},
+            tree::{ChildSpec, Slot, Tree},
         },
     },
     app::Failure,
     clock::SharedClock,
-    config::{Config, FileInterval},
+    config::{Config, EXIT_CONFIG, FileInterval, TESTNET_PASSPHRASE},
     db::Database,
-    horizon::HorizonClient,
+    horizon::{HorizonClient, client::HorizonSettings},
     published::Published,
     shutdown,
 };
@@ -36,6 +37,15 @@ const STALE_AFTER: Duration = Duration::from_secs(180);
 
 const fn spec(name: &'static str, drain_phase: usize) -> ChildSpec {
     ChildSpec { name, capacity: CAPACITY, stale_after: STALE_AFTER, drain_phase }
+}
+
+/// What most actors work with.
+#[derive(Clone)]
+struct Common {
+    database: Database,
+    published: Arc<Published>,
+    clock: SharedClock,
+    leadership: Leadership,
 }
 
 /// Makes all mailboxes, then says how each actor is made.
@@ -52,83 +62,116 @@ pub(super) fn plant(
     let poller = tree.mailbox::<AssetPoller>(spec("asset_poller", shutdown::SOURCES));
     let aggregator = tree.mailbox::<Aggregator>(spec("aggregator", shutdown::AGGREGATOR));
     let writer = tree.mailbox::<JsonWriter>(spec("json_writer", shutdown::FILES));
-
-    let leadership = Leadership::new(Arc::clone(clock));
-    let replica_id = format!("{:016x}", rand::random::<u64>());
-    published.vitals.replica_id.store(Some(Arc::new(replica_id.clone())));
-    let trades_committed = aggregator.port::<TradesCommitted>();
-    let assets_committed = aggregator.port::<AssetsCommitted>();
-    let assets_seen = poller.port::<AssetsSeen>();
-    let publication_ready = writer.port::<PublicationReady>();
-
-    let deps = LeaseKeeperDeps {
+    let ports = Ports {
+        trades_committed: aggregator.port(),
+        assets_committed: aggregator.port(),
+        assets_seen: poller.port(),
+        publication_ready: writer.port(),
+    };
+    let common = Common {
         database: database.clone(),
-        leadership: leadership.clone(),
-        replica_id,
-        clock: Arc::clone(clock),
         published: Arc::clone(published),
-        status: keeper.status(),
+        clock: Arc::clone(clock),
+        leadership: Leadership::new(Arc::clone(clock)),
     };
-    tree.place(keeper, move || LeaseKeeper::new(deps));
+    place_lease_keeper(&mut tree, keeper, common.clone());
+    place_stream_ingester(&mut tree, ingester, common.clone(), &ports, config);
+    place_asset_poller(&mut tree, poller, common.clone(), &ports, config);
+    place_aggregator(&mut tree, aggregator, common, &ports, config);
+    place_json_writer(&mut tree, writer, config);
+    Ok(tree)
+}
 
-    // awc's client belongs to the thread that makes it.
-    let horizon = horizon_settings(config);
-    let make_client = move || {
-        HorizonClient::new(horizon.clone()).unwrap_or_else(|error| {
-            error!(%error, "the client for horizon cannot be made");
-            std::process::exit(crate::config::EXIT_CONFIG.into())
-        })
-    };
-    let (database_of_ingester, leadership_of_ingester) = (database.clone(), leadership.clone());
-    let (clock_of_ingester, published_of_ingester) = (Arc::clone(clock), Arc::clone(published));
+/// Who is told what.
+struct Ports {
+    trades_committed: Port<TradesCommitted>,
+    assets_committed: Port<AssetsCommitted>,
+    assets_seen: Port<AssetsSeen>,
+    publication_ready: Port<PublicationReady>,
+}
+
+fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, common: Common) {
+    let replica_id = format!("{:016x}", rand::random::<u64>());
+    common.published.vitals.replica_id.store(Some(Arc::new(replica_id.clone())));
+    let Common { database, published, clock, leadership } = common;
+    let deps = LeaseKeeperDeps { database, leadership, replica_id, clock, published, status: slot.status() };
+    tree.place(slot, move || LeaseKeeper::new(deps));
+}
+
+fn place_stream_ingester(
+    tree: &mut Tree,
+    slot: Slot<StreamIngester>,
+    common: Common,
+    ports: &Ports,
+    config: &Config,
+) {
+    let Common { database, published, clock, leadership } = common;
+    let (aggregator, asset_poller) = (ports.trades_committed.clone(), ports.assets_seen.clone());
     let (network_passphrase, retention_days) =
         (config.network_passphrase.clone(), i64::from(config.retention_days));
-    let (status, make) = (ingester.status(), make_client.clone());
-    tree.place(ingester, move || {
+    let (status, horizon) = (slot.status(), horizon_settings(config));
+    tree.place(slot, move || {
         StreamIngester::new(StreamIngesterDeps {
-            horizon: make(),
-            database: database_of_ingester,
-            leadership: leadership_of_ingester,
-            aggregator: trades_committed,
-            asset_poller: assets_seen,
-            clock: clock_of_ingester,
-            published: published_of_ingester,
+            horizon: client(horizon),
+            database,
+            leadership,
+            aggregator,
+            asset_poller,
+            clock,
+            published,
             network_passphrase,
             retention_days,
             status,
         })
     });
+}
 
-    let (database_of_poller, clock_of_poller, status) =
-        (database.clone(), Arc::clone(clock), poller.status());
-    let links_count = config.network_passphrase != crate::config::TESTNET_PASSPHRASE;
-    tree.place(poller, move || {
+fn place_asset_poller(
+    tree: &mut Tree,
+    slot: Slot<AssetPoller>,
+    common: Common,
+    ports: &Ports,
+    config: &Config,
+) {
+    let Common { database, clock, leadership, .. } = common;
+    let aggregator = ports.assets_committed.clone();
+    let links_count = config.network_passphrase != TESTNET_PASSPHRASE;
+    let (status, horizon) = (slot.status(), horizon_settings(config));
+    tree.place(slot, move || {
+        let horizon = client(horizon);
         AssetPoller::new(AssetPollerDeps {
-            horizon: make_client(),
-            database: database_of_poller,
+            horizon,
+            database,
             leadership,
-            aggregator: assets_committed,
-            clock: clock_of_poller,
+            aggregator,
+            clock,
             links_count,
             status,
         })
     });
+}
 
-    let deps = AggregatorDeps {
-        database: database.clone(),
-        published: Arc::clone(published),
-        writer: publication_ready,
-        clock: Arc::clone(clock),
-        publish_interval: config.publish_interval,
-        status: aggregator.status(),
-    };
-    tree.place(aggregator, move || Aggregator::new(deps));
+fn place_aggregator(tree: &mut Tree, slot: Slot<Aggregator>, common: Common, ports: &Ports, config: &Config) {
+    let Common { database, published, clock, .. } = common;
+    let (writer, publish_interval) = (ports.publication_ready.clone(), config.publish_interval);
+    let deps = AggregatorDeps { database, published, writer, clock, publish_interval, status: slot.status() };
+    tree.place(slot, move || Aggregator::new(deps));
+}
 
+fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, config: &Config) {
     let pace = match config.file_interval {
         FileInterval::Auto => FilePace::Auto,
         FileInterval::Every(interval) => FilePace::Every(interval),
     };
-    let deps = JsonWriterDeps { directory: config.output_dir.clone(), pace, status: writer.status() };
-    tree.place(writer, move || JsonWriter::new(deps));
-    Ok(tree)
+    let deps = JsonWriterDeps { directory: config.output_dir.clone(), pace, status: slot.status() };
+    tree.place(slot, move || JsonWriter::new(deps));
+}
+
+/// awc's client belongs to the thread that makes it, so this runs on the actor's own. That the settings can be used was
+/// seen before, when the network was checked.
+fn client(settings: HorizonSettings) -> HorizonClient {
+    HorizonClient::new(settings).unwrap_or_else(|error| {
+        error!(%error, "the client for horizon cannot be made");
+        std::process::exit(EXIT_CONFIG.into())
+    })
 }
