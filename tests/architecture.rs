@@ -1,5 +1,5 @@
 //! The rules of ARCHITECTURE.md that a program can check: who may import whom, and how long files may be.
-#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+#![expect(clippy::expect_used, reason = "tests may fail loudly")]
 
 use std::{
     collections::BTreeMap,

@@ -12,6 +12,7 @@
 
 mod cli;
 mod config;
+mod end_to_end;
 mod private_postgres;
 mod sim;
 mod support;

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod daemon;
 pub(crate) mod postgres;
+pub(crate) mod recomputation;
 
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

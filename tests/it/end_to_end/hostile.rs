@@ -1,0 +1,117 @@
+//! Records that are no trades, trades that cannot be, and how long a trade takes to be seen.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use stellar_ticker::sim::FixedSource;
+
+use super::*;
+
+const LEDGER: u32 = 60_000_000;
+
+fn address(byte: u8) -> String {
+    stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
+}
+
+fn scripted() -> (SimServer, FixedSource) {
+    let source = FixedSource::new(LEDGER - 10, LEDGER, Utc::now());
+    source
+        .put_asset(json!({
+            "_links": {"toml": {"href": "https://tea.example/.well-known/stellar.toml"}},
+            "asset_type": "credit_alphanum4", "asset_code": "TEA", "asset_issuer": address(9),
+            "paging_token": format!("TEA_{}_credit_alphanum4", address(9)),
+            "accounts": {"authorized": 500}, "balances": {"authorized": "1000.0000000"},
+            "flags": {"auth_required": false, "auth_revocable": false}
+        }))
+        .unwrap();
+    let config = SimConfig {
+        network_passphrase: PASSPHRASE.into(),
+        stream_poll: Duration::from_millis(20),
+        fixed: Some(source.clone()),
+        ..SimConfig::default()
+    };
+    (horizon(config), source)
+}
+
+fn trade(ledger: u32, order: i64, closed_at: DateTime<Utc>) -> Value {
+    let token = format!("{}-{order}", (i64::from(ledger) << 32) + 4_097);
+    json!({
+        "_links": {"self": {"href": ""}}, "id": token, "paging_token": token,
+        "ledger_close_time": closed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        "trade_type": "orderbook", "base_offer_id": "1", "base_account": address(1), "base_amount": "3.0000000",
+        "base_asset_type": "native", "counter_offer_id": "2", "counter_account": address(2),
+        "counter_amount": "6.0000000", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
+        "counter_asset_issuer": address(9), "base_is_seller": true, "price": {"n": "2", "d": "1"}
+    })
+}
+
+#[test]
+fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        let now = Utc::now();
+        let with = |ledger, field: &str, value: Value| {
+            let mut record = trade(ledger, 0, now);
+            record[field] = value;
+            record
+        };
+        wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+        source.push_trade(trade(LEDGER + 1, 0, now)).unwrap();
+        source.push_trade(with(LEDGER + 2, "base_amount", json!("-5.0"))).unwrap();
+        source.push_trade(with(LEDGER + 3, "counter_asset_code", json!("NUL\u{0}L"))).unwrap();
+        source.push_trade(with(LEDGER + 4, "price", json!({"n": "1", "d": "99999999999999999999"}))).unwrap();
+        source.push_trade(trade(LEDGER + 5, 0, now + TimeDelta::days(2))).unwrap();
+        source.push_trade(trade(LEDGER + 6, 0, now - TimeDelta::days(30))).unwrap();
+        source.push_trade(with(LEDGER + 7, "price", json!({"n": "0", "d": "0"}))).unwrap();
+        source.push_trade(trade(LEDGER + 8, 0, now)).unwrap();
+        wait_for_trades(&client, 3).await;
+        wait_until("it is published", || {
+            let answer = daemon.get("/markets.json");
+            answer.status == 200 && answer.json()["pairs"][0]["trade_count"] == 3
+        });
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 4);
+        let with_nul = "SELECT count(*) FROM quarantine WHERE position('\\x5c7530303030'::bytea in raw) > 0";
+        assert_eq!(number(&client, with_nul).await, 1, "the raw bytes are kept");
+        let shown = daemon.admin("/quarantine.json").json();
+        assert_eq!(shown["quarantine"].as_array().unwrap().len(), 4);
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        assert!(metrics.contains("ticker_trades_passed_over_total 1"), "{metrics}");
+        recomputation::compare(&client, &settled(&daemon, &client).await).await;
+        let cursor: String = client
+            .query_one("SELECT token FROM ingest_cursor WHERE name = 'live'", &[])
+            .await
+            .unwrap()
+            .get(0);
+        assert_eq!(cursor, format!("{}-0", (i64::from(LEDGER + 8) << 32) + 4_097));
+    });
+}
+
+#[test]
+fn a_trade_is_seen_by_readers_soon_after_it_was_emitted() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        daemon.wait_for_publication();
+        let mut waits = Vec::new();
+        for step in 2..42_u32 {
+            let begun = Instant::now();
+            source.push_trade(trade(LEDGER + step, 0, Utc::now())).unwrap();
+            wait_until("the trade is published", || {
+                daemon.get("/markets.json").json()["pairs"][0]["trade_count"] == step
+            });
+            waits.push(begun.elapsed());
+        }
+        waits.sort();
+        println!(
+            "emitted to visible: p50 {:?}, the worst of {} {:?}",
+            waits[waits.len() / 2],
+            waits.len(),
+            waits[waits.len() - 1]
+        );
+    });
+}

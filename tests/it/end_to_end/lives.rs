@@ -1,0 +1,122 @@
+//! Beginnings and ends: kills, signals, restarts, and what is refused at the start.
+
+use rand::Rng;
+
+use super::*;
+
+#[test]
+fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() {
+    let sim = network(11, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let output = crate::support::postgres::open_tempdir();
+        let output_dir = output.path().join("www");
+        let files = ["--output-dir", output_dir.to_str().unwrap()];
+        let mut client = None;
+        for life in 0..5 {
+            let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &files);
+            let client = client.get_or_insert(recomputation::connect(&database).await);
+            let before = number(client, "SELECT count(*) FROM trades").await;
+            wait_for_trades(client, before + 30).await;
+            let instant = rand::rng().random_range(0..700);
+            tokio::time::sleep(Duration::from_millis(instant)).await;
+            daemon.kill();
+            println!("life {life}: killed {instant} ms after it took trades in");
+            if let Ok(raw) = std::fs::read(output_dir.join("markets.json")) {
+                let _: Value = serde_json::from_slice(&raw).expect("a whole file");
+            }
+        }
+        let client = client.unwrap();
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &files);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 200).await;
+        let markets = settled(&daemon, &client).await;
+        recomputation::compare(&client, &markets).await;
+        assert!(daemon.terminate().success());
+        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        println!("{trades} trades over six lives, none lost, none doubled");
+        let holes = "SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) AS step FROM ingest_batches) s WHERE step <> 1";
+        assert_eq!(number(&client, holes).await, 0, "batches are numbered without holes");
+    });
+}
+
+#[test]
+fn sigterm_under_load_drains_and_exits_0_and_gives_the_lease_back() {
+    let sim = network(12, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 100).await;
+        let begun = Instant::now();
+        let ended = daemon.terminate();
+        println!("drained in {} ms", begun.elapsed().as_millis());
+        assert_eq!(ended.code(), Some(0));
+        assert_eq!(
+            number(&client, "SELECT count(*) FROM ingest_lease WHERE expires_at = '-infinity'").await,
+            1
+        );
+        compare_with_what_was_emitted(&client, sim.oracle()).await;
+    });
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_right_exit_code() {
+    let sim = network(13, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let ports = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+        let serve = |database: &str, horizon: &str, network: &str| {
+            let given = ["serve", "--database-url", database, "--horizon-url", horizon, "--network", network];
+            run(&[&given[..], &ports, &["--startup-timeout", "1s"]].concat())
+        };
+        let (code, _, log) = serve(&database, &sim.url(), "testnet");
+        assert_eq!(code, 78, "a wrong network at start: {log}");
+        // The database is testnet's by now.
+        let (code, _, log) = serve(&database, &sim.url(), PASSPHRASE);
+        assert_eq!(code, 78, "a database of another network: {log}");
+        assert!(log.contains("Test SDF Network"), "{log}");
+        let (code, _, log) = serve("postgres://nobody@127.0.0.1:1/none", &sim.url(), PASSPHRASE);
+        assert_eq!(code, 69, "no database: {log}");
+    });
+}
+
+#[test]
+fn without_horizon_it_serves_what_the_database_holds() {
+    let sim = network(14, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 100).await;
+        assert!(daemon.terminate().success());
+        sim.stop();
+        let daemon = Daemon::serve("http://127.0.0.1:1", &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        let markets = settled(&daemon, &client).await;
+        assert!(recomputation::compare(&client, &markets).await > 0);
+        wait_until("it says that the stream is down", || {
+            daemon.get("/readyz").json()["status"] == "degraded"
+        });
+        assert_eq!(daemon.get("/readyz").status, 200);
+    });
+}
+
+#[test]
+fn the_demo_starts_again_after_a_kill_and_its_private_postgres_goes_with_it() {
+    let data = crate::support::postgres::open_tempdir();
+    let data_dir = data.path().join("data");
+    let arguments = ["demo", "--data-dir", data_dir.to_str().unwrap(), "--trades-per-second", "50"];
+    let mut demo = Daemon::start(&arguments);
+    demo.wait_for_publication();
+    let pairs = |demo: &Daemon| demo.get("/markets.json").json()["pairs"].as_array().unwrap().len();
+    wait_until("pairs are there", || pairs(&demo) > 0);
+    demo.kill();
+    let mut demo = Daemon::start(&arguments);
+    demo.wait_for_publication();
+    assert!(pairs(&demo) > 0, "what was stored before the kill is there at once");
+    assert!(demo.terminate().success());
+    let pid_file = data_dir.join("demo/pg/postmaster.pid");
+    assert!(!pid_file.exists(), "the private PostgreSQL was stopped");
+    assert!(data_dir.join("demo/www/markets.json").exists());
+}

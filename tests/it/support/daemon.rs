@@ -1,0 +1,204 @@
+//! The real binary, started, read, stopped and killed.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::wait_until;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
+
+/// An answer of a listener.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("{error}: {} {:?}", self.status, String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+}
+
+/// A running daemon with an output directory of its own.
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    pub(crate) directory: TempDir,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Daemon {
+    /// `serve` on a Horizon and a database; comes back when it listens.
+    pub(crate) fn serve(horizon: &str, database: &str, passphrase: &str, more: &[&str]) -> Self {
+        let mut arguments =
+            vec!["serve", "--horizon-url", horizon, "--database-url", database, "--network", passphrase];
+        arguments.extend(more);
+        Self::start(&arguments)
+    }
+
+    /// Any command that listens. A data directory of its own is given where `arguments` name none.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let directory = super::postgres::open_tempdir();
+        let data_dir = directory.path().join("data");
+        let mut command = Command::new(BINARY);
+        command.args(arguments).args([
+            "--bind",
+            "127.0.0.1:0",
+            "--admin-bind",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        if !arguments.contains(&"--data-dir") {
+            command.arg("--data-dir").arg(&data_dir);
+        }
+        let mut child = clean(&mut command).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = copy.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut addresses = None;
+        wait_until("the daemon listens", || {
+            assert!(child.try_wait().unwrap().is_none(), "the daemon ended:\n{}", log.lock().unwrap());
+            addresses = listening(&log.lock().unwrap());
+            addresses.is_some()
+        });
+        let (public, admin) = addresses.unwrap();
+        Self { child, log, directory, public, admin }
+    }
+
+    pub(crate) fn output(&self, name: &str) -> PathBuf {
+        self.directory.path().join("data/www").join(name)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        request(self.public, "GET", path, "")
+            .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
+    }
+
+    pub(crate) fn get_with(&self, method: &str, path: &str, headers: &str) -> Answer {
+        request(self.public, method, path, headers).unwrap()
+    }
+
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        request(self.admin, "GET", path, "").unwrap()
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.get("/api/v1/status").json()
+    }
+
+    pub(crate) fn wait_for_publication(&self) {
+        wait_until("the first publication", || self.get("/markets.json").status == 200);
+    }
+
+    /// SIGTERM, and how the process ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        kill(self.pid(), Signal::SIGKILL).unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Runs a command to its end: exit code, stdout, stderr.
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = clean(Command::new(BINARY).args(arguments)).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Without what the surroundings may set.
+fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("TICKER_") && name_text != "TICKER_PG_BIN_DIR" || name_text == "DATABASE_URL"
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line = log.lines().find(|line| line.contains("\"message\":\"listening\""))?;
+    let line: Value = serde_json::from_str(line).unwrap();
+    let address = |name: &str| line["fields"][name].as_str().unwrap().parse().unwrap();
+    Some((address("public"), address("admin")))
+}
+
+fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let mut body = bytes.get(end + 4..).unwrap_or_default().to_vec();
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        body = unchunk(&body);
+    }
+    Ok(Answer { status, head, body })
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|window| window == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
+        body = body.get(end + 4 + size..).unwrap_or_default();
+    }
+    whole
+}
