@@ -36,6 +36,8 @@ use crate::{
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
 /// A ticker without a trade is published after this time.
 const EMPTY_AFTER: Duration = Duration::from_secs(60);
+/// How often the drain looks whether the last publication is there.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How long the JSON writer may take to say that it heard.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -270,19 +272,23 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
 impl Handler<Drain> for Aggregator {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// One last publication of what was committed, so that the files end with everything.
+    /// One last publication of everything that was committed, so that the files end with it.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.may_publish() {
+            return Box::pin(async {}.into_actor(self));
+        }
         self.state.begun = None;
+        self.catch_up(ctx);
         self.publish(ctx);
-        let published = Arc::clone(&self.deps.published);
-        let wanted = self.state.markets.as_ref().map(MarketState::seq).filter(|_| self.may_publish());
+        let (database, published) = (self.deps.database.clone(), Arc::clone(&self.deps.published));
+        let everything = async move {
+            let Ok(committed) = database.current_seq().await else { return };
+            while published.newest().is_none_or(|newest| newest.seq < committed) {
+                actix_rt::time::sleep(DRAIN_POLL).await;
+            }
+        };
         let wait = async move {
-            let there = async {
-                while published.newest().map(|newest| newest.seq) < wanted {
-                    actix_rt::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            let _ = tokio::time::timeout(drain.within, there).await;
+            let _ = tokio::time::timeout(drain.within, everything).await;
         };
         Box::pin(wait.into_actor(self))
     }
