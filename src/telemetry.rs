@@ -54,7 +54,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     } else {
         layer.json().with_ansi(false).boxed()
     };
-    tracing_subscriber::registry().with(layer.with_filter(parse_filter(filter)?)).try_init()?;
+    // The workers of each listener say at length that they start and stop; who wants that names them.
+    let filter = parse_filter(filter).and_then(|_| parse_filter(&format!("actix_server=warn,{filter}")))?;
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }

@@ -136,6 +136,11 @@ fn code(file: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The code without what stands in quotes, so that a name in a text is no import.
+fn without_texts(code: &str) -> String {
+    code.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
+}
+
 #[test]
 fn rooms_import_only_what_the_table_allows() {
     let allowed: BTreeMap<_, _> = MAY_IMPORT.into_iter().collect();
@@ -146,7 +151,7 @@ fn rooms_import_only_what_the_table_allows() {
             continue;
         }
         let may = allowed.get(here.as_str()).unwrap_or_else(|| panic!("{here} is not in the table"));
-        for named in rooms_named(&code(&file)) {
+        for named in rooms_named(&without_texts(&code(&file))) {
             let is_room = allowed.contains_key(named.as_str());
             if is_room && named != here && !may.contains(&named.as_str()) {
                 faults.push(format!("{} imports {named}", file.display()));

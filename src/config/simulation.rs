@@ -96,7 +96,7 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
     Setting {
         name: "log",
         env: &["RUST_LOG"],
-        fallback: Fallback::Value("info,actix_server=warn"),
+        fallback: Fallback::Value("info"),
         value_name: "FILTER",
         help: "What to log",
         allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",

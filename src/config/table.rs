@@ -265,7 +265,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "log",
         env: &["RUST_LOG"],
-        fallback: Fallback::Value("info,actix_server=warn"),
+        fallback: Fallback::Value("info"),
         value_name: "FILTER",
         help: "What to log, such as info or info,stellar_ticker::horizon=debug",
         allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
