@@ -239,7 +239,7 @@ impl Handler<Ping> for Aggregator {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        Pulse { progress: self.state.progress }
+        self.deps.status.pulse(self.state.progress)
     }
 }
 

@@ -107,7 +107,7 @@ impl Handler<Ping> for AssetPoller {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        Pulse { progress: self.state.progress.get() }
+        self.deps.status.pulse(self.state.progress.get())
     }
 }
 

@@ -169,7 +169,7 @@ impl Handler<Ping> for JsonWriter {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        Pulse { progress: self.state.progress }
+        self.deps.status.pulse(self.state.progress)
     }
 }
 

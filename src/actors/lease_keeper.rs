@@ -83,7 +83,7 @@ impl Handler<Ping> for LeaseKeeper {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        Pulse { progress: self.state.progress.get() }
+        self.deps.status.pulse(self.state.progress.get())
     }
 }
 

@@ -108,7 +108,12 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     };
     let metrics = admin::install_recorder()
         .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
-    let admin_state = AdminState { metrics, actors: status.report(), database: database.clone() };
+    let admin_state = AdminState {
+        metrics,
+        actors: status.report(),
+        database: database.clone(),
+        provoke: provoke(&status),
+    };
     let patience = config.startup_timeout;
     let public =
         bind(config.bind, patience, |address| server::start_public(address, public_state.clone())).await?;
@@ -174,6 +179,18 @@ async fn bind(
 
 fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     Arc::new(move || status.tick_age() <= TICK_AGE_MAX)
+}
+
+/// Panics on demand, for tests of the whole program: only where the environment asks for them.
+fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
+    let wanted = std::env::var_os("TICKER_CHAOS").is_some_and(|value| value == "1");
+    let status = Arc::clone(status);
+    wanted.then(|| -> admin::Provoke {
+        Arc::new(move |actor, message| {
+            let child = status.children().iter().find(|child| child.name() == actor);
+            child.map(|child| child.provoke(message)).is_some()
+        })
+    })
 }
 
 /// Tells readers whether all children run.

@@ -28,7 +28,13 @@ pub struct AdminState {
     pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
     /// For the quarantine.
     pub database: Database,
+    /// Makes an actor panic while it handles a message, by the names of both; says whether there is such an actor.
+    /// Only for tests of the whole program, else none.
+    pub provoke: Option<Provoke>,
 }
+
+/// See [`AdminState::provoke`].
+pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// Starts counting; a second call gives the same.
 pub fn install_recorder() -> Option<PrometheusHandle> {
@@ -67,6 +73,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics))
         .route("/actors.json", web::get().to(actors))
         .route("/quarantine.json", web::get().to(quarantine))
+        .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
         }));
@@ -86,6 +93,14 @@ async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
 
 async fn actors(state: web::Data<AdminState>) -> HttpResponse {
     fresh_json(StatusCode::OK, &(state.actors)())
+}
+
+async fn provoke(state: web::Data<AdminState>, names: web::Path<(String, String)>) -> HttpResponse {
+    let (actor, message) = names.into_inner();
+    match &state.provoke {
+        Some(provoke) if provoke(&actor, &message) => HttpResponse::NoContent().finish(),
+        _ => problem(StatusCode::NOT_FOUND, "there is nothing at this path"),
+    }
 }
 
 async fn quarantine(state: web::Data<AdminState>) -> HttpResponse {

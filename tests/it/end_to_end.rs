@@ -3,6 +3,7 @@
 mod faults;
 mod hostile;
 mod lives;
+mod panics;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

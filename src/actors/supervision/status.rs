@@ -10,7 +10,7 @@ use actix::Message;
 use tracing::Span;
 
 use super::{
-    messages::Exit,
+    messages::{Exit, Pulse},
     queue::Queue,
     report::{ActorView, ExitView},
     stats::{Stats, short_type_name},
@@ -35,6 +35,8 @@ pub struct ChildStatus {
     queue: Arc<Queue>,
     life: Mutex<Life>,
     stats: Mutex<Stats>,
+    /// The type of message whose next handling shall panic: only tests of the whole set it.
+    provoked: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl ChildStatus {
             queue: Arc::new(Queue::new(capacity)),
             life: Mutex::new(life),
             stats: Mutex::default(),
+            provoked: Mutex::default(),
         })
     }
 
@@ -109,9 +112,34 @@ impl ChildStatus {
     pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
         envelope.leave_queue();
         let message = short_type_name::<M>();
+        self.fall_if_provoked(message);
         let trace = envelope.trace.child();
         let span = tracing::debug_span!("handle", actor = self.name, message, %trace);
         Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
+    }
+
+    /// The answer to a probe.
+    #[must_use]
+    pub fn pulse(&self, progress: u64) -> Pulse {
+        self.fall_if_provoked("Ping");
+        Pulse { progress }
+    }
+
+    /// Lets the next handling of a message of this type panic. For tests of the whole program, which must see real
+    /// panics in real actors; the composition root offers it only when asked to (`TICKER_CHAOS`).
+    pub fn provoke(&self, message: &str) {
+        *self.provoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
+    }
+
+    #[expect(clippy::panic, reason = "what it is for")]
+    fn fall_if_provoked(&self, message: &str) {
+        let provoked = {
+            let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
+            provoked.take_if(|wanted| wanted == message).is_some()
+        };
+        if provoked {
+            panic!("provoked while handling {message}");
+        }
     }
 
     /// This child as `/actors.json` shows it.

@@ -76,7 +76,12 @@ impl Daemon {
         if !arguments.contains(&"--data-dir") {
             command.arg("--data-dir").arg(&data_dir);
         }
-        let mut child = clean(&mut command).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = clean(&mut command)
+            .env("TICKER_CHAOS", "1")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -115,6 +120,14 @@ impl Daemon {
 
     pub(crate) fn admin(&self, path: &str) -> Answer {
         request(self.admin, "GET", path, "").unwrap()
+    }
+
+    /// Lets an actor panic while it handles its next message of a type.
+    pub(crate) fn provoke(&self, actor: &str, message: &str) {
+        let answer =
+            request(self.admin, "POST", &format!("/provoke/{actor}/{message}"), "Content-Length: 0\r\n")
+                .unwrap();
+        assert_eq!(answer.status, 204);
     }
 
     pub(crate) fn status(&self) -> Value {
