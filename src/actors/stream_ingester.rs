@@ -4,7 +4,12 @@
 mod collector;
 mod session;
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tracing::{info, warn};
@@ -71,6 +76,9 @@ struct State {
     draining: Rc<Cell<bool>>,
     /// The loop has ended after `draining`.
     drained: Rc<Cell<bool>>,
+    /// Until when the last look at Horizon's root is good enough; none after anything that was not a normal end.
+    /// A stream ends every few seconds, and each look is a request of the budget.
+    root_good_until: Rc<Cell<Option<Instant>>>,
 }
 
 impl State {
@@ -162,6 +170,9 @@ async fn ingest(deps: StreamIngesterDeps, state: State) {
         let ended = session.run().await;
         if session.heard_records() {
             retry.succeeded();
+        }
+        if !matches!(ended, Ended::Normally) {
+            state.root_good_until.set(None);
         }
         if let Some(wait) = after(&deps, &ended, &mut retry) {
             pause(&state, wait).await;

@@ -125,11 +125,21 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
 
 /// Only looked at; whoever connects parses it again. What the parser says is not told: it may quote a password.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
-    match text.parse::<tokio_postgres::Config>() {
+    match without_verification(text).parse::<tokio_postgres::Config>() {
         Ok(config) if config.get_hosts().is_empty() => Err(Problem::refused("it names no host")),
         Ok(_) => Ok(Secret::new(text)),
         Err(_) => Err(Problem::UNPARSABLE),
     }
+}
+
+/// libpq's words about whom to trust, which the parser does not know and the database layer maps by itself.
+fn without_verification(text: &str) -> String {
+    let known = text
+        .replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslmode=verify-ca", "sslmode=require");
+    let Some((before, rest)) = known.split_once("sslrootcert=") else { return known };
+    let after = rest.find(['&', ' ']).and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+    format!("{before}{after}").trim_end_matches(['?', '&', ' ']).to_owned()
 }
 
 pub(super) fn network_passphrase(text: &str) -> Parsed<String> {
@@ -167,5 +177,23 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
     match crate::telemetry::parse_filter(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(Problem::unparsable(error.to_string().escape_debug().to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_may_say_whom_to_trust() {
+        for url in [
+            "postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/etc/root.pem",
+            "postgres://u:p@h/db?sslrootcert=/etc/root.pem&sslmode=verify-ca",
+            "host=h user=u sslmode=verify-full sslrootcert=/etc/root.pem",
+            "host=/run/postgresql",
+        ] {
+            assert!(postgres(url).is_ok(), "{url}");
+        }
+        assert!(postgres("postgres://u@h/db?sslmode=nonsense").is_err());
     }
 }

@@ -110,8 +110,10 @@ async fn assets(
     if before.len() == wanted.len() {
         return Ok((before, Vec::new()));
     }
-    let (codes, issuers) = names(&wanted);
-    let kinds: Vec<&str> = wanted.iter().map(Asset::kind).collect();
+    // Only what is missing: a row that is there would use up a number of the sequence.
+    let missing: Vec<Asset> = wanted.iter().filter(|asset| !before.contains_key(asset)).copied().collect();
+    let (codes, issuers) = names(&missing);
+    let kinds: Vec<&str> = missing.iter().map(Asset::kind).collect();
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&kinds, Type::TEXT_ARRAY)];
     transaction.execute_typed(include_str!("sql/assets/insert_new.sql"), &params).await?;

@@ -1,6 +1,9 @@
 //! One connection to the stream: where it begins, what it collects, how that is committed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -26,6 +29,8 @@ use crate::{
 
 /// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long Horizon's word on its network and its history is believed.
+const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
 /// How long the asset poller may take to say that it heard.
 const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -64,10 +69,15 @@ impl<'a> Session<'a> {
     /// Checks the network, finds the place to go on from, and connects.
     async fn open(&self) -> Result<(TradeStream, Collector), Ended> {
         self.deps.status.set_state("connecting");
-        let root = self.deps.horizon.root().await?;
-        self.check_network(&root)?;
         let stored = self.deps.database.cursor(LIVE_CURSOR).await?;
-        let start = start(stored, &root);
+        let start = match stored {
+            Some(token) if self.root_is_known() => token,
+            _ => {
+                let root = self.deps.horizon.root().await?;
+                self.check_network(&root)?;
+                start(stored, &root)
+            }
+        };
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
@@ -75,10 +85,18 @@ impl<'a> Session<'a> {
         Ok((stream, Collector::new(stored, start)))
     }
 
+    fn root_is_known(&self) -> bool {
+        self.state.root_good_until.get().is_some_and(|until| Instant::now() < until)
+    }
+
     fn check_network(&self, root: &Root) -> Result<(), Ended> {
         let wrong = root.network_passphrase != self.deps.network_passphrase;
         self.deps.published.vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
-        if wrong { Err(Ended::WrongNetwork(root.network_passphrase.clone())) } else { Ok(()) }
+        if wrong {
+            return Err(Ended::WrongNetwork(root.network_passphrase.clone()));
+        }
+        self.state.root_good_until.set(Instant::now().checked_add(ROOT_GOOD_FOR));
+        Ok(())
     }
 
     /// Takes in what comes until the stream ends. Batches are committed on the way.
