@@ -15,4 +15,5 @@ mod config;
 mod end_to_end;
 mod private_postgres;
 mod sim;
+mod supervision;
 mod support;

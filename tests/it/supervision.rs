@@ -1,0 +1,256 @@
+//! What supervision promises, by actors that fall in every way that there is.
+
+mod actor;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use actix_rt::System;
+use stellar_ticker::{
+    actors::{
+        envelope::TraceContext,
+        port::{CallError, Port},
+        supervision::{
+            policy::{Limit, Policy},
+            report::TreeStatus,
+            tree::{ChildSpec, RunningTree, Tree},
+        },
+        supervisor::Outcome,
+    },
+    clock::SystemClock,
+};
+
+use crate::support::DEADLINE;
+use actor::{Deed, Do, Script, Subject};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn quick() -> Policy {
+    Policy {
+        healthy_after: Duration::from_millis(400),
+        backoff_base: Duration::from_millis(10),
+        probe_every: Duration::from_millis(50),
+        child_limit: Limit { restarts: 5, within: Duration::from_secs(120) },
+        ..Policy::default()
+    }
+}
+
+const fn spec(name: &'static str) -> ChildSpec {
+    ChildSpec { name, capacity: 8, stale_after: Duration::from_secs(60), drain_phase: 0 }
+}
+
+/// A subject and a bystander under one supervisor.
+struct Scene {
+    tree: RunningTree,
+    status: Arc<TreeStatus>,
+    subject: Port<Do>,
+    bystander: Port<Do>,
+    script: Script,
+}
+
+impl Scene {
+    fn new(policy: Policy, subject_spec: ChildSpec) -> Self {
+        let mut tree = Tree::new(policy, SystemClock::shared()).unwrap();
+        let script = Script::default();
+        let (subject, bystander) =
+            (tree.mailbox::<Subject>(subject_spec), tree.mailbox::<Subject>(spec("bystander")));
+        let (port, other) = (subject.port(), bystander.port());
+        let (status, plays) = (subject.status(), script.clone());
+        tree.place(subject, move || Subject::new(status, plays));
+        let status = bystander.status();
+        tree.place(bystander, move || Subject::new(status, Script::default()));
+        let tree = tree.start();
+        Self { status: tree.status(), tree, subject: port, bystander: other, script }
+    }
+
+    async fn ask(&self, deed: Deed) -> Result<u64, CallError> {
+        self.subject.call(&TraceContext::root(), Do(deed), PATIENCE).await
+    }
+
+    fn restarts(&self) -> [u64; 2] {
+        [0, 1].map(|place| self.status.children()[place].restarts())
+    }
+
+    async fn wait_for_restarts(&self, count: u64) {
+        let begun = Instant::now();
+        while self.restarts()[0] < count || !self.status.children()[0].is_running() {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "waited in vain for restart {count}: {:?}",
+                self.status.view()
+            );
+            actix_rt::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The subject is back, as new, and the bystander never noticed.
+    async fn is_mended(&self, restarts: u64) {
+        self.wait_for_restarts(restarts).await;
+        assert_eq!(self.ask(Deed::Count).await, Ok(1), "the state is that of a new incarnation");
+        let other = self.bystander.call(&TraceContext::root(), Do(Deed::Count), PATIENCE).await;
+        assert!(other.is_ok());
+        assert_eq!(self.restarts(), [restarts, 0], "nobody else notices");
+        assert_eq!(self.status.view().actors[0].mailbox.depth, 0);
+    }
+}
+
+fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
+    System::new().block_on(scene());
+}
+
+#[test]
+fn restarts_an_actor_that_panics_in_a_handler_and_keeps_its_mailbox() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        assert_eq!(scene.ask(Deed::Count).await, Ok(1));
+        assert_eq!(scene.ask(Deed::Count).await, Ok(2));
+        let begun = Instant::now();
+        // Two are queued at once: the first one panics, the other must be answered by the next incarnation.
+        let (fallen, behind) = tokio::join!(scene.ask(Deed::Panic), scene.ask(Deed::Count));
+        println!("answered again {} ms after the panic was asked for", begun.elapsed().as_millis());
+        assert_eq!(fallen, Err(CallError::Closed { actor: "subject" }));
+        assert_eq!(behind, Ok(1));
+        scene.wait_for_restarts(1).await;
+        assert_eq!(scene.restarts(), [1, 0]);
+        let exit = scene.status.view().actors[0].last_exit.clone().unwrap();
+        assert_eq!((exit.generation, exit.reason.as_str()), (0, "panicked: as it was told"));
+    });
+}
+
+#[test]
+fn restarts_an_actor_that_panics_in_a_spawned_future_or_while_it_waits() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        let _ = scene.ask(Deed::PanicInSpawned).await;
+        scene.is_mended(1).await;
+        let _ = scene.ask(Deed::PanicInWait).await;
+        scene.is_mended(2).await;
+    });
+}
+
+#[test]
+fn restarts_an_actor_that_panics_as_it_starts() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        scene.script.falls_at_start.store(2, Ordering::SeqCst);
+        let _ = scene.ask(Deed::Panic).await;
+        scene.is_mended(3).await;
+    });
+}
+
+#[test]
+fn restarts_an_actor_that_stops_by_itself_also_if_it_panics_doing_so() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        let _ = scene.ask(Deed::Stop).await;
+        scene.is_mended(1).await;
+        scene.script.falls_in_stopped.store(1, Ordering::SeqCst);
+        let _ = scene.ask(Deed::Stop).await;
+        scene.is_mended(2).await;
+    });
+}
+
+#[test]
+fn kills_and_restarts_an_actor_that_hangs() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        let (hung, behind) = tokio::join!(scene.ask(Deed::Hang), scene.ask(Deed::Count));
+        println!("the one that hangs: {hung:?}");
+        assert_eq!(behind, Ok(1), "what was queued behind is answered by the next incarnation");
+        assert_eq!(scene.restarts(), [1, 0]);
+        let exit = scene.status.view().actors[0].last_exit.clone().unwrap();
+        assert_eq!(exit.reason, "killed: did not answer its probes");
+    });
+}
+
+#[test]
+fn kills_and_restarts_an_actor_that_answers_but_gets_nothing_done() {
+    play(|| async {
+        let stale_after = Duration::from_millis(300);
+        let scene = Scene::new(quick(), ChildSpec { stale_after, ..spec("subject") });
+        scene.script.stalls.store(1, Ordering::SeqCst);
+        scene.wait_for_restarts(1).await;
+        scene.script.stalls.store(0, Ordering::SeqCst);
+        let exit = scene.status.view().actors[0].last_exit.clone().unwrap();
+        assert_eq!(exit.reason, "killed: made no progress");
+    });
+}
+
+#[test]
+fn a_storm_of_restarts_escalates() {
+    play(|| async {
+        let mut scene = Scene::new(quick(), spec("subject"));
+        scene.script.falls_at_start.store(1_000, Ordering::SeqCst);
+        let _ = scene.ask(Deed::Panic).await;
+        let outcome = scene.tree.given_up().await;
+        assert_eq!((outcome, outcome.exit_code()), (Outcome::Escalated, 70));
+        assert_eq!(scene.restarts(), [5, 0], "the sixth exit is one too many");
+    });
+}
+
+#[test]
+fn a_blocked_thread_is_told_as_hung() {
+    play(|| async {
+        let mut scene = Scene::new(quick(), spec("subject"));
+        let (outcome, _) = tokio::join!(scene.tree.given_up(), async {
+            let _ =
+                scene.subject.call(&TraceContext::root(), Do(Deed::Block), Duration::from_millis(10)).await;
+        });
+        assert_eq!((outcome, outcome.exit_code()), (Outcome::Hung, 71));
+        let other = scene.bystander.call(&TraceContext::root(), Do(Deed::Count), PATIENCE).await;
+        assert_eq!(other, Ok(1), "the other's thread is another");
+    });
+}
+
+#[test]
+fn a_call_that_is_given_up_leaves_the_queue_and_handling_is_counted() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        assert!(scene.ask(Deed::Hang).await.is_ok(), "it answers, and then waits for ever");
+        let given_up =
+            scene.subject.call(&TraceContext::root(), Do(Deed::Count), Duration::from_millis(20)).await;
+        assert_eq!(given_up, Err(CallError::TimedOut { actor: "subject" }));
+        assert_eq!(scene.status.view().actors[0].mailbox.depth, 0, "nobody waits for it any more");
+        scene.wait_for_restarts(1).await;
+        assert_eq!(scene.ask(Deed::Count).await, Ok(1), "what was given up in the queue is passed over");
+        let view = scene.status.view();
+        assert!(
+            view.actors[0].messages["Do"].count >= 2 && view.actors[0].mailbox.high_water >= 1,
+            "{view:?}"
+        );
+    });
+}
+
+#[test]
+fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
+    play(|| async {
+        let mut scene = Scene::new(quick(), ChildSpec { drain_phase: 1, ..spec("subject") });
+        scene.tree.begin_drain().await;
+        scene.tree.drain(0, PATIENCE).await;
+        assert_eq!(scene.script.drained.load(Ordering::SeqCst), 0);
+        scene.tree.drain(1, PATIENCE).await;
+        assert_eq!(scene.script.drained.load(Ordering::SeqCst), 1);
+        let fallen = scene.subject.call(&TraceContext::root(), Do(Deed::Panic), PATIENCE).await;
+        assert_eq!(fallen, Err(CallError::Closed { actor: "subject" }));
+        let begun = Instant::now();
+        while scene.status.children()[0].is_running() {
+            assert!(begun.elapsed() < DEADLINE);
+            actix_rt::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(scene.restarts(), [0, 0]);
+        let still = tokio::time::timeout(Duration::from_millis(50), scene.tree.given_up()).await;
+        assert!(still.is_err(), "and nobody gives up");
+    });
+}
+
+#[test]
+fn numbers_that_contradict_each_other_are_refused() {
+    play(|| async {
+        // Numbers that contradict each other are refused before anything runs.
+        let unreachable = Policy { backoff_base: Duration::from_secs(60), ..Policy::default() };
+        assert!(Tree::new(unreachable, SystemClock::shared()).is_err());
+        assert!(Tree::new(Policy::default(), SystemClock::shared()).is_ok());
+    });
+}

@@ -1,0 +1,133 @@
+//! An actor that does what it is told, also what no actor should.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
+use stellar_ticker::actors::{
+    envelope::Envelope,
+    supervision::{
+        messages::{Drain, Ping, Pulse},
+        status::ChildStatus,
+    },
+};
+
+/// What to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    /// Count, and answer how often so far.
+    Count,
+    Panic,
+    PanicInSpawned,
+    PanicInWait,
+    Stop,
+    /// Wait for ever, with the thread free.
+    Hang,
+    /// Hold the thread for ever.
+    Block,
+}
+
+/// An order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Do(pub(super) Deed);
+
+impl Message for Do {
+    type Result = u64;
+}
+
+/// What the next incarnations shall do, and what they did; shared with the test.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Script {
+    /// So many starts panic.
+    pub(super) falls_at_start: Arc<AtomicU64>,
+    /// So many stops panic.
+    pub(super) falls_in_stopped: Arc<AtomicU64>,
+    /// Not 0: no progress.
+    pub(super) stalls: Arc<AtomicU64>,
+    /// Drains that were answered.
+    pub(super) drained: Arc<AtomicU64>,
+}
+
+fn takes_one(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+pub(super) struct Subject {
+    status: Arc<ChildStatus>,
+    script: Script,
+    counted: u64,
+    progress: u64,
+}
+
+impl Subject {
+    pub(super) fn new(status: Arc<ChildStatus>, script: Script) -> Self {
+        Self { status, script, counted: 0, progress: 0 }
+    }
+}
+
+impl Actor for Subject {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        assert!(!takes_one(&self.script.falls_at_start), "fell at the start");
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        assert!(!takes_one(&self.script.falls_in_stopped), "fell in stopped");
+    }
+}
+
+impl Supervised for Subject {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.counted = 0;
+    }
+}
+
+impl Handler<Ping> for Subject {
+    type Result = Pulse;
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
+        if self.script.stalls.load(Ordering::SeqCst) == 0 {
+            self.progress += 1;
+        }
+        self.status.pulse(self.progress)
+    }
+}
+
+impl Handler<Drain> for Subject {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.script.drained.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Handler<Envelope<Do>> for Subject {
+    type Result = u64;
+
+    fn handle(&mut self, envelope: Envelope<Do>, ctx: &mut Context<Self>) -> u64 {
+        let _handling = self.status.begin(&envelope);
+        match envelope.body.0 {
+            Deed::Count => self.counted += 1,
+            Deed::Panic => panic!("as it was told"),
+            Deed::PanicInSpawned => drop(ctx.spawn(async { panic!("in a spawned future") }.into_actor(self))),
+            Deed::PanicInWait => ctx.wait(async { panic!("while it waits") }.into_actor(self)),
+            Deed::Stop => ctx.stop(),
+            Deed::Hang => ctx.wait(std::future::pending().into_actor(self)),
+            Deed::Block => block(),
+        }
+        self.counted
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a blocked thread is what is tested")]
+fn block() {
+    loop {
+        std::thread::sleep(Duration::from_secs(3_600));
+    }
+}
