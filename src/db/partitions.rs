@@ -3,12 +3,15 @@
 use std::{collections::HashSet, sync::Mutex};
 
 use chrono::Days;
+use tokio_postgres::error::SqlState;
 
 use super::{Database, DbError};
 use crate::domain::instant::{DAY, Second};
 
 /// More days than these in one batch are no batch of this program.
 const DAYS_MAX: usize = 64;
+/// Tries to make a day that others are making too.
+const TRIES_MAX: u32 = 5;
 /// Making a partition waits for its parent's lock no longer than this.
 const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10s'";
 
@@ -47,15 +50,27 @@ impl Database {
         if missing.len() > DAYS_MAX {
             return Err(DbError::TooLarge(format!("{} days", missing.len())));
         }
+        let mut tries = 1;
+        while let Err(error) = self.make_days(&missing).await {
+            // Another writer made the same day at the same moment: then it is there, and the next try finds it.
+            let raced = error.is(&SqlState::DUPLICATE_TABLE) || error.is(&SqlState::UNIQUE_VIOLATION);
+            if !raced || tries == TRIES_MAX {
+                return Err(error);
+            }
+            tries += 1;
+        }
+        self.days.learn(&missing);
+        Ok(())
+    }
+
+    async fn make_days(&self, days: &[i64]) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(LIMITS).await?;
-        for day in &missing {
+        for day in days {
             transaction.batch_execute(&create(*day)).await?;
         }
-        transaction.commit().await?;
-        self.days.learn(&missing);
-        Ok(())
+        Ok(transaction.commit().await?)
     }
 }
 

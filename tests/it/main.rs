@@ -12,6 +12,7 @@
 
 mod cli;
 mod config;
+mod database;
 mod end_to_end;
 mod private_postgres;
 mod sim;

@@ -1,0 +1,174 @@
+//! Writing: all or nothing, once, in order, and only by who leads.
+
+use stellar_ticker::db::{DbError, trades::QuarantineEntry};
+
+use super::*;
+
+#[tokio::test]
+async fn a_batch_is_written_with_its_cursor_coverage_and_number_in_one_go() {
+    let scene = Scene::new().await;
+    let written = scene
+        .database
+        .write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10), trade(5, 1, 2, 20)]))
+        .await
+        .unwrap();
+    assert_eq!(
+        (written.seq, written.trades.len(), written.new_assets.len(), written.new_markets.len()),
+        (1, 2, 2, 2)
+    );
+    assert_eq!(scene.database.cursor("live").await.unwrap(), Some(token(5, 1)));
+    assert_eq!(scene.database.coverage().await.unwrap().len(), 1);
+    let row = scene
+        .client
+        .query_one("SELECT kind, from_token, to_token, trades FROM ingest_batches", &[])
+        .await
+        .unwrap();
+    let told: (String, String, String, i32) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    assert_eq!(told, ("live".into(), token(5, 0).to_string(), token(5, 1).to_string(), 2));
+}
+
+#[tokio::test]
+async fn a_repeat_changes_nothing() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let again = batch(Some(token(5, 0)), vec![trade(5, 0, 1, 10), trade(6, 0, 1, 10), trade(6, 0, 1, 10)]);
+    let written = scene.database.write_trades(scene.epoch, &again).await.unwrap();
+    assert_eq!((written.trades.len(), written.repeats, written.conflicts), (1, 2, 0));
+    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (2, 0));
+}
+
+#[tokio::test]
+async fn the_same_identity_with_other_figures_goes_to_quarantine_whatever_differs() {
+    let scene = Scene::new().await;
+    scene
+        .database
+        .write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10), trade(6, 0, 1, 10)]))
+        .await
+        .unwrap();
+    let mut other_day = trade(5, 0, 1, 10);
+    other_day.closed_at = other_day.closed_at.plus(86_400); // another partition
+    let mut other_side = trade(6, 0, 1, 10);
+    other_side.base_is_seller = false;
+    let lies = vec![other_day, other_side, trade(7, 0, 1, 10), trade(7, 0, 1, 11)];
+    let mut lies = batch(Some(token(6, 0)), lies);
+    for (place, lie) in lies.trades.iter_mut().enumerate() {
+        lie.raw = format!("{{\"lie\": {place}}}").into();
+    }
+    let written = scene.database.write_trades(scene.epoch, &lies).await.unwrap();
+    assert_eq!((written.trades.len(), written.conflicts), (1, 3));
+    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (3, 3));
+    let shown = scene.database.latest_quarantined(10).await.unwrap();
+    assert!(
+        shown.iter().all(|entry| entry.reason.starts_with("conflict") && entry.raw.starts_with(b"{\"lie\""))
+    );
+}
+
+#[tokio::test]
+async fn quarantine_keeps_bytes_as_they_came_once() {
+    let scene = Scene::new().await;
+    let raw = Bytes::from_static(b"\0\xff not json");
+    let entry = QuarantineEntry {
+        source: "stream",
+        token: None,
+        reason: "a reason with \0 in it".into(),
+        raw: raw.clone(),
+    };
+    let mut one = batch(None, vec![trade(5, 0, 1, 10)]);
+    one.quarantine = vec![entry.clone(), entry];
+    scene.database.write_trades(scene.epoch, &one).await.unwrap();
+    let shown = scene.database.latest_quarantined(10).await.unwrap();
+    assert_eq!((shown.len(), shown[0].raw.as_slice()), (1, &raw[..]));
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_or_the_cursor_writes_nothing() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let before = scene.counts().await;
+    let stale = batch(None, vec![trade(6, 0, 3, 10)]);
+    let moved = scene.database.write_trades(scene.epoch, &stale).await;
+    assert!(matches!(moved, Err(DbError::CursorMoved { .. })), "{moved:?}");
+    scene.database.release_lease(scene.epoch).await.unwrap();
+    let epoch = scene.database.take_lease("another", TTL).await.unwrap().unwrap();
+    assert_eq!(epoch, scene.epoch + 1);
+    let fenced =
+        scene.database.write_trades(scene.epoch, &batch(Some(token(5, 0)), vec![trade(6, 0, 3, 10)])).await;
+    assert!(matches!(fenced, Err(DbError::LeaseLost)), "{fenced:?}");
+    assert_eq!(scene.counts().await, before);
+    assert_eq!(scene.database.cursor("live").await.unwrap(), Some(token(5, 0)));
+}
+
+#[tokio::test]
+async fn the_lease_is_one_holders_until_it_ends() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.database.take_lease("another", TTL).await.unwrap(), None);
+    assert!(scene.database.renew_lease(scene.epoch, TTL).await.unwrap());
+    assert!(!scene.database.renew_lease(scene.epoch - 1, TTL).await.unwrap());
+    scene.database.release_lease(scene.epoch - 1).await.unwrap();
+    assert_eq!(
+        scene.database.take_lease("another", TTL).await.unwrap(),
+        None,
+        "only its holder gives it back"
+    );
+    scene.client.batch_execute("UPDATE ingest_lease SET expires_at = now() - interval '1 ms'").await.unwrap();
+    assert_eq!(scene.database.take_lease("another", TTL).await.unwrap(), Some(scene.epoch + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_writers_at_once_are_numbered_without_holes() {
+    let scene = Scene::new().await;
+    scene.client.batch_execute("INSERT INTO ingest_cursor VALUES ('one'), ('two')").await.unwrap();
+    let write = |name: &'static str, first: u32| {
+        let (database, epoch) = (scene.database.clone(), scene.epoch);
+        tokio::spawn(async move {
+            let mut expected = None;
+            for step in 0..40 {
+                let mut batch = batch(expected, vec![trade(first + step, 0, 1, 10)]);
+                batch.cursor.name = name.into();
+                // Coverage of both touches; a conflict between the two passes and is tried again.
+                while let Err(error) = database.write_trades(epoch, &batch).await {
+                    assert!(error.is_transient(), "{error}");
+                }
+                expected = Some(batch.cursor.to);
+            }
+        })
+    };
+    let (one, two) = tokio::join!(write("one", 1_000), write("two", 2_000));
+    one.unwrap();
+    two.unwrap();
+    let row =
+        scene.client.query_one("SELECT count(*), min(seq), max(seq) FROM ingest_batches", &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), (80, 1, 80));
+    let ranges = scene.database.coverage().await.unwrap();
+    let held: Vec<_> = ranges.iter().map(|range| (range.from, range.to)).collect();
+    assert_eq!(held, [(1_000, 1_039), (2_000, 2_039)]);
+}
+
+#[tokio::test]
+async fn a_partition_that_was_dropped_is_made_again() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    scene.client.batch_execute("DROP TABLE trades_p20261123").await.unwrap();
+    scene
+        .database
+        .write_trades(scene.epoch, &batch(Some(token(5, 0)), vec![trade(6, 0, 1, 10)]))
+        .await
+        .unwrap();
+    assert_eq!(scene.count("trades").await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_is_a_passing_fault() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let mut next = batch(Some(token(5, 0)), vec![trade(6, 0, 1, 10)]);
+    for step in 7..12 {
+        scene.client.query_one(kill, &[]).await.unwrap();
+        while let Err(error) = scene.database.write_trades(scene.epoch, &next).await {
+            assert!(error.is_transient(), "{error}");
+        }
+        next = batch(Some(next.cursor.to), vec![trade(step, 0, 1, 10)]);
+    }
+    assert_eq!(scene.count("trades").await, 6);
+}

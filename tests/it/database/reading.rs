@@ -1,0 +1,118 @@
+//! The schema, the network, and what readers that missed something find.
+
+use chrono::DateTime;
+use stellar_ticker::{
+    db::{DbError, assets::AssetStanding},
+    domain::{summary::WindowTrade, windows::MarketId},
+};
+
+use super::*;
+
+async fn load(
+    database: &Database,
+    after: Option<i64>,
+) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {
+    let mut trades = Vec::new();
+    let told = database
+        .load_snapshot(after, Second(NOW), &mut |market, trade| trades.push((market, trade)))
+        .await
+        .unwrap();
+    trades.sort_by_key(|(_, trade)| trade.token);
+    (told, trades)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_migrate_at_once_leave_one_schema() {
+    let url = fresh_database().await;
+    let starts = (0..6).map(|_| {
+        let database = open(&url);
+        tokio::spawn(async move { database.migrate().await })
+    });
+    let mut applied = 0;
+    for start in starts.collect::<Vec<_>>() {
+        applied += start.await.unwrap().unwrap().len();
+    }
+    assert_eq!(applied, 1);
+}
+
+#[tokio::test]
+async fn another_network_is_refused() {
+    let scene = Scene::new().await;
+    scene.database.claim_network("one").await.unwrap();
+    scene.database.claim_network("one").await.unwrap();
+    let refused = scene.database.claim_network("another").await;
+    assert!(matches!(refused, Err(DbError::OtherNetwork { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_reader_finds_everything_or_what_came_after_a_number() {
+    let scene = Scene::new().await;
+    let first =
+        scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let second_batch = batch(Some(token(5, 0)), vec![trade(6, 0, 1, 20), trade(7, 0, 2, 30)]);
+    let second = scene.database.write_trades(scene.epoch, &second_batch).await.unwrap();
+    let (all, trades) = load(&scene.database, None).await;
+    assert_eq!(trades, [first.trades.clone(), second.trades.clone()].concat());
+    assert_eq!((all.seq, all.markets.len(), all.assets.len()), (2, 2, 3));
+    assert_eq!(all.latest, Some((7, Second(NOW + 7))));
+    let (later, trades) = load(&scene.database, Some(1)).await;
+    assert_eq!((later.seq, &trades), (2, &second.trades));
+    assert_eq!(later.markets.len(), 2);
+    let (nothing, trades) = load(&scene.database, Some(2)).await;
+    assert!(nothing.seq == 2 && trades.is_empty() && nothing.assets.is_empty());
+    scene.client.batch_execute("DELETE FROM ingest_batches WHERE seq = 1").await.unwrap();
+    let trimmed = scene.database.load_snapshot(Some(0), Second(NOW), &mut |_, _| {}).await;
+    assert!(matches!(trimmed, Err(DbError::Trimmed { after: 0 })), "{trimmed:?}");
+}
+
+#[tokio::test]
+async fn assets_are_due_until_they_were_looked_up_and_readers_hear_of_changes_only() {
+    let scene = Scene::new().await;
+    scene
+        .database
+        .write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10), trade(5, 1, 2, 10)]))
+        .await
+        .unwrap();
+    let now = DateTime::from_timestamp(NOW, 0).unwrap();
+    let hour = Duration::from_secs(3_600);
+    let due = scene.database.due_assets(10, now, hour).await.unwrap();
+    assert_eq!(due.len(), 2, "XLM is never due");
+    let found = AssetStanding {
+        id: due[0].id,
+        is_valid: true,
+        num_accounts: 12,
+        amount: 7,
+        ..AssetStanding::default()
+    };
+    let seq = scene.database.record_standings(scene.epoch, std::slice::from_ref(&found), now).await.unwrap();
+    assert_eq!(scene.database.due_assets(10, now, hour).await.unwrap(), due[1..]);
+    let (told, _) = load(&scene.database, Some(seq - 1)).await;
+    assert_eq!(
+        told.assets.iter().map(|(id, facts)| (*id, facts.is_valid)).collect::<Vec<_>>(),
+        [(found.id, true)]
+    );
+    let again = scene.database.record_standings(scene.epoch, &[found], now).await.unwrap();
+    let (told, _) = load(&scene.database, Some(again - 1)).await;
+    assert!(told.assets.is_empty(), "nothing changed but the time of the look");
+    assert_eq!(scene.database.due_assets(10, now + hour * 2, hour).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_is_blocked() {
+    let scene = Scene::new().await;
+    let settings = scene.database.clone();
+    let (asked, told) = std::sync::mpsc::channel();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { settings.current_seq().await.unwrap() });
+        asked.send(()).unwrap();
+        let _ = blocked.recv(); // this thread's own runtime stands still from here on
+    });
+    tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+    for _ in 0..8 {
+        tokio::time::timeout(Duration::from_secs(30), scene.database.current_seq()).await.unwrap().unwrap();
+    }
+    drop(release);
+    thread.join().unwrap();
+}
