@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod database;
 mod end_to_end;
+mod horizon;
 mod private_postgres;
 mod sim;
 mod supervision;

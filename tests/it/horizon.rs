@@ -1,0 +1,156 @@
+//! The client of Horizon, against the simulated one.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use actix_rt::System;
+use stellar_ticker::{
+    domain::cursor::PagingToken,
+    horizon::{
+        HorizonClient, HorizonError,
+        client::{HorizonSettings, Order},
+        stream::Told,
+    },
+    sim::{Endpoint, Fault, FaultPlan, SimConfig, SimServer, start},
+};
+
+fn network(faults: FaultPlan) -> SimServer {
+    let config = SimConfig {
+        seed: 5,
+        trades_per_second: 40.0,
+        history_hours: 1,
+        ledger_seconds: 1.0,
+        stream_poll: Duration::from_millis(50),
+        faults,
+        ..SimConfig::default()
+    };
+    start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+}
+
+fn client(sim: &SimServer) -> HorizonClient {
+    let settings =
+        HorizonSettings { url: sim.url(), ca_file: None, stream_idle_timeout: Duration::from_millis(300) };
+    HorizonClient::new(settings).unwrap()
+}
+
+async fn tokens(client: &HorizonClient, cursor: PagingToken, order: Order) -> Vec<PagingToken> {
+    let page = client.trades_page(Some(cursor), order, 200).await.unwrap();
+    page.into_iter().map(|record| record.unwrap().trade.token).collect()
+}
+
+#[test]
+fn pages_lead_through_the_same_history_both_ways() {
+    let sim = network(FaultPlan::none());
+    System::new().block_on(async {
+        let client = client(&sim);
+        let root = client.root().await.unwrap();
+        let (from, to) = (root.history_latest_ledger - 30, root.history_latest_ledger - 1);
+        let (first, end) = (PagingToken::before_ledger(from), PagingToken::before_ledger(to + 1));
+        let (mut forth, mut cursor) = (Vec::new(), first);
+        while cursor < end {
+            let page = tokens(&client, cursor, Order::Ascending).await;
+            cursor = *page.last().unwrap();
+            forth.extend(page);
+        }
+        forth.retain(|token| *token < end);
+        let (mut back, mut cursor) = (Vec::new(), end);
+        while cursor > first {
+            let page = tokens(&client, cursor, Order::Descending).await;
+            cursor = *page.last().unwrap();
+            back.extend(page);
+        }
+        back.retain(|token| *token > first);
+        back.reverse();
+        assert!(forth.is_sorted() && forth.len() > 200);
+        assert_eq!(forth, back);
+        assert_eq!(forth.len(), sim.oracle().trades(from..=to).len());
+    });
+}
+
+#[test]
+fn the_history_before_the_elder_ledger_is_told_as_gone_going_back() {
+    let sim = network(FaultPlan::none());
+    System::new().block_on(async {
+        let client = client(&sim);
+        let elder = client.root().await.unwrap().history_elder_ledger;
+        let gone =
+            client.trades_page(Some(PagingToken::before_ledger(elder - 10)), Order::Descending, 10).await;
+        assert!(matches!(gone, Err(HorizonError::Status { status: 410, .. })), "{gone:?}");
+    });
+}
+
+#[test]
+fn each_kind_of_refusal_is_told_apart() {
+    let faults = FaultPlan::none();
+    for fault in [
+        Fault::Status(429),
+        Fault::Status(503),
+        Fault::HtmlWith200,
+        Fault::TruncatedJson { after_bytes: 200 },
+    ] {
+        faults.push(Endpoint::Trades, fault);
+    }
+    let sim = network(faults);
+    System::new().block_on(async {
+        let client = client(&sim);
+        let mut kinds = Vec::new();
+        for _ in 0..4 {
+            let error = client.trades_page(None, Order::Ascending, 10).await.unwrap_err();
+            assert!(error.is_transient(), "{error}");
+            kinds.push(error.kind());
+        }
+        assert_eq!(kinds[..3], ["rate_limited", "status", "unreadable"]);
+        assert!(client.trades_page(None, Order::Ascending, 10).await.is_ok());
+    });
+}
+
+#[test]
+fn a_stream_that_falls_silent_ends_by_the_idle_timeout_however_impatient_its_reader_is() {
+    let faults = FaultPlan::none();
+    faults.push(Endpoint::Stream, Fault::Stall { after_bytes: 60 });
+    let sim = network(faults);
+    System::new().block_on(async {
+        let client = client(&sim);
+        let latest = client.root().await.unwrap().history_latest_ledger;
+        let mut stream = client.stream_trades(PagingToken::before_ledger(latest)).await.unwrap();
+        let ended = loop {
+            match tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
+                Err(_) | Ok(Ok(Told::Hello)) => {}
+                Ok(Ok(told)) => panic!("{told:?}"),
+                Ok(Err(error)) => break error,
+            }
+        };
+        assert!(matches!(ended, HorizonError::Silent(_)), "{ended}");
+    });
+}
+
+#[test]
+fn a_stream_ends_normally_at_its_limit_and_goes_on_without_a_gap() {
+    let sim = network(FaultPlan::none());
+    System::new().block_on(async {
+        let client = client(&sim);
+        let latest = client.root().await.unwrap().history_latest_ledger;
+        let (from, to) = (latest - 20, latest - 1);
+        let mut streamed = Vec::new();
+        let mut cursor = PagingToken::before_ledger(from);
+        let mut connections = 0;
+        while cursor.ledger() <= to {
+            let mut stream = client.stream_trades(cursor).await.unwrap();
+            connections += 1;
+            while let Ok(told) = stream.next().await {
+                match told {
+                    Told::Trade(received) => cursor = received.trade.token,
+                    Told::End => break,
+                    Told::Hello => continue,
+                    Told::Refused(refused) => panic!("{refused:?}"),
+                }
+                streamed.push(cursor);
+            }
+        }
+        streamed.retain(|token| token.ledger() <= to);
+        assert_eq!(streamed.len(), sim.oracle().trades(from..=to).len());
+        assert!(connections > 1 && streamed.is_sorted());
+    });
+}
