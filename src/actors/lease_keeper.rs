@@ -120,10 +120,17 @@ async fn keep(deps: LeaseKeeperDeps, state: State) {
 
 async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     let began = deps.clock.monotonic();
-    let answer = match state.epoch.get() {
-        Some(epoch) => deps.database.renew_lease(epoch, LEASE_TTL).await.map(|held| held.then_some(epoch)),
-        None => deps.database.take_lease(&deps.replica_id, LEASE_TTL).await,
+    let asked = async {
+        match state.epoch.get() {
+            Some(epoch) => {
+                deps.database.renew_lease(epoch, LEASE_TTL).await.map(|held| held.then_some(epoch))
+            }
+            None => deps.database.take_lease(&deps.replica_id, LEASE_TTL).await,
+        }
     };
+    // A server that hangs is one that does not answer; after the lease's own time its answer is worth nothing.
+    let answer = tokio::time::timeout(LEASE_TTL, asked).await;
+    let answer = answer.unwrap_or_else(|_| Err(DbError::Pool("no answer in the lease's time".into())));
     match answer {
         Ok(epoch) => {
             tell_change(state.epoch.get(), epoch);

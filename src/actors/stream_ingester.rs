@@ -93,7 +93,7 @@ enum Ended {
     /// As it should: reconnect at once.
     #[error("the stream came to its end")]
     Normally,
-    /// The stream came to its end without a record.
+    /// The stream came to its end at once, without a record.
     #[error("the stream ended before anything came")]
     Empty,
     #[error(transparent)]

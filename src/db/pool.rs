@@ -11,6 +11,8 @@ use super::{connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partit
 
 /// How long to wait for a connection out of the pool, and for each step of making one.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server across a network that confirms nothing for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often a database that is not there yet is asked again.
 const READY_POLL: Duration = Duration::from_millis(200);
 
@@ -46,7 +48,7 @@ impl Database {
         // The parser's own error names options, never values.
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
-        config.application_name("stellar-ticker").keepalives_idle(Duration::from_secs(30));
+        config.application_name("stellar-ticker").keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
         let root = root.map(PathBuf::from);
         let tls = tls::config(verify, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect { runtime, tls: MakeRustlsConnect::new(tls) };

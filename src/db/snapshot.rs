@@ -19,6 +19,9 @@ use crate::domain::{
     windows::MarketId,
 };
 
+/// Ten million rows take seconds; what takes minutes will not end.
+const LIMITS: &str = "SET LOCAL statement_timeout = '300s'; SET LOCAL lock_timeout = '10s'";
+
 /// What was read beside the trades.
 #[derive(Clone, Debug, Default)]
 pub struct CatchUp {
@@ -57,6 +60,7 @@ impl Database {
             .read_only(true)
             .start()
             .await?;
+        transaction.batch_execute(LIMITS).await?;
         let mut told = CatchUp {
             seq: transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?,
             coverage: coverage::merged(
