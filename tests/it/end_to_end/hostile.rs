@@ -80,7 +80,7 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
         assert_eq!(shown["quarantine"].as_array().unwrap().len(), 4);
         let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
         assert!(metrics.contains("ticker_trades_passed_over_total 1"), "{metrics}");
-        recomputation::compare(&client, &settled(&daemon, &client).await).await;
+        compare_published(&daemon, &client).await;
         let cursor: String = client
             .query_one("SELECT token FROM ingest_cursor WHERE name = 'live'", &[])
             .await

@@ -25,19 +25,30 @@ pub(crate) async fn connect(database: &str) -> Client {
     client
 }
 
-/// Compares a `markets.json` with the rows that are there now; `seq` must be the last committed one.
+/// Compares a `markets.json` with the rows that are there now, when nothing is committed any more.
 pub(crate) async fn compare(client: &Client, markets: &Value) -> usize {
+    compare_at(client, markets, None).await.unwrap()
+}
+
+/// Compares a `markets.json` that was made of everything up to `seq` with the rows that are there now; none if those
+/// are of another `seq`. Gives the number of pairs.
+pub(crate) async fn compare_at(client: &Client, markets: &Value, seq: Option<i64>) -> Option<usize> {
     let as_of = markets["generated_at"].as_i64().unwrap() / 1_000;
     let rows = client
         .query(
             "SELECT coalesce(nullif(b.anchor_asset_code, ''), b.code) || '_' || coalesce(nullif(c.anchor_asset_code, ''), c.code),
-                    extract(epoch FROM t.ledger_close_time)::bigint, t.toid, t.trade_order, t.base_amount, t.counter_amount, t.price_n, t.price_d
+                    extract(epoch FROM t.ledger_close_time)::bigint, t.toid, t.trade_order, t.base_amount, t.counter_amount, t.price_n, t.price_d,
+                    (SELECT seq FROM ingest_lease) -- of the same moment as the rows
              FROM trades t JOIN assets b ON b.id = t.base_asset_id JOIN assets c ON c.id = t.counter_asset_id
              WHERE b.is_valid AND c.is_valid AND extract(epoch FROM t.ledger_close_time) > $1::bigint",
             &[&(as_of - WEEK)],
         )
         .await
         .unwrap();
+    let read: Option<i64> = rows.first().map(|row| row.get(8));
+    if seq.is_some() && seq != read {
+        return None;
+    }
     let mut expected: BTreeMap<String, (Sums, Sums, i64)> = BTreeMap::new();
     for row in &rows {
         let (pair, closed_at): (String, i64) = (row.get(0), row.get(1));
@@ -60,7 +71,7 @@ pub(crate) async fn compare(client: &Client, markets: &Value) -> usize {
         let (day, week, last) = &expected[pair["name"].as_str().unwrap()];
         compare_pair(pair, day, week, *last);
     }
-    pairs.len()
+    Some(pairs.len())
 }
 
 fn compare_pair(pair: &Value, day: &Sums, week: &Sums, last: i64) {
