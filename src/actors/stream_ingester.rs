@@ -79,6 +79,8 @@ struct State {
     /// Until when the last look at Horizon's root is good enough; none after anything that was not a normal end.
     /// A stream ends every few seconds, and each look is a request of the budget.
     root_good_until: Rc<Cell<Option<Instant>>>,
+    /// The newest ledger that Horizon's root told of.
+    newest_ledger: Rc<Cell<u32>>,
 }
 
 impl State {

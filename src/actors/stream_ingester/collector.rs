@@ -29,6 +29,8 @@ const SOURCE: &str = "stream";
 pub(super) struct Collector {
     /// The cursor as the database has it.
     stored: Option<PagingToken>,
+    /// No ledger beyond this one can be there yet.
+    ceiling: u32,
     /// Everything up to here was in the batches before.
     began: PagingToken,
     /// Everything up to here is collected or committed.
@@ -48,11 +50,13 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// A collector that goes on behind `start`, while the database still has `stored`.
+    /// A collector that goes on behind `start`, while the database still has `stored`. A trade beyond the ledger
+    /// `ceiling` is a lie: it would carry the cursor past everything that is yet to come.
     #[must_use]
-    pub(super) const fn new(stored: Option<PagingToken>, start: PagingToken) -> Self {
+    pub(super) const fn new(stored: Option<PagingToken>, start: PagingToken, ceiling: u32) -> Self {
         Self {
             stored,
+            ceiling,
             began: start,
             reached: start,
             reached_at: None,
@@ -76,6 +80,11 @@ impl Collector {
     pub(super) fn trade(&mut self, received: Received, now: DateTime<Utc>, retention_days: i64) {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
         let now = Second::from(now);
+        if token.ledger() > self.ceiling {
+            let reason = format!("ledger {} is far beyond the newest one", token.ledger());
+            self.refuse(None, reason, received.raw);
+            return;
+        }
         if closed_at > now.plus(DAY) {
             let reason = format!("close time {} is more than a day ahead", closed_at.to_rfc3339());
             self.refuse(Some(token), reason, received.raw);
@@ -148,7 +157,11 @@ impl Collector {
     /// The batch is in the database.
     pub(super) fn committed(&mut self) {
         let reached_at = self.reached_at;
-        *self = Self { committed_at: reached_at, reached_at, ..Self::new(Some(self.reached), self.reached) };
+        *self = Self {
+            committed_at: reached_at,
+            reached_at,
+            ..Self::new(Some(self.reached), self.reached, self.ceiling)
+        };
     }
 }
 
@@ -176,7 +189,7 @@ mod tests {
     }
 
     fn collector() -> Collector {
-        Collector::new(None, PagingToken::before_ledger(100))
+        Collector::new(None, PagingToken::before_ledger(100), 1_000)
     }
 
     #[test]
@@ -203,6 +216,15 @@ mod tests {
         let batch = collector.batch();
         assert_eq!((batch.trades.len(), batch.quarantine.len(), collector.passed_over()), (2, 1, 1));
         assert_eq!(batch.cursor.to.ledger(), 103);
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_there_yet_does_not_carry_the_cursor_away() {
+        let mut collector = collector();
+        collector.trade(received(1_001, 0, NOW), now(), 8);
+        collector.trade(received(1_000, 0, NOW), now(), 8);
+        let batch = collector.batch();
+        assert_eq!((batch.trades.len(), batch.quarantine.len(), batch.cursor.to.ledger()), (1, 1, 1_000));
     }
 
     #[test]

@@ -31,6 +31,8 @@ use crate::{
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long Horizon's word on its network and its history is believed.
 const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
+/// Ledgers that may close while the root's word is believed, by far: of the real network they take two months.
+const LEDGERS_AHEAD_MAX: u32 = 1_000_000;
 /// How long the asset poller may take to say that it heard.
 const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -82,7 +84,8 @@ impl<'a> Session<'a> {
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
         self.deps.status.set_state("streaming");
-        Ok((stream, Collector::new(stored, start)))
+        let ceiling = self.state.newest_ledger.get().max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX);
+        Ok((stream, Collector::new(stored, start, ceiling)))
     }
 
     fn root_is_known(&self) -> bool {
@@ -95,6 +98,7 @@ impl<'a> Session<'a> {
         if wrong {
             return Err(Ended::WrongNetwork(root.network_passphrase.clone()));
         }
+        self.state.newest_ledger.set(root.history_latest_ledger);
         self.state.root_good_until.set(Instant::now().checked_add(ROOT_GOOD_FOR));
         Ok(())
     }
