@@ -1,5 +1,6 @@
 //! The composition root: one file a command, each puts together what the command needs.
 
+mod common;
 mod daemon;
 mod demo;
 mod one_shot;

@@ -8,7 +8,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, Supervised,
+    WrapFuture,
 };
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, info, warn};
@@ -18,7 +19,7 @@ use market_state::Update;
 
 use super::{
     envelope::{Envelope, TraceContext},
-    messages::{AssetsCommitted, PublicationReady, TradesCommitted},
+    messages::{AssetsCommitted, PublicationReady, RankMarkets, TradesCommitted},
     port::Port,
     supervision::{
         messages::{Drain, Ping, Pulse},
@@ -34,8 +35,8 @@ use crate::{
 
 /// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
-/// A ticker without a trade is published after this time.
-const EMPTY_AFTER: Duration = Duration::from_secs(60);
+/// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
+const EMPTY_AFTER: Duration = Duration::from_secs(55);
 /// How often the drain looks whether the last publication is there.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How long the JSON writer may take to say that it heard.
@@ -177,11 +178,12 @@ impl Aggregator {
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
         let (as_of, pairs) = markets.pairs_at(now);
+        let oldest_book = markets.oldest_book();
         self.state.rendering = true;
         self.state.begun = Some(begun);
         let render = actix_rt::task::spawn_blocking(move || {
             let markets_json = EncodedFile::encode(markets_json::render(as_of, &pairs).into_bytes())?;
-            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, markets_json })
+            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, oldest_book, markets_json })
         });
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.rendering = false;
@@ -266,6 +268,19 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
         let _handling = self.deps.status.begin(&envelope);
         self.state.assets_known |= self.state.markets.as_ref().is_some_and(MarketState::has_trades);
         self.catch_up(ctx);
+    }
+}
+
+impl Handler<Envelope<RankMarkets>> for Aggregator {
+    type Result = MessageResult<Envelope<RankMarkets>>;
+
+    fn handle(
+        &mut self,
+        envelope: Envelope<RankMarkets>,
+        _: &mut Context<Self>,
+    ) -> MessageResult<Envelope<RankMarkets>> {
+        let _handling = self.deps.status.begin(&envelope);
+        MessageResult(self.state.markets.as_ref().map(|markets| Arc::new(markets.ranked())))
     }
 }
 

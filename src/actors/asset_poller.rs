@@ -1,122 +1,103 @@
-//! The asset poller: looks up the assets that were seen in trades, and says which of them count. Only while this
-//! replica leads.
+//! The asset poller: what Horizon's `/assets` says of assets. Those of the busiest markets are looked up singly first;
+//! then all are swept by schedule, and what is new in trades is looked up singly again. Only while this replica leads.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+mod standing;
 
-use actix::{Actor, AsyncContext, Context, Handler, Supervised, WrapFuture};
+use std::{sync::Arc, time::Duration};
+
+use actix::{Context, Handler};
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use super::{
     envelope::{Envelope, TraceContext},
     leadership::Leadership,
-    messages::{AssetsCommitted, AssetsSeen},
+    messages::{AssetsLookedUp, AssetsSeen},
     port::Port,
-    supervision::{
-        messages::{Drain, Ping, Pulse},
-        status::ChildStatus,
-    },
+    ranking::Ranking,
+    supervision::status::ChildStatus,
+    timetable::{Schedule, Timetable},
+    worker::{Life, TICK, Work, Worker},
 };
 use crate::{
     clock::SharedClock,
     db::{
-        Database,
-        assets::{AssetStanding, DueAsset},
+        Database, DbError,
+        assets::{AssetStanding, AssetSweep},
     },
-    domain::validity::{Standing, may_be_valid},
-    horizon::{HorizonClient, HorizonError, retry::Retry, wire::AssetRecord},
+    domain::{asset::Asset, ranking::assets_of},
+    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
 };
 
-/// How often it looks for assets to look up when nobody tells it.
-const TICK: Duration = Duration::from_secs(1);
-/// Assets looked up in one round.
-const ROUND: i64 = 50;
-/// Requests at a time.
+use standing::{gone, standing};
+
+/// Assets looked up singly in one step.
+const SINGLES: i64 = 20;
+/// More than so many that wait are met sooner by a sweep, of which a request brings 200.
+const SINGLES_MAX: i64 = 300;
+/// Requests for single assets at a time.
 const AT_ONCE: usize = 4;
-/// What was looked up is looked up again after this time.
-const CHECK_AGAIN: Duration = Duration::from_secs(6 * 3_600);
-/// How long the aggregator may take to hear of it.
-const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
+/// On an empty database the assets of so many of the busiest markets come before everything but the stream.
+const FIRST_MARKETS: usize = 200;
+/// That is over after so many look-ups, whatever markets come to the top meanwhile.
+const FIRST_ASSETS_MAX: usize = 400;
+/// A sweep for the sake of new assets begins no sooner after the last one.
+const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// How long the next one may take to say that it heard.
+const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the asset poller works with.
 #[derive(Clone)]
-pub struct AssetPollerDeps {
+pub struct AssetPoll {
     /// Where assets are looked up.
     pub horizon: HorizonClient,
     /// Where they were seen, and where what was found goes.
     pub database: Database,
     /// Whether this replica may write.
     pub leadership: Leadership,
-    /// Who learns that a round is done.
-    pub aggregator: Port<AssetsCommitted>,
+    /// Which markets are busiest.
+    pub ranking: Ranking,
+    /// Who learns that assets were looked up; nobody in a command that runs alone.
+    pub toml_checker: Option<Port<AssetsLookedUp>>,
     /// What time it is.
     pub clock: SharedClock,
-    /// Whether a stellar.toml link counts: everywhere but on testnet.
+    /// When all assets are swept.
+    pub schedule: Schedule,
+    /// Whether a stellar.toml decides on validity: everywhere but on testnet.
     pub links_count: bool,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
-/// The actor. Its loop runs in its own context, so a panic in it ends this incarnation.
-pub struct AssetPoller {
-    deps: AssetPollerDeps,
-    state: State,
-}
+/// The actor.
+pub type AssetPoller = Worker<AssetPoll>;
 
-#[derive(Clone, Default)]
-struct State {
-    /// Rounds and look-ups done.
-    progress: Rc<Cell<u64>>,
-    /// New assets came: do not wait for the tick.
-    wake: Rc<Notify>,
-    /// Begin nothing new.
-    draining: Rc<Cell<bool>>,
-}
-
-impl State {
-    fn advance(&self) {
-        self.progress.set(self.progress.get().wrapping_add(1));
+impl Work for AssetPoll {
+    async fn run(self, life: Life) {
+        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
+        let mut first = First::Unknown;
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            match self.step(epoch, &mut timetable, &mut first, &life).await {
+                Ok(Step::Idle) => {
+                    retry.succeeded();
+                    self.status.set_state("idle");
+                    life.rest(TICK).await;
+                }
+                Ok(Step::Done) => retry.succeeded(),
+                Err(error) => {
+                    let wait = retry.next_wait(error.retry_after());
+                    warn!(%error, wait_ms = wait.as_millis(), "assets cannot be looked up now");
+                    life.pause(wait).await;
+                }
+            }
+        }
     }
-}
 
-impl AssetPoller {
-    /// The actor, not yet started.
-    #[must_use]
-    pub fn new(deps: AssetPollerDeps) -> Self {
-        Self { deps, state: State::default() }
-    }
-}
-
-impl Actor for AssetPoller {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        let (deps, state) = (self.deps.clone(), self.state.clone());
-        ctx.spawn(poll(deps, state).into_actor(self));
-    }
-}
-
-impl Supervised for AssetPoller {
-    fn restarting(&mut self, _: &mut Context<Self>) {
-        self.state = State::default();
-    }
-}
-
-impl Handler<Ping> for AssetPoller {
-    type Result = Pulse;
-
-    fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        self.deps.status.pulse(self.state.progress.get())
-    }
-}
-
-impl Handler<Drain> for AssetPoller {
-    type Result = ();
-
-    /// A look-up that is under way may end as it will: it writes in one transaction or not at all.
-    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
-        self.state.draining.set(true);
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
     }
 }
 
@@ -124,121 +105,201 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AssetsSeen>, _: &mut Context<Self>) {
-        let _handling = self.deps.status.begin(&envelope);
-        self.state.wake.notify_one();
+        let _handling = self.work.status.begin(&envelope);
+        self.life.wake();
     }
 }
 
-async fn poll(deps: AssetPollerDeps, state: State) {
-    loop {
-        state.advance();
-        let more = match deps.leadership.epoch() {
-            Some(epoch) if !state.draining.get() => round(&deps, &state, epoch).await,
-            _ => false,
-        };
-        if !more {
-            let _ = tokio::time::timeout(TICK, state.wake.notified()).await;
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Horizon(#[from] HorizonError),
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+impl StepError {
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Horizon(error) => error.retry_after(),
+            Self::Database(_) => None,
         }
     }
 }
 
-/// Looks up what is due. Comes back with whether more is.
-async fn round(deps: &AssetPollerDeps, state: &State, epoch: i64) -> bool {
-    let due = match deps.database.due_assets(ROUND, deps.clock.now(), CHECK_AGAIN).await {
-        Ok(due) => due,
-        Err(error) => {
-            warn!(%error, "the assets to look up cannot be read");
-            return false;
-        }
-    };
-    if due.is_empty() {
-        deps.status.set_state("idle");
-        tell(deps).await;
-        return false;
-    }
-    deps.status.set_state("looking up");
-    let full = i64::try_from(due.len()).is_ok_and(|count| count == ROUND);
-    let standings: Vec<AssetStanding> = stream::iter(due)
-        .map(|due| look_up(deps, state, due))
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    if standings.is_empty() {
-        return false;
-    }
-    match deps.database.record_standings(epoch, &standings, deps.clock.now()).await {
-        Ok(seq) => {
-            debug!(looked_up = standings.len(), ?seq, "assets looked up");
-            if !full {
-                info!(
-                    valid = standings.iter().filter(|standing| standing.is_valid).count(),
-                    of = standings.len(),
-                    "assets looked up"
-                );
-                tell(deps).await;
+/// What a step came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    Idle,
+}
+
+/// The look-ups that come before everything else on an empty database.
+enum First {
+    /// Nobody has looked yet whether the database is empty.
+    Unknown,
+    /// So many have been looked up.
+    Running(usize),
+    Over,
+}
+
+impl AssetPoll {
+    /// Sweeps all assets once, from the beginning.
+    pub async fn sweep_once(&self, life: &Life) -> Result<(), String> {
+        let mut retry = Retry::default();
+        let mut sweep = AssetSweep { began_at: Some(self.clock.now()), token: None, ..AssetSweep::default() };
+        while sweep.began_at.is_some() {
+            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            match self.sweep_step(epoch, &sweep).await {
+                Ok(next) => sweep = next,
+                Err(StepError::Database(error)) => return Err(error.to_string()),
+                Err(StepError::Horizon(error)) => {
+                    warn!(%error, "a page of assets cannot be read now");
+                    life.pause(retry.next_wait(error.retry_after())).await;
+                }
             }
-            full
         }
-        Err(error) => {
-            warn!(%error, "what was found of assets could not be stored");
-            false
+        Ok(())
+    }
+
+    /// The most urgent thing: single look-ups while they are few, and a page of the sweep.
+    async fn step(
+        &self,
+        epoch: i64,
+        timetable: &mut Timetable,
+        first: &mut First,
+        life: &Life,
+    ) -> Result<Step, StepError> {
+        let singles = self.look_up_singly(epoch, first, life).await?;
+        let now = self.clock.now();
+        let mut sweep = self.database.asset_sweep().await?;
+        let many_wait = singles.waiting > SINGLES_MAX
+            && sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
+        if sweep.began_at.is_none() && (timetable.take_due(now) || many_wait) {
+            sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
+        }
+        if sweep.began_at.is_some() && !matches!(first, First::Running(_)) {
+            self.status.set_state("sweeping");
+            let next = self.sweep_step(epoch, &sweep).await?;
+            if next.began_at.is_none() {
+                self.tell().await;
+            }
+            return Ok(Step::Done);
+        }
+        if singles.looked_up == 0 {
+            self.tell().await;
+            return Ok(Step::Idle);
+        }
+        Ok(Step::Done)
+    }
+
+    async fn look_up_singly(&self, epoch: i64, first: &mut First, life: &Life) -> Result<Singles, StepError> {
+        if matches!(first, First::Unknown) {
+            let is_empty = !self.database.any_asset_checked().await?;
+            *first = if is_empty { First::Running(0) } else { First::Over };
+        }
+        let ranked = self.ranking.ask().await.unwrap_or_default();
+        let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
+        let due = self.database.due_assets(&busiest, SINGLES).await?;
+        let mut wanted = due.assets;
+        if let First::Running(looked_up) = first {
+            let busiest_due = usize::try_from(due.ranked).unwrap_or(usize::MAX);
+            wanted.truncate(busiest_due);
+            let all_seen = wanted.is_empty() && ranked.len() >= FIRST_MARKETS;
+            *looked_up += wanted.len();
+            if all_seen || *looked_up > FIRST_ASSETS_MAX {
+                info!(looked_up, "the assets of the busiest markets are known");
+                *first = First::Over;
+            }
+        } else if due.count > SINGLES_MAX {
+            // A sweep meets them; only those of the busiest markets do not wait for it.
+            wanted.truncate(usize::try_from(due.ranked).unwrap_or(usize::MAX));
+        }
+        let class = if matches!(first, First::Running(_)) { Class::FirstAssets } else { Class::Assets };
+        let looked_up = wanted.len();
+        if looked_up > 0 {
+            self.status.set_state("looking up");
+            self.look_up(epoch, wanted, class, life).await?;
+            self.tell().await;
+        }
+        Ok(Singles { looked_up, waiting: due.count })
+    }
+
+    async fn look_up(
+        &self,
+        epoch: i64,
+        assets: Vec<Asset>,
+        class: Class,
+        life: &Life,
+    ) -> Result<(), StepError> {
+        let horizon = self.horizon.of_class(class);
+        let mut failed = None;
+        let mut standings: Vec<AssetStanding> = Vec::new();
+        let mut found = stream::iter(assets)
+            .map(|asset| {
+                let horizon = &horizon;
+                async move { (asset, find(horizon, &asset).await) }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((asset, found)) = found.next().await {
+            life.advance();
+            match found {
+                Ok(Some(record)) => standings.push(standing(&record, self.links_count)),
+                Ok(None) => standings.push(gone(asset)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if !standings.is_empty() {
+            let now = self.clock.now();
+            self.database.record_standings(epoch, &standings, self.links_count, None, now).await?;
+            debug!(looked_up = standings.len(), "assets looked up");
+        }
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Takes in the next page of the sweep, and gives how far the sweep then is.
+    async fn sweep_step(&self, epoch: i64, sweep: &AssetSweep) -> Result<AssetSweep, StepError> {
+        let horizon = self.horizon.of_class(Class::Assets);
+        let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
+        if page.next.is_none() {
+            page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is no end
+        }
+        let now = self.clock.now();
+        let is_last = page.next.is_none() || page.next == sweep.token;
+        let next = if is_last {
+            AssetSweep { token: None, began_at: None, swept_from: sweep.began_at, finished_at: Some(now) }
+        } else {
+            AssetSweep { token: page.next, ..sweep.clone() }
+        };
+        let standings: Vec<AssetStanding> =
+            page.records.iter().map(|record| standing(record, self.links_count)).collect();
+        self.database.record_standings(epoch, &standings, self.links_count, Some(&next), now).await?;
+        if is_last {
+            info!(began_at = ?sweep.began_at, "all assets are swept");
+        }
+        Ok(next)
+    }
+
+    async fn tell(&self) {
+        let Some(toml_checker) = &self.toml_checker else { return };
+        let told = toml_checker.call(&TraceContext::root(), AssetsLookedUp, TOLD_TIMEOUT).await;
+        if let Err(error) = told {
+            debug!(%error, "the looked-up assets were not heard of");
         }
     }
 }
 
-async fn tell(deps: &AssetPollerDeps) {
-    let told = deps.aggregator.call(&TraceContext::root(), AssetsCommitted, AGGREGATOR_TIMEOUT).await;
-    if let Err(error) = told {
-        debug!(%error, "the aggregator did not hear of assets");
+/// What Horizon knows of an asset. That it knows nothing would take the asset's trades away, so it must say so twice.
+async fn find(horizon: &HorizonClient, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
+    match horizon.asset(asset).await? {
+        Some(record) => Ok(Some(record)),
+        None => horizon.asset(asset).await,
     }
 }
 
-/// What `/assets` says of one asset; none if that cannot be told now.
-async fn look_up(deps: &AssetPollerDeps, state: &State, due: DueAsset) -> Option<AssetStanding> {
-    let found = match deps.horizon.asset(&due.asset).await {
-        Ok(found) => found,
-        Err(error) => {
-            wait_after(state, &error).await;
-            return None;
-        }
-    };
-    state.advance();
-    Some(standing(&due, found.as_ref(), deps.links_count))
-}
-
-/// A server that asks for patience gets it before this slot asks again.
-async fn wait_after(state: &State, error: &HorizonError) {
-    let wait = Retry::default().next_wait(error.retry_after());
-    warn!(%error, wait_ms = wait.as_millis(), "an asset cannot be looked up now");
-    let mut left = wait;
-    while !left.is_zero() {
-        let step = left.min(TICK);
-        actix_rt::time::sleep(step).await;
-        left = left.saturating_sub(step);
-        state.advance();
-    }
-}
-
-fn standing(due: &DueAsset, found: Option<&AssetRecord>, links_count: bool) -> AssetStanding {
-    let Some(record) = found else {
-        return AssetStanding { id: due.id, ..AssetStanding::default() }; // gone from Horizon: not valid
-    };
-    let supply = record.balances_authorized.stroops();
-    let told = Standing {
-        code: due.asset.code(),
-        accounts: record.accounts_authorized,
-        supply,
-        toml_url: &record.toml_url,
-    };
-    AssetStanding {
-        id: due.id,
-        is_valid: may_be_valid(&told, links_count),
-        num_accounts: i64::try_from(record.accounts_authorized).unwrap_or(i64::MAX),
-        amount: supply,
-        auth_required: record.auth_required,
-        auth_revocable: record.auth_revocable,
-        toml_url: record.toml_url.replace('\0', ""), // PostgreSQL's text cannot hold NUL
-        anchor_asset_code: String::new(),
-    }
+/// What came of single look-ups.
+struct Singles {
+    looked_up: usize,
+    waiting: i64,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::{db::trades::CommittedBatch, published::Publication};
+use crate::{db::trades::CommittedBatch, domain::ranking::RankedMarket, published::Publication};
 
 /// A batch of trades is in the database. Sent by whoever committed it, after the commit.
 ///
@@ -29,7 +29,24 @@ impl Message for AssetsSeen {
     type Result = ();
 }
 
-/// All assets that were seen in trades so far have been looked up, and what was found is in the database.
+/// The assets of the busiest markets have been looked up at Horizon; their stellar.toml files may be due.
+#[derive(Clone, Copy, Debug)]
+pub struct AssetsLookedUp;
+
+impl Message for AssetsLookedUp {
+    type Result = ();
+}
+
+/// Which markets are busiest?
+#[derive(Clone, Copy, Debug)]
+pub struct RankMarkets;
+
+impl Message for RankMarkets {
+    /// All that traded in the last 7 days, the busiest first; none while the windows are being loaded.
+    type Result = Option<Arc<Vec<RankedMarket>>>;
+}
+
+/// The assets of the busiest markets have been looked up, files included, and what was found is in the database.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsCommitted;
 

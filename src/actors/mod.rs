@@ -5,12 +5,21 @@
 
 pub mod aggregator;
 pub mod asset_poller;
+pub mod backfiller;
+pub mod cleaner;
 pub mod envelope;
+pub mod intake;
 pub mod json_writer;
 pub mod leadership;
 pub mod lease_keeper;
 pub mod messages;
+pub mod orderbook_poller;
 pub mod port;
+pub mod ranking;
 pub mod stream_ingester;
 pub mod supervision;
 pub mod supervisor;
+pub mod timetable;
+pub mod toml_checker;
+pub mod trade_writer;
+pub mod worker;

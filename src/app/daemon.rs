@@ -8,7 +8,12 @@ use actix_rt::System;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Failure, signals::Signals, store::Store};
+use super::{
+    Failure,
+    common::{Common, horizon_settings},
+    signals::Signals,
+    store::Store,
+};
 use crate::{
     actors::{
         supervision::{report::TreeStatus, tree::RunningTree},
@@ -17,7 +22,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     db::{Database, private_postgres::IfRunning},
-    horizon::{HorizonClient, client::HorizonSettings},
+    horizon::HorizonClient,
     http::{
         PublicState,
         admin::{self, AdminState},
@@ -96,9 +101,10 @@ struct Daemon {
 async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let clock: SharedClock = SystemClock::shared();
     let database = store.database(config).await?;
-    check_network(config).await?;
-    let published = Arc::new(Published::default());
-    let tree = tree::plant(config, &database, &published, &clock)?.start();
+    let common = Common::new(config, &database, Arc::clone(&clock));
+    check_network(&common).await?;
+    let published = Arc::clone(&common.published);
+    let tree = tree::plant(&common)?.start();
     let status = tree.status();
     let public_state = PublicState {
         published: Arc::clone(&published),
@@ -121,13 +127,14 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
         bind(config.admin_bind, patience, |address| server::start_admin(address, admin_state.clone()))
             .await?;
     info!(public = %public.address(), admin = %admin.address(), "listening");
-    actix_rt::spawn(watch_children(status, Arc::clone(&published), clock));
+    actix_rt::spawn(watch_children(status, common));
     Ok(Daemon { tree, public, admin, published, database })
 }
 
 /// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
-async fn check_network(config: &Config) -> Result<(), Failure> {
-    let client = HorizonClient::new(horizon_settings(config))
+async fn check_network(common: &Common) -> Result<(), Failure> {
+    let config = &common.config;
+    let client = HorizonClient::new(horizon_settings(config), common.governor.clone())
         .map_err(|error| Failure::Configuration(error.to_string()))?;
     match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
         Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
@@ -145,14 +152,6 @@ async fn check_network(config: &Config) -> Result<(), Failure> {
             warn!("horizon takes long to tell its network");
             Ok(())
         }
-    }
-}
-
-fn horizon_settings(config: &Config) -> HorizonSettings {
-    HorizonSettings {
-        url: config.horizon_url.clone(),
-        ca_file: config.ca_file.clone(),
-        stream_idle_timeout: config.stream_idle_timeout,
     }
 }
 
@@ -193,14 +192,16 @@ fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
     })
 }
 
-/// Tells readers whether all children run.
-async fn watch_children(status: Arc<TreeStatus>, published: Arc<Published>, clock: SharedClock) {
+/// Tells readers whether all children run, and how the budget of requests stands.
+async fn watch_children(status: Arc<TreeStatus>, common: Common) {
+    let vitals = &common.published.vitals;
     loop {
         let down: Vec<&str> =
             status.children().iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
         let detail =
             if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
-        Vitals::tell(&published.vitals.children, down.is_empty(), detail, clock.now());
+        Vitals::tell(&vitals.children, down.is_empty(), detail, common.clock.now());
+        vitals.budget.store(Some(Arc::new(common.budget_use())));
         actix_rt::time::sleep(CHILDREN_POLL).await;
     }
 }

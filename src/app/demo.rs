@@ -19,6 +19,7 @@ pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result
     let server = serve(loopback, &config.network_passphrase, simulation)?;
     config.horizon_url = server.url();
     config.toml_gateway = Some(format!("{}/_toml", server.url()));
+    config.horizon_requests_per_hour = 0; // it is ours alone
     info!(
         horizon = config.horizon_url,
         read = format!("http://{}/markets.json", config.bind),

@@ -1,8 +1,7 @@
-//! Assets: which are due to be looked up, and what was found.
-
-use std::time::Duration;
+//! Assets: which are due to be looked up, and what Horizon says of them.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{
@@ -12,22 +11,13 @@ use super::{
 };
 use crate::domain::{asset::Asset, ticker::AssetId};
 
-/// An asset that is due to be looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DueAsset {
-    /// Its number.
-    pub id: AssetId,
+/// What Horizon says of an asset, and what the rules make of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetStanding {
     /// Who it is.
     pub asset: Asset,
-}
-
-/// What was found of an asset.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AssetStanding {
-    /// Its number.
-    pub id: AssetId,
-    /// Whether its trades count.
-    pub is_valid: bool,
+    /// Whether it may be valid by the rules of `/assets`; one that may not is stored only if it was seen in trades.
+    pub meets_rules: bool,
     /// Accounts that hold it and may.
     pub num_accounts: i64,
     /// What those hold, in stroops.
@@ -38,36 +28,94 @@ pub struct AssetStanding {
     pub auth_revocable: bool,
     /// Where its stellar.toml lies; empty where none is named. Holds no NUL.
     pub toml_url: String,
-    /// The code that it is anchored to; empty where it is not. Holds no NUL.
-    pub anchor_asset_code: String,
+}
+
+impl AssetStanding {
+    /// An asset that Horizon does not know (any more).
+    #[must_use]
+    pub const fn gone(asset: Asset) -> Self {
+        Self {
+            asset,
+            meets_rules: false,
+            num_accounts: 0,
+            amount: 0,
+            auth_required: false,
+            auth_revocable: false,
+            toml_url: String::new(),
+        }
+    }
+}
+
+/// The sweep of all assets, as far as it has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssetSweep {
+    /// The last paging token that was taken in; none between sweeps and before the first page.
+    pub token: Option<String>,
+    /// When the sweep that is under way began; none between sweeps.
+    pub began_at: Option<DateTime<Utc>>,
+    /// When the last whole sweep began: what was checked before that, it did not meet.
+    pub swept_from: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Assets that wait to be looked up singly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueAssets {
+    /// The first of them, the highest ranked first.
+    pub assets: Vec<Asset>,
+    /// How many there are in all.
+    pub count: i64,
+    /// How many of them are among those that were ranked.
+    pub ranked: i64,
 }
 
 impl Database {
-    /// Assets that were never looked up, then those looked up longer than `again_after` ago.
+    /// Assets that were never looked up, or that the last whole sweep should have met and did not.
     ///
     /// # Errors
     ///
     /// What the connection said, or [`DbError::Corrupt`].
-    pub async fn due_assets(
-        &self,
-        limit: i64,
-        now: DateTime<Utc>,
-        again_after: Duration,
-    ) -> Result<Vec<DueAsset>, DbError> {
+    pub async fn due_assets(&self, ranked: &[AssetId], limit: i64) -> Result<DueAssets, DbError> {
         let client = self.client().await?;
-        let before = now
-            .checked_sub_signed(chrono::TimeDelta::from_std(again_after).unwrap_or_default())
-            .unwrap_or(now);
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&before, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8)];
         let rows = client.query_typed(include_str!("sql/assets/due.sql"), &params).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DueAsset { id: row.try_get(0)?, asset: ids::asset(row.try_get(1)?, row.try_get(2)?)? })
-            })
-            .collect()
+        let mut due = DueAssets::default();
+        for row in &rows {
+            due.assets.push(ids::asset(row.try_get(0)?, row.try_get(1)?)?);
+            (due.count, due.ranked) = (row.try_get(2)?, row.try_get(3)?);
+        }
+        Ok(due)
     }
 
-    /// Stores what was found. Gives the batch's number, or none if nothing changed but the time of the look.
+    /// Whether any issued asset was ever looked up.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn any_asset_checked(&self) -> Result<bool, DbError> {
+        let client = self.client().await?;
+        Ok(client.query_typed_one(include_str!("sql/assets/any_checked.sql"), &[]).await?.try_get(0)?)
+    }
+
+    /// How far the sweep of all assets has come.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn asset_sweep(&self) -> Result<AssetSweep, DbError> {
+        let client = self.client().await?;
+        let row = client.query_typed_one(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
+        Ok(AssetSweep {
+            token: row.try_get(0)?,
+            began_at: row.try_get(1)?,
+            swept_from: row.try_get(2)?,
+            finished_at: row.try_get(3)?,
+        })
+    }
+
+    /// Stores what Horizon said of assets, and with it how far the sweep has come, where that was one of its pages.
+    /// `links_count` is false where a stellar.toml decides nothing. Gives the batch's number.
     ///
     /// # Errors
     ///
@@ -76,34 +124,73 @@ impl Database {
         &self,
         epoch: i64,
         standings: &[AssetStanding],
+        links_count: bool,
+        sweep: Option<&AssetSweep>,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
-        let ids: Vec<i32> = standings.iter().map(|told| told.id).collect();
-        let bools = |pick: fn(&AssetStanding) -> bool| standings.iter().map(pick).collect::<Vec<_>>();
-        let numbers = |pick: fn(&AssetStanding) -> i64| standings.iter().map(pick).collect::<Vec<_>>();
-        let texts = |pick: fn(&AssetStanding) -> &str| standings.iter().map(pick).collect::<Vec<_>>();
-        let (valid, required) = (bools(|told| told.is_valid), bools(|told| told.auth_required));
-        let revocable = bools(|told| told.auth_revocable);
-        let (accounts, amounts) = (numbers(|told| told.num_accounts), numbers(|told| told.amount));
-        let (urls, anchors) = (texts(|told| &told.toml_url), texts(|told| &told.anchor_asset_code));
-        let params: [(&(dyn ToSql + Sync), Type); 9] = [
-            (&ids, Type::INT4_ARRAY),
-            (&valid, Type::BOOL_ARRAY),
-            (&accounts, Type::INT8_ARRAY),
-            (&amounts, Type::INT8_ARRAY),
-            (&required, Type::BOOL_ARRAY),
-            (&revocable, Type::BOOL_ARRAY),
-            (&urls, Type::TEXT_ARRAY),
-            (&anchors, Type::TEXT_ARRAY),
-            (&now, Type::TIMESTAMPTZ),
-        ];
-        let row =
-            transaction.query_typed_one(include_str!("sql/assets/record_standings.sql"), &params).await?;
-        let versions: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        let text = |version: Option<i64>| version.map(|version| version.to_string());
-        let done = Done { from_token: text(versions.0), to_token: text(versions.1), trades: 0 };
-        fenced::commit(transaction, epoch, "assets", &done).await
+        insert_qualified(&transaction, standings).await?;
+        let versions = update(&transaction, standings, links_count, now).await?;
+        if let Some(sweep) = sweep {
+            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&sweep.token, Type::TEXT),
+                (&sweep.began_at, Type::TIMESTAMPTZ),
+                (&sweep.swept_from, Type::TIMESTAMPTZ),
+                (&sweep.finished_at, Type::TIMESTAMPTZ),
+            ];
+            transaction.execute_typed(include_str!("sql/asset_sweep/set.sql"), &params).await?;
+        }
+        fenced::commit(transaction, epoch, "assets", &Done::versions(versions)).await
     }
+}
+
+async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStanding]) -> Result<(), DbError> {
+    let qualified: Vec<&AssetStanding> = standings.iter().filter(|told| told.meets_rules).collect();
+    let texts =
+        |pick: fn(&AssetStanding) -> &str| qualified.iter().map(|told| pick(told)).collect::<Vec<_>>();
+    let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));
+    let (kinds, urls) = (texts(|told| told.asset.kind()), texts(|told| &told.toml_url));
+    let assets: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&kinds, Type::TEXT_ARRAY)];
+    transaction.execute_typed(include_str!("sql/assets/insert_new.sql"), &assets).await?;
+    let links: [(&(dyn ToSql + Sync), Type); 2] = [(&issuers, Type::TEXT_ARRAY), (&urls, Type::TEXT_ARRAY)];
+    transaction.execute_typed(include_str!("sql/issuers/link.sql"), &links).await?;
+    Ok(())
+}
+
+async fn update(
+    transaction: &Transaction<'_>,
+    standings: &[AssetStanding],
+    links_count: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<(i64, i64)>, DbError> {
+    let bools = |pick: fn(&AssetStanding) -> bool| standings.iter().map(pick).collect::<Vec<_>>();
+    let numbers = |pick: fn(&AssetStanding) -> i64| standings.iter().map(pick).collect::<Vec<_>>();
+    let texts = |pick: fn(&AssetStanding) -> &str| standings.iter().map(pick).collect::<Vec<_>>();
+    let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));
+    let (meets, required) = (bools(|told| told.meets_rules), bools(|told| told.auth_required));
+    let revocable = bools(|told| told.auth_revocable);
+    let (accounts, amounts) = (numbers(|told| told.num_accounts), numbers(|told| told.amount));
+    let urls = texts(|told| &told.toml_url);
+    let params: [(&(dyn ToSql + Sync), Type); 10] = [
+        (&codes, Type::TEXT_ARRAY),
+        (&issuers, Type::TEXT_ARRAY),
+        (&meets, Type::BOOL_ARRAY),
+        (&accounts, Type::INT8_ARRAY),
+        (&amounts, Type::INT8_ARRAY),
+        (&required, Type::BOOL_ARRAY),
+        (&revocable, Type::BOOL_ARRAY),
+        (&urls, Type::TEXT_ARRAY),
+        (&links_count, Type::BOOL),
+        (&now, Type::TIMESTAMPTZ),
+    ];
+    let row = transaction.query_typed_one(include_str!("sql/assets/record_standings.sql"), &params).await?;
+    versions(&row)
+}
+
+/// The first and the last version that a statement gave, from its only row.
+pub(super) fn versions(row: &tokio_postgres::Row) -> Result<Option<(i64, i64)>, DbError> {
+    let (first, last): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(first.zip(last))
 }

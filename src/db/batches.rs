@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::DbError;
+use super::{DbError, books::BOOKS_REMOVED};
 use crate::domain::cursor::PagingToken;
 
 /// What was written after some `seq`.
@@ -13,6 +13,10 @@ pub(super) struct Written {
     pub(super) trades: Vec<(PagingToken, PagingToken)>,
     /// The first and the last version of assets that changed.
     pub(super) asset_versions: Option<(i64, i64)>,
+    /// The first and the last version of books that changed.
+    pub(super) book_versions: Option<(i64, i64)>,
+    /// Books were removed.
+    pub(super) books_removed: bool,
 }
 
 /// Reads the batches after `after`, of which `upto` is the last.
@@ -31,20 +35,24 @@ pub(super) async fn read_after(
     for row in &rows {
         let kind: String = row.try_get(1)?;
         let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+        written.books_removed |= kind == BOOKS_REMOVED;
         let (Some(from), Some(to)) = (from, to) else { continue };
         let corrupt = |what: &dyn std::fmt::Display| DbError::Corrupt(format!("batch of {kind}: {what}"));
-        if kind == "assets" {
-            let number = |text: &str| text.parse::<i64>().map_err(|error| corrupt(&error));
-            let (from, to) = (number(&from)?, number(&to)?);
-            let (first, last) = written.asset_versions.unwrap_or((from, to));
-            written.asset_versions = Some((first.min(from), last.max(to)));
-        } else {
-            let token = |text: &str| text.parse().map_err(|error| corrupt(&error));
-            written.trades.push((token(&from)?, token(&to)?));
+        let number = |text: &str| text.parse::<i64>().map_err(|error| corrupt(&error));
+        let token = |text: &str| text.parse().map_err(|error| corrupt(&error));
+        match kind.as_str() {
+            "assets" => widen(&mut written.asset_versions, number(&from)?, number(&to)?),
+            "books" => widen(&mut written.book_versions, number(&from)?, number(&to)?),
+            _ => written.trades.push((token(&from)?, token(&to)?)),
         }
     }
     written.trades = joined(written.trades);
     Ok(written)
+}
+
+fn widen(versions: &mut Option<(i64, i64)>, from: i64, to: i64) {
+    let (first, last) = versions.unwrap_or((from, to));
+    *versions = Some((first.min(from), last.max(to)));
 }
 
 /// Overlapping ranges as one, so that a row is read once.

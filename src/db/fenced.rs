@@ -17,6 +17,15 @@ pub(super) struct Done {
     pub(super) trades: i32,
 }
 
+impl Done {
+    /// A write that changed rows with versions: the first and the last of those.
+    pub(super) fn versions(versions: Option<(i64, i64)>) -> Self {
+        let (first, last) = versions.unzip();
+        let text = |version: Option<i64>| version.map(|version| version.to_string());
+        Self { from_token: text(first), to_token: text(last), trades: 0 }
+    }
+}
+
 /// Opens a write.
 pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
     let transaction = client.transaction().await?;

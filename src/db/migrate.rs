@@ -5,8 +5,10 @@ use refinery::{Migration, Runner};
 use super::{Database, DbError};
 
 /// All migrations, in order. Forward only: one that has been released is never changed.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql")),
+    ("V2__add_metadata_and_books", include_str!("../../migrations/0002_add_metadata_and_books.sql")),
+];
 /// Any number; whoever migrates a ticker's database takes this lock.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
 

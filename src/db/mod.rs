@@ -5,6 +5,8 @@
 
 pub mod assets;
 mod batches;
+pub mod books;
+pub mod clean;
 mod connect;
 mod coverage;
 mod cursors;
@@ -20,6 +22,7 @@ pub mod private_postgres;
 pub mod quarantine;
 pub mod snapshot;
 mod tls;
+pub mod toml_files;
 pub mod trades;
 
 pub use error::DbError;

@@ -9,11 +9,12 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, batches, coverage, trades::rows::window_trade};
+use super::{Database, DbError, batches, books, coverage, trades::rows::window_trade};
 use crate::domain::{
     coverage::LedgerRange,
     cursor::PagingToken,
     instant::Second,
+    orderbook::PolledBook,
     summary::WindowTrade,
     ticker::{AssetFacts, AssetId},
     windows::MarketId,
@@ -31,6 +32,10 @@ pub struct CatchUp {
     pub assets: Vec<(AssetId, AssetFacts)>,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
+    /// Books: all of them, or those that changed.
+    pub books: Vec<(MarketId, PolledBook)>,
+    /// The books are all that there are: others are gone.
+    pub books_are_all: bool,
     /// Ledgers that are held whole.
     pub coverage: Vec<LedgerRange>,
     /// The latest ledger with a trade, and when that closed.
@@ -85,6 +90,7 @@ async fn everything(
 ) -> Result<(), DbError> {
     told.assets = assets(&transaction.query_typed(include_str!("sql/assets/all.sql"), &[]).await?)?;
     told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    all_books(transaction, told).await?;
     let params: [(&(dyn ToSql + Sync), Type); 1] = [(&edge.to_utc(), Type::TIMESTAMPTZ)];
     let mut newest: Option<(PagingToken, Second)> = None;
     read_trades(transaction, include_str!("sql/trades/since.sql"), &params, &mut |market, trade| {
@@ -134,6 +140,18 @@ async fn only_after(
         let changed = transaction.query_typed(include_str!("sql/assets/changed.sql"), &params).await?;
         told.assets.extend(assets(&changed)?);
     }
+    if written.books_removed {
+        all_books(transaction, told).await?;
+    } else if let Some((first, last)) = written.book_versions {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
+        told.books = polled(&transaction.query_typed(include_str!("sql/books/changed.sql"), &params).await?)?;
+    }
+    Ok(())
+}
+
+async fn all_books(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
+    told.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
+    told.books_are_all = true;
     Ok(())
 }
 
@@ -160,6 +178,10 @@ fn assets(rows: &[Row]) -> Result<Vec<(AssetId, AssetFacts)>, DbError> {
             Ok((row.try_get(0)?, facts))
         })
         .collect()
+}
+
+fn polled(rows: &[Row]) -> Result<Vec<(MarketId, PolledBook)>, DbError> {
+    rows.iter().map(books::book).collect()
 }
 
 fn markets(rows: &[Row]) -> Result<Vec<(MarketId, AssetId, AssetId)>, DbError> {

@@ -23,6 +23,9 @@ use crate::domain::{
 /// A batch holds no more trades than these.
 const BATCH_TRADES_MAX: usize = 100_000;
 
+/// Tries to write a batch that another writer of this process got in the way of.
+const TRIES_MAX: u32 = 4;
+
 /// What a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchKind {
@@ -69,8 +72,8 @@ pub struct CursorMove {
 pub struct TradeBatch {
     /// What it is.
     pub kind: BatchKind,
-    /// The cursor that it moves.
-    pub cursor: CursorMove,
+    /// The cursor that it moves; none for history, which goes on from what the coverage lacks.
+    pub cursor: Option<CursorMove>,
     /// The trades, in any order.
     pub trades: Vec<IncomingTrade>,
     /// What came with them and is no trade.
@@ -116,13 +119,16 @@ impl Database {
         if batch.trades.len() > BATCH_TRADES_MAX {
             return Err(DbError::TooLarge(format!("{} trades", batch.trades.len())));
         }
-        match self.try_write_trades(epoch, batch).await {
-            // A partition that was there has been dropped: 23514 says that no partition takes the row.
-            Err(error) if error.is(&SqlState::CHECK_VIOLATION) => {
-                self.days.forget();
-                self.try_write_trades(epoch, batch).await
+        let mut tries = 1;
+        loop {
+            match self.try_write_trades(epoch, batch).await {
+                // A partition that was there has been dropped: 23514 says that no partition takes the row.
+                Err(error) if error.is(&SqlState::CHECK_VIOLATION) && tries < TRIES_MAX => self.days.forget(),
+                // Another writer of this replica committed the same trade a moment ago: now it is a repeat.
+                Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) && tries < TRIES_MAX => {}
+                other => return other,
             }
-            other => other,
+            tries += 1;
         }
     }
 
@@ -142,7 +148,9 @@ impl Database {
         if let Some(covered) = batch.covered {
             coverage::add(&transaction, covered).await?;
         }
-        cursors::advance(&transaction, &batch.cursor).await?;
+        if let Some(cursor) = &batch.cursor {
+            cursors::advance(&transaction, cursor).await?;
+        }
         let seq = fenced::commit(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
         self.ids.learn(&resolved);
         Ok(CommittedBatch {

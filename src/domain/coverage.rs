@@ -1,6 +1,6 @@
 //! Which ledgers are held whole.
 
-use super::instant::Second;
+use super::{instant::Second, number::ratio_to_f64};
 
 /// A range of ledgers of which every trade is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,44 @@ pub fn gaps(merged: &[LedgerRange]) -> Vec<LedgerRange> {
         .collect()
 }
 
+/// Ledgers that are not held whole, and when what lies directly above them closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The first of them.
+    pub from: u32,
+    /// The last of them, inclusive.
+    pub to: u32,
+    /// When the ledger above them closed: they are at least as old.
+    pub before: Second,
+}
+
+/// What is missing below the newest held ledger, the newest first: what lies below all that is held back to `since` and
+/// down to `floor`, and gaps between held ranges back to `gaps_since`.
+#[must_use]
+pub fn missing(merged: &[LedgerRange], floor: u32, since: Second, gaps_since: Second) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for (index, above) in merged.iter().enumerate().rev() {
+        let below = index.checked_sub(1).and_then(|below| merged.get(below));
+        let wanted_since = if below.is_some() { gaps_since } else { since };
+        let from = below.map_or(floor, |below| floor.max(below.to.saturating_add(1)));
+        let Some(to) = above.from.checked_sub(1) else { continue };
+        if from <= to && above.from_time > wanted_since {
+            missing.push(Missing { from, to, before: above.from_time });
+        }
+    }
+    missing
+}
+
+/// How much of the ledgers from `from` up to the newest held one is held, from 0 to 1.
+#[must_use]
+pub fn held_ratio(merged: &[LedgerRange], from: u32) -> f64 {
+    let Some(newest) = merged.last() else { return 0.0 };
+    let count = |from: u32, to: u32| (i64::from(to) - i64::from(from) + 1).max(0);
+    let held: i64 = merged.iter().map(|range| count(range.from.max(from), range.to)).sum();
+    let wanted = count(from, newest.to);
+    if wanted == 0 { 1.0 } else { ratio_to_f64(i128::from(held), wanted) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +103,34 @@ mod tests {
         let merged = merge(vec![range(10, 12), range(1, 3), range(4, 5), range(2, 3), range(9, 8)]);
         assert_eq!(merged, [range(1, 5), range(10, 12)]);
         assert_eq!(gaps(&merged).iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(6, 9)]);
+    }
+
+    #[test]
+    fn the_newest_missing_ledgers_come_first_down_to_the_floor_and_back_to_the_time() {
+        let merged = [range(10, 12), range(20, 25), range(30, 40)];
+        let found = |floor, since| {
+            let missing = missing(&merged, floor, Second(since), Second(since));
+            missing.iter().map(|missing| (missing.from, missing.to, missing.before.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(5, 0), [(26, 29, 30), (13, 19, 20), (5, 9, 10)]);
+        assert_eq!(found(15, 0), [(26, 29, 30), (15, 19, 20)], "what Horizon no longer has is not asked for");
+        assert_eq!(found(5, 20), [(26, 29, 30)], "what is above reaches back far enough");
+        assert!(missing(&[], 0, Second(0), Second(0)).is_empty());
+        let old_gaps = missing(&merged, 5, Second(20), Second(i64::MIN));
+        assert_eq!(
+            old_gaps.len(),
+            2,
+            "gaps between are filled however old, what is below them is not wanted"
+        );
+    }
+
+    #[test]
+    fn what_is_held_is_measured_in_ledgers() {
+        let merged = [range(1, 20), range(61, 100)];
+        let ratio = |from| held_ratio(&merged, from);
+        assert!((ratio(1) - 0.6).abs() < 1e-12);
+        assert!((ratio(41) - 40.0 / 60.0).abs() < 1e-12);
+        assert_eq!((ratio(61), ratio(200), held_ratio(&[], 1)), (1.0, 1.0, 0.0));
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 use super::{
     instant::Second,
     number::push_go_number,
-    ticker::{BookFigures, LegacyFigures, Pair},
+    orderbook::BookFigures,
+    ticker::{LegacyFigures, Pair},
 };
 
 /// Renders the file for `as_of`; `pairs` come sorted by name.

@@ -7,6 +7,7 @@ use super::{
     instant::Second,
     market::Market,
     number::ratio_to_f64,
+    orderbook::{BookFigures, PolledBook},
     price::Price,
     summary::Summary,
     windows::{Figures, MarketId},
@@ -41,45 +42,22 @@ pub struct Directory {
     pub assets: HashMap<AssetId, AssetFacts>,
     /// Each market's base and counter, in the normalised orientation of [`Market`].
     pub markets: HashMap<MarketId, (AssetId, AssetId)>,
+    /// The books that were polled.
+    pub books: HashMap<MarketId, PolledBook>,
 }
 
 impl Directory {
-    /// The pair that a market belongs to, `<base>_<counter>`; none where an asset of it is not valid.
+    /// Both assets of a market whose trades count; none where an asset of it is not valid.
     #[must_use]
-    pub fn pair_of(&self, market: MarketId) -> Option<String> {
+    pub fn valid_sides(&self, market: MarketId) -> Option<(&AssetFacts, &AssetFacts)> {
         let (base, counter) = self.markets.get(&market)?;
         let (base, counter) = (self.assets.get(base)?, self.assets.get(counter)?);
-        (base.is_valid && counter.is_valid).then(|| format!("{}_{}", base.pair_code(), counter.pair_code()))
+        (base.is_valid && counter.is_valid).then_some((base, counter))
     }
 }
 
-/// A pair's order books, summed; all 0 where none was polled.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct BookFigures {
-    /// Levels of bids.
-    pub bid_count: u64,
-    /// Plain sum of the bids' amounts.
-    pub bid_volume: f64,
-    /// The best bid, counter per base.
-    pub bid_max: f64,
-    /// Levels of asks.
-    pub ask_count: u64,
-    /// Sum of amount times price of the asks.
-    pub ask_volume: f64,
-    /// The best ask, counter per base.
-    pub ask_min: f64,
-}
-
-impl BookFigures {
-    /// (ask - bid) / ask, and the bid plus half of that; both 0 where either side is 0.
-    #[must_use]
-    pub fn spread(&self) -> (f64, f64) {
-        if self.bid_max == 0.0 || self.ask_min == 0.0 {
-            return (0.0, 0.0);
-        }
-        let spread = (self.ask_min - self.bid_max) / self.ask_min;
-        (spread, self.bid_max + spread / 2.0)
-    }
+fn pair_name(base: &str, counter: &str) -> String {
+    format!("{base}_{counter}")
 }
 
 /// The figures of one window in the legacy orientation, base per counter, as doubles.
@@ -137,7 +115,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    fn new(name: String, figures: &Figures) -> Self {
+    fn new(name: String, figures: &Figures, book: BookFigures) -> Self {
         let week = LegacyFigures::from(&figures.week);
         let price = week.close;
         let mut day = LegacyFigures::from(&figures.day);
@@ -145,20 +123,42 @@ impl Pair {
             day = LegacyFigures { open: price, low: price, high: price, close: price, ..day };
         }
         let close_time = figures.week.times.map_or(Second::default(), |(_, last)| last);
-        Self { name, day, week, price, close_time, book: BookFigures::default() }
+        Self { name, day, week, price, close_time, book }
     }
 }
 
 /// Every pair with a trade in the last 7 days, by name.
+///
+/// Trades belong to the name that the anchors give, a book to the name that the two codes spell: that is how the old
+/// ticker had it.
 pub fn pairs<'a>(figures: impl Iterator<Item = (MarketId, &'a Figures)>, directory: &Directory) -> Vec<Pair> {
     let mut sums: BTreeMap<String, Figures> = BTreeMap::new();
+    let mut books: BTreeMap<MarketId, (String, &PolledBook)> = BTreeMap::new();
     for (market, figures) in figures {
-        let Some(name) = directory.pair_of(market) else { continue };
-        let sum = sums.entry(name).or_default();
+        let Some((base, counter)) = directory.valid_sides(market) else { continue };
+        let sum = sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default();
         sum.day.merge(&figures.day);
         sum.week.merge(&figures.week);
+        if let Some(book) = directory.books.get(&market) {
+            books.insert(market, (pair_name(&base.code, &counter.code), book));
+        }
     }
-    sums.into_iter().map(|(name, figures)| Pair::new(name, &figures)).collect()
+    let mut books = books_by_name(books.into_values());
+    sums.into_iter()
+        .map(|(name, figures)| {
+            let book = books.remove(&name).unwrap_or_default();
+            Pair::new(name, &figures, book)
+        })
+        .collect()
+}
+
+/// Sums books in the order in which they come: doubles added in another order differ in their last digit.
+fn books_by_name<'a>(books: impl Iterator<Item = (String, &'a PolledBook)>) -> HashMap<String, BookFigures> {
+    let mut sums: HashMap<String, BookFigures> = HashMap::new();
+    for (name, book) in books {
+        sums.entry(name).and_modify(|sum| sum.merge(&book.figures)).or_insert(book.figures);
+    }
+    sums
 }
 
 /// The name of a market's two issued assets, `CODE:ISSUER / CODE:ISSUER` (XLM's issuer is `native`).
@@ -177,6 +177,10 @@ pub(crate) mod tests {
         AssetFacts { code: code.into(), anchor_code: anchor_code.into(), is_valid }
     }
 
+    fn book(bid_count: u64) -> PolledBook {
+        PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: Second(1) }
+    }
+
     fn directory() -> Directory {
         Directory {
             assets: HashMap::from([
@@ -186,6 +190,7 @@ pub(crate) mod tests {
                 (4, facts("BAD", "", false)),
             ]),
             markets: HashMap::from([(12, (1, 2)), (13, (1, 3)), (14, (1, 4))]),
+            books: HashMap::from([(12, book(3)), (13, book(5)), (14, book(7))]),
         }
     }
 
@@ -209,6 +214,7 @@ pub(crate) mod tests {
         assert_eq!((pair.day.base_volume, pair.day.counter_volume, pair.day.trade_count), (3.0, 5.0, 2));
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (2.0, 0.25, 2.0, 0.25));
         assert_eq!(pair.close_time, Second(60));
+        assert_eq!(pair.book.bid_count, 3, "the book of the code, not that of the anchored one");
     }
 
     #[test]
@@ -225,12 +231,5 @@ pub(crate) mod tests {
         let pair = &pairs([(12, &mixed)].into_iter(), &directory())[0];
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (0.0, 0.0, 0.0, 0.0));
         assert_eq!((pair.price, pair.close_time, pair.day.trade_count), (4.0, Second(90), 1));
-    }
-
-    #[test]
-    fn the_spread_is_relative_and_0_without_both_sides() {
-        let book = BookFigures { bid_max: 8.0, ask_min: 10.0, ..BookFigures::default() };
-        assert_eq!(book.spread(), (0.2, 8.1));
-        assert_eq!(BookFigures { ask_min: 0.0, ..book }.spread(), (0.0, 0.0));
     }
 }

@@ -51,6 +51,13 @@ impl MarketWindow {
         summary
     }
 
+    /// Makes the next questions for this edge and those shortly after it cheap.
+    pub fn prepare(&mut self, edge: Second) {
+        if let Some(hour) = self.hours.get_mut(&edge.hour()) {
+            hour.sum_blocks();
+        }
+    }
+
     /// When the earliest trade after `edge` closed.
     #[must_use]
     pub fn first_after(&self, edge: Second) -> Option<Second> {
@@ -91,10 +98,14 @@ impl Hour {
         self.whole.merge(&Summary::of(&trade));
         // Blocks from here on have shifted; an append leaves all of them.
         self.blocks.truncate(place / BLOCK);
+        Added::New
+    }
+
+    /// Sums the full blocks that are not summed yet. Only an hour that an edge cuts is worth it.
+    fn sum_blocks(&mut self) {
         for block in self.trades.chunks_exact(BLOCK).skip(self.blocks.len()) {
             self.blocks.push(block.iter().collect());
         }
-        Added::New
     }
 
     fn since(&self, edge: Second) -> Summary {

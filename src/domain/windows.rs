@@ -109,6 +109,9 @@ impl Tracked {
     fn refresh(&mut self, as_of: Second) {
         let [day, week] = published_edges(as_of);
         self.window.forget_before(as_of);
+        for edge in [day, week] {
+            self.window.prepare(edge);
+        }
         self.figures = Figures { day: self.window.since(day), week: self.window.since(week) };
     }
 

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use metrics::counter;
 
-use crate::domain::{asset::Asset, cursor::PagingToken};
+use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook};
 
 use super::{
+    budget::{Allowance, Class},
     error::HorizonError,
+    governor::Governor,
     stream::TradeStream,
     tls,
-    wire::{self, AssetRecord, Received, Refused, Root},
+    wire::{self, AssetRecord, AssetsPage, Received, Refused, Root},
 };
 
 /// Records that a page or a stream can hold at most, by Horizon's own limit.
@@ -50,16 +52,18 @@ pub enum Order {
     Descending,
 }
 
-/// A client of one Horizon.
+/// A client of one Horizon. Every request of it waits for its turn in the budget that all clients share.
 #[derive(Clone)]
 pub struct HorizonClient {
     client: Client,
     settings: HorizonSettings,
+    governor: Governor,
+    class: Class,
 }
 
 impl HorizonClient {
-    /// A client; nothing is connected yet.
-    pub fn new(settings: HorizonSettings) -> Result<Self, HorizonError> {
+    /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
+    pub fn new(settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
         let connector = Connector::new()
             .timeout(CONNECT_TIMEOUT)
             .handshake_timeout(CONNECT_TIMEOUT)
@@ -70,7 +74,19 @@ impl HorizonClient {
             .disable_redirects()
             .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
             .finish();
-        Ok(Self { client, settings })
+        Ok(Self { client, settings, governor, class: Class::Live })
+    }
+
+    /// The same client, whose requests are of another class.
+    #[must_use]
+    pub fn of_class(&self, class: Class) -> Self {
+        Self { class, ..self.clone() }
+    }
+
+    /// The budget of all clients.
+    #[must_use]
+    pub const fn governor(&self) -> &Governor {
+        &self.governor
     }
 
     /// What the server tells of itself: its network and its history.
@@ -97,50 +113,101 @@ impl HorizonClient {
     /// What the server knows of one asset; none where it has never heard of it or nobody holds it any more.
     pub async fn asset(&self, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
         let path = format!("/assets?asset_code={}&asset_issuer={}", asset.code(), asset.issuer());
-        let records = wire::assets_page(&self.page("asset", &path).await?)?;
-        Ok(records.into_iter().find(|record| record.asset == *asset))
+        let page = wire::assets_page(&self.page("asset", &path).await?)?;
+        Ok(page.records.into_iter().find(|record| record.asset == *asset))
+    }
+
+    /// A page of all assets behind `cursor`, in the server's order.
+    pub async fn assets_page(&self, cursor: Option<&str>) -> Result<AssetsPage, HorizonError> {
+        let cursor = cursor.map(|token| format!("&cursor={token}")).unwrap_or_default();
+        wire::assets_page(&self.page("assets", &format!("/assets?limit={LIMIT_MAX}{cursor}")).await?)
+    }
+
+    /// The book of a market: `base` is sold, `counter` is bought.
+    pub async fn order_book(&self, base: &Asset, counter: &Asset) -> Result<OrderBook, HorizonError> {
+        let (selling, buying) = (side("selling", base), side("buying", counter));
+        let path = format!("/order_book?{selling}&{buying}&limit={LIMIT_MAX}");
+        wire::order_book(&self.page("order_book", &path).await?)
     }
 
     /// Opens the stream of trades behind `cursor`.
     pub async fn stream_trades(&self, cursor: PagingToken) -> Result<TradeStream, HorizonError> {
-        let url = format!("{}/trades?cursor={cursor}&limit={LIMIT_MAX}", self.settings.url);
-        let request = self
-            .client
-            .get(url)
-            .insert_header((header::ACCEPT, "text/event-stream"))
-            .insert_header((header::ACCEPT_ENCODING, "identity"))
-            .no_decompress();
-        let response = request.send().await.map_err(|error| HorizonError::Connect(error.to_string()));
-        let response = counted("stream", good(counted("stream", response)?).await)?;
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            return Err(HorizonError::Unreadable("no event stream".into()));
-        }
-        counter!("ticker_horizon_requests_total", "kind" => "stream", "outcome" => "ok").increment(1);
-        Ok(TradeStream::new(response, self.settings.stream_idle_timeout))
+        let path = format!("/trades?cursor={cursor}&limit={LIMIT_MAX}");
+        let headers = [(header::ACCEPT, "text/event-stream"), (header::ACCEPT_ENCODING, "identity")];
+        let opened = async {
+            let response = self.send(&path, headers).await?;
+            let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+                return Ok(response);
+            }
+            Err(HorizonError::Unreadable("no event stream".into()))
+        };
+        let response = counted("stream", opened.await)?;
+        Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.governor.clone()))
     }
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
-        let page = counted(kind, self.fetch(path).await)?;
-        counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => "ok").increment(1);
-        Ok(page)
+        let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
+        let fetched = async { body(self.send(path, headers).await?).await };
+        counted(kind, fetched.await)
     }
 
-    async fn fetch(&self, path: &str) -> Result<Bytes, HorizonError> {
-        let request = self
-            .client
-            .get(format!("{}{path}", self.settings.url))
-            .insert_header((header::ACCEPT, "application/json"))
-            .insert_header((header::ACCEPT_ENCODING, "gzip"));
+    /// Waits for its turn, asks, and learns what the answer tells of the budget.
+    async fn send(
+        &self,
+        path: &str,
+        headers: [(header::HeaderName, &'static str); 2],
+    ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
+    {
+        let turn = self.governor.admit(self.class).await;
+        let mut request = self.client.get(format!("{}{path}", self.settings.url));
+        let is_stream = headers.iter().any(|(_, value)| *value == "identity");
+        for header in headers {
+            request = request.insert_header(header);
+        }
+        if is_stream {
+            request = request.no_decompress();
+        }
         let response = request.send().await.map_err(|error| HorizonError::Connect(error.to_string()))?;
-        body(good(response).await?).await
+        if let Some(allowance) = allowance(response.headers()) {
+            self.governor.told(allowance);
+        }
+        drop(turn);
+        let good = good(response).await;
+        match &good {
+            Err(HorizonError::RateLimited { retry_after }) => self.governor.limited(*retry_after),
+            Err(HorizonError::Connect(_)) => {}
+            _ => self.governor.succeeded(),
+        }
+        good
     }
 }
 
-fn counted<T>(kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
-    if let Err(error) = &outcome {
-        counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => error.kind()).increment(1);
+fn side(name: &str, asset: &Asset) -> String {
+    let kind = format!("{name}_asset_type={}", asset.kind());
+    match asset {
+        Asset::Native => kind,
+        Asset::Issued { .. } => {
+            format!("{kind}&{name}_asset_code={}&{name}_asset_issuer={}", asset.code(), asset.issuer())
+        }
     }
+}
+
+/// What the server says of the caller's allowance; none where a header is missing or no number.
+fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let small = |name: &str| Some(u32::try_from(number(name)?).unwrap_or(u32::MAX));
+    Some(Allowance {
+        limit: small("x-ratelimit-limit")?,
+        remaining: small("x-ratelimit-remaining")?,
+        reset_s: number("x-ratelimit-reset")?,
+    })
+}
+
+/// Counts a request by how it ended.
+fn counted<T>(kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
+    let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
+    counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
     outcome
 }
 

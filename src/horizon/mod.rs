@@ -3,10 +3,13 @@
 //! `sse`, `wire` and `retry` are pure; `client` does the talking. What comes from outside and is wrong is a value
 //! ([`wire::Refused`]), never a panic.
 
+pub mod budget;
 pub mod client;
 pub mod error;
+pub mod governor;
 pub mod retry;
 pub mod sse;
+pub mod stellar_toml;
 pub mod stream;
 pub mod tls;
 pub mod wire;

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::{
     error::HorizonError,
+    governor::Governor,
     sse::{EventDecoder, StreamEvent},
     wire::{self, Received, Refused},
 };
@@ -39,10 +40,13 @@ pub struct TradeStream {
     idle_timeout: Duration,
     /// When the last bytes came: the wait is told apart from the patience of whoever calls `next`.
     heard_at: Instant,
+    governor: Governor,
+    /// The ledger of the last record: each new one costs a request, asked for or not.
+    ledger: u32,
 }
 
 impl TradeStream {
-    pub(super) fn new<S>(response: ClientResponse<S>, idle_timeout: Duration) -> Self
+    pub(super) fn new<S>(response: ClientResponse<S>, idle_timeout: Duration, governor: Governor) -> Self
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
@@ -52,6 +56,8 @@ impl TradeStream {
             decoded: VecDeque::new(),
             idle_timeout,
             heard_at: Instant::now(),
+            governor,
+            ledger: 0,
         }
     }
 
@@ -59,7 +65,9 @@ impl TradeStream {
     pub async fn next(&mut self) -> Result<Told, HorizonError> {
         loop {
             if let Some(event) = self.decoded.pop_front() {
-                return tell(event);
+                let told = tell(event);
+                self.account(&told);
+                return told;
             }
             let patience = self.idle_timeout.saturating_sub(self.heard_at.elapsed());
             let chunk = actix_rt::time::timeout(patience, self.body.next()).await;
@@ -74,6 +82,24 @@ impl TradeStream {
                     }
                 }
             }
+        }
+    }
+}
+
+impl TradeStream {
+    /// What the budget learns from what came.
+    fn account(&mut self, told: &Result<Told, HorizonError>) {
+        match told {
+            Ok(Told::Trade(received)) => {
+                let ledger = received.trade.token.ledger();
+                // The connection itself has paid for the first look.
+                if ledger != self.ledger && self.ledger != 0 {
+                    self.governor.spent(1);
+                }
+                self.ledger = ledger;
+            }
+            Err(HorizonError::RateLimited { retry_after }) => self.governor.limited(*retry_after),
+            _ => {}
         }
     }
 }

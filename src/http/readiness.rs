@@ -58,7 +58,7 @@ mod tests {
 
     fn publication(age_s: i64) -> Publication {
         let markets_json = EncodedFile::encode(b"{}".to_vec()).unwrap();
-        Publication { seq: 1, as_of: Second(NOW - age_s), latest: None, markets_json }
+        Publication { seq: 1, as_of: Second(NOW - age_s), latest: None, oldest_book: None, markets_json }
     }
 
     fn vitals(faults: &[&str]) -> Vitals {

@@ -18,6 +18,7 @@ pub(super) fn status(
     now: DateTime<Utc>,
 ) -> Value {
     let latest = newest.and_then(|newest| newest.latest);
+    let oldest_book = newest.and_then(|newest| newest.oldest_book);
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let heard_s =
@@ -31,15 +32,53 @@ pub(super) fn status(
         "lag_s": latest.map(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0)),
         "stale": heard_s.is_none_or(|seconds| seconds > stale_s),
         "coverage": ranges(&coverage),
-        "gaps": ranges(&gaps(&coverage)),
-        "backfill": {"done_ratio": null, "eta_s": null},
+        "gaps": all_gaps(vitals, &coverage),
+        "backfill": backfill(vitals),
+        "budget": budget(vitals),
         "audit": {"at": null, "markets": null, "differences": null},
         "replica": {
             "id": vitals.replica_id.load().as_deref(),
             "leader": vitals.leader.load().as_ref().map(|leader| leader.ok),
         },
-        "books": {"oldest_age_s": null},
+        "books": {"oldest_age_s": oldest_book.map(|at| now.timestamp().saturating_sub(at.0))},
         "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// What lies between the ranges that are held, and what Horizon no longer has: its first ledger nobody can tell.
+fn all_gaps(vitals: &Vitals, coverage: &[LedgerRange]) -> Vec<Value> {
+    let lost = vitals.lost_history.load();
+    let lost = lost.as_ref().map(|lost| {
+        json!({
+            "from": null,
+            "to": lost.to,
+            "from_time": lost.from_time.to_rfc3339(),
+            "to_time": lost.to_time.to_rfc3339(),
+        })
+    });
+    lost.into_iter().chain(gaps(coverage).iter().map(range)).collect()
+}
+
+fn backfill(vitals: &Vitals) -> Value {
+    let told = vitals.backfill.load();
+    let rounded = |seconds: f64| seconds.ceil();
+    json!({
+        "done_ratio": told.as_ref().map(|told| told.done_ratio),
+        "eta_s": told.as_ref().and_then(|told| told.eta_s).map(rounded),
+    })
+}
+
+fn budget(vitals: &Vitals) -> Value {
+    let told = vitals.budget.load();
+    let Some(told) = told.as_ref() else { return Value::Null };
+    let requests: serde_json::Map<String, Value> =
+        told.requests.iter().map(|(class, count)| ((*class).to_owned(), json!(count))).collect();
+    json!({
+        "requests_per_hour": told.requests_per_hour,
+        "tokens": told.tokens,
+        "remaining": told.remaining,
+        "blocked_s": told.blocked_s,
+        "requests": requests,
     })
 }
 
@@ -72,6 +111,7 @@ mod tests {
             "coverage",
             "gaps",
             "backfill",
+            "budget",
             "audit",
             "replica",
             "books",
@@ -91,7 +131,13 @@ mod tests {
         let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
         vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
         let markets_json = EncodedFile::encode(b"{}".to_vec()).unwrap();
-        let newest = Publication { seq: 4, as_of: Second(999), latest: Some((9, Second(995))), markets_json };
+        let newest = Publication {
+            seq: 4,
+            as_of: Second(999),
+            latest: Some((9, Second(995))),
+            oldest_book: None,
+            markets_json,
+        };
         let told = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_000).to_utc());
         assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
         assert_eq!(

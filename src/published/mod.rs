@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 pub use encoded::EncodedFile;
-pub use vitals::{Check, Vitals};
+pub use vitals::{Backfilled, BudgetUse, Check, LostHistory, Vitals};
 
 use crate::domain::instant::Second;
 
@@ -21,6 +21,8 @@ pub struct Publication {
     pub as_of: Second,
     /// The latest ledger with a trade in it, and when that closed; none before the first trade.
     pub latest: Option<(u32, Second)>,
+    /// When the oldest of the books in it was fetched; none where it holds no book.
+    pub oldest_book: Option<Second>,
     /// `markets.json`, ready to be sent.
     pub markets_json: EncodedFile,
 }

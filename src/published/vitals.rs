@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
-use crate::domain::coverage::LedgerRange;
+use crate::domain::{coverage::LedgerRange, instant::Second};
 
 /// What a part last said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,41 @@ pub struct Check {
     pub detail: String,
     /// When it last was well (`ok`), or since when it is not.
     pub at: DateTime<Utc>,
+}
+
+/// How far the filling of history has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backfilled {
+    /// How much of the wanted time is held, 0 to 1.
+    pub done_ratio: f64,
+    /// Seconds until all is held, by the pace so far; none where there is no pace yet.
+    pub eta_s: Option<f64>,
+}
+
+/// Ledgers that are wanted and gone upstream. Which the first one is nobody can tell any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostHistory {
+    /// The last of them.
+    pub to: u32,
+    /// From when on they are wanted.
+    pub from_time: Second,
+    /// When the first ledger that is held closed.
+    pub to_time: Second,
+}
+
+/// How the budget of requests to Horizon stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetUse {
+    /// What the operator allows; 0 is no limit.
+    pub requests_per_hour: u32,
+    /// Requests that may go at once.
+    pub tokens: f64,
+    /// What Horizon last said is left.
+    pub remaining: Option<u32>,
+    /// Seconds until anything may go again, after Horizon refused a request.
+    pub blocked_s: f64,
+    /// Requests so far by class, in the order in which classes are served.
+    pub requests: Vec<(&'static str, u64)>,
 }
 
 /// What each part last said of itself. None: it has said nothing yet.
@@ -34,6 +69,12 @@ pub struct Vitals {
     pub replica_id: ArcSwapOption<String>,
     /// Which ledgers are held whole, merged and in order.
     pub coverage: ArcSwap<Vec<LedgerRange>>,
+    /// How far the filling of history has come; none where another replica does it, or before it began.
+    pub backfill: ArcSwapOption<Backfilled>,
+    /// History that is wanted and that Horizon no longer has.
+    pub lost_history: ArcSwapOption<LostHistory>,
+    /// How the budget of requests stands.
+    pub budget: ArcSwapOption<BudgetUse>,
     /// The network passphrase that Horizon last told is another than the configured one.
     pub wrong_network: AtomicBool,
     /// The daemon is on its way out.

@@ -102,7 +102,7 @@ fn batch(expected: Option<PagingToken>, trades: Vec<Trade>) -> TradeBatch {
     let ledger = to.ledger();
     TradeBatch {
         kind: BatchKind::Live,
-        cursor: CursorMove { name: "live".into(), expected, to },
+        cursor: Some(CursorMove { name: "live".into(), expected, to }),
         trades: trades.into_iter().map(incoming).collect(),
         quarantine: Vec::new(),
         covered: Some(LedgerRange { from: ledger, to: ledger, from_time: Second(NOW), to_time: Second(NOW) }),

@@ -11,6 +11,7 @@ use stellar_ticker::{
     horizon::{
         HorizonClient, HorizonError,
         client::{HorizonSettings, Order},
+        governor::Governor,
         stream::Told,
     },
     sim::{Endpoint, Fault, FaultPlan, SimConfig, SimServer, start},
@@ -32,7 +33,7 @@ fn network(faults: FaultPlan) -> SimServer {
 fn client(sim: &SimServer) -> HorizonClient {
     let settings =
         HorizonSettings { url: sim.url(), ca_file: None, stream_idle_timeout: Duration::from_millis(300) };
-    HorizonClient::new(settings).unwrap()
+    HorizonClient::new(settings, Governor::new(0)).unwrap()
 }
 
 async fn tokens(client: &HorizonClient, cursor: PagingToken, order: Order) -> Vec<PagingToken> {

@@ -6,6 +6,7 @@ use crate::{
         coverage::LedgerRange,
         instant::Second,
         markets_json,
+        ranking::{self, RankedMarket},
         summary::WindowTrade,
         ticker::{self, Directory, Pair},
         window::published_edges,
@@ -92,6 +93,10 @@ impl MarketState {
         self.directory
             .markets
             .extend(told.markets.into_iter().map(|(market, base, counter)| (market, (base, counter))));
+        if told.books_are_all {
+            self.directory.books.clear();
+        }
+        self.directory.books.extend(told.books);
         self.latest = self.latest.max(told.latest);
         self.seq = self.seq.max(told.seq);
     }
@@ -112,6 +117,22 @@ impl MarketState {
     #[must_use]
     pub const fn has_trades(&self) -> bool {
         self.latest.is_some()
+    }
+
+    /// The markets that traded in the last 7 days, the busiest first.
+    #[must_use]
+    pub fn ranked(&self) -> Vec<RankedMarket> {
+        ranking::rank(self.windows.figures(), &self.directory)
+    }
+
+    /// When the oldest book of a market that counts was fetched.
+    #[must_use]
+    pub fn oldest_book(&self) -> Option<Second> {
+        let shown = |market: MarketId| {
+            let book = self.directory.books.get(&market)?;
+            self.directory.valid_sides(market).map(|_| book.fetched_at)
+        };
+        self.windows.figures().filter_map(|(market, _)| shown(market)).min()
     }
 
     /// Moves time on (never back) and gives the second of the figures and every pair.

@@ -1,51 +1,64 @@
 //! One connection to the stream: where it begins, what it collects, how that is committed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::{
-    Ended, State, StreamIngesterDeps, TICK,
+    Ended, StreamIngest,
     collector::{Collector, LIVE_CURSOR, QUIET},
 };
 use crate::{
     actors::{
-        envelope::TraceContext,
-        messages::{AssetsSeen, TradesCommitted},
+        intake::{Intake, LEDGERS_AHEAD_MAX},
+        worker::{Life, TICK},
     },
-    db::trades::CommittedBatch,
-    domain::cursor::PagingToken,
+    domain::{cursor::PagingToken, instant::Second},
     horizon::{
-        retry::Retry,
         stream::{Told, TradeStream},
-        wire::Root,
+        wire,
     },
     published::Vitals,
 };
 
-/// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
-const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long Horizon's word on its network and its history is believed.
 const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
-/// Ledgers that may close while the root's word is believed, by far: of the real network they take two months.
-const LEDGERS_AHEAD_MAX: u32 = 1_000_000;
-/// How long the asset poller may take to say that it heard.
-const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
+/// A stream that is further behind begins at the newest ledger, and what it left out is read as history, the newest
+/// first: that costs as many requests and is fresh at once.
+const REPLAYED_LEDGERS_MAX: u32 = 100;
+/// A cursor so far ahead of the newest ledger was never Horizon's.
+const LEADING_LEDGERS_MAX: u32 = 1_000;
+
+/// What Horizon last told of itself.
+#[derive(Default)]
+pub(super) struct Root {
+    newest_ledger: u32,
+    good_until: Option<Instant>,
+}
+
+impl Root {
+    /// Ask again before the next session.
+    pub(super) const fn forget(&mut self) {
+        self.good_until = None;
+    }
+
+    fn is_known(&self) -> bool {
+        self.good_until.is_some_and(|until| Instant::now() < until)
+    }
+}
 
 /// One connection to the stream.
 pub(super) struct Session<'a> {
-    deps: &'a StreamIngesterDeps,
-    state: &'a State,
+    deps: &'a StreamIngest,
+    life: &'a Life,
+    root: &'a mut Root,
     heard_records: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) const fn new(deps: &'a StreamIngesterDeps, state: &'a State) -> Self {
-        Self { deps, state, heard_records: false }
+    pub(super) const fn new(deps: &'a StreamIngest, life: &'a Life, root: &'a mut Root) -> Self {
+        Self { deps, life, root, heard_records: false }
     }
 
     /// Whether any record came.
@@ -69,11 +82,11 @@ impl<'a> Session<'a> {
     }
 
     /// Checks the network, finds the place to go on from, and connects.
-    async fn open(&self) -> Result<(TradeStream, Collector), Ended> {
+    async fn open(&mut self) -> Result<(TradeStream, Collector), Ended> {
         self.deps.status.set_state("connecting");
-        let stored = self.deps.database.cursor(LIVE_CURSOR).await?;
+        let stored = self.deps.writer.database.cursor(LIVE_CURSOR).await?;
         let start = match stored {
-            Some(token) if self.root_is_known() => token,
+            Some(token) if self.root.is_known() => token,
             _ => {
                 let root = self.deps.horizon.root().await?;
                 self.check_network(&root)?;
@@ -84,22 +97,23 @@ impl<'a> Session<'a> {
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
         self.deps.status.set_state("streaming");
-        let ceiling = self.state.newest_ledger.get().max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX);
-        Ok((stream, Collector::new(stored, start, ceiling)))
+        let intake = Intake {
+            source: "stream",
+            ceiling: self.root.newest_ledger.max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX),
+            retention_days: self.deps.retention_days,
+        };
+        Ok((stream, Collector::new(stored, start, intake)))
     }
 
-    fn root_is_known(&self) -> bool {
-        self.state.root_good_until.get().is_some_and(|until| Instant::now() < until)
-    }
-
-    fn check_network(&self, root: &Root) -> Result<(), Ended> {
+    fn check_network(&mut self, root: &wire::Root) -> Result<(), Ended> {
         let wrong = root.network_passphrase != self.deps.network_passphrase;
-        self.deps.published.vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
+        let vitals = &self.deps.writer.published.vitals;
+        vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
         if wrong {
             return Err(Ended::WrongNetwork(root.network_passphrase.clone()));
         }
-        self.state.newest_ledger.set(root.history_latest_ledger);
-        self.state.root_good_until.set(Instant::now().checked_add(ROOT_GOOD_FOR));
+        self.root.newest_ledger = root.history_latest_ledger;
+        self.root.good_until = Instant::now().checked_add(ROOT_GOOD_FOR);
         Ok(())
     }
 
@@ -109,7 +123,7 @@ impl<'a> Session<'a> {
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
             let told = tokio::time::timeout(patience, stream.next()).await;
-            self.state.advance();
+            self.life.advance();
             match told {
                 Err(_) => {} // quiet: what was collected is all there is for now
                 Ok(Err(error)) => return error.into(),
@@ -128,7 +142,7 @@ impl<'a> Session<'a> {
             if let Err(ended) = self.commit(collector).await {
                 return ended;
             }
-            if self.state.draining.get() {
+            if self.life.is_draining() {
                 return Ended::NotLeading;
             }
         }
@@ -139,7 +153,7 @@ impl<'a> Session<'a> {
         match told {
             Told::Hello | Told::End => return,
             Told::Trade(received) => {
-                collector.trade(*received, self.deps.clock.now(), self.deps.retention_days);
+                collector.trade(*received, Second::from(self.deps.writer.clock.now()));
             }
             Told::Refused(refused) => {
                 warn!(token = ?refused.token, reason = %refused.reason.escape_debug(), "a record goes to quarantine");
@@ -150,79 +164,43 @@ impl<'a> Session<'a> {
     }
 
     fn heard(&self) {
-        Vitals::tell(&self.deps.published.vitals.stream, true, "connected", self.deps.clock.now());
+        let writer = &self.deps.writer;
+        Vitals::tell(&writer.published.vitals.stream, true, "connected", writer.clock.now());
     }
 
-    /// Writes what was collected, as often as it takes while this replica leads, and tells it to the others.
+    /// Writes what was collected and tells it to the others.
     async fn commit(&self, collector: &mut Collector) -> Result<(), Ended> {
         if collector.is_empty() {
-            return if self.deps.leadership.epoch().is_some() { Ok(()) } else { Err(Ended::NotLeading) };
+            let leads = self.deps.writer.leadership.epoch().is_some();
+            return if leads { Ok(()) } else { Err(Ended::NotLeading) };
         }
-        let trace = TraceContext::root();
-        let batch = collector.batch();
-        let mut retry = Retry::default();
-        let committed = loop {
-            self.state.advance();
-            let epoch = self.deps.leadership.epoch().ok_or(Ended::NotLeading)?;
-            match self.deps.database.write_trades(epoch, &batch).await {
-                Ok(committed) => break committed,
-                Err(error) if error.is_transient() && !self.state.draining.get() => {
-                    warn!(%error, "a batch of trades could not be stored, trying again");
-                    let now = self.deps.clock.now();
-                    Vitals::tell(&self.deps.published.vitals.database, false, "does not take trades", now);
-                    super::pause(self.state, retry.next_wait(None)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        };
-        count(&committed, collector.passed_over(), batch.quarantine.len());
+        self.deps.writer.write(&collector.batch(), self.life).await?;
+        counter!("ticker_trades_passed_over_total").increment(collector.passed_over());
         collector.committed();
-        self.tell(&trace, committed).await;
         Ok(())
-    }
-
-    /// A listener that does not answer is not waited for: the database tells it the same.
-    async fn tell(&self, trace: &TraceContext, committed: CommittedBatch) {
-        let new_assets = committed.new_assets.len();
-        let seq = committed.seq;
-        let message = TradesCommitted { batch: Arc::new(committed) };
-        if let Err(error) = self.deps.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
-            warn!(%error, seq, "a batch was not heard");
-        }
-        if new_assets > 0 {
-            info!(new_assets, "trades of assets that were not seen before");
-            if let Err(error) =
-                self.deps.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await
-            {
-                debug!(%error, "new assets were not heard");
-            }
-        }
     }
 }
 
-/// Where to go on from: behind the stored cursor; behind Horizon's newest ledger where there is none; at its oldest
-/// one where the stored cursor lies before all that it still has (what lies between is a gap in the coverage).
-fn start(stored: Option<PagingToken>, root: &Root) -> PagingToken {
+/// Where to go on from: behind the stored cursor, or behind Horizon's newest ledger where there is none or it lies too
+/// far back. What is left out is history.
+fn start(stored: Option<PagingToken>, root: &wire::Root) -> PagingToken {
+    let newest = root.history_latest_ledger;
+    let begin = PagingToken::before_ledger(newest.saturating_add(1));
     match stored {
-        None => PagingToken::before_ledger(root.history_latest_ledger.saturating_add(1)),
-        Some(token) if token.ledger() < root.history_elder_ledger => {
+        None => begin,
+        Some(token) if token.ledger() < newest.saturating_sub(REPLAYED_LEDGERS_MAX) => {
+            info!(from = token.ledger(), to = newest, "far behind: what lies between is read as history");
+            begin
+        }
+        Some(token) if token.ledger() > newest.saturating_add(LEADING_LEDGERS_MAX) => {
             warn!(
-                from = token.ledger(),
-                to = root.history_elder_ledger,
-                "horizon has lost history that is missing here"
+                cursor = token.ledger(),
+                newest, "the cursor is ahead of all that there is: beginning anew"
             );
-            PagingToken::before_ledger(root.history_elder_ledger)
+            begin
         }
         Some(token) => token,
     }
-}
-
-fn count(committed: &CommittedBatch, passed_over: u64, quarantined: usize) {
-    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    counter!("ticker_trades_ingested_total").increment(number(committed.trades.len()));
-    counter!("ticker_trades_repeated_total").increment(committed.repeats);
-    counter!("ticker_trades_passed_over_total").increment(passed_over);
-    counter!("ticker_quarantined_total").increment(number(quarantined).saturating_add(committed.conflicts));
 }
 
 #[cfg(test)]
@@ -230,12 +208,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn begins_behind_the_newest_ledger_then_at_the_cursor_and_at_the_elder_ledger_if_that_is_later() {
-        let root =
-            Root { network_passphrase: String::new(), history_latest_ledger: 900, history_elder_ledger: 500 };
-        assert_eq!(start(None, &root), PagingToken::before_ledger(901));
-        let cursor = PagingToken::new((700 << 32) + 1, 3);
-        assert_eq!(start(cursor, &root), cursor.unwrap());
-        assert_eq!(start(PagingToken::new(7 << 32, 0), &root), PagingToken::before_ledger(500));
+    fn begins_at_the_cursor_unless_that_is_far_from_the_newest_ledger() {
+        let root = wire::Root {
+            network_passphrase: String::new(),
+            history_latest_ledger: 9_000,
+            history_elder_ledger: 500,
+        };
+        let begin = PagingToken::before_ledger(9_001);
+        assert_eq!(start(None, &root), begin);
+        let cursor = |ledger: i64| PagingToken::new((ledger << 32) + 1, 3);
+        for near in [8_900, 9_000, 9_500] {
+            assert_eq!(start(cursor(near), &root), cursor(near).unwrap());
+        }
+        for far in [7, 8_899, 10_001] {
+            assert_eq!(start(cursor(far), &root), begin);
+        }
     }
 }

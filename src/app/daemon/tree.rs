@@ -2,176 +2,143 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::error;
-
-use super::horizon_settings;
 use crate::{
     actors::{
         aggregator::{Aggregator, AggregatorDeps},
-        asset_poller::{AssetPoller, AssetPollerDeps},
+        asset_poller::AssetPoller,
+        backfiller::Backfiller,
+        cleaner::Cleaner,
         json_writer::{FilePace, JsonWriter, JsonWriterDeps},
-        leadership::Leadership,
-        lease_keeper::{LeaseKeeper, LeaseKeeperDeps},
-        messages::{AssetsCommitted, AssetsSeen, PublicationReady, TradesCommitted},
+        lease_keeper::LeaseKeeper,
+        messages::PublicationReady,
+        orderbook_poller::OrderbookPoller,
         port::Port,
-        stream_ingester::{StreamIngester, StreamIngesterDeps},
+        ranking::Ranking,
+        stream_ingester::StreamIngester,
         supervision::{
             policy::Policy,
+            status::ChildStatus,
             tree::{ChildSpec, Slot, Tree},
         },
+        toml_checker::TomlChecker,
+        trade_writer::Listeners,
+        worker::{Work, Worker},
     },
-    app::Failure,
-    clock::SharedClock,
-    config::{Config, EXIT_CONFIG, FileInterval, TESTNET_PASSPHRASE},
-    db::Database,
-    horizon::{HorizonClient, client::HorizonSettings},
-    published::Published,
+    app::{Failure, common::Common},
+    config::FileInterval,
     shutdown,
 };
 
 /// Messages in a mailbox.
 const CAPACITY: usize = 16;
 /// A child without progress for so long is restarted. All have a tick of a second or less, but a large load of the
-/// windows or a lookup at a slow Horizon takes its time.
+/// windows or a look-up at a slow Horizon takes its time.
 const STALE_AFTER: Duration = Duration::from_secs(180);
 
 const fn spec(name: &'static str, drain_phase: usize) -> ChildSpec {
     ChildSpec { name, capacity: CAPACITY, stale_after: STALE_AFTER, drain_phase }
 }
 
-/// What most actors work with.
-#[derive(Clone)]
-struct Common {
-    database: Database,
-    published: Arc<Published>,
-    clock: SharedClock,
-    leadership: Leadership,
+/// All mailboxes, before any actor is made: each can then be told of the others.
+struct Slots {
+    lease_keeper: Slot<LeaseKeeper>,
+    stream_ingester: Slot<StreamIngester>,
+    backfiller: Slot<Backfiller>,
+    asset_poller: Slot<AssetPoller>,
+    toml_checker: Slot<TomlChecker>,
+    orderbook_poller: Slot<OrderbookPoller>,
+    cleaner: Slot<Cleaner>,
+    aggregator: Slot<Aggregator>,
+    json_writer: Slot<JsonWriter>,
+}
+
+impl Slots {
+    fn make(tree: &Tree) -> Self {
+        Self {
+            lease_keeper: tree.mailbox(spec("lease_keeper", shutdown::LEASE)),
+            stream_ingester: tree.mailbox(spec("stream_ingester", shutdown::SOURCES)),
+            backfiller: tree.mailbox(spec("backfiller", shutdown::SOURCES)),
+            asset_poller: tree.mailbox(spec("asset_poller", shutdown::SOURCES)),
+            toml_checker: tree.mailbox(spec("toml_checker", shutdown::SOURCES)),
+            orderbook_poller: tree.mailbox(spec("orderbook_poller", shutdown::SOURCES)),
+            cleaner: tree.mailbox(spec("cleaner", shutdown::SOURCES)),
+            aggregator: tree.mailbox(spec("aggregator", shutdown::AGGREGATOR)),
+            json_writer: tree.mailbox(spec("json_writer", shutdown::FILES)),
+        }
+    }
 }
 
 /// Makes all mailboxes, then says how each actor is made.
-pub(super) fn plant(
-    config: &Config,
-    database: &Database,
-    published: &Arc<Published>,
-    clock: &SharedClock,
-) -> Result<Tree, Failure> {
-    let mut tree = Tree::new(Policy::default(), Arc::clone(clock))
+pub(super) fn plant(common: &Common) -> Result<Tree, Failure> {
+    let mut tree = Tree::new(Policy::default(), Arc::clone(&common.clock))
         .map_err(|error| Failure::Software(error.to_string()))?;
-    let keeper = tree.mailbox::<LeaseKeeper>(spec("lease_keeper", shutdown::LEASE));
-    let ingester = tree.mailbox::<StreamIngester>(spec("stream_ingester", shutdown::SOURCES));
-    let poller = tree.mailbox::<AssetPoller>(spec("asset_poller", shutdown::SOURCES));
-    let aggregator = tree.mailbox::<Aggregator>(spec("aggregator", shutdown::AGGREGATOR));
-    let writer = tree.mailbox::<JsonWriter>(spec("json_writer", shutdown::FILES));
-    let ports = Ports {
-        trades_committed: aggregator.port(),
-        assets_committed: aggregator.port(),
-        assets_seen: poller.port(),
-        publication_ready: writer.port(),
-    };
-    let common = Common {
-        database: database.clone(),
-        published: Arc::clone(published),
-        clock: Arc::clone(clock),
-        leadership: Leadership::new(Arc::clone(clock)),
-    };
-    place_lease_keeper(&mut tree, keeper, common.clone());
-    place_stream_ingester(&mut tree, ingester, common.clone(), &ports, config);
-    place_asset_poller(&mut tree, poller, common.clone(), &ports, config);
-    place_aggregator(&mut tree, aggregator, common, &ports, config);
-    place_json_writer(&mut tree, writer, config);
+    let slots = Slots::make(&tree);
+    let writer = slots.json_writer.port();
+    let (checker, aggregator) = (slots.toml_checker.port(), slots.aggregator.port());
+    let listeners =
+        Listeners { aggregator: slots.aggregator.port(), asset_poller: slots.asset_poller.port() };
+    let ranking = Ranking::Aggregator(slots.aggregator.port());
+    let (history_listeners, books_ranking, files_ranking) =
+        (listeners.clone(), ranking.clone(), ranking.clone());
+    place_lease_keeper(&mut tree, slots.lease_keeper, common);
+    let mut place = Placer { tree: &mut tree, common };
+    place.worker(slots.stream_ingester, |common, status| common.stream_ingest(Some(listeners), status));
+    place.worker(slots.backfiller, |common, status| common.backfill(Some(history_listeners), status));
+    place.worker(slots.asset_poller, |common, status| common.asset_poll(ranking, Some(checker), status));
+    place.worker(slots.toml_checker, |common, status| {
+        common.toml_check(files_ranking, Some(aggregator), status)
+    });
+    place.worker(slots.orderbook_poller, |common, status| common.orderbook_poll(books_ranking, status));
+    place.worker(slots.cleaner, |common, status| common.clean(status));
+    place_aggregator(&mut tree, slots.aggregator, common, writer);
+    place_json_writer(&mut tree, slots.json_writer, common);
     Ok(tree)
 }
 
-/// Who is told what.
-struct Ports {
-    trades_committed: Port<TradesCommitted>,
-    assets_committed: Port<AssetsCommitted>,
-    assets_seen: Port<AssetsSeen>,
-    publication_ready: Port<PublicationReady>,
+/// Puts workers into the tree; each is made on its own thread.
+struct Placer<'a> {
+    tree: &'a mut Tree,
+    common: &'a Common,
 }
 
-fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, common: Common) {
-    let replica_id = format!("{:016x}", rand::random::<u64>());
-    common.published.vitals.replica_id.store(Some(Arc::new(replica_id.clone())));
-    let Common { database, published, clock, leadership } = common;
-    let deps = LeaseKeeperDeps { database, leadership, replica_id, clock, published, status: slot.status() };
+impl Placer<'_> {
+    fn worker<W: Work>(
+        &mut self,
+        slot: Slot<Worker<W>>,
+        make: impl FnOnce(Common, Arc<ChildStatus>) -> W + Send + 'static,
+    ) {
+        let (common, status) = (self.common.clone(), slot.status());
+        self.tree.place(slot, move || Worker::new(make(common, status)));
+    }
+}
+
+fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, common: &Common) {
+    let deps = common.lease_keeper(slot.status());
     tree.place(slot, move || LeaseKeeper::new(deps));
 }
 
-fn place_stream_ingester(
+fn place_aggregator(
     tree: &mut Tree,
-    slot: Slot<StreamIngester>,
-    common: Common,
-    ports: &Ports,
-    config: &Config,
+    slot: Slot<Aggregator>,
+    common: &Common,
+    writer: Port<PublicationReady>,
 ) {
-    let Common { database, published, clock, leadership } = common;
-    let (aggregator, asset_poller) = (ports.trades_committed.clone(), ports.assets_seen.clone());
-    let (network_passphrase, retention_days) =
-        (config.network_passphrase.clone(), i64::from(config.retention_days));
-    let (status, horizon) = (slot.status(), horizon_settings(config));
-    tree.place(slot, move || {
-        StreamIngester::new(StreamIngesterDeps {
-            horizon: client(horizon),
-            database,
-            leadership,
-            aggregator,
-            asset_poller,
-            clock,
-            published,
-            network_passphrase,
-            retention_days,
-            status,
-        })
-    });
-}
-
-fn place_asset_poller(
-    tree: &mut Tree,
-    slot: Slot<AssetPoller>,
-    common: Common,
-    ports: &Ports,
-    config: &Config,
-) {
-    let Common { database, clock, leadership, .. } = common;
-    let aggregator = ports.assets_committed.clone();
-    let links_count = config.network_passphrase != TESTNET_PASSPHRASE;
-    let (status, horizon) = (slot.status(), horizon_settings(config));
-    tree.place(slot, move || {
-        let horizon = client(horizon);
-        AssetPoller::new(AssetPollerDeps {
-            horizon,
-            database,
-            leadership,
-            aggregator,
-            clock,
-            links_count,
-            status,
-        })
-    });
-}
-
-fn place_aggregator(tree: &mut Tree, slot: Slot<Aggregator>, common: Common, ports: &Ports, config: &Config) {
-    let Common { database, published, clock, .. } = common;
-    let (writer, publish_interval) = (ports.publication_ready.clone(), config.publish_interval);
-    let deps = AggregatorDeps { database, published, writer, clock, publish_interval, status: slot.status() };
+    let deps = AggregatorDeps {
+        database: common.database.clone(),
+        published: Arc::clone(&common.published),
+        writer,
+        clock: Arc::clone(&common.clock),
+        publish_interval: common.config.publish_interval,
+        status: slot.status(),
+    };
     tree.place(slot, move || Aggregator::new(deps));
 }
 
-fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, config: &Config) {
-    let pace = match config.file_interval {
+fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, common: &Common) {
+    let pace = match common.config.file_interval {
         FileInterval::Auto => FilePace::Auto,
         FileInterval::Every(interval) => FilePace::Every(interval),
     };
-    let deps = JsonWriterDeps { directory: config.output_dir.clone(), pace, status: slot.status() };
+    let deps = JsonWriterDeps { directory: common.config.output_dir.clone(), pace, status: slot.status() };
     tree.place(slot, move || JsonWriter::new(deps));
-}
-
-/// awc's client belongs to the thread that makes it, so this runs on the actor's own. That the settings can be used was
-/// seen before, when the network was checked.
-fn client(settings: HorizonSettings) -> HorizonClient {
-    HorizonClient::new(settings).unwrap_or_else(|error| {
-        error!(%error, "the client for horizon cannot be made");
-        std::process::exit(EXIT_CONFIG.into())
-    })
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::asset::tests::address;
+use crate::domain::cursor::PagingToken;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -116,11 +117,40 @@ fn assets_of_new_and_old_servers() {
     let old = json!({"_links": {"toml": {"href": toml}}, "asset_code": "TEA", "asset_issuer": address(1),
         "num_accounts": 12, "amount": "7.0000000", "flags": {"auth_required": true, "auth_revocable": false}});
     let page = bytes(&json!({"_embedded": {"records": [new, old, {"asset_code": "?"}]}}));
-    let records = assets_page(&page).unwrap();
+    let AssetsPage { records, next } = assets_page(&page).unwrap();
     assert_eq!(records.len(), 2);
+    assert_eq!(next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last that can be told");
     assert_eq!(records[0], records[1]);
     assert_eq!((records[0].accounts_authorized, records[0].balances_authorized.stroops()), (12, 70_000_000));
     assert_eq!((records[0].toml_url.as_str(), records[0].auth_required), (toml, true));
+}
+
+#[test]
+fn the_next_page_of_assets_begins_behind_the_last_record_whatever_it_holds() {
+    let page = |token: &str| bytes(&json!({"_embedded": {"records": [{"paging_token": token}]}}));
+    assert_eq!(
+        assets_page(&page("TEA_GA_credit_alphanum4")).unwrap().next.unwrap(),
+        "TEA_GA_credit_alphanum4"
+    );
+    assert_eq!(
+        assets_page(&page("TEA&limit=1")).unwrap().next,
+        None,
+        "what would need an escape is no token"
+    );
+    assert_eq!(assets_page(&bytes(&json!({"_embedded": {"records": []}}))).unwrap(), AssetsPage::default());
+}
+
+#[test]
+fn books_are_read_by_their_exact_prices() {
+    let level =
+        |n: Value, amount: &str| json!({"price_r": {"n": n, "d": 3}, "price": "0.3333333", "amount": amount});
+    let book = |bid: Value| bytes(&json!({"bids": [bid], "asks": [], "base": {"asset_type": "native"}}));
+    let read = order_book(&book(level(json!(1), "2.5"))).unwrap();
+    assert_eq!((read.bids[0].price.n(), read.bids[0].price.d(), read.asks.len()), (1, 3, 0));
+    assert_eq!(order_book(&book(level(json!("1"), "2.5"))).unwrap(), read, "numbers or strings");
+    for bad in [level(json!(0), "1"), level(json!(1), "-1"), level(json!(1), "x"), json!({"price": "1"})] {
+        assert!(matches!(order_book(&book(bad)), Err(HorizonError::Unreadable(_))));
+    }
 }
 
 proptest! {
@@ -128,6 +158,7 @@ proptest! {
     fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
         let body = Bytes::from(body);
         let _ = (trade(body.clone(), Some("x")), trades_page(&body), assets_page(&body), root(&body));
+        let _ = order_book(&body);
     }
 
     #[test]

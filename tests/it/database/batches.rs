@@ -124,12 +124,12 @@ async fn two_writers_at_once_are_numbered_without_holes() {
             let mut expected = None;
             for step in 0..40 {
                 let mut batch = batch(expected, vec![trade(first + step, 0, 1, 10)]);
-                batch.cursor.name = name.into();
+                batch.cursor.as_mut().unwrap().name = name.into();
                 // Coverage of both touches; a conflict between the two passes and is tried again.
                 while let Err(error) = database.write_trades(epoch, &batch).await {
                     assert!(error.is_transient(), "{error}");
                 }
-                expected = Some(batch.cursor.to);
+                expected = Some(batch.cursor.as_ref().unwrap().to);
             }
         })
     };
@@ -168,7 +168,7 @@ async fn a_connection_that_is_killed_is_a_passing_fault() {
         while let Err(error) = scene.database.write_trades(scene.epoch, &next).await {
             assert!(error.is_transient(), "{error}");
         }
-        next = batch(Some(next.cursor.to), vec![trade(step, 0, 1, 10)]);
+        next = batch(next.cursor.map(|cursor| cursor.to), vec![trade(step, 0, 1, 10)]);
     }
     assert_eq!(scene.count("trades").await, 6);
 }

@@ -31,6 +31,7 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 200).await;
         compare_published(&daemon, &client).await;
+        wait_until_whole(&daemon);
         assert!(daemon.terminate().success());
         let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
         println!("{trades} trades over six lives, none lost, none doubled");
@@ -47,6 +48,7 @@ fn sigterm_under_load_drains_and_exits_0_and_gives_the_lease_back() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 100).await;
+        wait_until_whole(&daemon);
         let begun = Instant::now();
         let ended = daemon.terminate();
         println!("drained in {} ms", begun.elapsed().as_millis());
@@ -88,6 +90,7 @@ fn without_horizon_it_serves_what_the_database_holds() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 100).await;
+        wait_for_pairs(&daemon);
         assert!(daemon.terminate().success());
         sim.stop();
         let daemon = Daemon::serve("http://127.0.0.1:1", &database, PASSPHRASE, &[]);

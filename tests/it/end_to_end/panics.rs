@@ -3,10 +3,15 @@
 use super::*;
 
 /// Each actor, and a type of message that it is sure to get soon.
-const FALLS: [(&str, &str); 7] = [
+const FALLS: [(&str, &str); 12] = [
     ("lease_keeper", "Ping"),
     ("stream_ingester", "Ping"),
+    ("backfiller", "Ping"),
     ("asset_poller", "Ping"),
+    ("toml_checker", "Ping"),
+    ("toml_checker", "AssetsLookedUp"),
+    ("orderbook_poller", "Ping"),
+    ("cleaner", "Ping"),
     ("aggregator", "Ping"),
     ("aggregator", "TradesCommitted"),
     ("json_writer", "Ping"),

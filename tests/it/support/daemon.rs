@@ -56,6 +56,14 @@ impl Daemon {
     pub(crate) fn serve(horizon: &str, database: &str, passphrase: &str, more: &[&str]) -> Self {
         let mut arguments =
             vec!["serve", "--horizon-url", horizon, "--database-url", database, "--network", passphrase];
+        // A simulated Horizon is the test's own: its budget is a matter of tests that say so.
+        if !more.contains(&"--horizon-requests-per-hour") {
+            arguments.extend(["--horizon-requests-per-hour", "0"]);
+        }
+        let gateway = format!("{horizon}/_toml");
+        if !more.contains(&"--toml-gateway") {
+            arguments.extend(["--toml-gateway", &gateway]);
+        }
         arguments.extend(more);
         Self::start(&arguments)
     }

@@ -1,5 +1,8 @@
--- Never asked for first, then those that were asked for longest ago.
-SELECT id, code, issuer FROM assets
-WHERE checked_at IS NULL OR checked_at < $1
-ORDER BY checked_at NULLS FIRST, id
+-- Never asked for; or not met by the last whole sweep although seen before it. The highest ranked first.
+SELECT a.code, a.issuer, count(*) OVER (), count(ranked.place) OVER ()
+FROM assets a
+LEFT JOIN unnest($1::int[]) WITH ORDINALITY AS ranked (id, place) ON ranked.id = a.id
+CROSS JOIN asset_sweep s
+WHERE a.issuer <> 'native' AND (a.checked_at IS NULL OR a.checked_at < s.swept_from)
+ORDER BY ranked.place NULLS LAST, a.checked_at NULLS FIRST, a.id
 LIMIT $2

@@ -1,18 +1,28 @@
--- Only what really changed gets a new version; comes back with the versions that were given.
+-- Only what really changed gets a new version; comes back with the first and the last version that was given.
+-- An asset whose link moved waits for the new file's words; those of the old one stay until then.
 WITH told AS (
-    SELECT * FROM unnest($1::int[], $2::bool[], $3::bigint[], $4::bigint[], $5::bool[], $6::bool[], $7::text[], $8::text[])
-        AS t (id, is_valid, num_accounts, amount, auth_required, auth_revocable, toml_url, anchor_asset_code)
+    SELECT DISTINCT ON (code, issuer) * FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[],
+        $6::bool[], $7::bool[], $8::text[])
+        AS t (code, issuer, meets_rules, num_accounts, amount, auth_required, auth_revocable, toml_url)
+), judged AS (
+    SELECT told.*, a.id, a.version AS version_before,
+           told.meets_rules AND (NOT $9::bool OR coalesce(f.is_good OR f.good_at > $10 - interval '24 hours', false)) AS is_valid,
+           CASE WHEN a.toml_url = told.toml_url THEN a.toml_applied_at END AS toml_applied_at
+    FROM told
+    JOIN assets a ON a.code = told.code AND a.issuer = told.issuer
+    LEFT JOIN toml_files f ON f.url = told.toml_url
 ), checked AS (
     UPDATE assets a SET
-        checked_at = $9,
-        last_valid = CASE WHEN t.is_valid THEN $9 ELSE a.last_valid END,
-        version = CASE WHEN (a.is_valid, a.num_accounts, a.amount, a.auth_required, a.auth_revocable, a.toml_url, a.anchor_asset_code)
-                     IS DISTINCT FROM (t.is_valid, t.num_accounts, t.amount, t.auth_required, t.auth_revocable, t.toml_url, t.anchor_asset_code)
+        checked_at = $10,
+        last_valid = CASE WHEN j.is_valid THEN $10 ELSE a.last_valid END,
+        version = CASE WHEN (a.is_valid, a.num_accounts, a.amount, a.auth_required, a.auth_revocable, a.toml_url)
+                     IS DISTINCT FROM (j.is_valid, j.num_accounts, j.amount, j.auth_required, j.auth_revocable, j.toml_url)
                   THEN nextval('asset_version') ELSE a.version END,
-        is_valid = t.is_valid, num_accounts = t.num_accounts, amount = t.amount, auth_required = t.auth_required,
-        auth_revocable = t.auth_revocable, toml_url = t.toml_url, anchor_asset_code = t.anchor_asset_code
-    FROM told t JOIN assets was ON was.id = t.id
-    WHERE a.id = t.id
-    RETURNING a.version, was.version AS version_before
+        is_valid = j.is_valid, meets_rules = j.meets_rules, num_accounts = j.num_accounts, amount = j.amount,
+        auth_required = j.auth_required, auth_revocable = j.auth_revocable, toml_url = j.toml_url,
+        toml_applied_at = j.toml_applied_at
+    FROM judged j
+    WHERE a.id = j.id
+    RETURNING a.version, j.version_before
 )
 SELECT min(version), max(version) FROM checked WHERE version <> version_before

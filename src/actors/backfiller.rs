@@ -1,0 +1,311 @@
+//! The backfiller: history, gaps and the tail of recent ledgers, read by pages from new to old. Only while this replica
+//! leads.
+//!
+//! What is held whole is told by the coverage and by nothing else: what it lacks is read, the newest first. So a start,
+//! a gap after an outage and a trade that the stream skipped are one and the same case.
+
+mod descent;
+mod page;
+mod plan;
+mod progress;
+
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+use tracing::warn;
+
+use super::{
+    intake::{Intake, LEDGERS_AHEAD_MAX},
+    supervision::status::ChildStatus,
+    trade_writer::{NotWritten, TradeWriter},
+    worker::{Life, TICK, Work, Worker},
+};
+use crate::{
+    db::{DbError, trades::BatchKind},
+    domain::{
+        coverage::{self, LedgerRange},
+        instant::{DAY, HOUR, Second},
+    },
+    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
+};
+
+use descent::Descent;
+use plan::{Stretch, stretches};
+use progress::Progress;
+
+/// How often the tail of recent ledgers is read again where requests are counted. What a stream skipped is healed
+/// within a minute, also where a request fails.
+const TAIL_INTERVAL: Duration = Duration::from_secs(15);
+/// The same where requests cost nothing.
+const TAIL_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
+/// Pages of the tail at most; what lies below is history.
+const TAIL_PAGES_MAX: u32 = 10;
+/// Stretches read at once where requests cost nothing.
+const AT_ONCE: usize = 4;
+/// How long Horizon's word on its network and its history is believed.
+const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
+/// How often it is looked for gaps when there were none.
+const REST: Duration = Duration::from_secs(2);
+
+/// What the backfiller works with.
+#[derive(Clone)]
+pub struct Backfill {
+    /// Where history is.
+    pub horizon: HorizonClient,
+    /// Where it goes.
+    pub writer: TradeWriter,
+    /// Which network's trades these must be.
+    pub network_passphrase: String,
+    /// How far back history is wanted, in hours.
+    pub hours: i64,
+    /// Trades older than this are passed over.
+    pub retention_days: i64,
+    /// Whether requests are counted: then one at a time.
+    pub is_limited: bool,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub type Backfiller = Worker<Backfill>;
+
+impl Work for Backfill {
+    async fn run(self, life: Life) {
+        let upstream = Upstream::default();
+        tokio::join!(self.watch_tail(&life, &upstream), self.fill_forever(&life, &upstream));
+    }
+
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
+    }
+}
+
+/// Why reading stopped.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    /// Horizon no longer has what lies below.
+    #[error("horizon has no older history")]
+    BeforeHistory,
+    /// Horizon serves another network.
+    #[error("horizon serves another network")]
+    WrongNetwork,
+    #[error(transparent)]
+    Horizon(#[from] HorizonError),
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
+}
+
+impl From<DbError> for Stop {
+    fn from(error: DbError) -> Self {
+        Self::NotWritten(error.into())
+    }
+}
+
+/// What Horizon last told of its history.
+#[derive(Clone, Default)]
+struct Upstream(Rc<Cell<Option<History>>>);
+
+#[derive(Clone, Copy)]
+struct History {
+    elder: u32,
+    latest: u32,
+    good_until: std::time::Instant,
+}
+
+impl Backfill {
+    /// Reads all history that is wanted and missing, and comes back.
+    pub async fn fill_once(&self, life: &Life) -> Result<(), String> {
+        let upstream = Upstream::default();
+        let mut retry = Retry::default();
+        loop {
+            let round = async {
+                self.read_tail(life, &upstream).await?;
+                self.fill(life, &upstream).await
+            };
+            match round.await {
+                Ok(true) => return Ok(()),
+                Ok(false) => retry.succeeded(),
+                Err(Stop::NotWritten(error)) => return Err(error.to_string()),
+                Err(Stop::WrongNetwork) => return Err(Stop::WrongNetwork.to_string()),
+                Err(stop) => self.wait_after(&stop, &mut retry, life, &upstream).await,
+            }
+        }
+    }
+
+    /// Reads the tail of recent ledgers again and again.
+    pub async fn watch_tail_only(&self, life: &Life) {
+        self.watch_tail(life, &Upstream::default()).await;
+    }
+
+    async fn watch_tail(&self, life: &Life, upstream: &Upstream) {
+        let interval = if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED };
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                continue;
+            }
+            match self.read_tail(life, upstream).await {
+                Ok(()) => {
+                    retry.succeeded();
+                    life.pause(interval).await;
+                }
+                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+            }
+        }
+    }
+
+    /// Reads from the newest trade down to what is held whole, or as far as a tail goes.
+    async fn read_tail(&self, life: &Life, upstream: &Upstream) -> Result<(), Stop> {
+        let horizon = self.horizon.of_class(Class::Live);
+        let history = self.history(&horizon, upstream).await?;
+        let held = self.held().await?;
+        let newest = held.last();
+        let stretch = Stretch {
+            from: newest.map_or(history.elder.max(1), |newest| newest.to.saturating_add(1)),
+            to: None,
+            before: None,
+        };
+        let descent = Descent {
+            pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
+            ..self.descent(&horizon, life, history, BatchKind::Repair, Second(i64::MIN))
+        };
+        let read = descent.read(stretch).await;
+        self.tell_coverage().await?;
+        let read = read?;
+        counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
+        counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
+        Ok(())
+    }
+
+    async fn fill_forever(&self, life: &Life, upstream: &Upstream) {
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                self.status.set_state("following");
+                continue;
+            }
+            match self.fill(life, upstream).await {
+                Ok(true) => {
+                    self.status.set_state("whole");
+                    life.pause(REST).await;
+                }
+                Ok(false) => retry.succeeded(),
+                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+            }
+        }
+    }
+
+    /// Reads what is missing now, the last 24 hours first. Says whether nothing was.
+    async fn fill(&self, life: &Life, upstream: &Upstream) -> Result<bool, Stop> {
+        let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        let held = self.held().await?;
+        let now = Second::from(self.writer.clock.now());
+        let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
+        let floor = history.elder.max(1);
+        let day = day.max(all);
+        let day_is_whole = !held.is_empty() && coverage::missing(&held, floor, day, day).is_empty();
+        self.horizon.governor().set_day_is_whole(day_is_whole);
+        // Gaps are filled however old they are: what is too old to be kept is not held either.
+        let (since, gaps_since) = if day_is_whole { (all, Second(i64::MIN)) } else { (day, day) };
+        let missing = coverage::missing(&held, floor, since, gaps_since);
+        self.tell_lost(&held, floor, all);
+        if missing.is_empty() {
+            self.tell_done(held.is_empty());
+            return Ok(true);
+        }
+        self.status.set_state("filling");
+        let at_once = if self.is_limited { 1 } else { AT_ONCE };
+        let horizon = self.horizon.of_class(Class::History);
+        let since = missing.last().map_or(since, |oldest| since.min(oldest.before));
+        let descent = self.descent(&horizon, life, history, BatchKind::Backfill, since);
+        let mut progress =
+            Progress::begin(Rc::clone(&descent.stored), &held, plan::wanted_from(&held, floor, all));
+        let mut reads = stream::iter(stretches(&missing, &held, since, at_once))
+            .map(|stretch| descent.read(stretch))
+            .buffer_unordered(at_once);
+        let mut stopped = None;
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                read = reads.next() => match read {
+                    None => break,
+                    Some(Ok(_)) => {}
+                    Some(Err(stop)) => stopped = Some(stop),
+                },
+                _ = tick.tick() => self.tell_progress(&mut progress).await?,
+            }
+        }
+        drop(reads);
+        self.tell_progress(&mut progress).await?;
+        stopped.map_or(Ok(false), Err)
+    }
+
+    fn descent<'a>(
+        &'a self,
+        horizon: &'a HorizonClient,
+        life: &'a Life,
+        history: History,
+        kind: BatchKind,
+        since: Second,
+    ) -> Descent<'a> {
+        let intake = Intake {
+            source: "pages",
+            ceiling: history.latest.saturating_add(LEDGERS_AHEAD_MAX),
+            retention_days: self.retention_days,
+        };
+        Descent {
+            horizon,
+            writer: &self.writer,
+            life,
+            intake,
+            kind,
+            since,
+            pages_max: u32::MAX,
+            stored: Rc::default(),
+        }
+    }
+
+    /// What Horizon has, asked now and then; never another network's.
+    async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
+        if let Some(history) = upstream.0.get()
+            && std::time::Instant::now() < history.good_until
+        {
+            return Ok(history);
+        }
+        let root = horizon.root().await?;
+        let wrong = root.network_passphrase != self.network_passphrase;
+        self.writer.published.vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
+        if wrong {
+            return Err(Stop::WrongNetwork);
+        }
+        let history = History {
+            elder: root.history_elder_ledger,
+            latest: root.history_latest_ledger,
+            good_until: std::time::Instant::now() + ROOT_GOOD_FOR,
+        };
+        upstream.0.set(Some(history));
+        Ok(history)
+    }
+
+    async fn held(&self) -> Result<Vec<LedgerRange>, Stop> {
+        Ok(self.writer.database.coverage().await?)
+    }
+
+    /// After anything that went wrong Horizon is asked anew what it has.
+    async fn wait_after(&self, stop: &Stop, retry: &mut Retry, life: &Life, upstream: &Upstream) {
+        upstream.0.set(None);
+        let asked = match stop {
+            Stop::Horizon(error) => error.retry_after(),
+            _ => None,
+        };
+        if matches!(stop, Stop::NotWritten(NotWritten::NotLeading)) {
+            return;
+        }
+        let wait = retry.next_wait(asked);
+        warn!(%stop, wait_ms = wait.as_millis(), "history cannot be read now");
+        life.pause(wait).await;
+    }
+}

@@ -1,0 +1,200 @@
+//! Reading one stretch of history from new to old, page by page, and storing it in batches. What was read whole is told
+//! with each batch, so that a stop at any moment loses at most the reading of one batch.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use metrics::counter;
+use tracing::warn;
+
+use super::{Stop, page, plan::Stretch};
+use crate::{
+    actors::{
+        intake::{Fate, Intake},
+        trade_writer::{CommittedSummary, TradeWriter},
+        worker::Life,
+    },
+    db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
+    domain::{coverage::LedgerRange, cursor::PagingToken, instant::Second},
+    horizon::{HorizonClient, HorizonError},
+};
+
+/// A batch is written when it holds this many trades.
+const BATCH_TRADES: usize = 2_000;
+/// A batch is written after this time, however few trades it holds.
+const BATCH_TIME: Duration = Duration::from_secs(1);
+/// Horizon's answer where a page would lie before all that it still has.
+const BEFORE_HISTORY: u16 = 410;
+
+/// What a descent works with.
+pub(super) struct Descent<'a> {
+    pub(super) horizon: &'a HorizonClient,
+    pub(super) writer: &'a TradeWriter,
+    pub(super) life: &'a Life,
+    pub(super) intake: Intake,
+    pub(super) kind: BatchKind,
+    /// Trades that are older need not be read.
+    pub(super) since: Second,
+    /// Pages to be read at most.
+    pub(super) pages_max: u32,
+    /// Trades that were stored and had not been there.
+    pub(super) stored: Rc<Cell<u64>>,
+}
+
+/// How far a stretch was read.
+struct Reading {
+    stretch: Stretch,
+    /// The ledger and the close time of the highest trade that is not told yet; none before the first.
+    top: Option<(u32, Second)>,
+    /// Where the next page begins.
+    cursor: Option<PagingToken>,
+    /// When the lowest trade that was read closed.
+    lowest_at: Option<Second>,
+    /// All ledgers from here up are read whole.
+    whole_from: u32,
+    is_done: bool,
+    trades: Vec<IncomingTrade>,
+    quarantine: Vec<QuarantineEntry>,
+    written_at: Instant,
+}
+
+impl Descent<'_> {
+    /// Reads a stretch. Comes back with what was stored.
+    pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, Stop> {
+        let mut reading = Reading::new(stretch);
+        let mut sum = CommittedSummary::default();
+        for _ in 0..self.pages_max {
+            self.life.advance();
+            match page::read(self.horizon, reading.cursor).await {
+                Ok(page) => self.take_in(page, &mut reading),
+                Err(HorizonError::Status { status: BEFORE_HISTORY, .. }) => {
+                    self.write(&mut reading, &mut sum).await?;
+                    return Err(Stop::BeforeHistory);
+                }
+                Err(error) => {
+                    self.write(&mut reading, &mut sum).await?;
+                    return Err(error.into());
+                }
+            }
+            if reading.is_done || reading.is_due() {
+                self.write(&mut reading, &mut sum).await?;
+            }
+            if reading.is_done {
+                return Ok(sum);
+            }
+        }
+        self.write(&mut reading, &mut sum).await?;
+        Ok(sum)
+    }
+
+    fn take_in(&self, page: page::Page, reading: &mut Reading) {
+        let now = Second::from(self.writer.clock.now());
+        let lowest = page.lowest();
+        let from = reading.stretch.from;
+        for (token, received) in page.trades.into_iter().rev() {
+            if token.ledger() > self.intake.ceiling {
+                // It would pass for the newest ledger; the rest of the page is what counts.
+                if let Fate::Quarantined(entry) = self.intake.judge(received, now) {
+                    reading.quarantine.push(entry);
+                }
+                continue;
+            }
+            let closed_at = received.trade.closed_at;
+            reading.top.get_or_insert((token.ledger(), closed_at));
+            reading.lowest_at = Some(closed_at);
+            if token.ledger() < from {
+                continue; // held already
+            }
+            match self.intake.judge(received, now) {
+                Fate::Stored(trade) => reading.trades.push(*trade),
+                Fate::Quarantined(entry) => reading.quarantine.push(entry),
+                Fate::PassedOver => counter!("ticker_trades_passed_over_total").increment(1),
+            }
+        }
+        for refused in page.refused {
+            warn!(token = ?refused.token, reason = %refused.reason.escape_debug(), "a record goes to quarantine");
+            reading.quarantine.push(self.intake.refuse(refused));
+        }
+        reading.reached(lowest, page.is_last, self.since);
+    }
+
+    async fn write(&self, reading: &mut Reading, sum: &mut CommittedSummary) -> Result<(), Stop> {
+        let covered = reading.covered();
+        if reading.trades.is_empty() && reading.quarantine.is_empty() && covered.is_none() {
+            return Ok(());
+        }
+        let batch = TradeBatch {
+            kind: self.kind,
+            cursor: None,
+            trades: std::mem::take(&mut reading.trades),
+            quarantine: std::mem::take(&mut reading.quarantine),
+            covered,
+        };
+        let written = self.writer.write(&batch, self.life).await?;
+        self.stored.set(self.stored.get().saturating_add(written.new));
+        sum.new = sum.new.saturating_add(written.new);
+        sum.repeats = sum.repeats.saturating_add(written.repeats);
+        reading.written(covered);
+        Ok(())
+    }
+}
+
+impl Reading {
+    fn new(stretch: Stretch) -> Self {
+        Self {
+            top: None,
+            cursor: stretch.to.map(|to| PagingToken::before_ledger(to.saturating_add(1))),
+            lowest_at: None,
+            whole_from: stretch.to.map_or(u32::MAX, |to| to.saturating_add(1)),
+            is_done: false,
+            trades: Vec::new(),
+            quarantine: Vec::new(),
+            written_at: Instant::now(),
+            stretch,
+        }
+    }
+
+    /// A page down to `lowest` was read.
+    fn reached(&mut self, lowest: Option<PagingToken>, is_last: bool, since: Second) {
+        let from = self.stretch.from;
+        let Some(lowest) = lowest.filter(|_| !is_last) else {
+            self.whole_from = from; // nothing lies below, down to where history begins
+            self.is_done = true;
+            return;
+        };
+        self.cursor = Some(lowest);
+        // More of the lowest ledger may come with the next page.
+        self.whole_from = lowest.ledger().saturating_add(1).max(from);
+        let is_old = self.lowest_at.is_some_and(|at| at < since);
+        self.is_done = lowest.ledger() < from || is_old;
+    }
+
+    fn is_due(&self) -> bool {
+        self.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
+    }
+
+    /// The ledgers that have been read whole since the last write.
+    fn covered(&self) -> Option<LedgerRange> {
+        let to = self.stretch.to.or(self.top.map(|(ledger, _)| ledger))?;
+        let at = self.lowest_at.or(self.stretch.before)?;
+        let to_time = self.top.map_or(at, |(_, at)| at);
+        (self.whole_from <= to).then_some(LedgerRange {
+            from: self.whole_from,
+            to,
+            from_time: at.min(to_time),
+            to_time,
+        })
+    }
+
+    fn written(&mut self, covered: Option<LedgerRange>) {
+        self.written_at = Instant::now();
+        if let Some(covered) = covered {
+            let below = covered.from.saturating_sub(1);
+            self.stretch.to = Some(below);
+            self.top = Some((below, covered.from_time));
+        }
+    }
+}

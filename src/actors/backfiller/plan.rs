@@ -1,0 +1,120 @@
+//! Which stretches of history to read, and in which order. Pure.
+
+use crate::domain::{
+    coverage::{LedgerRange, Missing},
+    instant::Second,
+};
+
+/// A ledger takes about this long where nothing better is known, in seconds.
+const LEDGER_SECONDS_GUESSED: i64 = 5;
+
+/// Ledgers to be read from `to` down to `from`, or until trades are older than is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// The last to be read.
+    pub(super) from: u32,
+    /// The first to be read; none: the newest there is.
+    pub(super) to: Option<u32>,
+    /// Everything in it closed at this time or before; none where that is not known.
+    pub(super) before: Option<Second>,
+}
+
+/// The stretches to read now: the newest missing one, or several at once where requests cost nothing. The lower parts
+/// of a long stretch are cut by guess of how long a ledger takes; a wrong guess costs a request, no trade.
+pub(super) fn stretches(
+    missing: &[Missing],
+    held: &[LedgerRange],
+    since: Second,
+    at_once: usize,
+) -> Vec<Stretch> {
+    let mut stretches = Vec::new();
+    for gap in missing {
+        let parts = u32::try_from(at_once.saturating_sub(stretches.len())).unwrap_or(1);
+        if parts == 0 {
+            break;
+        }
+        stretches.extend(split(gap, ledgers_since(gap.before, held, since), parts));
+    }
+    stretches
+}
+
+/// About where the history that is wanted begins: at the floor, or where `since` was by the pace of what is held.
+pub(super) fn wanted_from(held: &[LedgerRange], floor: u32, since: Second) -> u32 {
+    let Some(newest) = held.last() else { return floor };
+    newest.to.saturating_sub(ledgers_since(newest.to_time, held, since)).max(floor)
+}
+
+/// How many ledgers closed between `since` and `until`, by the pace of what is held.
+fn ledgers_since(until: Second, held: &[LedgerRange], since: Second) -> u32 {
+    let seconds = until.0.saturating_sub(since.0).max(0);
+    let pace = held
+        .iter()
+        .map(|range| (i64::from(range.to - range.from), range.to_time.0 - range.from_time.0))
+        .filter(|(ledgers, seconds)| *ledgers > 0 && *seconds > 0)
+        .max();
+    let ledgers = match pace {
+        Some((ledgers, took)) => seconds.saturating_mul(ledgers).checked_div(took).unwrap_or(seconds),
+        None => seconds.checked_div(LEDGER_SECONDS_GUESSED).unwrap_or(seconds),
+    };
+    u32::try_from(ledgers).unwrap_or(u32::MAX)
+}
+
+fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
+    let low = gap.to.saturating_sub(wanted).max(gap.from);
+    let step = gap.to.saturating_sub(low).checked_div(parts).unwrap_or(0);
+    let mut stretches = Vec::new();
+    let mut to = gap.to;
+    // A part of a few ledgers is not worth its last page, which reads into the next.
+    for _ in 1..parts {
+        if step < 32 {
+            break;
+        }
+        let from = to.saturating_sub(step).max(low);
+        stretches.push(Stretch { from: from.saturating_add(1), to: Some(to), before: Some(gap.before) });
+        to = from;
+    }
+    stretches.push(Stretch { from: gap.from, to: Some(to), before: Some(gap.before) });
+    stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn gap(from: u32, to: u32, before: i64) -> Missing {
+        Missing { from, to, before: Second(before) }
+    }
+
+    #[test]
+    fn one_at_a_time_is_the_newest_gap_whole() {
+        let gaps = [gap(50, 60, 600), gap(10, 20, 200)];
+        let stretches = stretches(&gaps, &[], Second(0), 1);
+        assert_eq!(stretches, [Stretch { from: 50, to: Some(60), before: Some(Second(600)) }]);
+    }
+
+    #[test]
+    fn a_long_gap_is_cut_where_the_wanted_time_is_and_the_lowest_part_goes_on_below() {
+        // 10 s a ledger, 10,000 s wanted: 1,000 ledgers above the wanted time, of a history of 90,000.
+        let held =
+            [LedgerRange { from: 90_001, to: 90_101, from_time: Second(20_000), to_time: Second(21_000) }];
+        let stretches = stretches(&[gap(2, 90_000, 20_000)], &held, Second(10_000), 4);
+        let ends: Vec<_> = stretches.iter().map(|part| (part.from, part.to.unwrap())).collect();
+        assert_eq!(ends, [(89_751, 90_000), (89_501, 89_750), (89_251, 89_500), (2, 89_250)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_gap(from in 0..5_000_u32, len in 0..5_000_u32, wanted in 0..9_000_u32, parts in 1..9_u32) {
+            let gap = gap(from, from + len, 1);
+            let mut at = gap.to + 1;
+            let parts = split(&gap, wanted, parts);
+            for part in &parts {
+                prop_assert_eq!(part.to, Some(at - 1));
+                prop_assert!(part.from < at);
+                at = part.from;
+            }
+            prop_assert_eq!(at, gap.from);
+        }
+    }
+}

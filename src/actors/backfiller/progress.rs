@@ -1,0 +1,96 @@
+//! How far the filling of history has come, told to readers and to the log.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::info;
+
+use super::{Backfill, Stop};
+use crate::{
+    domain::{
+        coverage::{self, LedgerRange},
+        instant::Second,
+    },
+    published::{Backfilled, LostHistory},
+};
+
+/// How often progress is told in the log.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// A history that begins with these ledgers has lost nothing.
+const FIRST_LEDGERS: u32 = 2;
+
+/// How far the filling has come since it began.
+pub(super) struct Progress {
+    begun: Instant,
+    /// About where the wanted history begins.
+    wanted_from: u32,
+    ratio_at_begin: f64,
+    /// Trades that were stored and had not been there.
+    stored: Rc<Cell<u64>>,
+    told_at: Instant,
+}
+
+impl Progress {
+    pub(super) fn begin(stored: Rc<Cell<u64>>, held: &[LedgerRange], wanted_from: u32) -> Self {
+        let begun = Instant::now();
+        let ratio_at_begin = coverage::held_ratio(held, wanted_from);
+        Self { begun, wanted_from, ratio_at_begin, stored, told_at: begun }
+    }
+
+    /// Seconds until all is held, by the pace so far.
+    fn eta_s(&self, ratio: f64) -> Option<f64> {
+        let gained = ratio - self.ratio_at_begin;
+        (gained > 0.0).then(|| self.begun.elapsed().as_secs_f64() * (1.0 - ratio) / gained)
+    }
+}
+
+impl Backfill {
+    /// Tells readers what is held whole.
+    pub(super) async fn tell_coverage(&self) -> Result<Vec<LedgerRange>, Stop> {
+        let held = self.held().await?;
+        self.writer.published.vitals.coverage.store(Arc::new(held.clone()));
+        Ok(held)
+    }
+
+    pub(super) async fn tell_progress(&self, progress: &mut Progress) -> Result<(), Stop> {
+        let held = self.tell_coverage().await?;
+        let done_ratio = coverage::held_ratio(&held, progress.wanted_from);
+        let eta_s = progress.eta_s(done_ratio);
+        self.writer.published.vitals.backfill.store(Some(Arc::new(Backfilled { done_ratio, eta_s })));
+        if progress.told_at.elapsed() >= TOLD_EVERY {
+            progress.told_at = Instant::now();
+            let seconds = progress.begun.elapsed().as_secs().max(1);
+            info!(
+                trades = progress.stored.get(),
+                trades_per_second = progress.stored.get() / seconds,
+                done_percent = format!("{:.1}", done_ratio * 100.0),
+                left_s = eta_s.map(f64::ceil),
+                whole_back_to = held.last().map(|newest| newest.from_time.to_rfc3339()),
+                "filling history"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_done(&self, nothing_held: bool) {
+        if !nothing_held {
+            let done = Backfilled { done_ratio: 1.0, eta_s: Some(0.0) };
+            self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
+        }
+    }
+
+    /// History that is wanted and that Horizon no longer has is a gap that stays.
+    pub(super) fn tell_lost(&self, held: &[LedgerRange], floor: u32, wanted: Second) {
+        let oldest = held.first().filter(|oldest| floor > FIRST_LEDGERS && oldest.from_time > wanted);
+        let lost = oldest.map(|oldest| LostHistory {
+            to: oldest.from.saturating_sub(1).min(floor.saturating_sub(1)),
+            from_time: wanted,
+            to_time: oldest.from_time,
+        });
+        self.writer.published.vitals.lost_history.store(lost.map(Arc::new));
+    }
+}

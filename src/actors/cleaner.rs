@@ -1,0 +1,73 @@
+//! The cleaner: retention by schedule. Only while this replica leads.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::counter;
+use tracing::{info, warn};
+
+use super::{
+    leadership::Leadership,
+    supervision::status::ChildStatus,
+    timetable::{Schedule, Timetable},
+    worker::{Life, TICK, Work, Worker},
+};
+use crate::{clock::SharedClock, db::Database};
+
+/// What could not be done now, because others were reading, is tried again after this time.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What the cleaner works with.
+#[derive(Clone)]
+pub struct Clean {
+    /// What is cleaned.
+    pub database: Database,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// When it cleans.
+    pub schedule: Schedule,
+    /// What is older goes.
+    pub retention_days: i64,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub type Cleaner = Worker<Clean>;
+
+impl Work for Clean {
+    async fn run(self, life: Life) {
+        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
+        let mut is_due = false;
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            is_due |= timetable.take_due(self.clock.now());
+            if !is_due {
+                self.status.set_state("idle");
+                life.pause(TICK).await;
+                continue;
+            }
+            self.status.set_state("cleaning");
+            match self.database.clean(epoch, self.retention_days, self.clock.now()).await {
+                Ok(cleaned) => {
+                    is_due = cleaned.days_left > 0;
+                    counter!("ticker_cleaned_days_total").increment(cleaned.days);
+                    counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
+                    if cleaned != crate::db::clean::Cleaned::default() {
+                        info!(?cleaned, "cleaned");
+                    }
+                }
+                Err(error) => warn!(%error, "cleaning failed, trying again"),
+            }
+            if is_due {
+                life.pause(AGAIN).await;
+            }
+        }
+    }
+
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
+    }
+}

@@ -1,0 +1,68 @@
+//! What becomes of a record that came from Horizon. No I/O.
+
+use bytes::Bytes;
+
+use crate::{
+    db::trades::{IncomingTrade, QuarantineEntry},
+    domain::{
+        cursor::PagingToken,
+        instant::{DAY, Second},
+    },
+    horizon::wire::{Received, Refused},
+};
+
+/// Ledgers that may close while Horizon's word on its newest one is believed, by far: two months of the real network.
+pub const LEDGERS_AHEAD_MAX: u32 = 1_000_000;
+
+/// The rules by which records are taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake {
+    /// What came is told by this name in quarantine.
+    pub source: &'static str,
+    /// No ledger beyond this one can be there yet: a trade of one would carry a cursor past everything to come.
+    pub ceiling: u32,
+    /// Trades older than this are passed over.
+    pub retention_days: i64,
+}
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub enum Fate {
+    /// It is stored.
+    Stored(Box<IncomingTrade>),
+    /// It is older than all that is kept.
+    PassedOver,
+    /// It cannot be stored.
+    Quarantined(QuarantineEntry),
+}
+
+impl Intake {
+    /// Decides on a trade.
+    #[must_use]
+    pub fn judge(&self, received: Received, now: Second) -> Fate {
+        let (token, closed_at) = (received.trade.token, received.trade.closed_at);
+        if token.ledger() > self.ceiling {
+            let reason = format!("ledger {} is far beyond the newest one", token.ledger());
+            return Fate::Quarantined(self.entry(None, reason, received.raw));
+        }
+        if closed_at > now.plus(DAY) {
+            let reason = format!("close time {} is more than a day ahead", closed_at.to_rfc3339());
+            return Fate::Quarantined(self.entry(Some(token), reason, received.raw));
+        }
+        if closed_at < now.minus(self.retention_days.saturating_mul(DAY)) {
+            return Fate::PassedOver;
+        }
+        Fate::Stored(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
+    }
+
+    /// A record that is no trade goes to quarantine; a place that cannot be is none.
+    #[must_use]
+    pub fn refuse(&self, refused: Refused) -> QuarantineEntry {
+        let token = refused.token.filter(|token| token.ledger() <= self.ceiling);
+        self.entry(token, refused.reason, refused.raw)
+    }
+
+    const fn entry(&self, token: Option<PagingToken>, reason: String, raw: Bytes) -> QuarantineEntry {
+        QuarantineEntry { source: self.source, token, reason, raw }
+    }
+}

@@ -1,0 +1,190 @@
+//! The order-book poller: the books of all markets that traded in 7 days, by schedule and within its share of the
+//! budget. Only while this replica leads.
+
+mod queue;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use tracing::{debug, info, warn};
+
+use super::{
+    leadership::Leadership,
+    ranking::Ranking,
+    supervision::status::ChildStatus,
+    timetable::{Schedule, Timetable},
+    worker::{Life, TICK, Work, Worker},
+};
+use crate::{
+    clock::SharedClock,
+    db::{Database, DbError, books::MarketAssets},
+    domain::{
+        instant::Second,
+        orderbook::{OrderBook, PolledBook},
+        windows::MarketId,
+    },
+    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
+};
+
+use queue::queue;
+
+/// Books read until it is looked again which come next.
+const ROUND: usize = 32;
+/// Requests at a time; the budget says how fast.
+const AT_ONCE: usize = 4;
+/// Books that are stored together at most.
+const STORED_AT_ONCE: usize = 8;
+
+/// What the order-book poller works with.
+#[derive(Clone)]
+pub struct OrderbookPoll {
+    /// Where books are.
+    pub horizon: HorizonClient,
+    /// Where their figures go.
+    pub database: Database,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// Which markets are busiest.
+    pub ranking: Ranking,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// When a pass over all markets begins.
+    pub schedule: Schedule,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub type OrderbookPoller = Worker<OrderbookPoll>;
+
+impl Work for OrderbookPoll {
+    async fn run(self, life: Life) {
+        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
+        let mut pass_began = None;
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            if timetable.take_due(self.clock.now()) {
+                // A pass that is not at its end begins anew: those that waited longest take turns with the busiest.
+                pass_began = Some(Second::from(self.clock.now()));
+            }
+            let Some(since) = pass_began else {
+                self.status.set_state("idle");
+                life.pause(TICK).await;
+                continue;
+            };
+            match self.round(epoch, since, &life).await {
+                Ok(Round::NobodyKnows) => life.pause(TICK).await,
+                Ok(Round::Read) => retry.succeeded(),
+                Ok(Round::AllRead) => pass_began = None,
+                Err(error) => {
+                    let wait = retry.next_wait(error.retry_after());
+                    warn!(%error, wait_ms = wait.as_millis(), "order books cannot be read now");
+                    life.pause(wait).await;
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
+    }
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Horizon(#[from] HorizonError),
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+impl RoundError {
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Horizon(error) => error.retry_after(),
+            Self::Database(_) => None,
+        }
+    }
+}
+
+/// What a round came to.
+enum Round {
+    /// Which markets there are is not known now.
+    NobodyKnows,
+    Read,
+    /// No book is due any more.
+    AllRead,
+}
+
+impl OrderbookPoll {
+    /// Reads every book once, and comes back. A book that cannot be read is passed over after some tries.
+    pub async fn poll_once(&self, life: &Life) -> Result<(), String> {
+        const FAILURES_MAX: u32 = 10;
+        let since = Second::from(self.clock.now());
+        let (mut retry, mut failures) = (Retry::default(), 0);
+        loop {
+            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            match self.round(epoch, since, life).await {
+                Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
+                Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
+                Err(RoundError::Horizon(error)) if failures < FAILURES_MAX => {
+                    failures += 1;
+                    warn!(%error, "order books cannot be read now");
+                    life.pause(retry.next_wait(error.retry_after())).await;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    async fn round(&self, epoch: i64, since: Second, life: &Life) -> Result<Round, RoundError> {
+        let Some(ranked) = self.ranking.ask().await else { return Ok(Round::NobodyKnows) };
+        let times = self.database.book_times().await?;
+        let read_at = times.into_iter().map(|(market, at)| (market, Second::from(at))).collect();
+        let wanted = queue(&ranked, &read_at, since, ROUND);
+        if wanted.is_empty() {
+            let alive: Vec<MarketId> = ranked.iter().map(|market| market.market).collect();
+            let removed = self.database.keep_books_of(epoch, &alive).await?;
+            info!(books = alive.len(), removed, "order books read");
+            return Ok(Round::AllRead);
+        }
+        self.status.set_state("reading");
+        let markets = self.database.market_assets(&wanted).await?;
+        let (mut failed, mut any_read) = (None, false);
+        let mut reads = stream::iter(markets)
+            .map(|market| self.read(market))
+            .buffer_unordered(AT_ONCE)
+            .ready_chunks(STORED_AT_ONCE);
+        while let Some(chunk) = reads.next().await {
+            life.advance();
+            let mut books = Vec::new();
+            for read in chunk {
+                match read {
+                    Ok(book) => books.push(book),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if !books.is_empty() {
+                self.database.record_books(epoch, &books).await?;
+                any_read = true;
+                debug!(books = books.len(), "order books stored");
+            }
+        }
+        // One that cannot be read stays due and holds up no other.
+        failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))
+    }
+
+    async fn read(&self, market: MarketAssets) -> Result<(MarketId, PolledBook), HorizonError> {
+        let horizon = self.horizon.of_class(Class::Books);
+        let book = match horizon.order_book(&market.base, &market.counter).await {
+            // Horizon does not know the pair (any more): there is no book, and asking again changes nothing.
+            Err(HorizonError::Status { status: 400 | 404, .. }) => OrderBook::default(),
+            other => other?,
+        };
+        let fetched_at = Second::from(self.clock.now());
+        Ok((market.market, PolledBook { figures: book.figures(), fetched_at }))
+    }
+}

@@ -1,0 +1,45 @@
+//! When something that runs by schedule is due. No clock of its own.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+/// The first time of a schedule after a given one; none where it has come to its end.
+pub type Schedule = Arc<dyn Fn(DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sync>;
+
+/// A schedule and its next time. What runs by it also runs at start.
+pub struct Timetable {
+    schedule: Schedule,
+    next: Option<DateTime<Utc>>,
+}
+
+impl Timetable {
+    /// Due at once, and then by schedule.
+    #[must_use]
+    pub fn due_at_start(schedule: Schedule) -> Self {
+        Self { schedule, next: Some(DateTime::<Utc>::MIN_UTC) }
+    }
+
+    /// Whether its time has come; then the next one counts. Times that passed meanwhile are one.
+    pub fn take_due(&mut self, now: DateTime<Utc>) -> bool {
+        let is_due = self.next.is_some_and(|next| next <= now);
+        if is_due {
+            self.next = (self.schedule)(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_at_start_then_by_schedule_and_once_however_late() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let every_ten = |now: DateTime<Utc>| DateTime::from_timestamp((now.timestamp() / 10 + 1) * 10, 0);
+        let mut table = Timetable::due_at_start(Arc::new(every_ten));
+        let due: Vec<bool> = [3, 4, 9, 10, 11, 47, 48, 50].map(|now| table.take_due(at(now))).to_vec();
+        assert_eq!(due, [true, false, false, true, false, true, false, true]);
+    }
+}

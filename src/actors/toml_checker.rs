@@ -1,0 +1,195 @@
+//! The TOML checker: reads the stellar.toml files of assets that meet the rules, each file once for all its assets, and
+//! so decides which assets are valid. Only while this replica leads.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Context, Handler};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+use tracing::{debug, info, warn};
+
+use super::{
+    envelope::{Envelope, TraceContext},
+    leadership::Leadership,
+    messages::{AssetsCommitted, AssetsLookedUp},
+    port::Port,
+    ranking::Ranking,
+    supervision::status::ChildStatus,
+    worker::{Life, TICK, Work, Worker},
+};
+use crate::{
+    clock::SharedClock,
+    db::{
+        Database, DbError,
+        toml_files::{DueFile, FileFetch},
+    },
+    domain::ranking::assets_of,
+    horizon::stellar_toml::TomlClient,
+};
+
+/// Files fetched in one round; the client bounds how many at once.
+const ROUND: i64 = 64;
+/// Fetches under way at a time.
+const AT_ONCE: usize = 16;
+/// Assets of so many of the busiest markets are asked for first.
+const RANKED_MARKETS: usize = 500;
+/// How often it looks for files that are due when nobody tells it.
+const REST: Duration = Duration::from_secs(10);
+/// How often verdicts are looked through that have held too long.
+const EXPIRY_EVERY: TimeDelta = TimeDelta::minutes(1);
+/// A failure does not take away the last good verdict for this time.
+const GRACE: Duration = Duration::from_secs(24 * 3_600);
+/// A good file is read again after this time.
+const GOOD_FOR: TimeDelta = TimeDelta::hours(6);
+/// A file that failed is tried again after this time, which doubles with each failure.
+const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
+/// Doublings at most: some 17 hours.
+const DOUBLINGS_MAX: u32 = 10;
+/// A problem's text is kept up to this length.
+const PROBLEM_CHARS_MAX: usize = 200;
+/// How long the aggregator may take to hear of it.
+const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the TOML checker works with.
+#[derive(Clone)]
+pub struct TomlCheck {
+    /// Where files are.
+    pub files: TomlClient,
+    /// Which are due, and where what they tell goes.
+    pub database: Database,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// Which markets are busiest.
+    pub ranking: Ranking,
+    /// Who learns that nothing is due any more; nobody in a command that runs alone.
+    pub aggregator: Option<Port<AssetsCommitted>>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Whether a stellar.toml decides on validity: everywhere but on testnet.
+    pub links_count: bool,
+    /// Its own line in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub type TomlChecker = Worker<TomlCheck>;
+
+impl Work for TomlCheck {
+    async fn run(self, life: Life) {
+        let mut expired_at = DateTime::<Utc>::MIN_UTC;
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            match self.round(epoch, &life, &mut expired_at).await {
+                Ok(0) => {
+                    self.status.set_state("idle");
+                    self.tell().await;
+                    life.rest(REST).await;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "stellar.toml files cannot be checked now");
+                    life.pause(TICK).await;
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
+    }
+}
+
+impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<AssetsLookedUp>, _: &mut Context<Self>) {
+        let _handling = self.work.status.begin(&envelope);
+        self.life.wake();
+    }
+}
+
+impl TomlCheck {
+    /// Checks every file that is due, and comes back.
+    pub async fn check_once(&self, life: &Life) -> Result<(), String> {
+        let mut expired_at = DateTime::<Utc>::MIN_UTC;
+        loop {
+            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            match self.round(epoch, life, &mut expired_at).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Fetches what is due and stores what came of it. Gives how many files that were.
+    async fn round(&self, epoch: i64, life: &Life, expired_at: &mut DateTime<Utc>) -> Result<usize, DbError> {
+        let now = self.clock.now();
+        if self.links_count && now - *expired_at >= EXPIRY_EVERY {
+            *expired_at = now;
+            if self.database.expire_verdicts(epoch, GRACE, now).await?.is_some() {
+                info!("assets are not valid any more: their stellar.toml could not be read for a day");
+            }
+        }
+        let ranked = self.ranking.ask().await.unwrap_or_default();
+        let busiest = assets_of(ranked.get(..RANKED_MARKETS).unwrap_or(&ranked));
+        let due = self.database.due_files(&busiest, ROUND, now).await?;
+        let count = due.len();
+        if count > 0 {
+            self.status.set_state("fetching");
+        }
+        // Whatever is there is stored: a host that takes its time holds up no other's verdict.
+        let mut fetched =
+            stream::iter(due).map(|file| self.fetch(file)).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
+        while let Some(fetches) = fetched.next().await {
+            life.advance();
+            self.database.record_files(epoch, &fetches, self.links_count, self.clock.now()).await?;
+        }
+        Ok(count)
+    }
+
+    async fn fetch(&self, file: DueFile) -> FileFetch {
+        let fetched = self.files.fetch(&file.url).await;
+        let outcome = match &fetched {
+            Ok(_) => "ok",
+            Err(error) => error.kind(),
+        };
+        counter!("ticker_toml_fetches_total", "outcome" => outcome).increment(1);
+        let now = self.clock.now();
+        let (outcome, wait) = match fetched {
+            Ok(told) => (Ok(told), GOOD_FOR),
+            Err(error) => {
+                debug!(url = %file.url.escape_debug(), %error, "a stellar.toml cannot be read");
+                let text = error.to_string().replace('\0', "");
+                (Err(text.chars().take(PROBLEM_CHARS_MAX).collect()), retry_after(file.failures))
+            }
+        };
+        FileFetch { url: file.url, outcome, next_check_at: now + wait }
+    }
+
+    async fn tell(&self) {
+        let Some(aggregator) = &self.aggregator else { return };
+        let told = aggregator.call(&TraceContext::root(), AssetsCommitted, AGGREGATOR_TIMEOUT).await;
+        if let Err(error) = told {
+            debug!(%error, "the aggregator did not hear of assets");
+        }
+    }
+}
+
+/// How long to leave a file alone that has failed so often before.
+fn retry_after(failures: u32) -> TimeDelta {
+    FIRST_RETRY.checked_mul(1 << failures.min(DOUBLINGS_MAX)).unwrap_or(GOOD_FOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_fails_is_left_alone_longer_each_time_up_to_a_bound() {
+        let waits: Vec<i64> = [0, 1, 2, 10, 99].map(|failures| retry_after(failures).num_minutes()).to_vec();
+        assert_eq!(waits, [1, 2, 4, 1_024, 1_024]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Writing batches of trades and telling those who wait for them: the way of the stream, of history and of repairs.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::counter;
+use tracing::{debug, info, warn};
+
+use super::{
+    envelope::TraceContext,
+    leadership::Leadership,
+    messages::{AssetsSeen, TradesCommitted},
+    port::Port,
+    worker::Life,
+};
+use crate::{
+    clock::SharedClock,
+    db::{
+        Database, DbError,
+        trades::{BatchKind, CommittedBatch, TradeBatch},
+    },
+    horizon::retry::Retry,
+    published::{Published, Vitals},
+};
+
+/// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
+const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the asset poller may take to say that it heard.
+const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Who hears of what was written; nobody in a command that runs alone.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    /// Who learns of every batch.
+    pub aggregator: Port<TradesCommitted>,
+    /// Who learns of assets that were never seen before.
+    pub asset_poller: Port<AssetsSeen>,
+}
+
+/// Writes batches of trades while this replica leads.
+#[derive(Clone)]
+pub struct TradeWriter {
+    /// Where trades go.
+    pub database: Database,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// Who hears of it.
+    pub listeners: Option<Listeners>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Where readers see how the database is.
+    pub published: Arc<Published>,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotWritten {
+    /// This replica leads no more, or the drain began.
+    #[error("this replica does not lead any more")]
+    NotLeading,
+    /// The database refuses it for good, or another writer was here.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+impl TradeWriter {
+    /// Writes a batch, as often as it takes while this replica leads, and tells it to the others.
+    ///
+    /// # Errors
+    ///
+    /// [`NotWritten`]; nothing of the batch is stored then.
+    pub async fn write(&self, batch: &TradeBatch, life: &Life) -> Result<CommittedSummary, NotWritten> {
+        let mut retry = Retry::default();
+        let committed = loop {
+            life.advance();
+            let epoch = self.leadership.epoch().ok_or(NotWritten::NotLeading)?;
+            match self.database.write_trades(epoch, batch).await {
+                Ok(committed) => break committed,
+                Err(error) if error.is_transient() && !life.is_draining() => {
+                    warn!(%error, "a batch of trades could not be stored, trying again");
+                    let now = self.clock.now();
+                    Vitals::tell(&self.published.vitals.database, false, "does not take trades", now);
+                    life.pause(retry.next_wait(None)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let summary = count(batch, &committed);
+        if let Some(listeners) = &self.listeners {
+            listeners.tell(committed).await;
+        }
+        Ok(summary)
+    }
+}
+
+/// What came of a batch, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommittedSummary {
+    /// Trades that were not there before.
+    pub new: u64,
+    /// Trades that were there already.
+    pub repeats: u64,
+}
+
+impl Listeners {
+    /// A listener that does not answer is not waited for: the database tells it the same.
+    async fn tell(&self, committed: CommittedBatch) {
+        let trace = TraceContext::root();
+        let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
+        let message = TradesCommitted { batch: Arc::new(committed) };
+        if let Err(error) = self.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
+            warn!(%error, seq, "a batch was not heard");
+        }
+        if new_assets > 0 {
+            info!(new_assets, "trades of assets that were not seen before");
+            let told = self.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
+            if let Err(error) = told {
+                debug!(%error, "new assets were not heard");
+            }
+        }
+    }
+}
+
+fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let new = number(committed.trades.len());
+    let kind = match batch.kind {
+        BatchKind::Live => "live",
+        BatchKind::Backfill => "backfill",
+        BatchKind::Repair => "repair",
+    };
+    counter!("ticker_trades_ingested_total", "kind" => kind).increment(new);
+    counter!("ticker_trades_repeated_total", "kind" => kind).increment(committed.repeats);
+    counter!("ticker_quarantined_total")
+        .increment(number(batch.quarantine.len()).saturating_add(committed.conflicts));
+    CommittedSummary { new, repeats: committed.repeats }
+}

@@ -1,0 +1,168 @@
+//! An actor that does one thing over and over: the frame that most actors of this program share.
+
+use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
+use tokio::sync::Notify;
+
+use super::supervision::{
+    messages::{Drain, Ping, Pulse},
+    status::ChildStatus,
+};
+
+/// A worker that waits says so often that it lives.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// What a worker does. It is cloned for each incarnation, so it holds what the work needs and no state of it.
+pub trait Work: Clone + Unpin + 'static {
+    /// Works until the life ends. Where nothing must be finished it may simply be dropped at any await: what is
+    /// written is written in transactions.
+    fn run(self, life: Life) -> impl Future<Output = ()> + 'static;
+
+    /// Its own line in `/actors.json`.
+    fn status(&self) -> &Arc<ChildStatus>;
+
+    /// Whether `run` sees to its own end when the life is draining, for it has something to finish.
+    const FINISHES: bool = false;
+}
+
+/// How one incarnation of a worker stands. All clones are the same life.
+#[derive(Clone, Debug, Default)]
+pub struct Life(Rc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    progress: Cell<u64>,
+    draining: Cell<bool>,
+    ended: Cell<bool>,
+    /// Something came that shall not wait for the tick.
+    wake: Notify,
+    /// The drain began, or the work ended.
+    turn: Notify,
+}
+
+impl Life {
+    /// Something was done, or at least it lives.
+    pub fn advance(&self) {
+        self.0.progress.set(self.0.progress.get().wrapping_add(1));
+    }
+
+    /// Nothing new shall be begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
+
+    /// Do not wait any longer.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Waits, saying every second that it lives, until the time is over or the drain begins.
+    pub async fn pause(&self, wait: Duration) {
+        self.wait(wait, false).await;
+    }
+
+    /// The same, and until someone wakes it.
+    pub async fn rest(&self, wait: Duration) {
+        self.wait(wait, true).await;
+    }
+
+    async fn wait(&self, wait: Duration, wakes: bool) {
+        let mut left = wait;
+        while !left.is_zero() && !self.is_draining() {
+            let step = left.min(TICK);
+            self.advance();
+            if !wakes {
+                actix_rt::time::sleep(step).await;
+            } else if tokio::time::timeout(step, self.0.wake.notified()).await.is_ok() {
+                return;
+            }
+            left = left.saturating_sub(step);
+        }
+    }
+
+    async fn until(&self, reached: impl Fn(&Inner) -> bool) {
+        loop {
+            let turn = self.0.turn.notified();
+            if reached(&self.0) {
+                return;
+            }
+            turn.await;
+        }
+    }
+
+    fn drain(&self) {
+        self.0.draining.set(true);
+        self.0.turn.notify_waiters();
+        self.0.wake.notify_one();
+    }
+
+    fn end(&self) {
+        self.0.ended.set(true);
+        self.0.turn.notify_waiters();
+    }
+}
+
+/// The actor around some work. The work runs in the actor's own context, so a panic in it ends this incarnation.
+pub struct Worker<W> {
+    pub(super) work: W,
+    pub(super) life: Life,
+}
+
+impl<W: Work> Worker<W> {
+    /// The actor, not yet started.
+    #[must_use]
+    pub fn new(work: W) -> Self {
+        Self { work, life: Life::default() }
+    }
+}
+
+impl<W: Work> Actor for Worker<W> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let (work, life) = (self.work.clone(), self.life.clone());
+        let run = async move {
+            let drained = async {
+                life.until(|inner| inner.draining.get()).await;
+                if W::FINISHES {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = work.run(life.clone()) => {}
+                () = drained => {}
+            }
+            life.end();
+        };
+        ctx.spawn(run.into_actor(self));
+    }
+}
+
+impl<W: Work> Supervised for Worker<W> {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.life = Life::default();
+    }
+}
+
+impl<W: Work> Handler<Ping> for Worker<W> {
+    type Result = Pulse;
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
+        self.work.status().pulse(self.life.0.progress.get())
+    }
+}
+
+impl<W: Work> Handler<Drain> for Worker<W> {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
+        self.life.drain();
+        let life = self.life.clone();
+        let wait = async move {
+            let _ = tokio::time::timeout(drain.within, life.until(|inner| inner.ended.get())).await;
+        };
+        Box::pin(wait.into_actor(self))
+    }
+}

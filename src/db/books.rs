@@ -1,0 +1,134 @@
+//! The figures of order books, one row a market.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
+
+use super::{
+    Database, DbError,
+    assets::versions,
+    fenced::{self, Done},
+    ids,
+};
+use crate::domain::{
+    asset::Asset,
+    orderbook::{BookFigures, PolledBook},
+    windows::MarketId,
+};
+
+/// A market and its two assets, to ask Horizon for its book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketAssets {
+    /// The market.
+    pub market: MarketId,
+    /// Its base, which is sold.
+    pub base: Asset,
+    /// Its counter, which is bought.
+    pub counter: Asset,
+}
+
+/// A batch of this kind says that books are gone: readers read all that are left.
+pub(super) const BOOKS_REMOVED: &str = "books_removed";
+
+impl Database {
+    /// When each book was fetched.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn book_times(&self) -> Result<Vec<(MarketId, DateTime<Utc>)>, DbError> {
+        let rows = self.client().await?.query_typed(include_str!("sql/books/times.sql"), &[]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// The assets of these markets, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said, or [`DbError::Corrupt`].
+    pub async fn market_assets(&self, markets: &[MarketId]) -> Result<Vec<MarketAssets>, DbError> {
+        let client = self.client().await?;
+        let sql = include_str!("sql/markets/assets.sql");
+        let rows = client.query_typed(sql, &[(&markets, Type::INT4_ARRAY)]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(MarketAssets {
+                    market: row.try_get(0)?,
+                    base: ids::asset(row.try_get(1)?, row.try_get(2)?)?,
+                    counter: ids::asset(row.try_get(3)?, row.try_get(4)?)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Stores books. Gives the batch's number.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    pub async fn record_books(&self, epoch: i64, books: &[(MarketId, PolledBook)]) -> Result<i64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let figures = |pick: fn(&BookFigures) -> f64| {
+            books.iter().map(|(_, book)| pick(&book.figures)).collect::<Vec<f64>>()
+        };
+        let counts = |pick: fn(&BookFigures) -> u64| {
+            let count = |book: &PolledBook| i32::try_from(pick(&book.figures)).unwrap_or(i32::MAX);
+            books.iter().map(|(_, book)| count(book)).collect::<Vec<i32>>()
+        };
+        let ids: Vec<MarketId> = books.iter().map(|(market, _)| *market).collect();
+        let times: Vec<DateTime<Utc>> = books.iter().map(|(_, book)| book.fetched_at.to_utc()).collect();
+        let (bid_count, ask_count) = (counts(|book| book.bid_count), counts(|book| book.ask_count));
+        let (bid_volume, ask_volume) = (figures(|book| book.bid_volume), figures(|book| book.ask_volume));
+        let (bid_max, ask_min) = (figures(|book| book.bid_max), figures(|book| book.ask_min));
+        let params: [(&(dyn ToSql + Sync), Type); 8] = [
+            (&ids, Type::INT4_ARRAY),
+            (&bid_count, Type::INT4_ARRAY),
+            (&bid_volume, Type::FLOAT8_ARRAY),
+            (&bid_max, Type::FLOAT8_ARRAY),
+            (&ask_count, Type::INT4_ARRAY),
+            (&ask_volume, Type::FLOAT8_ARRAY),
+            (&ask_min, Type::FLOAT8_ARRAY),
+            (&times, Type::TIMESTAMPTZ_ARRAY),
+        ];
+        let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
+        let done = Done::versions(versions(&row)?);
+        fenced::commit(transaction, epoch, "books", &done).await
+    }
+
+    /// Removes the books of markets other than these. Gives how many those were.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; nothing is removed then.
+    pub async fn keep_books_of(&self, epoch: i64, alive: &[MarketId]) -> Result<u64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let sql = include_str!("sql/books/keep_only.sql");
+        let removed = transaction.execute_typed(sql, &[(&alive, Type::INT4_ARRAY)]).await?;
+        if removed > 0 {
+            fenced::commit(transaction, epoch, BOOKS_REMOVED, &Done::default()).await?;
+        }
+        Ok(removed)
+    }
+}
+
+/// A row of `all.sql` or `changed.sql`.
+pub(super) fn book(row: &Row) -> Result<(MarketId, PolledBook), DbError> {
+    let count = |index| -> Result<u64, DbError> {
+        let levels: i32 = row.try_get(index)?;
+        u64::try_from(levels).map_err(|_| DbError::Corrupt(format!("a book of {levels} levels")))
+    };
+    let fetched_at: DateTime<Utc> = row.try_get(7)?;
+    let figures = BookFigures {
+        bid_count: count(1)?,
+        bid_volume: row.try_get(2)?,
+        bid_max: row.try_get(3)?,
+        ask_count: count(4)?,
+        ask_volume: row.try_get(5)?,
+        ask_min: row.try_get(6)?,
+    };
+    Ok((row.try_get(0)?, PolledBook { figures, fetched_at: fetched_at.into() }))
+}

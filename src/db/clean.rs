@@ -1,0 +1,135 @@
+//! Retention: days of trades made ahead and dropped behind, and everything else that would grow.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use deadpool_postgres::Transaction;
+use tokio_postgres::{error::SqlState, types::Type};
+
+use super::{
+    Database, DbError,
+    fenced::{self, Done},
+};
+use crate::domain::instant::{DAY, Second};
+
+/// Days made ahead of the present one, so that no batch makes one at midnight.
+const DAYS_AHEAD: i64 = 2;
+/// Dropping a day waits no longer than this for the table's lock: a batch that came later would wait behind it.
+const DROP_LOCK_LIMITS: &str = "SET LOCAL lock_timeout = '50ms'";
+/// Rows deleted in one transaction.
+const ROWS_AT_ONCE: i64 = 10_000;
+/// Quarantined records kept at most, whatever their age.
+const QUARANTINED_MAX: i64 = 100_000;
+/// Batches that readers may still want although they are old.
+const BATCHES_KEPT_MIN: i64 = 10_000;
+
+/// What a pass has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Days of trades that were dropped.
+    pub days: u64,
+    /// Days that could not be dropped now, because others were reading; the next pass tries again.
+    pub days_left: u64,
+    /// Rows that were deleted from other tables.
+    pub rows: u64,
+}
+
+impl Database {
+    /// Makes the days ahead, drops the days that end before `keep_days` ago, and trims what else is older.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; what was done before stays done.
+    pub async fn clean(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<Cleaned, DbError> {
+        let today = Second::from(now).day();
+        self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;
+        let edge = Second::from(now).minus(keep_days.saturating_mul(DAY));
+        let mut cleaned = Cleaned::default();
+        for day in self.days_before(edge.day()).await? {
+            match self.drop_day(epoch, day).await {
+                Ok(()) => cleaned.days += 1,
+                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => cleaned.days_left += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        if cleaned.days > 0 {
+            self.days.forget();
+            self.trim_coverage(epoch).await?;
+        }
+        cleaned.rows +=
+            self.trim(epoch, include_str!("sql/clean/trim_batches.sql"), edge, BATCHES_KEPT_MIN).await?;
+        cleaned.rows +=
+            self.trim(epoch, include_str!("sql/clean/trim_quarantine.sql"), edge, QUARANTINED_MAX).await?;
+        Ok(cleaned)
+    }
+
+    /// The partitions of `trades` whose day is before `day`, the oldest first.
+    async fn days_before(&self, day: i64) -> Result<Vec<String>, DbError> {
+        let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
+        let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        let is_before = |name: &String| day_of(name).is_some_and(|its_day| its_day < day);
+        Ok(names.into_iter().filter(is_before).collect())
+    }
+
+    async fn drop_day(&self, epoch: i64, partition: String) -> Result<(), DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        transaction.batch_execute(DROP_LOCK_LIMITS).await?;
+        // The name was found to be one of ours, letters and digits only.
+        transaction.batch_execute(&format!("DROP TABLE IF EXISTS {partition}")).await?;
+        fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+        Ok(())
+    }
+
+    /// Ledgers whose trades were dropped count as held no more.
+    async fn trim_coverage(&self, epoch: i64) -> Result<(), DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        forget_dropped_ledgers(&transaction).await?;
+        fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+        Ok(())
+    }
+
+    /// Deletes in steps that hold no lock for long.
+    async fn trim(&self, epoch: i64, sql: &str, edge: Second, kept: i64) -> Result<u64, DbError> {
+        let mut deleted = 0;
+        loop {
+            let mut client = self.client().await?;
+            let transaction = fenced::begin(&mut client).await?;
+            let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+                [(&edge.to_utc(), Type::TIMESTAMPTZ), (&kept, Type::INT8), (&ROWS_AT_ONCE, Type::INT8)];
+            let step = transaction.execute_typed(sql, &params).await?;
+            if step == 0 {
+                return Ok(deleted); // nothing written, so no number is used up either
+            }
+            fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+            deleted += step;
+        }
+    }
+}
+
+async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<(), DbError> {
+    transaction.execute_typed(include_str!("sql/clean/trim_coverage.sql"), &[]).await?;
+    transaction.execute_typed(include_str!("sql/clean/clip_coverage.sql"), &[]).await?;
+    Ok(())
+}
+
+/// The day of a partition by its name; none for a name that is not ours.
+fn day_of(partition: &str) -> Option<i64> {
+    let date = NaiveDate::parse_from_str(partition.strip_prefix("trades_p")?, "%Y%m%d").ok()?;
+    let since_1970 = date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive());
+    (partition.len() == "trades_p20260101".len()).then(|| TimeDelta::num_days(&since_1970))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_tells_its_day_and_other_tables_none() {
+        assert_eq!(day_of("trades_p19700102"), Some(1));
+        assert_eq!(day_of("trades_p20261123"), Some(20_780));
+        for other in ["trades", "trades_p2026", "trades_default", "trades_p20261399", "trades_p20261123_old"]
+        {
+            assert_eq!(day_of(other), None, "{other}");
+        }
+    }
+}

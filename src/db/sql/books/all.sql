@@ -1,0 +1,1 @@
+SELECT market_id, bid_count, bid_volume, bid_max, ask_count, ask_volume, ask_min, fetched_at FROM orderbook_stats

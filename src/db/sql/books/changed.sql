@@ -1,0 +1,2 @@
+SELECT market_id, bid_count, bid_volume, bid_max, ask_count, ask_volume, ask_min, fetched_at FROM orderbook_stats
+WHERE version BETWEEN $1 AND $2

@@ -1,0 +1,1 @@
+DELETE FROM orderbook_stats WHERE market_id <> ALL ($1)

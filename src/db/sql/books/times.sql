@@ -1,0 +1,1 @@
+SELECT market_id, fetched_at FROM orderbook_stats

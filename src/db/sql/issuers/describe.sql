@@ -1,0 +1,22 @@
+-- Only rows that really change, and the assets of those issuers get a new version.
+WITH wanted AS (
+    SELECT DISTINCT issuer FROM assets WHERE toml_url = $1 AND meets_rules
+), told AS (
+    INSERT INTO issuers (public_key, toml_url, name, url, federation_server, auth_server, transfer_server,
+                         web_auth_endpoint, deposit_server, org_twitter)
+    SELECT issuer, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM wanted
+    WHERE NOT EXISTS (SELECT 1 FROM issuers i WHERE i.public_key = wanted.issuer
+        AND (i.toml_url, i.name, i.url, i.federation_server, i.auth_server, i.transfer_server, i.web_auth_endpoint,
+             i.deposit_server, i.org_twitter) IS NOT DISTINCT FROM ($1, $2, $3, $4, $5, $6, $7, $8, $9))
+    ON CONFLICT (public_key) DO UPDATE SET
+        toml_url = excluded.toml_url, name = excluded.name, url = excluded.url,
+        federation_server = excluded.federation_server, auth_server = excluded.auth_server,
+        transfer_server = excluded.transfer_server, web_auth_endpoint = excluded.web_auth_endpoint,
+        deposit_server = excluded.deposit_server, org_twitter = excluded.org_twitter
+    RETURNING public_key
+), changed AS (
+    UPDATE assets a SET version = nextval('asset_version')
+    FROM told WHERE a.issuer = told.public_key AND a.toml_url = $1
+    RETURNING a.version
+)
+SELECT min(version), max(version) FROM changed

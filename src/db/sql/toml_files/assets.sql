@@ -1,0 +1,1 @@
+SELECT id, code, issuer FROM assets WHERE toml_url = $1 AND meets_rules

@@ -1,0 +1,133 @@
+//! Order books and the few figures of them that are kept.
+
+use super::{
+    amount::{Amount, STROOPS_PER_UNIT},
+    instant::Second,
+    number::ratio_to_f64,
+    price::Price,
+};
+
+/// One level of a side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Counter per base.
+    pub price: Price,
+    /// Of asks in units of the base, of bids in units of the counter, as Horizon has it.
+    pub amount: Amount,
+}
+
+/// A market's offers, selling the base and buying the counter. Pools are not in it; a side can be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderBook {
+    /// Who buys the base.
+    pub bids: Vec<Level>,
+    /// Who sells the base.
+    pub asks: Vec<Level>,
+}
+
+/// The figures of one book, or of a pair's books together; all 0 where none was polled.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BookFigures {
+    /// Levels of bids.
+    pub bid_count: u64,
+    /// Plain sum of the bids' amounts.
+    pub bid_volume: f64,
+    /// The best bid, counter per base; 0 without bids.
+    pub bid_max: f64,
+    /// Levels of asks.
+    pub ask_count: u64,
+    /// Sum of amount times price of the asks.
+    pub ask_volume: f64,
+    /// The best ask, counter per base; 0 without asks.
+    pub ask_min: f64,
+}
+
+/// A book's figures and their age.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PolledBook {
+    /// The figures.
+    pub figures: BookFigures,
+    /// When Horizon was asked.
+    pub fetched_at: Second,
+}
+
+impl OrderBook {
+    /// The figures of this book.
+    #[must_use]
+    pub fn figures(&self) -> BookFigures {
+        let count = |side: &[Level]| u64::try_from(side.len()).unwrap_or(u64::MAX);
+        let bids: i128 = self.bids.iter().map(|bid| i128::from(bid.amount.stroops())).sum();
+        let units = |level: &Level| ratio_to_f64(i128::from(level.amount.stroops()), STROOPS_PER_UNIT);
+        let best_bid = self.bids.iter().map(|bid| bid.price).max();
+        let best_ask = self.asks.iter().map(|ask| ask.price).min();
+        BookFigures {
+            bid_count: count(&self.bids),
+            bid_volume: ratio_to_f64(bids, STROOPS_PER_UNIT),
+            bid_max: best_bid.map_or(0.0, Price::to_f64),
+            ask_count: count(&self.asks),
+            ask_volume: self.asks.iter().map(|ask| units(ask) * ask.price.to_f64()).sum(),
+            ask_min: best_ask.map_or(0.0, Price::to_f64),
+        }
+    }
+}
+
+impl BookFigures {
+    /// Takes in another market's book of the same pair, as the old ticker did: an empty side counts as 0, so that one
+    /// market without asks makes `ask_min` 0.
+    pub fn merge(&mut self, other: &Self) {
+        self.bid_count = self.bid_count.saturating_add(other.bid_count);
+        self.bid_volume += other.bid_volume;
+        self.bid_max = self.bid_max.max(other.bid_max);
+        self.ask_count = self.ask_count.saturating_add(other.ask_count);
+        self.ask_volume += other.ask_volume;
+        self.ask_min = self.ask_min.min(other.ask_min);
+    }
+
+    /// (ask - bid) / ask, and the bid plus half of that; both 0 where either side is 0.
+    #[must_use]
+    pub fn spread(&self) -> (f64, f64) {
+        if self.bid_max == 0.0 || self.ask_min == 0.0 {
+            return (0.0, 0.0);
+        }
+        let spread = (self.ask_min - self.bid_max) / self.ask_min;
+        (spread, self.bid_max + spread / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(n: i64, d: i64, amount: &str) -> Level {
+        Level { price: Price::new(n, d).unwrap(), amount: Amount::parse(amount).unwrap() }
+    }
+
+    #[test]
+    fn bids_are_summed_as_they_are_and_asks_by_their_price() {
+        let book = OrderBook {
+            bids: vec![level(2, 1, "3.5"), level(5, 2, "1.0")],
+            asks: vec![level(4, 1, "10"), level(3, 1, "2")],
+        };
+        let figures = book.figures();
+        assert_eq!((figures.bid_count, figures.bid_volume, figures.bid_max), (2, 4.5, 2.5));
+        assert_eq!((figures.ask_count, figures.ask_volume, figures.ask_min), (2, 46.0, 3.0));
+        assert_eq!(OrderBook::default().figures(), BookFigures::default());
+    }
+
+    #[test]
+    fn an_empty_side_counts_as_0_in_a_sum() {
+        let one = OrderBook { bids: vec![level(2, 1, "1")], asks: vec![level(3, 1, "1")] }.figures();
+        let other = OrderBook { bids: vec![level(1, 1, "1")], asks: Vec::new() }.figures();
+        let mut sum = one;
+        sum.merge(&other);
+        assert_eq!((sum.bid_count, sum.bid_max, sum.ask_count, sum.ask_min), (2, 2.0, 1, 0.0));
+        assert_eq!(sum.spread(), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_spread_is_relative_and_0_without_both_sides() {
+        let book = BookFigures { bid_max: 8.0, ask_min: 10.0, ..BookFigures::default() };
+        assert_eq!(book.spread(), (0.2, 8.1));
+        assert_eq!(BookFigures { ask_min: 0.0, ..book }.spread(), (0.0, 0.0));
+    }
+}

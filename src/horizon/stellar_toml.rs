@@ -1,0 +1,10 @@
+//! stellar.toml files: addresses that strangers wrote, fetched so that nothing inside can be reached by them.
+
+mod fetch;
+mod guard;
+mod parse;
+mod resolve;
+
+pub use fetch::{TomlClient, TomlError, TomlSettings};
+pub use guard::{Refused, is_public};
+pub use parse::{NoToml, parse};

@@ -1,0 +1,258 @@
+//! Real fetches from small servers on loopback.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix_rt::System;
+use flate2::{Compression, write::GzEncoder};
+use futures_util::future::FutureExt;
+
+use super::*;
+
+const GOOD: &str = "VERSION = \"2\"\n[DOCUMENTATION]\nORG_NAME = \"Tea\"\n";
+const URL: &str = "https://tea.example/.well-known/stellar.toml";
+
+/// A server that answers each connection with the same bytes, after reading the request.
+struct Server {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut head = [0; 4_096];
+                let length = stream.read(&mut head).unwrap_or(0);
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                answer(&head, &mut stream);
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn of(head: &'static str, body: Vec<u8>) -> Self {
+        Self::start(move |_, stream| {
+            let length = body.len();
+            let _ =
+                write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(&body);
+        })
+    }
+
+    fn fetch(&self, url: &str) -> Result<IssuerFile, TomlError> {
+        let settings = TomlSettings { gateway: Some(format!("http://{}", self.address)), ca_file: None };
+        let deadline = Duration::from_millis(500);
+        System::new().block_on(async {
+            TomlClient::with(settings, system_lookup(), is_public, deadline).unwrap().fetch(url).await
+        })
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn reads_a_file_from_the_gateway_plain_or_compressed() {
+    let asked_for = Server::start(|head, stream| {
+        let right = head.starts_with("GET /tea.example/.well-known/stellar.toml HTTP/1.1\r\n");
+        let status = if right { "200 OK" } else { "404 Not Found" };
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{GOOD}", GOOD.len());
+    });
+    assert_eq!(asked_for.fetch(URL).unwrap().org.name, "Tea");
+    let compressed = Server::of("200 OK\r\nContent-Encoding: gzip", gzipped(GOOD.as_bytes()));
+    assert_eq!(compressed.fetch(URL).unwrap().org.name, "Tea");
+}
+
+#[test]
+fn what_a_gateway_does_not_serve_is_not_asked_for() {
+    let server = Server::of("200 OK", GOOD.into());
+    for url in [
+        "https://tea.example/other.toml",
+        "http://tea.example/.well-known/stellar.toml",
+        "https://10.0.0.1/",
+        "",
+    ] {
+        assert_eq!(server.fetch(url).unwrap_err().kind(), "refused", "{url}");
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn bad_answers_are_told_by_their_kind() {
+    for (head, body, kind) in [
+        ("404 Not Found", Vec::new(), "status"),
+        ("200 OK", b"<html>parked</html>".to_vec(), "no_toml"),
+        ("302 Found\r\nLocation: /elsewhere", Vec::new(), "status"),
+        ("200 OK", vec![b'#'; FILE_BYTES_MAX + 1], "too_large"),
+        ("200 OK\r\nContent-Encoding: gzip", gzipped(&vec![b'#'; 50_000_000]), "too_large"),
+        ("200 OK\r\nContent-Encoding: gzip", b"nonsense".to_vec(), "encoding"),
+        ("200 OK\r\nContent-Encoding: br", GOOD.into(), "encoding"),
+    ] {
+        let told = Server::of(head, body).fetch(URL).unwrap_err();
+        assert_eq!(told.kind(), kind, "{head}: {told}");
+    }
+    let largest = [GOOD.as_bytes(), &vec![b'#'; FILE_BYTES_MAX - GOOD.len()]].concat();
+    assert!(Server::of("200 OK", largest).fetch(URL).is_ok());
+}
+
+#[test]
+fn an_answer_that_does_not_tell_its_end_is_no_empty_file() {
+    let server = Server::start(|_, stream| {
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n{GOOD}");
+    });
+    assert_eq!(server.fetch(URL).unwrap_err().kind(), "connect");
+}
+
+#[test]
+fn silence_and_endless_bodies_end_in_time() {
+    let silent = Server::start(|_, stream| {
+        let mut stream = stream.try_clone().unwrap();
+        std::thread::spawn(move || stream.read_to_end(&mut Vec::new()));
+    });
+    assert_eq!(silent.fetch(URL).unwrap_err().kind(), "timed_out");
+    let dripping = Server::start(|_, stream| {
+        let mut stream = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n");
+            while stream.write_all(b"#").is_ok() {
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        });
+    });
+    assert_eq!(dripping.fetch(URL).unwrap_err().kind(), "timed_out");
+}
+
+/// A client without a gateway, whose names all lead to `addresses`.
+fn direct(
+    addresses: Vec<SocketAddr>,
+    is_allowed: fn(IpAddr) -> bool,
+    ca_file: Option<PathBuf>,
+) -> TomlClient {
+    let lookup: Lookup = Rc::new(move |_, _| {
+        let addresses = addresses.clone();
+        async move { Ok(addresses) }.boxed_local()
+    });
+    let settings = TomlSettings { gateway: None, ca_file };
+    TomlClient::with(settings, lookup, is_allowed, Duration::from_secs(5)).unwrap()
+}
+
+#[test]
+fn a_name_that_leads_inwards_is_never_dialled() {
+    let canary = Server::of("200 OK", GOOD.into());
+    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and nobody is there
+    let rule = |address: IpAddr| !address.is_loopback();
+    System::new().block_on(async {
+        for addresses in [vec![canary.address], vec![public, canary.address], vec![canary.address, public]] {
+            let client = direct(addresses, rule, None);
+            for url in ["https://tea.com/.well-known/stellar.toml", "https://localhost.tea.com/"] {
+                assert_eq!(client.fetch(url).await.unwrap_err().kind(), "connect");
+            }
+            for url in [
+                "https://127.0.0.1/",
+                "https://2130706433/",
+                "https://localhost/",
+                "https://a.localhost/",
+                "https://[::1]/",
+            ] {
+                assert_eq!(client.fetch(url).await.unwrap_err().kind(), "refused");
+            }
+        }
+    });
+    assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
+}
+
+/// A server with a certificate for `tea.com`, which says where each path leads.
+fn tls_server(
+    directory: &std::path::Path,
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (SocketAddr, PathBuf) {
+    let issued = rcgen::generate_simple_self_signed(["tea.com".to_owned()]).unwrap();
+    let ca_file = directory.join("ca.pem");
+    std::fs::write(&ca_file, issued.cert.pem()).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+            let mut head = [0; 4_096];
+            let Ok(length) = tls.read(&mut head) else { continue };
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let _ = tls.write_all(answer(path).as_bytes());
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    (address, ca_file)
+}
+
+#[test]
+fn two_redirects_on_the_same_host_are_followed_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), |path| {
+        let moved = |to: &str| {
+            format!("HTTP/1.1 301 Moved\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        };
+        match path {
+            "/one" => moved("https://TEA.com/two"),
+            "/two" => moved("/file"),
+            "/three" => moved("/one"),
+            "/loop" => moved("/loop"),
+            "/away" => moved("https://evil.com/file"),
+            "/below" => moved("https://www.tea.com/file"),
+            "/plain" => moved("http://tea.com/file"),
+            "/inwards" => moved("https://127.0.0.1/file"),
+            "/port" => moved("https://tea.com:8443/file"),
+            "/slashes" => moved("//evil.com/file"),
+            "/relative" => moved("file"),
+            _ => format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}",
+                GOOD.len()
+            ),
+        }
+    });
+    System::new().block_on(async {
+        let client = direct(vec![address], |_| true, Some(ca_file));
+        for path in ["file", "two", "one"] {
+            assert_eq!(
+                client.fetch(&format!("https://tea.com/{path}")).await.unwrap().org.name,
+                "Tea",
+                "{path}"
+            );
+        }
+        for path in ["three", "loop", "away", "below", "plain", "inwards", "port", "slashes", "relative"] {
+            let told = client.fetch(&format!("https://tea.com/{path}")).await.unwrap_err();
+            assert_eq!(told.kind(), "redirect", "{path}: {told}");
+        }
+        assert_eq!(
+            client.fetch("https://other.com/file").await.unwrap_err().kind(),
+            "connect",
+            "another's certificate"
+        );
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+    });
+}

@@ -1,0 +1,151 @@
+//! Where a stellar.toml may be fetched from: the address is free text that anyone may set. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Names that are never public, whatever an address book says.
+const SPECIAL_NAMES: [&str; 16] = [
+    "alt",
+    "arpa",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "mail",
+    "onion",
+    "private",
+    "test",
+];
+const HOST_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+const URL_BYTES_MAX: usize = 2_048;
+
+/// An address that may be asked: https, the usual port, a real domain name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The domain name, in lower case.
+    pub(super) host: String,
+    /// Path and query, beginning with a slash.
+    pub(super) path: String,
+}
+
+/// Why an address is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not https, or no address at all.
+    #[error("not an https address")]
+    Scheme,
+    /// Another port than 443, or a user.
+    #[error("a port or a user is named")]
+    Authority,
+    /// No domain name: an IP address in some spelling, a single label, or characters that no name has.
+    #[error("no domain name")]
+    Host,
+    /// A path with characters that need an escape.
+    #[error("no plain path")]
+    Path,
+}
+
+impl Target {
+    /// Reads an address.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]
+    pub(super) fn parse(url: &str) -> Result<Self, Refused> {
+        let scheme = url.get(..8).filter(|_| url.len() <= URL_BYTES_MAX).ok_or(Refused::Scheme)?;
+        if !scheme.eq_ignore_ascii_case("https://") {
+            return Err(Refused::Scheme);
+        }
+        let rest = url.get(8..).unwrap_or_default();
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let host = authority.strip_suffix(":443").unwrap_or(authority);
+        if host.contains(['@', ':', '[', ']', '\\']) {
+            return Err(Refused::Authority);
+        }
+        let host = host.to_ascii_lowercase();
+        if !is_domain(&host) {
+            return Err(Refused::Host);
+        }
+        let path = path.split('#').next().unwrap_or_default();
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
+            return Err(Refused::Path);
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self { host, path: format!("{slash}{path}") })
+    }
+
+    /// Whether the name ends in one that is never public.
+    #[must_use]
+    pub(super) fn is_special(&self) -> bool {
+        self.host.rsplit('.').next().is_some_and(|last| SPECIAL_NAMES.contains(&last))
+    }
+}
+
+/// At least two labels of letters, digits and hyphens; the last is no number, as that of an IP address is in every
+/// spelling.
+fn is_domain(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.starts_with(|first: char| first.is_ascii_digit());
+    host.len() <= HOST_BYTES_MAX && host.contains('.') && host.split('.').all(is_label) && !is_number
+}
+
+/// Whether an address is one of the public internet: no private, local, documentation, translation or other special
+/// range of the IANA registries.
+#[must_use]
+pub const fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+const fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224..=255, _, _)      // this network, private, loopback, multicast, reserved
+            | (100, 64..=127, _)              // carrier-grade NAT
+            | (169, 254, _)                   // link-local, with the metadata services of clouds
+            | (172, 16..=31, _)               // private
+            | (192, 0, 0 | 2)                 // protocol assignments, documentation
+            | (192, 31, 196)                  // AS112
+            | (192, 52, 193)                  // AMT
+            | (192, 88, 99)                   // 6to4 relays
+            | (192, 168, _)                   // private
+            | (192, 175, 48)                  // AS112
+            | (198, 18..=19, _)               // benchmarks
+            | (198, 51, 100)                  // documentation
+            | (203, 0, 113) // documentation
+    );
+    !special
+}
+
+const fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    // All that is public lies in 2000::/3; mapped, compatible and translated IPv4 do not.
+    let special = matches!(
+        (a, b),
+        (0x2001, 0..=0x01ff)                  // protocol assignments: Teredo, ORCHID, benchmarks
+            | (0x2001, 0x0db8)                // documentation
+            | (0x2002, _)                     // 6to4 holds an IPv4 address
+            | (0x2620, 0x004f)                // AS112
+            | (0x3fff, 0..=0x0fff) // documentation
+    );
+    a & 0xe000 == 0x2000 && !special
+}
+
+#[cfg(test)]
+mod tests;

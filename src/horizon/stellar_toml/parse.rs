@@ -1,0 +1,158 @@
+//! From the bytes of a stellar.toml to what it tells, field by field. Pure.
+
+use toml::{Table, Value};
+
+use crate::domain::issuer_file::{Currency, IssuerFile, Organisation};
+
+/// More entries are not read; 100 KB hold some 2,000.
+const CURRENCIES_MAX: usize = 5_000;
+
+/// The file is no TOML at all, so nothing is read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a TOML file")]
+pub struct NoToml;
+
+/// Reads a file. A field of the wrong type is as good as absent, and costs no other field.
+///
+/// # Errors
+///
+/// [`NoToml`]
+pub fn parse(bytes: &[u8]) -> Result<IssuerFile, NoToml> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NoToml)?;
+    let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| NoToml)?;
+    let none = Table::new();
+    let documentation = file.get("DOCUMENTATION").and_then(Value::as_table).unwrap_or(&none);
+    let org = Organisation {
+        name: text_of(documentation, "ORG_NAME"),
+        url: text_of(documentation, "ORG_URL"),
+        twitter: text_of(documentation, "ORG_TWITTER"),
+        federation_server: text_of(&file, "FEDERATION_SERVER"),
+        auth_server: text_of(&file, "AUTH_SERVER"),
+        transfer_server: text_of(&file, "TRANSFER_SERVER"),
+        web_auth_endpoint: text_of(&file, "WEB_AUTH_ENDPOINT"),
+        deposit_server: text_of(&file, "DEPOSIT_SERVER"),
+    };
+    let entries = file.get("CURRENCIES").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let currencies = entries.iter().filter_map(Value::as_table).take(CURRENCIES_MAX).map(currency).collect();
+    Ok(IssuerFile { org, currencies })
+}
+
+fn currency(entry: &Table) -> Currency {
+    let number = |name| entry.get(name).and_then(Value::as_integer).unwrap_or_default();
+    let flag = |name| entry.get(name).and_then(Value::as_bool).unwrap_or_default();
+    Currency {
+        code: text_of(entry, "code"),
+        issuer: text_of(entry, "issuer"),
+        anchor_asset: text_of(entry, "anchor_asset"),
+        anchor_asset_type: text_of(entry, "anchor_asset_type").to_lowercase(),
+        name: text_of(entry, "name"),
+        desc: text_of(entry, "desc"),
+        conditions: text_of(entry, "conditions"),
+        redemption_instructions: text_of(entry, "redemption_instructions"),
+        status: text_of(entry, "status"),
+        display_decimals: number("display_decimals"),
+        fixed_number: number("fixed_number"),
+        max_number: number("max_number"),
+        is_asset_anchored: flag("is_asset_anchored"),
+        is_unlimited: flag("is_unlimited"),
+        collateral_addresses: texts_of(entry, "collateral_addresses"),
+        collateral_address_signatures: texts_of(entry, "collateral_address_signatures"),
+    }
+}
+
+/// PostgreSQL's text cannot hold NUL.
+fn clean(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+fn text_of(table: &Table, name: &str) -> String {
+    table.get(name).and_then(Value::as_str).map(clean).unwrap_or_default()
+}
+
+fn texts_of(table: &Table, name: &str) -> Vec<String> {
+    let list = table.get(name).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_the_ticker_wants() {
+        let file = parse(
+            br#"
+            FEDERATION_SERVER = "https://tea.example/federation"
+            WEB_AUTH_ENDPOINT = "https://tea.example/auth"
+            [DOCUMENTATION]
+            ORG_NAME = "Tea House"
+            ORG_TWITTER = "@tea"
+            [[CURRENCIES]]
+            code = "TEA"
+            issuer = "G1"
+            anchor_asset = "USD"
+            anchor_asset_type = "FIAT"
+            display_decimals = 2
+            fixed_number = 9007199254740993
+            is_asset_anchored = true
+            collateral_addresses = ["1A", 7, "1B"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!((file.org.name.as_str(), file.org.twitter.as_str()), ("Tea House", "@tea"));
+        assert_eq!(file.org.federation_server, "https://tea.example/federation");
+        let tea = file.currency("TEA", "G1").unwrap();
+        assert_eq!((tea.anchor_asset.as_str(), tea.anchor_asset_type.as_str()), ("USD", "fiat"));
+        assert_eq!(
+            (tea.display_decimals, tea.fixed_number, tea.is_unlimited),
+            (2, 9_007_199_254_740_993, false)
+        );
+        assert_eq!(tea.collateral_addresses, ["1A", "1B"]);
+    }
+
+    #[test]
+    fn one_bad_field_or_entry_costs_nothing_else() {
+        let file = parse(
+            br#"
+            CURRENCIES = [1, "x", {code = "TEA", issuer = "G1", display_decimals = "two", fixed_number = 1.5, name = "Tea", desc = "a\u0000b"}]
+            DOCUMENTATION = {ORG_NAME = 5, ORG_URL = "https://tea.example"}
+            AUTH_SERVER = ["x"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!((file.org.name.as_str(), file.org.url.as_str()), ("", "https://tea.example"));
+        let tea = file.currency("TEA", "G1").unwrap();
+        assert_eq!((tea.name.as_str(), tea.desc.as_str()), ("Tea", "ab"));
+        assert_eq!((tea.display_decimals, tea.fixed_number), (0, 0));
+    }
+
+    #[test]
+    fn what_is_no_toml_tells_nothing() {
+        for text in ["<html></html>", "code = \"TEA\" s", "a = 1\na = 2", "\u{0}"] {
+            assert_eq!(parse(text.as_bytes()), Err(NoToml), "{text:?}");
+        }
+        assert_eq!(parse(&[0xff, 0xfe]), Err(NoToml));
+        assert_eq!(parse(b""), Ok(IssuerFile::default()));
+        assert_eq!(parse("\u{feff}VERSION = \"2\"".as_bytes()), Ok(IssuerFile::default()));
+        assert!(parse("CURRENCIES = \"none\"".as_bytes()).unwrap().currencies.is_empty());
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_or_read_but_never_overflows() {
+        let _ = parse(format!("a = {}{}", "[".repeat(50_000), "]".repeat(50_000)).as_bytes());
+        let _ = parse(format!("a{} = 1", ".a".repeat(50_000)).as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn no_text_in_a_field_makes_it_panic(text in "\\PC*") {
+            let _ = parse(format!("[[CURRENCIES]]\ncode = {text}\nissuer = '''{text}'''").as_bytes());
+        }
+    }
+}

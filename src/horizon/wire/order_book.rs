@@ -1,0 +1,47 @@
+//! Order books.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{HorizonError, read, trade::WirePrice};
+use crate::domain::{
+    amount::Amount,
+    orderbook::{Level, OrderBook},
+    price::Price,
+};
+
+#[derive(Deserialize)]
+struct WireBook<'a> {
+    #[serde(borrow)]
+    bids: Vec<WireLevel<'a>>,
+    #[serde(borrow)]
+    asks: Vec<WireLevel<'a>>,
+}
+
+/// The exact price counts: two levels can share a printed one.
+#[derive(Deserialize)]
+struct WireLevel<'a> {
+    price_r: WirePrice,
+    #[serde(borrow)]
+    amount: Cow<'a, str>,
+}
+
+/// Reads a book. A level without an amount or a price that can be is an error of the whole: half a book is none.
+pub fn order_book(body: &Bytes) -> Result<OrderBook, HorizonError> {
+    let wire: WireBook<'_> = read(body)?;
+    Ok(OrderBook { bids: levels(&wire.bids)?, asks: levels(&wire.asks)? })
+}
+
+fn levels(wire: &[WireLevel<'_>]) -> Result<Vec<Level>, HorizonError> {
+    let unreadable = |what: String| HorizonError::Unreadable(format!("a level of a book: {what}"));
+    wire.iter()
+        .map(|level| {
+            let price = Price::new(level.price_r.n, level.price_r.d)
+                .ok_or_else(|| unreadable(format!("price {}/{}", level.price_r.n, level.price_r.d)))?;
+            let amount = Amount::parse(&level.amount).map_err(|error| unreadable(error.to_string()))?;
+            Ok(Level { price, amount })
+        })
+        .collect()
+}

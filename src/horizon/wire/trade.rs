@@ -1,0 +1,160 @@
+//! Trade records, of the stream and of pages.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{HorizonError, Maybe, Page, read, text_or_number};
+use crate::domain::{
+    amount::Amount,
+    asset::{AccountId, Asset, AssetError},
+    cursor::{PagingToken, PagingTokenError},
+    instant::Second,
+    trade::{PoolId, Side, Trade, TradeError, TradeRecord},
+};
+
+/// A record that is no trade: what it was, as far as could be told, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its place in history, where that could be read.
+    pub token: Option<PagingToken>,
+    /// Why it was refused.
+    pub reason: String,
+    /// As it came.
+    pub raw: Bytes,
+}
+
+/// A trade and the bytes that it came in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The trade.
+    pub trade: Trade,
+    /// As it came.
+    pub raw: Bytes,
+}
+
+#[derive(Deserialize)]
+struct WireToken<'a> {
+    #[serde(borrow)]
+    paging_token: Maybe<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireTrade<'a> {
+    #[serde(borrow)]
+    paging_token: Cow<'a, str>,
+    #[serde(borrow)]
+    ledger_close_time: Cow<'a, str>,
+    #[serde(borrow)]
+    base_amount: Cow<'a, str>,
+    #[serde(borrow)]
+    base_asset_type: Cow<'a, str>,
+    #[serde(borrow)]
+    base_asset_code: Maybe<'a>,
+    #[serde(borrow)]
+    base_asset_issuer: Maybe<'a>,
+    #[serde(borrow)]
+    base_account: Maybe<'a>,
+    #[serde(borrow)]
+    base_liquidity_pool_id: Maybe<'a>,
+    #[serde(borrow)]
+    counter_amount: Cow<'a, str>,
+    #[serde(borrow)]
+    counter_asset_type: Cow<'a, str>,
+    #[serde(borrow)]
+    counter_asset_code: Maybe<'a>,
+    #[serde(borrow)]
+    counter_asset_issuer: Maybe<'a>,
+    #[serde(borrow)]
+    counter_account: Maybe<'a>,
+    #[serde(borrow)]
+    counter_liquidity_pool_id: Maybe<'a>,
+    base_is_seller: bool,
+    price: WirePrice,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WirePrice {
+    #[serde(deserialize_with = "text_or_number")]
+    pub(super) n: i64,
+    #[serde(deserialize_with = "text_or_number")]
+    pub(super) d: i64,
+}
+
+/// Reads one trade record. `event_id` is the stream event's id, a second source for the record's place.
+pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<Received, Refused> {
+    match read_trade(&raw) {
+        Ok(trade) => Ok(Received { trade, raw }),
+        Err(reason) => {
+            let token = serde_json::from_slice::<WireToken<'_>>(&raw)
+                .ok()
+                .and_then(|record| record.paging_token?.parse().ok())
+                .or_else(|| event_id.and_then(|id| id.parse().ok()));
+            Err(Refused { token, reason, raw })
+        }
+    }
+}
+
+fn read_trade(raw: &[u8]) -> Result<Trade, String> {
+    let wire: WireTrade<'_> = serde_json::from_slice(raw).map_err(|error| error.to_string())?;
+    let base = side(
+        asset(&wire.base_asset_type, &wire.base_asset_code, &wire.base_asset_issuer),
+        &wire.base_amount,
+        &wire.base_account,
+        &wire.base_liquidity_pool_id,
+    );
+    let counter = side(
+        asset(&wire.counter_asset_type, &wire.counter_asset_code, &wire.counter_asset_issuer),
+        &wire.counter_amount,
+        &wire.counter_account,
+        &wire.counter_liquidity_pool_id,
+    );
+    let told = |error: TradeError| error.to_string();
+    let record = TradeRecord {
+        token: wire.paging_token.parse().map_err(|error: PagingTokenError| error.to_string())?,
+        closed_at: Second::parse(&wire.ledger_close_time).map_err(|error| error.to_string())?,
+        base: base.map_err(told)?,
+        counter: counter.map_err(told)?,
+        price_n: wire.price.n,
+        price_d: wire.price.d,
+        base_is_seller: wire.base_is_seller,
+    };
+    record.normalise().map_err(told)
+}
+
+fn side(
+    asset: Result<Asset, AssetError>,
+    amount: &str,
+    account: &Maybe<'_>,
+    pool: &Maybe<'_>,
+) -> Result<Side, TradeError> {
+    Ok(Side {
+        asset: asset?,
+        amount: Amount::parse(amount)?,
+        account: present(account).map(AccountId::parse).transpose()?,
+        pool: present(pool).map(PoolId::parse).transpose()?,
+    })
+}
+
+fn asset(kind: &str, code: &Maybe<'_>, issuer: &Maybe<'_>) -> Result<Asset, AssetError> {
+    match kind {
+        "native" => Ok(Asset::Native),
+        _ => Asset::issued(code.as_deref().unwrap_or_default(), issuer.as_deref().unwrap_or_default()),
+    }
+}
+
+fn present<'a>(field: &'a Maybe<'_>) -> Option<&'a str> {
+    field.as_deref().filter(|text| !text.is_empty())
+}
+
+/// The records of a page of trades, in the page's order.
+pub fn trades_page(body: &Bytes) -> Result<Vec<Result<Received, Refused>>, HorizonError> {
+    let page: Page<'_> = read(body)?;
+    Ok(page
+        .embedded
+        .records
+        .iter()
+        .map(|record| trade(body.slice_ref(record.get().as_bytes()), None))
+        .collect())
+}
