@@ -179,7 +179,7 @@ impl AssetPoll {
         if sweep.began_at.is_none() && (timetable.take_due(now) || many_wait) {
             sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
         }
-        if sweep.began_at.is_some() && !matches!(first, First::Running(_)) {
+        if sweep.began_at.is_some() && (singles.looked_up == 0 || !matches!(first, First::Running(_))) {
             self.status.set_state("sweeping");
             let next = self.sweep_step(epoch, &sweep).await?;
             if next.began_at.is_none() {

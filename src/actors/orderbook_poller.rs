@@ -32,6 +32,10 @@ use queue::queue;
 const ROUND: usize = 32;
 /// Requests at a time; the budget says how fast.
 const AT_ONCE: usize = 4;
+/// Before every moment: nothing was read since then but what never was.
+const NEVER: Second = Second(i64::MIN);
+/// How often it is looked for new markets between passes.
+const REST: Duration = Duration::from_secs(5);
 /// Books that are stored together at most.
 const STORED_AT_ONCE: usize = 8;
 
@@ -69,15 +73,15 @@ impl Work for OrderbookPoll {
                 // A pass that is not at its end begins anew: those that waited longest take turns with the busiest.
                 pass_began = Some(Second::from(self.clock.now()));
             }
-            let Some(since) = pass_began else {
-                self.status.set_state("idle");
-                life.pause(TICK).await;
-                continue;
-            };
-            match self.round(epoch, since, &life).await {
+            // Between passes only markets are read that never were.
+            match self.round(epoch, pass_began.unwrap_or(NEVER), &life).await {
                 Ok(Round::NobodyKnows) => life.pause(TICK).await,
                 Ok(Round::Read) => retry.succeeded(),
-                Ok(Round::AllRead) => pass_began = None,
+                Ok(Round::AllRead) => {
+                    pass_began = None;
+                    self.status.set_state("idle");
+                    life.pause(REST).await;
+                }
                 Err(error) => {
                     let wait = retry.next_wait(error.retry_after());
                     warn!(%error, wait_ms = wait.as_millis(), "order books cannot be read now");
@@ -145,6 +149,9 @@ impl OrderbookPoll {
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, Second::from(at))).collect();
         let wanted = queue(&ranked, &read_at, since, ROUND);
+        if wanted.is_empty() && since == NEVER {
+            return Ok(Round::AllRead);
+        }
         if wanted.is_empty() {
             let alive: Vec<MarketId> = ranked.iter().map(|market| market.market).collect();
             let removed = self.database.keep_books_of(epoch, &alive).await?;

@@ -15,6 +15,7 @@ mod config;
 mod database;
 mod end_to_end;
 mod horizon;
+mod old_ticker;
 mod private_postgres;
 mod sim;
 mod supervision;

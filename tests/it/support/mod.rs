@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod daemon;
+pub(crate) mod fixtures;
 pub(crate) mod postgres;
 pub(crate) mod recomputation;
 
