@@ -3,7 +3,9 @@
 mod common;
 mod daemon;
 mod demo;
+mod ingest;
 mod one_shot;
+mod progress_bar;
 mod signals;
 mod store;
 
@@ -72,6 +74,10 @@ pub fn run(command: Command) -> ExitCode {
         Command::GenerateMarketData { config, out_file } => {
             one_shot::generate_market_data(&config, &out_file)
         }
+        Command::IngestAssets(config) => ingest::assets(&config),
+        Command::IngestOrderbooks(config) => ingest::orderbooks(&config),
+        Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),
+        Command::CleanTrades(config) => ingest::clean(&config),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
         // Answered by main, from the settings alone.
         Command::ConfigCheck(_) | Command::ConfigShow(_) => return ExitCode::from(EXIT_USAGE),

@@ -37,6 +37,19 @@ pub enum Command {
     HorizonSim(HorizonSimOptions),
     /// Bring the schema up to date.
     Migrate(Config),
+    /// Sweep all assets once.
+    IngestAssets(Config),
+    /// Read every order book once.
+    IngestOrderbooks(Config),
+    /// Fill history, which goes `backfill_hours` back.
+    IngestTrades {
+        /// The configuration.
+        config: Config,
+        /// Go on with the stream afterwards.
+        and_stream: bool,
+    },
+    /// Drop what is older than `retention_days`.
+    CleanTrades(Config),
     /// Write `markets.json` once.
     GenerateMarketData {
         /// The configuration.
@@ -70,6 +83,10 @@ impl Command {
             Self::Serve(config)
             | Self::Demo { config, .. }
             | Self::Migrate(config)
+            | Self::IngestAssets(config)
+            | Self::IngestOrderbooks(config)
+            | Self::IngestTrades { config, .. }
+            | Self::CleanTrades(config)
             | Self::GenerateMarketData { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
@@ -139,7 +156,8 @@ pub fn parse(
     let path = subcommand_path(&matches);
     let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
     let matches = path.last().map_or(&matches, |(_, matches)| *matches);
-    let flags = flag_values(matches, SETTINGS);
+    let mut flags = flag_values(matches, SETTINGS);
+    flags.extend(old_names(matches));
     let load = |profile| config::load(&flags, environment, profile).map_err(CliError::Config);
     match names.as_slice() {
         ["serve"] => load(Profile::Real).map(|(_, config)| Command::Serve(config)),
@@ -155,6 +173,13 @@ pub fn parse(
             Ok(Command::HorizonSim(config::horizon_sim(&flags, environment)?))
         }
         ["migrate"] => load(Profile::Real).map(|(_, config)| Command::Migrate(config)),
+        ["ingest", "assets"] => load(Profile::Real).map(|(_, config)| Command::IngestAssets(config)),
+        ["ingest", "orderbooks"] => load(Profile::Real).map(|(_, config)| Command::IngestOrderbooks(config)),
+        ["ingest", "trades"] => {
+            let and_stream = matches.get_flag(definition::STREAM);
+            load(Profile::Real).map(|(_, config)| Command::IngestTrades { config, and_stream })
+        }
+        ["clean", "trades"] => load(Profile::Real).map(|(_, config)| Command::CleanTrades(config)),
         ["generate", "market-data"] => {
             let out_file = matches.get_one::<PathBuf>(definition::OUT_FILE).cloned().unwrap_or_default();
             load(Profile::Real).map(|(_, config)| Command::GenerateMarketData { config, out_file })
@@ -166,6 +191,16 @@ pub fn parse(
             definition().error(clap::error::ErrorKind::InvalidSubcommand, "no such command"),
         )),
     }
+}
+
+/// Settings under the names that the old program's commands had for them.
+fn old_names(matches: &ArgMatches) -> FlagValues {
+    let names = [(definition::NUM_HOURS, "backfill-hours"), (definition::KEEP_DAYS, "retention-days")];
+    let value = |(old, name)| {
+        let text = matches.try_get_one::<String>(old).ok().flatten()?;
+        Some((name, text.clone()))
+    };
+    names.into_iter().filter_map(value).collect()
 }
 
 /// The commands from the outermost to the one that was meant.

@@ -46,6 +46,9 @@ const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// How long the next one may take to say that it heard.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A command that sweeps once gives up after so many failures in a row.
+const FAILURES_MAX: u32 = 10;
+
 /// What the asset poller works with.
 #[derive(Clone)]
 pub struct AssetPoll {
@@ -146,18 +149,23 @@ enum First {
 
 impl AssetPoll {
     /// Sweeps all assets once, from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// In words: the lease or the database is lost, or Horizon failed too often in a row.
     pub async fn sweep_once(&self, life: &Life) -> Result<(), String> {
-        let mut retry = Retry::default();
-        let mut sweep = AssetSweep { began_at: Some(self.clock.now()), token: None, ..AssetSweep::default() };
+        let (mut retry, mut failures) = (Retry::default(), 0);
+        let mut sweep = AssetSweep { began_at: Some(self.clock.now()), ..AssetSweep::default() };
         while sweep.began_at.is_some() {
-            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
             match self.sweep_step(epoch, &sweep).await {
-                Ok(next) => sweep = next,
-                Err(StepError::Database(error)) => return Err(error.to_string()),
-                Err(StepError::Horizon(error)) => {
+                Ok(next) => (sweep, retry, failures) = (next, Retry::default(), 0),
+                Err(StepError::Horizon(error)) if failures < FAILURES_MAX => {
+                    failures += 1;
                     warn!(%error, "a page of assets cannot be read now");
                     life.pause(retry.next_wait(error.retry_after())).await;
                 }
+                Err(error) => return Err(error.to_string()),
             }
         }
         Ok(())

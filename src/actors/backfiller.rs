@@ -39,6 +39,8 @@ use progress::Progress;
 const TAIL_INTERVAL: Duration = Duration::from_secs(15);
 /// The same where requests cost nothing.
 const TAIL_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
+/// How often it is looked whether the tail was read.
+const TAIL_POLL: Duration = Duration::from_millis(100);
 /// Pages of the tail at most; what lies below is history.
 const TAIL_PAGES_MAX: u32 = 10;
 /// Stretches read at once where requests cost nothing.
@@ -47,6 +49,9 @@ const AT_ONCE: usize = 4;
 const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
 /// How often it is looked for gaps when there were none.
 const REST: Duration = Duration::from_secs(2);
+
+/// A command that fills history once gives up after so many failures in a row.
+const FAILURES_MAX: u32 = 10;
 
 /// What the backfiller works with.
 #[derive(Clone)]
@@ -63,6 +68,8 @@ pub struct Backfill {
     pub retention_days: i64,
     /// Whether requests are counted: then one at a time.
     pub is_limited: bool,
+    /// Whether progress is told in the log; a terminal has a bar.
+    pub tells_by_log: bool,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -102,9 +109,14 @@ impl From<DbError> for Stop {
     }
 }
 
-/// What Horizon last told of its history.
-#[derive(Clone, Default)]
-struct Upstream(Rc<Cell<Option<History>>>);
+/// What is known of upstream by this incarnation.
+#[derive(Default)]
+struct Upstream {
+    /// What Horizon last told of its history.
+    history: Cell<Option<History>>,
+    /// The tail was read: before that nobody knows what is missing.
+    tail_is_read: Cell<bool>,
+}
 
 #[derive(Clone, Copy)]
 struct History {
@@ -115,9 +127,13 @@ struct History {
 
 impl Backfill {
     /// Reads all history that is wanted and missing, and comes back.
+    ///
+    /// # Errors
+    ///
+    /// In words: the database refuses, another network is served, or Horizon failed too often in a row.
     pub async fn fill_once(&self, life: &Life) -> Result<(), String> {
         let upstream = Upstream::default();
-        let mut retry = Retry::default();
+        let (mut retry, mut failures) = (Retry::default(), 0);
         loop {
             let round = async {
                 self.read_tail(life, &upstream).await?;
@@ -125,17 +141,15 @@ impl Backfill {
             };
             match round.await {
                 Ok(true) => return Ok(()),
-                Ok(false) => retry.succeeded(),
-                Err(Stop::NotWritten(error)) => return Err(error.to_string()),
-                Err(Stop::WrongNetwork) => return Err(Stop::WrongNetwork.to_string()),
-                Err(stop) => self.wait_after(&stop, &mut retry, life, &upstream).await,
+                Ok(false) => (retry, failures) = (Retry::default(), 0),
+                Err(stop @ (Stop::NotWritten(_) | Stop::WrongNetwork)) => return Err(stop.to_string()),
+                Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),
+                Err(stop) => {
+                    failures += 1;
+                    self.wait_after(&stop, &mut retry, life, &upstream).await;
+                }
             }
         }
-    }
-
-    /// Reads the tail of recent ledgers again and again.
-    pub async fn watch_tail_only(&self, life: &Life) {
-        self.watch_tail(life, &Upstream::default()).await;
     }
 
     async fn watch_tail(&self, life: &Life, upstream: &Upstream) {
@@ -174,6 +188,7 @@ impl Backfill {
         let read = descent.read(stretch).await;
         self.tell_coverage().await?;
         let read = read?;
+        upstream.tail_is_read.set(true);
         counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
         counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
         Ok(())
@@ -185,6 +200,10 @@ impl Backfill {
             life.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 self.status.set_state("following");
+                continue;
+            }
+            if !upstream.tail_is_read.get() {
+                life.pause(TAIL_POLL).await;
                 continue;
             }
             match self.fill(life, upstream).await {
@@ -213,7 +232,7 @@ impl Backfill {
         let missing = coverage::missing(&held, floor, since, gaps_since);
         self.tell_lost(&held, floor, all);
         if missing.is_empty() {
-            self.tell_done(held.is_empty());
+            self.tell_done(&held);
             return Ok(true);
         }
         self.status.set_state("filling");
@@ -270,7 +289,7 @@ impl Backfill {
 
     /// What Horizon has, asked now and then; never another network's.
     async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
-        if let Some(history) = upstream.0.get()
+        if let Some(history) = upstream.history.get()
             && std::time::Instant::now() < history.good_until
         {
             return Ok(history);
@@ -286,7 +305,7 @@ impl Backfill {
             latest: root.history_latest_ledger,
             good_until: std::time::Instant::now() + ROOT_GOOD_FOR,
         };
-        upstream.0.set(Some(history));
+        upstream.history.set(Some(history));
         Ok(history)
     }
 
@@ -296,7 +315,7 @@ impl Backfill {
 
     /// After anything that went wrong Horizon is asked anew what it has.
     async fn wait_after(&self, stop: &Stop, retry: &mut Retry, life: &Life, upstream: &Upstream) {
-        upstream.0.set(None);
+        upstream.history.set(None);
         let asked = match stop {
             Stop::Horizon(error) => error.retry_after(),
             _ => None,

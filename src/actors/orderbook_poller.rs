@@ -124,13 +124,17 @@ enum Round {
 }
 
 impl OrderbookPoll {
-    /// Reads every book once, and comes back. A book that cannot be read is passed over after some tries.
+    /// Reads every book once, and comes back.
+    ///
+    /// # Errors
+    ///
+    /// In words: the lease or the database is lost, or Horizon failed too often in a row.
     pub async fn poll_once(&self, life: &Life) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
         let since = Second::from(self.clock.now());
         let (mut retry, mut failures) = (Retry::default(), 0);
         loop {
-            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
             match self.round(epoch, since, life).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),

@@ -112,10 +112,14 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
 
 impl TomlCheck {
     /// Checks every file that is due, and comes back.
+    ///
+    /// # Errors
+    ///
+    /// In words: the lease or the database is lost.
     pub async fn check_once(&self, life: &Life) -> Result<(), String> {
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
         loop {
-            let epoch = self.leadership.epoch().ok_or("another process ingests into this database")?;
+            let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
             match self.round(epoch, life, &mut expired_at).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}

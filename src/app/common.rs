@@ -1,9 +1,11 @@
 //! What the parts of the program share, and how each piece of work is made of it: for the daemon's actors and for the
 //! commands that do one of these things alone.
 
-use std::sync::Arc;
+use std::{io::IsTerminal, sync::Arc, time::Duration};
 
-use tracing::error;
+use tracing::{error, warn};
+
+use super::Failure;
 
 use crate::{
     actors::{
@@ -35,6 +37,9 @@ use crate::{
     published::{BudgetUse, Published},
 };
 
+/// How long Horizon may take to tell its network at start; one that is not there is no reason to wait.
+const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What the parts share. Cheap to clone, and may go to any thread.
 #[derive(Clone)]
 pub(super) struct Common {
@@ -55,6 +60,30 @@ impl Common {
             leadership: Leadership::new(Arc::clone(&clock)),
             clock,
             governor: Governor::new(config.horizon_requests_per_hour),
+        }
+    }
+
+    /// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
+    pub(super) async fn check_network(&self) -> Result<(), Failure> {
+        let config = &self.config;
+        let client = HorizonClient::new(horizon_settings(config), self.governor.clone())
+            .map_err(|error| Failure::Configuration(error.to_string()))?;
+        match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
+            Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
+                Err(Failure::Configuration(format!(
+                    "{} serves the network {:?}, not {:?}",
+                    config.horizon_url, root.network_passphrase, config.network_passphrase
+                )))
+            }
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                warn!(%error, "horizon cannot be asked for its network yet");
+                Ok(())
+            }
+            Err(_) => {
+                warn!("horizon takes long to tell its network");
+                Ok(())
+            }
         }
     }
 
@@ -131,6 +160,7 @@ impl Common {
             hours: i64::from(self.config.backfill_hours),
             retention_days: self.retention_days(),
             is_limited: self.config.horizon_requests_per_hour > 0,
+            tells_by_log: !std::io::stderr().is_terminal(),
             status,
         }
     }

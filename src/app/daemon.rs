@@ -2,18 +2,19 @@
 
 mod tree;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_rt::System;
+use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{
-    Failure,
-    common::{Common, horizon_settings},
-    signals::Signals,
-    store::Store,
-};
+use super::{Failure, common::Common, progress_bar, signals::Signals, store::Store};
 use crate::{
     actors::{
         supervision::{report::TreeStatus, tree::RunningTree},
@@ -22,7 +23,6 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     db::{Database, private_postgres::IfRunning},
-    horizon::HorizonClient,
     http::{
         PublicState,
         admin::{self, AdminState},
@@ -34,8 +34,6 @@ use crate::{
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
 const RUNTIME_THREADS: usize = 2;
-/// How long Horizon may take to tell its network at start; one that is not there is no reason to wait.
-const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a port that is taken is tried again.
 const BIND_POLL: Duration = Duration::from_millis(200);
 /// The supervisor counts as alive while its last tick is not older than this.
@@ -102,7 +100,7 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let clock: SharedClock = SystemClock::shared();
     let database = store.database(config).await?;
     let common = Common::new(config, &database, Arc::clone(&clock));
-    check_network(&common).await?;
+    common.check_network().await?;
     let published = Arc::clone(&common.published);
     let tree = tree::plant(&common)?.start();
     let status = tree.status();
@@ -127,32 +125,11 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
         bind(config.admin_bind, patience, |address| server::start_admin(address, admin_state.clone()))
             .await?;
     info!(public = %public.address(), admin = %admin.address(), "listening");
+    if io::stderr().is_terminal() {
+        actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
+    }
     actix_rt::spawn(watch_children(status, common));
     Ok(Daemon { tree, public, admin, published, database })
-}
-
-/// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
-async fn check_network(common: &Common) -> Result<(), Failure> {
-    let config = &common.config;
-    let client = HorizonClient::new(horizon_settings(config), common.governor.clone())
-        .map_err(|error| Failure::Configuration(error.to_string()))?;
-    match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
-        Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
-            Err(Failure::Configuration(format!(
-                "{} serves the network {:?}, not {:?}",
-                config.horizon_url, root.network_passphrase, config.network_passphrase
-            )))
-        }
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => {
-            warn!(%error, "horizon cannot be asked for its network yet");
-            Ok(())
-        }
-        Err(_) => {
-            warn!("horizon takes long to tell its network");
-            Ok(())
-        }
-    }
 }
 
 /// Tries an address until it is to be had or `patience` is over.
@@ -201,7 +178,13 @@ async fn watch_children(status: Arc<TreeStatus>, common: Common) {
         let detail =
             if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
         Vitals::tell(&vitals.children, down.is_empty(), detail, common.clock.now());
-        vitals.budget.store(Some(Arc::new(common.budget_use())));
+        let budget = common.budget_use();
+        gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
+        gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
+        for (class, requests) in &budget.requests {
+            counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
+        }
+        vitals.budget.store(Some(Arc::new(budget)));
         actix_rt::time::sleep(CHILDREN_POLL).await;
     }
 }

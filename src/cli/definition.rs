@@ -7,6 +7,9 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use crate::config::{Group, HORIZON_SIM_SETTINGS, InDemo, Kind, SETTINGS, SIMULATION_SETTINGS, Setting};
 
 pub(super) const OUT_FILE: &str = "out-file";
+pub(super) const NUM_HOURS: &str = "num-hours";
+pub(super) const STREAM: &str = "stream";
+pub(super) const KEEP_DAYS: &str = "keep-days";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
                           port is not to be had; 70 escalated; 71 hung; 78 bad configuration";
@@ -38,6 +41,8 @@ pub fn definition() -> Command {
             ),
             |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
         ))
+        .subcommand(ingest())
+        .subcommand(clean())
         .subcommand(generate())
         .subcommand(config())
         .subcommand(settings(
@@ -69,6 +74,63 @@ fn horizon_sim() -> Command {
          stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml",
     );
     simulated.args(HORIZON_SIM_SETTINGS.iter().chain(SIMULATION_SETTINGS).map(argument))
+}
+
+fn ingest() -> Command {
+    let task = |name, about, example| {
+        settings(command(name, about, example), |group| !matches!(group, Group::Listeners | Group::Schedules))
+    };
+    let trades = task(
+        "trades",
+        "Fill history once, the newest first; with --stream go on with the live trades",
+        "stellar-ticker ingest trades --num-hours 24",
+    )
+    .arg(
+        Arg::new(NUM_HOURS)
+            .long(NUM_HOURS)
+            .value_name("HOURS")
+            .help("How far back history is filled; without it --backfill-hours counts"),
+    )
+    .arg(
+        Arg::new(STREAM)
+            .long(STREAM)
+            .action(ArgAction::SetTrue)
+            .help("Afterwards go on with the live trades, until stopped"),
+    );
+    command("ingest", "Do one task of the daemon once, then exit", "stellar-ticker ingest assets")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(task(
+            "assets",
+            "Look up all assets and the files of their issuers once",
+            "stellar-ticker ingest assets",
+        ))
+        .subcommand(trades)
+        .subcommand(task(
+            "orderbooks",
+            "Read the order book of every market once",
+            "stellar-ticker ingest orderbooks",
+        ))
+}
+
+fn clean() -> Command {
+    let trades = settings(
+        command(
+            "trades",
+            "Drop the days of trades that are older",
+            "stellar-ticker clean trades --keep-days 8",
+        ),
+        |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+    );
+    let keep_days = Arg::new(KEEP_DAYS)
+        .long(KEEP_DAYS)
+        .short('k')
+        .value_name("DAYS")
+        .help("How many days are kept, 8 or more; without it --retention-days counts");
+    command("clean", "Do one pass of the cleaner, then exit", "stellar-ticker clean trades -k 8")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(trades.arg(keep_days))
 }
 
 fn generate() -> Command {

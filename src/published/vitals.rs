@@ -26,6 +26,12 @@ pub struct Backfilled {
     pub done_ratio: f64,
     /// Seconds until all is held, by the pace so far; none where there is no pace yet.
     pub eta_s: Option<f64>,
+    /// Trades that this filling has stored.
+    pub trades: u64,
+    /// How many that is a second.
+    pub trades_per_second: u64,
+    /// How far back everything is held without a gap.
+    pub whole_back_to: Option<Second>,
 }
 
 /// Ledgers that are wanted and gone upstream. Which the first one is nobody can tell any more.

@@ -55,6 +55,8 @@ pub struct SimConfig {
     pub rate_limit: Option<u32>,
     /// Length of a rate window.
     pub rate_window: Duration,
+    /// Requests that may come at once, as Horizon's own limiter has it; None: the window is a fixed one.
+    pub rate_burst: Option<u32>,
     /// HTTP worker threads.
     pub workers: usize,
     /// What goes wrong. Clones share the plan, so faults can be added while the server runs.
@@ -82,6 +84,7 @@ impl Default for SimConfig {
             stream_duration: Duration::from_secs(55),
             rate_limit: None,
             rate_window: Duration::from_secs(3600),
+            rate_burst: None,
             workers: 1,
             faults: FaultPlan::none(),
             fixed: None,

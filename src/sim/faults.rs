@@ -158,15 +158,24 @@ impl Random {
             Fault::TruncatedJson { after_bytes: some(5_000) },
             Fault::Drip { bytes: 1 + some(500) },
         ];
-        let stream = [
+        // What a list of trades may suffer; the last three make sense on a stream only.
+        let trades = [
             Fault::Repeat { records: 1 + some(20) },
+            Fault::Reorder,
+            Fault::Skip { every: 2 + some(9) },
+            Fault::MalformedRecord { index: some(20) },
             Fault::ByeByeEarly { after_records: some(50) },
             Fault::RateLimitedMidStream { after_records: some(50) },
+            Fault::HugeEvent { bytes: 300_000 },
         ];
         let choice = hash3(self.seed, 2, request);
-        let extra = if endpoint == Endpoint::Stream { stream.len() } else { 0 };
+        let extra = match endpoint {
+            Endpoint::Stream => trades.len(),
+            Endpoint::Trades => trades.len() - 3,
+            _ => 0,
+        };
         let index = below(choice, common.len() + extra);
-        common.get(index).or_else(|| stream.get(index.saturating_sub(common.len()))).cloned()
+        common.get(index).or_else(|| trades.get(index.saturating_sub(common.len()))).cloned()
     }
 }
 

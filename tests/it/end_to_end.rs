@@ -1,6 +1,9 @@
 //! The real binary on a simulated Horizon and a real PostgreSQL, from the stream to the reader.
 
+mod budget;
+mod commands;
 mod faults;
+mod history;
 mod hostile;
 mod lives;
 mod panics;

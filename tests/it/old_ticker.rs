@@ -66,11 +66,8 @@ fn horizon(now: DateTime<Utc>) -> SimServer {
             source.put_toml(domain, TomlReply { status, body });
         }
     }
-    let config = SimConfig {
-        network_passphrase: PASSPHRASE.into(),
-        fixed: Some(source),
-        ..SimConfig::default()
-    };
+    let config =
+        SimConfig { network_passphrase: PASSPHRASE.into(), fixed: Some(source), ..SimConfig::default() };
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
@@ -124,7 +121,8 @@ fn compare(name: &str, old: &Value, new: &Value, ties: &Value, now: i64, faults:
                 let closed_at: DateTime<Utc> = new[key].as_str().unwrap().parse().unwrap();
                 let age = now - closed_at.timestamp();
                 if Some(age) != old["close_offset_seconds"].as_i64() {
-                    faults.push(format!("{name} close_time: {age} s old, was {}", old["close_offset_seconds"]));
+                    faults
+                        .push(format!("{name} close_time: {age} s old, was {}", old["close_offset_seconds"]));
                 }
                 continue;
             }
@@ -133,9 +131,8 @@ fn compare(name: &str, old: &Value, new: &Value, ties: &Value, now: i64, faults:
             "open" | "open_7d" | "close" | "price" => {
                 (by_paging_token(ties, name, key).unwrap_or_else(|| number(old, key)), true)
             }
-            "low" | "high" | "low_7d" | "high_7d" | "trade_count" | "trade_count_7d" | "bid_count" | "ask_count" => {
-                (number(old, key), true)
-            }
+            "low" | "high" | "low_7d" | "high_7d" | "trade_count" | "trade_count_7d" | "bid_count"
+            | "ask_count" => (number(old, key), true),
             _ => (number(old, key), false),
         };
         let mended = MENDED.iter().find(|(pair, mended, ..)| *pair == name && *mended == key);

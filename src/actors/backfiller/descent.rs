@@ -69,7 +69,13 @@ impl Descent<'_> {
         for _ in 0..self.pages_max {
             self.life.advance();
             match page::read(self.horizon, reading.cursor).await {
-                Ok(page) => self.take_in(page, &mut reading),
+                Ok(page) => {
+                    // Pages simply end where the server's history begins, and that moves on: asked afterwards, so that
+                    // nothing counts as held that was reaped meanwhile.
+                    let floor =
+                        if page.is_last { self.horizon.root().await?.history_elder_ledger } else { 0 };
+                    self.take_in(page, floor, &mut reading);
+                }
                 Err(HorizonError::Status { status: BEFORE_HISTORY, .. }) => {
                     self.write(&mut reading, &mut sum).await?;
                     return Err(Stop::BeforeHistory);
@@ -90,7 +96,7 @@ impl Descent<'_> {
         Ok(sum)
     }
 
-    fn take_in(&self, page: page::Page, reading: &mut Reading) {
+    fn take_in(&self, page: page::Page, floor: u32, reading: &mut Reading) {
         let now = Second::from(self.writer.clock.now());
         let lowest = page.lowest();
         let from = reading.stretch.from;
@@ -118,7 +124,8 @@ impl Descent<'_> {
             warn!(token = ?refused.token, reason = %refused.reason.escape_debug(), "a record goes to quarantine");
             reading.quarantine.push(self.intake.refuse(refused));
         }
-        reading.reached(lowest, page.is_last, self.since);
+        let ends_at = page.is_last.then_some(floor);
+        reading.reached(lowest, ends_at, self.since);
     }
 
     async fn write(&self, reading: &mut Reading, sum: &mut CommittedSummary) -> Result<(), Stop> {
@@ -157,11 +164,11 @@ impl Reading {
         }
     }
 
-    /// A page down to `lowest` was read.
-    fn reached(&mut self, lowest: Option<PagingToken>, is_last: bool, since: Second) {
+    /// A page down to `lowest` was read. Where it was the last, nothing lies below down to the ledger `ends_at`.
+    fn reached(&mut self, lowest: Option<PagingToken>, ends_at: Option<u32>, since: Second) {
         let from = self.stretch.from;
-        let Some(lowest) = lowest.filter(|_| !is_last) else {
-            self.whole_from = from; // nothing lies below, down to where history begins
+        let (Some(lowest), None) = (lowest, ends_at) else {
+            self.whole_from = from.max(ends_at.unwrap_or_default());
             self.is_done = true;
             return;
         };

@@ -14,6 +14,9 @@ use crate::{
 /// A page that looks wrong is asked for so often.
 const ASKED_MAX: u32 = 3;
 
+/// That nothing lies below is asked so often: it would mean that all of history is held.
+const END_CONFIRMED: u32 = 2;
+
 type Records = Vec<Result<Received, Refused>>;
 
 /// Trades directly below a cursor, whatever order and however often they came in.
@@ -67,9 +70,16 @@ pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -
         if is_sound && is_full {
             return Ok(page);
         }
-        if is_sound && ask(page.lowest().or(cursor)).await?.is_empty() {
-            page.is_last = true;
-            return Ok(page);
+        if is_sound {
+            let below = page.lowest().or(cursor);
+            let mut confirmed = 0;
+            while confirmed < END_CONFIRMED && ask(below).await?.is_empty() {
+                confirmed += 1;
+            }
+            if confirmed == END_CONFIRMED {
+                page.is_last = true;
+                return Ok(page);
+            }
         }
         union.add(records, cursor);
     }

@@ -59,28 +59,40 @@ impl Backfill {
     pub(super) async fn tell_progress(&self, progress: &mut Progress) -> Result<(), Stop> {
         let held = self.tell_coverage().await?;
         let done_ratio = coverage::held_ratio(&held, progress.wanted_from);
-        let eta_s = progress.eta_s(done_ratio);
-        self.writer.published.vitals.backfill.store(Some(Arc::new(Backfilled { done_ratio, eta_s })));
-        if progress.told_at.elapsed() >= TOLD_EVERY {
+        let trades = progress.stored.get();
+        let told = Backfilled {
+            done_ratio,
+            eta_s: progress.eta_s(done_ratio),
+            trades,
+            trades_per_second: trades / progress.begun.elapsed().as_secs().max(1),
+            whole_back_to: held.last().map(|newest| newest.from_time),
+        };
+        self.writer.published.vitals.backfill.store(Some(Arc::new(told)));
+        if self.tells_by_log && progress.told_at.elapsed() >= TOLD_EVERY {
             progress.told_at = Instant::now();
-            let seconds = progress.begun.elapsed().as_secs().max(1);
             info!(
-                trades = progress.stored.get(),
-                trades_per_second = progress.stored.get() / seconds,
+                trades,
+                trades_per_second = told.trades_per_second,
                 done_percent = format!("{:.1}", done_ratio * 100.0),
-                left_s = eta_s.map(f64::ceil),
-                whole_back_to = held.last().map(|newest| newest.from_time.to_rfc3339()),
+                left_s = told.eta_s.map(f64::ceil),
+                whole_back_to = told.whole_back_to.map(Second::to_rfc3339),
                 "filling history"
             );
         }
         Ok(())
     }
 
-    pub(super) fn tell_done(&self, nothing_held: bool) {
-        if !nothing_held {
-            let done = Backfilled { done_ratio: 1.0, eta_s: Some(0.0) };
-            self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
-        }
+    /// Nothing that is wanted and to be had is missing.
+    pub(super) fn tell_done(&self, held: &[LedgerRange]) {
+        let Some(newest) = held.last() else { return };
+        let done = Backfilled {
+            done_ratio: 1.0,
+            eta_s: Some(0.0),
+            trades: 0,
+            trades_per_second: 0,
+            whole_back_to: Some(newest.from_time),
+        };
+        self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
     }
 
     /// History that is wanted and that Horizon no longer has is a gap that stays.

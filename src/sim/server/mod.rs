@@ -89,7 +89,7 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
     let shared = web::Data::new(Shared {
         sim: oracle.clone(),
         faults: config.faults.clone(),
-        limit: config.rate_limit.map(|most| RateLimit::new(most, config.rate_window)),
+        limit: config.rate_limit.map(|most| RateLimit::new(most, config.rate_window, config.rate_burst)),
         passphrase: config.network_passphrase.clone(),
         stream_poll: config.stream_poll,
         stream_duration: config.stream_duration,

@@ -1,0 +1,66 @@
+//! Commands that do one task of the daemon once.
+
+use super::*;
+
+#[test]
+fn the_old_programs_tasks_one_by_one_make_the_same_file() {
+    let sim = horizon(SimConfig {
+        seed: 61,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 1.0,
+        history_hours: 3,
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let database = fresh_database().await;
+        let (url, gateway) = (sim.url(), format!("{}/_toml", sim.url()));
+        let common = [
+            "--database-url",
+            &database,
+            "--horizon-url",
+            &url,
+            "--network",
+            PASSPHRASE,
+            "--toml-gateway",
+            &gateway,
+            "--horizon-requests-per-hour",
+            "0",
+        ];
+        let task = |words: &[&str]| run(&[words, &common[..]].concat());
+        for words in [
+            &["ingest", "trades", "--num-hours", "2"][..],
+            &["ingest", "assets"],
+            &["ingest", "orderbooks"],
+            &["clean", "trades", "--keep-days", "8"],
+            &["clean", "trades", "-k", "9"],
+        ] {
+            let (code, _, log) = task(words);
+            assert_eq!(code, 0, "{words:?}: {log}");
+        }
+        let client = recomputation::connect(&database).await;
+        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 7_000, "two hours and no more");
+        let directory = crate::support::postgres::open_tempdir();
+        let file = directory.path().join("markets.json");
+        assert_eq!(task(&["generate", "market-data", "-o", file.to_str().unwrap()]).0, 0);
+        let markets: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(recomputation::compare(&client, &markets).await > 10);
+        let with_books = markets["pairs"].as_array().unwrap().iter().filter(|pair| pair["bid_count"] != 0);
+        assert!(with_books.count() > 10);
+        let daemon = Daemon::serve(&url, &database, PASSPHRASE, &[]);
+        wait_until("it leads", || daemon.status()["replica"]["leader"] == true);
+        let (code, _, log) = task(&["ingest", "assets"]);
+        assert_eq!(code, 69, "beside a daemon there is nothing to do: {log}");
+        assert!(daemon.status()["books"]["oldest_age_s"].is_i64(), "the age of books is told");
+    });
+}
+
+#[test]
+fn what_the_tasks_refuse() {
+    let code = |words: &[&str]| run(words).0;
+    assert_eq!(code(&["clean", "trades", "--keep-days", "7"]), 78, "the 7-day window needs 8");
+    assert_eq!(code(&["clean", "trades", "--keep-days", "many"]), 64);
+    assert_eq!(code(&["ingest", "trades", "--num-hours", "x"]), 64);
+    assert_eq!(code(&["ingest", "everything"]), 64);
+    assert_eq!(code(&["ingest"]), 64);
+    assert_eq!(code(&["ingest", "trades", "--help"]), 0);
+}

@@ -1,0 +1,176 @@
+//! History, gaps and what a stream skips: all of it is read by pages in the end, once.
+
+use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
+
+use super::*;
+
+/// A network with 30 hours of some 55,000 trades behind it.
+fn long_network(seed: u64, faults: FaultPlan) -> SimServer {
+    horizon(SimConfig {
+        seed,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 0.5,
+        history_hours: 30,
+        stream_poll: Duration::from_millis(50),
+        faults,
+        ..SimConfig::default()
+    })
+}
+
+#[test]
+fn the_wanted_history_is_filled_and_nothing_older_and_a_kill_on_the_way_changes_nothing() {
+    let sim = long_network(41, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let wanted = ["--backfill-hours", "26"];
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &wanted);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 5_000).await;
+        daemon.kill();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &wanted);
+        wait_until_whole(&daemon);
+        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let status = daemon.status();
+        assert_eq!((&status["gaps"], &status["backfill"]["eta_s"]), (&serde_json::json!([]), &0.0.into()));
+        let hours = "SELECT extract(epoch FROM max(to_time) - min(from_time))::bigint FROM coverage";
+        let held = number(&client, hours).await;
+        assert!((26 * 3_600..29 * 3_600).contains(&held), "{held} s are held");
+        assert!(compare_published(&daemon, &client).await > 0);
+        println!("{trades} trades of 26 hours, none lost, none doubled");
+    });
+}
+
+#[test]
+fn a_budget_fills_history_one_page_at_a_time_to_the_same_end() {
+    let sim = long_network(42, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let budget = ["--horizon-requests-per-hour", "1000000", "--backfill-hours", "10"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &budget);
+        let client = recomputation::connect(&database).await;
+        wait_until_whole(&daemon);
+        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 10_000);
+        let budget = daemon.status()["budget"].clone();
+        assert_eq!(budget["requests_per_hour"], 1_000_000);
+        assert!(budget["requests"]["history"].as_u64().unwrap() > 50, "{budget}");
+    });
+}
+
+#[test]
+fn what_a_stream_skips_reorders_or_spoils_is_found_by_pages() {
+    let plan = FaultPlan::none();
+    for every in [2, 3, 5, 1, 7, 4] {
+        plan.push(Endpoint::Stream, Fault::Skip { every });
+        plan.push(Endpoint::Stream, Fault::Reorder);
+        plan.push(Endpoint::Stream, Fault::MalformedRecord { index: every });
+        plan.push(Endpoint::Stream, Fault::HugeEvent { bytes: 400_000 });
+    }
+    let sim = network(43, plan.clone());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_until("all faults have struck", || plan.pending(Endpoint::Stream) == 0);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 300).await;
+        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 300);
+        compare_published(&daemon, &client).await;
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        assert!(metrics.contains("ticker_tail_trades_total{found=\"now\"}"), "the healing is counted");
+    });
+}
+
+#[test]
+fn pages_that_are_short_shuffled_doubled_or_spoiled_lose_nothing() {
+    let plan = FaultPlan::none();
+    for fault in [
+        Fault::Skip { every: 2 },
+        Fault::Reorder,
+        Fault::Repeat { records: 20 },
+        Fault::MalformedRecord { index: 3 },
+        Fault::Skip { every: 1 },
+        Fault::TruncatedJson { after_bytes: 9_000 },
+        Fault::HtmlWith200,
+        Fault::Cut { after_bytes: 30_000 },
+        Fault::Status(500),
+    ] {
+        for _ in 0..2 {
+            plan.push(Endpoint::Trades, fault.clone());
+        }
+    }
+    let sim = long_network(44, plan.clone());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "10"]);
+        let client = recomputation::connect(&database).await;
+        wait_until("all faults have struck", || plan.pending(Endpoint::Trades) == 0);
+        wait_until_whole(&daemon);
+        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0, "read again, it was good");
+    });
+}
+
+#[test]
+fn after_a_long_outage_it_is_fresh_at_once_and_the_gap_is_filled() {
+    let sim = horizon(SimConfig {
+        seed: 45,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 100.0,
+        history_hours: 0,
+        ledger_seconds: 0.02,
+        stream_poll: Duration::from_millis(20),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "0"]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 100).await;
+        assert!(daemon.terminate().success());
+        let newest = number(&client, "SELECT max(toid) >> 32 FROM trades").await;
+        wait_until("more ledgers have closed than are replayed", || {
+            i64::from(sim.oracle().head().latest) > newest + 200
+        });
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "0"]);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 500).await;
+        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 300);
+        assert!(daemon.log().contains("what lies between is read as history"));
+    });
+}
+
+#[test]
+fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
+    let (sim, source) = super::hostile::scripted();
+    let emit = |source: &FixedSource, ledger| {
+        source.push_trade(super::hostile::trade(ledger, 0, chrono::Utc::now())).unwrap();
+    };
+    block_on(async {
+        let database = fresh_database().await;
+        let ledger = super::hostile::LEDGER;
+        for step in 1..4 {
+            emit(&source, ledger + step);
+        }
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 3).await;
+        wait_until_whole(&daemon);
+        assert!(daemon.terminate().success());
+        for step in [10, 11, 500, 501] {
+            emit(&source, ledger + step);
+        }
+        source.set_elder(ledger + 400);
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_for_trades(&client, 5).await;
+        wait_until_whole(&daemon);
+        let gaps = daemon.status()["gaps"].clone();
+        assert!(gaps[0]["from"].is_null(), "what lies before all that it ever had: {gaps}");
+        let gap = (&gaps[1]["from"], &gaps[1]["to"]);
+        assert_eq!(gap, (&(ledger + 4).into(), &(ledger + 399).into()), "{gaps}");
+        assert_eq!(
+            number(&client, "SELECT count(*) FROM trades").await,
+            5,
+            "the stream went on behind the gap"
+        );
+    });
+}
