@@ -334,3 +334,5 @@ impl Budget {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod week;

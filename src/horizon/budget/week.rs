@@ -1,0 +1,225 @@
+//! A simulated week of the public Horizon: every demand on its budget, against both kinds of limiter.
+
+use super::*;
+
+/// A limiter of 3,600 requests an hour on the server's side.
+enum Limiter {
+    /// Horizon's own: a burst of 100, forgotten one a second.
+    Bucket { used: f64, at: f64 },
+    /// All of the hour's at once, if one likes.
+    Window { used: u32, began: f64, most: u32 },
+}
+
+impl Limiter {
+    fn ask(&mut self, at_s: f64) -> Option<Allowance> {
+        match self {
+            Self::Bucket { used, at } => {
+                *used = (*used - (at_s - *at)).max(0.0);
+                *at = at_s;
+                if *used + 1.0 > 100.0 {
+                    return None;
+                }
+                *used += 1.0;
+                let remaining = whole(100.0 - *used);
+                Some(Allowance { limit: 100, remaining, reset_s: u64::from(whole(used.ceil())) })
+            }
+            Self::Window { used, began, most } => {
+                if at_s - *began >= 3_600.0 {
+                    (*used, *began) = (0, at_s);
+                }
+                *used += 1;
+                let reset_s = u64::from(whole((*began + 3_600.0 - at_s).ceil()));
+                (*used <= *most).then(|| Allowance { limit: *most, remaining: *most - *used, reset_s })
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of a test")]
+fn whole(number: f64) -> u32 {
+    number as u32
+}
+
+/// What an actor wants, and what it got.
+struct Demand {
+    class: Class,
+    /// Requests that are wanted now.
+    wanted: u32,
+    /// It asks again from here on: one request at a time, each with its answer's time.
+    free_at: f64,
+    waited_since: Option<f64>,
+    longest_wait: f64,
+    got: u32,
+    got_this_hour: u32,
+    hours_with_nothing: u32,
+}
+
+impl Demand {
+    const fn new(class: Class, wanted: u32) -> Self {
+        Self {
+            class,
+            wanted,
+            free_at: 0.0,
+            waited_since: None,
+            longest_wait: 0.0,
+            got: 0,
+            got_this_hour: 0,
+            hours_with_nothing: 0,
+        }
+    }
+}
+
+/// What came of a week.
+#[derive(Debug, Default)]
+struct Week {
+    refused: u32,
+    first_assets_in_a_minute: u32,
+    day_whole_after_h: Option<f64>,
+    used: u32,
+    got: [u32; 5],
+    longest_wait: [f64; 5],
+    hours_with_nothing: [u32; 5],
+}
+
+/// The answer to a page takes about this long.
+const ANSWER_S: f64 = 0.3;
+const STEP_S: f64 = 0.1;
+const LEDGER_S: f64 = 5.8;
+/// 24 hours of trades, and 7 days, in pages.
+const DAY_PAGES: u32 = 7_300;
+const WEEK_PAGES: u32 = 51_100;
+const SWEEP_PAGES: u32 = 2_210;
+
+/// Runs a network of the public one's size for so many hours.
+fn run(mut limiter: Limiter, hours: u32) -> Week {
+    let start = Instant::now();
+    let mut budget = Budget::new(3_600, start);
+    let mut week = Week::default();
+    let mut demands = [
+        Demand::new(Class::Live, 1),
+        Demand::new(Class::FirstAssets, 250), // the assets of 200 markets
+        Demand::new(Class::History, WEEK_PAGES),
+        Demand::new(Class::Assets, SWEEP_PAGES),
+        Demand::new(Class::Books, u32::MAX), // 26,000 markets each 10 minutes are never all read
+    ];
+    budget.first_begins_to_wait();
+    let (mut next_ledger, mut next_tail, mut next_sweep, mut next_hour) = (0.0, 0.0, 21_600.0, 3_600.0);
+    let mut at_s = 0.0;
+    let mut answers: Vec<(f64, Option<Allowance>)> = Vec::new();
+    while at_s < f64::from(hours) * 3_600.0 {
+        let now = start + Duration::from_secs_f64(at_s);
+        answers.retain(|(comes_at, allowance)| {
+            if *comes_at > at_s {
+                return true;
+            }
+            if let Some(allowance) = allowance {
+                budget.told(*allowance, now);
+                budget.succeeded();
+            }
+            budget.ended();
+            false
+        });
+        if at_s >= next_ledger {
+            // The open stream costs a request a ledger, and each 200 records, which are two ledgers, a connection.
+            next_ledger += LEDGER_S;
+            week.used += 1;
+            week.refused += u32::from(limiter.ask(at_s).is_none());
+            budget.spent(1, now);
+            demands[0].wanted += u32::from(whole(at_s / LEDGER_S) % 2 == 0);
+        }
+        if at_s >= next_tail {
+            next_tail += 15.0;
+            demands[0].wanted += 2;
+        }
+        if at_s >= next_sweep {
+            next_sweep += 21_600.0;
+            demands[3].wanted = demands[3].wanted.max(SWEEP_PAGES);
+        }
+        for demand in &mut demands {
+            serve(demand, at_s, now, &mut budget, &mut limiter, &mut answers, &mut week);
+        }
+        if demands[1].wanted == 0 && budget.first_waiting > 0 {
+            budget.first_waits_no_more();
+        }
+        if at_s <= 60.0 {
+            week.first_assets_in_a_minute = demands[1].got;
+        }
+        if demands[2].got >= DAY_PAGES && week.day_whole_after_h.is_none() {
+            week.day_whole_after_h = Some(at_s / 3_600.0);
+            budget.set_day_is_whole(true);
+        }
+        if at_s >= next_hour {
+            next_hour += 3_600.0;
+            for demand in &mut demands {
+                demand.hours_with_nothing += u32::from(demand.got_this_hour == 0 && demand.wanted > 0);
+                demand.got_this_hour = 0;
+            }
+        }
+        at_s += STEP_S;
+    }
+    week.got = demands.each_ref().map(|demand| demand.got);
+    week.longest_wait = demands.each_ref().map(|demand| demand.longest_wait);
+    week.hours_with_nothing = demands.each_ref().map(|demand| demand.hours_with_nothing);
+    week
+}
+
+fn serve(
+    demand: &mut Demand,
+    at_s: f64,
+    now: Instant,
+    budget: &mut Budget,
+    limiter: &mut Limiter,
+    answers: &mut Vec<(f64, Option<Allowance>)>,
+    week: &mut Week,
+) {
+    if demand.wanted == 0 || at_s < demand.free_at {
+        return;
+    }
+    let since = *demand.waited_since.get_or_insert(at_s);
+    if budget.try_take(demand.class, now).is_err() {
+        return;
+    }
+    let allowance = limiter.ask(at_s);
+    if allowance.is_none() {
+        week.refused += 1;
+        budget.limited(None, now);
+    }
+    answers.push((at_s + ANSWER_S, allowance));
+    demand.longest_wait = demand.longest_wait.max(at_s - since);
+    demand.waited_since = None;
+    demand.free_at = at_s + ANSWER_S;
+    demand.wanted = demand.wanted.saturating_sub(1);
+    demand.got += 1;
+    demand.got_this_hour += 1;
+    week.used += 1;
+}
+
+#[test]
+fn a_week_on_the_public_budget_starves_nobody_and_is_never_refused() {
+    let week = run(Limiter::Bucket { used: 0.0, at: 0.0 }, 168);
+    println!("{week:?}");
+    assert_eq!(week.refused, 0, "no 429");
+    assert!(week.first_assets_in_a_minute >= 50, "the first file is not empty");
+    assert!(week.day_whole_after_h.unwrap() <= 4.0, "24 hours within 4 hours");
+    assert_eq!(week.hours_with_nothing, [0; 5], "no actor is starved");
+    assert!(week.longest_wait[0] < 5.0, "the stream waits for nobody");
+    assert!(week.got[2] >= WEEK_PAGES, "7 days are held in the end");
+    assert!(week.got[3] >= 20 * SWEEP_PAGES, "assets are swept");
+    assert!(f64::from(week.used) >= 0.85 * 168.0 * 3_600.0, "little of the budget is left unused");
+}
+
+#[test]
+fn a_fixed_window_is_never_overrun_either() {
+    let week = run(Limiter::Window { used: 0, began: 0.0, most: 3_600 }, 48);
+    println!("{week:?}");
+    assert_eq!((week.refused, week.hours_with_nothing), (0, [0; 5]));
+    assert!(week.day_whole_after_h.unwrap() <= 4.0);
+}
+
+#[test]
+fn a_server_that_allows_less_than_the_operator_thinks_is_heeded() {
+    let week = run(Limiter::Window { used: 0, began: 0.0, most: 1_800 }, 12);
+    println!("{week:?}");
+    assert_eq!(week.refused, 0, "its headers tell");
+    assert!(week.longest_wait[0] < 60.0);
+}
