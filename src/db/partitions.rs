@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Mutex};
 
 use chrono::Days;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{Database, DbError};
 use crate::domain::instant::{DAY, Second};
@@ -68,19 +68,32 @@ impl Database {
         let transaction = client.transaction().await?;
         transaction.batch_execute(LIMITS).await?;
         for day in days {
-            transaction.batch_execute(&create(*day)).await?;
+            let attached = include_str!("sql/clean/is_day.sql");
+            let row = transaction.query_typed_one(attached, &[(&name(*day), Type::TEXT)]).await?;
+            let is_there: bool = row.try_get(0)?;
+            if !is_there {
+                transaction.batch_execute(&create(*day)).await?;
+            }
         }
         Ok(transaction.commit().await?)
     }
 }
 
-/// The statement that makes one day's partition. Its parts are dates of our own making, nothing from outside.
+/// The partition of a day.
+fn name(day: i64) -> String {
+    Second(day.saturating_mul(DAY)).to_utc().format("trades_p%Y%m%d").to_string()
+}
+
+/// The statements that make one day's partition. Their parts are dates of our own making, nothing from outside.
+///
+/// Attached and not made in place: that would wait for every reader of `trades`, and all others behind it.
 fn create(day: i64) -> String {
     let from = Second(day.saturating_mul(DAY)).to_utc().date_naive();
     let to = from.checked_add_days(Days::new(1)).unwrap_or(from);
-    let name = from.format("trades_p%Y%m%d");
+    let name = name(day);
     format!(
-        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF trades \
+        "CREATE TABLE {name} (LIKE trades INCLUDING ALL); \
+         ALTER TABLE trades ATTACH PARTITION {name} \
          FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')"
     )
 }
@@ -93,7 +106,8 @@ mod tests {
     fn a_day_is_named_by_its_date_and_ends_where_the_next_begins() {
         assert_eq!(
             create(20_780),
-            "CREATE TABLE IF NOT EXISTS trades_p20261123 PARTITION OF trades \
+            "CREATE TABLE trades_p20261123 (LIKE trades INCLUDING ALL); \
+             ALTER TABLE trades ATTACH PARTITION trades_p20261123 \
              FOR VALUES FROM ('2026-11-23 00:00:00+00') TO ('2026-11-24 00:00:00+00')"
         );
     }

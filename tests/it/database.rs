@@ -1,7 +1,9 @@
 //! What the database layer promises, on a real PostgreSQL.
 
+mod assets;
 mod batches;
 mod reading;
+mod retention;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use stellar_ticker::{
 
 use super::*;
 
-async fn load(
+pub(super) async fn load(
     database: &Database,
     after: Option<i64>,
 ) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {

@@ -1,0 +1,216 @@
+//! Which assets are due, what decides on their validity, and what readers hear of it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use stellar_ticker::{
+    db::{
+        assets::{AssetStanding, AssetSweep},
+        books::MarketAssets,
+        toml_files::FileFetch,
+    },
+    domain::{
+        issuer_file::{Currency, IssuerFile, Organisation},
+        orderbook::{BookFigures, PolledBook},
+    },
+};
+
+use super::{reading::load, *};
+
+const URL: &str = "https://tea.example/.well-known/stellar.toml";
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(NOW, 0).unwrap()
+}
+
+fn tea(issuer: u8) -> Asset {
+    Asset::issued("TEA", &address(issuer)).unwrap()
+}
+
+fn standing(issuer: u8, url: &str) -> AssetStanding {
+    AssetStanding {
+        asset: tea(issuer),
+        meets_rules: true,
+        num_accounts: 12,
+        amount: 7,
+        auth_required: false,
+        auth_revocable: false,
+        toml_url: url.into(),
+    }
+}
+
+fn fetch(outcome: Result<IssuerFile, String>) -> FileFetch {
+    FileFetch { url: URL.into(), outcome, next_check_at: now() + TimeDelta::hours(1) }
+}
+
+fn file(issuer: u8, anchor: &str) -> IssuerFile {
+    IssuerFile {
+        org: Organisation { name: "Tea House".into(), ..Organisation::default() },
+        currencies: vec![Currency {
+            code: "TEA".into(),
+            issuer: address(issuer),
+            anchor_asset: anchor.into(),
+            ..Currency::default()
+        }],
+    }
+}
+
+impl Scene {
+    async fn record(&self, standings: &[AssetStanding]) -> i64 {
+        self.database.record_standings(self.epoch, standings, true, None, now()).await.unwrap()
+    }
+
+    async fn record_fetch(&self, outcome: Result<IssuerFile, String>, at: DateTime<Utc>) -> i64 {
+        self.database.record_files(self.epoch, &[fetch(outcome)], true, at).await.unwrap()
+    }
+
+    async fn valid(&self) -> i64 {
+        self.count("assets WHERE is_valid AND issuer <> 'native'").await
+    }
+}
+
+#[tokio::test]
+async fn assets_of_trades_are_due_the_ranked_ones_first_until_they_were_looked_up() {
+    let scene = Scene::new().await;
+    let trades = vec![trade(5, 0, 1, 10), trade(5, 1, 2, 10), trade(5, 2, 3, 10)];
+    scene.database.write_trades(scene.epoch, &batch(None, trades)).await.unwrap();
+    assert!(!scene.database.any_asset_checked().await.unwrap());
+    let due = scene.database.due_assets(&[], 10).await.unwrap();
+    assert_eq!((due.assets.len(), due.count, due.ranked), (3, 3, 0), "XLM is never due");
+    let third: i32 = scene
+        .client
+        .query_one("SELECT id FROM assets WHERE issuer = $1", &[&address(3)])
+        .await
+        .unwrap()
+        .get(0);
+    let due = scene.database.due_assets(&[1, third], 1).await.unwrap();
+    assert_eq!((due.assets.as_slice(), due.count, due.ranked), (&[tea(3)][..], 3, 1));
+    scene.record(&[standing(1, URL), AssetStanding::gone(tea(2))]).await;
+    assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(3)]);
+    assert!(scene.database.any_asset_checked().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_whole_sweep_did_not_meet_is_due_and_the_sweep_goes_on_where_it_was() {
+    let scene = Scene::new().await;
+    let old = standing(1, URL);
+    scene
+        .database
+        .record_standings(
+            scene.epoch,
+            &[old.clone(), standing(2, URL)],
+            true,
+            None,
+            now() - TimeDelta::days(1),
+        )
+        .await
+        .unwrap();
+    let mut sweep =
+        AssetSweep { began_at: Some(now()), token: Some("TEA_x".into()), ..AssetSweep::default() };
+    let step = async |standings: &[AssetStanding], sweep: &AssetSweep| {
+        scene.database.record_standings(scene.epoch, standings, true, Some(sweep), now()).await.unwrap();
+    };
+    step(&[standing(2, URL), standing(9, URL)], &sweep).await;
+    assert_eq!(scene.database.asset_sweep().await.unwrap(), sweep, "a start in the middle finds its place");
+    assert_eq!(scene.count("assets").await, 4, "what qualifies is stored, traded or not");
+    assert!(scene.database.due_assets(&[], 10).await.unwrap().assets.is_empty(), "the sweep is not over");
+    sweep = AssetSweep { token: None, began_at: None, swept_from: Some(now()), finished_at: Some(now()) };
+    step(&[], &sweep).await;
+    assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(1)]);
+    let poor = AssetStanding { meets_rules: false, ..standing(10, "") };
+    step(&[poor], &sweep).await;
+    assert_eq!(scene.count("assets").await, 4, "what does not qualify and was never traded is not stored");
+}
+
+#[tokio::test]
+async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_a_day() {
+    let scene = Scene::new().await;
+    scene.record(&[standing(1, URL), standing(2, URL), standing(3, "")]).await;
+    assert_eq!(scene.valid().await, 0, "no file was read yet");
+    let due = scene.database.due_files(&[], 10, now()).await.unwrap();
+    assert_eq!(due.iter().map(|file| (file.url.as_str(), file.failures)).collect::<Vec<_>>(), [(URL, 0)]);
+    scene.record_fetch(Err("down".into()), now()).await;
+    assert_eq!(scene.valid().await, 0);
+    assert!(scene.database.due_files(&[], 10, now()).await.unwrap().is_empty(), "it is left alone");
+    let later = now() + TimeDelta::hours(1);
+    assert_eq!(scene.database.due_files(&[], 10, later).await.unwrap()[0].failures, 1);
+    let seq = scene.record_fetch(Ok(file(1, "USD")), now()).await;
+    assert_eq!(scene.valid().await, 2, "the one that is not listed too, and not the one without a link");
+    let (told, _) = load(&scene.database, Some(seq - 1)).await;
+    let mut anchors: Vec<_> =
+        told.assets.iter().map(|(_, facts)| (facts.is_valid, facts.anchor_code.as_str())).collect();
+    anchors.sort_unstable();
+    assert_eq!(anchors, [(true, ""), (true, "USD")]);
+    let within = now() + TimeDelta::hours(23);
+    scene.record_fetch(Err("down".into()), within).await;
+    assert_eq!(scene.valid().await, 2, "the last good verdict holds");
+    let grace = Duration::from_secs(24 * 3_600);
+    assert_eq!(scene.database.expire_verdicts(scene.epoch, grace, within).await.unwrap(), None);
+    let over = now() + TimeDelta::hours(25);
+    let expired = scene.database.expire_verdicts(scene.epoch, grace, over).await.unwrap();
+    assert!(expired.is_some() && scene.valid().await == 0);
+    let kept = "assets WHERE anchor_asset_code = 'USD'";
+    assert_eq!(scene.count(kept).await, 1, "a failed fetch never erases what was known");
+    scene.record_fetch(Ok(file(1, "")), over).await;
+    assert_eq!((scene.valid().await, scene.count(kept).await), (2, 0));
+}
+
+#[tokio::test]
+async fn an_issuers_row_is_that_of_the_assets_issuer_whatever_the_file_calls_itself() {
+    let scene = Scene::new().await;
+    scene.record(&[standing(1, URL)]).await;
+    let mut told = file(1, "");
+    told.org.url = "https://www.tea.example".into();
+    scene.record_fetch(Ok(told), now()).await;
+    let row = scene
+        .client
+        .query_one("SELECT name, toml_url FROM issuers WHERE public_key = $1", &[&address(1)])
+        .await
+        .unwrap();
+    assert_eq!((row.get::<_, String>(0), row.get::<_, String>(1)), ("Tea House".into(), URL.into()));
+    assert_eq!(scene.count("assets WHERE asset_controlled_by_domain AND issuer <> 'native'").await, 1);
+    let native = "issuers WHERE public_key = 'native' AND name = 'Stellar Development Foundation'";
+    assert_eq!(scene.count(native).await, 1);
+}
+
+#[tokio::test]
+async fn readers_hear_only_of_what_really_changed() {
+    let scene = Scene::new().await;
+    scene.record(&[standing(1, URL)]).await;
+    let again = scene.record(&[standing(1, URL)]).await;
+    let (told, _) = load(&scene.database, Some(again - 1)).await;
+    assert!(told.assets.is_empty(), "nothing changed but the time of the look");
+    scene.record_fetch(Ok(file(1, "")), now()).await;
+    let again = scene.record_fetch(Ok(file(1, "")), now()).await;
+    let (told, _) = load(&scene.database, Some(again - 1)).await;
+    assert!(told.assets.is_empty(), "nothing changed but the time of the fetch");
+    let gone = scene.record(&[AssetStanding::gone(tea(1))]).await;
+    let (told, _) = load(&scene.database, Some(gone - 1)).await;
+    assert_eq!(told.assets.len(), 1);
+    assert!(!told.assets[0].1.is_valid, "gone from Horizon: not valid any more");
+}
+
+#[tokio::test]
+async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
+    let scene = Scene::new().await;
+    let trades = vec![trade(5, 0, 1, 10), trade(5, 1, 2, 10)];
+    let written = scene.database.write_trades(scene.epoch, &batch(None, trades)).await.unwrap();
+    let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();
+    let mut assets = scene.database.market_assets(&markets).await.unwrap();
+    assets.sort_by_key(|market| market.counter.issuer().to_owned());
+    let sides = |market: &MarketAssets| (market.base, market.counter);
+    let mut expected = [tea(1), tea(2)];
+    expected.sort_by_key(|asset| asset.issuer().to_owned());
+    assert_eq!(assets.iter().map(sides).collect::<Vec<_>>(), expected.map(|tea| (Asset::Native, tea)));
+    let book = |bid_count| PolledBook {
+        figures: BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() },
+        fetched_at: Second(NOW),
+    };
+    let first = [(markets[0], book(1)), (markets[1], book(2))];
+    scene.database.record_books(scene.epoch, &first).await.unwrap();
+    let seq = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
+    let (told, _) = load(&scene.database, Some(seq - 1)).await;
+    assert_eq!((told.books, told.books_are_all), (vec![(markets[0], book(3))], false));
+    assert_eq!(scene.database.keep_books_of(scene.epoch, &markets).await.unwrap(), 0);
+    assert_eq!(scene.database.keep_books_of(scene.epoch, &markets[1..]).await.unwrap(), 1);
+    let (told, _) = load(&scene.database, Some(seq)).await;
+    assert_eq!((told.books, told.books_are_all), (vec![(markets[1], book(2))], true));
+}

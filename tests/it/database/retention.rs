@@ -1,0 +1,121 @@
+//! Days made ahead, dropped behind, and nothing that grows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use stellar_ticker::db::{clean::Cleaned, quarantine::QuarantineEntry};
+
+use super::*;
+
+const DAY: i64 = 86_400;
+const KEEP: i64 = 8;
+const LEDGERS_A_DAY: u32 = 100;
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 0).unwrap()
+}
+
+/// A day's trades, one a ledger, with some that are quarantined.
+fn day_of_trades(day: u32) -> TradeBatch {
+    let begin = NOW - NOW.rem_euclid(DAY) + i64::from(day) * DAY;
+    let closed_at = |ledger: u32| Second(begin + i64::from(ledger % LEDGERS_A_DAY) * 600);
+    let (first, last) = (day * LEDGERS_A_DAY + 1, (day + 1) * LEDGERS_A_DAY - 1);
+    let trades: Vec<Trade> = (first..=last)
+        .map(|ledger| Trade { closed_at: closed_at(ledger), ..trade(ledger, 0, 1, 10) })
+        .collect();
+    let spoiled = QuarantineEntry {
+        source: "stream",
+        token: None,
+        reason: format!("day {day}"),
+        raw: Bytes::from_static(b"x"),
+    };
+    TradeBatch {
+        kind: BatchKind::Backfill,
+        cursor: None,
+        quarantine: vec![spoiled],
+        covered: Some(LedgerRange {
+            from: first,
+            to: last + 1,
+            from_time: closed_at(first),
+            to_time: closed_at(last),
+        }),
+        trades: trades.into_iter().map(incoming).collect(),
+    }
+}
+
+#[tokio::test]
+async fn thirty_days_leave_a_level_table_and_never_touch_a_served_window() {
+    let scene = Scene::new().await;
+    let mut sizes = Vec::new();
+    for day in 0..30_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+        // Quarantine and batches are dated by the server's own clock: put back to this day.
+        let age = NOW + i64::from(day) * DAY;
+        let dated = format!(
+            "UPDATE quarantine SET seen_at = to_timestamp({age}) WHERE reason = 'day {day}';
+             UPDATE ingest_batches SET committed_at = to_timestamp({age}) WHERE committed_at > to_timestamp({age})"
+        );
+        scene.client.batch_execute(&dated).await.unwrap();
+        let now = at(age);
+        let cleaned = scene.database.clean(scene.epoch, KEEP, now).await.unwrap();
+        assert_eq!(cleaned.days_left, 0, "nobody else is reading");
+        let week_ago = now - TimeDelta::days(7);
+        let kept = "SELECT count(*) FROM trades WHERE ledger_close_time > $1";
+        let in_window: i64 = scene.client.query_one(kept, &[&week_ago]).await.unwrap().get(0);
+        let days = i64::from(day.min(7));
+        assert!(in_window >= days * 99, "day {day}: {in_window} trades in the window");
+        sizes.push(scene.count("pg_inherits WHERE inhparent = 'trades'::regclass").await);
+    }
+    assert_eq!(sizes[12..].iter().min(), sizes[12..].iter().max(), "level: {sizes:?}");
+    assert!(*sizes.last().unwrap() <= KEEP + 4, "{sizes:?}");
+    let trades = scene.count("trades").await;
+    assert!(trades <= (KEEP + 2) * 99, "{trades} trades of 30 days are left");
+    assert!(scene.count("quarantine").await <= KEEP + 2);
+    let coverage = scene.database.coverage().await.unwrap();
+    let oldest: i64 = scene.client.query_one("SELECT min(toid) >> 32 FROM trades", &[]).await.unwrap().get(0);
+    assert_eq!(i64::from(coverage[0].from), oldest, "what was dropped does not count as held");
+    assert_eq!(
+        scene.database.clean(scene.epoch, KEEP, at(NOW + 29 * DAY)).await.unwrap(),
+        Cleaned::default()
+    );
+}
+
+#[tokio::test]
+async fn days_are_there_before_their_first_trade() {
+    let scene = Scene::new().await;
+    scene.database.clean(scene.epoch, KEEP, at(NOW)).await.unwrap();
+    let names = scene
+        .client
+        .query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'trades'::regclass ORDER BY 1", &[])
+        .await
+        .unwrap();
+    let names: Vec<String> = names.iter().map(|row| row.get(0)).collect();
+    assert_eq!(names, ["trades_p20261123", "trades_p20261124", "trades_p20261125"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_others_read_waits_for_the_next_pass_and_holds_up_no_batch() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
+    scene.client.batch_execute("BEGIN; SELECT count(*) FROM trades").await.unwrap();
+    let late = at(NOW + 20 * DAY);
+    let cleaned = scene.database.clean(scene.epoch, KEEP, late).await.unwrap();
+    assert_eq!((cleaned.days, cleaned.days_left), (0, 1));
+    scene.database.write_trades(scene.epoch, &day_of_trades(19)).await.unwrap();
+    scene.client.batch_execute("COMMIT").await.unwrap();
+    let cleaned = scene.database.clean(scene.epoch, KEEP, late).await.unwrap();
+    assert_eq!((cleaned.days, cleaned.days_left), (1, 0));
+    scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
+    assert_eq!(
+        scene.count("trades").await,
+        198,
+        "a day that was dropped is made again if its trades come again"
+    );
+}
+
+#[tokio::test]
+async fn cleaning_needs_the_lease() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
+    let refused = scene.database.clean(scene.epoch + 1, KEEP, at(NOW + 20 * DAY)).await;
+    assert!(matches!(refused, Err(stellar_ticker::db::DbError::LeaseLost)), "{refused:?}");
+    assert_eq!(scene.count("trades").await, 99);
+}
