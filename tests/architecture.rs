@@ -180,7 +180,17 @@ fn pure_rooms_name_no_runtime_no_clock_and_no_environment() {
 
 #[test]
 fn actors_import_no_other_actor() {
-    let actors = ["stream_ingester", "asset_poller", "aggregator", "json_writer", "lease_keeper"];
+    let actors = [
+        "stream_ingester",
+        "backfiller",
+        "asset_poller",
+        "toml_checker",
+        "orderbook_poller",
+        "cleaner",
+        "aggregator",
+        "json_writer",
+        "lease_keeper",
+    ];
     let mut faults = Vec::new();
     for actor in actors {
         let files = rust_files(&source().join("actors"));

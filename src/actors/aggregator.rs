@@ -280,7 +280,8 @@ impl Handler<Envelope<RankMarkets>> for Aggregator {
         _: &mut Context<Self>,
     ) -> MessageResult<Envelope<RankMarkets>> {
         let _handling = self.deps.status.begin(&envelope);
-        MessageResult(self.state.markets.as_ref().map(|markets| Arc::new(markets.ranked())))
+        let now = Second::from(self.deps.clock.now());
+        MessageResult(self.state.markets.as_mut().map(|markets| Arc::new(markets.ranked_at(now))))
     }
 }
 

@@ -31,6 +31,8 @@ use crate::{
 
 use standing::{gone, standing};
 
+/// How often it looks for something to do when nobody tells it.
+const REST: Duration = Duration::from_secs(5);
 /// Assets looked up singly in one step.
 const SINGLES: i64 = 20;
 /// More than so many that wait are met sooner by a sweep, of which a request brings 200.
@@ -87,7 +89,7 @@ impl Work for AssetPoll {
                 Ok(Step::Idle) => {
                     retry.succeeded();
                     self.status.set_state("idle");
-                    life.rest(TICK).await;
+                    life.rest(REST).await;
                 }
                 Ok(Step::Done) => retry.succeeded(),
                 Err(error) => {
@@ -184,7 +186,9 @@ impl AssetPoll {
         let mut sweep = self.database.asset_sweep().await?;
         let many_wait = singles.waiting > SINGLES_MAX
             && sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
-        if sweep.began_at.is_none() && (timetable.take_due(now) || many_wait) {
+        // A sweep that goes on after a restart is the one that is due at start.
+        let is_due = timetable.take_due(now);
+        if sweep.began_at.is_none() && (is_due || many_wait) {
             sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
         }
         if sweep.began_at.is_some() && (singles.looked_up == 0 || !matches!(first, First::Running(_))) {
@@ -206,6 +210,9 @@ impl AssetPoll {
         if matches!(first, First::Unknown) {
             let is_empty = !self.database.any_asset_checked().await?;
             *first = if is_empty { First::Running(0) } else { First::Over };
+        }
+        if self.database.due_assets(&[], 1).await?.count == 0 {
+            return Ok(Singles { looked_up: 0, waiting: 0 });
         }
         let ranked = self.ranking.ask().await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::{
     intake::{Intake, LEDGERS_AHEAD_MAX},
+    network_check::{self, History, Unusable},
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
     worker::{Life, TICK, Work, Worker},
@@ -45,8 +46,6 @@ const TAIL_POLL: Duration = Duration::from_millis(100);
 const TAIL_PAGES_MAX: u32 = 10;
 /// Stretches read at once where requests cost nothing.
 const AT_ONCE: usize = 4;
-/// How long Horizon's word on its network and its history is believed.
-const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
 /// How often it is looked for gaps when there were none.
 const REST: Duration = Duration::from_secs(2);
 
@@ -94,9 +93,9 @@ enum Stop {
     /// Horizon no longer has what lies below.
     #[error("horizon has no older history")]
     BeforeHistory,
-    /// Horizon serves another network.
-    #[error("horizon serves another network")]
-    WrongNetwork,
+    /// Horizon serves another network, or does not tell which.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     #[error(transparent)]
     Horizon(#[from] HorizonError),
     #[error(transparent)]
@@ -118,13 +117,6 @@ struct Upstream {
     tail_is_read: Cell<bool>,
 }
 
-#[derive(Clone, Copy)]
-struct History {
-    elder: u32,
-    latest: u32,
-    good_until: std::time::Instant,
-}
-
 impl Backfill {
     /// Reads all history that is wanted and missing, and comes back.
     ///
@@ -142,7 +134,9 @@ impl Backfill {
             match round.await {
                 Ok(true) => return Ok(()),
                 Ok(false) => (retry, failures) = (Retry::default(), 0),
-                Err(stop @ (Stop::NotWritten(_) | Stop::WrongNetwork)) => return Err(stop.to_string()),
+                Err(stop @ (Stop::NotWritten(_) | Stop::Unusable(Unusable::WrongNetwork(_)))) => {
+                    return Err(stop.to_string());
+                }
                 Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),
                 Err(stop) => {
                     failures += 1;
@@ -180,10 +174,11 @@ impl Backfill {
             from: newest.map_or(history.elder.max(1), |newest| newest.to.saturating_add(1)),
             to: None,
             before: None,
+            since: Second(i64::MIN),
         };
         let descent = Descent {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
-            ..self.descent(&horizon, life, history, BatchKind::Repair, Second(i64::MIN))
+            ..self.descent(&horizon, life, (history, upstream), BatchKind::Repair)
         };
         let read = descent.read(stretch).await;
         self.tell_coverage().await?;
@@ -238,11 +233,10 @@ impl Backfill {
         self.status.set_state("filling");
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
         let horizon = self.horizon.of_class(Class::History);
-        let since = missing.last().map_or(since, |oldest| since.min(oldest.before));
-        let descent = self.descent(&horizon, life, history, BatchKind::Backfill, since);
+        let descent = self.descent(&horizon, life, (history, upstream), BatchKind::Backfill);
         let mut progress =
             Progress::begin(Rc::clone(&descent.stored), &held, plan::wanted_from(&held, floor, all));
-        let mut reads = stream::iter(stretches(&missing, &held, since, at_once))
+        let mut reads = stream::iter(stretches(&missing, &held, at_once))
             .map(|stretch| descent.read(stretch))
             .buffer_unordered(at_once);
         let mut stopped = None;
@@ -266,9 +260,8 @@ impl Backfill {
         &'a self,
         horizon: &'a HorizonClient,
         life: &'a Life,
-        history: History,
+        (history, upstream): (History, &'a Upstream),
         kind: BatchKind,
-        since: Second,
     ) -> Descent<'a> {
         let intake = Intake {
             source: "pages",
@@ -276,12 +269,12 @@ impl Backfill {
             retention_days: self.retention_days,
         };
         Descent {
+            deps: self,
             horizon,
-            writer: &self.writer,
+            upstream,
             life,
             intake,
             kind,
-            since,
             pages_max: u32::MAX,
             stored: Rc::default(),
         }
@@ -289,22 +282,10 @@ impl Backfill {
 
     /// What Horizon has, asked now and then; never another network's.
     async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
-        if let Some(history) = upstream.history.get()
-            && std::time::Instant::now() < history.good_until
-        {
+        if let Some(history) = upstream.history.get().filter(|history| history.is_good(horizon)) {
             return Ok(history);
         }
-        let root = horizon.root().await?;
-        let wrong = root.network_passphrase != self.network_passphrase;
-        self.writer.published.vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
-        if wrong {
-            return Err(Stop::WrongNetwork);
-        }
-        let history = History {
-            elder: root.history_elder_ledger,
-            latest: root.history_latest_ledger,
-            good_until: std::time::Instant::now() + ROOT_GOOD_FOR,
-        };
+        let history = network_check::ask(horizon, &self.network_passphrase, &self.writer.published).await?;
         upstream.history.set(Some(history));
         Ok(history)
     }
@@ -317,7 +298,7 @@ impl Backfill {
     async fn wait_after(&self, stop: &Stop, retry: &mut Retry, life: &Life, upstream: &Upstream) {
         upstream.history.set(None);
         let asked = match stop {
-            Stop::Horizon(error) => error.retry_after(),
+            Stop::Horizon(error) | Stop::Unusable(Unusable::Horizon(error)) => error.retry_after(),
             _ => None,
         };
         if matches!(stop, Stop::NotWritten(NotWritten::NotLeading)) {

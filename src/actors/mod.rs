@@ -13,6 +13,7 @@ pub mod json_writer;
 pub mod leadership;
 pub mod lease_keeper;
 pub mod messages;
+pub mod network_check;
 pub mod orderbook_poller;
 pub mod port;
 pub mod ranking;

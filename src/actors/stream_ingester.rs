@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 use super::{
+    network_check::Unusable,
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
     worker::{Life, TICK, Work, Worker},
@@ -19,7 +20,7 @@ use crate::{
     published::Vitals,
 };
 
-use session::{Root, Session};
+use session::Session;
 
 /// What the stream ingester works with.
 #[derive(Clone)]
@@ -76,23 +77,32 @@ enum Ended {
 /// Session after session, with waits between them that fit how each ended.
 async fn ingest(deps: StreamIngest, life: Life) {
     let mut retry = Retry::default();
-    let mut root = Root::default();
+    let mut history = None;
     while !life.is_draining() {
         life.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
             deps.status.set_state("following");
             continue;
         };
-        let mut session = Session::new(&deps, &life, &mut root);
+        let mut session = Session::new(&deps, &life, &mut history);
         let ended = session.run().await;
         if session.heard_records() {
             retry.succeeded();
         }
         if !matches!(ended, Ended::Normally) {
-            root.forget();
+            history = None;
         }
         if let Some(wait) = after(&deps, &ended, &mut retry) {
             life.pause(wait).await;
+        }
+    }
+}
+
+impl From<Unusable> for Ended {
+    fn from(error: Unusable) -> Self {
+        match error {
+            Unusable::WrongNetwork(told) => Self::WrongNetwork(told),
+            Unusable::Horizon(error) => Self::Horizon(error),
         }
     }
 }

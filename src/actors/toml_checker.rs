@@ -137,6 +137,9 @@ impl TomlCheck {
                 info!("assets are not valid any more: their stellar.toml could not be read for a day");
             }
         }
+        if self.database.due_files(&[], 1, now).await?.is_empty() {
+            return Ok(0);
+        }
         let ranked = self.ranking.ask().await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..RANKED_MARKETS).unwrap_or(&ranked));
         let due = self.database.due_files(&busiest, ROUND, now).await?;

@@ -77,8 +77,7 @@ async fn ranking(common: &Common) -> Result<Ranking, String> {
     let now = Second::from(common.clock.now());
     let (mut markets, _) =
         MarketState::load(&common.database, now).await.map_err(|error| error.to_string())?;
-    markets.pairs_at(now);
-    Ok(Ranking::Fixed(Arc::new(markets.ranked())))
+    Ok(Ranking::Fixed(Arc::new(markets.ranked_at(now))))
 }
 
 fn status(common: &Common, name: &'static str) -> Arc<ChildStatus> {

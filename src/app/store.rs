@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Connections of the daemon's pool.
-const CONNECTIONS_MAX: usize = 12;
+const CONNECTIONS_MAX: usize = 16;
 
 /// Where the database is, and the server if it is ours.
 pub(super) struct Store {

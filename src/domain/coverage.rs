@@ -59,6 +59,8 @@ pub struct Missing {
     pub to: u32,
     /// When the ledger above them closed: they are at least as old.
     pub before: Second,
+    /// Back to when they are wanted; those between held ranges all are.
+    pub since: Second,
 }
 
 /// What is missing below the newest held ledger, the newest first: what lies below all that is held back to `since` and
@@ -68,11 +70,12 @@ pub fn missing(merged: &[LedgerRange], floor: u32, since: Second, gaps_since: Se
     let mut missing = Vec::new();
     for (index, above) in merged.iter().enumerate().rev() {
         let below = index.checked_sub(1).and_then(|below| merged.get(below));
-        let wanted_since = if below.is_some() { gaps_since } else { since };
+        let (wanted_since, since) =
+            if below.is_some() { (gaps_since, Second(i64::MIN)) } else { (since, since) };
         let from = below.map_or(floor, |below| floor.max(below.to.saturating_add(1)));
         let Some(to) = above.from.checked_sub(1) else { continue };
         if from <= to && above.from_time > wanted_since {
-            missing.push(Missing { from, to, before: above.from_time });
+            missing.push(Missing { from, to, before: above.from_time, since });
         }
     }
     missing

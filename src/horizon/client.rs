@@ -168,7 +168,8 @@ impl HorizonClient {
         if is_stream {
             request = request.no_decompress();
         }
-        let response = request.send().await.map_err(|error| HorizonError::Connect(error.to_string()))?;
+        let sent = request.send().await.inspect_err(|_| self.governor.disrupted());
+        let response = sent.map_err(|error| HorizonError::Connect(error.to_string()))?;
         if let Some(allowance) = allowance(response.headers()) {
             self.governor.told(allowance);
         }

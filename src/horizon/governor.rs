@@ -1,15 +1,30 @@
 //! The one who hands out requests: the budget, shared by all clients of a Horizon on whatever thread they are.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use super::budget::{Allowance, Budget, BudgetReport, Class};
 
-/// The budget of one address. Clones share it.
+/// How often it is looked whether the server is of the right network again.
+const WRONG_NETWORK_POLL: Duration = Duration::from_secs(1);
+
+/// The budget of one address, and what all who share it must know of the server. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Governor(Arc<Mutex<Budget>>);
+pub struct Governor(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    budget: Mutex<Budget>,
+    /// Connections that broke or were not to be had: behind the next one may be another server.
+    disruptions: AtomicU64,
+    /// The server is of another network: nothing but its root is asked for.
+    wrong_network: AtomicBool,
+}
 
 /// A request's place; given back when its answer has come or it is given up.
 #[derive(Debug)]
@@ -22,12 +37,19 @@ impl Governor {
     /// A governor of so many requests an hour; 0 is no limit.
     #[must_use]
     pub fn new(requests_per_hour: u32) -> Self {
-        Self(Arc::new(Mutex::new(Budget::new(requests_per_hour, Instant::now()))))
+        Self(Arc::new(Shared {
+            budget: Mutex::new(Budget::new(requests_per_hour, Instant::now())),
+            disruptions: AtomicU64::new(0),
+            wrong_network: AtomicBool::new(false),
+        }))
     }
 
-    /// Waits until a request of this class may go.
+    /// Waits until a request of this class may go; while the server is of another network only [`Class::Live`] does.
     pub async fn admit(&self, class: Class) -> Turn {
         let _waiting = (class == Class::FirstAssets).then(|| FirstWaiting::begin(self));
+        while class != Class::Live && self.0.wrong_network.load(Ordering::Relaxed) {
+            tokio::time::sleep(WRONG_NETWORK_POLL).await;
+        }
         loop {
             let asked = self.budget().try_take(class, Instant::now());
             match asked {
@@ -62,6 +84,22 @@ impl Governor {
         self.budget().set_day_is_whole(day_is_whole);
     }
 
+    /// A connection broke or was not to be had.
+    pub fn disrupted(&self) {
+        self.0.disruptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so: what was known of the server before the last time must be asked again.
+    #[must_use]
+    pub fn disruptions(&self) -> u64 {
+        self.0.disruptions.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server is of another network.
+    pub fn set_wrong_network(&self, wrong: bool) {
+        self.0.wrong_network.store(wrong, Ordering::Relaxed);
+    }
+
     /// How the budget stands.
     #[must_use]
     pub fn report(&self) -> BudgetReport {
@@ -69,7 +107,7 @@ impl Governor {
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -75,7 +75,10 @@ impl TradeStream {
             self.heard_at = Instant::now();
             match chunk {
                 None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
-                Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
+                Some(Err(error)) => {
+                    self.governor.disrupted();
+                    return Err(HorizonError::Connect(error.to_string()));
+                }
                 Some(Ok(mut chunk)) => {
                     while let Some(event) = self.decoder.next(&mut chunk) {
                         self.decoded.push_back(event);

@@ -56,6 +56,14 @@ fn describe() {
         ("ticker_publications_total", "Publications made."),
         ("ticker_stream_sessions_total", "Connections to the stream of trades, by how they ended."),
         ("ticker_horizon_requests_total", "Requests to Horizon, by kind and outcome."),
+        ("ticker_horizon_budget_requests_total", "Requests to Horizon by what they were for."),
+        (
+            "ticker_tail_trades_total",
+            "Trades of recent ledgers read again by pages: there before, or found now.",
+        ),
+        ("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome."),
+        ("ticker_cleaned_days_total", "Days of trades that were dropped."),
+        ("ticker_cleaned_rows_total", "Rows that were trimmed from other tables."),
         ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
         ("ticker_http_requests_total", "Requests to the public listener."),
     ] {
@@ -63,6 +71,11 @@ fn describe() {
     }
     describe_histogram!("ticker_publication_seconds", "Time to make a publication, in seconds.");
     describe_gauge!("ticker_publication_seq", "The last committed write in the newest publication.");
+    describe_gauge!("ticker_horizon_budget_tokens", "Requests to Horizon that may go at once.");
+    describe_gauge!(
+        "ticker_horizon_blocked_seconds",
+        "Time until Horizon may be asked again after a refusal."
+    );
     describe_gauge!("ticker_build_info", "1, with the version as a label.");
     gauge!("ticker_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

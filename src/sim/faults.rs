@@ -6,7 +6,7 @@
 
 use super::num::{below, hash3, unit};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a fault can be set on.
@@ -104,6 +104,7 @@ struct Random {
     seed: u64,
     rate: f64,
     requests: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl FaultPlan {
@@ -114,8 +115,15 @@ impl FaultPlan {
 
     /// Each request fails with a probability of `rate` (0 to 1), the same ones for the same seed.
     pub fn random(seed: u64, rate: f64) -> Self {
-        let random = Some(Random { seed, rate, requests: AtomicU64::new(0) });
+        let random = Some(Random { seed, rate, requests: AtomicU64::new(0), ended: AtomicBool::new(false) });
         Self(Arc::new(Plan { queues: Mutex::default(), random }))
+    }
+
+    /// From now on nothing goes wrong at random any more.
+    pub fn end(&self) {
+        if let Some(random) = &self.0.random {
+            random.ended.store(true, Ordering::SeqCst);
+        }
     }
 
     /// The next request of this endpoint that has no earlier fault waiting gets this one.
@@ -142,7 +150,7 @@ impl Random {
     fn draw(&self, endpoint: Endpoint) -> Option<Fault> {
         let request = self.requests.fetch_add(1, Ordering::SeqCst);
         let hash = hash3(self.seed, 0x6661_756c, request);
-        if unit(hash) >= self.rate {
+        if unit(hash) >= self.rate || self.ended.load(Ordering::SeqCst) {
             return None;
         }
         let some = |most: usize| below(hash3(self.seed, 1, request), most);

@@ -73,7 +73,8 @@ fn unknown_commands_and_flags_exit_64_with_a_suggestion() {
     for (arguments, hint) in [
         (&["serv"] as &[&str], "serve"),
         (&["serve", "--bnd", "127.0.0.1:1"], "--bind"),
-        (&["ingest"], "unrecognized subcommand"),
+        (&["ingst"], "ingest"),
+        (&["ingest"], "Usage"),
         (&[], "Usage"),
         (&["config"], "Usage"),
         (&["generate", "market-data"], "--out-file"),

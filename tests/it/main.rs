@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod database;
 mod end_to_end;
+mod fixtures;
 mod horizon;
 mod old_ticker;
 mod private_postgres;

@@ -119,9 +119,10 @@ impl MarketState {
         self.latest.is_some()
     }
 
-    /// The markets that traded in the last 7 days, the busiest first.
+    /// Moves time on (never back) and gives the markets that traded in the last 7 days, the busiest first.
     #[must_use]
-    pub fn ranked(&self) -> Vec<RankedMarket> {
+    pub fn ranked_at(&mut self, now: Second) -> Vec<RankedMarket> {
+        self.windows.advance(now);
         ranking::rank(self.windows.figures(), &self.directory)
     }
 

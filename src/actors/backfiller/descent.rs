@@ -10,11 +10,11 @@ use std::{
 use metrics::counter;
 use tracing::warn;
 
-use super::{Stop, page, plan::Stretch};
+use super::{Backfill, Stop, Upstream, page, plan::Stretch};
 use crate::{
     actors::{
         intake::{Fate, Intake},
-        trade_writer::{CommittedSummary, TradeWriter},
+        trade_writer::CommittedSummary,
         worker::Life,
     },
     db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
@@ -31,13 +31,13 @@ const BEFORE_HISTORY: u16 = 410;
 
 /// What a descent works with.
 pub(super) struct Descent<'a> {
+    pub(super) deps: &'a Backfill,
+    /// The client of the class that this reading is of.
     pub(super) horizon: &'a HorizonClient,
-    pub(super) writer: &'a TradeWriter,
+    pub(super) upstream: &'a Upstream,
     pub(super) life: &'a Life,
     pub(super) intake: Intake,
     pub(super) kind: BatchKind,
-    /// Trades that are older need not be read.
-    pub(super) since: Second,
     /// Pages to be read at most.
     pub(super) pages_max: u32,
     /// Trades that were stored and had not been there.
@@ -97,7 +97,7 @@ impl Descent<'_> {
     }
 
     fn take_in(&self, page: page::Page, floor: u32, reading: &mut Reading) {
-        let now = Second::from(self.writer.clock.now());
+        let now = Second::from(self.deps.writer.clock.now());
         let lowest = page.lowest();
         let from = reading.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
@@ -125,7 +125,7 @@ impl Descent<'_> {
             reading.quarantine.push(self.intake.refuse(refused));
         }
         let ends_at = page.is_last.then_some(floor);
-        reading.reached(lowest, ends_at, self.since);
+        reading.reached(lowest, ends_at);
     }
 
     async fn write(&self, reading: &mut Reading, sum: &mut CommittedSummary) -> Result<(), Stop> {
@@ -140,7 +140,9 @@ impl Descent<'_> {
             quarantine: std::mem::take(&mut reading.quarantine),
             covered,
         };
-        let written = self.writer.write(&batch, self.life).await?;
+        // A connection that broke meanwhile may have led to another network.
+        self.deps.history(self.horizon, self.upstream).await?;
+        let written = self.deps.writer.write(&batch, self.life).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         sum.new = sum.new.saturating_add(written.new);
         sum.repeats = sum.repeats.saturating_add(written.repeats);
@@ -165,7 +167,7 @@ impl Reading {
     }
 
     /// A page down to `lowest` was read. Where it was the last, nothing lies below down to the ledger `ends_at`.
-    fn reached(&mut self, lowest: Option<PagingToken>, ends_at: Option<u32>, since: Second) {
+    fn reached(&mut self, lowest: Option<PagingToken>, ends_at: Option<u32>) {
         let from = self.stretch.from;
         let (Some(lowest), None) = (lowest, ends_at) else {
             self.whole_from = from.max(ends_at.unwrap_or_default());
@@ -175,7 +177,7 @@ impl Reading {
         self.cursor = Some(lowest);
         // More of the lowest ledger may come with the next page.
         self.whole_from = lowest.ledger().saturating_add(1).max(from);
-        let is_old = self.lowest_at.is_some_and(|at| at < since);
+        let is_old = self.lowest_at.is_some_and(|at| at < self.stretch.since);
         self.is_done = lowest.ledger() < from || is_old;
     }
 

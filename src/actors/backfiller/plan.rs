@@ -17,23 +17,20 @@ pub(super) struct Stretch {
     pub(super) to: Option<u32>,
     /// Everything in it closed at this time or before; none where that is not known.
     pub(super) before: Option<Second>,
+    /// Trades that are older need not be read.
+    pub(super) since: Second,
 }
 
 /// The stretches to read now: the newest missing one, or several at once where requests cost nothing. The lower parts
 /// of a long stretch are cut by guess of how long a ledger takes; a wrong guess costs a request, no trade.
-pub(super) fn stretches(
-    missing: &[Missing],
-    held: &[LedgerRange],
-    since: Second,
-    at_once: usize,
-) -> Vec<Stretch> {
+pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for gap in missing {
         let parts = u32::try_from(at_once.saturating_sub(stretches.len())).unwrap_or(1);
         if parts == 0 {
             break;
         }
-        stretches.extend(split(gap, ledgers_since(gap.before, held, since), parts));
+        stretches.extend(split(gap, ledgers_since(gap.before, held, gap.since), parts));
     }
     stretches
 }
@@ -70,10 +67,15 @@ fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
             break;
         }
         let from = to.saturating_sub(step).max(low);
-        stretches.push(Stretch { from: from.saturating_add(1), to: Some(to), before: Some(gap.before) });
+        stretches.push(Stretch {
+            from: from.saturating_add(1),
+            to: Some(to),
+            before: Some(gap.before),
+            since: gap.since,
+        });
         to = from;
     }
-    stretches.push(Stretch { from: gap.from, to: Some(to), before: Some(gap.before) });
+    stretches.push(Stretch { from: gap.from, to: Some(to), before: Some(gap.before), since: gap.since });
     stretches
 }
 
@@ -83,14 +85,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn gap(from: u32, to: u32, before: i64) -> Missing {
-        Missing { from, to, before: Second(before) }
+        Missing { from, to, before: Second(before), since: Second(10_000) }
     }
 
     #[test]
     fn one_at_a_time_is_the_newest_gap_whole() {
         let gaps = [gap(50, 60, 600), gap(10, 20, 200)];
-        let stretches = stretches(&gaps, &[], Second(0), 1);
-        assert_eq!(stretches, [Stretch { from: 50, to: Some(60), before: Some(Second(600)) }]);
+        let stretches = stretches(&gaps, &[], 1);
+        assert_eq!(
+            stretches,
+            [Stretch { from: 50, to: Some(60), before: Some(Second(600)), since: Second(10_000) }]
+        );
     }
 
     #[test]
@@ -98,7 +103,7 @@ mod tests {
         // 10 s a ledger, 10,000 s wanted: 1,000 ledgers above the wanted time, of a history of 90,000.
         let held =
             [LedgerRange { from: 90_001, to: 90_101, from_time: Second(20_000), to_time: Second(21_000) }];
-        let stretches = stretches(&[gap(2, 90_000, 20_000)], &held, Second(10_000), 4);
+        let stretches = stretches(&[gap(2, 90_000, 20_000)], &held, 4);
         let ends: Vec<_> = stretches.iter().map(|part| (part.from, part.to.unwrap())).collect();
         assert_eq!(ends, [(89_751, 90_000), (89_501, 89_750), (89_251, 89_500), (2, 89_250)]);
     }

@@ -1,6 +1,6 @@
 //! One connection to the stream: where it begins, what it collects, how that is committed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -12,53 +12,36 @@ use super::{
 use crate::{
     actors::{
         intake::{Intake, LEDGERS_AHEAD_MAX},
+        network_check::{self, History},
         worker::{Life, TICK},
     },
     domain::{cursor::PagingToken, instant::Second},
-    horizon::{
-        stream::{Told, TradeStream},
-        wire,
-    },
+    horizon::stream::{Told, TradeStream},
     published::Vitals,
 };
 
-/// How long Horizon's word on its network and its history is believed.
-const ROOT_GOOD_FOR: Duration = Duration::from_secs(600);
 /// A stream that is further behind begins at the newest ledger, and what it left out is read as history, the newest
 /// first: that costs as many requests and is fresh at once.
 const REPLAYED_LEDGERS_MAX: u32 = 100;
 /// A cursor so far ahead of the newest ledger was never Horizon's.
 const LEADING_LEDGERS_MAX: u32 = 1_000;
 
-/// What Horizon last told of itself.
-#[derive(Default)]
-pub(super) struct Root {
-    newest_ledger: u32,
-    good_until: Option<Instant>,
-}
-
-impl Root {
-    /// Ask again before the next session.
-    pub(super) const fn forget(&mut self) {
-        self.good_until = None;
-    }
-
-    fn is_known(&self) -> bool {
-        self.good_until.is_some_and(|until| Instant::now() < until)
-    }
-}
-
 /// One connection to the stream.
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
     life: &'a Life,
-    root: &'a mut Root,
+    /// What Horizon last told of itself.
+    history: &'a mut Option<History>,
     heard_records: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) const fn new(deps: &'a StreamIngest, life: &'a Life, root: &'a mut Root) -> Self {
-        Self { deps, life, root, heard_records: false }
+    pub(super) const fn new(
+        deps: &'a StreamIngest,
+        life: &'a Life,
+        history: &'a mut Option<History>,
+    ) -> Self {
+        Self { deps, life, history, heard_records: false }
     }
 
     /// Whether any record came.
@@ -85,36 +68,26 @@ impl<'a> Session<'a> {
     async fn open(&mut self) -> Result<(TradeStream, Collector), Ended> {
         self.deps.status.set_state("connecting");
         let stored = self.deps.writer.database.cursor(LIVE_CURSOR).await?;
-        let start = match stored {
-            Some(token) if self.root.is_known() => token,
+        let horizon = &self.deps.horizon;
+        let (history, start) = match (*self.history, stored) {
+            (Some(history), Some(token)) if history.is_good(horizon) => (history, token),
             _ => {
-                let root = self.deps.horizon.root().await?;
-                self.check_network(&root)?;
-                start(stored, &root)
+                let passphrase = &self.deps.network_passphrase;
+                let history = network_check::ask(horizon, passphrase, &self.deps.writer.published).await?;
+                (history, start(stored, history.latest))
             }
         };
+        *self.history = Some(history);
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
         self.deps.status.set_state("streaming");
         let intake = Intake {
             source: "stream",
-            ceiling: self.root.newest_ledger.max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX),
+            ceiling: history.latest.max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX),
             retention_days: self.deps.retention_days,
         };
         Ok((stream, Collector::new(stored, start, intake)))
-    }
-
-    fn check_network(&mut self, root: &wire::Root) -> Result<(), Ended> {
-        let wrong = root.network_passphrase != self.deps.network_passphrase;
-        let vitals = &self.deps.writer.published.vitals;
-        vitals.wrong_network.store(wrong, std::sync::atomic::Ordering::Relaxed);
-        if wrong {
-            return Err(Ended::WrongNetwork(root.network_passphrase.clone()));
-        }
-        self.root.newest_ledger = root.history_latest_ledger;
-        self.root.good_until = Instant::now().checked_add(ROOT_GOOD_FOR);
-        Ok(())
     }
 
     /// Takes in what comes until the stream ends. Batches are committed on the way.
@@ -183,8 +156,7 @@ impl<'a> Session<'a> {
 
 /// Where to go on from: behind the stored cursor, or behind Horizon's newest ledger where there is none or it lies too
 /// far back. What is left out is history.
-fn start(stored: Option<PagingToken>, root: &wire::Root) -> PagingToken {
-    let newest = root.history_latest_ledger;
+fn start(stored: Option<PagingToken>, newest: u32) -> PagingToken {
     let begin = PagingToken::before_ledger(newest.saturating_add(1));
     match stored {
         None => begin,
@@ -209,19 +181,14 @@ mod tests {
 
     #[test]
     fn begins_at_the_cursor_unless_that_is_far_from_the_newest_ledger() {
-        let root = wire::Root {
-            network_passphrase: String::new(),
-            history_latest_ledger: 9_000,
-            history_elder_ledger: 500,
-        };
         let begin = PagingToken::before_ledger(9_001);
-        assert_eq!(start(None, &root), begin);
+        assert_eq!(start(None, 9_000), begin);
         let cursor = |ledger: i64| PagingToken::new((ledger << 32) + 1, 3);
         for near in [8_900, 9_000, 9_500] {
-            assert_eq!(start(cursor(near), &root), cursor(near).unwrap());
+            assert_eq!(start(cursor(near), 9_000), cursor(near).unwrap());
         }
         for far in [7, 8_899, 10_001] {
-            assert_eq!(start(cursor(far), &root), begin);
+            assert_eq!(start(cursor(far), 9_000), begin);
         }
     }
 }

@@ -35,7 +35,7 @@ impl Limiter {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of a test")]
+#[expect(clippy::as_conversions, reason = "small numbers of a test")]
 fn whole(number: f64) -> u32 {
     number as u32
 }
@@ -125,7 +125,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
             week.used += 1;
             week.refused += u32::from(limiter.ask(at_s).is_none());
             budget.spent(1, now);
-            demands[0].wanted += u32::from(whole(at_s / LEDGER_S) % 2 == 0);
+            demands[0].wanted += u32::from(whole(at_s / LEDGER_S).is_multiple_of(2));
         }
         if at_s >= next_tail {
             next_tail += 15.0;

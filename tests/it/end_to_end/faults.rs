@@ -29,6 +29,10 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
         Fault::Stall { after_bytes: 3_000 },
         Fault::Status(429),
         Fault::RateLimitedMidStream { after_records: 3 },
+        Fault::ByeByeEarly { after_records: 0 },
+        Fault::ByeByeEarly { after_records: 7 },
+        Fault::TruncatedJson { after_bytes: 2_000 },
+        Fault::Drip { bytes: 3 },
         Fault::Repeat { records: 5 },
         Fault::Cut { after_bytes: 12_345 },
         Fault::Status(500),
@@ -42,6 +46,93 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
 }
 
 #[test]
-fn random_faults_by_seed_lose_nothing() {
-    survives(22, FaultPlan::random(22, 0.2));
+fn streams_that_end_by_their_time_or_cost_a_refusal_are_opened_again() {
+    let sim = horizon(SimConfig {
+        seed: 23,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 100.0,
+        history_hours: 0,
+        ledger_seconds: 0.2,
+        stream_poll: Duration::from_millis(50),
+        stream_duration: Duration::from_millis(300),
+        rate_limit: Some(200),
+        rate_window: Duration::from_secs(10),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 800).await;
+        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        assert_eq!(daemon.get("/livez").status, 200);
+    });
+}
+
+#[test]
+fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_stored() {
+    let sim = network(24, FaultPlan::none());
+    let address = sim.addr();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 100).await;
+        sim.stop();
+        let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
+        wait_until("the stream is down", || stream(&daemon)["ok"] == false);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        let config = SimConfig {
+            seed: 99,
+            network_passphrase: "Another Network".into(),
+            trades_per_second: 100.0,
+            ledger_seconds: 0.2,
+            stream_poll: Duration::from_millis(50),
+            ..SimConfig::default()
+        };
+        let other = stellar_ticker::sim::start(config, address).unwrap();
+        wait_until("it tells of another network", || {
+            stream(&daemon)["detail"].as_str().unwrap().contains("another network")
+        });
+        // Time for whoever would store something after all.
+        let seen = other.oracle().head().latest;
+        wait_until("more ledgers have closed", || other.oracle().head().latest > seen + 10);
+        assert_eq!(number(&client, "SELECT count(*) FROM trades").await, before);
+        assert_eq!(daemon.get("/markets.json").status, 200);
+    });
+}
+
+/// How long all faults strike at random; the long run by hand sets `TICKER_TEST_FAULT_SECONDS=300`.
+fn fault_time() -> Duration {
+    let seconds = std::env::var("TICKER_TEST_FAULT_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+#[test]
+fn all_faults_in_a_random_order_lose_and_double_nothing() {
+    let seed = std::env::var("TICKER_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(22);
+    let plan = FaultPlan::random(seed, 0.1);
+    let sim = network(seed, plan.clone());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
+        let client = recomputation::connect(&database).await;
+        let begun = Instant::now();
+        wait_for_trades(&client, 600).await;
+        while begun.elapsed() < fault_time() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(daemon.get("/livez").status, 200);
+        }
+        plan.end();
+        // What was emitted until now must be there, each once, whatever struck.
+        let emitted = i64::from(sim.oracle().head().latest);
+        let begun = Instant::now();
+        while held_whole(&client).await.1 < emitted {
+            assert!(begun.elapsed() < DEADLINE, "it never caught up");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        assert!(compare_published(&daemon, &client).await > 0);
+        println!("seed {seed}, {:?}: {trades} trades, none lost, none doubled", fault_time());
+    });
 }

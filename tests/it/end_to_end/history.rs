@@ -141,13 +141,13 @@ fn after_a_long_outage_it_is_fresh_at_once_and_the_gap_is_filled() {
 
 #[test]
 fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
-    let (sim, source) = super::hostile::scripted();
+    let (sim, source) = hostile::scripted();
     let emit = |source: &FixedSource, ledger| {
-        source.push_trade(super::hostile::trade(ledger, 0, chrono::Utc::now())).unwrap();
+        source.push_trade(hostile::trade(ledger, 0, chrono::Utc::now())).unwrap();
     };
     block_on(async {
         let database = fresh_database().await;
-        let ledger = super::hostile::LEDGER;
+        let ledger = hostile::LEDGER;
         for step in 1..4 {
             emit(&source, ledger + step);
         }

@@ -1,0 +1,68 @@
+//! Whose network Horizon serves: asked at start, now and then, and after every broken connection, for behind the next
+//! one may be another server. Trades of two networks must never mix.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    horizon::{HorizonClient, HorizonError, wire::Root},
+    published::Published,
+};
+
+/// How long Horizon's word is believed while no connection breaks.
+const GOOD_FOR: Duration = Duration::from_secs(600);
+
+/// What Horizon last told of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Its oldest ledger.
+    pub elder: u32,
+    /// Its newest ledger, when it was asked.
+    pub latest: u32,
+    asked_at: Instant,
+    /// Connections that had broken by then.
+    disruptions: u64,
+}
+
+/// Why Horizon cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It serves another network: nothing may be stored.
+    #[error("horizon serves another network: {0:?}")]
+    WrongNetwork(String),
+    /// It does not answer.
+    #[error(transparent)]
+    Horizon(#[from] HorizonError),
+}
+
+impl History {
+    /// Whether that word is still good.
+    #[must_use]
+    pub fn is_good(&self, horizon: &HorizonClient) -> bool {
+        self.asked_at.elapsed() < GOOD_FOR && self.disruptions == horizon.governor().disruptions()
+    }
+}
+
+/// Asks Horizon what it serves, and tells everybody whether that is the right network.
+///
+/// # Errors
+///
+/// [`Unusable`]
+pub async fn ask(
+    horizon: &HorizonClient,
+    passphrase: &str,
+    published: &Published,
+) -> Result<History, Unusable> {
+    let disruptions = horizon.governor().disruptions();
+    let Root { network_passphrase, history_latest_ledger: latest, history_elder_ledger: elder } =
+        horizon.root().await?;
+    let wrong = network_passphrase != passphrase;
+    published.vitals.wrong_network.store(wrong, Ordering::Relaxed);
+    horizon.governor().set_wrong_network(wrong);
+    if wrong {
+        return Err(Unusable::WrongNetwork(network_passphrase));
+    }
+    Ok(History { elder, latest, asked_at: Instant::now(), disruptions })
+}
