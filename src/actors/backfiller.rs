@@ -5,9 +5,11 @@
 //! a gap after an outage and a trade that the stream skipped are one and the same case.
 
 mod descent;
+mod once;
 mod page;
 mod plan;
 mod progress;
+mod stop;
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -23,17 +25,18 @@ use super::{
     worker::{Life, TICK, Work, Worker},
 };
 use crate::{
-    db::{DbError, trades::BatchKind},
+    db::trades::BatchKind,
     domain::{
         coverage::{self, LedgerRange},
         instant::{DAY, HOUR, Second},
     },
-    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
+    horizon::{HorizonClient, budget::Class, retry::Retry},
 };
 
 use descent::Descent;
 use plan::{Stretch, stretches};
 use progress::Progress;
+use stop::Stop;
 
 /// How often the tail of recent ledgers is read again where requests are counted. What a stream skipped is healed
 /// within a minute, also where a request fails.
@@ -48,9 +51,6 @@ const TAIL_PAGES_MAX: u32 = 10;
 const AT_ONCE: usize = 4;
 /// How often it is looked for gaps when there were none.
 const REST: Duration = Duration::from_secs(2);
-
-/// A command that fills history once gives up after so many failures in a row.
-const FAILURES_MAX: u32 = 10;
 
 /// What the backfiller works with.
 #[derive(Clone)]
@@ -87,27 +87,6 @@ impl Work for Backfill {
     }
 }
 
-/// Why reading stopped.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    /// Horizon no longer has what lies below.
-    #[error("horizon has no older history")]
-    BeforeHistory,
-    /// Horizon serves another network, or does not tell which.
-    #[error(transparent)]
-    Unusable(#[from] Unusable),
-    #[error(transparent)]
-    Horizon(#[from] HorizonError),
-    #[error(transparent)]
-    NotWritten(#[from] NotWritten),
-}
-
-impl From<DbError> for Stop {
-    fn from(error: DbError) -> Self {
-        Self::NotWritten(error.into())
-    }
-}
-
 /// What is known of upstream by this incarnation.
 #[derive(Default)]
 struct Upstream {
@@ -118,34 +97,6 @@ struct Upstream {
 }
 
 impl Backfill {
-    /// Reads all history that is wanted and missing, and comes back.
-    ///
-    /// # Errors
-    ///
-    /// In words: the database refuses, another network is served, or Horizon failed too often in a row.
-    pub async fn fill_once(&self, life: &Life) -> Result<(), String> {
-        let upstream = Upstream::default();
-        let (mut retry, mut failures) = (Retry::default(), 0);
-        loop {
-            let round = async {
-                self.read_tail(life, &upstream).await?;
-                self.fill(life, &upstream).await
-            };
-            match round.await {
-                Ok(true) => return Ok(()),
-                Ok(false) => (retry, failures) = (Retry::default(), 0),
-                Err(stop @ (Stop::NotWritten(_) | Stop::Unusable(Unusable::WrongNetwork(_)))) => {
-                    return Err(stop.to_string());
-                }
-                Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),
-                Err(stop) => {
-                    failures += 1;
-                    self.wait_after(&stop, &mut retry, life, &upstream).await;
-                }
-            }
-        }
-    }
-
     async fn watch_tail(&self, life: &Life, upstream: &Upstream) {
         let interval = if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();

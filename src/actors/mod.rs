@@ -15,6 +15,7 @@ pub mod lease_keeper;
 pub mod messages;
 pub mod network_check;
 pub mod orderbook_poller;
+pub mod poll_error;
 pub mod port;
 pub mod ranking;
 pub mod stream_ingester;

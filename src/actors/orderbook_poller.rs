@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     leadership::Leadership,
+    poll_error::PollError,
     ranking::Ranking,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, DbError, books::MarketAssets},
+    db::{Database, books::MarketAssets},
     domain::{
         instant::Second,
         orderbook::{OrderBook, PolledBook},
@@ -96,24 +97,6 @@ impl Work for OrderbookPoll {
     }
 }
 
-/// Why a round failed.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Horizon(#[from] HorizonError),
-    #[error(transparent)]
-    Database(#[from] DbError),
-}
-
-impl RoundError {
-    const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Horizon(error) => error.retry_after(),
-            Self::Database(_) => None,
-        }
-    }
-}
-
 /// What a round came to.
 enum Round {
     /// Which markets there are is not known now.
@@ -138,7 +121,7 @@ impl OrderbookPoll {
             match self.round(epoch, since, life).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
-                Err(RoundError::Horizon(error)) if failures < FAILURES_MAX => {
+                Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
                     warn!(%error, "order books cannot be read now");
                     life.pause(retry.next_wait(error.retry_after())).await;
@@ -148,7 +131,7 @@ impl OrderbookPoll {
         }
     }
 
-    async fn round(&self, epoch: i64, since: Second, life: &Life) -> Result<Round, RoundError> {
+    async fn round(&self, epoch: i64, since: Second, life: &Life) -> Result<Round, PollError> {
         let Some(ranked) = self.ranking.ask().await else { return Ok(Round::NobodyKnows) };
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, Second::from(at))).collect();

@@ -71,7 +71,8 @@ fn horizon_sim() -> Command {
         "horizon-sim",
         "Run the simulated Horizon alone, with TOML files under /_toml",
         "stellar-ticker horizon-sim --bind 127.0.0.1:8001 --seed 7\n  \
-         stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml",
+         stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml \
+         --horizon-requests-per-hour 0",
     );
     simulated.args(HORIZON_SIM_SETTINGS.iter().chain(SIMULATION_SETTINGS).map(argument))
 }

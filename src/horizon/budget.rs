@@ -3,69 +3,11 @@
 //! A bucket fills at the allowed pace. The live stream drinks first; what it leaves flows into three shares by weight,
 //! and what overflows a share goes to the others in their order.
 
+mod class;
+
 use std::time::{Duration, Instant};
 
-/// What a request is for, in the order in which budgets are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// The stream, the tail of recent ledgers, and the root. Always goes first.
-    Live,
-    /// The assets of the busiest markets on an empty database: before everything but `Live`.
-    FirstAssets,
-    /// Gaps and backfill.
-    History,
-    /// Assets, swept or looked up singly.
-    Assets,
-    /// Order books.
-    Books,
-}
-
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Live, Self::FirstAssets, Self::History, Self::Assets, Self::Books];
-
-    /// Its name in metrics and in the status.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::FirstAssets => "first_assets",
-            Self::History => "history",
-            Self::Assets => "assets",
-            Self::Books => "books",
-        }
-    }
-
-    fn place(self) -> usize {
-        Self::ALL.iter().position(|class| *class == self).unwrap_or(0)
-    }
-}
-
-/// What a reply's headers tell of the caller's allowance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// `X-RateLimit-Limit`
-    pub limit: u32,
-    /// `X-RateLimit-Remaining`: requests that may go at once.
-    pub remaining: u32,
-    /// `X-RateLimit-Reset`: seconds until all of the limit may go again.
-    pub reset_s: u64,
-}
-
-/// How the budget stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BudgetReport {
-    /// What the operator allows; 0 is no limit.
-    pub per_hour: u32,
-    /// Requests that may go at once.
-    pub tokens: f64,
-    /// What Horizon last said is left.
-    pub told_remaining: Option<u32>,
-    /// How long nothing may go, after Horizon refused a request.
-    pub blocked_for: Duration,
-    /// Requests so far by class, in the order of [`Class::ALL`].
-    pub granted: [u64; 5],
-}
+pub use class::{Allowance, BudgetReport, Class};
 
 /// Weights of history, assets and books once the last 24 hours are held whole.
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
@@ -182,7 +124,9 @@ impl Budget {
     /// The open stream cost a request that nobody asked for: one a ledger.
     pub fn spent(&mut self, requests: u32, now: Instant) {
         self.refill(now);
-        self.live -= f64::from(requests);
+        if self.per_hour > 0 {
+            self.live -= f64::from(requests);
+        }
         self.granted[0] = self.granted[0].saturating_add(u64::from(requests));
     }
 
@@ -202,8 +146,9 @@ impl Budget {
         if excess > 0.0 {
             self.draw_from_all(excess);
         }
-        let reset = Duration::from_secs(allowance.reset_s).min(BLOCKED_ASKED_MAX);
-        if !reset.is_zero() {
+        let reset = Duration::from_secs(allowance.reset_s);
+        // No window of Horizon's is longer: a larger number is a time of day, or a lie.
+        if !reset.is_zero() && reset <= BLOCKED_ASKED_MAX {
             self.pace = now.checked_add(reset).map(|until| (left / reset.as_secs_f64(), until));
         }
     }

@@ -31,16 +31,25 @@ pub(super) struct Page {
 }
 
 impl Page {
-    fn add(&mut self, records: Records, cursor: Option<PagingToken>) {
+    /// The records of an answer that are below the cursor; others were not asked for.
+    fn of(records: Records, cursor: Option<PagingToken>) -> Self {
+        let mut page = Self::default();
         for record in records {
             match record {
                 Ok(received) if is_below(received.trade.token, cursor) => {
-                    self.trades.entry(received.trade.token).or_insert(received);
+                    page.trades.insert(received.trade.token, received);
                 }
-                Ok(_) => {} // not asked for
-                Err(refused) => self.refused.push(refused),
+                Ok(_) => {}
+                Err(refused) => page.refused.push(refused),
             }
         }
+        page
+    }
+
+    /// Takes in what another answer to the same question held.
+    fn absorb(&mut self, other: Self) {
+        self.trades.extend(other.trades);
+        self.refused.extend(other.refused);
         // What one answer spoiled and another did not was never wrong.
         let trades = &self.trades;
         self.refused.retain(|record| record.token.is_none_or(|token| !trades.contains_key(&token)));
@@ -65,8 +74,7 @@ pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -
     for _ in 0..ASKED_MAX {
         let records = ask(cursor).await?;
         let (is_sound, is_full) = (is_sound(&records, cursor), is_full(&records));
-        let mut page = Page::default();
-        page.add(records.clone(), cursor);
+        let mut page = Page::of(records, cursor);
         if is_sound && is_full {
             return Ok(page);
         }
@@ -81,7 +89,7 @@ pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -
                 return Ok(page);
             }
         }
-        union.add(records, cursor);
+        union.absorb(page);
     }
     match union.lowest() {
         Some(_) => Ok(union),

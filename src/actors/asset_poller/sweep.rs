@@ -1,0 +1,61 @@
+//! The sweep of all assets, page by page; it goes on where it was after a stop.
+
+use tracing::{info, warn};
+
+use super::{AssetPoll, standing::standing};
+use crate::{
+    actors::{poll_error::PollError, worker::Life},
+    db::assets::{AssetStanding, AssetSweep},
+    horizon::{budget::Class, retry::Retry},
+};
+
+/// A command that sweeps once gives up after so many failures in a row.
+const FAILURES_MAX: u32 = 10;
+
+impl AssetPoll {
+    /// Sweeps all assets once, from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// In words: the lease or the database is lost, or Horizon failed too often in a row.
+    pub async fn sweep_once(&self, life: &Life) -> Result<(), String> {
+        let (mut retry, mut failures) = (Retry::default(), 0);
+        let mut sweep = AssetSweep { began_at: Some(self.clock.now()), ..AssetSweep::default() };
+        while sweep.began_at.is_some() {
+            let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
+            match self.sweep_step(epoch, &sweep).await {
+                Ok(next) => (sweep, retry, failures) = (next, Retry::default(), 0),
+                Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
+                    failures += 1;
+                    warn!(%error, "a page of assets cannot be read now");
+                    life.pause(retry.next_wait(error.retry_after())).await;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the next page of the sweep, and gives how far the sweep then is.
+    pub(super) async fn sweep_step(&self, epoch: i64, sweep: &AssetSweep) -> Result<AssetSweep, PollError> {
+        let horizon = self.horizon.of_class(Class::Assets);
+        let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
+        if page.next.is_none() {
+            page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is no end
+        }
+        let now = self.clock.now();
+        let is_last = page.next.is_none() || page.next == sweep.token;
+        let next = if is_last {
+            AssetSweep { token: None, began_at: None, swept_from: sweep.began_at, finished_at: Some(now) }
+        } else {
+            AssetSweep { token: page.next, ..sweep.clone() }
+        };
+        let standings: Vec<AssetStanding> =
+            page.records.iter().map(|record| standing(record, self.links_count)).collect();
+        self.database.record_standings(epoch, &standings, self.links_count, Some(&next), now).await?;
+        if is_last {
+            info!(began_at = ?sweep.began_at, "all assets are swept");
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,40 @@
+//! History filled once, for a command.
+
+use super::{Backfill, Stop, Upstream};
+use crate::{
+    actors::{network_check::Unusable, worker::Life},
+    horizon::retry::Retry,
+};
+
+/// A command that fills history once gives up after so many failures in a row.
+const FAILURES_MAX: u32 = 10;
+
+impl Backfill {
+    /// Reads all history that is wanted and missing, and comes back.
+    ///
+    /// # Errors
+    ///
+    /// In words: the database refuses, another network is served, or Horizon failed too often in a row.
+    pub async fn fill_once(&self, life: &Life) -> Result<(), String> {
+        let upstream = Upstream::default();
+        let (mut retry, mut failures) = (Retry::default(), 0);
+        loop {
+            let round = async {
+                self.read_tail(life, &upstream).await?;
+                self.fill(life, &upstream).await
+            };
+            match round.await {
+                Ok(true) => return Ok(()),
+                Ok(false) => (retry, failures) = (Retry::default(), 0),
+                Err(stop @ (Stop::NotWritten(_) | Stop::Unusable(Unusable::WrongNetwork(_)))) => {
+                    return Err(stop.to_string());
+                }
+                Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),
+                Err(stop) => {
+                    failures += 1;
+                    self.wait_after(&stop, &mut retry, life, &upstream).await;
+                }
+            }
+        }
+    }
+}
