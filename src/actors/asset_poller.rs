@@ -18,21 +18,15 @@ use super::{
     port::Port,
     ranking::Ranking,
     supervision::status::ChildStatus,
-    timetable::{Schedule, Timetable},
-    worker::{Life, TICK, Work, Worker},
+    timetable::Schedule,
+    worker::{Life, Work, Worker},
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, assets::AssetSweep},
+    db::Database,
     horizon::{HorizonClient, retry::Retry},
 };
 
-use singles::{First, SINGLES_MAX};
-
-/// How often it looks for something to do when nobody tells it.
-const REST: Duration = Duration::from_secs(5);
-/// A sweep for the sake of new assets begins no sooner after the last one.
-const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// How long the next one may take to say that it heard.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -64,26 +58,8 @@ pub type AssetPoller = Worker<AssetPoll>;
 
 impl Work for AssetPoll {
     async fn run(self, life: Life) {
-        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
-        let mut first = First::Unknown;
-        let mut retry = Retry::default();
-        loop {
-            life.advance();
-            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            match self.step(epoch, &mut timetable, &mut first, &life).await {
-                Ok(Step::Idle) => {
-                    retry.succeeded();
-                    self.status.set_state("idle");
-                    life.rest(REST).await;
-                }
-                Ok(Step::Done) => retry.succeeded(),
-                Err(error) => {
-                    let wait = retry.next_wait(error.retry_after());
-                    warn!(%error, wait_ms = wait.as_millis(), "assets cannot be looked up now");
-                    life.pause(wait).await;
-                }
-            }
-        }
+        // Side by side: on a small budget a page of the sweep may have to wait, and a new asset must not wait with it.
+        tokio::join!(self.look_up_forever(&life), self.sweep_forever(&life));
     }
 
     fn status(&self) -> &Arc<ChildStatus> {
@@ -100,45 +76,12 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
     }
 }
 
-/// What a step came to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Done,
-    Idle,
-}
-
 impl AssetPoll {
-    /// The most urgent thing: single look-ups while they are few, and a page of the sweep.
-    async fn step(
-        &self,
-        epoch: i64,
-        timetable: &mut Timetable,
-        first: &mut First,
-        life: &Life,
-    ) -> Result<Step, PollError> {
-        let singles = self.look_up_singly(epoch, first, life).await?;
-        let now = self.clock.now();
-        let mut sweep = self.database.asset_sweep().await?;
-        let many_wait = singles.waiting > SINGLES_MAX
-            && sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
-        // A sweep that goes on after a restart is the one that is due at start.
-        let is_due = timetable.take_due(now);
-        if sweep.began_at.is_none() && (is_due || many_wait) {
-            sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
-        }
-        if sweep.began_at.is_some() && (singles.looked_up == 0 || !matches!(first, First::Running(_))) {
-            self.status.set_state("sweeping");
-            let next = self.sweep_step(epoch, &sweep).await?;
-            if next.began_at.is_none() {
-                self.tell().await;
-            }
-            return Ok(Step::Done);
-        }
-        if singles.looked_up == 0 {
-            self.tell().await;
-            return Ok(Step::Idle);
-        }
-        Ok(Step::Done)
+    /// After a failure: waits as long as it seems wise.
+    async fn wait_after(&self, error: &PollError, retry: &mut Retry, life: &Life) {
+        let wait = retry.next_wait(error.retry_after());
+        warn!(%error, wait_ms = wait.as_millis(), "assets cannot be looked up now");
+        life.pause(wait).await;
     }
 
     async fn tell(&self) {

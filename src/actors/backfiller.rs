@@ -18,16 +18,16 @@ use metrics::counter;
 use tracing::warn;
 
 use super::{
-    intake::{Intake, LEDGERS_AHEAD_MAX},
     network_check::{self, History, Unusable},
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
     worker::{Life, TICK, Work, Worker},
 };
 use crate::{
-    db::trades::BatchKind,
+    db::trades::{BatchKind, LIVE_CURSOR},
     domain::{
         coverage::{self, LedgerRange},
+        cursor::PagingToken,
         instant::{DAY, HOUR, Second},
     },
     horizon::{HorizonClient, budget::Class, retry::Retry},
@@ -47,6 +47,10 @@ const TAIL_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
 const TAIL_POLL: Duration = Duration::from_millis(100);
 /// Pages of the tail at most; what lies below is history.
 const TAIL_PAGES_MAX: u32 = 10;
+/// The tail may be so many ledgers ahead of the stream before the root is asked which of them is right.
+const TAIL_LAG_MAX: u32 = 5;
+/// Pages of a stretch until it is looked again what is missing: what came up meanwhile is newer.
+const ROUND_PAGES: u32 = 100;
 /// Stretches read at once where requests cost nothing.
 const AT_ONCE: usize = 4;
 /// How often it is looked for gaps when there were none.
@@ -127,21 +131,28 @@ impl Backfill {
             before: None,
             since: Second(i64::MIN),
         };
+        // That a ledger is whole needs a second witness than the page: the stream, or the root.
+        let live = self.writer.database.cursor(LIVE_CURSOR).await?.map_or(0, PagingToken::ledger);
         let descent = Descent {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
-            ..self.descent(&horizon, life, (history, upstream), BatchKind::Repair)
+            top_max: live.max(history.latest),
+            kind: BatchKind::Repair,
+            ..self.descent(&horizon, life, upstream)
         };
         let read = descent.read(stretch).await;
         self.tell_coverage().await?;
         let read = read?;
         upstream.tail_is_read.set(true);
+        if descent.top_max.saturating_add(TAIL_LAG_MAX) < descent.newest_seen.get() {
+            upstream.history.set(None); // the stream is behind: the root is asked next time
+        }
         counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
         counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
         Ok(())
     }
 
     async fn fill_forever(&self, life: &Life, upstream: &Upstream) {
-        let mut retry = Retry::default();
+        let (mut retry, mut progress) = (Retry::default(), Progress::default());
         loop {
             life.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -152,7 +163,7 @@ impl Backfill {
                 life.pause(TAIL_POLL).await;
                 continue;
             }
-            match self.fill(life, upstream).await {
+            match self.fill(life, upstream, &mut progress).await {
                 Ok(true) => {
                     self.status.set_state("whole");
                     life.pause(REST).await;
@@ -164,7 +175,7 @@ impl Backfill {
     }
 
     /// Reads what is missing now, the last 24 hours first. Says whether nothing was.
-    async fn fill(&self, life: &Life, upstream: &Upstream) -> Result<bool, Stop> {
+    async fn fill(&self, life: &Life, upstream: &Upstream, progress: &mut Progress) -> Result<bool, Stop> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         let held = self.held().await?;
         let now = Second::from(self.writer.clock.now());
@@ -179,14 +190,14 @@ impl Backfill {
         self.tell_lost(&held, floor, all);
         if missing.is_empty() {
             self.tell_done(&held);
+            *progress = Progress::default();
             return Ok(true);
         }
         self.status.set_state("filling");
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
         let horizon = self.horizon.of_class(Class::History);
-        let descent = self.descent(&horizon, life, (history, upstream), BatchKind::Backfill);
-        let mut progress =
-            Progress::begin(Rc::clone(&descent.stored), &held, plan::wanted_from(&held, floor, all));
+        progress.begin(&held, plan::wanted_from(&held, floor, all));
+        let descent = Descent { stored: progress.stored(), ..self.descent(&horizon, life, upstream) };
         let mut reads = stream::iter(stretches(&missing, &held, at_once))
             .map(|stretch| descent.read(stretch))
             .buffer_unordered(at_once);
@@ -199,11 +210,11 @@ impl Backfill {
                     Some(Ok(_)) => {}
                     Some(Err(stop)) => stopped = Some(stop),
                 },
-                _ = tick.tick() => self.tell_progress(&mut progress).await?,
+                _ = tick.tick() => self.tell_progress(progress).await?,
             }
         }
         drop(reads);
-        self.tell_progress(&mut progress).await?;
+        self.tell_progress(progress).await?;
         stopped.map_or(Ok(false), Err)
     }
 
@@ -211,22 +222,17 @@ impl Backfill {
         &'a self,
         horizon: &'a HorizonClient,
         life: &'a Life,
-        (history, upstream): (History, &'a Upstream),
-        kind: BatchKind,
+        upstream: &'a Upstream,
     ) -> Descent<'a> {
-        let intake = Intake {
-            source: "pages",
-            ceiling: history.latest.saturating_add(LEDGERS_AHEAD_MAX),
-            retention_days: self.retention_days,
-        };
         Descent {
             deps: self,
             horizon,
             upstream,
             life,
-            intake,
-            kind,
-            pages_max: u32::MAX,
+            kind: BatchKind::Backfill,
+            top_max: u32::MAX,
+            pages_max: ROUND_PAGES,
+            newest_seen: Cell::default(),
             stored: Rc::default(),
         }
     }

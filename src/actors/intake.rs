@@ -11,9 +11,6 @@ use crate::{
     horizon::wire::{Received, Refused},
 };
 
-/// Ledgers that may close while Horizon's word on its newest one is believed, by far: two months of the real network.
-pub const LEDGERS_AHEAD_MAX: u32 = 1_000_000;
-
 /// The rules by which records are taken in.
 #[derive(Clone, Copy, Debug)]
 pub struct Intake {

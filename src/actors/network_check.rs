@@ -14,6 +14,11 @@ use crate::{
 /// How long Horizon's word is believed while no connection breaks.
 const GOOD_FOR: Duration = Duration::from_secs(600);
 
+/// One server of a Horizon may be so many ledgers ahead of another.
+pub const LEADING_LEDGERS_MAX: u32 = 1_000;
+/// More ledgers do not close in a second, on whatever network; the real one needs 6 seconds for one.
+const LEDGERS_A_SECOND_MAX: u32 = 100;
+
 /// What Horizon last told of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
@@ -38,6 +43,16 @@ pub enum Unusable {
 }
 
 impl History {
+    /// No ledger beyond this one can be there by now: a trade of one is a lie, and would carry a cursor past everything
+    /// that is yet to come.
+    #[must_use]
+    pub fn ceiling(&self) -> u32 {
+        let seconds = u32::try_from(self.asked_at.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.latest
+            .saturating_add(LEADING_LEDGERS_MAX)
+            .saturating_add(seconds.saturating_mul(LEDGERS_A_SECOND_MAX))
+    }
+
     /// Whether that word is still good.
     #[must_use]
     pub fn is_good(&self, horizon: &HorizonClient) -> bool {

@@ -146,7 +146,10 @@ impl Database {
 }
 
 async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStanding]) -> Result<(), DbError> {
-    let qualified: Vec<&AssetStanding> = standings.iter().filter(|told| told.meets_rules).collect();
+    let mut qualified: Vec<&AssetStanding> = standings.iter().filter(|told| told.meets_rules).collect();
+    // In the order in which trades make assets, so that the two never wait for each other.
+    let key = |told: &AssetStanding| (told.asset.code().to_owned(), told.asset.issuer().to_owned());
+    qualified.sort_by_key(|told| key(told));
     let texts =
         |pick: fn(&AssetStanding) -> &str| qualified.iter().map(|told| pick(told)).collect::<Vec<_>>();
     let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));

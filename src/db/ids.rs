@@ -83,7 +83,10 @@ pub(super) async fn resolve(
     }
     let wanted: HashSet<Asset> =
         unknown.iter().flat_map(|market| [*market.base(), *market.counter()]).collect();
-    let (assets, new_assets) = assets(transaction, wanted.into_iter().collect()).await?;
+    // In one order, here and below: two writers that make the same rows in different orders wait for each other.
+    let mut wanted: Vec<Asset> = wanted.into_iter().collect();
+    wanted.sort_unstable_by(|one, other| (one.code(), one.issuer()).cmp(&(other.code(), other.issuer())));
+    let (assets, new_assets) = assets(transaction, wanted).await?;
     resolved.new_assets = new_assets;
     let missing = |what: &dyn std::fmt::Debug| DbError::Corrupt(format!("{what:?} has no number"));
     let id = |asset: &Asset| assets.get(asset).copied().ok_or_else(|| missing(asset));
@@ -91,7 +94,9 @@ pub(super) async fn resolve(
         .iter()
         .map(|market| Ok((id(market.base())?, id(market.counter())?)))
         .collect::<Result<_, DbError>>()?;
-    let (ids, new_markets) = market_ids(transaction, &sides).await?;
+    let mut wanted = sides.clone();
+    wanted.sort_unstable();
+    let (ids, new_markets) = market_ids(transaction, &wanted).await?;
     resolved.new_markets = new_markets;
     for (market, sides) in unknown.into_iter().zip(sides) {
         let ids = ids.get(&sides).copied().ok_or_else(|| missing(&market))?;

@@ -20,6 +20,8 @@ use crate::domain::{
     trade::Trade, windows::MarketId,
 };
 
+/// The stream's cursor in `ingest_cursor`, the only one there is: history goes on from what the coverage lacks.
+pub const LIVE_CURSOR: &str = "live";
 /// A batch holds no more trades than these.
 const BATCH_TRADES_MAX: usize = 100_000;
 

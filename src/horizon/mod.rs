@@ -1,7 +1,8 @@
 //! Upstream: everything that knows how Horizon speaks.
 //!
-//! `sse`, `wire` and `retry` are pure; `client` does the talking. What comes from outside and is wrong is a value
-//! ([`wire::Refused`]), never a panic.
+//! `sse`, `wire`, `budget` and `retry` are pure; `client` does the talking, `governor` says when, and `stellar_toml`
+//! talks to the hosts that issuers name. What comes from outside and is wrong is a value ([`wire::Refused`]), never a
+//! panic.
 
 pub mod budget;
 pub mod client;
@@ -15,5 +16,4 @@ pub mod tls;
 pub mod wire;
 
 pub use client::HorizonClient;
-
 pub use error::HorizonError;

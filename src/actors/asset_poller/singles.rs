@@ -1,5 +1,7 @@
 //! Assets looked up one by one: those of the busiest markets before everything else, then what is new in trades.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use tracing::{debug, info};
 
@@ -8,13 +10,18 @@ use super::{
     standing::{gone, standing},
 };
 use crate::{
-    actors::{poll_error::PollError, worker::Life},
+    actors::{
+        poll_error::PollError,
+        worker::{Life, TICK},
+    },
     db::assets::AssetStanding,
     domain::{asset::Asset, ranking::assets_of},
-    horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetRecord},
+    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
 };
 
-/// Assets looked up singly in one step.
+/// How often it looks for something to do when nobody tells it.
+const REST: Duration = Duration::from_secs(5);
+/// Assets looked up singly in one round.
 const SINGLES: i64 = 20;
 /// More than so many that wait are met sooner by a sweep, of which a request brings 200.
 pub(super) const SINGLES_MAX: i64 = 300;
@@ -26,7 +33,7 @@ const FIRST_MARKETS: usize = 200;
 const FIRST_ASSETS_MAX: usize = 400;
 
 /// The look-ups that come before everything else on an empty database.
-pub(super) enum First {
+enum First {
     /// Nobody has looked yet whether the database is empty.
     Unknown,
     /// So many have been looked up.
@@ -34,65 +41,78 @@ pub(super) enum First {
     Over,
 }
 
-/// What came of single look-ups.
-pub(super) struct Singles {
-    pub(super) looked_up: usize,
-    pub(super) waiting: i64,
+impl First {
+    /// What the look-ups of a round count as, of which there are so many; and whether the first ones are over.
+    fn class(&mut self, wanted: usize, ranked: usize) -> Class {
+        let Self::Running(looked_up) = self else { return Class::Assets };
+        *looked_up = looked_up.saturating_add(wanted);
+        let all_known = wanted == 0 && ranked >= FIRST_MARKETS;
+        if all_known || *looked_up > FIRST_ASSETS_MAX {
+            info!(looked_up, "the assets of the busiest markets are known");
+            *self = Self::Over;
+            return Class::Assets;
+        }
+        Class::FirstAssets
+    }
 }
 
 impl AssetPoll {
-    /// Looks up what waits to be looked up singly.
-    pub(super) async fn look_up_singly(
-        &self,
-        epoch: i64,
-        first: &mut First,
-        life: &Life,
-    ) -> Result<Singles, PollError> {
+    /// Looks up what waits to be looked up singly, again and again.
+    pub(super) async fn look_up_forever(&self, life: &Life) {
+        let (mut first, mut retry) = (First::Unknown, Retry::default());
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            match self.look_up_singly(epoch, &mut first, life).await {
+                Ok(looked_up) => {
+                    retry.succeeded();
+                    self.tell().await;
+                    if looked_up == 0 {
+                        self.status.set_state("idle");
+                        life.rest(REST).await;
+                    }
+                }
+                Err(error) => self.wait_after(&error, &mut retry, life).await,
+            }
+        }
+    }
+
+    /// One round. Gives how many were looked up.
+    async fn look_up_singly(&self, epoch: i64, first: &mut First, life: &Life) -> Result<usize, PollError> {
         if matches!(first, First::Unknown) {
             let is_empty = !self.database.any_asset_checked().await?;
             *first = if is_empty { First::Running(0) } else { First::Over };
         }
         if self.database.due_assets(&[], 1).await?.count == 0 {
-            return Ok(Singles { looked_up: 0, waiting: 0 });
+            return Ok(0);
         }
         let ranked = self.ranking.ask().await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
         let due = self.database.due_assets(&busiest, SINGLES).await?;
         let mut wanted = due.assets;
-        if let First::Running(looked_up) = first {
-            let busiest_due = usize::try_from(due.ranked).unwrap_or(usize::MAX);
-            wanted.truncate(busiest_due);
-            let all_seen = wanted.is_empty() && ranked.len() >= FIRST_MARKETS;
-            *looked_up += wanted.len();
-            if all_seen || *looked_up > FIRST_ASSETS_MAX {
-                info!(looked_up, "the assets of the busiest markets are known");
-                *first = First::Over;
-            }
-        } else if due.count > SINGLES_MAX {
-            // A sweep meets them; only those of the busiest markets do not wait for it.
+        if matches!(first, First::Running(_)) || due.count > SINGLES_MAX {
+            // The others do not wait for a sweep to meet them, or for the busiest to be known.
             wanted.truncate(usize::try_from(due.ranked).unwrap_or(usize::MAX));
         }
-        let class = if matches!(first, First::Running(_)) { Class::FirstAssets } else { Class::Assets };
-        let looked_up = wanted.len();
-        if looked_up > 0 {
+        let class = first.class(wanted.len(), ranked.len());
+        if !wanted.is_empty() {
             self.status.set_state("looking up");
-            self.look_up(epoch, wanted, class, life).await?;
-            self.tell().await;
+            self.look_up(epoch, &wanted, class, life).await?;
         }
-        Ok(Singles { looked_up, waiting: due.count })
+        Ok(wanted.len())
     }
 
     async fn look_up(
         &self,
         epoch: i64,
-        assets: Vec<Asset>,
+        assets: &[Asset],
         class: Class,
         life: &Life,
     ) -> Result<(), PollError> {
         let horizon = self.horizon.of_class(class);
         let mut failed = None;
         let mut standings: Vec<AssetStanding> = Vec::new();
-        let mut found = stream::iter(assets)
+        let mut found = stream::iter(assets.iter().copied())
             .map(|asset| {
                 let horizon = &horizon;
                 async move { (asset, find(horizon, &asset).await) }
@@ -120,5 +140,22 @@ async fn find(horizon: &HorizonClient, asset: &Asset) -> Result<Option<AssetReco
     match horizon.asset(asset).await? {
         Some(record) => Ok(Some(record)),
         None => horizon.asset(asset).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_look_ups_are_over_when_the_busiest_are_known_or_enough_were_made() {
+        let mut first = First::Running(0);
+        assert_eq!(first.class(20, 3), Class::FirstAssets);
+        assert_eq!(first.class(0, 199), Class::FirstAssets, "more markets may yet be seen");
+        assert_eq!(first.class(0, 200), Class::Assets);
+        assert_eq!(first.class(20, 200), Class::Assets, "over once and for all");
+        let mut first = First::Running(0);
+        let rounds = (0..100).take_while(|_| first.class(20, 50) == Class::FirstAssets).count();
+        assert_eq!(rounds, 20, "400 look-ups and no more");
     }
 }

@@ -1,18 +1,65 @@
 //! The sweep of all assets, page by page; it goes on where it was after a stop.
 
+use std::{sync::Arc, time::Duration};
+
 use tracing::{info, warn};
 
-use super::{AssetPoll, standing::standing};
+use super::{AssetPoll, singles::SINGLES_MAX, standing::standing};
 use crate::{
-    actors::{poll_error::PollError, worker::Life},
+    actors::{
+        poll_error::PollError,
+        timetable::Timetable,
+        worker::{Life, TICK},
+    },
     db::assets::{AssetStanding, AssetSweep},
     horizon::{budget::Class, retry::Retry},
 };
 
+/// A sweep for the sake of new assets begins no sooner after the last one.
+const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// How often it looks whether a sweep is due.
+const REST: Duration = Duration::from_secs(2);
 /// A command that sweeps once gives up after so many failures in a row.
 const FAILURES_MAX: u32 = 10;
 
 impl AssetPoll {
+    /// Sweeps all assets by schedule, again and again.
+    pub(super) async fn sweep_forever(&self, life: &Life) {
+        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            match self.sweep_if_due(epoch, &mut timetable).await {
+                Ok(true) => retry.succeeded(),
+                Ok(false) => life.pause(REST).await,
+                Err(error) => self.wait_after(&error, &mut retry, life).await,
+            }
+        }
+    }
+
+    /// Takes in a page if a sweep is due or under way. Says whether it did.
+    async fn sweep_if_due(&self, epoch: i64, timetable: &mut Timetable) -> Result<bool, PollError> {
+        let now = self.clock.now();
+        let mut sweep = self.database.asset_sweep().await?;
+        // A sweep that goes on after a restart is the one that is due at start.
+        let is_due = timetable.take_due(now);
+        if sweep.began_at.is_none() {
+            let rested = sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
+            let many_wait = rested && self.database.due_assets(&[], 1).await?.count > SINGLES_MAX;
+            if !is_due && !many_wait {
+                return Ok(false);
+            }
+            sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
+        }
+        self.status.set_state("sweeping");
+        let next = self.sweep_step(epoch, &sweep).await?;
+        if next.began_at.is_none() {
+            self.tell().await;
+        }
+        Ok(true)
+    }
+
     /// Sweeps all assets once, from the beginning.
     ///
     /// # Errors

@@ -36,8 +36,11 @@ pub(super) struct Descent<'a> {
     pub(super) horizon: &'a HorizonClient,
     pub(super) upstream: &'a Upstream,
     pub(super) life: &'a Life,
-    pub(super) intake: Intake,
     pub(super) kind: BatchKind,
+    /// Nothing above this ledger is told to be whole, whatever a page holds.
+    pub(super) top_max: u32,
+    /// The highest ledger of a trade that was read.
+    pub(super) newest_seen: Cell<u32>,
     /// Pages to be read at most.
     pub(super) pages_max: u32,
     /// Trades that were stored and had not been there.
@@ -74,7 +77,8 @@ impl Descent<'_> {
                     // nothing counts as held that was reaped meanwhile.
                     let floor =
                         if page.is_last { self.horizon.root().await?.history_elder_ledger } else { 0 };
-                    self.take_in(page, floor, &mut reading);
+                    let ceiling = self.deps.history(self.horizon, self.upstream).await?.ceiling();
+                    self.take_in(page, floor, ceiling, &mut reading);
                 }
                 Err(HorizonError::Status { status: BEFORE_HISTORY, .. }) => {
                     self.write(&mut reading, &mut sum).await?;
@@ -96,25 +100,26 @@ impl Descent<'_> {
         Ok(sum)
     }
 
-    fn take_in(&self, page: page::Page, floor: u32, reading: &mut Reading) {
+    fn take_in(&self, page: page::Page, floor: u32, ceiling: u32, reading: &mut Reading) {
+        let intake = Intake { source: "pages", ceiling, retention_days: self.deps.retention_days };
         let now = Second::from(self.deps.writer.clock.now());
         let lowest = page.lowest();
         let from = reading.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
-            if token.ledger() > self.intake.ceiling {
+            if token.ledger() > ceiling {
                 // It would pass for the newest ledger; the rest of the page is what counts.
-                if let Fate::Quarantined(entry) = self.intake.judge(received, now) {
+                if let Fate::Quarantined(entry) = intake.judge(received, now) {
                     reading.quarantine.push(entry);
                 }
                 continue;
             }
             let closed_at = received.trade.closed_at;
-            reading.top.get_or_insert((token.ledger(), closed_at));
-            reading.lowest_at = Some(closed_at);
+            self.newest_seen.set(self.newest_seen.get().max(token.ledger()));
+            reading.saw(token.ledger().min(self.top_max), closed_at);
             if token.ledger() < from {
                 continue; // held already
             }
-            match self.intake.judge(received, now) {
+            match intake.judge(received, now) {
                 Fate::Stored(trade) => reading.trades.push(*trade),
                 Fate::Quarantined(entry) => reading.quarantine.push(entry),
                 Fate::PassedOver => counter!("ticker_trades_passed_over_total").increment(1),
@@ -122,7 +127,7 @@ impl Descent<'_> {
         }
         for refused in page.refused {
             warn!(token = ?refused.token, reason = %refused.reason.escape_debug(), "a record goes to quarantine");
-            reading.quarantine.push(self.intake.refuse(refused));
+            reading.quarantine.push(intake.refuse(refused));
         }
         let ends_at = page.is_last.then_some(floor);
         reading.reached(lowest, ends_at);
@@ -166,6 +171,12 @@ impl Reading {
         }
     }
 
+    /// A trade of this ledger was read.
+    fn saw(&mut self, ledger: u32, closed_at: Second) {
+        self.top.get_or_insert((ledger, closed_at));
+        self.lowest_at = Some(closed_at);
+    }
+
     /// A page down to `lowest` was read. Where it was the last, nothing lies below down to the ledger `ends_at`.
     fn reached(&mut self, lowest: Option<PagingToken>, ends_at: Option<u32>) {
         let from = self.stretch.from;
@@ -205,5 +216,66 @@ impl Reading {
             self.stretch.to = Some(below);
             self.top = Some((below, covered.from_time));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(from: u32, to: Option<u32>) -> Reading {
+        Reading::new(Stretch { from, to, before: Some(Second(900)), since: Second(100) })
+    }
+
+    fn place(ledger: u32) -> Option<PagingToken> {
+        PagingToken::new((i64::from(ledger) << 32) + 1, 0)
+    }
+
+    fn held(reading: &Reading) -> Option<(u32, u32, i64, i64)> {
+        reading.covered().map(|range| (range.from, range.to, range.from_time.0, range.to_time.0))
+    }
+
+    #[test]
+    fn the_lowest_ledger_of_a_page_is_whole_only_with_the_next() {
+        let mut reading = reading(10, Some(50));
+        reading.saw(48, Second(480));
+        reading.saw(40, Second(400));
+        reading.reached(place(40), None);
+        assert_eq!((held(&reading), reading.is_done), (Some((41, 50, 400, 480)), false));
+        let covered = reading.covered();
+        reading.written(covered);
+        reading.saw(40, Second(400));
+        reading.reached(place(40), None);
+        assert_eq!(held(&reading), None, "all of the page was one ledger");
+        reading.saw(9, Second(90));
+        reading.reached(place(9), None);
+        assert_eq!((held(&reading), reading.is_done), (Some((10, 40, 90, 400)), true));
+    }
+
+    #[test]
+    fn a_tail_begins_at_its_newest_trade_or_at_what_a_second_witness_says() {
+        let mut reading = reading(10, None);
+        reading.saw(28, Second(300)); // the page began at 30
+        reading.saw(20, Second(200));
+        reading.reached(place(20), None);
+        assert_eq!(held(&reading), Some((21, 28, 200, 300)));
+    }
+
+    #[test]
+    fn what_is_old_enough_ends_it_and_so_does_the_end_of_history() {
+        let mut old = reading(10, Some(50));
+        old.saw(30, Second(99));
+        old.reached(place(30), None);
+        assert_eq!((held(&old), old.is_done), (Some((31, 50, 99, 99)), true));
+        let mut last = reading(10, Some(50));
+        last.reached(None, Some(25));
+        assert_eq!(
+            (held(&last), last.is_done),
+            (Some((25, 50, 900, 900)), true),
+            "not below where it begins"
+        );
+        let mut empty = reading(10, Some(50));
+        empty.reached(place(60), Some(5));
+        assert_eq!(held(&empty), Some((10, 50, 900, 900)));
     }
 }

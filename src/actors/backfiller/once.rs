@@ -1,6 +1,6 @@
 //! History filled once, for a command.
 
-use super::{Backfill, Stop, Upstream};
+use super::{Backfill, Progress, Stop, Upstream};
 use crate::{
     actors::{network_check::Unusable, worker::Life},
     horizon::retry::Retry,
@@ -16,12 +16,12 @@ impl Backfill {
     ///
     /// In words: the database refuses, another network is served, or Horizon failed too often in a row.
     pub async fn fill_once(&self, life: &Life) -> Result<(), String> {
-        let upstream = Upstream::default();
+        let (upstream, mut progress) = (Upstream::default(), Progress::default());
         let (mut retry, mut failures) = (Retry::default(), 0);
         loop {
             let round = async {
                 self.read_tail(life, &upstream).await?;
-                self.fill(life, &upstream).await
+                self.fill(life, &upstream, &mut progress).await
             };
             match round.await {
                 Ok(true) => return Ok(()),

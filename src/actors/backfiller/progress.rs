@@ -23,28 +23,41 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A history that begins with these ledgers has lost nothing.
 const FIRST_LEDGERS: u32 = 2;
 
-/// How far the filling has come since it began.
+/// How far the filling has come since it began; the default has not begun.
+#[derive(Default)]
 pub(super) struct Progress {
-    begun: Instant,
-    /// About where the wanted history begins.
-    wanted_from: u32,
-    ratio_at_begin: f64,
     /// Trades that were stored and had not been there.
     stored: Rc<Cell<u64>>,
+    begun: Option<Begun>,
+}
+
+struct Begun {
+    at: Instant,
     told_at: Instant,
+    /// About where the wanted history begins.
+    wanted_from: u32,
+    ratio: f64,
 }
 
 impl Progress {
-    pub(super) fn begin(stored: Rc<Cell<u64>>, held: &[LedgerRange], wanted_from: u32) -> Self {
-        let begun = Instant::now();
-        let ratio_at_begin = coverage::held_ratio(held, wanted_from);
-        Self { begun, wanted_from, ratio_at_begin, stored, told_at: begun }
+    /// Begins to count, unless that was done before.
+    pub(super) fn begin(&mut self, held: &[LedgerRange], wanted_from: u32) {
+        let at = Instant::now();
+        let ratio = coverage::held_ratio(held, wanted_from);
+        self.begun.get_or_insert(Begun { at, told_at: at, wanted_from, ratio });
     }
 
+    /// Where stored trades are counted.
+    pub(super) fn stored(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.stored)
+    }
+}
+
+impl Begun {
     /// Seconds until all is held, by the pace so far.
     fn eta_s(&self, ratio: f64) -> Option<f64> {
-        let gained = ratio - self.ratio_at_begin;
-        (gained > 0.0).then(|| self.begun.elapsed().as_secs_f64() * (1.0 - ratio) / gained)
+        let gained = ratio - self.ratio;
+        (gained > 0.0).then(|| self.at.elapsed().as_secs_f64() * (1.0 - ratio) / gained)
     }
 }
 
@@ -58,18 +71,19 @@ impl Backfill {
 
     pub(super) async fn tell_progress(&self, progress: &mut Progress) -> Result<(), Stop> {
         let held = self.tell_coverage().await?;
-        let done_ratio = coverage::held_ratio(&held, progress.wanted_from);
         let trades = progress.stored.get();
+        let Some(begun) = &mut progress.begun else { return Ok(()) };
+        let done_ratio = coverage::held_ratio(&held, begun.wanted_from);
         let told = Backfilled {
             done_ratio,
-            eta_s: progress.eta_s(done_ratio),
+            eta_s: begun.eta_s(done_ratio),
             trades,
-            trades_per_second: trades / progress.begun.elapsed().as_secs().max(1),
+            trades_per_second: trades / begun.at.elapsed().as_secs().max(1),
             whole_back_to: held.last().map(|newest| newest.from_time),
         };
         self.writer.published.vitals.backfill.store(Some(Arc::new(told)));
-        if self.tells_by_log && progress.told_at.elapsed() >= TOLD_EVERY {
-            progress.told_at = Instant::now();
+        if self.tells_by_log && begun.told_at.elapsed() >= TOLD_EVERY {
+            begun.told_at = Instant::now();
             info!(
                 trades,
                 trades_per_second = told.trades_per_second,

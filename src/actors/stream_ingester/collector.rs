@@ -4,13 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::{
     actors::intake::{Fate, Intake},
-    db::trades::{BatchKind, CursorMove, IncomingTrade, QuarantineEntry, TradeBatch},
+    db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
     domain::{cursor::PagingToken, instant::Second},
     horizon::wire::{Received, Refused},
 };
 
-/// The stream's cursor in `ingest_cursor`.
-pub(super) const LIVE_CURSOR: &str = "live";
 /// A batch is committed when it holds this many records.
 pub(super) const BATCH_RECORDS_MAX: usize = 2_000;
 /// A batch is committed when nothing came for so long.

@@ -7,14 +7,15 @@ use tracing::{debug, info, warn};
 
 use super::{
     Ended, StreamIngest,
-    collector::{Collector, LIVE_CURSOR, QUIET},
+    collector::{Collector, QUIET},
 };
 use crate::{
     actors::{
-        intake::{Intake, LEDGERS_AHEAD_MAX},
-        network_check::{self, History},
+        intake::Intake,
+        network_check::{self, History, LEADING_LEDGERS_MAX},
         worker::{Life, TICK},
     },
+    db::trades::LIVE_CURSOR,
     domain::{cursor::PagingToken, instant::Second},
     horizon::stream::{Told, TradeStream},
     published::Vitals,
@@ -23,9 +24,6 @@ use crate::{
 /// A stream that is further behind begins at the newest ledger, and what it left out is read as history, the newest
 /// first: that costs as many requests and is fresh at once.
 const REPLAYED_LEDGERS_MAX: u32 = 100;
-/// A cursor so far ahead of the newest ledger was never Horizon's.
-const LEADING_LEDGERS_MAX: u32 = 1_000;
-
 /// One connection to the stream.
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
@@ -84,7 +82,7 @@ impl<'a> Session<'a> {
         self.deps.status.set_state("streaming");
         let intake = Intake {
             source: "stream",
-            ceiling: history.latest.max(start.ledger()).saturating_add(LEDGERS_AHEAD_MAX),
+            ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
             retention_days: self.deps.retention_days,
         };
         Ok((stream, Collector::new(stored, start, intake)))

@@ -7,6 +7,9 @@ use crate::domain::issuer_file::{Currency, IssuerFile, Organisation};
 /// More entries are not read; 100 KB hold some 2,000.
 const CURRENCIES_MAX: usize = 5_000;
 
+/// An anchor's code names pairs; one that is longer is none.
+const ANCHOR_BYTES_MAX: usize = 256;
+
 /// The file is no TOML at all, so nothing is read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a TOML file")]
@@ -43,7 +46,9 @@ fn currency(entry: &Table) -> Currency {
     Currency {
         code: text_of(entry, "code"),
         issuer: text_of(entry, "issuer"),
-        anchor_asset: text_of(entry, "anchor_asset"),
+        anchor_asset: Some(text_of(entry, "anchor_asset"))
+            .filter(|code| code.len() <= ANCHOR_BYTES_MAX)
+            .unwrap_or_default(),
         anchor_asset_type: text_of(entry, "anchor_asset_type").to_lowercase(),
         name: text_of(entry, "name"),
         desc: text_of(entry, "desc"),

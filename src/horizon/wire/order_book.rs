@@ -28,6 +28,9 @@ struct WireLevel<'a> {
     amount: Cow<'a, str>,
 }
 
+/// Horizon's own limit; a server that sends more was not asked for it.
+const LEVELS_MAX: usize = 200;
+
 /// Reads a book. A level without an amount or a price that can be is an error of the whole: half a book is none.
 pub fn order_book(body: &Bytes) -> Result<OrderBook, HorizonError> {
     let wire: WireBook<'_> = read(body)?;
@@ -37,6 +40,7 @@ pub fn order_book(body: &Bytes) -> Result<OrderBook, HorizonError> {
 fn levels(wire: &[WireLevel<'_>]) -> Result<Vec<Level>, HorizonError> {
     let unreadable = |what: String| HorizonError::Unreadable(format!("a level of a book: {what}"));
     wire.iter()
+        .take(LEVELS_MAX)
         .map(|level| {
             let price = Price::new(level.price_r.n, level.price_r.d)
                 .ok_or_else(|| unreadable(format!("price {}/{}", level.price_r.n, level.price_r.d)))?;
