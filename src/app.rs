@@ -74,6 +74,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::GenerateMarketData { config, out_file } => {
             one_shot::generate_market_data(&config, &out_file)
         }
+        Command::GenerateAssetData { config, out_file } => one_shot::generate_asset_data(&config, &out_file),
         Command::IngestAssets(config) => ingest::assets(&config),
         Command::IngestOrderbooks(config) => ingest::orderbooks(&config),
         Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),

@@ -57,6 +57,13 @@ pub enum Command {
         /// Where to write it.
         out_file: PathBuf,
     },
+    /// Write `assets.json` once.
+    GenerateAssetData {
+        /// The configuration.
+        config: Config,
+        /// Where to write it.
+        out_file: PathBuf,
+    },
     /// Tell that the configuration is valid: it is, or there would be no command.
     ConfigCheck(Settings),
     /// Tell every setting and its source.
@@ -88,6 +95,7 @@ impl Command {
             | Self::IngestTrades { config, .. }
             | Self::CleanTrades(config)
             | Self::GenerateMarketData { config, .. }
+            | Self::GenerateAssetData { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
             Self::ConfigCheck(_) | Self::ConfigShow(_) => None,
@@ -180,9 +188,13 @@ pub fn parse(
             load(Profile::Real).map(|(_, config)| Command::IngestTrades { config, and_stream })
         }
         ["clean", "trades"] => load(Profile::Real).map(|(_, config)| Command::CleanTrades(config)),
-        ["generate", "market-data"] => {
+        ["generate", file] => {
             let out_file = matches.get_one::<PathBuf>(definition::OUT_FILE).cloned().unwrap_or_default();
-            load(Profile::Real).map(|(_, config)| Command::GenerateMarketData { config, out_file })
+            let (_, config) = load(Profile::Real)?;
+            Ok(match *file {
+                "asset-data" => Command::GenerateAssetData { config, out_file },
+                _ => Command::GenerateMarketData { config, out_file },
+            })
         }
         ["config", "check"] => load(Profile::Real).map(|(settings, _)| Command::ConfigCheck(settings)),
         ["config", "show"] => load(Profile::Real).map(|(settings, _)| Command::ConfigShow(settings)),

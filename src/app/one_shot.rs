@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     db::private_postgres::IfRunning,
-    domain::instant::Second,
+    domain::{assets_json, instant::Second},
     http::probe,
 };
 
@@ -32,12 +32,26 @@ pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u
         let database = store.database(config).await?;
         let now = Second::from(SystemClock.now());
         let (mut markets, _) = MarketState::load(&database, now).await?;
-        let json = markets.markets_json(now);
-        replace_bytes(out_file, json.as_bytes())
-            .map_err(|error| Failure::Unavailable(format!("{}: {error}", out_file.display())))?;
+        write(out_file, &markets.markets_json(now))?;
         info!(file = %out_file.display(), seq = markets.seq(), "written");
         Ok(())
     })
+}
+
+/// Writes `assets.json` once.
+pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
+    with_store(config, async |store| {
+        let database = store.database(config).await?;
+        let assets = database.asset_listing().await?;
+        write(out_file, &assets_json::render(Second::from(SystemClock.now()), &assets))?;
+        info!(file = %out_file.display(), assets = assets.len(), "written");
+        Ok(())
+    })
+}
+
+fn write(file: &Path, json: &str) -> Result<(), Failure> {
+    replace_bytes(file, json.as_bytes())
+        .map_err(|error| Failure::Unavailable(format!("{}: {error}", file.display())))
 }
 
 /// Asks the running daemon whether it lives.

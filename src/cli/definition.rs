@@ -142,18 +142,23 @@ fn generate() -> Command {
         .required(true)
         .value_parser(value_parser!(PathBuf))
         .help("The file to write");
-    let market_data = settings(
-        command(
-            "market-data",
-            "Write markets.json once from what the database holds",
-            "stellar-ticker generate market-data -o markets.json",
-        ),
-        |group| !matches!(group, Group::Listeners | Group::Schedules),
-    );
+    let one = |name, about, example| {
+        let listed = |group| !matches!(group, Group::Listeners | Group::Schedules);
+        settings(command(name, about, example), listed).arg(out_file.clone())
+    };
     command("generate", "Write one file, then exit", "stellar-ticker generate market-data -o markets.json")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(market_data.arg(out_file))
+        .subcommand(one(
+            "market-data",
+            "Write markets.json once from what the database holds",
+            "stellar-ticker generate market-data -o markets.json",
+        ))
+        .subcommand(one(
+            "asset-data",
+            "Write assets.json once from what the database holds",
+            "stellar-ticker generate asset-data -o assets.json",
+        ))
 }
 
 fn config() -> Command {

@@ -14,6 +14,7 @@ pub mod error;
 mod fenced;
 mod ids;
 mod lease;
+mod listing;
 mod migrate;
 mod network;
 mod partitions;

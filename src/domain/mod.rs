@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod asset;
+pub mod assets_json;
 pub mod coverage;
 pub mod cursor;
 pub mod instant;

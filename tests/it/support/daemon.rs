@@ -49,6 +49,8 @@ pub(crate) struct Daemon {
     pub(crate) directory: TempDir,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The database that it was given; empty where it has its own.
+    pub(crate) database: String,
 }
 
 impl Daemon {
@@ -106,7 +108,9 @@ impl Daemon {
             addresses.is_some()
         });
         let (public, admin) = addresses.unwrap();
-        Self { child, log, directory, public, admin }
+        let given = arguments.iter().position(|argument| *argument == "--database-url");
+        let database = given.and_then(|at| arguments.get(at + 1)).copied().unwrap_or_default().to_owned();
+        Self { child, log, directory, public, admin, database }
     }
 
     pub(crate) fn output(&self, name: &str) -> PathBuf {

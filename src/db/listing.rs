@@ -1,0 +1,73 @@
+//! The valid assets with everything that is known of them, for `assets.json`.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+
+use super::{Database, DbError};
+use crate::domain::{
+    amount::Amount,
+    assets_json::ListedAsset,
+    issuer_file::{Currency, Organisation},
+};
+
+impl Database {
+    /// All valid assets, sorted by code, then issuer, by their bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said, or [`DbError::Corrupt`].
+    pub async fn asset_listing(&self) -> Result<Vec<ListedAsset>, DbError> {
+        let rows = self.client().await?.query_typed(include_str!("sql/assets/listing.sql"), &[]).await?;
+        let mut assets = rows.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
+        let key = |asset: &ListedAsset| (asset.currency.code.clone(), asset.currency.issuer.clone());
+        assets.sort_by_cached_key(key);
+        Ok(assets)
+    }
+}
+
+fn listed(row: &Row) -> Result<ListedAsset, DbError> {
+    let last_valid: Option<DateTime<Utc>> = row.try_get("last_valid")?;
+    let amount = Amount::from_stroops(row.try_get("amount")?);
+    Ok(ListedAsset {
+        kind: row.try_get("type")?,
+        num_accounts: row.try_get("num_accounts")?,
+        auth_required: row.try_get("auth_required")?,
+        auth_revocable: row.try_get("auth_revocable")?,
+        amount: amount.map_err(|error| DbError::Corrupt(error.to_string()))?,
+        is_controlled_by_domain: row.try_get("asset_controlled_by_domain")?,
+        currency: currency(row)?,
+        issuer: Organisation {
+            name: row.try_get("org_name")?,
+            url: row.try_get("org_url")?,
+            twitter: row.try_get("org_twitter")?,
+            federation_server: row.try_get("federation_server")?,
+            auth_server: row.try_get("auth_server")?,
+            transfer_server: row.try_get("transfer_server")?,
+            web_auth_endpoint: row.try_get("web_auth_endpoint")?,
+            deposit_server: row.try_get("deposit_server")?,
+        },
+        toml_url: row.try_get("toml_url")?,
+        last_valid: last_valid.unwrap_or_default().into(),
+    })
+}
+
+fn currency(row: &Row) -> Result<Currency, DbError> {
+    Ok(Currency {
+        code: row.try_get("code")?,
+        issuer: row.try_get("issuer")?,
+        anchor_asset: row.try_get("anchor_asset_code")?,
+        anchor_asset_type: row.try_get("anchor_asset_type")?,
+        name: row.try_get("name")?,
+        desc: row.try_get("desc")?,
+        conditions: row.try_get("conditions")?,
+        redemption_instructions: row.try_get("redemption_instructions")?,
+        status: row.try_get("status")?,
+        display_decimals: row.try_get("display_decimals")?,
+        fixed_number: row.try_get("fixed_number")?,
+        max_number: row.try_get("max_number")?,
+        is_asset_anchored: row.try_get("is_asset_anchored")?,
+        is_unlimited: row.try_get("is_unlimited")?,
+        collateral_addresses: row.try_get("collateral_addresses")?,
+        collateral_address_signatures: row.try_get("collateral_address_signatures")?,
+    })
+}

@@ -1,0 +1,209 @@
+//! `assets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
+
+use super::{
+    amount::{Amount, STROOPS_PER_UNIT},
+    instant::Second,
+    issuer_file::{Currency, Organisation},
+    markets_json::push_string,
+    number::{push_go_number, ratio_to_f64},
+};
+
+/// A valid asset as the file lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedAsset {
+    /// `native`, `credit_alphanum4` or `credit_alphanum12`.
+    pub kind: String,
+    /// Accounts that hold it and may.
+    pub num_accounts: i64,
+    /// Holders need the issuer's leave.
+    pub auth_required: bool,
+    /// The issuer can take that leave back.
+    pub auth_revocable: bool,
+    /// What authorised accounts hold.
+    pub amount: Amount,
+    /// Whether the file's domain speaks for the asset.
+    pub is_controlled_by_domain: bool,
+    /// Code, issuer and what its stellar.toml says of it.
+    pub currency: Currency,
+    /// Who issues it.
+    pub issuer: Organisation,
+    /// Where the issuer's stellar.toml lies.
+    pub toml_url: String,
+    /// When it was last found valid.
+    pub last_valid: Second,
+}
+
+/// Renders the file for `as_of`; `assets` come sorted by code, then issuer.
+#[must_use]
+pub fn render(as_of: Second, assets: &[ListedAsset]) -> String {
+    // An asset takes about 1.5 KB.
+    let mut out = String::with_capacity(assets.len().saturating_mul(1_600).saturating_add(128));
+    out.push_str("{\n\t\"generated_at\": ");
+    out.push_str(&as_of.0.saturating_mul(1_000).to_string());
+    out.push_str(",\n\t\"generated_at_rfc3339\": \"");
+    out.push_str(&as_of.to_rfc3339());
+    out.push_str("\",\n\t\"assets\": [");
+    for (index, asset) in assets.iter().enumerate() {
+        out.push_str(if index == 0 { "\n\t\t{" } else { ",\n\t\t{" });
+        push_asset(&mut out, asset);
+        out.push_str("\n\t\t}");
+    }
+    out.push_str(if assets.is_empty() { "]\n}" } else { "\n\t]\n}" });
+    out
+}
+
+fn push_asset(out: &mut String, asset: &ListedAsset) {
+    let told = &asset.currency;
+    let mut fields = Fields { out, indent: "\t\t\t", is_first: true };
+    fields.text("code", &told.code);
+    fields.text("issuer", &told.issuer);
+    fields.text("type", &asset.kind);
+    fields.whole("num_accounts", asset.num_accounts);
+    fields.flag("auth_required", asset.auth_required);
+    fields.flag("auth_revocable", asset.auth_revocable);
+    fields.number("amount", ratio_to_f64(i128::from(asset.amount.stroops()), STROOPS_PER_UNIT));
+    fields.flag("asset_controlled_by_domain", asset.is_controlled_by_domain);
+    fields.text("anchor_asset", &told.anchor_asset);
+    fields.text("anchor_asset_type", &told.anchor_asset_type);
+    fields.whole("display_decimals", told.display_decimals);
+    fields.text("name", &told.name);
+    fields.text("desc", &told.desc);
+    fields.text("conditions", &told.conditions);
+    fields.flag("is_asset_anchored", told.is_asset_anchored);
+    fields.whole("fixed_number", told.fixed_number);
+    fields.whole("max_number", told.max_number);
+    fields.flag("is_unlimited", told.is_unlimited);
+    fields.text("redemption_instructions", &told.redemption_instructions);
+    fields.list("collateral_addresses", &told.collateral_addresses);
+    fields.list("collateral_address_signatures", &told.collateral_address_signatures);
+    fields.text("countries", ""); // always empty in the old file
+    fields.text("status", &told.status);
+    fields.key("issuer_detail");
+    push_issuer(fields.out, asset);
+    fields.text("last_valid", &asset.last_valid.to_rfc3339());
+}
+
+fn push_issuer(out: &mut String, asset: &ListedAsset) {
+    out.push('{');
+    let org = &asset.issuer;
+    let mut fields = Fields { out, indent: "\t\t\t\t", is_first: true };
+    for (key, text) in [
+        ("public_key", &asset.currency.issuer),
+        ("name", &org.name),
+        ("url", &org.url),
+        ("toml_url", &asset.toml_url),
+        ("federation_server", &org.federation_server),
+        ("auth_server", &org.auth_server),
+        ("transfer_server", &org.transfer_server),
+        ("web_auth_endpoint", &org.web_auth_endpoint),
+        ("deposit_server", &org.deposit_server),
+        ("org_twitter", &org.twitter),
+    ] {
+        fields.text(key, text);
+    }
+    out.push_str("\n\t\t\t}");
+}
+
+/// The fields of one object, a line each.
+struct Fields<'a> {
+    out: &'a mut String,
+    indent: &'static str,
+    is_first: bool,
+}
+
+impl Fields<'_> {
+    fn key(&mut self, key: &str) {
+        self.out.push_str(if std::mem::take(&mut self.is_first) { "\n" } else { ",\n" });
+        self.out.push_str(self.indent);
+        self.out.push('"');
+        self.out.push_str(key);
+        self.out.push_str("\": ");
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        push_string(self.out, text);
+    }
+
+    fn flag(&mut self, key: &str, flag: bool) {
+        self.key(key);
+        self.out.push_str(if flag { "true" } else { "false" });
+    }
+
+    fn whole(&mut self, key: &str, number: i64) {
+        self.key(key);
+        self.out.push_str(&number.to_string());
+    }
+
+    fn number(&mut self, key: &str, number: f64) {
+        self.key(key);
+        push_go_number(self.out, number);
+    }
+
+    fn list(&mut self, key: &str, texts: &[String]) {
+        self.key(key);
+        self.out.push('[');
+        for (index, text) in texts.iter().enumerate() {
+            self.out.push_str(if index == 0 { "\n" } else { ",\n" });
+            self.out.push_str(self.indent);
+            self.out.push('\t');
+            push_string(self.out, text);
+        }
+        if !texts.is_empty() {
+            self.out.push('\n');
+            self.out.push_str(self.indent);
+        }
+        self.out.push(']');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_those_of_the_old_program() {
+        let tea = ListedAsset {
+            kind: "credit_alphanum4".into(),
+            num_accounts: 12,
+            amount: Amount::from_stroops(1).unwrap(),
+            currency: Currency {
+                code: "TEA".into(),
+                issuer: "G1".into(),
+                desc: "a <b> & \"c\"".into(),
+                fixed_number: 9_007_199_254_740_993,
+                collateral_addresses: vec!["one".into(), "two".into()],
+                ..Currency::default()
+            },
+            toml_url: "https://tea.example/.well-known/stellar.toml".into(),
+            ..ListedAsset::default()
+        };
+        insta::assert_snapshot!(render(Second(1_795_457_237), &[tea.clone(), tea]));
+    }
+
+    #[test]
+    fn no_asset_is_an_empty_list() {
+        let none = render(Second(1), &[]);
+        assert_eq!(
+            none,
+            "{\n\t\"generated_at\": 1000,\n\t\"generated_at_rfc3339\": \"1970-01-01T00:00:01Z\",\n\t\"assets\": []\n}"
+        );
+    }
+
+    #[test]
+    fn whatever_is_in_the_texts_it_is_json() {
+        let hostile: String =
+            (0..0x300).filter_map(char::from_u32).chain(['\u{2028}', '\u{1f600}']).collect();
+        let asset = ListedAsset {
+            currency: Currency {
+                name: hostile.clone(),
+                collateral_addresses: vec![hostile.clone()],
+                ..Currency::default()
+            },
+            ..ListedAsset::default()
+        };
+        let read: serde_json::Value = serde_json::from_str(&render(Second(1), &[asset])).unwrap();
+        assert_eq!(read["assets"][0]["name"], hostile);
+        assert_eq!(read["assets"][0]["collateral_addresses"][0], hostile);
+    }
+}
