@@ -136,6 +136,45 @@ fn silence_and_endless_bodies_end_in_time() {
     assert_eq!(dripping.fetch(URL).unwrap_err().kind(), "timed_out");
 }
 
+/// The most requests that were under way at once while these hosts' files were fetched.
+fn most_at_once(hosts: &[String]) -> usize {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let told = Arc::clone(&most);
+    let server = Server::start(move |_, stream| {
+        let (mut stream, now, most) = (stream.try_clone().unwrap(), Arc::clone(&now), Arc::clone(&most));
+        std::thread::spawn(move || {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::park_timeout(Duration::from_millis(50));
+            now.fetch_sub(1, Ordering::SeqCst);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}",
+                GOOD.len()
+            );
+        });
+    });
+    System::new().block_on(async {
+        let settings = TomlSettings { gateway: Some(format!("http://{}", server.address)), ca_file: None };
+        let client = TomlClient::with(settings, system_lookup(), is_public, Duration::from_secs(30)).unwrap();
+        let urls: Vec<String> =
+            hosts.iter().map(|host| format!("https://{host}/.well-known/stellar.toml")).collect();
+        let fetches = urls.iter().map(|url| client.fetch(url));
+        for fetched in futures_util::future::join_all(fetches).await {
+            assert_eq!(fetched.unwrap().org.name, "Tea");
+        }
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+    });
+    told.load(Ordering::SeqCst)
+}
+
+#[test]
+fn sixteen_fetches_at_once_and_one_a_host() {
+    let many: Vec<String> = (0..50).map(|number| format!("tea{number}.example")).collect();
+    let most = most_at_once(&many);
+    assert!((2..=AT_ONCE).contains(&most), "{most} at once");
+    assert_eq!(most_at_once(&vec!["tea.example".to_owned(); 6]), 1);
+}
+
 /// A client without a gateway, whose names all lead to `addresses`.
 fn direct(
     addresses: Vec<SocketAddr>,
