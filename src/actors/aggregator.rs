@@ -1,6 +1,7 @@
 //! The aggregator: committed trades into windows, windows into publications.
 
 mod market_state;
+mod publishing;
 
 use std::{
     sync::Arc,
@@ -11,14 +12,13 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, Supervised,
     WrapFuture,
 };
-use metrics::{counter, gauge, histogram};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 pub use market_state::MarketState;
 use market_state::Update;
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     messages::{AssetsCommitted, PublicationReady, RankMarkets, TradesCommitted},
     port::Port,
     supervision::{
@@ -29,18 +29,14 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::{Database, DbError},
-    domain::{coverage::LedgerRange, instant::Second, markets_json},
-    published::{EncodedFile, Publication, Published, Vitals},
+    domain::{coverage::LedgerRange, instant::Second},
+    published::{Published, Vitals},
 };
 
 /// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
-/// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
-const EMPTY_AFTER: Duration = Duration::from_secs(55);
 /// How often the drain looks whether the last publication is there.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
-/// How long the JSON writer may take to say that it heard.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the aggregator works with.
 #[derive(Clone)]
@@ -77,8 +73,11 @@ struct State {
     begun: Option<Instant>,
     /// The name of the last one.
     last: Option<(i64, Second)>,
-    /// The assets of the trades have been looked up, so a list without pairs is not for want of that.
-    assets_known: bool,
+    /// Up to which batch everything was known when the first trades were seen.
+    trades_since: Option<i64>,
+    /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
+    /// that.
+    assets_known_at: Option<i64>,
     /// When this incarnation began.
     started: Option<Instant>,
     /// Reads, batches and publications done.
@@ -136,7 +135,9 @@ impl Aggregator {
                 info!(seq = markets.seq(), "the windows are loaded");
                 self.deps.status.set_state("publishing");
                 // A database with trades has looked up their assets before.
-                self.state.assets_known |= markets.has_trades();
+                if markets.has_trades() {
+                    self.state.assets_known_at.get_or_insert(markets.seq());
+                }
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));
                 self.state.markets = Some(markets);
                 self.publish(ctx);
@@ -145,77 +146,12 @@ impl Aggregator {
                 if let (Some(markets), Some(update)) = (&mut self.state.markets, update) {
                     self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
                     markets.update(update);
+                    self.note_trades();
                     self.publish_if_due(ctx);
                 }
             }
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
-    }
-
-    /// After a commit: at once if the last publication is long enough ago; else the tick does it.
-    fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
-        if self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval) {
-            self.publish(ctx);
-        }
-    }
-
-    /// Whether a publication would tell the truth: not before the trades that there are have been weighed.
-    fn may_publish(&self) -> bool {
-        let waited = self.state.started.is_some_and(|started| started.elapsed() >= EMPTY_AFTER);
-        self.state.assets_known || waited || self.deps.published.newest().is_some()
-    }
-
-    /// Renders a publication of what is known now, unless it would be the last one again.
-    fn publish(&mut self, ctx: &mut Context<Self>) {
-        if self.state.rendering || !self.may_publish() {
-            return;
-        }
-        let now = Second::from(self.deps.clock.now());
-        let Some(markets) = &mut self.state.markets else { return };
-        if self.state.last == Some((markets.seq(), markets.as_of().max(now))) {
-            return;
-        }
-        let begun = Instant::now();
-        let (seq, latest) = (markets.seq(), markets.latest());
-        let (as_of, pairs) = markets.pairs_at(now);
-        let oldest_book = markets.oldest_book();
-        self.state.rendering = true;
-        self.state.begun = Some(begun);
-        let render = actix_rt::task::spawn_blocking(move || {
-            let markets_json = EncodedFile::encode(markets_json::render(as_of, &pairs).into_bytes())?;
-            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, oldest_book, markets_json })
-        });
-        ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
-            this.state.rendering = false;
-            match rendered {
-                Ok(Ok(publication)) => this.published(publication, begun, ctx),
-                Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
-                Err(error) => warn!(%error, "a publication could not be rendered"),
-            }
-        }));
-    }
-
-    fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {
-        let (seq, as_of) = (publication.seq, publication.as_of);
-        let publication = Arc::new(publication);
-        self.deps.published.publish(Arc::clone(&publication));
-        if self.state.last.replace((seq, as_of)).is_none() {
-            info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
-        }
-        self.state.progress += 1;
-        counter!("ticker_publications_total").increment(1);
-        histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
-        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
-        gauge!("ticker_publication_seq").set(seq as f64);
-        let writer = self.deps.writer.clone();
-        let tell = async move {
-            writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await
-        };
-        ctx.spawn(tell.into_actor(self).map(|told, _, _| {
-            if let Err(error) = told {
-                debug!(%error, "the writer did not hear of a publication: the next one follows");
-            }
-        }));
     }
 }
 
@@ -254,6 +190,7 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
         let followed =
             self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
         if followed {
+            self.note_trades();
             self.publish_if_due(ctx);
         } else {
             self.catch_up(ctx);
@@ -266,7 +203,10 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
 
     fn handle(&mut self, envelope: Envelope<AssetsCommitted>, ctx: &mut Context<Self>) {
         let _handling = self.deps.status.begin(&envelope);
-        self.state.assets_known |= self.state.markets.as_ref().is_some_and(MarketState::has_trades);
+        let AssetsCommitted { all_upto, seq } = envelope.body;
+        if self.state.trades_since.is_some_and(|since| since <= all_upto) {
+            self.state.assets_known_at.get_or_insert(seq);
+        }
         self.catch_up(ctx);
     }
 }

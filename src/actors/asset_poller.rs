@@ -84,9 +84,10 @@ impl AssetPoll {
         life.pause(wait).await;
     }
 
-    async fn tell(&self) {
+    /// Tells that assets were looked up, all of the busiest markets of the trades up to a batch.
+    async fn tell(&self, all_upto: i64) {
         let Some(toml_checker) = &self.toml_checker else { return };
-        let told = toml_checker.call(&TraceContext::root(), AssetsLookedUp, TOLD_TIMEOUT).await;
+        let told = toml_checker.call(&TraceContext::root(), AssetsLookedUp { all_upto }, TOLD_TIMEOUT).await;
         if let Err(error) = told {
             debug!(%error, "the looked-up assets were not heard of");
         }

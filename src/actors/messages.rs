@@ -29,9 +29,12 @@ impl Message for AssetsSeen {
     type Result = ();
 }
 
-/// The assets of the busiest markets have been looked up at Horizon; their stellar.toml files may be due.
+/// Assets have been looked up at Horizon; their stellar.toml files may be due.
 #[derive(Clone, Copy, Debug)]
-pub struct AssetsLookedUp;
+pub struct AssetsLookedUp {
+    /// No asset of the busiest markets was left to be looked up when everything up to this batch was committed.
+    pub all_upto: i64,
+}
 
 impl Message for AssetsLookedUp {
     type Result = ();
@@ -48,7 +51,12 @@ impl Message for RankMarkets {
 
 /// The assets of the busiest markets have been looked up, files included, and what was found is in the database.
 #[derive(Clone, Copy, Debug)]
-pub struct AssetsCommitted;
+pub struct AssetsCommitted {
+    /// That is so for the trades up to this batch.
+    pub all_upto: i64,
+    /// What was found is in the batches up to this one.
+    pub seq: i64,
+}
 
 impl Message for AssetsCommitted {
     type Result = ();

@@ -1,7 +1,7 @@
 //! The TOML checker: reads the stellar.toml files of assets that meet the rules, each file once for all its assets, and
 //! so decides which assets are valid. Only while this replica leads.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,6 +68,8 @@ pub struct TomlCheck {
     pub clock: SharedClock,
     /// Whether a stellar.toml decides on validity: everywhere but on testnet.
     pub links_count: bool,
+    /// Up to which batch the assets of the busiest markets have been looked up, as the asset poller told.
+    pub looked_up: Rc<Cell<i64>>,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -81,10 +83,11 @@ impl Work for TomlCheck {
         loop {
             life.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            let all_upto = self.looked_up.get(); // before it is looked which files are due
             match self.round(epoch, &life, &mut expired_at).await {
                 Ok(0) => {
                     self.status.set_state("idle");
-                    self.tell().await;
+                    self.tell(all_upto).await;
                     life.rest(REST).await;
                 }
                 Ok(_) => {}
@@ -106,6 +109,8 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
 
     fn handle(&mut self, envelope: Envelope<AssetsLookedUp>, _: &mut Context<Self>) {
         let _handling = self.work.status.begin(&envelope);
+        let looked_up = &self.work.looked_up;
+        looked_up.set(looked_up.get().max(envelope.body.all_upto));
         self.life.wake();
     }
 }
@@ -176,9 +181,12 @@ impl TomlCheck {
         FileFetch { url: file.url, outcome, next_check_at: now + wait }
     }
 
-    async fn tell(&self) {
+    async fn tell(&self, all_upto: i64) {
         let Some(aggregator) = &self.aggregator else { return };
-        let told = aggregator.call(&TraceContext::root(), AssetsCommitted, AGGREGATOR_TIMEOUT).await;
+        let Ok(seq) = self.database.current_seq().await else { return }; // told again soon
+        let told = aggregator
+            .call(&TraceContext::root(), AssetsCommitted { all_upto, seq }, AGGREGATOR_TIMEOUT)
+            .await;
         if let Err(error) = told {
             debug!(%error, "the aggregator did not hear of assets");
         }

@@ -1,7 +1,7 @@
 //! What the parts of the program share, and how each piece of work is made of it: for the daemon's actors and for the
 //! commands that do one of these things alone.
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{io::IsTerminal, rc::Rc, sync::Arc, time::Duration};
 
 use tracing::{error, warn};
 
@@ -200,6 +200,7 @@ impl Common {
             aggregator,
             clock: Arc::clone(&self.clock),
             links_count: self.links_count(),
+            looked_up: Rc::default(),
             status,
         }
     }

@@ -204,6 +204,11 @@ fn the_listeners_answer_as_promised() {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         daemon.wait_for_publication();
+        let first = daemon.get("/markets.json").json();
+        assert!(
+            !first["pairs"].as_array().unwrap().is_empty(),
+            "nothing is published before assets are known"
+        );
         let plain = daemon.get("/");
         assert_eq!((plain.status, plain.header("vary")), (200, Some("Accept, Accept-Encoding")));
         assert_eq!(plain.header("access-control-allow-origin"), Some("*"));

@@ -41,6 +41,15 @@ enum First {
     Over,
 }
 
+/// What a round of single look-ups came to.
+enum Round {
+    LookedUp,
+    /// Nothing that shall be looked up singly was left when everything up to this batch was committed.
+    NothingDue {
+        all_upto: i64,
+    },
+}
+
 impl First {
     /// What the look-ups of a round count as, of which there are so many; and whether the first ones are over.
     fn class(&mut self, wanted: usize, ranked: usize) -> Class {
@@ -64,27 +73,30 @@ impl AssetPoll {
             life.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             match self.look_up_singly(epoch, &mut first, life).await {
-                Ok(looked_up) => {
+                Ok(Round::LookedUp) => {
                     retry.succeeded();
-                    self.tell().await;
-                    if looked_up == 0 {
-                        self.status.set_state("idle");
-                        life.rest(REST).await;
-                    }
+                    self.tell(0).await;
+                }
+                Ok(Round::NothingDue { all_upto }) => {
+                    retry.succeeded();
+                    self.tell(all_upto).await;
+                    self.status.set_state("idle");
+                    life.rest(REST).await;
                 }
                 Err(error) => self.wait_after(&error, &mut retry, life).await,
             }
         }
     }
 
-    /// One round. Gives how many were looked up.
-    async fn look_up_singly(&self, epoch: i64, first: &mut First, life: &Life) -> Result<usize, PollError> {
+    /// One round.
+    async fn look_up_singly(&self, epoch: i64, first: &mut First, life: &Life) -> Result<Round, PollError> {
         if matches!(first, First::Unknown) {
             let is_empty = !self.database.any_asset_checked().await?;
             *first = if is_empty { First::Running(0) } else { First::Over };
         }
+        let all_upto = self.database.current_seq().await?; // before it is looked what is due
         if self.database.due_assets(&[], 1).await?.count == 0 {
-            return Ok(0);
+            return Ok(Round::NothingDue { all_upto });
         }
         let ranked = self.ranking.ask().await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
@@ -95,11 +107,13 @@ impl AssetPoll {
             wanted.truncate(usize::try_from(due.ranked).unwrap_or(usize::MAX));
         }
         let class = first.class(wanted.len(), ranked.len());
-        if !wanted.is_empty() {
-            self.status.set_state("looking up");
-            self.look_up(epoch, &wanted, class, life).await?;
+        if wanted.is_empty() {
+            // While nobody can rank the markets, it is not known whose assets are wanted.
+            return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
-        Ok(wanted.len())
+        self.status.set_state("looking up");
+        self.look_up(epoch, &wanted, class, life).await?;
+        Ok(Round::LookedUp)
     }
 
     async fn look_up(

@@ -55,7 +55,7 @@ impl AssetPoll {
         self.status.set_state("sweeping");
         let next = self.sweep_step(epoch, &sweep).await?;
         if next.began_at.is_none() {
-            self.tell().await;
+            self.tell(0).await;
         }
         Ok(true)
     }

@@ -78,6 +78,7 @@ fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_sto
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 100).await;
+        wait_for_pairs(&daemon);
         sim.stop();
         let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
         wait_until("the stream is down", || stream(&daemon)["ok"] == false);

@@ -1,0 +1,100 @@
+//! When a publication is made, and how.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use metrics::{counter, gauge, histogram};
+use tracing::{debug, info, warn};
+
+use super::{Aggregator, MarketState};
+use crate::{
+    actors::{envelope::TraceContext, messages::PublicationReady},
+    domain::{instant::Second, markets_json},
+    published::{EncodedFile, Publication},
+};
+
+/// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
+const EMPTY_AFTER: Duration = Duration::from_secs(55);
+/// How long the JSON writer may take to say that it heard.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Aggregator {
+    /// After a commit: at once if the last publication is long enough ago; else the tick does it.
+    pub(super) fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
+        if self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval) {
+            self.publish(ctx);
+        }
+    }
+
+    /// Whether a publication would tell the truth: not before the trades that there are have been weighed.
+    pub(super) fn may_publish(&self) -> bool {
+        let waited = self.state.started.is_some_and(|started| started.elapsed() >= EMPTY_AFTER);
+        let seq = self.state.markets.as_ref().map(MarketState::seq);
+        let known = self.state.assets_known_at.is_some_and(|at| seq.is_some_and(|seq| seq >= at));
+        known || waited || self.deps.published.newest().is_some()
+    }
+
+    /// Notes when the first trades came: their assets must be known before anything is published.
+    pub(super) fn note_trades(&mut self) {
+        let markets = self.state.markets.as_ref().filter(|markets| markets.has_trades());
+        if let (None, Some(markets)) = (self.state.trades_since, markets) {
+            self.state.trades_since = Some(markets.seq());
+        }
+    }
+
+    /// Renders a publication of what is known now, unless it would be the last one again.
+    pub(super) fn publish(&mut self, ctx: &mut Context<Self>) {
+        if self.state.rendering || !self.may_publish() {
+            return;
+        }
+        let now = Second::from(self.deps.clock.now());
+        let Some(markets) = &mut self.state.markets else { return };
+        if self.state.last == Some((markets.seq(), markets.as_of().max(now))) {
+            return;
+        }
+        let begun = Instant::now();
+        let (seq, latest) = (markets.seq(), markets.latest());
+        let (as_of, pairs) = markets.pairs_at(now);
+        let oldest_book = markets.oldest_book();
+        self.state.rendering = true;
+        self.state.begun = Some(begun);
+        let render = actix_rt::task::spawn_blocking(move || {
+            let markets_json = EncodedFile::encode(markets_json::render(as_of, &pairs).into_bytes())?;
+            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, oldest_book, markets_json })
+        });
+        ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
+            this.state.rendering = false;
+            match rendered {
+                Ok(Ok(publication)) => this.published(publication, begun, ctx),
+                Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
+                Err(error) => warn!(%error, "a publication could not be rendered"),
+            }
+        }));
+    }
+
+    fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {
+        let (seq, as_of) = (publication.seq, publication.as_of);
+        let publication = Arc::new(publication);
+        self.deps.published.publish(Arc::clone(&publication));
+        if self.state.last.replace((seq, as_of)).is_none() {
+            info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
+        }
+        self.state.progress += 1;
+        counter!("ticker_publications_total").increment(1);
+        histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
+        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
+        gauge!("ticker_publication_seq").set(seq as f64);
+        let writer = self.deps.writer.clone();
+        let tell = async move {
+            writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await
+        };
+        ctx.spawn(tell.into_actor(self).map(|told, _, _| {
+            if let Err(error) = told {
+                debug!(%error, "the writer did not hear of a publication: the next one follows");
+            }
+        }));
+    }
+}
