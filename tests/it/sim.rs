@@ -322,6 +322,11 @@ fn the_rate_limit_counts_down_then_answers_429_and_stops_a_stream() {
     assert_eq!(first.header("x-ratelimit-limit").unwrap(), "3");
     assert_eq!(first.header("x-ratelimit-remaining").unwrap(), "2");
     assert!((3500..=3600).contains(&first.header("x-ratelimit-reset").unwrap().parse::<u32>().unwrap()));
+    for _ in 0..3 {
+        // The files of other hosts are no requests to Horizon.
+        let file = get(&server, "/_toml/nobody.example/.well-known/stellar.toml");
+        assert_eq!((file.status, file.header("x-ratelimit-limit")), (404, None));
+    }
     get(&server, "/");
     let mover = std::thread::spawn(move || {
         std::thread::park_timeout(Duration::from_millis(100));

@@ -19,7 +19,9 @@ pub(super) struct Admission {
 impl Admission {
     /// Takes from the rate limit and the fault plan; an error is the whole reply.
     pub(super) fn ask(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
-        let allowance = shared.limit.as_ref().map(super::RateLimit::take);
+        // Files of strangers' hosts are no requests to Horizon, although this server stands in for them.
+        let limit = shared.limit.as_ref().filter(|_| endpoint != Endpoint::Toml);
+        let allowance = limit.map(super::RateLimit::take);
         let admission = Self { allowance, fault: shared.faults.take(endpoint) };
         let streaming = endpoint == Endpoint::Stream;
         if allowance.is_some_and(|allowance| !allowance.granted) {
