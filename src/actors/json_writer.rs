@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::HashMap,
     io::{self, Write},
     path::{Path, PathBuf},
     rc::Rc,
@@ -68,8 +69,8 @@ struct State {
     writing: bool,
     /// When the last write began.
     begun: Option<Instant>,
-    /// The content of `markets.json` as it was last written.
-    written: Option<String>,
+    /// The hash of each file as it was last written.
+    written: HashMap<&'static str, String>,
     /// Something waits or is being written: the drain looks at it from its own future.
     busy: Rc<Cell<bool>>,
     /// Looks and writes done.
@@ -84,11 +85,9 @@ impl JsonWriter {
     }
 
     fn is_due(&self, publication: &Publication) -> bool {
-        let file = &publication.markets_json;
-        let bytes = file.raw.len() + file.gzip.len() + file.brotli.len();
         let interval = match self.deps.pace {
             FilePace::Every(interval) => interval,
-            FilePace::Auto if bytes < SMALL_BYTES => Duration::ZERO,
+            FilePace::Auto if publication.files.bytes() < SMALL_BYTES => Duration::ZERO,
             FilePace::Auto => LARGE_INTERVAL,
         };
         self.state.begun.is_none_or(|begun| begun.elapsed() >= interval)
@@ -100,25 +99,27 @@ impl JsonWriter {
             return;
         }
         let Some(publication) = self.state.waiting.take() else { return };
-        let etag = publication.markets_json.etag.clone();
-        if self.state.written.as_ref() == Some(&etag) {
-            self.state.busy.set(false);
-            return;
-        }
         self.state.writing = true;
         self.state.begun = Some(Instant::now());
-        let directory = self.deps.directory.clone();
+        let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
         let write = actix_rt::task::spawn_blocking(move || {
-            replace(&directory, "markets.json", &publication.markets_json)
+            // Content that is there already is not written again.
+            let changed = |(name, file): &(&'static str, &EncodedFile)| written.get(name) != Some(&file.etag);
+            let mut etags = HashMap::new();
+            for (name, file) in publication.files.all().into_iter().filter(changed) {
+                replace(&directory, name, file)?;
+                etags.insert(name, file.etag.clone());
+            }
+            Ok(etags)
         });
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.writing = false;
             this.state.busy.set(this.state.waiting.is_some());
             this.state.progress += 1;
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
-                Ok(()) => {
-                    debug!("files written");
-                    this.state.written = Some(etag);
+                Ok(etags) => {
+                    debug!(files = etags.len(), "files written");
+                    this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
                 }
                 Err(error) => {

@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     db::private_postgres::IfRunning,
-    domain::{assets_json, instant::Second},
+    domain::{assets_json, instant::Second, markets_json},
     http::probe,
 };
 
@@ -32,7 +32,8 @@ pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u
         let database = store.database(config).await?;
         let now = Second::from(SystemClock.now());
         let (mut markets, _) = MarketState::load(&database, now).await?;
-        write(out_file, &markets.markets_json(now))?;
+        let board = markets.board_at(now);
+        write(out_file, &markets_json::render(board.as_of(), &board.pairs()))?;
         info!(file = %out_file.display(), seq = markets.seq(), "written");
         Ok(())
     })

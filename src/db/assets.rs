@@ -9,7 +9,7 @@ use super::{
     fenced::{self, Done},
     ids,
 };
-use crate::domain::{asset::Asset, ticker::AssetId};
+use crate::domain::{asset::Asset, directory::AssetId};
 
 /// What Horizon says of an asset, and what the rules make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::DbError;
-use crate::domain::{asset::Asset, market::Market, ticker::AssetId, windows::MarketId};
+use crate::domain::{asset::Asset, directory::AssetId, market::Market, windows::MarketId};
 
 /// Remembered numbers; beyond it all are forgotten and looked up again.
 const KNOWN_MAX: usize = 1_000_000;

@@ -1,13 +1,20 @@
-//! The valid assets with everything that is known of them, for `assets.json`.
+//! The valid assets with everything that is known of them.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
+use deadpool_postgres::Transaction;
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 
 use super::{Database, DbError};
 use crate::domain::{
     amount::Amount,
-    assets_json::ListedAsset,
+    directory::{AssetId, Directory},
     issuer_file::{Currency, Organisation},
+    listed_asset::ListedAsset,
 };
 
 impl Database {
@@ -16,13 +23,29 @@ impl Database {
     /// # Errors
     ///
     /// What the connection said, or [`DbError::Corrupt`].
-    pub async fn asset_listing(&self) -> Result<Vec<ListedAsset>, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/assets/listing.sql"), &[]).await?;
-        let mut assets = rows.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
-        let key = |asset: &ListedAsset| (asset.currency.code.clone(), asset.currency.issuer.clone());
-        assets.sort_by_cached_key(key);
-        Ok(assets)
+    pub async fn asset_listing(&self) -> Result<Arc<Vec<Arc<ListedAsset>>>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.build_transaction().read_only(true).start().await?;
+        let mut directory = Directory::default();
+        directory.learn_assets(read(&transaction, None).await?);
+        transaction.commit().await?;
+        Ok(directory.listing())
     }
+}
+
+/// All valid assets, or those that got a version in a range (both ends inclusive): none for one that is not valid now.
+pub(super) async fn read(
+    transaction: &Transaction<'_>,
+    versions: Option<(i64, i64)>,
+) -> Result<Vec<(AssetId, Option<ListedAsset>)>, DbError> {
+    let (first, last) = versions.unzip();
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
+    let rows = transaction.query_typed(include_str!("sql/assets/listing.sql"), &params).await?;
+    let asset = |row: &Row| {
+        let is_valid: bool = row.try_get("is_valid")?;
+        Ok((row.try_get("id")?, is_valid.then(|| listed(row)).transpose()?))
+    };
+    rows.iter().map(asset).collect()
 }
 
 fn listed(row: &Row) -> Result<ListedAsset, DbError> {
@@ -36,6 +59,7 @@ fn listed(row: &Row) -> Result<ListedAsset, DbError> {
         amount: amount.map_err(|error| DbError::Corrupt(error.to_string()))?,
         is_controlled_by_domain: row.try_get("asset_controlled_by_domain")?,
         currency: currency(row)?,
+        issuer_id: row.try_get("issuer_id")?,
         issuer: Organisation {
             name: row.try_get("org_name")?,
             url: row.try_get("org_url")?,

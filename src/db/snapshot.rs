@@ -9,15 +9,10 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, batches, books, coverage, trades::rows::window_trade};
+use super::{Database, DbError, batches, books, coverage, listing, trades::rows::window_trade};
 use crate::domain::{
-    coverage::LedgerRange,
-    cursor::PagingToken,
-    instant::Second,
-    orderbook::PolledBook,
-    summary::WindowTrade,
-    ticker::{AssetFacts, AssetId},
-    windows::MarketId,
+    coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::Second,
+    listed_asset::ListedAsset, orderbook::PolledBook, summary::WindowTrade, windows::MarketId,
 };
 
 /// Ten million rows take seconds; what takes minutes will not end.
@@ -28,8 +23,8 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '300s'; SET LOCAL lock_timeo
 pub struct CatchUp {
     /// Up to which batch everything is in it.
     pub seq: i64,
-    /// Assets: all of them, or those that changed or are new in markets below.
-    pub assets: Vec<(AssetId, AssetFacts)>,
+    /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
+    pub assets: Vec<(AssetId, Option<ListedAsset>)>,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// Books: all of them, or those that changed.
@@ -88,7 +83,7 @@ async fn everything(
     sink: TradeSink<'_>,
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
-    told.assets = assets(&transaction.query_typed(include_str!("sql/assets/all.sql"), &[]).await?)?;
+    told.assets = listing::read(transaction, None).await?;
     told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
     all_books(transaction, told).await?;
     let params: [(&(dyn ToSql + Sync), Type); 1] = [(&edge.to_utc(), Type::TIMESTAMPTZ)];
@@ -132,13 +127,8 @@ async fn only_after(
     let ids: Vec<MarketId> = seen.into_iter().collect();
     let by_id = include_str!("sql/markets/by_id.sql");
     told.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
-    let sides: Vec<AssetId> = told.markets.iter().flat_map(|(_, base, counter)| [*base, *counter]).collect();
-    let by_id = include_str!("sql/assets/by_id.sql");
-    told.assets = assets(&transaction.query_typed(by_id, &[(&sides, Type::INT4_ARRAY)]).await?)?;
-    if let Some((first, last)) = written.asset_versions {
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
-        let changed = transaction.query_typed(include_str!("sql/assets/changed.sql"), &params).await?;
-        told.assets.extend(assets(&changed)?);
+    if let Some(versions) = written.asset_versions {
+        told.assets = listing::read(transaction, Some(versions)).await?;
     }
     if written.books_removed {
         all_books(transaction, told).await?;
@@ -168,16 +158,6 @@ async fn read_trades(
         sink(market, trade);
     }
     Ok(())
-}
-
-fn assets(rows: &[Row]) -> Result<Vec<(AssetId, AssetFacts)>, DbError> {
-    rows.iter()
-        .map(|row| {
-            let facts =
-                AssetFacts { code: row.try_get(1)?, anchor_code: row.try_get(2)?, is_valid: row.try_get(3)? };
-            Ok((row.try_get(0)?, facts))
-        })
-        .collect()
 }
 
 fn polled(rows: &[Row]) -> Result<Vec<(MarketId, PolledBook)>, DbError> {

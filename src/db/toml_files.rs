@@ -12,8 +12,8 @@ use super::{
     fenced::{self, Done},
 };
 use crate::domain::{
+    directory::AssetId,
     issuer_file::{Currency, IssuerFile},
-    ticker::AssetId,
 };
 
 /// A fetch of a file, and what came of it.

@@ -16,7 +16,7 @@ use super::{
 };
 pub use super::{ids::MarketIds, quarantine::QuarantineEntry};
 use crate::domain::{
-    asset::Asset, coverage::LedgerRange, cursor::PagingToken, summary::WindowTrade, ticker::AssetId,
+    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, summary::WindowTrade,
     trade::Trade, windows::MarketId,
 };
 

@@ -1,41 +1,18 @@
 //! `assets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
 
+use std::borrow::Borrow;
+
 use super::{
-    amount::{Amount, STROOPS_PER_UNIT},
+    amount::STROOPS_PER_UNIT,
     instant::Second,
-    issuer_file::{Currency, Organisation},
+    listed_asset::ListedAsset,
     markets_json::push_string,
     number::{push_go_number, ratio_to_f64},
 };
 
-/// A valid asset as the file lists it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListedAsset {
-    /// `native`, `credit_alphanum4` or `credit_alphanum12`.
-    pub kind: String,
-    /// Accounts that hold it and may.
-    pub num_accounts: i64,
-    /// Holders need the issuer's leave.
-    pub auth_required: bool,
-    /// The issuer can take that leave back.
-    pub auth_revocable: bool,
-    /// What authorised accounts hold.
-    pub amount: Amount,
-    /// Whether the file's domain speaks for the asset.
-    pub is_controlled_by_domain: bool,
-    /// Code, issuer and what its stellar.toml says of it.
-    pub currency: Currency,
-    /// Who issues it.
-    pub issuer: Organisation,
-    /// Where the issuer's stellar.toml lies.
-    pub toml_url: String,
-    /// When it was last found valid.
-    pub last_valid: Second,
-}
-
 /// Renders the file for `as_of`; `assets` come sorted by code, then issuer.
 #[must_use]
-pub fn render(as_of: Second, assets: &[ListedAsset]) -> String {
+pub fn render<A: Borrow<ListedAsset>>(as_of: Second, assets: &[A]) -> String {
     // An asset takes about 1.5 KB.
     let mut out = String::with_capacity(assets.len().saturating_mul(1_600).saturating_add(128));
     out.push_str("{\n\t\"generated_at\": ");
@@ -45,7 +22,7 @@ pub fn render(as_of: Second, assets: &[ListedAsset]) -> String {
     out.push_str("\",\n\t\"assets\": [");
     for (index, asset) in assets.iter().enumerate() {
         out.push_str(if index == 0 { "\n\t\t{" } else { ",\n\t\t{" });
-        push_asset(&mut out, asset);
+        push_asset(&mut out, asset.borrow());
         out.push_str("\n\t\t}");
     }
     out.push_str(if assets.is_empty() { "]\n}" } else { "\n\t]\n}" });
@@ -159,6 +136,7 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{amount::Amount, issuer_file::Currency};
     use super::*;
 
     #[test]
@@ -183,7 +161,7 @@ mod tests {
 
     #[test]
     fn no_asset_is_an_empty_list() {
-        let none = render(Second(1), &[]);
+        let none = render::<ListedAsset>(Second(1), &[]);
         assert_eq!(
             none,
             "{\n\t\"generated_at\": 1000,\n\t\"generated_at_rfc3339\": \"1970-01-01T00:00:01Z\",\n\t\"assets\": []\n}"

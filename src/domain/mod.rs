@@ -5,10 +5,13 @@
 pub mod amount;
 pub mod asset;
 pub mod assets_json;
+pub mod board;
 pub mod coverage;
 pub mod cursor;
+pub mod directory;
 pub mod instant;
 pub mod issuer_file;
+pub mod listed_asset;
 pub mod market;
 pub mod markets_json;
 pub mod number;

@@ -1,7 +1,7 @@
 //! Markets by how busy they are: whom to ask for first where requests are few.
 
 use super::{
-    ticker::{AssetId, Directory},
+    directory::{AssetId, Directory},
     windows::{Figures, MarketId},
 };
 
@@ -28,7 +28,7 @@ pub fn rank<'a>(
     directory: &Directory,
 ) -> Vec<RankedMarket> {
     let ranked = |(market, figures): (MarketId, &Figures)| {
-        let (base, counter) = *directory.markets.get(&market)?;
+        let (base, counter) = directory.sides(market)?;
         Some(RankedMarket {
             market,
             base,
@@ -55,7 +55,7 @@ pub fn assets_of(markets: &[RankedMarket]) -> Vec<AssetId> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{summary::Summary, ticker::tests::facts};
+    use super::super::{directory::tests::directory, summary::Summary};
     use super::*;
 
     #[test]
@@ -64,12 +64,8 @@ mod tests {
             day: Summary { trade_count: day, ..Summary::default() },
             week: Summary { trade_count: week, ..Summary::default() },
         };
-        let directory = Directory {
-            assets: [(1, facts("XLM", "", true)), (2, facts("A", "", true)), (3, facts("B", "", false))]
-                .into(),
-            markets: [(10, (1, 2)), (11, (1, 3)), (12, (2, 3))].into(),
-            ..Directory::default()
-        };
+        let directory =
+            directory(&[("XLM", "native", ""), ("A", "G", "")], &[(10, 1, 2), (11, 1, 3), (12, 2, 3)], &[]);
         let all = [(10, figures(0, 9)), (11, figures(5, 5)), (12, figures(0, 9)), (13, figures(8, 8))];
         let ranked = rank(all.iter().map(|(market, figures)| (*market, figures)), &directory);
         let order: Vec<_> = ranked.iter().map(|market| (market.market, market.is_valid)).collect();

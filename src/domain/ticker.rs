@@ -4,59 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     amount::STROOPS_PER_UNIT,
+    directory::Directory,
     instant::Second,
-    market::Market,
     number::ratio_to_f64,
-    orderbook::{BookFigures, PolledBook},
+    orderbook::BookFigures,
     price::Price,
     summary::Summary,
     windows::{Figures, MarketId},
 };
 
-/// An asset's number in the database.
-pub type AssetId = i32;
-
-/// What the ticker must know of an asset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssetFacts {
-    /// Its code.
-    pub code: String,
-    /// The code that it is anchored to; empty where it is not.
-    pub anchor_code: String,
-    /// Whether its trades count.
-    pub is_valid: bool,
-}
-
-impl AssetFacts {
-    /// Its name in pairs: the anchor's code where it has one, else its own.
-    #[must_use]
-    pub fn pair_code(&self) -> &str {
-        if self.anchor_code.is_empty() { &self.code } else { &self.anchor_code }
-    }
-}
-
-/// Assets and markets by their numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Directory {
-    /// What is known of each asset.
-    pub assets: HashMap<AssetId, AssetFacts>,
-    /// Each market's base and counter, in the normalised orientation of [`Market`].
-    pub markets: HashMap<MarketId, (AssetId, AssetId)>,
-    /// The books that were polled.
-    pub books: HashMap<MarketId, PolledBook>,
-}
-
-impl Directory {
-    /// Both assets of a market whose trades count; none where an asset of it is not valid.
-    #[must_use]
-    pub fn valid_sides(&self, market: MarketId) -> Option<(&AssetFacts, &AssetFacts)> {
-        let (base, counter) = self.markets.get(&market)?;
-        let (base, counter) = (self.assets.get(base)?, self.assets.get(counter)?);
-        (base.is_valid && counter.is_valid).then_some((base, counter))
-    }
-}
-
-fn pair_name(base: &str, counter: &str) -> String {
+/// `<base>_<counter>`.
+pub(super) fn pair_name(base: &str, counter: &str) -> String {
     format!("{base}_{counter}")
 }
 
@@ -131,67 +89,58 @@ impl Pair {
 ///
 /// Trades belong to the name that the anchors give, a book to the name that the two codes spell: that is how the old
 /// ticker had it.
-pub fn pairs<'a>(figures: impl Iterator<Item = (MarketId, &'a Figures)>, directory: &Directory) -> Vec<Pair> {
+pub fn pairs<'a>(
+    figures: impl Iterator<Item = (MarketId, &'a Figures)>,
+    directory: &Directory,
+    books: &HashMap<String, BookFigures>,
+) -> Vec<Pair> {
     let mut sums: BTreeMap<String, Figures> = BTreeMap::new();
-    let mut books: BTreeMap<MarketId, (String, &PolledBook)> = BTreeMap::new();
     for (market, figures) in figures {
         let Some((base, counter)) = directory.valid_sides(market) else { continue };
         let sum = sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default();
         sum.day.merge(&figures.day);
         sum.week.merge(&figures.week);
-        if let Some(book) = directory.books.get(&market) {
-            books.insert(market, (pair_name(&base.code, &counter.code), book));
-        }
     }
-    let mut books = books_by_name(books.into_values());
+    let book = |name: &str| books.get(name).copied().unwrap_or_default();
     sums.into_iter()
         .map(|(name, figures)| {
-            let book = books.remove(&name).unwrap_or_default();
+            let book = book(&name);
             Pair::new(name, &figures, book)
         })
         .collect()
 }
 
-/// Sums books in the order in which they come: doubles added in another order differ in their last digit.
-fn books_by_name<'a>(books: impl Iterator<Item = (String, &'a PolledBook)>) -> HashMap<String, BookFigures> {
+/// The books of these markets, where both assets are valid, summed by the name that the two codes spell, in the order in
+/// which the markets come: doubles added in another order differ in their last digit.
+pub fn books_by_name(
+    markets: impl Iterator<Item = MarketId>,
+    directory: &Directory,
+) -> HashMap<String, BookFigures> {
     let mut sums: HashMap<String, BookFigures> = HashMap::new();
-    for (name, book) in books {
-        sums.entry(name).and_modify(|sum| sum.merge(&book.figures)).or_insert(book.figures);
+    for market in markets {
+        let sides = directory.valid_sides(market);
+        let (Some((base, counter)), Some(book)) = (sides, directory.book(market)) else { continue };
+        sums.entry(pair_name(base.code(), counter.code()))
+            .and_modify(|sum| sum.merge(&book.figures))
+            .or_insert(book.figures);
     }
     sums
 }
 
-/// The name of a market's two issued assets, `CODE:ISSUER / CODE:ISSUER` (XLM's issuer is `native`).
-#[must_use]
-pub fn trade_pair(market: &Market) -> String {
-    let side = |asset: &super::asset::Asset| format!("{}:{}", asset.code(), asset.issuer());
-    format!("{} / {}", side(market.base()), side(market.counter()))
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::super::summary::tests::trade;
+mod tests {
+    use super::super::{directory::tests, summary::tests::trade};
     use super::*;
 
-    pub(crate) fn facts(code: &str, anchor_code: &str, is_valid: bool) -> AssetFacts {
-        AssetFacts { code: code.into(), anchor_code: anchor_code.into(), is_valid }
-    }
-
-    fn book(bid_count: u64) -> PolledBook {
-        PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: Second(1) }
-    }
-
+    /// BAD, the fourth asset, is not valid.
     fn directory() -> Directory {
-        Directory {
-            assets: HashMap::from([
-                (1, facts("XLM", "", true)),
-                (2, facts("BRL", "", true)),
-                (3, facts("BRLT", "BRL", true)),
-                (4, facts("BAD", "", false)),
-            ]),
-            markets: HashMap::from([(12, (1, 2)), (13, (1, 3)), (14, (1, 4))]),
-            books: HashMap::from([(12, book(3)), (13, book(5)), (14, book(7))]),
-        }
+        let assets = [("XLM", "native", ""), ("BRL", "G1", ""), ("BRLT", "G2", "BRL")];
+        tests::directory(&assets, &[(12, 1, 2), (13, 1, 3), (14, 1, 4)], &[(12, 3), (13, 5), (14, 7)])
+    }
+
+    fn pairs_of(figures: &[(MarketId, &Figures)]) -> Vec<Pair> {
+        let books = books_by_name(figures.iter().map(|(market, _)| *market), &directory());
+        pairs(figures.iter().copied(), &directory(), &books)
     }
 
     fn figures(
@@ -208,7 +157,7 @@ pub(crate) mod tests {
     fn sums_all_issuers_and_anchors_of_a_name_and_leaves_out_what_is_not_valid() {
         let one = figures(&[trade(5, 0, 50, (20_000_000, 10_000_000), (1, 2))], &[]);
         let two = figures(&[trade(6, 0, 60, (10_000_000, 40_000_000), (4, 1))], &[]);
-        let pairs = pairs([(12, &one), (13, &two), (14, &two)].into_iter(), &directory());
+        let pairs = pairs_of(&[(12, &one), (13, &two), (14, &two)]);
         let [pair] = pairs.as_slice() else { panic!("{pairs:?}") };
         assert_eq!(pair.name, "XLM_BRL");
         assert_eq!((pair.day.base_volume, pair.day.counter_volume, pair.day.trade_count), (3.0, 5.0, 2));
@@ -220,7 +169,7 @@ pub(crate) mod tests {
     #[test]
     fn a_day_without_trades_falls_back_to_the_last_price_of_the_week() {
         let old = figures(&[], &[trade(5, 0, 50, (10, 10), (1, 4))]);
-        let pair = &pairs([(12, &old)].into_iter(), &directory())[0];
+        let pair = &pairs_of(&[(12, &old)])[0];
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.price), (4.0, 4.0, 4.0, 4.0));
         assert_eq!((pair.day.trade_count, pair.week.trade_count), (0, 1));
     }
@@ -228,7 +177,7 @@ pub(crate) mod tests {
     #[test]
     fn a_day_with_only_priceless_trades_shows_no_prices_but_the_last_of_the_week() {
         let mixed = figures(&[trade(9, 0, 90, (10, 10), (0, 1))], &[trade(5, 0, 50, (10, 10), (1, 4))]);
-        let pair = &pairs([(12, &mixed)].into_iter(), &directory())[0];
+        let pair = &pairs_of(&[(12, &mixed)])[0];
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (0.0, 0.0, 0.0, 0.0));
         assert_eq!((pair.price, pair.close_time, pair.day.trade_count), (4.0, Second(90), 1));
     }

@@ -4,7 +4,7 @@
 //! since some second are then the sums of the whole hours after it, and in the hour that it cuts the sums of whole
 //! blocks and the trades of one block: the cost depends on the hours asked for, not on the trades in them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     instant::{DAY, HOUR, Second},
@@ -16,10 +16,10 @@ pub const LONGEST_HOURS: i64 = 168;
 /// Trades that share one cached sum.
 const BLOCK: usize = 64;
 
-/// The last seven days of one market.
+/// The last seven days of one market. Clones share their hours; one that changes is copied then.
 #[derive(Clone, Debug, Default)]
 pub struct MarketWindow {
-    hours: BTreeMap<i64, Hour>,
+    hours: BTreeMap<i64, Arc<Hour>>,
 }
 
 /// What became of a trade that was added.
@@ -34,7 +34,7 @@ pub enum Added {
 impl MarketWindow {
     /// Adds a trade; one that is there already changes nothing.
     pub fn add(&mut self, trade: WindowTrade) -> Added {
-        self.hours.entry(trade.closed_at.hour()).or_default().add(trade)
+        Arc::make_mut(self.hours.entry(trade.closed_at.hour()).or_default()).add(trade)
     }
 
     /// The figures of all trades that closed after `edge` (the lower edge is exclusive; there is no upper one).
@@ -53,8 +53,8 @@ impl MarketWindow {
 
     /// Makes the next questions for this edge and those shortly after it cheap.
     pub fn prepare(&mut self, edge: Second) {
-        if let Some(hour) = self.hours.get_mut(&edge.hour()) {
-            hour.sum_blocks();
+        if let Some(hour) = self.hours.get_mut(&edge.hour()).filter(|hour| hour.lacks_blocks()) {
+            Arc::make_mut(hour).sum_blocks();
         }
     }
 
@@ -99,6 +99,10 @@ impl Hour {
         // Blocks from here on have shifted; an append leaves all of them.
         self.blocks.truncate(place / BLOCK);
         Added::New
+    }
+
+    fn lacks_blocks(&self) -> bool {
+        self.blocks.len() < self.trades.len() / BLOCK
     }
 
     /// Sums the full blocks that are not summed yet. Only an hour that an edge cuts is worth it.
@@ -157,6 +161,17 @@ mod tests {
         assert_eq!(window.since(Second(7_201)).trade_count, 1);
         assert_eq!(window.first_after(Second(7_200)), Some(Second(7_201)));
         assert_eq!(window.first_after(Second(999_999)), None);
+    }
+
+    #[test]
+    fn a_clone_stays_as_it_was() {
+        let mut window = MarketWindow::default();
+        window.add(trade(1, 0, 7_200, (1, 1), (1, 1)));
+        let before = window.clone();
+        window.add(trade(2, 0, 7_201, (1, 1), (1, 1)));
+        window.prepare(Second(7_300));
+        let count = |window: &MarketWindow| window.since(Second(0)).trade_count;
+        assert_eq!((count(&before), count(&window)), (1, 2));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The windows of all markets, and their published figures, refreshed only where something changed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     instant::{DAY, HOUR, Second},
@@ -26,7 +29,7 @@ pub struct Figures {
 /// of a publication depends on the markets that changed and not on the trades in the windows.
 #[derive(Debug, Default)]
 pub struct Windows {
-    markets: HashMap<MarketId, Tracked>,
+    markets: BTreeMap<MarketId, Tracked>,
     /// Markets to which something came since they were summed.
     changed: HashSet<MarketId>,
     /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
@@ -36,10 +39,17 @@ pub struct Windows {
 }
 
 /// One market with its figures at the last `as_of` that changed them.
-#[derive(Debug, Default)]
-struct Tracked {
+#[derive(Clone, Debug, Default)]
+struct Market {
     window: MarketWindow,
     figures: Figures,
+}
+
+/// A market and what is to be done for it.
+#[derive(Debug, Default)]
+struct Tracked {
+    /// Shared with views, and copied when it changes while there is one.
+    market: Arc<Market>,
     /// The earliest departure that is on the list for it.
     departs: Option<Second>,
 }
@@ -51,7 +61,8 @@ impl Windows {
         if trade.closed_at <= week_edge {
             return;
         }
-        if self.markets.entry(market).or_default().window.add(trade) == Added::New {
+        let tracked = self.markets.entry(market).or_default();
+        if Arc::make_mut(&mut tracked.market).window.add(trade) == Added::New {
             self.changed.insert(market);
         }
     }
@@ -70,7 +81,7 @@ impl Windows {
         for market in std::mem::take(&mut self.changed) {
             let Some(tracked) = self.markets.get_mut(&market) else { continue };
             tracked.refresh(as_of);
-            if tracked.figures.week.is_empty() {
+            if tracked.market.figures.week.is_empty() {
                 self.markets.remove(&market);
             } else if let Some(departs) = tracked.next_departure(as_of) {
                 self.departures.entry(departs).or_default().push(market);
@@ -84,41 +95,76 @@ impl Windows {
         self.as_of
     }
 
-    /// Every market with a trade in the last 7 days, and its figures at `as_of`; in no particular order.
+    /// Every market with a trade in the last 7 days, and its figures at `as_of`; by their numbers.
     pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
-        self.markets.iter().map(|(market, tracked)| (*market, &tracked.figures))
+        self.markets.iter().map(|(market, tracked)| (*market, &tracked.market.figures))
     }
 
-    /// The figures of every market with a trade in the last so many hours (1 to 168) at `as_of`.
-    pub fn last_hours(&self, hours: i64) -> impl Iterator<Item = (MarketId, Summary)> {
-        let edge = self.as_of.minus(hours.clamp(0, LONGEST_HOURS) * HOUR);
-        self.markets
-            .iter()
-            .map(move |(market, tracked)| (*market, tracked.window.since(edge)))
-            .filter(|(_, summary)| !summary.is_empty())
+    /// Everything as it stands at `as_of`, for readers on other threads. Costs a pointer a market.
+    #[must_use]
+    pub fn view(&self) -> WindowsView {
+        let markets = self.markets.iter().map(|(id, tracked)| (*id, Arc::clone(&tracked.market)));
+        WindowsView { as_of: self.as_of, markets: markets.collect() }
     }
 
     /// How many trades the 7 days hold.
     #[must_use]
     pub fn trade_count(&self) -> u64 {
-        self.markets.values().map(|tracked| tracked.figures.week.trade_count).sum()
+        self.markets.values().map(|tracked| tracked.market.figures.week.trade_count).sum()
+    }
+}
+
+/// The windows of all markets at one second; nothing changes it any more.
+#[derive(Clone, Debug, Default)]
+pub struct WindowsView {
+    as_of: Second,
+    /// By their numbers.
+    markets: Vec<(MarketId, Arc<Market>)>,
+}
+
+impl WindowsView {
+    /// The second of the figures.
+    #[must_use]
+    pub const fn as_of(&self) -> Second {
+        self.as_of
+    }
+
+    /// Every market with a trade in the last 7 days, and its figures; by their numbers.
+    pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
+        self.markets.iter().map(|(id, market)| (*id, &market.figures))
+    }
+
+    /// The figures of a market over the last so many hours (1 to 168). The cost does not depend on the trades in the
+    /// hours that are whole.
+    #[must_use]
+    pub fn last_hours(&self, id: MarketId, hours: i64) -> Summary {
+        let Ok(place) = self.markets.binary_search_by_key(&id, |(id, _)| *id) else {
+            return Summary::default();
+        };
+        let Some((_, market)) = self.markets.get(place) else { return Summary::default() };
+        match hours {
+            24 => market.figures.day,
+            LONGEST_HOURS => market.figures.week,
+            _ => market.window.since(self.as_of.minus(hours.clamp(0, LONGEST_HOURS) * HOUR)),
+        }
     }
 }
 
 impl Tracked {
     fn refresh(&mut self, as_of: Second) {
         let [day, week] = published_edges(as_of);
-        self.window.forget_before(as_of);
+        let Market { window, figures } = Arc::make_mut(&mut self.market);
+        window.forget_before(as_of);
         for edge in [day, week] {
-            self.window.prepare(edge);
+            window.prepare(edge);
         }
-        self.figures = Figures { day: self.window.since(day), week: self.window.since(week) };
+        *figures = Figures { day: window.since(day), week: window.since(week) };
     }
 
     /// When a trade next leaves a window, if that is not on the list yet.
     fn next_departure(&mut self, as_of: Second) -> Option<Second> {
         let [day, week] = published_edges(as_of);
-        let leaves = |edge, length| self.window.first_after(edge).map(|time| time.plus(length));
+        let leaves = |edge, length| self.market.window.first_after(edge).map(|time| time.plus(length));
         let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
         if self.departs.is_some_and(|departs| departs <= next) {
             return None;
@@ -145,6 +191,20 @@ mod tests {
         assert_eq!((figures.day.trade_count, figures.week.trade_count), (0, 1));
         windows.advance(Second(1_000 + LONGEST_HOURS * HOUR));
         assert_eq!(windows.figures().count(), 0);
+    }
+
+    #[test]
+    fn a_view_stays_as_it_was() {
+        let mut windows = Windows::default();
+        windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
+        windows.advance(Second(2_000));
+        let view = windows.view();
+        windows.add(1, trade(2, 0, 1_001, (5, 7), (1, 1)));
+        windows.add(2, trade(3, 0, 1_001, (5, 7), (1, 1)));
+        windows.advance(Second(1_000 + LONGEST_HOURS * HOUR));
+        let counts = |hours| [1, 2].map(|market| view.last_hours(market, hours).trade_count);
+        assert_eq!([24, 12, LONGEST_HOURS].map(counts), [[1, 0]; 3]);
+        assert_eq!((view.as_of(), view.figures().count()), (Second(2_000), 1));
     }
 
     #[test]
@@ -179,6 +239,7 @@ mod tests {
         fn published_figures_equal_a_recomputation_at_every_step(
             trades in prop::collection::vec((0..5_i32, any_trade()), 0..300),
             waits in prop::collection::vec(prop_oneof![0..3_i64, 0..100_000_i64], 1..15),
+            hours in 1..=LONGEST_HOURS,
         ) {
             let mut seen = HashSet::new();
             let trades: Vec<_> = trades.into_iter().filter(|(_, trade)| seen.insert(trade.token)).collect();
@@ -202,6 +263,13 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(published, scratch);
+                let view = windows.view();
+                for market in 0..5 {
+                    let edge = as_of.minus(hours * HOUR);
+                    let of_it = trades[..fed].iter().filter(|(of, trade)| *of == market && trade.closed_at > edge);
+                    let scratch: Summary = of_it.map(|(_, trade)| trade).collect();
+                    prop_assert_eq!(view.last_hours(market, hours), scratch);
+                }
             }
         }
     }

@@ -15,7 +15,10 @@ use super::{
     readiness::readiness,
     status::status,
 };
-use crate::{clock::SharedClock, published::Published};
+use crate::{
+    clock::SharedClock,
+    published::{EncodedFile, Files, Published},
+};
 
 /// What the public listener answers from.
 #[derive(Clone)]
@@ -40,9 +43,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             async move { response }
         }
     };
-    let handlers: [(&str, Answer); 5] = [
+    let handlers: [(&str, Answer); 6] = [
         ("/", root),
         ("/markets.json", markets_json),
+        ("/assets.json", assets_json),
         ("/livez", livez),
         ("/readyz", readyz),
         ("/api/v1/status", api_status),
@@ -81,16 +85,25 @@ fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> Http
 
 fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     // For a browser there will be a page here; the bytes already depend on `Accept` for whoever caches them.
-    send_markets(&request, &state, "Accept, Accept-Encoding")
+    send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding")
 }
 
 fn markets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    send_markets(&request, &state, "Accept-Encoding")
+    send(&request, &state, |files| &files.markets, "Accept-Encoding")
 }
 
-fn send_markets(request: &HttpRequest, state: &PublicState, vary: &'static str) -> HttpResponse {
+fn assets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    send(&request, &state, |files| &files.assets, "Accept-Encoding")
+}
+
+fn send(
+    request: &HttpRequest,
+    state: &PublicState,
+    pick: fn(&Files) -> &EncodedFile,
+    vary: &'static str,
+) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => files::send(request, &newest.markets_json, newest.as_of.to_utc(), vary),
+        Some(newest) => files::send(request, pick(&newest.files), newest.as_of.to_utc(), vary),
         None => not_yet(),
     }
 }

@@ -52,13 +52,12 @@ pub(super) fn readiness(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::instant::Second, published::EncodedFile};
+    use crate::domain::{board::Board, instant::Second};
 
     const NOW: i64 = 1_800_000_000;
 
     fn publication(age_s: i64) -> Publication {
-        let markets_json = EncodedFile::encode(b"{}".to_vec()).unwrap();
-        Publication { seq: 1, as_of: Second(NOW - age_s), latest: None, oldest_book: None, markets_json }
+        Publication { as_of: Second(NOW - age_s), ..Publication::render(1, None, Board::default()).unwrap() }
     }
 
     fn vitals(faults: &[&str]) -> Vitals {

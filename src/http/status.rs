@@ -94,7 +94,7 @@ fn range(range: &LedgerRange) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::instant::Second, published::EncodedFile};
+    use crate::domain::{board::Board, instant::Second};
     use std::sync::Arc;
 
     #[test]
@@ -130,14 +130,9 @@ mod tests {
         Vitals::tell(&vitals.stream, true, "", Second(990).to_utc());
         let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
         vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
-        let markets_json = EncodedFile::encode(b"{}".to_vec()).unwrap();
-        let newest = Publication {
-            seq: 4,
-            as_of: Second(999),
-            latest: Some((9, Second(995))),
-            oldest_book: None,
-            markets_json,
-        };
+        let latest = Some((9, Second(995)));
+        let newest =
+            Publication { as_of: Second(999), ..Publication::render(4, latest, Board::default()).unwrap() };
         let told = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_000).to_utc());
         assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
         assert_eq!(

@@ -1,16 +1,18 @@
 //! The published state: actors write it, HTTP reads it, and neither ever waits for the other.
 
 mod encoded;
+mod files;
 mod vitals;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 
 pub use encoded::EncodedFile;
+pub use files::Files;
 pub use vitals::{Backfilled, BudgetUse, Check, LostHistory, Vitals};
 
-use crate::domain::instant::Second;
+use crate::domain::{board::Board, instant::Second};
 
 /// One publication: everything that readers get, made of one state of the database at one second.
 #[derive(Debug)]
@@ -23,8 +25,22 @@ pub struct Publication {
     pub latest: Option<(u32, Second)>,
     /// When the oldest of the books in it was fetched; none where it holds no book.
     pub oldest_book: Option<Second>,
-    /// `markets.json`, ready to be sent.
-    pub markets_json: EncodedFile,
+    /// What answers are computed from.
+    pub board: Board,
+    /// What is ready to be sent.
+    pub files: Files,
+}
+
+impl Publication {
+    /// Renders and compresses everything. Takes milliseconds a megabyte: not for an actor's own thread.
+    ///
+    /// # Errors
+    ///
+    /// What a compressor said.
+    pub fn render(seq: i64, latest: Option<(u32, Second)>, board: Board) -> io::Result<Self> {
+        let files = Files::render(&board)?;
+        Ok(Self { seq, as_of: board.as_of(), latest, oldest_book: board.oldest_book(), board, files })
+    }
 }
 
 /// Where the newest publication and the facts about the daemon's health hang for everybody to read.

@@ -3,12 +3,12 @@
 use crate::{
     db::{Database, DbError, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
+        board::Board,
         coverage::LedgerRange,
+        directory::Directory,
         instant::Second,
-        markets_json,
         ranking::{self, RankedMarket},
         summary::WindowTrade,
-        ticker::{self, Directory, Pair},
         window::published_edges,
         windows::{MarketId, Windows},
     },
@@ -89,14 +89,9 @@ impl MarketState {
     }
 
     fn learn(&mut self, told: CatchUp) {
-        self.directory.assets.extend(told.assets);
-        self.directory
-            .markets
-            .extend(told.markets.into_iter().map(|(market, base, counter)| (market, (base, counter))));
-        if told.books_are_all {
-            self.directory.books.clear();
-        }
-        self.directory.books.extend(told.books);
+        self.directory.learn_assets(told.assets);
+        self.directory.learn_markets(told.markets);
+        self.directory.learn_books(told.books, told.books_are_all);
         self.latest = self.latest.max(told.latest);
         self.seq = self.seq.max(told.seq);
     }
@@ -126,32 +121,16 @@ impl MarketState {
         ranking::rank(self.windows.figures(), &self.directory)
     }
 
-    /// When the oldest book of a market that counts was fetched.
-    #[must_use]
-    pub fn oldest_book(&self) -> Option<Second> {
-        let shown = |market: MarketId| {
-            let book = self.directory.books.get(&market)?;
-            self.directory.valid_sides(market).map(|_| book.fetched_at)
-        };
-        self.windows.figures().filter_map(|(market, _)| shown(market)).min()
-    }
-
-    /// Moves time on (never back) and gives the second of the figures and every pair.
-    pub fn pairs_at(&mut self, now: Second) -> (Second, Vec<Pair>) {
+    /// Moves time on (never back) and gives everything that a publication is made of.
+    pub fn board_at(&mut self, now: Second) -> Board {
         self.windows.advance(now);
-        (self.windows.as_of(), ticker::pairs(self.windows.figures(), &self.directory))
+        self.directory.listing(); // kept, so that boards share it until an asset changes
+        Board::new(self.windows.view(), self.directory.clone())
     }
 
     /// The second that time has moved on to.
     #[must_use]
     pub const fn as_of(&self) -> Second {
         self.windows.as_of()
-    }
-
-    /// `markets.json` of `now`.
-    #[must_use]
-    pub fn markets_json(&mut self, now: Second) -> String {
-        let (as_of, pairs) = self.pairs_at(now);
-        markets_json::render(as_of, &pairs)
     }
 }

@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use super::{Aggregator, MarketState};
 use crate::{
     actors::{envelope::TraceContext, messages::PublicationReady},
-    domain::{instant::Second, markets_json},
-    published::{EncodedFile, Publication},
+    domain::instant::Second,
+    published::Publication,
 };
 
 /// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
@@ -57,14 +57,10 @@ impl Aggregator {
         }
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
-        let (as_of, pairs) = markets.pairs_at(now);
-        let oldest_book = markets.oldest_book();
+        let board = markets.board_at(now);
         self.state.rendering = true;
         self.state.begun = Some(begun);
-        let render = actix_rt::task::spawn_blocking(move || {
-            let markets_json = EncodedFile::encode(markets_json::render(as_of, &pairs).into_bytes())?;
-            Ok::<_, std::io::Error>(Publication { seq, as_of, latest, oldest_book, markets_json })
-        });
+        let render = actix_rt::task::spawn_blocking(move || Publication::render(seq, latest, board));
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.rendering = false;
             match rendered {

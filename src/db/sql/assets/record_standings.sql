@@ -15,7 +15,8 @@ WITH told AS (
     UPDATE assets a SET
         checked_at = $10,
         last_valid = CASE WHEN j.is_valid THEN $10 ELSE a.last_valid END,
-        version = CASE WHEN (a.is_valid, a.num_accounts, a.amount, a.auth_required, a.auth_revocable, a.toml_url)
+        version = CASE WHEN j.is_valid AND a.last_valid IS DISTINCT FROM $10 -- published as well
+                         OR (a.is_valid, a.num_accounts, a.amount, a.auth_required, a.auth_revocable, a.toml_url)
                      IS DISTINCT FROM (j.is_valid, j.num_accounts, j.amount, j.auth_required, j.auth_revocable, j.toml_url)
                   THEN nextval('asset_version') ELSE a.version END,
         is_valid = j.is_valid, meets_rules = j.meets_rules, num_accounts = j.num_accounts, amount = j.amount,

@@ -1,1 +1,0 @@
-SELECT id, code, anchor_asset_code, is_valid FROM assets WHERE id = ANY ($1)

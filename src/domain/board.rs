@@ -1,0 +1,298 @@
+//! Everything that a publication is made of and that answers are computed from, as of one second. Nothing changes it any
+//! more; what it shares with the aggregator's state is copied there when it changes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    directory::Directory,
+    instant::{HOUR, Second},
+    listed_asset::ListedAsset,
+    orderbook::BookFigures,
+    summary::Summary,
+    ticker::{self, Pair, pair_name},
+    window::LONGEST_HOURS,
+    windows::WindowsView,
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    windows: WindowsView,
+    directory: Directory,
+    /// The valid assets, sorted by code, then issuer.
+    assets: Arc<Vec<Arc<ListedAsset>>>,
+    /// By the name that two codes spell.
+    books: HashMap<String, BookFigures>,
+}
+
+/// Which markets are asked for; what is none may be anything. Codes and issuers are exact, XLM's issuer is `native`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketFilter {
+    /// Code of the base.
+    pub base_code: Option<String>,
+    /// Issuer of the base.
+    pub base_issuer: Option<String>,
+    /// Code of the counter.
+    pub counter_code: Option<String>,
+    /// Issuer of the counter.
+    pub counter_issuer: Option<String>,
+}
+
+/// The two codes of a pair's name, in either order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairCodes(String, String);
+
+/// One market's figures over some hours.
+#[derive(Clone, Copy, Debug)]
+pub struct MarketRow<'a> {
+    /// The base.
+    pub base: &'a ListedAsset,
+    /// The counter.
+    pub counter: &'a ListedAsset,
+    /// Its trades; at least one.
+    pub summary: Summary,
+    /// Its own book; all 0 where none was polled.
+    pub book: BookFigures,
+}
+
+/// One pair's figures over some hours, all issuers of its name together.
+#[derive(Clone, Debug)]
+pub struct TickerRow {
+    /// `<base>_<counter>`, anchors in place of the codes that have one.
+    pub name: String,
+    /// Its trades; at least one.
+    pub summary: Summary,
+    /// The books of the markets whose codes spell the name.
+    pub book: BookFigures,
+}
+
+impl Board {
+    /// Puts together what belongs together: all of one state, windows and directory.
+    #[must_use]
+    pub fn new(windows: WindowsView, mut directory: Directory) -> Self {
+        let traded = windows.figures().map(|(market, _)| market);
+        let books = ticker::books_by_name(traded, &directory);
+        Self { books, assets: directory.listing(), windows, directory }
+    }
+
+    /// The second of all figures.
+    #[must_use]
+    pub const fn as_of(&self) -> Second {
+        self.windows.as_of()
+    }
+
+    /// The valid assets, sorted by code, then issuer.
+    #[must_use]
+    pub fn assets(&self) -> &[Arc<ListedAsset>] {
+        &self.assets
+    }
+
+    /// Every pair with a trade in the last 7 days, by name, as `markets.json` has them.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<Pair> {
+        ticker::pairs(self.windows.figures(), &self.directory, &self.books)
+    }
+
+    /// When the oldest book of a market that counts was fetched.
+    #[must_use]
+    pub fn oldest_book(&self) -> Option<Second> {
+        let shown = |(market, _)| {
+            let book = self.directory.book(market)?;
+            self.directory.valid_sides(market).map(|_| book.fetched_at)
+        };
+        self.windows.figures().filter_map(shown).min()
+    }
+
+    /// When a window of so many hours began; its lower edge is exclusive.
+    #[must_use]
+    pub const fn since(&self, hours: i64) -> Second {
+        self.as_of().minus(hours.saturating_mul(HOUR))
+    }
+
+    /// The markets that a filter lets through and that traded in the last so many hours (1 to 168, else none), sorted by
+    /// `CODE:ISSUER` of base and counter.
+    #[must_use]
+    pub fn markets(&self, filter: &MarketFilter, hours: i64) -> Vec<MarketRow<'_>> {
+        let mut rows: Vec<MarketRow<'_>> = self
+            .traded(hours, |base, counter| filter.takes(base, counter))
+            .map(|(market, base, counter, summary)| {
+                let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
+                MarketRow { base, counter, summary, book }
+            })
+            .collect();
+        rows.sort_by_cached_key(MarketRow::name);
+        rows
+    }
+
+    /// Every pair that traded in the last so many hours (1 to 168, else none), by name.
+    #[must_use]
+    pub fn tickers(&self, hours: i64) -> Vec<TickerRow> {
+        self.summed(hours, |_, _| true)
+    }
+
+    /// The pairs that the markets of two codes (not anchors) belong to: XLM first, else in the order of their bytes, and
+    /// only where that finds nothing in the other order.
+    #[must_use]
+    pub fn tickers_of(&self, codes: &PairCodes, hours: i64) -> Vec<TickerRow> {
+        let [first, second] = codes.in_order();
+        let of = |base_code: &str, counter_code: &str| {
+            self.summed(hours, |base, counter| base.code() == base_code && counter.code() == counter_code)
+        };
+        let found = of(first, second);
+        if found.is_empty() { of(second, first) } else { found }
+    }
+
+    fn summed(&self, hours: i64, takes: impl Fn(&ListedAsset, &ListedAsset) -> bool) -> Vec<TickerRow> {
+        let mut sums: BTreeMap<String, Summary> = BTreeMap::new();
+        for (_, base, counter, summary) in self.traded(hours, takes) {
+            sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
+        }
+        let row = |(name, summary): (String, Summary)| {
+            let book = self.books.get(&name).copied().unwrap_or_default();
+            TickerRow { name, summary, book }
+        };
+        sums.into_iter().map(row).collect()
+    }
+
+    /// Markets of valid assets with a trade in the last so many hours; by their numbers.
+    fn traded(
+        &self,
+        hours: i64,
+        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
+    ) -> impl Iterator<Item = (i32, &ListedAsset, &ListedAsset, Summary)> {
+        let is_window = (1..=LONGEST_HOURS).contains(&hours);
+        self.windows.figures().filter(move |_| is_window).filter_map(move |(market, _)| {
+            let (base, counter) = self.directory.valid_sides(market)?;
+            let summary = takes(base, counter).then(|| self.windows.last_hours(market, hours))?;
+            (!summary.is_empty()).then_some((market, base, counter, summary))
+        })
+    }
+}
+
+impl MarketFilter {
+    fn takes(&self, base: &ListedAsset, counter: &ListedAsset) -> bool {
+        let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
+        is(&self.base_code, base.code())
+            && is(&self.base_issuer, base.issuer())
+            && is(&self.counter_code, counter.code())
+            && is(&self.counter_issuer, counter.issuer())
+    }
+}
+
+impl PairCodes {
+    /// Reads `A_B`; none for any other form.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let (first, second) = name.split_once('_')?;
+        (!second.contains('_')).then(|| Self(first.to_owned(), second.to_owned()))
+    }
+
+    /// XLM first, else in the order of their bytes.
+    fn in_order(&self) -> [&str; 2] {
+        let mut codes = [self.0.as_str(), self.1.as_str()];
+        codes.sort_unstable_by_key(|code| (*code != "XLM", *code));
+        codes
+    }
+}
+
+impl MarketRow<'_> {
+    /// `CODE:ISSUER / CODE:ISSUER`; XLM's issuer is `native`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let side = |asset: &ListedAsset| format!("{}:{}", asset.code(), asset.issuer());
+        format!("{} / {}", side(self.base), side(self.counter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{directory::tests::directory, summary::tests::trade, windows::Windows};
+    use super::*;
+
+    const ASSETS: [(&str, &str, &str); 5] = [
+        ("XLM", "native", ""),
+        ("BRL", "G1", ""),
+        ("BRLT", "G2", "BRL"),
+        ("TEA1", "G3", ""),
+        ("TEA", "G4", ""),
+    ];
+
+    /// Market 1 traded 10 hours ago, 2 and 3 one hour ago, 4 (of an asset that is not valid) now.
+    fn board() -> Board {
+        let now = Second(10_000_000);
+        let mut windows = Windows::default();
+        for (market, hours) in [(1, 10), (2, 1), (3, 1), (4, 0)] {
+            windows.add(market, trade(market.into(), 0, now.0 - hours * HOUR + 1, (10, 20), (2, 1)));
+        }
+        windows.advance(now);
+        let markets = [(1, 1, 2), (2, 1, 3), (3, 4, 5), (4, 1, 9)];
+        Board::new(windows.view(), directory(&ASSETS, &markets, &[(1, 3), (2, 5)]))
+    }
+
+    fn names(rows: &[TickerRow]) -> Vec<(&str, u64)> {
+        rows.iter().map(|row| (row.name.as_str(), row.summary.trade_count)).collect()
+    }
+
+    #[test]
+    fn a_window_holds_what_traded_in_it_to_the_second() {
+        let board = board();
+        let market_names = |hours| {
+            let rows = board.markets(&MarketFilter::default(), hours);
+            rows.iter().map(MarketRow::name).collect::<Vec<_>>()
+        };
+        assert_eq!(market_names(9), ["TEA1:G3 / TEA:G4", "XLM:native / BRLT:G2"]);
+        assert_eq!(market_names(10).len(), 3);
+        assert_eq!(market_names(24).len(), 3, "the asset of market 4 is not valid");
+        for none in [0, -3, 169] {
+            assert!(market_names(none).is_empty() && board.tickers(none).is_empty());
+        }
+        assert_eq!(names(&board.tickers(10)), [("TEA1_TEA", 1), ("XLM_BRL", 2)]);
+        assert_eq!(board.since(10), Second(10_000_000 - 10 * HOUR));
+    }
+
+    #[test]
+    fn filters_are_exact_on_the_normalised_sides() {
+        let count = |filter: MarketFilter| board().markets(&filter, 168).len();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(count(MarketFilter { base_code: some("XLM"), ..MarketFilter::default() }), 2);
+        assert_eq!(
+            count(MarketFilter {
+                base_issuer: some("native"),
+                counter_issuer: some("G1"),
+                ..MarketFilter::default()
+            }),
+            1
+        );
+        assert_eq!(count(MarketFilter { counter_code: some("XLM"), ..MarketFilter::default() }), 0);
+        assert_eq!(count(MarketFilter { base_code: some("xlm"), ..MarketFilter::default() }), 0);
+    }
+
+    #[test]
+    fn a_pair_is_selected_by_codes_in_either_order_and_named_by_anchors() {
+        let board = board();
+        let of = |name: &str| board.tickers_of(&PairCodes::parse(name).unwrap(), 168);
+        assert_eq!(names(&of("XLM_BRL")), [("XLM_BRL", 1)]);
+        assert_eq!(names(&of("BRLT_XLM")), [("XLM_BRL", 1)]);
+        assert_eq!(of("BRLT_XLM")[0].book.bid_count, 3, "the book is that of the name");
+        assert_eq!(names(&of("TEA1_TEA")), [("TEA1_TEA", 1)], "TEA sorts before TEA1, and finds nothing");
+        assert!(of("xlm_brl").is_empty() && of("_").is_empty());
+        for wrong in ["XLMBRL", "", "A_B_C"] {
+            assert_eq!(PairCodes::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_markets_own_book_and_the_oldest_of_all() {
+        let board = board();
+        let rows = board.markets(&MarketFilter::default(), 168);
+        assert_eq!(rows.iter().map(|row| row.book.bid_count).collect::<Vec<_>>(), [0, 3, 5]);
+        assert_eq!(board.oldest_book(), Some(Second(1)));
+        assert_eq!(
+            board.assets().iter().map(|asset| asset.code()).collect::<Vec<_>>(),
+            ["BRL", "BRLT", "TEA", "TEA1", "XLM"]
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! Who is who: valid assets, markets and their books, by their numbers in the database. Clones share what is in it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{listed_asset::ListedAsset, orderbook::PolledBook, windows::MarketId};
+
+/// An asset's number in the database.
+pub type AssetId = i32;
+
+/// Assets, markets and books. What is shared with a clone is copied when it changes, so clones stay as they were.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    /// The valid assets, and no others.
+    assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,
+    /// Each market's base and counter, in the normalised orientation of [`super::market::Market`].
+    markets: Arc<HashMap<MarketId, (AssetId, AssetId)>>,
+    /// The books that were polled.
+    books: Arc<HashMap<MarketId, PolledBook>>,
+    /// The valid assets sorted by code, then issuer; made when it is asked for.
+    listing: Option<Arc<Vec<Arc<ListedAsset>>>>,
+}
+
+impl Directory {
+    /// Takes over what is known of assets now; none: it is not valid.
+    pub fn learn_assets(&mut self, told: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
+        let mut told = told.into_iter().peekable();
+        if told.peek().is_none() {
+            return;
+        }
+        self.listing = None;
+        let assets = Arc::make_mut(&mut self.assets);
+        for (id, asset) in told {
+            match asset {
+                Some(asset) => assets.insert(id, Arc::new(asset)),
+                None => assets.remove(&id),
+            };
+        }
+    }
+
+    /// Takes in markets: number, base, counter.
+    pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        for (market, base, counter) in told {
+            if self.markets.get(&market) != Some(&(base, counter)) {
+                Arc::make_mut(&mut self.markets).insert(market, (base, counter));
+            }
+        }
+    }
+
+    /// Takes in books; where they are all that there are, those that are not among them go.
+    pub fn learn_books(&mut self, told: Vec<(MarketId, PolledBook)>, are_all: bool) {
+        if are_all {
+            self.books = Arc::new(told.into_iter().collect());
+        } else if !told.is_empty() {
+            Arc::make_mut(&mut self.books).extend(told);
+        }
+    }
+
+    /// The base and the counter of a market.
+    #[must_use]
+    pub fn sides(&self, market: MarketId) -> Option<(AssetId, AssetId)> {
+        self.markets.get(&market).copied()
+    }
+
+    /// Both assets of a market whose trades count; none where an asset of it is not valid.
+    #[must_use]
+    pub fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
+        let (base, counter) = self.markets.get(&market)?;
+        Some((self.assets.get(base)?, self.assets.get(counter)?))
+    }
+
+    /// The book of a market, where it was polled.
+    #[must_use]
+    pub fn book(&self, market: MarketId) -> Option<&PolledBook> {
+        self.books.get(&market)
+    }
+
+    /// All valid assets, sorted by code, then issuer, by their bytes.
+    pub fn listing(&mut self) -> Arc<Vec<Arc<ListedAsset>>> {
+        let assets = &self.assets;
+        Arc::clone(self.listing.get_or_insert_with(|| {
+            let mut all: Vec<_> = assets.values().cloned().collect();
+            all.sort_unstable_by(|a, b| (a.code(), a.issuer()).cmp(&(b.code(), b.issuer())));
+            Arc::new(all)
+        }))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::{instant::Second, issuer_file::Currency, orderbook::BookFigures};
+
+    pub(crate) fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
+        let (code, issuer, anchor_asset) = (code.into(), issuer.into(), anchor_asset.into());
+        let currency = Currency { code, issuer, anchor_asset, ..Currency::default() };
+        ListedAsset { currency, ..ListedAsset::default() }
+    }
+
+    pub(crate) fn book(bid_count: u64) -> PolledBook {
+        PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: Second(1) }
+    }
+
+    /// Asset numbers from 1 on, as they are given; markets and books as they are.
+    pub(crate) fn directory(
+        assets: &[(&str, &str, &str)],
+        markets: &[(MarketId, AssetId, AssetId)],
+        books: &[(MarketId, u64)],
+    ) -> Directory {
+        let mut directory = Directory::default();
+        let assets = assets.iter().map(|(code, issuer, anchor)| Some(listed(code, issuer, anchor)));
+        directory.learn_assets((1..).zip(assets));
+        directory.learn_markets(markets.iter().copied());
+        directory.learn_books(books.iter().map(|(market, bids)| (*market, book(*bids))).collect(), true);
+        directory
+    }
+
+    #[test]
+    fn clones_stay_as_they_were() {
+        let mut directory = directory(&[("XLM", "native", ""), ("B", "G", "")], &[(7, 1, 2)], &[(7, 3)]);
+        let (before, listing) = (directory.clone(), directory.listing());
+        directory.learn_assets([(2, None), (3, Some(listed("A", "G", "")))]);
+        directory.learn_books(Vec::new(), true);
+        directory.learn_markets([(8, 1, 3)]);
+        assert!(before.valid_sides(7).is_some() && before.book(7).is_some() && before.sides(8).is_none());
+        assert!(directory.valid_sides(7).is_none() && directory.book(7).is_none());
+        assert_eq!(directory.sides(7), Some((1, 2)));
+        let codes = |listing: &[Arc<ListedAsset>]| {
+            listing.iter().map(|asset| asset.code().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (codes(&listing), codes(&directory.listing())),
+            (vec!["B".into(), "XLM".into()], vec!["A".into(), "XLM".into()])
+        );
+    }
+}
