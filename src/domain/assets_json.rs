@@ -5,8 +5,8 @@ use std::borrow::Borrow;
 use super::{
     amount::STROOPS_PER_UNIT,
     instant::Second,
+    json_text::push_string,
     listed_asset::ListedAsset,
-    markets_json::push_string,
     number::{push_go_number, ratio_to_f64},
 };
 

@@ -2,6 +2,7 @@
 
 use super::{
     instant::Second,
+    json_text::push_string,
     number::push_go_number,
     orderbook::BookFigures,
     ticker::{LegacyFigures, Pair},
@@ -76,25 +77,6 @@ fn push_key(out: &mut String, key: &str, first: bool) {
 fn push_number(out: &mut String, key: &str, value: f64) {
     push_key(out, key, false);
     push_go_number(out, value);
-}
-
-/// Appends a JSON string as Go's encoder escapes it: besides what JSON demands, `&`, `<`, `>`, U+2028 and U+2029.
-pub fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\x1f' | '&' | '<' | '>' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(character)));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod directory;
 pub mod instant;
 pub mod issuer_file;
+pub mod json_text;
 pub mod listed_asset;
 pub mod market;
 pub mod markets_json;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::{
+    body::Pieces,
     negotiation::{Coding, coding, names_tag},
     problem::problem,
 };
@@ -53,7 +54,9 @@ pub(super) fn send(
         response.insert_header((header::CONTENT_ENCODING, name));
     }
     // Of a HEAD's answer actix sends the head alone, with the length of this body.
-    response.insert_header((header::CONTENT_TYPE, "application/json")).body(bytes_of(file, coding))
+    response
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(Pieces::new(bytes_of(file, coding), ()))
 }
 
 fn bytes_of(file: &EncodedFile, coding: Coding) -> Bytes {

@@ -4,7 +4,9 @@
 //! composition root.
 
 pub mod admin;
+mod body;
 mod files;
+mod graphql;
 mod negotiation;
 pub mod probe;
 mod problem;

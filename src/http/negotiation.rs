@@ -1,7 +1,7 @@
 //! What a reader asks for in its headers. Pure.
 
 /// How a body is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coding {
     /// As it is.
     Identity,

@@ -10,7 +10,7 @@ use actix_web::{
 use metrics::counter;
 
 use super::{
-    files,
+    files, graphql,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
     status::status,
@@ -54,6 +54,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     for (path, handler) in handlers {
         config.route(path, web::route().to(get(handler)));
     }
+    config.route("/graphql", web::route().to(graphql::endpoint));
     config.default_service(web::to(|| async {
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));

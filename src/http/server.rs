@@ -6,6 +6,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web};
 
 use super::{
     admin::{self, AdminState},
+    graphql::GraphQl,
     public::{self, PublicState},
 };
 
@@ -21,8 +22,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests under way may take when the listener stops.
 const SHUTDOWN_SECONDS: u64 = 1;
-/// A body of a request; no path reads one yet.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A listener that runs on threads of its own.
 #[derive(Debug)]
@@ -50,12 +49,9 @@ impl Listener {
 ///
 /// The address is not to be had.
 pub fn start_public(address: SocketAddr, state: PublicState) -> io::Result<Listener> {
-    let state = web::Data::new(state);
+    let (state, graphql) = (web::Data::new(state), web::Data::new(GraphQl::default()));
     run(address, PUBLIC_WORKERS, move |config| {
-        config
-            .app_data(state.clone())
-            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
-            .configure(public::routes);
+        config.app_data(state.clone()).app_data(graphql.clone()).configure(public::routes);
     })
 }
 

@@ -3,6 +3,7 @@
 mod budget;
 mod commands;
 mod faults;
+mod graphql;
 mod history;
 mod hostile;
 mod lives;

@@ -4,6 +4,7 @@
 //! named with its reason, anything else fails.
 
 mod assets;
+mod graphql;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

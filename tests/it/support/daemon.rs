@@ -130,6 +130,20 @@ impl Daemon {
         request(self.public, method, path, headers).unwrap()
     }
 
+    /// POSTs a body; `headers` end with a line break each.
+    pub(crate) fn post(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let length = format!("Content-Length: {}\r\n{headers}", body.len());
+        request_with_body(self.public, "POST", path, &length, body).unwrap()
+    }
+
+    /// Asks `/graphql`.
+    pub(crate) fn graphql(&self, query: &str) -> Value {
+        let body = serde_json::json!({"query": query}).to_string();
+        let answer = self.post("/graphql", "Content-Type: application/json\r\n", body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
     pub(crate) fn admin(&self, path: &str) -> Answer {
         request(self.admin, "GET", path, "").unwrap()
     }
@@ -203,9 +217,20 @@ fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
+    request_with_body(address, method, path, headers, &[])
+}
+
+fn request_with_body(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    stream.write_all(body)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());

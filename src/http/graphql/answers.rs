@@ -1,0 +1,185 @@
+//! Answers of one publication: made once, whoever else asks for the same waits for it and shares it.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+
+use super::request::Asked;
+use crate::{domain::instant::Second, http::negotiation::Coding};
+
+/// Answers that are kept, and requests for which one is being made.
+const KEPT_MAX: usize = 512;
+/// Bytes of answers and questions that are kept.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A body that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// As they are sent.
+    pub(super) bytes: Bytes,
+    /// How they are coded: what was asked for, or not at all where that is not worth it.
+    pub(super) coding: Coding,
+    /// Its place among all answers that are in memory.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
+}
+
+type Place = Arc<OnceCell<Arc<Answer>>>;
+
+/// The answers of the newest publication that anybody asked.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Their publication's `seq` and `as_of`.
+    of: (i64, Second),
+    places: HashMap<(Asked, Coding), Place>,
+    bytes: usize,
+}
+
+impl Answers {
+    /// The answer to a question of a publication, made by `make` where nobody has made it yet.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `make` gives; the next who asks tries again.
+    pub(super) async fn get<E>(
+        &self,
+        of: (i64, Second),
+        question: &(Asked, Coding),
+        make: impl Future<Output = Result<Answer, E>>,
+    ) -> Result<Arc<Answer>, E> {
+        let Some(place) = self.place(of, question) else { return make.await.map(Arc::new) };
+        let mut is_new = false;
+        let made = place
+            .get_or_try_init(async || {
+                is_new = true;
+                make.await.map(Arc::new)
+            })
+            .await
+            .cloned();
+        match &made {
+            Ok(answer) if is_new => self.account(of, question, answer.bytes.len()),
+            Ok(_) => {}
+            Err(_) => self.forget(of, question),
+        }
+        made
+    }
+
+    /// Where the answer lies or will lie; none where nothing more is kept.
+    fn place(&self, of: (i64, Second), question: &(Asked, Coding)) -> Option<Place> {
+        let mut kept = self.kept();
+        if kept.of < of {
+            *kept = Kept { of, ..Kept::default() };
+        }
+        if kept.of != of {
+            return None; // a reader that holds an older publication
+        }
+        if let Some(place) = kept.places.get(question) {
+            return Some(Arc::clone(place));
+        }
+        let bytes = kept.bytes + question.0.len();
+        if kept.places.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
+            return None;
+        }
+        kept.bytes = bytes;
+        let place = Place::default();
+        kept.places.insert(question.clone(), Arc::clone(&place));
+        Some(place)
+    }
+
+    /// Counts an answer that was made, and lets go of it where it is too much; who waits for it has it all the same.
+    fn account(&self, of: (i64, Second), question: &(Asked, Coding), bytes: usize) {
+        let mut kept = self.kept();
+        if kept.of != of {
+            return;
+        }
+        if kept.bytes + bytes > KEPT_BYTES_MAX {
+            kept.places.remove(question);
+        } else {
+            kept.bytes += bytes;
+        }
+    }
+
+    fn forget(&self, of: (i64, Second), question: &(Asked, Coding)) {
+        let mut kept = self.kept();
+        if kept.of == of && kept.places.remove(question).is_some() {
+            kept.bytes = kept.bytes.saturating_sub(question.0.len());
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    fn question(query: &str) -> (Asked, Coding) {
+        let body = serde_json::json!({"query": query}).to_string();
+        (Asked::from_body(body.as_bytes()).unwrap(), Coding::Identity)
+    }
+
+    async fn make(made: &AtomicU32, bytes: usize) -> Result<Answer, Infallible> {
+        made.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        Ok(Answer { bytes: vec![0; bytes].into(), coding: Coding::Identity, _room: None })
+    }
+
+    #[tokio::test]
+    async fn the_same_question_is_answered_once_a_publication() {
+        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+        let ask = |seq, query: &'static str| {
+            let (answers, made) = (&answers, &made);
+            async move { answers.get((seq, Second(1)), &question(query), make(made, 1)).await }
+        };
+        let _ = tokio::join!(ask(1, "a"), ask(1, "a"), ask(1, "a"), ask(1, "b"));
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+        ask(2, "a").await.unwrap();
+        ask(2, "a").await.unwrap();
+        assert_eq!(made.load(Ordering::Relaxed), 3, "a new publication is asked anew");
+        ask(1, "b").await.unwrap();
+        ask(1, "b").await.unwrap();
+        assert_eq!(made.load(Ordering::Relaxed), 5, "of an older one nothing is kept");
+    }
+
+    #[tokio::test]
+    async fn an_error_is_not_kept() {
+        let answers = Answers::default();
+        let failed = answers.get((1, Second(1)), &question("a"), async { Err("no") }).await;
+        assert_eq!(failed.unwrap_err(), "no");
+        let made = AtomicU32::new(0);
+        answers.get((1, Second(1)), &question("a"), make(&made, 1)).await.unwrap();
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded_in_number_and_bytes() {
+        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+        for round in 0..3 {
+            let large = question(&format!("large {round}"));
+            answers.get((1, Second(1)), &large, make(&made, KEPT_BYTES_MAX / 2)).await.unwrap();
+        }
+        for number in 0..2 * KEPT_MAX {
+            answers.get((1, Second(1)), &question(&number.to_string()), make(&made, 1)).await.unwrap();
+        }
+        let kept = answers.kept();
+        assert!(
+            kept.places.len() <= KEPT_MAX && kept.bytes <= KEPT_BYTES_MAX,
+            "{} {}",
+            kept.places.len(),
+            kept.bytes
+        );
+    }
+}

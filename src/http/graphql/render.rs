@@ -1,0 +1,118 @@
+//! Answers as the old endpoint printed them: its numbers and escapes, errors first, no data where nothing was executed. Pure.
+
+use async_graphql::{PathSegment, Response, ServerError, Value};
+
+use crate::domain::{json_text::push_string, number::push_go_number};
+
+/// Errors that are told; a document can have as many as it has fields.
+const ERRORS_MAX: usize = 10;
+/// Characters of an error's text; it can repeat what was asked.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// The body of an answer.
+pub(super) fn render(response: &Response) -> String {
+    let mut out = String::from("{");
+    if !response.errors.is_empty() {
+        out.push_str("\"errors\":");
+        push_list(&mut out, '[', ']', response.errors.iter().take(ERRORS_MAX), push_error);
+    }
+    // An error with a path comes from a resolver: then something was executed.
+    let was_executed = response.errors.iter().all(|error| !error.path.is_empty());
+    if was_executed {
+        out.push_str(if response.errors.is_empty() { "\"data\":" } else { ",\"data\":" });
+        push_value(&mut out, &response.data);
+    }
+    out.push('}');
+    out
+}
+
+fn push_list<T>(
+    out: &mut String,
+    open: char,
+    close: char,
+    items: impl Iterator<Item = T>,
+    push: impl Fn(&mut String, T),
+) {
+    out.push(open);
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push(out, item);
+    }
+    out.push(close);
+}
+
+fn push_error(out: &mut String, error: &ServerError) {
+    let message: String = error.message.chars().take(MESSAGE_CHARS_MAX).collect();
+    out.push_str("{\"message\":");
+    push_string(out, &message);
+    if error.path.is_empty() {
+        out.push_str(",\"locations\":");
+        push_list(out, '[', ']', error.locations.iter().take(ERRORS_MAX), |out, at| {
+            out.push_str(&format!("{{\"line\":{},\"column\":{}}}", at.line, at.column));
+        });
+    } else {
+        out.push_str(",\"path\":");
+        push_list(out, '[', ']', error.path.iter(), |out, segment| match segment {
+            PathSegment::Field(name) => push_string(out, name),
+            PathSegment::Index(index) => out.push_str(&index.to_string()),
+        });
+    }
+    out.push('}');
+}
+
+fn push_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Null | Value::Binary(_) => out.push_str("null"), // no type of the schema is binary
+        Value::Boolean(flag) => out.push_str(if *flag { "true" } else { "false" }),
+        Value::Number(number) => match number.as_f64() {
+            Some(double) if number.is_f64() => push_go_number(out, double),
+            _ => out.push_str(&number.to_string()),
+        },
+        Value::String(text) => push_string(out, text),
+        Value::Enum(name) => push_string(out, name),
+        Value::List(items) => push_list(out, '[', ']', items.iter(), push_value),
+        Value::Object(fields) => push_list(out, '{', '}', fields.iter(), |out, (name, value)| {
+            push_string(out, name);
+            out.push(':');
+            push_value(out, value);
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_graphql::value;
+
+    #[test]
+    fn prints_as_the_old_endpoint_did() {
+        let data = value!({"a": [{"text": "<&>", "whole": 100.0, "small": 1e-7, "count": 5, "none": null, "flag": true}]});
+        assert_eq!(
+            render(&Response::new(data)),
+            r#"{"data":{"a":[{"text":"\u003c\u0026\u003e","whole":100,"small":1e-7,"count":5,"none":null,"flag":true}]}}"#
+        );
+    }
+
+    #[test]
+    fn an_error_of_a_resolver_has_a_path_and_no_data_and_one_of_a_document_has_no_data_at_all() {
+        let pos = async_graphql::Pos { line: 1, column: 9 };
+        let refused = ServerError::new("no", Some(pos)).with_path(vec![PathSegment::Field("markets".into())]);
+        assert_eq!(
+            render(&Response::from_errors(vec![refused])),
+            r#"{"errors":[{"message":"no","path":["markets"]}],"data":null}"#
+        );
+        let wrong = ServerError::new("no\u{1}", Some(pos));
+        assert_eq!(
+            render(&Response::from_errors(vec![wrong])),
+            r#"{"errors":[{"message":"no\u0001","locations":[{"line":1,"column":9}]}]}"#
+        );
+    }
+
+    #[test]
+    fn errors_are_few_and_short() {
+        let errors = (0..10_000).map(|_| ServerError::new("x".repeat(10_000), None)).collect();
+        assert!(render(&Response::from_errors(errors)).len() < 4_000);
+    }
+}

@@ -1,0 +1,225 @@
+//! `/graphql` of the real program: figures for any hours, what it takes, and its bounds.
+
+use std::{collections::BTreeMap, io::Read};
+
+use serde_json::json;
+use stellar_ticker::domain::instant::{HOUR, Second};
+
+use super::*;
+
+const ROW: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+    firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint }";
+
+/// A network with some history, so that windows differ.
+fn history(seed: u64) -> SimServer {
+    horizon(SimConfig {
+        seed,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 0.5,
+        history_hours: 30,
+        stream_poll: Duration::from_millis(50),
+        ..SimConfig::default()
+    })
+}
+
+/// Count, base stroops, first and last close time of each market in the last hours, from the raw rows; none where the
+/// rows are of another `seq`.
+async fn recomputed(client: &Client, seq: i64, since: i64) -> Option<BTreeMap<String, Value>> {
+    let rows = client
+        .query(
+            "SELECT b.code || ':' || b.issuer || ' / ' || c.code || ':' || c.issuer, count(*), sum(t.base_amount)::text,
+                    extract(epoch FROM min(t.ledger_close_time))::bigint, extract(epoch FROM max(t.ledger_close_time))::bigint,
+                    (array_agg(t.price_d::float8 / t.price_n ORDER BY t.toid, t.trade_order) FILTER (WHERE t.price_n > 0 AND t.price_d > 0))[1],
+                    (SELECT seq FROM ingest_lease)
+             FROM trades t JOIN assets b ON b.id = t.base_asset_id JOIN assets c ON c.id = t.counter_asset_id
+             WHERE b.is_valid AND c.is_valid AND extract(epoch FROM t.ledger_close_time) > $1::bigint GROUP BY 1",
+            &[&since],
+        )
+        .await
+        .unwrap();
+    let mut markets = BTreeMap::new();
+    for row in rows {
+        if row.get::<_, i64>(6) != seq {
+            return None;
+        }
+        let stroops: i128 = row.get::<_, String>(2).parse().unwrap();
+        let (first, last): (i64, i64) = (row.get(3), row.get(4));
+        let open: Option<f64> = row.get(5);
+        markets.insert(
+            row.get(0),
+            json!([row.get::<_, i64>(1), stroops as f64 / 1e7, first, last, open.unwrap_or(0.0)]),
+        );
+    }
+    Some(markets)
+}
+
+fn told(rows: &Value) -> BTreeMap<String, Value> {
+    let second =
+        |text: &Value| chrono::DateTime::parse_from_rfc3339(text.as_str().unwrap()).unwrap().timestamp();
+    let figures = |row: &Value| {
+        let (first, last) = (second(&row["firstLedgerCloseTime"]), second(&row["lastLedgerCloseTime"]));
+        json!([row["tradeCount"], row["baseVolume"].as_f64(), first, last, row["open"].as_f64()])
+    };
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| (row["tradePair"].as_str().unwrap().to_owned(), figures(row))).collect()
+}
+
+#[test]
+fn windows_of_any_hours_equal_a_recomputation() {
+    let sim = history(61);
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_until_whole(&daemon);
+        wait_for_pairs(&daemon);
+        for hours in [1, 2, 7, 23, 24, 25, 29, 30, 168] {
+            let begun = Instant::now();
+            loop {
+                assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");
+                let before = daemon.status();
+                let answer = daemon.graphql(&format!("{{markets(numHoursAgo: {hours}) {{ {ROW} }}}}"));
+                let after = daemon.status();
+                let since = Second::parse(before["as_of"].as_str().unwrap()).unwrap().minus(hours * HOUR);
+                let rows = &answer["data"]["markets"];
+                let is_of_one =
+                    before["seq"] == after["seq"] && rows[0]["intervalStart"] == since.to_rfc3339();
+                let right = recomputed(&client, before["seq"].as_i64().unwrap(), since.0).await;
+                if let Some(right) = right.filter(|right| is_of_one && !right.is_empty()) {
+                    let told = told(rows);
+                    assert_eq!(
+                        told.keys().collect::<Vec<_>>(),
+                        right.keys().collect::<Vec<_>>(),
+                        "{hours} hours"
+                    );
+                    for (market, figures) in &told {
+                        for (told, right) in
+                            figures.as_array().unwrap().iter().zip(right[market].as_array().unwrap())
+                        {
+                            let (told, right) = (told.as_f64().unwrap(), right.as_f64().unwrap());
+                            assert!(
+                                (told - right).abs() <= 1e-14 * right.abs(),
+                                "{hours} h {market}: {told}, not {right}"
+                            );
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn one_document_asks_for_everything_and_introspection_is_let_through() {
+    let sim = network(62, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        assert_eq!(
+            daemon.post("/graphql", "", br#"{"query":"{assets{code}}"}"#).header("retry-after"),
+            Some("1")
+        );
+        wait_for_pairs(&daemon);
+        let all = daemon.graphql(&format!(
+            "{{ markets {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {ROW} }}
+               ticker(numHoursAgo: 168) {{ {ROW} }}
+               assets {{ code issuerAccount type numAccounts authRequired authRevocable amount assetControlledByDomain
+                 anchorAssetCode anchorAssetType isAssetAnchored displayDecimals name desc conditions fixedNumber maxNumber
+                 isUnlimited redemptionInstructions collateralAddresses collateralAddressSignatures countries status issuerID }}
+               issuers {{ publicKey name url tomlURL federationServer authServer transferServer webAuthEndpoint depositServer orgTwitter }} }}"
+        ));
+        assert_eq!(all.get("errors"), None);
+        let all = all["data"].as_object().unwrap();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["assets", "issuers", "markets", "ticker"]);
+        for (root, rows) in all {
+            assert!(!rows.as_array().unwrap().is_empty(), "{root}");
+        }
+        // What GraphiQL sends.
+        let introspection = daemon.graphql(
+            "query IntrospectionQuery { __schema { queryType { name } mutationType { name } subscriptionType { name }
+               types { ...FullType } directives { name description locations args { ...InputValue } } } }
+             fragment FullType on __Type { kind name description
+               fields(includeDeprecated: true) { name description args { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason }
+               inputFields { ...InputValue } interfaces { ...TypeRef }
+               enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } possibleTypes { ...TypeRef } }
+             fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue }
+             fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name
+               ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } } } }",
+        );
+        assert_eq!(introspection.get("errors"), None);
+        assert_eq!(introspection["data"]["__schema"]["queryType"]["name"], "Query");
+    });
+}
+
+#[test]
+fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
+    let sim = network(63, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_for_pairs(&daemon);
+        let body = |query: &str| json!({"query": query}).to_string();
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+        {
+            let answer = daemon.post(
+                "/graphql",
+                &format!("Content-Type: {kind}\r\n"),
+                body("{assets{code}}").as_bytes(),
+            );
+            assert_eq!(
+                (answer.status, answer.header("content-type")),
+                (200, Some("application/json")),
+                "{kind}"
+            );
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+            assert!(answer.json()["data"]["assets"][0]["code"].is_string());
+        }
+        let read = daemon.get("/graphql?query=query(%24h%3AInt)%7Bticker(numHoursAgo%3A%24h)%7BtradePair%7D%7D&variables=%7B%22h%22%3A1%7D");
+        assert!(read.json()["data"]["ticker"][0]["tradePair"].is_string());
+        let zipped =
+            daemon.post("/graphql", "Accept-Encoding: gzip, br\r\n", body("{assets{code desc}}").as_bytes());
+        assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&zipped.body[..]).read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("{\"data\":{\"assets\":[{\"code\":"));
+        let preflight = daemon.get_with(
+            "OPTIONS",
+            "/graphql",
+            "Origin: https://a.example\r\nAccess-Control-Request-Headers: content-type\r\n",
+        );
+        assert_eq!(
+            (preflight.status, preflight.header("access-control-allow-methods")),
+            (204, Some("GET, POST, OPTIONS"))
+        );
+        let aliases: String = (0..20_000).map(|n| format!("a{n}:__typename ")).collect();
+        let directives = format!("{{assets {}{{code}}}}", "@a".repeat(20_000));
+        for (status, body) in [
+            (400, "{assets{code}}".to_owned()),
+            (400, String::new()),
+            (400, format!("[{}]", body("{assets{code}}"))),
+            (400, json!({"query": 1}).to_string()),
+            (400, body(&format!("{}a{}", "{a".repeat(2_000), "}".repeat(2_000)))),
+            (400, body(&directives)),
+            (413, body(&format!("{{{aliases}}}"))),
+            (413, format!("{}{}", body("{assets{code}}"), " ".repeat(64 * 1024))),
+            (400, body(&format!("{{{}}}", "markets{close} ".repeat(9)))),
+        ] {
+            let answer = daemon.post("/graphql", "Content-Type: application/json\r\n", body.as_bytes());
+            assert_eq!(answer.status, status, "{:.80}", body);
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert!(answer.body.len() < 500);
+        }
+        let huge = daemon.get_with("POST", "/graphql", "Content-Length: 314572800\r\n");
+        assert_eq!(huge.status, 413, "300 MiB are not waited for");
+        assert_eq!(daemon.get_with("DELETE", "/graphql", "").header("allow"), Some("GET, POST, OPTIONS"));
+        // A wrong document is told with errors, few and short.
+        let wrong = body(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)));
+        let answer = daemon.post("/graphql", "", wrong.as_bytes());
+        assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.json()["errors"].as_array().unwrap().len(), 10);
+        assert!(answer.body.len() < wrong.len());
+        let circle = daemon.graphql("{...a} fragment a on Query {...b} fragment b on Query {...a}");
+        assert!(circle["errors"][0]["message"].is_string() && circle.get("data").is_none());
+    });
+}
