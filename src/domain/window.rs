@@ -1,11 +1,14 @@
 //! Sliding windows: exact figures of the last hours of a market, to the second, whatever order trades come in.
 //!
-//! A market's trades lie in buckets of an hour, each with its sum and with the sums of its blocks. The figures
-//! since some second are then the sums of the whole hours after it, and in the hour that it cuts the sums of whole
-//! blocks and the trades of one block: the cost depends on the hours asked for, not on the trades in them.
+//! A market's trades lie in blocks, and blocks in chunks, by close time; each block and each chunk has its sum. The
+//! figures since some second are then the sums of the chunks after it, of the blocks after it in the chunk that it cuts,
+//! and of the trades after it in one block: the cost hardly depends on how many trades there are.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod block;
 
+use std::sync::Arc;
+
+use self::block::{Block, Key, key};
 use super::{
     instant::{DAY, HOUR, Second},
     summary::{Summary, WindowTrade},
@@ -13,13 +16,22 @@ use super::{
 
 /// The longest window, in hours; what is older is let go.
 pub const LONGEST_HOURS: i64 = 168;
-/// Trades that share one cached sum.
-const BLOCK: usize = 64;
+/// Blocks in a chunk.
+const CHUNK_BLOCKS: usize = 64;
 
-/// The last seven days of one market. Clones share their hours; one that changes is copied then.
+/// The last seven days of one market. Clones share their chunks; one that changes is copied then, but for its blocks.
 #[derive(Clone, Debug, Default)]
 pub struct MarketWindow {
-    hours: BTreeMap<i64, Arc<Hour>>,
+    /// None is empty; by their trades' keys.
+    chunks: Vec<Arc<Chunk>>,
+}
+
+/// Blocks in a row, and their sum.
+#[derive(Clone, Debug)]
+struct Chunk {
+    /// At least one.
+    blocks: Vec<Arc<Block>>,
+    sum: Summary,
 }
 
 /// What became of a trade that was added.
@@ -34,107 +46,123 @@ pub enum Added {
 impl MarketWindow {
     /// Adds a trade; one that is there already changes nothing.
     pub fn add(&mut self, trade: WindowTrade) -> Added {
-        Arc::make_mut(self.hours.entry(trade.closed_at.hour()).or_default()).add(trade)
+        let new = key(&trade);
+        // The last chunk that begins at or before it, or the first of all.
+        let place = self.chunks.partition_point(|chunk| chunk.first() <= new).saturating_sub(1);
+        let Some(shared) = self.chunks.get_mut(place) else {
+            self.chunks.push(Arc::new(Chunk::of(trade)));
+            return Added::New;
+        };
+        let is_append = new > shared.last();
+        if is_append && shared.is_full() {
+            self.chunks.insert(place + 1, Arc::new(Chunk::of(trade)));
+            return Added::New;
+        }
+        let chunk = Arc::make_mut(shared);
+        if block::add(&mut chunk.blocks, trade) == Added::Repeat {
+            return Added::Repeat;
+        }
+        chunk.sum.merge(&Summary::of(&trade));
+        if let Some(right) = chunk.split_off() {
+            self.chunks.insert(place + 1, Arc::new(right));
+        }
+        Added::New
     }
 
     /// The figures of all trades that closed after `edge` (the lower edge is exclusive; there is no upper one).
     #[must_use]
     pub fn since(&self, edge: Second) -> Summary {
-        let mut summary = Summary::default();
-        for (hour, bucket) in self.hours.range(edge.hour()..) {
-            if *hour == edge.hour() {
-                summary.merge(&bucket.since(edge));
-            } else {
-                summary.merge(&bucket.whole);
-            }
+        let from = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
+        let mut chunks = self.chunks.iter().skip(from);
+        let mut summary = chunks.next().map(|chunk| chunk.since(edge)).unwrap_or_default();
+        for chunk in chunks {
+            summary.merge(&chunk.sum);
         }
         summary
-    }
-
-    /// Makes the next questions for this edge and those shortly after it cheap.
-    pub fn prepare(&mut self, edge: Second) {
-        if let Some(hour) = self.hours.get_mut(&edge.hour()).filter(|hour| hour.lacks_blocks()) {
-            Arc::make_mut(hour).sum_blocks();
-        }
     }
 
     /// When the earliest trade after `edge` closed.
     #[must_use]
     pub fn first_after(&self, edge: Second) -> Option<Second> {
-        self.hours.range(edge.hour()..).find_map(|(_, bucket)| bucket.first_after(edge))
+        let from = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
+        let blocks = &self.chunks.get(from)?.blocks;
+        let from = blocks.partition_point(|block| block.last().0 <= edge);
+        let mut trades = blocks.get(from)?.trades();
+        trades.find(|trade| trade.closed_at > edge).map(|trade| trade.closed_at)
     }
 
-    /// Lets go of the hours that no window can reach again, now that `as_of` is reached.
+    /// Lets go of what no window can reach again, now that `as_of` is reached, as far as it lies in blocks of its own.
     pub fn forget_before(&mut self, as_of: Second) {
-        let oldest = as_of.minus(LONGEST_HOURS * HOUR).hour();
-        if self.hours.first_key_value().is_some_and(|(hour, _)| *hour < oldest) {
-            self.hours = self.hours.split_off(&oldest);
+        let edge = as_of.minus(LONGEST_HOURS * HOUR);
+        let gone = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
+        self.chunks.drain(..gone);
+        if let Some(chunk) = self.chunks.first_mut()
+            && chunk.blocks.first().is_some_and(|block| block.last().0 <= edge)
+        {
+            Arc::make_mut(chunk).forget_until(edge);
         }
     }
 
     /// Whether no trade is left.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hours.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
     }
 }
 
-/// One hour of one market.
-#[derive(Clone, Debug, Default)]
-struct Hour {
-    /// In order of (close time, token).
-    trades: Vec<WindowTrade>,
-    /// The sums of the trades' full blocks, as many as are known.
-    blocks: Vec<Summary>,
-    /// The sum of all trades.
-    whole: Summary,
-}
-
-impl Hour {
-    fn add(&mut self, trade: WindowTrade) -> Added {
-        let key = |trade: &WindowTrade| (trade.closed_at, trade.token);
-        let Err(place) = self.trades.binary_search_by_key(&key(&trade), key) else { return Added::Repeat };
-        self.trades.insert(place, trade);
-        self.whole.merge(&Summary::of(&trade));
-        // Blocks from here on have shifted; an append leaves all of them.
-        self.blocks.truncate(place / BLOCK);
-        Added::New
+impl Chunk {
+    fn of(trade: WindowTrade) -> Self {
+        Self { blocks: vec![Arc::new(Block::of(trade))], sum: Summary::of(&trade) }
     }
 
-    fn lacks_blocks(&self) -> bool {
-        self.blocks.len() < self.trades.len() / BLOCK
+    fn first(&self) -> Key {
+        self.blocks.first().map_or_else(Key::default, |block| block.first())
     }
 
-    /// Sums the full blocks that are not summed yet. Only an hour that an edge cuts is worth it.
-    fn sum_blocks(&mut self) {
-        for block in self.trades.chunks_exact(BLOCK).skip(self.blocks.len()) {
-            self.blocks.push(block.iter().collect());
+    fn last(&self) -> Key {
+        self.blocks.last().map_or_else(Key::default, |block| block.last())
+    }
+
+    fn is_full(&self) -> bool {
+        self.blocks.len() >= CHUNK_BLOCKS && self.blocks.last().is_none_or(|block| block.is_full())
+    }
+
+    /// The second half, where there are too many blocks.
+    fn split_off(&mut self) -> Option<Self> {
+        if self.blocks.len() <= CHUNK_BLOCKS {
+            return None;
         }
+        // A block that came first was put before a full one: history comes from new to old, and fills the new one.
+        let cut =
+            if self.blocks.first().is_some_and(|block| block.is_full()) { self.blocks.len() / 2 } else { 1 };
+        let right = self.blocks.split_off(cut);
+        self.sum = sum_of(&self.blocks);
+        Some(Self { sum: sum_of(&right), blocks: right })
+    }
+
+    fn forget_until(&mut self, edge: Second) {
+        let gone = self.blocks.partition_point(|block| block.last().0 <= edge);
+        self.blocks.drain(..gone);
+        self.sum = sum_of(&self.blocks);
     }
 
     fn since(&self, edge: Second) -> Summary {
-        let from = self.trades.partition_point(|trade| trade.closed_at <= edge);
-        let first_block = from.div_ceil(BLOCK);
-        let mut summary: Summary = self
-            .trades
-            .iter()
-            .skip(from)
-            .take(first_block.saturating_mul(BLOCK).saturating_sub(from))
-            .collect();
-        for block in self.blocks.iter().skip(first_block) {
-            summary.merge(block);
-        }
-        let blocks_end = self.blocks.len().max(first_block).saturating_mul(BLOCK);
-        for trade in self.trades.iter().skip(blocks_end) {
-            summary.merge(&Summary::of(trade));
+        let from = self.blocks.partition_point(|block| block.last().0 <= edge);
+        let mut blocks = self.blocks.iter().skip(from);
+        let mut summary = blocks.next().map(|block| block.since(edge)).unwrap_or_default();
+        for block in blocks {
+            summary.merge(block.sum());
         }
         summary
     }
+}
 
-    fn first_after(&self, edge: Second) -> Option<Second> {
-        let from = self.trades.partition_point(|trade| trade.closed_at <= edge);
-        self.trades.get(from).map(|trade| trade.closed_at)
+fn sum_of(blocks: &[Arc<Block>]) -> Summary {
+    let mut sum = Summary::default();
+    for block in blocks {
+        sum.merge(block.sum());
     }
+    sum
 }
 
 /// The lower edges of the two windows that are published all the time, at `as_of`.
@@ -169,7 +197,6 @@ mod tests {
         window.add(trade(1, 0, 7_200, (1, 1), (1, 1)));
         let before = window.clone();
         window.add(trade(2, 0, 7_201, (1, 1), (1, 1)));
-        window.prepare(Second(7_300));
         let count = |window: &MarketWindow| window.since(Second(0)).trade_count;
         assert_eq!((count(&before), count(&window)), (1, 2));
     }
@@ -177,14 +204,56 @@ mod tests {
     #[test]
     fn time_lets_go_of_what_no_window_reaches() {
         let mut window = MarketWindow::default();
-        window.add(trade(1, 0, 3_599, (1, 1), (1, 1)));
-        window.add(trade(2, 0, 3_600, (1, 1), (1, 1)));
-        window.forget_before(Second(3_599 + LONGEST_HOURS * HOUR));
-        assert_eq!(window.since(Second(0)).trade_count, 2);
-        window.forget_before(Second(3_600 + LONGEST_HOURS * HOUR));
-        assert_eq!(window.since(Second(0)).trade_count, 1);
+        for place in 0..1_000_i64 {
+            window.add(trade(place, 0, place, (1, 1), (1, 1)));
+        }
+        let held = |window: &MarketWindow| -> usize {
+            let blocks = window.chunks.iter().flat_map(|chunk| &chunk.blocks);
+            blocks.map(|block| block.trades().count()).sum()
+        };
+        window.forget_before(Second(499 + LONGEST_HOURS * HOUR));
+        assert_eq!(held(&window), 1_000 - 3 * block::BLOCK_TRADES, "whole blocks go");
+        assert_eq!(window.since(Second(499)).trade_count, 500);
         window.forget_before(Second(i64::MAX));
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn blocks_are_filled_whether_trades_come_from_old_to_new_or_from_new_to_old() {
+        let fill = |places: &mut dyn Iterator<Item = i64>| {
+            let mut window = MarketWindow::default();
+            for place in places {
+                window.add(trade(place, 0, place, (1, 1), (1, 1)));
+            }
+            (window.chunks.len(), window.chunks.iter().map(|chunk| chunk.blocks.len()).sum::<usize>())
+        };
+        let trades = i64::try_from(3 * CHUNK_BLOCKS * block::BLOCK_TRADES).unwrap();
+        assert_eq!(fill(&mut (0..trades)), (3, 3 * CHUNK_BLOCKS));
+        assert_eq!(fill(&mut (0..trades).rev()).1, 3 * CHUNK_BLOCKS);
+    }
+
+    #[test]
+    fn many_trades_in_any_order_equal_a_recomputation() {
+        use rand::{SeedableRng, seq::SliceRandom};
+        let count = i64::try_from(2 * CHUNK_BLOCKS * block::BLOCK_TRADES).unwrap();
+        let mut trades: Vec<_> =
+            (0..count).map(|place| trade(place / 3, 0, place / 5, (place, 7), (1 + place % 9, 3))).collect();
+        trades.dedup_by_key(|trade| (trade.closed_at, trade.token));
+        let edges = [-1, 0, 1, count / 10, count / 7, count / 6, count / 5 - 1, count];
+        let right = edges.map(|edge| -> Summary {
+            trades.iter().filter(|trade| trade.closed_at > Second(edge)).collect()
+        });
+        for seed in 0..3 {
+            trades.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
+            let mut window = MarketWindow::default();
+            for trade in &trades {
+                assert_eq!(window.add(*trade), Added::New);
+            }
+            assert_eq!(edges.map(|edge| window.since(Second(edge))), right);
+            assert!(trades.iter().step_by(99).all(|trade| window.add(*trade) == Added::Repeat));
+            window.forget_before(Second(count / 10 + LONGEST_HOURS * HOUR));
+            assert_eq!(window.since(Second(count / 10)), right[3]);
+        }
     }
 
     proptest! {

@@ -155,9 +155,6 @@ impl Tracked {
         let [day, week] = published_edges(as_of);
         let Market { window, figures } = Arc::make_mut(&mut self.market);
         window.forget_before(as_of);
-        for edge in [day, week] {
-            window.prepare(edge);
-        }
         *figures = Figures { day: window.since(day), week: window.since(week) };
     }
 
