@@ -4,7 +4,7 @@ mod market_state;
 mod publishing;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -30,7 +30,7 @@ use crate::{
     clock::SharedClock,
     db::{Database, DbError},
     domain::{coverage::LedgerRange, instant::Second},
-    published::{Published, Vitals},
+    published::{FileMaker, Published, Vitals},
 };
 
 /// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
@@ -69,6 +69,8 @@ struct State {
     reading: bool,
     /// A publication is being rendered.
     rendering: bool,
+    /// Makes publications, and keeps of the last one what the next will need.
+    maker: Arc<Mutex<FileMaker>>,
     /// When the last one was begun.
     begun: Option<Instant>,
     /// The name of the last one.

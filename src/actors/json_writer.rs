@@ -135,7 +135,7 @@ impl JsonWriter {
 pub fn replace(directory: &Path, name: &str, file: &EncodedFile) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
     // The twins first: a reader that prefers them never sees an older one beside a newer plain file for long.
-    for (ending, bytes) in [(".br", &file.brotli), (".gz", &file.gzip), ("", &file.raw)] {
+    for (ending, bytes) in [(".br", file.brotli.make()), (".gz", &file.gzip), ("", &file.raw)] {
         replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
     }
     Ok(())

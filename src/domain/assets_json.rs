@@ -13,20 +13,31 @@ use super::{
 /// Renders the file for `as_of`; `assets` come sorted by code, then issuer.
 #[must_use]
 pub fn render<A: Borrow<ListedAsset>>(as_of: Second, assets: &[A]) -> String {
-    // An asset takes about 1.5 KB.
-    let mut out = String::with_capacity(assets.len().saturating_mul(1_600).saturating_add(128));
-    out.push_str("{\n\t\"generated_at\": ");
-    out.push_str(&as_of.0.saturating_mul(1_000).to_string());
-    out.push_str(",\n\t\"generated_at_rfc3339\": \"");
-    out.push_str(&as_of.to_rfc3339());
-    out.push_str("\",\n\t\"assets\": [");
-    for (index, asset) in assets.iter().enumerate() {
-        out.push_str(if index == 0 { "\n\t\t{" } else { ",\n\t\t{" });
-        push_asset(&mut out, asset.borrow());
-        out.push_str("\n\t\t}");
-    }
-    out.push_str(if assets.is_empty() { "]\n}" } else { "\n\t]\n}" });
+    let rows: Vec<String> = assets.iter().map(|asset| row(asset.borrow())).collect();
+    [head(as_of), rows.join(","), foot(assets.is_empty()).to_owned()].concat()
+}
+
+/// What stands before the first asset.
+#[must_use]
+pub fn head(as_of: Second) -> String {
+    let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
+    format!("{{\n\t\"generated_at\": {millis},\n\t\"generated_at_rfc3339\": \"{text}\",\n\t\"assets\": [")
+}
+
+/// One asset; a comma stands between two.
+#[must_use]
+pub fn row(asset: &ListedAsset) -> String {
+    let mut out = String::with_capacity(1_600);
+    out.push_str("\n\t\t{");
+    push_asset(&mut out, asset);
+    out.push_str("\n\t\t}");
     out
+}
+
+/// What stands behind the last asset.
+#[must_use]
+pub const fn foot(is_empty: bool) -> &'static str {
+    if is_empty { "]\n}" } else { "\n\t]\n}" }
 }
 
 fn push_asset(out: &mut String, asset: &ListedAsset) {

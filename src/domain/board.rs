@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -24,8 +24,8 @@ pub struct Board {
     directory: Directory,
     /// The valid assets, sorted by code, then issuer.
     assets: Arc<Vec<Arc<ListedAsset>>>,
-    /// By the name that two codes spell.
-    books: HashMap<String, BookFigures>,
+    /// By the name that two codes spell; made when it is first asked for.
+    books: OnceLock<HashMap<String, BookFigures>>,
 }
 
 /// Which markets are asked for; what is none may be anything. Codes and issuers are exact, XLM's issuer is `native`.
@@ -73,9 +73,26 @@ impl Board {
     /// Puts together what belongs together: all of one state, windows and directory.
     #[must_use]
     pub fn new(windows: WindowsView, mut directory: Directory) -> Self {
-        let traded = windows.figures().map(|(market, _)| market);
-        let books = ticker::books_by_name(traded, &directory);
-        Self { books, assets: directory.listing(), windows, directory }
+        Self { books: OnceLock::new(), assets: directory.listing(), windows, directory }
+    }
+
+    /// The windows.
+    #[must_use]
+    pub const fn windows(&self) -> &WindowsView {
+        &self.windows
+    }
+
+    /// Who is who.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn books(&self) -> &HashMap<String, BookFigures> {
+        self.books.get_or_init(|| {
+            let traded = self.windows.figures().map(|(market, _)| market);
+            ticker::books_by_name(traded, &self.directory)
+        })
     }
 
     /// The second of all figures.
@@ -86,14 +103,14 @@ impl Board {
 
     /// The valid assets, sorted by code, then issuer.
     #[must_use]
-    pub fn assets(&self) -> &[Arc<ListedAsset>] {
+    pub const fn assets(&self) -> &Arc<Vec<Arc<ListedAsset>>> {
         &self.assets
     }
 
     /// Every pair with a trade in the last 7 days, by name, as `markets.json` has them.
     #[must_use]
     pub fn pairs(&self) -> Vec<Pair> {
-        ticker::pairs(self.windows.figures(), &self.directory, &self.books)
+        ticker::pairs(self.windows.figures(), &self.directory, self.books())
     }
 
     /// When the oldest book of a market that counts was fetched.
@@ -151,7 +168,7 @@ impl Board {
             sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
         }
         let row = |(name, summary): (String, Summary)| {
-            let book = self.books.get(&name).copied().unwrap_or_default();
+            let book = self.books().get(&name).copied().unwrap_or_default();
             TickerRow { name, summary, book }
         };
         sums.into_iter().map(row).collect()

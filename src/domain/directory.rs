@@ -55,6 +55,18 @@ impl Directory {
         }
     }
 
+    /// Whether markets and assets are those of another one, to the last; false may also mean that they are only copies.
+    #[must_use]
+    pub fn names_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.assets, &other.assets) && Arc::ptr_eq(&self.markets, &other.markets)
+    }
+
+    /// Whether books are those of another one, to the last; false may also mean that they are only copies.
+    #[must_use]
+    pub fn books_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.books, &other.books)
+    }
+
     /// The base and the counter of a market.
     #[must_use]
     pub fn sides(&self, market: MarketId) -> Option<(AssetId, AssetId)> {

@@ -11,20 +11,33 @@ use super::{
 /// Renders the file for `as_of`; `pairs` come sorted by name.
 #[must_use]
 pub fn render(as_of: Second, pairs: &[Pair]) -> String {
-    // A pair takes about 1 KB.
-    let mut out = String::with_capacity(pairs.len().saturating_mul(1_100).saturating_add(128));
-    out.push_str("{\n    \"generated_at\": ");
-    out.push_str(&as_of.0.saturating_mul(1_000).to_string());
-    out.push_str(",\n    \"generated_at_rfc3339\": \"");
-    out.push_str(&as_of.to_rfc3339());
-    out.push_str("\",\n    \"pairs\": [");
-    for (index, pair) in pairs.iter().enumerate() {
-        out.push_str(if index == 0 { "\n        {" } else { ",\n        {" });
-        push_pair(&mut out, pair);
-        out.push_str("\n        }");
-    }
-    out.push_str(if pairs.is_empty() { "]\n}" } else { "\n    ]\n}" });
+    let rows: Vec<String> = pairs.iter().map(row).collect();
+    [head(as_of), rows.join(","), foot(pairs.is_empty()).to_owned()].concat()
+}
+
+/// What stands before the first pair.
+#[must_use]
+pub fn head(as_of: Second) -> String {
+    let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
+    format!(
+        "{{\n    \"generated_at\": {millis},\n    \"generated_at_rfc3339\": \"{text}\",\n    \"pairs\": ["
+    )
+}
+
+/// One pair; a comma stands between two.
+#[must_use]
+pub fn row(pair: &Pair) -> String {
+    let mut out = String::with_capacity(1_100);
+    out.push_str("\n        {");
+    push_pair(&mut out, pair);
+    out.push_str("\n        }");
     out
+}
+
+/// What stands behind the last pair.
+#[must_use]
+pub const fn foot(is_empty: bool) -> &'static str {
+    if is_empty { "]\n}" } else { "\n    ]\n}" }
 }
 
 fn push_pair(out: &mut String, pair: &Pair) {

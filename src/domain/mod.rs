@@ -17,6 +17,7 @@ pub mod market;
 pub mod markets_json;
 pub mod number;
 pub mod orderbook;
+pub mod pair_index;
 pub mod price;
 pub mod ranking;
 pub mod summary;

@@ -73,7 +73,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    fn new(name: String, figures: &Figures, book: BookFigures) -> Self {
+    /// The pair of these sums.
+    #[must_use]
+    pub fn new(name: String, figures: &Figures, book: BookFigures) -> Self {
         let week = LegacyFigures::from(&figures.week);
         let price = week.close;
         let mut day = LegacyFigures::from(&figures.day);

@@ -40,7 +40,7 @@ pub struct Windows {
 
 /// One market with its figures at the last `as_of` that changed them.
 #[derive(Clone, Debug, Default)]
-struct Market {
+pub struct Market {
     window: MarketWindow,
     figures: Figures,
 }
@@ -134,14 +134,27 @@ impl WindowsView {
         self.markets.iter().map(|(id, market)| (*id, &market.figures))
     }
 
+    /// Every market with a trade in the last 7 days, by their numbers; shared with other views as long as it is the same.
+    pub(super) fn markets(&self) -> &[(MarketId, Arc<Market>)] {
+        &self.markets
+    }
+
+    /// A market's figures.
+    #[must_use]
+    pub fn figures_of(&self, id: MarketId) -> Option<&Figures> {
+        self.market(id).map(|market| &market.figures)
+    }
+
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        let place = self.markets.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.markets.get(place).map(|(_, market)| market.as_ref())
+    }
+
     /// The figures of a market over the last so many hours (1 to 168). The cost does not depend on the trades in the
     /// hours that are whole.
     #[must_use]
     pub fn last_hours(&self, id: MarketId, hours: i64) -> Summary {
-        let Ok(place) = self.markets.binary_search_by_key(&id, |(id, _)| *id) else {
-            return Summary::default();
-        };
-        let Some((_, market)) = self.markets.get(place) else { return Summary::default() };
+        let Some(market) = self.market(id) else { return Summary::default() };
         match hours {
             24 => market.figures.day,
             LONGEST_HOURS => market.figures.week,

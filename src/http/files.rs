@@ -25,7 +25,7 @@ pub(super) fn send(
     vary: &'static str,
 ) -> HttpResponse {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(coding) = coding(text(header::ACCEPT_ENCODING)) else {
+    let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.made().is_some()) else {
         return problem(StatusCode::NOT_ACCEPTABLE, "gzip, br and identity are there, and all are refused");
     };
     let tags: Vec<String> = [Coding::Identity, Coding::Gzip, Coding::Brotli]
@@ -63,6 +63,6 @@ fn bytes_of(file: &EncodedFile, coding: Coding) -> Bytes {
     match coding {
         Coding::Identity => file.raw.clone(),
         Coding::Gzip => file.gzip.clone(),
-        Coding::Brotli => file.brotli.clone(),
+        Coding::Brotli => file.brotli.made().cloned().unwrap_or_default(), // it was made when it was chosen
     }
 }

@@ -31,12 +31,13 @@ impl Coding {
     }
 }
 
-/// The best coding that `Accept-Encoding` takes, the smaller one among equals; none where it refuses all.
-pub(super) fn coding(accept: Option<&str>) -> Option<Coding> {
+/// The best coding that `Accept-Encoding` takes, the smaller one among equals; none where it refuses all. Brotli is there
+/// or not: large files have it late.
+pub(super) fn coding(accept: Option<&str>, has_brotli: bool) -> Option<Coding> {
     let Some(accept) = accept else { return Some(Coding::Identity) };
     let choices = [(Coding::Brotli, "br"), (Coding::Gzip, "gzip"), (Coding::Identity, "identity")];
     let mut best: Option<(u16, Coding)> = None;
-    for (coding, name) in choices {
+    for (coding, name) in choices.into_iter().skip(usize::from(!has_brotli)) {
         // Identity is taken unless it is refused, but everything that is asked for by name comes first.
         let unnamed = if coding == Coding::Identity { 1 } else { 0 };
         let weight = weight(accept, name).or_else(|| weight_of_rest(accept, coding)).unwrap_or(unnamed);
@@ -108,8 +109,10 @@ mod tests {
             (Some("identity;q=0, gzip;q=0.1"), Some(Coding::Gzip)),
             (Some("gzip;q=nonsense"), Some(Coding::Identity)),
         ] {
-            assert_eq!(coding(accept), expected, "{accept:?}");
+            assert_eq!(coding(accept, true), expected, "{accept:?}");
         }
+        assert_eq!(coding(Some("br, gzip"), false), Some(Coding::Gzip));
+        assert_eq!(coding(Some("br"), false), Some(Coding::Identity));
     }
 
     #[test]
@@ -131,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_chosen_was_not_refused(accept in "(br|gzip|identity|\\*|x)(;q=(0|1|0\\.[0-9]{1,3}))?(, ?(br|gzip|identity)(;q=(0|1))?){0,3}") {
-            if let Some(chosen) = coding(Some(&accept)) {
+            if let Some(chosen) = coding(Some(&accept), true) {
                 let name = chosen.name().unwrap_or("identity");
                 prop_assert_ne!(weight(&accept, name), Some(0));
             }
@@ -139,7 +142,7 @@ mod tests {
 
         #[test]
         fn no_header_makes_it_panic(text in "\\PC*") {
-            let _ = (coding(Some(&text)), names_tag(&text, &["a".to_owned()]));
+            let _ = (coding(Some(&text), true), names_tag(&text, &["a".to_owned()]));
         }
     }
 }

@@ -52,12 +52,18 @@ pub(super) fn readiness(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{board::Board, instant::Second};
+    use crate::{
+        domain::{board::Board, instant::Second},
+        published::FileMaker,
+    };
 
     const NOW: i64 = 1_800_000_000;
 
     fn publication(age_s: i64) -> Publication {
-        Publication { as_of: Second(NOW - age_s), ..Publication::render(1, None, Board::default()).unwrap() }
+        Publication {
+            as_of: Second(NOW - age_s),
+            ..Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap()
+        }
     }
 
     fn vitals(faults: &[&str]) -> Vitals {

@@ -18,7 +18,7 @@ pub(super) fn status(
     now: DateTime<Utc>,
 ) -> Value {
     let latest = newest.and_then(|newest| newest.latest);
-    let oldest_book = newest.and_then(|newest| newest.oldest_book);
+    let oldest_book = newest.and_then(|newest| newest.board.oldest_book());
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let heard_s =
@@ -94,7 +94,10 @@ fn range(range: &LedgerRange) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{board::Board, instant::Second};
+    use crate::{
+        domain::{board::Board, instant::Second},
+        published::FileMaker,
+    };
     use std::sync::Arc;
 
     #[test]
@@ -131,8 +134,10 @@ mod tests {
         let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
         vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
         let latest = Some((9, Second(995)));
-        let newest =
-            Publication { as_of: Second(999), ..Publication::render(4, latest, Board::default()).unwrap() };
+        let newest = Publication {
+            as_of: Second(999),
+            ..Publication::render(4, latest, Board::default(), &mut FileMaker::default()).unwrap()
+        };
         let told = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_000).to_utc());
         assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
         assert_eq!(

@@ -2,6 +2,8 @@
 
 mod encoded;
 mod files;
+pub mod pieces;
+mod rows;
 mod vitals;
 
 use std::{io, sync::Arc};
@@ -9,7 +11,7 @@ use std::{io, sync::Arc};
 use arc_swap::ArcSwapOption;
 
 pub use encoded::EncodedFile;
-pub use files::Files;
+pub use files::{FileMaker, Files};
 pub use vitals::{Backfilled, BudgetUse, Check, LostHistory, Vitals};
 
 use crate::domain::{board::Board, instant::Second};
@@ -23,8 +25,6 @@ pub struct Publication {
     pub as_of: Second,
     /// The latest ledger with a trade in it, and when that closed; none before the first trade.
     pub latest: Option<(u32, Second)>,
-    /// When the oldest of the books in it was fetched; none where it holds no book.
-    pub oldest_book: Option<Second>,
     /// What answers are computed from.
     pub board: Board,
     /// What is ready to be sent.
@@ -32,14 +32,20 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Renders and compresses everything. Takes milliseconds a megabyte: not for an actor's own thread.
+    /// Renders and compresses what changed since the board that `maker` was given before. Takes a while: not for an
+    /// actor's own thread.
     ///
     /// # Errors
     ///
     /// What a compressor said.
-    pub fn render(seq: i64, latest: Option<(u32, Second)>, board: Board) -> io::Result<Self> {
-        let files = Files::render(&board)?;
-        Ok(Self { seq, as_of: board.as_of(), latest, oldest_book: board.oldest_book(), board, files })
+    pub fn render(
+        seq: i64,
+        latest: Option<(u32, Second)>,
+        board: Board,
+        maker: &mut FileMaker,
+    ) -> io::Result<Self> {
+        let files = maker.make(&board)?;
+        Ok(Self { seq, as_of: board.as_of(), latest, board, files })
     }
 }
 

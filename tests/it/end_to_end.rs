@@ -194,7 +194,7 @@ fn files_hold_what_http_gives_and_their_twins_the_same() {
         assert!(unzipped == raw && unbrotlied == raw);
         let names: Vec<_> =
             std::fs::read_dir(daemon.output("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 3, "nothing else is left behind: {names:?}");
+        assert_eq!(names.len(), 6, "nothing else is left behind: {names:?}");
     });
 }
 

@@ -1,7 +1,7 @@
 //! When a publication is made, and how.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -60,13 +60,20 @@ impl Aggregator {
         let board = markets.board_at(now);
         self.state.rendering = true;
         self.state.begun = Some(begun);
-        let render = actix_rt::task::spawn_blocking(move || Publication::render(seq, latest, board));
+        let maker = Arc::clone(&self.state.maker);
+        let render = actix_rt::task::spawn_blocking(move || {
+            let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
+            Publication::render(seq, latest, board, &mut maker)
+        });
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.rendering = false;
             match rendered {
                 Ok(Ok(publication)) => this.published(publication, begun, ctx),
                 Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
-                Err(error) => warn!(%error, "a publication could not be rendered"),
+                Err(error) => {
+                    warn!(%error, "a publication could not be rendered");
+                    this.state.maker = Arc::default(); // who knows where it stopped
+                }
             }
         }));
     }

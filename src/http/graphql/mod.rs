@@ -157,12 +157,8 @@ impl GraphQl {
         let _place = self.requests.try_acquire().map_err(|_| Refusal::Busy)?;
         let asked = read(request, payload).await?;
         let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let coding = match coding(accept) {
-            Some(Coding::Gzip | Coding::Brotli) if accept.is_some_and(|accept| accept.contains("gzip")) => {
-                Coding::Gzip
-            }
-            _ => Coding::Identity,
-        };
+        // Brotli takes too long for what is made on demand.
+        let coding = coding(accept, false).unwrap_or(Coding::Identity);
         let question = (asked, coding);
         let of = (newest.seq, newest.as_of);
         let made = self.answers.get(of, &question, self.make(&question, newest));
