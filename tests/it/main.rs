@@ -16,6 +16,7 @@ mod database;
 mod end_to_end;
 mod fixtures;
 mod horizon;
+mod init;
 mod old_ticker;
 mod private_postgres;
 mod sim;
