@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::support::wait_until;
+use crate::support::{processes::children, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 
@@ -78,17 +78,6 @@ fn unshare(script: &str) -> Command {
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// The children of a process, zombies too.
-fn children(parent: i32) -> Vec<i32> {
-    let is_child = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit(") ").next().unwrap_or_default();
-        after_name.split(' ').nth(1) == Some(parent.to_string().as_str())
-    };
-    let entries = fs::read_dir("/proc").unwrap();
-    entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
 fn name(pid: i32) -> String {

@@ -17,6 +17,7 @@ mod end_to_end;
 mod fixtures;
 mod horizon;
 mod init;
+mod nginx;
 mod old_ticker;
 mod private_postgres;
 mod sim;
