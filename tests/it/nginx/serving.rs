@@ -83,6 +83,12 @@ fn every_path_of_the_daemon_is_there_and_none_of_the_admin_listener() {
         assert_well_formed(path, &through);
     }
     assert_eq!(nginx.get("/").body, daemon.get("/").body);
+    let query = r#"{"query": "{ __typename }"}"#;
+    let post = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{query}", query.len());
+    let answer = nginx.ask("POST", "/graphql", &post);
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(answer.body, daemon.get_with("POST", "/graphql", &post).body);
+    assert_well_formed("a query", &answer);
     for path in ["/metrics", "/actors.json", "/quarantine.json", "/provoke/nginx/Ping"] {
         assert_eq!(
             daemon.admin(path).status == 200,
