@@ -11,6 +11,8 @@ pub mod db;
 pub mod domain;
 pub mod horizon;
 pub mod http;
+pub mod init;
+pub mod process;
 pub mod published;
 pub mod shutdown;
 pub mod sim;

@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use stellar_ticker::cli::{self, CliError, Command};
 use stellar_ticker::config::EXIT_CONFIG;
-use stellar_ticker::{app, telemetry};
+use stellar_ticker::{app, init, telemetry};
 
 /// Publishing makes and frees many large buffers from several threads, where the system's allocator fragments.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = init::run_as_first_process() {
+        return code;
+    }
     // Before any TLS is set up. It fails only if a provider is there already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());

@@ -73,3 +73,11 @@ impl Message for PublicationReady {
     /// Answered at once; the file is written later.
     type Result = ();
 }
+
+/// nginx shall read its configuration again. A lost one is asked for anew by the operator.
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadNginx;
+
+impl Message for ReloadNginx {
+    type Result = ();
+}

@@ -14,6 +14,7 @@ pub mod leadership;
 pub mod lease_keeper;
 pub mod messages;
 pub mod network_check;
+pub mod nginx_process;
 pub mod orderbook_poller;
 pub mod poll_error;
 pub mod port;

@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised,
+    WrapFuture,
+};
 use tokio::sync::Notify;
 
 use super::supervision::{
@@ -16,7 +19,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// What a worker does. It is cloned for each incarnation, so it holds what the work needs and no state of it.
 pub trait Work: Clone + Unpin + 'static {
     /// Works until the life ends. Where nothing must be finished it may simply be dropped at any await: what is
-    /// written is written in transactions.
+    /// written is written in transactions. If it comes back before, it has failed, and the actor stops: the supervisor
+    /// restarts it.
     fn run(self, life: Life) -> impl Future<Output = ()> + 'static;
 
     /// Its own line in `/actors.json`.
@@ -34,6 +38,7 @@ pub struct Life(Rc<Inner>);
 struct Inner {
     progress: Cell<u64>,
     draining: Cell<bool>,
+    drain_within: Cell<Duration>,
     ended: Cell<bool>,
     /// Something came that shall not wait for the tick.
     wake: Notify,
@@ -51,6 +56,17 @@ impl Life {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.draining.get()
+    }
+
+    /// Comes back when nothing new shall be begun.
+    pub async fn draining(&self) {
+        self.until(|inner| inner.draining.get()).await;
+    }
+
+    /// How long the drain may take; nothing before it has begun.
+    #[must_use]
+    pub fn drain_within(&self) -> Duration {
+        self.0.drain_within.get()
     }
 
     /// Do not wait any longer.
@@ -92,7 +108,8 @@ impl Life {
         }
     }
 
-    fn drain(&self) {
+    fn drain(&self, within: Duration) {
+        self.0.drain_within.set(within);
         self.0.draining.set(true);
         self.0.turn.notify_waiters();
         self.0.wake.notify_one();
@@ -125,7 +142,7 @@ impl<W: Work> Actor for Worker<W> {
         let (work, life) = (self.work.clone(), self.life.clone());
         let run = async move {
             let drained = async {
-                life.until(|inner| inner.draining.get()).await;
+                life.draining().await;
                 if W::FINISHES {
                     std::future::pending::<()>().await;
                 }
@@ -136,7 +153,11 @@ impl<W: Work> Actor for Worker<W> {
             }
             life.end();
         };
-        ctx.spawn(run.into_actor(self));
+        ctx.spawn(run.into_actor(self).map(|(), this, ctx| {
+            if !this.life.is_draining() {
+                ctx.stop();
+            }
+        }));
     }
 }
 
@@ -158,7 +179,7 @@ impl<W: Work> Handler<Drain> for Worker<W> {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
-        self.life.drain();
+        self.life.drain(drain.within);
         let life = self.life.clone();
         let wait = async move {
             let _ = tokio::time::timeout(drain.within, life.until(|inner| inner.ended.get())).await;

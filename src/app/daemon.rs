@@ -1,5 +1,6 @@
 //! The daemon: database, actors, listeners, signals, drain.
 
+mod nginx;
 mod tree;
 
 use std::{
@@ -14,9 +15,17 @@ use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Failure, common::Common, progress_bar, signals::Signals, store::Store};
+use super::{
+    Failure,
+    common::Common,
+    progress_bar,
+    signals::{Hangups, Signals},
+    store::Store,
+};
 use crate::{
     actors::{
+        messages::ReloadNginx,
+        port::Port,
         supervision::{report::TreeStatus, tree::RunningTree},
         supervisor::Outcome,
     },
@@ -31,6 +40,7 @@ use crate::{
     published::{Published, Vitals},
     shutdown,
 };
+use nginx::Nginx;
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
 const RUNTIME_THREADS: usize = 2;
@@ -62,6 +72,7 @@ pub(super) fn serve(config: Config) -> Result<u8, Failure> {
 /// Starts everything, waits for a signal or for the supervisor to give up, drains.
 async fn run(config: &Config, store: &Store) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
+    let mut hangups = Hangups::listen_if(config.nginx.is_some())?;
     let starting = start(config, store);
     let mut daemon = tokio::select! {
         started = starting => started?,
@@ -70,12 +81,15 @@ async fn run(config: &Config, store: &Store) -> Result<u8, Failure> {
             return Ok(Outcome::Drained.exit_code());
         }
     };
-    let outcome = tokio::select! {
-        signal = signals.next() => {
-            info!(signal, "draining");
-            Outcome::Drained
+    let outcome = loop {
+        tokio::select! {
+            signal = signals.next() => {
+                info!(signal, "draining");
+                break Outcome::Drained;
+            }
+            () = hangups.next() => daemon.reload().await,
+            outcome = daemon.tree.given_up() => break outcome,
         }
-        outcome = daemon.tree.given_up() => outcome,
     };
     tokio::select! {
         () = daemon.drain(outcome) => info!(?outcome, "drained"),
@@ -94,15 +108,19 @@ struct Daemon {
     admin: Listener,
     published: Arc<Published>,
     database: Database,
+    /// Where nginx runs, who tells it to reload.
+    nginx: Option<Port<ReloadNginx>>,
 }
 
 async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let clock: SharedClock = SystemClock::shared();
+    let nginx = Nginx::prepare(config).await?;
     let database = store.database(config).await?;
     let common = Common::new(config, &database, Arc::clone(&clock));
     common.check_network().await?;
     let published = Arc::clone(&common.published);
-    let tree = tree::plant(&common)?.start();
+    let (tree, nginx_port) = tree::plant(&common, nginx.as_ref())?;
+    let tree = tree.start();
     let status = tree.status();
     let public_state = PublicState {
         published: Arc::clone(&published),
@@ -124,12 +142,16 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let admin =
         bind(config.admin_bind, patience, |address| server::start_admin(address, admin_state.clone()))
             .await?;
+    if let Some(nginx) = &nginx {
+        nginx.wait_for_address(patience).await?;
+        nginx.open(public.address())?;
+    }
     info!(public = %public.address(), admin = %admin.address(), "listening");
     if io::stderr().is_terminal() {
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
     actix_rt::spawn(watch_children(status, common));
-    Ok(Daemon { tree, public, admin, published, database })
+    Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
 /// Tries an address until it is to be had or `patience` is over.
@@ -190,18 +212,27 @@ async fn watch_children(status: Arc<TreeStatus>, common: Common) {
 }
 
 impl Daemon {
-    /// Everything in order: no new readers, sources, lease, last publication, files, listeners, pool.
+    async fn reload(&self) {
+        if let Some(port) = &self.nginx {
+            nginx::reload(port).await;
+        }
+    }
+
+    /// Everything in order: no new readers, sources, lease, last publication, files, listeners, nginx, pool.
     async fn drain(self, outcome: Outcome) {
+        let at_most = |within| if outcome == Outcome::Drained { within } else { shutdown::shortened(within) };
         self.published.vitals.begin_draining();
         self.tree.begin_drain().await;
         for (phase, within) in shutdown::PHASES {
-            let within = if outcome == Outcome::Drained { within } else { shutdown::shortened(within) };
-            self.tree.drain(phase, within).await;
+            self.tree.drain(phase, at_most(within)).await;
         }
         let listeners = async { tokio::join!(self.public.stop(), self.admin.stop()) };
         if tokio::time::timeout(shutdown::HTTP, listeners).await.is_err() {
             warn!("readers were cut off");
         }
+        info!("listeners closed");
+        let (phase, within) = shutdown::NGINX;
+        self.tree.drain(phase, at_most(within)).await;
         self.database.close();
     }
 }

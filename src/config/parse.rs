@@ -105,6 +105,14 @@ pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     numeric.parse().map_err(|_| Problem::UNPARSABLE)
 }
 
+/// An address whose port is known beforehand.
+pub(super) fn fixed_address(text: &str) -> Parsed<SocketAddr> {
+    match address(text)? {
+        address if address.port() == 0 => Err(Problem::refused("the port must be given")),
+        address => Ok(address),
+    }
+}
+
 /// A base URL without its trailing slash. Paths are appended to it, so a query or fragment cannot stand.
 pub(super) fn http_base(text: &str) -> Parsed<String> {
     let uri: Uri = text.parse().map_err(|_| Problem::UNPARSABLE)?;

@@ -148,6 +148,15 @@ pub static SETTINGS: &[Setting] = &[
         ..LISTENERS
     },
     Setting {
+        name: "nginx-bind",
+        env: &["TICKER_NGINX_BIND"],
+        fallback: Fallback::Value("0.0.0.0:8000"),
+        value_name: "HOST:PORT",
+        help: "Where that nginx listens",
+        allowed: ADDRESS,
+        ..LISTENERS
+    },
+    Setting {
         name: "data-dir",
         env: &["TICKER_DATA_DIR"],
         fallback: Fallback::Value("./data"),

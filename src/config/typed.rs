@@ -68,6 +68,8 @@ pub struct Config {
     pub toml_gateway: Option<String>,
     /// The nginx.conf of the child process; `None`: no nginx.
     pub nginx: Option<PathBuf>,
+    /// Where that nginx listens; never port 0, nginx could not tell which it was given.
+    pub nginx_bind: SocketAddr,
     /// Form of the log.
     pub log_format: LogFormat,
     /// Filter of the log; it parses.
@@ -131,6 +133,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let toml_gateway = r.read_optional("toml-gateway", parse::http_base);
     let listeners = read_listeners(r);
     let nginx = r.read_optional("nginx", parse::path);
+    let nginx_bind = r.read("nginx-bind", parse::fixed_address);
     let data_dir = r.read("data-dir", parse::path);
     let output_dir = r.read_optional("output-dir", parse::path);
     let history = read_history(r);
@@ -171,6 +174,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         usd_anchors: usd_anchors?,
         toml_gateway: toml_gateway?,
         nginx: nginx?,
+        nginx_bind: nginx_bind?,
         log_format: log_format?,
         log: log?,
     })

@@ -25,7 +25,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "horizon-url" | "toml-gateway" => ["http://a.example", "https://b.example", "http://c.example/x"],
         "network" => ["testnet", "Some Network ; 1", "Some Network ; 2"],
         "horizon-requests-per-hour" => ["0", "1", "2"],
-        "bind" | "admin-bind" => ["127.0.0.1:1001", "127.0.0.1:1002", "[::1]:1003"],
+        "bind" | "admin-bind" | "nginx-bind" => ["127.0.0.1:1001", "127.0.0.1:1002", "[::1]:1003"],
         "backfill-hours" => ["1", "2", "3"],
         "retention-days" => ["9", "10", "11"],
         "assets-schedule" | "orderbooks-schedule" | "clean-schedule" => {
@@ -149,6 +149,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!((config.file_interval, config.log_format), (FileInterval::Auto, LogFormat::Auto));
     assert_eq!(config.usd_anchors, [USDC, YUSDC]);
     assert_eq!((config.toml_gateway, config.nginx, config.ca_file), (None, None, None));
+    assert_eq!(config.nginx_bind.to_string(), "0.0.0.0:8000");
     assert_eq!(config.log, "info");
 }
 

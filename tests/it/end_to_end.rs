@@ -28,7 +28,7 @@ use crate::support::{
 pub(crate) const PASSPHRASE: &str = "A network of tests ; November 2026";
 
 /// A simulated network with a ledger of some 20 trades each 0.2 s.
-fn network(seed: u64, faults: FaultPlan) -> SimServer {
+pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
     let config = SimConfig {
         seed,
         network_passphrase: PASSPHRASE.into(),
@@ -46,7 +46,7 @@ fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -16,6 +16,8 @@ mod database;
 mod end_to_end;
 mod fixtures;
 mod horizon;
+mod init;
+mod nginx;
 mod old_ticker;
 mod private_postgres;
 mod sim;

@@ -1,7 +1,8 @@
 //! The tree of actors: who is in it, and who talks to whom.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
+use super::nginx::Nginx;
 use crate::{
     actors::{
         aggregator::{Aggregator, AggregatorDeps},
@@ -10,7 +11,8 @@ use crate::{
         cleaner::Cleaner,
         json_writer::{FilePace, JsonWriter, JsonWriterDeps},
         lease_keeper::LeaseKeeper,
-        messages::PublicationReady,
+        messages::{PublicationReady, ReloadNginx},
+        nginx_process::{NginxProcess, NginxRun},
         orderbook_poller::OrderbookPoller,
         port::Port,
         ranking::Ranking,
@@ -68,8 +70,11 @@ impl Slots {
     }
 }
 
-/// Makes all mailboxes, then says how each actor is made.
-pub(super) fn plant(common: &Common) -> Result<Tree, Failure> {
+/// Makes all mailboxes, then says how each actor is made. Where nginx runs, gives who tells it to reload as well.
+pub(super) fn plant(
+    common: &Common,
+    nginx: Option<&Nginx>,
+) -> Result<(Tree, Option<Port<ReloadNginx>>), Failure> {
     let mut tree = Tree::new(Policy::default(), Arc::clone(&common.clock))
         .map_err(|error| Failure::Software(error.to_string()))?;
     let slots = Slots::make(&tree);
@@ -92,7 +97,8 @@ pub(super) fn plant(common: &Common) -> Result<Tree, Failure> {
     place.worker(slots.cleaner, |common, status| common.clean(status));
     place_aggregator(&mut tree, slots.aggregator, common, writer);
     place_json_writer(&mut tree, slots.json_writer, common);
-    Ok(tree)
+    let nginx = nginx.map(|nginx| place_nginx(&mut tree, nginx));
+    Ok((tree, nginx))
 }
 
 /// Puts workers into the tree; each is made on its own thread.
@@ -141,4 +147,12 @@ fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, common: &Common) {
     };
     let deps = JsonWriterDeps { directory: common.config.output_dir.clone(), pace, status: slot.status() };
     tree.place(slot, move || JsonWriter::new(deps));
+}
+
+fn place_nginx(tree: &mut Tree, nginx: &Nginx) -> Port<ReloadNginx> {
+    let slot: Slot<NginxProcess> = tree.mailbox(spec("nginx", shutdown::NGINX.0));
+    let (place, is_open) = (nginx.place.clone(), nginx.is_open.clone());
+    let (port, status) = (slot.port(), slot.status());
+    tree.place(slot, move || Worker::new(NginxRun { place, is_open, reload: Rc::default(), status }));
+    port
 }

@@ -5,11 +5,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::error::PrivatePostgresError;
+use crate::process::bound_to_this_thread;
 
 /// How often a state is looked at that nobody announces.
 const POLL: Duration = Duration::from_millis(20);
@@ -51,30 +51,13 @@ pub(super) fn pause() {
     std::thread::sleep(POLL);
 }
 
-/// Whether util-linux's setpriv is there. Busybox has a program of that name that knows no death signal.
-static HAS_DEATH_SIGNAL: LazyLock<bool> = LazyLock::new(|| {
-    let mut probe = Command::new("setpriv");
-    probe.args(["--pdeathsig", "keep", "true"]).stdin(Stdio::null()).stdout(Stdio::null());
-    probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-});
-
 /// A command that runs as `account`, and gets `death_signal` when the calling thread ends where that exists.
-///
-/// The user is changed before setpriv runs, since changing it clears the death signal.
 pub(super) fn command_as(account: &Account, program: &Path, death_signal: &str) -> Command {
-    let mut command = if *HAS_DEATH_SIGNAL {
-        let mut wrapped = Command::new("setpriv");
-        wrapped.args(["--pdeathsig", death_signal, "--"]).arg(program);
-        wrapped
-    } else {
-        Command::new(program)
-    };
+    let mut command = bound_to_this_thread(program, death_signal);
     if account.switch {
         // The standard library drops all supplementary groups along with root.
         command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
     }
-    // A group of its own: Ctrl-C in a terminal goes to the whole group, and the server must outlast the drain.
-    command.process_group(0).current_dir("/").stdin(Stdio::null());
     for variable in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGOPTIONS"] {
         command.env_remove(variable);
     }

@@ -34,6 +34,12 @@ impl Answer {
         })
     }
 
+    /// How often a header is there.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        let keys = self.head.lines().filter_map(|line| line.split_once(": "));
+        keys.filter(|(key, _)| key.eq_ignore_ascii_case(name)).count()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -175,7 +181,7 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 }
@@ -216,7 +222,12 @@ fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     Some((address("public"), address("admin")))
 }
 
-fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Answer> {
     request_with_body(address, method, path, headers, &[])
 }
 

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod daemon;
 pub(crate) mod fixtures;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
+pub(crate) mod processes;
 pub(crate) mod recomputation;
 
 /// Generous: a loaded machine is no failure.

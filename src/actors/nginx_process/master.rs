@@ -1,0 +1,141 @@
+//! A running nginx: its master process, and with it the group of its workers.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    time::Instant,
+};
+use tracing::warn;
+
+use super::place::{NginxError, NginxPlace};
+
+/// Workers of an nginx that was killed give its address back within this time.
+const PORT_PATIENCE: Duration = Duration::from_secs(3);
+const PORT_POLL: Duration = Duration::from_millis(50);
+/// How long nginx may take to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// What remains of the time for ending it, for killing it.
+const KILL_TIME: Duration = Duration::from_millis(200);
+
+/// nginx. Dropping it kills it.
+pub(super) struct Master {
+    child: Child,
+    pid: Pid,
+    place: NginxPlace,
+    has_ended_well: bool,
+}
+
+impl Master {
+    /// Starts nginx once its address is free.
+    pub(super) async fn start(place: &NginxPlace) -> Result<Self, NginxError> {
+        wait_for_port(place.listen()).await?;
+        place.clear().await;
+        let mut command = Command::from(place.command());
+        let child = command.spawn().map_err(NginxError::io("run nginx"))?;
+        let id = child.id().ok_or_else(|| io::Error::other("it has no number"));
+        let id = id.and_then(|id| i32::try_from(id).map_err(io::Error::other));
+        let pid = Pid::from_raw(id.map_err(NginxError::io("run nginx"))?);
+        Ok(Self { child, pid, place: place.clone(), has_ended_well: false })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Comes back when the master has ended. Its workers may go on: they do not notice when it is killed.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Whether this nginx has its address; whoever answers there before is another program.
+    pub(super) async fn has_its_address(&self) -> bool {
+        let text = tokio::fs::read_to_string(self.place.pid_file()).await.unwrap_or_default();
+        text.trim() == self.pid.to_string()
+    }
+
+    /// Whether it answers, whatever it says: an error, or that HTTPS is wanted, is an answer too.
+    pub(super) async fn answers(&self) -> bool {
+        let asked = ask(reachable(self.place.listen()));
+        tokio::time::timeout(PROBE_TIMEOUT, asked).await.is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Lets it read its configuration again. One that it does not take it tells of, and goes on with the old one.
+    pub(super) fn reload(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// Lets requests under way end, and kills what is left.
+    pub(super) async fn stop(mut self, within: Duration) {
+        self.signal(Signal::SIGQUIT);
+        let graceful = within.saturating_sub(KILL_TIME);
+        self.has_ended_well = tokio::time::timeout(graceful, self.child.wait()).await.is_ok();
+        if !self.has_ended_well {
+            warn!("readers of nginx were cut off");
+            self.kill_group();
+            let _ = tokio::time::timeout(KILL_TIME, self.child.wait()).await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = kill(self.pid, signal) {
+            warn!(pid = %self.pid, %signal, %error, "could not signal nginx");
+        }
+    }
+
+    /// Master and workers: the master began a group of its own.
+    fn kill_group(&self) {
+        let _ = killpg(self.pid, Signal::SIGKILL); // none left is as good
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        if !self.has_ended_well {
+            self.kill_group();
+        }
+    }
+}
+
+async fn wait_for_port(listen: SocketAddr) -> Result<(), NginxError> {
+    let until = Instant::now() + PORT_PATIENCE;
+    loop {
+        match TcpListener::bind(listen).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // Anything else is told by nginx, in its own words.
+            _ => return Ok(()),
+        }
+        if Instant::now() >= until {
+            return Err(NginxError::PortTaken(listen));
+        }
+        tokio::time::sleep(PORT_POLL).await;
+    }
+}
+
+/// One that listens everywhere is asked on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
+        other => other,
+    }
+}
+
+/// One byte will do. The path is nginx's own, so the daemon is not asked.
+async fn ask(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("HEAD /-/alive HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.read_exact(&mut [0]).await.map(|_| ())
+}

@@ -1,0 +1,7 @@
+//! nginx in front: the repository's nginx.conf in a real nginx, alone and as the daemon's child.
+
+mod conf;
+mod limits;
+mod process;
+mod serving;
+mod streaming;

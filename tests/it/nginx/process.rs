@@ -1,0 +1,310 @@
+//! nginx as the daemon's child: it comes, comes back, reloads, and goes last.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use stellar_ticker::{
+    actors::nginx_process::{NginxError, NginxPlace, NginxSettings},
+    sim::{FaultPlan, SimServer},
+};
+use tempfile::TempDir;
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, network},
+    support::{
+        daemon::{Daemon, request, run},
+        nginx::{assert_well_formed, conf_file, conf_with, free_address},
+        postgres::{fresh_database, open_tempdir},
+        processes::children,
+        wait_until,
+    },
+};
+
+/// A daemon that runs nginx.
+struct Front {
+    daemon: Daemon,
+    address: SocketAddr,
+    conf: PathBuf,
+    _conf_dir: TempDir,
+    _sim: SimServer,
+}
+
+impl Front {
+    fn start(seed: u64, replacements: &[(&str, &str)]) -> Self {
+        let sim = network(seed, FaultPlan::none());
+        let database = block_on(fresh_database());
+        let conf_dir = open_tempdir();
+        let conf = conf_dir.path().join("my nginx.conf");
+        fs::write(&conf, conf_with(replacements)).unwrap();
+        let address = free_address();
+        let bind = address.to_string();
+        let more = ["--nginx", conf.to_str().unwrap(), "--nginx-bind", &bind];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let front = Self { daemon, address, conf, _conf_dir: conf_dir, _sim: sim };
+        front.wait_until_up();
+        front
+    }
+
+    fn wait_until_up(&self) {
+        wait_until("nginx runs", || self.actor()["state"] == "running" && self.is_up());
+    }
+
+    fn is_up(&self) -> bool {
+        request(self.address, "GET", "/livez", "").is_ok_and(|answer| answer.status == 200)
+    }
+
+    fn actor(&self) -> Value {
+        let actors = self.daemon.admin("/actors.json").json();
+        let all = actors["actors"].as_array().unwrap();
+        all.iter().find(|actor| actor["name"] == "nginx").expect("nginx is an actor").clone()
+    }
+
+    /// The master's number, once it is written.
+    fn master(&self) -> i32 {
+        let file = self.daemon.directory.path().join("data/nginx/nginx.pid");
+        let mut pid = None;
+        wait_until("nginx has a number", || {
+            pid = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+            pid.is_some()
+        });
+        pid.unwrap()
+    }
+
+    /// Waits for the workers of a master.
+    fn workers(&self, master: i32) -> Vec<i32> {
+        let mut workers = Vec::new();
+        wait_until("workers", || {
+            workers = children(master);
+            !workers.is_empty()
+        });
+        workers
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap();
+}
+
+fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+fn wait_until_gone(pids: &[i32]) {
+    wait_until("nginx is gone, workers too", || pids.iter().all(|pid| !is_alive(*pid)));
+}
+
+#[test]
+fn it_comes_with_the_daemon_and_serves_what_the_daemon_has() {
+    let front = Front::start(411, &[]);
+    front.daemon.wait_for_publication();
+    let answer = request(front.address, "GET", "/markets.json", "").unwrap();
+    assert_eq!(answer.status, 200);
+    assert_well_formed("markets.json", &answer);
+    assert!(answer.json()["pairs"].is_array());
+    wait_until("all is well, and nginx is counted in", || {
+        front.daemon.get("/readyz").json()["checks"]["children"]["ok"] == true
+    });
+    // The files that it falls back to are those of the output directory.
+    let www = front.daemon.directory.path().join("data/nginx/www");
+    wait_until("files are there", || www.join("markets.json").exists());
+}
+
+#[test]
+fn killed_it_comes_back_workers_included_and_that_is_counted() {
+    let front = Front::start(412, &[]);
+    let master = front.master();
+    let workers = front.workers(master);
+    signal(master, Signal::SIGKILL);
+    wait_until_gone(&workers);
+    wait_until("it was restarted", || front.actor()["restarts"] == 1);
+    front.wait_until_up();
+    assert_ne!(front.master(), master);
+    let metrics = String::from_utf8(front.daemon.admin("/metrics").body).unwrap();
+    assert!(metrics.contains("ticker_actor_restarts_total{actor=\"nginx\"} 1"), "{metrics}");
+    assert!(front.daemon.log().contains("nginx ended by itself"));
+
+    // A second time there is a pause first.
+    signal(front.master(), Signal::SIGKILL);
+    wait_until("it was restarted again", || front.actor()["restarts"] == 2);
+    front.wait_until_up();
+}
+
+#[test]
+fn one_that_does_not_answer_is_replaced() {
+    let front = Front::start(413, &[]);
+    let master = front.master();
+    for worker in front.workers(master) {
+        signal(worker, Signal::SIGSTOP);
+    }
+    wait_until("it was restarted", || front.actor()["restarts"] == 1);
+    front.wait_until_up();
+    assert_ne!(front.master(), master);
+}
+
+#[test]
+fn when_its_actor_falls_it_is_started_anew() {
+    let front = Front::start(414, &[]);
+    let master = front.master();
+    front.daemon.provoke("nginx", "Ping");
+    wait_until("it was restarted", || front.actor()["restarts"] == 1);
+    front.wait_until_up();
+    assert_ne!(front.master(), master);
+    wait_until_gone(&[master]);
+}
+
+#[test]
+fn sighup_reloads_it_and_cuts_nobody_off() {
+    let patient = [("client_body_timeout 10s", "client_body_timeout 1h")];
+    let front = Front::start(415, &patient);
+    let master = front.master();
+    let before = front.workers(master);
+    let mut stream = TcpStream::connect(front.address).unwrap();
+    write!(
+        stream,
+        "POST /api/v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nab"
+    )
+    .unwrap();
+    let alive = "location = /-/alive {";
+    let marked = format!("{alive} add_header X-Edited yes always;");
+    let edited = conf_with(&[patient[0], (alive, &marked)]);
+    fs::write(&front.conf, edited).unwrap();
+    kill(front.daemon.pid(), Signal::SIGHUP).unwrap();
+    wait_until("the new configuration counts", || {
+        request(front.address, "GET", "/-/alive", "")
+            .is_ok_and(|answer| answer.header("X-Edited") == Some("yes"))
+    });
+    assert_eq!(front.master(), master, "the same master");
+    assert!(
+        children(master).iter().any(|worker| before.contains(worker)),
+        "who is served keeps the old worker"
+    );
+    stream.write_all(b"cd").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+
+    // What nginx does not take changes nothing.
+    fs::write(&front.conf, "nonsense;").unwrap();
+    kill(front.daemon.pid(), Signal::SIGHUP).unwrap();
+    wait_until("nginx refuses", || front.daemon.log().contains("unknown directive \"nonsense\""));
+    assert!(front.is_up());
+    assert_eq!((front.master(), front.actor()["restarts"].as_u64()), (master, Some(0)));
+}
+
+#[test]
+fn in_the_drain_it_goes_after_the_listeners() {
+    let mut front = Front::start(416, &[]);
+    front.daemon.wait_for_publication();
+    let master = front.master();
+    let workers = front.workers(master);
+    let begun = Instant::now();
+    assert_eq!(front.daemon.terminate().code(), Some(0));
+    println!("drained in {} ms", begun.elapsed().as_millis());
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert!(!is_alive(master) && workers.iter().all(|worker| !is_alive(*worker)));
+    let mut log = String::new();
+    wait_until("the log is whole", || {
+        log = front.daemon.log();
+        log.contains("\"drained\"")
+    });
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("{text} is not in the log: {log}"));
+    assert!(at("listeners closed") < at("nginx stopped") && at("nginx stopped") < at("\"drained\""));
+    assert!(!log.contains("cut off"), "{log}");
+}
+
+#[test]
+fn it_does_not_outlive_a_daemon_that_was_killed() {
+    let mut front = Front::start(417, &[]);
+    let master = front.master();
+    let mut all = front.workers(master);
+    all.push(master);
+    front.daemon.kill();
+    wait_until_gone(&all);
+    assert!(TcpStream::connect(front.address).is_err());
+}
+
+#[test]
+fn a_configuration_that_nginx_does_not_take_is_told_in_its_words() {
+    let directory = open_tempdir();
+    let file = directory.path().join("nginx.conf");
+    fs::write(&file, "events {}\nhttp { servr {} }\n").unwrap();
+    let serve = |file: &str| {
+        let data = directory.path().join("data");
+        let data = data.to_str().unwrap();
+        run(&[
+            "serve",
+            "--nginx",
+            file,
+            "--database-url",
+            "postgres://nobody@127.0.0.1:1/x",
+            "--data-dir",
+            data,
+        ])
+    };
+    let (code, _, said) = serve(file.to_str().unwrap());
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("unknown directive") && said.contains("servr") && said.contains(":2"), "{said}");
+    let (code, _, said) = serve("/nowhere/nginx.conf");
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("/nowhere/nginx.conf"), "{said}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_own_exit_code() {
+    let taken = TcpListener::bind(free_address()).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let sim = network(418, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let directory = open_tempdir();
+    let file = conf_file();
+    let (code, _, said) = run(&[
+        "serve",
+        "--nginx",
+        file.to_str().unwrap(),
+        "--nginx-bind",
+        &address,
+        "--startup-timeout",
+        "3s",
+        "--horizon-url",
+        &sim.url(),
+        "--network",
+        PASSPHRASE,
+        "--database-url",
+        &database,
+        "--bind",
+        "127.0.0.1:0",
+        "--admin-bind",
+        "127.0.0.1:0",
+        "--data-dir",
+        directory.path().to_str().unwrap(),
+    ]);
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains(&format!("{address} is taken by another program")), "{said}");
+}
+
+#[test]
+fn a_prefix_has_one_daemon() {
+    let directory = open_tempdir();
+    let settings = NginxSettings {
+        file: conf_file(),
+        listen: free_address(),
+        output_dir: directory.path().join("www"),
+        data_dir: directory.path().to_owned(),
+    };
+    let first = NginxPlace::prepare(settings.clone()).unwrap();
+    let second = NginxPlace::prepare(settings.clone()).unwrap_err();
+    assert!(matches!(second, NginxError::InUse(_)) && second.is_transient(), "{second}");
+    drop(first);
+    NginxPlace::prepare(settings).unwrap();
+}

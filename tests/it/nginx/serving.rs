@@ -1,0 +1,295 @@
+//! What readers get, while the daemon is there and when it is not.
+
+use std::{fs, io::Read, net::TcpListener, path::Path};
+
+use nix::sys::signal::{Signal, kill};
+use stellar_ticker::sim::{FaultPlan, SimServer};
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, network},
+    support::{
+        daemon::{Answer, Daemon},
+        nginx::{Nginx, assert_problem, assert_well_formed, conf},
+        postgres::{fresh_database, open_tempdir},
+        wait_until,
+    },
+};
+
+/// One publication and no more, so that answers can be compared.
+const ONCE: [&str; 2] = ["--publish-interval", "24h"];
+const CODINGS: [(&str, Option<&str>); 3] = [("identity", None), ("gzip", Some("gzip")), ("br", Some("br"))];
+
+struct Served {
+    daemon: Daemon,
+    nginx: Nginx,
+    _sim: SimServer,
+}
+
+/// A daemon with one publication, also in files, and nginx in front.
+fn served(seed: u64) -> Served {
+    let sim = network(seed, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &ONCE);
+    daemon.wait_for_publication();
+    let file = daemon.output("markets.json");
+    wait_until("the files are written", || file.exists());
+    let nginx = Nginx::start(&conf(), daemon.public, file.parent().unwrap());
+    Served { daemon, nginx, _sim: sim }
+}
+
+fn accept(coding: &str) -> String {
+    format!("Accept-Encoding: {coding}\r\n")
+}
+
+fn unpacked(answer: &Answer) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match answer.header("Content-Encoding") {
+        None => plain.clone_from(&answer.body),
+        Some("gzip") => {
+            flate2::read::GzDecoder::new(answer.body.as_slice()).read_to_end(&mut plain).unwrap();
+        }
+        Some("br") => {
+            brotli::Decompressor::new(answer.body.as_slice(), 4_096).read_to_end(&mut plain).unwrap();
+        }
+        Some(other) => panic!("{other}"),
+    }
+    plain
+}
+
+#[test]
+fn every_path_of_the_daemon_is_there_and_none_of_the_admin_listener() {
+    let Served { daemon, nginx, .. } = served(401);
+    let paths = [
+        "/",
+        "/markets.json",
+        "/assets.json",
+        "/v1/markets.json",
+        "/graphql",
+        "/graphiql",
+        "/api/v1/status",
+        "/livez",
+        "/readyz",
+        "/m/XLM_USDC",
+        "/a/XLM",
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+        "/v1/nothing.json",
+    ];
+    for path in paths {
+        let (direct, through) = (daemon.get(path), nginx.get(path));
+        assert_eq!(through.status, direct.status, "{path}: {}", through.head);
+        assert_eq!(through.header("Content-Type"), direct.header("Content-Type"), "{path}");
+        assert_well_formed(path, &through);
+    }
+    assert_eq!(nginx.get("/").body, daemon.get("/").body);
+    let query = r#"{"query": "{ __typename }"}"#;
+    let post = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{query}", query.len());
+    let answer = nginx.ask("POST", "/graphql", &post);
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(answer.body, daemon.get_with("POST", "/graphql", &post).body);
+    assert_well_formed("a query", &answer);
+    for path in ["/metrics", "/actors.json", "/quarantine.json", "/provoke/nginx/Ping"] {
+        assert_eq!(
+            daemon.admin(path).status == 200,
+            !path.starts_with("/provoke"),
+            "{path} is there for operators"
+        );
+        assert_problem(path, &nginx.get(path), 404);
+        assert_problem(path, &nginx.ask("POST", path, "Content-Length: 0\r\n"), 404);
+    }
+}
+
+#[test]
+fn requests_with_conditions_and_codings_are_answered_as_by_the_daemon() {
+    let Served { daemon, nginx, .. } = served(402);
+    for path in ["/", "/markets.json"] {
+        let mut tags = Vec::new();
+        for (coding, sent) in CODINGS {
+            let (direct, through) =
+                (daemon.get_with("GET", path, &accept(coding)), nginx.ask("GET", path, &accept(coding)));
+            assert_eq!((through.status, through.header("Content-Encoding")), (200, sent), "{path} {coding}");
+            assert_eq!(through.body, direct.body, "{path} {coding}");
+            for name in ["ETag", "Vary", "Last-Modified", "Cache-Control"] {
+                assert_eq!(through.header(name), direct.header(name), "{path} {coding} {name}");
+            }
+            assert_eq!(unpacked(&through), daemon.get(path).body, "{path} {coding}");
+            let tag = through.header("ETag").unwrap().to_owned();
+            let unchanged = nginx.ask("GET", path, &format!("{}If-None-Match: {tag}\r\n", accept(coding)));
+            assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{path} {coding}");
+            assert_eq!(unchanged.header("ETag"), Some(tag.as_str()));
+            assert_well_formed("a 304", &unchanged);
+            tags.push(tag);
+            let head = nginx.ask("HEAD", path, &accept(coding));
+            assert_eq!((head.status, head.body.len()), (200, 0), "{path} {coding}");
+            assert_eq!(head.header("Content-Length"), Some(through.body.len().to_string().as_str()));
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), 3, "each form has a tag of its own");
+        let since = nginx.get(path).header("Last-Modified").unwrap().to_owned();
+        assert_eq!(nginx.ask("GET", path, &format!("If-Modified-Since: {since}\r\n")).status, 304);
+        let asked = nginx.ask("OPTIONS", path, "");
+        assert_eq!((asked.status, asked.header("Allow")), (204, Some("GET, HEAD, OPTIONS")));
+        assert_well_formed("OPTIONS", &asked);
+        let refused = nginx.ask("POST", path, "Content-Length: 0\r\n");
+        assert_problem("POST", &refused, 405);
+        assert_eq!(refused.header("Allow"), Some("GET, HEAD, OPTIONS"));
+    }
+}
+
+#[test]
+fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
+    let Served { daemon, nginx, .. } = served(403);
+    for accepted in [
+        "gzip, deflate, br",
+        "gzip,deflate,br,zstd",
+        "br",
+        "GZIP, BR",
+        "gzip;q=1.0, br;q=0.1",
+        "deflate",
+        "*",
+        "identity;q=0",
+        "gzip, deflate",
+        "br;q=0, gzip",
+        "",
+        "x-gzip-not, brr",
+        "*;q=0",
+    ] {
+        let (direct, through) = (
+            daemon.get_with("GET", "/markets.json", &accept(accepted)),
+            nginx.ask("GET", "/markets.json", &accept(accepted)),
+        );
+        assert_eq!(through.status, direct.status, "{accepted:?}");
+        assert_eq!(through.header("Content-Encoding"), direct.header("Content-Encoding"), "{accepted:?}");
+    }
+    // A page may come at "/" for who prefers one: by the key it is never the answer to anybody else.
+    let by = |accept: &str| {
+        let answer = nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
+        answer.header("X-Cache").unwrap().to_owned()
+    };
+    assert_eq!(by("text/html"), "MISS");
+    assert_eq!(by("application/json"), "MISS");
+    let answer = nginx.ask("GET", "/", "Accept: application/json\r\n");
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+}
+
+#[test]
+fn while_the_daemon_stands_still_readers_get_the_last_answer_or_the_files() {
+    let Served { daemon, nginx, .. } = served(404);
+    let fresh = nginx.get("/markets.json");
+    kill(daemon.pid(), Signal::SIGSTOP).unwrap();
+    wait_until("an older answer is given", || {
+        let answer = nginx.get("/markets.json");
+        assert_eq!((answer.status, &answer.body), (200, &fresh.body));
+        assert_well_formed("an older answer", &answer);
+        answer.header("X-Cache") == Some("STALE")
+    });
+    for (coding, sent) in [("gzip", Some("gzip")), ("br", None)] {
+        let answer = nginx.ask("GET", "/", &accept(coding));
+        assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("FILE")), "{}", answer.head);
+        assert_eq!((answer.header("Content-Encoding"), unpacked(&answer)), (sent, fresh.body.clone()));
+        assert_well_formed("a file", &answer);
+    }
+    kill(daemon.pid(), Signal::SIGCONT).unwrap();
+    wait_until("the daemon answers again", || {
+        let answer = nginx.get("/markets.json");
+        answer.status == 200 && matches!(answer.header("X-Cache"), Some("HIT" | "MISS" | "EXPIRED"))
+    });
+}
+
+#[test]
+fn when_the_daemon_is_gone_readers_get_the_last_answer_or_the_files() {
+    let Served { mut daemon, nginx, .. } = served(405);
+    let fresh = nginx.get("/markets.json");
+    daemon.kill();
+    wait_until("an older answer is given", || nginx.get("/markets.json").header("X-Cache") == Some("STALE"));
+    assert_eq!(nginx.get("/markets.json").body, fresh.body);
+
+    let file = nginx.ask("GET", "/", &accept("gzip"));
+    assert_eq!((file.status, file.header("X-Cache")), (200, Some("FILE")));
+    assert_eq!(file.header("Cache-Control"), Some("public, max-age=1"));
+    let vary: Vec<_> = file.head.lines().filter_map(|line| line.strip_prefix("Vary: ")).collect();
+    assert!(vary.contains(&"Accept") && vary.contains(&"Accept-Encoding"), "{}", file.head);
+    for (name, header) in [("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified")] {
+        let condition = format!("{}{name}: {}\r\n", accept("gzip"), file.header(header).unwrap());
+        assert_eq!(nginx.ask("GET", "/", &condition).status, 304, "{condition}");
+    }
+    let head = nginx.ask("HEAD", "/", &accept("gzip"));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("Content-Length"), file.header("Content-Length"));
+    let options = nginx.ask("OPTIONS", "/markets.json", "");
+    assert_eq!(options.status, 204);
+    assert_well_formed("OPTIONS", &options);
+
+    for path in ["/livez", "/api/v1/status", "/graphql", "/anything"] {
+        let answer = nginx.get(path);
+        assert_problem(path, &answer, 502);
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+        assert_well_formed(path, &answer);
+    }
+}
+
+/// An address where nothing listens.
+fn nobody() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn alone_with(www: &Path) -> Nginx {
+    Nginx::start(&conf(), nobody(), www)
+}
+
+#[test]
+fn without_a_publication_and_without_files_that_is_said() {
+    // Of a Horizon that is not there no trade comes, and the first publication waits for one.
+    let sim = format!("http://{}", nobody());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim, &database, PASSPHRASE, &[]);
+    let file = daemon.output("markets.json");
+    let nginx = Nginx::start(&conf(), daemon.public, file.parent().unwrap());
+    for path in ["/", "/markets.json"] {
+        assert_problem("the daemon", &daemon.get(path), 503);
+        let answer = nginx.get(path);
+        assert_problem(path, &answer, 503);
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+        assert_well_formed(path, &answer);
+    }
+    assert_eq!(nginx.get("/livez").status, 200);
+    // The file of an earlier run.
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "{\"earlier\": true}").unwrap();
+    assert_eq!(nginx.get("/").json()["earlier"], true);
+}
+
+#[test]
+fn no_path_leads_out_of_the_directory_of_the_files() {
+    let directory = open_tempdir();
+    let www = directory.path().join("www");
+    fs::create_dir_all(www.join("v1")).unwrap();
+    fs::write(directory.path().join("secret.json"), "secret").unwrap();
+    fs::write(www.join("private.json"), "secret").unwrap();
+    fs::write(www.join("v1/markets.json"), "{}").unwrap();
+    let nginx = alone_with(&www);
+    assert_eq!(nginx.get("/v1/markets.json").body, b"{}", "files are served at all");
+    for path in [
+        "/../secret.json",
+        "/v1/../../secret.json",
+        "/v1/..%2f..%2fsecret.json",
+        "/v1/%2e%2e/%2e%2e/secret.json",
+        "/v1/..%252f..%252fsecret.json",
+        "/v1/..\\..\\secret.json",
+        "/v1//../../secret.json",
+        "/www/../secret.json",
+        "/v1/../private.json",
+        "/private.json",
+        "/secret.json",
+        "/v1/",
+        "/v1",
+        "/nginx.conf",
+        "/upstream.conf",
+    ] {
+        let answer = nginx.get(path);
+        assert!(matches!(answer.status, 400 | 502 | 503), "{path}: {}", answer.head);
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{path}");
+    }
+}

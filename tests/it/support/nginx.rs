@@ -1,0 +1,139 @@
+//! A real nginx with the repository's configuration.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Child,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use stellar_ticker::process::bound_to_this_thread;
+use tempfile::TempDir;
+
+use super::{
+    daemon::{Answer, request},
+    postgres::open_tempdir,
+    wait_until,
+};
+
+/// The program, or what to do.
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into(), "/opt/homebrew/bin".into()])
+        .map(|directory: PathBuf| directory.join("nginx"))
+        .find(|program| program.is_file())
+        .expect("nginx is missing: on Debian apt-get install nginx-light, or let ./ticker test do it")
+}
+
+/// The repository's configuration.
+pub(crate) fn conf() -> String {
+    fs::read_to_string(conf_file()).unwrap()
+}
+
+/// Where it is.
+pub(crate) fn conf_file() -> PathBuf {
+    program();
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf")
+}
+
+/// The configuration with some values replaced, each of which must be there.
+pub(crate) fn conf_with(replacements: &[(&str, &str)]) -> String {
+    replacements.iter().fold(conf(), |text, (old, new)| {
+        assert!(text.contains(old), "nginx.conf has no {old:?}");
+        text.replace(old, new)
+    })
+}
+
+/// An address for nginx that nobody else takes: on Linux all of 127/8 is this machine, and no connection goes out from
+/// there of itself.
+pub(crate) fn free_address() -> SocketAddr {
+    static TAKEN: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip = [127, 64 | (high >> 2), low, TAKEN.fetch_add(1, Ordering::Relaxed)];
+    let address = SocketAddr::from((ip, 8000));
+    if TcpListener::bind(address).is_ok() {
+        return address;
+    }
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// nginx without the daemon, as its configuration tells how to.
+pub(crate) struct Nginx {
+    child: Child,
+    _directory: TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl Nginx {
+    /// In front of a daemon, with the files in `www`; comes back when it answers.
+    pub(crate) fn start(conf: &str, upstream: SocketAddr, www: &Path) -> Self {
+        let directory = open_tempdir();
+        let address = free_address();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("nginx.conf"), conf).unwrap();
+        fs::write(path("listen.conf"), format!("listen {address};\n")).unwrap();
+        fs::write(path("upstream.conf"), format!("server {upstream};\n")).unwrap();
+        symlink(www, path("www")).unwrap();
+        let mut command = bound_to_this_thread(&program(), "TERM");
+        command.args(["-e", "stderr", "-g", "daemon off;", "-p"]);
+        command.arg(format!("{}/", directory.path().display())).arg("-c").arg(path("nginx.conf"));
+        command.stdout(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        wait_until("nginx answers", || {
+            assert!(child.try_wait().unwrap().is_none(), "nginx ended");
+            request(address, "GET", "/-/alive", "").is_ok_and(|answer| answer.status == 204)
+        });
+        Self { child, address, _directory: directory }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        request(self.address, method, path, headers).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// What every answer must carry, once each, from whomever it comes.
+pub(crate) fn assert_well_formed(what: &str, answer: &Answer) {
+    for (name, value) in [
+        ("Server", "nginx"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "no-referrer"),
+    ] {
+        assert_eq!(
+            (answer.count(name), answer.header(name)),
+            (1, Some(value)),
+            "{what}: {name}: {}",
+            answer.head
+        );
+    }
+    assert!(answer.count("Content-Type") <= 1, "{what}: {}", answer.head);
+    if answer.status >= 400 && !answer.body.is_empty() {
+        assert_problem(what, answer, answer.status);
+    }
+}
+
+/// An error as all errors are told.
+pub(crate) fn assert_problem(what: &str, answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{what}: {}", answer.head);
+    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"), "{what}: {}", answer.head);
+    assert_eq!(answer.json()["status"], status, "{what}");
+}
