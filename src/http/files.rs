@@ -1,4 +1,4 @@
-//! Sending a published file from memory, in the form that the reader takes.
+//! Sending a file from memory, in the form that the reader takes.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,13 +17,39 @@ use crate::published::EncodedFile;
 /// The newest publication is a second old at most; that long anybody may keep it.
 const CACHE_CONTROL: &str = "public, max-age=1";
 
-/// The answer to a GET or HEAD of a file that was last changed at `changed`.
+/// What the answer with a file says beside its bytes.
+pub(super) struct Terms {
+    /// Of the plain bytes.
+    pub(super) content_type: &'static str,
+    /// How long it may be kept.
+    pub(super) cache_control: &'static str,
+    /// What the bytes depend on.
+    pub(super) vary: &'static str,
+    /// When it was last changed, where that is known.
+    pub(super) changed: Option<DateTime<Utc>>,
+}
+
+/// The answer to a GET or HEAD of a published file that was last changed at `changed`; pages of any host may read it.
 pub(super) fn send(
     request: &HttpRequest,
     file: &EncodedFile,
     changed: DateTime<Utc>,
     vary: &'static str,
 ) -> HttpResponse {
+    let terms = Terms {
+        content_type: "application/json",
+        cache_control: CACHE_CONTROL,
+        vary,
+        changed: Some(changed),
+    };
+    let mut response = send_on(request, file, &terms);
+    let anybody = header::HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+    response
+}
+
+/// The answer to a GET or HEAD of any file.
+pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms) -> HttpResponse {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.made().is_some()) else {
         return problem(StatusCode::NOT_ACCEPTABLE, "gzip, br and identity are there, and all are refused");
@@ -36,17 +62,20 @@ pub(super) fn send(
         Some(given) => names_tag(given, &tags),
         None => text(header::IF_MODIFIED_SINCE)
             .and_then(|given| DateTime::parse_from_rfc2822(given).ok())
-            .is_some_and(|given| changed.timestamp() <= given.timestamp()),
+            .zip(terms.changed)
+            .is_some_and(|(given, changed)| changed.timestamp() <= given.timestamp()),
     };
     let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::ETAG, format!("\"{}{}\"", file.etag, coding.tag())))
-        .insert_header((header::LAST_MODIFIED, changed.format("%a, %d %b %Y %H:%M:%S GMT").to_string()))
-        .insert_header((header::VARY, vary))
-        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((header::VARY, terms.vary))
+        .insert_header((header::CACHE_CONTROL, terms.cache_control))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    if let Some(changed) = terms.changed {
+        let changed = changed.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        response.insert_header((header::LAST_MODIFIED, changed));
+    }
     if unchanged {
         return response.finish();
     }
@@ -55,7 +84,7 @@ pub(super) fn send(
     }
     // Of a HEAD's answer actix sends the head alone, with the length of this body.
     response
-        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CONTENT_TYPE, terms.content_type))
         .body(Pieces::new(bytes_of(file, coding), ()))
 }
 

@@ -6,6 +6,7 @@
 pub mod admin;
 mod body;
 mod files;
+mod graphiql;
 mod graphql;
 mod negotiation;
 pub mod probe;

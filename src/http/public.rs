@@ -10,7 +10,7 @@ use actix_web::{
 use metrics::counter;
 
 use super::{
-    files, graphql,
+    files, graphiql, graphql,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
     status::status,
@@ -55,13 +55,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         config.route(path, web::route().to(get(handler)));
     }
     config.route("/graphql", web::route().to(graphql::endpoint));
+    config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }
 
 /// GET and HEAD are answered, OPTIONS says so, the rest is refused.
-fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> HttpResponse {
+pub(super) fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> HttpResponse {
     const ALLOWED: &str = "GET, HEAD, OPTIONS";
     let response = match *request.method() {
         Method::GET | Method::HEAD => handler(),

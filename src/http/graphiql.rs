@@ -1,0 +1,214 @@
+//! The explorer of the GraphQL endpoint at `/graphiql`: its files are embedded (`web/graphiql`), so that it needs no
+//! other host.
+
+use std::{io, sync::LazyLock};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    web,
+};
+
+use super::{
+    files::{Terms, send_on},
+    problem::problem,
+    public::answer,
+};
+use crate::published::EncodedFile;
+
+/// What the page may do: load scripts and styles from here, ask here, show the pictures and fonts of its own styles.
+/// The hash is that of the one style that GraphiQL adds to the page while a dialog or a menu is open.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; connect-src 'self'; img-src data:; \
+     font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Names stay the same from release to release, so whoever keeps a file asks each time whether it is still the one.
+const CACHE_CONTROL: &str = "no-cache";
+
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The name of the page itself, which is not served below `/graphiql/`.
+const PAGE: &str = "index.html";
+
+/// A file as it was embedded.
+struct Source {
+    name: &'static str,
+    content_type: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! source {
+    ($directory:literal, $name:literal, $content_type:expr) => {
+        Source {
+            name: $name,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../../web/graphiql/", $directory, $name)),
+        }
+    };
+}
+
+static SOURCES: [Source; 8] = [
+    Source { name: PAGE, content_type: HTML, bytes: include_bytes!("../../web/graphiql/index.html") },
+    source!("", "page.css", STYLE),
+    source!("", "start.js", SCRIPT),
+    source!("vendor/", "graphiql.min.css", STYLE),
+    source!("vendor/", "graphiql.min.js", SCRIPT),
+    source!("vendor/", "react.production.min.js", SCRIPT),
+    source!("vendor/", "react-dom.production.min.js", SCRIPT),
+    source!("vendor/", "licences.txt", TEXT),
+];
+
+/// A file in all forms, made at the first request for any: most processes are never asked for one.
+struct File {
+    source: &'static Source,
+    encoded: EncodedFile,
+}
+
+static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
+    let encode =
+        |source: &'static Source| Ok(File { source, encoded: EncodedFile::encode(source.bytes.to_vec())? });
+    SOURCES.iter().map(encode).collect()
+});
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/graphiql", web::route().to(|request: HttpRequest| respond(request, PAGE.to_owned())))
+        // The page's addresses are relative to where it lies, not to a directory.
+        .route("/graphiql/", web::route().to(|request: HttpRequest| async move { answer(&request, moved) }))
+        .route(
+            "/graphiql/{file}",
+            web::route()
+                .to(|request: HttpRequest, name: web::Path<String>| respond(request, name.into_inner())),
+        );
+}
+
+async fn respond(request: HttpRequest, name: String) -> HttpResponse {
+    // Compressing takes a fraction of a second, once: not on a thread that answers others.
+    let files = web::block(|| LazyLock::force(&FILES)).await;
+    answer(&request, || match files {
+        Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
+            Some(file) => send(&request, file),
+            None => problem(StatusCode::NOT_FOUND, "the explorer has no such file"),
+        },
+        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the explorer's files could not be made ready"),
+    })
+}
+
+fn moved() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "../graphiql")).finish()
+}
+
+fn send(request: &HttpRequest, file: &File) -> HttpResponse {
+    let terms = Terms {
+        content_type: file.source.content_type,
+        cache_control: CACHE_CONTROL,
+        vary: "Accept-Encoding",
+        changed: None,
+    };
+    let mut response = send_on(request, &file.encoded, &terms);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::{
+        App,
+        body::MessageBody,
+        dev::ServiceResponse,
+        http::Method,
+        test::{TestRequest, call_service, init_service},
+    };
+    use bytes::Bytes;
+
+    async fn request(request: TestRequest) -> ServiceResponse<impl MessageBody> {
+        let app = init_service(App::new().configure(routes)).await;
+        call_service(&app, request.to_request()).await
+    }
+
+    async fn get(path: &str) -> (StatusCode, header::HeaderMap, Bytes) {
+        let response = request(TestRequest::get().uri(path)).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        (status, headers, actix_web::test::read_body(response).await)
+    }
+
+    /// What the page loads: the values of its `src` and `href`.
+    fn addresses(page: &str) -> Vec<&str> {
+        let values = |name| page.split(name).skip(1).filter_map(|rest| rest.split('"').next());
+        values("src=\"").chain(values("href=\"")).collect()
+    }
+
+    #[actix_web::test]
+    async fn every_address_in_the_page_is_served_from_here_with_its_type() {
+        let (status, headers, page) = get("/graphiql").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers.get(header::CONTENT_TYPE).unwrap(), HTML);
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        let files: Vec<&str> =
+            addresses(&page).into_iter().filter(|&to| to != "data:," && to != "graphql").collect();
+        assert_eq!(files.len(), 6, "{files:?}");
+        for file in files {
+            let (status, headers, bytes) = get(&format!("/{file}")).await;
+            assert_eq!(status, StatusCode::OK, "{file}");
+            let expected = if file.ends_with(".css") { STYLE } else { SCRIPT };
+            assert_eq!(headers.get(header::CONTENT_TYPE).unwrap(), expected, "{file}");
+            assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).unwrap(), "nosniff");
+            assert!(!bytes.is_empty(), "{file}");
+        }
+        assert!(!page.contains("//"), "an address of another host");
+        assert_eq!(get("/graphiql/licences.txt").await.0, StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn the_policy_allows_nothing_inline_and_no_other_host() {
+        let (_, headers, _) = get("/graphiql").await;
+        let policy = headers.get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        assert!(
+            policy.contains("connect-src 'self';") && policy.ends_with("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        for forbidden in ["unsafe", "*", "http", "blob", "  "] {
+            assert!(!policy.contains(forbidden), "{policy}");
+        }
+        for source in &SOURCES[..3] {
+            let text = std::str::from_utf8(source.bytes).unwrap();
+            for inline in ["<style", "<script>", " style=", " onload", " onclick", "eval("] {
+                assert!(!text.contains(inline), "{inline} in {}", source.name);
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn files_come_compressed_and_are_not_sent_twice() {
+        let script = || TestRequest::get().uri("/graphiql/graphiql.min.js");
+        let zipped = request(script().insert_header((header::ACCEPT_ENCODING, "gzip"))).await;
+        assert_eq!(zipped.headers().get(header::CONTENT_ENCODING).unwrap(), "gzip");
+        let tag = zipped.headers().get(header::ETAG).unwrap().clone();
+        let plain = get("/graphiql/graphiql.min.js").await.2;
+        assert!(actix_web::test::read_body(zipped).await.len() < plain.len() / 2);
+        let again = request(script().insert_header((header::IF_NONE_MATCH, tag))).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(again.headers().get(header::CACHE_CONTROL).unwrap(), CACHE_CONTROL);
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_file_of_it_is_refused() {
+        assert_eq!(get("/graphiql/secret.js").await.0, StatusCode::NOT_FOUND);
+        assert_eq!(get("/graphiql/..%2fCargo.toml").await.0, StatusCode::NOT_FOUND);
+        let posted = request(TestRequest::default().method(Method::POST).uri("/graphiql")).await;
+        assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let (status, headers, _) = get("/graphiql/").await;
+        assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(headers.get(header::LOCATION).unwrap(), "../graphiql");
+    }
+}
