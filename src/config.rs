@@ -5,6 +5,7 @@
 //! setting to a text and the place it came from, then makes the typed [`Config`] of them and tells all
 //! faults at once. The process environment is passed in, so nothing here reads it.
 
+mod audit;
 mod duration;
 mod fault;
 mod file;
@@ -19,6 +20,7 @@ mod simulation;
 mod table;
 mod typed;
 
+pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};

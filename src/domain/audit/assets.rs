@@ -21,17 +21,12 @@ pub struct ExpectedAsset {
     pub object: String,
 }
 
-/// Compares a served `assets.json` with what its assets should be. Fields named in `passed_over` are only looked for.
+/// Compares a served `assets.json` with what its assets should be.
 ///
 /// # Errors
 ///
 /// [`Unreadable`]: it is no such file at all, or an expected object is none.
-pub fn compare(
-    body: &[u8],
-    as_of: Second,
-    expected: &[ExpectedAsset],
-    passed_over: &[&str],
-) -> Result<Comparison, Unreadable> {
+pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedAsset]) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("assets.json", "assets", body)?;
     let mut comparison = Comparison { entries: served.entries.len(), ..Comparison::default() };
     for (field, wanted) in expected_head(as_of) {
@@ -52,7 +47,7 @@ pub fn compare(
             Some(expected) => {
                 let expected = fields(&expected.object)
                     .map_err(|error| Unreadable { file: "a row of assets", reason: error.to_string() })?;
-                compare_objects(&mut comparison, &name, "", asset, &expected, passed_over);
+                compare_objects(&mut comparison, &name, "", asset, &expected);
             }
             None => comparison.differs(&name, "", "an asset", "it is not valid"),
         }
@@ -70,17 +65,15 @@ fn compare_objects(
     path: &str,
     served: &Fields<'_>,
     expected: &Fields<'_>,
-    passed_over: &[&str],
 ) {
     let names: BTreeSet<&String> = served.keys().chain(expected.keys()).collect();
     for name in names {
         let field = format!("{path}{name}");
         let (told, wanted) = (served.get(name), expected.get(name));
         match (told, wanted) {
-            (Some(_), Some(_)) if passed_over.contains(&field.as_str()) => {}
             (Some(told), Some(wanted)) => match (fields(told.get()), fields(wanted.get())) {
                 (Ok(told), Ok(wanted)) => {
-                    compare_objects(comparison, entry, &format!("{field}."), &told, &wanted, passed_over);
+                    compare_objects(comparison, entry, &format!("{field}."), &told, &wanted);
                 }
                 _ => comparison.compared(same(told, wanted), entry, &field, told.get(), wanted.get()),
             },
@@ -135,28 +128,26 @@ mod tests {
             r#"{"code": "A", "issuer": "G1", "desc": "\u003c\u0026\u001b\u003e", "amount": 1e-7, "max_number": 9007199254740993,
                 "list": ["x", "y"], "issuer_detail": {"url": "", "name": "N"}}"#,
         );
-        let comparison = compare(&same, Second(1), &wanted, &[]).unwrap();
+        let comparison = compare(&same, Second(1), &wanted).unwrap();
         assert_eq!((told(&comparison), comparison.figures), (vec![], 10));
         let other = file(
             r#"{"code": "A", "issuer": "G1", "desc": "<&>", "amount": 1.0000000000000002e-7, "max_number": 9007199254740992,
                 "list": ["y", "x"], "issuer_detail": {"url": "", "name": 7}}"#,
         );
-        let comparison = compare(&other, Second(1), &wanted, &["amount"]).unwrap();
+        let comparison = compare(&other, Second(1), &wanted).unwrap();
         let fields: Vec<&str> = told(&comparison).into_iter().map(|(_, field)| field).collect();
-        assert_eq!(fields, ["desc", "issuer_detail.name", "list", "max_number"]);
-        assert_eq!(compare(&other, Second(1), &wanted, &[]).unwrap().difference_count, 5);
+        assert_eq!(fields, ["amount", "desc", "issuer_detail.name", "list", "max_number"]);
     }
 
     #[test]
     fn assets_and_fields_that_are_missing_too_many_or_out_of_order_are_told() {
-        let wanted = ["A", "B", "C"].map(|code| {
-            expected(code, &format!(r#"{{"code": "{code}", "issuer": "G1", "status": ""}}"#))
-        });
+        let wanted = ["A", "B", "C"]
+            .map(|code| expected(code, &format!(r#"{{"code": "{code}", "issuer": "G1", "status": ""}}"#)));
         let served = file(
             r#"{"code": "C", "issuer": "G1", "status": ""}, {"code": "A", "issuer": "G1", "extra": 1},
                {"code": "Z", "issuer": "G1", "status": ""}"#,
         );
-        let comparison = compare(&served, Second(2), &wanted, &[]).unwrap();
+        let comparison = compare(&served, Second(2), &wanted).unwrap();
         assert_eq!(
             told(&comparison),
             [
@@ -174,7 +165,7 @@ mod tests {
     #[test]
     fn what_is_no_such_file_is_said_to_be_none() {
         for body in [&b"[]"[..], b"{}", b"{\"assets\": 1}", b"\xff", b"", b"{\"assets\": [1]}"] {
-            assert!(compare(body, Second(1), &[], &[]).is_err(), "{body:?}");
+            assert!(compare(body, Second(1), &[]).is_err(), "{body:?}");
         }
     }
 }

@@ -20,28 +20,14 @@ fn expected(name: &str) -> ExpectedPair {
         close: Some((2, 3)),
     };
     let day = PairWindow { trade_count: 1, base_volume: 1, open: Some((2, 3)), ..week };
-    let book = PairBook {
-        bid_count: 2,
-        bid_volume: 0.3,
-        bid_max: 1.1,
-        ask_count: 4,
-        ask_volume: 7.7,
-        ask_min: 1.3,
-    };
+    let book =
+        PairBook { bid_count: 2, bid_volume: 0.3, bid_max: 1.1, ask_count: 4, ask_volume: 7.7, ask_min: 1.3 };
     ExpectedPair { name: name.into(), day, week, close_time: Second(1_795_457_000), book }
 }
 
 fn figures(trade_count: u64, volumes: (f64, f64), prices: [f64; 4]) -> LegacyFigures {
     let [open, low, high, close] = prices;
-    LegacyFigures {
-        base_volume: volumes.0,
-        counter_volume: volumes.1,
-        trade_count,
-        open,
-        low,
-        high,
-        close,
-    }
+    LegacyFigures { base_volume: volumes.0, counter_volume: volumes.1, trade_count, open, low, high, close }
 }
 
 fn served(name: &str) -> Pair {
