@@ -151,10 +151,11 @@ impl CliError {
     }
 }
 
-/// As clap tells it, but a usage error quotes what was typed, which may be a password in the wrong place.
+/// As clap tells it, but a usage error quotes what was typed, which may be a password in the wrong place or steer a
+/// terminal.
 fn told(error: &clap::Error) -> String {
     let plain = error.to_string();
-    if error.use_stderr() { config::redact_credentials(&plain) } else { plain }
+    if error.use_stderr() { config::visible_lines(&config::redact_credentials(&plain)) } else { plain }
 }
 
 /// Like `Display`: clap's own `Debug` holds the arguments as they were typed.

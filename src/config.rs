@@ -19,6 +19,7 @@ mod show;
 mod simulation;
 mod table;
 mod typed;
+mod visible;
 
 pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
@@ -34,6 +35,12 @@ pub use simulation::{
 };
 pub use table::SETTINGS;
 pub use typed::Config;
+
+/// What somebody typed, line by line, without anything that steers a terminal.
+#[must_use]
+pub fn visible_lines(text: &str) -> String {
+    visible::on_lines(text)
+}
 
 /// Looks a variable of the environment up; the program passes the process's own, a test passes a map.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
