@@ -16,16 +16,20 @@ fn audit(daemon: &Daemon, more: &[&str]) -> (i32, String, String) {
     run(&[&arguments[..], more].concat())
 }
 
-/// The entries and fields that an audit finds.
-fn found(daemon: &Daemon) -> (i32, Vec<String>) {
+/// The entries and fields that an audit finds in a file.
+fn found_in(file: &str, daemon: &Daemon) -> (i32, Vec<String>) {
     let (code, report, log) = audit(daemon, &["--format", "json"]);
     let report: Value =
         serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report} {log}"));
-    let differences = report["markets"]["differences"].as_array().unwrap();
+    let differences = report[file]["differences"].as_array().unwrap();
     let place = |told: &Value| {
         format!("{} {}", told["entry"].as_str().unwrap(), told["field"].as_str().unwrap()).trim().to_owned()
     };
     (code, differences.iter().map(place).collect())
+}
+
+fn found(daemon: &Daemon) -> (i32, Vec<String>) {
+    found_in("markets", daemon)
 }
 
 #[test]
@@ -48,6 +52,7 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
             assert_eq!(code, 0, "{report}{log}");
             let report: Value = serde_json::from_str(&report).unwrap();
             assert!(report["markets"]["figures"].as_u64().unwrap() > 26 * 10, "{report}");
+            assert!(report["assets"]["figures"].as_u64().unwrap() > 35 * 10, "{report}");
             seqs.push(report["seq"].as_i64().unwrap());
             let after = *seqs.last().unwrap();
             wait_until("more is committed", || daemon.status()["seq"].as_i64().unwrap() > after);
@@ -111,6 +116,54 @@ fn finds_rows_that_were_changed_deleted_doubled_or_moved_and_names_them() {
         let (code, report, _) = audit(&daemon, &[]);
         assert_eq!(code, 1);
         assert!(report.contains("  XLM_TEA base_volume: served 9, expected 13\n"), "{report}");
+    });
+}
+
+#[test]
+fn finds_assets_that_were_changed_or_are_not_valid_any_more() {
+    let sim = network(73, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_for_pairs(&daemon);
+        sim.stop();
+        let client = recomputation::connect(&database).await;
+        let wanted = "SELECT code || ':' || issuer FROM assets a JOIN issuers i ON i.public_key = a.issuer
+                      WHERE is_valid AND issuer <> 'native' AND collateral_addresses = '{}'
+                      AND NOT EXISTS (SELECT 1 FROM assets o WHERE o.issuer = a.issuer AND o.id <> a.id)
+                      ORDER BY a.id LIMIT 1";
+        let name: String = client.query_one(wanted, &[]).await.unwrap().get(0);
+        let of = format!("FROM assets WHERE code || ':' || issuer = '{name}'");
+        for (change, back, field) in [
+            ("num_accounts = num_accounts + 1", "num_accounts = num_accounts - 1", "num_accounts"),
+            ("amount = amount + 1", "amount = amount - 1", "amount"),
+            ("\"desc\" = \"desc\" || '!'", "\"desc\" = left(\"desc\", -1)", "desc"),
+            ("collateral_addresses = '{x}'", "collateral_addresses = '{}'", "collateral_addresses"),
+            (
+                "last_valid = last_valid - interval '1 h'",
+                "last_valid = last_valid + interval '1 h'",
+                "last_valid",
+            ),
+        ] {
+            let update = |set: &str| format!("UPDATE assets SET {set} WHERE id = (SELECT id {of})");
+            execute(&database, &update(change)).await;
+            assert_eq!(found_in("assets", &daemon), (1, vec![format!("{name} {field}")]), "{change}");
+            execute(&database, &update(back)).await;
+        }
+        execute(
+            &database,
+            &format!("UPDATE issuers SET name = name || '?' WHERE public_key = (SELECT issuer {of})"),
+        )
+        .await;
+        assert_eq!(found_in("assets", &daemon), (1, vec![format!("{name} issuer_detail.name")]));
+        execute(
+            &database,
+            &format!("UPDATE issuers SET name = left(name, -1) WHERE public_key = (SELECT issuer {of})"),
+        )
+        .await;
+        assert_eq!(found_in("assets", &daemon), (0, vec![]), "healed by hand");
+        execute(&database, &format!("UPDATE assets SET is_valid = false WHERE id = (SELECT id {of})")).await;
+        assert_eq!(found_in("assets", &daemon), (1, vec![name]));
     });
 }
 
