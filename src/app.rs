@@ -1,5 +1,6 @@
 //! The composition root: one file a command, each puts together what the command needs.
 
+mod audit;
 mod common;
 mod daemon;
 mod demo;
@@ -80,8 +81,11 @@ pub fn run(command: Command) -> ExitCode {
         Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),
         Command::CleanTrades(config) => ingest::clean(&config),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
+        Command::Audit { config, options } => audit::audit(&config, &options),
         // Answered by main, from the settings alone.
-        Command::ConfigCheck(_) | Command::ConfigShow(_) => return ExitCode::from(EXIT_USAGE),
+        Command::ConfigCheck(_) | Command::ConfigShow(_) | Command::Completions(_) => {
+            return ExitCode::from(EXIT_USAGE);
+        }
     };
     match ended {
         Ok(code) => ExitCode::from(code),

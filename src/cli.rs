@@ -13,10 +13,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
+use clap_complete::Shell;
 
 use crate::config::{
-    self, Config, ConfigError, EXIT_USAGE, Environment, FlagValues, HORIZON_SIM_SETTINGS, HorizonSimOptions,
-    Kind, LogFormat, Profile, SETTINGS, SIMULATION_SETTINGS, Setting, Settings, SimulationOptions,
+    self, AUDIT_SETTINGS, AuditOptions, Config, ConfigError, EXIT_USAGE, Environment, FlagValues,
+    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LogFormat, Profile, SETTINGS, SIMULATION_SETTINGS,
+    Setting, Settings, SimulationOptions,
 };
 
 pub use definition::definition;
@@ -64,6 +66,15 @@ pub enum Command {
         /// Where to write it.
         out_file: PathBuf,
     },
+    /// Recompute every published figure and compare it with what is served.
+    Audit {
+        /// The configuration.
+        config: Config,
+        /// What is compared and how it is reported.
+        options: AuditOptions,
+    },
+    /// Tell the completions of a shell.
+    Completions(Shell),
     /// Tell that the configuration is valid: it is, or there would be no command.
     ConfigCheck(Settings),
     /// Tell every setting and its source.
@@ -79,6 +90,7 @@ impl Command {
         match self {
             Self::ConfigCheck(settings) => Some(settings.check_report()),
             Self::ConfigShow(settings) => Some(settings.table()),
+            Self::Completions(shell) => Some(definition::completions(*shell)),
             _ => None,
         }
     }
@@ -96,9 +108,10 @@ impl Command {
             | Self::CleanTrades(config)
             | Self::GenerateMarketData { config, .. }
             | Self::GenerateAssetData { config, .. }
+            | Self::Audit { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
-            Self::ConfigCheck(_) | Self::ConfigShow(_) => None,
+            Self::ConfigCheck(_) | Self::ConfigShow(_) | Self::Completions(_) => None,
         }
     }
 }
@@ -138,10 +151,11 @@ impl CliError {
     }
 }
 
-/// As clap tells it, but a usage error quotes what was typed, which may be a password in the wrong place.
+/// As clap tells it, but a usage error quotes what was typed, which may be a password in the wrong place or steer a
+/// terminal.
 fn told(error: &clap::Error) -> String {
     let plain = error.to_string();
-    if error.use_stderr() { config::redact_credentials(&plain) } else { plain }
+    if error.use_stderr() { config::visible_lines(&config::redact_credentials(&plain)) } else { plain }
 }
 
 /// Like `Display`: clap's own `Debug` holds the arguments as they were typed.
@@ -196,13 +210,26 @@ pub fn parse(
                 _ => Command::GenerateMarketData { config, out_file },
             })
         }
+        ["audit"] => {
+            let options = config::audit(&flag_values(matches, AUDIT_SETTINGS));
+            let loaded = config::load(&flags, environment, Profile::Real);
+            let ((_, config), options) = ConfigError::both(loaded, options)?;
+            Ok(Command::Audit { config, options })
+        }
+        ["completions"] => {
+            let shell = matches.get_one::<Shell>(definition::SHELL).copied();
+            shell.map(Command::Completions).ok_or_else(no_such_command)
+        }
         ["config", "check"] => load(Profile::Real).map(|(settings, _)| Command::ConfigCheck(settings)),
         ["config", "show"] => load(Profile::Real).map(|(settings, _)| Command::ConfigShow(settings)),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
-        _ => Err(CliError::Arguments(
-            definition().error(clap::error::ErrorKind::InvalidSubcommand, "no such command"),
-        )),
+        _ => Err(no_such_command()),
     }
+}
+
+/// What clap has refused before this can be seen.
+fn no_such_command() -> CliError {
+    CliError::Arguments(definition().error(clap::error::ErrorKind::InvalidSubcommand, "no such command"))
 }
 
 /// Settings under the names that the old program's commands had for them.

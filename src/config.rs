@@ -5,6 +5,7 @@
 //! setting to a text and the place it came from, then makes the typed [`Config`] of them and tells all
 //! faults at once. The process environment is passed in, so nothing here reads it.
 
+mod audit;
 mod duration;
 mod fault;
 mod file;
@@ -18,7 +19,9 @@ mod show;
 mod simulation;
 mod table;
 mod typed;
+mod visible;
 
+pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
@@ -32,6 +35,12 @@ pub use simulation::{
 };
 pub use table::SETTINGS;
 pub use typed::Config;
+
+/// What somebody typed, line by line, without anything that steers a terminal.
+#[must_use]
+pub fn visible_lines(text: &str) -> String {
+    visible::on_lines(text)
+}
 
 /// Looks a variable of the environment up; the program passes the process's own, a test passes a map.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -59,6 +59,13 @@ impl Store {
         Ok(database)
     }
 
+    /// The database as it is: nothing is migrated and nothing is written.
+    pub(super) async fn untouched(&self, config: &Config) -> Result<Database, Failure> {
+        let database = self.connect(&self.url)?;
+        database.wait_until_ready(config.startup_timeout).await?;
+        Ok(database)
+    }
+
     /// Brings the schema up to date, past a pooler.
     pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, Failure> {
         let direct = self.connect(&self.direct_url)?;

@@ -4,11 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use crate::config::{Group, HORIZON_SIM_SETTINGS, InDemo, Kind, SETTINGS, SIMULATION_SETTINGS, Setting};
+use clap_complete::Shell;
+
+use crate::config::{
+    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, Kind, SETTINGS, SIMULATION_SETTINGS, Setting,
+};
 
 pub(super) const OUT_FILE: &str = "out-file";
 pub(super) const NUM_HOURS: &str = "num-hours";
 pub(super) const STREAM: &str = "stream";
+pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
@@ -44,6 +49,7 @@ pub fn definition() -> Command {
         .subcommand(ingest())
         .subcommand(clean())
         .subcommand(generate())
+        .subcommand(audit())
         .subcommand(config())
         .subcommand(settings(
             command(
@@ -53,6 +59,47 @@ pub fn definition() -> Command {
             ),
             |group| matches!(group, Group::Configuration | Group::Listeners | Group::Logging),
         ))
+        .subcommand(
+            command(
+                "completions",
+                "Print the completions of a shell",
+                "stellar-ticker completions bash > /etc/bash_completion.d/stellar-ticker",
+            )
+            .arg(
+                Arg::new(SHELL)
+                    .value_name("SHELL")
+                    .required(true)
+                    .value_parser(value_parser!(Shell))
+                    .help("Which shell"),
+            ),
+        )
+}
+
+/// The completions of a shell, as its own script.
+pub(super) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut definition(), "stellar-ticker", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+fn audit() -> Command {
+    let audit = settings(
+        command(
+            "audit",
+            "Recompute every published figure from the raw trades and compare it with what the running daemon \
+             serves: exit 0 when all agree, 1 when anything differs. Compares markets.json and assets.json; only reads",
+            "stellar-ticker audit --bind 127.0.0.1:8080\n  \
+             stellar-ticker audit --data-dir data/demo    # of a demo\n  \
+             stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker",
+        ),
+        |group| {
+            matches!(
+                group,
+                Group::Configuration | Group::Database | Group::Listeners | Group::Storage | Group::Logging
+            )
+        },
+    );
+    audit.args(AUDIT_SETTINGS.iter().map(argument))
 }
 
 fn demo() -> Command {

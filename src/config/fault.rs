@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::resolve::Source;
+use super::visible;
+
+/// Faults that are told; a file that is none of ours has no end of them.
+const FAULTS_TOLD_MAX: usize = 100;
 
 /// Exit code of a command line or value that does not parse (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -58,7 +62,7 @@ pub enum Fault {
     },
     /// The file has a key that is no setting.
     UnknownKey {
-        /// The key.
+        /// The key as it may be shown.
         key: String,
         /// The file.
         path: PathBuf,
@@ -104,14 +108,14 @@ impl fmt::Display for Fault {
                 write!(f, " (allowed: {allowed})")
             }
             Self::UnknownKey { key, path, suggestion } => {
-                write!(f, "unknown key {key:?} in {}", path.display())?;
+                write!(f, "unknown key \"{key}\" in {}", visible::path(path))?;
                 match suggestion {
                     Some(suggestion) => write!(f, "; did you mean \"{suggestion}\"?"),
                     None => write!(f, " (allowed: the long flags with _ for -)"),
                 }
             }
             Self::File { purpose, path, source, reason } => {
-                write!(f, "{purpose} {} named by {source}: {reason}", path.display())
+                write!(f, "{purpose} {} named by {source}: {reason}", visible::path(path))
             }
         }
     }
@@ -158,10 +162,13 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.faults.len() == 1 { "fault" } else { "faults" };
         write!(f, "{} {noun} in the configuration", self.faults.len())?;
-        for fault in &self.faults {
+        for fault in self.faults.iter().take(FAULTS_TOLD_MAX) {
             write!(f, "\n  {fault}")?;
         }
-        Ok(())
+        match self.faults.len().saturating_sub(FAULTS_TOLD_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 

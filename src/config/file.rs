@@ -9,13 +9,18 @@ use toml::{Table, Value};
 use super::Environment;
 use super::fault::{Fault, FaultKind};
 use super::resolve::{FlagValues, Resolved, Source};
+use super::secret::redact_credentials;
 use super::setting::{Kind, Setting};
 use super::table::SETTINGS;
+use super::visible;
 
 /// A configuration is a few dozen lines; what is longer is another file.
 const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// A suggestion must share most of its letters with what was written.
 const SUGGESTION_SIMILARITY_MIN: f64 = 0.7;
+
+/// Longer keys than any of ours are nobody's slip of the pen.
+const SUGGESTION_KEY_CHARS_MAX: usize = 64;
 
 /// The file's values, or none when there is no file.
 #[derive(Debug, Default)]
@@ -39,7 +44,12 @@ pub(super) fn chosen_path(flags: &FlagValues, environment: Environment<'_>) -> O
 impl FileValues {
     /// Reads the file and checks its keys; after a fault the other sources are still looked at.
     pub(super) fn read(path: PathBuf, source: Source, faults: &mut Vec<Fault>) -> Self {
-        let table = read_bounded(&path, CONFIG_FILE_BYTES_MAX).and_then(|text| parse(&text));
+        let text = if path.as_os_str().is_empty() {
+            Err("the path is empty".to_owned())
+        } else {
+            read_bounded(&path, CONFIG_FILE_BYTES_MAX)
+        };
+        let table = text.and_then(|text| parse(&text));
         match table {
             Ok(table) => {
                 faults.extend(unknown_keys(&table, &path));
@@ -90,7 +100,13 @@ fn parse(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         match before {
-            Some(before) => format!("line {} is not TOML", before.matches('\n').count() + 1),
+            Some(before) => {
+                let line = before.matches('\n').count() + 1;
+                // Known by the parser's own words; these hold nothing of the file.
+                let is_twice = error.message().starts_with("duplicate key");
+                let told = if is_twice { "sets a key that is set already" } else { "is not TOML" };
+                format!("line {line} {told}")
+            }
             None => "it is not TOML".to_owned(),
         }
     })
@@ -101,7 +117,7 @@ fn unknown_keys(table: &Table, path: &Path) -> Vec<Fault> {
     let unknown = table.keys().filter(|key| !known.contains(key));
     unknown
         .map(|key| Fault::UnknownKey {
-            key: key.clone(),
+            key: visible::shortened(visible::on_one_line(&redact_credentials(key))),
             path: path.to_owned(),
             suggestion: nearest(key, &known),
         })
@@ -109,7 +125,15 @@ fn unknown_keys(table: &Table, path: &Path) -> Vec<Fault> {
 }
 
 fn nearest(key: &str, known: &[String]) -> Option<String> {
+    if key.len() > SUGGESTION_KEY_CHARS_MAX {
+        return None;
+    }
     let written = key.replace('-', "_").to_lowercase();
+    // A flag's other names are no keys, or one file could hold two values for one setting.
+    let is_alias = |row: &&Setting| row.aliases.iter().any(|alias| alias.replace('-', "_") == written);
+    if let Some(row) = SETTINGS.iter().filter(|row| row.in_file).find(is_alias) {
+        return Some(row.file_key());
+    }
     let similarity = |candidate: &String| strsim::normalized_damerau_levenshtein(&written, candidate);
     let best = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
     (similarity(best) >= SUGGESTION_SIMILARITY_MIN).then(|| best.clone())

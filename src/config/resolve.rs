@@ -9,6 +9,7 @@ use super::fault::{Fault, FaultKind};
 use super::file::{FileValues, read_bounded};
 use super::secret::{Secret, redact_credentials};
 use super::setting::{Fallback, InDemo, Setting, secret_file_variable};
+use super::visible;
 
 /// A password file longer than this is not a password.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -71,7 +72,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { path, key } => write!(f, "file {}, key {key}", path.display()),
+            Self::File { path, key } => write!(f, "file {}, key {key}", visible::path(path)),
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::SecretFile { variable } => write!(f, "file named by {variable}"),
             Self::Flag { name } => write!(f, "flag --{name}"),
@@ -96,14 +97,14 @@ impl Resolved {
     pub fn shown(&self) -> String {
         match (&self.text, self.setting.fallback) {
             (Some(text), _) if self.setting.secret => Secret::new(text.as_str()).shown(),
-            (Some(text), _) => on_one_line(&redact_credentials(text)),
+            (Some(text), _) => visible::on_one_line(&redact_credentials(text)),
             (None, Fallback::Told(told) | Fallback::Value(told)) => format!("({told})"),
         }
     }
 
     pub(super) fn fault(&self, kind: FaultKind, detail: Option<String>) -> Fault {
         // A secret that did not parse has no parts that are known to be harmless.
-        let shown = if self.setting.secret { "***".to_owned() } else { self.shown() };
+        let shown = if self.setting.secret { "***".to_owned() } else { visible::shortened(self.shown()) };
         let source = self.source.clone();
         Fault::Value {
             setting: self.setting.name,
@@ -114,11 +115,6 @@ impl Resolved {
             allowed: self.setting.allowed,
         }
     }
-}
-
-fn on_one_line(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
 }
 
 impl fmt::Debug for Resolved {
@@ -193,6 +189,9 @@ pub(super) fn resolve(
     Settings { entries: table.iter().map(&mut one).collect() }
 }
 
+/// What stands for bytes that are no text, in a value of the environment.
+const NO_TEXT: char = char::REPLACEMENT_CHARACTER;
+
 /// The first of a setting's variables that is set; an empty one counts as unset.
 fn from_environment(
     setting: &'static Setting,
@@ -206,7 +205,15 @@ fn from_environment(
         Some((PathBuf::from(set(&variable)?), variable))
     });
     match (direct, by_file) {
-        (Some((text, variable)), None) => Some((text, Source::Environment { variable })),
+        (Some((text, variable)), None) => {
+            let source = Source::Environment { variable };
+            if text.contains(NO_TEXT) {
+                let resolved = Resolved { setting, text: Some(text), source };
+                faults.push(resolved.fault(FaultKind::Unparsable, Some("it is not UTF-8".to_owned())));
+                return None;
+            }
+            Some((text, source))
+        }
         (Some((text, variable)), Some((_, other))) => {
             let resolved = Resolved { setting, text: Some(text), source: Source::Environment { variable } };
             let detail = format!("{other} is set too, and only one of them can count");

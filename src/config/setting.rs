@@ -74,6 +74,8 @@ pub enum Group {
     Logging,
     /// The simulated network.
     Simulation,
+    /// What an audit compares and how it reports.
+    Audit,
 }
 
 impl Group {
@@ -90,6 +92,7 @@ impl Group {
             Self::Publication => "Publication",
             Self::Logging => "Logging",
             Self::Simulation => "Simulation",
+            Self::Audit => "Audit",
         }
     }
 }

@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a setting that may be left out; the outer `None` when a fault was noted.
-    fn read_optional<T>(
+    pub(super) fn read_optional<T>(
         &mut self,
         name: &str,
         parse: impl Fn(&str) -> Result<T, Problem>,

@@ -4,6 +4,7 @@
 //! behind a pooler in transaction mode; nothing depends on session state.
 
 pub mod assets;
+pub mod audit;
 mod batches;
 pub mod books;
 pub mod clean;

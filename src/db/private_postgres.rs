@@ -62,6 +62,8 @@ pub enum IfRunning {
     /// Wait until that process is gone: right for the daemon, which must not lose its database when a short
     /// command that came first ends.
     WaitUntilGone,
+    /// Use it, and start none where there is none: right for a command that looks at what a daemon does.
+    JoinOnly,
 }
 
 /// A running private server, ours or joined. Dropping it stops the server if it is ours.
@@ -100,12 +102,18 @@ impl PrivatePostgres {
         deadline: Duration,
     ) -> Result<Self, PrivatePostgresError> {
         let deadline = Deadline::after(deadline);
+        let join_only = options.if_running == IfRunning::JoinOnly;
+        let not_running = || PrivatePostgresError::NotRunning { data_dir: data_dir.to_owned() };
+        if join_only && !place::holds_cluster(data_dir) {
+            return Err(not_running());
+        }
         let data_dir = place::make_data_dir(data_dir)?;
         let account = Account::for_server(&data_dir)?;
         let place = Place::choose(&data_dir, &account)?;
         let major = cluster::major_version(&place.cluster)?;
         let binaries = Binaries::find(options.bin_dir.as_deref(), &data_dir, major.as_deref())?;
         let lock = match wait_for_lock_or_server(&place, options.if_running, &deadline)? {
+            Access::Lock(_) if join_only => return Err(not_running()),
             Access::Lock(lock) => lock,
             Access::Server(running) => {
                 return Ok(Self::running(running.socket_dir, running.port, &binaries, place.note, None));
@@ -215,7 +223,7 @@ fn wait_for_lock_or_server(
         if let Some(lock) = place.try_lock()? {
             return Ok(Access::Lock(lock));
         }
-        if if_running == IfRunning::Join
+        if if_running != IfRunning::WaitUntilGone
             && let Some(running) = postmaster::ready_server(&place.cluster)
         {
             tracing::info!(pid = running.pid, "joining the private PostgreSQL of another process");

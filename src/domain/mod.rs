@@ -5,6 +5,7 @@
 pub mod amount;
 pub mod asset;
 pub mod assets_json;
+pub mod audit;
 pub mod board;
 pub mod coverage;
 pub mod cursor;

@@ -12,10 +12,15 @@ use super::{
     negotiation::{Coding, coding, names_tag},
     problem::problem,
 };
-use crate::published::EncodedFile;
+use crate::{domain::instant::Second, published::EncodedFile};
 
 /// The newest publication is a second old at most; that long anybody may keep it.
 const CACHE_CONTROL: &str = "public, max-age=1";
+
+/// Up to which batch everything is in the answer.
+pub(super) const SEQ_HEADER: &str = "x-ticker-seq";
+/// The second of its windows.
+pub(super) const AS_OF_HEADER: &str = "x-ticker-as-of";
 
 /// What the answer with a file says beside its bytes.
 pub(super) struct Terms {
@@ -86,6 +91,16 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms) 
     response
         .insert_header((header::CONTENT_TYPE, terms.content_type))
         .body(Pieces::new(bytes_of(file, coding), ()))
+}
+
+/// Tells which publication an answer is of: up to which batch everything is in it, and the second of its windows.
+pub(super) fn named(mut response: HttpResponse, seq: i64, as_of: Second) -> HttpResponse {
+    for (name, value) in [(SEQ_HEADER, seq.to_string()), (AS_OF_HEADER, as_of.to_rfc3339())] {
+        if let Ok(value) = header::HeaderValue::from_str(&value) {
+            response.headers_mut().insert(header::HeaderName::from_static(name), value);
+        }
+    }
+    response
 }
 
 fn bytes_of(file: &EncodedFile, coding: Coding) -> Bytes {

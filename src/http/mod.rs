@@ -12,6 +12,7 @@ mod negotiation;
 pub mod probe;
 mod problem;
 mod public;
+pub mod reader;
 mod readiness;
 pub mod server;
 mod status;

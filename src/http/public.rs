@@ -105,7 +105,10 @@ fn send(
     vary: &'static str,
 ) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => files::send(request, pick(&newest.files), newest.as_of.to_utc(), vary),
+        Some(newest) => {
+            let response = files::send(request, pick(&newest.files), newest.as_of.to_utc(), vary);
+            files::named(response, newest.seq, newest.as_of)
+        }
         None => not_yet(),
     }
 }

@@ -1,12 +1,12 @@
 //! A file in the forms that readers take it in, made once a publication.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use super::pieces::Brotli;
+use super::pieces::{Brotli, PieceMaker, join};
 
-/// The bytes of one file, plain and compressed. Made by [`super::pieces::join`].
+/// The bytes of one file, plain and compressed. One of many parts is made by [`join`].
 #[derive(Clone, Debug)]
 pub struct EncodedFile {
     /// As it is.
@@ -17,4 +17,17 @@ pub struct EncodedFile {
     pub brotli: Arc<Brotli>,
     /// A hash of the plain bytes in hex, without quotes.
     pub etag: String,
+}
+
+impl EncodedFile {
+    /// Compresses and hashes a file as a whole, in all forms. Takes milliseconds a megabyte: not for an actor's own thread.
+    ///
+    /// # Errors
+    ///
+    /// What the compressor said.
+    pub fn encode(raw: Vec<u8>) -> io::Result<Self> {
+        let file = join(vec![PieceMaker::default().make(raw)?]);
+        file.brotli.make();
+        Ok(file)
+    }
 }

@@ -241,3 +241,33 @@ fn market_data_needs_a_file_by_either_flag() {
         assert_eq!(out_file.to_str(), Some("m.json"));
     }
 }
+
+#[test]
+fn completions_of_every_shell_name_every_command_and_are_a_script() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell], &[]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{shell}");
+        let script = stdout(&output);
+        for word in ["horizon-sim", "audit", "completions", "horizon-requests-per-hour"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), stdout(&run(&["completions", "bash"], &[]))).unwrap();
+    let checked = Process::new("bash").arg("-n").arg(script.path()).output().unwrap();
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    // What the script then does is what a person sees who presses the tab key.
+    let asked = r#"source "$1"; COMP_WORDS=(stellar-ticker hor); COMP_CWORD=1; _stellar__ticker stellar-ticker hor stellar-ticker; echo "${COMPREPLY[@]}""#;
+    let completed = Process::new("bash").args(["-c", asked, "bash"]).arg(script.path()).output().unwrap();
+    assert_eq!(stdout(&completed).trim(), "horizon-sim", "{}", stderr(&completed));
+}
+
+#[test]
+fn completions_of_an_unknown_shell_are_refused_with_the_list() {
+    for arguments in [&["completions", "tcsh"][..], &["completions"]] {
+        let output = run(arguments, &[]);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(64), ""), "{arguments:?}");
+    }
+    let told = stderr(&run(&["completions", "tcsh"], &[]));
+    assert!(told.contains("[possible values: bash, elvish, fish, powershell, zsh]"), "{told}");
+}

@@ -225,6 +225,9 @@ fn unknown_keys_are_refused_with_a_suggestion_where_one_is_near() {
         ("data-dir", Some("data_dir")),
         ("horizon_ur", Some("horizon_url")),
         ("retention_day", Some("retention_days")),
+        ("address", Some("bind")),
+        ("db-url", Some("database_url")),
+        ("BIND", Some("bind")),
         ("config", None),
         ("zzz", None),
     ] {
@@ -251,6 +254,86 @@ fn a_file_that_is_not_toml_is_refused_by_line_without_quoting_it() {
     let error = error_of(&["--config", text_of(wrong_type.path())], &[]);
     assert_eq!(error.exit_code(), 64);
     assert!(!format!("{error}{error:?}").contains("canary"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_refused_soon_and_in_few_words() {
+    let named = |contents: &str| {
+        let file = written(contents);
+        let error = error_of(&["--config", text_of(file.path())], &[]);
+        (error.exit_code(), error.to_string())
+    };
+    let (code, text) = named("bind = '127.0.0.1:1'\nretention_days = 9\nbind = '127.0.0.1:2'\n");
+    assert!(code == 78 && text.contains("line 3 sets a key that is set already"), "{text}");
+    let many: String = (0..5_000).map(|number| format!("key{number} = 1\n")).collect();
+    let (code, text) = named(&many);
+    assert!(code == 78 && text.starts_with("5000 faults") && text.ends_with("and 4900 more"), "{text}");
+    assert_eq!(text.lines().count(), 102);
+    let (code, text) = named(&format!("{} = 1\nbind = '{}'\n", "k".repeat(500_000), "b".repeat(400_000)));
+    assert!(code == 64 && text.len() < 2_000 && text.contains("kkk…"), "{text}");
+    for (contents, code, reason) in [
+        ("a = ".to_owned() + &"[".repeat(100_000), 78, "line 1 is not TOML"),
+        ("#".repeat(1_100_000), 78, "longer than"),
+        ("bind = '\0'".to_owned(), 78, "line 1 is not TOML"),
+        ("[bind]\nport = 1\n[serve]\nbind = 'x'\n".to_owned(), 64, "unknown key \"serve\""),
+        ("[[bind]]\nport = 1\n".to_owned(), 64, "a TOML array is not of its type"),
+        ("retention_days = 9.5".to_owned(), 64, "a TOML float is not of its type"),
+        ("log = 2026-01-01".to_owned(), 64, "a TOML datetime is not of its type"),
+        ("usd_anchors = [1]".to_owned(), 64, "a TOML array is not of its type"),
+        ("data_dir = \"a\\u0000b\"".to_owned(), 64, "a path holds no NUL"),
+    ] {
+        let (told_code, text) = named(&contents);
+        assert!(told_code == code && text.contains(reason), "{reason}: {told_code} {text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (path, reason) in [
+        (text_of(folder.path()), "directory"),
+        ("/dev/zero", "longer than"),
+        ("", "the path is empty"),
+        ("/nonexistent", "No such file"),
+    ] {
+        let error = error_of(&["--config", path], &[]);
+        assert!(error.exit_code() == 78 && error.to_string().contains(reason), "{path}: {error}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), b"bind = \"\xff\"").unwrap();
+    let error = error_of(&["--config", text_of(file.path())], &[]);
+    assert!(error.exit_code() == 78 && error.to_string().contains("UTF-8"), "{error}");
+    let bom = written("\u{feff}retention_days = 9\n");
+    assert_eq!(config_of(&["--config", text_of(bom.path())], &[]).retention_days, 9);
+}
+
+#[test]
+fn what_faults_quote_neither_steers_a_terminal_nor_tells_a_secret() {
+    let hostile = "\u{1b}[2J\u{202e}\u{200b}\u{9b}";
+    let file = written(&format!(
+        "{:?} = 1\n\"postgres://u:canary@h/db\" = 1\nbind = \"\\u001B[2J\\u202E\"\n",
+        "\u{e9}"
+    ));
+    let path = format!("/nonexistent/{hostile}");
+    for (arguments, environment) in [
+        (&["--config", text_of(file.path())] as &[&str], None),
+        (&["--config", &path], None),
+        (&["--bind", hostile], None),
+        (&[hostile], None),
+        (&["--bnd", hostile], None),
+        (&[], Some(("TICKER_BIND", hostile))),
+        (&[], Some(("DATABASE_URL_FILE", path.as_str()))),
+    ] {
+        let text = error_of(arguments, environment.as_slice()).to_string();
+        let steers = |character: char| {
+            character.is_control() && character != '\n' || ['\u{202e}', '\u{200b}'].contains(&character)
+        };
+        assert!(!text.contains(steers) && !text.contains("canary"), "{arguments:?}: {text:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_and_not_taken_for_another() {
+    for (variable, code) in [("TICKER_DATA_DIR", 64), ("TICKER_NETWORK", 64)] {
+        let error = error_of(&[], &[(variable, "/data\u{fffd}")]);
+        assert!(error.exit_code() == code && error.to_string().contains("it is not UTF-8"), "{error}");
+    }
 }
 
 #[test]

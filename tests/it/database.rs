@@ -1,6 +1,7 @@
 //! What the database layer promises, on a real PostgreSQL.
 
 mod assets;
+mod audit;
 mod batches;
 mod reading;
 mod retention;

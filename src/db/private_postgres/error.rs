@@ -9,6 +9,14 @@ pub enum PrivatePostgresError {
     /// No `postgres` and `initdb` on this machine.
     #[error("{0}")]
     NotFound(String),
+    /// No process runs a server for this data directory, and none was to be started.
+    #[error(
+        "no running daemon keeps a private PostgreSQL in {data_dir}: give the --data-dir or the --database-url of the daemon that is meant"
+    )]
+    NotRunning {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
     /// The cluster was made by another major version than any server that is installed.
     #[error(
         "the data in {cluster} are of PostgreSQL {found}, and the installed server is {installed}: install PostgreSQL {found}, or dump with it and load into a new data directory"

@@ -43,6 +43,11 @@ pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresE
     fs::canonicalize(data_dir).map_err(doing())
 }
 
+/// Whether a cluster was ever made for a data directory. Makes nothing.
+pub(super) fn holds_cluster(data_dir: &Path) -> bool {
+    fs::symlink_metadata(data_dir.join("pg")).is_ok()
+}
+
 impl Place {
     /// `<data>/pg`, or below [`FALLBACK_ROOT`] with a symlink when the server's user could not get there.
     pub(super) fn choose(data_dir: &Path, account: &Account) -> Result<Self, PrivatePostgresError> {

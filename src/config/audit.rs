@@ -1,0 +1,74 @@
+//! Options of `audit`: flags alone, since they mean nothing to a daemon.
+
+use super::fault::{ConfigError, Problem};
+use super::file::FileValues;
+use super::parse;
+use super::resolve::{FlagValues, Profile, resolve};
+use super::setting::{Fallback, Group, Setting};
+use super::typed::Reader;
+
+const AUDIT: Setting = Setting { group: Group::Audit, in_file: false, ..Setting::PLAIN };
+
+/// The further flags of `audit`.
+pub static AUDIT_SETTINGS: &[Setting] = &[
+    Setting {
+        name: "url",
+        fallback: Fallback::Told("the listener of --bind"),
+        value_name: "URL",
+        help: "Base URL of the running ticker whose answers are compared",
+        allowed: "an http or https base URL without user, query or fragment",
+        ..AUDIT
+    },
+    Setting {
+        name: "format",
+        fallback: Fallback::Value("text"),
+        value_name: "FORMAT",
+        help: "Form of the report on standard output",
+        allowed: "text or json",
+        ..AUDIT
+    },
+];
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// One JSON object, in ASCII.
+    Json,
+}
+
+/// What `audit` needs beside the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditOptions {
+    /// Base URL of the ticker, without a trailing slash; `None`: where the public listener is.
+    pub url: Option<String>,
+    /// Form of the report.
+    pub format: ReportFormat,
+}
+
+/// Reads the options of `audit`.
+///
+/// # Errors
+///
+/// All faults of these flags together.
+pub fn audit(flags: &FlagValues) -> Result<AuditOptions, ConfigError> {
+    let mut faults = Vec::new();
+    let file = FileValues::default();
+    let settings = resolve(AUDIT_SETTINGS, flags, &|_| None, &file, Profile::Real, &mut faults);
+    let mut reader = Reader::new(&settings, &mut faults);
+    let url = reader.read_optional("url", parse::http_base);
+    let format = reader.read("format", report_format);
+    match (url, format) {
+        (Some(url), Some(format)) => Ok(AuditOptions { url, format }),
+        _ => Err(ConfigError::new(faults)),
+    }
+}
+
+fn report_format(text: &str) -> Result<ReportFormat, Problem> {
+    match text {
+        "text" => Ok(ReportFormat::Text),
+        "json" => Ok(ReportFormat::Json),
+        _ => Err(Problem::UNPARSABLE),
+    }
+}

@@ -1,0 +1,252 @@
+//! The audit's own reading of the raw rows, of one moment, as they were at a publication's `seq`.
+//!
+//! Trades carry no `seq`. So the rows of the batches that came after the publication are left out by their token
+//! ranges, and only where those ranges hold these rows and no others. Where assets or books changed in between, what
+//! was there before cannot be known any more: the caller asks again, with a newer publication.
+
+use std::pin::pin;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use futures_util::TryStreamExt;
+use tokio_postgres::{
+    IsolationLevel, Row,
+    types::{ToSql, Type},
+};
+
+use super::{Database, DbError};
+use crate::domain::{
+    audit::{
+        assets::ExpectedAsset,
+        markets::{ExpectedPair, PairBook, PairWindow, Ratio},
+    },
+    cursor::PagingToken,
+    instant::{DAY, Second},
+};
+
+/// Ten million rows take tens of seconds; what takes minutes will not end.
+const LIMITS: &str = "SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '10s'";
+/// Batches that may have come since the publication; more are not worth leaving out.
+const LATER_BATCHES_MAX: i64 = 1_000;
+
+/// The publication that is audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// Up to which batch everything is in it.
+    pub seq: i64,
+    /// The second of its windows.
+    pub as_of: Second,
+}
+
+/// What the raw rows say.
+#[derive(Debug)]
+pub enum Recomputed {
+    /// What should be served.
+    Expected {
+        /// Every pair, in no particular order.
+        pairs: Vec<ExpectedPair>,
+        /// Every valid asset, in no particular order.
+        assets: Vec<ExpectedAsset>,
+    },
+    /// The rows of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
+    Missed(&'static str),
+}
+
+/// What was committed after the publication.
+#[derive(Debug, Default)]
+struct Later {
+    /// Ranges of trades, both ends inclusive.
+    ranges: Vec<(PagingToken, PagingToken)>,
+    /// How many trades those batches wrote.
+    trades: i64,
+}
+
+impl Database {
+    /// Recomputes everything that a publication holds.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said, or [`DbError::Corrupt`].
+    pub async fn recompute(&self, audited: Audited) -> Result<Recomputed, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        transaction.batch_execute(LIMITS).await?;
+        let later = match later(&transaction, audited.seq).await? {
+            Ok(later) => later,
+            Err(missed) => return Ok(Recomputed::Missed(missed)),
+        };
+        let pairs = pairs(&transaction, audited.as_of, &later).await?;
+        let assets = assets(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Recomputed::Expected { pairs, assets })
+    }
+}
+
+/// What came after `seq`, or why that cannot be left out.
+async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, &'static str>, DbError> {
+    let read: i64 = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
+    if read < seq {
+        return Ok(Err("the publication is ahead of this database: is it the daemon's own?"));
+    }
+    let count = read.saturating_sub(seq);
+    if count > LATER_BATCHES_MAX {
+        return Ok(Err("the publication is far behind this database: is it the daemon's own?"));
+    }
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&seq, Type::INT8), (&count, Type::INT8)];
+    let rows = transaction.query_typed(include_str!("sql/audit/batches.sql"), &params).await?;
+    if i64::try_from(rows.len()) != Ok(count) {
+        return Ok(Err("the batches since the publication are not kept any more"));
+    }
+    let mut later = Later::default();
+    for row in &rows {
+        let (kind, trades): (&str, i32) = (row.try_get(1)?, row.try_get(4)?);
+        let tokens: (Option<&str>, Option<&str>) = (row.try_get(2)?, row.try_get(3)?);
+        match (kind, tokens) {
+            ("live" | "backfill" | "repair", (Some(from), Some(to))) => {
+                later.ranges.push((token(from)?, token(to)?));
+                later.trades = later.trades.saturating_add(i64::from(trades));
+            }
+            // Days were dropped that no window reaches; or no row of assets or books changed.
+            ("clean", _) | ("live" | "backfill" | "repair" | "assets" | "books", (None, None)) => {}
+            _ => return Ok(Err("assets or books changed since the publication")),
+        }
+    }
+    later.ranges = joined(later.ranges);
+    // A range may reach over rows that were there before, and then tells nothing.
+    let mut held = 0_i64;
+    for (from, to) in &later.ranges {
+        let params = [from.toid, to.toid];
+        let orders = [from.order, to.order];
+        held = held.saturating_add(count_between(transaction, params, orders).await?);
+    }
+    Ok(if held == later.trades { Ok(later) } else { Err("trades were filled in between others") })
+}
+
+async fn count_between(
+    transaction: &Transaction<'_>,
+    [from_toid, to_toid]: [i64; 2],
+    [from_order, to_order]: [i32; 2],
+) -> Result<i64, DbError> {
+    let params: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&from_toid, Type::INT8),
+        (&from_order, Type::INT4),
+        (&to_toid, Type::INT8),
+        (&to_order, Type::INT4),
+    ];
+    let sql = include_str!("sql/audit/count_between.sql");
+    Ok(transaction.query_typed_one(sql, &params).await?.try_get(0)?)
+}
+
+fn token(text: &str) -> Result<PagingToken, DbError> {
+    text.parse().map_err(|error| DbError::Corrupt(format!("batch from or to {text:?}: {error}")))
+}
+
+/// Overlapping ranges as one, so that a row is counted once.
+fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|(from, to), (_, end)| {
+        let overlaps = *from <= *end;
+        if overlaps {
+            *end = (*end).max(*to);
+        }
+        overlaps
+    });
+    ranges
+}
+
+async fn pairs(
+    transaction: &Transaction<'_>,
+    as_of: Second,
+    later: &Later,
+) -> Result<Vec<ExpectedPair>, DbError> {
+    let (week, day) = (as_of.minus(7 * DAY).to_utc(), as_of.minus(DAY).to_utc());
+    let first = later.ranges.first().map_or(i64::MAX, |(from, _)| from.toid);
+    let from_toids: Vec<i64> = later.ranges.iter().map(|(from, _)| from.toid).collect();
+    let from_orders: Vec<i32> = later.ranges.iter().map(|(from, _)| from.order).collect();
+    let to_toids: Vec<i64> = later.ranges.iter().map(|(_, to)| to.toid).collect();
+    let to_orders: Vec<i32> = later.ranges.iter().map(|(_, to)| to.order).collect();
+    let params: [(&(dyn ToSql + Sync), Type); 7] = [
+        (&week, Type::TIMESTAMPTZ),
+        (&day, Type::TIMESTAMPTZ),
+        (&first, Type::INT8),
+        (&from_toids, Type::INT8_ARRAY),
+        (&from_orders, Type::INT4_ARRAY),
+        (&to_toids, Type::INT8_ARRAY),
+        (&to_orders, Type::INT4_ARRAY),
+    ];
+    let rows = transaction.query_typed_raw(include_str!("sql/audit/pairs.sql"), params).await?;
+    let mut rows = pin!(rows);
+    let mut pairs = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        pairs.push(pair(&row)?);
+    }
+    Ok(pairs)
+}
+
+fn pair(row: &Row) -> Result<ExpectedPair, DbError> {
+    let close_time: DateTime<Utc> = row.try_get(1)?;
+    Ok(ExpectedPair {
+        name: row.try_get(0)?,
+        day: window(row, 2)?,
+        week: window(row, 13)?,
+        close_time: close_time.into(),
+        book: PairBook {
+            bid_count: row.try_get(24)?,
+            bid_volume: row.try_get(25)?,
+            bid_max: row.try_get(26)?,
+            ask_count: row.try_get(27)?,
+            ask_volume: row.try_get(28)?,
+            ask_min: row.try_get(29)?,
+        },
+    })
+}
+
+/// The eleven columns of a window, from `first` on.
+fn window(row: &Row, first: usize) -> Result<PairWindow, DbError> {
+    let sum = |at: usize| -> Result<i128, DbError> {
+        let text: &str = row.try_get(first + at)?;
+        text.parse().map_err(|error| DbError::Corrupt(format!("a sum of {text:?}: {error}")))
+    };
+    let ratio = |at: usize| -> Result<Option<Ratio>, DbError> {
+        let (n, d): (Option<i64>, Option<i64>) = (row.try_get(first + at)?, row.try_get(first + at + 1)?);
+        Ok(n.zip(d))
+    };
+    Ok(PairWindow {
+        trade_count: row.try_get(first)?,
+        base_volume: sum(1)?,
+        counter_volume: sum(2)?,
+        open: ratio(3)?,
+        low: ratio(5)?,
+        high: ratio(7)?,
+        close: ratio(9)?,
+    })
+}
+
+async fn assets(transaction: &Transaction<'_>) -> Result<Vec<ExpectedAsset>, DbError> {
+    let rows = transaction.query_typed(include_str!("sql/audit/assets.sql"), &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ExpectedAsset { code: row.try_get(0)?, issuer: row.try_get(1)?, object: row.try_get(2)? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_overlap_are_one() {
+        let token = |toid| PagingToken { toid, order: 0 };
+        let ranges = |given: &[(i64, i64)]| -> Vec<_> {
+            given.iter().map(|(from, to)| (token(*from), token(*to))).collect()
+        };
+        let told = joined(ranges(&[(5, 6), (1, 9), (2, 3), (11, 12), (9, 10), (12, 12)]));
+        assert_eq!(told, ranges(&[(1, 10), (11, 12)]));
+    }
+}

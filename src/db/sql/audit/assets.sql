@@ -1,0 +1,18 @@
+-- Every valid asset as assets.json should have it. An amount is scaled by multiplying: dividing would lose digits.
+SELECT a.code, a.issuer, json_build_object(
+    'code', a.code, 'issuer', a.issuer, 'type', a.type, 'num_accounts', a.num_accounts, 'auth_required', a.auth_required,
+    'auth_revocable', a.auth_revocable, 'amount', a.amount * 0.0000001, 'asset_controlled_by_domain', a.asset_controlled_by_domain,
+    'anchor_asset', a.anchor_asset_code, 'anchor_asset_type', a.anchor_asset_type, 'display_decimals', a.display_decimals,
+    'name', a.name, 'desc', a."desc", 'conditions', a.conditions, 'is_asset_anchored', a.is_asset_anchored,
+    'fixed_number', a.fixed_number, 'max_number', a.max_number, 'is_unlimited', a.is_unlimited,
+    'redemption_instructions', a.redemption_instructions, 'collateral_addresses', a.collateral_addresses,
+    'collateral_address_signatures', a.collateral_address_signatures, 'countries', '', 'status', a.status,
+    'issuer_detail', json_build_object(
+        'public_key', a.issuer, 'name', coalesce(i.name, ''), 'url', coalesce(i.url, ''), 'toml_url', a.toml_url,
+        'federation_server', coalesce(i.federation_server, ''), 'auth_server', coalesce(i.auth_server, ''),
+        'transfer_server', coalesce(i.transfer_server, ''), 'web_auth_endpoint', coalesce(i.web_auth_endpoint, ''),
+        'deposit_server', coalesce(i.deposit_server, ''), 'org_twitter', coalesce(i.org_twitter, '')),
+    'last_valid', to_char(coalesce(a.last_valid, 'epoch') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))::text
+FROM assets a
+LEFT JOIN issuers i ON i.public_key = a.issuer
+WHERE a.is_valid

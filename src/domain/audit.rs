@@ -1,0 +1,114 @@
+//! The audit: what is served against what the raw rows come to. Pure, and independent of the windows: nothing in here
+//! and below uses their sums.
+
+pub mod assets;
+pub mod markets;
+mod served;
+
+pub use served::Unreadable;
+
+/// Differences that are kept in full; more are only counted.
+const DIFFERENCES_KEPT_MAX: usize = 1_000;
+/// Characters of a served or expected text that are kept.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// One figure that is served otherwise than it should be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The pair, or the asset as `CODE:ISSUER`; empty where the file itself differs.
+    pub entry: String,
+    /// The field; empty where the whole entry is missing or too much.
+    pub field: String,
+    /// What is served, as it stands in the file.
+    pub served: String,
+    /// What the rows come to.
+    pub expected: String,
+}
+
+/// What came of comparing one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Comparison {
+    /// Pairs or assets that are served.
+    pub entries: usize,
+    /// Figures that were compared.
+    pub figures: u64,
+    /// How many differ.
+    pub difference_count: u64,
+    /// The first of those.
+    pub differences: Vec<Difference>,
+}
+
+impl Comparison {
+    fn differs(&mut self, entry: &str, field: &str, served: &str, expected: &str) {
+        self.difference_count = self.difference_count.saturating_add(1);
+        if self.differences.len() < DIFFERENCES_KEPT_MAX {
+            let [entry, field, served, expected] = [entry, field, served, expected].map(shortened);
+            self.differences.push(Difference { entry, field, served, expected });
+        }
+    }
+
+    fn compared(&mut self, agrees: bool, entry: &str, field: &str, served: &str, expected: &str) {
+        self.figures = self.figures.saturating_add(1);
+        if !agrees {
+            self.differs(entry, field, served, expected);
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// A text that a stranger may have written, fit for a terminal: what is no letter, digit, blank or plain sign is told
+/// by its number, so nothing moves the cursor, turns the line round or hides.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii_graphic() || character == ' ' || character == '…' || character.is_alphanumeric()
+        {
+            out.push(character);
+        } else {
+            out.extend(character.escape_unicode());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_told_by_its_number() {
+        assert_eq!(printable("Tee & Çay 茶"), "Tee & Çay 茶");
+        assert_eq!(
+            printable("a\x1b[2J\u{202e}b\u{200b}\u{9b}\r\n"),
+            "a\\u{1b}[2J\\u{202e}b\\u{200b}\\u{9b}\\u{d}\\u{a}"
+        );
+    }
+
+    #[test]
+    fn differences_are_counted_beyond_those_that_are_kept_and_their_texts_are_cut() {
+        let mut comparison = Comparison::default();
+        for _ in 0..DIFFERENCES_KEPT_MAX + 7 {
+            comparison.compared(false, "TEA_TEE", "open", &"9".repeat(10_000), "1");
+        }
+        comparison.compared(true, "TEA_TEE", "low", "1", "1");
+        assert_eq!(comparison.differences.len(), DIFFERENCES_KEPT_MAX);
+        assert_eq!((comparison.difference_count, comparison.figures), (1_007, 1_008));
+        assert_eq!(comparison.differences[0].served.chars().count(), SHOWN_CHARS_MAX + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_a_control_character(text in any::<String>()) {
+            prop_assert!(!printable(&text).chars().any(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A served file, taken apart so far that every figure still stands as it was written.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::super::instant::Second;
+
+/// A served file that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("what is served as {file} cannot be read: {reason}")]
+pub struct Unreadable {
+    /// Which file.
+    pub file: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// The fields of an object, each as it was written: a parser of ours for numbers would round them once more.
+pub(super) type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The fields of an object.
+pub(super) fn fields(raw: &str) -> Result<Fields<'_>, serde_json::Error> {
+    serde_json::from_str(raw)
+}
+
+/// A served file: its head and its entries.
+pub(super) struct ServedFile<'a> {
+    /// What stands beside the list.
+    pub(super) head: Fields<'a>,
+    /// The list.
+    pub(super) entries: Vec<Fields<'a>>,
+}
+
+impl<'a> ServedFile<'a> {
+    /// Takes a file apart whose list is named `list`.
+    pub(super) fn read(file: &'static str, list: &str, body: &'a [u8]) -> Result<Self, Unreadable> {
+        let unreadable = |reason: String| Unreadable { file, reason };
+        let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+        let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
+        let raw = head.remove(list).ok_or_else(|| unreadable(format!("it has no {list}")))?;
+        let entries = serde_json::from_str(raw.get()).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self { head, entries })
+    }
+}
+
+/// A field as text, where it is a JSON string.
+pub(super) fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A field as the double nearest to its digits.
+pub(super) fn number(raw: &RawValue) -> Option<f64> {
+    // Rust's own parser rounds to nearest; a JSON string or `true` does not parse.
+    raw.get().parse().ok()
+}
+
+/// What a file says about its own time.
+pub(super) fn expected_head(as_of: Second) -> [(&'static str, String); 2] {
+    [
+        ("generated_at", as_of.0.saturating_mul(1_000).to_string()),
+        ("generated_at_rfc3339", format!("\"{}\"", as_of.to_rfc3339())),
+    ]
+}
