@@ -14,7 +14,7 @@ use super::{
     summary::Summary,
     ticker::{self, Pair, pair_name},
     window::LONGEST_HOURS,
-    windows::WindowsView,
+    windows::{MarketId, WindowsView},
 };
 
 /// See the module.
@@ -134,7 +134,8 @@ impl Board {
     #[must_use]
     pub fn markets(&self, filter: &MarketFilter, hours: i64) -> Vec<MarketRow<'_>> {
         let mut rows: Vec<MarketRow<'_>> = self
-            .traded(hours, |base, counter| filter.takes(base, counter))
+            .traded(hours, self.candidates(&filter.codes()))
+            .filter(|(_, base, counter, _)| filter.takes(base, counter))
             .map(|(market, base, counter, summary)| {
                 let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
                 MarketRow { base, counter, summary, book }
@@ -147,7 +148,7 @@ impl Board {
     /// Every pair that traded in the last so many hours (1 to 168, else none), by name.
     #[must_use]
     pub fn tickers(&self, hours: i64) -> Vec<TickerRow> {
-        self.summed(hours, |_, _| true)
+        self.summed(hours, self.candidates(&[]), |_, _| true)
     }
 
     /// The pairs that the markets of two codes (not anchors) belong to: XLM first, else in the order of their bytes, and
@@ -156,15 +157,24 @@ impl Board {
     pub fn tickers_of(&self, codes: &PairCodes, hours: i64) -> Vec<TickerRow> {
         let [first, second] = codes.in_order();
         let of = |base_code: &str, counter_code: &str| {
-            self.summed(hours, |base, counter| base.code() == base_code && counter.code() == counter_code)
+            let of_either = self.candidates(&[base_code, counter_code]);
+            self.summed(hours, of_either, |base, counter| {
+                base.code() == base_code && counter.code() == counter_code
+            })
         };
         let found = of(first, second);
         if found.is_empty() { of(second, first) } else { found }
     }
 
-    fn summed(&self, hours: i64, takes: impl Fn(&ListedAsset, &ListedAsset) -> bool) -> Vec<TickerRow> {
+    fn summed(
+        &self,
+        hours: i64,
+        candidates: Vec<MarketId>,
+        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
+    ) -> Vec<TickerRow> {
         let mut sums: BTreeMap<String, Summary> = BTreeMap::new();
-        for (_, base, counter, summary) in self.traded(hours, takes) {
+        let traded = self.traded(hours, candidates);
+        for (_, base, counter, summary) in traded.filter(|(_, base, counter, _)| takes(base, counter)) {
             sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
         }
         let row = |(name, summary): (String, Summary)| {
@@ -174,22 +184,40 @@ impl Board {
         sums.into_iter().map(row).collect()
     }
 
-    /// Markets of valid assets with a trade in the last so many hours; by their numbers.
+    /// The markets that can have assets of these codes: those of the code with the fewest; all where no code is given.
+    fn candidates(&self, codes: &[&str]) -> Vec<MarketId> {
+        let of_code = |code: &&str| {
+            let assets = self.directory.assets_of_code(code).iter();
+            let mut markets: Vec<MarketId> =
+                assets.flat_map(|asset| self.directory.markets_of_asset(*asset)).collect();
+            markets.sort_unstable();
+            markets.dedup();
+            markets
+        };
+        let fewest = codes.iter().map(of_code).min_by_key(Vec::len);
+        fewest.unwrap_or_else(|| self.windows.figures().map(|(market, _)| market).collect())
+    }
+
+    /// Those of the markets that are of valid assets and traded in the last so many hours.
     fn traded(
         &self,
         hours: i64,
-        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
-    ) -> impl Iterator<Item = (i32, &ListedAsset, &ListedAsset, Summary)> {
+        markets: Vec<MarketId>,
+    ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, Summary)> {
         let is_window = (1..=LONGEST_HOURS).contains(&hours);
-        self.windows.figures().filter(move |_| is_window).filter_map(move |(market, _)| {
+        markets.into_iter().filter(move |_| is_window).filter_map(move |market| {
             let (base, counter) = self.directory.valid_sides(market)?;
-            let summary = takes(base, counter).then(|| self.windows.last_hours(market, hours))?;
+            let summary = self.windows.last_hours(market, hours);
             (!summary.is_empty()).then_some((market, base, counter, summary))
         })
     }
 }
 
 impl MarketFilter {
+    fn codes(&self) -> Vec<&str> {
+        [&self.base_code, &self.counter_code].into_iter().flatten().map(String::as_str).collect()
+    }
+
     fn takes(&self, base: &ListedAsset, counter: &ListedAsset) -> bool {
         let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
         is(&self.base_code, base.code())

@@ -14,6 +14,10 @@ pub struct Directory {
     assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,
     /// Each market's base and counter, in the normalised orientation of [`super::market::Market`].
     markets: Arc<HashMap<MarketId, (AssetId, AssetId)>>,
+    /// Each market twice, under its base and under its counter; sorted.
+    by_asset: Arc<Vec<(AssetId, MarketId)>>,
+    /// The valid assets of each code.
+    by_code: Arc<HashMap<String, Vec<AssetId>>>,
     /// The books that were polled.
     books: Arc<HashMap<MarketId, PolledBook>>,
     /// The valid assets sorted by code, then issuer; made when it is asked for.
@@ -30,20 +34,39 @@ impl Directory {
         self.listing = None;
         let assets = Arc::make_mut(&mut self.assets);
         for (id, asset) in told {
-            match asset {
+            let code = asset.as_ref().map(|asset| asset.code().to_owned());
+            let was = match asset {
                 Some(asset) => assets.insert(id, Arc::new(asset)),
                 None => assets.remove(&id),
             };
+            // Codes never change: an asset comes to be valid, or ceases to be.
+            match (was, code) {
+                (None, Some(code)) => Arc::make_mut(&mut self.by_code).entry(code).or_default().push(id),
+                (Some(was), None) => {
+                    if let Some(ids) = Arc::make_mut(&mut self.by_code).get_mut(was.code()) {
+                        ids.retain(|other| *other != id);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 
     /// Takes in markets: number, base, counter.
     pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
-        for (market, base, counter) in told {
-            if self.markets.get(&market) != Some(&(base, counter)) {
-                Arc::make_mut(&mut self.markets).insert(market, (base, counter));
-            }
+        let mut told: Vec<_> =
+            told.into_iter().filter(|(market, ..)| !self.markets.contains_key(market)).collect();
+        told.dedup();
+        if told.is_empty() {
+            return;
         }
+        let (markets, by_asset) = (Arc::make_mut(&mut self.markets), Arc::make_mut(&mut self.by_asset));
+        for (market, base, counter) in told {
+            markets.insert(market, (base, counter));
+            by_asset.extend([(base, market), (counter, market)]);
+        }
+        by_asset.sort_unstable(); // it was, but for the last
+        by_asset.dedup();
     }
 
     /// Takes in books; where they are all that there are, those that are not among them go.
@@ -78,6 +101,19 @@ impl Directory {
     pub fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
         let (base, counter) = self.markets.get(&market)?;
         Some((self.assets.get(base)?, self.assets.get(counter)?))
+    }
+
+    /// The valid assets of a code.
+    #[must_use]
+    pub fn assets_of_code(&self, code: &str) -> &[AssetId] {
+        self.by_code.get(code).map_or(&[], Vec::as_slice)
+    }
+
+    /// The markets with an asset on either side, by their numbers.
+    pub fn markets_of_asset(&self, asset: AssetId) -> impl Iterator<Item = MarketId> {
+        let from = self.by_asset.partition_point(|(of, _)| *of < asset);
+        let of_it = self.by_asset.iter().skip(from).take_while(move |(of, _)| *of == asset);
+        of_it.map(|(_, market)| *market)
     }
 
     /// The book of a market, where it was polled.

@@ -15,12 +15,14 @@ const DEPTH_MAX: u32 = 20;
 const FRAGMENTS_MAX: usize = 50;
 /// Fields in all, fragments written out. Each pair of a long list asked for by its own alias with all fields has 22.
 const FIELDS_MAX: u32 = 2_500;
+/// Fields of a document that asks for little.
+const LITTLE_FIELDS: u32 = 60;
 /// Fields under another name.
 const ALIASES_MAX: u32 = 100;
 /// Directives in all.
 const DIRECTIVES_MAX: u32 = 50;
-/// Lists of everything, or nearly: assets, issuers, introspection, tickers without a pair's name, and markets that are
-/// not filtered on both sides.
+/// Lists of everything, or nearly: assets, issuers, introspection, tickers without a pair's name, and markets without
+/// the codes of both sides.
 const WHOLE_LISTS_MAX: u32 = 8;
 /// Lists of introspection within each other: each multiplies the answer. `types { fields { args } }` has 3.
 const INTROSPECTION_LISTS_MAX: u32 = 3;
@@ -165,7 +167,7 @@ impl Counter<'_> {
         cost
     }
 
-    /// One pair, or something of both sides of a market. What is null filters nothing.
+    /// One pair, or markets of two codes. What is null filters nothing.
     fn asks_for_few(&self, field: &Field) -> bool {
         let names: Vec<&str> = field
             .arguments
@@ -176,8 +178,8 @@ impl Counter<'_> {
             })
             .map(|(name, _)| name.node.as_str())
             .collect();
-        let any = |start: &str| names.iter().any(|name| name.starts_with(start));
-        any("pairName") || any("baseAsset") && any("counterAsset")
+        let has = |name: &str| names.contains(&name);
+        has("pairName") || has("baseAssetCode") && has("counterAssetCode")
     }
 
     fn fragment(&mut self, name: &Name) -> Cost {
@@ -199,6 +201,11 @@ fn add(count: u32, more: usize) -> u32 {
 }
 
 impl Cost {
+    /// Whether an answer takes microseconds.
+    pub(super) const fn asks_for_little(&self) -> bool {
+        self.whole_lists == 0 && self.fields <= LITTLE_FIELDS
+    }
+
     /// Beside each other: depths do not add up.
     fn add(&mut self, other: &Self) {
         self.depth = self.depth.max(other.depth);
