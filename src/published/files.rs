@@ -8,7 +8,8 @@ use super::{
     rows::{Key, Rows},
 };
 use crate::domain::{
-    assets_json, board::Board, listed_asset::ListedAsset, markets_json, pair_index::PairIndex,
+    assets_json, board::Board, instant::Second, listed_asset::ListedAsset, markets_json,
+    pair_index::PairIndex,
 };
 
 /// Files whose plain bytes are fewer are compressed by brotli with each publication; of others the writer does it.
@@ -70,20 +71,30 @@ impl FileMaker {
     /// What a compressor said; the next board mends it.
     pub fn make(&mut self, board: &Board) -> io::Result<Files> {
         self.update(board);
-        let as_of = board.as_of();
-        let markets_foot = markets_json::foot(self.markets.is_empty());
-        let markets = file(&mut self.markets, &markets_json::head(as_of), markets_foot)?;
-        let assets_foot = assets_json::foot(self.assets.is_empty());
-        let assets = file(&mut self.assets, &assets_json::head(as_of), assets_foot)?;
-        for file in [&markets, &assets] {
+        let files = self.encode(board.as_of())?;
+        for (_, file) in files.all() {
             if file.raw.len() < SMALL_BYTES {
                 file.brotli.make();
             }
         }
+        Ok(files)
+    }
+
+    /// Compresses what changed and joins it with all else.
+    ///
+    /// # Errors
+    ///
+    /// What a compressor said.
+    pub fn encode(&mut self, as_of: Second) -> io::Result<Files> {
+        let markets_foot = markets_json::foot(self.markets.is_empty());
+        let markets = file(&mut self.markets, &markets_json::head(as_of), markets_foot)?;
+        let assets_foot = assets_json::foot(self.assets.is_empty());
+        let assets = file(&mut self.assets, &assets_json::head(as_of), assets_foot)?;
         Ok(Files { markets, assets })
     }
 
-    fn update(&mut self, board: &Board) {
+    /// Renders the rows that are other than those of the board before.
+    pub fn update(&mut self, board: &Board) {
         for name in self.pairs.advance(board.clone()) {
             self.markets.set(&name, self.pairs.pair(&name).as_ref().map(markets_json::row));
         }
