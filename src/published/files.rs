@@ -125,3 +125,103 @@ fn file<K: Key>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<Encode
     pieces.push(rows.extra(foot)?);
     Ok(join(pieces))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        directory::tests::directory,
+        instant::{HOUR, Second},
+        summary::tests::{MERGES, trade},
+        windows::Windows,
+    };
+
+    const MARKETS: i32 = 50;
+
+    fn many(count: i64) -> (Windows, Second) {
+        let (mut windows, now) = (Windows::default(), Second(1_000_000_000));
+        windows.advance(now.minus(168 * HOUR));
+        for number in 0..count {
+            let closed_at = now.0 - 167 * HOUR + number * 166 * HOUR / count;
+            // Every second one is of the busiest market, so that one has very many.
+            let market =
+                if number % 2 == 0 { 0 } else { i32::try_from(number % i64::from(MARKETS)).unwrap() };
+            windows.add(market, trade(number, 0, closed_at, (10, 20), (2, 1)));
+        }
+        windows.advance(now);
+        (windows, now)
+    }
+
+    /// Merges of a publication after a ledger of 40 trades in 40 markets, and pieces that were made anew.
+    fn cost_of_a_publication(trades: i64) -> (u64, usize) {
+        let names: Vec<String> = (0..MARKETS).map(|market| format!("T{market}")).collect();
+        let assets: Vec<_> = [("XLM", "native", "")]
+            .into_iter()
+            .chain(names.iter().map(|name| (name.as_str(), "G", "")))
+            .collect();
+        let markets: Vec<_> = (0..MARKETS).map(|market| (market, 1, market + 2)).collect();
+        let directory = directory(&assets, &markets, &[]);
+        let (mut windows, now) = many(trades);
+        let mut maker = FileMaker::default();
+        let before = maker.make(&Board::new(windows.view(), directory.clone())).unwrap();
+        let began = MERGES.get();
+        for market in 0..40 {
+            windows.add(market, trade(trades + i64::from(market), 1, now.0, (10, 20), (3, 1)));
+        }
+        windows.advance(now.plus(1));
+        maker.update(&Board::new(windows.view(), directory));
+        let merges = MERGES.get() - began;
+        let made = maker.markets.dirty();
+        assert_ne!(maker.encode(now.plus(1)).unwrap().markets.raw, before.markets.raw);
+        (merges, made)
+    }
+
+    #[test]
+    fn the_cost_of_a_publication_does_not_grow_with_the_trades_that_are_held() {
+        let (few, some_pieces) = cost_of_a_publication(150_000);
+        let (more, pieces) = cost_of_a_publication(1_500_000);
+        println!(
+            "{few} merges with 150 thousand trades, {more} with 1.5 million; {some_pieces} and {pieces} pieces"
+        );
+        assert!(more <= 2 * few, "{few} merges became {more} with ten times the trades");
+        assert!(pieces <= 40 && pieces == some_pieces, "{pieces} pieces for 40 markets");
+    }
+
+    #[test]
+    fn files_are_those_that_are_rendered_as_a_whole_whatever_changed_before() {
+        let assets = [("XLM", "native", ""), ("A", "G1", ""), ("B", "G2", "A"), ("C", "G3", "")];
+        let mut directory = directory(&assets, &[(1, 1, 2), (2, 1, 3), (3, 1, 4)], &[(1, 3), (2, 5)]);
+        let (mut windows, mut maker, now) = (Windows::default(), FileMaker::default(), Second(1_000_000_000));
+        let mut check = |windows: &Windows, directory: &mut crate::domain::directory::Directory| {
+            directory.listing();
+            let board = Board::new(windows.view(), directory.clone());
+            let files = maker.make(&board).unwrap();
+            let markets = markets_json::render(board.as_of(), &board.pairs());
+            assert_eq!(String::from_utf8_lossy(&files.markets.raw), markets);
+            assert_eq!(
+                String::from_utf8_lossy(&files.assets.raw),
+                assets_json::render(board.as_of(), board.assets())
+            );
+        };
+        windows.advance(now);
+        check(&windows, &mut directory);
+        for (step, market) in [1, 2, 3, 1].into_iter().enumerate() {
+            windows.add(market, trade(i64::try_from(step).unwrap(), 0, now.0 - 60, (10, 20), (3, 1)));
+            windows.advance(now.plus(1));
+            check(&windows, &mut directory);
+        }
+        // An anchor goes, an asset ceases to be valid, books change and go, trades leave by time.
+        directory.learn_assets([(3, Some(crate::domain::directory::tests::listed("B", "G2", "")))]);
+        check(&windows, &mut directory);
+        directory.learn_assets([(4, None)]);
+        check(&windows, &mut directory);
+        directory.learn_books(vec![(1, crate::domain::directory::tests::book(9))], false);
+        check(&windows, &mut directory);
+        directory.learn_books(Vec::new(), true);
+        check(&windows, &mut directory);
+        windows.advance(now.plus(24 * HOUR));
+        check(&windows, &mut directory);
+        windows.advance(now.plus(168 * HOUR));
+        check(&windows, &mut directory);
+    }
+}

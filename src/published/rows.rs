@@ -96,6 +96,12 @@ impl<K: Key> Rows<K> {
         self.maker.make(text.as_bytes().to_vec())
     }
 
+    /// Pieces that are to be made anew.
+    #[cfg(test)]
+    pub(super) fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
