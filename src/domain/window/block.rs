@@ -1,5 +1,6 @@
 //! Trades of one market in a row, packed: each is written as what it differs by from the one before.
 //!
+//! An amount is what the other one comes to at the trade's price, but for rounding, and so is written as a small number.
 //! A trade takes some 20 bytes so, where the plain figures take 64; ten million of them must be held.
 
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub(super) const BLOCK_TRADES: usize = 128;
 /// Bits of a toid below the ledger's number.
 const LEDGER_SHIFT: u32 = 32;
 
+/// What an ordinary trade takes.
+const TRADE_BYTES: usize = 24;
+
 /// By what trades are ordered: when they closed, then where they stand.
 pub(super) type Key = (Second, PagingToken);
 
@@ -32,6 +36,8 @@ const NO_PRICE: u64 = 0;
 /// Pools trade at the ratio of the two amounts.
 const PRICE_OF_AMOUNTS: u64 = 1;
 const OWN_PRICE: u64 = 2;
+/// Many prices of a market have the same denominator.
+const OWN_NUMERATOR: u64 = 3;
 
 /// At least one and at most [`BLOCK_TRADES`] trades, by their keys, and their sum.
 #[derive(Clone, Debug)]
@@ -41,13 +47,23 @@ pub(super) struct Block {
     count: usize,
     sum: Summary,
     bytes: Vec<u8>,
+    /// The denominator of the last price that was written whole.
+    denominator: i64,
 }
 
 impl Block {
     pub(super) fn of(trade: WindowTrade) -> Self {
-        let mut bytes = Vec::new();
-        push(&mut bytes, key(&trade), &trade);
-        Self { first: key(&trade), last: key(&trade), count: 1, sum: Summary::of(&trade), bytes }
+        let (bytes, denominator) = (Vec::new(), 0);
+        let mut block = Self {
+            first: key(&trade),
+            last: key(&trade),
+            count: 0,
+            sum: Summary::default(),
+            bytes,
+            denominator,
+        };
+        block.append(trade);
+        block
     }
 
     /// Of trades that are in order; none where there is none.
@@ -79,12 +95,48 @@ impl Block {
 
     /// Adds a trade that comes after all others.
     pub(super) fn append(&mut self, trade: WindowTrade) {
-        push(&mut self.bytes, self.last, &trade);
+        if self.bytes.capacity() - self.bytes.len() < TRADE_BYTES {
+            // By little, for most markets seldom trade.
+            self.bytes.reserve_exact(TRADE_BYTES + self.bytes.len() / 8);
+        }
+        self.push(&trade);
         self.last = key(&trade);
         self.count += 1;
         self.sum.merge(&Summary::of(&trade));
         if self.is_full() {
             self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// Writes a trade behind [`Self::last`].
+    fn push(&mut self, trade: &WindowTrade) {
+        let (closed_before, token_before) = self.last;
+        let (base, counter) = (trade.base_amount.stroops(), trade.counter_amount.stroops());
+        let kind = match trade.price {
+            None => NO_PRICE,
+            Some(price) if price.n() == counter && price.d() == base => PRICE_OF_AMOUNTS,
+            Some(price) if price.d() == self.denominator => OWN_NUMERATOR,
+            Some(_) => OWN_PRICE,
+        };
+        let ledgers = (trade.token.toid >> LEDGER_SHIFT).wrapping_sub(token_before.toid >> LEDGER_SHIFT);
+        let within = trade.token.toid.cast_unsigned() & u64::from(u32::MAX);
+        let order = u64::from(trade.token.order.cast_unsigned());
+        let bytes = &mut self.bytes;
+        push_number(bytes, trade.closed_at.0.wrapping_sub(closed_before.0).cast_unsigned());
+        push_number(bytes, zigzag(ledgers));
+        push_number(bytes, within);
+        push_number(bytes, order << 2 | kind);
+        push_number(bytes, base.cast_unsigned());
+        match trade.price.filter(|_| kind >= OWN_PRICE) {
+            None => push_number(bytes, counter.cast_unsigned()),
+            Some(price) => {
+                push_number(bytes, price.n().cast_unsigned());
+                if kind == OWN_PRICE {
+                    push_number(bytes, price.d().cast_unsigned());
+                    self.denominator = price.d();
+                }
+                push_number(bytes, zigzag(counter.wrapping_sub(worth(base, price))));
+            }
         }
     }
 
@@ -99,7 +151,7 @@ impl Block {
     }
 
     pub(super) fn trades(&self) -> impl Iterator<Item = WindowTrade> {
-        let mut reader = Reader { bytes: &self.bytes, before: self.first };
+        let mut reader = Reader { bytes: &self.bytes, before: self.first, denominator: 0 };
         std::iter::from_fn(move || reader.next_trade())
     }
 
@@ -140,30 +192,14 @@ pub(super) fn add(blocks: &mut Vec<Arc<Block>>, trade: WindowTrade) -> Added {
     Added::New
 }
 
-fn push(bytes: &mut Vec<u8>, before: Key, trade: &WindowTrade) {
-    let (closed_before, token_before) = before;
-    let kind = match trade.price {
-        None => NO_PRICE,
-        Some(price)
-            if price.n() == trade.counter_amount.stroops() && price.d() == trade.base_amount.stroops() =>
-        {
-            PRICE_OF_AMOUNTS
-        }
-        Some(_) => OWN_PRICE,
+/// What an amount of the base comes to at a price, in stroops of the counter, cut; any number where that is too much.
+fn worth(base: i64, price: Price) -> i64 {
+    let (base, n, d) = (base.cast_unsigned(), price.n().cast_unsigned(), price.d().cast_unsigned());
+    let worth = match base.checked_mul(n) {
+        Some(product) => product.checked_div(d),
+        None => u64::try_from(u128::from(base) * u128::from(n) / u128::from(d.max(1))).ok(),
     };
-    let ledgers = (trade.token.toid >> LEDGER_SHIFT).wrapping_sub(token_before.toid >> LEDGER_SHIFT);
-    let within = trade.token.toid.cast_unsigned() & u64::from(u32::MAX);
-    let order = u64::from(trade.token.order.cast_unsigned());
-    push_number(bytes, trade.closed_at.0.wrapping_sub(closed_before.0).cast_unsigned());
-    push_number(bytes, zigzag(ledgers));
-    push_number(bytes, within);
-    push_number(bytes, order << 2 | kind);
-    push_number(bytes, trade.base_amount.stroops().cast_unsigned());
-    push_number(bytes, trade.counter_amount.stroops().cast_unsigned());
-    if let (OWN_PRICE, Some(price)) = (kind, trade.price) {
-        push_number(bytes, price.n().cast_unsigned());
-        push_number(bytes, price.d().cast_unsigned());
-    }
+    worth.unwrap_or_default().cast_signed()
 }
 
 /// Small numbers of either sign as small numbers without one.
@@ -184,10 +220,11 @@ fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number.to_le_bytes()[0]);
 }
 
-/// Reads what [`push`] wrote, trade after trade.
+/// Reads what [`Block::push`] wrote, trade after trade.
 struct Reader<'a> {
     bytes: &'a [u8],
     before: Key,
+    denominator: i64,
 }
 
 impl Reader<'_> {
@@ -198,11 +235,18 @@ impl Reader<'_> {
         let toid = ledger << LEDGER_SHIFT | self.number()?.cast_signed();
         let order_and_kind = self.number()?;
         let order = i32::try_from(order_and_kind >> 2).ok()?;
-        let (base, counter) = (self.number()?.cast_signed(), self.number()?.cast_signed());
-        let price = match order_and_kind & 3 {
-            PRICE_OF_AMOUNTS => Price::new(counter, base),
-            OWN_PRICE => Price::new(self.number()?.cast_signed(), self.number()?.cast_signed()),
-            _ => None,
+        let base = self.number()?.cast_signed();
+        let kind = order_and_kind & 3;
+        let (counter, price) = if kind >= OWN_PRICE {
+            let n = self.number()?.cast_signed();
+            if kind == OWN_PRICE {
+                self.denominator = self.number()?.cast_signed();
+            }
+            let price = Price::new(n, self.denominator)?;
+            (worth(base, price).wrapping_add(unzigzag(self.number()?)), Some(price))
+        } else {
+            let counter = self.number()?.cast_signed();
+            (counter, if kind == PRICE_OF_AMOUNTS { Price::new(counter, base) } else { None })
         };
         let token = PagingToken { toid, order };
         self.before = (closed_at, token);
