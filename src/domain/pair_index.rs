@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     board::Board,
+    listed_asset::ListedAsset,
     orderbook::BookFigures,
     ticker::{Pair, pair_name},
     windows::{Figures, MarketId},
@@ -31,7 +32,7 @@ struct Members {
 }
 
 /// What a market belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Names {
     /// By its assets' anchors, where they have one.
     pair: Arc<str>,
@@ -47,26 +48,29 @@ impl PairIndex {
         let before = std::mem::replace(&mut self.board, board);
         let has_same_names = self.board.directory().names_as(before.directory());
         let has_same_books = self.board.directory().books_as(before.directory());
-        let (old, new) = (before.windows().markets(), self.board.windows().markets());
-        for gone in old.iter().filter(|(id, _)| new.binary_search_by_key(id, |(id, _)| *id).is_err()) {
-            forget(&mut self.pairs, &mut self.names, gone.0, &mut dirty);
-        }
-        let mut old = old.iter().peekable();
-        for (id, market) in new {
-            while old.peek().is_some_and(|(old, _)| old < id) {
-                old.next();
+        let mut old = before.windows().markets().iter().peekable();
+        for (id, market) in self.board.windows().markets() {
+            while let Some((gone, _)) = old.next_if(|(old, _)| old < id) {
+                forget(&mut self.pairs, &mut self.names, *gone, &mut dirty);
             }
-            let was = old.peek().filter(|(old, _)| old == id).map(|(_, market)| market);
+            let was = old.next_if(|(old, _)| old == id).map(|(_, market)| market);
+            let is_same = was.is_some_and(|was| Arc::ptr_eq(was, market));
+            if is_same && has_same_names && has_same_books {
+                continue; // as nearly all of them
+            }
             if was.is_none() || !has_same_names {
                 rename(&mut self.pairs, &mut self.names, &self.board, *id, &mut dirty);
             }
             let Some(names) = self.names.get(id) else { continue };
-            if was.is_none_or(|was| !Arc::ptr_eq(was, market)) {
+            if !is_same {
                 dirty.insert(Arc::clone(&names.pair));
             }
             if !has_same_books && figures(&before, *id) != figures(&self.board, *id) {
                 dirty.insert(Arc::clone(&names.codes));
             }
+        }
+        for (gone, _) in old {
+            forget(&mut self.pairs, &mut self.names, *gone, &mut dirty);
         }
         dirty
     }
@@ -103,20 +107,31 @@ fn rename(
     id: MarketId,
     dirty: &mut BTreeSet<Arc<str>>,
 ) {
-    let now = board.directory().valid_sides(id).map(|(base, counter)| Names {
-        pair: pair_name(base.pair_code(), counter.pair_code()).into(),
-        codes: pair_name(base.code(), counter.code()).into(),
-    });
-    if names.get(&id) == now.as_ref() {
-        return;
+    let sides = board.directory().valid_sides(id);
+    let is_named = |names: &Names, (base, counter): (&ListedAsset, &ListedAsset)| {
+        spells(&names.pair, base.pair_code(), counter.pair_code())
+            && spells(&names.codes, base.code(), counter.code())
+    };
+    match (names.get(&id), sides) {
+        (None, None) => return,
+        (Some(names), Some(sides)) if is_named(names, sides) => return,
+        _ => forget(pairs, names, id, dirty),
     }
-    forget(pairs, names, id, dirty);
-    if let Some(now) = now {
+    if let Some((base, counter)) = sides {
+        let now = Names {
+            pair: pair_name(base.pair_code(), counter.pair_code()).into(),
+            codes: pair_name(base.code(), counter.code()).into(),
+        };
         pairs.entry(Arc::clone(&now.pair)).or_default().traded.insert(id);
         pairs.entry(Arc::clone(&now.codes)).or_default().spelled.insert(id);
         dirty.extend([Arc::clone(&now.pair), Arc::clone(&now.codes)]);
         names.insert(id, now);
     }
+}
+
+/// Whether a name is that of two codes, without making it.
+fn spells(name: &str, base: &str, counter: &str) -> bool {
+    name.strip_prefix(base).and_then(|rest| rest.strip_prefix('_')) == Some(counter)
 }
 
 fn forget(
