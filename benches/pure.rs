@@ -1,0 +1,135 @@
+//! The pure parts, one by one: decoding, windows, rendering.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot measure shall say so and end")]
+#![expect(clippy::as_conversions, reason = "figures are doubles")]
+
+#[path = "whole/synthetic.rs"]
+mod synthetic;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput};
+use stellar_ticker::{
+    domain::{
+        asset::Asset,
+        board::Board,
+        directory::Directory,
+        instant::{DAY, Second},
+        issuer_file::Currency,
+        listed_asset::ListedAsset,
+        markets_json,
+        summary::WindowTrade,
+        windows::{MarketId, Windows},
+    },
+    horizon::wire,
+};
+use synthetic::Synthetic;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const NEWEST: Second = Second(1_795_457_237);
+const MARKETS: u64 = 30_000;
+const TRADES: u64 = 200_000;
+const PAGE: u64 = 200;
+
+fn window_trades(network: &Synthetic) -> Vec<(MarketId, WindowTrade)> {
+    let made = (0..network.trades).map(|number| network.make(number));
+    made.map(|made| (made.market as MarketId, WindowTrade::from(&made.trade()))).collect()
+}
+
+fn decode(criterion: &mut Criterion) {
+    let network = Synthetic::week(PAGE, 100, NEWEST);
+    let records: Vec<Vec<u8>> = (0..PAGE)
+        .map(|number| {
+            let mut bytes = Vec::new();
+            synthetic::render(&mut bytes, &network.make(number).record, "2026-11-24T08:00:00Z");
+            bytes
+        })
+        .collect();
+    let one = Bytes::from(records.first().unwrap().clone());
+    let page = [&br#"{"_embedded":{"records":["#[..], &records.join(&b','), b"]}}"].concat();
+    let page = Bytes::from(page);
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("a trade", |bencher| bencher.iter(|| wire::trade(one.clone(), None).unwrap()));
+    group.throughput(Throughput::Elements(PAGE));
+    group.bench_function("a page of 200", |bencher| bencher.iter(|| wire::trades_page(&page).unwrap()));
+    group.finish();
+}
+
+fn windows(criterion: &mut Criterion) {
+    let network = Synthetic::week(TRADES, MARKETS, NEWEST);
+    let trades = window_trades(&network);
+    let mut group = criterion.benchmark_group("windows");
+    group.sample_size(10).throughput(Throughput::Elements(TRADES));
+    group.bench_function("add from old to new", |bencher| {
+        bencher.iter_batched(|| (), |()| filled(&trades), BatchSize::PerIteration);
+    });
+    group.throughput(Throughput::Elements(synthetic::LEDGER_TRADES));
+    group.bench_function("a ledger of 115, and the sums of its markets", |bencher| {
+        let (week, ledger) = trades.split_at(trades.len() - synthetic::LEDGER_TRADES as usize);
+        let ready = || {
+            let mut windows = filled(week);
+            windows.advance(NEWEST);
+            windows
+        };
+        let step = |mut windows: Windows| {
+            ledger.iter().for_each(|(market, trade)| windows.add(*market, *trade));
+            windows.advance(NEWEST.plus(1));
+            windows
+        };
+        bencher.iter_batched(ready, step, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+fn filled(trades: &[(MarketId, WindowTrade)]) -> Windows {
+    let mut windows = Windows::default();
+    trades.iter().for_each(|(market, trade)| windows.add(*market, *trade));
+    windows
+}
+
+fn render(criterion: &mut Criterion) {
+    let network = Synthetic::new(TRADES, MARKETS, NEWEST, DAY);
+    let mut windows = filled(&window_trades(&network));
+    windows.advance(NEWEST);
+    let board = Board::new(windows.view(), directory(&network));
+    let mut group = criterion.benchmark_group("render");
+    group.sample_size(10);
+    group.bench_function("pairs", |bencher| bencher.iter(|| board.pairs()));
+    let pairs = board.pairs();
+    group.bench_function("markets.json of the pairs", |bencher| {
+        bencher.iter(|| markets_json::render(NEWEST, &pairs));
+    });
+    group.finish();
+}
+
+/// All assets valid, each known by its place in the order of assets.
+fn directory(network: &Synthetic) -> Directory {
+    let sides = network.markets.iter().flat_map(|market| [*market.base(), *market.counter()]);
+    let assets: Vec<Asset> = sides.collect::<BTreeSet<_>>().into_iter().collect();
+    let id = |asset: &Asset| assets.binary_search(asset).unwrap() as i32;
+    let mut directory = Directory::default();
+    directory.learn_assets(assets.iter().map(|asset| {
+        let currency =
+            Currency { code: asset.code().into(), issuer: asset.issuer().into(), ..Currency::default() };
+        (id(asset), Some(ListedAsset { currency, ..ListedAsset::default() }))
+    }));
+    directory.learn_markets(
+        network
+            .markets
+            .iter()
+            .zip(0..)
+            .map(|(market, number)| (number, id(market.base()), id(market.counter()))),
+    );
+    directory
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    decode(&mut criterion);
+    windows(&mut criterion);
+    render(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,98 @@
+//! A Horizon that has only pages of trades, all rendered beforehand, so that it is not what is measured.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+};
+
+use stellar_ticker::domain::{cursor::PagingToken, instant::Second};
+
+use super::synthetic::{self, Synthetic};
+
+/// The network that it serves.
+pub(crate) const PASSPHRASE: &str = "Bench Network";
+
+/// All records, from new to old, with a comma between two.
+pub(crate) struct Rendered {
+    bytes: Vec<u8>,
+    /// Where each record begins, and the token that it has.
+    places: Vec<(usize, PagingToken)>,
+    root: String,
+}
+
+impl Rendered {
+    pub(crate) fn of(synthetic: &Synthetic) -> Self {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let mut closed_at = (Second(0), String::new());
+        for number in (0..synthetic.trades).rev() {
+            let record = synthetic.make(number).record;
+            if closed_at.0 != record.closed_at {
+                closed_at = (record.closed_at, record.closed_at.to_rfc3339());
+            }
+            places.push((bytes.len(), record.token));
+            synthetic::render(&mut bytes, &record, &closed_at.1);
+            bytes.push(b',');
+        }
+        let ledger = |number| synthetic.make(number).record.token.ledger();
+        let root = format!(
+            r#"{{"network_passphrase":"{PASSPHRASE}","history_latest_ledger":{},"history_elder_ledger":{}}}"#,
+            ledger(synthetic.trades - 1),
+            ledger(0),
+        );
+        Self { bytes, places, root }
+    }
+
+    /// The records below a cursor, at most so many.
+    fn page(&self, cursor: Option<PagingToken>, limit: usize) -> &[u8] {
+        let from = cursor.map_or(0, |cursor| self.places.partition_point(|(_, token)| *token >= cursor));
+        let at = |place: usize| self.places.get(place).map_or(self.bytes.len(), |(at, _)| *at);
+        let page = self.bytes.get(at(from)..at(from + limit)).unwrap_or_default();
+        page.strip_suffix(b",").unwrap_or(page)
+    }
+
+    /// Begins to serve; goes on until the process ends.
+    pub(crate) fn serve(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(self);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    let _ = shared.answer_all(&connection); // the client hangs up at the end
+                });
+            }
+        });
+        address
+    }
+
+    fn answer_all(&self, connection: &TcpStream) -> std::io::Result<()> {
+        connection.set_nodelay(true)?;
+        let mut lines = BufReader::new(connection.try_clone()?).lines();
+        while let Some(request) = lines.next().transpose()? {
+            while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+            let target = request.split(' ').nth(1).unwrap_or_default();
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let asked =
+                |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            let (front, middle, back): (&str, &[u8], &str) = match path {
+                "/" => ("", self.root.as_bytes(), ""),
+                _ => {
+                    let cursor = asked("cursor").and_then(|text| text.parse().ok());
+                    let limit = asked("limit").and_then(|text| text.parse().ok()).unwrap_or(10);
+                    (r#"{"_embedded":{"records":["#, self.page(cursor, limit), "]}}")
+                }
+            };
+            let length = front.len() + middle.len() + back.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{front}"
+            );
+            let mut connection = connection;
+            connection.write_all(head.as_bytes())?;
+            connection.write_all(middle)?;
+            connection.write_all(back.as_bytes())?;
+        }
+        Ok(())
+    }
+}

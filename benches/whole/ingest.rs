@@ -1,0 +1,88 @@
+//! A backlog from Horizon's pages to committed rows, by the backfiller itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::Utc;
+use stellar_ticker::{
+    actors::{
+        backfiller::Backfill,
+        leadership::{Leadership, Lease},
+        supervision::status::ChildStatus,
+        trade_writer::TradeWriter,
+        worker::Life,
+    },
+    clock::SystemClock,
+    domain::instant::Second,
+    horizon::{HorizonClient, client::HorizonSettings, governor::Governor},
+    published::Published,
+};
+
+use super::{
+    bench::{Bench, Store, timed},
+    copy,
+    horizon::{PASSPHRASE, Rendered},
+    report::{Row, Unit},
+    synthetic::Synthetic,
+};
+
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), 30_000, Second::from(Utc::now()));
+    let address = Rendered::of(&synthetic).serve();
+    bench.block_on(async {
+        let store = bench.store().await;
+        let copied = raw_copy(&store, &synthetic).await;
+        let backfill = backfill(&store, &format!("http://{address}")).await;
+        let (seconds, filled) = timed(backfill.fill_once(&Life::default())).await;
+        filled.unwrap();
+        let stored: i64 = store.client.query_one("SELECT count(*) FROM trades", &[]).await.unwrap().get(0);
+        assert_eq!(u64::try_from(stored).unwrap(), synthetic.trades, "all trades are stored");
+        store.close().await;
+        let row = Row::new(
+            "ingest of a backlog, decode to commit",
+            synthetic.trades as f64 / seconds,
+            Unit::PerSecond,
+        )
+        .baseline("raw binary COPY", copied)
+        .goal(60_000.0)
+        .goal_ratio(0.25);
+        vec![row]
+    })
+}
+
+/// The same rows into a table of the same shape, days and index; rows a second.
+async fn raw_copy(store: &Store, synthetic: &Synthetic) -> f64 {
+    let make = "CREATE TABLE copied (LIKE trades INCLUDING ALL) PARTITION BY RANGE (ledger_close_time)";
+    store.client.batch_execute(make).await.unwrap();
+    copy::make_days(&store.client, "copied", synthetic).await;
+    let rows: Vec<Bytes> = copy::encode(synthetic, 0..synthetic.trades).collect();
+    let (seconds, ()) = timed(copy::send(&store.client, "copied", rows.into_iter())).await;
+    store.client.batch_execute("DROP TABLE copied").await.unwrap();
+    synthetic.trades as f64 / seconds
+}
+
+async fn backfill(store: &Store, url: &str) -> Backfill {
+    let clock = SystemClock::shared();
+    let leadership = Leadership::new(Arc::clone(&clock));
+    let epoch = store.database.take_lease("bench", HOUR).await.unwrap().unwrap();
+    leadership.set(Some(Lease { epoch, until: clock.monotonic() + HOUR }));
+    let settings = HorizonSettings { url: url.to_owned(), ca_file: None, stream_idle_timeout: HOUR };
+    Backfill {
+        horizon: HorizonClient::new(settings, Governor::new(0)).unwrap(),
+        writer: TradeWriter {
+            database: store.database.clone(),
+            leadership,
+            listeners: None,
+            clock: Arc::clone(&clock),
+            published: Arc::new(Published::default()),
+        },
+        network_passphrase: PASSPHRASE.into(),
+        hours: 168,
+        retention_days: 8,
+        is_limited: false,
+        tells_by_log: false,
+        status: ChildStatus::new("backfiller", 1, clock),
+    }
+}

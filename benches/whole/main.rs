@@ -1,0 +1,71 @@
+//! The benches of the whole: each subject measures something and its baseline in one run, on a PostgreSQL of its own with
+//! default settings, and gives rows for the table in `docs/performance.md`.
+//!
+//! A new subject is a file here and a line in `SUBJECTS`.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot measure shall say so and end"
+)]
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::as_conversions, reason = "figures are doubles")]
+
+mod bench;
+mod copy;
+mod docs;
+mod horizon;
+mod ingest;
+mod report;
+mod retention;
+mod start;
+mod synthetic;
+
+use bench::Bench;
+use report::Row;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures, and tells what came of it.
+type Subject = fn(&Bench) -> Vec<Row>;
+
+/// What can be measured.
+const SUBJECTS: [(&str, Subject); 3] =
+    [("ingest", ingest::run), ("start", start::run), ("retention", retention::run)];
+
+const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
+  --full        10 million trades where the quick run has 1 million
+  --write-docs  puts what target/bench holds into docs/performance.md
+subjects (all, where none is named): ";
+
+fn main() {
+    // cargo adds --bench.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [first, url] = arguments.as_slice()
+        && first == start::LOAD
+    {
+        return start::load(url);
+    }
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));
+    let all = SUBJECTS.map(|(name, _)| name);
+    let is_known = |flag: &&str| ["--full", "--write-docs"].contains(flag);
+    if !flags.iter().all(is_known) || !names.iter().all(|name| all.contains(name)) {
+        println!("{USAGE}{}", all.join(" "));
+        std::process::exit(64);
+    }
+    let wanted = |subject: &&str| names.is_empty() || names.contains(subject);
+    if !names.is_empty() || !flags.contains(&"--write-docs") {
+        let bench = Bench::start(flags.contains(&"--full"));
+        report::print_head();
+        for (name, run) in SUBJECTS.iter().filter(|(name, _)| wanted(name)) {
+            let rows = run(&bench);
+            rows.iter().for_each(report::print);
+            report::save(name, &bench, &rows);
+        }
+    }
+    if flags.contains(&"--write-docs") {
+        docs::write(&all);
+    }
+}

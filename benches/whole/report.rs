@@ -1,0 +1,145 @@
+//! Rows of the table: printed, and written as JSON from which the table in the docs is made.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::bench::Bench;
+
+/// One measurement.
+#[derive(Debug)]
+pub(crate) struct Row {
+    what: String,
+    figure: f64,
+    unit: Unit,
+    baseline: Option<(&'static str, f64)>,
+    goal: String,
+    is_met: bool,
+}
+
+/// What a figure is, and whether more or less of it is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Less is better.
+    Seconds,
+    /// Less is better.
+    Bytes,
+    /// More is better.
+    PerSecond,
+}
+
+impl Row {
+    pub(crate) fn new(what: impl Into<String>, figure: f64, unit: Unit) -> Self {
+        Self { what: what.into(), figure, unit, baseline: None, goal: String::new(), is_met: true }
+    }
+
+    /// What the same run measured to compare with.
+    pub(crate) fn baseline(self, what: &'static str, figure: f64) -> Self {
+        Self { baseline: Some((what, figure)), ..self }
+    }
+
+    /// The figure is wanted at this or better.
+    pub(crate) fn goal(self, bound: f64) -> Self {
+        let (is_met, word) = match self.unit {
+            Unit::PerSecond => (self.figure >= bound, "at least"),
+            Unit::Seconds | Unit::Bytes => (self.figure <= bound, "at most"),
+        };
+        let text = format!("{word} {}", self.unit.show(bound));
+        self.also(text, is_met)
+    }
+
+    /// The ratio is wanted at this or better.
+    pub(crate) fn goal_ratio(self, bound: f64) -> Self {
+        let is_met = self.ratio().is_some_and(|ratio| ratio >= bound);
+        self.also(format!("ratio at least {bound}"), is_met)
+    }
+
+    fn also(mut self, text: String, is_met: bool) -> Self {
+        if !self.goal.is_empty() {
+            self.goal.push_str(", ");
+        }
+        self.goal.push_str(&text);
+        self.is_met &= is_met;
+        self
+    }
+
+    /// How much better it is than the baseline: 2 is twice as many a second, or half the time.
+    fn ratio(&self) -> Option<f64> {
+        self.baseline.map(|(_, baseline)| match self.unit {
+            Unit::PerSecond => self.figure / baseline,
+            Unit::Seconds | Unit::Bytes => baseline / self.figure,
+        })
+    }
+
+    fn columns(&self) -> [String; 6] {
+        let baseline = self.baseline.map(|(what, figure)| format!("{what}: {}", self.unit.show(figure)));
+        let met = match (self.goal.is_empty(), self.is_met) {
+            (true, _) => "",
+            (_, true) => "met",
+            (_, false) => "NOT MET",
+        };
+        [
+            self.what.clone(),
+            self.unit.show(self.figure),
+            baseline.unwrap_or_default(),
+            self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            self.goal.clone(),
+            met.to_owned(),
+        ]
+    }
+}
+
+impl Unit {
+    fn show(self, figure: f64) -> String {
+        match self {
+            Self::Seconds if figure < 1.0 => format!("{:.1} ms", figure * 1e3),
+            Self::Seconds => format!("{figure:.2} s"),
+            Self::Bytes => format!("{:.0} MB", figure / 1e6),
+            Self::PerSecond => format!("{figure:.0}/s"),
+        }
+    }
+}
+
+/// The names of the columns.
+pub(crate) const HEAD: [&str; 6] = ["what", "figure", "baseline", "ratio", "goal", ""];
+
+pub(crate) fn print_head() {
+    print_columns(HEAD.map(str::to_owned));
+}
+
+pub(crate) fn print(row: &Row) {
+    print_columns(row.columns());
+}
+
+fn print_columns([what, figure, baseline, ratio, goal, met]: [String; 6]) {
+    println!("{what:<64} {figure:>12}  {baseline:<28} {ratio:>7}  {goal:<40} {met}");
+}
+
+/// Where results lie: below what cargo builds.
+pub(crate) fn directory() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target")).join("bench")
+}
+
+/// Writes what a subject gave.
+pub(crate) fn save(subject: &str, bench: &Bench, rows: &[Row]) {
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "figure": row.figure, "unit": format!("{:?}", row.unit), "ratio": row.ratio(), "is_met": row.is_met,
+                "baseline": row.baseline.map(|(_, figure)| figure), "columns": row.columns(),
+            })
+        })
+        .collect();
+    let told = json!({
+        "subject": subject, "full": bench.is_full, "date": today(), "postgres": bench.postgres_version(), "rows": rows,
+    });
+    fs::create_dir_all(directory()).unwrap();
+    let text = serde_json::to_string_pretty(&told).unwrap();
+    fs::write(directory().join(format!("{subject}.json")), text).unwrap();
+}
+
+fn today() -> String {
+    chrono::Utc::now().date_naive().to_string()
+}

@@ -1,0 +1,182 @@
+//! A start of the daemon with a week of trades in the database, and what it holds in memory then.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use serde_json::Value;
+use stellar_ticker::{
+    actors::aggregator::MarketState,
+    db::{Database, DatabaseSettings},
+    domain::instant::Second,
+};
+
+use super::{
+    bench::{Bench, Store, resident, timed},
+    copy,
+    report::{Row, Unit},
+    synthetic::Synthetic,
+};
+
+const MARKETS: u64 = 30_000;
+/// What has not started by then never will.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How often the daemon is asked for its first publication.
+const POLL: Duration = Duration::from_millis(20);
+
+/// As the old program did it, once a window: all trades of it, grouped by pair.
+const NAIVE: &str = "
+    SELECT b.code || '_' || c.code AS pair, count(*), sum(t.base_amount), sum(t.counter_amount),
+           min(t.price_d::float8 / t.price_n), max(t.price_d::float8 / t.price_n),
+           (array_agg(t.price_d::float8 / t.price_n ORDER BY t.toid, t.trade_order))[1],
+           (array_agg(t.price_d::float8 / t.price_n ORDER BY t.toid DESC, t.trade_order DESC))[1]
+    FROM trades t JOIN assets b ON b.id = t.base_asset_id JOIN assets c ON c.id = t.counter_asset_id
+    WHERE b.is_valid AND c.is_valid AND t.price_n > 0 AND t.ledger_close_time > now() - $1::text::interval
+    GROUP BY 1";
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    bench.block_on(async {
+        let trades = bench.sized(1_000_000, 10_000_000);
+        let store = filled(bench, trades).await;
+        let (naive_s, _) = timed(async {
+            for window in ["24 hours", "7 days"] {
+                store.client.query(NAIVE, &[&window]).await.unwrap();
+            }
+        })
+        .await;
+        let daemon = Daemon::start(&store.url);
+        let (started_s, published) = daemon.first_publication().await;
+        check(&store, &published, trades).await;
+        let (now, peak) = resident(daemon.child.id());
+        drop(daemon);
+        let (loaded_s, windows) = load_in_a_process(&store.url);
+        store.close().await;
+        let million = trades / 1_000_000;
+        let what = format!("start with {million} million trades in the database to the first publication");
+        vec![
+            Row::new(what, started_s, Unit::Seconds).baseline("naive SQL", naive_s).goal(10.0),
+            Row::new("of that, from the database into the windows", loaded_s, Unit::Seconds),
+            Row::new("memory of the daemon then", now, Unit::Bytes).goal(600e6),
+            Row::new("the most until then", peak, Unit::Bytes),
+            Row::new("memory of windows and directory alone", windows, Unit::Bytes).goal(300e6),
+        ]
+    })
+}
+
+/// A database as a daemon leaves it: a week of trades, vacuumed and analysed.
+async fn filled(bench: &Bench, trades: u64) -> Store {
+    let store = bench.store().await;
+    let synthetic = Synthetic::week(trades, MARKETS, Second::from(Utc::now()));
+    copy::make_days(&store.client, "trades", &synthetic).await;
+    copy::seed_markets(&store.client, &synthetic).await;
+    copy::send(&store.client, "trades", copy::encode(&synthetic, 0..trades)).await;
+    store.client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    store.client.batch_execute("CHECKPOINT").await.ok(); // for superusers only: then it comes later by itself
+    store
+}
+
+/// What was published is what the rows say, by count.
+async fn check(store: &Store, published: &Value, trades: u64) {
+    let pairs = published["pairs"].as_array().unwrap();
+    let sum = |field: &str| pairs.iter().map(|pair| pair[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("trade_count_7d"), trades, "all trades of the week");
+    let as_of = Second(published["generated_at"].as_i64().unwrap() / 1_000);
+    let day = "SELECT count(*) FROM trades WHERE ledger_close_time > $1";
+    let counted: i64 = store.client.query_one(day, &[&as_of.minus(86_400).to_utc()]).await.unwrap().get(0);
+    assert_eq!(sum("trade_count"), u64::try_from(counted).unwrap(), "all trades of the day");
+}
+
+struct Daemon {
+    child: Child,
+    public: SocketAddr,
+    begun: Instant,
+    _directory: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// The real program; its Horizon is not there.
+    fn start(url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [public, admin, nobody] = std::array::from_fn(|_| free_address());
+        let begun = Instant::now();
+        let child = Command::new(env!("CARGO_BIN_EXE_stellar-ticker"))
+            .args(["serve", "--database-url", url, "--network", "Bench Network"])
+            .args(["--horizon-url", &format!("http://{nobody}")])
+            .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
+            .arg("--data-dir")
+            .arg(directory.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, public, begun, _directory: directory }
+    }
+
+    /// How long it took from the start of the program, and what was published.
+    async fn first_publication(&self) -> (f64, Value) {
+        loop {
+            if let Some(body) = get(self.public, "/markets.json") {
+                return (self.begun.elapsed().as_secs_f64(), serde_json::from_slice(&body).unwrap());
+            }
+            assert!(self.begun.elapsed() < DEADLINE, "nothing was published");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The body, where the answer is 200.
+fn get(address: SocketAddr, path: &str) -> Option<Vec<u8>> {
+    let mut connection = TcpStream::connect(address).ok()?;
+    connection
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").as_bytes())
+        .ok()?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).ok()?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    answer.starts_with(b"HTTP/1.1 200").then(|| answer.split_off(head + 4))
+}
+
+/// The argument that makes this program such a process.
+pub(crate) const LOAD: &str = "--load-only";
+
+/// Loads in a process of its own, for memory is counted by process: seconds, and bytes that it took.
+fn load_in_a_process(url: &str) -> (f64, f64) {
+    let told = Command::new(std::env::current_exe().unwrap()).args([LOAD, url]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let mut figures = told.split_whitespace().map(|figure| figure.parse::<f64>().unwrap());
+    (figures.next().unwrap(), figures.next().unwrap())
+}
+
+/// What that process does.
+pub(crate) fn load(url: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let settings = DatabaseSettings { url: url.to_owned(), ca_file: None, max_connections: 16 };
+        let database = Database::new(&settings, tokio::runtime::Handle::current()).unwrap();
+        database.current_seq().await.unwrap();
+        let (before, _) = resident(std::process::id());
+        let now = Second::from(Utc::now());
+        let (seconds, state) = timed(async {
+            let (mut state, _) = MarketState::load(&database, now).await.unwrap();
+            state.board_at(now);
+            state
+        })
+        .await;
+        println!("{seconds} {}", resident(std::process::id()).0 - before);
+        drop(state);
+    });
+}
