@@ -5,9 +5,11 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::DbError;
 
-/// No statement of ours takes long; one that hangs must not hold the lease's row.
+/// No statement of ours takes long; one that hangs must not hold the lease's row. All of them go by an index, also where
+/// a plan is kept from when the table was small (foreign keys do so), and none is worth to be compiled.
 const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '3s'; \
-                      SET LOCAL idle_in_transaction_session_timeout = '3s'";
+                      SET LOCAL idle_in_transaction_session_timeout = '3s'; \
+                      SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
 /// What a write has done, for the batch's row.
 #[derive(Debug, Default)]

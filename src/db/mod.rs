@@ -6,6 +6,7 @@
 pub mod assets;
 pub mod audit;
 mod batches;
+mod binary;
 pub mod books;
 pub mod clean;
 mod connect;

@@ -166,7 +166,7 @@ impl Database {
     }
 }
 
-/// Each identity once; of two in one batch the first counts, and the other is a repeat or contradicts it.
+/// Each identity once, in their order; of two in one batch the first counts, and the other is a repeat or contradicts it.
 fn without_twins(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Sorted<'_>) {
     let mut first: HashMap<PagingToken, &IncomingTrade> = HashMap::with_capacity(trades.len());
     let (mut unique, mut sorted) = (Vec::with_capacity(trades.len()), Sorted::default());
@@ -180,6 +180,7 @@ fn without_twins(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Sorted<'_>) 
             Entry::Occupied(_) => sorted.conflicts.push(conflict(incoming)),
         }
     }
+    unique.sort_unstable_by_key(|incoming| incoming.trade.token);
     (unique, sorted)
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A batch is written when it holds this many trades.
-const BATCH_TRADES: usize = 2_000;
+const BATCH_TRADES: usize = 5_000;
 /// A batch is written after this time, however few trades it holds.
 const BATCH_TIME: Duration = Duration::from_secs(1);
 /// Horizon's answer where a page would lie before all that it still has.

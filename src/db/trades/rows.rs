@@ -1,16 +1,24 @@
 //! Rows of `trades`, in and out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, pin::pin};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
+use futures_util::SinkExt;
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
 };
 
-use super::{DbError, IncomingTrade, MarketId, PagingToken, Resolved, Trade, WindowTrade};
-use crate::domain::{amount::Amount, instant::Second, price::Price};
+use super::{DbError, IncomingTrade, MarketId, MarketIds, PagingToken, Resolved, Trade, WindowTrade};
+use crate::{
+    db::binary::Encoder,
+    domain::{amount::Amount, instant::Second, price::Price},
+};
+
+/// Trades with no more ledgers than these between them are looked up in one range: it costs less to read past the few
+/// rows between than to look into every partition's index once more.
+const RANGE_GAP_LEDGERS: u32 = 16;
 
 /// A row that is held already.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +59,7 @@ fn parties(trade: &Trade) -> [Option<&str>; 3] {
     ]
 }
 
-/// What is held of these identities.
+/// What is held of these identities, which are in order, and perhaps of some between them.
 pub(super) async fn find(
     transaction: &Transaction<'_>,
     trades: &[&IncomingTrade],
@@ -59,11 +67,27 @@ pub(super) async fn find(
     if trades.is_empty() {
         return Ok(HashMap::new());
     }
-    let toids: Vec<i64> = trades.iter().map(|incoming| incoming.trade.token.toid).collect();
-    let orders: Vec<i32> = trades.iter().map(|incoming| incoming.trade.token.order).collect();
-    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&toids, Type::INT8_ARRAY), (&orders, Type::INT4_ARRAY)];
+    let (low, high) = ranges(trades.iter().map(|incoming| incoming.trade.token));
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&low, Type::INT8_ARRAY), (&high, Type::INT8_ARRAY)];
     let rows = transaction.query_typed(include_str!("../sql/trades/find.sql"), &params).await?;
     rows.iter().map(held).collect()
+}
+
+/// The first and the last toid of ranges in which tokens lie close together. The tokens are in order.
+fn ranges(tokens: impl Iterator<Item = PagingToken>) -> (Vec<i64>, Vec<i64>) {
+    let (mut low, mut high): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
+    let mut ledger = 0_u32;
+    for token in tokens {
+        match high.last_mut() {
+            Some(last) if token.ledger() <= ledger.saturating_add(RANGE_GAP_LEDGERS) => *last = token.toid,
+            _ => {
+                low.push(token.toid);
+                high.push(token.toid);
+            }
+        }
+        ledger = token.ledger();
+    }
+    (low, high)
 }
 
 fn held(row: &Row) -> Result<(PagingToken, Held), DbError> {
@@ -78,18 +102,6 @@ fn held(row: &Row) -> Result<(PagingToken, Held), DbError> {
     Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, held))
 }
 
-/// The columns of an insert, one array each.
-#[derive(Default)]
-struct Columns<'a> {
-    toid: Vec<i64>,
-    order: Vec<i32>,
-    closed_at: Vec<DateTime<Utc>>,
-    ids: [Vec<i32>; 3],
-    figures: [Vec<i64>; 4],
-    base_is_seller: Vec<bool>,
-    parties: [Vec<Option<&'a str>>; 3],
-}
-
 /// Inserts trades that are not held, and gives them as windows want them.
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
@@ -99,47 +111,42 @@ pub(super) async fn insert(
     if trades.is_empty() {
         return Ok(Vec::new());
     }
-    let mut columns = Columns::default();
+    // Has a name, but is gone again before the commit: behind a pooler nobody else meets it.
+    let statement = transaction.prepare(include_str!("../sql/trades/insert.sql")).await?;
+    let mut sink = pin!(transaction.copy_in(&statement).await?);
+    let mut rows = Encoder::new();
     let mut written = Vec::with_capacity(trades.len());
     for trade in trades {
         let ids =
             resolved.get(&trade.market).ok_or_else(|| DbError::Corrupt(format!("{:?}", trade.market)))?;
-        columns.toid.push(trade.token.toid);
-        columns.order.push(trade.token.order);
-        columns.closed_at.push(trade.closed_at.to_utc());
-        for (column, id) in columns.ids.iter_mut().zip([ids.market, ids.base, ids.counter]) {
-            column.push(id);
-        }
-        for (column, figure) in columns.figures.iter_mut().zip(figures(trade)) {
-            column.push(figure);
-        }
-        columns.base_is_seller.push(trade.base_is_seller);
-        for (column, party) in columns.parties.iter_mut().zip(parties(trade)) {
-            column.push(party);
+        encode(&mut rows, trade, ids)?;
+        if let Some(chunk) = rows.full_chunk() {
+            sink.send(chunk).await?;
         }
         written.push((ids.market, WindowTrade::from(*trade)));
     }
-    let [market, base, counter] = &columns.ids;
-    let [base_amount, counter_amount, price_n, price_d] = &columns.figures;
-    let [base_account, counter_account, pool] = &columns.parties;
-    let params: [(&(dyn ToSql + Sync), Type); 14] = [
-        (&columns.toid, Type::INT8_ARRAY),
-        (&columns.order, Type::INT4_ARRAY),
-        (&columns.closed_at, Type::TIMESTAMPTZ_ARRAY),
-        (market, Type::INT4_ARRAY),
-        (base, Type::INT4_ARRAY),
-        (counter, Type::INT4_ARRAY),
-        (base_amount, Type::INT8_ARRAY),
-        (counter_amount, Type::INT8_ARRAY),
-        (price_n, Type::INT8_ARRAY),
-        (price_d, Type::INT8_ARRAY),
-        (&columns.base_is_seller, Type::BOOL_ARRAY),
-        (base_account, Type::TEXT_ARRAY),
-        (counter_account, Type::TEXT_ARRAY),
-        (pool, Type::TEXT_ARRAY),
-    ];
-    transaction.execute_typed(include_str!("../sql/trades/insert.sql"), &params).await?;
+    sink.send(rows.finish()).await?;
+    sink.finish().await?;
     Ok(written)
+}
+
+/// The columns of `insert.sql`.
+fn encode(rows: &mut Encoder, trade: &Trade, ids: MarketIds) -> Result<(), DbError> {
+    rows.row(14);
+    rows.int8(trade.token.toid);
+    rows.int4(trade.token.order);
+    rows.timestamptz(trade.closed_at.to_utc());
+    for id in [ids.market, ids.base, ids.counter] {
+        rows.int4(id);
+    }
+    for figure in figures(trade) {
+        rows.int8(figure);
+    }
+    rows.bool(trade.base_is_seller);
+    for party in parties(trade) {
+        rows.text(party)?;
+    }
+    Ok(())
 }
 
 /// A row of `since.sql` or `between.sql`.
@@ -156,4 +163,17 @@ pub(in crate::db) fn window_trade(row: &Row) -> Result<(MarketId, WindowTrade), 
         price: Price::new(row.try_get(6)?, row.try_get(7)?),
     };
     Ok((row.try_get(0)?, trade))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_lie_close_together_are_looked_up_at_once() {
+        let toid = |ledger: u32| i64::from(ledger) << 32 | 4_097;
+        let tokens = [5, 5, 6, 22, 39, 1_000_000].map(|ledger| PagingToken { toid: toid(ledger), order: 0 });
+        let (low, high) = ranges(tokens.into_iter());
+        assert_eq!((low, high), ([5, 39, 1_000_000].map(toid).into(), [22, 39, 1_000_000].map(toid).into()));
+    }
 }
