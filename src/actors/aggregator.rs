@@ -1,5 +1,6 @@
 //! The aggregator: committed trades into windows, windows into publications.
 
+mod bulk;
 mod market_state;
 mod publishing;
 

@@ -47,8 +47,11 @@ impl MarketWindow {
     /// Adds a trade; one that is there already changes nothing.
     pub fn add(&mut self, trade: WindowTrade) -> Added {
         let new = key(&trade);
-        // The last chunk that begins at or before it, or the first of all.
-        let place = self.chunks.partition_point(|chunk| chunk.first() <= new).saturating_sub(1);
+        // The last chunk that begins at or before it, or the first of all; mostly the last.
+        let place = match self.chunks.last() {
+            Some(last) if last.first() <= new => self.chunks.len() - 1,
+            _ => self.chunks.partition_point(|chunk| chunk.first() <= new).saturating_sub(1),
+        };
         let Some(shared) = self.chunks.get_mut(place) else {
             self.chunks.push(Arc::new(Chunk::of(trade)));
             return Added::New;

@@ -67,6 +67,30 @@ impl Windows {
         }
     }
 
+    /// Adds many trades and leaves none of them: the same as adding each, but sorted by market first, so that a market's
+    /// memory is fetched once and not once a trade.
+    pub fn add_run(&mut self, run: &mut Vec<(MarketId, WindowTrade)>) {
+        let mut order: Vec<(MarketId, usize)> =
+            run.iter().enumerate().map(|(place, (market, _))| (*market, place)).collect();
+        order.sort_unstable();
+        let [_, week_edge] = published_edges(self.as_of);
+        for group in order.chunk_by(|(one, _), (other, _)| one == other) {
+            let trades = group.iter().filter_map(|(_, place)| run.get(*place));
+            let mut trades = trades.filter(|(_, trade)| trade.closed_at > week_edge).peekable();
+            let Some((market, _)) = trades.peek().copied() else { continue };
+            let tracked = self.markets.entry(*market).or_default();
+            let window = &mut Arc::make_mut(&mut tracked.market).window;
+            let mut any_new = false;
+            for (_, trade) in trades {
+                any_new |= window.add(*trade) == Added::New;
+            }
+            if any_new {
+                self.changed.insert(*market);
+            }
+        }
+        run.clear();
+    }
+
     /// Moves time on to `as_of` (never back) and sums the markets that changed.
     pub fn advance(&mut self, as_of: Second) {
         self.as_of = self.as_of.max(as_of);
@@ -257,8 +281,11 @@ mod tests {
             let mut as_of = Second(1_000_000);
             for (step, wait) in waits.iter().enumerate() {
                 let fed = trades.len() * (step + 1) / waits.len();
-                for (market, trade) in &trades[..fed] {
-                    windows.add(*market, *trade); // most of them again
+                // Most of them again.
+                if step % 2 == 0 {
+                    windows.add_run(&mut trades[..fed].to_vec());
+                } else {
+                    trades[..fed].iter().for_each(|(market, trade)| windows.add(*market, *trade));
                 }
                 as_of = as_of.plus(*wait);
                 windows.advance(as_of);

@@ -1,5 +1,6 @@
 //! Everything that a publication is made of, as of one `seq`.
 
+use super::bulk::{Adder, RUN_TRADES};
 use crate::{
     db::{Database, DbError, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
@@ -43,9 +44,19 @@ impl MarketState {
     pub async fn load(database: &Database, now: Second) -> Result<(Self, Vec<LedgerRange>), DbError> {
         let mut state = Self::default();
         let [_, edge] = published_edges(now);
-        let mut windows = Windows::default();
-        let told =
-            database.load_snapshot(None, edge, &mut |market, trade| windows.add(market, trade)).await?;
+        let (adder, runs) = Adder::start();
+        let mut run = Vec::with_capacity(RUN_TRADES);
+        let told = database
+            .load_snapshot(None, edge, &mut |market, trade| {
+                run.push((market, trade));
+                if run.len() >= RUN_TRADES {
+                    runs.hand_over(std::mem::replace(&mut run, Vec::with_capacity(RUN_TRADES)));
+                }
+            })
+            .await?;
+        runs.hand_over(run);
+        drop(runs);
+        let windows = adder.finish().await?;
         state.windows = windows;
         let coverage = told.coverage.clone();
         state.learn(told);

@@ -12,7 +12,7 @@ use tokio_postgres::{
 
 use super::{DbError, IncomingTrade, MarketId, MarketIds, PagingToken, Resolved, Trade, WindowTrade};
 use crate::{
-    db::binary::Encoder,
+    db::binary::{Encoder, Fields},
     domain::{amount::Amount, instant::Second, price::Price},
 };
 
@@ -149,20 +149,34 @@ fn encode(rows: &mut Encoder, trade: &Trade, ids: MarketIds) -> Result<(), DbErr
     Ok(())
 }
 
-/// A row of `since.sql` or `between.sql`.
+/// A row of `between.sql`.
 pub(in crate::db) fn window_trade(row: &Row) -> Result<(MarketId, WindowTrade), DbError> {
     let closed_at: DateTime<Utc> = row.try_get(3)?;
-    let amount = |index| -> Result<Amount, DbError> {
-        Amount::from_stroops(row.try_get(index)?).map_err(|error| DbError::Corrupt(error.to_string()))
-    };
     let trade = WindowTrade {
         token: PagingToken { toid: row.try_get(1)?, order: row.try_get(2)? },
         closed_at: closed_at.into(),
-        base_amount: amount(4)?,
-        counter_amount: amount(5)?,
+        base_amount: amount(row.try_get(4)?)?,
+        counter_amount: amount(row.try_get(5)?)?,
         price: Price::new(row.try_get(6)?, row.try_get(7)?),
     };
     Ok((row.try_get(0)?, trade))
+}
+
+/// A row of `since.sql`.
+pub(in crate::db) fn copied_trade(mut fields: Fields<'_>) -> Result<(MarketId, WindowTrade), DbError> {
+    let market = fields.int4()?;
+    let trade = WindowTrade {
+        token: PagingToken { toid: fields.int8()?, order: fields.int4()? },
+        closed_at: fields.timestamptz()?,
+        base_amount: amount(fields.int8()?)?,
+        counter_amount: amount(fields.int8()?)?,
+        price: Price::new(fields.int8()?, fields.int8()?),
+    };
+    Ok((market, trade))
+}
+
+fn amount(stroops: i64) -> Result<Amount, DbError> {
+    Amount::from_stroops(stroops).map_err(|error| DbError::Corrupt(error.to_string()))
 }
 
 #[cfg(test)]

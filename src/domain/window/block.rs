@@ -171,8 +171,11 @@ impl Block {
 /// Where a new trade goes in a row of blocks: appended, put between, or refused as a repeat.
 pub(super) fn add(blocks: &mut Vec<Arc<Block>>, trade: WindowTrade) -> Added {
     let new = key(&trade);
-    // The last block that begins at or before it, or the first of all.
-    let place = blocks.partition_point(|block| block.first <= new).saturating_sub(1);
+    // The last block that begins at or before it, or the first of all; mostly the last.
+    let place = match blocks.last() {
+        Some(last) if last.first <= new => blocks.len() - 1,
+        _ => blocks.partition_point(|block| block.first <= new).saturating_sub(1),
+    };
     let Some(block) = blocks.get_mut(place) else {
         blocks.push(Arc::new(Block::of(trade)));
         return Added::New;

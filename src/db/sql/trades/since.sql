@@ -1,2 +1,6 @@
-SELECT market_id, toid, trade_order, ledger_close_time, base_amount, counter_amount, price_n, price_d
-FROM trades WHERE ledger_close_time > $1
+-- In order of their places, which is that of the primary key's indexes: appending to windows is cheaper than inserting.
+COPY (
+    SELECT market_id, toid, trade_order, ledger_close_time, base_amount, counter_amount, price_n, price_d
+    FROM trades WHERE ledger_close_time > to_timestamp(:edge)
+    ORDER BY toid, trade_order
+) TO STDOUT BINARY
