@@ -53,13 +53,9 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         assert_eq!(left, 0, "the day is gone");
         store.close().await;
         vec![
-            Row::new(
-                "dropping a day of 1.5 million trades (the cleaner's whole pass)",
-                dropped_s,
-                Unit::Seconds,
-            )
-            .baseline("DELETE", deleted_s)
-            .goal(0.1),
+            Row::new("dropping a day of 1.5 million trades", dropped_s, Unit::Seconds)
+                .baseline("DELETE", deleted_s)
+                .goal(0.1),
             Row::new("longest batch of 115 trades meanwhile", during, Unit::Seconds)
                 .baseline("before it", before)
                 .goal(0.05),
@@ -70,8 +66,10 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 /// The longest batch before the drop and during it, and how long that took.
 async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>) -> (f64, f64, f64) {
     let epoch = store.database.take_lease("bench", Duration::from_secs(600)).await.unwrap().unwrap();
-    // The days ahead are there by then: each pass makes them.
+    // The first pass makes the days ahead; the second one finds nothing to do.
     store.database.clean(epoch, 3 * KEEP_DAYS, now).await.unwrap();
+    let (idle_s, idle) = timed(store.database.clean(epoch, 3 * KEEP_DAYS, now)).await;
+    assert_eq!(idle.unwrap().days, 0);
     let live = Synthetic::new(2_000 * LEDGER_TRADES, markets, Second::from(now), 3_600);
     let (is_over, longest, count) = (Cell::new(false), RefCell::new(vec![0.0_f64; 2]), Cell::new(0_usize));
     let (has_begun, drop_s) = (Cell::new(false), Cell::new(0.0));
@@ -100,7 +98,7 @@ async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>
         has_begun.set(true);
         let (seconds, cleaned) = timed(store.database.clean(epoch, KEEP_DAYS, now)).await;
         assert_eq!(cleaned.unwrap().days, 1, "one day is dropped at the first try");
-        drop_s.set(seconds);
+        drop_s.set(seconds - idle_s);
         reach(count.get() + BATCHES_AROUND).await;
         is_over.set(true);
     };
