@@ -64,6 +64,18 @@ async fn the_same_identity_with_other_figures_goes_to_quarantine_whatever_differ
 }
 
 #[tokio::test]
+async fn what_is_held_is_found_however_far_apart_it_lies_and_what_lies_between_is_left_alone() {
+    let scene = Scene::new().await;
+    let far = 2_000_000;
+    let held = vec![trade(5, 0, 1, 10), trade(6, 0, 1, 10), trade(far, 0, 1, 10)];
+    scene.database.write_trades(scene.epoch, &batch(None, held)).await.unwrap();
+    let next = vec![trade(far, 0, 1, 11), trade(7, 0, 1, 10), trade(far + 1, 0, 1, 10), trade(5, 0, 1, 10)];
+    let written = scene.database.write_trades(scene.epoch, &batch(Some(token(far, 0)), next)).await.unwrap();
+    assert_eq!((written.trades.len(), written.repeats, written.conflicts), (2, 1, 1));
+    assert_eq!(scene.count("trades").await, 5);
+}
+
+#[tokio::test]
 async fn quarantine_keeps_bytes_as_they_came_once() {
     let scene = Scene::new().await;
     let raw = Bytes::from_static(b"\0\xff not json");
