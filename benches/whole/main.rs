@@ -15,7 +15,9 @@ mod bench;
 mod copy;
 mod docs;
 mod horizon;
+mod http;
 mod ingest;
+mod publish;
 mod report;
 mod retention;
 mod start;
@@ -31,8 +33,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Subject); 3] =
-    [("ingest", ingest::run), ("start", start::run), ("retention", retention::run)];
+const SUBJECTS: [(&str, Subject); 5] = [
+    ("publish", publish::run),
+    ("ingest", ingest::run),
+    ("start", start::run),
+    ("retention", retention::run),
+    ("http", http::run),
+];
 
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
   --full        10 million trades where the quick run has 1 million

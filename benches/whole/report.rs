@@ -24,6 +24,8 @@ pub(crate) enum Unit {
     Seconds,
     /// Less is better.
     Bytes,
+    /// Less is better.
+    Times,
     /// More is better.
     PerSecond,
 }
@@ -42,7 +44,7 @@ impl Row {
     pub(crate) fn goal(self, bound: f64) -> Self {
         let (is_met, word) = match self.unit {
             Unit::PerSecond => (self.figure >= bound, "at least"),
-            Unit::Seconds | Unit::Bytes => (self.figure <= bound, "at most"),
+            Unit::Seconds | Unit::Bytes | Unit::Times => (self.figure <= bound, "at most"),
         };
         let text = format!("{word} {}", self.unit.show(bound));
         self.also(text, is_met)
@@ -67,7 +69,7 @@ impl Row {
     fn ratio(&self) -> Option<f64> {
         self.baseline.map(|(_, baseline)| match self.unit {
             Unit::PerSecond => self.figure / baseline,
-            Unit::Seconds | Unit::Bytes => baseline / self.figure,
+            Unit::Seconds | Unit::Bytes | Unit::Times => baseline / self.figure,
         })
     }
 
@@ -92,6 +94,8 @@ impl Row {
 impl Unit {
     fn show(self, figure: f64) -> String {
         match self {
+            Self::Seconds if figure < 1e-3 => format!("{:.2} µs", figure * 1e6),
+            Self::Times => format!("{figure:.2} ×"),
             Self::Seconds if figure < 1.0 => format!("{:.1} ms", figure * 1e3),
             Self::Seconds => format!("{figure:.2} s"),
             Self::Bytes => format!("{:.0} MB", figure / 1e6),

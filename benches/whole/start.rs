@@ -29,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// As the old program did it, once a window: all trades of it, grouped by pair.
-const NAIVE: &str = "
+pub(crate) const NAIVE: &str = "
     SELECT b.code || '_' || c.code AS pair, count(*), sum(t.base_amount), sum(t.counter_amount),
            min(t.price_d::float8 / t.price_n), max(t.price_d::float8 / t.price_n),
            (array_agg(t.price_d::float8 / t.price_n ORDER BY t.toid, t.trade_order))[1],
@@ -68,7 +68,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 }
 
 /// A database as a daemon leaves it: a week of trades, vacuumed and analysed.
-async fn filled(bench: &Bench, trades: u64) -> Store {
+pub(crate) async fn filled(bench: &Bench, trades: u64) -> Store {
     let store = bench.store().await;
     let synthetic = Synthetic::week(trades, MARKETS, Second::from(Utc::now()));
     copy::make_days(&store.client, "trades", &synthetic).await;
@@ -90,16 +90,16 @@ async fn check(store: &Store, published: &Value, trades: u64) {
     assert_eq!(sum("trade_count"), u64::try_from(counted).unwrap(), "all trades of the day");
 }
 
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    public: SocketAddr,
+    pub(crate) public: SocketAddr,
     begun: Instant,
     _directory: tempfile::TempDir,
 }
 
 impl Daemon {
     /// The real program; its Horizon is not there.
-    fn start(url: &str) -> Self {
+    pub(crate) fn start(url: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [public, admin, nobody] = std::array::from_fn(|_| free_address());
         let begun = Instant::now();
@@ -116,7 +116,7 @@ impl Daemon {
     }
 
     /// How long it took from the start of the program, and what was published.
-    async fn first_publication(&self) -> (f64, Value) {
+    pub(crate) async fn first_publication(&self) -> (f64, Value) {
         loop {
             if let Some(body) = get(self.public, "/markets.json") {
                 return (self.begun.elapsed().as_secs_f64(), serde_json::from_slice(&body).unwrap());
@@ -134,7 +134,7 @@ impl Drop for Daemon {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

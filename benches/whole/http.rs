@@ -1,0 +1,219 @@
+//! What readers get a second: the file against nginx with the same bytes, and GraphQL.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    bench::{Bench, timed},
+    report::{Row, Unit},
+    start::{self, Daemon, NAIVE, free_address},
+};
+
+/// Readers at once.
+const CONNECTIONS: usize = 8;
+/// How long each kind of request is sent.
+const SPAN: Duration = Duration::from_secs(6);
+/// First answers that are measured.
+const FIRSTS: usize = 9;
+/// All fields that both lists have.
+const ROW: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+    firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread
+    spreadMidPoint }";
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    bench.block_on(async {
+        let store = start::filled(bench, 1_000_000).await;
+        let (naive_s, _) = timed(store.client.query(NAIVE, &[&"24 hours"])).await;
+        let daemon = Daemon::start(&store.url);
+        daemon.first_publication().await;
+        let rows = measure(&daemon, naive_s);
+        drop(daemon);
+        store.close().await;
+        rows
+    })
+}
+
+fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
+    let file = get("/markets.json");
+    let bytes = exchange(&mut Connection::open(daemon.public), &file).body;
+    let nginx = Nginx::serving(&bytes);
+    let (theirs, ours) = (load(nginx.address, &[file.clone()]), load(daemon.public, &[file]));
+    drop(nginx);
+    let whole = post(&format!(
+        "{{ markets {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {ROW} }} }}"
+    ));
+    let week = post(&format!("{{ ticker(numHoursAgo: 168) {{ {ROW} }} }}"));
+    let one = post("{ ticker(pairName: \"XLM_T1\") { tradePair baseVolume open low high close } }");
+    let mut firsts: Vec<f64> = (0..FIRSTS)
+        .map(|number| {
+            // A question that nobody has asked yet.
+            let new = post(&format!("{{ a{number}: markets {{ baseAssetCode counterAssetCode {ROW} }} }}"));
+            let begun = Instant::now();
+            exchange(&mut Connection::open(daemon.public), &new);
+            begun.elapsed().as_secs_f64()
+        })
+        .collect();
+    firsts.sort_by(f64::total_cmp);
+    let first_s = *firsts.get(FIRSTS / 2).unwrap();
+    let (lists, weeks) = (load(daemon.public, &[whole]), load(daemon.public, &[week]));
+    let ones = load(daemon.public, &[one]);
+    let naive = 1.0 / naive_s;
+    vec![
+        Row::new("GET /markets.json, gzip", ours.per_second, Unit::PerSecond)
+            .baseline("nginx, the same bytes", theirs.per_second)
+            .goal_ratio(0.8),
+        Row::new("its p99", ours.p99_s, Unit::Seconds).baseline("nginx", theirs.p99_s).goal_ratio(1.0 / 1.5),
+        Row::new("GraphQL markets, 24 h, whole, all fields, gzip", lists.per_second, Unit::PerSecond)
+            .baseline("naive SQL", naive)
+            .goal(200.0),
+        Row::new("GraphQL ticker, 168 h, whole, all fields, gzip", weeks.per_second, Unit::PerSecond)
+            .goal(200.0),
+        Row::new("the first answer of GraphQL markets, whole", first_s, Unit::Seconds)
+            .baseline("naive SQL", naive_s)
+            .goal(0.5),
+        Row::new("GraphQL, one market", ones.per_second, Unit::PerSecond)
+            .baseline("naive SQL", naive)
+            .goal(10_000.0),
+        Row::new("its p99", ones.p99_s, Unit::Seconds).goal(0.010),
+    ]
+}
+
+/// What came of many requests.
+struct Load {
+    per_second: f64,
+    p99_s: f64,
+}
+
+/// Sends requests over and over, each connection one after the other.
+fn load(address: SocketAddr, requests: &[Vec<u8>]) -> Load {
+    let stop = Arc::new(AtomicBool::new(false));
+    let begun = Instant::now();
+    let readers: Vec<_> = (0..CONNECTIONS)
+        .map(|number| {
+            let (stop, request) = (Arc::clone(&stop), requests.get(number % requests.len()).unwrap().clone());
+            std::thread::spawn(move || {
+                let (mut connection, mut times) = (Connection::open(address), Vec::new());
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    assert_eq!(exchange(&mut connection, &request).status, 200);
+                    times.push(begun.elapsed().as_secs_f64());
+                }
+                times
+            })
+        })
+        .collect();
+    while begun.elapsed() < SPAN {
+        std::thread::park_timeout(SPAN.saturating_sub(begun.elapsed()));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut times: Vec<f64> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+    let per_second = times.len() as f64 / begun.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    Load { per_second, p99_s: *times.get(times.len() * 99 / 100).unwrap() }
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n").into_bytes()
+}
+
+fn post(query: &str) -> Vec<u8> {
+    let body = json!({"query": query}).to_string();
+    let head =
+        "POST /graphql HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nContent-Type: application/json";
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::with_capacity(256 * 1024, stream))
+    }
+}
+
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// One request and its whole answer.
+fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
+    let reader = &mut connection.0;
+    reader.get_mut().write_all(request).unwrap();
+    let (mut line, mut status, mut length) = (String::new(), 0, 0_usize);
+    loop {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        let text = line.trim_end().to_ascii_lowercase();
+        if let Some(rest) = text.strip_prefix("http/1.1 ") {
+            status = rest.get(..3).unwrap().parse().unwrap();
+        } else if let Some(rest) = text.strip_prefix("content-length: ") {
+            length = rest.parse().unwrap();
+        } else if text.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    Answer { status, body }
+}
+
+/// nginx with one file that is compressed already.
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Nginx {
+    fn serving(gzip: &[u8]) -> Self {
+        let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
+        let path = directory.path();
+        std::fs::write(path.join("markets.json.gz"), gzip).unwrap();
+        std::fs::write(path.join("markets.json"), b"{}").unwrap();
+        let conf = format!(
+            "user root; daemon off; worker_processes 2; pid {path}/pid; error_log stderr; events {{ worker_connections 1024; }}
+             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; types {{ application/json json; }}
+             server {{ listen {address}; root {path}; gzip_static on; gzip_vary on; }} }}",
+            path = path.display()
+        );
+        std::fs::write(path.join("nginx.conf"), conf).unwrap();
+        let program =
+            if std::path::Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(path)
+            .arg("-c")
+            .arg(path.join("nginx.conf"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx: ./ticker need nginx");
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "nginx does not listen");
+            std::thread::yield_now();
+        }
+        Self { child, address, _directory: directory }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // A master that is asked ends its workers as well.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).ok();
+        self.child.wait().ok();
+    }
+}
