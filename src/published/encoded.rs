@@ -26,7 +26,8 @@ impl EncodedFile {
     ///
     /// What the compressor said.
     pub fn encode(raw: Vec<u8>) -> io::Result<Self> {
-        let file = join(vec![PieceMaker::default().make(raw)?]);
+        let piece = PieceMaker::default().make(&raw)?;
+        let file = join(raw, vec![piece]);
         file.brotli.make();
         Ok(file)
     }

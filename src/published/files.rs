@@ -123,7 +123,11 @@ fn file<K: Key>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<Encode
     let mut pieces: Vec<Piece> = vec![rows.extra(head)?];
     pieces.extend(rows.pieces()?);
     pieces.push(rows.extra(foot)?);
-    Ok(join(pieces))
+    let mut raw = Vec::with_capacity(head.len() + rows.bytes() + foot.len());
+    raw.extend_from_slice(head.as_bytes());
+    rows.push_all(&mut raw);
+    raw.extend_from_slice(foot.as_bytes());
+    Ok(join(raw, pieces))
 }
 
 #[cfg(test)]

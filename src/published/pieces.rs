@@ -30,13 +30,14 @@ const DEFLATE_END: [u8; 2] = [0x03, 0x00];
 /// An empty last meta-block (RFC 7932).
 const BROTLI_END: u8 = 0x03;
 
-/// Some bytes of a file, in every coding. Clones share them.
+/// Some bytes of a file, compressed. The plain ones are the file's alone. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Piece(Arc<Coded>);
 
 #[derive(Debug)]
 struct Coded {
-    raw: Vec<u8>,
+    /// Plain bytes.
+    len: usize,
     deflated: Vec<u8>,
     /// Made when it is first asked for: it costs more than all else, and large files need it seldom.
     brotlied: OnceLock<Vec<u8>>,
@@ -59,7 +60,7 @@ impl PieceMaker {
     /// # Errors
     ///
     /// What the compressor said.
-    pub fn make(&mut self, raw: Vec<u8>) -> io::Result<Piece> {
+    pub fn make(&mut self, raw: &[u8]) -> io::Result<Piece> {
         self.deflate.reset();
         // Incompressible bytes grow by 5 in 16 KB, and the flush adds 5.
         let mut deflated = Vec::with_capacity(raw.len() / 4 + 64);
@@ -79,20 +80,20 @@ impl PieceMaker {
             }
         }
         deflated.shrink_to_fit();
-        Ok(Piece(Arc::new(Coded { raw, deflated, brotlied: OnceLock::new() })))
+        Ok(Piece(Arc::new(Coded { len: raw.len(), deflated, brotlied: OnceLock::new() })))
     }
 }
 
 impl Piece {
-    /// Its plain bytes.
-    #[must_use]
-    pub fn raw(&self) -> &[u8] {
-        &self.0.raw
+    /// `raw` is what it was made of.
+    fn brotlied(&self, raw: &[u8]) -> &[u8] {
+        // Writing to a Vec never fails; an empty piece would break the stream, and the reader would see it.
+        self.0.brotlied.get_or_init(|| brotlied(raw, false).unwrap_or_default())
     }
 
-    fn brotlied(&self) -> &[u8] {
-        // Writing to a Vec never fails; an empty piece would break the stream, and the reader would see it.
-        self.0.brotlied.get_or_init(|| brotlied(&self.0.raw, false).unwrap_or_default())
+    #[cfg(test)]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -113,16 +114,14 @@ fn brotlied(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     Ok(encoder.into_inner())
 }
 
-/// Joins pieces to a file with all of them in their order. Its brotli form is made when it is asked for.
+/// Joins pieces to the file with these plain bytes, which are those of all pieces in their order. Its brotli form is made
+/// when it is asked for.
 #[must_use]
-pub fn join(pieces: Vec<Piece>) -> EncodedFile {
-    let raw_bytes = pieces.iter().map(|piece| piece.0.raw.len()).sum();
+pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> EncodedFile {
     let deflated_bytes: usize = pieces.iter().map(|piece| piece.0.deflated.len()).sum();
-    let mut raw = Vec::with_capacity(raw_bytes);
     let mut gzip = Vec::with_capacity(deflated_bytes + GZIP_HEAD.len() + DEFLATE_END.len() + 8);
     gzip.extend_from_slice(&GZIP_HEAD);
     for piece in &pieces {
-        raw.extend_from_slice(&piece.0.raw);
         gzip.extend_from_slice(&piece.0.deflated);
     }
     let mut crc = Crc::new();
@@ -131,17 +130,15 @@ pub fn join(pieces: Vec<Piece>) -> EncodedFile {
     gzip.extend_from_slice(&crc.sum().to_le_bytes());
     gzip.extend_from_slice(&crc.amount().to_le_bytes());
     let etag = format!("{:032x}", xxh3_128(&raw));
-    EncodedFile {
-        raw: raw.into(),
-        gzip: gzip.into(),
-        etag,
-        brotli: Arc::new(Brotli { pieces, joined: OnceLock::new() }),
-    }
+    let raw = Bytes::from(raw);
+    let brotli = Arc::new(Brotli { raw: raw.clone(), pieces, joined: OnceLock::new() });
+    EncodedFile { raw, gzip: gzip.into(), etag, brotli }
 }
 
 /// The brotli form of a file, made once it is asked for.
 #[derive(Debug)]
 pub struct Brotli {
+    raw: Bytes,
     pieces: Vec<Piece>,
     joined: OnceLock<Bytes>,
 }
@@ -156,11 +153,18 @@ impl Brotli {
     /// The bytes. Takes milliseconds for each piece that is new: not for a thread that answers readers.
     pub fn make(&self) -> &Bytes {
         self.joined.get_or_init(|| {
-            let (first, rest) =
-                self.pieces.split_first().map_or((None, [].as_slice()), |(first, rest)| (Some(first), rest));
-            let mut joined = brotlied(first.map_or(&[], |piece| piece.raw()), true).unwrap_or_default();
-            for piece in rest {
-                joined.extend_from_slice(piece.brotlied());
+            let (mut joined, mut from) = (Vec::new(), 0);
+            for (place, piece) in self.pieces.iter().enumerate() {
+                let raw = self.raw.get(from..from + piece.0.len).unwrap_or_default();
+                from += piece.0.len;
+                if place == 0 {
+                    joined = brotlied(raw, true).unwrap_or_default();
+                } else {
+                    joined.extend_from_slice(piece.brotlied(raw));
+                }
+            }
+            if self.pieces.is_empty() {
+                joined = brotlied(&[], true).unwrap_or_default();
             }
             joined.push(BROTLI_END);
             joined.into()
@@ -176,7 +180,7 @@ mod tests {
 
     fn file(parts: &[Vec<u8>]) -> EncodedFile {
         let mut maker = PieceMaker::default();
-        join(parts.iter().map(|part| maker.make(part.clone()).unwrap()).collect())
+        join(parts.concat(), parts.iter().map(|part| maker.make(part).unwrap()).collect())
     }
 
     fn decoded(file: &EncodedFile) -> [Vec<u8>; 2] {
@@ -205,8 +209,9 @@ mod tests {
 
     #[test]
     fn brotli_is_made_when_it_is_asked_for_and_pieces_are_shared() {
-        let piece = PieceMaker::default().make(b"same".to_vec()).unwrap();
-        let (one, other) = (join(vec![piece.clone(), piece.clone()]), join(vec![piece.clone()]));
+        let piece = PieceMaker::default().make(b"same").unwrap();
+        let one = join(b"samesame".to_vec(), vec![piece.clone(), piece.clone()]);
+        let other = join(b"same".to_vec(), vec![piece.clone()]);
         assert!(one.brotli.made().is_none());
         one.brotli.make();
         assert!(
