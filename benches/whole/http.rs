@@ -47,7 +47,7 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
     let file = get("/markets.json");
     let bytes = exchange(&mut Connection::open(daemon.public), &file).body;
     let nginx = Nginx::serving(&bytes);
-    let (theirs, ours) = (load(nginx.address, &[file.clone()]), load(daemon.public, &[file]));
+    let (theirs, ours) = (load(nginx.address, &file), load(daemon.public, &file));
     drop(nginx);
     let whole = post(&format!(
         "{{ markets {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {ROW} }} }}"
@@ -65,8 +65,8 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
         .collect();
     firsts.sort_by(f64::total_cmp);
     let first_s = *firsts.get(FIRSTS / 2).unwrap();
-    let (lists, weeks) = (load(daemon.public, &[whole]), load(daemon.public, &[week]));
-    let ones = load(daemon.public, &[one]);
+    let (lists, weeks) = (load(daemon.public, &whole), load(daemon.public, &week));
+    let ones = load(daemon.public, &one);
     let naive = 1.0 / naive_s;
     vec![
         Row::new("GET /markets.json, gzip", ours.per_second, Unit::PerSecond)
@@ -94,13 +94,13 @@ struct Load {
     p99_s: f64,
 }
 
-/// Sends requests over and over, each connection one after the other.
-fn load(address: SocketAddr, requests: &[Vec<u8>]) -> Load {
+/// Sends a request over and over, each connection one after the other.
+fn load(address: SocketAddr, request: &[u8]) -> Load {
     let stop = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
     let readers: Vec<_> = (0..CONNECTIONS)
-        .map(|number| {
-            let (stop, request) = (Arc::clone(&stop), requests.get(number % requests.len()).unwrap().clone());
+        .map(|_| {
+            let (stop, request) = (Arc::clone(&stop), request.to_vec());
             std::thread::spawn(move || {
                 let (mut connection, mut times) = (Connection::open(address), Vec::new());
                 while !stop.load(Ordering::Relaxed) {

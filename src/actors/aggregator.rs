@@ -137,12 +137,13 @@ impl Aggregator {
             Ok(Read::Whole(markets, coverage)) => {
                 info!(seq = markets.seq(), "the windows are loaded");
                 self.deps.status.set_state("publishing");
-                // A database with trades has looked up their assets before.
-                if markets.has_trades() {
+                // Else the first trades of all may have come while the windows were loaded: their assets are not known.
+                if markets.is_of_an_earlier_run() {
                     self.state.assets_known_at.get_or_insert(markets.seq());
                 }
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));
                 self.state.markets = Some(markets);
+                self.note_trades();
                 self.publish(ctx);
             }
             Ok(Read::After(update)) => {

@@ -33,6 +33,8 @@ pub struct CatchUp {
     pub seq: i64,
     /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
+    /// Some asset was looked up at Horizon before; only told where everything is read.
+    pub assets_were_checked: bool,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// Books: all of them, or those that changed.
@@ -92,6 +94,8 @@ async fn everything(
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
     told.assets = listing::read(transaction, None).await?;
+    let any_checked = include_str!("sql/assets/any_checked.sql");
+    told.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
     told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
     all_books(transaction, told).await?;
     transaction.batch_execute(IN_ORDER).await?;

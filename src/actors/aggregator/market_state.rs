@@ -22,6 +22,8 @@ pub struct MarketState {
     directory: Directory,
     seq: i64,
     latest: Option<(u32, Second)>,
+    /// When it was loaded, some asset had been looked up: then the trades are not the first that there are.
+    assets_were_checked: bool,
 }
 
 /// What was read from the database to bring a state up to date.
@@ -100,6 +102,7 @@ impl MarketState {
     }
 
     fn learn(&mut self, told: CatchUp) {
+        self.assets_were_checked |= told.assets_were_checked;
         self.directory.learn_assets(told.assets);
         self.directory.learn_markets(told.markets);
         self.directory.learn_books(told.books, told.books_are_all);
@@ -117,6 +120,12 @@ impl MarketState {
     #[must_use]
     pub const fn latest(&self) -> Option<(u32, Second)> {
         self.latest
+    }
+
+    /// Whether the trades that were loaded had their assets looked up in a run before.
+    #[must_use]
+    pub const fn is_of_an_earlier_run(&self) -> bool {
+        self.has_trades() && self.assets_were_checked
     }
 
     /// Whether any trade was ever taken in.
