@@ -82,6 +82,7 @@ async fn backfill(store: &Store, url: &str) -> Backfill {
         hours: 168,
         retention_days: 8,
         is_limited: false,
+        in_doubt: std::rc::Rc::default(),
         tells_by_log: false,
         status: ChildStatus::new("backfiller", 1, clock),
     }

@@ -3,6 +3,7 @@
 mod bulk;
 mod market_state;
 mod publishing;
+mod rebuilding;
 
 use std::{
     sync::{Arc, Mutex},
@@ -166,7 +167,10 @@ impl Actor for Aggregator {
         self.state.started = Some(Instant::now());
         self.deps.status.set_state("loading");
         self.catch_up(ctx);
-        ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| this.catch_up(ctx));
+        ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| {
+            this.skew_if_provoked();
+            this.catch_up(ctx);
+        });
         ctx.run_interval(self.deps.publish_interval, |this, ctx| this.publish(ctx));
     }
 }

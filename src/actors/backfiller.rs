@@ -9,9 +9,16 @@ mod once;
 mod page;
 mod plan;
 mod progress;
+mod reread;
 mod stop;
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use metrics::counter;
@@ -73,6 +80,8 @@ pub struct Backfill {
     pub is_limited: bool,
     /// Whether progress is told in the log; a terminal has a bar.
     pub tells_by_log: bool,
+    /// Ledgers that an audit named, to be read again first.
+    pub in_doubt: Rc<RefCell<BTreeSet<u32>>>,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -83,7 +92,11 @@ pub type Backfiller = Worker<Backfill>;
 impl Work for Backfill {
     async fn run(self, life: Life) {
         let upstream = Upstream::default();
-        tokio::join!(self.watch_tail(&life, &upstream), self.fill_forever(&life, &upstream));
+        tokio::join!(
+            self.watch_tail(&life, &upstream),
+            self.fill_forever(&life, &upstream),
+            self.reread_forever(&life, &upstream)
+        );
     }
 
     fn status(&self) -> &Arc<ChildStatus> {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::{db::trades::CommittedBatch, domain::ranking::RankedMarket, published::Publication};
+use crate::{
+    db::trades::CommittedBatch,
+    domain::{instant::Second, ranking::RankedMarket, windows::MarketId},
+    published::Publication,
+};
 
 /// A batch of trades is in the database. Sent by whoever committed it, after the commit.
 ///
@@ -59,6 +63,47 @@ pub struct AssetsCommitted {
 }
 
 impl Message for AssetsCommitted {
+    type Result = ();
+}
+
+/// The windows of these markets shall be made anew from the database.
+#[derive(Clone, Debug)]
+pub struct RebuildMarkets {
+    /// By their numbers.
+    pub markets: Arc<[MarketId]>,
+}
+
+/// Windows were made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// From everything up to this batch.
+    pub seq: i64,
+    /// Every publication of a later second has them.
+    pub as_of: Second,
+}
+
+impl Message for RebuildMarkets {
+    /// None where they could not be: the windows are as they were, or are being loaded altogether.
+    type Result = Option<Rebuilt>;
+}
+
+/// These ledgers are in doubt: they shall be read again from Horizon. Harmless where this replica does not lead.
+#[derive(Clone, Debug)]
+pub struct RereadLedgers {
+    /// Their numbers.
+    pub ledgers: Vec<u32>,
+}
+
+impl Message for RereadLedgers {
+    /// Answered at once; they are read later.
+    type Result = ();
+}
+
+/// An operator wants all markets audited now, without the rests in between.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditNow;
+
+impl Message for AuditNow {
     type Result = ();
 }
 

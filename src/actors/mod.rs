@@ -5,6 +5,7 @@
 
 pub mod aggregator;
 pub mod asset_poller;
+pub mod auditor;
 pub mod backfiller;
 pub mod cleaner;
 pub mod envelope;

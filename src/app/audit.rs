@@ -5,10 +5,12 @@ mod report;
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use actix_rt::System;
+use tracing::warn;
 
 use self::report::Report;
 use super::{EXIT_FOUND, Failure, store::Store};
@@ -29,6 +31,11 @@ const TRIES_MAX: u32 = 200;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the ticker may take to repair what differs: a pass without rests over ten million trades.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(180);
+/// Between two looks whether it has.
+const REPAIR_POLL: Duration = Duration::from_secs(1);
+
 /// What a publication serves.
 struct Served {
     markets: ServedFile,
@@ -45,13 +52,23 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
     let tls = tls::client_config(config.ca_file.as_deref())
         .map_err(|error| Failure::Configuration(error.to_string()))?;
     let system = System::new();
-    let reader = Reader::new(url.clone(), tls);
+    let reader = Reader::new(url.clone(), Arc::clone(&tls));
     // First the daemon: where nothing is served there is nothing to compare, and no database is asked.
     system.block_on(markets_json(&reader))?;
     let store = Store::open(config, IfRunning::JoinOnly)?;
     let compared = system.block_on(async {
         let database = store.untouched(config).await?;
-        compare(&reader, &database, url).await
+        let first = compare(&reader, &database, url.clone()).await?;
+        if !options.repair || first.difference_count() == 0 {
+            return Ok(first);
+        }
+        let admin = options.admin_url.clone().map_or_else(|| listener(config.admin_bind), Ok)?;
+        warn!(differences = first.difference_count(), "asking the ticker to repair what differs");
+        let admin = Reader::new(admin, tls);
+        admin.ask_for_audit().await.map_err(|error| {
+            Failure::Unavailable(format!("{error}; a repair needs the admin listener: see --admin-url"))
+        })?;
+        repaired(&reader, &database, url).await
     });
     store.close();
     let report = compared?;
@@ -117,6 +134,18 @@ async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Re
     Err(Failure::Unavailable(format!(
         "none of {TRIES_MAX} publications could be compared, the last one because {missed}"
     )))
+}
+
+/// Compares until nothing differs any more, or the ticker has had the time to repair it.
+async fn repaired(reader: &Reader, database: &Database, url: String) -> Result<Report, Failure> {
+    let until = Instant::now() + REPAIR_PATIENCE;
+    loop {
+        actix_rt::time::sleep(REPAIR_POLL).await;
+        let report = compare(reader, database, url.clone()).await?;
+        if report.difference_count() == 0 || Instant::now() >= until {
+            return Ok(report);
+        }
+    }
 }
 
 fn report(

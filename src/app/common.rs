@@ -10,11 +10,12 @@ use super::Failure;
 use crate::{
     actors::{
         asset_poller::AssetPoll,
+        auditor::Audit,
         backfiller::Backfill,
         cleaner::Clean,
         leadership::Leadership,
         lease_keeper::LeaseKeeperDeps,
-        messages::{AssetsCommitted, AssetsLookedUp},
+        messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, RereadLedgers},
         orderbook_poller::OrderbookPoll,
         port::Port,
         ranking::Ranking,
@@ -160,7 +161,26 @@ impl Common {
             hours: i64::from(self.config.backfill_hours),
             retention_days: self.retention_days(),
             is_limited: self.config.horizon_requests_per_hour > 0,
+            in_doubt: Rc::default(),
             tells_by_log: !std::io::stderr().is_terminal(),
+            status,
+        }
+    }
+
+    pub(super) fn audit(
+        &self,
+        aggregator: Port<RebuildMarkets>,
+        rereader: Port<RereadLedgers>,
+        status: Arc<ChildStatus>,
+    ) -> Audit {
+        Audit {
+            database: self.database.clone(),
+            published: Arc::clone(&self.published),
+            aggregator,
+            rereader,
+            clock: Arc::clone(&self.clock),
+            interval: self.config.audit_interval,
+            is_hurried: Rc::default(),
             status,
         }
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use actix_rt::System;
+use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -24,7 +25,8 @@ use super::{
 };
 use crate::{
     actors::{
-        messages::ReloadNginx,
+        envelope::TraceContext,
+        messages::{AuditNow, ReloadNginx},
         port::Port,
         supervision::{report::TreeStatus, tree::RunningTree},
         supervisor::Outcome,
@@ -41,6 +43,7 @@ use crate::{
     shutdown,
 };
 use nginx::Nginx;
+use tree::Planted;
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
 const RUNTIME_THREADS: usize = 2;
@@ -119,7 +122,7 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let common = Common::new(config, &database, Arc::clone(&clock));
     common.check_network().await?;
     let published = Arc::clone(&common.published);
-    let (tree, nginx_port) = tree::plant(&common, nginx.as_ref())?;
+    let Planted { tree, auditor, nginx: nginx_port } = tree::plant(&common, nginx.as_ref())?;
     let tree = tree.start();
     let status = tree.status();
     let public_state = PublicState {
@@ -134,6 +137,7 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
         metrics,
         actors: status.report(),
         database: database.clone(),
+        audit: audit_on_demand(auditor),
         provoke: provoke(&status),
     };
     let patience = config.startup_timeout;
@@ -177,6 +181,17 @@ async fn bind(
 
 fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     Arc::new(move || status.tick_age() <= TICK_AGE_MAX)
+}
+
+/// How long the auditor may take to say that it heard.
+const AUDITOR_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
+    Arc::new(move || {
+        let auditor = auditor.clone();
+        async move { auditor.call(&TraceContext::root(), AuditNow, AUDITOR_TIMEOUT).await.is_ok() }
+            .boxed_local()
+    })
 }
 
 /// Panics on demand, for tests of the whole program: only where the environment asks for them.

@@ -90,6 +90,7 @@ fn audit() -> Command {
              serves: exit 0 when all agree, 1 when anything differs. Compares markets.json and assets.json; only reads",
             "stellar-ticker audit --bind 127.0.0.1:8080\n  \
              stellar-ticker audit --data-dir data/demo    # of a demo\n  \
+             stellar-ticker audit --repair                # and have repaired what differs\n  \
              stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker",
         ),
         |group| {

@@ -4,7 +4,7 @@ use super::fault::{ConfigError, Problem};
 use super::file::FileValues;
 use super::parse;
 use super::resolve::{FlagValues, Profile, resolve};
-use super::setting::{Fallback, Group, Setting};
+use super::setting::{Fallback, Group, Kind, Setting};
 use super::typed::Reader;
 
 const AUDIT: Setting = Setting { group: Group::Audit, in_file: false, ..Setting::PLAIN };
@@ -16,6 +16,22 @@ pub static AUDIT_SETTINGS: &[Setting] = &[
         fallback: Fallback::Told("the listener of --bind"),
         value_name: "URL",
         help: "Base URL of the running ticker whose answers are compared",
+        allowed: "an http or https base URL without user, query or fragment",
+        ..AUDIT
+    },
+    Setting {
+        name: "repair",
+        fallback: Fallback::Told("off"),
+        help: "Have the running ticker audit itself now and rebuild what differs, then compare again",
+        allowed: "true or false",
+        kind: Kind::Switch,
+        ..AUDIT
+    },
+    Setting {
+        name: "admin-url",
+        fallback: Fallback::Told("the listener of --admin-bind"),
+        value_name: "URL",
+        help: "Base URL of the running ticker's admin listener, for --repair",
         allowed: "an http or https base URL without user, query or fragment",
         ..AUDIT
     },
@@ -43,6 +59,10 @@ pub enum ReportFormat {
 pub struct AuditOptions {
     /// Base URL of the ticker, without a trailing slash; `None`: where the public listener is.
     pub url: Option<String>,
+    /// Whether the ticker shall repair what differs.
+    pub repair: bool,
+    /// Base URL of its admin listener, without a trailing slash; `None`: where that listener is.
+    pub admin_url: Option<String>,
     /// Form of the report.
     pub format: ReportFormat,
 }
@@ -58,9 +78,13 @@ pub fn audit(flags: &FlagValues) -> Result<AuditOptions, ConfigError> {
     let settings = resolve(AUDIT_SETTINGS, flags, &|_| None, &file, Profile::Real, &mut faults);
     let mut reader = Reader::new(&settings, &mut faults);
     let url = reader.read_optional("url", parse::http_base);
+    let repair = reader.read_optional("repair", parse::switch);
+    let admin_url = reader.read_optional("admin-url", parse::http_base);
     let format = reader.read("format", report_format);
-    match (url, format) {
-        (Some(url), Some(format)) => Ok(AuditOptions { url, format }),
+    match (url, repair, admin_url, format) {
+        (Some(url), Some(repair), Some(admin_url), Some(format)) => {
+            Ok(AuditOptions { url, repair: repair.unwrap_or(false), admin_url, format })
+        }
         _ => Err(ConfigError::new(faults)),
     }
 }

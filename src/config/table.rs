@@ -250,6 +250,15 @@ pub static SETTINGS: &[Setting] = &[
         ..PUBLICATION
     },
     Setting {
+        name: "audit-interval",
+        env: &["TICKER_AUDIT_INTERVAL"],
+        fallback: Fallback::Value("2m"),
+        value_name: "DURATION",
+        help: "Recompute all that is published from the raw trades at most so often",
+        allowed: INTERVAL,
+        ..PUBLICATION
+    },
+    Setting {
         name: "usd-anchors",
         env: &["TICKER_USD_ANCHORS"],
         fallback: Fallback::Value(

@@ -62,6 +62,8 @@ pub struct Config {
     pub file_interval: FileInterval,
     /// Silence after which data count as stale.
     pub stale_after: Duration,
+    /// Time between two passes of the self-audit, from begin to begin, 10 ms or more.
+    pub audit_interval: Duration,
     /// Assets that count as a US dollar, each `CODE:ISSUER`.
     pub usd_anchors: Vec<String>,
     /// Base URL for every stellar.toml, without a trailing slash.
@@ -143,6 +145,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let publish_interval = r.read("publish-interval", parse::interval);
     let file_interval = r.read("file-interval", parse::file_interval);
     let stale_after = r.read("stale-after", parse::interval);
+    let audit_interval = r.read("audit-interval", parse::interval);
     let usd_anchors = r.read("usd-anchors", parse::assets);
     let log_format = r.read("log-format", parse::log_format);
     let log = r.read("log", parse::log_filter);
@@ -169,6 +172,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         orderbooks_schedule: orderbooks_schedule?,
         clean_schedule: clean_schedule?,
         publish_interval: publish_interval?,
+        audit_interval: audit_interval?,
         file_interval: file_interval?,
         stale_after: stale_after?,
         usd_anchors: usd_anchors?,

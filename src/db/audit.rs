@@ -4,6 +4,10 @@
 //! ranges, and only where those ranges hold these rows and no others. Where assets or books changed in between, what
 //! was there before cannot be known any more: the caller asks again, with a newer publication.
 
+mod rows;
+
+pub use rows::Summed;
+
 use std::pin::pin;
 
 use chrono::{DateTime, Utc};
@@ -59,6 +63,28 @@ struct Later {
     ranges: Vec<(PagingToken, PagingToken)>,
     /// How many trades those batches wrote.
     trades: i64,
+    /// Assets or books changed too: what they were before cannot be known any more.
+    has_others: bool,
+}
+
+/// The ranges of later trades as columns.
+struct LaterColumns {
+    /// No range begins before this.
+    first: i64,
+    toids: [Vec<i64>; 2],
+    orders: [Vec<i32>; 2],
+}
+
+impl Later {
+    fn columns(&self) -> LaterColumns {
+        let (from, to): (Vec<PagingToken>, Vec<PagingToken>) = self.ranges.iter().copied().unzip();
+        let ends = [from, to];
+        LaterColumns {
+            first: self.ranges.first().map_or(i64::MAX, |(from, _)| from.toid),
+            toids: ends.each_ref().map(|end| end.iter().map(|token| token.toid).collect()),
+            orders: ends.each_ref().map(|end| end.iter().map(|token| token.order).collect()),
+        }
+    }
 }
 
 impl Database {
@@ -77,6 +103,9 @@ impl Database {
             .await?;
         transaction.batch_execute(LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
+            Ok(later) if later.has_others => {
+                return Ok(Recomputed::Missed("assets or books changed since the publication"));
+            }
             Ok(later) => later,
             Err(missed) => return Ok(Recomputed::Missed(missed)),
         };
@@ -113,7 +142,7 @@ async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, 
             }
             // Days were dropped that no window reaches; or no row of assets or books changed.
             ("clean", _) | ("live" | "backfill" | "repair" | "assets" | "books", (None, None)) => {}
-            _ => return Ok(Err("assets or books changed since the publication")),
+            _ => later.has_others = true,
         }
     }
     later.ranges = joined(later.ranges);
@@ -165,11 +194,8 @@ async fn pairs(
     later: &Later,
 ) -> Result<Vec<ExpectedPair>, DbError> {
     let (week, day) = (as_of.minus(7 * DAY).to_utc(), as_of.minus(DAY).to_utc());
-    let first = later.ranges.first().map_or(i64::MAX, |(from, _)| from.toid);
-    let from_toids: Vec<i64> = later.ranges.iter().map(|(from, _)| from.toid).collect();
-    let from_orders: Vec<i32> = later.ranges.iter().map(|(from, _)| from.order).collect();
-    let to_toids: Vec<i64> = later.ranges.iter().map(|(_, to)| to.toid).collect();
-    let to_orders: Vec<i32> = later.ranges.iter().map(|(_, to)| to.order).collect();
+    let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
+        later.columns();
     let params: [(&(dyn ToSql + Sync), Type); 7] = [
         (&week, Type::TIMESTAMPTZ),
         (&day, Type::TIMESTAMPTZ),

@@ -14,6 +14,7 @@ mod coverage;
 mod cursors;
 pub mod error;
 mod fenced;
+pub mod held;
 mod ids;
 mod lease;
 mod listing;

@@ -87,6 +87,35 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Reads the trades of some markets that closed after `edge`. Gives up to which batch everything is in them.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said; the sink may have got trades by then.
+    pub async fn load_markets(
+        &self,
+        markets: &[MarketId],
+        edge: Second,
+        sink: TradeSink<'_>,
+    ) -> Result<i64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        transaction.batch_execute(LIMITS).await?;
+        let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&edge.to_utc(), Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];
+        read_trades(&transaction, include_str!("sql/trades/of_markets.sql"), &params, sink).await?;
+        transaction.commit().await?;
+        Ok(seq)
+    }
+}
+
 async fn everything(
     transaction: &Transaction<'_>,
     edge: Second,

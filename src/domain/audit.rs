@@ -4,6 +4,7 @@
 pub mod assets;
 pub mod markets;
 mod served;
+pub mod windows;
 
 pub use served::Unreadable;
 

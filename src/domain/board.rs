@@ -88,6 +88,19 @@ impl Board {
         &self.directory
     }
 
+    /// The name of the pair that a market's trades belong to; none where they belong to none.
+    #[must_use]
+    pub fn pair_of(&self, market: MarketId) -> Option<String> {
+        let (base, counter) = self.directory.valid_sides(market)?;
+        Some(pair_name(base.pair_code(), counter.pair_code()))
+    }
+
+    /// The books of the markets whose codes spell a name.
+    #[must_use]
+    pub fn book_of_pair(&self, name: &str) -> BookFigures {
+        self.books().get(name).copied().unwrap_or_default()
+    }
+
     fn books(&self) -> &HashMap<String, BookFigures> {
         self.books.get_or_init(|| {
             let traded = self.windows.figures().map(|(market, _)| market);

@@ -106,6 +106,11 @@ impl MarketWindow {
         }
     }
 
+    /// All trades that it holds, by when they closed.
+    pub fn trades(&self) -> impl Iterator<Item = WindowTrade> {
+        self.chunks.iter().flat_map(|chunk| &chunk.blocks).flat_map(|block| block.trades())
+    }
+
     /// Whether no trade is left.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -91,6 +91,14 @@ impl Windows {
         run.clear();
     }
 
+    /// Puts a market's window in place of the one that it has; an empty one takes it away.
+    pub fn replace(&mut self, market: MarketId, window: MarketWindow) {
+        let tracked = self.markets.entry(market).or_default();
+        tracked.market = Arc::new(Market { window, figures: Figures::default() });
+        tracked.departs = None;
+        self.changed.insert(market);
+    }
+
     /// Moves time on to `as_of` (never back) and sums the markets that changed.
     pub fn advance(&mut self, as_of: Second) {
         self.as_of = self.as_of.max(as_of);
@@ -167,6 +175,11 @@ impl WindowsView {
     #[must_use]
     pub fn figures_of(&self, id: MarketId) -> Option<&Figures> {
         self.market(id).map(|market| &market.figures)
+    }
+
+    /// The trades of a market, those of the last 7 days and some that are older.
+    pub fn trades_of(&self, id: MarketId) -> impl Iterator<Item = WindowTrade> {
+        self.market(id).into_iter().flat_map(|market| market.window.trades())
     }
 
     fn market(&self, id: MarketId) -> Option<&Market> {

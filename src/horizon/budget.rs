@@ -30,6 +30,10 @@ const BLOCKED_ASKED_MAX: Duration = Duration::from_secs(3_600);
 /// Whoever waits asks again after this time at the latest, for the pace may have changed.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(5);
+/// How much of the pace an audit may take.
+const AUDIT_PART: f64 = 0.1;
+/// Requests that an audit may save up: what one look at a few ledgers costs where a page must be asked for again.
+const AUDIT_MAX: f64 = 5.0;
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
 /// The budget.
@@ -42,6 +46,8 @@ pub struct Budget {
     live: f64,
     /// Tokens of history, assets and books.
     shares: [f64; 3],
+    /// Requests that an audit may take of history's tokens.
+    audit: f64,
     refilled_at: Instant,
     /// What Horizon's word allows a second, and until when that word is good.
     pace: Option<(f64, Instant)>,
@@ -54,7 +60,7 @@ pub struct Budget {
     /// Requests whose answer's head has not come.
     in_flight: u32,
     day_is_whole: bool,
-    granted: [u64; 5],
+    granted: [u64; 6],
 }
 
 impl Budget {
@@ -75,7 +81,8 @@ impl Budget {
             first_waiting: 0,
             in_flight: 0,
             day_is_whole: false,
-            granted: [0; 5],
+            granted: [0; 6],
+            audit: 0.0,
         };
         budget.pour((burst * FIRST_PART).max(1.0));
         budget
@@ -208,6 +215,7 @@ impl Budget {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         let poured = passed * self.rate(now);
         self.refilled_at = now.max(self.refilled_at);
+        self.audit = (self.audit + poured * AUDIT_PART).min(AUDIT_MAX);
         self.pour(poured);
     }
 
@@ -243,6 +251,7 @@ impl Budget {
             Class::History => history,
             Class::Assets => assets,
             Class::Books => books,
+            Class::Audit => history.min(self.audit),
         };
         1.0 - has
     }
@@ -260,6 +269,10 @@ impl Budget {
             Class::History => *history -= 1.0,
             Class::Assets => *assets -= 1.0,
             Class::Books => *books -= 1.0,
+            Class::Audit => {
+                *history -= 1.0;
+                self.audit -= 1.0;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
+use futures_util::future::LocalBoxFuture;
 use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
@@ -28,10 +29,15 @@ pub struct AdminState {
     pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
     /// For the quarantine.
     pub database: Database,
+    /// Has everything audited now; says whether that was heard.
+    pub audit: AuditNow,
     /// Makes an actor panic while it handles a message, by the names of both; says whether there is such an actor.
     /// Only for tests of the whole program, else none.
     pub provoke: Option<Provoke>,
 }
+
+/// See [`AdminState::audit`].
+pub type AuditNow = Arc<dyn Fn() -> LocalBoxFuture<'static, bool> + Send + Sync>;
 
 /// See [`AdminState::provoke`].
 pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -64,12 +70,28 @@ fn describe() {
         ("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome."),
         ("ticker_cleaned_days_total", "Days of trades that were dropped."),
         ("ticker_cleaned_rows_total", "Rows that were trimmed from other tables."),
+        ("ticker_audit_markets_total", "Markets that were recomputed from the raw trades and compared."),
+        ("ticker_audit_differences_total", "Figures that differed from the raw trades in two publications."),
+        ("ticker_audit_repaired_markets_total", "Markets whose windows were rebuilt and agree since."),
+        ("ticker_reread_ledgers_total", "Held ledgers that were read again from Horizon."),
+        (
+            "ticker_reread_trades_total",
+            "Trades of such ledgers that were missing, contradicting, or held and unknown to Horizon.",
+        ),
         ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
         ("ticker_http_requests_total", "Requests to the public listener."),
     ] {
         describe_counter!(name, help);
     }
     describe_histogram!("ticker_publication_seconds", "Time to make a publication, in seconds.");
+    describe_histogram!(
+        "ticker_audit_slice_seconds",
+        "Time to recompute a slice of the markets, in seconds."
+    );
+    describe_gauge!(
+        "ticker_audit_pass_spent_seconds",
+        "Time that the last audit of all markets took, without rests."
+    );
     describe_gauge!("ticker_publication_seq", "The last committed write in the newest publication.");
     describe_gauge!("ticker_horizon_budget_tokens", "Requests to Horizon that may go at once.");
     describe_gauge!(
@@ -86,6 +108,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics))
         .route("/actors.json", web::get().to(actors))
         .route("/quarantine.json", web::get().to(quarantine))
+        .route("/audit", web::post().to(audit))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
@@ -106,6 +129,14 @@ async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
 
 async fn actors(state: web::Data<AdminState>) -> HttpResponse {
     fresh_json(StatusCode::OK, &(state.actors)())
+}
+
+async fn audit(state: web::Data<AdminState>) -> HttpResponse {
+    if (state.audit)().await {
+        HttpResponse::Accepted().finish()
+    } else {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "the auditor does not answer")
+    }
 }
 
 async fn provoke(state: web::Data<AdminState>, names: web::Path<(String, String)>) -> HttpResponse {

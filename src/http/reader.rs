@@ -74,6 +74,20 @@ impl Reader {
         Self { client, base }
     }
 
+    /// Has the daemon behind an admin listener audit itself now. It says only that it heard.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn ask_for_audit(&self) -> Result<(), ReadError> {
+        let url = format!("{}/audit", self.base);
+        match self.client.post(&url).send().await {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => Ok(()),
+            Ok(response) => Err(ReadError::Status { url, status: response.status().as_u16() }),
+            Err(error) => Err(ReadError::Unreachable { url, reason: error.to_string() }),
+        }
+    }
+
     /// A published file; none where there is no such file.
     ///
     /// # Errors

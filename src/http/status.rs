@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::{
@@ -35,7 +35,7 @@ pub(super) fn status(
         "gaps": all_gaps(vitals, &coverage),
         "backfill": backfill(vitals),
         "budget": budget(vitals),
-        "audit": {"at": null, "markets": null, "differences": null},
+        "audit": audit(vitals),
         "replica": {
             "id": vitals.replica_id.load().as_deref(),
             "leader": vitals.leader.load().as_ref().map(|leader| leader.ok),
@@ -65,6 +65,24 @@ fn backfill(vitals: &Vitals) -> Value {
     json!({
         "done_ratio": told.as_ref().map(|told| told.done_ratio),
         "eta_s": told.as_ref().and_then(|told| told.eta_s).map(rounded),
+    })
+}
+
+fn audit(vitals: &Vitals) -> Value {
+    let (told, reread) = (vitals.audit.load(), vitals.reread.load());
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    json!({
+        "at": told.as_ref().and_then(|told| told.at).map(time),
+        "markets": told.as_ref().map(|told| told.markets),
+        "differences": told.as_ref().map(|told| told.differences),
+        "repaired": told.as_ref().map(|told| told.repaired),
+        "reread": reread.as_ref().map(|told| json!({
+            "at": told.at.map(time),
+            "ledgers": told.ledgers,
+            "missing": told.missing,
+            "contradicting": told.contradicting,
+            "surplus": told.surplus,
+        })),
     })
 }
 

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 
 pub use encoded::EncodedFile;
 pub use files::{FileMaker, Files};
-pub use vitals::{Backfilled, BudgetUse, Check, LostHistory, Vitals};
+pub use vitals::{Audited, Backfilled, BudgetUse, Check, LostHistory, Reread, Vitals};
 
 use crate::domain::{board::Board, instant::Second};
 

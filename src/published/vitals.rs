@@ -60,6 +60,34 @@ pub struct BudgetUse {
     pub requests: Vec<(&'static str, u64)>,
 }
 
+/// What the self-audit has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// When the last pass over all markets ended; none before the first did.
+    pub at: Option<DateTime<Utc>>,
+    /// How many markets that one compared.
+    pub markets: u64,
+    /// Figures that differed twice, in that pass or so far in the one after it if that found any.
+    pub differences: u64,
+    /// Markets whose windows were rebuilt for that and agree now.
+    pub repaired: u64,
+}
+
+/// What reading held ledgers again from Horizon has found, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reread {
+    /// When ledgers were last read again.
+    pub at: Option<DateTime<Utc>>,
+    /// Ledgers that were read.
+    pub ledgers: u64,
+    /// Trades that were missing and are held now.
+    pub missing: u64,
+    /// Rows that are held with other figures than Horizon tells; they stay, and what Horizon tells is in quarantine.
+    pub contradicting: u64,
+    /// Rows that Horizon does not have; they stay, and are told in quarantine.
+    pub surplus: u64,
+}
+
 /// What each part last said of itself. None: it has said nothing yet.
 #[derive(Debug, Default)]
 pub struct Vitals {
@@ -81,6 +109,10 @@ pub struct Vitals {
     pub lost_history: ArcSwapOption<LostHistory>,
     /// How the budget of requests stands.
     pub budget: ArcSwapOption<BudgetUse>,
+    /// What the self-audit has found; none before it has said anything.
+    pub audit: ArcSwapOption<Audited>,
+    /// What reading again has found; none where nothing was read again.
+    pub reread: ArcSwapOption<Reread>,
     /// The network passphrase that Horizon last told is another than the configured one.
     pub wrong_network: AtomicBool,
     /// The daemon is on its way out.

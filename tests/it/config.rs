@@ -18,9 +18,12 @@ const YUSDC: &str = "yUSDC:GDGTVWSM4MGS4T7Z6W4RPWOCHE2I6RDFCIFZGS3DOA63LWQTRNZNT
 fn samples(setting: &Setting) -> [&'static str; 3] {
     match setting.name {
         "database-url" | "database-direct-url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
-        "startup-timeout" | "stream-idle-timeout" | "publish-interval" | "file-interval" | "stale-after" => {
-            ["3s", "4m", "5h"]
-        }
+        "startup-timeout"
+        | "stream-idle-timeout"
+        | "publish-interval"
+        | "file-interval"
+        | "stale-after"
+        | "audit-interval" => ["3s", "4m", "5h"],
         "ca-file" | "nginx" | "data-dir" | "output-dir" => ["/a", "/b", "/c"],
         "horizon-url" | "toml-gateway" => ["http://a.example", "https://b.example", "http://c.example/x"],
         "network" => ["testnet", "Some Network ; 1", "Some Network ; 2"],

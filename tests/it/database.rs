@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 mod reading;
 mod retention;
+mod self_audit;
 
 use std::time::Duration;
 

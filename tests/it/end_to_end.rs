@@ -9,6 +9,7 @@ mod history;
 mod hostile;
 mod lives;
 mod panics;
+mod self_audit;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -252,6 +253,7 @@ fn the_listeners_answer_as_promised() {
                 "toml_checker",
                 "orderbook_poller",
                 "cleaner",
+                "auditor",
                 "aggregator",
                 "json_writer"
             ]

@@ -1,16 +1,20 @@
 //! Everything that a publication is made of, as of one `seq`.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::bulk::{Adder, RUN_TRADES};
 use crate::{
     db::{Database, DbError, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
+        amount::Amount,
         board::Board,
         coverage::LedgerRange,
+        cursor::PagingToken,
         directory::Directory,
         instant::Second,
         ranking::{self, RankedMarket},
         summary::WindowTrade,
-        window::published_edges,
+        window::{MarketWindow, published_edges},
         windows::{MarketId, Windows},
     },
 };
@@ -21,6 +25,8 @@ pub struct MarketState {
     windows: Windows,
     directory: Directory,
     seq: i64,
+    /// Windows that were made anew may know more than `seq` says, or less than the others, until that reaches this.
+    settles_at: i64,
     latest: Option<(u32, Second)>,
     /// When it was loaded, some asset had been looked up: then the trades are not the first that there are.
     assets_were_checked: bool,
@@ -29,6 +35,8 @@ pub struct MarketState {
 /// What was read from the database to bring a state up to date.
 #[derive(Debug)]
 pub struct Update {
+    /// Everything up to this batch was known.
+    after: i64,
     told: CatchUp,
     trades: Vec<(MarketId, WindowTrade)>,
 }
@@ -75,15 +83,63 @@ impl MarketState {
         let told = database
             .load_snapshot(Some(seq), edge, &mut |market, trade| trades.push((market, trade)))
             .await?;
-        Ok(Some(Update { told, trades }))
+        Ok(Some(Update { after: seq, told, trades }))
     }
 
     /// Takes in what was read. Harmless where part of it is known already.
     pub fn update(&mut self, update: Update) {
+        if update.after > self.seq {
+            return; // windows were made anew meanwhile: what lies in between is read again first
+        }
         for (market, trade) in update.trades {
             self.windows.add(market, trade);
         }
         self.learn(update.told);
+    }
+
+    /// Reads the windows of some markets anew, and up to which batch everything is in them.
+    pub async fn read_markets(
+        database: &Database,
+        markets: Arc<[MarketId]>,
+        now: Second,
+    ) -> Result<(i64, BTreeMap<MarketId, MarketWindow>), DbError> {
+        let [_, edge] = published_edges(now);
+        let mut windows: BTreeMap<MarketId, MarketWindow> =
+            markets.iter().map(|market| (*market, MarketWindow::default())).collect();
+        let seq = database
+            .load_markets(&markets, edge, &mut |market, trade| {
+                windows.entry(market).or_default().add(trade);
+            })
+            .await?;
+        Ok((seq, windows))
+    }
+
+    /// Puts windows that were read anew in place of those that it has. What was committed since they were read is read
+    /// again: so far it goes back.
+    pub fn replace(&mut self, seq: i64, windows: BTreeMap<MarketId, MarketWindow>) {
+        for (market, window) in windows {
+            self.windows.replace(market, window);
+        }
+        self.settles_at = self.settles_at.max(self.seq).max(seq);
+        self.seq = self.seq.min(seq);
+    }
+
+    /// Whether all windows are of one batch: else nothing may be published.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.seq >= self.settles_at
+    }
+
+    /// For tests of the audit: adds a trade that never was to a market, or to the first. Says to which.
+    pub fn skew(&mut self, market: Option<MarketId>) -> Option<MarketId> {
+        let wanted = |id: MarketId| market.is_none_or(|market| market == id);
+        let (market, figures) = self.windows.figures().find(|(id, _)| wanted(*id))?;
+        let (token, closed_at) = (PagingToken::default(), figures.week.times?.1);
+        let amount = Amount::from_stroops(1).ok()?;
+        let trade =
+            WindowTrade { token, closed_at, base_amount: amount, counter_amount: amount, price: None };
+        self.windows.add(market, trade);
+        Some(market)
     }
 
     /// Takes in a batch that follows directly on what is known. Says whether it did.

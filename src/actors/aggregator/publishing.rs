@@ -52,7 +52,8 @@ impl Aggregator {
         }
         let now = Second::from(self.deps.clock.now());
         let Some(markets) = &mut self.state.markets else { return };
-        if self.state.last == Some((markets.seq(), markets.as_of().max(now))) {
+        let is_last = self.state.last == Some((markets.seq(), markets.as_of().max(now)));
+        if is_last || !markets.is_settled() {
             return;
         }
         let begun = Instant::now();

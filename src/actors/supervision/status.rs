@@ -131,13 +131,16 @@ impl ChildStatus {
         *self.provoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
     }
 
+    /// Whether something other than a fall was asked for by this name; it is asked for once.
+    #[must_use]
+    pub fn take_provoked(&self, what: &str) -> bool {
+        let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
+        provoked.take_if(|wanted| wanted == what).is_some()
+    }
+
     #[expect(clippy::panic, reason = "what it is for")]
     fn fall_if_provoked(&self, message: &str) {
-        let provoked = {
-            let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
-            provoked.take_if(|wanted| wanted == message).is_some()
-        };
-        if provoked {
+        if self.take_provoked(message) {
             panic!("provoked while handling {message}");
         }
     }

@@ -7,11 +7,12 @@ use crate::{
     actors::{
         aggregator::{Aggregator, AggregatorDeps},
         asset_poller::AssetPoller,
+        auditor::Auditor,
         backfiller::Backfiller,
         cleaner::Cleaner,
         json_writer::{FilePace, JsonWriter, JsonWriterDeps},
         lease_keeper::LeaseKeeper,
-        messages::{PublicationReady, ReloadNginx},
+        messages::{AuditNow, PublicationReady, ReloadNginx},
         nginx_process::{NginxProcess, NginxRun},
         orderbook_poller::OrderbookPoller,
         port::Port,
@@ -52,6 +53,7 @@ struct Slots {
     cleaner: Slot<Cleaner>,
     aggregator: Slot<Aggregator>,
     json_writer: Slot<JsonWriter>,
+    auditor: Slot<Auditor>,
 }
 
 impl Slots {
@@ -66,15 +68,22 @@ impl Slots {
             cleaner: tree.mailbox(spec("cleaner", shutdown::SOURCES)),
             aggregator: tree.mailbox(spec("aggregator", shutdown::AGGREGATOR)),
             json_writer: tree.mailbox(spec("json_writer", shutdown::FILES)),
+            auditor: tree.mailbox(spec("auditor", shutdown::SOURCES)),
         }
     }
 }
 
-/// Makes all mailboxes, then says how each actor is made. Where nginx runs, gives who tells it to reload as well.
-pub(super) fn plant(
-    common: &Common,
-    nginx: Option<&Nginx>,
-) -> Result<(Tree, Option<Port<ReloadNginx>>), Failure> {
+/// The tree, and who of it is told something from outside.
+pub(super) struct Planted {
+    pub(super) tree: Tree,
+    /// Who audits on demand.
+    pub(super) auditor: Port<AuditNow>,
+    /// Where nginx runs, who tells it to reload.
+    pub(super) nginx: Option<Port<ReloadNginx>>,
+}
+
+/// Makes all mailboxes, then says how each actor is made.
+pub(super) fn plant(common: &Common, nginx: Option<&Nginx>) -> Result<Planted, Failure> {
     let mut tree = Tree::new(Policy::default(), Arc::clone(&common.clock))
         .map_err(|error| Failure::Software(error.to_string()))?;
     let slots = Slots::make(&tree);
@@ -85,6 +94,8 @@ pub(super) fn plant(
     let ranking = Ranking::Aggregator(slots.aggregator.port());
     let (history_listeners, books_ranking, files_ranking) =
         (listeners.clone(), ranking.clone(), ranking.clone());
+    let (rebuilder, rereader, auditor) =
+        (slots.aggregator.port(), slots.backfiller.port(), slots.auditor.port());
     place_lease_keeper(&mut tree, slots.lease_keeper, common);
     let mut place = Placer { tree: &mut tree, common };
     place.worker(slots.stream_ingester, |common, status| common.stream_ingest(Some(listeners), status));
@@ -95,10 +106,11 @@ pub(super) fn plant(
     });
     place.worker(slots.orderbook_poller, |common, status| common.orderbook_poll(books_ranking, status));
     place.worker(slots.cleaner, |common, status| common.clean(status));
+    place.worker(slots.auditor, |common, status| common.audit(rebuilder, rereader, status));
     place_aggregator(&mut tree, slots.aggregator, common, writer);
     place_json_writer(&mut tree, slots.json_writer, common);
     let nginx = nginx.map(|nginx| place_nginx(&mut tree, nginx));
-    Ok((tree, nginx))
+    Ok(Planted { tree, auditor, nginx })
 }
 
 /// Puts workers into the tree; each is made on its own thread.

@@ -1,13 +1,13 @@
 //! `markets.json` against a recomputation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
 use super::{
     super::{amount::STROOPS_PER_UNIT, instant::Second, number::ratio_to_f64},
     Comparison, Unreadable,
-    served::{Fields, ServedFile, expected_head, number, text},
+    served::{Fields, ServedFile, expected_head, fields, named_entries, number, text},
 };
 
 /// Sums of doubles in another order may differ so much, relatively.
@@ -128,6 +128,39 @@ pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedPair]) -> Result<
         comparison.differs(name, "", "nothing", &trades);
     }
     Ok(comparison)
+}
+
+/// Compares only these pairs, and looks for served ones that are none of `names`. Gives the names of those that differ.
+pub(super) fn compare_some(
+    comparison: &mut Comparison,
+    body: &[u8],
+    expected: &[ExpectedPair],
+    names: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Unreadable> {
+    let mut wanted: BTreeMap<&str, &ExpectedPair> =
+        expected.iter().map(|pair| (pair.name.as_str(), pair)).collect();
+    let mut differing = BTreeSet::new();
+    comparison.entries = wanted.len();
+    for (name, entry) in named_entries("markets.json", "pairs", body)? {
+        let before = comparison.difference_count;
+        match wanted.remove(name.as_str()) {
+            Some(pair) => match fields(entry.get()) {
+                Ok(fields) => compare_pair(comparison, &fields, pair),
+                Err(_) => comparison.differs(&name, "", entry.get(), "an object"),
+            },
+            None if names.contains(&name) => {}
+            None => comparison.differs(&name, "", "a pair", "no trade between valid assets in 7 days"),
+        }
+        if comparison.difference_count > before {
+            differing.insert(name);
+        }
+    }
+    for (name, pair) in wanted {
+        let trades = format!("{} trades in 7 days", pair.week.trade_count);
+        comparison.differs(name, "", "nothing", &trades);
+        differing.insert(name.to_owned());
+    }
+    Ok(differing)
 }
 
 fn compare_pair(comparison: &mut Comparison, served: &Fields<'_>, pair: &ExpectedPair) {

@@ -44,6 +44,31 @@ impl<'a> ServedFile<'a> {
     }
 }
 
+/// The entries of a served file's list, each with its name and not yet taken apart: most of them nobody looks into.
+pub(super) fn named_entries<'a>(
+    file: &'static str,
+    list: &str,
+    body: &'a [u8],
+) -> Result<Vec<(String, &'a RawValue)>, Unreadable> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(default)]
+        name: String,
+    }
+    let unreadable = |reason: String| Unreadable { file, reason };
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+    let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
+    let raw = head.remove(list).ok_or_else(|| unreadable(format!("it has no {list}")))?;
+    let entries: Vec<&'a RawValue> =
+        serde_json::from_str(raw.get()).map_err(|error| unreadable(error.to_string()))?;
+    let named = |entry: &'a RawValue| {
+        let named: Named = serde_json::from_str(entry.get())?;
+        Ok((named.name, entry))
+    };
+    let named: Result<_, serde_json::Error> = entries.into_iter().map(named).collect();
+    named.map_err(|error| unreadable(error.to_string()))
+}
+
 /// A field as text, where it is a JSON string.
 pub(super) fn text(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()

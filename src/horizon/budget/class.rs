@@ -15,11 +15,14 @@ pub enum Class {
     Assets,
     /// Order books.
     Books,
+    /// Held ledgers, read again. Has no share of its own: a tenth of the pace, out of what is history's.
+    Audit,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Live, Self::FirstAssets, Self::History, Self::Assets, Self::Books];
+    pub const ALL: [Self; 6] =
+        [Self::Live, Self::FirstAssets, Self::History, Self::Assets, Self::Books, Self::Audit];
 
     /// Its name in metrics and in the status.
     #[must_use]
@@ -30,6 +33,7 @@ impl Class {
             Self::History => "history",
             Self::Assets => "assets",
             Self::Books => "books",
+            Self::Audit => "audit",
         }
     }
 
@@ -61,5 +65,5 @@ pub struct BudgetReport {
     /// How long nothing may go, after Horizon refused a request.
     pub blocked_for: Duration,
     /// Requests so far by class, in the order of [`Class::ALL`].
-    pub granted: [u64; 5],
+    pub granted: [u64; 6],
 }

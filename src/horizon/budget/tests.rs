@@ -101,13 +101,28 @@ fn shares_are_kept_when_all_want_more_than_there_is() {
                 take_all(&mut budget, class, now);
             }
         }
-        let [_, _, shares @ ..] = budget.granted;
+        let [_, _, shares @ .., _] = budget.granted;
         let all: u64 = shares.iter().sum();
         for (share, wanted) in shares.iter().zip(wanted) {
             let part = f64::from(u32::try_from(*share).unwrap()) / f64::from(u32::try_from(all).unwrap());
             assert!((part - wanted).abs() < 0.02, "{shares:?}");
         }
     }
+}
+
+#[test]
+fn an_audit_takes_a_tenth_at_most_however_much_nobody_else_wants() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.set_day_is_whole(true);
+    let mut audits = 0;
+    for _ in 0..3_600 {
+        audits += take_all(&mut budget, Class::Audit, clock.pass(1.0));
+    }
+    assert!((355..=366).contains(&audits), "of 3,600 requests: {audits}");
+    let now = clock.pass(600.0);
+    take_all(&mut budget, Class::History, now);
+    assert!(budget.try_take(Class::Audit, now).is_err(), "what history has taken is gone");
 }
 
 #[test]
@@ -149,7 +164,7 @@ proptest! {
                 4 => budget.ended(),
                 5 => budget.spent(small % 3, now),
                 _ => {
-                    let class = Class::ALL[usize::try_from(small % 5).unwrap()];
+                    let class = Class::ALL[usize::try_from(small % 6).unwrap()];
                     granted += f64::from(take_all(&mut budget, class, now).min(999));
                 }
             }

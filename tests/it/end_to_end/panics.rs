@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each actor, and a type of message that it is sure to get soon.
-const FALLS: [(&str, &str); 12] = [
+const FALLS: [(&str, &str); 13] = [
     ("lease_keeper", "Ping"),
     ("stream_ingester", "Ping"),
     ("backfiller", "Ping"),
@@ -14,6 +14,7 @@ const FALLS: [(&str, &str); 12] = [
     ("cleaner", "Ping"),
     ("aggregator", "Ping"),
     ("aggregator", "TradesCommitted"),
+    ("auditor", "Ping"),
     ("json_writer", "Ping"),
     ("json_writer", "PublicationReady"),
 ];

@@ -1,0 +1,87 @@
+//! One slice: the rows of some markets, as they were at a publication, against that publication.
+
+use std::sync::Arc;
+
+use metrics::histogram;
+use tracing::{debug, warn};
+
+use super::{AFTER_FAILURE, Audit, Life, Tally};
+use crate::{
+    db::{
+        DbError,
+        audit::{Audited, Summed},
+    },
+    domain::{
+        audit::windows::{self, Found},
+        windows::MarketId,
+    },
+    published::Publication,
+};
+
+/// Publications that are tried for a slice; the next pass comes to its markets again.
+const TRIES_MAX: u32 = 5;
+/// Reads that may fail among them.
+const FAILURES_MAX: u32 = 1;
+
+impl Audit {
+    /// Compares the first publication that will do; none where no try of some could be compared.
+    pub(super) async fn compared(
+        &self,
+        life: &Life,
+        markets: &[MarketId],
+        tally: &mut Tally,
+        will_do: impl Fn(&Publication) -> bool,
+    ) -> Result<Option<(Arc<Publication>, Found)>, DbError> {
+        let mut failures = 0;
+        for _ in 0..TRIES_MAX {
+            let publication = self.publication_after(life, &will_do).await;
+            let begun = self.clock.monotonic();
+            let outcome = self.compare(&publication, markets).await;
+            let took = self.since(begun);
+            histogram!("ticker_audit_slice_seconds").record(took.as_secs_f64());
+            tally.spent = tally.spent.saturating_add(took);
+            match outcome {
+                Ok(Some(found)) => return Ok(Some((publication, found))),
+                Ok(None) => {}
+                // One that took too long, or a database that is away for a moment.
+                Err(error) if error.is_transient() && failures < FAILURES_MAX => {
+                    warn!(%error, markets = markets.len(), "a slice of the audit could not be read");
+                    failures += 1;
+                }
+                Err(error) => return Err(error),
+            }
+            life.pause(AFTER_FAILURE).await;
+        }
+        Ok(None)
+    }
+
+    async fn compare(
+        &self,
+        publication: &Arc<Publication>,
+        markets: &[MarketId],
+    ) -> Result<Option<Found>, DbError> {
+        let audited = Audited { seq: publication.seq, as_of: publication.as_of };
+        let sums = match self.database.sum_markets(audited, markets).await? {
+            Summed::Sums(sums) => sums,
+            Summed::Missed(reason) => {
+                debug!(reason, "a publication cannot be audited any more");
+                return Ok(None);
+            }
+        };
+        let (publication, markets) = (Arc::clone(publication), markets.to_vec());
+        let compared = actix_rt::task::spawn_blocking(move || {
+            windows::compare(&publication.board, &publication.files.markets.raw, &markets, &sums)
+        });
+        match compared.await {
+            Ok(Ok(found)) => Ok(Some(found)),
+            Ok(Err(error)) => {
+                warn!(%error, "what is published cannot be audited");
+                Ok(None)
+            }
+            Err(error) => {
+                warn!(%error, "a slice could not be compared");
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Held ledgers, read again from Horizon: at random, and those that an audit named. What is missing is stored as any
+//! repair is; what contradicts Horizon stays as it is held, and goes to quarantine for the operator to decide.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use actix::{Context, Handler};
+use bytes::Bytes;
+use metrics::counter;
+use rand::Rng;
+use tracing::{info, warn};
+
+use super::{Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream, page};
+use crate::{
+    actors::{
+        envelope::Envelope,
+        intake::{Fate, Intake},
+        messages::RereadLedgers,
+    },
+    db::{
+        held::HeldRow,
+        trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
+    },
+    domain::{
+        coverage::LedgerRange,
+        cursor::PagingToken,
+        instant::{DAY, Second},
+    },
+    horizon::budget::Class,
+    published::Reread,
+};
+
+/// How often ledgers are read again where requests are counted; the budget makes it slower where it must.
+const REREAD_INTERVAL: Duration = Duration::from_secs(10);
+/// The same where requests cost nothing.
+const REREAD_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is anything to read again.
+const REREAD_POLL: Duration = Duration::from_millis(500);
+/// Ledgers in doubt that wait; more are left to chance.
+const IN_DOUBT_MAX: usize = 10_000;
+
+impl Handler<Envelope<RereadLedgers>> for Backfiller {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<RereadLedgers>, _: &mut Context<Self>) {
+        let _handling = self.work.status.begin(&envelope);
+        let mut in_doubt = self.work.in_doubt.borrow_mut();
+        let room = IN_DOUBT_MAX.saturating_sub(in_doubt.len());
+        in_doubt.extend(envelope.body.ledgers.into_iter().take(room));
+    }
+}
+
+/// What one look has found.
+#[derive(Debug, Default)]
+struct Look {
+    ledgers: u64,
+    /// Trades that are not held.
+    missing: Vec<IncomingTrade>,
+    /// Trades that are held with other figures.
+    contradicting: Vec<IncomingTrade>,
+    /// Rows that Horizon does not have.
+    surplus: BTreeMap<PagingToken, HeldRow>,
+}
+
+impl Backfill {
+    pub(super) async fn reread_forever(&self, life: &Life, upstream: &Upstream) {
+        let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
+        let mut retry = Retry::default();
+        loop {
+            life.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                self.in_doubt.borrow_mut().clear(); // whoever leads has an auditor of its own
+                continue;
+            }
+            if !upstream.tail_is_read.get() {
+                life.pause(REREAD_POLL).await;
+                continue;
+            }
+            match self.reread(life, upstream).await {
+                Ok(true) => retry.succeeded(),
+                Ok(false) => life.pause(REREAD_POLL).await,
+                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+            }
+            if self.in_doubt.borrow().is_empty() {
+                self.pause_unless_in_doubt(life, interval).await;
+            }
+        }
+    }
+
+    async fn pause_unless_in_doubt(&self, life: &Life, interval: Duration) {
+        let mut left = interval;
+        while !left.is_zero() && self.in_doubt.borrow().is_empty() && !life.is_draining() {
+            let step = left.min(REREAD_POLL);
+            life.pause(step).await;
+            left = left.saturating_sub(step);
+        }
+    }
+
+    /// Reads some held ledgers again and has repaired what can be. Says whether there were any.
+    async fn reread(&self, life: &Life, upstream: &Upstream) -> Result<bool, Stop> {
+        let held = self.held().await?;
+        let in_doubt = self.in_doubt.borrow_mut().pop_last();
+        let Some((range, top)) = chosen(&held, in_doubt, &mut rand::rng()) else { return Ok(false) };
+        let mut look = self.look(life, upstream, range, top).await?;
+        if !look.surplus.is_empty() {
+            // That a row is not there is believed when it is not there twice.
+            let again = self.look(life, upstream, range, top).await?;
+            look.surplus.retain(|token, _| again.surplus.contains_key(token));
+        }
+        self.settle(life, upstream, look).await?;
+        Ok(true)
+    }
+
+    /// The page that ends with the ledger `top`, against the rows of the ledgers that are whole in it.
+    async fn look(
+        &self,
+        life: &Life,
+        upstream: &Upstream,
+        range: LedgerRange,
+        top: u32,
+    ) -> Result<Look, Stop> {
+        let horizon = self.horizon.of_class(Class::Audit);
+        let ceiling = self.history(&horizon, upstream).await?.ceiling();
+        life.advance();
+        let above = PagingToken::before_ledger(top.saturating_add(1));
+        let page = page::read(&horizon, Some(above)).await?;
+        life.advance();
+        let whole_from = if page.is_last {
+            // Pages simply end where the server's history begins: asked afterwards, for that moves on.
+            horizon.root().await?.history_elder_ledger
+        } else {
+            // More of the lowest ledger may lie below the page.
+            page.lowest().map_or(top, PagingToken::ledger).saturating_add(1)
+        };
+        let from = whole_from.max(range.from);
+        if from > top || !page.refused.is_empty() {
+            return Ok(Look::default());
+        }
+        let below = PagingToken::before_ledger(from);
+        let intake = Intake { source: "audit", ceiling, retention_days: self.retention_days };
+        let now = Second::from(self.writer.clock.now());
+        let mut rows = self.writer.database.held_between(below, above).await?;
+        let mut look = Look { ledgers: u64::from(top - from) + 1, ..Look::default() };
+        for (token, received) in page.trades.into_iter().filter(|(token, _)| token.ledger() >= from) {
+            let row = rows.remove(&token);
+            let Fate::Stored(incoming) = intake.judge(received, now) else { continue };
+            match row {
+                None => look.missing.push(*incoming),
+                Some(row) if row.is(&incoming.trade) => {}
+                Some(_) => look.contradicting.push(*incoming),
+            }
+        }
+        // A day of slack: what is about to be dropped may be gone at Horizon, too.
+        let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
+        look.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
+        Ok(look)
+    }
+
+    async fn settle(&self, life: &Life, upstream: &Upstream, look: Look) -> Result<(), Stop> {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let told = Reread {
+            at: Some(self.writer.clock.now()),
+            ledgers: look.ledgers,
+            missing: number(look.missing.len()),
+            contradicting: number(look.contradicting.len()),
+            surplus: number(look.surplus.len()),
+        };
+        if told.missing + told.contradicting + told.surplus > 0 {
+            let places = || {
+                let trades =
+                    look.missing.iter().chain(&look.contradicting).map(|incoming| incoming.trade.token);
+                trades.chain(look.surplus.keys().copied())
+            };
+            warn!(
+                missing = told.missing, contradicting = told.contradicting, surplus = told.surplus,
+                from = ?places().min().map(|token| token.to_string()), to = ?places().max().map(|token| token.to_string()),
+                "held ledgers are not what horizon tells"
+            );
+            let conflicts = look.contradicting.iter().map(conflict);
+            let quarantine =
+                conflicts.chain(look.surplus.iter().map(|(token, row)| surplus(*token, row))).collect();
+            let trades = look.missing;
+            let batch =
+                TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
+            // A connection that broke meanwhile may have led to another network.
+            self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
+            let written = self.writer.write(&batch, life).await?;
+            info!(healed = written.new, "missing trades were stored");
+        }
+        self.tell_reread(told);
+        Ok(())
+    }
+
+    fn tell_reread(&self, new: Reread) {
+        counter!("ticker_reread_ledgers_total").increment(new.ledgers);
+        for (found, count) in
+            [("missing", new.missing), ("contradicting", new.contradicting), ("surplus", new.surplus)]
+        {
+            counter!("ticker_reread_trades_total", "found" => found).increment(count);
+        }
+        let told = &self.writer.published.vitals.reread;
+        let before = told.load().as_deref().copied().unwrap_or_default();
+        told.store(Some(Arc::new(Reread {
+            at: new.at,
+            ledgers: before.ledgers.saturating_add(new.ledgers),
+            missing: before.missing.saturating_add(new.missing),
+            contradicting: before.contradicting.saturating_add(new.contradicting),
+            surplus: before.surplus.saturating_add(new.surplus),
+        })));
+    }
+}
+
+fn conflict(incoming: &IncomingTrade) -> QuarantineEntry {
+    QuarantineEntry {
+        source: "audit",
+        token: Some(incoming.trade.token),
+        reason: "conflict: a row of this identity is held with other figures than horizon tells".into(),
+        raw: incoming.raw.clone(),
+    }
+}
+
+fn surplus(token: PagingToken, row: &HeldRow) -> QuarantineEntry {
+    QuarantineEntry {
+        source: "audit",
+        token: Some(token),
+        reason: "surplus: this row is held, and horizon has no such trade".into(),
+        raw: Bytes::from(format!("{row:?}")),
+    }
+}
+
+/// The range that holds the ledger in doubt, or any, and where in it to look: each ledger is as likely.
+fn chosen(held: &[LedgerRange], in_doubt: Option<u32>, random: &mut impl Rng) -> Option<(LedgerRange, u32)> {
+    let holds = |range: &&LedgerRange, ledger: u32| (range.from..=range.to).contains(&ledger);
+    if let Some((ledger, range)) =
+        in_doubt.and_then(|ledger| Some((ledger, held.iter().find(|range| holds(range, ledger))?)))
+    {
+        return Some((*range, ledger));
+    }
+    let all: u64 = held.iter().map(|range| u64::from(range.to - range.from) + 1).sum();
+    if all == 0 {
+        return None;
+    }
+    let mut place = random.random_range(0..all);
+    for range in held {
+        let length = u64::from(range.to - range.from) + 1;
+        if place < length {
+            return Some((*range, range.from.saturating_add(u32::try_from(place).ok()?)));
+        }
+        place -= length;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_held_ledger_is_chosen_and_no_other_and_one_in_doubt_first() {
+        let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
+        let held = [range(3, 5), range(9, 9), range(20, 22)];
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let seen: BTreeSet<u32> =
+            (0..500).filter_map(|_| chosen(&held, None, &mut random)).map(|(_, ledger)| ledger).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [3, 4, 5, 9, 20, 21, 22]);
+        assert_eq!(chosen(&held, Some(21), &mut random), Some((held[2], 21)));
+        assert!(chosen(&held, Some(7), &mut random).is_some_and(|(_, ledger)| ledger != 7), "it is not held");
+        assert_eq!(chosen(&[], Some(7), &mut random), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Rows of `trades` with all that is held of them, to be compared with what Horizon tells.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
+
+use super::{Database, DbError};
+use crate::domain::{cursor::PagingToken, instant::Second, trade::Trade};
+
+/// A row as it stands, its assets spelt out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldRow {
+    /// How often its identity is held: more than once is wrong, whatever the rows say.
+    copies: u32,
+    closed_at: Second,
+    /// Of the market and of the row itself: code and issuer of base and counter.
+    assets: [Option<String>; 4],
+    figures: [i64; 4],
+    base_is_seller: bool,
+    parties: [Option<String>; 3],
+}
+
+impl HeldRow {
+    /// When its ledger closed.
+    #[must_use]
+    pub const fn closed_at(&self) -> Second {
+        self.closed_at
+    }
+
+    /// Whether it is this very trade.
+    #[must_use]
+    pub fn is(&self, trade: &Trade) -> bool {
+        let spelt = |asset: &crate::domain::asset::Asset| Some(asset.to_string());
+        let [base, counter] = [trade.market.base(), trade.market.counter()].map(spelt);
+        let party = |party: Option<&str>| party.map(str::to_owned);
+        let wanted = Self {
+            copies: 1,
+            closed_at: trade.closed_at,
+            assets: [base.clone(), counter.clone(), base, counter],
+            figures: [
+                trade.base_amount.stroops(),
+                trade.counter_amount.stroops(),
+                trade.price_n,
+                trade.price_d,
+            ],
+            base_is_seller: trade.base_is_seller,
+            parties: [
+                party(trade.base_account.as_ref().map(|account| account.as_str())),
+                party(trade.counter_account.as_ref().map(|account| account.as_str())),
+                party(trade.liquidity_pool.as_ref().map(|pool| pool.as_str())),
+            ],
+        };
+        *self == wanted
+    }
+}
+
+impl Database {
+    /// The rows from `from` on and before `to`, by their identity.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn held_between(
+        &self,
+        from: PagingToken,
+        to: PagingToken,
+    ) -> Result<BTreeMap<PagingToken, HeldRow>, DbError> {
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&from.toid, Type::INT8),
+            (&from.order, Type::INT4),
+            (&to.toid, Type::INT8),
+            (&to.order, Type::INT4),
+        ];
+        let rows =
+            self.client().await?.query_typed(include_str!("sql/trades/held_between.sql"), &params).await?;
+        let mut held: BTreeMap<PagingToken, HeldRow> = BTreeMap::new();
+        for row in &rows {
+            let (token, row) = held_row(row)?;
+            held.entry(token).and_modify(|held| held.copies = held.copies.saturating_add(1)).or_insert(row);
+        }
+        Ok(held)
+    }
+}
+
+fn held_row(row: &Row) -> Result<(PagingToken, HeldRow), DbError> {
+    let closed_at: DateTime<Utc> = row.try_get(2)?;
+    let held = HeldRow {
+        copies: 1,
+        closed_at: closed_at.into(),
+        figures: [row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?],
+        base_is_seller: row.try_get(7)?,
+        parties: [row.try_get(8)?, row.try_get(9)?, row.try_get(10)?],
+        assets: [row.try_get(11)?, row.try_get(12)?, row.try_get(13)?, row.try_get(14)?],
+    };
+    Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, held))
+}

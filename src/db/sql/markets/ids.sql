@@ -1,0 +1,1 @@
+SELECT id FROM markets ORDER BY id

@@ -1,0 +1,15 @@
+-- Everything that is held between two places, the assets of the market and those of the row as Horizon spells them.
+SELECT t.toid, t.trade_order, t.ledger_close_time, t.base_amount, t.counter_amount, t.price_n, t.price_d,
+       t.base_is_seller, t.base_account, t.counter_account, t.liquidity_pool_id,
+       mb.spelt, mc.spelt, b.spelt, c.spelt
+FROM trades t
+LEFT JOIN markets m ON m.id = t.market_id
+LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
+                   FROM assets WHERE id = m.base_asset_id) mb ON true
+LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
+                   FROM assets WHERE id = m.counter_asset_id) mc ON true
+LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
+                   FROM assets WHERE id = t.base_asset_id) b ON true
+LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
+                   FROM assets WHERE id = t.counter_asset_id) c ON true
+WHERE (t.toid, t.trade_order) >= ($1, $2) AND (t.toid, t.trade_order) < ($3, $4)

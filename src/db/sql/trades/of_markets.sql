@@ -1,0 +1,2 @@
+SELECT market_id, toid, trade_order, ledger_close_time, base_amount, counter_amount, price_n, price_d
+FROM trades WHERE ledger_close_time > $1 AND market_id = ANY ($2)

@@ -1,0 +1,199 @@
+//! The self-audit, slice by slice: whatever is corrupted in the rows or in memory is found, and nothing else.
+
+use std::collections::BTreeSet;
+
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use stellar_ticker::{
+    actors::aggregator::MarketState,
+    db::audit::{Audited, Summed},
+    domain::audit::windows,
+    published::{FileMaker, Publication},
+};
+
+use super::*;
+
+const MARKETS: i32 = 1_200;
+/// Of each market.
+const TRADES: i32 = 12;
+const CORRUPTIONS: usize = 1_000;
+/// Markets in a slice.
+const SLICE: usize = 170;
+
+/// XLM against a code of its own for each market.
+fn trade_of(market: i32, place: i32) -> Trade {
+    let seed = i64::from(market) * 100 + i64::from(place);
+    let side = |asset, stroops| Side {
+        asset,
+        amount: Amount::from_stroops(stroops).unwrap(),
+        account: Some(AccountId::parse(&address(7)).unwrap()),
+        pool: None,
+    };
+    TradeRecord {
+        token: token(u32::try_from(place * MARKETS + market + 1).unwrap(), 0),
+        closed_at: Second(NOW - 6 * 86_400 + i64::from(place) * 43_000 + i64::from(market)),
+        base: side(Asset::Native, 1_000 + seed),
+        counter: side(Asset::issued(&format!("M{market}"), &address(1)).unwrap(), 2_000 + 3 * seed),
+        price_n: 2_000 + seed % 97,
+        price_d: 1_000 + seed % 89,
+        base_is_seller: true,
+    }
+    .normalise()
+    .unwrap()
+}
+
+/// All markets' trades in the database, and what is published of them.
+async fn world() -> (Scene, MarketState) {
+    let scene = Scene::new().await;
+    let trades: Vec<Trade> =
+        (0..TRADES).flat_map(|place| (0..MARKETS).map(move |market| trade_of(market, place))).collect();
+    let mut before = None;
+    for part in trades.chunks(3_000) {
+        let batch = batch(before, part.to_vec());
+        before = part.iter().map(|trade| trade.token).max();
+        scene.database.write_trades(scene.epoch, &batch).await.unwrap();
+    }
+    scene.client.batch_execute("UPDATE assets SET is_valid = true").await.unwrap();
+    let (state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    (scene, state)
+}
+
+fn published(state: &mut MarketState) -> Publication {
+    let board = state.board_at(Second(NOW));
+    Publication::render(state.seq(), state.latest(), board, &mut FileMaker::default()).unwrap()
+}
+
+/// The markets that an audit of everything finds, and how many figures it compared.
+async fn found(scene: &Scene, publication: &Publication) -> (BTreeSet<i32>, u64) {
+    let audited = Audited { seq: publication.seq, as_of: publication.as_of };
+    let (mut found, mut figures) = (BTreeSet::new(), 0);
+    for slice in scene.database.market_ids().await.unwrap().chunks(SLICE) {
+        let Summed::Sums(sums) = scene.database.sum_markets(audited, slice).await.unwrap() else {
+            panic!("nothing was committed meanwhile")
+        };
+        let told =
+            windows::compare(&publication.board, &publication.files.markets.raw, slice, &sums).unwrap();
+        assert_eq!(told.comparison.difference_count == 0, told.markets.is_empty());
+        found.extend(told.markets);
+        figures += told.comparison.figures;
+    }
+    (found, figures)
+}
+
+/// Corrupts one row of a market; gives the statement and the markets that are wrong then.
+fn corruption(random: &mut ChaCha8Rng, market: i32, spare: i32) -> (String, Vec<i32>) {
+    let place = random.random_range(0..TRADES);
+    let row = format!(
+        "WHERE market_id = {market} AND toid = (SELECT toid FROM kept WHERE market_id = {market} ORDER BY toid OFFSET {place} LIMIT 1)"
+    );
+    let delta = random.random_range(1..1_000);
+    let change = |set: String| (format!("UPDATE trades SET {set} {row}"), vec![market]);
+    match random.random_range(0..10) {
+        0 | 1 => (format!("DELETE FROM trades {row}"), vec![market]),
+        2 => change(format!("base_amount = base_amount + {delta}")),
+        3 => change(format!("counter_amount = counter_amount - {delta}")),
+        4 => change(format!("price_n = price_n + {delta}")),
+        5 => change(format!("price_d = price_d + {delta}")),
+        6 => change(format!("trade_order = trade_order + {delta}")),
+        7 => change("ledger_close_time = ledger_close_time + interval '1 second'".to_owned()),
+        8 => (format!("UPDATE trades SET market_id = {spare} {row}"), vec![market, spare]),
+        _ => (
+            format!(
+                "INSERT INTO trades SELECT toid, trade_order + {delta}, ledger_close_time, market_id, base_asset_id, \
+                 counter_asset_id, base_amount, counter_amount, price_n, price_d, base_is_seller, base_account, \
+                 counter_account, liquidity_pool_id FROM kept {row}"
+            ),
+            vec![market],
+        ),
+    }
+}
+
+#[tokio::test]
+async fn all_of_1000_random_corruptions_are_found_and_nothing_else_and_rebuilding_heals_the_windows() {
+    let (scene, mut state) = world().await;
+    let clean = published(&mut state);
+    let (none, figures) = found(&scene, &clean).await;
+    assert_eq!(none, BTreeSet::new());
+    let seed = std::env::var("TICKER_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut markets = scene.database.market_ids().await.unwrap();
+    markets.shuffle(&mut random);
+    let spares = markets.split_off(CORRUPTIONS);
+    scene
+        .client
+        .batch_execute("CREATE TABLE kept AS SELECT * FROM trades; CREATE INDEX ON kept (market_id)")
+        .await
+        .unwrap();
+    let (mut expected, mut statements, mut skewed) = (BTreeSet::new(), Vec::new(), 0);
+    for market in &markets {
+        if random.random_bool(0.25) {
+            assert_eq!(state.skew(Some(*market)), Some(*market));
+            expected.insert(*market);
+            skewed += 1;
+            continue;
+        }
+        let spare = spares[random.random_range(0..spares.len())];
+        let (statement, wrong) = corruption(&mut random, *market, spare);
+        statements.push(statement);
+        expected.extend(wrong);
+    }
+    scene.client.batch_execute(&statements.join(";")).await.unwrap();
+    let wrong = published(&mut state);
+    let (told, _) = found(&scene, &wrong).await;
+    let missed: Vec<_> = expected.difference(&told).collect();
+    let too_many: Vec<_> = told.difference(&expected).collect();
+    assert_eq!((missed, too_many), (vec![], vec![]), "seed {seed}");
+    println!(
+        "seed {seed}: {CORRUPTIONS} corruptions ({skewed} in memory) of {} trades: all found, of {figures} figures",
+        MARKETS * TRADES
+    );
+    let suspects: Vec<i32> = told.into_iter().collect();
+    let (seq, windows) =
+        MarketState::read_markets(&scene.database, suspects.clone().into(), Second(NOW)).await.unwrap();
+    let before = wrong.board.clone();
+    state.replace(seq, windows);
+    let healed = published(&mut state);
+    assert_eq!(found(&scene, &healed).await.0, BTreeSet::new());
+    // Which ledgers were in doubt is told exactly, so that they can be read again.
+    let ledgers = windows::differing_ledgers(&before, &healed.board, &suspects.into_iter().collect());
+    assert!(ledgers.len() >= CORRUPTIONS - skewed - 1, "{}", ledgers.len());
+}
+
+#[tokio::test]
+async fn a_skew_of_the_file_alone_is_found() {
+    let (scene, mut state) = world().await;
+    let clean = published(&mut state);
+    let text = String::from_utf8(clean.files.markets.raw.to_vec()).unwrap();
+    let ids = scene.database.market_ids().await.unwrap();
+    let audited = Audited { seq: clean.seq, as_of: clean.as_of };
+    let Summed::Sums(sums) = scene.database.sum_markets(audited, &ids).await.unwrap() else { panic!() };
+    let entries = |text: &str| windows::compare(&clean.board, text.as_bytes(), &ids, &sums).unwrap();
+    assert_eq!(entries(&text).comparison.difference_count, 0);
+    let told = entries(&text.replacen("\"trade_count_7d\": 12", "\"trade_count_7d\": 13", 1));
+    assert_eq!((told.comparison.difference_count, told.markets.len()), (1, 1));
+    let told = entries(&text.replacen("XLM_M7\"", "XLM_M7X\"", 1));
+    let names: Vec<&str> = told.comparison.differences.iter().map(|told| told.entry.as_str()).collect();
+    assert_eq!(names, ["XLM_M7X", "XLM_M7"], "one too much, and one missing");
+}
+
+#[tokio::test]
+async fn rows_that_were_committed_after_the_publication_are_no_difference() {
+    let (scene, mut state) = world().await;
+    let publication = published(&mut state);
+    let last = trade_of(MARKETS - 1, TRADES - 1).token;
+    let mut later = trade_of(0, 0);
+    later.token = PagingToken { toid: last.toid + (1 << 32), order: 0 };
+    scene.database.write_trades(scene.epoch, &batch(Some(last), vec![later])).await.unwrap();
+    assert_eq!(found(&scene, &publication).await.0, BTreeSet::new());
+    // And windows that were made anew from more than the rest go back until all is read.
+    let ids = scene.database.market_ids().await.unwrap();
+    let seq = state.seq();
+    let (newer, windows) = MarketState::read_markets(&scene.database, ids.into(), Second(NOW)).await.unwrap();
+    assert_eq!(newer, seq + 1);
+    state.replace(newer, windows);
+    assert_eq!((state.seq(), state.is_settled()), (seq, false));
+    let update = MarketState::read_after(&scene.database, seq, Second(NOW)).await.unwrap().unwrap();
+    state.update(update);
+    assert_eq!((state.seq(), state.is_settled()), (newer, true));
+    assert_eq!(found(&scene, &published(&mut state)).await.0, BTreeSet::new());
+}

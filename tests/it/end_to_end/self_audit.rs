@@ -1,0 +1,133 @@
+//! The daemon finds by itself what is wrong in its memory or in its database, and repairs what can be repaired.
+
+use chrono::Utc;
+use stellar_ticker::sim::FixedSource;
+
+use super::*;
+use crate::{
+    end_to_end::{
+        audit::audit,
+        hostile::{LEDGER, scripted, trade},
+    },
+    support::postgres::execute,
+};
+
+const TRADES: u32 = 12;
+
+fn figure(daemon: &Daemon, name: &str) -> f64 {
+    daemon.get("/markets.json").json()["pairs"][0][name].as_f64().unwrap_or(-1.0)
+}
+
+fn told(daemon: &Daemon, names: &[&str]) -> u64 {
+    names
+        .iter()
+        .fold(daemon.status()["audit"].clone(), |value, name| value[*name].clone())
+        .as_u64()
+        .unwrap_or(0)
+}
+
+/// A daemon on a Horizon that has told some trades of one market, all of them published and held whole.
+async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
+    let (sim, source) = scripted();
+    let database = fresh_database().await;
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, more);
+    wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+    for ledger in 1..=TRADES {
+        source.push_trade(trade(LEDGER + ledger, 0, Utc::now())).unwrap();
+    }
+    wait_until("all are published", || {
+        daemon.get("/markets.json").status == 200 && figure(&daemon, "trade_count") == f64::from(TRADES)
+    });
+    wait_until("all are held whole", || {
+        let coverage = daemon.status()["coverage"].clone();
+        coverage
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|range| range["to"].as_u64() >= Some((LEDGER + TRADES).into()))
+    });
+    (sim, source, database, daemon)
+}
+
+#[test]
+fn a_window_that_went_wrong_is_found_told_and_rebuilt_by_itself() {
+    block_on(async {
+        let (_sim, _source, _database, daemon) = scene(&["--audit-interval", "100ms"]).await;
+        wait_until("a pass has ended", || told(&daemon, &["markets"]) == 1);
+        assert_eq!(told(&daemon, &["differences"]), 0);
+        daemon.provoke("aggregator", "Skew");
+        wait_until("it is told", || {
+            let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+            metrics.lines().any(|line| line == "ticker_audit_repaired_markets_total 1")
+        });
+        assert!(daemon.log().contains("a published figure is not what the rows come to"));
+        assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
+        wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
+        assert_eq!(audit(&daemon, &[]).0, 0);
+    });
+}
+
+#[test]
+fn the_command_has_the_daemon_repair_what_differs() {
+    block_on(async {
+        let (_sim, _source, _database, daemon) = scene(&["--audit-interval", "24h"]).await;
+        wait_until("the first pass has ended", || told(&daemon, &["markets"]) == 1);
+        daemon.provoke("aggregator", "Skew");
+        wait_until("it is published", || figure(&daemon, "trade_count") > f64::from(TRADES));
+        let (code, report, _) = audit(&daemon, &[]);
+        assert!(code == 1 && report.contains("trade_count"), "{report}");
+        let admin = format!("http://{}", daemon.admin);
+        let (code, report, log) = audit(&daemon, &["--repair", "--admin-url", &admin]);
+        assert_eq!(code, 0, "{report}{log}");
+        assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
+        assert_eq!((told(&daemon, &["differences"]) > 0, told(&daemon, &["repaired"])), (true, 1));
+        let (code, _, log) = audit(&daemon, &["--repair", "--admin-url", "http://127.0.0.1:1"]);
+        assert_eq!(code, 0, "where nothing differs nobody is asked: {log}");
+    });
+}
+
+#[test]
+fn rows_that_were_deleted_are_read_again_from_horizon_and_what_contradicts_it_is_told() {
+    block_on(async {
+        let (_sim, _source, database, daemon) = scene(&["--audit-interval", "100ms"]).await;
+        let client = recomputation::connect(&database).await;
+        let of = |ledger: u32| format!("WHERE toid >> 32 = {}", LEDGER + ledger);
+        execute(&database, &format!("DELETE FROM trades WHERE toid >> 32 < {}", LEDGER + 4)).await;
+        wait_for_trades(&client, TRADES.into()).await;
+        wait_until("it is told", || told(&daemon, &["reread", "missing"]) == 3);
+        wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(TRADES));
+        // A row that was changed stays, is published, and is told: who is right only the operator can say.
+        let whole = figure(&daemon, "base_volume");
+        execute(&database, &format!("UPDATE trades SET base_amount = base_amount + 10000000 {}", of(5)))
+            .await;
+        wait_until("it is told", || told(&daemon, &["reread", "contradicting"]) > 0);
+        wait_until("the rows are published", || figure(&daemon, "base_volume") == whole + 1.0);
+        let quarantined = |what: &str| {
+            format!("SELECT count(*) FROM quarantine WHERE source = 'audit' AND reason LIKE '{what}:%'")
+        };
+        assert_eq!(number(&client, &quarantined("conflict")).await, 1);
+        execute(&database, &format!("DELETE FROM trades {}", of(5))).await;
+        wait_until("what horizon tells is published", || figure(&daemon, "base_volume") == whole);
+        // A figure that no file shows.
+        execute(&database, &format!("UPDATE trades SET base_account = counter_account {}", of(6))).await;
+        let before = told(&daemon, &["reread", "contradicting"]);
+        wait_until("it is told", || told(&daemon, &["reread", "contradicting"]) > before);
+        execute(&database, &format!("DELETE FROM trades {}", of(6))).await;
+        // A row that horizon does not have.
+        let double = format!(
+            "INSERT INTO trades SELECT toid, 7, ledger_close_time, market_id, base_asset_id, counter_asset_id, base_amount, \
+             counter_amount, price_n, price_d, base_is_seller, base_account, counter_account, liquidity_pool_id \
+             FROM trades {}",
+            of(8)
+        );
+        execute(&database, &double).await;
+        wait_until("it is told", || told(&daemon, &["reread", "surplus"]) > 0);
+        assert_eq!(number(&client, &quarantined("surplus")).await, 1);
+        execute(&database, "DELETE FROM trades WHERE trade_order = 7").await;
+        wait_until("all is well", || {
+            figure(&daemon, "trade_count") == f64::from(TRADES) && figure(&daemon, "base_volume") == whole
+        });
+        // A rebuilding that had begun before may still bring back what is gone: the audit after it finds that.
+        wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+    });
+}
