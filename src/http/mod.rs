@@ -16,5 +16,6 @@ pub mod reader;
 mod readiness;
 pub mod server;
 mod status;
+mod unread;
 
 pub use public::PublicState;

@@ -2,12 +2,13 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     admin::{self, AdminState},
     graphql::GraphQl,
     public::{self, PublicState},
+    unread,
 };
 
 /// Threads of the public listener; all they do is copy bytes.
@@ -72,7 +73,7 @@ fn run(
     workers: usize,
     configure: impl Fn(&mut web::ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listener> {
-    let server = HttpServer::new(move || App::new().configure(&configure))
+    let server = HttpServer::new(move || App::new().wrap(from_fn(unread::closed)).configure(&configure))
         .workers(workers)
         .disable_signals()
         .max_connections(CONNECTIONS_MAX)

@@ -43,7 +43,7 @@ pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
     horizon(config)
 }
 
-fn horizon(config: SimConfig) -> SimServer {
+pub(crate) fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
@@ -56,12 +56,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-async fn number(client: &Client, sql: &str) -> i64 {
+pub(crate) async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// Waits until so many trades are stored.
-async fn wait_for_trades(client: &Client, count: i64) {
+pub(crate) async fn wait_for_trades(client: &Client, count: i64) {
     let begun = Instant::now();
     while number(client, "SELECT count(*) FROM trades").await < count {
         assert!(begun.elapsed() < DEADLINE, "waited in vain for {count} trades");
@@ -70,7 +70,7 @@ async fn wait_for_trades(client: &Client, count: i64) {
 }
 
 /// Waits until a pair is published: its assets were looked up and their files read.
-fn wait_for_pairs(daemon: &Daemon) {
+pub(crate) fn wait_for_pairs(daemon: &Daemon) {
     wait_until("pairs are published", || {
         let answer = daemon.get("/markets.json");
         answer.status == 200 && !answer.json()["pairs"].as_array().unwrap().is_empty()

@@ -16,6 +16,7 @@ mod database;
 mod end_to_end;
 mod fixtures;
 mod horizon;
+mod hostile;
 mod init;
 mod nginx;
 mod old_ticker;
