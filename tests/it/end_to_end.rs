@@ -6,7 +6,7 @@ mod commands;
 mod faults;
 mod graphql;
 mod history;
-mod hostile;
+pub(crate) mod hostile;
 mod lives;
 mod panics;
 

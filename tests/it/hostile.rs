@@ -1,3 +1,4 @@
 //! What strangers may send, and that nobody else notices. What each test prints goes into `docs/reliability.md`.
 
 mod graphql;
+mod text;
