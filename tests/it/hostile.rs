@@ -1,4 +1,8 @@
 //! What strangers may send, and that nobody else notices. What each test prints goes into `docs/reliability.md`.
 
 mod graphql;
+mod roles;
+mod secrets;
+
 mod text;
+mod tls;

@@ -7,7 +7,10 @@ use std::{
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use stellar_ticker::{domain::plain_text::is_hidden, sim::TomlReply};
+use stellar_ticker::{
+    domain::plain_text::is_hidden,
+    sim::{FixedSource, TomlReply},
+};
 
 use crate::{
     end_to_end::{
@@ -60,6 +63,32 @@ fn asset(code: &str, host: &str, byte: u8) -> Value {
     })
 }
 
+/// Trades of three assets, and records of which one text is hostile.
+fn push_trades(source: &FixedSource) {
+    for (step, (code, byte)) in [("TEA", 9), ("TEB", 10), ("TEC", 11)].into_iter().enumerate() {
+        let mut record = trade(LEDGER + 1 + u32::try_from(step).unwrap(), 0, Utc::now());
+        record["counter_asset_code"] = json!(code);
+        record["counter_asset_issuer"] = json!(address(byte));
+        source.push_trade(record).unwrap();
+    }
+    for (step, field) in [
+        "counter_asset_code",
+        "counter_asset_issuer",
+        "base_amount",
+        "base_account",
+        "trade_type",
+        "ledger_close_time",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut record = trade(LEDGER + 10 + u32::try_from(step).unwrap(), 0, Utc::now());
+        record[field] = json!(NASTY);
+        source.push_trade(record).unwrap();
+    }
+    source.push_trade(trade(LEDGER + 20, 0, Utc::now())).unwrap();
+}
+
 #[test]
 fn what_issuers_and_records_say_breaks_nothing() {
     let (sim, source) = scripted();
@@ -77,28 +106,7 @@ fn what_issuers_and_records_say_breaks_nothing() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--log", "debug"]);
         let client = recomputation::connect(&database).await;
         wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
-        for (step, (code, byte)) in [("TEA", 9), ("TEB", 10), ("TEC", 11)].into_iter().enumerate() {
-            let mut record = trade(LEDGER + 1 + u32::try_from(step).unwrap(), 0, Utc::now());
-            record["counter_asset_code"] = json!(code);
-            record["counter_asset_issuer"] = json!(address(byte));
-            source.push_trade(record).unwrap();
-        }
-        for (step, field) in [
-            "counter_asset_code",
-            "counter_asset_issuer",
-            "base_amount",
-            "base_account",
-            "trade_type",
-            "ledger_close_time",
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let mut record = trade(LEDGER + 10 + u32::try_from(step).unwrap(), 0, Utc::now());
-            record[field] = json!(NASTY);
-            source.push_trade(record).unwrap();
-        }
-        source.push_trade(trade(LEDGER + 20, 0, Utc::now())).unwrap();
+        push_trades(&source);
         wait_for_pairs(&daemon);
         wait_until("the issuer's words are there", || {
             let assets = daemon.get("/assets.json").json();
