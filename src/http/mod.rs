@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod body;
+mod connection;
 mod files;
 mod graphiql;
 mod graphql;

@@ -57,6 +57,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
+        counter!("ticker_http_requests_total", "path" => "none", "status" => "404").increment(1);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }

@@ -22,6 +22,8 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::connection::UnderWay;
+
 /// The body of a request, which its handler and the answer hold together.
 #[derive(Clone)]
 struct Shared(Rc<RefCell<Payload>>);
@@ -34,10 +36,11 @@ impl Stream for Shared {
     }
 }
 
-/// An answer that holds the request's body until it is sent.
+/// An answer that holds the request's body until it is sent; until then the request is under way.
 pub(super) struct Answer<B> {
     answer: B,
     _body: Option<Shared>,
+    _under_way: Option<UnderWay>,
 }
 
 impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
@@ -60,6 +63,7 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Answer<B>>, Error> {
+    let under_way = UnderWay::of(&request);
     let mut held = None;
     if request.headers().contains_key(header::TRANSFER_ENCODING) {
         let shared = Shared(Rc::new(RefCell::new(request.take_payload())));
@@ -67,5 +71,5 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
         held = Some(shared);
     }
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, answer| Answer { answer, _body: held }))
+    Ok(response.map_body(|_, answer| Answer { answer, _body: held, _under_way: under_way }))
 }
