@@ -27,19 +27,9 @@ impl Database {
     /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], or what the connection said.
     /// Nothing is half done: each migration is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
-        self.migrate_to(MIGRATIONS.len()).await
-    }
-
-    /// The same with the first `count` migrations only: the schema of an earlier program. For tests of upgrades.
-    ///
-    /// # Errors
-    ///
-    /// See [`Database::migrate`].
-    pub async fn migrate_to(&self, count: usize) -> Result<Vec<String>, DbError> {
         let told = |error: refinery::Error| DbError::Migration(error.to_string());
         let migrations: Vec<Migration> = MIGRATIONS
             .iter()
-            .take(count)
             .map(|(name, sql)| Migration::unapplied(name, sql))
             .collect::<Result<_, _>>()
             .map_err(told)?;

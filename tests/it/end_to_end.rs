@@ -84,7 +84,7 @@ fn wait_until_whole(daemon: &Daemon) {
 
 /// Compares a publication with a recomputation from the rows of its `seq`, while trades go on coming in: tried until
 /// nothing was committed between the two. Gives the number of pairs.
-async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
+pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
     let begun = Instant::now();
     loop {
         assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");

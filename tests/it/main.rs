@@ -24,3 +24,4 @@ mod private_postgres;
 mod sim;
 mod supervision;
 mod support;
+mod upgrades;
