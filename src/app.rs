@@ -56,7 +56,10 @@ impl Failure {
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Settings(_) | DbError::OtherNetwork { .. } => Self::Configuration(error.to_string()),
+            DbError::Settings(_)
+            | DbError::OtherNetwork { .. }
+            | DbError::SchemaNotOurs { .. }
+            | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
             DbError::Pool(_) | DbError::Postgres(_) => Self::Unavailable(error.to_string()),
             other => Self::Software(other.to_string()),
         }

@@ -1,8 +1,9 @@
 //! Logs and the panic hook.
 //!
-//! Everything goes to stderr: text on a terminal, else one JSON object an event. Text from outside must not
-//! break a line: JSON escapes it, and the text form escapes what is written with Debug (`?field`) but not what
-//! is written with Display (`%field`). So what came over the network or from a file is logged with `?`.
+//! Everything goes to stderr: text on a terminal, else one JSON object an event. Text from outside neither breaks a line
+//! nor steers a terminal, however it is logged: [`plain`] sees to it when the event is written.
+
+mod plain;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -11,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use self::plain::{Form, PlainStderr};
 use crate::config::LogFormat;
 
 /// Why logging could not be set up.
@@ -47,13 +49,14 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     };
     // A log that cannot be written must not be reported on the same stderr: that would panic, and within
     // the panic hook abort.
-    let layer = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let layer = if text {
-        let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-        layer.with_ansi(colours).boxed()
-    } else {
-        layer.json().with_ansi(false).boxed()
+    let colours = text && terminal && std::env::var_os("NO_COLOR").is_none();
+    let form = match (text, colours) {
+        (false, _) => Form::Json,
+        (true, false) => Form::Text,
+        (true, true) => Form::Coloured,
     };
+    let layer = fmt::layer().with_writer(PlainStderr(form)).log_internal_errors(false);
+    let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
     // The workers of each listener say at length that they start and stop; who wants that names them.
     let filter = parse_filter(filter).and_then(|_| parse_filter(&format!("actix_server=warn,{filter}")))?;
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;

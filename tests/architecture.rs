@@ -18,7 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("init", &[]),
     ("config", &["cli", "telemetry"]),
     ("cli", &["config", "telemetry"]),
-    ("telemetry", &["config", "cli"]),
+    ("telemetry", &["config", "cli", "domain"]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
     ("horizon", &["domain", "clock"]),

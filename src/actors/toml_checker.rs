@@ -25,13 +25,11 @@ use crate::{
         toml_files::{DueFile, FileFetch},
     },
     domain::ranking::assets_of,
-    horizon::stellar_toml::TomlClient,
+    horizon::stellar_toml::{AT_ONCE, TomlClient},
 };
 
 /// Files fetched in one round; the client bounds how many at once.
-const ROUND: i64 = 64;
-/// Fetches under way at a time.
-const AT_ONCE: usize = 16;
+const ROUND: i64 = 1_024;
 /// Assets of so many of the busiest markets are asked for first.
 const RANKED_MARKETS: usize = 500;
 /// How often it looks for files that are due when nobody tells it.
@@ -200,11 +198,47 @@ fn retry_after(failures: u32) -> TimeDelta {
 
 #[cfg(test)]
 mod tests {
+    use std::{cmp::Reverse, collections::BinaryHeap};
+
     use super::*;
+    use crate::horizon::stellar_toml::DEADLINE;
 
     #[test]
     fn a_file_that_fails_is_left_alone_longer_each_time_up_to_a_bound() {
         let waits: Vec<i64> = [0, 1, 2, 10, 99].map(|failures| retry_after(failures).num_minutes()).to_vec();
         assert_eq!(waits, [1, 2, 4, 1_024, 1_024]);
+    }
+
+    /// How long rounds of fetches take, each file for so long, as `round` fetches them.
+    fn swept_within(files: &[Duration]) -> Duration {
+        let mut clock = Duration::ZERO;
+        for round in files.chunks(usize::try_from(ROUND).unwrap()) {
+            let mut ends = BinaryHeap::new(); // of the fetches under way
+            for file in round {
+                if ends.len() == AT_ONCE {
+                    let Reverse(earliest) = ends.pop().unwrap();
+                    clock = earliest;
+                }
+                ends.push(Reverse(clock + *file));
+            }
+            clock = ends.into_iter().map(|Reverse(end)| end).max().unwrap_or(clock);
+        }
+        clock
+    }
+
+    #[test]
+    fn a_sweep_of_ten_thousand_domains_of_which_half_never_answer_ends_within_ten_minutes() {
+        let quick = Duration::from_millis(500);
+        let worst = [
+            (0..10_000).map(|n| if n % 2 == 0 { DEADLINE } else { quick }).collect::<Vec<_>>(),
+            [vec![DEADLINE; 5_000], vec![quick; 5_000]].concat(),
+            [vec![quick; 5_000], vec![DEADLINE; 5_000]].concat(),
+            (0..10_000).map(|n| if n % 1_024 < 512 { quick } else { DEADLINE }).collect(),
+        ];
+        for files in worst {
+            let took = swept_within(&files);
+            println!("10,000 domains, half of them silent: {} s", took.as_secs());
+            assert!(took < Duration::from_secs(600), "{took:?}");
+        }
     }
 }

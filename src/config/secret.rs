@@ -82,6 +82,15 @@ fn redact_line(line: &str) -> String {
     {
         line = format!("{before}://{HIDDEN}@{host}");
     }
+    // `postgres://user:password/database`: whose owner forgot the host.
+    if let Some((before, after)) = line.split_once("postgres://").or_else(|| line.split_once("postgresql://"))
+        && let Some((_, port)) = after.trim_start_matches(HIDDEN).split_once(':')
+        && !port.trim_start_matches(|c: char| c.is_ascii_digit()).trim_end().is_empty()
+        && !port.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['/', '?', '\'', '"', ' '])
+    {
+        let end = if after.ends_with('\n') { "\n" } else { "" };
+        line = format!("{before}postgres://{HIDDEN}{end}");
+    }
     if let Some((before, after)) = line.split_once("password=") {
         let end = if after.ends_with('\n') { "\n" } else { "" };
         line = format!("{before}password={HIDDEN}{end}");
@@ -117,6 +126,10 @@ mod tests {
         assert_eq!(redact_credentials("a 'postgres://u:p w@h/db' b\nc"), "a 'postgres://***@h/db' b\nc");
         assert_eq!(redact_credentials("x 'password=hunter2' y\nz"), "x 'password=***\nz");
         assert_eq!(redact_credentials("see https://example.org"), "see https://example.org");
+        assert_eq!(redact_credentials("a 'postgres://u:pw/db' b\n"), "a 'postgres://***\n");
+        for plain in ["'postgres://h:5432/db' b", "postgresql://h:5432", "'postgres://h/db': wrong"] {
+            assert_eq!(redact_credentials(plain), plain);
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Retention: days of trades made ahead and dropped behind, and everything else that would grow.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::{error::SqlState, types::Type};
 
@@ -61,20 +61,19 @@ impl Database {
         Ok(cleaned)
     }
 
-    /// The partitions of `trades` whose day is before `day`, the oldest first.
-    async fn days_before(&self, day: i64) -> Result<Vec<String>, DbError> {
+    /// The days before `day` (counted from 1970) that `trades` has partitions of, the oldest first.
+    async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
         let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-        let is_before = |name: &String| day_of(name).is_some_and(|its_day| its_day < day);
-        Ok(names.into_iter().filter(is_before).collect())
+        let before = Second(day.saturating_mul(DAY)).to_utc().date_naive();
+        Ok(names.iter().filter_map(|name| day_of(name)).filter(|its_day| *its_day < before).collect())
     }
 
-    async fn drop_day(&self, epoch: i64, partition: String) -> Result<(), DbError> {
+    async fn drop_day(&self, epoch: i64, day: NaiveDate) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         transaction.batch_execute(DROP_LOCK_LIMITS).await?;
-        // The name was found to be one of ours, letters and digits only.
-        transaction.batch_execute(&format!("DROP TABLE IF EXISTS {partition}")).await?;
+        transaction.query_typed(include_str!("sql/clean/drop_day.sql"), &[(&day, Type::DATE)]).await?;
         fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
         Ok(())
     }
@@ -113,10 +112,9 @@ async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<(), DbE
 }
 
 /// The day of a partition by its name; none for a name that is not ours.
-fn day_of(partition: &str) -> Option<i64> {
+fn day_of(partition: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(partition.strip_prefix("trades_p")?, "%Y%m%d").ok()?;
-    let since_1970 = date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive());
-    (partition.len() == "trades_p20260101".len()).then(|| TimeDelta::num_days(&since_1970))
+    (partition.len() == "trades_p20260101".len()).then_some(date)
 }
 
 #[cfg(test)]
@@ -125,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_partition_tells_its_day_and_other_tables_none() {
-        assert_eq!(day_of("trades_p19700102"), Some(1));
-        assert_eq!(day_of("trades_p20261123"), Some(20_780));
+        assert_eq!(day_of("trades_p19700102"), NaiveDate::from_ymd_opt(1970, 1, 2));
+        assert_eq!(day_of("trades_p20261123"), NaiveDate::from_ymd_opt(2026, 11, 23));
         for other in ["trades", "trades_p2026", "trades_default", "trades_p20261399", "trades_p20261123_old"]
         {
             assert_eq!(day_of(other), None, "{other}");

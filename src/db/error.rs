@@ -17,6 +17,24 @@ pub enum DbError {
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date: {0}")]
     Migration(String),
+    /// Migrations are missing, and this role may not make them.
+    #[error(
+        "the schema lacks {missing}, and this role may not change it: run `stellar-ticker migrate` as its owner, or give the owner's address as --database-direct-url"
+    )]
+    SchemaNotOurs {
+        /// Their names.
+        missing: String,
+    },
+    /// A later program has taken away what this one needs.
+    #[error(
+        "the schema is of a later version of this program: it asks for one that knows migration {needs}, and this one knows {known}; install that version"
+    )]
+    SchemaTooNew {
+        /// The latest migration that a program must know.
+        needs: i32,
+        /// The latest that this one knows.
+        known: i32,
+    },
     /// Another replica leads: nothing was written.
     #[error("the lease was lost, nothing was written")]
     LeaseLost,

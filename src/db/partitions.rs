@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Mutex};
 
-use chrono::Days;
+use chrono::NaiveDate;
 use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{Database, DbError};
@@ -72,7 +72,8 @@ impl Database {
             let row = transaction.query_typed_one(attached, &[(&name(*day), Type::TEXT)]).await?;
             let is_there: bool = row.try_get(0)?;
             if !is_there {
-                transaction.batch_execute(&create(*day)).await?;
+                let make = include_str!("sql/trades/make_day.sql");
+                transaction.query_typed(make, &[(&date(*day), Type::DATE)]).await?;
             }
         }
         Ok(transaction.commit().await?)
@@ -81,21 +82,11 @@ impl Database {
 
 /// The partition of a day.
 fn name(day: i64) -> String {
-    Second(day.saturating_mul(DAY)).to_utc().format("trades_p%Y%m%d").to_string()
+    date(day).format("trades_p%Y%m%d").to_string()
 }
 
-/// The statements that make one day's partition. Their parts are dates of our own making, nothing from outside.
-///
-/// Attached and not made in place: that would wait for every reader of `trades`, and all others behind it.
-fn create(day: i64) -> String {
-    let from = Second(day.saturating_mul(DAY)).to_utc().date_naive();
-    let to = from.checked_add_days(Days::new(1)).unwrap_or(from);
-    let name = name(day);
-    format!(
-        "CREATE TABLE {name} (LIKE trades INCLUDING ALL); \
-         ALTER TABLE trades ATTACH PARTITION {name} \
-         FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')"
-    )
+fn date(day: i64) -> NaiveDate {
+    Second(day.saturating_mul(DAY)).to_utc().date_naive()
 }
 
 #[cfg(test)]
@@ -103,12 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_named_by_its_date_and_ends_where_the_next_begins() {
-        assert_eq!(
-            create(20_780),
-            "CREATE TABLE trades_p20261123 (LIKE trades INCLUDING ALL); \
-             ALTER TABLE trades ATTACH PARTITION trades_p20261123 \
-             FOR VALUES FROM ('2026-11-23 00:00:00+00') TO ('2026-11-24 00:00:00+00')"
-        );
+    fn a_day_is_named_by_its_date() {
+        assert_eq!((name(20_780), name(0)), ("trades_p20261123".to_owned(), "trades_p19700101".to_owned()));
     }
 }

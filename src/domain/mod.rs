@@ -19,6 +19,7 @@ pub mod markets_json;
 pub mod number;
 pub mod orderbook;
 pub mod pair_index;
+pub mod plain_text;
 pub mod price;
 pub mod ranking;
 pub mod summary;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use metrics::counter;
 
-use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook};
+use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, plain_text::stripped};
 
 use super::{
     budget::{Allowance, Class},
@@ -238,7 +238,7 @@ fn problem_title(body: &[u8]) -> Option<String> {
     const TITLE_CHARS_MAX: usize = 100;
     let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
     let title = problem.get("title")?.as_str()?;
-    Some(title.chars().filter(|character| !character.is_control()).take(TITLE_CHARS_MAX).collect())
+    Some(stripped(title).chars().take(TITLE_CHARS_MAX).collect())
 }
 
 async fn body<S>(mut response: ClientResponse<S>) -> Result<Bytes, HorizonError>

@@ -13,7 +13,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 
 use super::problem::{fresh_json, problem};
-use crate::db::{Database, quarantine::Quarantined};
+use crate::{
+    db::{Database, quarantine::Quarantined},
+    domain::plain_text::shown,
+};
 
 /// Entries of `/quarantine.json`.
 const QUARANTINE_ENTRIES: i64 = 100;
@@ -116,7 +119,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn index() -> HttpResponse {
-    fresh_json(StatusCode::OK, &json!({"paths": ["/metrics", "/actors.json", "/quarantine.json"]}))
+    fresh_json(StatusCode::OK, json!({"paths": ["/metrics", "/actors.json", "/quarantine.json"]}))
 }
 
 async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
@@ -128,7 +131,7 @@ async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
 }
 
 async fn actors(state: web::Data<AdminState>) -> HttpResponse {
-    fresh_json(StatusCode::OK, &(state.actors)())
+    fresh_json(StatusCode::OK, (state.actors)())
 }
 
 async fn audit(state: web::Data<AdminState>) -> HttpResponse {
@@ -151,7 +154,7 @@ async fn quarantine(state: web::Data<AdminState>) -> HttpResponse {
     match state.database.latest_quarantined(QUARANTINE_ENTRIES).await {
         Ok(entries) => {
             let shown: Vec<Value> = entries.iter().map(entry).collect();
-            fresh_json(StatusCode::OK, &json!({"quarantine": shown}))
+            fresh_json(StatusCode::OK, json!({"quarantine": shown}))
         }
         Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
@@ -163,8 +166,8 @@ fn entry(entry: &Quarantined) -> Value {
         "seen_at": entry.seen_at,
         "source": entry.source,
         "token": entry.token,
-        "reason": entry.reason,
-        "raw": raw,
+        "reason": shown(&entry.reason),
+        "raw": shown(&raw),
         "raw_bytes": entry.raw.len(),
     })
 }

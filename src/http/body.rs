@@ -2,9 +2,10 @@
 //! does not read must not cost a whole file.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use actix_web::body::{BodySize, MessageBody};
@@ -13,29 +14,36 @@ use bytes::Bytes;
 /// The size of a piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// A reader that takes longer for one body is cut off: as long as it reads, an old publication stays in memory.
+const SENDING_MAX: Duration = Duration::from_secs(180);
+
 /// What is left to be sent, and whatever must live until it is.
 pub(super) struct Pieces<K = ()> {
     left: Bytes,
+    begun: Instant,
     _kept: K,
 }
 
 impl<K> Pieces<K> {
     /// All of `bytes`; `kept` is dropped when they are sent or the reader has gone.
-    pub(super) const fn new(bytes: Bytes, kept: K) -> Self {
-        Self { left: bytes, _kept: kept }
+    pub(super) fn new(bytes: Bytes, kept: K) -> Self {
+        Self { left: bytes, begun: Instant::now(), _kept: kept }
     }
 }
 
 impl<K: Unpin> MessageBody for Pieces<K> {
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn size(&self) -> BodySize {
         BodySize::Sized(u64::try_from(self.left.len()).unwrap_or(u64::MAX))
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
         if self.left.is_empty() {
             return Poll::Ready(None);
+        }
+        if self.begun.elapsed() > SENDING_MAX {
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
         let piece = self.left.len().min(PIECE_BYTES);
         Poll::Ready(Some(Ok(self.left.split_to(piece))))

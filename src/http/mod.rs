@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod body;
+mod connection;
 mod files;
 mod graphiql;
 mod graphql;
@@ -16,5 +17,13 @@ pub mod reader;
 mod readiness;
 pub mod server;
 mod status;
+mod unread;
 
 pub use public::PublicState;
+
+/// Answers a body of `/graphql`, or a query string, without any data; none where it is refused. For `fuzz/` alone.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn answer_without_data(asked: &[u8]) -> Option<String> {
+    graphql::answer_without_data(asked)
+}

@@ -1,9 +1,14 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
+use serde_json::Value;
+
+use crate::domain::plain_text::stripped;
 
 /// A problem of this status; `detail` is for people.
 pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
@@ -11,7 +16,7 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("error"),
         "status": status.as_u16(),
-        "detail": detail,
+        "detail": stripped(detail),
     });
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "application/problem+json"))
@@ -29,12 +34,39 @@ pub(super) fn not_yet() -> HttpResponse {
     response
 }
 
-/// JSON that is never stored by anybody on the way.
-pub(super) fn fresh_json(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
+/// JSON that is never stored by anybody on the way. Texts in it may be of strangers: what is hidden in them is stripped.
+pub(super) fn fresh_json(status: StatusCode, mut body: Value) -> HttpResponse {
+    strip(&mut body);
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(body.to_string())
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(plain) = stripped(text) {
+                *text = plain;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Object(fields) => fields.values_mut().for_each(strip),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts_are_stripped_however_deep_they_lie() {
+        let mut value = json!({"a": "x\u{202e}y", "b": [{"c": "\u{1b}[2J"}, 1, null, true]});
+        strip(&mut value);
+        assert_eq!(value, json!({"a": "xy", "b": [{"c": "[2J"}, 1, null, true]}));
+    }
 }

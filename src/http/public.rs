@@ -57,6 +57,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
+        counter!("ticker_http_requests_total", "path" => "none", "status" => "404").increment(1);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }
@@ -115,7 +116,7 @@ fn send(
 
 fn livez(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     if (state.is_alive)() {
-        fresh_json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+        fresh_json(StatusCode::OK, serde_json::json!({"status": "ok"}))
     } else {
         problem(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not tick")
     }
@@ -125,11 +126,11 @@ fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let newest = state.published.newest();
     let (failing, body) =
         readiness(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
-    fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &body)
+    fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
 }
 
 fn api_status(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let newest = state.published.newest();
     let body = status(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
-    fresh_json(StatusCode::OK, &body)
+    fresh_json(StatusCode::OK, body)
 }

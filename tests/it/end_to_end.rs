@@ -6,7 +6,7 @@ mod commands;
 mod faults;
 mod graphql;
 mod history;
-mod hostile;
+pub(crate) mod hostile;
 mod lives;
 mod panics;
 mod self_audit;
@@ -44,7 +44,7 @@ pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
     horizon(config)
 }
 
-fn horizon(config: SimConfig) -> SimServer {
+pub(crate) fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
@@ -57,12 +57,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-async fn number(client: &Client, sql: &str) -> i64 {
+pub(crate) async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// Waits until so many trades are stored.
-async fn wait_for_trades(client: &Client, count: i64) {
+pub(crate) async fn wait_for_trades(client: &Client, count: i64) {
     let begun = Instant::now();
     while number(client, "SELECT count(*) FROM trades").await < count {
         assert!(begun.elapsed() < DEADLINE, "waited in vain for {count} trades");
@@ -71,7 +71,7 @@ async fn wait_for_trades(client: &Client, count: i64) {
 }
 
 /// Waits until a pair is published: its assets were looked up and their files read.
-fn wait_for_pairs(daemon: &Daemon) {
+pub(crate) fn wait_for_pairs(daemon: &Daemon) {
     wait_until("pairs are published", || {
         let answer = daemon.get("/markets.json");
         answer.status == 200 && !answer.json()["pairs"].as_array().unwrap().is_empty()
@@ -85,7 +85,7 @@ fn wait_until_whole(daemon: &Daemon) {
 
 /// Compares a publication with a recomputation from the rows of its `seq`, while trades go on coming in: tried until
 /// nothing was committed between the two. Gives the number of pairs.
-async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
+pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
     let begun = Instant::now();
     loop {
         assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");

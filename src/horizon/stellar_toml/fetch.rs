@@ -26,9 +26,9 @@ use crate::{
 /// A file is no larger, decoded or not (SEP-1).
 const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Everything together may take so long, but for waiting for a slot.
-const DEADLINE: Duration = Duration::from_secs(8);
-/// Fetches at once.
-const AT_ONCE: usize = 16;
+pub const DEADLINE: Duration = Duration::from_secs(8);
+/// Fetches at once. Thousands of domains never answer, and each of those takes all of the deadline.
+pub const AT_ONCE: usize = 128;
 /// Redirects that are followed, on the same host.
 const REDIRECTS_MAX: usize = 2;
 /// Where every such file lies (SEP-1); a gateway serves nothing else.
@@ -131,7 +131,9 @@ impl TomlClient {
         deadline: Duration,
     ) -> Result<Self, TomlError> {
         let tls = tls::client_config(settings.ca_file.as_deref())?;
-        let connector = Connector::new().timeout(deadline).handshake_timeout(deadline).rustls_0_23(tls);
+        // Its own bound is for all hosts together.
+        let connector =
+            Connector::new().limit(AT_ONCE).timeout(deadline).handshake_timeout(deadline).rustls_0_23(tls);
         let builder = Client::builder().disable_timeout().disable_redirects(); // the deadline is over all of it
         let client = match settings.gateway {
             // The operator chose it: it may lie inside.

@@ -39,7 +39,10 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The answer must be there within this time, the wait for a place included.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Requests at a time; further ones are refused at once.
+/// All bodies that are being read at once, as long as they say that they are, in KiB. Whoever sends slowly holds no more
+/// than that of it, and no place.
+const BODIES_KIB_MAX: usize = 256 * 1024;
+/// Requests at a time that are read; further ones are refused at once.
 const REQUESTS_MAX: usize = 1_024;
 /// Documents that are executed at once.
 const EXECUTIONS_MAX: usize = 8;
@@ -57,6 +60,7 @@ const ALLOWED: &str = "GET, POST, OPTIONS";
 pub(super) struct GraphQl {
     schema: schema::Legacy,
     answers: Answers,
+    bodies: Semaphore,
     requests: Semaphore,
     executions: Arc<Semaphore>,
     whole_executions: Arc<Semaphore>,
@@ -113,6 +117,7 @@ impl Default for GraphQl {
         Self {
             schema: schema::legacy(),
             answers: Answers::default(),
+            bodies: Semaphore::new(BODIES_KIB_MAX),
             requests: Semaphore::new(REQUESTS_MAX),
             executions: Arc::new(Semaphore::new(EXECUTIONS_MAX)),
             whole_executions: Arc::new(Semaphore::new(WHOLE_EXECUTIONS_MAX)),
@@ -156,8 +161,11 @@ impl GraphQl {
         payload: web::Payload,
         newest: Arc<Publication>,
     ) -> Result<HttpResponse, Refusal> {
+        let asked = {
+            let _room = self.bodies.try_acquire_many(body_kib(request)).map_err(|_| Refusal::Busy)?;
+            read(request, payload).await?
+        };
         let _place = self.requests.try_acquire().map_err(|_| Refusal::Busy)?;
-        let asked = read(request, payload).await?;
         let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
         // Brotli takes too long for what is made on demand.
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
@@ -238,6 +246,13 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Ref
     }
 }
 
+/// What a body may come to: as long as it says, or as long as it may be where it comes in chunks.
+fn body_kib(request: &HttpRequest) -> u32 {
+    let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let bytes = if in_chunks { BODY_BYTES_MAX } else { announced(request).min(BODY_BYTES_MAX) };
+    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
+}
+
 /// How long a body says that it is.
 fn announced(request: &HttpRequest) -> usize {
     let length =
@@ -253,4 +268,20 @@ fn encode(body: String, coding: Coding) -> Result<(Bytes, Coding), Refusal> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(body.as_bytes()).map_err(|_| Refusal::Failed)?;
     Ok((gzip.finish().map_err(|_| Refusal::Failed)?.into(), Coding::Gzip))
+}
+
+/// See [`super::answer_without_data`].
+#[cfg(fuzzing)]
+pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
+    use futures_util::FutureExt;
+    let asked = match std::str::from_utf8(asked) {
+        Ok(text) if !text.starts_with('{') => Asked::from_query_string(text),
+        _ => Asked::from_body(asked),
+    };
+    let response = match asked.ok()?.parse().ok()? {
+        // Without a publication every resolver fails at once; nothing in it waits.
+        Ok((document, _)) => schema::legacy().execute(document).now_or_never()?,
+        Err(wrong) => async_graphql::Response::from_errors(vec![wrong]),
+    };
+    Some(render::render(&response))
 }

@@ -8,6 +8,7 @@ pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod recomputation;
+pub(crate) mod tls_postgres;
 
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

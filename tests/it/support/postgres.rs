@@ -25,10 +25,15 @@ pub(crate) fn test_options() -> Options {
 
 /// Connection string (role `ticker`, who owns it) of a new empty database that no other test uses.
 pub(crate) async fn fresh_database() -> String {
-    let superuser = SHARED_SUPERUSER.get_or_init(start_shared);
+    let superuser = superuser();
     let name = format!("test_{}", DATABASES_MADE.fetch_add(1, Ordering::Relaxed));
     execute(superuser, &format!("CREATE DATABASE {name} OWNER ticker")).await;
     superuser.replace("user=postgres dbname=postgres", &format!("user=ticker dbname={name}"))
+}
+
+/// Connection string of the server's superuser.
+pub(crate) fn superuser() -> &'static str {
+    SHARED_SUPERUSER.get_or_init(start_shared)
 }
 
 /// Runs SQL on a connection of its own.

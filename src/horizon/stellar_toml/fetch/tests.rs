@@ -168,8 +168,8 @@ fn most_at_once(hosts: &[String]) -> usize {
 }
 
 #[test]
-fn sixteen_fetches_at_once_and_one_a_host() {
-    let many: Vec<String> = (0..50).map(|number| format!("tea{number}.example")).collect();
+fn fetches_at_once_are_bounded_and_one_a_host() {
+    let many: Vec<String> = (0..3 * AT_ONCE).map(|number| format!("tea{number}.example")).collect();
     let most = most_at_once(&many);
     assert!((2..=AT_ONCE).contains(&most), "{most} at once");
     assert_eq!(most_at_once(&vec!["tea.example".to_owned(); 6]), 1);
@@ -211,6 +211,67 @@ fn a_name_that_leads_inwards_is_never_dialled() {
             }
         }
     });
+    assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_name_that_changes_between_two_looks_is_dialled_where_it_was_checked() {
+    let canary = Server::of("200 OK", GOOD.into());
+    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and nobody is there
+    let (looks, inward) = (Arc::new(AtomicUsize::new(0)), canary.address);
+    let counted = Arc::clone(&looks);
+    // Public at the first look and inwards at the second, then the other way round, and so on.
+    let lookup: Lookup = Rc::new(move |_, _| {
+        let look = counted.fetch_add(1, Ordering::SeqCst);
+        async move { Ok(vec![if look % 2 == 0 { public } else { inward }]) }.boxed_local()
+    });
+    System::new().block_on(async {
+        let settings = TomlSettings { gateway: None, ca_file: None };
+        let allowed = |address: IpAddr| !address.is_loopback();
+        let client = TomlClient::with(settings, lookup, allowed, Duration::from_millis(200)).unwrap();
+        for fetch in 0..6 {
+            assert!(client.fetch("https://tea.com/").await.is_err());
+            assert_eq!(looks.load(Ordering::SeqCst), fetch + 1, "one look a fetch");
+        }
+    });
+    assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
+}
+
+const PROXIED: &str = "TICKER_TEST_PROXIED";
+
+#[test]
+#[ignore = "the child of the test below, with a proxy in its environment"]
+fn child_fetches_with_a_proxy_in_its_environment() {
+    assert!(std::env::var_os(PROXIED).is_some());
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), |_| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}", GOOD.len())
+    });
+    System::new().block_on(async {
+        let client = direct(vec![address], |_| true, Some(ca_file));
+        assert_eq!(client.fetch("https://tea.com/").await.unwrap().org.name, "Tea");
+    });
+    assert_eq!(Server::of("200 OK", GOOD.into()).fetch(URL).unwrap().org.name, "Tea");
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_not_asked() {
+    let canary = Server::of("200 OK", GOOD.into());
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let test = "horizon::stellar_toml::fetch::tests::child_fetches_with_a_proxy_in_its_environment";
+    child
+        .args(["--exact", test, "--ignored"])
+        .env(PROXIED, "1")
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy");
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        child.env(name, format!("http://{}", canary.address));
+    }
+    let output = child.output().unwrap();
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"),
+        "{output:?}"
+    );
     assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
 }
 

@@ -1,0 +1,1 @@
+SELECT ticker_drop_day($1)

@@ -1,0 +1,1 @@
+SELECT version::int4 FROM refinery_schema_history

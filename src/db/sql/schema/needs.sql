@@ -1,0 +1,1 @@
+SELECT migration FROM schema_needs

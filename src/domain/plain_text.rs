@@ -1,0 +1,92 @@
+//! Text of strangers, fit to be shown: nothing in it steers a terminal, turns a line round, hides or breaks a row.
+
+use std::borrow::Cow;
+
+/// Whether a character is not seen but does something: controls, line breaks, directions, zero width, tags.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}'                       // soft hyphen
+            | '\u{34f}'                    // grapheme joiner
+            | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{8e2}' // Arabic and Syriac marks
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+            | '\u{17b4}' | '\u{17b5}'      // Khmer vowels that are not written
+            | '\u{180b}'..='\u{180f}'      // Mongolian selectors and separator
+            | '\u{200b}'..='\u{200f}'      // zero width, marks of direction
+            | '\u{2028}'..='\u{202e}'      // line and paragraph, embedding and override of direction
+            | '\u{2060}'..='\u{206f}'      // joiners, invisible operators, isolates
+            | '\u{2800}'                   // a Braille cell without dots
+            | '\u{fe00}'..='\u{fe0f}'      // variation selectors
+            | '\u{feff}'                   // byte order mark
+            | '\u{fff0}'..='\u{fffb}'      // annotations
+            | '\u{110bd}' | '\u{110cd}'    // Kaithi number signs
+            | '\u{1bca0}'..='\u{1bca3}'    // shorthand controls
+            | '\u{1d173}'..='\u{1d17a}'    // musical controls
+            | '\u{e0000}'..='\u{e0fff}') // tags, more selectors
+}
+
+/// The text without what is hidden; a line break or a tab becomes a space.
+#[must_use]
+pub fn stripped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let kept = |character| match character {
+        '\n' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
+        hidden if is_hidden(hidden) => None,
+        seen => Some(seen),
+    };
+    Cow::Owned(text.chars().filter_map(kept).collect())
+}
+
+/// The text with what is hidden told by its number, `\u{202e}`: for an operator who wants to know what came.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_seen_stays_and_the_rest_goes() {
+        assert_eq!(stripped("Tea & Co. 茶 e\u{301} \u{1f375}"), "Tea & Co. 茶 e\u{301} \u{1f375}");
+        assert_eq!(stripped("a\u{202e}b\u{200b}c\u{1b}[2Jd\r\ne\u{9b}f\u{0}"), "abc[2Jd ef");
+        assert_eq!(shown("a\u{202e}b\n\u{1b}"), "a\\u{202e}b\\n\\u{1b}");
+    }
+
+    #[test]
+    fn every_kind_of_hidden_character_is_known() {
+        for hidden in "\u{0}\u{7}\u{8}\u{1b}\u{7f}\u{80}\u{9b}\u{9d}\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\
+                       \u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2063}\u{2066}\u{2067}\u{2068}\u{2069}\u{3164}\
+                       \u{fe0f}\u{feff}\u{fff9}\u{e0001}\u{e0041}\u{e0100}"
+            .chars()
+        {
+            assert!(is_hidden(hidden), "{hidden:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_is_left_and_twice_is_as_once(text in any::<String>()) {
+            let once = stripped(&text).into_owned();
+            prop_assert!(!once.contains(is_hidden));
+            prop_assert_eq!(stripped(&once).into_owned(), once.as_str());
+            prop_assert!(!shown(&text).contains(is_hidden));
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `/graphql` asked by somebody who means harm: memory, replies and ingest stay within bounds.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use serde_json::json;
+use stellar_ticker::sim::{FaultPlan, SimConfig};
+use tokio_postgres::Client;
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, horizon, network, number, wait_for_pairs, wait_for_trades},
+    support::{
+        DEADLINE, daemon::Daemon, postgres::fresh_database, processes::memory_kib, recomputation, wait_until,
+    },
+};
+
+/// Queries at once.
+const PARALLEL: usize = 500;
+/// What a refused request may cost in memory, beside what a debug build's allocator keeps.
+const REFUSALS_KIB: u64 = 64 << 10;
+/// What answers may cost: 512 MiB that are kept or on their way, and those that are being made.
+const ANSWERS_KIB: u64 = (512 + 256) << 10;
+/// Replies that are no data: so many times the query, or one problem.
+const REPLY_FACTOR: usize = 10;
+const PROBLEM_BYTES: usize = 400;
+
+fn resident(daemon: &Daemon) -> u64 {
+    memory_kib(daemon.pid().as_raw(), "VmRSS")
+}
+
+fn peak(daemon: &Daemon) -> u64 {
+    memory_kib(daemon.pid().as_raw(), "VmHWM")
+}
+
+/// Sends a body in chunks, without a length, until it is whole or nobody takes it any more: what was answered, and how
+/// many bytes were taken.
+fn send_chunked(address: SocketAddr, bytes: usize) -> (String, usize) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut reading = stream.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut head = vec![0; 4_096];
+        let length = reading.read(&mut head).unwrap_or(0);
+        String::from_utf8_lossy(&head[..length]).into_owned()
+    });
+    write!(stream, "POST /graphql HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 65_536], b"\r\n"].concat();
+    let mut sent = 0;
+    while sent < bytes && stream.write_all(&chunk).is_ok() {
+        sent += 65_536;
+    }
+    let _ = stream.write_all(b"0\r\n\r\n");
+    let answer = reader.join().unwrap();
+    let _ = stream.shutdown(Shutdown::Both);
+    (answer, sent)
+}
+
+#[test]
+fn a_body_of_300_mib_is_refused_while_it_comes() {
+    const BODY: usize = 300 << 20;
+    const ENDLESS: usize = usize::MAX;
+    let sim = network(501, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+    wait_for_pairs(&daemon);
+    let (before, address) = (peak(&daemon), daemon.public);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let bodies = [BODY, BODY, BODY, BODY, ENDLESS, ENDLESS];
+        let senders: Vec<_> =
+            bodies.into_iter().map(|bytes| scope.spawn(move || send_chunked(address, bytes))).collect();
+        senders.into_iter().map(|sender| sender.join().unwrap()).collect()
+    });
+    let grown = peak(&daemon).saturating_sub(before);
+    let taken = answers.iter().map(|(_, sent)| *sent).max().unwrap();
+    println!(
+        "bodies of 300 MiB and without an end, in chunks: {taken} bytes were taken at most, {grown} KiB more memory"
+    );
+    for (answer, sent) in &answers {
+        assert!(answer.starts_with("HTTP/1.1 413 "), "after {sent} bytes: {answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+    assert!(grown < REFUSALS_KIB, "{grown} KiB");
+    assert_eq!(daemon.graphql("{__typename}")["data"]["__typename"], "Query");
+}
+
+/// Documents that a reader has no use for, each with what it must be answered.
+fn hostile_documents() -> Vec<(&'static str, &'static [u16], String)> {
+    const REFUSED: &[u16] = &[400];
+    const LARGE: &[u16] = &[413];
+    const TOLD: &[u16] = &[200, 400];
+    let query = |text: &str| json!({"query": text}).to_string();
+    let each = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<String>();
+    let circle = |length: usize| {
+        let fragments = each(length, &|n| format!("fragment f{n} on Query{{...f{}}} ", (n + 1) % length));
+        query(&format!("{{...f0}} {fragments}"))
+    };
+    let doubling = each(49, &|n| format!("fragment f{n} on Query{{...f{0} ...f{0}}} ", n + 1));
+    vec![
+        ("depth 2,000", REFUSED, query(&format!("{}a{}", "{a".repeat(2_000), "}".repeat(2_000)))),
+        ("depth 60,000 of lists", REFUSED, query(&format!("{{a(b:{}", "[".repeat(60_000)))),
+        ("JSON of depth 30,000", REFUSED, "[".repeat(30_000)),
+        ("20,000 aliases", LARGE, query(&format!("{{{}}}", each(20_000, &|n| format!("a{n}:__typename "))))),
+        ("3,000 aliases", REFUSED, query(&format!("{{{}}}", each(3_000, &|n| format!("a{n}:__typename "))))),
+        ("100,000 directives", LARGE, query(&format!("{{assets{}{{code}}}}", "@a".repeat(100_000)))),
+        ("30,000 directives", REFUSED, query(&format!("{{assets{}{{code}}}}", "@a".repeat(30_000)))),
+        ("a circle of one fragment", TOLD, circle(1)),
+        ("a circle of 50 fragments", TOLD, circle(50)),
+        ("a circle of 1,000 fragments", REFUSED, circle(1_000)),
+        (
+            "fragments that double",
+            REFUSED,
+            query(&format!("{{...f0}} {doubling} fragment f49 on Query{{__typename}}")),
+        ),
+        ("a batch of 1,000", REFUSED, format!("[{}]", vec![query("{__typename}"); 1_000].join(","))),
+        (
+            "9 introspections",
+            REFUSED,
+            query(&format!("{{{}}}", each(9, &|n| format!("a{n}:__schema{{types{{name}}}} ")))),
+        ),
+        (
+            "introspection that multiplies",
+            REFUSED,
+            query("{__schema{types{fields{type{fields{type{fields{name}}}}}}}}"),
+        ),
+        ("2,500 fields that are not there", TOLD, query(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)))),
+        ("2,400 equal fields", TOLD, query(&format!("{{{}}}", "__typename ".repeat(2_400)))),
+        ("a name of 60,000 letters", TOLD, query(&format!("{{{}}}", "a".repeat(60_000)))),
+        (
+            "a text of 60,000 letters",
+            TOLD,
+            query(&format!("{{ticker(pairName:\"{}\"){{close}}}}", "a".repeat(60_000))),
+        ),
+        ("1,000 operations", TOLD, query(&each(1_000, &|n| format!("query q{n}{{__typename}} ")))),
+        (
+            "1,000 variables",
+            TOLD,
+            query(&format!("query({}){{__typename}}", each(1_000, &|n| format!("$v{n}:Int ")))),
+        ),
+        ("an unfinished text", TOLD, query(&format!("{{a(b:\"{}", "\\\"".repeat(10_000)))),
+        ("control and bidi characters", TOLD, query("{\u{1b}[2J\u{202e}\u{0}}")),
+    ]
+}
+
+#[test]
+fn hostile_documents_are_refused_with_short_replies() {
+    let sim = network(502, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+    wait_for_pairs(&daemon);
+    let before = peak(&daemon);
+    let mut largest: (f64, &str) = (0.0, "");
+    for (what, expected, body) in hostile_documents() {
+        let begun = Instant::now();
+        for _ in 0..20 {
+            let answer = daemon.post("/graphql", "Content-Type: application/json\r\n", body.as_bytes());
+            assert!(expected.contains(&answer.status), "{what}: {}", answer.status);
+            let kind = if answer.status == 200 { "application/json" } else { "application/problem+json" };
+            assert_eq!(answer.header("content-type"), Some(kind), "{what}");
+            let is_bounded = answer.body.len() <= (REPLY_FACTOR * body.len()).max(PROBLEM_BYTES);
+            assert!(is_bounded, "{what}: {} bytes for {}", answer.body.len(), body.len());
+            let factor = answer.body.len() as f64 / body.len() as f64;
+            largest = if factor > largest.0 { (factor, what) } else { largest };
+        }
+        println!("  {what}: {:.1} ms each", begun.elapsed().as_secs_f64() * 50.0);
+    }
+    let grown = peak(&daemon).saturating_sub(before);
+    println!(
+        "{} hostile documents, 20 times each: {grown} KiB more memory, replies at most {:.1} times the query ({})",
+        hostile_documents().len(),
+        largest.0,
+        largest.1
+    );
+    assert!(grown < REFUSALS_KIB, "{grown} KiB");
+}
+
+/// The most that the limits let through, each another one so that no answer is kept for the next.
+fn worst_legal(number: usize) -> String {
+    const FIGURES: &str =
+        "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+        firstLedgerCloseTime lastLedgerCloseTime
+        orderbookStats{bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint}";
+    let lists: String = (0..8)
+        .map(|list| {
+            let hours = 1 + (number * 8 + list) % 168;
+            format!(
+                "l{list}_{number}:markets(numHoursAgo:{hours}){{baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES}}} "
+            )
+        })
+        .collect();
+    json!({"query": format!("{{{lists}}}")}).to_string()
+}
+
+/// POSTs and throws the body away as it comes: status and bytes.
+fn post_unkept(address: SocketAddr, body: &str) -> std::io::Result<(u16, u64)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
+    let mut piece = vec![0; 64 << 10];
+    let first = stream.read(&mut piece)?;
+    let status =
+        String::from_utf8_lossy(&piece[..first.min(12)]).split(' ').nth(1).and_then(|s| s.parse().ok());
+    let mut bytes = first as u64;
+    loop {
+        match stream.read(&mut piece)? {
+            0 => return Ok((status.unwrap_or(0), bytes)),
+            more => bytes += more as u64,
+        }
+    }
+}
+
+/// What came of many such queries at once.
+struct Storm {
+    answered: usize,
+    busy: usize,
+    bytes: u64,
+    /// Seconds that a reader of other paths waited at most.
+    slowest_other: f64,
+}
+
+/// Asks [`PARALLEL`] of the worst at once, while others read.
+fn storm(daemon: &Daemon) -> Storm {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let mut slowest = 0.0_f64;
+            while !is_over.load(Ordering::SeqCst) {
+                let asked = Instant::now();
+                assert_eq!(daemon.get("/livez").status, 200);
+                assert_eq!(daemon.get("/markets.json").status, 200);
+                slowest = slowest.max(asked.elapsed().as_secs_f64());
+            }
+            slowest
+        });
+        let address = daemon.public;
+        let asking: Vec<_> = (0..PARALLEL)
+            .map(|number| scope.spawn(move || post_unkept(address, &worst_legal(number)).unwrap()))
+            .collect();
+        let mut storm = Storm { answered: 0, busy: 0, bytes: 0, slowest_other: 0.0 };
+        for asked in asking {
+            let (status, bytes) = asked.join().unwrap();
+            match status {
+                200 => storm.answered += 1,
+                503 => storm.busy += 1,
+                other => panic!("{other}"),
+            }
+            storm.bytes += bytes;
+        }
+        is_over.store(true, Ordering::SeqCst);
+        storm.slowest_other = others.join().unwrap();
+        storm
+    })
+}
+
+/// Seconds between two commits of trades, at most.
+async fn longest_gap(client: &Client) -> f64 {
+    let gap = "SELECT max(gap)::float8 FROM (
+                   SELECT extract(epoch FROM committed_at - lag(committed_at) OVER (ORDER BY seq)) gap
+                   FROM ingest_batches WHERE trades > 0) gaps";
+    client.query_one(gap, &[]).await.unwrap().get(0)
+}
+
+#[test]
+fn the_worst_legal_queries_at_500_in_parallel_stop_neither_memory_nor_ingest() {
+    let sim = horizon(SimConfig {
+        seed: 503,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 300.0,
+        markets: 1_500,
+        history_hours: 0,
+        ledger_seconds: 0.2,
+        stream_poll: std::time::Duration::from_millis(50),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 3_000).await;
+        wait_until("many markets are published", || {
+            daemon.get("/markets.json").json()["pairs"].as_array().is_some_and(|pairs| pairs.len() > 200)
+        });
+        let one = post_unkept(daemon.public, &worst_legal(9_999)).unwrap();
+        let (before, begun) = (peak(&daemon), Instant::now());
+        let stored = number(&client, "SELECT count(*) FROM trades").await;
+        let storm = storm(&daemon);
+        let took = begun.elapsed().as_secs_f64();
+        let more = number(&client, "SELECT count(*) FROM trades").await - stored;
+        let lag = longest_gap(&client).await;
+        let grown = peak(&daemon).saturating_sub(before);
+        println!(
+            "{PARALLEL} of the worst legal queries at once ({} bytes each): {took:.1} s, {} answered, {} refused by 503, {} MB sent, {grown} KiB more memory at most (now {} KiB), {more} trades stored meanwhile, {lag:.1} s between two commits at most, {:.2} s for others' two requests at most",
+            one.1,
+            storm.answered,
+            storm.busy,
+            storm.bytes / 1_000_000,
+            resident(&daemon),
+            storm.slowest_other,
+        );
+        assert!(storm.answered > 0 && one.0 == 200);
+        assert!(grown < ANSWERS_KIB, "{grown} KiB");
+        assert!(more > 0, "trades go on being stored");
+        let stored = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, stored + 100).await;
+        assert_eq!(daemon.graphql("{__typename}")["data"]["__typename"], "Query");
+        let actors = daemon.admin("/actors.json").json();
+        for actor in actors["actors"].as_array().unwrap() {
+            assert_eq!(actor["restarts"], 0, "{actor}");
+        }
+    });
+}

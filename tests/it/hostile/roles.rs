@@ -1,0 +1,143 @@
+//! The roles of `deploy/roles.sql`: what each may, and that the daemon needs no more.
+
+use stellar_ticker::sim::FaultPlan;
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, network, number, wait_for_pairs, wait_for_trades},
+    support::{
+        daemon::{Daemon, run},
+        postgres::{execute, fresh_database, superuser},
+        recomputation, wait_until,
+    },
+};
+
+const ROLES: &str = include_str!("../../../deploy/roles.sql");
+
+/// A new database with the roles in it: how each connects.
+async fn with_roles() -> impl Fn(&str) -> String {
+    let database = fresh_database().await;
+    let name = database.rsplit_once("dbname=").unwrap().1.to_owned();
+    let superuser = superuser().replace("dbname=postgres", &format!("dbname={name}"));
+    // Roles are the whole server's, and two at once would make the same.
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    execute(&superuser, ROLES).await;
+    execute(&superuser, ROLES).await; // a second time changes nothing
+    move |role: &str| superuser.replace("user=postgres", &format!("user={role}"))
+}
+
+#[test]
+fn the_daemon_needs_no_more_than_rows() {
+    let sim = network(511, FaultPlan::none());
+    block_on(async {
+        let url = with_roles().await;
+        let (migrate, rw) = (url("ticker_migrate"), url("ticker_rw"));
+        // Before the schema is there it says what to do, at once.
+        let (code, _, log) = run(&["migrate", "--database-url", &rw]);
+        assert_eq!(code, 78, "{log}");
+        assert!(log.contains("run `stellar-ticker migrate` as its owner"), "{log}");
+        assert_eq!(run(&["migrate", "--database-url", &migrate]).0, 0);
+        assert_eq!(run(&["migrate", "--database-url", &rw]).0, 0, "nothing to do");
+        let daemon = Daemon::serve(&sim.url(), &rw, PASSPHRASE, &["--clean-schedule", "* * * * * *"]);
+        let owner = recomputation::connect(&migrate).await;
+        wait_for_trades(&owner, 200).await;
+        wait_for_pairs(&daemon);
+        // An old day, which the cleaner drops, beside those that it made.
+        owner.batch_execute("SELECT ticker_make_day('2020-01-01')").await.unwrap();
+        let old = "SELECT count(*) FROM pg_class WHERE relname = 'trades_p20200101'";
+        wait_until("the old day is dropped", || block_in_place(number(&owner, old)) == 0);
+        let days =
+            number(&owner, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'trades'::regclass").await;
+        assert!(days >= 3, "{days} days");
+        let not_owned = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relowner <> 'ticker_migrate'::regrole";
+        assert_eq!(
+            number(&owner, not_owned).await,
+            0,
+            "all that the daemon made belongs to the owner of the schema"
+        );
+        let actors = daemon.admin("/actors.json").json();
+        for actor in actors["actors"].as_array().unwrap() {
+            assert_eq!(actor["restarts"], 0, "{actor}");
+        }
+        for line in daemon.log().lines() {
+            assert!(!line.contains("permission denied"), "{line}");
+        }
+        println!(
+            "as ticker_rw: {days} days made and one dropped, {} trades",
+            number(&owner, "SELECT count(*) FROM trades").await
+        );
+    });
+}
+
+#[test]
+fn no_role_may_do_what_it_need_not() {
+    block_on(async {
+        let url = with_roles().await;
+        assert_eq!(run(&["migrate", "--database-url", &url("ticker_migrate")]).0, 0);
+        let owner = recomputation::connect(&url("ticker_migrate")).await;
+        owner
+            .batch_execute("SELECT ticker_make_day('2026-11-25'); CREATE TABLE trades_p20010101 (a int)")
+            .await
+            .unwrap();
+        let (rw, ro) = (
+            recomputation::connect(&url("ticker_rw")).await,
+            recomputation::connect(&url("ticker_ro")).await,
+        );
+        for statement in [
+            "CREATE TABLE x (a int)",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE SCHEMA s",
+            "CREATE TEMP TABLE trades (a int)",
+            "DROP TABLE trades",
+            "DROP TABLE trades_p20261125",
+            "ALTER TABLE trades ADD COLUMN x int",
+            "ALTER TABLE trades DISABLE TRIGGER ALL",
+            "TRUNCATE trades",
+            "CREATE INDEX ON trades (market_id)",
+            "DELETE FROM refinery_schema_history",
+            "UPDATE schema_needs SET migration = 99",
+            "CREATE OR REPLACE FUNCTION ticker_make_day(day date) RETURNS void LANGUAGE sql AS ''",
+            "SET ROLE ticker_migrate",
+            "SELECT ticker_make_day('1900-01-01')",
+            "SELECT ticker_make_day(NULL)",
+            "COPY trades TO '/tmp/x'",
+            "COPY trades TO PROGRAM 'true'",
+            "SELECT pg_read_file('/etc/passwd')",
+        ] {
+            assert!(rw.batch_execute(statement).await.is_err(), "ticker_rw may {statement}");
+        }
+        // A table that only looks like a day stays.
+        rw.batch_execute("SELECT ticker_drop_day('2001-01-01')").await.unwrap();
+        number(&owner, "SELECT count(*) FROM trades_p20010101").await;
+        // A search_path of the caller's leads the functions nowhere else.
+        rw.batch_execute("SET search_path = pg_catalog; SELECT public.ticker_make_day('2026-11-27'); SELECT public.ticker_drop_day('2026-11-27')").await.unwrap();
+        assert_eq!(number(&ro, "SELECT count(*) FROM trades").await, 0);
+        assert_eq!(number(&ro, "SELECT count(*) FROM refinery_schema_history").await, 3);
+        for statement in [
+            "INSERT INTO network (passphrase) VALUES ('x')",
+            "SET default_transaction_read_only = off; DELETE FROM trades",
+            "SET default_transaction_read_only = off; UPDATE ingest_lease SET epoch = 9",
+            "SET default_transaction_read_only = off; SELECT ticker_drop_day('2026-11-25')",
+            "SET default_transaction_read_only = off; SELECT nextval('asset_version')",
+        ] {
+            assert!(ro.batch_execute(statement).await.is_err(), "ticker_ro may {statement}");
+        }
+        let timeout: String = ro.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
+        assert_eq!(timeout, "30s");
+    });
+}
+
+#[test]
+fn the_daemon_migrates_by_the_direct_url_of_the_owner() {
+    let sim = network(512, FaultPlan::none());
+    block_on(async {
+        let url = with_roles().await;
+        let (migrate, rw) = (url("ticker_migrate"), url("ticker_rw"));
+        let daemon = Daemon::serve(&sim.url(), &rw, PASSPHRASE, &["--database-direct-url", &migrate]);
+        wait_for_pairs(&daemon);
+    });
+}
+
+fn block_in_place<F: Future>(future: F) -> F::Output {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}

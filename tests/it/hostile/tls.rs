@@ -1,0 +1,67 @@
+//! `sslmode=verify-full` against a real server: the right authority and name, and nothing else.
+
+use crate::{
+    end_to_end::block_on,
+    support::{daemon::run, tls_postgres::TlsPostgres},
+};
+
+const PASSWORD: &str = "tls-password";
+
+fn migrate(url: &str, more: &[&str]) -> (i32, String) {
+    let (code, _, log) =
+        run(&[&["migrate", "--startup-timeout", "1s", "--log-format", "json", "--database-url", url], more]
+            .concat());
+    (code, log)
+}
+
+#[test]
+fn only_the_right_authority_and_name_are_taken() {
+    let (server, plain) = block_on(async {
+        (TlsPostgres::start(PASSWORD, true).await, TlsPostgres::start(PASSWORD, false).await)
+    });
+    let (ca, other) = (server.file("ca.pem"), server.file("other-ca.pem"));
+    let port = server.port;
+    let url = |host: &str, port: u16, query: &str| {
+        format!("postgres://ticker:{PASSWORD}@{host}:{port}/ticker?{query}")
+    };
+    let full = |root: &str| format!("sslmode=verify-full&sslrootcert={root}");
+    let words = |host: &str, query: &str| {
+        format!("host={host} port={port} user=ticker password={PASSWORD} dbname=ticker {query}")
+    };
+    for (what, url, more) in [
+        ("the right authority", url("localhost", port, &full(&ca)), Vec::new()),
+        ("by --ca-file", url("localhost", port, "sslmode=verify-full"), vec!["--ca-file", ca.as_str()]),
+        (
+            "in the other form",
+            words("localhost", &format!("sslmode=verify-full sslrootcert={ca}")),
+            Vec::new(),
+        ),
+        ("verify-ca", url("localhost", port, &format!("sslmode=verify-ca&sslrootcert={ca}")), Vec::new()),
+        ("require takes any certificate", url("127.0.0.1", port, "sslmode=require"), Vec::new()),
+        ("a server without TLS, preferred", url("127.0.0.1", plain.port, "sslmode=prefer"), Vec::new()),
+    ] {
+        let (code, log) = migrate(&url, &more);
+        assert_eq!(code, 0, "{what}: {log}");
+    }
+    for (what, url, words) in [
+        ("another authority", url("localhost", port, &full(&other)), "invalid peer certificate"),
+        ("the public authorities", url("localhost", port, "sslmode=verify-full"), "invalid peer certificate"),
+        ("another name", url("127.0.0.1", port, &full(&ca)), "not valid for name"),
+        (
+            "verify-ca checks the name too",
+            url("127.0.0.1", port, &format!("sslmode=verify-ca&sslrootcert={ca}")),
+            "not valid for name",
+        ),
+        ("a server without TLS", url("localhost", plain.port, &full(&ca)), "server does not support TLS"),
+        ("no TLS where it must be", url("localhost", port, "sslmode=disable"), "no encryption"),
+    ] {
+        let (code, log) = migrate(&url, &[]);
+        assert_eq!(code, 69, "{what}: {log}");
+        assert!(log.contains(words), "{what}: {log}");
+        assert!(!log.contains(PASSWORD), "{what}: {log}");
+    }
+    let (code, log) = migrate(&url("localhost", port, "sslmode=verify-full&sslrootcert=/no/such.pem"), &[]);
+    assert_eq!(code, 78, "{log}");
+    assert!(log.contains("/no/such.pem"), "{log}");
+    assert!(!plain.log().contains(PASSWORD) && !server.log().contains(PASSWORD));
+}
