@@ -17,6 +17,7 @@ mod fenced;
 mod ids;
 mod lease;
 mod listing;
+pub mod marks;
 mod migrate;
 mod network;
 mod partitions;
