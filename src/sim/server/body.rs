@@ -49,13 +49,19 @@ pub(super) fn faulty(
     }
 }
 
-/// The first `limit` bytes.
-fn head(inner: impl Stream<Item = Bytes> + 'static, limit: usize) -> impl Stream<Item = io::Result<Bytes>> {
-    inner.scan(limit, |left, mut bytes| {
-        bytes.truncate(*left);
-        *left -= bytes.len();
-        let done = bytes.is_empty();
-        async move { if done { None } else { Some(Ok(bytes)) } }
+/// The first `limit` bytes; it ends with the last of them, not when more come.
+fn head(
+    inner: impl Stream<Item = Bytes> + 'static,
+    limit: usize,
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    stream::unfold((Box::pin(inner), limit), |(mut inner, left)| async move {
+        if left == 0 {
+            return None;
+        }
+        let mut bytes = inner.next().await?;
+        bytes.truncate(left);
+        let left = left - bytes.len();
+        Some((Ok(bytes), (inner, left)))
     })
 }
 
