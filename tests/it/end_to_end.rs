@@ -6,7 +6,7 @@ mod commands;
 mod faults;
 mod graphql;
 mod history;
-mod hostile;
+pub(crate) mod hostile;
 mod lives;
 mod panics;
 
@@ -43,7 +43,7 @@ pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
     horizon(config)
 }
 
-fn horizon(config: SimConfig) -> SimServer {
+pub(crate) fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
@@ -56,12 +56,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-async fn number(client: &Client, sql: &str) -> i64 {
+pub(crate) async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// Waits until so many trades are stored.
-async fn wait_for_trades(client: &Client, count: i64) {
+pub(crate) async fn wait_for_trades(client: &Client, count: i64) {
     let begun = Instant::now();
     while number(client, "SELECT count(*) FROM trades").await < count {
         assert!(begun.elapsed() < DEADLINE, "waited in vain for {count} trades");
@@ -70,7 +70,7 @@ async fn wait_for_trades(client: &Client, count: i64) {
 }
 
 /// Waits until a pair is published: its assets were looked up and their files read.
-fn wait_for_pairs(daemon: &Daemon) {
+pub(crate) fn wait_for_pairs(daemon: &Daemon) {
     wait_until("pairs are published", || {
         let answer = daemon.get("/markets.json");
         answer.status == 200 && !answer.json()["pairs"].as_array().unwrap().is_empty()
@@ -78,13 +78,13 @@ fn wait_for_pairs(daemon: &Daemon) {
 }
 
 /// Waits until everything that Horizon has is held whole.
-fn wait_until_whole(daemon: &Daemon) {
+pub(crate) fn wait_until_whole(daemon: &Daemon) {
     wait_until("history is held whole", || daemon.status()["backfill"]["done_ratio"] == 1.0);
 }
 
 /// Compares a publication with a recomputation from the rows of its `seq`, while trades go on coming in: tried until
 /// nothing was committed between the two. Gives the number of pairs.
-async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
+pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
     let begun = Instant::now();
     loop {
         assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");
@@ -103,7 +103,7 @@ async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
 }
 
 /// The ledgers that are held whole, once they are one range without a gap.
-async fn held_whole(client: &Client) -> (i64, i64) {
+pub(crate) async fn held_whole(client: &Client) -> (i64, i64) {
     let begun = Instant::now();
     loop {
         let rows = client.query("SELECT from_ledger, to_ledger FROM coverage ORDER BY 1", &[]).await.unwrap();
@@ -123,7 +123,7 @@ async fn held_whole(client: &Client) -> (i64, i64) {
 }
 
 /// Every trade of the ledgers that count as whole is stored, once, with the figures that were emitted.
-async fn compare_with_what_was_emitted(client: &Client, oracle: &Simulation) -> usize {
+pub(crate) async fn compare_with_what_was_emitted(client: &Client, oracle: &Simulation) -> usize {
     let (from, to) = held_whole(client).await;
     let rows = client
         .query(

@@ -10,6 +10,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod chaos;
 mod cli;
 mod config;
 mod database;
@@ -17,9 +18,11 @@ mod end_to_end;
 mod fixtures;
 mod horizon;
 mod init;
+mod matrix;
 mod nginx;
 mod old_ticker;
 mod private_postgres;
+mod replicas;
 mod sim;
 mod supervision;
 mod support;

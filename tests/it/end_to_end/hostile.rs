@@ -6,7 +6,7 @@ use stellar_ticker::sim::{FixedSource, TomlReply};
 
 use super::*;
 
-pub(super) const LEDGER: u32 = 60_000_000;
+pub(crate) const LEDGER: u32 = 60_000_000;
 /// Trades whose way to the reader is measured.
 const TRADES: u32 = 200;
 
@@ -14,7 +14,7 @@ fn address(byte: u8) -> String {
     stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
 }
 
-pub(super) fn scripted() -> (SimServer, FixedSource) {
+pub(crate) fn scripted() -> (SimServer, FixedSource) {
     let source = FixedSource::new(LEDGER - 10, LEDGER, Utc::now());
     source
         .put_asset(json!({
@@ -35,7 +35,7 @@ pub(super) fn scripted() -> (SimServer, FixedSource) {
     (horizon(config), source)
 }
 
-pub(super) fn trade(ledger: u32, order: i64, closed_at: DateTime<Utc>) -> Value {
+pub(crate) fn trade(ledger: u32, order: i64, closed_at: DateTime<Utc>) -> Value {
     let token = format!("{}-{order}", (i64::from(ledger) << 32) + 4_097);
     json!({
         "_links": {"self": {"href": ""}}, "id": token, "paging_token": token,
