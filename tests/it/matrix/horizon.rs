@@ -205,3 +205,40 @@ fn whatever_a_record_holds_it_is_stored_or_quarantined_and_the_next_one_counts()
         );
     });
 }
+
+#[test]
+#[ignore = "some 20 s: ./ticker matrix"]
+fn gzip_that_stops_in_the_middle_bytes_that_drip_and_silence_lose_nothing() {
+    let plan = FaultPlan::none();
+    for _ in 0..3 {
+        for endpoint in
+            [Endpoint::Root, Endpoint::Trades, Endpoint::Assets, Endpoint::Ledgers, Endpoint::OrderBook]
+        {
+            plan.push(endpoint, Fault::TruncatedGzip);
+            plan.push(endpoint, Fault::SlowDrip { bytes: 4_000, pause: Duration::from_millis(20) });
+        }
+        plan.push(Endpoint::Stream, Fault::Cut { after_bytes: 30_000 });
+        plan.push(Endpoint::Stream, Fault::Stall { after_bytes: 0 });
+        plan.push(Endpoint::Stream, Fault::Stall { after_bytes: 7_000 });
+    }
+    // The last one: this stream drips until it ends by its time.
+    plan.push(Endpoint::Stream, Fault::SlowDrip { bytes: 900, pause: Duration::from_millis(10) });
+    let sim = network(162, plan.clone());
+    block_on(async {
+        let database = fresh_database().await;
+        let idle = ["--stream-idle-timeout", "1s"];
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &idle);
+        let client = connect(&database).await;
+        for endpoint in [Endpoint::Stream, Endpoint::Trades, Endpoint::Assets] {
+            wait_until("the faults have struck", || plan.pending(endpoint) == 0);
+        }
+        let took = fresh_again(&sim, &database).await;
+        assert!(daemon.is_running());
+        let trades = settle(sim, &client, &[&daemon]).await;
+        figure!(
+            "gzip cut in the middle, bytes that drip, silence",
+            "fresh after {}; {trades} trades",
+            seconds(took)
+        );
+    });
+}
