@@ -44,8 +44,11 @@ impl Chaos {
     fn start(seed: u64, plan: FaultPlan) -> Self {
         let (sim, server) = (network(seed, plan), OwnPostgres::start());
         let outputs = [open_tempdir(), open_tempdir()];
-        let both = [0, 1].map(|place: usize| serve(&sim, &server.url, outputs[place].path()));
-        both.iter().for_each(wait_for_pairs);
+        let both = [0, 1].map(|place: usize| {
+            let daemon = serve(&sim, &server.url, outputs[place].path());
+            wait_for_pairs(&daemon);
+            daemon
+        });
         let random = ChaCha8Rng::seed_from_u64(seed);
         let (panicked, longest) = ([None, None], Duration::ZERO);
         Self { random, sim, server, both, outputs, begun: Instant::now(), panicked, longest }

@@ -11,8 +11,12 @@ fn two_replicas_behind_a_transaction_pooler_lose_nothing_when_one_falls_and_when
     block_on(async {
         let direct = fresh_database().await;
         let mut pooler = PgBouncer::start(&direct);
-        let serve =
-            || Daemon::serve(&sim.url(), &pooler.url(), PASSPHRASE, &["--database-direct-url", &direct]);
+        let serve = || {
+            let past_it = ["--database-direct-url", &direct];
+            let daemon = Daemon::serve(&sim.url(), &pooler.url(), PASSPHRASE, &past_it);
+            crate::end_to_end::wait_for_pairs(&daemon);
+            daemon
+        };
         let mut both = [serve(), serve()];
         let client = connect(&direct).await;
         wait_for_trades(&client, 300).await;

@@ -6,6 +6,7 @@ pub(crate) mod daemon;
 pub(crate) mod fixtures;
 pub(crate) mod nginx;
 pub(crate) mod own_postgres;
+pub(crate) mod patroni;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod processes;

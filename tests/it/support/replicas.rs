@@ -51,12 +51,14 @@ impl Replicas {
         assert_eq!(run(&["migrate", "--database-url", &database]).0, 0);
         execute(&database, RECORD).await;
         let client = connect(&database).await;
-        let both = NAMES.map(|name| serve(&sim, &database, name, environment));
+        // One after the other: a follower that begins on an empty database waits for a minute before it publishes.
+        let both = NAMES.map(|name| {
+            let daemon = serve(&sim, &database, name, environment);
+            wait_for_pairs(&daemon);
+            daemon
+        });
         let replicas = Self { sim: Some(sim), database, client, both, environment: environment.to_vec() };
         replicas.leader();
-        for daemon in &replicas.both {
-            wait_for_pairs(daemon);
-        }
         replicas
     }
 
