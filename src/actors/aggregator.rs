@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, DbError},
+    db::{Database, DbError, marks::Mark},
     domain::{coverage::LedgerRange, instant::Second},
     published::{FileMaker, Published, Vitals},
 };
@@ -91,7 +91,8 @@ struct State {
 /// A read of the database.
 enum Read {
     Whole(MarketState, Vec<LedgerRange>),
-    After(Option<Update>),
+    /// What was known and still is, and what came after.
+    After(Vec<Mark>, Option<Update>),
 }
 
 impl Aggregator {
@@ -106,7 +107,7 @@ impl Aggregator {
         if std::mem::replace(&mut self.state.reading, true) {
             return;
         }
-        let known = self.state.markets.as_ref().map(MarketState::seq);
+        let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
         let database = self.deps.database.clone();
         let now = Second::from(self.deps.clock.now());
         let read = async move {
@@ -115,7 +116,10 @@ impl Aggregator {
                     let (markets, coverage) = MarketState::load(&database, now).await?;
                     Read::Whole(markets, coverage)
                 }
-                Some(seq) => Read::After(MarketState::read_after(&database, seq, now).await?),
+                Some((seq, known)) => {
+                    let update = MarketState::read_after(&database, seq, &known, now).await?;
+                    Read::After(known, update)
+                }
             })
         };
         ctx.spawn(read.into_actor(self).map(|read, this, ctx| this.caught_up(read, ctx)));
@@ -128,6 +132,11 @@ impl Aggregator {
         match read {
             Err(DbError::Trimmed { .. }) => {
                 info!("the batches in between are gone: loading everything anew");
+                self.state.markets = None;
+            }
+            Err(error @ DbError::Rewound { .. }) => {
+                // Restored, or a standby that was behind took over: what is in memory was never committed there.
+                warn!(%error, "loading everything anew");
                 self.state.markets = None;
             }
             Err(error) => {
@@ -147,7 +156,10 @@ impl Aggregator {
                 self.note_trades();
                 self.publish(ctx);
             }
-            Ok(Read::After(update)) => {
+            Ok(Read::After(known, update)) => {
+                if let Some(markets) = &mut self.state.markets {
+                    markets.verified(&known);
+                }
                 if let (Some(markets), Some(update)) = (&mut self.state.markets, update) {
                     self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
                     markets.update(update);

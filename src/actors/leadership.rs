@@ -6,10 +6,42 @@ use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 
-/// How long a lease lasts in the database.
-pub const LEASE_TTL: Duration = Duration::from_secs(6);
-/// The leader stops this long before the database would let another one in.
-pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
+/// How the lease is kept. Tests of take-overs use a faster set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// How long a lease lasts in the database.
+    pub ttl: Duration,
+    /// The leader stops this long before the database would let another one in.
+    pub margin: Duration,
+    /// How often the leader renews it.
+    pub renew_every: Duration,
+    /// How often a follower asks for it: one that was given back shall find a new holder at once.
+    pub ask_every: Duration,
+}
+
+impl LeaseTerms {
+    /// Terms in the usual proportions to a time to live.
+    #[must_use]
+    pub const fn of(ttl: Duration) -> Self {
+        let ask_every = Duration::from_millis(250);
+        Self { ttl, margin: divided(ttl, 6), renew_every: divided(ttl, 3), ask_every }
+    }
+}
+
+/// A part of a time.
+const fn divided(time: Duration, by: u32) -> Duration {
+    match time.checked_div(by) {
+        Some(part) => part,
+        None => time,
+    }
+}
+
+impl Default for LeaseTerms {
+    /// Six seconds.
+    fn default() -> Self {
+        Self::of(Duration::from_secs(6))
+    }
+}
 
 /// A lease that was held when it was last asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised
 use tracing::{info, warn};
 
 use super::{
-    leadership::{LEASE_MARGIN, LEASE_TTL, Leadership, Lease},
+    leadership::{Leadership, Lease, LeaseTerms},
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
@@ -18,8 +18,6 @@ use crate::{
     published::{Published, Vitals},
 };
 
-/// How often the lease is renewed or asked for.
-const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// How long giving it back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -30,6 +28,8 @@ pub struct LeaseKeeperDeps {
     pub database: Database,
     /// Where all writers look.
     pub leadership: Leadership,
+    /// How long it lasts, how often it is renewed and asked for.
+    pub terms: LeaseTerms,
     /// Who this process is in the lease row; another one each start.
     pub replica_id: String,
     /// For the lease's end by our own clock.
@@ -114,28 +114,29 @@ async fn keep(deps: LeaseKeeperDeps, state: State) {
             keep_once(&deps, &state).await;
         }
         state.progress.set(state.progress.get().wrapping_add(1));
-        actix_rt::time::sleep(RENEW_INTERVAL).await;
+        let leads = state.epoch.get().is_some();
+        let wait = if leads { deps.terms.renew_every } else { deps.terms.ask_every };
+        actix_rt::time::sleep(wait).await;
     }
 }
 
 async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     let began = deps.clock.monotonic();
+    let LeaseTerms { ttl, margin, .. } = deps.terms;
     let asked = async {
         match state.epoch.get() {
-            Some(epoch) => {
-                deps.database.renew_lease(epoch, LEASE_TTL).await.map(|held| held.then_some(epoch))
-            }
-            None => deps.database.take_lease(&deps.replica_id, LEASE_TTL).await,
+            Some(epoch) => deps.database.renew_lease(epoch, ttl).await.map(|held| held.then_some(epoch)),
+            None => deps.database.take_lease(&deps.replica_id, ttl).await,
         }
     };
     // A server that hangs is one that does not answer; after the lease's own time its answer is worth nothing.
-    let answer = tokio::time::timeout(LEASE_TTL, asked).await;
+    let answer = tokio::time::timeout(ttl, asked).await;
     let answer = answer.unwrap_or_else(|_| Err(DbError::Pool("no answer in the lease's time".into())));
     match answer {
         Ok(epoch) => {
             tell_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
-            let until = began + (LEASE_TTL - LEASE_MARGIN);
+            let until = began + ttl.saturating_sub(margin);
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));
             deps.status.set_state(if epoch.is_some() { "leading" } else { "following" });
             let now = deps.clock.now();

@@ -112,7 +112,13 @@ impl Supervisor {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.monotonic();
-        let since = now.saturating_duration_since(std::mem::replace(&mut self.ticked_at, now));
+        // After a sleep the timer makes up for the ticks that it missed, all at once: they would count as many missed
+        // answers within a millisecond.
+        let since = now.saturating_duration_since(self.ticked_at);
+        if since < self.policy.probe_every / 2 {
+            return;
+        }
+        self.ticked_at = now;
         self.status.note_tick(now);
         if self.draining {
             return;

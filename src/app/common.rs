@@ -13,7 +13,7 @@ use crate::{
         auditor::Audit,
         backfiller::Backfill,
         cleaner::Clean,
-        leadership::Leadership,
+        leadership::{Leadership, LeaseTerms},
         lease_keeper::LeaseKeeperDeps,
         messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, RereadLedgers},
         orderbook_poller::OrderbookPoll,
@@ -132,6 +132,7 @@ impl Common {
         LeaseKeeperDeps {
             database: self.database.clone(),
             leadership: self.leadership.clone(),
+            terms: lease_terms(),
             replica_id,
             clock: Arc::clone(&self.clock),
             published: Arc::clone(&self.published),
@@ -268,4 +269,12 @@ fn usable<T, E: std::fmt::Display>(client: Result<T, E>) -> T {
         error!(%error, "a client cannot be made");
         std::process::exit(EXIT_CONFIG.into())
     })
+}
+
+/// The usual terms; only tests of the whole program ask for shorter ones, as they ask for panics (`TICKER_CHAOS`).
+fn lease_terms() -> LeaseTerms {
+    let wanted = std::env::var_os("TICKER_CHAOS").is_some_and(|value| value == "1");
+    let ttl = std::env::var("TICKER_CHAOS_LEASE_MS").ok().filter(|_| wanted);
+    let ttl = ttl.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    ttl.map_or_else(LeaseTerms::default, LeaseTerms::of)
 }

@@ -50,6 +50,12 @@ pub enum DbError {
         /// The `seq` behind which batches were asked for.
         after: i64,
     },
+    /// The database lacks what it once said was committed: it was restored, or a standby that was behind took over.
+    #[error("the database has lost batches and stands at {seq} now")]
+    Rewound {
+        /// Its last batch.
+        seq: i64,
+    },
     /// The database holds another network's trades.
     #[error("the database holds the network {held:?}, not {wanted:?}")]
     OtherNetwork {

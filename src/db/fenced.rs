@@ -3,7 +3,7 @@
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::DbError;
+use super::{DbError, marks::Mark};
 
 /// No statement of ours takes long; one that hangs must not hold the lease's row. All of them go by an index, also where
 /// a plan is kept from when the table was small (foreign keys do so), and none is worth to be compiled.
@@ -35,16 +35,26 @@ pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbErro
     Ok(transaction)
 }
 
-/// Ends a write with the fence and gives its number.
-///
-/// The fence is the last statement, so that the lease's row is held for one round trip only. No row comes back from
-/// it when another replica leads; the transaction is then rolled back by being dropped.
+/// Ends a write with the fence and gives its number. See [`commit_marked`].
 pub(super) async fn commit(
     transaction: Transaction<'_>,
     epoch: i64,
     kind: &str,
     done: &Done,
 ) -> Result<i64, DbError> {
+    Ok(commit_marked(transaction, epoch, kind, done).await?.seq)
+}
+
+/// Ends a write with the fence and gives its mark.
+///
+/// The fence is the last statement, so that the lease's row is held for one round trip only. No row comes back from
+/// it when another replica leads; the transaction is then rolled back by being dropped.
+pub(super) async fn commit_marked(
+    transaction: Transaction<'_>,
+    epoch: i64,
+    kind: &str,
+    done: &Done,
+) -> Result<Mark, DbError> {
     let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&epoch, Type::INT8),
         (&kind, Type::TEXT),
@@ -53,7 +63,8 @@ pub(super) async fn commit(
         (&done.trades, Type::INT4),
     ];
     let fence = transaction.query_typed_opt(include_str!("sql/batches/append_fenced.sql"), &params).await?;
-    let seq = fence.ok_or(DbError::LeaseLost)?.try_get(0)?;
+    let row = fence.ok_or(DbError::LeaseLost)?;
+    let mark = Mark { seq: row.try_get(0)?, committed_at: row.try_get(1)? };
     transaction.commit().await?;
-    Ok(seq)
+    Ok(mark)
 }

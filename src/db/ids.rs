@@ -7,8 +7,12 @@ use std::{
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
+use tracing::warn;
 
-use super::DbError;
+use super::{
+    DbError,
+    marks::{self, Mark},
+};
 use crate::domain::{asset::Asset, directory::AssetId, market::Market, windows::MarketId};
 
 /// Remembered numbers; beyond it all are forgotten and looked up again.
@@ -27,20 +31,41 @@ pub struct MarketIds {
 
 /// Numbers that are committed. Never those of a transaction that may yet be rolled back.
 #[derive(Debug, Default)]
-pub(super) struct KnownIds(Mutex<HashMap<Market, MarketIds>>);
+pub(super) struct KnownIds(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    markets: HashMap<Market, MarketIds>,
+    /// The last batch of those that the numbers were learned with. A database that holds it holds them too.
+    learned_at: Option<Mark>,
+}
 
 impl KnownIds {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Market, MarketIds>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The transaction that found or made these is committed.
-    pub(super) fn learn(&self, resolved: &Resolved) {
+    pub(super) fn learn(&self, resolved: &Resolved, mark: Mark) {
         let mut known = self.lock();
-        if known.len() > KNOWN_MAX {
-            known.clear();
+        if known.markets.len() > KNOWN_MAX {
+            known.markets.clear();
         }
-        known.extend(&resolved.looked_up);
+        known.markets.extend(&resolved.looked_up);
+        if known.learned_at.is_none_or(|learned| learned.seq < mark.seq) {
+            known.learned_at = Some(mark);
+        }
+    }
+
+    /// Forgets all numbers if the database has lost the batch that they were learned with: they may be another
+    /// market's by now.
+    async fn check(&self, transaction: &Transaction<'_>) -> Result<(), DbError> {
+        let Some(learned_at) = self.lock().learned_at else { return Ok(()) };
+        if !marks::holds(transaction, &[learned_at]).await? {
+            warn!(seq = learned_at.seq, "the database has lost batches: all numbers are looked up anew");
+            *self.lock() = Known::default();
+        }
+        Ok(())
     }
 }
 
@@ -67,12 +92,13 @@ pub(super) async fn resolve(
     known: &KnownIds,
     markets: HashSet<Market>,
 ) -> Result<Resolved, DbError> {
+    known.check(transaction).await?;
     let mut resolved = Resolved::default();
     let mut unknown = Vec::new();
     {
         let known = known.lock();
         for market in markets {
-            match known.get(&market) {
+            match known.markets.get(&market) {
                 Some(ids) => drop(resolved.remembered.insert(market, *ids)),
                 None => unknown.push(market),
             }

@@ -18,6 +18,7 @@ pub mod held;
 mod ids;
 mod lease;
 mod listing;
+pub mod marks;
 mod migrate;
 mod network;
 mod partitions;

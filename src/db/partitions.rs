@@ -1,6 +1,9 @@
 //! The days of `trades`: one partition each, made when a trade of that day first comes.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Mutex,
+};
 
 use chrono::NaiveDate;
 use tokio_postgres::{error::SqlState, types::Type};
@@ -12,7 +15,10 @@ use crate::domain::instant::{DAY, Second};
 const DAYS_MAX: usize = 64;
 /// Tries to make a day that others are making too.
 const TRIES_MAX: u32 = 5;
-/// Making a partition waits for its parent's lock no longer than this.
+/// Any number; whoever makes partitions of a ticker's database takes this lock, and its transaction gives it back.
+/// Without it two that make the same or several days lock the catalogue's rows and the parent in different orders.
+const PARTITION_LOCK: i64 = 0x0073_7465_6c6c_6461;
+/// Making a partition waits for that lock and its parent's no longer than this.
 const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10s'";
 
 /// Days whose partitions are known to be there.
@@ -22,7 +28,7 @@ pub(super) struct KnownDays(Mutex<HashSet<i64>>);
 impl KnownDays {
     fn missing(&self, days: impl Iterator<Item = i64>) -> Vec<i64> {
         let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let missing: HashSet<i64> = days.filter(|day| !known.contains(day)).collect();
+        let missing: BTreeSet<i64> = days.filter(|day| !known.contains(day)).collect();
         missing.into_iter().collect()
     }
 
@@ -52,7 +58,8 @@ impl Database {
         }
         let mut tries = 1;
         while let Err(error) = self.make_days(&missing).await {
-            // Another writer made the same day at the same moment: then it is there, and the next try finds it.
+            // A program without the lock, of an earlier version, made the same day at the same moment: the next try
+            // finds it.
             let raced = error.is(&SqlState::DUPLICATE_TABLE) || error.is(&SqlState::UNIQUE_VIOLATION);
             if !raced || tries == TRIES_MAX {
                 return Err(error);
@@ -67,6 +74,8 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(LIMITS).await?;
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        transaction.execute_typed(lock, &[(&PARTITION_LOCK, Type::INT8)]).await?;
         for day in days {
             let attached = include_str!("sql/clean/is_day.sql");
             let row = transaction.query_typed_one(attached, &[(&name(*day), Type::TEXT)]).await?;

@@ -13,6 +13,7 @@ use super::{
     Database, DbError, batches,
     binary::Fields,
     books, coverage, listing,
+    marks::{self, Mark, Position},
     trades::rows::{copied_trade, window_trade},
 };
 use crate::domain::{
@@ -31,6 +32,8 @@ const IN_ORDER: &str = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = 
 pub struct CatchUp {
     /// Up to which batch everything is in it.
     pub seq: i64,
+    /// That batch; none before the first.
+    pub newest: Option<Mark>,
     /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
     /// Some asset was looked up at Horizon before; only told where everything is read.
@@ -55,11 +58,12 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::Trimmed`] where the batches after `after` are not kept any more: read everything then. Or what the
-    /// connection said; the sink may have got trades by then.
+    /// [`DbError::Trimmed`] where the batches after `after` are not kept any more, [`DbError::Rewound`] where those of
+    /// `known` are not there: read everything then. Or what the connection said; the sink may have got trades by then.
     pub async fn load_snapshot(
         &self,
         after: Option<i64>,
+        known: &[Mark],
         edge: Second,
         sink: TradeSink<'_>,
     ) -> Result<CatchUp, DbError> {
@@ -71,8 +75,10 @@ impl Database {
             .start()
             .await?;
         transaction.batch_execute(LIMITS).await?;
+        let Position { seq, newest } = marks::position(&transaction, known).await?;
         let mut told = CatchUp {
-            seq: transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?,
+            seq,
+            newest,
             coverage: coverage::merged(
                 &transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?,
             )?,

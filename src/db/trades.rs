@@ -6,6 +6,7 @@ pub(super) mod rows;
 use std::collections::{HashMap, hash_map::Entry};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio_postgres::error::SqlState;
 
 use super::{
@@ -89,6 +90,8 @@ pub struct TradeBatch {
 pub struct CommittedBatch {
     /// Its number.
     pub seq: i64,
+    /// When its transaction began, by the server's clock.
+    pub committed_at: DateTime<Utc>,
     /// The trades that were not there before.
     pub trades: Vec<(MarketId, WindowTrade)>,
     /// Assets that were not there before.
@@ -153,10 +156,11 @@ impl Database {
         if let Some(cursor) = &batch.cursor {
             cursors::advance(&transaction, cursor).await?;
         }
-        let seq = fenced::commit(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
-        self.ids.learn(&resolved);
+        let mark = fenced::commit_marked(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
+        self.ids.learn(&resolved, mark);
         Ok(CommittedBatch {
-            seq,
+            seq: mark.seq,
+            committed_at: mark.committed_at,
             trades: written,
             new_assets: resolved.new_assets,
             new_markets: resolved.new_markets,

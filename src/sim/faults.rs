@@ -8,6 +8,7 @@ use super::num::{below, hash3, unit};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What a fault can be set on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +88,15 @@ pub enum Fault {
         /// Bytes a piece; 0 counts as 1.
         bytes: usize,
     },
+    /// The same, with a pause before each piece.
+    SlowDrip {
+        /// Bytes a piece; 0 counts as 1.
+        bytes: usize,
+        /// How long nothing is sent.
+        pause: Duration,
+    },
+    /// A page properly ended, in gzip that stops in the middle; a stream has no gzip.
+    TruncatedGzip,
 }
 
 /// The faults to come; clones share them.

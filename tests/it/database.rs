@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 mod reading;
 mod retention;
+mod rewound;
 mod self_audit;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ const TTL: Duration = Duration::from_secs(60);
 
 /// A migrated database, its lease, and a client beside the pool.
 struct Scene {
+    url: String,
     database: Database,
     epoch: i64,
     client: Client,
@@ -45,7 +47,7 @@ impl Scene {
         let database = open(&url);
         database.migrate().await.unwrap();
         let epoch = database.take_lease("me", TTL).await.unwrap().unwrap();
-        Self { database, epoch, client: connect(&url).await }
+        Self { client: connect(&url).await, url, database, epoch }
     }
 
     async fn count(&self, table: &str) -> i64 {

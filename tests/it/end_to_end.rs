@@ -79,7 +79,7 @@ pub(crate) fn wait_for_pairs(daemon: &Daemon) {
 }
 
 /// Waits until everything that Horizon has is held whole.
-fn wait_until_whole(daemon: &Daemon) {
+pub(crate) fn wait_until_whole(daemon: &Daemon) {
     wait_until("history is held whole", || daemon.status()["backfill"]["done_ratio"] == 1.0);
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize
 }
 
 /// The ledgers that are held whole, once they are one range without a gap.
-async fn held_whole(client: &Client) -> (i64, i64) {
+pub(crate) async fn held_whole(client: &Client) -> (i64, i64) {
     let begun = Instant::now();
     loop {
         let rows = client.query("SELECT from_ledger, to_ledger FROM coverage ORDER BY 1", &[]).await.unwrap();
@@ -124,7 +124,7 @@ async fn held_whole(client: &Client) -> (i64, i64) {
 }
 
 /// Every trade of the ledgers that count as whole is stored, once, with the figures that were emitted.
-async fn compare_with_what_was_emitted(client: &Client, oracle: &Simulation) -> usize {
+pub(crate) async fn compare_with_what_was_emitted(client: &Client, oracle: &Simulation) -> usize {
     let (from, to) = held_whole(client).await;
     let rows = client
         .query(

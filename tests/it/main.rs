@@ -10,6 +10,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod chaos;
 mod cli;
 mod config;
 mod database;
@@ -18,9 +19,11 @@ mod fixtures;
 mod horizon;
 mod hostile;
 mod init;
+mod matrix;
 mod nginx;
 mod old_ticker;
 mod private_postgres;
+mod replicas;
 mod sim;
 mod supervision;
 mod support;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::bulk::{Adder, RUN_TRADES};
 use crate::{
-    db::{Database, DbError, snapshot::CatchUp, trades::CommittedBatch},
+    db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
         amount::Amount,
         board::Board,
@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Batches taken in between two looks at the database, half a second apart; beyond it they are read from there.
+const UNVERIFIED_MAX: usize = 10_000;
+
 /// The committed trades, assets and markets up to a `seq`, as far as publications need them.
 #[derive(Debug, Default)]
 pub struct MarketState {
@@ -30,6 +33,8 @@ pub struct MarketState {
     latest: Option<(u32, Second)>,
     /// When it was loaded, some asset had been looked up: then the trades are not the first that there are.
     assets_were_checked: bool,
+    /// Batches that were taken in since the database was last seen to hold all that is known, and the one of then.
+    unverified: Vec<Mark>,
 }
 
 /// What was read from the database to bring a state up to date.
@@ -57,7 +62,7 @@ impl MarketState {
         let (adder, runs) = Adder::start();
         let mut run = Vec::with_capacity(RUN_TRADES);
         let told = database
-            .load_snapshot(None, edge, &mut |market, trade| {
+            .load_snapshot(None, &[], edge, &mut |market, trade| {
                 run.push((market, trade));
                 if run.len() >= RUN_TRADES {
                     runs.hand_over(std::mem::replace(&mut run, Vec::with_capacity(RUN_TRADES)));
@@ -73,17 +78,34 @@ impl MarketState {
         Ok((state, coverage))
     }
 
-    /// Reads what was committed after `seq`; none where that is nothing.
-    pub async fn read_after(database: &Database, seq: i64, now: Second) -> Result<Option<Update>, DbError> {
-        if database.current_seq().await? <= seq {
+    /// Reads what was committed after `seq`; none where that is nothing. `known` must still be there.
+    pub async fn read_after(
+        database: &Database,
+        seq: i64,
+        known: &[Mark],
+        now: Second,
+    ) -> Result<Option<Update>, DbError> {
+        if database.current_seq_after(known).await? <= seq {
             return Ok(None);
         }
         let [_, edge] = published_edges(now);
         let mut trades = Vec::new();
         let told = database
-            .load_snapshot(Some(seq), edge, &mut |market, trade| trades.push((market, trade)))
+            .load_snapshot(Some(seq), known, edge, &mut |market, trade| trades.push((market, trade)))
             .await?;
         Ok(Some(Update { after: seq, told, trades }))
+    }
+
+    /// What the database must still hold.
+    #[must_use]
+    pub fn unverified(&self) -> Vec<Mark> {
+        self.unverified.clone()
+    }
+
+    /// The database still holds these, which were all that was unverified when it was asked; the newest stands for all.
+    pub fn verified(&mut self, known: &[Mark]) {
+        self.unverified.drain(..known.len().min(self.unverified.len()));
+        self.unverified.extend(known.iter().max_by_key(|mark| mark.seq));
     }
 
     /// Takes in what was read. Harmless where part of it is known already.
@@ -149,11 +171,15 @@ impl MarketState {
         if batch.seq != self.seq + 1 || !knows_all {
             return batch.seq <= self.seq;
         }
+        if self.unverified.len() >= UNVERIFIED_MAX {
+            return false;
+        }
         for (market, trade) in &batch.trades {
             self.windows.add(*market, *trade);
             self.latest = self.latest.max(Some((trade.token.ledger(), trade.closed_at)));
         }
         self.seq = batch.seq;
+        self.unverified.push(Mark { seq: batch.seq, committed_at: batch.committed_at });
         true
     }
 
@@ -164,6 +190,7 @@ impl MarketState {
         self.directory.learn_books(told.books, told.books_are_all);
         self.latest = self.latest.max(told.latest);
         self.seq = self.seq.max(told.seq);
+        self.unverified.extend(told.newest);
     }
 
     /// Up to which batch it goes.

@@ -9,7 +9,7 @@ use std::{
 use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     messages::{ChildExited, ChildId, Exit, Order, Verdict},
@@ -45,7 +45,6 @@ impl Caretaker {
                 Ended::Dismissed => break,
             };
             self.status.note_exit(generation, &exit);
-            warn!(actor = self.status.name(), generation, %exit, "an actor ended");
             let Some(next) = self.ask(generation, exit).await else { break };
             generation = next;
             // A panic in `restarting`, or no address left (the tree keeps one for life): nothing can be restarted.
@@ -92,8 +91,19 @@ impl Caretaker {
 
     /// Asks the supervisor what to do, and waits as long as it says. The next generation, or none to leave.
     async fn ask(&mut self, generation: u64, exit: Exit) -> Option<u64> {
-        let verdict = self.boss.send(ChildExited { id: self.id, generation, exit }).await.ok()?;
-        let Verdict::Restart { after, generation } = verdict else { return None };
+        let exited = ChildExited { id: self.id, generation, exit: exit.clone() };
+        let verdict = self.boss.send(exited).await;
+        let name = self.status.name();
+        let Ok(Verdict::Restart { after, generation: next }) = verdict else {
+            // In a drain actors end, by themselves once nobody holds their address; a panic is news even then.
+            if matches!(exit, Exit::Stopped) {
+                debug!(actor = name, generation, "an actor is gone");
+            } else {
+                warn!(actor = name, generation, %exit, "an actor ended");
+            }
+            return None;
+        };
+        warn!(actor = name, generation, %exit, "an actor ended");
         self.status.note_restart();
         let wait = tokio::time::sleep(after);
         tokio::pin!(wait);
@@ -101,7 +111,7 @@ impl Caretaker {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => if !matches!(order, Some(Order::Kill { .. })) { return None },
-                () = &mut wait => return Some(generation),
+                () = &mut wait => return Some(next),
             }
         }
     }

@@ -26,6 +26,8 @@ pub const STARTING: &str = "starting";
 pub const BACKOFF: &str = "backoff";
 /// Not running: not started yet, its group is stopped, or over for good.
 pub const STOPPED: &str = "stopped";
+/// Before the name of a message that is provoked: its handling never ends.
+const BLOCK: &str = "block-";
 
 /// The status of one child, for the life of the process.
 #[derive(Debug)]
@@ -125,7 +127,8 @@ impl ChildStatus {
         Pulse { progress }
     }
 
-    /// Lets the next handling of a message of this type panic. For tests of the whole program, which must see real
+    /// Lets the next handling of a message of this type panic or, with `block-` before its name, block its thread for
+    /// good. For tests of the whole program, which must see real
     /// panics in real actors; the composition root offers it only when asked to (`TICKER_CHAOS`).
     pub fn provoke(&self, message: &str) {
         *self.provoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
@@ -140,8 +143,17 @@ impl ChildStatus {
 
     #[expect(clippy::panic, reason = "what it is for")]
     fn fall_if_provoked(&self, message: &str) {
-        if self.take_provoked(message) {
-            panic!("provoked while handling {message}");
+        let provoked = {
+            let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
+            provoked.take_if(|wanted| wanted.trim_start_matches(BLOCK) == message)
+        };
+        match provoked {
+            // For good, as a deadlock would.
+            Some(wanted) if wanted.starts_with(BLOCK) => loop {
+                std::thread::park();
+            },
+            Some(_) => panic!("provoked while handling {message}"),
+            None => {}
         }
     }
 

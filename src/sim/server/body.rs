@@ -3,7 +3,7 @@
 use crate::sim::faults::Fault;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// The server drops what it has not yet written when a body fails, so a cut waits until that has gone out.
@@ -15,7 +15,7 @@ pub(super) enum ByteFault {
     Cut(usize),
     Stall(usize),
     Truncate(usize),
-    Drip(usize),
+    Drip(usize, Duration),
 }
 
 impl ByteFault {
@@ -24,7 +24,8 @@ impl ByteFault {
             Fault::Cut { after_bytes } => Some(Self::Cut(*after_bytes)),
             Fault::Stall { after_bytes } => Some(Self::Stall(*after_bytes)),
             Fault::TruncatedJson { after_bytes } => Some(Self::Truncate(*after_bytes)),
-            Fault::Drip { bytes } => Some(Self::Drip((*bytes).max(1))),
+            Fault::Drip { bytes } => Some(Self::Drip((*bytes).max(1), Duration::ZERO)),
+            Fault::SlowDrip { bytes, pause } => Some(Self::Drip((*bytes).max(1), *pause)),
             _ => None,
         }
     }
@@ -36,7 +37,16 @@ pub(super) fn faulty(
     fault: ByteFault,
 ) -> impl Stream<Item = io::Result<Bytes>> + 'static {
     match fault {
-        ByteFault::Drip(size) => inner.flat_map(move |bytes| stream::iter(pieces(bytes, size))).boxed_local(),
+        ByteFault::Drip(size, pause) => {
+            let pieces = inner.flat_map(move |bytes| stream::iter(pieces(bytes, size)));
+            let paced = move |piece| async move {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                piece
+            };
+            pieces.then(paced).boxed_local()
+        }
         ByteFault::Cut(limit) => {
             let error = stream::once(async {
                 tokio::time::sleep(BEFORE_CUT).await;
@@ -49,13 +59,29 @@ pub(super) fn faulty(
     }
 }
 
-/// The first `limit` bytes.
-fn head(inner: impl Stream<Item = Bytes> + 'static, limit: usize) -> impl Stream<Item = io::Result<Bytes>> {
-    inner.scan(limit, |left, mut bytes| {
-        bytes.truncate(*left);
-        *left -= bytes.len();
-        let done = bytes.is_empty();
-        async move { if done { None } else { Some(Ok(bytes)) } }
+/// The first half of the bytes in gzip.
+pub(super) fn half_gzip(body: &[u8]) -> Bytes {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing into a Vec cannot fail.
+    let _ = gzip.write_all(body);
+    let mut bytes = gzip.finish().unwrap_or_default();
+    bytes.truncate(bytes.len() / 2);
+    bytes.into()
+}
+
+/// The first `limit` bytes; it ends with the last of them, not when more come.
+fn head(
+    inner: impl Stream<Item = Bytes> + 'static,
+    limit: usize,
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    stream::unfold((Box::pin(inner), limit), |(mut inner, left)| async move {
+        if left == 0 {
+            return None;
+        }
+        let mut bytes = inner.next().await?;
+        bytes.truncate(left);
+        let left = left - bytes.len();
+        Some((Ok(bytes), (inner, left)))
     })
 }
 

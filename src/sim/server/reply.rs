@@ -1,7 +1,7 @@
 //! Problem replies, headers, and what stands before every handler: the rate limit and the faults.
 
 use super::Shared;
-use super::body::{ByteFault, faulty};
+use super::body::{ByteFault, faulty, half_gzip};
 use super::limit::Allowance;
 use crate::sim::faults::{Endpoint, Fault};
 use actix_web::http::StatusCode;
@@ -56,6 +56,9 @@ impl Admission {
         let mut builder = self.reply(status);
         builder.content_type(content_type);
         let body = body.into();
+        if self.fault == Some(Fault::TruncatedGzip) {
+            return builder.insert_header(("Content-Encoding", "gzip")).body(half_gzip(&body));
+        }
         match ByteFault::of(self.fault.as_ref()) {
             None => builder.body(body),
             Some(fault) => builder.streaming(faulty(futures_util::stream::iter([body]), fault)),

@@ -102,7 +102,7 @@ async fn who_lost_the_lease_or_the_cursor_writes_nothing() {
     assert!(matches!(moved, Err(DbError::CursorMoved { .. })), "{moved:?}");
     scene.database.release_lease(scene.epoch).await.unwrap();
     let epoch = scene.database.take_lease("another", TTL).await.unwrap().unwrap();
-    assert_eq!(epoch, scene.epoch + 1);
+    assert!(epoch > scene.epoch);
     let fenced =
         scene.database.write_trades(scene.epoch, &batch(Some(token(5, 0)), vec![trade(6, 0, 3, 10)])).await;
     assert!(matches!(fenced, Err(DbError::LeaseLost)), "{fenced:?}");
@@ -123,7 +123,7 @@ async fn the_lease_is_one_holders_until_it_ends() {
         "only its holder gives it back"
     );
     scene.client.batch_execute("UPDATE ingest_lease SET expires_at = now() - interval '1 ms'").await.unwrap();
-    assert_eq!(scene.database.take_lease("another", TTL).await.unwrap(), Some(scene.epoch + 1));
+    assert!(scene.database.take_lease("another", TTL).await.unwrap() > Some(scene.epoch));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

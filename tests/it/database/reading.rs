@@ -13,7 +13,7 @@ pub(super) async fn load(
 ) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {
     let mut trades = Vec::new();
     let told = database
-        .load_snapshot(after, Second(NOW), &mut |market, trade| trades.push((market, trade)))
+        .load_snapshot(after, &[], Second(NOW), &mut |market, trade| trades.push((market, trade)))
         .await
         .unwrap();
     trades.sort_by_key(|(_, trade)| trade.token);
@@ -60,7 +60,7 @@ async fn a_reader_finds_everything_or_what_came_after_a_number() {
     let (nothing, trades) = load(&scene.database, Some(2)).await;
     assert!(nothing.seq == 2 && trades.is_empty() && nothing.assets.is_empty());
     scene.client.batch_execute("DELETE FROM ingest_batches WHERE seq = 1").await.unwrap();
-    let trimmed = scene.database.load_snapshot(Some(0), Second(NOW), &mut |_, _| {}).await;
+    let trimmed = scene.database.load_snapshot(Some(0), &[], Second(NOW), &mut |_, _| {}).await;
     assert!(matches!(trimmed, Err(DbError::Trimmed { after: 0 })), "{trimmed:?}");
 }
 

@@ -119,3 +119,37 @@ async fn cleaning_needs_the_lease() {
     assert!(matches!(refused, Err(stellar_ticker::db::DbError::LeaseLost)), "{refused:?}");
     assert_eq!(scene.count("trades").await, 99);
 }
+
+#[tokio::test]
+async fn writers_that_make_the_same_days_at_the_same_moment_all_succeed() {
+    const WRITERS: u32 = 8;
+    const DAYS: u32 = 12;
+    let url = fresh_database().await;
+    let first = open(&url);
+    first.migrate().await.unwrap();
+    let epoch = first.take_lease("me", TTL).await.unwrap().unwrap();
+    // Each with a pool and a memory of its own, as processes have.
+    let writers = (0..WRITERS).map(|writer| {
+        let database = open(&url);
+        let issuer = u8::try_from(writer).unwrap() + 20;
+        let trades: Vec<Trade> = (0..DAYS)
+            .map(|day| Trade {
+                closed_at: Second(NOW + i64::from((day + writer) % DAYS) * DAY),
+                ..trade(1_000 * (writer + 1) + day, 0, issuer, 10)
+            })
+            .collect();
+        let batch = TradeBatch {
+            kind: BatchKind::Backfill,
+            cursor: None,
+            quarantine: Vec::new(),
+            covered: None,
+            trades: trades.into_iter().map(incoming).collect(),
+        };
+        tokio::spawn(async move { database.write_trades(epoch, &batch).await })
+    });
+    let written: Vec<_> = futures_util::future::join_all(writers.collect::<Vec<_>>()).await;
+    for written in written {
+        let written = written.unwrap().expect("no writer gets in another's way");
+        assert_eq!(written.trades.len(), usize::try_from(DAYS).unwrap());
+    }
+}

@@ -59,3 +59,39 @@ fn each_actor_that_panics_is_back_and_nobody_else_notices_and_nothing_is_lost() 
         compare_with_what_was_emitted(&client, sim.oracle()).await;
     });
 }
+
+#[test]
+fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
+    let sim = network(32, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let often = ["--orderbooks-schedule", "* * * * * *"];
+        // Provoked before it leads: the messages come once, when assets are first looked up.
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &often);
+        let client = recomputation::connect(&database).await;
+        for (name, message) in [("aggregator", "RankMarkets"), ("aggregator", "AssetsCommitted")] {
+            let before = actor(&daemon, name)["restarts"].as_u64().unwrap();
+            daemon.provoke(name, message);
+            wait_until("the actor fell and is back", || {
+                if message == "AssetsCommitted" {
+                    // Files that are due again are fetched, and that is told.
+                    block_in_place(&client, "UPDATE toml_files SET next_check_at = now(), is_good = false");
+                }
+                let actor = actor(&daemon, name);
+                actor["restarts"] == before + 1 && actor["state"] == "publishing"
+            });
+        }
+        wait_for_trades(&client, 200).await;
+        assert!(compare_published(&daemon, &client).await > 0);
+        compare_with_what_was_emitted(&client, sim.oracle()).await;
+    });
+}
+
+/// From the test's own thread, which is no worker of the runtime that drives the connection.
+fn block_in_place(client: &Client, sql: &str) {
+    let done =
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(client.batch_execute(sql)));
+    if let Err(error) = done {
+        println!("the checker was writing as well, once more: {error}");
+    }
+}

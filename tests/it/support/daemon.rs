@@ -62,6 +62,17 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `serve` on a Horizon and a database; comes back when it listens.
     pub(crate) fn serve(horizon: &str, database: &str, passphrase: &str, more: &[&str]) -> Self {
+        Self::serve_in(&[], horizon, database, passphrase, more)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn serve_in(
+        environment: &[(&str, &str)],
+        horizon: &str,
+        database: &str,
+        passphrase: &str,
+        more: &[&str],
+    ) -> Self {
         let mut arguments =
             vec!["serve", "--horizon-url", horizon, "--database-url", database, "--network", passphrase];
         // A simulated Horizon is the test's own: its budget is a matter of tests that say so.
@@ -73,11 +84,16 @@ impl Daemon {
             arguments.extend(["--toml-gateway", &gateway]);
         }
         arguments.extend(more);
-        Self::start(&arguments)
+        Self::start_in(&arguments, environment)
     }
 
     /// Any command that listens. A data directory of its own is given where `arguments` name none.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = super::postgres::open_tempdir();
         let data_dir = directory.path().join("data");
         let mut command = Command::new(BINARY);
@@ -94,6 +110,7 @@ impl Daemon {
         }
         let mut child = clean(&mut command)
             .env("TICKER_CHAOS", "1")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -181,6 +198,36 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// Any signal; SIGSTOP is waited for, since the kernel stops one thread after the other.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+        if signal == Signal::SIGSTOP {
+            wait_until("the process stands still", || threads_that_run(self.pid()) == 0);
+        }
+    }
+
+    /// How the process ended, once it has.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether this replica says that it leads.
+    pub(crate) fn leads(&self) -> bool {
+        request(self.public, "GET", "/api/v1/status", "")
+            .is_ok_and(|answer| answer.status == 200 && answer.json()["replica"]["leader"] == true)
+    }
+
+    /// Its resident memory in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
@@ -194,6 +241,17 @@ impl Drop for Daemon {
             eprintln!("the daemon's log:\n{}", self.log());
         }
     }
+}
+
+/// Threads of a process that are not stopped.
+fn threads_that_run(pid: Pid) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let runs = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['T', 't']));
+    threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok())
+        .filter(|stat| runs(stat.clone()))
+        .count()
 }
 
 /// Runs a command to its end: exit code, stdout, stderr.

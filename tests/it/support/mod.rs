@@ -5,13 +5,35 @@ use std::time::{Duration, Instant};
 pub(crate) mod daemon;
 pub(crate) mod fixtures;
 pub(crate) mod nginx;
+pub(crate) mod own_postgres;
+pub(crate) mod patroni;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod recomputation;
+pub(crate) mod replicas;
 pub(crate) mod tls_postgres;
 
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Prints what a promise came to, as a row of `docs/reliability.md`; the name of the test is that of the caller.
+macro_rules! figure {
+    ($promise:expr, $($figure:tt)+) => {
+        $crate::support::print_figure($promise, std::any::type_name_of_val(&|| {}), &format!($($figure)+))
+    };
+}
+pub(crate) use figure;
+
+pub(crate) fn print_figure(promise: &str, place: &str, figure: &str) {
+    let test = place.split("::{{").next().unwrap_or(place).trim_start_matches("it::");
+    println!("\n| {promise} | `{test}` | {figure} | {} |", chrono::Utc::now().format("%F"));
+}
+
+/// A number that a longer run by hand sets in the environment.
+pub(crate) fn by_hand(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+}
 
 /// Blocks until a state is reached that nobody announces. Not for async tests.
 #[expect(clippy::disallowed_methods, reason = "a test's own thread, where no arbiter runs")]

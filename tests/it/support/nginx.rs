@@ -81,6 +81,34 @@ impl Nginx {
         fs::write(path("listen.conf"), format!("listen {address};\n")).unwrap();
         fs::write(path("upstream.conf"), format!("server {upstream};\n")).unwrap();
         symlink(www, path("www")).unwrap();
+        Self::run(directory, address, "/-/alive", 204)
+    }
+
+    /// The balancer's configuration, in front of two daemons.
+    pub(crate) fn balance(replicas: [SocketAddr; 2]) -> Self {
+        let directory = open_tempdir();
+        let address = free_address();
+        let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx-ha.conf");
+        let mut conf = fs::read_to_string(conf).unwrap();
+        let [one, other] = replicas.map(|replica| replica.to_string());
+        for (name, here) in [
+            ("ticker-a:8000", one.as_str()),
+            ("ticker-b:8000", other.as_str()),
+            ("listen 8000", &format!("listen {address}")),
+            (
+                "http {",
+                "http { client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;",
+            ),
+        ] {
+            assert!(conf.contains(name), "nginx-ha.conf has no {name:?}");
+            conf = conf.replace(name, here);
+        }
+        fs::write(directory.path().join("nginx.conf"), conf).unwrap();
+        Self::run(directory, address, "/livez", 200)
+    }
+
+    fn run(directory: TempDir, address: SocketAddr, probe: &str, status: u16) -> Self {
+        let path = |name: &str| directory.path().join(name);
         let mut command = bound_to_this_thread(&program(), "TERM");
         command.args(["-e", "stderr", "-g", "daemon off;", "-p"]);
         command.arg(format!("{}/", directory.path().display())).arg("-c").arg(path("nginx.conf"));
@@ -88,7 +116,7 @@ impl Nginx {
         let mut child = command.spawn().unwrap();
         wait_until("nginx answers", || {
             assert!(child.try_wait().unwrap().is_none(), "nginx ended");
-            request(address, "GET", "/-/alive", "").is_ok_and(|answer| answer.status == 204)
+            request(address, "GET", probe, "").is_ok_and(|answer| answer.status == status)
         });
         Self { child, address, _directory: directory }
     }

@@ -1,0 +1,110 @@
+//! The matrix of faults: each strikes while trades flow, and afterwards the process lives, nothing is lost, nothing is
+//! doubled, the files are whole and what is published is right. `./ticker matrix` runs all of it; what takes more than
+//! some seconds is ignored by `./ticker test`.
+
+mod clock;
+mod disk;
+mod failover;
+mod horizon;
+mod patroni;
+mod postgres;
+mod process;
+mod refusals;
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use stellar_ticker::sim::{FaultPlan, SimServer};
+use tokio_postgres::Client;
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, network, number, wait_for_pairs, wait_for_trades},
+    support::{
+        DEADLINE, by_hand, daemon::Daemon, figure, own_postgres::OwnPostgres, replicas::settle, wait_until,
+    },
+};
+
+/// A daemon at work, with a database server of its own that a test may ill-treat.
+struct Scene {
+    sim: SimServer,
+    server: OwnPostgres,
+    daemon: Daemon,
+}
+
+impl Scene {
+    async fn start(seed: u64) -> Self {
+        Self::start_on(OwnPostgres::start(), seed).await
+    }
+
+    async fn start_on(server: OwnPostgres, seed: u64) -> Self {
+        let sim = network(seed, FaultPlan::none());
+        let daemon = Daemon::serve(&sim.url(), &server.url, PASSPHRASE, &[]);
+        let scene = Self { sim, server, daemon };
+        wait_for_pairs(&scene.daemon);
+        scene
+    }
+
+    /// Everything that was emitted until now is stored; says how long that took.
+    async fn is_fresh_again(&self) -> Duration {
+        fresh_again(&self.sim, &self.server.url).await
+    }
+
+    /// Waits until the daemon has told something of a kind after all that it told before.
+    fn wait_for_words(&self, before: usize, words: &str) {
+        wait_until(words, || self.daemon.log().get(before..).is_some_and(|log| log.contains(words)));
+    }
+
+    fn log_length(&self) -> usize {
+        self.daemon.log().len()
+    }
+
+    /// The process lives as it did, nothing is lost or doubled, the file is whole. Gives the number of trades.
+    async fn finish(mut self) -> usize {
+        assert!(self.daemon.is_running(), "the process lives");
+        assert_eq!(self.daemon.get("/livez").status, 200);
+        let client = self.server.client().await;
+        let trades = settle(self.sim, &client, &[&self.daemon]).await;
+        wait_until("the file is whole and new", || {
+            let file = std::fs::read(self.daemon.output("markets.json")).unwrap();
+            let file: serde_json::Value = serde_json::from_slice(&file).expect("whole");
+            file["generated_at"].as_i64() >= Some(chrono::Utc::now().timestamp_millis() - 10_000)
+        });
+        trades
+    }
+}
+
+/// The newest ledger of the network as it is now comes into the database; says how long that took.
+pub(crate) async fn fresh_again(sim: &SimServer, url: &str) -> Duration {
+    let begun = Instant::now();
+    let newest = i64::from(sim.oracle().head().latest);
+    let held = "SELECT coalesce(max(toid) >> 32, 0) FROM trades";
+    loop {
+        if let Ok((client, driver)) = tokio_postgres::connect(url, tokio_postgres::NoTls).await {
+            tokio::spawn(driver);
+            while let Ok(row) = client.query_one(held, &[]).await {
+                if row.get::<_, i64>(0) >= newest {
+                    return begun.elapsed();
+                }
+                assert!(begun.elapsed() < DEADLINE, "never fresh again");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        assert!(begun.elapsed() < DEADLINE, "never fresh again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How long data may take to be fresh after an outage; a test on a loaded machine allows four times as much.
+fn promised_after(outage: Duration) -> Duration {
+    Duration::from_secs(15).max(outage.mul_f64(0.6))
+}
+
+const LOADED: u32 = 4;
+
+pub(crate) fn assert_kept(took: Duration, outage: Duration) {
+    assert!(took < promised_after(outage) * LOADED, "fresh after {took:?}, out for {outage:?}");
+}
+
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}

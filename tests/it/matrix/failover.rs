@@ -1,0 +1,131 @@
+//! A standby that lacks the last seconds takes over, and a disk that is full.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::*;
+
+#[test]
+#[ignore = "some 40 s: ./ticker matrix"]
+fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
+    const ROUNDS: u32 = 3;
+    block_on(async {
+        let mut scene = Scene::start(121).await;
+        let follower = Daemon::serve(&scene.sim.url(), &scene.server.url, PASSPHRASE, &[]);
+        wait_for_pairs(&follower);
+        let mut told = Vec::new();
+        for _ in 0..ROUNDS {
+            scene.server.stop();
+            scene.server.save();
+            scene.server.start_again();
+            let client = scene.server.client().await;
+            let saved = number(&client, "SELECT count(*) FROM trades").await;
+            wait_for_trades(&client, saved + 300).await;
+            let lost = number(&client, "SELECT count(*) FROM trades").await - saved;
+            let seen = number(&client, "SELECT seq FROM ingest_lease").await;
+            // What will be lost has been published.
+            for daemon in [&scene.daemon, &follower] {
+                wait_until("it is published", || daemon.status()["seq"].as_i64() >= Some(seen));
+            }
+            scene.server.kill();
+            scene.server.restore();
+            scene.server.start_again();
+            told.push(format!("{lost} trades lost, fresh after {}", seconds(scene.is_fresh_again().await)));
+        }
+        let client = scene.server.client().await;
+        drop(client);
+        let found_out = scene.daemon.log().matches("has lost batches").count();
+        assert!(found_out > 0, "it was found out");
+        let url = scene.server.url.clone();
+        let pair = [&scene.daemon, &follower];
+        wait_until("both have the newest", || {
+            pair.iter().all(|daemon| daemon.get("/readyz").json()["checks"]["database"]["ok"] == true)
+        });
+        drop(url);
+        let client = scene.server.client().await;
+        let trades = settle(scene.sim, &client, &[&scene.daemon, &follower]).await;
+        figure!(
+            "failed over to a standby that lost the last seconds",
+            "{}; {trades} trades",
+            told.join("; ")
+        );
+    });
+}
+
+/// A file system of its own, taken away at the end.
+pub(super) struct SmallDisk(PathBuf, tempfile::TempDir);
+
+impl SmallDisk {
+    /// None where this process may not mount: says so.
+    pub(super) fn mount(size: &str) -> Option<Self> {
+        let directory = crate::support::postgres::open_tempdir();
+        let path = directory.path().join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={size},mode=0755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(path, directory));
+        }
+        eprintln!("NOT TESTED: a small disk cannot be mounted here (that takes root), so none was filled");
+        None
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn remount(&self, how: &str) {
+        let how = format!("remount,{how}");
+        assert!(Command::new("mount").args(["-o", &how]).arg(&self.0).status().unwrap().success());
+    }
+
+    /// Leaves no room at all.
+    pub(super) fn fill(&self) {
+        let Err(_) = std::fs::write(self.0.join("ballast"), vec![1; 1 << 29]) else {
+            panic!("the disk took everything")
+        };
+    }
+
+    pub(super) fn relieve(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: what is open on it goes when it is closed.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = &self.1;
+    }
+}
+
+#[test]
+#[ignore = "some 40 s: ./ticker matrix"]
+fn a_database_server_whose_disk_is_full_is_waited_for() {
+    let Some(disk) = SmallDisk::mount("400m") else { return };
+    block_on(async {
+        let mut scene = Scene::start_on(OwnPostgres::start_in(disk.path().join("data")), 122).await;
+        let before = scene.log_length();
+        disk.fill();
+        // Either rows find no room (53100), or the log of the server does, and it ends.
+        wait_until("the daemon meets it", || {
+            let log = scene.daemon.log();
+            let log = &log[before..];
+            log.contains("(53100)") || log.contains("no database connection")
+        });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(scene.daemon.get("/markets.json").status, 200, "readers notice nothing");
+        let met =
+            if scene.daemon.log()[before..].contains("(53100)") { "rows refused" } else { "server ended" };
+        disk.relieve();
+        if tokio_postgres::connect(&scene.server.url, tokio_postgres::NoTls).await.is_err() {
+            scene.server.stop();
+            scene.server.start_again();
+        }
+        let took = scene.is_fresh_again().await;
+        let trades = scene.finish().await;
+        figure!("PostgreSQL's disk full", "{met}; fresh after {}; {trades} trades", seconds(took));
+    });
+}

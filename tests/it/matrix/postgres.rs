@@ -1,0 +1,150 @@
+//! A PostgreSQL that goes, comes, and takes nothing.
+
+use rand::Rng;
+
+use super::*;
+
+#[test]
+#[ignore = "some 20 s: ./ticker matrix"]
+fn sessions_that_are_ended_in_mid_transaction_lose_nothing() {
+    block_on(async {
+        let scene = Scene::start(101).await;
+        let superuser = crate::support::recomputation::connect(&scene.server.superuser).await;
+        let mut ended = 0_i64;
+        while ended < 60 {
+            let wait = rand::rng().random_range(1..60);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            // Those in the middle of something, whenever any is.
+            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE application_name = 'stellar-ticker' AND state <> 'idle'";
+            ended += superuser.query_one(end, &[]).await.unwrap().get::<_, i64>(0);
+        }
+        let took = scene.is_fresh_again().await;
+        let trades = scene.finish().await;
+        figure!(
+            "sessions ended in mid-transaction",
+            "{ended} ended; fresh after {}; {trades} trades",
+            seconds(took)
+        );
+    });
+}
+
+#[test]
+#[ignore = "some 20 s: ./ticker matrix"]
+fn a_server_that_is_restarted_or_killed_loses_nothing() {
+    block_on(async {
+        let mut scene = Scene::start(102).await;
+        let mut times = Vec::new();
+        for kill in [false, true, false, true] {
+            if kill {
+                scene.server.kill();
+            } else {
+                scene.server.stop();
+            }
+            assert_eq!(scene.daemon.get("/markets.json").status, 200, "readers notice nothing");
+            scene.server.start_again();
+            times.push(seconds(scene.is_fresh_again().await));
+        }
+        let trades = scene.finish().await;
+        figure!(
+            "PostgreSQL restarted and killed, twice each",
+            "fresh after {}; {trades} trades",
+            times.join(", ")
+        );
+    });
+}
+
+#[test]
+#[ignore = "a minute: ./ticker matrix"]
+fn a_server_that_is_away_for_long_is_told_and_what_came_meanwhile_is_there_soon() {
+    let outage = Duration::from_secs(by_hand("TICKER_TEST_OUTAGE_SECONDS", 60));
+    block_on(async {
+        let mut scene = Scene::start(103).await;
+        let begun = Instant::now();
+        scene.server.stop();
+        while begun.elapsed() < outage {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let answer = scene.daemon.get("/markets.json");
+            assert_eq!(answer.status, 200, "readers notice nothing");
+            assert_eq!(scene.daemon.get("/livez").status, 200);
+        }
+        let ready = scene.daemon.get("/readyz");
+        assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("degraded")));
+        let as_of = scene.daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap();
+        assert!(as_of > chrono::Utc::now().timestamp_millis() - 30_000, "time goes on");
+        scene.server.start_again();
+        let took = scene.is_fresh_again().await;
+        assert_kept(took, outage);
+        let trades = scene.finish().await;
+        figure!(
+            "PostgreSQL stopped: fresh again within max(15 s, 0.6 T)",
+            "T = {} s: fresh after {}; {trades} trades",
+            outage.as_secs(),
+            seconds(took)
+        );
+    });
+}
+
+#[test]
+#[ignore = "some 15 s: ./ticker matrix"]
+fn a_server_that_only_reads_is_waited_for() {
+    block_on(async {
+        let scene = Scene::start(104).await;
+        let before = scene.log_length();
+        scene.server.set("SET default_transaction_read_only = on").await;
+        scene.wait_for_words(before, "(25006)");
+        let client = scene.server.client().await;
+        let held = number(&client, "SELECT count(*) FROM trades").await;
+        // It may still end what it had begun; then nothing comes any more.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        println!(
+            "{} trades came after it was read-only",
+            number(&client, "SELECT count(*) FROM trades").await - held
+        );
+        // ALTER SYSTEM writes no row, so that it may be undone from a session that may not write.
+        scene.server.set("RESET default_transaction_read_only").await;
+        let took = scene.is_fresh_again().await;
+        let trades = scene.finish().await;
+        figure!("PostgreSQL read-only for a while", "fresh after {}; {trades} trades", seconds(took));
+    });
+}
+
+#[test]
+#[ignore = "some 20 s: ./ticker matrix"]
+fn a_server_without_a_free_connection_is_waited_for() {
+    block_on(async {
+        let scene = Scene::start(105).await;
+        let before = scene.log_length();
+        // All that the server gives to others than its superuser.
+        let mut taken = Vec::new();
+        let superuser = crate::support::recomputation::connect(&scene.server.superuser).await;
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'stellar-ticker'";
+        let begun = Instant::now();
+        loop {
+            match tokio_postgres::connect(&scene.server.url, tokio_postgres::NoTls).await {
+                Ok((client, driver)) => {
+                    tokio::spawn(driver);
+                    taken.push(client);
+                }
+                Err(_) => {
+                    let left: i64 = superuser.query_one(end, &[]).await.unwrap().get(0);
+                    if left == 0 {
+                        break;
+                    }
+                }
+            }
+            assert!(begun.elapsed() < DEADLINE);
+        }
+        scene.wait_for_words(before, "(53300)");
+        assert_eq!(scene.daemon.get("/markets.json").status, 200, "readers notice nothing");
+        let count = taken.len();
+        drop(taken);
+        let took = scene.is_fresh_again().await;
+        let trades = scene.finish().await;
+        figure!(
+            "no connection free in PostgreSQL",
+            "{count} taken by others; fresh after {}; {trades} trades",
+            seconds(took)
+        );
+    });
+}
