@@ -25,7 +25,7 @@ use crate::{
         toml_files::{DueFile, FileFetch},
     },
     domain::ranking::assets_of,
-    horizon::stellar_toml::{AT_ONCE, TomlClient},
+    horizon::stellar_toml::{AT_ONCE, TomlClient, TomlError},
 };
 
 /// Files fetched in one round; the client bounds how many at once.
@@ -40,6 +40,10 @@ const EXPIRY_EVERY: TimeDelta = TimeDelta::minutes(1);
 const GRACE: Duration = Duration::from_secs(24 * 3_600);
 /// A good file is read again after this time.
 const GOOD_FOR: TimeDelta = TimeDelta::hours(6);
+/// How long a file may take that has not failed before: thousands of domains never answer, and a sweep must end.
+const FIRST_PATIENCE: Duration = Duration::from_millis(1_250);
+/// One that was not there by then is tried again after this time, with all patience.
+const SLOW_RETRY: TimeDelta = TimeDelta::seconds(5);
 /// A file that failed is tried again after this time, which doubles with each failure.
 const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
 /// Doublings at most: some 17 hours.
@@ -161,7 +165,9 @@ impl TomlCheck {
     }
 
     async fn fetch(&self, file: DueFile) -> FileFetch {
-        let fetched = self.files.fetch(&file.url).await;
+        let is_first = file.failures == 0;
+        let files = if is_first { self.files.within(FIRST_PATIENCE) } else { self.files.clone() };
+        let fetched = files.fetch(&file.url).await;
         let outcome = match &fetched {
             Ok(_) => "ok",
             Err(error) => error.kind(),
@@ -172,8 +178,10 @@ impl TomlCheck {
             Ok(told) => (Ok(told), GOOD_FOR),
             Err(error) => {
                 debug!(url = %file.url.escape_debug(), %error, "a stellar.toml cannot be read");
+                let is_slow = is_first && matches!(error, TomlError::TimedOut);
+                let wait = if is_slow { SLOW_RETRY } else { retry_after(file.failures) };
                 let text = error.to_string().replace('\0', "");
-                (Err(text.chars().take(PROBLEM_CHARS_MAX).collect()), retry_after(file.failures))
+                (Err(text.chars().take(PROBLEM_CHARS_MAX).collect()), wait)
             }
         };
         FileFetch { url: file.url, outcome, next_check_at: now + wait }
@@ -201,7 +209,6 @@ mod tests {
     use std::{cmp::Reverse, collections::BinaryHeap};
 
     use super::*;
-    use crate::horizon::stellar_toml::DEADLINE;
 
     #[test]
     fn a_file_that_fails_is_left_alone_longer_each_time_up_to_a_bound() {
@@ -230,10 +237,10 @@ mod tests {
     fn a_sweep_of_ten_thousand_domains_of_which_half_never_answer_ends_within_ten_minutes() {
         let quick = Duration::from_millis(500);
         let worst = [
-            (0..10_000).map(|n| if n % 2 == 0 { DEADLINE } else { quick }).collect::<Vec<_>>(),
-            [vec![DEADLINE; 5_000], vec![quick; 5_000]].concat(),
-            [vec![quick; 5_000], vec![DEADLINE; 5_000]].concat(),
-            (0..10_000).map(|n| if n % 1_024 < 512 { quick } else { DEADLINE }).collect(),
+            (0..10_000).map(|n| if n % 2 == 0 { FIRST_PATIENCE } else { quick }).collect::<Vec<_>>(),
+            [vec![FIRST_PATIENCE; 5_000], vec![quick; 5_000]].concat(),
+            [vec![quick; 5_000], vec![FIRST_PATIENCE; 5_000]].concat(),
+            (0..10_000).map(|n| if n % 1_024 < 512 { quick } else { FIRST_PATIENCE }).collect(),
         ];
         for files in worst {
             let took = swept_within(&files);

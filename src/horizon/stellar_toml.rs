@@ -5,6 +5,6 @@ mod guard;
 mod parse;
 mod resolve;
 
-pub use fetch::{AT_ONCE, DEADLINE, TomlClient, TomlError, TomlSettings};
+pub use fetch::{AT_ONCE, TomlClient, TomlError, TomlSettings};
 pub use guard::{Refused, is_public};
 pub use parse::{NoToml, parse};

@@ -26,9 +26,9 @@ use crate::{
 /// A file is no larger, decoded or not (SEP-1).
 const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Everything together may take so long, but for waiting for a slot.
-pub const DEADLINE: Duration = Duration::from_secs(8);
-/// Fetches at once. Thousands of domains never answer, and each of those takes all of the deadline.
-pub const AT_ONCE: usize = 128;
+const DEADLINE: Duration = Duration::from_secs(8);
+/// Fetches at once.
+pub const AT_ONCE: usize = 16;
 /// Redirects that are followed, on the same host.
 const REDIRECTS_MAX: usize = 2;
 /// Where every such file lies (SEP-1); a gateway serves nothing else.
@@ -146,6 +146,12 @@ impl TomlClient {
         };
         let slots = Rc::new(Semaphore::new(AT_ONCE));
         Ok(Self { client, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
+    }
+
+    /// The same client, with the same bounds, but not as patient.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { deadline: self.deadline.min(patience), ..self.clone() }
     }
 
     /// Fetches and reads a file.
