@@ -26,6 +26,8 @@ use crate::{
 const BATCH_TRADES: usize = 5_000;
 /// A batch is written after this time, however few trades it holds.
 const BATCH_TIME: Duration = Duration::from_secs(1);
+/// Pages of one ledger at most: 200,000 trades.
+const LEDGER_PAGES_MAX: u32 = 1_000;
 /// Horizon's answer where a page would lie before all that it still has.
 const BEFORE_HISTORY: u16 = 410;
 
@@ -41,7 +43,7 @@ pub(super) struct Descent<'a> {
     pub(super) top_max: u32,
     /// The highest ledger of a trade that was read.
     pub(super) newest_seen: Cell<u32>,
-    /// Pages to be read at most.
+    /// Pages to be read at most, but for those of the newest ledger: it is read whole.
     pub(super) pages_max: u32,
     /// Trades that were stored and had not been there.
     pub(super) stored: Rc<Cell<u64>>,
@@ -62,6 +64,8 @@ struct Reading {
     trades: Vec<IncomingTrade>,
     quarantine: Vec<QuarantineEntry>,
     written_at: Instant,
+    /// A ledger was told to be whole.
+    told_whole: bool,
 }
 
 impl Descent<'_> {
@@ -69,7 +73,9 @@ impl Descent<'_> {
     pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, Stop> {
         let mut reading = Reading::new(stretch);
         let mut sum = CommittedSummary::default();
-        for _ in 0..self.pages_max {
+        let mut pages = 0;
+        while pages < self.pages_max || (!reading.has_whole() && pages < LEDGER_PAGES_MAX) {
+            pages += 1;
             self.life.advance();
             match page::read(self.horizon, reading.cursor).await {
                 Ok(page) => {
@@ -167,6 +173,7 @@ impl Reading {
             trades: Vec::new(),
             quarantine: Vec::new(),
             written_at: Instant::now(),
+            told_whole: false,
             stretch,
         }
     }
@@ -192,6 +199,11 @@ impl Reading {
         self.is_done = lowest.ledger() < from || is_old;
     }
 
+    /// Whether any ledger has been read whole. What was read of one that is not must be read again.
+    fn has_whole(&self) -> bool {
+        self.told_whole || self.covered().is_some()
+    }
+
     fn is_due(&self) -> bool {
         self.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
     }
@@ -212,6 +224,7 @@ impl Reading {
     fn written(&mut self, covered: Option<LedgerRange>) {
         self.written_at = Instant::now();
         if let Some(covered) = covered {
+            self.told_whole = true;
             let below = covered.from.saturating_sub(1);
             self.stretch.to = Some(below);
             self.top = Some((below, covered.from_time));

@@ -174,3 +174,30 @@ fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
         );
     });
 }
+
+#[test]
+fn ledgers_of_more_trades_than_a_page_holds_are_held_whole_from_the_first_one_on() {
+    let sim = horizon(SimConfig {
+        seed: 46,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 600.0,
+        history_hours: 0,
+        ledger_seconds: 1.0, // a page holds 200 trades, each of these 240 at least
+        stream_poll: Duration::from_millis(50),
+        ..SimConfig::default()
+    });
+    let elder = sim.oracle().head().elder;
+    wait_until("some ledgers have closed", || sim.oracle().head().latest > elder + 4);
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        let begun = Instant::now();
+        while number(&client, "SELECT count(*) FROM coverage").await == 0 {
+            assert!(begun.elapsed() < DEADLINE, "nothing is ever held whole");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        wait_until_whole(&daemon);
+        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 2_000);
+    });
+}
