@@ -1,7 +1,7 @@
 //! Logs and the panic hook.
 //!
 //! Everything goes to stderr: text on a terminal, else one JSON object an event. Text from outside neither breaks a line
-//! nor steers a terminal, however it is logged: [`plain`] sees to it when the event is written.
+//! nor steers a terminal, however it is logged: `plain` sees to it when the event is written.
 
 mod plain;
 
