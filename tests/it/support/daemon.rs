@@ -1,7 +1,7 @@
 //! The real binary, started, read, stopped and killed.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 use super::wait_until;
 
+/// How often a request is sent whose answer was lost.
+const TRIES_MAX: u32 = 5;
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 
 /// An answer of a listener.
@@ -296,12 +298,19 @@ fn request_with_body(
     headers: &str,
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
-    stream.write_all(body)?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let request = [head.as_bytes(), body].concat();
+    // A server that refuses a request may close before it has read all of it; the answer is then lost now and then.
+    let mut tries = 0;
+    let bytes = loop {
+        tries += 1;
+        match exchange(address, &request) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+                    && tries < TRIES_MAX => {}
+            other => break other?,
+        }
+    };
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
@@ -310,6 +319,19 @@ fn request_with_body(
         body = unchunk(&body);
     }
     Ok(Answer { status, head, body })
+}
+
+/// Sends all that the server takes, and reads what it says.
+fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let sent = stream.write_all(request);
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Err(error) if bytes.is_empty() => Err(error),
+        Ok(0) => sent.map(|()| bytes),
+        _ => Ok(bytes),
+    }
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {
