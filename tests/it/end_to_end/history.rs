@@ -163,6 +163,8 @@ fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, 5).await;
         wait_until_whole(&daemon);
+        // The aggregator may tell for a moment what it read before the backfiller wrote.
+        wait_until("both gaps are told", || daemon.status()["gaps"].as_array().unwrap().len() == 2);
         let gaps = daemon.status()["gaps"].clone();
         assert!(gaps[0]["from"].is_null(), "what lies before all that it ever had: {gaps}");
         let gap = (&gaps[1]["from"], &gaps[1]["to"]);
