@@ -21,9 +21,9 @@ use crate::{
         audit::{Audited, Recomputed},
         private_postgres::IfRunning,
     },
-    domain::audit::{assets, markets},
+    domain::audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
     horizon::tls,
-    http::reader::{ReadError, Reader, ServedFile},
+    http::reader::{ReadError, Reader, Served},
 };
 
 /// Publications that are tried before it gives up.
@@ -36,11 +36,68 @@ const REPAIR_PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks whether it has.
 const REPAIR_POLL: Duration = Duration::from_secs(1);
 
-/// What a publication serves.
-struct Served {
-    markets: ServedFile,
-    /// None where the daemon has no such file.
-    assets: Option<ServedFile>,
+/// An answer of the daemon that is audited. Each is of one publication; which one it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    MarketsFile,
+    AssetsFile,
+    /// Everything that GraphQL tells, of a window of so many hours.
+    Graphql(i64),
+}
+
+/// Everything that is audited: both files, and GraphQL by default, at its longest, and by another number of hours.
+const SUBJECTS: [Subject; 5] = [
+    Subject::MarketsFile,
+    Subject::AssetsFile,
+    Subject::Graphql(24),
+    Subject::Graphql(168),
+    Subject::Graphql(7),
+];
+
+impl Subject {
+    /// What it is called in a report.
+    fn name(self) -> String {
+        match self {
+            Self::MarketsFile => "markets.json".into(),
+            Self::AssetsFile => "assets.json".into(),
+            Self::Graphql(hours) => format!("GraphQL, {hours} hours"),
+        }
+    }
+
+    /// What its entries are.
+    const fn entries(self) -> &'static str {
+        match self {
+            Self::MarketsFile => "pairs",
+            Self::AssetsFile => "assets",
+            Self::Graphql(_) => "rows",
+        }
+    }
+
+    /// The hours beside the last 7 days that its figures are of.
+    const fn hours(self) -> i64 {
+        match self {
+            Self::MarketsFile | Self::AssetsFile => 24,
+            Self::Graphql(hours) => hours,
+        }
+    }
+
+    async fn read(self, reader: &Reader) -> Result<Option<Served>, ReadError> {
+        match self {
+            Self::MarketsFile => reader.file("markets.json").await,
+            Self::AssetsFile => reader.file("assets.json").await,
+            Self::Graphql(hours) => reader.graphql(&graphql::document(hours)).await,
+        }
+    }
+
+    fn compare(self, served: &Served, expected: &Expected) -> Result<Comparison, Unreadable> {
+        match self {
+            Self::MarketsFile => {
+                markets::compare(&served.body, served.as_of, &markets::pairs(&expected.markets))
+            }
+            Self::AssetsFile => assets::compare(&served.body, served.as_of, &expected.assets),
+            Self::Graphql(hours) => graphql::compare(&served.body, served.as_of, hours, expected),
+        }
+    }
 }
 
 /// Audits the running daemon; 1 where anything differs.
@@ -54,7 +111,7 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
     let system = System::new();
     let reader = Reader::new(url.clone(), Arc::clone(&tls));
     // First the daemon: where nothing is served there is nothing to compare, and no database is asked.
-    system.block_on(markets_json(&reader))?;
+    system.block_on(look(&reader))?;
     let store = Store::open(config, IfRunning::JoinOnly)?;
     let compared = system.block_on(async {
         let database = store.untouched(config).await?;
@@ -95,39 +152,52 @@ fn listener(bind: SocketAddr) -> Result<String, Failure> {
     Ok(format!("http://{}", SocketAddr::new(ip, bind.port())))
 }
 
-async fn markets_json(reader: &Reader) -> Result<ServedFile, Failure> {
+/// Fails where nothing is served.
+async fn look(reader: &Reader) -> Result<(), Failure> {
     let told = |told: &dyn std::fmt::Display| {
         Failure::Unavailable(format!("{told}; an audit needs the running daemon: see --url and --bind"))
     };
     let file = reader.file("markets.json").await.map_err(|error| told(&error))?;
-    file.ok_or_else(|| told(&"there is no markets.json"))
+    file.map(drop).ok_or_else(|| told(&"there is no markets.json"))
 }
 
-/// One publication's files; none where the next came in between.
-async fn serve_whole(reader: &Reader) -> Result<Option<Served>, Failure> {
-    let markets = markets_json(reader).await?;
-    let unavailable = |error: ReadError| Failure::Unavailable(error.to_string());
-    let assets = reader.file("assets.json").await.map_err(unavailable)?;
-    let name = |file: &ServedFile| (file.seq, file.as_of);
-    let is_whole = assets.as_ref().is_none_or(|assets| name(assets) == name(&markets));
-    Ok(is_whole.then_some(Served { markets, assets }))
-}
-
-/// Catches a publication whose rows can be told, and compares.
+/// Catches, of each subject, an answer whose rows can be told, and compares it.
 async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Report, Failure> {
+    let mut report = Report::new(url);
+    let mut open = SUBJECTS.to_vec();
     let mut missed = "";
     for _ in 0..TRIES_MAX {
-        match serve_whole(reader).await? {
-            None => missed = "the next publication came before its files were read",
-            Some(served) => {
-                let audited = Audited { seq: served.markets.seq, as_of: served.markets.as_of };
-                match database.recompute(audited).await.map_err(database_failure)? {
-                    Recomputed::Missed(reason) => missed = reason,
-                    Recomputed::Expected { pairs, assets } => {
-                        return report(url, &served, &pairs, &assets);
+        let mut served = Vec::new();
+        for subject in &open {
+            let read = subject.read(reader).await;
+            let answer = read.map_err(|error| Failure::Unavailable(error.to_string()))?;
+            match answer {
+                Some(answer) => served.push((*subject, answer)),
+                None => report.absent(*subject),
+            }
+        }
+        open.clear();
+        // One recomputation serves what is of one publication, as the two files mostly are.
+        let key = |(subject, served): &(Subject, Served)| (served.seq, served.as_of, subject.hours());
+        for group in served.chunk_by(|one, other| key(one) == key(other)) {
+            let Some((seq, as_of, hours)) = group.first().map(key) else { continue };
+            let read = database.recompute(Audited { seq, as_of }, hours).await;
+            match read.map_err(database_failure)? {
+                Recomputed::Missed(reason) => {
+                    missed = reason;
+                    open.extend(group.iter().map(|(subject, _)| *subject));
+                }
+                Recomputed::Expected(expected) => {
+                    for (subject, served) in group {
+                        let comparison = subject.compare(served, &expected);
+                        let comparison = comparison.map_err(|error| Failure::Found(error.to_string()))?;
+                        report.add(*subject, served, comparison);
                     }
                 }
             }
+        }
+        if open.is_empty() {
+            return Ok(report);
         }
         actix_rt::time::sleep(PAUSE).await;
     }
@@ -146,24 +216,6 @@ async fn repaired(reader: &Reader, database: &Database, url: String) -> Result<R
             return Ok(report);
         }
     }
-}
-
-fn report(
-    url: String,
-    served: &Served,
-    pairs: &[markets::ExpectedPair],
-    assets: &[assets::ExpectedAsset],
-) -> Result<Report, Failure> {
-    let found = |error: crate::domain::audit::Unreadable| Failure::Found(error.to_string());
-    let as_of = served.markets.as_of;
-    let compare_assets = |file: &ServedFile| assets::compare(&file.body, file.as_of, assets);
-    Ok(Report {
-        url,
-        seq: served.markets.seq,
-        as_of: as_of.to_rfc3339(),
-        markets: markets::compare(&served.markets.body, as_of, pairs).map_err(found)?,
-        assets: served.assets.as_ref().map(compare_assets).transpose().map_err(found)?,
-    })
 }
 
 fn database_failure(error: DbError) -> Failure {

@@ -8,7 +8,10 @@ mod rows;
 
 pub use rows::Summed;
 
-use std::pin::pin;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    pin::pin,
+};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -21,11 +24,13 @@ use tokio_postgres::{
 use super::{Database, DbError};
 use crate::domain::{
     audit::{
+        Expected,
         assets::ExpectedAsset,
-        markets::{ExpectedPair, PairBook, PairWindow, Ratio},
+        markets::{ExpectedMarket, PairBook, Side},
+        sums::{Ratio, TradeSums},
     },
     cursor::PagingToken,
-    instant::{DAY, Second},
+    instant::{DAY, HOUR, Second},
 };
 
 /// Ten million rows take tens of seconds; what takes minutes will not end.
@@ -46,12 +51,7 @@ pub struct Audited {
 #[derive(Debug)]
 pub enum Recomputed {
     /// What should be served.
-    Expected {
-        /// Every pair, in no particular order.
-        pairs: Vec<ExpectedPair>,
-        /// Every valid asset, in no particular order.
-        assets: Vec<ExpectedAsset>,
-    },
+    Expected(Expected),
     /// The rows of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
     Missed(&'static str),
 }
@@ -88,12 +88,12 @@ impl Later {
 }
 
 impl Database {
-    /// Recomputes everything that a publication holds.
+    /// Recomputes everything that a publication holds, of the last 7 days and of the last so many hours.
     ///
     /// # Errors
     ///
     /// What the connection said, or [`DbError::Corrupt`].
-    pub async fn recompute(&self, audited: Audited) -> Result<Recomputed, DbError> {
+    pub async fn recompute(&self, audited: Audited, hours: i64) -> Result<Recomputed, DbError> {
         let mut client = self.client().await?;
         let transaction = client
             .build_transaction()
@@ -109,10 +109,14 @@ impl Database {
             Ok(later) => later,
             Err(missed) => return Ok(Recomputed::Missed(missed)),
         };
-        let pairs = pairs(&transaction, audited.as_of, &later).await?;
-        let assets = assets(&transaction).await?;
+        let edges = [7 * DAY, hours.saturating_mul(HOUR)].map(|seconds| audited.as_of.minus(seconds));
+        let expected = Expected {
+            markets: markets(&transaction, edges, &later).await?,
+            assets: assets(&transaction).await?,
+            issuers: issuers(&transaction).await?,
+        };
         transaction.commit().await?;
-        Ok(Recomputed::Expected { pairs, assets })
+        Ok(Recomputed::Expected(expected))
     }
 }
 
@@ -188,68 +192,86 @@ fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, Pagi
     ranges
 }
 
-async fn pairs(
+async fn markets(
     transaction: &Transaction<'_>,
-    as_of: Second,
+    edges: [Second; 2],
     later: &Later,
-) -> Result<Vec<ExpectedPair>, DbError> {
-    let (week, day) = (as_of.minus(7 * DAY).to_utc(), as_of.minus(DAY).to_utc());
+) -> Result<Vec<ExpectedMarket>, DbError> {
+    let [week, recent] = edges.map(Second::to_utc);
     let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
         later.columns();
     let params: [(&(dyn ToSql + Sync), Type); 7] = [
         (&week, Type::TIMESTAMPTZ),
-        (&day, Type::TIMESTAMPTZ),
+        (&recent, Type::TIMESTAMPTZ),
         (&first, Type::INT8),
         (&from_toids, Type::INT8_ARRAY),
         (&from_orders, Type::INT4_ARRAY),
         (&to_toids, Type::INT8_ARRAY),
         (&to_orders, Type::INT4_ARRAY),
     ];
-    let rows = transaction.query_typed_raw(include_str!("sql/audit/pairs.sql"), params).await?;
+    let rows = transaction.query_typed_raw(include_str!("sql/audit/markets.sql"), params).await?;
     let mut rows = pin!(rows);
-    let mut pairs = Vec::new();
+    let mut markets: BTreeMap<(i32, i32), ExpectedMarket> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
-        pairs.push(pair(&row)?);
+        let (sides, is_recent): ((i32, i32), bool) = ((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+        let sums = sums(&row)?;
+        let market = match markets.entry(sides) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(market(&row)?),
+        };
+        market.week.merge(&sums);
+        if is_recent {
+            market.recent = sums;
+        }
     }
-    Ok(pairs)
+    Ok(markets.into_values().collect())
 }
 
-fn pair(row: &Row) -> Result<ExpectedPair, DbError> {
-    let close_time: DateTime<Utc> = row.try_get(1)?;
-    Ok(ExpectedPair {
-        name: row.try_get(0)?,
-        day: window(row, 2)?,
-        week: window(row, 13)?,
-        close_time: close_time.into(),
-        book: PairBook {
-            bid_count: row.try_get(24)?,
-            bid_volume: row.try_get(25)?,
-            bid_max: row.try_get(26)?,
-            ask_count: row.try_get(27)?,
-            ask_volume: row.try_get(28)?,
-            ask_min: row.try_get(29)?,
-        },
-    })
-}
-
-/// The eleven columns of a window, from `first` on.
-fn window(row: &Row, first: usize) -> Result<PairWindow, DbError> {
-    let sum = |at: usize| -> Result<i128, DbError> {
-        let text: &str = row.try_get(first + at)?;
-        text.parse().map_err(|error| DbError::Corrupt(format!("a sum of {text:?}: {error}")))
+/// A market without its trades.
+fn market(row: &Row) -> Result<ExpectedMarket, DbError> {
+    let side = |first: usize| -> Result<Side, DbError> {
+        let (code, issuer) = (row.try_get(first)?, row.try_get(first + 1)?);
+        Ok(Side { code, issuer, pair_code: row.try_get(first + 2)? })
     };
+    let book = match row.try_get::<_, Option<i64>>(20)? {
+        None => None,
+        Some(bid_count) => Some(PairBook {
+            bid_count,
+            bid_volume: row.try_get(21)?,
+            bid_max: row.try_get(22)?,
+            ask_count: row.try_get(23)?,
+            ask_volume: row.try_get(24)?,
+            ask_min: row.try_get(25)?,
+        }),
+    };
+    Ok(ExpectedMarket { base: side(14)?, counter: side(17)?, book, ..ExpectedMarket::default() })
+}
+
+fn sums(row: &Row) -> Result<TradeSums, DbError> {
+    let corrupt = || DbError::Corrupt("sums of trades that cannot be".into());
+    let sum =
+        |at: usize| -> Result<i128, DbError> { row.try_get::<_, &str>(at)?.parse().map_err(|_| corrupt()) };
     let ratio = |at: usize| -> Result<Option<Ratio>, DbError> {
-        let (n, d): (Option<i64>, Option<i64>) = (row.try_get(first + at)?, row.try_get(first + at + 1)?);
-        Ok(n.zip(d))
+        let (d, n): (Option<i64>, Option<i64>) = (row.try_get(at)?, row.try_get(at + 1)?);
+        Ok(d.zip(n))
     };
-    Ok(PairWindow {
-        trade_count: row.try_get(first)?,
-        base_volume: sum(1)?,
-        counter_volume: sum(2)?,
-        open: ratio(3)?,
-        low: ratio(5)?,
-        high: ratio(7)?,
-        close: ratio(9)?,
+    // Identity, then price.
+    let placed = |at: usize| -> Result<Option<(PagingToken, Ratio)>, DbError> {
+        let Some(array) = row.try_get::<_, Option<Vec<i64>>>(at)? else { return Ok(None) };
+        let [toid, order, d, n] = array.try_into().map_err(|_| corrupt())?;
+        let order = i32::try_from(order).map_err(|_| corrupt())?;
+        Ok(Some((PagingToken { toid, order }, (d, n))))
+    };
+    let (first, last): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(12)?, row.try_get(13)?);
+    Ok(TradeSums {
+        trade_count: row.try_get(3)?,
+        base_volume: sum(4)?,
+        counter_volume: sum(5)?,
+        open: placed(6)?,
+        low: ratio(7)?,
+        high: ratio(9)?,
+        close: placed(11)?,
+        times: Some((first.into(), last.into())),
     })
 }
 
@@ -257,9 +279,15 @@ async fn assets(transaction: &Transaction<'_>) -> Result<Vec<ExpectedAsset>, DbE
     let rows = transaction.query_typed(include_str!("sql/audit/assets.sql"), &[]).await?;
     rows.iter()
         .map(|row| {
-            Ok(ExpectedAsset { code: row.try_get(0)?, issuer: row.try_get(1)?, object: row.try_get(2)? })
+            let (code, issuer) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(ExpectedAsset { code, issuer, object: row.try_get(2)?, answer: row.try_get(3)? })
         })
         .collect()
+}
+
+async fn issuers(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>, DbError> {
+    let rows = transaction.query_typed(include_str!("sql/audit/issuers.sql"), &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 #[cfg(test)]

@@ -2,16 +2,32 @@
 //! and below uses their sums.
 
 pub mod assets;
+pub mod graphql;
 pub mod markets;
+mod rows;
 mod served;
+pub mod sums;
 pub mod windows;
 
 pub use served::Unreadable;
+
+use self::{assets::ExpectedAsset, markets::ExpectedMarket};
 
 /// Differences that are kept in full; more are only counted.
 const DIFFERENCES_KEPT_MAX: usize = 1_000;
 /// Characters of a served or expected text that are kept.
 const SHOWN_CHARS_MAX: usize = 200;
+
+/// What the rows come to at one publication, from which all answers of it follow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// Every market of valid assets with a trade in the last 7 days, in no particular order.
+    pub markets: Vec<ExpectedMarket>,
+    /// Every valid asset, in no particular order.
+    pub assets: Vec<ExpectedAsset>,
+    /// Every issuer of a valid asset: its key, and its object in an answer to GraphQL's `issuers`.
+    pub issuers: Vec<(String, String)>,
+}
 
 /// One figure that is served otherwise than it should be.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

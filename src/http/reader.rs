@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::http::{StatusCode, header};
-use awc::{Client, Connector, error::PayloadError};
+use awc::{Client, ClientRequest, Connector, error::PayloadError};
 use bytes::Bytes;
 use rustls::ClientConfig;
 
@@ -46,9 +46,9 @@ pub enum ReadError {
     Unnamed(String),
 }
 
-/// A file as it is served.
+/// A file or an answer, as it is served.
 #[derive(Clone, Debug)]
-pub struct ServedFile {
+pub struct Served {
     /// Up to which batch everything is in it.
     pub seq: i64,
     /// The second of its windows.
@@ -93,31 +93,50 @@ impl Reader {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub async fn file(&self, name: &str) -> Result<Option<ServedFile>, ReadError> {
+    pub async fn file(&self, name: &str) -> Result<Option<Served>, ReadError> {
         let url = format!("{}/{name}", self.base);
-        let unreachable = |reason: &dyn std::fmt::Display| ReadError::Unreachable {
-            url: url.clone(),
-            reason: reason.to_string(),
-        };
-        let request = self.client.get(&url).insert_header((header::ACCEPT_ENCODING, "gzip"));
-        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::SERVICE_UNAVAILABLE => return Err(ReadError::NotYet(url)),
-            status => return Err(ReadError::Status { url, status: status.as_u16() }),
-        }
-        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let seq = text(SEQ_HEADER).and_then(|text| text.parse().ok());
-        let as_of = text(AS_OF_HEADER).and_then(|text| Second::parse(text).ok());
-        let Some((seq, as_of)) = seq.zip(as_of) else { return Err(ReadError::Unnamed(url)) };
-        let read = actix_rt::time::timeout(BODY_TIMEOUT, response.body().limit(BODY_BYTES_MAX));
-        let read =
-            read.await.map_err(|_| unreachable(&format_args!("half an answer in {BODY_TIMEOUT:?}")))?;
-        let body = read.map_err(|error| match error {
-            PayloadError::Overflow => unreachable(&format_args!("it is longer than {BODY_BYTES_MAX} bytes")),
-            other => unreachable(&other),
-        })?;
-        Ok(Some(ServedFile { seq, as_of, body }))
+        served(self.client.get(&url), url).await
     }
+
+    /// The answer to a GraphQL document; none where there is no such endpoint.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub async fn graphql(&self, document: &str) -> Result<Option<Served>, ReadError> {
+        let url = format!("{}/graphql", self.base);
+        let unreachable = |error: &dyn std::fmt::Display| ReadError::Unreachable {
+            url: url.clone(),
+            reason: error.to_string(),
+        };
+        let request =
+            self.client.get(&url).query(&[("query", document)]).map_err(|error| unreachable(&error))?;
+        served(request, url).await
+    }
+}
+
+async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, ReadError> {
+    let unreachable = |reason: &dyn std::fmt::Display| ReadError::Unreachable {
+        url: url.clone(),
+        reason: reason.to_string(),
+    };
+    let request = request.insert_header((header::ACCEPT_ENCODING, "gzip"));
+    let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::SERVICE_UNAVAILABLE => return Err(ReadError::NotYet(url)),
+        status => return Err(ReadError::Status { url, status: status.as_u16() }),
+    }
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let seq = text(SEQ_HEADER).and_then(|text| text.parse().ok());
+    let as_of = text(AS_OF_HEADER).and_then(|text| Second::parse(text).ok());
+    let Some((seq, as_of)) = seq.zip(as_of) else { return Err(ReadError::Unnamed(url)) };
+    let read = actix_rt::time::timeout(BODY_TIMEOUT, response.body().limit(BODY_BYTES_MAX));
+    let read = read.await.map_err(|_| unreachable(&format_args!("half an answer in {BODY_TIMEOUT:?}")))?;
+    let body = read.map_err(|error| match error {
+        PayloadError::Overflow => unreachable(&format_args!("it is longer than {BODY_BYTES_MAX} bytes")),
+        other => unreachable(&other),
+    })?;
+    Ok(Some(Served { seq, as_of, body }))
 }

@@ -4,7 +4,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::domain::audit::{Comparison, printable};
+use super::Subject;
+use crate::{
+    domain::audit::{Comparison, printable},
+    http::reader::Served,
+};
 
 /// Differences that are told to people; more are only counted.
 const DIFFERENCES_TOLD_MAX: usize = 50;
@@ -13,52 +17,90 @@ const DIFFERENCES_TOLD_MAX: usize = 50;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     /// Whose answers were compared.
-    pub(super) url: String,
+    url: String,
+    /// How many figures differ, in all.
+    difference_count: u64,
+    /// What came of each subject.
+    answers: Vec<Audited>,
+}
+
+/// What came of one subject.
+#[derive(Debug, Serialize)]
+struct Audited {
+    /// The subject.
+    answer: String,
+    /// What its entries are.
+    #[serde(skip)]
+    kind: &'static str,
+    /// Which publication was compared; none where there is no such answer.
+    #[serde(flatten)]
+    found: Option<Found>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
     /// Up to which batch everything is in the publication.
-    pub(super) seq: i64,
+    seq: i64,
     /// The second of its windows.
-    pub(super) as_of: String,
-    /// What came of `markets.json`.
-    pub(super) markets: Comparison,
-    /// What came of `assets.json`; none where it is not served.
-    pub(super) assets: Option<Comparison>,
+    as_of: String,
+    #[serde(flatten)]
+    comparison: Comparison,
 }
 
 impl Report {
+    /// One of nothing yet.
+    pub(super) const fn new(url: String) -> Self {
+        Self { url, difference_count: 0, answers: Vec::new() }
+    }
+
+    /// Takes in what came of a subject.
+    pub(super) fn add(&mut self, subject: Subject, served: &Served, comparison: Comparison) {
+        self.difference_count = self.difference_count.saturating_add(comparison.difference_count);
+        let found = Found { seq: served.seq, as_of: served.as_of.to_rfc3339(), comparison };
+        self.push(subject, Some(found));
+    }
+
+    /// Says that a subject is not served.
+    pub(super) fn absent(&mut self, subject: Subject) {
+        self.push(subject, None);
+    }
+
+    fn push(&mut self, subject: Subject, found: Option<Found>) {
+        self.answers.push(Audited { answer: subject.name(), kind: subject.entries(), found });
+    }
+
     /// How many figures differ.
-    pub(super) fn difference_count(&self) -> u64 {
-        let assets = self.assets.as_ref().map_or(0, |assets| assets.difference_count);
-        self.markets.difference_count.saturating_add(assets)
+    pub(super) const fn difference_count(&self) -> u64 {
+        self.difference_count
     }
 
     /// For people. What strangers wrote cannot steer a terminal.
     pub(super) fn text(&self) -> String {
-        let mut out = format!("{} at seq {}, as of {}\n", printable(&self.url), self.seq, self.as_of);
-        push_comparison(&mut out, "markets.json", "pairs", &self.markets);
-        match &self.assets {
-            Some(assets) => push_comparison(&mut out, "assets.json", "assets", assets),
-            None => out.push_str("assets.json: not served (404), so not compared\n"),
+        let mut out = format!("{}\n", printable(&self.url));
+        for told in &self.answers {
+            push_audited(&mut out, told);
         }
         out
     }
 
     /// One JSON object on one line. All of it is ASCII, so that it cannot steer a terminal either.
     pub(super) fn json(&self) -> String {
-        let mut body = serde_json::to_value(self).unwrap_or_default();
-        if let Some(object) = body.as_object_mut() {
-            object.insert("difference_count".into(), self.difference_count().into());
-        }
-        let mut out = ascii(&body.to_string());
+        let body = serde_json::to_string(self).unwrap_or_default();
+        let mut out = ascii(&body);
         out.push('\n');
         out
     }
 }
 
-fn push_comparison(out: &mut String, file: &str, entries: &str, told: &Comparison) {
+fn push_audited(out: &mut String, Audited { answer, kind, found }: &Audited) {
     // Writing to a String never fails.
+    let Some(Found { seq, as_of, comparison: told }) = found else {
+        let _ = writeln!(out, "{answer}: not served (404), so not compared");
+        return;
+    };
     let _ = writeln!(
         out,
-        "{file}: {} {entries}, {} figures compared, {} differences",
+        "{answer}: {} {kind}, {} figures compared, {} differences, at seq {seq}, as of {as_of}",
         told.entries, told.figures, told.difference_count
     );
     for difference in told.differences.iter().take(DIFFERENCES_TOLD_MAX) {
@@ -94,7 +136,8 @@ fn ascii(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::Difference;
+    use crate::domain::{audit::Difference, instant::Second};
+    use bytes::Bytes;
 
     fn report() -> Report {
         let hostile = Difference {
@@ -106,13 +149,12 @@ mod tests {
         let assets =
             Comparison { entries: 1, figures: 60, difference_count: 60, differences: vec![hostile; 60] };
         let markets = Comparison { entries: 3, figures: 80, ..Comparison::default() };
-        Report {
-            url: "http://127.0.0.1:8080".into(),
-            seq: 7,
-            as_of: "2026-11-23T18:07:17Z".into(),
-            markets,
-            assets: Some(assets),
-        }
+        let served = Served { seq: 7, as_of: Second(1_795_457_237), body: Bytes::new() };
+        let mut report = Report::new("http://127.0.0.1:8080".into());
+        report.add(Subject::MarketsFile, &served, markets);
+        report.add(Subject::AssetsFile, &served, assets);
+        report.absent(Subject::Graphql(24));
+        report
     }
 
     #[test]
@@ -120,12 +162,12 @@ mod tests {
         let text = report().text();
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
         assert!(!text.contains('\u{202e}'));
-        assert_eq!(text.lines().count(), 3 + DIFFERENCES_TOLD_MAX + 1);
-        assert!(text.contains("markets.json: 3 pairs, 80 figures compared, 0 differences\n"), "{text}");
-        assert!(text.ends_with("  and 10 more\n"), "{text}");
-        let none = Report { assets: None, ..report() };
-        assert!(none.text().contains("assets.json: not served (404), so not compared"));
-        assert_eq!((none.difference_count(), report().difference_count()), (0, 60));
+        assert_eq!(text.lines().count(), 4 + DIFFERENCES_TOLD_MAX + 1);
+        let line = "markets.json: 3 pairs, 80 figures compared, 0 differences, at seq 7, as of 2026-11-23T18:07:17Z\n";
+        assert!(text.contains(line), "{text}");
+        let end = "  and 10 more\nGraphQL, 24 hours: not served (404), so not compared\n";
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(report().difference_count(), 60);
     }
 
     #[test]
@@ -133,10 +175,12 @@ mod tests {
         let json = report().json();
         assert!(json.trim_end().bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{json:?}");
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            read["assets"]["differences"][59]["served"],
-            report().assets.unwrap().differences[0].served
-        );
-        assert_eq!((&read["difference_count"], &read["seq"]), (&60.into(), &7.into()));
+        let [markets, assets, graphql] = read["answers"].as_array().unwrap().as_slice() else {
+            panic!("{read}")
+        };
+        let served = "\"\x1b]0;owned\x07\u{9b}2J\x7f\u{1f600}\"";
+        assert_eq!(assets["differences"][59]["served"], served);
+        assert_eq!((&markets["answer"], &markets["seq"]), (&"markets.json".into(), &7.into()));
+        assert_eq!((&read["difference_count"], graphql.get("seq")), (&60.into(), None));
     }
 }

@@ -11,7 +11,7 @@ use tokio_postgres::{
 
 use super::{Audited, Database, DbError, LaterColumns, later};
 use crate::domain::{
-    audit::windows::{MarketSums, RawTrade},
+    audit::{sums::RawTrade, windows::MarketSums},
     cursor::PagingToken,
     windows::MarketId,
 };

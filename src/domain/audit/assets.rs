@@ -1,24 +1,26 @@
 //! `assets.json` against the rows of the valid assets.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Value, value::RawValue};
-
 use super::{
     super::instant::Second,
     Comparison, Unreadable,
-    served::{Fields, ServedFile, expected_head, fields, number, text},
+    rows::{List, row_of},
+    served::{ServedFile, compare_head},
 };
 
+/// How the assets of `assets.json` are compared.
+const ASSETS: List = List { key: &["code", "issuer"], kind: "an asset", absent: "it is not valid" };
+
 /// What an asset should be served as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpectedAsset {
     /// Its code; the file is sorted by this, then the issuer.
     pub code: String,
     /// Its issuer.
     pub issuer: String,
-    /// The whole object as JSON, in any layout.
+    /// Its whole object in `assets.json`, in any layout.
     pub object: String,
+    /// Its whole object in an answer to GraphQL's `assets`.
+    pub answer: String,
 }
 
 /// Compares a served `assets.json` with what its assets should be.
@@ -28,74 +30,14 @@ pub struct ExpectedAsset {
 /// [`Unreadable`]: it is no such file at all, or an expected object is none.
 pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedAsset]) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("assets.json", "assets", body)?;
-    let mut comparison = Comparison { entries: served.entries.len(), ..Comparison::default() };
-    for (field, wanted) in expected_head(as_of) {
-        let told = served.head.get(field).map_or("nothing", |raw| raw.get());
-        comparison.compared(told == wanted, "", field, told, &wanted);
-    }
-    let mut wanted: BTreeMap<(String, String), &ExpectedAsset> =
-        expected.iter().map(|asset| ((asset.code.clone(), asset.issuer.clone()), asset)).collect();
-    let mut last = None;
-    for asset in &served.entries {
-        let part = |name: &str| asset.get(name).and_then(|raw| text(raw)).unwrap_or_default();
-        let key = (part("code"), part("issuer"));
-        let name = format!("{}:{}", key.0, key.1);
-        if last.as_ref().is_some_and(|last| *last >= key) {
-            comparison.differs(&name, "code", "out of order, or twice", "sorted by code, then issuer");
-        }
-        match wanted.remove(&key) {
-            Some(expected) => {
-                let expected = fields(&expected.object)
-                    .map_err(|error| Unreadable { file: "a row of assets", reason: error.to_string() })?;
-                compare_objects(&mut comparison, &name, "", asset, &expected);
-            }
-            None => comparison.differs(&name, "", "an asset", "it is not valid"),
-        }
-        last = Some(key);
-    }
-    for (code, issuer) in wanted.into_keys() {
-        comparison.differs(&format!("{code}:{issuer}"), "", "nothing", "a valid asset");
-    }
+    let mut comparison = Comparison::default();
+    compare_head(&mut comparison, &served.head, as_of);
+    let wanted = expected.iter().map(|asset| {
+        let row = row_of(&asset.object).map_err(|error| Unreadable::expected("a row of assets", &error))?;
+        Ok((vec![asset.code.clone(), asset.issuer.clone()], row))
+    });
+    ASSETS.compare(&mut comparison, &served.entries, wanted.collect::<Result<_, Unreadable>>()?);
     Ok(comparison)
-}
-
-fn compare_objects(
-    comparison: &mut Comparison,
-    entry: &str,
-    path: &str,
-    served: &Fields<'_>,
-    expected: &Fields<'_>,
-) {
-    let names: BTreeSet<&String> = served.keys().chain(expected.keys()).collect();
-    for name in names {
-        let field = format!("{path}{name}");
-        let (told, wanted) = (served.get(name), expected.get(name));
-        match (told, wanted) {
-            (Some(told), Some(wanted)) => match (fields(told.get()), fields(wanted.get())) {
-                (Ok(told), Ok(wanted)) => {
-                    compare_objects(comparison, entry, &format!("{field}."), &told, &wanted);
-                }
-                _ => comparison.compared(same(told, wanted), entry, &field, told.get(), wanted.get()),
-            },
-            _ => {
-                let shown = |raw: Option<&&RawValue>| raw.map_or("nothing", |raw| raw.get()).to_owned();
-                comparison.differs(entry, &field, &shown(told), &shown(wanted));
-            }
-        }
-    }
-}
-
-/// The same value, however it is written; numbers to the last bit of what they are read as.
-fn same(served: &RawValue, expected: &RawValue) -> bool {
-    let whole = |raw: &RawValue| raw.get().parse::<i64>().ok();
-    if let (Some(served), Some(expected)) = (whole(served), whole(expected)) {
-        return served == expected;
-    }
-    if let (Some(served), Some(expected)) = (number(served), number(expected)) {
-        return served == expected;
-    }
-    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
-    value(served).is_some_and(|served| Some(served) == value(expected))
 }
 
 #[cfg(test)]
@@ -103,7 +45,7 @@ mod tests {
     use super::*;
 
     fn expected(code: &str, object: &str) -> ExpectedAsset {
-        ExpectedAsset { code: code.into(), issuer: "G1".into(), object: object.into() }
+        ExpectedAsset { code: code.into(), issuer: "G1".into(), object: object.into(), answer: String::new() }
     }
 
     fn file(assets: &str) -> Vec<u8> {
@@ -154,8 +96,8 @@ mod tests {
                 ("", "generated_at"),
                 ("", "generated_at_rfc3339"),
                 ("A:G1", "code"),
-                ("A:G1", "extra"),
                 ("A:G1", "status"),
+                ("A:G1", "extra"),
                 ("Z:G1", ""),
                 ("B:G1", "")
             ]

@@ -1,39 +1,18 @@
-//! `markets.json` against a recomputation.
+//! Markets and pairs from what their rows come to, and `markets.json` against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::value::RawValue;
-
 use super::{
-    super::{amount::STROOPS_PER_UNIT, instant::Second, number::ratio_to_f64},
+    super::{amount::STROOPS_PER_UNIT, instant::Second, number::ratio_to_f64, ticker::pair_name},
     Comparison, Unreadable,
-    served::{Fields, ServedFile, expected_head, fields, named_entries, number, text},
+    rows::{Figure, List, Row, compare_row},
+    served::{ServedFile, compare_head, fields, named_entries},
+    sums::{Ratio, TradeSums},
 };
 
-/// Sums of doubles in another order may differ so much, relatively.
-const BOOK_VOLUME_TOLERANCE: f64 = 1e-9;
-
-/// A price in the legacy orientation, base per counter, as the ratio that it was traded at.
-pub type Ratio = (i64, i64);
-
-/// What the rows of one pair come to in one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PairWindow {
-    /// How many trades.
-    pub trade_count: i64,
-    /// Sum of the base amounts, in stroops.
-    pub base_volume: i128,
-    /// Sum of the counter amounts, in stroops.
-    pub counter_volume: i128,
-    /// The first price by (toid, order); none where no trade has one, and so the others.
-    pub open: Option<Ratio>,
-    /// The smallest price.
-    pub low: Option<Ratio>,
-    /// The greatest price.
-    pub high: Option<Ratio>,
-    /// The last price by (toid, order).
-    pub close: Option<Ratio>,
-}
+/// How the pairs of `markets.json` are compared.
+const PAIRS: List =
+    List { key: &["name"], kind: "a pair", absent: "no trade between valid assets in 7 days" };
 
 /// What the rows of `orderbook_stats` whose codes spell a pair come to; all 0 where there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,49 +31,77 @@ pub struct PairBook {
     pub ask_min: f64,
 }
 
+impl PairBook {
+    fn merge(&mut self, other: &Self) {
+        self.bid_count = self.bid_count.saturating_add(other.bid_count);
+        self.bid_volume += other.bid_volume;
+        self.bid_max = self.bid_max.max(other.bid_max);
+        self.ask_count = self.ask_count.saturating_add(other.ask_count);
+        self.ask_volume += other.ask_volume;
+        self.ask_min = self.ask_min.min(other.ask_min);
+    }
+}
+
+/// An asset of a market.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// Its code.
+    pub code: String,
+    /// Its issuer; XLM's is `native`.
+    pub issuer: String,
+    /// What it is called in the names of pairs: the code, or its anchor's.
+    pub pair_code: String,
+}
+
+/// What the rows of one market of valid assets come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExpectedMarket {
+    /// The base.
+    pub base: Side,
+    /// The counter.
+    pub counter: Side,
+    /// The last hours, as many as were asked for.
+    pub recent: TradeSums,
+    /// The last 7 days; never empty.
+    pub week: TradeSums,
+    /// Its order book, where it was polled.
+    pub book: Option<PairBook>,
+}
+
 /// What a pair should be served as.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExpectedPair {
     /// `<base>_<counter>`.
     pub name: String,
-    /// The last 24 hours.
-    pub day: PairWindow,
+    /// The last hours: 24 in `markets.json`.
+    pub recent: TradeSums,
     /// The last 7 days.
-    pub week: PairWindow,
-    /// When the latest trade closed.
-    pub close_time: Second,
+    pub week: TradeSums,
     /// Its order books.
     pub book: PairBook,
 }
 
-/// What a figure should be.
-#[derive(Clone, Debug, PartialEq)]
-enum Figure {
-    /// This double, to the last bit.
-    Exact(f64),
-    /// A sum of doubles, whose order of adding is not laid down.
-    Near(f64),
-    /// This text.
-    Text(String),
-}
-
-impl Figure {
-    fn agrees(&self, served: &RawValue) -> bool {
-        match self {
-            Self::Exact(expected) => number(served).is_some_and(|served| served == *expected),
-            Self::Near(expected) => number(served).is_some_and(|served| {
-                (served - expected).abs() <= BOOK_VOLUME_TOLERANCE * expected.abs().max(served.abs())
-            }),
-            Self::Text(expected) => text(served).is_some_and(|served| served == *expected),
+/// The pairs that markets belong to. Trades count by anchors, and books by the codes that spell a name.
+#[must_use]
+pub fn pairs(markets: &[ExpectedMarket]) -> Vec<ExpectedPair> {
+    let mut books: BTreeMap<String, PairBook> = BTreeMap::new();
+    for market in markets {
+        if let Some(book) = &market.book {
+            let spelt = pair_name(&market.base.code, &market.counter.code);
+            books.entry(spelt).and_modify(|sum| sum.merge(book)).or_insert(*book);
         }
     }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Exact(number) | Self::Near(number) => number.to_string(),
-            Self::Text(text) => format!("{text:?}"),
-        }
+    let mut pairs: BTreeMap<String, ExpectedPair> = BTreeMap::new();
+    for market in markets {
+        let pair = pairs.entry(pair_name(&market.base.pair_code, &market.counter.pair_code)).or_default();
+        pair.recent.merge(&market.recent);
+        pair.week.merge(&market.week);
     }
+    let named = |(name, pair): (String, ExpectedPair)| {
+        let book = books.get(&name).copied().unwrap_or_default();
+        ExpectedPair { name, book, ..pair }
+    };
+    pairs.into_iter().map(named).collect()
 }
 
 /// Compares a served `markets.json` with what its pairs should be at `as_of`.
@@ -104,29 +111,10 @@ impl Figure {
 /// [`Unreadable`]: it is no such file at all.
 pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedPair]) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("markets.json", "pairs", body)?;
-    let mut comparison = Comparison { entries: served.entries.len(), ..Comparison::default() };
-    for (field, wanted) in expected_head(as_of) {
-        let told = served.head.get(field).map_or("nothing", |raw| raw.get());
-        comparison.compared(told == wanted, "", field, told, &wanted);
-    }
-    let mut wanted: BTreeMap<&str, &ExpectedPair> =
-        expected.iter().map(|pair| (pair.name.as_str(), pair)).collect();
-    let mut last = None;
-    for fields in &served.entries {
-        let name = fields.get("name").and_then(|raw| text(raw)).unwrap_or_default();
-        if last.as_ref().is_some_and(|last| *last >= name) {
-            comparison.differs(&name, "name", "out of order, or twice", "sorted by name, each once");
-        }
-        match wanted.remove(name.as_str()) {
-            Some(pair) => compare_pair(&mut comparison, fields, pair),
-            None => comparison.differs(&name, "", "a pair", "no trade between valid assets in 7 days"),
-        }
-        last = Some(name);
-    }
-    for (name, pair) in wanted {
-        let trades = format!("{} trades in 7 days", pair.week.trade_count);
-        comparison.differs(name, "", "nothing", &trades);
-    }
+    let mut comparison = Comparison::default();
+    compare_head(&mut comparison, &served.head, as_of);
+    let wanted = expected.iter().map(|pair| (vec![pair.name.clone()], expected_fields(pair))).collect();
+    PAIRS.compare(&mut comparison, &served.entries, wanted);
     Ok(comparison)
 }
 
@@ -145,74 +133,74 @@ pub(super) fn compare_some(
         let before = comparison.difference_count;
         match wanted.remove(name.as_str()) {
             Some(pair) => match fields(entry.get()) {
-                Ok(fields) => compare_pair(comparison, &fields, pair),
+                Ok(fields) => compare_row(comparison, &name, &fields, &expected_fields(pair)),
                 Err(_) => comparison.differs(&name, "", entry.get(), "an object"),
             },
             None if names.contains(&name) => {}
-            None => comparison.differs(&name, "", "a pair", "no trade between valid assets in 7 days"),
+            None => comparison.differs(&name, "", PAIRS.kind, PAIRS.absent),
         }
         if comparison.difference_count > before {
             differing.insert(name);
         }
     }
-    for (name, pair) in wanted {
-        let trades = format!("{} trades in 7 days", pair.week.trade_count);
-        comparison.differs(name, "", "nothing", &trades);
+    for name in wanted.into_keys() {
+        comparison.differs(name, "", "nothing", PAIRS.kind);
         differing.insert(name.to_owned());
     }
     Ok(differing)
 }
 
-fn compare_pair(comparison: &mut Comparison, served: &Fields<'_>, pair: &ExpectedPair) {
-    let expected = expected_fields(pair);
-    for (field, figure) in &expected {
-        let raw = served.get(field);
-        let told = raw.map_or("nothing", |raw| raw.get());
-        let agrees = raw.is_some_and(|raw| figure.agrees(raw));
-        comparison.compared(agrees, &pair.name, field, told, &figure.shown());
-    }
-    for (field, raw) in served.iter().filter(|(field, _)| !expected.contains_key(*field)) {
-        comparison.differs(&pair.name, field, raw.get(), "no such field");
-    }
-}
-
 /// Every field of a pair, as the legacy file has it.
-fn expected_fields(pair: &ExpectedPair) -> BTreeMap<String, Figure> {
-    let price = legacy(pair.week.close);
-    let mut fields = BTreeMap::new();
-    for (suffix, window) in [("", &pair.day), ("_7d", &pair.week)] {
-        let mut put = |name: &str, value| fields.insert(format!("{name}{suffix}"), Figure::Exact(value));
-        put("base_volume", ratio_to_f64(window.base_volume, STROOPS_PER_UNIT));
-        put("counter_volume", ratio_to_f64(window.counter_volume, STROOPS_PER_UNIT));
+fn expected_fields(pair: &ExpectedPair) -> Row {
+    let price = priced(pair.week.close);
+    let mut row = Row::new();
+    for (suffix, window) in [("", &pair.recent), ("_7d", &pair.week)] {
+        let mut put = |name: &str, value| row.insert(format!("{name}{suffix}"), Figure::Exact(value));
+        put("base_volume", units(window.base_volume));
+        put("counter_volume", units(window.counter_volume));
         put("trade_count", count(window.trade_count));
         // A day without trades shows the last price of the week.
-        let falls_back = window.trade_count == 0;
-        let shown = |ratio| if falls_back { price } else { legacy(ratio) };
-        put("open", shown(window.open));
-        put("low", shown(window.low));
-        put("high", shown(window.high));
-        put("change", shown(window.close) - shown(window.open));
+        let shown = |figure: f64| if window.is_empty() { price } else { figure };
+        put("open", shown(priced(window.open)));
+        put("low", shown(legacy(window.low)));
+        put("high", shown(legacy(window.high)));
+        put("change", shown(priced(window.close)) - shown(priced(window.open)));
     }
     for name in ["price", "close"] {
-        fields.insert(name.to_owned(), Figure::Exact(price));
+        row.insert(name.to_owned(), Figure::Exact(price));
     }
-    fields.insert("name".to_owned(), Figure::Text(pair.name.clone()));
-    fields.insert("close_time".to_owned(), Figure::Text(pair.close_time.to_rfc3339()));
-    let book = &pair.book;
+    row.insert("name".to_owned(), Figure::Text(pair.name.clone()));
+    row.insert("close_time".to_owned(), Figure::Text(pair.week.latest().to_rfc3339()));
+    let book = book_figures(&pair.book).into_iter().zip(BOOK_FIELDS);
+    row.extend(book.map(|(figure, name)| (name.to_owned(), figure)));
+    row
+}
+
+/// The fields of a book, in the order of [`book_figures`].
+const BOOK_FIELDS: [&str; 8] = [
+    "bid_count",
+    "bid_volume",
+    "bid_max",
+    "ask_count",
+    "ask_volume",
+    "ask_min",
+    "spread",
+    "spread_mid_point",
+];
+
+/// What is told of a book: bids' count, volume and best, those of asks, spread and its middle.
+pub(super) fn book_figures(book: &PairBook) -> [Figure; 8] {
     let (spread, spread_mid_point) = spread(book);
-    for (name, figure) in [
-        ("bid_count", Figure::Exact(count(book.bid_count))),
-        ("bid_volume", Figure::Near(book.bid_volume)),
-        ("bid_max", Figure::Exact(book.bid_max)),
-        ("ask_count", Figure::Exact(count(book.ask_count))),
-        ("ask_volume", Figure::Near(book.ask_volume)),
-        ("ask_min", Figure::Exact(book.ask_min)),
-        ("spread", Figure::Exact(spread)),
-        ("spread_mid_point", Figure::Exact(spread_mid_point)),
-    ] {
-        fields.insert(name.to_owned(), figure);
-    }
-    fields
+    [
+        Figure::Exact(count(book.bid_count)),
+        Figure::Near(book.bid_volume),
+        Figure::Exact(book.bid_max),
+        Figure::Exact(count(book.ask_count)),
+        Figure::Near(book.ask_volume),
+        Figure::Exact(book.ask_min),
+        Figure::Exact(spread),
+        Figure::Exact(spread_mid_point),
+    ]
 }
 
 fn spread(book: &PairBook) -> (f64, f64) {
@@ -224,12 +212,22 @@ fn spread(book: &PairBook) -> (f64, f64) {
 }
 
 /// A price as it is printed; 0 where there is none.
-fn legacy(ratio: Option<Ratio>) -> f64 {
+pub(super) fn legacy(ratio: Option<Ratio>) -> f64 {
     ratio.map_or(0.0, |(n, d)| ratio_to_f64(i128::from(n), d))
 }
 
+/// The price of the trade that opens or closes, as it is printed.
+pub(super) fn priced<T>(placed: Option<(T, Ratio)>) -> f64 {
+    legacy(placed.map(|(_, ratio)| ratio))
+}
+
+/// Stroops as they are printed.
+pub(super) fn units(stroops: i128) -> f64 {
+    ratio_to_f64(stroops, STROOPS_PER_UNIT)
+}
+
 /// A count as a double, exact below 2^53.
-fn count(value: i64) -> f64 {
+pub(super) fn count(value: i64) -> f64 {
     ratio_to_f64(i128::from(value), 1)
 }
 

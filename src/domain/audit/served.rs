@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::super::instant::Second;
+use super::{super::instant::Second, Comparison};
 
-/// A served file that is none.
+/// An answer that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("what is served as {file} cannot be read: {reason}")]
 pub struct Unreadable {
@@ -14,6 +14,13 @@ pub struct Unreadable {
     pub file: &'static str,
     /// Why.
     pub reason: String,
+}
+
+impl Unreadable {
+    /// What should be served, instead, is no JSON.
+    pub(super) fn expected(file: &'static str, error: &serde_json::Error) -> Self {
+        Self { file, reason: error.to_string() }
+    }
 }
 
 /// The fields of an object, each as it was written: a parser of ours for numbers would round them once more.
@@ -80,10 +87,13 @@ pub(super) fn number(raw: &RawValue) -> Option<f64> {
     raw.get().parse().ok()
 }
 
-/// What a file says about its own time.
-pub(super) fn expected_head(as_of: Second) -> [(&'static str, String); 2] {
-    [
+/// Compares what a file says about its own time.
+pub(super) fn compare_head(comparison: &mut Comparison, head: &Fields<'_>, as_of: Second) {
+    for (field, wanted) in [
         ("generated_at", as_of.0.saturating_mul(1_000).to_string()),
         ("generated_at_rfc3339", format!("\"{}\"", as_of.to_rfc3339())),
-    ]
+    ] {
+        let told = head.get(field).map_or("nothing", |raw| raw.get());
+        comparison.compared(told == wanted, "", field, told, &wanted);
+    }
 }

@@ -1,10 +1,7 @@
 //! The self-audit of some markets: the windows of a board, and the pairs that were rendered from them, against the raw
 //! rows. Trade by trade: a row that differs in any figure is found, also where no published figure shows it.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap},
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -18,25 +15,9 @@ use super::{
         windows::{Figures, MarketId},
     },
     Comparison, Unreadable,
-    markets::{ExpectedPair, PairBook, PairWindow, Ratio, compare_some},
+    markets::{ExpectedPair, PairBook, compare_some},
+    sums::{Ratio, RawTrade, TradeSums, compared},
 };
-
-/// A row of `trades` as it stands, whatever it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawTrade {
-    /// Identity and place.
-    pub token: PagingToken,
-    /// When its ledger closed.
-    pub closed_at: Second,
-    /// Stroops of the base.
-    pub base_amount: i64,
-    /// Stroops of the counter.
-    pub counter_amount: i64,
-    /// Numerator of counter per base.
-    pub price_n: i64,
-    /// Its denominator.
-    pub price_d: i64,
-}
 
 impl From<&WindowTrade> for RawTrade {
     fn from(trade: &WindowTrade) -> Self {
@@ -52,11 +33,6 @@ impl From<&WindowTrade> for RawTrade {
 }
 
 impl RawTrade {
-    /// Base per counter; none where the trade sets no price.
-    const fn price(&self) -> Option<Ratio> {
-        if self.price_n > 0 && self.price_d > 0 { Some((self.price_d, self.price_n)) } else { None }
-    }
-
     /// All that windows keep of it; the sum over a set of trades tells any two sets apart, whatever their order.
     fn digest(&self) -> u128 {
         // A price that is none is none, whatever it was written as.
@@ -78,91 +54,28 @@ impl RawTrade {
     }
 }
 
-/// One window, and which trades open and close it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    window: PairWindow,
-    opened_by: Option<PagingToken>,
-    closed_by: Option<PagingToken>,
-}
-
-impl Sum {
-    fn of(trade: &RawTrade) -> Self {
-        let price = trade.price();
-        let token = price.map(|_| trade.token);
-        Self {
-            window: PairWindow {
-                trade_count: 1,
-                base_volume: trade.base_amount.into(),
-                counter_volume: trade.counter_amount.into(),
-                open: price,
-                low: price,
-                high: price,
-                close: price,
-            },
-            opened_by: token,
-            closed_by: token,
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        let (ours, theirs) = (&mut self.window, &other.window);
-        ours.trade_count = ours.trade_count.saturating_add(theirs.trade_count);
-        ours.base_volume = ours.base_volume.saturating_add(theirs.base_volume);
-        ours.counter_volume = ours.counter_volume.saturating_add(theirs.counter_volume);
-        ours.low = chosen(ours.low, theirs.low, Ordering::Less);
-        ours.high = chosen(ours.high, theirs.high, Ordering::Greater);
-        if other.opened_by.is_some_and(|token| self.opened_by.is_none_or(|before| token < before)) {
-            (ours.open, self.opened_by) = (theirs.open, other.opened_by);
-        }
-        if other.closed_by.is_some_and(|token| self.closed_by.is_none_or(|before| token > before)) {
-            (ours.close, self.closed_by) = (theirs.close, other.closed_by);
-        }
-    }
-}
-
-fn chosen(ours: Option<Ratio>, theirs: Option<Ratio>, wins: Ordering) -> Option<Ratio> {
-    match (ours, theirs) {
-        (Some(ours), Some(theirs)) if compared(theirs, ours) == wins => Some(theirs),
-        (ours, theirs) => ours.or(theirs),
-    }
-}
-
-/// By value. Both products are below 2^126.
-fn compared((n, d): Ratio, (other_n, other_d): Ratio) -> Ordering {
-    let left = i128::from(n).saturating_mul(other_d.into());
-    left.cmp(&i128::from(other_n).saturating_mul(d.into()))
-}
-
 /// What the rows of a market come to; the default has none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarketSums {
-    day: Sum,
-    week: Sum,
-    latest: Second,
+    day: TradeSums,
+    week: TradeSums,
     digest: u128,
 }
 
 impl MarketSums {
     /// Adds a row of the last 7 days; those that closed after `day` are of the last 24 hours too.
     pub fn add(&mut self, trade: &RawTrade, day: Second) {
-        let sum = Sum::of(trade);
+        let sum = TradeSums::of(trade);
         self.week.merge(&sum);
         if trade.closed_at > day {
             self.day.merge(&sum);
         }
-        self.latest = self.latest.max(trade.closed_at);
         self.digest = self.digest.wrapping_add(trade.digest());
     }
 
     fn merge(&mut self, other: &Self) {
         self.week.merge(&other.week);
         self.day.merge(&other.day);
-        self.latest = self.latest.max(other.latest);
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.week.window.trade_count == 0
     }
 }
 
@@ -196,7 +109,7 @@ pub fn compare(
         }
     }
     let mut pairs: BTreeMap<String, Vec<MarketId>> = BTreeMap::new();
-    for market in markets.iter().filter(|market| !rows_of(market).is_empty()) {
+    for market in markets.iter().filter(|market| !rows_of(market).week.is_empty()) {
         if let Some(name) = board.pair_of(*market) {
             pairs.entry(name).or_default().push(*market);
         }
@@ -232,9 +145,8 @@ fn expected<'a>(
     let count = |levels: u64| i64::try_from(levels).unwrap_or(i64::MAX);
     ExpectedPair {
         name: name.to_owned(),
-        day: sums.day.window,
-        week: sums.week.window,
-        close_time: sums.latest,
+        recent: sums.day,
+        week: sums.week,
         book: PairBook {
             bid_count: count(book.bid_count),
             bid_volume: book.bid_volume,
@@ -252,11 +164,11 @@ fn compare_market(comparison: &mut Comparison, board: &Board, market: MarketId, 
     let entry = format!("market {market} {}", board.pair_of(market).unwrap_or_default());
     let figures = board.windows().figures_of(market).copied().unwrap_or_default();
     let Figures { day, week } = figures;
-    compare_window(comparison, &entry, "24h", &day, &rows.day.window);
-    compare_window(comparison, &entry, "7d", &week, &rows.week.window);
-    let latest = week.times.map_or(Second::default(), |(_, latest)| latest);
-    let shown = |second: Second| second.to_rfc3339();
-    comparison.compared(latest == rows.latest, &entry, "close_time", &shown(latest), &shown(rows.latest));
+    compare_window(comparison, &entry, "24h", &day, &rows.day);
+    compare_window(comparison, &entry, "7d", &week, &rows.week);
+    let latest = [week.times.map_or(Second::default(), |(_, latest)| latest), rows.week.latest()];
+    let [told, right] = latest.map(Second::to_rfc3339);
+    comparison.compared(told == right, &entry, "close_time", &told, &right);
     let digest = digest(board, market);
     let hex = |digest: u128| format!("{digest:032x}");
     comparison.compared(digest == rows.digest, &entry, "trades", &hex(digest), &hex(rows.digest));
@@ -269,7 +181,7 @@ fn digest(board: &Board, market: MarketId) -> u128 {
     trades.fold(0, |sum, trade| sum.wrapping_add(RawTrade::from(&trade).digest()))
 }
 
-fn compare_window(comparison: &mut Comparison, entry: &str, window: &str, told: &Summary, rows: &PairWindow) {
+fn compare_window(comparison: &mut Comparison, entry: &str, window: &str, told: &Summary, rows: &TradeSums) {
     let mut number = |name: &str, told: i128, rows: i128| {
         let field = format!("{window} {name}");
         comparison.compared(told == rows, entry, &field, &told.to_string(), &rows.to_string());
@@ -281,7 +193,8 @@ fn compare_window(comparison: &mut Comparison, entry: &str, window: &str, told: 
     let legacy = |price: super::super::price::Price| (price.d(), price.n());
     let told =
         told.prices.map(|prices| [prices.open.price, prices.max, prices.min, prices.close.price].map(legacy));
-    let rows = [rows.open, rows.low, rows.high, rows.close];
+    let placed = |placed: Option<(PagingToken, Ratio)>| placed.map(|(_, ratio)| ratio);
+    let rows = [placed(rows.open), rows.low, rows.high, placed(rows.close)];
     let shown = |ratio: Option<Ratio>| ratio.map_or_else(|| "none".to_owned(), |(n, d)| format!("{n}/{d}"));
     let told: Vec<Option<Ratio>> =
         told.map_or_else(|| vec![None; rows.len()], |told| told.map(Some).to_vec());

@@ -27,6 +27,7 @@ use self::{
 };
 use super::{
     body::Pieces,
+    files::named,
     negotiation::{Coding, coding},
     problem::{not_yet, problem},
     public::PublicState,
@@ -183,7 +184,9 @@ impl GraphQl {
         if let Some(name) = answer.coding.name() {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
-        Ok(response.body(Pieces::new(answer.bytes.clone(), answer)))
+        let response = response.body(Pieces::new(answer.bytes.clone(), answer));
+        let (seq, as_of) = of;
+        Ok(named(response, seq, as_of))
     }
 
     /// Parses, waits for a place, executes, prints and compresses, all on a thread that may take its time.

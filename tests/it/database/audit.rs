@@ -6,7 +6,10 @@ use stellar_ticker::{
         toml_files::FileFetch,
     },
     domain::{
-        audit::markets::{ExpectedPair, PairWindow},
+        audit::{
+            markets::{ExpectedPair, pairs},
+            sums::TradeSums,
+        },
         instant::DAY,
         orderbook::{BookFigures, PolledBook},
     },
@@ -28,8 +31,8 @@ impl Scene {
     }
 
     async fn pairs(&self, seq: i64, as_of: i64) -> Result<Vec<ExpectedPair>, &'static str> {
-        match self.database.recompute(Audited { seq, as_of: Second(as_of) }).await.unwrap() {
-            Recomputed::Expected { pairs, .. } => Ok(pairs),
+        match self.database.recompute(Audited { seq, as_of: Second(as_of) }, 24).await.unwrap() {
+            Recomputed::Expected(expected) => Ok(pairs(&expected.markets)),
             Recomputed::Missed(reason) => Err(reason),
         }
     }
@@ -57,33 +60,29 @@ async fn sums_and_prices_are_exact_and_edges_are_to_the_second() {
     .await;
     let as_of = NOW + 1 + DAY;
     let pairs = scene.pairs(1, as_of).await.unwrap();
-    let day = PairWindow {
+    let day = TradeSums {
         trade_count: 5,
         base_volume: i128::from(MAX) + 40,
         counter_volume: i128::from(MAX) + 80,
-        open: Some((MAX - 2, MAX)),
+        open: Some((token(2, 0), (MAX - 2, MAX))),
         low: Some((MAX - 2, MAX)),
         high: Some((MAX, MAX - 1)),
-        close: Some((MAX, MAX - 1)),
+        close: Some((token(4, 0), (MAX, MAX - 1))),
+        times: Some((Second(NOW + 2), Second(NOW + 6))),
     };
-    let week = PairWindow {
+    let week = TradeSums {
         trade_count: 6,
         base_volume: day.base_volume + 10,
         counter_volume: day.counter_volume + 20,
-        open: Some((1, 2)),
+        open: Some((token(1, 0), (1, 2))),
         low: Some((1, 2)),
+        times: Some((Second(NOW + 1), Second(NOW + 6))),
         ..day
     };
-    let expected = ExpectedPair {
-        name: "XLM_TEA".into(),
-        day,
-        week,
-        close_time: Second(NOW + 6),
-        ..ExpectedPair::default()
-    };
+    let expected = ExpectedPair { name: "XLM_TEA".into(), recent: day, week, ..ExpectedPair::default() };
     assert_eq!(pairs, [expected]);
     let [pair] = scene.pairs(1, NOW + 6 + DAY).await.unwrap().try_into().unwrap();
-    assert_eq!((pair.day, pair.week), (PairWindow::default(), week), "a day without trades");
+    assert_eq!((pair.recent, pair.week), (TradeSums::default(), week), "a day without trades");
     assert_eq!(scene.pairs(1, NOW + 6 + 7 * DAY).await.unwrap(), [], "a week without trades");
 }
 
@@ -111,7 +110,7 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
         markets.iter().zip([1.0, 8.0, 9.0]).map(|(row, best)| (row.get(0), book(best, best))).collect();
     let seq = scene.database.record_books(scene.epoch, &books).await.unwrap();
     let [pair] = scene.pairs(seq, NOW + 10).await.unwrap().try_into().unwrap();
-    assert_eq!((pair.name.as_str(), pair.day.trade_count), ("XLM_TEA", 2));
+    assert_eq!((pair.name.as_str(), pair.recent.trade_count), ("XLM_TEA", 2));
     assert_eq!((pair.book.bid_count, pair.book.bid_max, pair.book.ask_volume), (2, 1.0, 2.5));
     change(format!("UPDATE assets SET code = 'TEA' {}", of(2))).await.unwrap();
     let [pair] = scene.pairs(seq, NOW + 10).await.unwrap().try_into().unwrap();

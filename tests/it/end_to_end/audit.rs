@@ -19,12 +19,18 @@ pub(super) fn audit(daemon: &Daemon, more: &[&str]) -> (i32, String, String) {
     run(&[&arguments[..], more].concat())
 }
 
-/// The entries and fields that an audit finds in a file.
-fn found_in(file: &str, daemon: &Daemon) -> (i32, Vec<String>) {
+/// What a report says of one answer.
+fn of_answer<'a>(report: &'a Value, answer: &str) -> &'a Value {
+    let told = report["answers"].as_array().unwrap().iter().find(|told| told["answer"] == answer);
+    told.unwrap_or_else(|| panic!("{answer} is not in {report}"))
+}
+
+/// The entries and fields that an audit finds in an answer.
+fn found_in(answer: &str, daemon: &Daemon) -> (i32, Vec<String>) {
     let (code, report, log) = audit(daemon, &["--format", "json"]);
     let report: Value =
         serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report} {log}"));
-    let differences = report[file]["differences"].as_array().unwrap();
+    let differences = of_answer(&report, answer)["differences"].as_array().unwrap();
     let place = |told: &Value| {
         format!("{} {}", told["entry"].as_str().unwrap(), told["field"].as_str().unwrap()).trim().to_owned()
     };
@@ -32,7 +38,7 @@ fn found_in(file: &str, daemon: &Daemon) -> (i32, Vec<String>) {
 }
 
 fn found(daemon: &Daemon) -> (i32, Vec<String>) {
-    found_in("markets", daemon)
+    found_in("markets.json", daemon)
 }
 
 #[test]
@@ -61,9 +67,18 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
             let (code, report, log) = audit(&daemon, &["--format", "json"]);
             assert_eq!(code, 0, "{report}{log}");
             let report: Value = serde_json::from_str(&report).unwrap();
-            assert!(report["markets"]["figures"].as_u64().unwrap() > 26 * 10, "{report}");
-            assert!(report["assets"]["figures"].as_u64().unwrap() > 35 * 10, "{report}");
-            seqs.push(report["seq"].as_i64().unwrap());
+            for (answer, fields) in [
+                ("markets.json", 26),
+                ("assets.json", 35),
+                ("GraphQL, 24 hours", 20),
+                ("GraphQL, 168 hours", 20),
+                ("GraphQL, 7 hours", 20),
+            ] {
+                let figures = of_answer(&report, answer)["figures"].as_u64().unwrap();
+                assert!(figures > fields * 10, "{answer}: {report}");
+            }
+            let seq_of = |told: &Value| told["seq"].as_i64().unwrap();
+            seqs.push(report["answers"].as_array().unwrap().iter().map(seq_of).max().unwrap());
             let after = *seqs.last().unwrap();
             wait_until("more is committed", || daemon.status()["seq"].as_i64().unwrap() > after);
         }
@@ -79,7 +94,7 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
         assert_eq!((&reread["contradicting"], &reread["surplus"]), (&json!(0), &json!(0)), "{reread}");
         let (code, report, _) = audit(&daemon, &[]);
         assert_eq!(code, 0);
-        assert!(report.contains(" figures compared, 0 differences\n"), "{report}");
+        assert!(report.contains(" figures compared, 0 differences, at seq "), "{report}");
     });
 }
 
@@ -135,6 +150,12 @@ fn finds_rows_that_were_changed_deleted_doubled_or_moved_and_names_them() {
         let (code, report, _) = audit(&daemon, &[]);
         assert_eq!(code, 1);
         assert!(report.contains("  XLM_TEA base_volume: served 9, expected 13\n"), "{report}");
+        for hours in [7, 24, 168] {
+            let (code, fields) = found_in(&format!("GraphQL, {hours} hours"), &daemon);
+            let [market, pair] = fields.try_into().unwrap();
+            assert_eq!((code, pair.as_str()), (1, "XLM_TEA baseVolume"));
+            assert!(market.starts_with("XLM:native / TEA:G") && market.ends_with(" baseVolume"), "{market}");
+        }
     });
 }
 
@@ -166,7 +187,7 @@ fn finds_assets_that_were_changed_or_are_not_valid_any_more() {
         ] {
             let update = |set: &str| format!("UPDATE assets SET {set} WHERE id = (SELECT id {of})");
             execute(&database, &update(change)).await;
-            assert_eq!(found_in("assets", &daemon), (1, vec![format!("{name} {field}")]), "{change}");
+            assert_eq!(found_in("assets.json", &daemon), (1, vec![format!("{name} {field}")]), "{change}");
             execute(&database, &update(back)).await;
         }
         execute(
@@ -174,15 +195,17 @@ fn finds_assets_that_were_changed_or_are_not_valid_any_more() {
             &format!("UPDATE issuers SET name = name || '?' WHERE public_key = (SELECT issuer {of})"),
         )
         .await;
-        assert_eq!(found_in("assets", &daemon), (1, vec![format!("{name} issuer_detail.name")]));
+        assert_eq!(found_in("assets.json", &daemon), (1, vec![format!("{name} issuer_detail.name")]));
+        let issuer = name.split_once(':').unwrap().1;
+        assert_eq!(found_in("GraphQL, 24 hours", &daemon), (1, vec![format!("{issuer} name")]));
         execute(
             &database,
             &format!("UPDATE issuers SET name = left(name, -1) WHERE public_key = (SELECT issuer {of})"),
         )
         .await;
-        assert_eq!(found_in("assets", &daemon), (0, vec![]), "healed by hand");
+        assert_eq!(found_in("assets.json", &daemon), (0, vec![]), "healed by hand");
         execute(&database, &format!("UPDATE assets SET is_valid = false WHERE id = (SELECT id {of})")).await;
-        assert_eq!(found_in("assets", &daemon), (1, vec![name]));
+        assert_eq!(found_in("assets.json", &daemon), (1, vec![name]));
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{
+    cursor::PagingToken,
     markets_json,
     orderbook::BookFigures,
     ticker::{LegacyFigures, Pair},
@@ -10,19 +11,21 @@ use crate::domain::{
 const AS_OF: Second = Second(1_795_457_237);
 
 fn expected(name: &str) -> ExpectedPair {
-    let week = PairWindow {
+    let at = |toid| PagingToken { toid, order: 0 };
+    let week = TradeSums {
         trade_count: 3,
         base_volume: 10_000_001,
         counter_volume: i128::from(i64::MAX) * 3,
-        open: Some((1, 3)),
+        open: Some((at(1), (1, 3))),
         low: Some((1, 7)),
         high: Some((5, 2)),
-        close: Some((2, 3)),
+        close: Some((at(3), (2, 3))),
+        times: Some((Second(1_795_400_000), Second(1_795_457_000))),
     };
-    let day = PairWindow { trade_count: 1, base_volume: 1, open: Some((2, 3)), ..week };
+    let recent = TradeSums { trade_count: 1, base_volume: 1, open: week.close, ..week };
     let book =
         PairBook { bid_count: 2, bid_volume: 0.3, bid_max: 1.1, ask_count: 4, ask_volume: 7.7, ask_min: 1.3 };
-    ExpectedPair { name: name.into(), day, week, close_time: Second(1_795_457_000), book }
+    ExpectedPair { name: name.into(), recent, week, book }
 }
 
 fn figures(trade_count: u64, volumes: (f64, f64), prices: [f64; 4]) -> LegacyFigures {
@@ -94,11 +97,11 @@ fn every_figure_is_compared_to_the_last_bit_and_book_volumes_nearly() {
 #[test]
 fn a_day_without_trades_shows_the_last_price_of_the_week_and_one_without_prices_none() {
     let mut wanted = expected("XLM_TEA");
-    wanted.day = PairWindow::default();
+    wanted.recent = TradeSums::default();
     let mut pair = served("XLM_TEA");
     pair.day = figures(0, (0.0, 0.0), [pair.price; 4]);
     assert_eq!(fields_that_differ(&pair, &wanted), [""; 0]);
-    wanted.day.trade_count = 1;
+    wanted.recent.trade_count = 1;
     pair.day = figures(1, (0.0, 0.0), [0.0; 4]);
     assert_eq!(fields_that_differ(&pair, &wanted), [""; 0]);
     wanted.book = PairBook::default();

@@ -1,0 +1,143 @@
+//! Answers of the GraphQL endpoint against a recomputation.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::instant::{HOUR, Second},
+    Comparison, Expected, Unreadable,
+    markets::{ExpectedMarket, PairBook, Side, book_figures, count, legacy, pairs, priced, units},
+    rows::{Figure, List, Row, row_of},
+    served::{Fields, fields},
+    sums::TradeSums,
+};
+
+/// What the answers are called where they cannot be read.
+const NAME: &str = "an answer of /graphql";
+/// Why a market or pair should not be there.
+const NO_TRADE: &str = "no trade between valid assets in these hours";
+
+/// The lists that can be asked for, as they are compared.
+const MARKETS: List = List { key: &["tradePair"], kind: "a market", absent: NO_TRADE };
+const TICKER: List = List { key: &["tradePair"], kind: "a pair", absent: NO_TRADE };
+const ASSETS: List = List { key: &["code", "issuerAccount"], kind: "an asset", absent: "it is not valid" };
+const ISSUERS: List = List { key: &["publicKey"], kind: "an issuer", absent: "it has no valid asset" };
+
+/// Fields of a market and of a pair.
+const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart \
+     firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread \
+     spreadMidPoint }";
+/// Fields of a book, in the order of [`book_figures`].
+const BOOK_FIELDS: [&str; 8] =
+    ["bidCount", "bidVolume", "bidMax", "askCount", "askVolume", "askMin", "spread", "spreadMidPoint"];
+
+/// The document that asks for all figures of a window of some hours, and for everything about assets.
+#[must_use]
+pub fn document(hours: i64) -> String {
+    format!(
+        "{{ markets(numHoursAgo: {hours}) {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES} }} \
+         ticker(numHoursAgo: {hours}) {{ {FIGURES} }} \
+         assets {{ code issuerAccount type numAccounts authRequired authRevocable amount assetControlledByDomain \
+         anchorAssetCode anchorAssetType isAssetAnchored displayDecimals name desc conditions fixedNumber maxNumber \
+         isUnlimited redemptionInstructions collateralAddresses collateralAddressSignatures countries status issuerID }} \
+         issuers {{ publicKey name url tomlURL federationServer authServer transferServer webAuthEndpoint depositServer \
+         orgTwitter }} }}"
+    )
+}
+
+/// Compares the answer to [`document`] with what it should be at `as_of`.
+///
+/// # Errors
+///
+/// [`Unreadable`]: it is no such answer at all, or an expected object is none.
+pub fn compare(
+    body: &[u8],
+    as_of: Second,
+    hours: i64,
+    expected: &Expected,
+) -> Result<Comparison, Unreadable> {
+    let lists = lists(body)?;
+    let since = as_of.minus(hours.saturating_mul(HOUR));
+    let markets = expected.markets.iter().filter(|market| !market.recent.is_empty());
+    let markets = markets.map(|market| (vec![market_name(market)], market_row(market, since)));
+    let pairs = pairs(&expected.markets).into_iter().filter(|pair| !pair.recent.is_empty());
+    let pairs = pairs.map(|pair| {
+        let row = figures(pair.name.clone(), &pair.recent, &pair.book, since);
+        (vec![pair.name], row)
+    });
+    let assets = expected.assets.iter().map(|asset| {
+        let key = vec![asset.code.clone(), asset.issuer.clone()];
+        row_of(&asset.answer).map(|row| (key, row))
+    });
+    let issuers =
+        expected.issuers.iter().map(|(key, answer)| row_of(answer).map(|row| (vec![key.clone()], row)));
+    let unreadable = |error: serde_json::Error| Unreadable::expected("a row of assets or issuers", &error);
+    let mut comparison = Comparison::default();
+    for (name, list, wanted) in [
+        ("markets", MARKETS, markets.collect()),
+        ("ticker", TICKER, pairs.collect()),
+        ("assets", ASSETS, assets.collect::<Result<_, _>>().map_err(unreadable)?),
+        ("issuers", ISSUERS, issuers.collect::<Result<_, _>>().map_err(unreadable)?),
+    ] {
+        list.compare(&mut comparison, lists.get(name).map_or(&[], Vec::as_slice), wanted);
+    }
+    Ok(comparison)
+}
+
+/// The lists of an answer without errors.
+fn lists(body: &[u8]) -> Result<BTreeMap<String, Vec<Fields<'_>>>, Unreadable> {
+    let unreadable = |reason: &dyn std::fmt::Display| Unreadable { file: NAME, reason: reason.to_string() };
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(&error))?;
+    let answer = fields(text).map_err(|error| unreadable(&error))?;
+    match (answer.get("data"), answer.get("errors")) {
+        (Some(data), None) => serde_json::from_str(data.get()).map_err(|error| unreadable(&error)),
+        (_, Some(errors)) => Err(unreadable(errors)),
+        (None, None) => Err(unreadable(&"it has no data")),
+    }
+}
+
+fn market_name(market: &ExpectedMarket) -> String {
+    let side = |side: &Side| format!("{}:{}", side.code, side.issuer);
+    format!("{} / {}", side(&market.base), side(&market.counter))
+}
+
+fn market_row(market: &ExpectedMarket, since: Second) -> Row {
+    let book = market.book.unwrap_or_default();
+    let mut row = figures(market_name(market), &market.recent, &book, since);
+    for (name, text) in [
+        ("baseAssetCode", &market.base.code),
+        ("baseAssetIssuer", &market.base.issuer),
+        ("counterAssetCode", &market.counter.code),
+        ("counterAssetIssuer", &market.counter.issuer),
+    ] {
+        row.insert(name.to_owned(), Figure::Text(text.clone()));
+    }
+    row
+}
+
+/// The fields that markets and pairs have.
+fn figures(name: String, sums: &TradeSums, book: &PairBook, since: Second) -> Row {
+    let (open, close) = (priced(sums.open), priced(sums.close));
+    let (first, last) = sums.times.unwrap_or_default();
+    let mut row: Row = [
+        ("tradePair", Figure::Text(name)),
+        ("baseVolume", Figure::Exact(units(sums.base_volume))),
+        ("counterVolume", Figure::Exact(units(sums.counter_volume))),
+        ("tradeCount", Figure::Exact(count(sums.trade_count.min(i32::MAX.into())))),
+        ("open", Figure::Exact(open)),
+        ("low", Figure::Exact(legacy(sums.low))),
+        ("high", Figure::Exact(legacy(sums.high))),
+        ("change", Figure::Exact(close - open)),
+        ("close", Figure::Exact(close)),
+        ("intervalStart", Figure::Text(since.to_rfc3339())),
+        ("firstLedgerCloseTime", Figure::Text(first.to_rfc3339())),
+        ("lastLedgerCloseTime", Figure::Text(last.to_rfc3339())),
+    ]
+    .map(|(field, figure)| (field.to_owned(), figure))
+    .into();
+    let book = book_figures(book).into_iter().zip(BOOK_FIELDS);
+    row.extend(book.map(|(figure, field)| (format!("orderbookStats.{field}"), figure)));
+    row
+}
+
+#[cfg(test)]
+mod tests;

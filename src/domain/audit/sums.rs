@@ -1,0 +1,114 @@
+//! What trades come to, in the plainest way: exact, in any order, and independent of the windows.
+
+use std::cmp::Ordering;
+
+use super::super::{cursor::PagingToken, instant::Second};
+
+/// A price in the legacy orientation, base per counter, as the ratio that it was traded at.
+pub type Ratio = (i64, i64);
+
+/// A row of `trades` as it stands, whatever it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawTrade {
+    /// Identity and place.
+    pub token: PagingToken,
+    /// When its ledger closed.
+    pub closed_at: Second,
+    /// Stroops of the base.
+    pub base_amount: i64,
+    /// Stroops of the counter.
+    pub counter_amount: i64,
+    /// Numerator of counter per base.
+    pub price_n: i64,
+    /// Its denominator.
+    pub price_d: i64,
+}
+
+impl RawTrade {
+    /// Base per counter; none where the trade sets no price.
+    pub(super) const fn price(&self) -> Option<Ratio> {
+        if self.price_n > 0 && self.price_d > 0 { Some((self.price_d, self.price_n)) } else { None }
+    }
+}
+
+/// What trades come to. Prices are none where no trade has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TradeSums {
+    /// How many trades.
+    pub trade_count: i64,
+    /// Sum of the base amounts, in stroops.
+    pub base_volume: i128,
+    /// Sum of the counter amounts, in stroops.
+    pub counter_volume: i128,
+    /// The first price by (toid, order), and whose it is.
+    pub open: Option<(PagingToken, Ratio)>,
+    /// The smallest price.
+    pub low: Option<Ratio>,
+    /// The greatest price.
+    pub high: Option<Ratio>,
+    /// The last price by (toid, order), and whose it is.
+    pub close: Option<(PagingToken, Ratio)>,
+    /// When the first and the last trade closed.
+    pub times: Option<(Second, Second)>,
+}
+
+impl TradeSums {
+    /// Those of one trade.
+    #[must_use]
+    pub fn of(trade: &RawTrade) -> Self {
+        let price = trade.price();
+        let placed = price.map(|price| (trade.token, price));
+        Self {
+            trade_count: 1,
+            base_volume: trade.base_amount.into(),
+            counter_volume: trade.counter_amount.into(),
+            open: placed,
+            low: price,
+            high: price,
+            close: placed,
+            times: Some((trade.closed_at, trade.closed_at)),
+        }
+    }
+
+    /// Takes in other trades.
+    pub fn merge(&mut self, other: &Self) {
+        self.trade_count = self.trade_count.saturating_add(other.trade_count);
+        self.base_volume = self.base_volume.saturating_add(other.base_volume);
+        self.counter_volume = self.counter_volume.saturating_add(other.counter_volume);
+        self.low = chosen(self.low, other.low, |theirs, ours| compared(*theirs, *ours).is_lt());
+        self.high = chosen(self.high, other.high, |theirs, ours| compared(*theirs, *ours).is_gt());
+        self.open = chosen(self.open, other.open, |(theirs, _), (ours, _)| theirs < ours);
+        self.close = chosen(self.close, other.close, |(theirs, _), (ours, _)| theirs > ours);
+        self.times = match (self.times, other.times) {
+            (Some((first, last)), Some((other_first, other_last))) => {
+                Some((first.min(other_first), last.max(other_last)))
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// Whether there is no trade.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.trade_count == 0
+    }
+
+    /// When the last trade closed; the epoch where there is none.
+    #[must_use]
+    pub fn latest(&self) -> Second {
+        self.times.map_or(Second::default(), |(_, last)| last)
+    }
+}
+
+fn chosen<T: Copy>(ours: Option<T>, theirs: Option<T>, wins: impl Fn(&T, &T) -> bool) -> Option<T> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if wins(&theirs, &ours) => Some(theirs),
+        (ours, theirs) => ours.or(theirs),
+    }
+}
+
+/// By value. Both products are below 2^126.
+pub(super) fn compared((n, d): Ratio, (other_n, other_d): Ratio) -> Ordering {
+    let left = i128::from(n).saturating_mul(other_d.into());
+    left.cmp(&i128::from(other_n).saturating_mul(d.into()))
+}
