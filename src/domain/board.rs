@@ -136,6 +136,19 @@ impl Board {
         self.windows.figures().filter_map(shown).min()
     }
 
+    /// When the book of each market that counts was fetched, the oldest first: market, in the order of its sides in the
+    /// database, and second.
+    #[must_use]
+    pub fn book_times(&self) -> Vec<(&ListedAsset, &ListedAsset, Second)> {
+        let shown = |(market, _)| {
+            let book = self.directory.book(market)?;
+            self.directory.valid_sides(market).map(|(base, counter)| (base, counter, book.fetched_at))
+        };
+        let mut times: Vec<_> = self.windows.figures().filter_map(shown).collect();
+        times.sort_by_key(|(.., fetched_at)| *fetched_at);
+        times
+    }
+
     /// When a window of so many hours began; its lower edge is exclusive.
     #[must_use]
     pub const fn since(&self, hours: i64) -> Second {
@@ -348,6 +361,10 @@ mod tests {
         let rows = board.markets(&MarketFilter::default(), 168);
         assert_eq!(rows.iter().map(|row| row.book.bid_count).collect::<Vec<_>>(), [0, 3, 5]);
         assert_eq!(board.oldest_book(), Some(Second(1)));
+        let times = board.book_times();
+        let told: Vec<_> =
+            times.iter().map(|(base, counter, at)| (base.code(), counter.code(), at.0)).collect();
+        assert_eq!(told, [("XLM", "BRLT", 1), ("TEA1", "TEA", 1)]);
         assert_eq!(
             board.assets().iter().map(|asset| asset.code()).collect::<Vec<_>>(),
             ["BRL", "BRLT", "TEA", "TEA1", "XLM"]

@@ -51,6 +51,17 @@ impl Market {
             (&self.base, &self.counter) // of two unlisted assets the one that sorts last quotes
         }
     }
+
+    /// What new outputs call it: `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let side = |asset: &Asset| match asset {
+            Asset::Native => "XLM".to_owned(),
+            Asset::Issued { .. } => format!("{}-{}", asset.code(), asset.issuer()),
+        };
+        let (base, quote) = self.quoted();
+        format!("{}_{}", side(base), side(quote))
+    }
 }
 
 /// Lower quotes before higher: the listed ones in their order, then XLM, then all others alike.
@@ -96,5 +107,14 @@ mod tests {
             assert_eq!(market.quoted().1, &quote, "{one} {other}");
             assert_ne!(market.quoted().0, &quote);
         }
+    }
+
+    #[test]
+    fn a_name_has_the_quote_last() {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let tea = issued("TEA", 2);
+        let name = |base, counter| Market::of(base, counter).unwrap().0.name();
+        assert_eq!(name(usdc, Asset::Native), format!("XLM_USDC-{}", usdc.issuer()));
+        assert_eq!(name(Asset::Native, tea), format!("TEA-{}_XLM", tea.issuer()));
     }
 }

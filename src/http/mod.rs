@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod body;
+mod books;
 mod connection;
 mod files;
 mod graphiql;

@@ -10,7 +10,7 @@ use actix_web::{
 use metrics::counter;
 
 use super::{
-    files, graphiql, graphql,
+    books, files, graphiql, graphql,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
     status::status,
@@ -43,13 +43,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             async move { response }
         }
     };
-    let handlers: [(&str, Answer); 6] = [
+    let handlers: [(&str, Answer); 7] = [
         ("/", root),
         ("/markets.json", markets_json),
         ("/assets.json", assets_json),
         ("/livez", livez),
         ("/readyz", readyz),
         ("/api/v1/status", api_status),
+        ("/api/v1/books", api_books),
     ];
     for (path, handler) in handlers {
         config.route(path, web::route().to(get(handler)));
@@ -127,6 +128,13 @@ fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let (failing, body) =
         readiness(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
     fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
+}
+
+fn api_books(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    match state.published.newest() {
+        Some(newest) => files::named(books::books(&newest), newest.seq, newest.as_of),
+        None => not_yet(),
+    }
 }
 
 fn api_status(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

@@ -6,9 +6,13 @@ pub mod pieces;
 mod rows;
 mod vitals;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 
 pub use encoded::EncodedFile;
 pub use files::{FileMaker, Files};
@@ -29,6 +33,8 @@ pub struct Publication {
     pub board: Board,
     /// What is ready to be sent.
     pub files: Files,
+    /// The ages of all books; made when somebody first asks.
+    pub book_ages: OnceLock<Bytes>,
 }
 
 impl Publication {
@@ -45,7 +51,7 @@ impl Publication {
         maker: &mut FileMaker,
     ) -> io::Result<Self> {
         let files = maker.make(&board)?;
-        Ok(Self { seq, as_of: board.as_of(), latest, board, files })
+        Ok(Self { seq, as_of: board.as_of(), latest, board, files, book_ages: OnceLock::new() })
     }
 }
 

@@ -8,6 +8,7 @@ mod graphql;
 mod history;
 pub(crate) mod hostile;
 mod lives;
+mod minutes;
 mod panics;
 mod self_audit;
 

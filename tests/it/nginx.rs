@@ -5,3 +5,4 @@ mod limits;
 mod process;
 mod serving;
 mod streaming;
+mod tls;

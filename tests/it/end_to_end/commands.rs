@@ -50,7 +50,17 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         wait_until("it leads", || daemon.status()["replica"]["leader"] == true);
         let (code, _, log) = task(&["ingest", "assets"]);
         assert_eq!(code, 69, "beside a daemon there is nothing to do: {log}");
-        assert!(daemon.status()["books"]["oldest_age_s"].is_i64(), "the age of books is told");
+        let told = daemon.get("/api/v1/books").json();
+        let books = told["books"].as_array().unwrap();
+        let stored = "SELECT count(*) FROM orderbook_stats o JOIN markets m ON m.id = o.market_id
+            JOIN assets b ON b.id = m.base_asset_id JOIN assets c ON c.id = m.counter_asset_id
+            WHERE b.is_valid AND c.is_valid AND EXISTS (SELECT FROM trades t WHERE t.market_id = m.id)";
+        let stored = number(&client, stored).await;
+        assert_eq!(i64::try_from(books.len()).unwrap(), stored, "the age of each book is told");
+        let age = |book: &Value| book["age_s"].as_i64().unwrap();
+        assert!(books.iter().all(|book| book["market"].as_str().unwrap().contains('_') && age(book) >= 0));
+        assert!(books.is_sorted_by_key(|book| -age(book)), "the oldest first");
+        assert!(daemon.status()["books"]["oldest_age_s"].as_i64() >= Some(age(&books[0])));
     });
 }
 

@@ -116,7 +116,7 @@ fn give(path: &Path, text: &str, owner: &fs::Metadata) {
 }
 
 /// A new authority's certificate, and a certificate and key that it made for a name.
-fn issue(name: &str) -> (String, String, String) {
+pub(crate) fn issue(name: &str) -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
