@@ -58,8 +58,10 @@ pub type AssetPoller = Worker<AssetPoll>;
 
 impl Work for AssetPoll {
     async fn run(self, life: Life) {
+        // On a small budget both may wait for their turns for long: that is no standstill.
+        let this = Self { horizon: self.horizon.while_waiting(life.advancing()), ..self };
         // Side by side: on a small budget a page of the sweep may have to wait, and a new asset must not wait with it.
-        tokio::join!(self.look_up_forever(&life), self.sweep_forever(&life));
+        tokio::join!(this.look_up_forever(&life), this.sweep_forever(&life));
     }
 
     fn status(&self) -> &Arc<ChildStatus> {

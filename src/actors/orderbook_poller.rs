@@ -64,23 +64,25 @@ pub type OrderbookPoller = Worker<OrderbookPoll>;
 
 impl Work for OrderbookPoll {
     async fn run(self, life: Life) {
-        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
+        // On a small budget a book may wait for its turn for long: that is no standstill.
+        let this = Self { horizon: self.horizon.while_waiting(life.advancing()), ..self };
+        let mut timetable = Timetable::due_at_start(Arc::clone(&this.schedule));
         let mut pass_began = None;
         let mut retry = Retry::default();
         loop {
             life.advance();
-            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            if timetable.take_due(self.clock.now()) {
+            let Some(epoch) = this.leadership.epoch_within(TICK).await else { continue };
+            if timetable.take_due(this.clock.now()) {
                 // A pass that is not at its end begins anew: those that waited longest take turns with the busiest.
-                pass_began = Some(Second::from(self.clock.now()));
+                pass_began = Some(Second::from(this.clock.now()));
             }
             // Between passes only markets are read that never were.
-            match self.round(epoch, pass_began.unwrap_or(NEVER), &life).await {
+            match this.round(epoch, pass_began.unwrap_or(NEVER), &life).await {
                 Ok(Round::NobodyKnows) => life.pause(TICK).await,
                 Ok(Round::Read) => retry.succeeded(),
                 Ok(Round::AllRead) => {
                     pass_began = None;
-                    self.status.set_state("idle");
+                    this.status.set_state("idle");
                     life.pause(REST).await;
                 }
                 Err(error) => {

@@ -52,6 +52,12 @@ impl Life {
         self.0.progress.set(self.0.progress.get().wrapping_add(1));
     }
 
+    /// The same, for somebody who has no life of its own to tell of.
+    pub fn advancing(&self) -> impl Fn() + 'static {
+        let life = self.clone();
+        move || life.advance()
+    }
+
     /// Nothing new shall be begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The talking: pages and streams from one Horizon. Built on the arbiter that uses it, for awc is not `Send`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use actix_web::http::header;
 use awc::{Client, ClientResponse, Connector, error::PayloadError};
@@ -59,6 +59,8 @@ pub struct HorizonClient {
     settings: HorizonSettings,
     governor: Governor,
     class: Class,
+    /// Called while a request waits for its turn.
+    waiting: Rc<dyn Fn()>,
 }
 
 impl HorizonClient {
@@ -74,13 +76,19 @@ impl HorizonClient {
             .disable_redirects()
             .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
             .finish();
-        Ok(Self { client, settings, governor, class: Class::Live })
+        Ok(Self { client, settings, governor, class: Class::Live, waiting: Rc::new(|| ()) })
     }
 
     /// The same client, whose requests are of another class.
     #[must_use]
     pub fn of_class(&self, class: Class) -> Self {
         Self { class, ..self.clone() }
+    }
+
+    /// The same client, which calls this each second while a request waits for its turn.
+    #[must_use]
+    pub fn while_waiting(&self, tell: impl Fn() + 'static) -> Self {
+        Self { waiting: Rc::new(tell), ..self.clone() }
     }
 
     /// The budget of all clients.
@@ -159,7 +167,7 @@ impl HorizonClient {
         headers: [(header::HeaderName, &'static str); 2],
     ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
     {
-        let turn = self.governor.admit(self.class).await;
+        let turn = self.governor.admit(self.class, &*self.waiting).await;
         let mut request = self.client.get(format!("{}{path}", self.settings.url));
         let is_stream = headers.iter().any(|(_, value)| *value == "identity");
         for header in headers {

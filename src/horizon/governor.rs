@@ -10,8 +10,8 @@ use std::{
 
 use super::budget::{Allowance, Budget, BudgetReport, Class};
 
-/// How often it is looked whether the server is of the right network again.
-const WRONG_NETWORK_POLL: Duration = Duration::from_secs(1);
+/// The longest that is waited at a time, before it is looked again and said that somebody waits.
+const STEP: Duration = Duration::from_secs(1);
 
 /// The budget of one address, and what all who share it must know of the server. Clones share it.
 #[derive(Clone, Debug)]
@@ -45,16 +45,21 @@ impl Governor {
     }
 
     /// Waits until a request of this class may go; while the server is of another network only [`Class::Live`] does.
-    pub async fn admit(&self, class: Class) -> Turn {
+    /// Each step of the wait is told: it is no standstill.
+    pub async fn admit(&self, class: Class, waiting: impl Fn()) -> Turn {
         let _waiting = (class == Class::FirstAssets).then(|| FirstWaiting::begin(self));
         while class != Class::Live && self.0.wrong_network.load(Ordering::Relaxed) {
-            tokio::time::sleep(WRONG_NETWORK_POLL).await;
+            waiting();
+            tokio::time::sleep(STEP).await;
         }
         loop {
             let asked = self.budget().try_take(class, Instant::now());
             match asked {
                 Ok(()) => return Turn(self.clone()),
-                Err(wait) => tokio::time::sleep(wait).await,
+                Err(wait) => {
+                    waiting();
+                    tokio::time::sleep(wait.min(STEP)).await;
+                }
             }
         }
     }
@@ -127,5 +132,26 @@ impl<'a> FirstWaiting<'a> {
 impl Drop for FirstWaiting<'_> {
     fn drop(&mut self) {
         self.0.budget().first_waits_no_more();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn whoever_waits_for_its_turn_says_so_again_and_again() {
+        let governor = Governor::new(1);
+        let told = Cell::new(0);
+        while told.get() == 0 {
+            let turn = tokio::time::timeout(STEP, governor.admit(Class::Books, || told.set(told.get() + 1)));
+            drop(turn.await); // what there is to begin with goes first
+        }
+        let waits = governor.admit(Class::Books, || told.set(told.get() + 1));
+        tokio::select! {
+            _ = waits => panic!("one request an hour"),
+            () = async { while told.get() < 3 { tokio::time::sleep(STEP / 10).await } } => {}
+        }
     }
 }
