@@ -118,20 +118,24 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
 }
 
 impl TomlCheck {
-    /// Checks every file that is due, and comes back.
+    /// Checks every file that is due, those that take their time for a second time, and comes back.
     ///
     /// # Errors
     ///
     /// In words: the lease or the database is lost.
     pub async fn check_once(&self, life: &Life) -> Result<(), String> {
+        let in_words = |error: DbError| error.to_string();
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            match self.round(epoch, life, &mut expired_at).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) => return Err(error.to_string()),
+            if self.round(epoch, life, &mut expired_at).await.map_err(in_words)? > 0 {
+                continue;
             }
+            let soon = self.clock.now() + SLOW_RETRY;
+            if self.database.due_files(&[], 1, soon).await.map_err(in_words)?.is_empty() {
+                return Ok(());
+            }
+            life.pause(TICK).await;
         }
     }
 

@@ -64,6 +64,46 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
     });
 }
 
+/// A gateway whose every file takes longer than a first try waits. It serves until its thread's process ends.
+fn slow_gateway() -> String {
+    const TAKES: Duration = Duration::from_secs(2);
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\nVERSION = \"2\"";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(TAKES);
+                // Whoever has given up does not hear it.
+                let _ = std::io::Write::write_all(&mut connection, ANSWER);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn one_look_at_assets_waits_for_hosts_that_take_their_time() {
+    let (sim, source) = hostile::scripted();
+    source.push_trade(hostile::trade(hostile::LEDGER + 1, 0, chrono::Utc::now())).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let (url, gateway) = (sim.url(), slow_gateway());
+        let task = |words: &[&str]| {
+            let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+            let unlimited = ["--toml-gateway", &gateway, "--horizon-requests-per-hour", "0"];
+            run(&[words, &common, &unlimited].concat())
+        };
+        let (code, _, log) = task(&["ingest", "assets"]);
+        assert_eq!(code, 0, "{log}");
+        let client = recomputation::connect(&database).await;
+        let valid = "SELECT count(*) FROM assets WHERE is_valid AND code = 'TEA'";
+        assert_eq!(number(&client, valid).await, 1, "{log}");
+    });
+}
+
 #[test]
 fn what_the_tasks_refuse() {
     let code = |words: &[&str]| run(words).0;
