@@ -64,20 +64,20 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
     });
 }
 
-/// A gateway whose every file takes longer than a first try waits. It serves until its thread's process ends.
-fn slow_gateway() -> String {
+/// A gateway whose every file takes longer than a first try waits.
+async fn slow_gateway() -> String {
     const TAKES: Duration = Duration::from_secs(2);
     const ANSWER: &[u8] =
         b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\nVERSION = \"2\"";
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            std::thread::spawn(move || {
-                std::thread::sleep(TAKES);
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                tokio::time::sleep(TAKES).await;
                 // Whoever has given up does not hear it.
-                let _ = std::io::Write::write_all(&mut connection, ANSWER);
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut connection, ANSWER).await;
             });
         }
     });
@@ -90,7 +90,7 @@ fn one_look_at_assets_waits_for_hosts_that_take_their_time() {
     source.push_trade(hostile::trade(hostile::LEDGER + 1, 0, chrono::Utc::now())).unwrap();
     block_on(async {
         let database = fresh_database().await;
-        let (url, gateway) = (sim.url(), slow_gateway());
+        let (url, gateway) = (sim.url(), slow_gateway().await);
         let task = |words: &[&str]| {
             let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
             let unlimited = ["--toml-gateway", &gateway, "--horizon-requests-per-hour", "0"];
