@@ -16,7 +16,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -156,6 +156,7 @@ impl Backfill {
         self.tell_coverage().await?;
         let read = read?;
         upstream.tail_is_read.set(true);
+        self.writer.published.vitals.newest_by_pages.store(descent.newest_seen.get(), Ordering::Relaxed);
         if descent.top_max.saturating_add(TAIL_LAG_MAX) < descent.newest_seen.get() {
             upstream.history.set(None); // the stream is behind: the root is asked next time
         }

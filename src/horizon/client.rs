@@ -1,11 +1,14 @@
 //! The talking: pages and streams from one Horizon. Built on the arbiter that uses it, for awc is not `Send`.
 
-use std::{path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
 use actix_web::http::header;
-use awc::{Client, ClientResponse, Connector, error::PayloadError};
-use bytes::Bytes;
-use futures_util::Stream;
+use awc::{
+    Client, ClientResponse, Connector,
+    error::{PayloadError, SendRequestError},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use metrics::counter;
 
 use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, plain_text::stripped};
@@ -23,10 +26,14 @@ use super::{
 pub const LIMIT_MAX: u32 = 200;
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the head of an answer is there.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// Until a whole page is there.
+/// How long nothing at all may come of an answer that fresh trades wait for.
+pub(super) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// The same of any other answer. Horizon can take long to begin one of `/assets` or of old trades.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Until a whole page is there, however steadily its bytes drip.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// So often in succession the patience for fresh trades doubles: a Horizon that is slow at everything is still heard.
+const DOUBLINGS_MAX: u32 = 2;
 /// The largest page that is read; one of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest `Retry-After` that is understood.
@@ -61,6 +68,8 @@ pub struct HorizonClient {
     class: Class,
     /// Called while a request waits for its turn.
     waiting: Rc<dyn Fn()>,
+    /// Answers in succession that fresh trades waited for and that were given up for their silence.
+    given_up: Rc<Cell<u32>>,
 }
 
 impl HorizonClient {
@@ -72,11 +81,12 @@ impl HorizonClient {
             .rustls_0_23(tls::client_config(settings.ca_file.as_deref())?);
         let client = Client::builder()
             .connector(connector)
-            .timeout(HEAD_TIMEOUT)
+            .timeout(SILENCE_MAX)
             .disable_redirects()
             .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
             .finish();
-        Ok(Self { client, settings, governor, class: Class::Live, waiting: Rc::new(|| ()) })
+        let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
+        Ok(Self { client, settings, governor, class: Class::Live, waiting, given_up })
     }
 
     /// The same client, whose requests are of another class.
@@ -150,14 +160,31 @@ impl HorizonClient {
             }
             Err(HorizonError::Unreadable("no event stream".into()))
         };
-        let response = counted("stream", opened.await)?;
+        let response = counted("stream", self.learned(opened.await))?;
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.governor.clone()))
     }
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
-        let fetched = async { body(self.send(path, headers).await?).await };
-        counted(kind, fetched.await)
+        let fetched = async { body(self.send(path, headers).await?, self.patience()).await };
+        counted(kind, self.learned(fetched.await))
+    }
+
+    /// Remembers whether an answer was given up for its silence.
+    fn learned<T>(&self, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
+        if self.class == Class::Live {
+            let silent = matches!(outcome, Err(HorizonError::Silent(_)));
+            self.given_up.set(if silent { self.given_up.get().saturating_add(1) } else { 0 });
+        }
+        outcome
+    }
+
+    /// How long nothing at all may come of an answer.
+    fn patience(&self) -> Duration {
+        match self.class {
+            Class::Live => LIVE_SILENCE_MAX * 2_u32.pow(self.given_up.get().min(DOUBLINGS_MAX)),
+            _ => SILENCE_MAX,
+        }
     }
 
     /// Waits for its turn, asks, and learns what the answer tells of the budget.
@@ -168,7 +195,8 @@ impl HorizonClient {
     ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
     {
         let turn = self.governor.admit(self.class, &*self.waiting).await;
-        let mut request = self.client.get(format!("{}{path}", self.settings.url));
+        let patience = self.patience();
+        let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(patience);
         let is_stream = headers.iter().any(|(_, value)| *value == "identity");
         for header in headers {
             request = request.insert_header(header);
@@ -177,12 +205,15 @@ impl HorizonClient {
             request = request.no_decompress();
         }
         let sent = request.send().await.inspect_err(|_| self.governor.disrupted());
-        let response = sent.map_err(|error| HorizonError::Connect(error.to_string()))?;
+        let response = sent.map_err(|error| match error {
+            SendRequestError::Timeout => HorizonError::Silent(patience),
+            error => HorizonError::Connect(error.to_string()),
+        })?;
         if let Some(allowance) = allowance(response.headers()) {
             self.governor.told(allowance);
         }
         drop(turn);
-        let good = good(response).await;
+        let good = good(response, patience).await;
         match &good {
             Err(HorizonError::RateLimited { retry_after }) => self.governor.limited(*retry_after),
             Err(HorizonError::Connect(_)) => {}
@@ -221,7 +252,7 @@ fn counted<T>(kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T,
 }
 
 /// The answer if its status is 2xx, else what its status and its problem say.
-async fn good<S>(response: ClientResponse<S>) -> Result<ClientResponse<S>, HorizonError>
+async fn good<S>(response: ClientResponse<S>, patience: Duration) -> Result<ClientResponse<S>, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -237,7 +268,7 @@ where
     if status.as_u16() == 429 {
         return Err(HorizonError::RateLimited { retry_after });
     }
-    let title = body(response).await.ok().and_then(|body| problem_title(&body)).unwrap_or_default();
+    let title = body(response, patience).await.ok().and_then(|body| problem_title(&body)).unwrap_or_default();
     Err(HorizonError::Status { status: status.as_u16(), title })
 }
 
@@ -249,15 +280,24 @@ fn problem_title(body: &[u8]) -> Option<String> {
     Some(stripped(title).chars().take(TITLE_CHARS_MAX).collect())
 }
 
-async fn body<S>(mut response: ClientResponse<S>) -> Result<Bytes, HorizonError>
+/// All of an answer, unless nothing comes for as long as `patience`.
+async fn body<S>(mut response: ClientResponse<S>, patience: Duration) -> Result<Bytes, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let read = response.body().limit(BODY_BYTES_MAX);
-    match actix_rt::time::timeout(BODY_TIMEOUT, read).await {
-        Err(_) => Err(HorizonError::Silent(BODY_TIMEOUT)),
-        Ok(Err(PayloadError::Overflow)) => Err(HorizonError::TooLarge(BODY_BYTES_MAX)),
-        Ok(Err(error)) => Err(HorizonError::Connect(error.to_string())),
-        Ok(Ok(body)) => Ok(body),
-    }
+    let read = async {
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = actix_rt::time::timeout(patience, response.next()).await;
+            match chunk.map_err(|_| HorizonError::Silent(patience))? {
+                None => return Ok(body.freeze()),
+                Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
+                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX => {
+                    return Err(HorizonError::TooLarge(BODY_BYTES_MAX));
+                }
+                Some(Ok(chunk)) => body.extend_from_slice(&chunk),
+            }
+        }
+    };
+    actix_rt::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(HorizonError::Silent(BODY_TIMEOUT)))
 }

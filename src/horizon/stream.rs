@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::{
+    client::LIVE_SILENCE_MAX,
     error::HorizonError,
     governor::Governor,
     sse::{EventDecoder, StreamEvent},
@@ -38,6 +39,8 @@ pub struct TradeStream {
     decoder: EventDecoder,
     decoded: VecDeque<StreamEvent>,
     idle_timeout: Duration,
+    /// Whether any bytes have come: Horizon greets at once, and only then may a quiet network be silent.
+    greeted: bool,
     /// When the last bytes came: the wait is told apart from the patience of whoever calls `next`.
     heard_at: Instant,
     governor: Governor,
@@ -55,6 +58,7 @@ impl TradeStream {
             decoder: EventDecoder::default(),
             decoded: VecDeque::new(),
             idle_timeout,
+            greeted: false,
             heard_at: Instant::now(),
             governor,
             ledger: 0,
@@ -69,10 +73,12 @@ impl TradeStream {
                 self.account(&told);
                 return told;
             }
-            let patience = self.idle_timeout.saturating_sub(self.heard_at.elapsed());
+            let silence_max =
+                if self.greeted { self.idle_timeout } else { self.idle_timeout.min(LIVE_SILENCE_MAX) };
+            let patience = silence_max.saturating_sub(self.heard_at.elapsed());
             let chunk = actix_rt::time::timeout(patience, self.body.next()).await;
-            let chunk = chunk.map_err(|_| HorizonError::Silent(self.idle_timeout))?;
-            self.heard_at = Instant::now();
+            let chunk = chunk.map_err(|_| HorizonError::Silent(silence_max))?;
+            (self.greeted, self.heard_at) = (true, Instant::now());
             match chunk {
                 None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
                 Some(Err(error)) => {

@@ -1,6 +1,6 @@
 //! How the parts of the daemon are doing, each told by the part itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
@@ -113,6 +113,8 @@ pub struct Vitals {
     pub audit: ArcSwapOption<Audited>,
     /// What reading again has found; none where nothing was read again.
     pub reread: ArcSwapOption<Reread>,
+    /// The newest ledger of a trade in the pages that were last read; 0 before any were.
+    pub newest_by_pages: AtomicU32,
     /// The network passphrase that Horizon last told is another than the configured one.
     pub wrong_network: AtomicBool,
     /// The daemon is on its way out.

@@ -10,6 +10,7 @@ use stellar_ticker::{
     domain::cursor::PagingToken,
     horizon::{
         HorizonClient, HorizonError,
+        budget::Class,
         client::{HorizonSettings, Order},
         governor::Governor,
         stream::Told,
@@ -104,6 +105,31 @@ fn each_kind_of_refusal_is_told_apart() {
         }
         assert_eq!(kinds[..3], ["rate_limited", "status", "unreadable"]);
         assert!(client.trades_page(None, Order::Ascending, 10).await.is_ok());
+    });
+}
+
+#[test]
+fn an_answer_that_fresh_trades_wait_for_is_given_up_soon_and_one_that_is_slow_for_long_is_heard() {
+    const ONE_PIECE: usize = 1_000_000;
+    let faults = FaultPlan::none();
+    faults.push(Endpoint::Trades, Fault::Stall { after_bytes: 500 });
+    let slow = Fault::SlowDrip { bytes: ONE_PIECE, pause: Duration::from_secs(11) };
+    faults.push(Endpoint::Trades, slow.clone());
+    faults.push(Endpoint::Assets, slow);
+    let sim = network(faults);
+    System::new().block_on(async {
+        let live = client(&sim);
+        let assets = live.of_class(Class::Assets);
+        let trades = async {
+            let given_up = live.trades_page(None, Order::Descending, 200).await.unwrap_err();
+            let patient = live.trades_page(None, Order::Descending, 200).await;
+            (given_up, patient)
+        };
+        let ((given_up, patient), assets) = tokio::join!(trades, assets.assets_page(None));
+        let HorizonError::Silent(after) = given_up else { panic!("{given_up}") };
+        assert_eq!(after, Duration::from_secs(10));
+        assert!(patient.is_ok(), "who was given up once is waited for longer: {patient:?}");
+        assert!(assets.is_ok(), "nobody's trades wait for assets: {assets:?}");
     });
 }
 

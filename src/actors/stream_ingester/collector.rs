@@ -54,6 +54,12 @@ impl Collector {
         self.opened.is_none()
     }
 
+    /// The ledger up to which everything is collected, as far as the stream can be believed.
+    #[must_use]
+    pub(super) fn ledger(&self) -> u32 {
+        self.reached.ledger()
+    }
+
     /// Takes in a trade.
     pub(super) fn trade(&mut self, received: Received, now: Second) {
         let token = received.trade.token;

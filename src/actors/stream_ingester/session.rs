@@ -1,6 +1,9 @@
 //! One connection to the stream: where it begins, what it collects, how that is committed.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -17,13 +20,20 @@ use crate::{
     },
     db::trades::LIVE_CURSOR,
     domain::{cursor::PagingToken, instant::Second},
-    horizon::stream::{Told, TradeStream},
+    horizon::{
+        HorizonError,
+        stream::{Told, TradeStream},
+    },
     published::Vitals,
 };
 
 /// A stream that is further behind begins at the newest ledger, and what it left out is read as history, the newest
 /// first: that costs as many requests and is fresh at once.
 const REPLAYED_LEDGERS_MAX: u32 = 100;
+/// How long a stream may be silent while pages hold trades that it has not told. It looks for a new ledger each 5 s, so
+/// a longer silence is that of a connection whose other end is gone.
+const SILENT_BESIDE_NEWS_MAX: Duration = Duration::from_secs(10);
+
 /// One connection to the stream.
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
@@ -91,12 +101,17 @@ impl<'a> Session<'a> {
     /// Takes in what comes until the stream ends. Batches are committed on the way.
     async fn listen(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> Ended {
         let connected = Instant::now();
+        let mut missing_since = None;
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
             let told = tokio::time::timeout(patience, stream.next()).await;
             self.life.advance();
             match told {
-                Err(_) => {} // quiet: what was collected is all there is for now
+                // Quiet: what was collected is all there is for now.
+                Err(_) if self.is_silent_beside_news(collector, &mut missing_since) => {
+                    return HorizonError::Silent(SILENT_BESIDE_NEWS_MAX).into();
+                }
+                Err(_) => {}
                 Ok(Err(error)) => return error.into(),
                 // A quiet network ends its stream without a record after 55 s; at once only a sick server does.
                 Ok(Ok(Told::End)) if self.heard_records || connected.elapsed() >= TICK => {
@@ -104,6 +119,7 @@ impl<'a> Session<'a> {
                 }
                 Ok(Ok(Told::End)) => return Ended::Empty,
                 Ok(Ok(told)) => {
+                    missing_since = None;
                     self.take_in(told, collector);
                     if !collector.is_due() {
                         continue;
@@ -117,6 +133,15 @@ impl<'a> Session<'a> {
                 return Ended::NotLeading;
             }
         }
+    }
+
+    /// Whether the stream has told nothing since pages told more, for too long.
+    fn is_silent_beside_news(&self, collector: &Collector, missing_since: &mut Option<Instant>) -> bool {
+        let newest = self.deps.writer.published.vitals.newest_by_pages.load(Ordering::Relaxed);
+        if newest <= collector.ledger() {
+            return false;
+        }
+        missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BESIDE_NEWS_MAX
     }
 
     fn take_in(&mut self, told: Told, collector: &mut Collector) {

@@ -46,6 +46,25 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
 }
 
 #[test]
+fn a_stream_whose_other_end_is_gone_is_told_by_pages_and_opened_anew() {
+    let plan = FaultPlan::none();
+    plan.push(Endpoint::Stream, Fault::Stall { after_bytes: 3_000 });
+    let sim = network(25, plan);
+    block_on(async {
+        let database = fresh_database().await;
+        // By its silence alone it would be told after a day.
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "24h"]);
+        let sessions = r#"ticker_stream_sessions_total{end="silent"} 1"#;
+        wait_until("the silent stream is given up", || {
+            String::from_utf8(daemon.admin("/metrics").body).unwrap().contains(sessions)
+        });
+        wait_until("the next one is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+        let client = recomputation::connect(&database).await;
+        compare_with_what_was_emitted(&client, sim.oracle()).await;
+    });
+}
+
+#[test]
 fn streams_that_end_by_their_time_or_cost_a_refusal_are_opened_again() {
     let sim = horizon(SimConfig {
         seed: 23,
