@@ -28,6 +28,7 @@ use crate::{
     db::{Database, DbError},
     domain::{
         audit::windows::{Found, differing_ledgers},
+        instant::Second,
         windows::MarketId,
     },
     published::{Audited, Publication, Published},
@@ -40,6 +41,8 @@ const PUBLICATION_POLL: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(5);
 /// How long a market's window may take to be rebuilt.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A publication that is older than a rebuilt window by this is later all the same: the clock has gone back.
+const BACK_SECONDS_MIN: i64 = 60;
 /// How long the re-reader may take to say that it heard.
 const REREAD_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after the database failed, or a publication could not be compared.
@@ -161,7 +164,7 @@ impl Audit {
             if found.markets.is_empty() { markets.to_vec() } else { found.markets.iter().copied().collect() };
         let since = self.clock.monotonic();
         let is_next = |newest: &Publication| {
-            newest.seq > first.seq || newest.as_of > first.as_of && self.since(since) >= QUIET
+            newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
         let Some((_, again)) = self.compared(life, &suspects, tally, is_next).await? else { return Ok(()) };
         if again.comparison.difference_count == 0 {
@@ -197,7 +200,9 @@ impl Audit {
             warn!(markets = suspects.len(), "windows could not be rebuilt; the next pass tries again");
             return Ok(0);
         };
-        let is_rebuilt = |newest: &Publication| newest.seq >= rebuilt.seq && newest.as_of > rebuilt.as_of;
+        // Time goes back only where everything is loaded anew.
+        let is_later = |as_of: Second| as_of > rebuilt.as_of || as_of.plus(BACK_SECONDS_MIN) < rebuilt.as_of;
+        let is_rebuilt = |newest: &Publication| newest.seq >= rebuilt.seq && is_later(newest.as_of);
         let after = self.compared(life, suspects, tally, is_rebuilt).await?;
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();

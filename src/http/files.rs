@@ -68,7 +68,8 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms) 
         None => text(header::IF_MODIFIED_SINCE)
             .and_then(|given| DateTime::parse_from_rfc2822(given).ok())
             .zip(terms.changed)
-            .is_some_and(|(given, changed)| changed.timestamp() <= given.timestamp()),
+            // That date and no later one: a clock that was wrong and has been put right goes back.
+            .is_some_and(|(given, changed)| changed.timestamp() == given.timestamp()),
     };
     let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = HttpResponse::build(status);

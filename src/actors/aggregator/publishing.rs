@@ -18,6 +18,8 @@ use crate::{
 
 /// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
 const EMPTY_AFTER: Duration = Duration::from_secs(55);
+/// Windows that are so far ahead of the clock were moved on by a clock that was wrong, and has been put right since.
+const AHEAD_SECONDS_MAX: i64 = 5;
 /// How long the JSON writer may take to say that it heard.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,7 @@ impl Aggregator {
             return;
         }
         let now = Second::from(self.deps.clock.now());
+        self.forget_what_is_ahead(now);
         let Some(markets) = &mut self.state.markets else { return };
         let is_last = self.state.last == Some((markets.seq(), markets.as_of().max(now)));
         if is_last || !markets.is_settled() {
@@ -77,6 +80,18 @@ impl Aggregator {
                 }
             }
         }));
+    }
+
+    /// Windows never go back in time: trades that belong in them again have left them for good. So where the clock has
+    /// gone back they are loaded anew, and the published time goes back as well.
+    fn forget_what_is_ahead(&mut self, now: Second) {
+        let ahead_s = |markets: &MarketState| markets.as_of().0.saturating_sub(now.0);
+        let Some(ahead_s) = self.state.markets.as_ref().map(ahead_s) else { return };
+        if ahead_s > AHEAD_SECONDS_MAX {
+            warn!(ahead_s, "the clock has gone back: loading everything anew");
+            self.state.markets = None;
+            self.state.maker = Arc::default(); // its rows are told apart by what changed since
+        }
     }
 
     fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {
