@@ -82,6 +82,8 @@ struct State {
     /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
     /// that.
     assets_known_at: Option<i64>,
+    /// The drain is over: the pool may be closed at any moment.
+    drained: bool,
     /// When this incarnation began.
     started: Option<Instant>,
     /// Reads, batches and publications done.
@@ -104,7 +106,7 @@ impl Aggregator {
 
     /// Reads what the database has and the windows have not, unless that is under way.
     fn catch_up(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.state.reading, true) {
+        if self.state.drained || std::mem::replace(&mut self.state.reading, true) {
             return;
         }
         let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
@@ -139,6 +141,7 @@ impl Aggregator {
                 warn!(%error, "loading everything anew");
                 self.state.markets = None;
             }
+            Err(_) if self.state.drained => return,
             Err(error) => {
                 warn!(%error, "the database cannot be read");
                 Vitals::tell(&self.deps.published.vitals.database, false, "does not answer", now);
@@ -251,6 +254,7 @@ impl Handler<Drain> for Aggregator {
     /// One last publication of everything that was committed, so that the files end with it.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
         if !self.may_publish() {
+            self.state.drained = true;
             return Box::pin(async {}.into_actor(self));
         }
         self.state.begun = None;
@@ -266,6 +270,6 @@ impl Handler<Drain> for Aggregator {
         let wait = async move {
             let _ = tokio::time::timeout(drain.within, everything).await;
         };
-        Box::pin(wait.into_actor(self))
+        Box::pin(wait.into_actor(self).map(|(), this, _| this.state.drained = true))
     }
 }

@@ -84,6 +84,11 @@ impl TradeWriter {
                 Err(error) => return Err(error.into()),
             }
         };
+        // Once, although each look at the tail comes upon it again.
+        for new in &committed.quarantined {
+            let token = new.token.as_deref();
+            warn!(token, reason = %new.reason.escape_debug(), "a record goes to quarantine");
+        }
         let summary = count(batch, &committed);
         if let Some(listeners) = &self.listeners {
             listeners.tell(committed).await;
@@ -130,7 +135,6 @@ fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
     };
     counter!("ticker_trades_ingested_total", "kind" => kind).increment(new);
     counter!("ticker_trades_repeated_total", "kind" => kind).increment(committed.repeats);
-    counter!("ticker_quarantined_total")
-        .increment(number(batch.quarantine.len()).saturating_add(committed.conflicts));
+    counter!("ticker_quarantined_total").increment(number(committed.quarantined.len()));
     CommittedSummary { new, repeats: committed.repeats }
 }

@@ -66,13 +66,22 @@ impl Database {
     }
 }
 
-/// Keeps entries; one that came before for the same reason is not kept again.
+/// What came for the first time and is in quarantine now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewlyQuarantined {
+    /// Its place in history, where that could be read.
+    pub token: Option<String>,
+    /// Why it could not be stored.
+    pub reason: String,
+}
+
+/// Keeps entries; one that came before for the same reason is not kept again. Gives those that were not there.
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
     entries: &[QuarantineEntry],
-) -> Result<(), DbError> {
+) -> Result<Vec<NewlyQuarantined>, DbError> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sources: Vec<&str> = entries.iter().map(|entry| entry.source).collect();
     let tokens: Vec<Option<String>> =
@@ -91,6 +100,6 @@ pub(super) async fn insert(
         (&raws, Type::BYTEA_ARRAY),
         (&hashes, Type::TEXT_ARRAY),
     ];
-    transaction.execute_typed(include_str!("sql/quarantine/insert.sql"), &params).await?;
-    Ok(())
+    let rows = transaction.query_typed(include_str!("sql/quarantine/insert.sql"), &params).await?;
+    rows.iter().map(|row| Ok(NewlyQuarantined { token: row.try_get(0)?, reason: row.try_get(1)? })).collect()
 }

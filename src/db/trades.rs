@@ -15,7 +15,10 @@ use super::{
     ids::{self, Resolved},
     quarantine,
 };
-pub use super::{ids::MarketIds, quarantine::QuarantineEntry};
+pub use super::{
+    ids::MarketIds,
+    quarantine::{NewlyQuarantined, QuarantineEntry},
+};
 use crate::domain::{
     asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, summary::WindowTrade,
     trade::Trade, windows::MarketId,
@@ -102,6 +105,8 @@ pub struct CommittedBatch {
     pub repeats: u64,
     /// Trades whose identity was there with other figures; they are in quarantine.
     pub conflicts: u64,
+    /// What of all this went to quarantine and had not been there.
+    pub quarantined: Vec<NewlyQuarantined>,
 }
 
 /// A batch's trades, sorted by what becomes of them.
@@ -149,7 +154,7 @@ impl Database {
         let written = rows::insert(&transaction, &sorted.new, &resolved).await?;
         let mut refused = batch.quarantine.clone();
         refused.append(&mut sorted.conflicts.clone());
-        quarantine::insert(&transaction, &refused).await?;
+        let quarantined = quarantine::insert(&transaction, &refused).await?;
         if let Some(covered) = batch.covered {
             coverage::add(&transaction, covered).await?;
         }
@@ -166,6 +171,7 @@ impl Database {
             new_markets: resolved.new_markets,
             repeats: sorted.repeats,
             conflicts: u64::try_from(sorted.conflicts.len()).unwrap_or(u64::MAX),
+            quarantined,
         })
     }
 }

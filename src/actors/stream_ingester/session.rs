@@ -151,10 +151,7 @@ impl<'a> Session<'a> {
             Told::Trade(received) => {
                 collector.trade(*received, Second::from(self.deps.writer.clock.now()));
             }
-            Told::Refused(refused) => {
-                warn!(token = ?refused.token, reason = %refused.reason.escape_debug(), "a record goes to quarantine");
-                collector.refused(refused);
-            }
+            Told::Refused(refused) => collector.refused(refused),
         }
         self.heard_records = true;
     }

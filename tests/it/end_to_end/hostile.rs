@@ -79,8 +79,19 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
         assert_eq!(number(&client, with_nul).await, 1, "the raw bytes are kept");
         let shown = daemon.admin("/quarantine.json").json();
         assert_eq!(shown["quarantine"].as_array().unwrap().len(), 4);
-        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
-        assert!(metrics.contains("ticker_trades_passed_over_total"), "{metrics}");
+        let metrics = || String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        assert!(metrics().contains("ticker_trades_passed_over_total"), "{}", metrics());
+        let pages = || {
+            let read = metrics();
+            let told = r#"ticker_horizon_requests_total{kind="trades",outcome="ok"} "#;
+            read.lines().find_map(|line| line.strip_prefix(told)?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        let before = pages();
+        // A look at the tail takes three pages at most here.
+        wait_until("the tail was read again and again", || pages() >= before + 10);
+        let told = daemon.log().matches("a record goes to quarantine").count();
+        assert_eq!(told, 4, "each is told once");
+        assert!(metrics().contains("ticker_quarantined_total 4\n"), "and counted once");
         compare_published(&daemon, &client).await;
         let cursor: String = client
             .query_one("SELECT token FROM ingest_cursor WHERE name = 'live'", &[])
