@@ -2,8 +2,10 @@
 
 use std::{
     any::Any,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Poll,
 };
 
 use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
@@ -70,7 +72,10 @@ impl Caretaker {
     where
         A: Actor<Context = Context<A>> + Unpin,
     {
+        let status = Arc::clone(&self.status);
         let mut life = AssertUnwindSafe(actor).catch_unwind();
+        // As an actor does that waits in its context for what never comes.
+        let mut life = poll_fn(|cx| if status.hangs() { Poll::Pending } else { life.poll_unpin(cx) });
         loop {
             tokio::select! {
                 biased;

@@ -2,7 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -26,8 +29,10 @@ pub const STARTING: &str = "starting";
 pub const BACKOFF: &str = "backoff";
 /// Not running: not started yet, its group is stopped, or over for good.
 pub const STOPPED: &str = "stopped";
-/// Before the name of a message that is provoked: its handling never ends.
+/// Before the name of a message that is provoked: its handling never ends, and holds its thread.
 const BLOCK: &str = "block-";
+/// The same, but leaves its thread to others.
+const HANG: &str = "hang-";
 
 /// The status of one child, for the life of the process.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct ChildStatus {
     stats: Mutex<Stats>,
     /// The type of message whose next handling shall panic: only tests of the whole set it.
     provoked: Mutex<Option<String>>,
+    /// This incarnation shall not be polled any more: for tests as well.
+    hangs: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -64,6 +71,7 @@ impl ChildStatus {
             life: Mutex::new(life),
             stats: Mutex::default(),
             provoked: Mutex::default(),
+            hangs: AtomicBool::new(false),
         })
     }
 
@@ -128,8 +136,9 @@ impl ChildStatus {
     }
 
     /// Lets the next handling of a message of this type panic or, with `block-` before its name, block its thread for
-    /// good. For tests of the whole program, which must see real
-    /// panics in real actors; the composition root offers it only when asked to (`TICKER_CHAOS`).
+    /// good or, with `hang-`, be the last thing that this incarnation does, while its thread goes on. For tests of the
+    /// whole program, which must see real falls of real actors; the composition root offers it only when asked to
+    /// (`TICKER_CHAOS`).
     pub fn provoke(&self, message: &str) {
         *self.provoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
     }
@@ -145,13 +154,14 @@ impl ChildStatus {
     fn fall_if_provoked(&self, message: &str) {
         let provoked = {
             let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
-            provoked.take_if(|wanted| wanted.trim_start_matches(BLOCK) == message)
+            provoked.take_if(|wanted| wanted.trim_start_matches(BLOCK).trim_start_matches(HANG) == message)
         };
         match provoked {
             // For good, as a deadlock would.
             Some(wanted) if wanted.starts_with(BLOCK) => loop {
                 std::thread::park();
             },
+            Some(wanted) if wanted.starts_with(HANG) => self.hangs.store(true, Ordering::Relaxed),
             Some(_) => panic!("provoked while handling {message}"),
             None => {}
         }
@@ -175,12 +185,18 @@ impl ChildStatus {
         }
     }
 
+    /// Whether this incarnation was made to hang.
+    pub(super) fn hangs(&self) -> bool {
+        self.hangs.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn monotonic(&self) -> Instant {
         self.clock.monotonic()
     }
 
     pub(crate) fn note_begun(&self, generation: u64) {
         let begun_at = Some(self.monotonic());
+        self.hangs.store(false, Ordering::Relaxed);
         let mut life = self.life();
         life.state = STARTING.into();
         life.generation = generation;

@@ -1,6 +1,15 @@
-//! Real actors that panic: each is back at once, its neighbours do not notice, and no trade is lost.
+//! Real actors that panic or hang: each is back soon, its neighbours do not notice, and no trade is lost.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use chrono::Utc;
+
+use super::{
+    hostile::{LEDGER, trade},
+    self_audit::{TRADES, figure as published_figure, scene, told},
+    *,
+};
+use crate::support::{daemon::request, figure};
 
 /// Each actor, and a type of message that it is sure to get soon.
 const FALLS: [(&str, &str); 13] = [
@@ -17,6 +26,17 @@ const FALLS: [(&str, &str); 13] = [
     ("auditor", "Ping"),
     ("json_writer", "Ping"),
     ("json_writer", "PublicationReady"),
+];
+
+/// And those that come seldom; each has a test of its own.
+const SELDOM: [(&str, &str); 7] = [
+    ("aggregator", "RankMarkets"),
+    ("aggregator", "AssetsCommitted"),
+    ("asset_poller", "AssetsSeen"),
+    ("auditor", "AuditNow"),
+    ("aggregator", "RebuildMarkets"),
+    ("backfiller", "RereadLedgers"),
+    ("nginx", "ReloadNginx"), // `nginx::process`
 ];
 
 fn actor(daemon: &Daemon, name: &str) -> Value {
@@ -69,7 +89,7 @@ fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
         // Provoked before it leads: the messages come once, when assets are first looked up.
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &often);
         let client = recomputation::connect(&database).await;
-        for (name, message) in [("aggregator", "RankMarkets"), ("aggregator", "AssetsCommitted")] {
+        for (name, message) in SELDOM.into_iter().take(2) {
             let before = actor(&daemon, name)["restarts"].as_u64().unwrap();
             daemon.provoke(name, message);
             wait_until("the actor fell and is back", || {
@@ -84,6 +104,134 @@ fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
         wait_for_trades(&client, 200).await;
         assert!(compare_published(&daemon, &client).await > 0);
         compare_with_what_was_emitted(&client, sim.oracle()).await;
+    });
+}
+
+/// Waits until an actor has fallen so often in all, and is back.
+fn wait_for_fall(daemon: &Daemon, name: &str, message: &str, restarts: u64) {
+    wait_until("the actor fell and is back", || {
+        let actor = actor(daemon, name);
+        actor["restarts"] == restarts && actor["state"] != "backoff" && actor["state"] != "stopped"
+    });
+    let exit = actor(daemon, name)["last_exit"]["reason"].as_str().unwrap().to_owned();
+    assert_eq!(exit, format!("panicked: provoked while handling {message}"));
+}
+
+fn audit_now(daemon: &Daemon) {
+    let asked = request(daemon.admin, "POST", "/audit", "Content-Length: 0\r\n").unwrap();
+    assert!([202, 503].contains(&asked.status), "{}", asked.status);
+}
+
+#[test]
+fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_is_made() {
+    block_on(async {
+        let (_sim, source, database, daemon) = scene(&["--audit-interval", "24h"]).await;
+        let count = |daemon: &Daemon| published_figure(daemon, "trade_count");
+        wait_until("the first pass has ended", || told(&daemon, &["markets"]) == 1);
+        daemon.provoke("auditor", "AuditNow");
+        audit_now(&daemon);
+        wait_for_fall(&daemon, "auditor", "AuditNow", 1);
+        // An asset that nobody has heard of yet.
+        daemon.provoke("asset_poller", "AssetsSeen");
+        let mut news = trade(LEDGER + TRADES + 1, 0, Utc::now());
+        news["counter_asset_code"] = "NEWS".into();
+        source.push_trade(news).unwrap();
+        wait_for_fall(&daemon, "asset_poller", "AssetsSeen", 1);
+        // A window that is wrong, and an aggregator that falls over the order to rebuild it.
+        daemon.provoke("aggregator", "Skew");
+        wait_until("it is published", || count(&daemon) > f64::from(TRADES));
+        daemon.provoke("aggregator", "RebuildMarkets");
+        audit_now(&daemon);
+        wait_for_fall(&daemon, "aggregator", "RebuildMarkets", 1);
+        wait_until("what it loaded anew is right", || count(&daemon) == f64::from(TRADES));
+        // Rows that are gone, and a backfiller that falls over the order to read them again.
+        let client = recomputation::connect(&database).await;
+        daemon.provoke("backfiller", "RereadLedgers");
+        crate::support::postgres::execute(&database, &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3")).await;
+        // It may read them again by chance before it is told to, and the audit then finds nothing: once more.
+        wait_until("the actor fell", || {
+            if actor(&daemon, "backfiller")["restarts"] == 0 {
+                block_in_place(&client, &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3"));
+                audit_now(&daemon);
+            }
+            actor(&daemon, "backfiller")["restarts"] == 1
+        });
+        wait_for_fall(&daemon, "backfiller", "RereadLedgers", 1);
+        wait_for_trades(&client, i64::from(TRADES) + 1).await;
+        wait_until("all is published", || count(&daemon) == f64::from(TRADES));
+    });
+}
+
+/// `impl Handler<Envelope<Message>> for Actor` in the sources, with the actors' names as `/actors.json` has them.
+fn handled() -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/actors")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let handlers = text.lines().filter_map(|line| line.strip_prefix("impl Handler<Envelope<"));
+            for (message, rest) in handlers.map(|line| line.split_once(">> for ").unwrap()) {
+                let mut actor = String::new();
+                for c in rest.trim_end_matches(" {").trim_end_matches("Process").chars() {
+                    if c.is_uppercase() && !actor.is_empty() {
+                        actor.push('_');
+                    }
+                    actor.push(c.to_ascii_lowercase());
+                }
+                found.insert((actor, message.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_message_of_every_actor_has_made_it_fall() {
+    let tested = FALLS.iter().chain(&SELDOM).filter(|(_, message)| *message != "Ping");
+    let tested: BTreeSet<_> =
+        tested.map(|(actor, message)| ((*actor).to_owned(), (*message).to_owned())).collect();
+    assert_eq!(handled(), tested);
+}
+
+#[test]
+fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
+    let sim = network(33, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        let names: Vec<String> = restarts(&daemon).into_iter().map(|(name, _)| name).collect();
+        let begun = Instant::now();
+        for name in &names {
+            // Each hangs for good and leaves its thread free: only the answers to probes are missing.
+            daemon.provoke(name, "hang-Ping");
+        }
+        wait_until("all were ended and are back", || {
+            assert!(daemon.is_running());
+            names.iter().all(|name| {
+                let actor = actor(&daemon, name);
+                let is_back = actor["state"] != "backoff" && actor["state"] != "stopped";
+                let last = actor["last_exit"]["reason"].as_str().unwrap_or_default().to_owned();
+                is_back && actor["restarts"] == 1 && last.starts_with("killed")
+            })
+        });
+        let took = begun.elapsed();
+        assert_eq!((daemon.get("/livez").status, daemon.get("/markets.json").status), (200, 200));
+        let client = recomputation::connect(&database).await;
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 200).await;
+        compare_published(&daemon, &client).await;
+        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        figure!(
+            "every actor hanging at once, threads free: ended and started anew, nothing lost",
+            "{} actors back after {:.2} s; {trades} trades",
+            names.len(),
+            took.as_secs_f64()
+        );
     });
 }
 

@@ -12,13 +12,13 @@ use crate::{
     support::postgres::execute,
 };
 
-const TRADES: u32 = 12;
+pub(super) const TRADES: u32 = 12;
 
-fn figure(daemon: &Daemon, name: &str) -> f64 {
+pub(super) fn figure(daemon: &Daemon, name: &str) -> f64 {
     daemon.get("/markets.json").json()["pairs"][0][name].as_f64().unwrap_or(-1.0)
 }
 
-fn told(daemon: &Daemon, names: &[&str]) -> u64 {
+pub(super) fn told(daemon: &Daemon, names: &[&str]) -> u64 {
     names
         .iter()
         .fold(daemon.status()["audit"].clone(), |value, name| value[*name].clone())
@@ -27,7 +27,7 @@ fn told(daemon: &Daemon, names: &[&str]) -> u64 {
 }
 
 /// A daemon on a Horizon that has told some trades of one market, all of them published and held whole.
-async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
+pub(super) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
     let (sim, source) = scripted();
     let database = fresh_database().await;
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, more);

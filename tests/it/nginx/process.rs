@@ -308,3 +308,20 @@ fn a_prefix_has_one_daemon() {
     drop(first);
     NginxPlace::prepare(settings).unwrap();
 }
+
+#[test]
+fn an_actor_that_panics_at_a_reload_is_back_with_nginx_and_the_next_reload_works() {
+    let front = Front::start(419, &[]);
+    let master = front.master();
+    front.daemon.provoke("nginx", "ReloadNginx");
+    front.daemon.signal(Signal::SIGHUP);
+    wait_until("it fell", || front.actor()["restarts"] == 1);
+    let exit = front.actor()["last_exit"]["reason"].as_str().unwrap().to_owned();
+    assert_eq!(exit, "panicked: provoked while handling ReloadNginx");
+    front.wait_until_up();
+    assert!(!is_alive(master) || front.master() == master, "never two of them");
+    let workers = front.workers(front.master());
+    front.daemon.signal(Signal::SIGHUP);
+    wait_until_gone(&workers);
+    front.wait_until_up();
+}
