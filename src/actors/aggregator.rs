@@ -37,6 +37,10 @@ use crate::{
 
 /// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
+/// How long everything may take to be read: longer than the server lets it.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(330);
+/// How long what came after it may take.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the drain looks whether the last publication is there.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -82,6 +86,8 @@ struct State {
     /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
     /// that.
     assets_known_at: Option<i64>,
+    /// The drain has begun: what is committed now is published at once.
+    draining: bool,
     /// The drain is over: the pool may be closed at any moment.
     drained: bool,
     /// When this incarnation began.
@@ -115,11 +121,13 @@ impl Aggregator {
         let read = async move {
             Ok(match known {
                 None => {
-                    let (markets, coverage) = MarketState::load(&database, now).await?;
+                    let load = MarketState::load(&database, now);
+                    let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
                     Read::Whole(markets, coverage)
                 }
                 Some((seq, known)) => {
-                    let update = MarketState::read_after(&database, seq, &known, now).await?;
+                    let read = MarketState::read_after(&database, seq, &known, now);
+                    let update = database.within(CATCH_UP_TIMEOUT, read).await?;
                     Read::After(known, update)
                 }
             })
@@ -257,7 +265,7 @@ impl Handler<Drain> for Aggregator {
             self.state.drained = true;
             return Box::pin(async {}.into_actor(self));
         }
-        self.state.begun = None;
+        self.state.draining = true;
         self.catch_up(ctx);
         self.publish(ctx);
         let (database, published) = (self.deps.database.clone(), Arc::clone(&self.deps.published));

@@ -130,9 +130,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
         }
     };
     // A server that hangs is one that does not answer; after the lease's own time its answer is worth nothing.
-    let answer = tokio::time::timeout(ttl, asked).await;
-    let answer = answer.unwrap_or_else(|_| Err(DbError::Pool("no answer in the lease's time".into())));
-    match answer {
+    match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
             tell_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);

@@ -22,6 +22,8 @@ use crate::{
     published::{Published, Vitals},
 };
 
+/// How long the database may take for a batch; its own timeouts are shorter.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the asset poller may take to say that it heard.
@@ -73,7 +75,7 @@ impl TradeWriter {
         let committed = loop {
             life.advance();
             let epoch = self.leadership.epoch().ok_or(NotWritten::NotLeading)?;
-            match self.database.write_trades(epoch, batch).await {
+            match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() && !life.is_draining() => {
                     warn!(%error, "a batch of trades could not be stored, trying again");

@@ -11,6 +11,9 @@ pub enum DbError {
     /// No connection came out of the pool in time, or none could be made.
     #[error("no database connection: {0}")]
     Pool(String),
+    /// Nothing came back in a time in which the server itself would have given up.
+    #[error("the database does not answer: nothing came for {0:?}")]
+    Silent(std::time::Duration),
     /// PostgreSQL refused a statement or the connection broke.
     #[error("database: {}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
@@ -89,7 +92,7 @@ impl DbError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
+            Self::Pool(_) | Self::Silent(_) => true,
             Self::Postgres(error) => error.is_closed() || error.code().is_none_or(is_passing),
             _ => false,
         }

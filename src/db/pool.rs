@@ -93,6 +93,24 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
+    /// Gives up a call that takes longer than `limit`: the server has stopped, or the connection leads nowhere. It may be
+    /// in the middle of anything, so it is closed, and so is every other that nobody uses.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Silent`], or what the call said.
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        let outcome = tokio::time::timeout(limit, call).await;
+        outcome.unwrap_or_else(|_| {
+            self.pool.retain(|_, _| false);
+            Err(DbError::Silent(limit))
+        })
+    }
+
     /// Closes the pool; calls fail from now on.
     pub fn close(&self) {
         self.pool.close();

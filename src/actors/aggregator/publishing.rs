@@ -26,7 +26,8 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 impl Aggregator {
     /// After a commit: at once if the last publication is long enough ago; else the tick does it.
     pub(super) fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
-        if self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval) {
+        let is_due = self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval);
+        if is_due || self.state.draining {
             self.publish(ctx);
         }
     }
@@ -54,6 +55,7 @@ impl Aggregator {
         }
         let now = Second::from(self.deps.clock.now());
         self.forget_what_is_ahead(now);
+        let now = self.not_before_the_last(now);
         let Some(markets) = &mut self.state.markets else { return };
         let is_last = self.state.last == Some((markets.seq(), markets.as_of().max(now)));
         if is_last || !markets.is_settled() {
@@ -79,6 +81,9 @@ impl Aggregator {
                     this.state.maker = Arc::default(); // who knows where it stopped
                 }
             }
+            if this.state.draining {
+                this.publish(ctx); // what came while this one was rendered
+            }
         }));
     }
 
@@ -92,6 +97,13 @@ impl Aggregator {
             self.state.markets = None;
             self.state.maker = Arc::default(); // its rows are told apart by what changed since
         }
+    }
+
+    /// A clock that was put back by little does not take the published time with it, even where windows began anew.
+    fn not_before_the_last(&self, now: Second) -> Second {
+        let last = self.deps.published.newest().map(|newest| newest.as_of);
+        let is_near = |last: &Second| last.0.saturating_sub(now.0) <= AHEAD_SECONDS_MAX;
+        last.filter(is_near).map_or(now, |last| last.max(now))
     }
 
     fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {

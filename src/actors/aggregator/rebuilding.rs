@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, Context, Handler, ResponseActFuture, WrapFuture};
 use tracing::warn;
 
-use super::{Aggregator, MarketState};
+use super::{Aggregator, LOAD_TIMEOUT, MarketState};
 use crate::{
     actors::{
         envelope::Envelope,
@@ -24,7 +24,9 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
         let handling = self.deps.status.begin(&envelope);
         let (database, markets) = (self.deps.database.clone(), envelope.body.markets);
         let now = Second::from(self.deps.clock.now());
-        let read = async move { MarketState::read_markets(&database, markets, now).await };
+        let read = async move {
+            database.within(LOAD_TIMEOUT, MarketState::read_markets(&database, markets, now)).await
+        };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
             let _handling = handling;
             let (seq, windows) =

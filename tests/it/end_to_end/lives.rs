@@ -65,6 +65,24 @@ fn sigterm_under_load_drains_and_exits_0_and_gives_the_lease_back() {
 }
 
 #[test]
+fn the_last_files_hold_all_that_was_committed_however_seldom_is_published() {
+    let sim = network(17, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--publish-interval", "1h"]);
+        let client = recomputation::connect(&database).await;
+        daemon.wait_for_publication();
+        let published = daemon.get("/markets.json").json()["generated_at"].clone();
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 200).await;
+        assert_eq!(daemon.get("/markets.json").json()["generated_at"], published, "none since");
+        assert!(daemon.terminate().success());
+        let file = std::fs::read(daemon.output("markets.json")).unwrap();
+        recomputation::compare(&client, &serde_json::from_slice(&file).unwrap()).await;
+    });
+}
+
+#[test]
 fn what_cannot_work_is_refused_with_the_right_exit_code() {
     let sim = network(13, FaultPlan::none());
     block_on(async {

@@ -147,7 +147,11 @@ fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_
         // Rows that are gone, and a backfiller that falls over the order to read them again.
         let client = recomputation::connect(&database).await;
         daemon.provoke("backfiller", "RereadLedgers");
-        crate::support::postgres::execute(&database, &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3")).await;
+        crate::support::postgres::execute(
+            &database,
+            &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3"),
+        )
+        .await;
         // It may read them again by chance before it is told to, and the audit then finds nothing: once more.
         wait_until("the actor fell", || {
             if actor(&daemon, "backfiller")["restarts"] == 0 {

@@ -148,3 +148,33 @@ fn a_server_without_a_free_connection_is_waited_for() {
         );
     });
 }
+
+#[test]
+#[ignore = "some 90 s: ./ticker matrix"]
+fn a_server_that_stands_still_is_told_and_what_came_meanwhile_is_there_soon() {
+    // Longer than a read or a batch is waited for: their connections are given up, and new ones cannot be made.
+    let outage = Duration::from_secs(by_hand("TICKER_TEST_OUTAGE_SECONDS", 70));
+    block_on(async {
+        let scene = Scene::start(106).await;
+        let begun = Instant::now();
+        scene.server.signal(Signal::SIGSTOP);
+        while begun.elapsed() < outage {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(scene.daemon.get("/livez").status, 200);
+        }
+        let ready = scene.daemon.get("/readyz");
+        assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("degraded")));
+        let as_of = scene.daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap();
+        assert!(as_of > chrono::Utc::now().timestamp_millis() - 30_000, "time goes on");
+        scene.server.signal(Signal::SIGCONT);
+        let took = scene.is_fresh_again().await;
+        assert_kept(took, outage);
+        let trades = scene.finish().await;
+        figure!(
+            "PostgreSQL stands still (SIGSTOP): fresh again within max(15 s, 0.6 T)",
+            "T = {} s: fresh after {}; {trades} trades",
+            outage.as_secs(),
+            seconds(took)
+        );
+    });
+}

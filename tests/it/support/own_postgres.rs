@@ -17,6 +17,7 @@ use tokio_postgres::Client;
 use super::{
     DEADLINE,
     postgres::{execute, open_tempdir, test_options},
+    processes::children,
     recomputation::connect,
     wait_until,
 };
@@ -78,6 +79,15 @@ impl OwnPostgres {
 
     pub(crate) fn kill(&self) {
         self.order(Order::Kill);
+    }
+
+    /// To the postmaster and all its children.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid_file = std::fs::read_to_string(self.data_dir.join("pg/postmaster.pid")).unwrap();
+        let postmaster: i32 = pid_file.lines().next().unwrap().parse().unwrap();
+        for pid in children(postmaster).into_iter().chain([postmaster]) {
+            let _ = kill(Pid::from_raw(pid), signal); // one that has just ended needs none
+        }
     }
 
     fn order(&self, order: Order) -> (String, String) {
