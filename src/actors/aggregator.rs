@@ -14,13 +14,13 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, Supervised,
     WrapFuture,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use market_state::MarketState;
 use market_state::Update;
 
 use super::{
-    envelope::Envelope,
+    envelope::{Envelope, TraceContext},
     messages::{AssetsCommitted, PublicationReady, RankMarkets, TradesCommitted},
     port::Port,
     supervision::{
@@ -86,6 +86,8 @@ struct State {
     /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
     /// that.
     assets_known_at: Option<i64>,
+    /// The trace of the last message that the next publication will be the doing of.
+    cause: Option<TraceContext>,
     /// The drain has begun: what is committed now is published at once.
     draining: bool,
     /// The drain is over: the pool may be closed at any moment.
@@ -216,10 +218,13 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<TradesCommitted>, ctx: &mut Context<Self>) {
-        let _handling = self.deps.status.begin(&envelope);
+        let handling = self.deps.status.begin(&envelope);
+        let _in_trace = handling.span().enter();
+        self.state.cause = Some(handling.trace());
         self.state.progress += 1;
         let followed =
             self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
+        debug!(seq = envelope.body.batch.seq, followed, "a batch is heard of");
         if followed {
             self.note_trades();
             self.publish_if_due(ctx);
@@ -233,7 +238,9 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AssetsCommitted>, ctx: &mut Context<Self>) {
-        let _handling = self.deps.status.begin(&envelope);
+        let handling = self.deps.status.begin(&envelope);
+        let _in_trace = handling.span().enter();
+        self.state.cause = Some(handling.trace());
         let AssetsCommitted { all_upto, seq } = envelope.body;
         if self.state.trades_since.is_some_and(|since| since <= all_upto) {
             self.state.assets_known_at.get_or_insert(seq);

@@ -17,14 +17,14 @@ use atomic_write_file::AtomicWriteFile;
 use tracing::{debug, warn};
 
 use super::{
-    envelope::Envelope,
+    envelope::{Envelope, TraceContext},
     messages::PublicationReady,
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
 };
-use crate::published::{EncodedFile, Publication};
+use crate::published::{EncodedFile, Files, Publication};
 
 /// With [`FilePace::Auto`] files up to this size in all are written at each publication …
 const SMALL_BYTES: usize = 4_000_000;
@@ -64,7 +64,7 @@ pub struct JsonWriter {
 #[derive(Default)]
 struct State {
     /// The newest publication that is in no file yet.
-    waiting: Option<Arc<Publication>>,
+    waiting: Option<(Arc<Publication>, TraceContext)>,
     /// A write is under way.
     writing: bool,
     /// When the last write began.
@@ -94,11 +94,11 @@ impl JsonWriter {
     }
 
     fn write_if_due(&mut self, ctx: &mut Context<Self>) {
-        let due = self.state.waiting.as_ref().is_some_and(|waiting| self.is_due(waiting));
+        let due = self.state.waiting.as_ref().is_some_and(|(waiting, _)| self.is_due(waiting));
         if self.state.writing || !due {
             return;
         }
-        let Some(publication) = self.state.waiting.take() else { return };
+        let Some((publication, trace)) = self.state.waiting.take() else { return };
         self.state.writing = true;
         self.state.begun = Some(Instant::now());
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
@@ -112,13 +112,13 @@ impl JsonWriter {
             }
             Ok(etags)
         });
-        ctx.spawn(write.into_actor(self).map(|written, this, _| {
+        ctx.spawn(write.into_actor(self).map(move |written, this, _| {
             this.state.writing = false;
             this.state.busy.set(this.state.waiting.is_some());
             this.state.progress += 1;
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(etags) => {
-                    debug!(files = etags.len(), "files written");
+                    debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
                 }
@@ -128,6 +128,18 @@ impl JsonWriter {
                 }
             }
         }));
+    }
+}
+
+/// Removes what a writer that was killed left behind: hidden files that are named after ours.
+fn sweep(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let is_left_behind = |name: &str| Files::NAMES.iter().any(|ours| name.starts_with(&format!(".{ours}.")));
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left_behind)) {
+        debug!(path = %entry.path().display(), "a file of a writer that was killed is removed");
+        if let Err(error) = std::fs::remove_file(entry.path()) {
+            warn!(%error, path = %entry.path().display(), "a file that was left behind cannot be removed");
+        }
     }
 }
 
@@ -153,6 +165,7 @@ impl Actor for JsonWriter {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.deps.status.set_state("waiting");
+        sweep(&self.deps.directory);
         ctx.run_interval(TICK, |this, ctx| {
             this.state.progress += 1;
             this.write_if_due(ctx);
@@ -178,8 +191,9 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<PublicationReady>, ctx: &mut Context<Self>) {
-        let _handling = self.deps.status.begin(&envelope);
-        self.state.waiting = Some(Arc::clone(&envelope.body.publication));
+        let handling = self.deps.status.begin(&envelope);
+        let _in_trace = handling.span().enter();
+        self.state.waiting = Some((Arc::clone(&envelope.body.publication), handling.trace()));
         self.state.busy.set(true);
         self.write_if_due(ctx);
     }

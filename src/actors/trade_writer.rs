@@ -113,6 +113,7 @@ impl Listeners {
     async fn tell(&self, committed: CommittedBatch) {
         let trace = TraceContext::root();
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
+        debug!(%trace, seq, trades = committed.trades.len(), "a batch is stored");
         let message = TradesCommitted { batch: Arc::new(committed) };
         if let Err(error) = self.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
             warn!(%error, seq, "a batch was not heard");

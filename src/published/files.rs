@@ -25,10 +25,14 @@ pub struct Files {
 }
 
 impl Files {
-    /// Each with its name in the output directory.
+    /// Their names in the output directory.
+    pub const NAMES: [&'static str; 2] = ["markets.json", "assets.json"];
+
+    /// Each with its name.
     #[must_use]
     pub const fn all(&self) -> [(&'static str, &EncodedFile); 2] {
-        [("markets.json", &self.markets), ("assets.json", &self.assets)]
+        let [markets, assets] = Self::NAMES;
+        [(markets, &self.markets), (assets, &self.assets)]
     }
 
     /// How large they are, plain and by gzip together, in bytes.

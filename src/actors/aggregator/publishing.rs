@@ -64,6 +64,7 @@ impl Aggregator {
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
         let board = markets.board_at(now);
+        let trace = self.state.cause.take().unwrap_or_else(TraceContext::root);
         self.state.rendering = true;
         self.state.begun = Some(begun);
         let maker = Arc::clone(&self.state.maker);
@@ -74,7 +75,7 @@ impl Aggregator {
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.rendering = false;
             match rendered {
-                Ok(Ok(publication)) => this.published(publication, begun, ctx),
+                Ok(Ok(publication)) => this.published(publication, begun, trace, ctx),
                 Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
                 Err(error) => {
                     warn!(%error, "a publication could not be rendered");
@@ -106,13 +107,20 @@ impl Aggregator {
         last.filter(is_near).map_or(now, |last| last.max(now))
     }
 
-    fn published(&mut self, publication: Publication, begun: Instant, ctx: &mut Context<Self>) {
+    fn published(
+        &mut self,
+        publication: Publication,
+        begun: Instant,
+        trace: TraceContext,
+        ctx: &mut Context<Self>,
+    ) {
         let (seq, as_of) = (publication.seq, publication.as_of);
         let publication = Arc::new(publication);
         self.deps.published.publish(Arc::clone(&publication));
         if self.state.last.replace((seq, as_of)).is_none() {
             info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
         }
+        debug!(%trace, seq, "published");
         self.state.progress += 1;
         counter!("ticker_publications_total").increment(1);
         histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
@@ -120,7 +128,7 @@ impl Aggregator {
         gauge!("ticker_publication_seq").set(seq as f64);
         let writer = self.deps.writer.clone();
         let tell = async move {
-            writer.call(&TraceContext::root(), PublicationReady { publication }, WRITER_TIMEOUT).await
+            writer.call(&trace.child(), PublicationReady { publication }, WRITER_TIMEOUT).await
         };
         ctx.spawn(tell.into_actor(self).map(|told, _, _| {
             if let Err(error) = told {

@@ -12,6 +12,11 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         let output = crate::support::postgres::open_tempdir();
         let output_dir = output.path().join("www");
         let files = ["--output-dir", output_dir.to_str().unwrap()];
+        std::fs::create_dir(&output_dir).unwrap();
+        let left_behind = [".markets.json.aB3xYz", ".assets.json.br.Qw9eRt"];
+        for name in left_behind.iter().chain(&[".an-operators-own"]) {
+            std::fs::write(output_dir.join(name), "x").unwrap();
+        }
         let mut client = None;
         for life in 0..5 {
             let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &files);
@@ -35,8 +40,39 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         assert!(daemon.terminate().success());
         let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
         println!("{trades} trades over six lives, none lost, none doubled");
+        assert!(
+            !left_behind.iter().any(|name| output_dir.join(name).exists()),
+            "of a writer that was killed"
+        );
+        assert!(output_dir.join(".an-operators-own").exists());
         let holes = "SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) AS step FROM ingest_batches) s WHERE step <> 1";
         assert_eq!(number(&client, holes).await, 0, "batches are numbered without holes");
+    });
+}
+
+#[test]
+fn a_trade_can_be_followed_through_the_log_from_its_batch_to_the_files() {
+    let sim = network(18, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--log", "stellar_ticker=debug"]);
+        wait_for_pairs(&daemon);
+        let client = recomputation::connect(&database).await;
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 200).await;
+        assert!(daemon.terminate().success());
+        let mut steps: std::collections::HashMap<String, Vec<String>> = std::collections::HashMap::new();
+        for line in daemon.log().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let trace =
+                [&line["fields"]["trace"], &line["span"]["trace"]].into_iter().find_map(Value::as_str);
+            if let Some([_, id, _, _]) = trace.map(|trace| trace.split('-').collect::<Vec<_>>()).as_deref() {
+                let message = line["fields"]["message"].as_str().unwrap().to_owned();
+                steps.entry((*id).to_owned()).or_default().push(message);
+            }
+        }
+        let whole = ["a batch is stored", "a batch is heard of", "published", "files written"];
+        assert!(steps.values().any(|steps| steps == &whole), "{steps:?}");
     });
 }
 
