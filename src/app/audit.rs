@@ -4,7 +4,7 @@ mod report;
 
 use std::{
     io::Write,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +21,10 @@ use crate::{
         audit::{Audited, Recomputed},
         private_postgres::IfRunning,
     },
-    domain::audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
+    domain::{
+        audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
+        listener::reachable,
+    },
     horizon::tls,
     http::reader::{ReadError, Reader, Served},
 };
@@ -140,16 +143,11 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
 
 /// The base URL of a listener; one on all addresses is asked on loopback.
 fn listener(bind: SocketAddr) -> Result<String, Failure> {
-    let ip = match bind.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
     if bind.port() == 0 {
         let told = "--bind leaves the port to the system: tell where the daemon listens by --url";
         return Err(Failure::Configuration(told.into()));
     }
-    Ok(format!("http://{}", SocketAddr::new(ip, bind.port())))
+    Ok(format!("http://{}", reachable(bind)))
 }
 
 /// Fails where nothing is served.

@@ -14,6 +14,7 @@ pub mod instant;
 pub mod issuer_file;
 pub mod json_text;
 pub mod listed_asset;
+pub mod listener;
 pub mod market;
 pub mod markets_json;
 pub mod number;

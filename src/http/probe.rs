@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
+
+use crate::domain::listener::reachable;
 
 /// Why the daemon does not count as alive.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +25,7 @@ pub enum ProbeError {
 ///
 /// See [`ProbeError`].
 pub fn livez(address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
-    let address = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
-        _ => address,
-    };
+    let address = reachable(address);
     let head = ask(address, timeout).map_err(|error| ProbeError::Unreachable(address, error))?;
     let line = head.lines().next().unwrap_or_default();
     if line.starts_with("HTTP/1.1 200") {

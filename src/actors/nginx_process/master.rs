@@ -1,11 +1,6 @@
 //! A running nginx: its master process, and with it the group of its workers.
 
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill, killpg},
@@ -20,6 +15,7 @@ use tokio::{
 use tracing::warn;
 
 use super::place::{NginxError, NginxPlace};
+use crate::domain::listener::reachable;
 
 /// Workers of an nginx that was killed give its address back within this time.
 const PORT_PATIENCE: Duration = Duration::from_secs(3);
@@ -120,15 +116,6 @@ async fn wait_for_port(listen: SocketAddr) -> Result<(), NginxError> {
             return Err(NginxError::PortTaken(listen));
         }
         tokio::time::sleep(PORT_POLL).await;
-    }
-}
-
-/// One that listens everywhere is asked on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
-        other => other,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     fs::{File, OpenOptions},
     io::{self, ErrorKind},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,7 +17,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use crate::process::bound_to_this_thread;
+use crate::{domain::listener::reachable, process::bound_to_this_thread};
 
 /// Where nginx is when `PATH` does not say: it leaves these out for users who are not root.
 const SBIN: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
@@ -131,12 +131,7 @@ impl NginxPlace {
     ///
     /// The file cannot be written.
     pub fn set_upstream(&self, daemon: SocketAddr) -> Result<(), NginxError> {
-        let ip = match daemon {
-            SocketAddr::V4(v4) if v4.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(v6) if v6.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            _ => daemon.ip(),
-        };
-        self.write("upstream.conf", &format!("server {};\n", SocketAddr::new(ip, daemon.port())))
+        self.write("upstream.conf", &format!("server {};\n", reachable(daemon)))
     }
 
     /// Asks nginx whether it takes the configuration.

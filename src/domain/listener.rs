@@ -1,0 +1,36 @@
+//! Addresses of listeners.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where a listener can be reached from its own machine: one on all addresses is asked on loopback.
+#[must_use]
+pub const fn reachable(listens: SocketAddr) -> SocketAddr {
+    let mut address = listens;
+    match listens {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST));
+        }
+        _ => {}
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_on_all_addresses_is_asked_elsewhere() {
+        for (listens, asked) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:9090", "[::1]:9090"),
+            ("192.0.2.7:80", "192.0.2.7:80"),
+            ("[::1]:1", "[::1]:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+}
