@@ -54,8 +54,15 @@ const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often the children are looked at for `/readyz`.
 const CHILDREN_POLL: Duration = Duration::from_millis(500);
 
+/// With fewer descriptors something would have none now and then. A daemon on a real Horizon without readers has some
+/// 110 open at most.
+const DESCRIPTORS_MIN: u64 = 200;
+/// With fewer only a handful of readers is served at a time.
+const DESCRIPTORS_FEW: u64 = 1_024;
+
 /// Runs the daemon to its end.
 pub(super) fn serve(config: Config) -> Result<u8, Failure> {
+    check_descriptors(server::descriptors())?;
     let store = Store::open(&config, IfRunning::WaitUntilGone)?;
     let system = System::with_tokio_rt(|| {
         let runtime =
@@ -70,6 +77,20 @@ pub(super) fn serve(config: Config) -> Result<u8, Failure> {
         std::process::exit(Outcome::Hung.exit_code().into());
     }
     ended
+}
+
+/// Refuses a process that would run out of files and sockets: it would live, and neither answer nor ingest.
+fn check_descriptors(descriptors: u64) -> Result<(), Failure> {
+    if descriptors < DESCRIPTORS_MIN {
+        return Err(Failure::Unavailable(format!(
+            "this process may open {descriptors} files, and {DESCRIPTORS_MIN} are the least: raise the limit (ulimit -n, \
+             LimitNOFILE= of systemd, nofile of a container), to 16384 for 5,000 readers at a time"
+        )));
+    }
+    if descriptors < DESCRIPTORS_FEW {
+        warn!(descriptors, "few files may be opened: only some readers are served at a time (ulimit -n)");
+    }
+    Ok(())
 }
 
 /// Starts everything, waits for a signal or for the supervisor to give up, drains.

@@ -76,7 +76,8 @@ pub fn start_admin(address: SocketAddr, state: AdminState) -> io::Result<Listene
 
 /// Files and sockets that this process may have open: as many as the system lets it ask for. Each reader is one, and a
 /// process with none left can neither write a file nor reach its database.
-fn descriptors() -> u64 {
+#[must_use]
+pub fn descriptors() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         Ok(()) => hard,

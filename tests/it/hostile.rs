@@ -1,5 +1,6 @@
 //! What strangers may send, and that nobody else notices. What each test prints goes into `docs/reliability.md`.
 
+mod descriptors;
 mod graphql;
 mod http;
 mod roles;

@@ -21,6 +21,8 @@ use super::wait_until;
 /// How often a request is sent whose answer was lost.
 const TRIES_MAX: u32 = 5;
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
+/// In a daemon's environment: how many files it may open.
+pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
 
 /// An answer of a listener.
 pub(crate) struct Answer {
@@ -98,7 +100,7 @@ impl Daemon {
     pub(crate) fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = super::postgres::open_tempdir();
         let data_dir = directory.path().join("data");
-        let mut command = Command::new(BINARY);
+        let mut command = program(environment);
         command.args(arguments).args([
             "--bind",
             "127.0.0.1:0",
@@ -256,9 +258,24 @@ fn threads_that_run(pid: Pid) -> usize {
         .count()
 }
 
+/// The program; under a limit of open files where the environment is to hold [`OPEN_FILES`].
+fn program(environment: &[(&str, &str)]) -> Command {
+    let Some((_, limit)) = environment.iter().find(|(name, _)| *name == OPEN_FILES) else {
+        return Command::new(BINARY);
+    };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), BINARY]);
+    shell
+}
+
 /// Runs a command to its end: exit code, stdout, stderr.
 pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
-    let output = clean(Command::new(BINARY).args(arguments)).output().unwrap();
+    run_in(arguments, &[])
+}
+
+/// The same with more in its environment.
+pub(crate) fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let output = clean(program(environment).args(arguments)).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

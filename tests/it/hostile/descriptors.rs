@@ -1,0 +1,54 @@
+//! A process that may open few files.
+
+use std::net::TcpStream;
+
+use stellar_ticker::sim::FaultPlan;
+
+use crate::{
+    end_to_end::{PASSPHRASE, block_on, compare_published, network, wait_for_pairs, wait_for_trades},
+    support::{
+        daemon::{Daemon, OPEN_FILES, run_in},
+        figure,
+        postgres::fresh_database,
+        recomputation::connect,
+    },
+};
+
+/// Connections that somebody opens and leaves, more than the process may open files.
+const HELD: usize = 400;
+
+#[test]
+fn a_process_that_may_open_too_few_files_says_so_at_once_and_ends() {
+    for limit in ["64", "128", "199"] {
+        let serve = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
+        let (code, _, log) = run_in(&serve, &[(OPEN_FILES, limit)]);
+        assert_eq!(code, 69, "{log}");
+        assert!(log.contains(&format!("may open {limit} files")) && log.contains("ulimit -n"), "{log}");
+    }
+}
+
+#[test]
+fn a_process_that_may_open_few_files_answers_and_ingests_whoever_holds_connections() {
+    let sim = network(541, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve_in(&[(OPEN_FILES, "256")], &sim.url(), &database, PASSPHRASE, &[]);
+        assert!(daemon.log().contains("few files may be opened"));
+        wait_for_pairs(&daemon);
+        let held: Vec<_> = (0..HELD).map(|_| TcpStream::connect(daemon.public).unwrap()).collect();
+        let client = connect(&database).await;
+        let before = crate::end_to_end::number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 500).await;
+        let files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+        drop(held);
+        for path in ["/livez", "/markets.json", "/assets.json"] {
+            assert_eq!(daemon.get(path).status, 200);
+        }
+        compare_published(&daemon, &client).await;
+        assert!(!daemon.log().contains("Too many open files"), "{}", daemon.log());
+        figure!(
+            "few files may be opened: it ingests and answers, or says so and ends",
+            "256, and {HELD} connections held: {files} open, none lacking; fewer than 200: exit 69 and why"
+        );
+    });
+}
