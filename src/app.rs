@@ -66,8 +66,7 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Runs a command to its end and gives the program's exit code. Call it from the main thread: the private PostgreSQL
-/// ends with the thread that started it.
+/// Runs a command to its end and gives the program's exit code.
 #[must_use]
 pub fn run(command: Command) -> ExitCode {
     let ended = match command {

@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     db::{
         Database, DatabaseSettings,
-        private_postgres::{IfRunning, Options, PrivatePostgres, PrivatePostgresError},
+        private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError},
     },
 };
 
@@ -22,12 +22,11 @@ pub(super) struct Store {
     url: String,
     direct_url: String,
     ca_file: Option<PathBuf>,
-    private: Option<PrivatePostgres>,
+    private: Option<KeptPostgres>,
 }
 
 impl Store {
-    /// Finds the database's address; starts or joins the private server where none is given. Blocks, and must be
-    /// called from a thread that lives as long as the process.
+    /// Finds the database's address; starts or joins the private server where none is given. Blocks.
     pub(super) fn open(config: &Config, if_running: IfRunning) -> Result<Self, Failure> {
         let ca_file = config.ca_file.clone();
         if let Some(url) = &config.database_url {
@@ -40,13 +39,13 @@ impl Store {
         }
         let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
         let options = Options { bin_dir, if_running, ..Options::default() };
-        let private =
-            PrivatePostgres::start(&config.data_dir, options, config.startup_timeout).map_err(unavailable)?;
-        if let Some(note) = private.note() {
+        let private = KeptPostgres::start(config.data_dir.clone(), options, config.startup_timeout)
+            .map_err(unavailable)?;
+        if let Some(note) = &private.note {
             info!("{note}");
         }
-        info!(psql = private.psql_command(), joined = private.is_joined(), "private PostgreSQL");
-        let url = private.connection_string();
+        info!(psql = private.psql_command, joined = private.is_joined, "private PostgreSQL");
+        let url = private.connection_string.clone();
         Ok(Self { direct_url: url.clone(), url, ca_file, private: Some(private) })
     }
 
@@ -89,9 +88,7 @@ impl Store {
 
     /// Stops the private server, if it is ours.
     pub(super) fn close(self) {
-        if let Some(private) = self.private {
-            private.stop();
-        }
+        drop(self.private);
     }
 }
 

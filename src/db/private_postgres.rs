@@ -15,6 +15,7 @@ mod binaries;
 mod cluster;
 mod command;
 mod error;
+mod keeper;
 mod place;
 mod postmaster;
 
@@ -29,6 +30,7 @@ use account::Account;
 use binaries::Binaries;
 use command::{Deadline, ServerLog};
 pub use error::PrivatePostgresError;
+pub use keeper::KeptPostgres;
 use place::Place;
 use postmaster::Launch;
 
@@ -90,8 +92,8 @@ impl PrivatePostgres {
     /// missing), or joins the one that another living process runs. Blocks for one to five seconds, and at most
     /// for about `deadline`.
     ///
-    /// Call it from a thread that lives as long as the process, such as the main thread and never one of tokio's
-    /// blocking threads: on Linux the kernel stops the server when the THREAD that spawned it ends, and that is
+    /// Call it from a thread that lives as long as the server shall, such as the main thread or that of a
+    /// [`KeptPostgres`], and never one of tokio's blocking threads: on Linux the kernel stops the server when the THREAD that spawned it ends, and that is
     /// what makes the server die with a daemon that was killed by `kill -9`.
     ///
     /// # Errors

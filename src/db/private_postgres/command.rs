@@ -46,7 +46,7 @@ impl Deadline {
 }
 
 /// One step of waiting for another process.
-#[expect(clippy::disallowed_methods, reason = "runs on the main thread before and after everything else")]
+#[expect(clippy::disallowed_methods, reason = "runs on the keeper's own thread, or on a test's")]
 pub(super) fn pause() {
     std::thread::sleep(POLL);
 }

@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::*;
+use crate::end_to_end::{compare_published, compare_with_what_was_emitted};
 
 #[test]
 #[ignore = "some 20 s: ./ticker matrix"]
@@ -175,6 +176,60 @@ fn a_server_that_stands_still_is_told_and_what_came_meanwhile_is_there_soon() {
             "T = {} s: fresh after {}; {trades} trades",
             outage.as_secs(),
             seconds(took)
+        );
+    });
+}
+
+#[test]
+fn a_private_server_that_is_killed_or_stopped_is_started_again_by_the_daemon() {
+    let sim = network(106, FaultPlan::none());
+    block_on(async {
+        let url = sim.url();
+        let gateway = format!("{url}/_toml");
+        let mut daemon = Daemon::start(&[
+            "serve",
+            "--horizon-url",
+            &url,
+            "--toml-gateway",
+            &gateway,
+            "--network",
+            PASSPHRASE,
+            "--horizon-requests-per-hour",
+            "0",
+        ]);
+        wait_for_pairs(&daemon);
+        let data_dir = daemon.directory.path().join("data");
+        let pid = || {
+            let file = std::fs::read_to_string(data_dir.join("pg/postmaster.pid")).ok()?;
+            file.lines().next()?.parse().ok().map(nix::unistd::Pid::from_raw)
+        };
+        let database =
+            format!("host='{}' user=ticker dbname=ticker", data_dir.join("pg-socket").to_str().unwrap());
+        let mut times = Vec::new();
+        // By a signal that nothing outlives, and as an operator stops a server.
+        for (times_again, signal) in [(1, Signal::SIGKILL), (2, Signal::SIGINT)] {
+            let begun = Instant::now();
+            nix::sys::signal::kill(pid().unwrap(), signal).unwrap();
+            wait_until("it runs again", || {
+                assert_eq!(daemon.get("/markets.json").status, 200, "readers notice nothing");
+                daemon.log().matches("the private PostgreSQL runs again").count() == times_again
+            });
+            let again = begun.elapsed();
+            fresh_again(&sim, &database).await;
+            times.push(format!("{} (fresh {} later)", seconds(again), seconds(begun.elapsed() - again)));
+        }
+        assert!(daemon.is_running());
+        let client = crate::support::recomputation::connect(&database).await;
+        compare_published(&daemon, &client).await;
+        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        drop(client);
+        let last = pid().unwrap();
+        assert!(daemon.terminate().success());
+        assert!(pid().is_none() && nix::sys::signal::kill(last, None).is_err(), "the last one goes with it");
+        figure!(
+            "a private PostgreSQL that is killed or stopped is started again, nothing lost",
+            "it ran again after {}; {trades} trades",
+            times.join(", ")
         );
     });
 }
