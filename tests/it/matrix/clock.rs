@@ -16,7 +16,9 @@ fn library() -> Option<PathBuf> {
         .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
         .find(|library| library.exists());
     if found.is_none() {
-        eprintln!("NOT TESTED: libfaketime is absent, so no clock was put wrong; ./ticker need faketime");
+        crate::support::not_tested(
+            "libfaketime is absent, so no clock was put wrong; ./ticker need faketime",
+        );
     }
     found
 }

@@ -68,7 +68,9 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(path, directory));
         }
-        eprintln!("NOT TESTED: a small disk cannot be mounted here (that takes root), so none was filled");
+        crate::support::not_tested(
+            "a small disk cannot be mounted here (that takes root), so none was filled",
+        );
         None
     }
 

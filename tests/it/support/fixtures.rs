@@ -10,7 +10,10 @@ fn folder() -> PathBuf {
 pub(crate) fn are_there() -> bool {
     let are_there = folder().is_dir();
     if !are_there {
-        eprintln!("NOT TESTED: {} is absent, so nothing was compared with real replies", folder().display());
+        super::not_tested(&format!(
+            "{} is absent: nothing was compared with real replies",
+            folder().display()
+        ));
     }
     are_there
 }

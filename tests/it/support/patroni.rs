@@ -33,9 +33,7 @@ impl Patroni {
     /// None where a program is missing: says so.
     pub(crate) fn start() -> Option<Self> {
         let (Some(etcd), Some(_), Some(bin)) = (found("etcd"), found("patroni"), server_programs()) else {
-            eprintln!(
-                "NOT TESTED: on Debian apt-get install patroni etcd-server python3-etcd python3-psycopg2"
-            );
+            super::not_tested("on Debian apt-get install patroni etcd-server python3-etcd python3-psycopg2");
             return None;
         };
         let directory = open_tempdir();
