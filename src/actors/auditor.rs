@@ -1,6 +1,7 @@
 //! The auditor: recomputes what is published from the raw rows, slice by slice, and has repaired what differs twice. On
 //! every replica, since each publishes from a memory of its own.
 
+mod lists;
 mod pace;
 mod slice;
 
@@ -18,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     envelope::{Envelope, TraceContext},
-    messages::{AuditNow, RebuildMarkets, RereadLedgers},
+    messages::{AuditNow, RebuildMarkets, ReloadDirectory, RereadLedgers},
     port::Port,
     supervision::status::ChildStatus,
     worker::{Life, Work, Worker},
@@ -28,7 +29,6 @@ use crate::{
     db::{Database, DbError},
     domain::{
         audit::windows::{Found, differing_ledgers},
-        instant::Second,
         windows::MarketId,
     },
     published::{Audited, Publication, Published},
@@ -61,6 +61,8 @@ pub struct Audit {
     pub published: Arc<Published>,
     /// Who rebuilds a market's window.
     pub aggregator: Port<RebuildMarkets>,
+    /// Who reads assets, markets and books anew.
+    pub reloader: Port<ReloadDirectory>,
     /// Who reads ledgers again from Horizon.
     pub rereader: Port<RereadLedgers>,
     /// What time it is.
@@ -132,6 +134,10 @@ impl Audit {
         drop(publication);
         pace.begin(&groups);
         let mut tally = Tally { spent: self.since(begun), ..Tally::default() };
+        if let Err(error) = self.audit_lists(life, &mut tally).await {
+            warn!(%error, "assets and books are left to the next pass of the audit");
+        }
+        self.rest(life, pace::rest_after(tally.spent), is_hurried).await;
         while !groups.is_empty() {
             life.advance();
             let markets = pace.cut(&mut groups);
@@ -140,11 +146,15 @@ impl Audit {
                 warn!(%error, markets = markets.len(), "a slice is left to the next pass of the audit");
             }
             let rest = pace.took(tally.spent.saturating_sub(before));
-            if !is_hurried && !self.is_hurried.get() {
-                life.rest(rest).await;
-            }
+            self.rest(life, rest, is_hurried).await;
         }
         self.tell(&tally, true);
+    }
+
+    async fn rest(&self, life: &Life, rest: Duration, is_hurried: bool) {
+        if !is_hurried && !self.is_hurried.get() {
+            life.rest(rest).await;
+        }
     }
 
     /// One slice: what differs twice is told and repaired.
@@ -200,9 +210,7 @@ impl Audit {
             warn!(markets = suspects.len(), "windows could not be rebuilt; the next pass tries again");
             return Ok(0);
         };
-        // Time goes back only where everything is loaded anew.
-        let is_later = |as_of: Second| as_of > rebuilt.as_of || as_of.plus(BACK_SECONDS_MIN) < rebuilt.as_of;
-        let is_rebuilt = |newest: &Publication| newest.seq >= rebuilt.seq && is_later(newest.as_of);
+        let is_rebuilt = |newest: &Publication| rebuilt.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);
         let after = self.compared(life, suspects, tally, is_rebuilt).await?;
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();

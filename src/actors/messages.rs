@@ -82,8 +82,25 @@ pub struct Rebuilt {
     pub as_of: Second,
 }
 
+impl Rebuilt {
+    /// Whether a publication has them. Time goes back, by `back_s` seconds or more, only where everything is loaded anew.
+    #[must_use]
+    pub fn is_in(&self, seq: i64, as_of: Second, back_s: i64) -> bool {
+        seq >= self.seq && (as_of > self.as_of || as_of.plus(back_s) < self.as_of)
+    }
+}
+
 impl Message for RebuildMarkets {
     /// None where they could not be: the windows are as they were, or are being loaded altogether.
+    type Result = Option<Rebuilt>;
+}
+
+/// Assets, markets and books shall be read anew from the database.
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadDirectory;
+
+impl Message for ReloadDirectory {
+    /// None where they could not be: they are as they were, or are being loaded with everything else.
     type Result = Option<Rebuilt>;
 }
 

@@ -15,7 +15,7 @@ use crate::{
         cleaner::Clean,
         leadership::{Leadership, LeaseTerms},
         lease_keeper::LeaseKeeperDeps,
-        messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, RereadLedgers},
+        messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, ReloadDirectory, RereadLedgers},
         orderbook_poller::OrderbookPoll,
         port::Port,
         ranking::Ranking,
@@ -171,6 +171,7 @@ impl Common {
     pub(super) fn audit(
         &self,
         aggregator: Port<RebuildMarkets>,
+        reloader: Port<ReloadDirectory>,
         rereader: Port<RereadLedgers>,
         status: Arc<ChildStatus>,
     ) -> Audit {
@@ -178,6 +179,7 @@ impl Common {
             database: self.database.clone(),
             published: Arc::clone(&self.published),
             aggregator,
+            reloader,
             rereader,
             clock: Arc::clone(&self.clock),
             interval: self.config.audit_interval,

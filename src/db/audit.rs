@@ -4,8 +4,10 @@
 //! ranges, and only where those ranges hold these rows and no others. Where assets or books changed in between, what
 //! was there before cannot be known any more: the caller asks again, with a newer publication.
 
+mod lists;
 mod rows;
 
+pub use lists::Listed;
 pub use rows::Summed;
 
 use std::{

@@ -94,6 +94,27 @@ impl Database {
 }
 
 impl Database {
+    /// Reads all assets, markets and books, and up to which batch everything is in them.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn load_lists(&self) -> Result<CatchUp, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        transaction.batch_execute(LIMITS).await?;
+        let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
+        let mut told = CatchUp { seq, ..CatchUp::default() };
+        lists(&transaction, &mut told).await?;
+        transaction.commit().await?;
+        Ok(told)
+    }
+
     /// Reads the trades of some markets that closed after `edge`. Gives up to which batch everything is in them.
     ///
     /// # Errors
@@ -128,11 +149,9 @@ async fn everything(
     sink: TradeSink<'_>,
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
-    told.assets = listing::read(transaction, None).await?;
+    lists(transaction, told).await?;
     let any_checked = include_str!("sql/assets/any_checked.sql");
     told.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
-    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
-    all_books(transaction, told).await?;
     transaction.batch_execute(IN_ORDER).await?;
     // The edge is a number of our own making.
     let sql = include_str!("sql/trades/since.sql").replace(":edge", &edge.0.to_string());
@@ -148,6 +167,12 @@ async fn everything(
     }
     told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
     Ok(())
+}
+
+async fn lists(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
+    told.assets = listing::read(transaction, None).await?;
+    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    all_books(transaction, told).await
 }
 
 async fn only_after(

@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod graphql;
+pub mod lists;
 pub mod markets;
 mod rows;
 mod served;

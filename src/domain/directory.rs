@@ -103,6 +103,16 @@ impl Directory {
         Some((self.assets.get(base)?, self.assets.get(counter)?))
     }
 
+    /// The valid assets, in no particular order.
+    pub fn assets(&self) -> impl Iterator<Item = (AssetId, &ListedAsset)> {
+        self.assets.iter().map(|(id, asset)| (*id, asset.as_ref()))
+    }
+
+    /// The books, in no particular order.
+    pub fn books(&self) -> impl Iterator<Item = (MarketId, &PolledBook)> {
+        self.books.iter().map(|(market, book)| (*market, book))
+    }
+
     /// The valid assets of a code.
     #[must_use]
     pub fn assets_of_code(&self, code: &str) -> &[AssetId] {

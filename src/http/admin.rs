@@ -74,6 +74,7 @@ fn describe() {
         ("ticker_cleaned_days_total", "Days of trades that were dropped."),
         ("ticker_cleaned_rows_total", "Rows that were trimmed from other tables."),
         ("ticker_audit_markets_total", "Markets that were recomputed from the raw trades and compared."),
+        ("ticker_audit_lists_total", "Times that assets, markets and books were compared with their rows."),
         ("ticker_audit_differences_total", "Figures that differed from the raw trades in two publications."),
         ("ticker_audit_repaired_markets_total", "Markets whose windows were rebuilt and agree since."),
         ("ticker_reread_ledgers_total", "Held ledgers that were read again from Horizon."),

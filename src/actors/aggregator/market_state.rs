@@ -146,6 +146,23 @@ impl MarketState {
         self.seq = self.seq.min(seq);
     }
 
+    /// Puts assets, markets and books that were read anew in place of those that it has; as [`Self::replace`].
+    pub fn replace_directory(&mut self, told: CatchUp) {
+        self.directory = Directory::default();
+        self.settles_at = self.settles_at.max(self.seq).max(told.seq);
+        self.seq = self.seq.min(told.seq);
+        self.directory.learn_assets(told.assets);
+        self.directory.learn_markets(told.markets);
+        self.directory.learn_books(told.books, true);
+    }
+
+    /// For tests of the audit: forgets an asset, and all books.
+    pub fn skew_directory(&mut self) {
+        let asset = self.directory.assets().map(|(id, _)| id).max();
+        self.directory.learn_assets(asset.map(|id| (id, None)));
+        self.directory.learn_books(Vec::new(), true);
+    }
+
     /// Whether all windows are of one batch: else nothing may be published.
     #[must_use]
     pub const fn is_settled(&self) -> bool {

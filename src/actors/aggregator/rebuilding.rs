@@ -9,13 +9,15 @@ use super::{Aggregator, LOAD_TIMEOUT, MarketState};
 use crate::{
     actors::{
         envelope::Envelope,
-        messages::{RebuildMarkets, Rebuilt},
+        messages::{RebuildMarkets, Rebuilt, ReloadDirectory},
     },
     domain::instant::Second,
 };
 
 /// By this name a test lets a window go wrong (`TICKER_CHAOS`).
 const SKEW: &str = "Skew";
+/// By this name it lets assets and books go wrong.
+const SKEW_DIRECTORY: &str = "SkewDirectory";
 
 impl Handler<Envelope<RebuildMarkets>> for Aggregator {
     type Result = ResponseActFuture<Self, Option<Rebuilt>>;
@@ -33,22 +35,52 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
                 read.inspect_err(|error| warn!(%error, "windows cannot be made anew")).ok()?;
             let markets = this.state.markets.as_mut()?;
             markets.replace(seq, windows);
-            // Rows of the file that were made of what is gone are made anew, whatever they were told of.
-            this.state.maker = Arc::default();
             let as_of = markets.as_of();
-            this.state.progress += 1;
-            this.catch_up(ctx);
+            this.was_rebuilt(ctx);
+            Some(Rebuilt { seq, as_of })
+        }))
+    }
+}
+
+impl Handler<Envelope<ReloadDirectory>> for Aggregator {
+    type Result = ResponseActFuture<Self, Option<Rebuilt>>;
+
+    fn handle(&mut self, envelope: Envelope<ReloadDirectory>, _: &mut Context<Self>) -> Self::Result {
+        let handling = self.deps.status.begin(&envelope);
+        let database = self.deps.database.clone();
+        let read = async move { database.load_lists().await };
+        Box::pin(read.into_actor(self).map(move |read, this, ctx| {
+            let _handling = handling;
+            let told = read.inspect_err(|error| warn!(%error, "lists cannot be read anew")).ok()?;
+            let markets = this.state.markets.as_mut()?;
+            let seq = told.seq;
+            markets.replace_directory(told);
+            let as_of = markets.as_of();
+            this.was_rebuilt(ctx);
             Some(Rebuilt { seq, as_of })
         }))
     }
 }
 
 impl Aggregator {
+    fn was_rebuilt(&mut self, ctx: &mut Context<Self>) {
+        // Rows of the file that were made of what is gone are made anew, whatever they were told of.
+        self.state.maker = Arc::default();
+        self.state.progress += 1;
+        self.catch_up(ctx);
+    }
+
     /// Lets a window go wrong where a test asked for it.
     pub(super) fn skew_if_provoked(&mut self) {
         if self.deps.status.take_provoked(SKEW) {
             let market = self.state.markets.as_mut().and_then(|markets| markets.skew(None));
             warn!(market, "a window was made wrong, as a test asked for");
+        }
+        if self.deps.status.take_provoked(SKEW_DIRECTORY)
+            && let Some(markets) = &mut self.state.markets
+        {
+            markets.skew_directory();
+            warn!("assets and books were made wrong, as a test asked for");
         }
     }
 }

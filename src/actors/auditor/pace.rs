@@ -53,7 +53,7 @@ impl Pace {
             self.trades = self.trades.saturating_mul(2);
         }
         self.trades = self.trades.clamp(self.least, TRADES_MAX);
-        took.saturating_mul(REST_TIMES)
+        rest_after(took)
     }
 
     /// The next slice of a pass.
@@ -68,6 +68,11 @@ impl Pace {
         }
         markets
     }
+}
+
+/// How long to rest after what took so long.
+pub(super) const fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(REST_TIMES)
 }
 
 /// The markets of a pair, which are compared together, or one that is of none.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metrics::histogram;
+use tokio::task::JoinError;
 use tracing::{debug, warn};
 
 use super::{AFTER_FAILURE, Audit, Life, Tally};
@@ -12,7 +13,10 @@ use crate::{
         audit::{Audited, Summed},
     },
     domain::{
-        audit::windows::{self, Found},
+        audit::{
+            Unreadable,
+            windows::{self, Found},
+        },
         windows::MarketId,
     },
     published::Publication,
@@ -24,7 +28,7 @@ const TRIES_MAX: u32 = 5;
 const FAILURES_MAX: u32 = 1;
 
 impl Audit {
-    /// Compares the first publication that will do; none where no try of some could be compared.
+    /// Compares some markets of the first publication that will do; none where no try of some could be compared.
     pub(super) async fn compared(
         &self,
         life: &Life,
@@ -32,11 +36,23 @@ impl Audit {
         tally: &mut Tally,
         will_do: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, Found)>, DbError> {
+        let compare = async |publication: &Arc<Publication>| self.compare(publication, markets).await;
+        self.caught(life, tally, will_do, compare).await
+    }
+
+    /// The first publication that will do and can be compared, and what came of that; none where no try of some could.
+    pub(super) async fn caught<T>(
+        &self,
+        life: &Life,
+        tally: &mut Tally,
+        will_do: impl Fn(&Publication) -> bool,
+        compare: impl AsyncFn(&Arc<Publication>) -> Result<Option<T>, DbError>,
+    ) -> Result<Option<(Arc<Publication>, T)>, DbError> {
         let mut failures = 0;
         for _ in 0..TRIES_MAX {
             let publication = self.publication_after(life, &will_do).await;
             let begun = self.clock.monotonic();
-            let outcome = self.compare(&publication, markets).await;
+            let outcome = compare(&publication).await;
             let took = self.since(begun);
             histogram!("ticker_audit_slice_seconds").record(took.as_secs_f64());
             tally.spent = tally.spent.saturating_add(took);
@@ -45,7 +61,7 @@ impl Audit {
                 Ok(None) => {}
                 // One that took too long, or a database that is away for a moment.
                 Err(error) if error.is_transient() && failures < FAILURES_MAX => {
-                    warn!(%error, markets = markets.len(), "a slice of the audit could not be read");
+                    warn!(%error, "a slice of the audit could not be read");
                     failures += 1;
                 }
                 Err(error) => return Err(error),
@@ -72,16 +88,21 @@ impl Audit {
         let compared = actix_rt::task::spawn_blocking(move || {
             windows::compare(&publication.board, &publication.files.markets.raw, &markets, &sums)
         });
-        match compared.await {
-            Ok(Ok(found)) => Ok(Some(found)),
-            Ok(Err(error)) => {
-                warn!(%error, "what is published cannot be audited");
-                Ok(None)
-            }
-            Err(error) => {
-                warn!(%error, "a slice could not be compared");
-                Ok(None)
-            }
+        Ok(usable(compared.await))
+    }
+}
+
+/// What came of a comparison on a thread of its own; none, and told, where nothing did.
+pub(super) fn usable<T>(compared: Result<Result<T, Unreadable>, JoinError>) -> Option<T> {
+    match compared {
+        Ok(Ok(found)) => Some(found),
+        Ok(Err(error)) => {
+            warn!(%error, "what is published cannot be audited");
+            None
+        }
+        Err(error) => {
+            warn!(%error, "a slice could not be compared");
+            None
         }
     }
 }

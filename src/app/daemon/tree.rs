@@ -94,8 +94,8 @@ pub(super) fn plant(common: &Common, nginx: Option<&Nginx>) -> Result<Planted, F
     let ranking = Ranking::Aggregator(slots.aggregator.port());
     let (history_listeners, books_ranking, files_ranking) =
         (listeners.clone(), ranking.clone(), ranking.clone());
-    let (rebuilder, rereader, auditor) =
-        (slots.aggregator.port(), slots.backfiller.port(), slots.auditor.port());
+    let (rebuilder, reloader) = (slots.aggregator.port(), slots.aggregator.port());
+    let (rereader, auditor) = (slots.backfiller.port(), slots.auditor.port());
     place_lease_keeper(&mut tree, slots.lease_keeper, common);
     let mut place = Placer { tree: &mut tree, common };
     place.worker(slots.stream_ingester, |common, status| common.stream_ingest(Some(listeners), status));
@@ -106,7 +106,7 @@ pub(super) fn plant(common: &Common, nginx: Option<&Nginx>) -> Result<Planted, F
     });
     place.worker(slots.orderbook_poller, |common, status| common.orderbook_poll(books_ranking, status));
     place.worker(slots.cleaner, |common, status| common.clean(status));
-    place.worker(slots.auditor, |common, status| common.audit(rebuilder, rereader, status));
+    place.worker(slots.auditor, |common, status| common.audit(rebuilder, reloader, rereader, status));
     place_aggregator(&mut tree, slots.aggregator, common, writer);
     place_json_writer(&mut tree, slots.json_writer, common);
     let nginx = nginx.map(|nginx| place_nginx(&mut tree, nginx));

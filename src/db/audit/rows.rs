@@ -17,7 +17,7 @@ use crate::domain::{
 };
 
 /// A slice takes no longer, and one core only: what it costs is then the time that it takes.
-const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; \
+pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; \
                       SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
 /// What the raw rows of some markets come to.

@@ -87,6 +87,9 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
         wait_until("held ledgers are read again", || {
             daemon.status()["audit"]["reread"]["ledgers"].as_u64() > Some(10)
         });
+        wait_until("assets and books as well", || {
+            String::from_utf8(daemon.admin("/metrics").body).unwrap().contains("ticker_audit_lists_total ")
+        });
         wait_until("a pass has ended", || daemon.status()["audit"]["markets"].as_u64() > Some(10));
         let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
         assert!(!metrics.contains("ticker_audit_differences_total "), "{metrics}");

@@ -29,12 +29,13 @@ const FALLS: [(&str, &str); 13] = [
 ];
 
 /// And those that come seldom; each has a test of its own.
-const SELDOM: [(&str, &str); 7] = [
+const SELDOM: [(&str, &str); 8] = [
     ("aggregator", "RankMarkets"),
     ("aggregator", "AssetsCommitted"),
     ("asset_poller", "AssetsSeen"),
     ("auditor", "AuditNow"),
     ("aggregator", "RebuildMarkets"),
+    ("aggregator", "ReloadDirectory"),
     ("backfiller", "RereadLedgers"),
     ("nginx", "ReloadNginx"), // `nginx::process`
 ];
@@ -143,6 +144,15 @@ fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_
         daemon.provoke("aggregator", "RebuildMarkets");
         audit_now(&daemon);
         wait_for_fall(&daemon, "aggregator", "RebuildMarkets", 1);
+        wait_until("what it loaded anew is right", || count(&daemon) == f64::from(TRADES));
+        // An asset that is gone from memory, and one that falls over the order to read it anew.
+        daemon.provoke("aggregator", "SkewDirectory");
+        wait_until("it is published", || {
+            daemon.get("/markets.json").json()["pairs"] == serde_json::json!([])
+        });
+        daemon.provoke("aggregator", "ReloadDirectory");
+        audit_now(&daemon);
+        wait_for_fall(&daemon, "aggregator", "ReloadDirectory", 2);
         wait_until("what it loaded anew is right", || count(&daemon) == f64::from(TRADES));
         // Rows that are gone, and a backfiller that falls over the order to read them again.
         let client = recomputation::connect(&database).await;

@@ -1,13 +1,14 @@
 //! The daemon finds by itself what is wrong in its memory or in its database, and repairs what can be repaired.
 
 use chrono::Utc;
+use serde_json::json;
 use stellar_ticker::sim::FixedSource;
 
 use super::*;
 use crate::{
     end_to_end::{
         audit::audit,
-        hostile::{LEDGER, scripted, trade},
+        hostile::{LEDGER, address, scripted, trade},
     },
     support::postgres::execute,
 };
@@ -62,6 +63,34 @@ fn a_window_that_went_wrong_is_found_told_and_rebuilt_by_itself() {
         });
         assert!(daemon.log().contains("a published figure is not what the rows come to"));
         assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
+        wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
+        assert_eq!(audit(&daemon, &[]).0, 0);
+    });
+}
+
+#[test]
+fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_the_daemon_itself() {
+    block_on(async {
+        let more = ["--audit-interval", "100ms", "--orderbooks-schedule", "* * * * * *"];
+        let (_sim, source, database, daemon) = scene(&more).await;
+        let client = recomputation::connect(&database).await;
+        let level = json!([{"price_r": {"n": 2, "d": 1}, "price": "2.0000000", "amount": "5.0000000"}]);
+        let tea = format!("TEA:{}", address(9));
+        for (selling, buying) in [("native", tea.as_str()), (tea.as_str(), "native")] {
+            source.put_book(selling, buying, json!({"bids": level, "asks": level}));
+        }
+        wait_until("its book was read", || figure(&daemon, "bid_count") > 0.0);
+        assert_eq!(told(&daemon, &["differences"]), 0);
+        daemon.provoke("aggregator", "SkewDirectory");
+        wait_until("it is told", || daemon.log().contains("is not what its row says"));
+        wait_until("they were read anew", || {
+            let log = daemon.log();
+            log.contains("assets, markets and books were read anew") && log.contains("\"still_differing\":0")
+        });
+        wait_until("what was forgotten is published", || {
+            figure(&daemon, "trade_count") == f64::from(TRADES) && figure(&daemon, "bid_count") > 0.0
+        });
+        compare_published(&daemon, &client).await;
         wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
         assert_eq!(audit(&daemon, &[]).0, 0);
     });

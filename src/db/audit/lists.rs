@@ -1,0 +1,58 @@
+//! All rows of assets, markets and books, of one moment: the slice of the self-audit that is no market's.
+
+use tokio_postgres::IsolationLevel;
+
+use super::{Audited, Database, DbError, assets, later, rows::LIMITS};
+use crate::{
+    db::{books, listing},
+    domain::audit::lists::Lists,
+};
+
+/// What the rows of the lists say.
+#[derive(Debug)]
+pub enum Listed {
+    /// All of them.
+    Lists(Box<Lists>),
+    /// Those of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
+    Missed(&'static str),
+}
+
+impl Database {
+    /// Reads all rows of assets, markets and books, as they were at a publication.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said; that it took too long, too.
+    pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        transaction.batch_execute(LIMITS).await?;
+        match later(&transaction, audited.seq).await? {
+            Ok(later) if later.has_others => {
+                return Ok(Listed::Missed("assets or books changed since the publication"));
+            }
+            Ok(_) => {}
+            Err(missed) => return Ok(Listed::Missed(missed)),
+        }
+        let file = assets(&transaction).await?;
+        let listed = listing::read(&transaction, None).await?;
+        let markets = transaction.query_typed(include_str!("../sql/markets/all.sql"), &[]).await?;
+        let books = transaction.query_typed(include_str!("../sql/books/all.sql"), &[]).await?;
+        let lists = Lists {
+            file,
+            assets: listed.into_iter().filter_map(|(id, asset)| Some((id, asset?))).collect(),
+            markets: markets
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+                .collect::<Result<_, DbError>>()?,
+            books: books.iter().map(books::book).collect::<Result<_, DbError>>()?,
+        };
+        transaction.commit().await?;
+        Ok(Listed::Lists(Box::new(lists)))
+    }
+}
