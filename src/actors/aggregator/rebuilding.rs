@@ -48,7 +48,7 @@ impl Handler<Envelope<ReloadDirectory>> for Aggregator {
     fn handle(&mut self, envelope: Envelope<ReloadDirectory>, _: &mut Context<Self>) -> Self::Result {
         let handling = self.deps.status.begin(&envelope);
         let database = self.deps.database.clone();
-        let read = async move { database.load_lists().await };
+        let read = async move { database.within(LOAD_TIMEOUT, database.load_lists()).await };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
             let _handling = handling;
             let told = read.inspect_err(|error| warn!(%error, "lists cannot be read anew")).ok()?;
