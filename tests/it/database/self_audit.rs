@@ -6,12 +6,13 @@ use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use stellar_ticker::{
     actors::aggregator::MarketState,
-    db::audit::{Audited, Summed},
-    domain::audit::windows,
+    db::audit::{Audited, Listed, Summed},
+    domain::audit::{lists, windows},
     published::{FileMaker, Publication},
 };
 
 use super::*;
+use crate::support::figure;
 
 const MARKETS: i32 = 1_200;
 /// Of each market.
@@ -196,4 +197,41 @@ async fn rows_that_were_committed_after_the_publication_are_no_difference() {
     state.update(update);
     assert_eq!((state.seq(), state.is_settled()), (newer, true));
     assert_eq!(found(&scene, &published(&mut state)).await.0, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_lists_of_ten_thousand_valid_assets_fit_into_a_slice() {
+    let (scene, _) = world().await;
+    let many = format!(
+        "INSERT INTO assets (code, issuer, type, is_valid, last_valid, name, \"desc\", conditions)
+         SELECT 'T' || n, '{}', 'credit_alphanum12', true, now(), 'Token ' || n, repeat('words ', 40), repeat('terms ', 20)
+         FROM generate_series(1, 10000) n;
+         INSERT INTO markets (base_asset_id, counter_asset_id)
+         SELECT a.id, b.id FROM assets a JOIN assets b ON b.id - a.id IN (3, 5, 7) WHERE a.code LIKE 'T%' AND b.code LIKE 'T%';
+         INSERT INTO orderbook_stats SELECT id, 3, 1.5, 0.5, 4, 2.5, 0.75, now() FROM markets ORDER BY id DESC LIMIT 5000;
+         ANALYZE",
+        address(1)
+    );
+    scene.client.batch_execute(&many).await.unwrap();
+    let (mut state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    let seq = state.seq();
+    let publication =
+        Publication::render(seq, None, state.board_at(Second(NOW)), &mut FileMaker::default()).unwrap();
+    let audited = Audited { seq, as_of: publication.as_of };
+    let begun = std::time::Instant::now();
+    let Listed::Lists(rows) = scene.database.listed(audited).await.unwrap() else { panic!("missed") };
+    let read = begun.elapsed();
+    let comparison = lists::compare(&publication.board, &publication.files.assets.raw, &rows).unwrap();
+    assert_eq!(comparison.difference_count, 0, "{:?}", comparison.differences);
+    assert!(rows.assets.len() > 10_000 && rows.markets.len() > 30_000 && rows.books.len() == 5_000);
+    figure!(
+        "self-audit: all assets, markets and books fit into a slice of 5 s",
+        "{} valid assets, {} markets, {} books: read in {:.2} s, compared in {:.2} s, {} figures agree",
+        rows.assets.len(),
+        rows.markets.len(),
+        rows.books.len(),
+        read.as_secs_f64(),
+        (begun.elapsed() - read).as_secs_f64(),
+        comparison.figures
+    );
 }
