@@ -1,6 +1,6 @@
 //! Addresses of listeners.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a listener can be reached from its own machine: one on all addresses is asked on loopback.
 #[must_use]
@@ -8,10 +8,10 @@ pub const fn reachable(listens: SocketAddr) -> SocketAddr {
     let mut address = listens;
     match listens {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
-            address.set_ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
+            address.set_ip(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
-            address.set_ip(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST));
+            address.set_ip(core::net::IpAddr::V6(Ipv6Addr::LOCALHOST));
         }
         _ => {}
     }
