@@ -31,7 +31,7 @@ use crate::{
         audit::windows::{Found, differing_ledgers},
         windows::MarketId,
     },
-    published::{Audited, Publication, Published},
+    published::{Publication, Published, SelfAudit},
 };
 use pace::Pace;
 
@@ -82,6 +82,8 @@ pub type Auditor = Worker<Audit>;
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     markets: u64,
+    /// Markets whose rows could not be read, or not in time.
+    unread: u64,
     differences: u64,
     repaired: u64,
     spent: Duration,
@@ -142,8 +144,12 @@ impl Audit {
             life.advance();
             let markets = pace.cut(&mut groups);
             let before = tally.spent;
-            if let Err(error) = self.audit(life, &markets, &mut tally).await {
+            let read = self.audit(life, &markets, &mut tally).await.unwrap_or_else(|error| {
                 warn!(%error, markets = markets.len(), "a slice is left to the next pass of the audit");
+                false
+            });
+            if !read {
+                tally.unread = tally.unread.saturating_add(u64::try_from(markets.len()).unwrap_or(u64::MAX));
             }
             let rest = pace.took(tally.spent.saturating_sub(before));
             self.rest(life, rest, is_hurried).await;
@@ -157,16 +163,16 @@ impl Audit {
         }
     }
 
-    /// One slice: what differs twice is told and repaired.
-    async fn audit(&self, life: &Life, markets: &[MarketId], tally: &mut Tally) -> Result<(), DbError> {
+    /// One slice: what differs twice is told and repaired. Says whether it could be compared.
+    async fn audit(&self, life: &Life, markets: &[MarketId], tally: &mut Tally) -> Result<bool, DbError> {
         let Some((first, found)) = self.compared(life, markets, tally, |_| true).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let number = u64::try_from(markets.len()).unwrap_or(u64::MAX);
         tally.markets = tally.markets.saturating_add(number);
         counter!("ticker_audit_markets_total").increment(number);
         if found.comparison.difference_count == 0 {
-            return Ok(());
+            return Ok(true);
         }
         debug!(differences = found.comparison.difference_count, seq = first.seq, "to be looked at again");
         // Where the file alone differs, all markets of the slice are looked at, and rebuilt.
@@ -176,9 +182,11 @@ impl Audit {
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
-        let Some((_, again)) = self.compared(life, &suspects, tally, is_next).await? else { return Ok(()) };
+        let Some((_, again)) = self.compared(life, &suspects, tally, is_next).await? else {
+            return Ok(false);
+        };
         if again.comparison.difference_count == 0 {
-            return Ok(());
+            return Ok(true);
         }
         tally.differences = tally.differences.saturating_add(again.comparison.difference_count);
         counter!("ticker_audit_differences_total").increment(again.comparison.difference_count);
@@ -192,7 +200,7 @@ impl Audit {
         let repaired = self.repair(life, &first, &suspects, &again, tally).await?;
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.tell(tally, false);
-        Ok(())
+        Ok(true)
     }
 
     /// Has the windows rebuilt and looks again. Gives how many markets agree now that did not.
@@ -245,14 +253,16 @@ impl Audit {
         let last = audit.load().as_deref().copied().unwrap_or_default();
         let told = if is_whole {
             gauge!("ticker_audit_pass_spent_seconds").set(tally.spent.as_secs_f64());
-            Audited {
-                at: Some(self.clock.now()),
+            SelfAudit {
+                // A pass that could not read everything says nothing of all.
+                at: if tally.unread == 0 { Some(self.clock.now()) } else { last.at },
                 markets: tally.markets,
+                unread: tally.unread,
                 differences: tally.differences,
                 repaired: tally.repaired,
             }
         } else {
-            Audited { differences: tally.differences, repaired: tally.repaired, ..last }
+            SelfAudit { differences: tally.differences, repaired: tally.repaired, ..last }
         };
         audit.store(Some(Arc::new(told)));
     }

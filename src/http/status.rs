@@ -74,6 +74,7 @@ fn audit(vitals: &Vitals) -> Value {
     json!({
         "at": told.as_ref().and_then(|told| told.at).map(time),
         "markets": told.as_ref().map(|told| told.markets),
+        "unread": told.as_ref().map(|told| told.unread),
         "differences": told.as_ref().map(|told| told.differences),
         "repaired": told.as_ref().map(|told| told.repaired),
         "reread": reread.as_ref().map(|told| json!({

@@ -62,11 +62,13 @@ pub struct BudgetUse {
 
 /// What the self-audit has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Audited {
-    /// When the last pass over all markets ended; none before the first did.
+pub struct SelfAudit {
+    /// When the last pass that compared all markets ended; none before the first did.
     pub at: Option<DateTime<Utc>>,
-    /// How many markets that one compared.
+    /// How many markets the last pass compared.
     pub markets: u64,
+    /// How many it could not, or not in time.
+    pub unread: u64,
     /// Figures that differed twice, in that pass or so far in the one after it if that found any.
     pub differences: u64,
     /// Markets whose windows were rebuilt for that and agree now.
@@ -110,7 +112,7 @@ pub struct Vitals {
     /// How the budget of requests stands.
     pub budget: ArcSwapOption<BudgetUse>,
     /// What the self-audit has found; none before it has said anything.
-    pub audit: ArcSwapOption<Audited>,
+    pub audit: ArcSwapOption<SelfAudit>,
     /// What reading again has found; none where nothing was read again.
     pub reread: ArcSwapOption<Reread>,
     /// The newest ledger of a trade in the pages that were last read; 0 before any were.

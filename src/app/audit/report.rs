@@ -21,12 +21,12 @@ pub(super) struct Report {
     /// How many figures differ, in all.
     difference_count: u64,
     /// What came of each subject.
-    answers: Vec<Audited>,
+    answers: Vec<Answer>,
 }
 
 /// What came of one subject.
 #[derive(Debug, Serialize)]
-struct Audited {
+struct Answer {
     /// The subject.
     answer: String,
     /// What its entries are.
@@ -66,7 +66,7 @@ impl Report {
     }
 
     fn push(&mut self, subject: Subject, found: Option<Found>) {
-        self.answers.push(Audited { answer: subject.name(), kind: subject.entries(), found });
+        self.answers.push(Answer { answer: subject.name(), kind: subject.entries(), found });
     }
 
     /// How many figures differ.
@@ -78,7 +78,7 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut out = format!("{}\n", printable(&self.url));
         for told in &self.answers {
-            push_audited(&mut out, told);
+            push_answer(&mut out, told);
         }
         out
     }
@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-fn push_audited(out: &mut String, Audited { answer, kind, found }: &Audited) {
+fn push_answer(out: &mut String, Answer { answer, kind, found }: &Answer) {
     // Writing to a String never fails.
     let Some(Found { seq, as_of, comparison: told }) = found else {
         let _ = writeln!(out, "{answer}: not served (404), so not compared");

@@ -51,6 +51,25 @@ pub(super) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Dae
 }
 
 #[test]
+fn rows_that_cannot_be_read_are_told_and_do_not_count_as_audited() {
+    block_on(async {
+        let (_sim, _source, database, daemon) = scene(&["--audit-interval", "100ms"]).await;
+        wait_until("a pass has ended", || told(&daemon, &["markets"]) == 1);
+        assert_eq!(told(&daemon, &["unread"]), 0);
+        let mut client = recomputation::connect(&database).await;
+        let lock = client.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE trades IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        wait_until("a pass has ended that read nothing", || told(&daemon, &["unread"]) == 1);
+        let at = daemon.status()["audit"]["at"].clone();
+        assert_eq!((told(&daemon, &["markets"]), at.is_string()), (0, true));
+        lock.rollback().await.unwrap();
+        wait_until("all is read again", || told(&daemon, &["markets"]) == 1);
+        assert_eq!(told(&daemon, &["unread"]), 0);
+        assert!(daemon.status()["audit"]["at"].as_str() >= at.as_str());
+    });
+}
+
+#[test]
 fn a_window_that_went_wrong_is_found_told_and_rebuilt_by_itself() {
     block_on(async {
         let (_sim, _source, _database, daemon) = scene(&["--audit-interval", "100ms"]).await;
