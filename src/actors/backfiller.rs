@@ -5,6 +5,7 @@
 //! a gap after an outage and a trade that the stream skipped are one and the same case.
 
 mod descent;
+mod doubts;
 mod once;
 mod page;
 mod plan;
@@ -14,7 +15,6 @@ mod stop;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -41,6 +41,7 @@ use crate::{
 };
 
 use descent::Descent;
+use doubts::Doubts;
 use plan::{Stretch, stretches};
 use progress::Progress;
 use stop::Stop;
@@ -81,7 +82,7 @@ pub struct Backfill {
     /// Whether progress is told in the log; a terminal has a bar.
     pub tells_by_log: bool,
     /// Ledgers that an audit named, to be read again first.
-    pub in_doubt: Rc<RefCell<BTreeSet<u32>>>,
+    pub in_doubt: Rc<RefCell<Doubts>>,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }

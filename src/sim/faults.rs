@@ -141,6 +141,11 @@ impl FaultPlan {
         self.queues().entry(endpoint).or_default().push_back(fault);
     }
 
+    /// What was pushed for this endpoint and not yet taken does not happen.
+    pub fn clear(&self, endpoint: Endpoint) {
+        self.queues().remove(&endpoint);
+    }
+
     /// Faults not yet taken.
     pub fn pending(&self, endpoint: Endpoint) -> usize {
         self.queues().get(&endpoint).map_or(0, VecDeque::len)

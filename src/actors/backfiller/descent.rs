@@ -26,7 +26,7 @@ const BATCH_TRADES: usize = 2_000;
 /// A batch is written after this time, however few trades it holds.
 const BATCH_TIME: Duration = Duration::from_secs(1);
 /// Pages of one ledger at most: 200,000 trades.
-const LEDGER_PAGES_MAX: u32 = 1_000;
+pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
 /// Horizon's answer where a page would lie before all that it still has.
 const BEFORE_HISTORY: u16 = 410;
 

@@ -9,7 +9,7 @@ use metrics::counter;
 use rand::Rng;
 use tracing::{info, warn};
 
-use super::{Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream, page};
+use super::{Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream, descent::LEDGER_PAGES_MAX, page};
 use crate::{
     actors::{
         envelope::Envelope,
@@ -35,24 +35,36 @@ const REREAD_INTERVAL: Duration = Duration::from_secs(10);
 const REREAD_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is anything to read again.
 const REREAD_POLL: Duration = Duration::from_millis(500);
-/// Ledgers in doubt that wait; more are left to chance.
-const IN_DOUBT_MAX: usize = 10_000;
 
 impl Handler<Envelope<RereadLedgers>> for Backfiller {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<RereadLedgers>, _: &mut Context<Self>) {
         let _handling = self.work.status.begin(&envelope);
-        let mut in_doubt = self.work.in_doubt.borrow_mut();
-        let room = IN_DOUBT_MAX.saturating_sub(in_doubt.len());
-        in_doubt.extend(envelope.body.ledgers.into_iter().take(room));
+        self.work.in_doubt.borrow_mut().add(envelope.body.ledgers);
     }
 }
 
-/// What one look has found.
-#[derive(Debug, Default)]
+/// How reading again ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Nothing is held.
+    Nothing,
+    /// What was chosen is compared.
+    Compared,
+    /// Not all of it can be compared now.
+    Unreadable,
+}
+
+/// What one look at a page has found.
+#[derive(Debug)]
 struct Look {
+    /// All from here up to where the page began was compared.
+    below: PagingToken,
+    /// Ledgers that are compared whole now.
     ledgers: u64,
+    /// Something on the page cannot be told from a trade that is held.
+    is_unreadable: bool,
     /// Trades that are not held.
     missing: Vec<IncomingTrade>,
     /// Trades that are held with other figures.
@@ -76,8 +88,9 @@ impl Backfill {
                 continue;
             }
             match self.reread(life, upstream).await {
-                Ok(true) => retry.succeeded(),
-                Ok(false) => life.pause(REREAD_POLL).await,
+                Ok(Reading::Compared) => retry.succeeded(),
+                Ok(Reading::Nothing) => life.pause(REREAD_POLL).await,
+                Ok(Reading::Unreadable) => life.pause(interval).await,
                 Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
             }
             if self.in_doubt.borrow().is_empty() {
@@ -95,52 +108,84 @@ impl Backfill {
         }
     }
 
-    /// Reads some held ledgers again and has repaired what can be. Says whether there were any.
-    async fn reread(&self, life: &Life, upstream: &Upstream) -> Result<bool, Stop> {
+    /// Reads some held ledgers again and has repaired what can be.
+    async fn reread(&self, life: &Life, upstream: &Upstream) -> Result<Reading, Stop> {
         let held = self.held().await?;
-        let in_doubt = self.in_doubt.borrow_mut().pop_last();
-        let Some((range, top)) = chosen(&held, in_doubt, &mut rand::rng()) else { return Ok(false) };
-        let mut look = self.look(life, upstream, range, top).await?;
-        if !look.surplus.is_empty() {
-            // That a row is not there is believed when it is not there twice.
-            let again = self.look(life, upstream, range, top).await?;
-            look.surplus.retain(|token, _| again.surplus.contains_key(token));
+        let in_doubt = self.in_doubt.borrow_mut().next();
+        let Some((range, top)) = chosen(&held, in_doubt, &mut rand::rng()) else {
+            return Ok(Reading::Nothing);
+        };
+        let reading = self.compare(life, upstream, range, top).await?;
+        if let Some(ledger) = in_doubt.filter(|_| reading == Reading::Compared) {
+            self.in_doubt.borrow_mut().settled(ledger);
         }
-        self.settle(life, upstream, look).await?;
-        Ok(true)
+        Ok(reading)
     }
 
-    /// The page that ends with the ledger `top`, against the rows of the ledgers that are whole in it.
-    async fn look(
+    /// Compares page by page from the end of the ledger `top` down until that one was compared whole; what else its last
+    /// page holds was compared with it.
+    async fn compare(
         &self,
         life: &Life,
         upstream: &Upstream,
         range: LedgerRange,
         top: u32,
+    ) -> Result<Reading, Stop> {
+        let mut above = PagingToken::before_ledger(top.saturating_add(1));
+        for _ in 0..LEDGER_PAGES_MAX {
+            let mut look = self.look(life, upstream, range, above).await?;
+            if !look.surplus.is_empty() {
+                // That a row is not there is believed when it is not there twice.
+                let again = self.look(life, upstream, range, above).await?;
+                look.surplus.retain(|token, _| again.surplus.contains_key(token));
+            }
+            let (below, is_unreadable) = (look.below, look.is_unreadable);
+            self.settle(life, upstream, look).await?;
+            if is_unreadable {
+                return Ok(Reading::Unreadable);
+            }
+            if below <= PagingToken::before_ledger(top) {
+                return Ok(Reading::Compared);
+            }
+            above = below;
+        }
+        Ok(Reading::Unreadable)
+    }
+
+    /// The page below `above`, against the rows between its lowest trade and there: a page leaves out none between two
+    /// of its trades.
+    async fn look(
+        &self,
+        life: &Life,
+        upstream: &Upstream,
+        range: LedgerRange,
+        above: PagingToken,
     ) -> Result<Look, Stop> {
         let horizon = self.horizon.of_class(Class::Audit);
         let ceiling = self.history(&horizon, upstream).await?.ceiling();
         life.advance();
-        let above = PagingToken::before_ledger(top.saturating_add(1));
         let page = page::read(&horizon, Some(above)).await?;
         life.advance();
-        let whole_from = if page.is_last {
+        let bottom = PagingToken::before_ledger(range.from);
+        let below = if page.is_last {
             // Pages simply end where the server's history begins: asked afterwards, for that moves on.
-            horizon.root().await?.history_elder_ledger
+            bottom.max(PagingToken::before_ledger(horizon.root().await?.history_elder_ledger))
         } else {
-            // More of the lowest ledger may lie below the page.
-            page.lowest().map_or(top, PagingToken::ledger).saturating_add(1)
+            bottom.max(page.lowest().unwrap_or(above))
         };
-        let from = whole_from.max(range.from);
-        if from > top || !page.refused.is_empty() {
-            return Ok(Look::default());
-        }
-        let below = PagingToken::before_ledger(from);
+        let below = below.min(above);
         let intake = Intake { source: "audit", ceiling, retention_days: self.retention_days };
         let now = Second::from(self.writer.clock.now());
         let mut rows = self.writer.database.held_between(below, above).await?;
-        let mut look = Look { ledgers: u64::from(top - from) + 1, ..Look::default() };
-        for (token, received) in page.trades.into_iter().filter(|(token, _)| token.ledger() >= from) {
+        let mut look = Look {
+            below,
+            ledgers: ledgers_between(below, above),
+            is_unreadable: !page.refused.is_empty(),
+            missing: Vec::new(),
+            contradicting: Vec::new(),
+            surplus: BTreeMap::new(),
+        };
+        for (token, received) in page.trades.into_iter().filter(|(token, _)| *token >= below) {
             let row = rows.remove(&token);
             let Fate::Stored(incoming) = intake.judge(received, now) else { continue };
             match row {
@@ -148,6 +193,9 @@ impl Backfill {
                 Some(row) if row.is(&incoming.trade) => {}
                 Some(_) => look.contradicting.push(*incoming),
             }
+        }
+        if look.is_unreadable {
+            return Ok(look); // a row that seems to be surplus may be what could not be read
         }
         // A day of slack: what is about to be dropped may be gone at Horizon, too.
         let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
@@ -225,6 +273,14 @@ fn surplus(token: PagingToken, row: &HeldRow) -> QuarantineEntry {
         reason: "surplus: this row is held, and horizon has no such trade".into(),
         raw: Bytes::from(format!("{row:?}")),
     }
+}
+
+/// How many ledgers are compared whole once all between two places is, and all above them was before.
+fn ledgers_between(below: PagingToken, above: PagingToken) -> u64 {
+    let whole_from = |place: PagingToken| {
+        place.ledger().saturating_add((place != PagingToken::before_ledger(place.ledger())).into())
+    };
+    u64::from(whole_from(above).saturating_sub(whole_from(below)))
 }
 
 /// The range that holds the ledger in doubt, or any, and where in it to look: each ledger is as likely.

@@ -15,7 +15,12 @@ pub(crate) fn address(byte: u8) -> String {
 }
 
 pub(crate) fn scripted() -> (SimServer, FixedSource) {
-    let source = FixedSource::new(LEDGER - 10, LEDGER, Utc::now());
+    scripted_since(LEDGER - 10, FaultPlan::none())
+}
+
+/// The same with a history that begins there, and with faults.
+pub(crate) fn scripted_since(elder: u32, faults: FaultPlan) -> (SimServer, FixedSource) {
+    let source = FixedSource::new(elder, LEDGER, Utc::now());
     source
         .put_asset(json!({
             "_links": {"toml": {"href": "https://tea.example/.well-known/stellar.toml"}},
@@ -30,6 +35,7 @@ pub(crate) fn scripted() -> (SimServer, FixedSource) {
         network_passphrase: PASSPHRASE.into(),
         stream_poll: Duration::from_millis(20),
         fixed: Some(source.clone()),
+        faults,
         ..SimConfig::default()
     };
     (horizon(config), source)

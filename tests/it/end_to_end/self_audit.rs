@@ -2,13 +2,13 @@
 
 use chrono::Utc;
 use serde_json::json;
-use stellar_ticker::sim::FixedSource;
+use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
 use crate::{
     end_to_end::{
         audit::audit,
-        hostile::{LEDGER, address, scripted, trade},
+        hostile::{LEDGER, address, scripted, scripted_since, trade},
     },
     support::postgres::execute,
 };
@@ -29,7 +29,13 @@ pub(super) fn told(daemon: &Daemon, names: &[&str]) -> u64 {
 
 /// A daemon on a Horizon that has told some trades of one market, all of them published and held whole.
 pub(super) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
-    let (sim, source) = scripted();
+    scene_on(scripted(), more).await
+}
+
+async fn scene_on(
+    (sim, source): (SimServer, FixedSource),
+    more: &[&str],
+) -> (SimServer, FixedSource, String, Daemon) {
     let database = fresh_database().await;
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, more);
     wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
@@ -178,5 +184,42 @@ fn rows_that_were_deleted_are_read_again_from_horizon_and_what_contradicts_it_is
         });
         // A rebuilding that had begun before may still bring back what is gone: the audit after it finds that.
         wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+    });
+}
+
+#[test]
+fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() {
+    const MANY: u32 = 450;
+    block_on(async {
+        let faults = FaultPlan::none();
+        // In so many ledgers chance does not find the one.
+        let horizon = scripted_since(LEDGER - 50_000_000, faults.clone());
+        let (_sim, source, database, daemon) = scene_on(horizon, &["--audit-interval", "100ms"]).await;
+        let client = recomputation::connect(&database).await;
+        for order in 0..MANY {
+            source.push_trade(trade(LEDGER + TRADES + 1, order.into(), Utc::now())).unwrap();
+        }
+        source.push_trade(trade(LEDGER + TRADES + 2, 0, Utc::now())).unwrap();
+        let all = TRADES + MANY + 1;
+        wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(all));
+        let held = format!("SELECT count(*) FROM coverage WHERE to_ledger > {}", LEDGER + TRADES);
+        while number(&client, &held).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for _ in 0..1_000 {
+            faults.push(Endpoint::Trades, Fault::Status(503));
+        }
+        let tried = || daemon.status()["budget"]["requests"]["audit"].as_u64().unwrap();
+        let deleted =
+            format!("DELETE FROM trades WHERE toid >> 32 = {} AND trade_order = 0", LEDGER + TRADES + 1);
+        execute(&database, &deleted).await;
+        let found = "a published figure is not what the rows come to";
+        wait_until("an audit has named the ledger", || daemon.log().contains(found));
+        let before = tried();
+        wait_until("it was tried in vain", || tried() >= before + 3);
+        faults.clear(Endpoint::Trades);
+        wait_for_trades(&client, all.into()).await;
+        wait_until("it is told", || told(&daemon, &["reread", "missing"]) == 1);
+        wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(all));
     });
 }
