@@ -11,6 +11,19 @@ use tokio_postgres::{
 use super::{Database, DbError};
 use crate::domain::{cursor::PagingToken, instant::Second, trade::Trade};
 
+/// More rows are not read at once: a page of Horizon holds 200 trades, so these are many that it lacks.
+const ROWS_MAX: usize = 2_000;
+const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '3s'";
+
+/// The rows between two places.
+#[derive(Clone, Debug)]
+pub struct HeldRows {
+    /// By their identity.
+    pub rows: BTreeMap<PagingToken, HeldRow>,
+    /// All that is held from here on is there: the place that was asked for, or a later one where that would be too many.
+    pub from: PagingToken,
+}
+
 /// A row as it stands, its assets spelt out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRow {
@@ -59,30 +72,37 @@ impl HeldRow {
 }
 
 impl Database {
-    /// The rows from `from` on and before `to`, by their identity.
+    /// The rows from `from` on and before `to`, the last 2,000 of them.
     ///
     /// # Errors
     ///
     /// What the connection said.
-    pub async fn held_between(
-        &self,
-        from: PagingToken,
-        to: PagingToken,
-    ) -> Result<BTreeMap<PagingToken, HeldRow>, DbError> {
-        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+    pub async fn held_between(&self, from: PagingToken, to: PagingToken) -> Result<HeldRows, DbError> {
+        let limit = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),
             (&to.toid, Type::INT8),
             (&to.order, Type::INT4),
+            (&limit, Type::INT8),
         ];
-        let rows =
-            self.client().await?.query_typed(include_str!("sql/trades/held_between.sql"), &params).await?;
+        let mut client = self.client().await?;
+        let transaction = client.build_transaction().read_only(true).start().await?;
+        transaction.batch_execute(LIMITS).await?;
+        let rows = transaction.query_typed(include_str!("sql/trades/held_between.sql"), &params).await?;
+        transaction.commit().await?;
         let mut held: BTreeMap<PagingToken, HeldRow> = BTreeMap::new();
         for row in &rows {
             let (token, row) = held_row(row)?;
             held.entry(token).and_modify(|held| held.copies = held.copies.saturating_add(1)).or_insert(row);
         }
-        Ok(held)
+        if rows.len() < ROWS_MAX {
+            return Ok(HeldRows { rows: held, from });
+        }
+        // Of the lowest identity more rows may lie below.
+        held.pop_first();
+        let from = held.first_key_value().map_or(to, |(token, _)| *token);
+        Ok(HeldRows { rows: held, from })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         messages::RereadLedgers,
     },
     db::{
-        held::HeldRow,
+        held::{HeldRow, HeldRows},
         trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
     },
     domain::{
@@ -176,11 +176,13 @@ impl Backfill {
         let below = below.min(above);
         let intake = Intake { source: "audit", ceiling, retention_days: self.retention_days };
         let now = Second::from(self.writer.clock.now());
-        let mut rows = self.writer.database.held_between(below, above).await?;
+        let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
+        // A server whose trades are being read in anew has none: that is no word on those that are held.
+        let is_bare = page.is_last && page.trades.is_empty() && !rows.is_empty();
         let mut look = Look {
             below,
             ledgers: ledgers_between(below, above),
-            is_unreadable: !page.refused.is_empty(),
+            is_unreadable: is_bare || !page.refused.is_empty(),
             missing: Vec::new(),
             contradicting: Vec::new(),
             surplus: BTreeMap::new(),

@@ -235,3 +235,25 @@ async fn the_lists_of_ten_thousand_valid_assets_fit_into_a_slice() {
         comparison.figures
     );
 }
+
+#[tokio::test]
+async fn held_rows_are_read_in_portions_from_the_newest_down_and_none_is_left_out() {
+    const MANY: i32 = 4_500;
+    let scene = Scene::new().await;
+    let trades = (0..MANY).map(|order| trade(5, order, 1, 10)).collect();
+    scene.database.write_trades(scene.epoch, &batch(None, trades)).await.unwrap();
+    let (bottom, mut above) = (PagingToken::before_ledger(1), PagingToken::before_ledger(9));
+    let (mut seen, mut portions) = (Vec::new(), 0);
+    loop {
+        let held = scene.database.held_between(bottom, above).await.unwrap();
+        assert!(held.rows.len() <= 2_000);
+        assert!(held.rows.keys().all(|token| (held.from..above).contains(token)));
+        seen.splice(0..0, held.rows.keys().map(|token| token.order));
+        portions += 1;
+        if held.from == bottom {
+            break;
+        }
+        above = held.from;
+    }
+    assert_eq!((seen, portions), ((0..MANY).collect(), 3));
+}

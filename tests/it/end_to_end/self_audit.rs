@@ -223,3 +223,24 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
         wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(all));
     });
 }
+
+#[test]
+fn a_horizon_that_has_lost_its_trades_is_no_word_against_those_that_are_held() {
+    block_on(async {
+        let faults = FaultPlan::none();
+        let horizon = scripted_since(LEDGER - 10, faults.clone());
+        let (_sim, _source, database, daemon) = scene_on(horizon, &[]).await;
+        let client = recomputation::connect(&database).await;
+        let asked = || daemon.status()["budget"]["requests"]["audit"].as_u64().unwrap();
+        for _ in 0..10_000 {
+            faults.push(Endpoint::Trades, Fault::Skip { every: 1 }); // pages without a trade
+        }
+        let before = asked();
+        wait_until("much was read again", || asked() >= before + 40);
+        faults.clear(Endpoint::Trades);
+        assert_eq!(told(&daemon, &["reread", "surplus"]), 0);
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
+        let compared = told(&daemon, &["reread", "ledgers"]);
+        wait_until("and is compared again", || told(&daemon, &["reread", "ledgers"]) > compared);
+    });
+}

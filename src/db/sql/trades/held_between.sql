@@ -1,8 +1,11 @@
--- Everything that is held between two places, the assets of the market and those of the row as Horizon spells them.
+-- What is held between two places, the newest first and no more than $5, the assets of the market and those of the row as
+-- Horizon spells them.
 SELECT t.toid, t.trade_order, t.ledger_close_time, t.base_amount, t.counter_amount, t.price_n, t.price_d,
        t.base_is_seller, t.base_account, t.counter_account, t.liquidity_pool_id,
        mb.spelt, mc.spelt, b.spelt, c.spelt
-FROM trades t
+FROM (SELECT * FROM trades
+      WHERE (toid, trade_order) >= ($1, $2) AND (toid, trade_order) < ($3, $4)
+      ORDER BY toid DESC, trade_order DESC LIMIT $5) t
 LEFT JOIN markets m ON m.id = t.market_id
 LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
                    FROM assets WHERE id = m.base_asset_id) mb ON true
@@ -12,4 +15,3 @@ LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':'
                    FROM assets WHERE id = t.base_asset_id) b ON true
 LEFT JOIN LATERAL (SELECT CASE issuer WHEN 'native' THEN issuer ELSE code || ':' || issuer END AS spelt
                    FROM assets WHERE id = t.counter_asset_id) c ON true
-WHERE (t.toid, t.trade_order) >= ($1, $2) AND (t.toid, t.trade_order) < ($3, $4)
