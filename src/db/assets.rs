@@ -20,8 +20,8 @@ pub struct AssetStanding {
     pub meets_rules: bool,
     /// Accounts that hold it and may.
     pub num_accounts: i64,
-    /// What those hold, in stroops.
-    pub amount: i64,
+    /// What those hold, in stroops; never negative.
+    pub amount: i128,
     /// Holders need the issuer's leave.
     pub auth_required: bool,
     /// The issuer can take that leave back.
@@ -143,6 +143,28 @@ impl Database {
         }
         fenced::commit(transaction, epoch, "assets", &Done::versions(versions)).await
     }
+
+    /// Leaves assets as they are that Horizon tells nothing of that can be believed; they are due again after the next
+    /// sweep. Gives the batch's number.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    pub async fn postpone_assets(
+        &self,
+        epoch: i64,
+        assets: &[Asset],
+        now: DateTime<Utc>,
+    ) -> Result<i64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let codes: Vec<&str> = assets.iter().map(Asset::code).collect();
+        let issuers: Vec<&str> = assets.iter().map(Asset::issuer).collect();
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&now, Type::TIMESTAMPTZ)];
+        transaction.execute_typed(include_str!("sql/assets/postpone.sql"), &params).await?;
+        fenced::commit(transaction, epoch, "assets", &Done::default()).await
+    }
 }
 
 async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStanding]) -> Result<(), DbError> {
@@ -174,14 +196,15 @@ async fn update(
     let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));
     let (meets, required) = (bools(|told| told.meets_rules), bools(|told| told.auth_required));
     let revocable = bools(|told| told.auth_revocable);
-    let (accounts, amounts) = (numbers(|told| told.num_accounts), numbers(|told| told.amount));
+    let accounts = numbers(|told| told.num_accounts);
+    let amounts: Vec<String> = standings.iter().map(|told| told.amount.to_string()).collect();
     let urls = texts(|told| &told.toml_url);
     let params: [(&(dyn ToSql + Sync), Type); 10] = [
         (&codes, Type::TEXT_ARRAY),
         (&issuers, Type::TEXT_ARRAY),
         (&meets, Type::BOOL_ARRAY),
         (&accounts, Type::INT8_ARRAY),
-        (&amounts, Type::INT8_ARRAY),
+        (&amounts, Type::TEXT_ARRAY),
         (&required, Type::BOOL_ARRAY),
         (&revocable, Type::BOOL_ARRAY),
         (&urls, Type::TEXT_ARRAY),

@@ -11,7 +11,7 @@ use tokio_postgres::{
 
 use super::{Database, DbError};
 use crate::domain::{
-    amount::Amount,
+    amount::Total,
     directory::{AssetId, Directory},
     issuer_file::{Currency, Organisation},
     listed_asset::ListedAsset,
@@ -50,13 +50,14 @@ pub(super) async fn read(
 
 fn listed(row: &Row) -> Result<ListedAsset, DbError> {
     let last_valid: Option<DateTime<Utc>> = row.try_get("last_valid")?;
-    let amount = Amount::from_stroops(row.try_get("amount")?);
+    let amount: &str = row.try_get("amount")?;
+    let stroops = amount.parse().map_err(|_| DbError::Corrupt(format!("a supply of {amount}")))?;
     Ok(ListedAsset {
         kind: row.try_get("type")?,
         num_accounts: row.try_get("num_accounts")?,
         auth_required: row.try_get("auth_required")?,
         auth_revocable: row.try_get("auth_revocable")?,
-        amount: amount.map_err(|error| DbError::Corrupt(error.to_string()))?,
+        amount: Total::from_stroops(stroops).map_err(|error| DbError::Corrupt(error.to_string()))?,
         is_controlled_by_domain: row.try_get("asset_controlled_by_domain")?,
         currency: currency(row)?,
         issuer_id: row.try_get("issuer_id")?,

@@ -9,10 +9,11 @@ use tokio_postgres::types::Type;
 use super::{Database, DbError};
 
 /// All migrations, in order. Forward only: one that has been released is never changed.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql")),
     ("V2__add_metadata_and_books", include_str!("../../migrations/0002_add_metadata_and_books.sql")),
     ("V3__add_days_without_ownership", include_str!("../../migrations/0003_add_days_without_ownership.sql")),
+    ("V4__add_supply", include_str!("../../migrations/0004_add_supply.sql")),
 ];
 /// Any number; whoever migrates a ticker's database takes this lock.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -11,6 +11,10 @@ const PLACES: usize = 7;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(i64);
 
+/// What several hold together, in stroops: more than an [`Amount`] can be, but never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Total(i128);
+
 /// Why a text or a number is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
@@ -20,7 +24,7 @@ pub enum AmountError {
     /// Below zero.
     #[error("an amount must not be negative")]
     Negative,
-    /// Beyond what 64 bits of stroops hold.
+    /// Beyond what 64 bits of stroops hold; a total: 128.
     #[error("an amount must be at most 922337203685.4775807")]
     TooLarge,
 }
@@ -39,6 +43,25 @@ impl Amount {
 
     /// Reads Horizon's decimal string, e.g. `12.3456789`.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
+        let stroops = Total::parse(text)?.stroops();
+        i64::try_from(stroops).map(Self).map_err(|_| AmountError::TooLarge)
+    }
+}
+
+impl Total {
+    /// The total of this many stroops.
+    pub fn from_stroops(stroops: i128) -> Result<Self, AmountError> {
+        if stroops < 0 { Err(AmountError::Negative) } else { Ok(Self(stroops)) }
+    }
+
+    /// How many stroops it is.
+    #[must_use]
+    pub const fn stroops(self) -> i128 {
+        self.0
+    }
+
+    /// Reads Horizon's decimal string, e.g. `1844674407370.9551614`.
+    pub fn parse(text: &str) -> Result<Self, AmountError> {
         if text.starts_with('-') {
             return Err(AmountError::Negative);
         }
@@ -47,13 +70,19 @@ impl Amount {
         if !digits(whole) || !digits(fraction) || fraction.len() > PLACES {
             return Err(AmountError::NotDecimal);
         }
-        let whole: i64 = whole.parse().map_err(|_| AmountError::TooLarge)?;
-        let fraction: i64 = format!("{fraction:0<PLACES$}").parse().map_err(|_| AmountError::NotDecimal)?;
+        let whole: i128 = whole.parse().map_err(|_| AmountError::TooLarge)?;
+        let fraction: i128 = format!("{fraction:0<PLACES$}").parse().map_err(|_| AmountError::NotDecimal)?;
         whole
-            .checked_mul(STROOPS_PER_UNIT)
+            .checked_mul(STROOPS_PER_UNIT.into())
             .and_then(|stroops| stroops.checked_add(fraction))
             .map(Self)
             .ok_or(AmountError::TooLarge)
+    }
+}
+
+impl From<Amount> for Total {
+    fn from(amount: Amount) -> Self {
+        Self(amount.0.into())
     }
 }
 
@@ -87,6 +116,15 @@ mod tests {
         assert_eq!(Amount::from_stroops(-1), Err(AmountError::Negative));
     }
 
+    #[test]
+    fn a_total_may_be_more_than_an_amount() {
+        assert_eq!(Total::parse("1844674407370.9551614"), Ok(Total(2 * i128::from(i64::MAX))));
+        assert_eq!(Total::parse("7").unwrap(), Amount(70_000_000).into());
+        assert_eq!(Total::parse("9".repeat(40).as_str()), Err(AmountError::TooLarge));
+        assert_eq!(Total::parse("-1"), Err(AmountError::Negative));
+        assert_eq!(Total::from_stroops(-1), Err(AmountError::Negative));
+    }
+
     proptest! {
         #[test]
         fn printing_and_reading_round_trip(stroops in 0..=i64::MAX) {
@@ -96,7 +134,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
-            let _ = Amount::parse(&text);
+            let _ = (Amount::parse(&text), Total::parse(&text));
         }
     }
 }

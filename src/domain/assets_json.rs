@@ -49,7 +49,7 @@ fn push_asset(out: &mut String, asset: &ListedAsset) {
     fields.whole("num_accounts", asset.num_accounts);
     fields.flag("auth_required", asset.auth_required);
     fields.flag("auth_revocable", asset.auth_revocable);
-    fields.number("amount", ratio_to_f64(i128::from(asset.amount.stroops()), STROOPS_PER_UNIT));
+    fields.number("amount", ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT));
     fields.flag("asset_controlled_by_domain", asset.is_controlled_by_domain);
     fields.text("anchor_asset", &told.anchor_asset);
     fields.text("anchor_asset_type", &told.anchor_asset_type);
@@ -147,7 +147,7 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{amount::Amount, issuer_file::Currency};
+    use super::super::{amount::Total, issuer_file::Currency};
     use super::*;
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let tea = ListedAsset {
             kind: "credit_alphanum4".into(),
             num_accounts: 12,
-            amount: Amount::from_stroops(1).unwrap(),
+            amount: Total::from_stroops(1).unwrap(),
             currency: Currency {
                 code: "TEA".into(),
                 issuer: "G1".into(),

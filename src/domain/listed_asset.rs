@@ -1,7 +1,7 @@
 //! A valid asset with everything that is known of it.
 
 use super::{
-    amount::Amount,
+    amount::Total,
     instant::Second,
     issuer_file::{Currency, Organisation},
 };
@@ -18,7 +18,7 @@ pub struct ListedAsset {
     /// The issuer can take that leave back.
     pub auth_revocable: bool,
     /// What authorised accounts hold.
-    pub amount: Amount,
+    pub amount: Total,
     /// Whether the file's domain speaks for the asset.
     pub is_controlled_by_domain: bool,
     /// Code, issuer and what its stellar.toml says of it.

@@ -15,7 +15,7 @@ pub struct Standing<'a> {
     /// `accounts.authorized`.
     pub accounts: u64,
     /// `balances.authorized`, in stroops.
-    pub supply: i64,
+    pub supply: i128,
     /// Where its stellar.toml lies; empty where the issuer names none.
     pub toml_url: &'a str,
 }

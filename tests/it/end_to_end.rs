@@ -1,5 +1,6 @@
 //! The real binary on a simulated Horizon and a real PostgreSQL, from the stream to the reader.
 
+mod assets;
 mod audit;
 mod budget;
 mod commands;

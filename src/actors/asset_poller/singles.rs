@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     AssetPoll,
@@ -125,7 +125,7 @@ impl AssetPoll {
     ) -> Result<(), PollError> {
         let horizon = self.horizon.of_class(class);
         let mut failed = None;
-        let mut standings: Vec<AssetStanding> = Vec::new();
+        let (mut standings, mut unreadable) = (Vec::<AssetStanding>::new(), Vec::new());
         let mut found = stream::iter(assets.iter().copied())
             .map(|asset| {
                 let horizon = &horizon;
@@ -135,7 +135,10 @@ impl AssetPoll {
         while let Some((asset, found)) = found.next().await {
             life.advance();
             match found {
-                Ok(Some(record)) => standings.push(standing(&record, self.links_count)),
+                Ok(Some(record)) => match standing(&record, self.links_count) {
+                    Some(told) => standings.push(told),
+                    None => unreadable.push(asset),
+                },
                 Ok(None) => standings.push(gone(asset)),
                 Err(error) => failed = Some(error),
             }
@@ -144,6 +147,11 @@ impl AssetPoll {
             let now = self.clock.now();
             self.database.record_standings(epoch, &standings, self.links_count, None, now).await?;
             debug!(looked_up = standings.len(), "assets looked up");
+        }
+        if !unreadable.is_empty() {
+            let assets: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+            warn!(?assets, "horizon tells no supply that can be read: they stay as they are");
+            self.database.postpone_assets(epoch, &unreadable, self.clock.now()).await?;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
     }

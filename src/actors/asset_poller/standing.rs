@@ -12,14 +12,14 @@ use crate::{
 /// A home domain has 32 characters at most; a link that is longer than this is none. (PostgreSQL could not index it.)
 const TOML_URL_BYTES_MAX: usize = 512;
 
-/// What is stored of an asset that Horizon lists.
-pub(super) fn standing(record: &AssetRecord, links_count: bool) -> AssetStanding {
-    let supply = record.balances_authorized.stroops();
+/// What is stored of an asset that Horizon lists; none where its record cannot be believed: it stays as it is then.
+pub(super) fn standing(record: &AssetRecord, links_count: bool) -> Option<AssetStanding> {
+    let supply = record.balances_authorized?.stroops();
     let link =
         Some(record.toml_url.as_str()).filter(|url| url.len() <= TOML_URL_BYTES_MAX).unwrap_or_default();
     let told =
         Standing { code: record.asset.code(), accounts: record.accounts_authorized, supply, toml_url: link };
-    AssetStanding {
+    Some(AssetStanding {
         asset: record.asset,
         meets_rules: may_be_valid(&told, links_count),
         num_accounts: i64::try_from(record.accounts_authorized).unwrap_or(i64::MAX),
@@ -27,7 +27,7 @@ pub(super) fn standing(record: &AssetRecord, links_count: bool) -> AssetStanding
         auth_required: record.auth_required,
         auth_revocable: record.auth_revocable,
         toml_url: link.replace('\0', ""), // PostgreSQL's text cannot hold NUL
-    }
+    })
 }
 
 /// What is stored of an asset that Horizon does not list (any more).
@@ -38,22 +38,22 @@ pub(super) const fn gone(asset: Asset) -> AssetStanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{amount::Amount, asset::tests::address};
+    use crate::domain::{amount::Total, asset::tests::address};
 
     #[test]
     fn a_link_that_no_home_domain_makes_is_none() {
         let record = |toml_url: String| AssetRecord {
             asset: Asset::issued("TEA", &address(1)).unwrap(),
             accounts_authorized: 12,
-            balances_authorized: Amount::from_stroops(7).unwrap(),
+            balances_authorized: Total::from_stroops(7).ok(),
             auth_required: true,
             auth_revocable: false,
             toml_url,
         };
-        let told = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true);
+        let told = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true).unwrap();
         assert_eq!(told.toml_url, "https://tea.example/.well-known/stellar.toml");
         assert!(told.meets_rules && told.auth_required);
-        let told = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true);
+        let told = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true).unwrap();
         assert_eq!((told.toml_url.as_str(), told.meets_rules), ("", false));
     }
 }

@@ -98,7 +98,7 @@ impl AssetPoll {
             AssetSweep { token: page.next, ..sweep.clone() }
         };
         let standings: Vec<AssetStanding> =
-            page.records.iter().map(|record| standing(record, self.links_count)).collect();
+            page.records.iter().filter_map(|record| standing(record, self.links_count)).collect();
         self.database.record_standings(epoch, &standings, self.links_count, Some(&next), now).await?;
         if is_last {
             info!(began_at = ?sweep.began_at, "all assets are swept");

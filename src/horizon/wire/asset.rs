@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{HorizonError, Page, read};
-use crate::domain::{amount::Amount, asset::Asset};
+use crate::domain::{amount::Total, asset::Asset};
 
 /// A page of assets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct AssetRecord {
     pub asset: Asset,
     /// Accounts that hold it and may.
     pub accounts_authorized: u64,
-    /// What those hold.
-    pub balances_authorized: Amount,
+    /// What those hold; none where that is told in no way that can be read.
+    pub balances_authorized: Option<Total>,
     /// Holders need the issuer's leave.
     pub auth_required: bool,
     /// The issuer can take that leave back.
@@ -112,7 +112,7 @@ fn read_asset(text: &str) -> Option<AssetRecord> {
     Some(AssetRecord {
         asset: Asset::issued(&wire.asset_code, &wire.asset_issuer).ok()?,
         accounts_authorized: wire.accounts.authorized.unwrap_or(wire.num_accounts),
-        balances_authorized: Amount::parse(&supply).unwrap_or_default(),
+        balances_authorized: Total::parse(&supply).ok(),
         auth_required: wire.flags.auth_required,
         auth_revocable: wire.flags.auth_revocable,
         toml_url: wire.links.toml.href,

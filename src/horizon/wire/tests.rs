@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::amount::Total;
 use crate::domain::asset::tests::address;
 use crate::domain::cursor::PagingToken;
 use proptest::prelude::*;
@@ -121,8 +122,24 @@ fn assets_of_new_and_old_servers() {
     assert_eq!(records.len(), 2);
     assert_eq!(next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last that can be told");
     assert_eq!(records[0], records[1]);
-    assert_eq!((records[0].accounts_authorized, records[0].balances_authorized.stroops()), (12, 70_000_000));
+    let supply = records[0].balances_authorized.map(Total::stroops);
+    assert_eq!((records[0].accounts_authorized, supply), (12, Some(70_000_000)));
     assert_eq!((records[0].toml_url.as_str(), records[0].auth_required), (toml, true));
+}
+
+#[test]
+fn all_holders_together_may_have_more_than_one_can_and_what_is_no_number_is_no_zero() {
+    let supply = |text: &str| {
+        let record =
+            json!({"asset_code": "TEA", "asset_issuer": address(1), "balances": {"authorized": text}});
+        let page = assets_page(&bytes(&json!({"_embedded": {"records": [record]}}))).unwrap();
+        page.records[0].balances_authorized.map(Total::stroops)
+    };
+    assert_eq!(supply("1844674407370.9551614"), Some(2 * i128::from(i64::MAX)));
+    assert_eq!(supply("0.0000000"), Some(0));
+    for garbled in ["", "many", "-1.0", "1e9"] {
+        assert_eq!(supply(garbled), None, "{garbled:?}");
+    }
 }
 
 #[test]

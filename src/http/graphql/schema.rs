@@ -327,7 +327,7 @@ impl From<&ListedAsset> for Asset {
             num_accounts: i32::try_from(asset.num_accounts).unwrap_or(i32::MAX),
             auth_required: asset.auth_required,
             auth_revocable: asset.auth_revocable,
-            amount: ratio_to_f64(i128::from(asset.amount.stroops()), STROOPS_PER_UNIT),
+            amount: ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT),
             asset_controlled_by_domain: asset.is_controlled_by_domain,
             anchor_asset_code: told.anchor_asset.clone(),
             anchor_asset_type: told.anchor_asset_type.clone(),

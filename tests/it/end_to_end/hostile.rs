@@ -21,15 +21,7 @@ pub(crate) fn scripted() -> (SimServer, FixedSource) {
 /// The same with a history that begins there, and with faults.
 pub(crate) fn scripted_since(elder: u32, faults: FaultPlan) -> (SimServer, FixedSource) {
     let source = FixedSource::new(elder, LEDGER, Utc::now());
-    source
-        .put_asset(json!({
-            "_links": {"toml": {"href": "https://tea.example/.well-known/stellar.toml"}},
-            "asset_type": "credit_alphanum4", "asset_code": "TEA", "asset_issuer": address(9),
-            "paging_token": format!("TEA_{}_credit_alphanum4", address(9)),
-            "accounts": {"authorized": 500}, "balances": {"authorized": "1000.0000000"},
-            "flags": {"auth_required": false, "auth_revocable": false}
-        }))
-        .unwrap();
+    source.put_asset(tea("tea.example", "1000.0000000")).unwrap();
     source.put_toml("tea.example", TomlReply { status: 200, body: b"VERSION = \"2\"".to_vec() });
     let config = SimConfig {
         network_passphrase: PASSPHRASE.into(),
@@ -39,6 +31,17 @@ pub(crate) fn scripted_since(elder: u32, faults: FaultPlan) -> (SimServer, Fixed
         ..SimConfig::default()
     };
     (horizon(config), source)
+}
+
+/// The asset of the scripted trades.
+pub(crate) fn tea(domain: &str, supply: &str) -> Value {
+    json!({
+        "_links": {"toml": {"href": format!("https://{domain}/.well-known/stellar.toml")}},
+        "asset_type": "credit_alphanum4", "asset_code": "TEA", "asset_issuer": address(9),
+        "paging_token": format!("TEA_{}_credit_alphanum4", address(9)),
+        "accounts": {"authorized": 500}, "balances": {"authorized": supply},
+        "flags": {"auth_required": false, "auth_revocable": false}
+    })
 }
 
 pub(crate) fn trade(ledger: u32, order: i64, closed_at: DateTime<Utc>) -> Value {

@@ -1,7 +1,7 @@
 //! assets.json: its figures from the same Horizon, and its bytes.
 
 use stellar_ticker::domain::{
-    amount::Amount,
+    amount::Total,
     assets_json,
     instant::Second,
     issuer_file::{Currency, Organisation},
@@ -90,7 +90,7 @@ fn listed(asset: &Value) -> ListedAsset {
         num_accounts: whole("num_accounts"),
         auth_required: flag("auth_required"),
         auth_revocable: flag("auth_revocable"),
-        amount: Amount::from_stroops(stroops).unwrap(),
+        amount: Total::from_stroops(stroops.into()).unwrap(),
         is_controlled_by_domain: flag("asset_controlled_by_domain"),
         currency: Currency {
             code: text("code"),

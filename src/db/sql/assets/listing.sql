@@ -1,6 +1,8 @@
--- All valid assets, or those that got a version from $1 to $2, valid or not.
-SELECT a.id, a.is_valid, a.code, a.issuer, a.type, a.num_accounts, a.auth_required, a.auth_revocable, a.amount, a.asset_controlled_by_domain,
-       a.anchor_asset_code, a.anchor_asset_type, a.display_decimals, a.name, a."desc", a.conditions, a.is_asset_anchored,
+-- All valid assets, or those that got a version from $1 to $2, valid or not. A supply counts only where amount cannot hold
+-- it: the version before writes amount alone.
+SELECT a.id, a.is_valid, a.code, a.issuer, a.type, a.num_accounts, a.auth_required, a.auth_revocable,
+       (CASE WHEN a.amount = 9223372036854775807 THEN coalesce(a.supply, a.amount) ELSE a.amount END)::text AS amount,
+       a.asset_controlled_by_domain, a.anchor_asset_code, a.anchor_asset_type, a.display_decimals, a.name, a."desc", a.conditions, a.is_asset_anchored,
        a.fixed_number, a.max_number, a.is_unlimited, a.redemption_instructions, a.collateral_addresses,
        a.collateral_address_signatures, a.status, a.toml_url, a.last_valid,
        coalesce(i.id, 0) AS issuer_id, coalesce(i.name, '') AS org_name, coalesce(i.url, '') AS org_url, coalesce(i.org_twitter, '') AS org_twitter,

@@ -1,0 +1,41 @@
+//! What Horizon tells of assets that is out of the ordinary, and what readers see of it.
+
+use chrono::Utc;
+
+use super::*;
+use crate::{
+    end_to_end::{
+        audit::audit,
+        hostile::{LEDGER, scripted, tea, trade},
+    },
+    support::postgres::execute,
+};
+
+#[test]
+fn a_supply_beyond_64_bits_is_published_and_one_that_is_no_number_takes_nothing_away() {
+    let (sim, source) = scripted();
+    source.put_asset(tea("tea.example", "1844674407370.9551614")).unwrap();
+    source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--assets-schedule", "* * * * * *"]);
+        wait_for_pairs(&daemon);
+        let amount = || daemon.get("/assets.json").json()["assets"][0]["amount"].clone();
+        assert_eq!(amount().to_string(), "1844674407370.955");
+        assert_eq!(daemon.graphql("{ assets { amount } }")["data"]["assets"][0]["amount"], amount());
+        wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+        source.put_asset(tea("tea.example", "a lot")).unwrap();
+        wait_until("it is told", || daemon.log().contains("tells no supply that can be read"));
+        let seq = daemon.status()["seq"].as_i64().unwrap();
+        wait_until("a later state is published", || daemon.status()["seq"].as_i64() > Some(seq));
+        assert_eq!(daemon.get("/markets.json").json()["pairs"].as_array().unwrap().len(), 1);
+        assert_eq!(amount().to_string(), "1844674407370.955");
+        // The version before writes amount alone.
+        let before =
+            "UPDATE assets SET amount = 70000000, version = nextval('asset_version') WHERE code = 'TEA'";
+        execute(&database, before).await;
+        source.put_asset(tea("tea.example", "7.0000000")).unwrap();
+        wait_until("the new supply is published", || amount() == 7.0 || amount() == 7);
+        wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+    });
+}
