@@ -3,7 +3,7 @@
 
 mod queue;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tracing::{debug, info, warn};
@@ -40,6 +40,12 @@ const REST: Duration = Duration::from_secs(5);
 /// Books that are stored together at most.
 const STORED_AT_ONCE: usize = 8;
 
+/// How often a book that itself is the trouble is asked for in a pass.
+const TRIES_MAX: u32 = 3;
+
+/// How often books were asked for in vain in a pass that themselves were the trouble.
+type Tries = HashMap<MarketId, u32>;
+
 /// What the order-book poller works with.
 #[derive(Clone)]
 pub struct OrderbookPoll {
@@ -67,7 +73,7 @@ impl Work for OrderbookPoll {
         // On a small budget a book may wait for its turn for long: that is no standstill.
         let this = Self { horizon: self.horizon.while_waiting(life.advancing()), ..self };
         let mut timetable = Timetable::due_at_start(Arc::clone(&this.schedule));
-        let mut pass_began = None;
+        let (mut pass_began, mut tries) = (None, Tries::new());
         let mut retry = Retry::default();
         loop {
             life.advance();
@@ -77,11 +83,13 @@ impl Work for OrderbookPoll {
                 pass_began = Some(Second::from(this.clock.now()));
             }
             // Between passes only markets are read that never were.
-            match this.round(epoch, pass_began.unwrap_or(NEVER), &life).await {
+            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &life).await {
                 Ok(Round::NobodyKnows) => life.pause(TICK).await,
                 Ok(Round::Read) => retry.succeeded(),
                 Ok(Round::AllRead) => {
-                    pass_began = None;
+                    if pass_began.take().is_some() {
+                        tries.clear();
+                    }
                     this.status.set_state("idle");
                     life.pause(REST).await;
                 }
@@ -117,10 +125,10 @@ impl OrderbookPoll {
     pub async fn poll_once(&self, life: &Life) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
         let since = Second::from(self.clock.now());
-        let (mut retry, mut failures) = (Retry::default(), 0);
+        let (mut retry, mut failures, mut tries) = (Retry::default(), 0, Tries::new());
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            match self.round(epoch, since, life).await {
+            match self.round(epoch, since, &mut tries, life).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
@@ -133,18 +141,26 @@ impl OrderbookPoll {
         }
     }
 
-    async fn round(&self, epoch: i64, since: Second, life: &Life) -> Result<Round, PollError> {
+    async fn round(
+        &self,
+        epoch: i64,
+        since: Second,
+        tries: &mut Tries,
+        life: &Life,
+    ) -> Result<Round, PollError> {
         let Some(ranked) = self.ranking.ask().await else { return Ok(Round::NobodyKnows) };
+        let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, Second::from(at))).collect();
-        let wanted = queue(&ranked, &read_at, since, ROUND);
+        let wanted = queue(&ranked, &read_at, since, given_up, ROUND);
         if wanted.is_empty() && since == NEVER {
             return Ok(Round::AllRead);
         }
         if wanted.is_empty() {
             let alive: Vec<MarketId> = ranked.iter().map(|market| market.market).collect();
             let removed = self.database.keep_books_of(epoch, &alive).await?;
-            info!(books = alive.len(), removed, "order books read");
+            let unreadable = alive.iter().filter(|market| given_up(**market)).count();
+            info!(books = alive.len(), removed, unreadable, "order books read");
             return Ok(Round::AllRead);
         }
         self.status.set_state("reading");
@@ -157,10 +173,16 @@ impl OrderbookPoll {
         while let Some(chunk) = reads.next().await {
             life.advance();
             let mut books = Vec::new();
-            for read in chunk {
+            for (market, read) in chunk {
                 match read {
-                    Ok(book) => books.push(book),
-                    Err(error) => failed = Some(error),
+                    Ok(book) => books.push((market, book)),
+                    Err(error) => {
+                        if is_its_own(&error) {
+                            *tries.entry(market).or_default() += 1;
+                            debug!(market, %error, "an order book cannot be read");
+                        }
+                        failed = Some(error);
+                    }
                 }
             }
             if !books.is_empty() {
@@ -169,18 +191,27 @@ impl OrderbookPoll {
                 debug!(books = books.len(), "order books stored");
             }
         }
-        // One that cannot be read stays due and holds up no other.
+        // One that cannot be read stays due for some tries and holds up no other.
         failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))
     }
 
-    async fn read(&self, market: MarketAssets) -> Result<(MarketId, PolledBook), HorizonError> {
+    async fn read(&self, market: MarketAssets) -> (MarketId, Result<PolledBook, HorizonError>) {
         let horizon = self.horizon.of_class(Class::Books);
         let book = match horizon.order_book(&market.base, &market.counter).await {
             // Horizon does not know the pair (any more): there is no book, and asking again changes nothing.
-            Err(HorizonError::Status { status: 400 | 404, .. }) => OrderBook::default(),
-            other => other?,
+            Err(HorizonError::Status { status: 400 | 404, .. }) => Ok(OrderBook::default()),
+            other => other,
         };
         let fetched_at = Second::from(self.clock.now());
-        Ok((market.market, PolledBook { figures: book.figures(), fetched_at }))
+        (market.market, book.map(|book| PolledBook { figures: book.figures(), fetched_at }))
+    }
+}
+
+/// Whether asking for another book instead may well succeed.
+const fn is_its_own(error: &HorizonError) -> bool {
+    match error {
+        HorizonError::Unreadable(_) | HorizonError::TooLarge(_) => true,
+        HorizonError::Status { status, .. } => matches!(*status, 400..500),
+        _ => false,
     }
 }

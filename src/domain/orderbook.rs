@@ -1,7 +1,7 @@
 //! Order books and the few figures of them that are kept.
 
 use super::{
-    amount::{Amount, STROOPS_PER_UNIT},
+    amount::{STROOPS_PER_UNIT, Total},
     instant::Second,
     number::ratio_to_f64,
     price::Price,
@@ -12,8 +12,8 @@ use super::{
 pub struct Level {
     /// Counter per base.
     pub price: Price,
-    /// Of asks in units of the base, of bids in units of the counter, as Horizon has it.
-    pub amount: Amount,
+    /// Of asks in units of the base, of bids in units of the counter, as Horizon has it: the sum of all offers there.
+    pub amount: Total,
 }
 
 /// A market's offers, selling the base and buying the counter. Pools are not in it; a side can be empty.
@@ -56,8 +56,8 @@ impl OrderBook {
     #[must_use]
     pub fn figures(&self) -> BookFigures {
         let count = |side: &[Level]| u64::try_from(side.len()).unwrap_or(u64::MAX);
-        let bids: i128 = self.bids.iter().map(|bid| i128::from(bid.amount.stroops())).sum();
-        let units = |level: &Level| ratio_to_f64(i128::from(level.amount.stroops()), STROOPS_PER_UNIT);
+        let bids = self.bids.iter().fold(0_i128, |sum, bid| sum.saturating_add(bid.amount.stroops()));
+        let units = |level: &Level| ratio_to_f64(level.amount.stroops(), STROOPS_PER_UNIT);
         let best_bid = self.bids.iter().map(|bid| bid.price).max();
         let best_ask = self.asks.iter().map(|ask| ask.price).min();
         BookFigures {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn level(n: i64, d: i64, amount: &str) -> Level {
-        Level { price: Price::new(n, d).unwrap(), amount: Amount::parse(amount).unwrap() }
+        Level { price: Price::new(n, d).unwrap(), amount: Total::parse(amount).unwrap() }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{HorizonError, read, trade::WirePrice};
 use crate::domain::{
-    amount::Amount,
+    amount::Total,
     orderbook::{Level, OrderBook},
     price::Price,
 };
@@ -44,7 +44,7 @@ fn levels(wire: &[WireLevel<'_>]) -> Result<Vec<Level>, HorizonError> {
         .map(|level| {
             let price = Price::new(level.price_r.n, level.price_r.d)
                 .ok_or_else(|| unreadable(format!("price {}/{}", level.price_r.n, level.price_r.d)))?;
-            let amount = Amount::parse(&level.amount).map_err(|error| unreadable(error.to_string()))?;
+            let amount = Total::parse(&level.amount).map_err(|error| unreadable(error.to_string()))?;
             Ok(Level { price, amount })
         })
         .collect()

@@ -165,6 +165,8 @@ fn books_are_read_by_their_exact_prices() {
     let read = order_book(&book(level(json!(1), "2.5"))).unwrap();
     assert_eq!((read.bids[0].price.n(), read.bids[0].price.d(), read.asks.len()), (1, 3, 0));
     assert_eq!(order_book(&book(level(json!("1"), "2.5"))).unwrap(), read, "numbers or strings");
+    let many = order_book(&book(level(json!(1), "1844674407370.9551614"))).unwrap();
+    assert_eq!(many.bids[0].amount.stroops(), 2 * i128::from(i64::MAX), "the offers of a level are summed");
     for bad in [level(json!(0), "1"), level(json!(1), "-1"), level(json!(1), "x"), json!({"price": "1"})] {
         assert!(matches!(order_book(&book(bad)), Err(HorizonError::Unreadable(_))));
     }

@@ -1,12 +1,13 @@
 //! What Horizon tells of assets that is out of the ordinary, and what readers see of it.
 
 use chrono::Utc;
+use serde_json::json;
 
 use super::*;
 use crate::{
     end_to_end::{
         audit::audit,
-        hostile::{LEDGER, scripted, tea, trade},
+        hostile::{LEDGER, address, scripted, tea, trade},
     },
     support::postgres::execute,
 };
@@ -37,5 +38,35 @@ fn a_supply_beyond_64_bits_is_published_and_one_that_is_no_number_takes_nothing_
         source.put_asset(tea("tea.example", "7.0000000")).unwrap();
         wait_until("the new supply is published", || amount() == 7.0 || amount() == 7);
         wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+    });
+}
+
+#[test]
+fn a_book_that_can_never_be_read_does_not_keep_the_pass_from_ending() {
+    let (sim, source) = scripted();
+    let level = |amount: &str| json!({"price_r": {"n": 2, "d": 1}, "price": "2.0000000", "amount": amount});
+    let book = |amount: &str| json!({"bids": [level(amount)], "asks": []});
+    let tea = format!("TEA:{}", address(9));
+    source.put_book("native", &tea, book("1844674407370.9551614"));
+    source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let more = ["--orderbooks-schedule", "* * * * * *"];
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        wait_for_pairs(&daemon);
+        let volume = || daemon.get("/markets.json").json()["pairs"][0]["bid_volume"].to_string();
+        wait_until("the offers of a level are more than one can be", || volume() == "1844674407370.955");
+        source.put_book("native", &tea, book("a lot"));
+        let told = r#""message":"order books read","books":1,"removed":0,"unreadable":1"#;
+        wait_until("a pass ends without it", || daemon.log().contains(told));
+        assert_eq!(volume(), "1844674407370.955", "what was known of it stays");
+        assert!(daemon.terminate().success());
+        let arguments = ["ingest", "orderbooks", "--database-url", &database, "--horizon-url", &sim.url()];
+        let (code, _, log) = run(&[
+            &arguments[..],
+            &["--network", PASSPHRASE, "--log-format", "json", "--horizon-requests-per-hour", "0"],
+        ]
+        .concat());
+        assert!(code == 0 && log.contains(told), "{code} {log}");
     });
 }
