@@ -157,6 +157,46 @@ async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_
 }
 
 #[tokio::test]
+async fn a_link_that_moved_takes_nothing_away_for_a_day_whatever_becomes_of_the_new_file() {
+    const NEW: &str = "https://new.example/.well-known/stellar.toml";
+    let scene = Scene::new().await;
+    let record = async |standings: &[AssetStanding], at: DateTime<Utc>| {
+        scene.database.record_standings(scene.epoch, standings, true, None, at).await.unwrap()
+    };
+    let fails = async |at: DateTime<Utc>| {
+        let failed = FileFetch { url: NEW.into(), ..fetch(Err("down".into())) };
+        scene.database.record_files(scene.epoch, &[failed], true, at).await.unwrap();
+    };
+    let expire = async |at: DateTime<Utc>| {
+        let grace = Duration::from_secs(24 * 3_600);
+        scene.database.expire_verdicts(scene.epoch, grace, at).await.unwrap();
+    };
+    record(&[standing(1, URL), standing(2, URL), standing(3, URL)], now()).await;
+    scene.record_fetch(Ok(file(1, "")), now()).await;
+    assert_eq!(scene.valid().await, 3);
+    // One moves, one drops its link, one is new and never was valid.
+    let moved = [standing(1, NEW), standing(3, ""), standing(4, NEW)];
+    record(&moved, now() + TimeDelta::hours(1)).await;
+    assert_eq!(scene.valid().await, 2, "without a link no asset is valid");
+    fails(now() + TimeDelta::hours(2)).await;
+    assert_eq!(scene.valid().await, 2, "the new host is slow");
+    for hour in [12, 20, 23] {
+        record(&[standing(1, NEW)], now() + TimeDelta::hours(hour)).await;
+        expire(now() + TimeDelta::hours(hour)).await;
+        assert_eq!(scene.count(&format!("assets WHERE is_valid AND toml_url = '{NEW}'")).await, 1, "{hour}");
+    }
+    let over = now() + TimeDelta::hours(25);
+    expire(over).await;
+    assert_eq!(scene.valid().await, 1, "looking again does not prolong it");
+    fails(over).await;
+    record(&[standing(1, NEW)], over).await;
+    assert_eq!(scene.count(&format!("assets WHERE is_valid AND toml_url = '{NEW}'")).await, 0);
+    let good = FileFetch { url: NEW.into(), ..fetch(Ok(file(1, ""))) };
+    scene.database.record_files(scene.epoch, &[good], true, over).await.unwrap();
+    assert_eq!(scene.count(&format!("assets WHERE is_valid AND toml_url = '{NEW}'")).await, 2);
+}
+
+#[tokio::test]
 async fn an_issuers_row_is_that_of_the_assets_issuer_whatever_the_file_calls_itself() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL)]).await;

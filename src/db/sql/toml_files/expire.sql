@@ -1,7 +1,11 @@
+-- A verdict that has held long enough: that of a file which fails, or the asset's own where its link moved to one that
+-- never was good.
 WITH expired AS (
     UPDATE assets a SET is_valid = false, version = nextval('asset_version')
-    FROM toml_files f
-    WHERE f.url = a.toml_url AND a.is_valid AND a.issuer <> 'native' AND NOT f.is_good AND f.good_at <= $1
+    FROM assets was
+    LEFT JOIN toml_files f ON f.url = was.toml_url
+    WHERE was.id = a.id AND a.is_valid AND a.issuer <> 'native'
+      AND (NOT f.is_good AND f.good_at <= $1 OR f.good_at IS NULL AND a.last_valid <= $1)
     RETURNING a.version
 )
 SELECT min(version), max(version) FROM expired

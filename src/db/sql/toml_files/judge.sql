@@ -1,11 +1,15 @@
--- The verdict is the same for every asset of a file; a failure does not take away the last good one for 24 hours.
--- A new last_valid is a change that is published.
+-- The verdict is the same for every asset of a file; a failure does not take away the last good one for 24 hours, nor
+-- that of an asset whose link moved here from another file. A new last_valid is a change that is published.
 WITH judged AS (
     UPDATE assets a SET
-        is_valid = v.is_valid,
-        last_valid = CASE WHEN v.is_valid THEN $3 ELSE a.last_valid END,
-        version = CASE WHEN a.is_valid <> v.is_valid OR v.is_valid AND a.last_valid IS DISTINCT FROM $3 THEN nextval('asset_version') ELSE a.version END
-    FROM (SELECT NOT $2::bool OR coalesce(is_good OR good_at > $3 - interval '24 hours', false) AS is_valid
+        is_valid = v.is_proven OR coalesce(v.was_never_good AND a.is_valid AND a.last_valid > $3 - interval '24 hours', false),
+        last_valid = CASE WHEN v.is_proven THEN $3 ELSE a.last_valid END,
+        version = CASE WHEN v.is_proven AND (NOT a.is_valid OR a.last_valid IS DISTINCT FROM $3)
+                         OR a.is_valid AND NOT v.is_proven
+                            AND NOT coalesce(v.was_never_good AND a.last_valid > $3 - interval '24 hours', false)
+                  THEN nextval('asset_version') ELSE a.version END
+    FROM (SELECT NOT $2::bool OR coalesce(is_good OR good_at > $3 - interval '24 hours', false) AS is_proven,
+                 good_at IS NULL AS was_never_good
           FROM toml_files WHERE url = $1) v
     JOIN assets was ON true
     WHERE a.toml_url = $1 AND a.meets_rules AND was.id = a.id
