@@ -11,8 +11,8 @@ use tokio_postgres::{error::SqlState, types::Type};
 use super::{Database, DbError};
 use crate::domain::instant::{DAY, Second};
 
-/// More days than these in one batch are no batch of this program.
-const DAYS_MAX: usize = 64;
+/// No more days than these are made in one transaction.
+const DAYS_AT_ONCE: usize = 64;
 /// Tries to make a day that others are making too.
 const TRIES_MAX: u32 = 5;
 /// Any number; whoever makes partitions of a ticker's database takes this lock, and its transaction gives it back.
@@ -47,26 +47,21 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; [`DbError::TooLarge`] for more than 64 new days at once.
+    /// What the connection said; some of the days may be there then.
     pub(super) async fn ensure_days(&self, days: impl Iterator<Item = i64>) -> Result<(), DbError> {
-        let missing = self.days.missing(days);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if missing.len() > DAYS_MAX {
-            return Err(DbError::TooLarge(format!("{} days", missing.len())));
-        }
-        let mut tries = 1;
-        while let Err(error) = self.make_days(&missing).await {
-            // A program without the lock, of an earlier version, made the same day at the same moment: the next try
-            // finds it.
-            let raced = error.is(&SqlState::DUPLICATE_TABLE) || error.is(&SqlState::UNIQUE_VIOLATION);
-            if !raced || tries == TRIES_MAX {
-                return Err(error);
+        for missing in self.days.missing(days).chunks(DAYS_AT_ONCE) {
+            let mut tries = 1;
+            while let Err(error) = self.make_days(missing).await {
+                // A program without the lock, of an earlier version, made the same day at the same moment: the next try
+                // finds it.
+                let raced = error.is(&SqlState::DUPLICATE_TABLE) || error.is(&SqlState::UNIQUE_VIOLATION);
+                if !raced || tries == TRIES_MAX {
+                    return Err(error);
+                }
+                tries += 1;
             }
-            tries += 1;
+            self.days.learn(missing);
         }
-        self.days.learn(&missing);
         Ok(())
     }
 

@@ -184,3 +184,19 @@ async fn a_connection_that_is_killed_is_a_passing_fault() {
     }
     assert_eq!(scene.count("trades").await, 6);
 }
+
+#[tokio::test]
+async fn a_batch_of_a_quiet_network_may_span_years() {
+    const DAYS: i64 = 500;
+    let scene = Scene::new().await;
+    let of_day = |day: i64| {
+        let ledger = u32::try_from(day).unwrap() + 1;
+        Trade { closed_at: Second(NOW - (DAYS - day) * 86_400), ..trade(ledger, 0, 1, 10) }
+    };
+    let written = scene
+        .database
+        .write_trades(scene.epoch, &batch(None, (0..DAYS).map(of_day).collect()))
+        .await
+        .unwrap();
+    assert_eq!((written.trades.len(), scene.count("trades").await), (500, 500));
+}
