@@ -200,3 +200,25 @@ async fn a_batch_of_a_quiet_network_may_span_years() {
         .unwrap();
     assert_eq!((written.trades.len(), scene.count("trades").await), (500, 500));
 }
+
+#[tokio::test]
+async fn what_is_in_quarantine_already_uses_up_no_number() {
+    let scene = Scene::new().await;
+    let quarantine = |reason: &str| TradeBatch {
+        kind: BatchKind::Repair,
+        cursor: None,
+        trades: Vec::new(),
+        quarantine: vec![QuarantineEntry {
+            source: "pages",
+            token: None,
+            reason: reason.into(),
+            raw: Bytes::from_static(b"{}"),
+        }],
+        covered: None,
+    };
+    for _ in 0..50 {
+        scene.database.write_trades(scene.epoch, &quarantine("again and again")).await.unwrap();
+    }
+    scene.database.write_trades(scene.epoch, &quarantine("once")).await.unwrap();
+    assert_eq!(scene.count("quarantine WHERE id <= 2").await, 2, "the oldest are dropped by their numbers");
+}
