@@ -16,7 +16,7 @@ use crate::{
     clock::SharedClock,
     db::{
         Database, DbError,
-        trades::{BatchKind, CommittedBatch, TradeBatch},
+        trades::{CommittedBatch, TradeBatch},
     },
     horizon::retry::Retry,
     published::{Published, Vitals},
@@ -131,11 +131,7 @@ impl Listeners {
 fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let new = number(committed.trades.len());
-    let kind = match batch.kind {
-        BatchKind::Live => "live",
-        BatchKind::Backfill => "backfill",
-        BatchKind::Repair => "repair",
-    };
+    let kind = batch.kind.name();
     counter!("ticker_trades_ingested_total", "kind" => kind).increment(new);
     counter!("ticker_trades_repeated_total", "kind" => kind).increment(committed.repeats);
     counter!("ticker_quarantined_total").increment(number(committed.quarantined.len()));

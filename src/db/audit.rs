@@ -23,7 +23,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError};
+use super::{Database, DbError, batches};
 use crate::domain::{
     audit::{
         Expected,
@@ -151,7 +151,7 @@ async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, 
             _ => later.has_others = true,
         }
     }
-    later.ranges = joined(later.ranges);
+    later.ranges = batches::joined(later.ranges);
     // A range may reach over rows that were there before, and then tells nothing.
     let mut held = 0_i64;
     for (from, to) in &later.ranges {
@@ -179,19 +179,6 @@ async fn count_between(
 
 fn token(text: &str) -> Result<PagingToken, DbError> {
     text.parse().map_err(|error| DbError::Corrupt(format!("batch from or to {text:?}: {error}")))
-}
-
-/// Overlapping ranges as one, so that a row is counted once.
-fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
-    ranges.sort_unstable();
-    ranges.dedup_by(|(from, to), (_, end)| {
-        let overlaps = *from <= *end;
-        if overlaps {
-            *end = (*end).max(*to);
-        }
-        overlaps
-    });
-    ranges
 }
 
 async fn markets(
@@ -290,19 +277,4 @@ async fn assets(transaction: &Transaction<'_>) -> Result<Vec<ExpectedAsset>, DbE
 async fn issuers(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>, DbError> {
     let rows = transaction.query_typed(include_str!("sql/audit/issuers.sql"), &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_that_overlap_are_one() {
-        let token = |toid| PagingToken { toid, order: 0 };
-        let ranges = |given: &[(i64, i64)]| -> Vec<_> {
-            given.iter().map(|(from, to)| (token(*from), token(*to))).collect()
-        };
-        let told = joined(ranges(&[(5, 6), (1, 9), (2, 3), (11, 12), (9, 10), (12, 12)]));
-        assert_eq!(told, ranges(&[(1, 10), (11, 12)]));
-    }
 }

@@ -55,8 +55,8 @@ fn widen(versions: &mut Option<(i64, i64)>, from: i64, to: i64) {
     *versions = Some((first.min(from), last.max(to)));
 }
 
-/// Overlapping ranges as one, so that a row is read once.
-fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
+/// Overlapping ranges as one, so that a row is read and counted once.
+pub(super) fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
     ranges.sort_unstable();
     let mut joined: Vec<(PagingToken, PagingToken)> = Vec::with_capacity(ranges.len());
     for (from, to) in ranges {
@@ -75,10 +75,11 @@ mod tests {
     #[test]
     fn ranges_that_overlap_are_read_once() {
         let token = |toid| PagingToken { toid, order: 0 };
-        let ranges = [(5, 6), (1, 3), (2, 2), (3, 4), (9, 9)].map(|(from, to)| (token(from), token(to)));
+        let ranges =
+            [(5, 6), (1, 3), (2, 2), (3, 4), (9, 9), (8, 9)].map(|(from, to)| (token(from), token(to)));
         assert_eq!(
             joined(ranges.to_vec()),
-            [(1, 4), (5, 6), (9, 9)].map(|(from, to)| (token(from), token(to)))
+            [(1, 4), (5, 6), (8, 9)].map(|(from, to)| (token(from), token(to)))
         );
     }
 }

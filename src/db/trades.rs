@@ -44,7 +44,9 @@ pub enum BatchKind {
 }
 
 impl BatchKind {
-    const fn name(self) -> &'static str {
+    /// As it stands in `ingest_batches` and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Backfill => "backfill",
