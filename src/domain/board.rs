@@ -101,6 +101,12 @@ impl Board {
         self.books().get(name).copied().unwrap_or_default()
     }
 
+    /// Whether the books of all names are summed: the first who asks for a pair's waits for that.
+    #[must_use]
+    pub fn has_book_sums(&self) -> bool {
+        self.books.get().is_some()
+    }
+
     fn books(&self) -> &HashMap<String, BookFigures> {
         self.books.get_or_init(|| {
             let traded = self.windows.figures().map(|(market, _)| market);
@@ -160,8 +166,7 @@ impl Board {
     #[must_use]
     pub fn markets(&self, filter: &MarketFilter, hours: i64) -> Vec<MarketRow<'_>> {
         let mut rows: Vec<MarketRow<'_>> = self
-            .traded(hours, self.candidates(&filter.codes()))
-            .filter(|(_, base, counter, _)| filter.takes(base, counter))
+            .traded(hours, &self.candidates(&filter.codes()), |base, counter| filter.takes(base, counter))
             .map(|(market, base, counter, summary)| {
                 let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
                 MarketRow { base, counter, summary, book }
@@ -174,7 +179,7 @@ impl Board {
     /// Every pair that traded in the last so many hours (1 to 168, else none), by name.
     #[must_use]
     pub fn tickers(&self, hours: i64) -> Vec<TickerRow> {
-        self.summed(hours, self.candidates(&[]), |_, _| true)
+        self.summed(hours, &self.candidates(&[]), |_, _| true)
     }
 
     /// The pairs that the markets of two codes (not anchors) belong to: XLM first, else in the order of their bytes, and
@@ -182,25 +187,24 @@ impl Board {
     #[must_use]
     pub fn tickers_of(&self, codes: &PairCodes, hours: i64) -> Vec<TickerRow> {
         let [first, second] = codes.in_order();
+        let of_either = self.candidates(&[first, second]);
         let of = |base_code: &str, counter_code: &str| {
-            let of_either = self.candidates(&[base_code, counter_code]);
-            self.summed(hours, of_either, |base, counter| {
+            self.summed(hours, &of_either, |base, counter| {
                 base.code() == base_code && counter.code() == counter_code
             })
         };
         let found = of(first, second);
-        if found.is_empty() { of(second, first) } else { found }
+        if found.is_empty() && first != second { of(second, first) } else { found }
     }
 
     fn summed(
         &self,
         hours: i64,
-        candidates: Vec<MarketId>,
+        candidates: &[MarketId],
         takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
     ) -> Vec<TickerRow> {
         let mut sums: BTreeMap<String, Summary> = BTreeMap::new();
-        let traded = self.traded(hours, candidates);
-        for (_, base, counter, summary) in traded.filter(|(_, base, counter, _)| takes(base, counter)) {
+        for (_, base, counter, summary) in self.traded(hours, candidates, takes) {
             sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
         }
         let row = |(name, summary): (String, Summary)| {
@@ -212,27 +216,35 @@ impl Board {
 
     /// The markets that can have assets of these codes: those of the code with the fewest; all where no code is given.
     fn candidates(&self, codes: &[&str]) -> Vec<MarketId> {
-        let of_code = |code: &&str| {
-            let assets = self.directory.assets_of_code(code).iter();
-            let mut markets: Vec<MarketId> =
-                assets.flat_map(|asset| self.directory.markets_of_asset(*asset)).collect();
-            markets.sort_unstable();
-            markets.dedup();
-            markets
+        let Some(code) = codes.iter().min_by_key(|code| self.directory.count_markets_of_code(code)) else {
+            return self.windows.figures().map(|(market, _)| market).collect();
         };
-        let fewest = codes.iter().map(of_code).min_by_key(Vec::len);
-        fewest.unwrap_or_else(|| self.windows.figures().map(|(market, _)| market).collect())
+        let assets = self.directory.assets_of_code(code).iter();
+        let mut markets: Vec<MarketId> =
+            assets.flat_map(|asset| self.directory.markets_of_asset(*asset)).collect();
+        markets.sort_unstable();
+        markets.dedup();
+        markets
     }
 
-    /// Those of the markets that are of valid assets and traded in the last so many hours.
+    /// How many markets are looked at for an answer about two codes, at most. Costs next to nothing.
+    #[must_use]
+    pub fn count_candidates(&self, [one, other]: [&str; 2]) -> usize {
+        self.directory.count_markets_of_code(one).min(self.directory.count_markets_of_code(other))
+    }
+
+    /// Those of the markets that are of valid assets, that are taken, and that traded in the last so many hours. What is
+    /// not taken is not summed.
     fn traded(
         &self,
         hours: i64,
-        markets: Vec<MarketId>,
+        markets: &[MarketId],
+        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
     ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, Summary)> {
         let is_window = (1..=LONGEST_HOURS).contains(&hours);
-        markets.into_iter().filter(move |_| is_window).filter_map(move |market| {
-            let (base, counter) = self.directory.valid_sides(market)?;
+        markets.iter().copied().filter(move |_| is_window).filter_map(move |market| {
+            let sides = self.directory.valid_sides(market);
+            let (base, counter) = sides.filter(|(base, counter)| takes(base, counter))?;
             let summary = self.windows.last_hours(market, hours);
             (!summary.is_empty()).then_some((market, base, counter, summary))
         })
@@ -261,9 +273,15 @@ impl PairCodes {
         (!second.contains('_')).then(|| Self(first.to_owned(), second.to_owned()))
     }
 
+    /// Both, as they are written.
+    #[must_use]
+    pub fn both(&self) -> [&str; 2] {
+        [&self.0, &self.1]
+    }
+
     /// XLM first, else in the order of their bytes.
     fn in_order(&self) -> [&str; 2] {
-        let mut codes = [self.0.as_str(), self.1.as_str()];
+        let mut codes = self.both();
         codes.sort_unstable_by_key(|code| (*code != "XLM", *code));
         codes
     }
@@ -353,6 +371,34 @@ mod tests {
         for wrong in ["XLMBRL", "", "A_B_C"] {
             assert_eq!(PairCodes::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_code_with_fewer_markets_says_how_many_are_looked_at() {
+        let board = board();
+        for (codes, count) in [
+            (["XLM", "BRL"], 1),
+            (["BRL", "XLM"], 1),
+            (["XLM", "XLM"], 3),
+            (["XLM", "TEA"], 1),
+            (["XLM", "NONE"], 0),
+        ] {
+            assert_eq!(board.count_candidates(codes), count, "{codes:?}");
+            assert_eq!(board.candidates(&codes).len(), count, "{codes:?}");
+        }
+        assert!(board.tickers_of(&PairCodes::parse("XLM_XLM").unwrap(), 168).is_empty());
+    }
+
+    #[test]
+    fn a_market_that_is_not_asked_for_is_not_summed() {
+        let board = board();
+        let asked = std::cell::Cell::new(0);
+        let takes = |base: &ListedAsset, _: &ListedAsset| {
+            asked.set(asked.get() + 1);
+            base.code() == "TEA1"
+        };
+        assert_eq!(names(&board.summed(5, &board.candidates(&[]), takes)), [("TEA1_TEA", 1)]);
+        assert_eq!(asked.get(), 3, "also about market 1, of which only its sum tells that it did not trade");
     }
 
     #[test]

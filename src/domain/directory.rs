@@ -126,6 +126,16 @@ impl Directory {
         of_it.map(|(_, market)| *market)
     }
 
+    /// How many markets have an asset of this code on either side; one with such assets on both counts twice.
+    #[must_use]
+    pub fn count_markets_of_code(&self, code: &str) -> usize {
+        let count = |asset: &AssetId| {
+            let from = self.by_asset.partition_point(|(of, _)| of < asset);
+            self.by_asset.partition_point(|(of, _)| of <= asset) - from
+        };
+        self.assets_of_code(code).iter().map(count).sum()
+    }
+
     /// The book of a market, where it was polled.
     #[must_use]
     pub fn book(&self, market: MarketId) -> Option<&PolledBook> {

@@ -1,4 +1,5 @@
-//! What a document may hold, decided before it is executed: nesting, fields, aliases, directives, whole lists. Pure.
+//! What a document may hold, decided before it is executed: nesting, fields, aliases, directives, whole lists, and the
+//! markets that are looked at for it. Pure.
 
 use std::collections::HashMap;
 
@@ -6,6 +7,8 @@ use async_graphql::{
     Name, Value, Variables,
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
+
+use crate::domain::board::{Board, PairCodes};
 
 /// Brackets of any kind within each other, seen before the parser is let at the text. GraphiQL's introspection has 14.
 const NESTING_MAX: usize = 40;
@@ -17,6 +20,9 @@ const FRAGMENTS_MAX: usize = 50;
 const FIELDS_MAX: u32 = 2_500;
 /// Fields of a document that asks for little.
 const LITTLE_FIELDS: u32 = 60;
+/// Markets that are looked at for a document that asks for little, all its fields together: some 100 ns each, and a
+/// microsecond or two for each that is in the answer.
+const LITTLE_MARKETS: u32 = 1_000;
 /// Fields under another name.
 const ALIASES_MAX: u32 = 100;
 /// Directives in all.
@@ -58,7 +64,11 @@ pub(super) struct Cost {
     aliases: u32,
     directives: u32,
     /// Lists of everything at the root.
-    pub(super) whole_lists: u32,
+    whole_lists: u32,
+    /// Markets that are looked at for all other fields at the root.
+    markets: u32,
+    /// Whether a pair's books are asked for.
+    asks_for_pairs: bool,
     introspection_lists: u32,
 }
 
@@ -105,16 +115,20 @@ fn behind_string(text: &str) -> &str {
     ""
 }
 
-/// Counts a document.
+/// Counts a document, and what is looked at on this board to answer it.
 ///
 /// # Errors
 ///
 /// The first bound that it breaks.
-pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<Cost, TooMuch> {
+pub(super) fn check(
+    document: &ExecutableDocument,
+    variables: &Variables,
+    board: &Board,
+) -> Result<Cost, TooMuch> {
     if document.fragments.len() > FRAGMENTS_MAX {
         return Err(TooMuch::Fragments); // each can lead to the next, and counting goes along
     }
-    let mut counter = Counter { document, variables, fragments: HashMap::new() };
+    let mut counter = Counter { document, variables, board, fragments: HashMap::new() };
     let mut all = Cost::default();
     for (_, operation) in document.operations.iter() {
         let operation = &operation.node;
@@ -133,6 +147,7 @@ pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Res
 struct Counter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
+    board: &'a Board,
     /// What each fragment comes to; none while it is being counted, for a circle is the validator's to refuse.
     fragments: HashMap<Name, Option<Cost>>,
 }
@@ -162,24 +177,30 @@ impl Counter<'_> {
             cost.introspection_lists = add(cost.introspection_lists, 1);
         }
         if is_root && name != "__typename" {
-            cost.whole_lists = u32::from(!self.asks_for_few(field));
+            let markets = self.markets(field);
+            cost.whole_lists = u32::from(markets.is_none());
+            cost.markets = add(0, markets.unwrap_or_default());
+            cost.asks_for_pairs = name == "ticker";
         }
         cost
     }
 
-    /// One pair, or markets of two codes. What is null filters nothing.
-    fn asks_for_few(&self, field: &Field) -> bool {
-        let names: Vec<&str> = field
-            .arguments
-            .iter()
-            .filter(|(_, value)| {
-                let variable = |name: Name| self.variables.get(&name).cloned().ok_or(());
-                value.node.clone().into_const_with(variable).is_ok_and(|value| value != Value::Null)
-            })
-            .map(|(name, _)| name.node.as_str())
-            .collect();
-        let has = |name: &str| names.contains(&name);
-        has("pairName") || has("baseAssetCode") && has("counterAssetCode")
+    /// How many markets are looked at for one pair, or for markets of two codes; none: it is a whole list. What is null
+    /// filters nothing, and what is no text is an error before anything is looked at.
+    fn markets(&self, field: &Field) -> Option<usize> {
+        let argument = |name: &str| {
+            let variable = |name: Name| self.variables.get(&name).cloned().ok_or(());
+            let value = field.get_argument(name)?.node.clone().into_const_with(variable).ok()?;
+            (value != Value::Null).then_some(value)
+        };
+        let text = |value: &Value| if let Value::String(text) = value { text.clone() } else { String::new() };
+        if let Some(name) = argument("pairName") {
+            return Some(
+                PairCodes::parse(&text(&name)).map_or(0, |codes| self.board.count_candidates(codes.both())),
+            );
+        }
+        let (base, counter) = (argument("baseAssetCode")?, argument("counterAssetCode")?);
+        Some(self.board.count_candidates([&text(&base), &text(&counter)]))
     }
 
     fn fragment(&mut self, name: &Name) -> Cost {
@@ -201,9 +222,15 @@ fn add(count: u32, more: usize) -> u32 {
 }
 
 impl Cost {
-    /// Whether an answer takes microseconds.
-    pub(super) const fn asks_for_little(&self) -> bool {
-        self.whole_lists == 0 && self.fields <= LITTLE_FIELDS
+    /// Whether it waits for a place among those that take long.
+    pub(super) const fn asks_for_much(&self) -> bool {
+        self.whole_lists > 0 || self.markets > LITTLE_MARKETS
+    }
+
+    /// Whether an answer takes well below a millisecond on this board.
+    pub(super) fn asks_for_little(&self, board: &Board) -> bool {
+        let has_books = !self.asks_for_pairs || board.has_book_sums();
+        !self.asks_for_much() && self.fields <= LITTLE_FIELDS && has_books
     }
 
     /// Beside each other: depths do not add up.
@@ -213,6 +240,8 @@ impl Cost {
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.directives = self.directives.saturating_add(other.directives);
         self.whole_lists = self.whole_lists.saturating_add(other.whole_lists);
+        self.markets = self.markets.saturating_add(other.markets);
+        self.asks_for_pairs |= other.asks_for_pairs;
         self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
     }
 
@@ -234,13 +263,14 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{directory::tests::directory, windows::Windows};
     use async_graphql::parser::parse_query;
     use proptest::prelude::*;
     use serde_json::json;
 
     fn cost_with(query: &str, variables: serde_json::Value) -> Result<Cost, TooMuch> {
         check_nesting(query)?;
-        check(&parse_query(query).unwrap(), &Variables::from_json(variables))
+        check(&parse_query(query).unwrap(), &Variables::from_json(variables), &Board::default())
     }
 
     fn cost(query: &str) -> Result<Cost, TooMuch> {
@@ -318,6 +348,55 @@ mod tests {
         assert_eq!(cost("{ ticker(pairName: null) { close } }").unwrap().whole_lists, 1);
     }
 
+    /// XLM against so many others; A0 to A9 are the codes of ten of them each.
+    fn board(markets: i32) -> Board {
+        let codes: Vec<String> = (0..markets).map(|n| format!("A{}", n / 10)).collect();
+        let assets: Vec<_> = [("XLM", "native", "")]
+            .into_iter()
+            .chain(codes.iter().map(|code| (code.as_str(), "G", "")))
+            .collect();
+        let markets: Vec<_> = (1..=markets).map(|n| (n, 1, n + 1)).collect();
+        Board::new(Windows::default().view(), directory(&assets, &markets, &[]))
+    }
+
+    #[test]
+    fn what_many_markets_are_looked_at_for_is_not_little_whatever_its_arguments_are_called() {
+        let board = board(1_001);
+        let _ = board.book_of_pair("XLM_A0"); // sums the books
+        let count = |query: &str| {
+            check(&parse_query(query).unwrap(), &Variables::from_json(json!({"p": "XLM_XLM"})), &board)
+                .unwrap()
+        };
+        for query in [
+            "{ ticker(pairName: \"XLM_XLM\") { open } }",
+            "query($p: String) { ticker(pairName: $p) { open } }",
+            "{ markets(baseAssetCode: \"XLM\", counterAssetCode: \"XLM\") { open } }",
+        ] {
+            let cost = count(query);
+            assert_eq!((cost.markets, cost.whole_lists), (1_001, 0), "{query}");
+            assert!(cost.asks_for_much() && !cost.asks_for_little(&board), "{query}");
+        }
+        let few = "ticker(pairName: \"A1_XLM\") { open }";
+        let cost = count(&format!("{{ {few} b: {few} ...c }} fragment c on Query {{ d: {few} }}"));
+        assert_eq!(cost.markets, 30, "all fields together");
+        assert!(cost.asks_for_little(&board));
+        for none in ["pairName: \"XLM\"", "pairName: 5", "pairName: \"XLM_NONE\""] {
+            assert_eq!(count(&format!("{{ ticker({none}) {{ open }} }}")).markets, 0, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_pair_waits_elsewhere_for_the_sums_of_all_books() {
+        let board = board(10);
+        let cost = |query: &str| check(&parse_query(query).unwrap(), &Variables::default(), &board).unwrap();
+        let pair = cost("{ ticker(pairName: \"XLM_A0\") { open } }");
+        assert!(!pair.asks_for_little(&board) && !pair.asks_for_much());
+        let market = cost("{ markets(baseAssetCode: \"XLM\", counterAssetCode: \"A0\") { open } }");
+        assert!(market.asks_for_little(&board), "a market's book is its own");
+        let _ = board.book_of_pair("XLM_A0");
+        assert!(pair.asks_for_little(&board));
+    }
+
     #[test]
     fn brackets_in_texts_and_comments_do_not_nest() {
         let brackets = "{[(".repeat(50);
@@ -336,7 +415,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[\\PC\\n\"#{}()\\[\\]\\\\]{0,200}") {
             if check_nesting(&text).is_ok() && let Ok(document) = parse_query(&text) {
-                let _ = check(&document, &Variables::default());
+                let _ = check(&document, &Variables::default(), &Board::default());
             }
         }
     }

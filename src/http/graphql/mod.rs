@@ -47,7 +47,7 @@ const BODIES_KIB_MAX: usize = 256 * 1024;
 const REQUESTS_MAX: usize = 1_024;
 /// Documents that are executed at once.
 const EXECUTIONS_MAX: usize = 8;
-/// Of those that ask for whole lists.
+/// Of those that ask for whole lists, or that many markets are looked at for.
 const WHOLE_EXECUTIONS_MAX: usize = 2;
 /// All answers that are in memory at once, kept or on their way, in KiB.
 const ANSWERS_KIB_MAX: u32 = 512 * 1024;
@@ -195,9 +195,10 @@ impl GraphQl {
         let mut place = acquire(&self.executions).await?;
         let is_short = asked.len() <= SHORT_BYTES;
         let parsed = if is_short {
-            asked.parse()?
+            asked.parse(&newest.board)?
         } else {
-            web::block(move || asked.parse()).await.map_err(|_| Refusal::Failed)??
+            let newest = Arc::clone(&newest);
+            web::block(move || asked.parse(&newest.board)).await.map_err(|_| Refusal::Failed)??
         };
         let (document, cost) = match parsed {
             Ok((document, cost)) => (GraphQLRequest(document), cost),
@@ -206,11 +207,11 @@ impl GraphQl {
                 return Ok(Answer { bytes: body.into(), coding: Coding::Identity, _room: None });
             }
         };
-        if cost.whole_lists > 0 {
+        if cost.asks_for_much() {
             drop(place); // who waits for long must not hold up those who ask for little
             place = acquire(&self.whole_executions).await?;
         }
-        if is_short && cost.asks_for_little() {
+        if is_short && cost.asks_for_little(&newest.board) {
             let response = self.schema.execute(document.into_inner().data(newest)).await;
             let bytes = Bytes::from(render::render(&response));
             return Ok(Answer { bytes, coding: Coding::Identity, _room: None });
@@ -276,12 +277,13 @@ fn encode(body: String, coding: Coding) -> Result<(Bytes, Coding), Refusal> {
 /// See [`super::answer_without_data`].
 #[cfg(fuzzing)]
 pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
+    use crate::domain::board::Board;
     use futures_util::FutureExt;
     let asked = match std::str::from_utf8(asked) {
         Ok(text) if !text.starts_with('{') => Asked::from_query_string(text),
         _ => Asked::from_body(asked),
     };
-    let response = match asked.ok()?.parse().ok()? {
+    let response = match asked.ok()?.parse(&Board::default()).ok()? {
         // Without a publication every resolver fails at once; nothing in it waits.
         Ok((document, _)) => schema::legacy().execute(document).now_or_never()?,
         Err(wrong) => async_graphql::Response::from_errors(vec![wrong]),
