@@ -3,14 +3,17 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 
 use super::request::Asked;
-use crate::{domain::instant::Second, http::negotiation::Coding};
+use crate::{
+    http::negotiation::Coding,
+    published::{Publication, Published},
+};
 
 /// Answers that are kept, and requests for which one is being made.
 const KEPT_MAX: usize = 512;
@@ -36,8 +39,8 @@ pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Their publication's `seq` and `as_of`.
-    of: (i64, Second),
+    /// Their publication: it itself, for `seq` goes back where a database lost what it had committed.
+    of: Weak<Publication>,
     places: HashMap<(Asked, Coding), Place>,
     bytes: usize,
 }
@@ -50,11 +53,12 @@ impl Answers {
     /// Whatever `make` gives; the next who asks tries again.
     pub(super) async fn get<E>(
         &self,
-        of: (i64, Second),
+        of: &Arc<Publication>,
+        published: &Published,
         question: &(Asked, Coding),
         make: impl Future<Output = Result<Answer, E>>,
     ) -> Result<Arc<Answer>, E> {
-        let Some(place) = self.place(of, question) else { return make.await.map(Arc::new) };
+        let Some(place) = self.place(of, published, question) else { return make.await.map(Arc::new) };
         let mut is_new = false;
         let made = place
             .get_or_try_init(async || {
@@ -72,13 +76,19 @@ impl Answers {
     }
 
     /// Where the answer lies or will lie; none where nothing more is kept.
-    fn place(&self, of: (i64, Second), question: &(Asked, Coding)) -> Option<Place> {
+    fn place(
+        &self,
+        of: &Arc<Publication>,
+        published: &Published,
+        question: &(Asked, Coding),
+    ) -> Option<Place> {
         let mut kept = self.kept();
-        if kept.of < of {
-            *kept = Kept { of, ..Kept::default() };
-        }
-        if kept.of != of {
-            return None; // a reader that holds an older publication
+        if !kept.is_of(of) {
+            let newest = published.newest();
+            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest, of)) {
+                return None; // a reader that holds an older publication
+            }
+            *kept = Kept { of: Arc::downgrade(of), ..Kept::default() };
         }
         if let Some(place) = kept.places.get(question) {
             return Some(Arc::clone(place));
@@ -94,9 +104,9 @@ impl Answers {
     }
 
     /// Counts an answer that was made, and lets go of it where it is too much; who waits for it has it all the same.
-    fn account(&self, of: (i64, Second), question: &(Asked, Coding), bytes: usize) {
+    fn account(&self, of: &Arc<Publication>, question: &(Asked, Coding), bytes: usize) {
         let mut kept = self.kept();
-        if kept.of != of {
+        if !kept.is_of(of) {
             return;
         }
         if kept.bytes + bytes > KEPT_BYTES_MAX {
@@ -106,9 +116,9 @@ impl Answers {
         }
     }
 
-    fn forget(&self, of: (i64, Second), question: &(Asked, Coding)) {
+    fn forget(&self, of: &Arc<Publication>, question: &(Asked, Coding)) {
         let mut kept = self.kept();
-        if kept.of == of && kept.places.remove(question).is_some() {
+        if kept.is_of(of) && kept.places.remove(question).is_some() {
             kept.bytes = kept.bytes.saturating_sub(question.0.len());
         }
     }
@@ -118,9 +128,16 @@ impl Answers {
     }
 }
 
+impl Kept {
+    fn is_of(&self, publication: &Arc<Publication>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(publication))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{domain::board::Board, published::FileMaker};
     use std::{
         convert::Infallible,
         sync::atomic::{AtomicU32, Ordering},
@@ -137,42 +154,74 @@ mod tests {
         Ok(Answer { bytes: vec![0; bytes].into(), coding: Coding::Identity, _room: None })
     }
 
+    fn published(seq: i64) -> (Published, Arc<Publication>) {
+        let published = Published::default();
+        let newest = publish(&published, seq);
+        (published, newest)
+    }
+
+    fn publish(published: &Published, seq: i64) -> Arc<Publication> {
+        let maker = &mut FileMaker::default();
+        let newest = Arc::new(Publication::render(seq, None, Board::default(), maker).unwrap());
+        published.publish(Arc::clone(&newest));
+        newest
+    }
+
     #[tokio::test]
     async fn the_same_question_is_answered_once_a_publication() {
         let (answers, made) = (Answers::default(), AtomicU32::new(0));
-        let ask = |seq, query: &'static str| {
-            let (answers, made) = (&answers, &made);
-            async move { answers.get((seq, Second(1)), &question(query), make(made, 1)).await }
+        let (published, first) = published(1);
+        let ask = |of: &Arc<Publication>, query: &'static str| {
+            let (answers, made, published, of) = (&answers, &made, &published, Arc::clone(of));
+            async move { answers.get(&of, published, &question(query), make(made, 1)).await }
         };
-        let _ = tokio::join!(ask(1, "a"), ask(1, "a"), ask(1, "a"), ask(1, "b"));
+        let _ = tokio::join!(ask(&first, "a"), ask(&first, "a"), ask(&first, "a"), ask(&first, "b"));
         assert_eq!(made.load(Ordering::Relaxed), 2);
-        ask(2, "a").await.unwrap();
-        ask(2, "a").await.unwrap();
+        let second = publish(&published, 2);
+        ask(&second, "a").await.unwrap();
+        ask(&second, "a").await.unwrap();
         assert_eq!(made.load(Ordering::Relaxed), 3, "a new publication is asked anew");
-        ask(1, "b").await.unwrap();
-        ask(1, "b").await.unwrap();
+        ask(&first, "b").await.unwrap();
+        ask(&first, "b").await.unwrap();
         assert_eq!(made.load(Ordering::Relaxed), 5, "of an older one nothing is kept");
+        ask(&second, "a").await.unwrap();
+        assert_eq!(made.load(Ordering::Relaxed), 5, "and it does not drive out what is");
+    }
+
+    #[tokio::test]
+    async fn answers_are_kept_when_seq_has_gone_back() {
+        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+        let (published, mut newest) = published(1_000_000);
+        for (seq, wanted) in [(None, 1), (Some(5), 2), (Some(5), 3), (Some(6), 4)] {
+            newest = seq.map_or(newest, |seq| publish(&published, seq));
+            for _ in 0..3 {
+                answers.get(&newest, &published, &question("a"), make(&made, 1)).await.unwrap();
+            }
+            assert_eq!(made.load(Ordering::Relaxed), wanted, "{seq:?}");
+        }
     }
 
     #[tokio::test]
     async fn an_error_is_not_kept() {
         let answers = Answers::default();
-        let failed = answers.get((1, Second(1)), &question("a"), async { Err("no") }).await;
+        let (published, newest) = published(1);
+        let failed = answers.get(&newest, &published, &question("a"), async { Err("no") }).await;
         assert_eq!(failed.unwrap_err(), "no");
         let made = AtomicU32::new(0);
-        answers.get((1, Second(1)), &question("a"), make(&made, 1)).await.unwrap();
+        answers.get(&newest, &published, &question("a"), make(&made, 1)).await.unwrap();
         assert_eq!(made.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn what_is_kept_is_bounded_in_number_and_bytes() {
         let (answers, made) = (Answers::default(), AtomicU32::new(0));
+        let (published, newest) = published(1);
         for round in 0..3 {
             let large = question(&format!("large {round}"));
-            answers.get((1, Second(1)), &large, make(&made, KEPT_BYTES_MAX / 2)).await.unwrap();
+            answers.get(&newest, &published, &large, make(&made, KEPT_BYTES_MAX / 2)).await.unwrap();
         }
         for number in 0..2 * KEPT_MAX {
-            answers.get((1, Second(1)), &question(&number.to_string()), make(&made, 1)).await.unwrap();
+            answers.get(&newest, &published, &question(&number.to_string()), make(&made, 1)).await.unwrap();
         }
         let kept = answers.kept();
         assert!(

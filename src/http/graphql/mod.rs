@@ -32,7 +32,7 @@ use super::{
     problem::{not_yet, problem},
     public::PublicState,
 };
-use crate::published::Publication;
+use crate::published::{Publication, Published};
 
 /// A body that is read, and a query string.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -143,7 +143,7 @@ pub(super) async fn endpoint(
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
             .finish()
     } else if let Some(newest) = state.published.newest() {
-        match graphql.answer(&request, payload, newest).await {
+        match graphql.answer(&request, payload, &state.published, newest).await {
             Ok(response) => response,
             Err(refusal) => refusal.response(),
         }
@@ -160,6 +160,7 @@ impl GraphQl {
         &self,
         request: &HttpRequest,
         payload: web::Payload,
+        published: &Published,
         newest: Arc<Publication>,
     ) -> Result<HttpResponse, Refusal> {
         let asked = {
@@ -171,8 +172,8 @@ impl GraphQl {
         // Brotli takes too long for what is made on demand.
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
         let question = (asked, coding);
-        let of = (newest.seq, newest.as_of);
-        let made = self.answers.get(of, &question, self.make(&question, newest));
+        let making = self.make(&question, Arc::clone(&newest));
+        let made = self.answers.get(&newest, published, &question, making);
         let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| Refusal::Late)??;
         let mut response = HttpResponse::Ok();
         response
@@ -185,8 +186,7 @@ impl GraphQl {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
         let response = response.body(Pieces::new(answer.bytes.clone(), answer));
-        let (seq, as_of) = of;
-        Ok(named(response, seq, as_of))
+        Ok(named(response, newest.seq, newest.as_of))
     }
 
     /// Parses, waits for a place, executes, prints and compresses, all on a thread that may take its time.
