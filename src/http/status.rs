@@ -21,8 +21,7 @@ pub(super) fn status(
     let oldest_book = newest.and_then(|newest| newest.board.oldest_book());
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
-    let heard_s =
-        vitals.stream.load().as_ref().map(|stream| now.signed_duration_since(stream.at).num_seconds());
+    let heard_s = heard_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
     let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
     json!({
         "as_of": newest.map(|newest| newest.as_of.to_rfc3339()),
@@ -43,6 +42,15 @@ pub(super) fn status(
         "books": {"oldest_age_s": oldest_book.map(|at| now.timestamp().saturating_sub(at.0))},
         "version": env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// When there last was news: a byte of the stream, or, on a follower, which has none of its own, the last trade that it
+/// took in from the other's.
+fn heard_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
+    if vitals.leader.load().as_ref().is_some_and(|leader| !leader.ok) {
+        return newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
+    }
+    vitals.stream.load().as_ref().map(|stream| stream.at)
 }
 
 /// What lies between the ranges that are held, and what Horizon no longer has: its first ledger nobody can tell.
@@ -144,6 +152,28 @@ mod tests {
         keys.sort_unstable();
         assert_eq!(keys, wanted);
         assert_eq!((&told["seq"], &told["stale"]), (&Value::Null, &Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_follower_is_as_stale_as_what_it_took_in() {
+        let newest = |closed_at| {
+            let board = Board::default();
+            Publication::render(4, Some((9, closed_at)), board, &mut FileMaker::default()).unwrap()
+        };
+        let vitals = Vitals::default();
+        let stale = |vitals: &Vitals, newest: &Publication| {
+            let now = Second(1_000).to_utc();
+            status(vitals, Some(newest), Duration::from_secs(10), now)["stale"].clone()
+        };
+        assert_eq!(stale(&vitals, &newest(Second(995))), json!(true), "nobody knows yet who leads");
+        Vitals::tell(&vitals.leader, false, "", Second(1).to_utc());
+        assert_eq!(stale(&vitals, &newest(Second(995))), json!(false));
+        assert_eq!(stale(&vitals, &newest(Second(989))), json!(true));
+        // It led once, and heard the stream then.
+        Vitals::tell(&vitals.stream, true, "", Second(500).to_utc());
+        assert_eq!(stale(&vitals, &newest(Second(995))), json!(false));
+        Vitals::tell(&vitals.leader, true, "", Second(999).to_utc());
+        assert_eq!(stale(&vitals, &newest(Second(995))), json!(true), "who leads listens for himself");
     }
 
     #[test]

@@ -89,6 +89,11 @@ fn a_follower_takes_in_the_commits_of_the_other_within_a_second() {
             wait_until("the follower has it", || follower.status()["seq"].as_i64() > Some(before));
             waits.push(committed.elapsed());
         }
+        assert_eq!(
+            follower.status()["stale"],
+            false,
+            "it has no stream of its own, and all the same is fresh"
+        );
         waits.sort();
         let (p50, max) = (waits[COMMITS / 2], waits[COMMITS - 1]);
         figure!(
