@@ -49,7 +49,9 @@ const REQUESTS_MAX: usize = 1_024;
 const EXECUTIONS_MAX: usize = 8;
 /// Of those that ask for whole lists, or that many markets are looked at for.
 const WHOLE_EXECUTIONS_MAX: usize = 2;
-/// All answers that are in memory at once, kept or on their way, in KiB.
+/// All answers that took a place among those that are executed elsewhere, kept or on their way, in KiB. One that is made
+/// and finds no room keeps its place until there is, so that no more than [`EXECUTIONS_MAX`] and
+/// [`WHOLE_EXECUTIONS_MAX`] come on top.
 const ANSWERS_KIB_MAX: u32 = 512 * 1024;
 /// A document of this size that asks for little is answered on the spot, without going to another thread.
 const SHORT_BYTES: usize = 2_048;
@@ -218,12 +220,12 @@ impl GraphQl {
         }
         let schema = self.schema.clone();
         let executed = web::block(move || {
-            let _place = place; // until it is done, whether anybody still waits or not
             let request = document.into_inner().data(newest);
             let response = tokio::runtime::Handle::current().block_on(schema.execute(request));
-            encode(render::render(&response), coding)
+            let made = encode(render::render(&response), coding);
+            made.map(|made| (place, made)) // kept until it is done, whether anybody still waits or not
         });
-        let (bytes, coding) = executed.await.map_err(|_| Refusal::Failed)??;
+        let (_place, (bytes, coding)) = executed.await.map_err(|_| Refusal::Failed)??;
         let kib = u32::try_from(bytes.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(ANSWERS_KIB_MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| Refusal::Failed)?;
         Ok(Answer { bytes, coding, _room: Some(room) })
@@ -289,4 +291,30 @@ pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
         Err(wrong) => async_graphql::Response::from_errors(vec![wrong]),
     };
     Some(render::render(&response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::board::Board, published::FileMaker};
+
+    #[actix_web::test]
+    async fn an_answer_that_finds_no_room_keeps_its_place() {
+        let graphql = GraphQl::default();
+        let newest = Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap();
+        let body = br#"{"query": "{ __schema { types { name description fields { name } } } }"}"#;
+        let question = (Asked::from_body(body).unwrap(), Coding::Identity);
+        // All but a KiB of it, which is too little for what is made and which it takes when it waits for the rest.
+        let room = graphql.room.try_acquire_many(ANSWERS_KIB_MAX - 1).unwrap();
+        let waits = async {
+            while graphql.room.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(graphql.whole_executions.available_permits(), WHOLE_EXECUTIONS_MAX - 1);
+            drop(room);
+        };
+        let (made, ()) = tokio::join!(graphql.make(&question, Arc::new(newest)), waits);
+        assert!(made.unwrap().bytes.len() > 1_024);
+        assert_eq!(graphql.whole_executions.available_permits(), WHOLE_EXECUTIONS_MAX);
+    }
 }
