@@ -83,7 +83,7 @@ fn what_is_too_large_is_refused_with_its_name() {
 }
 
 #[test]
-fn requests_to_graphql_are_limited_and_nothing_else() {
+fn requests_to_graphql_and_codings_with_weights_are_limited_and_nothing_else() {
     // So few that no machine is too slow to see the limit.
     let (nginx, _stand_in) = nginx(&[("rate=20r/s", "rate=1r/m")], 2);
     let mut refused = None;
@@ -99,6 +99,13 @@ fn requests_to_graphql_are_limited_and_nothing_else() {
     for path in ["/graphql/ws", "//graphql", "/graph%71l", "/graphql?query=x"] {
         assert_eq!(nginx.get(path).status, 429, "{path} is the same");
     }
+    wait_until("codings with weights are limited", || {
+        let weighed = nginx.ask("GET", "/markets.json", "Accept-Encoding: gzip;q=0.5\r\n");
+        if weighed.status == 429 {
+            assert_problem("a weight", &weighed, 429);
+        }
+        weighed.status == 429
+    });
     for path in
         ["/", "/markets.json", "/assets.json", "/v1/markets.json", "/api/v1/status", "/livez", "/graphiql"]
     {

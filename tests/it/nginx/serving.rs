@@ -163,6 +163,13 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
         assert_eq!(through.status, direct.status, "{accepted:?}");
         assert_eq!(through.header("Content-Encoding"), direct.header("Content-Encoding"), "{accepted:?}");
     }
+    // There are as many ways to write a weight as somebody likes: none of them is kept.
+    for weight in ["0.1", "0.2", "0.1"] {
+        let weighed = accept(&format!("gzip;q=0.9, x;q={weight}"));
+        let answer = nginx.ask("GET", "/markets.json", &weighed);
+        assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("BYPASS")), "{}", answer.head);
+        assert_eq!(answer.header("Content-Encoding"), Some("gzip"));
+    }
     // A page may come at "/" for who prefers one: by the key it is never the answer to anybody else.
     let by = |accept: &str| {
         let answer = nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
@@ -170,6 +177,9 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
     };
     assert_eq!(by("text/html"), "MISS");
     assert_eq!(by("application/json"), "MISS");
+    for known in ["text/html;q=0.1", "x/1, TEXT/HTML;q=0.2", "x/1", "x/2", ""] {
+        assert_ne!(by(known), "MISS", "{known:?} is one of the two");
+    }
     let answer = nginx.ask("GET", "/", "Accept: application/json\r\n");
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
 }
