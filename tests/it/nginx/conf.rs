@@ -1,6 +1,6 @@
 //! What the configuration says, told from its text.
 
-use crate::support::nginx::conf;
+use crate::support::nginx::{conf, deployed};
 
 /// The directives, without comments.
 fn directives() -> String {
@@ -32,4 +32,19 @@ fn leaves_to_the_daemon_what_is_the_daemons() {
     for name in ["daemon ", "user ", "master_process "] {
         assert!(!directives.lines().any(|line| line.starts_with(name)), "{name}");
     }
+}
+
+#[test]
+fn two_replicas_believe_their_balancer_and_it_tells_who_asks() {
+    let (compose, balancer) = (deployed("compose-ha.yml"), deployed("nginx-ha.conf"));
+    let (_, nginx) = compose.split_once("\n  nginx:").unwrap();
+    let address = nginx.split_once("ipv4_address: ").and_then(|(_, rest)| rest.lines().next()).unwrap();
+    let trusted = format!("set_real_ip_from {address};");
+    assert!(deployed("trusted-proxies.conf").contains(&trusted), "{trusted}");
+    let [passed_on, told] = ["proxy_pass ", "proxy_set_header X-Forwarded-For $remote_addr;"]
+        .map(|directive| balancer.matches(directive).count());
+    assert_eq!(passed_on, told, "in each place that passes requests on");
+    let mounted = "- ./trusted-proxies.conf:/var/lib/ticker/nginx/trusted-proxies.conf:ro";
+    assert!(compose.contains(&format!("volumes: &trusted\n      {mounted}")));
+    assert!(compose.contains("volumes: *trusted"), "the other replica");
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::support::{
-    nginx::{Nginx, assert_problem, assert_well_formed, conf_with},
+    nginx::{Nginx, assert_problem, assert_well_formed, conf_with, deployed},
     postgres::open_tempdir,
     wait_until,
 };
@@ -113,6 +113,30 @@ fn requests_to_graphql_and_codings_with_weights_are_limited_and_nothing_else() {
             assert_eq!(nginx.get(path).status, 200, "{path}");
         }
     }
+}
+
+/// Asks as a reader of this address behind a proxy, until that one is refused.
+fn use_up(nginx: &Nginx, reader: &str) {
+    let headers = format!("X-Forwarded-For: {reader}\r\nContent-Length: 0\r\n");
+    wait_until("a reader is limited", || nginx.ask("POST", "/graphql", &headers).status == 429);
+}
+
+#[test]
+fn behind_a_proxy_that_is_trusted_each_reader_has_a_limit_of_its_own_and_elsewhere_nobody_is_believed() {
+    const OTHER: &str = "X-Forwarded-For: 192.0.2.2\r\nContent-Length: 0\r\n";
+    let (nginx, stand_in) = nginx(&[("rate=20r/s", "rate=1r/m")], 2);
+    use_up(&nginx, "192.0.2.1");
+    assert_eq!(nginx.ask("POST", "/graphql", OTHER).status, 429, "a header is no address");
+    drop(nginx);
+    // As in compose-ha.yml, where this test is the proxy.
+    let trusted = deployed("trusted-proxies.conf");
+    let here = trusted.replace("from 172.30.66.10;", "from 127.0.0.0/8;");
+    assert_ne!(here, trusted);
+    let (conf, www) = (conf_with(&[("rate=20r/s", "rate=1r/m")]), open_tempdir());
+    let more = [("trusted-proxies.conf", here.as_str())];
+    let nginx = Nginx::start_with(&conf, stand_in.address, www.path(), &more);
+    use_up(&nginx, "192.0.2.1");
+    assert_eq!(nginx.ask("POST", "/graphql", OTHER).status, 200, "another reader");
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub(crate) fn conf_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf")
 }
 
+/// A file of `deploy/`.
+pub(crate) fn deployed(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).unwrap()
+}
+
 /// The configuration with some values replaced, each of which must be there.
 pub(crate) fn conf_with(replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(conf(), |text, (old, new)| {
@@ -74,6 +79,11 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// In front of a daemon, with the files in `www`; comes back when it answers.
     pub(crate) fn start(conf: &str, upstream: SocketAddr, www: &Path) -> Self {
+        Self::start_with(conf, upstream, www, &[])
+    }
+
+    /// The same with more files in its prefix: name and text.
+    pub(crate) fn start_with(conf: &str, upstream: SocketAddr, www: &Path, more: &[(&str, &str)]) -> Self {
         let directory = open_tempdir();
         let address = free_address();
         let path = |name: &str| directory.path().join(name);
@@ -81,6 +91,9 @@ impl Nginx {
         fs::write(path("listen.conf"), format!("listen {address};\n")).unwrap();
         fs::write(path("upstream.conf"), format!("server {upstream};\n")).unwrap();
         symlink(www, path("www")).unwrap();
+        for (name, text) in more {
+            fs::write(path(name), text).unwrap();
+        }
         Self::run(directory, address, "/-/alive", 204)
     }
 
@@ -88,8 +101,7 @@ impl Nginx {
     pub(crate) fn balance(replicas: [SocketAddr; 2]) -> Self {
         let directory = open_tempdir();
         let address = free_address();
-        let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx-ha.conf");
-        let mut conf = fs::read_to_string(conf).unwrap();
+        let mut conf = deployed("nginx-ha.conf");
         let [one, other] = replicas.map(|replica| replica.to_string());
         for (name, here) in [
             ("ticker-a:8000", one.as_str()),
