@@ -1,10 +1,17 @@
 //! The admin listener: for the operator's eyes only.
+//!
+//! A browser on the operator's machine reaches it as well, and with it any page of anybody's. So no page may read what it
+//! answers (it has no CORS headers), and what a page sends changes nothing (`private`). `Host` is not looked at: containers
+//! reach it by whatever name they like.
 
 use std::sync::{Arc, OnceLock};
 
 use actix_web::{
-    HttpResponse,
+    Error, HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
+    middleware::{Next, from_fn},
     web,
 };
 use futures_util::future::LocalBoxFuture;
@@ -107,7 +114,8 @@ fn describe() {
 }
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
+    let paths = web::scope("")
+        .wrap(from_fn(private))
         .route("/", web::get().to(index))
         .route("/metrics", web::get().to(metrics))
         .route("/actors.json", web::get().to(actors))
@@ -117,6 +125,23 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
         }));
+    config.service(paths);
+}
+
+/// Refuses what a web page sends to change something, which browsers tell by `Origin`; the other answers are for no page.
+async fn private<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let is_of_page = !request.method().is_safe() && request.headers().contains_key(header::ORIGIN);
+    let mut response = if is_of_page {
+        let refused = problem(StatusCode::FORBIDDEN, "nothing here is for web pages");
+        request.into_response(refused).map_into_right_body()
+    } else {
+        next.call(request).await?.map_into_left_body()
+    };
+    response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    Ok(response)
 }
 
 async fn index() -> HttpResponse {

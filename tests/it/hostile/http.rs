@@ -274,3 +274,21 @@ fn methods_conditions_and_ranges_are_answered_rightly_or_not_at_all() {
         assert!(status == 200 || answer.body.is_empty());
     }
 }
+
+#[test]
+fn no_web_page_reads_or_drives_the_admin_listener() {
+    let (daemon, _sim) = served(536, &[]);
+    let ask = |method, path, headers: &str| request(daemon.admin, method, path, headers).unwrap();
+    for path in ["/", "/metrics", "/actors.json", "/quarantine.json", "/nothing"] {
+        let answer = ask("GET", path, "Origin: https://a.example\r\n");
+        assert_eq!(answer.status == 404, path == "/nothing", "{path}: {}", answer.head);
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+    }
+    for origin in ["https://a.example", "null", &format!("http://{}", daemon.admin)] {
+        let refused = ask("POST", "/audit", &format!("Origin: {origin}\r\nContent-Length: 0\r\n"));
+        assert_problem(origin, &refused, 403);
+        assert_eq!(refused.header("access-control-allow-origin"), None, "{origin}");
+    }
+    wait_until("who is no page is heard", || ask("POST", "/audit", "Content-Length: 0\r\n").status == 202);
+    assert_eq!(daemon.get("/readyz").header("access-control-allow-origin"), Some("*"), "for all pages");
+}
