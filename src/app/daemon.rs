@@ -13,6 +13,7 @@ use std::{
 use actix_rt::System;
 use futures_util::FutureExt;
 use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -155,7 +156,7 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     let metrics = admin::install_recorder()
         .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
     let admin_state = AdminState {
-        metrics,
+        metrics: metrics.clone(),
         actors: status.report(),
         database: database.clone(),
         audit: audit_on_demand(auditor),
@@ -175,7 +176,7 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     if io::stderr().is_terminal() {
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
-    actix_rt::spawn(watch_children(status, common));
+    actix_rt::spawn(watch_children(status, common, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
@@ -227,8 +228,9 @@ fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
     })
 }
 
-/// Tells readers whether all children run, and how the budget of requests stands.
-async fn watch_children(status: Arc<TreeStatus>, common: Common) {
+/// Tells readers whether all children run, and how the budget of requests stands. Sums up what histograms were told: they
+/// keep each figure until somebody does, and nobody may ever scrape.
+async fn watch_children(status: Arc<TreeStatus>, common: Common, metrics: PrometheusHandle) {
     let vitals = &common.published.vitals;
     loop {
         let down: Vec<&str> =
@@ -243,6 +245,7 @@ async fn watch_children(status: Arc<TreeStatus>, common: Common) {
             counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
         }
         vitals.budget.store(Some(Arc::new(budget)));
+        metrics.run_upkeep();
         actix_rt::time::sleep(CHILDREN_POLL).await;
     }
 }
