@@ -60,6 +60,17 @@ impl Collector {
         self.reached.ledger()
     }
 
+    /// The place from which a stream would go on behind what is collected.
+    #[must_use]
+    pub(super) const fn reached(&self) -> PagingToken {
+        self.reached
+    }
+
+    /// From now on records are taken in by these rules.
+    pub(super) const fn set_intake(&mut self, intake: Intake) {
+        self.intake = intake;
+    }
+
     /// Takes in a trade.
     pub(super) fn trade(&mut self, received: Received, now: Second) {
         let token = received.trade.token;

@@ -59,16 +59,60 @@ impl<'a> Session<'a> {
 
     /// Streams until something ends it. What was collected until then is committed.
     pub(super) async fn run(&mut self) -> Ended {
-        match self.open().await {
-            Err(ended) => ended,
-            Ok((mut stream, mut collector)) => {
-                let ended = self.listen(&mut stream, &mut collector).await;
-                // What came before the end is as good as if no end had come.
-                match self.commit(&mut collector).await {
-                    Err(failed) => failed,
-                    Ok(()) => ended,
-                }
+        let (mut stream, mut collector) = match self.open().await {
+            Ok(opened) => opened,
+            Err(ended) => return ended,
+        };
+        let ended = loop {
+            match self.listen(&mut stream, &mut collector).await {
+                Ended::Normally => {}
+                ended => break ended,
             }
+            match self.go_on(&mut collector).await {
+                Ok(Some(next)) => stream = next,
+                Ok(None) => break Ended::Normally,
+                Err(ended) => break ended,
+            }
+        };
+        // What came before the end is as good as if no end had come.
+        match self.commit(&mut collector).await {
+            Err(failed) => failed,
+            Ok(()) => ended,
+        }
+    }
+
+    /// Connects again behind what is collected, if that can be done without looking at anything else first. A large
+    /// ledger is many connections: were each a transaction, these would take longer than all else. Only where the
+    /// connection takes its time is what was collected committed meanwhile.
+    async fn go_on(&self, collector: &mut Collector) -> Result<Option<TradeStream>, Ended> {
+        let horizon = &self.deps.horizon;
+        let Some(history) = self.history.filter(|history| history.is_good(horizon)) else { return Ok(None) };
+        if collector.is_empty() || self.life.is_draining() {
+            return Ok(None);
+        }
+        counter!("ticker_stream_sessions_total", "end" => "end").increment(1);
+        let start = collector.reached();
+        debug!(%start, "connecting to the stream of trades again");
+        let mut connecting = std::pin::pin!(horizon.stream_trades(start));
+        let stream = match tokio::time::timeout(QUIET, &mut connecting).await {
+            Ok(connected) => connected?,
+            Err(_) => {
+                let (connected, committed) = tokio::join!(connecting, self.commit(collector));
+                committed?;
+                connected?
+            }
+        };
+        self.heard();
+        collector.set_intake(self.intake(&history, start));
+        Ok(Some(stream))
+    }
+
+    /// The rules for what a stream from `start` on tells.
+    fn intake(&self, history: &History, start: PagingToken) -> Intake {
+        Intake {
+            source: "stream",
+            ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
+            retention_days: self.deps.retention_days,
         }
     }
 
@@ -90,18 +134,13 @@ impl<'a> Session<'a> {
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
         self.deps.status.set_state("streaming");
-        let intake = Intake {
-            source: "stream",
-            ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
-            retention_days: self.deps.retention_days,
-        };
-        Ok((stream, Collector::new(stored, start, intake)))
+        Ok((stream, Collector::new(stored, start, self.intake(&history, start))))
     }
 
     /// Takes in what comes until the stream ends. Batches are committed on the way.
     async fn listen(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> Ended {
         let connected = Instant::now();
-        let mut missing_since = None;
+        let (mut missing_since, mut heard_records) = (None, false);
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
             let told = tokio::time::timeout(patience, stream.next()).await;
@@ -114,13 +153,13 @@ impl<'a> Session<'a> {
                 Err(_) => {}
                 Ok(Err(error)) => return error.into(),
                 // A quiet network ends its stream without a record after 55 s; at once only a sick server does.
-                Ok(Ok(Told::End)) if self.heard_records || connected.elapsed() >= TICK => {
+                Ok(Ok(Told::End)) if heard_records || connected.elapsed() >= TICK => {
                     return Ended::Normally;
                 }
                 Ok(Ok(Told::End)) => return Ended::Empty,
                 Ok(Ok(told)) => {
                     missing_since = None;
-                    self.take_in(told, collector);
+                    heard_records |= self.take_in(told, collector);
                     if !collector.is_due() {
                         continue;
                     }
@@ -144,16 +183,18 @@ impl<'a> Session<'a> {
         missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BESIDE_NEWS_MAX
     }
 
-    fn take_in(&mut self, told: Told, collector: &mut Collector) {
+    /// Says whether it was a record.
+    fn take_in(&mut self, told: Told, collector: &mut Collector) -> bool {
         self.heard();
         match told {
-            Told::Hello | Told::End => return,
+            Told::Hello | Told::End => return false,
             Told::Trade(received) => {
                 collector.trade(*received, Second::from(self.deps.writer.clock.now()));
             }
             Told::Refused(refused) => collector.refused(refused),
         }
         self.heard_records = true;
+        true
     }
 
     fn heard(&self) {
