@@ -20,6 +20,8 @@ use tokio_postgres::{Client, NoTls};
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Connections of a pool, as the daemon has them.
 const CONNECTIONS_MAX: usize = 16;
+/// What the kernel counts CPU time in, on all machines that this runs on.
+const TICKS_A_SECOND: f64 = 100.0;
 
 /// A run of benches.
 pub(crate) struct Bench {
@@ -83,6 +85,16 @@ impl Bench {
         Store { database, client: connect(&url).await, url }
     }
 
+    /// CPU time of all processes of the server so far, in seconds.
+    pub(crate) fn postgres_cpu_s(&self) -> f64 {
+        let postmaster = self.server.server_pid().expect("the server's process");
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let served = numbers.filter_map(Times::of).filter(|times| times.parent == postmaster);
+        let ended = Times::of(postmaster).expect("the server's process");
+        ended.own_s + ended.children_s + served.map(|times| times.own_s).sum::<f64>()
+    }
+
     /// The server's version, for the table's head.
     pub(crate) fn postgres_version(&self) -> String {
         self.block_on(async {
@@ -122,4 +134,36 @@ pub(crate) fn resident(pid: u32) -> (f64, f64) {
         line.trim_matches(|character: char| !character.is_ascii_digit()).parse::<f64>().unwrap_or(f64::NAN)
     };
     (kilobytes("VmRSS:") * 1024.0, kilobytes("VmHWM:") * 1024.0)
+}
+
+/// Lets so much time pass.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "on threads of the bench's own, and where nothing else is to be done"
+)]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// CPU time that a process has used, in seconds.
+pub(crate) struct Times {
+    parent: u32,
+    /// Its own.
+    pub(crate) own_s: f64,
+    /// That of its children which have ended.
+    children_s: f64,
+}
+
+impl Times {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in brackets may hold anything; behind it come the state, the parent, and in place 11 the times.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let seconds = |place: usize| Some(fields.get(place)?.parse::<f64>().ok()? / TICKS_A_SECOND);
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            own_s: seconds(11)? + seconds(12)?,
+            children_s: seconds(13)? + seconds(14)?,
+        })
+    }
 }

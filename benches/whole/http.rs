@@ -1,7 +1,6 @@
 //! What readers get a second: the file against nginx with the same bytes, and GraphQL.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::{
@@ -11,10 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use super::{
     bench::{Bench, timed},
+    reader::{Connection, exchange, get, post},
     report::{Row, Unit},
     start::{self, Daemon, NAIVE, free_address},
 };
@@ -26,7 +24,7 @@ const SPAN: Duration = Duration::from_secs(6);
 /// First answers that are measured.
 const FIRSTS: usize = 9;
 /// All fields that both lists have.
-const ROW: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+pub(crate) const ROW: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
     firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread
     spreadMidPoint }";
 
@@ -120,54 +118,6 @@ fn load(address: SocketAddr, request: &[u8]) -> Load {
     let per_second = times.len() as f64 / begun.elapsed().as_secs_f64();
     times.sort_by(f64::total_cmp);
     Load { per_second, p99_s: *times.get(times.len() * 99 / 100).unwrap() }
-}
-
-fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n").into_bytes()
-}
-
-fn post(query: &str) -> Vec<u8> {
-    let body = json!({"query": query}).to_string();
-    let head =
-        "POST /graphql HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\nContent-Type: application/json";
-    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::with_capacity(256 * 1024, stream))
-    }
-}
-
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-}
-
-/// One request and its whole answer.
-fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
-    let reader = &mut connection.0;
-    reader.get_mut().write_all(request).unwrap();
-    let (mut line, mut status, mut length) = (String::new(), 0, 0_usize);
-    loop {
-        line.clear();
-        reader.read_line(&mut line).unwrap();
-        let text = line.trim_end().to_ascii_lowercase();
-        if let Some(rest) = text.strip_prefix("http/1.1 ") {
-            status = rest.get(..3).unwrap().parse().unwrap();
-        } else if let Some(rest) = text.strip_prefix("content-length: ") {
-            length = rest.parse().unwrap();
-        } else if text.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    Answer { status, body }
 }
 
 /// nginx with one file that is compressed already.

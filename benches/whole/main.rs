@@ -14,14 +14,21 @@
 mod bench;
 mod copy;
 mod docs;
+mod freshness;
 mod horizon;
 mod http;
 mod ingest;
+mod ledger;
+mod live;
 mod publish;
+mod reader;
+mod readers;
 mod report;
 mod retention;
 mod start;
+mod steady;
 mod synthetic;
+mod watch;
 
 use bench::Bench;
 use report::Row;
@@ -33,12 +40,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Subject); 5] = [
+const SUBJECTS: [(&str, Subject); 9] = [
     ("publish", publish::run),
     ("ingest", ingest::run),
     ("start", start::run),
     ("retention", retention::run),
     ("http", http::run),
+    ("ledger", ledger::run),
+    ("freshness", freshness::run),
+    ("readers", readers::run),
+    ("steady", steady::run),
 ];
 
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]

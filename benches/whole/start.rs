@@ -18,11 +18,12 @@ use stellar_ticker::{
 use super::{
     bench::{Bench, Store, resident, timed},
     copy,
+    horizon::PASSPHRASE,
     report::{Row, Unit},
     synthetic::Synthetic,
 };
 
-const MARKETS: u64 = 30_000;
+pub(crate) const MARKETS: u64 = 30_000;
 /// What has not started by then never will.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How often the daemon is asked for its first publication.
@@ -51,7 +52,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let daemon = Daemon::start(&store.url);
         let (started_s, published) = daemon.first_publication().await;
         check(&store, &published, trades).await;
-        let (now, peak) = resident(daemon.child.id());
+        let (now, peak) = resident(daemon.pid());
         drop(daemon);
         let (loaded_s, windows) = load_in_a_process(&store.url);
         store.close().await;
@@ -100,12 +101,18 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// The real program; its Horizon is not there.
     pub(crate) fn start(url: &str) -> Self {
+        Self::on(url, &format!("http://{}", free_address()), &[])
+    }
+
+    /// The real program on this Horizon, with these further arguments.
+    pub(crate) fn on(url: &str, horizon: &str, further: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [public, admin, nobody] = std::array::from_fn(|_| free_address());
+        let [public, admin] = std::array::from_fn(|_| free_address());
         let begun = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_stellar-ticker"))
-            .args(["serve", "--database-url", url, "--network", "Bench Network"])
-            .args(["--horizon-url", &format!("http://{nobody}")])
+            .args(["serve", "--database-url", url, "--network", PASSPHRASE])
+            .args(["--horizon-url", horizon])
+            .args(further)
             .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
             .arg("--data-dir")
             .arg(directory.path())
@@ -113,6 +120,10 @@ impl Daemon {
             .spawn()
             .unwrap();
         Self { child, public, begun, _directory: directory }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How long it took from the start of the program, and what was published.

@@ -35,6 +35,21 @@ pub(crate) struct FixedState {
     pub(crate) closed_at: DateTime<Utc>,
 }
 
+impl FixedState {
+    fn push_trade(&mut self, trade: Value) -> Result<TradeId, NoPagingToken> {
+        let token = trade.get("paging_token").and_then(Value::as_str).unwrap_or_default();
+        let id = TradeId::parse(token).ok_or(NoPagingToken("trade"))?;
+        let closed_at = trade.get("ledger_close_time").and_then(Value::as_str);
+        let closed_at = closed_at.and_then(|text| text.parse().ok());
+        if id.ledger() > self.latest {
+            self.latest = id.ledger();
+            self.closed_at = closed_at.unwrap_or(self.closed_at);
+        }
+        self.trades.insert(id, trade);
+        Ok(id)
+    }
+}
+
 impl FixedSource {
     /// No records, and a history from `elder` to `latest`, whose newest ledger closed at `closed_at`.
     pub fn new(elder: u32, latest: u32, closed_at: DateTime<Utc>) -> Self {
@@ -49,17 +64,13 @@ impl FixedSource {
     /// Adds a trade at the place its `paging_token` names; all else in it may be as broken as a test
     /// likes. A trade of a newer ledger closes that ledger, at its `ledger_close_time` where that parses.
     pub fn push_trade(&self, trade: Value) -> Result<TradeId, NoPagingToken> {
-        let token = trade.get("paging_token").and_then(Value::as_str).unwrap_or_default();
-        let id = TradeId::parse(token).ok_or(NoPagingToken("trade"))?;
-        let closed_at = trade.get("ledger_close_time").and_then(Value::as_str);
-        let closed_at = closed_at.and_then(|text| text.parse().ok());
+        self.write().push_trade(trade)
+    }
+
+    /// The same for many, which nobody sees a part of: as a ledger closes.
+    pub fn push_trades(&self, trades: impl IntoIterator<Item = Value>) -> Result<(), NoPagingToken> {
         let mut state = self.write();
-        if id.ledger() > state.latest {
-            state.latest = id.ledger();
-            state.closed_at = closed_at.unwrap_or(state.closed_at);
-        }
-        state.trades.insert(id, trade);
-        Ok(id)
+        trades.into_iter().try_for_each(|trade| state.push_trade(trade).map(drop))
     }
 
     /// Adds or replaces an asset by its `paging_token`.

@@ -1,0 +1,48 @@
+//! From the moment at which Horizon puts a trade out until readers can see it, at 200 trades a second.
+
+use std::time::Duration;
+
+use super::{
+    bench::{Bench, pause},
+    live::Live,
+    report::{Row, Unit},
+    start::{self, Daemon},
+    watch,
+};
+
+/// Two hundred trades a second, in ledgers that keep no step with publications.
+pub(crate) const LEDGER_TRADES: u64 = 46;
+pub(crate) const LEDGER_PERIOD: Duration = Duration::from_millis(230);
+/// What a start leaves to be done is done by then.
+pub(crate) const SETTLING: Duration = Duration::from_secs(8);
+/// No limit of requests; the bench's Horizon has none either.
+pub(crate) const UNLIMITED: [&str; 2] = ["--horizon-requests-per-hour", "0"];
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    let trades = bench.sized(1_000_000, 10_000_000);
+    let span = bench.sized(Duration::from_secs(30), Duration::from_secs(120));
+    let mut rows = Vec::new();
+    for (interval, name, p50, p99) in
+        [("1s", "the default interval", Some(0.5), 1.2), ("100ms", "--publish-interval 100ms", None, 0.3)]
+    {
+        let store = bench.block_on(start::filled(bench, trades));
+        let arguments = [UNLIMITED.as_slice(), &["--publish-interval", interval]].concat();
+        let network = Live::after(trades, false);
+        let daemon = Daemon::on(&store.url, &network.url(), &arguments);
+        bench.block_on(daemon.first_publication());
+        let network = network.go_on(LEDGER_TRADES, LEDGER_PERIOD);
+        pause(SETTLING);
+        watch::until_seen(daemon.public, &network.emitted);
+        let ages = watch::ages(daemon.public, &network.emitted, span);
+        drop(daemon);
+        drop(network);
+        bench.block_on(store.close());
+        for (ages, place) in ages.iter().zip(["/markets.json", "GraphQL"]) {
+            let what = format!("trade emitted to visible at {place}, 200 a second, {name}:");
+            let median = Row::new(format!("{what} p50"), ages.at(500), Unit::Seconds);
+            rows.push(if let Some(goal) = p50 { median.goal(goal) } else { median });
+            rows.push(Row::new(format!("{what} p99"), ages.at(990), Unit::Seconds).goal(p99));
+        }
+    }
+    rows
+}

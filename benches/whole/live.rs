@@ -1,0 +1,207 @@
+//! A network that goes on: ledgers of made-up trades, put out at a moment that is known, by the simulated Horizon.
+//!
+//! The last trade of each ledger is a mark: it is in the first pair of the file, and its price is the ledger's number.
+//! So what a reader gets tells which ledgers are in it.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use serde_json::Value;
+use stellar_ticker::{
+    domain::{
+        amount::Amount,
+        cursor::PagingToken,
+        instant::Second,
+        trade::{Side, TradeRecord},
+    },
+    sim::{self, Endpoint, Fault, FaultPlan, FixedSource, SimConfig, SimServer},
+};
+
+use super::{
+    bench::pause,
+    horizon::PASSPHRASE,
+    start::MARKETS,
+    synthetic::{self, Synthetic},
+};
+
+/// The market of the marks; its name is the first of all.
+const MARK_MARKET: usize = MARKETS as usize / 2 + 1;
+/// Its name.
+pub(crate) const MARK_PAIR: &str = "T0_T1";
+/// The price of the first mark: more than anything else costs.
+const FIRST_MARK: i64 = 1_000_000;
+/// How often a stream of the simulated Horizon looks for a new ledger; the real one does each 5 s.
+const STREAM_POLL: Duration = Duration::from_millis(5);
+/// Requests for assets that come to nothing: those that are made up are in the database, and nowhere else.
+const NO_ASSETS: usize = 10_000;
+/// Records of a stream's connection.
+const CONNECTION_RECORDS: usize = 200;
+
+/// When each mark was put out, the first at place 0.
+pub(crate) type Emitted = Arc<Mutex<Vec<Instant>>>;
+
+/// The network.
+pub(crate) struct Live {
+    server: SimServer,
+    source: FixedSource,
+    synthetic: Synthetic,
+    /// The number of the next trade.
+    next: u64,
+    ledger: u32,
+    /// The last trade that was put out.
+    pub(crate) last: PagingToken,
+    pub(crate) emitted: Emitted,
+}
+
+impl Live {
+    /// Goes on behind a week of so many trades, as [`super::start::filled`] makes them.
+    pub(crate) fn after(trades: u64, has_books: bool) -> Self {
+        let synthetic = Synthetic::week(trades, MARKETS, Second::from(Utc::now()));
+        // Behind it comes one without trades, which is all that Horizon has.
+        let ledger = synthetic.make(trades - 1).record.token.ledger() + 1;
+        let (source, faults) = (FixedSource::new(ledger, ledger, Utc::now()), FaultPlan::none());
+        for _ in 0..NO_ASSETS {
+            faults.push(Endpoint::Assets, Fault::Status(503));
+            if !has_books {
+                faults.push(Endpoint::OrderBook, Fault::Status(503));
+            }
+        }
+        let config = SimConfig {
+            network_passphrase: PASSPHRASE.to_owned(),
+            stream_poll: STREAM_POLL,
+            faults,
+            fixed: Some(source.clone()),
+            ..SimConfig::default()
+        };
+        let server = sim::start(config, ([127, 0, 0, 1], 0).into()).unwrap();
+        let last = PagingToken::before_ledger(ledger + 1);
+        Self { server, source, synthetic, next: trades, ledger, last, emitted: Emitted::default() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// From now on Horizon has nothing of what was put out so far.
+    pub(crate) fn forget(&mut self) {
+        self.emit(1);
+        self.source.set_elder(self.ledger);
+    }
+
+    /// Puts out a ledger of so many trades, all at once, and gives the moment before it did.
+    pub(crate) fn emit(&mut self, trades: u64) -> Instant {
+        self.ledger += 1;
+        let closed_at = Second::from(Utc::now());
+        let text = closed_at.to_rfc3339();
+        let value = |record: &TradeRecord| -> Value {
+            let mut bytes = Vec::new();
+            synthetic::render(&mut bytes, record, &text);
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let token = |place: u64| PagingToken {
+            toid: i64::from(self.ledger) << 32 | (place as i64 + 1) << 12 | 1,
+            order: 0,
+        };
+        let ordinary = (0..trades - 1).map(|place| {
+            let record = self.synthetic.make(self.next + place).record;
+            value(&TradeRecord { token: token(place), closed_at, ..record })
+        });
+        let mut values: Vec<Value> = ordinary.collect();
+        let price = FIRST_MARK + self.emitted.lock().unwrap().len() as i64;
+        values.push(value(&self.mark(token(trades - 1), closed_at, price)));
+        (self.next, self.last) = (self.next + trades, token(trades - 1));
+        let moment = Instant::now();
+        self.emitted.lock().unwrap().push(moment);
+        self.source.push_trades(values).unwrap();
+        moment
+    }
+
+    fn mark(&self, token: PagingToken, closed_at: Second, price: i64) -> TradeRecord {
+        const ONE: i64 = 10_000_000;
+        let market = self.synthetic.markets.get(MARK_MARKET).unwrap();
+        let of = self.synthetic.make(0).record;
+        let account = of.base.account.or(of.counter.account);
+        let side = |asset, stroops| Side {
+            asset,
+            amount: Amount::from_stroops(stroops).unwrap(),
+            account,
+            pool: None,
+        };
+        TradeRecord {
+            token,
+            closed_at,
+            base: side(*market.base(), ONE),
+            counter: side(*market.counter(), price * ONE),
+            price_n: price,
+            price_d: 1,
+            base_is_seller: true,
+        }
+    }
+
+    /// From now on a ledger of so many trades each `period`, until it is stopped.
+    pub(crate) fn go_on(mut self, trades: u64, period: Duration) -> Going {
+        let (stop, emitted) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.emitted));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut due = Instant::now();
+            while !stopped.load(Ordering::Relaxed) {
+                self.emit(trades);
+                due += period;
+                pause(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        Going { stop, thread: Some(thread), emitted }
+    }
+}
+
+/// A network that puts out ledgers by itself; stops when dropped.
+pub(crate) struct Going {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    pub(crate) emitted: Emitted,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The place of the mark with this price in [`Emitted`]; none for an ordinary price. Prices are told as the old program
+/// did, the other way round.
+pub(crate) fn place_of(close: f64) -> Option<usize> {
+    usize::try_from(close.recip().round() as i64 - FIRST_MARK).ok()
+}
+
+/// Does nothing but take so many trades of the stream behind `after`; gives how many connections that took.
+pub(crate) fn take_stream(url: &str, after: PagingToken, trades: usize) -> usize {
+    let (mut last, mut taken, mut connections) = (after.to_string(), 0, 0);
+    while taken < trades {
+        connections += 1;
+        let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+        let head = "Host: bench\r\nAccept: text/event-stream\r\nConnection: close";
+        let target = format!("/trades?order=asc&limit={CONNECTION_RECORDS}&cursor={last}");
+        stream.write_all(format!("GET {target} HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).unwrap();
+        for line in BufReader::with_capacity(64 * 1024, stream).lines() {
+            let line = line.unwrap();
+            if let Some(token) = line.strip_prefix("id: ") {
+                taken += 1;
+                token.clone_into(&mut last);
+            }
+            if taken == trades {
+                break;
+            }
+        }
+    }
+    connections
+}

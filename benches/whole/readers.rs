@@ -1,0 +1,220 @@
+//! A thousand readers of all kinds at once, while 200 trades a second come in.
+
+use std::{
+    io::Read as _,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use flate2::read::MultiGzDecoder;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+
+use super::{
+    bench::{Bench, pause},
+    freshness::{LEDGER_PERIOD, LEDGER_TRADES, SETTLING, UNLIMITED},
+    http::ROW,
+    live::{Going, Live},
+    reader::{self, Connection, get, get_if_changed, post},
+    report::{Row, Unit},
+    start::{self, Daemon},
+    watch::{self, Ages},
+};
+
+/// Bytes of an answer that are taken at once.
+const BUFFER_BYTES: usize = 64 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
+/// Who asks for megabytes does so every so often: all readers together take what two cores can send beside their work.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Readers that all do the same.
+struct Kind {
+    count: u32,
+    every: Duration,
+    /// The request, made of the tag of the last answer.
+    request: fn(&str) -> Vec<u8>,
+}
+
+/// A thousand readers: 460 requests a second.
+const KINDS: [Kind; 7] = [
+    Kind { count: 100, every: SELDOM, request: |_| get("/markets.json") },
+    Kind { count: 20, every: SELDOM, request: |_| plain("/markets.json") },
+    Kind { count: 300, every: SELDOM, request: |etag| get_if_changed("/markets.json", etag) },
+    Kind { count: 80, every: SELDOM, request: |etag| get_if_changed("/assets.json", etag) },
+    Kind { count: 100, every: SELDOM, request: |_| whole() },
+    Kind {
+        count: 300,
+        every: SECOND,
+        request: |_| post("{ ticker(pairName: \"XLM_T1\") { tradePair open low high close } }"),
+    },
+    Kind { count: 100, every: SECOND, request: |_| get("/api/v1/status") },
+];
+
+fn plain(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()
+}
+
+fn whole() -> Vec<u8> {
+    post(&format!(
+        "{{ markets {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {ROW} }} }}"
+    ))
+}
+
+/// What the question for everything is answered with.
+fn whole_text(address: SocketAddr) -> String {
+    let answer = reader::exchange(&mut Connection::open(address), &whole());
+    let mut text = String::new();
+    MultiGzDecoder::new(answer.body.as_slice()).read_to_string(&mut text).unwrap();
+    text
+}
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    let trades = bench.sized(1_000_000, 10_000_000);
+    let span = bench.sized(Duration::from_secs(20), Duration::from_secs(60));
+    let store = bench.block_on(start::filled(bench, trades));
+    let network = Live::after(trades, false);
+    let daemon = Daemon::on(&store.url, &network.url(), &UNLIMITED);
+    bench.block_on(daemon.first_publication());
+    let network = network.go_on(LEDGER_TRADES, LEDGER_PERIOD);
+    pause(SETTLING);
+    watch::until_seen(daemon.public, &network.emitted);
+    let rows = measure(&daemon, &network, span);
+    drop(daemon);
+    drop(network);
+    bench.block_on(store.close());
+    rows
+}
+
+fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
+    assert!(!whole_text(daemon.public).contains("\"errors\""), "GraphQL gives everything that is asked for");
+    let alone = watch::ages(daemon.public, &network.emitted, span);
+    let address = daemon.public;
+    let crowd = std::thread::spawn(move || crowd(address, span + SETTLING));
+    pause(SETTLING); // all have come and asked
+    let beside = watch::ages(daemon.public, &network.emitted, span);
+    let crowd = crowd.join().unwrap();
+    let readers: u32 = KINDS.iter().map(|kind| kind.count).sum();
+    let per_second = |requests: usize| requests as f64 / (span + SETTLING).as_secs_f64();
+    let (answered, wrong) = (crowd.seconds.len(), crowd.wrong);
+    let times = Ages::new(crowd.seconds);
+    let mut rows = vec![
+        Row::new(
+            format!("{readers} readers, 200 trades a second: good answers; {wrong} requests failed"),
+            per_second(answered),
+            Unit::PerSecond,
+        )
+        .baseline("asked", per_second(answered + wrong))
+        .goal_ratio(1.0),
+        Row::new("their p50", times.at(500), Unit::Seconds),
+        Row::new("their p99", times.at(990), Unit::Seconds),
+    ];
+    for ((alone, beside), place) in alone.iter().zip(&beside).zip(["/markets.json", "GraphQL"]) {
+        let what = format!("trade emitted to visible at {place} beside them:");
+        rows.push(
+            Row::new(format!("{what} p50"), beside.at(500), Unit::Seconds)
+                .baseline("without them", alone.at(500)),
+        );
+        rows.push(
+            Row::new(format!("{what} p99"), beside.at(990), Unit::Seconds)
+                .baseline("without them", alone.at(990))
+                .goal_ratio(0.667),
+        );
+    }
+    rows
+}
+
+/// What readers saw.
+#[derive(Default)]
+struct Seen {
+    /// How long each good answer took.
+    seconds: Vec<f64>,
+    /// Requests without one.
+    wrong: usize,
+}
+
+/// All of them, on this thread.
+fn crowd(address: SocketAddr, span: Duration) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let begun = Instant::now();
+        let readers: Vec<_> = KINDS
+            .iter()
+            .flat_map(|kind| (0..kind.count).map(move |number| (kind, number)))
+            .map(|(kind, number)| {
+                // Each kind comes evenly spread.
+                let first = begun + kind.every * number / kind.count;
+                tokio::spawn(read_on(address, kind, first, begun + span))
+            })
+            .collect();
+        let mut all = Seen::default();
+        for reader in readers {
+            let seen = reader.await.unwrap();
+            all.seconds.extend(seen.seconds);
+            all.wrong += seen.wrong;
+        }
+        all
+    })
+}
+
+/// One reader, on one connection that stays open as long as all goes well.
+async fn read_on(address: SocketAddr, kind: &'static Kind, first: Instant, until: Instant) -> Seen {
+    let (mut seen, mut connection, mut etag) = (Seen::default(), None, String::new());
+    let mut due = first;
+    while due < until {
+        tokio::time::sleep_until(due.into()).await;
+        due += kind.every;
+        let begun = Instant::now();
+        match exchange(address, &mut connection, &(kind.request)(&etag)).await {
+            Ok((200 | 304, tag)) => {
+                etag = tag;
+                seen.seconds.push(begun.elapsed().as_secs_f64());
+            }
+            Ok(_) => seen.wrong += 1,
+            Err(_) => (seen.wrong, connection) = (seen.wrong + 1, None),
+        }
+    }
+    seen
+}
+
+/// A request and its whole answer: the status, and the tag.
+async fn exchange(
+    address: SocketAddr,
+    connection: &mut Option<BufReader<TcpStream>>,
+    request: &[u8],
+) -> std::io::Result<(u16, String)> {
+    let connection = match connection {
+        Some(connection) => connection,
+        none => none.insert(BufReader::with_capacity(BUFFER_BYTES, TcpStream::connect(address).await?)),
+    };
+    connection.write_all(request).await?;
+    let (mut line, mut status, mut etag, mut length) = (String::new(), 0, String::new(), 0_usize);
+    loop {
+        line.clear();
+        if connection.read_line(&mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let text = line.trim_end();
+        if let Some(rest) = text.strip_prefix("HTTP/1.1 ") {
+            status = rest.get(..3).and_then(|code| code.parse().ok()).unwrap_or_default();
+        } else if let Some((name, value)) = text.split_once(": ") {
+            match name.to_ascii_lowercase().as_str() {
+                "etag" => value.clone_into(&mut etag),
+                "content-length" => length = value.parse().unwrap_or_default(),
+                _ => {}
+            }
+        } else {
+            break;
+        }
+    }
+    while length > 0 && status != 304 {
+        let taken = connection.fill_buf().await?.len().min(length);
+        if taken == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        connection.consume(taken);
+        length -= taken;
+    }
+    Ok((status, etag))
+}
