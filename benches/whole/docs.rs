@@ -1,10 +1,19 @@
 //! The table in `docs/performance.md`, made of what the last runs wrote.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
-use super::report::{HEAD, directory};
+use super::{
+    growth,
+    plots::{self, Plot},
+    publish,
+    report::{HEAD, Unit, directory},
+};
 
 const BEGIN: &str = "<!-- ./ticker bench --write-docs: begin -->";
 const END: &str = "<!-- ./ticker bench --write-docs: end -->";
@@ -15,7 +24,8 @@ pub(crate) fn write(subjects: &[&str]) {
     let text = fs::read_to_string(&page).expect("docs/performance.md");
     let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
     let (_, after) = rest.split_once(END).expect("the mark where the table ends");
-    fs::write(&page, format!("{before}{BEGIN}\n\n{}\n{END}{after}", table(subjects))).unwrap();
+    let made = [table(subjects), growth_of_cost(), pure_parts()].concat();
+    fs::write(&page, format!("{before}{BEGIN}\n\n{made}\n{END}{after}")).unwrap();
     println!("{} is written", page.display());
 }
 
@@ -23,18 +33,135 @@ fn table(subjects: &[&str]) -> String {
     let mut table = format!("| {} |\n|{}\n", HEAD.join(" | "), "---|".repeat(HEAD.len()));
     let mut runs = Vec::new();
     for subject in subjects {
-        let Ok(text) = fs::read_to_string(directory().join(format!("{subject}.json"))) else { continue };
-        let told: Value = serde_json::from_str(&text).unwrap();
+        let Some(told) = told(subject) else { continue };
         let size = if told["full"].as_bool().unwrap() { "full" } else { "quick" };
         let text = |field: &str| told[field].as_str().unwrap().to_owned();
         runs.push(format!("{subject}: {size}, {}, PostgreSQL {}", text("date"), text("postgres")));
-        for row in told["rows"].as_array().unwrap() {
+        for row in told["rows"].as_array().unwrap().iter().filter(|row| row["point"].is_null()) {
             let columns: Vec<&str> =
                 row["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap()).collect();
             writeln!(table, "| {} |", columns.join(" | ")).unwrap();
         }
     }
     format!("{table}\nOn {}. {}.\n", machine(), runs.join("; "))
+}
+
+/// What the last run of a subject wrote.
+fn told(subject: &str) -> Option<Value> {
+    let text = fs::read_to_string(directory().join(format!("{subject}.json"))).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// How cost grows: a table by size, and the pictures of it, which are written beside the page.
+fn growth_of_cost() -> String {
+    let Some(told) = told("growth") else { return String::new() };
+    let figures = Figures::of(&told);
+    let is_full = told["full"].as_bool().unwrap();
+    let mut text = String::from("\n### How cost grows\n\n");
+    let others = [
+        format!("{} markets", plots::count(publish::MARKETS as f64)),
+        format!("{} trades", plots::count(growth::many(is_full) as f64)),
+    ];
+    for (by, beside) in [growth::BY_TRADES, growth::BY_MARKETS].into_iter().zip(&others) {
+        figures.push_table(&mut text, by, beside);
+        for (lines, what, unit) in [
+            (&[growth::SQL, growth::SERVED, growth::RENDERED][..], "cost", Unit::Seconds),
+            (&[growth::MEMORY][..], "memory", Unit::Bytes),
+        ] {
+            let file = format!("{what}-by-{by}.svg");
+            let title = format!("{what} by {by}, {beside}");
+            let lines = lines.iter().map(|line| (*line, figures.line(by, line)));
+            let plot = Plot {
+                title: &title,
+                size: by,
+                figure: what,
+                unit,
+                lines: lines.filter(|(_, points)| !points.is_empty()).collect(),
+            };
+            let plots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/plots");
+            fs::create_dir_all(&plots).unwrap();
+            fs::write(plots.join(&file), plot.svg()).unwrap();
+            writeln!(text, "![{title}](plots/{file})\n").unwrap();
+        }
+    }
+    text
+}
+
+/// The figures of `growth`: by what, how many of it, which line, figure, and as it is written.
+struct Figures<'a>(Vec<(&'a str, u64, &'a str, f64, &'a str)>);
+
+impl<'a> Figures<'a> {
+    fn of(told: &'a Value) -> Self {
+        let rows = told["rows"].as_array().unwrap().iter().filter(|row| !row["point"].is_null());
+        let figure = |row: &'a Value| {
+            let (by, line) = (row["point"]["by"].as_str()?, row["point"]["line"].as_str()?);
+            Some((
+                by,
+                row["point"]["size"].as_u64()?,
+                line,
+                row["figure"].as_f64()?,
+                row["columns"][1].as_str()?,
+            ))
+        };
+        Self(rows.map(|row| figure(row).unwrap()).collect())
+    }
+
+    fn line(&self, by: &str, line: &str) -> Vec<(f64, f64)> {
+        let of_line = self.0.iter().filter(|figure| (figure.0, figure.2) == (by, line));
+        of_line.map(|(_, size, _, figure, _)| (*size as f64, *figure)).collect()
+    }
+
+    fn push_table(&self, text: &mut String, by: &str, beside: &str) {
+        let of_it = || self.0.iter().filter(|figure| figure.0 == by);
+        let mut lines: Vec<&str> = Vec::new();
+        let mut sizes: Vec<u64> = of_it().map(|figure| figure.1).collect();
+        sizes.dedup();
+        for (_, _, line, ..) in of_it() {
+            if !lines.contains(line) {
+                lines.push(line);
+            }
+        }
+        writeln!(text, "| {by}, at {beside} | {} |\n|---|{}", lines.join(" | "), "---|".repeat(lines.len()))
+            .unwrap();
+        for size in sizes {
+            let cell = |line: &&str| {
+                let found = of_it().find(|figure| (figure.1, figure.2) == (size, line));
+                found.map_or("", |figure| figure.4)
+            };
+            let cells: Vec<&str> = lines.iter().map(cell).collect();
+            writeln!(text, "| {} | {} |", plots::count(size as f64), cells.join(" | ")).unwrap();
+        }
+        text.push('\n');
+    }
+}
+
+/// What criterion measured of the pure parts, where it did.
+fn pure_parts() -> String {
+    let criterion = directory().with_file_name("criterion");
+    let mut rows: Vec<String> =
+        groups(&criterion).iter().flat_map(|group| groups(group)).filter_map(pure_part).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.sort();
+    format!("\n### The pure parts, by criterion\n\n| part | time |\n|---|---|\n{}", rows.concat())
+}
+
+fn groups(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn pure_part(directory: PathBuf) -> Option<String> {
+    let read = |name: &str| -> Option<Value> {
+        serde_json::from_str(&fs::read_to_string(directory.join("new").join(name)).ok()?).ok()
+    };
+    let (benchmark, estimates) = (read("benchmark.json")?, read("estimates.json")?);
+    let title = benchmark["title"].as_str()?;
+    let all_s = estimates["median"]["point_estimate"].as_f64()? / 1e9;
+    let each = benchmark["throughput"]["Elements"].as_f64().filter(|elements| *elements > 1.0);
+    let each =
+        each.map(|elements| format!(", {} for each of {elements}", Unit::Seconds.show(all_s / elements)));
+    Some(format!("| {title} | {}{} |\n", Unit::Seconds.show(all_s), each.unwrap_or_default()))
 }
 
 fn machine() -> String {

@@ -15,11 +15,13 @@ mod bench;
 mod copy;
 mod docs;
 mod freshness;
+mod growth;
 mod horizon;
 mod http;
 mod ingest;
 mod ledger;
 mod live;
+mod plots;
 mod publish;
 mod reader;
 mod readers;
@@ -40,7 +42,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Subject); 9] = [
+const SUBJECTS: [(&str, Subject); 10] = [
     ("publish", publish::run),
     ("ingest", ingest::run),
     ("start", start::run),
@@ -50,6 +52,7 @@ const SUBJECTS: [(&str, Subject); 9] = [
     ("freshness", freshness::run),
     ("readers", readers::run),
     ("steady", steady::run),
+    ("growth", growth::run),
 ];
 
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
@@ -64,6 +67,11 @@ fn main() {
         && first == start::LOAD
     {
         return start::load(url);
+    }
+    if let [first, trades, markets] = arguments.as_slice()
+        && first == publish::ALONE
+    {
+        return publish::alone(trades, markets);
     }
     let (flags, names): (Vec<&str>, Vec<&str>) =
         arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));

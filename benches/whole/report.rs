@@ -15,6 +15,18 @@ pub(crate) struct Row {
     baseline: Option<(&'static str, f64)>,
     goal: String,
     is_met: bool,
+    point: Option<Point>,
+}
+
+/// Where a figure stands in a plot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    /// Of what the cost grows: trades, or markets.
+    pub(crate) by: &'static str,
+    /// How many of it.
+    pub(crate) size: u64,
+    /// What is measured, the same for all sizes.
+    pub(crate) line: &'static str,
 }
 
 /// What a figure is, and whether more or less of it is better.
@@ -32,7 +44,21 @@ pub(crate) enum Unit {
 
 impl Row {
     pub(crate) fn new(what: impl Into<String>, figure: f64, unit: Unit) -> Self {
-        Self { what: what.into(), figure, unit, baseline: None, goal: String::new(), is_met: true }
+        Self {
+            what: what.into(),
+            figure,
+            unit,
+            baseline: None,
+            goal: String::new(),
+            is_met: true,
+            point: None,
+        }
+    }
+
+    /// One figure of a line in a plot; it stands in a table of sizes then, and not in that of goals.
+    pub(crate) fn at(point: Point, figure: f64, unit: Unit) -> Self {
+        let Point { by, size, line } = point;
+        Self { point: Some(point), ..Self::new(format!("{size} {by}: {line}"), figure, unit) }
     }
 
     /// What the same run measured to compare with.
@@ -92,7 +118,7 @@ impl Row {
 }
 
 impl Unit {
-    fn show(self, figure: f64) -> String {
+    pub(crate) fn show(self, figure: f64) -> String {
         match self {
             Self::Seconds if figure < 1e-3 => format!("{:.2} µs", figure * 1e6),
             Self::Times => format!("{figure:.2} ×"),
@@ -133,6 +159,7 @@ pub(crate) fn save(subject: &str, bench: &Bench, rows: &[Row]) {
             json!({
                 "figure": row.figure, "unit": format!("{:?}", row.unit), "ratio": row.ratio(), "is_met": row.is_met,
                 "baseline": row.baseline.map(|(_, figure)| figure), "columns": row.columns(),
+                "point": row.point.map(|Point { by, size, line }| json!({"by": by, "size": size, "line": line})),
             })
         })
         .collect();

@@ -1,0 +1,153 @@
+//! Pictures of how cost grows, as SVG: both axes logarithmic, so that what is linear has a slope of one.
+
+use std::fmt::Write as _;
+
+use super::report::Unit;
+
+/// Width and height of a picture.
+const SIZE: (f64, f64) = (720.0, 400.0);
+/// What is left free of the axes: left, top, right, bottom.
+const MARGIN: (f64, f64, f64, f64) = (84.0, 84.0, 24.0, 56.0);
+/// Neither too light for white nor too dark for black, and told apart by those who do not see red or green.
+const COLOURS: [&str; 3] = ["#2f81f7", "#d9822b", "#9a6ddb"];
+const INK: &str = "#808890";
+
+/// What is to be drawn.
+pub(crate) struct Plot<'a> {
+    pub(crate) title: &'a str,
+    /// Of the axis to the right.
+    pub(crate) size: &'a str,
+    /// Of the axis upwards.
+    pub(crate) figure: &'a str,
+    pub(crate) unit: Unit,
+    /// Named; of points to the right and upwards.
+    pub(crate) lines: Vec<(&'a str, Vec<(f64, f64)>)>,
+}
+
+/// One axis: from which power of ten to which, and where these lie in the picture.
+struct Axis {
+    powers: (i32, i32),
+    ends: (f64, f64),
+}
+
+impl Axis {
+    fn new(figures: impl Iterator<Item = f64>, ends: (f64, f64)) -> Self {
+        let (low, high) = figures
+            .fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), figure| (low.min(figure), high.max(figure)));
+        let power = |figure: f64| figure.log10() as i32;
+        let low = low.log10().floor();
+        Self { powers: (power(10_f64.powf(low)), high.log10().ceil().max(low + 1.0) as i32), ends }
+    }
+
+    fn place(&self, figure: f64) -> f64 {
+        let ((low, high), (from, to)) = (self.powers, self.ends);
+        from + (to - from) * (figure.log10() - f64::from(low)) / f64::from(high - low)
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = (f64, f64)> {
+        (self.powers.0..=self.powers.1).map(|power| {
+            let figure = 10_f64.powi(power);
+            (figure, self.place(figure))
+        })
+    }
+}
+
+impl Plot<'_> {
+    /// The picture.
+    pub(crate) fn svg(&self) -> String {
+        let ((width, height), (left, top, right, bottom)) = (SIZE, MARGIN);
+        let points = || self.lines.iter().flat_map(|(_, points)| points);
+        let across = Axis::new(points().map(|point| point.0), (left, width - right));
+        let upwards = Axis::new(points().map(|point| point.1), (height - bottom, top));
+        let mut svg = format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" font-family="sans-serif" font-size="13" fill="{INK}">
+<title>{title}</title>
+<text x="{left}" y="22" font-size="16" font-weight="bold">{title}</text>
+"#,
+            title = self.title
+        );
+        self.push_axes(&mut svg, &across, &upwards);
+        for (number, (name, points)) in self.lines.iter().enumerate() {
+            let colour = COLOURS[number % COLOURS.len()];
+            let places: Vec<(f64, f64)> =
+                points.iter().map(|(size, figure)| (across.place(*size), upwards.place(*figure))).collect();
+            let path: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+            writeln!(
+                svg,
+                r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2.5"/>"#,
+                path.join(" ")
+            )
+            .unwrap();
+            for ((x, y), (_, figure)) in places.iter().zip(points) {
+                let told = self.unit.show(*figure);
+                writeln!(
+                    svg,
+                    r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" fill="{colour}"/><text x="{x:.1}" y="{:.1}" text-anchor="{}" font-size="11">{told}</text>"#,
+                    y - 9.0,
+                    if *x > width - right - 30.0 { "end" } else { "middle" },
+                )
+                .unwrap();
+            }
+            let (x, y) = (left + 4.0, 44.0 + 18.0 * number as f64);
+            let (x, y) = if number == 2 { (x + 330.0, 44.0) } else { (x, y) };
+            writeln!(
+                svg,
+                r#"<circle cx="{x}" cy="{}" r="5" fill="{colour}"/><text x="{}" y="{y}">{name}</text>"#,
+                y - 4.0,
+                x + 12.0
+            )
+            .unwrap();
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+
+    fn push_axes(&self, svg: &mut String, across: &Axis, upwards: &Axis) {
+        let ((left, right), (bottom, top)) = (across.ends, upwards.ends);
+        let mut rule = |from: (f64, f64), to: (f64, f64)| {
+            let ((x1, y1), (x2, y2)) = (from, to);
+            writeln!(
+                svg,
+                r#"<path d="M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}" stroke="{INK}" stroke-opacity="0.35"/>"#
+            )
+            .unwrap();
+        };
+        across.ticks().for_each(|(_, x)| rule((x, bottom), (x, top)));
+        upwards.ticks().for_each(|(_, y)| rule((left, y), (right, y)));
+        for (size, x) in across.ticks() {
+            let told = count(size);
+            writeln!(svg, r#"<text x="{x:.1}" y="{}" text-anchor="middle">{told}</text>"#, bottom + 20.0)
+                .unwrap();
+        }
+        for (figure, y) in upwards.ticks() {
+            let told = self.unit.show(figure);
+            writeln!(svg, r#"<text x="{}" y="{:.1}" text-anchor="end">{told}</text>"#, left - 8.0, y + 4.0)
+                .unwrap();
+        }
+        let (middle, height) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
+        writeln!(
+            svg,
+            r#"<text x="{middle}" y="{}" text-anchor="middle">{}</text>"#,
+            bottom + 42.0,
+            self.size
+        )
+        .unwrap();
+        writeln!(
+            svg,
+            r#"<text transform="translate(16 {height}) rotate(-90)" text-anchor="middle">{}</text>"#,
+            self.figure
+        )
+        .unwrap();
+    }
+}
+
+/// A count in words, as it is written beside an axis and in a table.
+pub(crate) fn count(size: f64) -> String {
+    if size >= 1e6 {
+        format!("{} million", size / 1e6)
+    } else if size >= 1e3 {
+        format!("{} thousand", size / 1e3)
+    } else {
+        size.to_string()
+    }
+}
