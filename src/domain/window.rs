@@ -18,6 +18,8 @@ use super::{
 pub const LONGEST_HOURS: i64 = 168;
 /// Blocks in a chunk.
 const CHUNK_BLOCKS: usize = 64;
+/// Blocks of a market from which on [`Running`] is kept for it; below it would only take memory.
+const LARGE_BLOCKS: usize = 4;
 
 /// The last seven days of one market. Clones share their chunks; one that changes is copied then, but for its blocks.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,25 @@ struct Chunk {
     /// At least one.
     blocks: Vec<Arc<Block>>,
     sum: Summary,
+}
+
+/// The figures after an edge that moves on, of which those behind the block that it cuts are kept: while it stays in that
+/// block, they cost that block alone, however much lies behind it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Running {
+    /// The last trade of the block that the edge cut.
+    upto: Option<Key>,
+    /// The sum of all trades behind it.
+    rest: Summary,
+}
+
+impl Running {
+    /// Must be told of each trade that the window took.
+    pub(super) fn add(&mut self, trade: &WindowTrade) {
+        if self.upto.is_some_and(|upto| key(trade) > upto) {
+            self.rest.merge(&Summary::of(trade));
+        }
+    }
 }
 
 /// What became of a trade that was added.
@@ -75,7 +96,7 @@ impl MarketWindow {
     /// The figures of all trades that closed after `edge` (the lower edge is exclusive; there is no upper one).
     #[must_use]
     pub fn since(&self, edge: Second) -> Summary {
-        let from = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
+        let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
         let mut chunks = self.chunks.iter().skip(from);
         let mut summary = chunks.next().map(|chunk| chunk.since(edge)).unwrap_or_default();
         for chunk in chunks {
@@ -84,20 +105,43 @@ impl MarketWindow {
         summary
     }
 
+    /// The same as [`Self::since`], with what `running` keeps from the last time.
+    pub(super) fn since_running(&self, edge: Second, running: &mut Running) -> Summary {
+        let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
+        let place = |chunk: &Arc<Chunk>| chunk.blocks.partition_point(|block| block.last().0 <= edge);
+        let cut = self.chunks.get(from).map(|chunk| (chunk, place(chunk)));
+        let block = cut.and_then(|(chunk, place)| chunk.blocks.get(place));
+        let (Some((chunk, place)), Some(block)) = (cut, block) else {
+            *running = Running::default();
+            return Summary::default();
+        };
+        if running.upto != Some(block.last()) {
+            let mut rest = sum_of(chunk.blocks.get(place + 1..).unwrap_or_default());
+            for chunk in self.chunks.iter().skip(from + 1) {
+                rest.merge(&chunk.sum);
+            }
+            *running = Running { upto: Some(block.last()), rest };
+        }
+        let mut summary = block.since(edge);
+        summary.merge(&running.rest);
+        summary
+    }
+
+    /// Whether there is so much that it is worth to keep a [`Running`] for it.
+    pub(super) fn is_large(&self) -> bool {
+        self.chunks.len() > 1 || self.chunks.iter().any(|chunk| chunk.blocks.len() >= LARGE_BLOCKS)
+    }
+
     /// When the earliest trade after `edge` closed.
     #[must_use]
     pub fn first_after(&self, edge: Second) -> Option<Second> {
-        let from = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
-        let blocks = &self.chunks.get(from)?.blocks;
-        let from = blocks.partition_point(|block| block.last().0 <= edge);
-        let mut trades = blocks.get(from)?.trades();
-        trades.find(|trade| trade.closed_at > edge).map(|trade| trade.closed_at)
+        self.since(edge).times.map(|(first, _)| first)
     }
 
     /// Lets go of what no window can reach again, now that `as_of` is reached, as far as it lies in blocks of its own.
     pub fn forget_before(&mut self, as_of: Second) {
         let edge = as_of.minus(LONGEST_HOURS * HOUR);
-        let gone = self.chunks.partition_point(|chunk| chunk.last().0 <= edge);
+        let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
         self.chunks.drain(..gone);
         if let Some(chunk) = self.chunks.first_mut()
             && chunk.blocks.first().is_some_and(|block| block.last().0 <= edge)
@@ -129,6 +173,11 @@ impl Chunk {
 
     fn last(&self) -> Key {
         self.blocks.last().map_or_else(Key::default, |block| block.last())
+    }
+
+    /// Whether none of its trades closed after `edge`. Looks at nothing but the sum: blocks are mostly in no cache.
+    fn ends_by(&self, edge: Second) -> bool {
+        self.sum.times.is_none_or(|(_, last)| last <= edge)
     }
 
     fn is_full(&self) -> bool {

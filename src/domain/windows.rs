@@ -8,7 +8,7 @@ use std::{
 use super::{
     instant::{DAY, HOUR, Second},
     summary::{Summary, WindowTrade},
-    window::{Added, LONGEST_HOURS, MarketWindow, published_edges},
+    window::{Added, LONGEST_HOURS, MarketWindow, Running, published_edges},
 };
 
 /// A market's number in the database.
@@ -52,6 +52,8 @@ struct Tracked {
     market: Arc<Market>,
     /// The earliest departure that is on the list for it.
     departs: Option<Second>,
+    /// Of the day and the week, where the market has many trades.
+    running: Option<Box<[Running; 2]>>,
 }
 
 impl Windows {
@@ -62,7 +64,7 @@ impl Windows {
             return;
         }
         let tracked = self.markets.entry(market).or_default();
-        if Arc::make_mut(&mut tracked.market).window.add(trade) == Added::New {
+        if tracked.add(&trade) == Added::New {
             self.changed.insert(market);
         }
     }
@@ -79,10 +81,9 @@ impl Windows {
             let mut trades = trades.filter(|(_, trade)| trade.closed_at > week_edge).peekable();
             let Some((market, _)) = trades.peek().copied() else { continue };
             let tracked = self.markets.entry(*market).or_default();
-            let window = &mut Arc::make_mut(&mut tracked.market).window;
             let mut any_new = false;
             for (_, trade) in trades {
-                any_new |= window.add(*trade) == Added::New;
+                any_new |= tracked.add(trade) == Added::New;
             }
             if any_new {
                 self.changed.insert(*market);
@@ -96,6 +97,7 @@ impl Windows {
         let tracked = self.markets.entry(market).or_default();
         tracked.market = Arc::new(Market { window, figures: Figures::default() });
         tracked.departs = None;
+        tracked.running = None;
         self.changed.insert(market);
     }
 
@@ -115,7 +117,7 @@ impl Windows {
             tracked.refresh(as_of);
             if tracked.market.figures.week.is_empty() {
                 self.markets.remove(&market);
-            } else if let Some(departs) = tracked.next_departure(as_of) {
+            } else if let Some(departs) = tracked.next_departure() {
                 self.departures.entry(departs).or_default().push(market);
             }
         }
@@ -201,17 +203,38 @@ impl WindowsView {
 }
 
 impl Tracked {
+    fn add(&mut self, trade: &WindowTrade) -> Added {
+        let added = Arc::make_mut(&mut self.market).window.add(*trade);
+        if let (Added::New, Some(running)) = (added, &mut self.running) {
+            running.iter_mut().for_each(|running| running.add(trade));
+        }
+        added
+    }
+
     fn refresh(&mut self, as_of: Second) {
-        let [day, week] = published_edges(as_of);
+        let edges = published_edges(as_of);
         let Market { window, figures } = Arc::make_mut(&mut self.market);
         window.forget_before(as_of);
-        *figures = Figures { day: window.since(day), week: window.since(week) };
+        if !window.is_large() {
+            self.running = None;
+        } else if self.running.is_none() {
+            self.running = Some(Box::default());
+        }
+        let [day, week] = match &mut self.running {
+            None => edges.map(|edge| window.since(edge)),
+            Some(running) => {
+                let [of_day, of_week] = running.as_mut();
+                let [day, week] = edges;
+                [window.since_running(day, of_day), window.since_running(week, of_week)]
+            }
+        };
+        *figures = Figures { day, week };
     }
 
     /// When a trade next leaves a window, if that is not on the list yet.
-    fn next_departure(&mut self, as_of: Second) -> Option<Second> {
-        let [day, week] = published_edges(as_of);
-        let leaves = |edge, length| self.market.window.first_after(edge).map(|time| time.plus(length));
+    fn next_departure(&mut self) -> Option<Second> {
+        let Figures { day, week } = &self.market.figures;
+        let leaves = |sum: &Summary, length| sum.times.map(|(first, _)| first.plus(length));
         let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
         if self.departs.is_some_and(|departs| departs <= next) {
             return None;
@@ -277,6 +300,33 @@ mod tests {
             windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
             "one departure a market and change"
         );
+    }
+
+    /// Hot enough for what is kept from one second to the next, with trades that come late.
+    #[test]
+    fn a_busy_market_equals_a_recomputation_while_time_passes() {
+        let late = |number: i64| if number % 50 == 0 { 3_000 } else { 0 };
+        let trades: Vec<_> = (0..6_000_i64)
+            .map(|number| trade(number, 0, number * 150 - late(number), (number, 7), (1 + number % 9, 3)))
+            .collect();
+        let (mut windows, mut fed) = (Windows::default(), 0);
+        let mut was_kept = false;
+        for step in 0..2_000_i64 {
+            let as_of = Second(step * 600);
+            while let Some(new) = trades.get(fed).filter(|trade| trade.closed_at < as_of) {
+                windows.add(1, *new);
+                fed += 1;
+            }
+            windows.advance(as_of);
+            was_kept |= windows.markets.get(&1).is_some_and(|tracked| tracked.running.is_some());
+            let sum = |edge: Second| -> Summary {
+                trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect()
+            };
+            let [day, week] = published_edges(as_of).map(sum);
+            let right = (!week.is_empty()).then_some(Figures { day, week });
+            assert_eq!(windows.figures().next().map(|(_, figures)| *figures), right, "at {as_of:?}");
+        }
+        assert!(was_kept && fed == trades.len());
     }
 
     proptest! {
