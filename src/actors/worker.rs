@@ -114,7 +114,8 @@ impl Life {
         }
     }
 
-    fn drain(&self, within: Duration) {
+    /// Nothing new shall be begun, and what is begun may take so long.
+    pub fn drain(&self, within: Duration) {
         self.0.drain_within.set(within);
         self.0.draining.set(true);
         self.0.turn.notify_waiters();

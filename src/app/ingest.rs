@@ -1,13 +1,13 @@
 //! Commands that do one task of the daemon once, as the old program had them. Each needs the lease: beside a daemon that
 //! ingests there is nothing for them to do.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use actix::Actor;
 use actix_rt::System;
 use tracing::info;
 
-use super::{Failure, common::Common, progress_bar, store::Store};
+use super::{Failure, common::Common, progress_bar, signals::Signals, store::Store};
 use crate::{
     actors::{
         aggregator::MarketState,
@@ -24,15 +24,26 @@ use crate::{
 
 /// A lease that nobody renews ends sooner.
 const LEASE_PATIENCE: Duration = Duration::from_secs(9);
+/// How long what was begun may take when a signal has come.
+const DRAIN: Duration = Duration::from_secs(2);
 /// How long giving the lease back may take.
 const RELEASE: Duration = Duration::from_secs(1);
+
+/// How a command's work ended.
+enum Done {
+    /// All is done that was to be done.
+    Whole,
+    /// It was told to stop, as what has no end of its own is.
+    Stopped,
+}
 
 /// One sweep of all assets, and the files of those that meet the rules.
 pub(super) fn assets(config: &Config) -> Result<u8, Failure> {
     with_lease(config, async |common, life| {
         let ranking = ranking(common).await?;
         common.asset_poll(ranking.clone(), None, status(common, "asset_poller")).sweep_once(life).await?;
-        common.toml_check(ranking, None, status(common, "toml_checker")).check_once(life).await
+        common.toml_check(ranking, None, status(common, "toml_checker")).check_once(life).await?;
+        Ok(Done::Whole)
     })
 }
 
@@ -40,7 +51,8 @@ pub(super) fn assets(config: &Config) -> Result<u8, Failure> {
 pub(super) fn orderbooks(config: &Config) -> Result<u8, Failure> {
     with_lease(config, async |common, life| {
         let ranking = ranking(common).await?;
-        common.orderbook_poll(ranking, status(common, "orderbook_poller")).poll_once(life).await
+        common.orderbook_poll(ranking, status(common, "orderbook_poller")).poll_once(life).await?;
+        Ok(Done::Whole)
     })
 }
 
@@ -51,13 +63,24 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, Failure> {
         if !backfill.tells_by_log {
             actix_rt::spawn(progress_bar::draw(Arc::clone(&common.published)));
         }
-        backfill.fill_once(life).await?;
-        info!("history is held whole, as far as Horizon has it");
-        if and_stream {
-            let stream = common.stream_ingest(None, status(common, "stream_ingester"));
-            tokio::join!(stream.run(life.clone()), backfill.run(life.clone()));
+        tokio::select! {
+            filled = backfill.fill_once(life) => filled?,
+            () = life.draining(), if and_stream => return Ok(Done::Stopped),
         }
-        Ok(())
+        info!("history is held whole, as far as Horizon has it");
+        if !and_stream {
+            return Ok(Done::Whole);
+        }
+        let stream = common.stream_ingest(None, status(common, "stream_ingester"));
+        // When it is told to stop, the stream stores what it has collected and ends; history is dropped at any moment.
+        let history = async {
+            tokio::select! {
+                () = backfill.run(life.clone()) => {}
+                () = life.draining() => {}
+            }
+        };
+        tokio::join!(stream.run(life.clone()), history);
+        Ok(Done::Stopped)
     })
 }
 
@@ -68,7 +91,7 @@ pub(super) fn clean(config: &Config) -> Result<u8, Failure> {
         let keep_days = i64::from(common.config.retention_days);
         let cleaned = common.database.clean(epoch, keep_days, common.clock.now()).await;
         info!(cleaned = ?cleaned.map_err(|error| error.to_string())?, keep_days, "cleaned");
-        Ok(())
+        Ok(Done::Whole)
     })
 }
 
@@ -84,26 +107,66 @@ fn status(common: &Common, name: &'static str) -> Arc<ChildStatus> {
     ChildStatus::new(name, 1, Arc::clone(&common.clock))
 }
 
-/// Does the work while this process holds the lease.
+/// Does the work while this process holds the lease, which is given back whatever ends it.
 fn with_lease(
     config: &Config,
-    work: impl AsyncFnOnce(&Common, &Life) -> Result<(), String>,
+    work: impl AsyncFnOnce(&Common, &Life) -> Result<Done, String>,
 ) -> Result<u8, Failure> {
     let store = Store::open(config, IfRunning::Join)?;
     let system = System::new();
     let done = system.block_on(async {
-        let database = store.database(config).await?;
-        let common = Common::new(config, &database, SystemClock::shared());
-        common.check_network().await?;
+        let mut signals = Signals::listen()?;
+        let common = tokio::select! {
+            common = prepared(config, &store) => common?,
+            signal = signals.next() => return Err(interrupted(signal)),
+        };
         let keeper = LeaseKeeper::new(common.lease_keeper(status(&common, "lease_keeper"))).start();
-        if common.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
-            let told = "a running daemon ingests into this database already, and does this by itself";
-            return Err(Failure::Unavailable(told.into()));
-        }
-        let done = work(&common, &Life::default()).await.map_err(Failure::Unavailable);
+        let life = Life::default();
+        let led = async {
+            if common.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
+                let told = "a running daemon ingests into this database already, and does this by itself";
+                return Err(told.into());
+            }
+            work(&common, &life).await
+        };
+        let done = until_stopped(led, &life, &mut signals).await;
         let _ = keeper.send(Drain { within: RELEASE }).await;
         done
     });
     store.close();
     done.map(|()| 0)
+}
+
+async fn prepared(config: &Config, store: &Store) -> Result<Common, Failure> {
+    let database = store.database(config).await?;
+    let common = Common::new(config, &database, SystemClock::shared());
+    common.check_network().await?;
+    Ok(common)
+}
+
+/// The work to its end, or until a signal. What has no end of its own may then finish what it has begun; all else is
+/// dropped after that time: what is written is written in transactions.
+async fn until_stopped(
+    work: impl Future<Output = Result<Done, String>>,
+    life: &Life,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let mut work = pin!(work);
+    let signal = tokio::select! {
+        done = &mut work => return done.map(|_| ()).map_err(Failure::Unavailable),
+        signal = signals.next() => signal,
+    };
+    info!(signal, "stopping");
+    life.drain(DRAIN);
+    tokio::select! {
+        done = tokio::time::timeout(DRAIN, work) => match done {
+            Ok(Ok(Done::Whole | Done::Stopped)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(interrupted(signal)),
+        },
+        signal = signals.next() => Err(interrupted(signal)),
+    }
+}
+
+fn interrupted(signal: &str) -> Failure {
+    Failure::Unavailable(format!("{signal}: stopped before all was done; what was stored stays"))
 }

@@ -1,6 +1,12 @@
 //! Commands that do one task of the daemon once.
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use super::*;
+use crate::support::daemon::spawn;
 
 #[test]
 fn the_old_programs_tasks_one_by_one_make_the_same_file() {
@@ -113,4 +119,49 @@ fn what_the_tasks_refuse() {
     assert_eq!(code(&["ingest", "everything"]), 64);
     assert_eq!(code(&["ingest"]), 64);
     assert_eq!(code(&["ingest", "trades", "--help"]), 0);
+}
+
+#[test]
+fn a_signal_ends_the_stream_in_order_and_says_of_history_that_it_is_not_whole() {
+    let sim = horizon(SimConfig {
+        seed: 62,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 100.0,
+        history_hours: 3,
+        ledger_seconds: 0.2,
+        stream_poll: Duration::from_millis(50),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let database = fresh_database().await;
+        let client = recomputation::connect(&database).await;
+        let leads = "SELECT count(*) FROM ingest_lease WHERE expires_at > now()";
+        let url = sim.url();
+        let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+        let stopped = async |words: &[&str], stored: &str| {
+            let child = spawn(&[words, &common].concat());
+            let begun = Instant::now();
+            while number(&client, "SELECT count(*) FROM pg_class WHERE relname = 'schema_needs'").await == 0
+                || number(&client, stored).await == 0
+            {
+                assert!(begun.elapsed() < DEADLINE, "nothing is ever stored");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(number(&client, leads).await, 0, "the lease is given back");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        // 1,800 pages, of which the burst are 100 and a second brings one.
+        let slow = ["ingest", "trades", "--num-hours", "1", "--horizon-requests-per-hour", "3600"];
+        let (code, log) = stopped(&slow, leads).await;
+        assert_eq!(code, Some(69), "{log}");
+        assert!(log.contains("SIGTERM: stopped before all was done"), "{log}");
+        let unlimited =
+            ["ingest", "trades", "--stream", "--num-hours", "0", "--horizon-requests-per-hour", "0"];
+        let (code, log) =
+            stopped(&unlimited, "SELECT count(*) FROM ingest_batches WHERE kind = 'live'").await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("history is held whole"), "{log}");
+    });
 }

@@ -268,6 +268,11 @@ fn program(environment: &[(&str, &str)]) -> Command {
     shell
 }
 
+/// Starts a command that does not listen.
+pub(crate) fn spawn(arguments: &[&str]) -> Child {
+    clean(Command::new(BINARY).args(arguments)).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+}
+
 /// Runs a command to its end: exit code, stdout, stderr.
 pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     run_in(arguments, &[])
