@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connection_string;
 pub mod db;
 pub mod domain;
 pub mod horizon;

@@ -11,18 +11,19 @@ use std::{
 const LINES_MAX: usize = 500;
 
 /// What each room may import of the others. What is not listed is forbidden; a room may always import itself.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("clock", &[]),
     ("process", &[]),
     ("init", &[]),
-    ("config", &["cli", "telemetry"]),
+    ("connection_string", &[]),
+    ("config", &["cli", "connection_string", "telemetry"]),
     ("cli", &["config", "telemetry"]),
     ("telemetry", &["config", "cli", "domain"]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
     ("horizon", &["domain", "clock"]),
-    ("db", &["domain", "clock", "process"]),
+    ("db", &["domain", "clock", "connection_string", "process"]),
     ("sim", &["domain", "clock"]),
     ("http", &["domain", "db", "clock", "published"]),
     ("actors", &["domain", "horizon", "db", "clock", "process", "published", "shutdown"]),

@@ -13,6 +13,7 @@ use super::duration::{format_duration, parse_duration};
 use super::fault::Problem;
 use super::network;
 use super::secret::Secret;
+use crate::connection_string::ConnectionString;
 
 /// Longer ones are mistakes, and sums with them could leave the calendar.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -133,21 +134,12 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
 
 /// Only looked at; whoever connects parses it again. What the parser says is not told: it may quote a password.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
-    match without_verification(text).parse::<tokio_postgres::Config>() {
+    let Ok(known) = ConnectionString::parse(text) else { return Err(Problem::UNPARSABLE) };
+    match known.rest.parse::<tokio_postgres::Config>() {
         Ok(config) if config.get_hosts().is_empty() => Err(Problem::refused("it names no host")),
         Ok(_) => Ok(Secret::new(text)),
         Err(_) => Err(Problem::UNPARSABLE),
     }
-}
-
-/// libpq's words about whom to trust, which the parser does not know and the database layer maps by itself.
-fn without_verification(text: &str) -> String {
-    let known = text
-        .replace("sslmode=verify-full", "sslmode=require")
-        .replace("sslmode=verify-ca", "sslmode=require");
-    let Some((before, rest)) = known.split_once("sslrootcert=") else { return known };
-    let after = rest.find(['&', ' ']).and_then(|end| rest.get(end + 1..)).unwrap_or_default();
-    format!("{before}{after}").trim_end_matches(['?', '&', ' ']).to_owned()
 }
 
 pub(super) fn network_passphrase(text: &str) -> Parsed<String> {
@@ -198,6 +190,8 @@ mod tests {
             "postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/etc/root.pem",
             "postgres://u:p@h/db?sslrootcert=/etc/root.pem&sslmode=verify-ca",
             "host=h user=u sslmode=verify-full sslrootcert=/etc/root.pem",
+            "postgres://u:p@h/db?sslmode=verify-full&sslrootcert=%2Fetc%2Froot.pem",
+            "host=h user=u sslmode = 'verify-full' sslrootcert='/etc/my root.pem'",
             "host=/run/postgresql",
         ] {
             assert!(postgres(url).is_ok(), "{url}");

@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::connection_string::ConnectionStringError;
+
 /// Why a database call failed. No text of it holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -113,6 +115,12 @@ fn is_passing(state: &SqlState) -> bool {
         &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     ];
     classes.iter().any(|class| code.starts_with(class)) || single.contains(&state)
+}
+
+impl From<ConnectionStringError> for DbError {
+    fn from(error: ConnectionStringError) -> Self {
+        Self::Settings(error.to_string())
+    }
 }
 
 impl From<deadpool_postgres::PoolError> for DbError {

@@ -7,6 +7,8 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
+use crate::connection_string::ConnectionString;
+
 use super::{connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays, tls};
 
 /// How long to wait for a connection out of the pool, and for each step of making one.
@@ -44,13 +46,13 @@ impl Database {
     ///
     /// [`DbError::Settings`] where the connection string or a certificate file cannot be used.
     pub fn new(settings: &DatabaseSettings, runtime: Handle) -> Result<Self, DbError> {
-        let (url, verify, root) = tls::split(&settings.url)?;
+        let ConnectionString { rest: url, verifies, root } = ConnectionString::parse(&settings.url)?;
         // The parser's own error names options, never values.
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
         config.application_name("stellar-ticker").keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
         let root = root.map(PathBuf::from);
-        let tls = tls::config(verify, root.as_deref(), settings.ca_file.as_deref())?;
+        let tls = tls::config(verifies, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect { runtime, tls: MakeRustlsConnect::new(tls) };
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(config, connect, manager_config))

@@ -37,15 +37,30 @@ fn only_the_right_authority_and_name_are_taken() {
             Vec::new(),
         ),
         ("verify-ca", url("localhost", port, &format!("sslmode=verify-ca&sslrootcert={ca}")), Vec::new()),
+        (
+            "require with the right root",
+            url("localhost", port, &format!("sslmode=require&sslrootcert={}", ca.replace('/', "%2F"))),
+            Vec::new(),
+        ),
         ("require takes any certificate", url("127.0.0.1", port, "sslmode=require"), Vec::new()),
         ("a server without TLS, preferred", url("127.0.0.1", plain.port, "sslmode=prefer"), Vec::new()),
     ] {
         let (code, log) = migrate(&url, &more);
         assert_eq!(code, 0, "{what}: {log}");
     }
-    for (what, url, words) in [
+    for (what, url, told) in [
         ("another authority", url("localhost", port, &full(&other)), "invalid peer certificate"),
         ("the public authorities", url("localhost", port, "sslmode=verify-full"), "invalid peer certificate"),
+        (
+            "require with a root that did not sign it",
+            url("localhost", port, &format!("sslmode=require&sslrootcert={}", other.replace('/', "%2F"))),
+            "invalid peer certificate",
+        ),
+        (
+            "and in the other form",
+            words("localhost", &format!("sslmode = 'require' sslrootcert = '{other}'")),
+            "invalid peer certificate",
+        ),
         ("another name", url("127.0.0.1", port, &full(&ca)), "not valid for name"),
         (
             "verify-ca checks the name too",
@@ -57,7 +72,7 @@ fn only_the_right_authority_and_name_are_taken() {
     ] {
         let (code, log) = migrate(&url, &[]);
         assert_eq!(code, 69, "{what}: {log}");
-        assert!(log.contains(words), "{what}: {log}");
+        assert!(log.contains(told), "{what}: {log}");
         assert!(!log.contains(PASSWORD), "{what}: {log}");
     }
     let (code, log) = migrate(&url("localhost", port, "sslmode=verify-full&sslrootcert=/no/such.pem"), &[]);
