@@ -60,7 +60,9 @@ impl From<DbError> for Failure {
             | DbError::OtherNetwork { .. }
             | DbError::SchemaNotOurs { .. }
             | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
-            DbError::Pool(_) | DbError::Postgres(_) => Self::Unavailable(error.to_string()),
+            DbError::Pool(_) | DbError::Refused(_) | DbError::Postgres(_) => {
+                Self::Unavailable(error.to_string())
+            }
             other => Self::Software(other.to_string()),
         }
     }

@@ -16,6 +16,10 @@ pub enum DbError {
     /// Nothing came back in a time in which the server itself would have given up.
     #[error("the database does not answer: nothing came for {0:?}")]
     Silent(std::time::Duration),
+    /// PostgreSQL, or the pooler before it, lets this role in no more than it did: password, role, database or `pg_hba.conf`
+    /// is another.
+    #[error("the database lets nobody in so: {0}")]
+    Refused(String),
     /// PostgreSQL refused a statement or the connection broke.
     #[error("database: {}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
@@ -90,14 +94,20 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 impl DbError {
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later. Who is refused is at work already when that matters: a password is being
+    /// changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Silent(_) => true,
+            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) => true,
             Self::Postgres(error) => error.is_closed() || error.code().is_none_or(is_passing),
             _ => false,
         }
+    }
+
+    /// Whether a start need not wait: the server is there, and what it says is a matter of settings.
+    pub(super) fn is_final_at_start(&self) -> bool {
+        !self.is_transient() || matches!(self, Self::Refused(_))
     }
 
     pub(super) fn is(&self, state: &SqlState) -> bool {
@@ -117,6 +127,17 @@ fn is_passing(state: &SqlState) -> bool {
     classes.iter().any(|class| code.starts_with(class)) || single.contains(&state)
 }
 
+/// States of a log-in that only other settings change. A server that starts or stops has states of its own (57P03), a
+/// pooler whose server is away says 08P01, and a name that is unknown may belong to a container that is not up yet.
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    let states = [
+        &SqlState::INVALID_PASSWORD,
+        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        &SqlState::INVALID_CATALOG_NAME,
+    ];
+    error.code().is_some_and(|code| states.contains(&code))
+}
+
 impl From<ConnectionStringError> for DbError {
     fn from(error: ConnectionStringError) -> Self {
         Self::Settings(error.to_string())
@@ -126,6 +147,9 @@ impl From<ConnectionStringError> for DbError {
 impl From<deadpool_postgres::PoolError> for DbError {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         match error {
+            deadpool_postgres::PoolError::Backend(error) if is_refusal(&error) => {
+                Self::Refused(describe(&error))
+            }
             deadpool_postgres::PoolError::Backend(error) => Self::Pool(describe(&error)),
             other => Self::Pool(other.to_string()),
         }

@@ -76,7 +76,7 @@ impl Database {
         let mut told = false;
         loop {
             let Err(error) = self.ping().await else { return Ok(()) };
-            if !error.is_transient() || Instant::now() >= until {
+            if error.is_final_at_start() || Instant::now() >= until {
                 return Err(error);
             }
             if !std::mem::replace(&mut told, true) {

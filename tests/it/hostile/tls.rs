@@ -8,9 +8,15 @@ use crate::{
 const PASSWORD: &str = "tls-password";
 
 fn migrate(url: &str, more: &[&str]) -> (i32, String) {
-    let (code, _, log) =
-        run(&[&["migrate", "--startup-timeout", "1s", "--log-format", "json", "--database-url", url], more]
-            .concat());
+    migrate_within("1s", url, more)
+}
+
+fn migrate_within(patience: &str, url: &str, more: &[&str]) -> (i32, String) {
+    let (code, _, log) = run(&[
+        &["migrate", "--startup-timeout", patience, "--log-format", "json", "--database-url", url],
+        more,
+    ]
+    .concat());
     (code, log)
 }
 
@@ -79,4 +85,24 @@ fn only_the_right_authority_and_name_are_taken() {
     assert_eq!(code, 78, "{log}");
     assert!(log.contains("/no/such.pem"), "{log}");
     assert!(!plain.log().contains(PASSWORD) && !server.log().contains(PASSWORD));
+}
+
+#[test]
+fn a_log_in_that_only_other_settings_change_is_told_at_once_and_a_server_that_is_not_there_is_waited_for() {
+    let server = block_on(TlsPostgres::start(PASSWORD, true));
+    let url = |user: &str, password: &str, port: u16, rest: &str| {
+        format!("postgres://{user}:{password}@localhost:{port}/{rest}")
+    };
+    for (what, url, told) in [
+        ("password", url("ticker", "wrong", server.port, "ticker"), "28P01"),
+        ("role", url("nobody", PASSWORD, server.port, "ticker"), "28P01"),
+        ("database", url("ticker", PASSWORD, server.port, "nothing"), "3D000"),
+        ("pg_hba.conf", url("ticker", PASSWORD, server.port, "ticker?sslmode=disable"), "28000"),
+    ] {
+        let (code, log) = migrate_within("1h", &url, &[]);
+        assert!(code == 69 && log.contains(told), "{what}: {code} {log}");
+        assert!(!log.contains("waiting for the database"), "{what}: {log}");
+    }
+    let (code, log) = migrate_within("1s", &url("ticker", PASSWORD, 1, "ticker"), &[]);
+    assert!(code == 69 && log.contains("waiting for the database"), "{code} {log}");
 }
