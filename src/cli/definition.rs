@@ -87,7 +87,8 @@ fn audit() -> Command {
         command(
             "audit",
             "Recompute every published figure from the raw trades and compare it with what the running daemon \
-             serves: exit 0 when all agree, 1 when anything differs. Compares markets.json and assets.json; only reads",
+             serves: exit 0 when all agree, 1 when anything differs. Compares markets.json, \
+             assets.json and what GraphQL tells; only reads, but for --repair",
             "stellar-ticker audit --bind 127.0.0.1:8080\n  \
              stellar-ticker audit --data-dir data/demo    # of a demo\n  \
              stellar-ticker audit --repair                # and have repaired what differs\n  \

@@ -134,7 +134,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_ADMIN_BIND"],
         fallback: Fallback::Value("127.0.0.1:9090"),
         value_name: "HOST:PORT",
-        help: "Admin listener: metrics, actors, trace",
+        help: "Admin listener: metrics, actors, quarantine, audit",
         allowed: ADDRESS,
         ..LISTENERS
     },

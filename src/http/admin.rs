@@ -145,7 +145,10 @@ async fn private<B: MessageBody + 'static>(
 }
 
 async fn index() -> HttpResponse {
-    fresh_json(StatusCode::OK, json!({"paths": ["/metrics", "/actors.json", "/quarantine.json"]}))
+    fresh_json(
+        StatusCode::OK,
+        json!({"paths": ["/metrics", "/actors.json", "/quarantine.json", "POST /audit"]}),
+    )
 }
 
 async fn metrics(state: web::Data<AdminState>) -> HttpResponse {

@@ -279,6 +279,8 @@ fn methods_conditions_and_ranges_are_answered_rightly_or_not_at_all() {
 fn no_web_page_reads_or_drives_the_admin_listener() {
     let (daemon, _sim) = served(536, &[]);
     let ask = |method, path, headers: &str| request(daemon.admin, method, path, headers).unwrap();
+    let index = ask("GET", "/", "").json();
+    assert_eq!(index["paths"], json!(["/metrics", "/actors.json", "/quarantine.json", "POST /audit"]));
     for path in ["/", "/metrics", "/actors.json", "/quarantine.json", "/nothing"] {
         let answer = ask("GET", path, "Origin: https://a.example\r\n");
         assert_eq!(answer.status == 404, path == "/nothing", "{path}: {}", answer.head);
