@@ -16,8 +16,11 @@ use super::{
     Added,
 };
 
-/// Trades in a block.
-pub(super) const BLOCK_TRADES: usize = 128;
+/// Trades in a block, at most.
+pub(super) const BLOCK_TRADES: usize = 160;
+/// Bytes in a block, about: a size that the allocator has, so that little of what it gives is left over. Most blocks are
+/// full by this.
+const BLOCK_BYTES: usize = 2_560;
 /// Bits of a toid below the ledger's number.
 const LEDGER_SHIFT: u32 = 32;
 
@@ -90,7 +93,7 @@ impl Block {
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.count >= BLOCK_TRADES
+        self.count >= BLOCK_TRADES || self.bytes.len() + TRADE_BYTES > BLOCK_BYTES
     }
 
     /// Adds a trade that comes after all others.
