@@ -5,16 +5,20 @@ use tokio_postgres::types::Type;
 use super::{Database, DbError};
 
 impl Database {
-    /// Claims the database for a network at first use, and refuses another network from then on.
+    /// Claims the database for a network at first use, and refuses another network from then on. Writes nothing after that,
+    /// so that a standby may be read.
     ///
     /// # Errors
     ///
     /// [`DbError::OtherNetwork`], or what the connection said.
     pub async fn claim_network(&self, passphrase: &str) -> Result<(), DbError> {
         let client = self.client().await?;
-        client.execute_typed(include_str!("sql/network/claim.sql"), &[(&passphrase, Type::TEXT)]).await?;
-        let held: String =
-            client.query_typed_one(include_str!("sql/network/get.sql"), &[]).await?.try_get(0)?;
+        let get = include_str!("sql/network/get.sql");
+        if client.query_typed(get, &[]).await?.is_empty() {
+            let claim = include_str!("sql/network/claim.sql");
+            client.execute_typed(claim, &[(&passphrase, Type::TEXT)]).await?;
+        }
+        let held: String = client.query_typed_one(get, &[]).await?.try_get(0)?;
         if held == passphrase {
             return Ok(());
         }

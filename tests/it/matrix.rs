@@ -10,6 +10,7 @@ mod patroni;
 mod postgres;
 mod process;
 mod refusals;
+mod standby;
 
 use std::time::{Duration, Instant};
 

@@ -83,11 +83,16 @@ impl OwnPostgres {
 
     /// To the postmaster and all its children.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid_file = std::fs::read_to_string(self.data_dir.join("pg/postmaster.pid")).unwrap();
-        let postmaster: i32 = pid_file.lines().next().unwrap().parse().unwrap();
+        let postmaster = self.postmaster();
         for pid in children(postmaster).into_iter().chain([postmaster]) {
             let _ = kill(Pid::from_raw(pid), signal); // one that has just ended needs none
         }
+    }
+
+    /// Its number among processes.
+    pub(crate) fn postmaster(&self) -> i32 {
+        let pid_file = std::fs::read_to_string(self.data_dir.join("pg/postmaster.pid")).unwrap();
+        pid_file.lines().next().unwrap().parse().unwrap()
     }
 
     fn order(&self, order: Order) -> (String, String) {

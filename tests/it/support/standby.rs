@@ -13,13 +13,18 @@ use nix::{
 use stellar_ticker::process::bound_to_this_thread;
 use tempfile::TempDir;
 
-use super::{own_postgres::OwnPostgres, postgres::open_tempdir, wait_until};
+use super::{
+    own_postgres::OwnPostgres,
+    postgres::{execute, open_tempdir},
+    wait_until,
+};
 
 /// The standby; ends with it.
 pub(crate) struct Standby {
     child: Child,
     _directory: TempDir,
     pub(crate) url: String,
+    superuser: String,
 }
 
 impl Standby {
@@ -56,12 +61,17 @@ impl Standby {
             .args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "listen_addresses="])
             .spawn()
             .unwrap();
-        let url = primary.url.replace(&host, &sockets);
+        let [url, superuser] = [&primary.url, &primary.superuser].map(|url| url.replace(&host, &sockets));
         wait_until("the standby may be read", || {
             let asked = as_owner("pg_isready").args(["-q", "-h", &sockets, "-p", &port]).status();
             asked.is_ok_and(|status| status.success())
         });
-        Self { child, _directory: directory, url }
+        Self { child, _directory: directory, url, superuser }
+    }
+
+    /// Makes a primary of it; comes back when it may be written.
+    pub(crate) async fn promote(&self) {
+        execute(&self.superuser, "SELECT pg_promote()").await;
     }
 }
 
