@@ -17,7 +17,7 @@ const MANY_QUICK: u64 = 1_000_000;
 const SQL_TRADES_MAX: u64 = 10_000_000;
 
 /// The lines of the plots.
-pub(crate) const RENDERED: &str = "publication, before compression";
+pub(crate) const RENDERED: &str = "publication, CPU before compression";
 pub(crate) const SERVED: &str = "publication, until plain and gzip can be served";
 pub(crate) const SQL: &str = "naive SQL";
 pub(crate) const MEMORY: &str = "windows and directory";
@@ -46,7 +46,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let at = |wanted| of.iter().find(|(trades, _)| *trades == wanted).unwrap().1;
         at(many) / at(FEW_TRADES)
     };
-    let what = format!("growth of a publication before compression, from {FEW_TRADES} to {many} trades");
+    let what = format!("growth of a publication, CPU before compression, from {FEW_TRADES} to {many} trades");
     let row = Row::new(what, growth(&published), Unit::Times);
     rows.push(row.baseline("naive SQL", growth(&naive)).goal(1.2));
     rows
