@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     growth,
-    plots::{self, Plot},
+    plots::{self, Line, Plot},
     publish,
     report::{HEAD, Unit, directory},
 };
@@ -25,7 +25,7 @@ pub(crate) fn write(subjects: &[&str]) {
     let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
     let (_, after) = rest.split_once(END).expect("the mark where the table ends");
     let made = [table(subjects), growth_of_cost(), pure_parts()].concat();
-    fs::write(&page, format!("{before}{BEGIN}\n\n{made}\n{END}{after}")).unwrap();
+    fs::write(&page, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", made.trim_end())).unwrap();
     println!("{} is written", page.display());
 }
 
@@ -64,20 +64,22 @@ fn growth_of_cost() -> String {
     ];
     for (by, beside) in [growth::BY_TRADES, growth::BY_MARKETS].into_iter().zip(&others) {
         figures.push_table(&mut text, by, beside);
-        for (lines, what, unit) in [
-            (&[growth::SQL, growth::SERVED, growth::RENDERED][..], "cost", Unit::Seconds),
-            (&[growth::MEMORY][..], "memory", Unit::Bytes),
+        for (lines, what, title, unit) in [
+            (
+                &[growth::RENDERED, growth::SERVED, growth::SQL][..],
+                "cost",
+                "Time of a publication",
+                Unit::Seconds,
+            ),
+            (&[growth::MEMORY][..], "memory", "Memory", Unit::Bytes),
         ] {
             let file = format!("{what}-by-{by}.svg");
-            let title = format!("{what} by {by}, {beside}");
-            let lines = lines.iter().map(|line| (*line, figures.line(by, line)));
-            let plot = Plot {
-                title: &title,
-                size: by,
-                figure: what,
-                unit,
-                lines: lines.filter(|(_, points)| !points.is_empty()).collect(),
-            };
+            let title = format!("{title} by {by} (at {beside})");
+            let lines = lines.iter().enumerate();
+            let lines = lines.map(|(colour, name)| Line { name, colour, points: figures.line(by, name) });
+            let lines = lines.filter(|line| !line.points.is_empty()).collect();
+            let figure = if unit == Unit::Seconds { "time" } else { "bytes" };
+            let plot = Plot { title: &title, size: by, figure, unit, lines };
             let plots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/plots");
             fs::create_dir_all(&plots).unwrap();
             fs::write(plots.join(&file), plot.svg()).unwrap();

@@ -7,7 +7,7 @@ use super::report::Unit;
 /// Width and height of a picture.
 const SIZE: (f64, f64) = (720.0, 400.0);
 /// What is left free of the axes: left, top, right, bottom.
-const MARGIN: (f64, f64, f64, f64) = (84.0, 84.0, 24.0, 56.0);
+const MARGIN: (f64, f64, f64, f64) = (96.0, 84.0, 56.0, 56.0);
 /// Neither too light for white nor too dark for black, and told apart by those who do not see red or green.
 const COLOURS: [&str; 3] = ["#2f81f7", "#d9822b", "#9a6ddb"];
 const INK: &str = "#808890";
@@ -20,8 +20,15 @@ pub(crate) struct Plot<'a> {
     /// Of the axis upwards.
     pub(crate) figure: &'a str,
     pub(crate) unit: Unit,
-    /// Named; of points to the right and upwards.
-    pub(crate) lines: Vec<(&'a str, Vec<(f64, f64)>)>,
+    pub(crate) lines: Vec<Line<'a>>,
+}
+
+/// Points to the right and upwards.
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
+    /// Its number, the same in all pictures: it has its colour by that.
+    pub(crate) colour: usize,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// One axis: from which power of ten to which, and where these lie in the picture.
@@ -56,7 +63,7 @@ impl Plot<'_> {
     /// The picture.
     pub(crate) fn svg(&self) -> String {
         let ((width, height), (left, top, right, bottom)) = (SIZE, MARGIN);
-        let points = || self.lines.iter().flat_map(|(_, points)| points);
+        let points = || self.lines.iter().flat_map(|line| &line.points);
         let across = Axis::new(points().map(|point| point.0), (left, width - right));
         let upwards = Axis::new(points().map(|point| point.1), (height - bottom, top));
         let mut svg = format!(
@@ -67,39 +74,43 @@ impl Plot<'_> {
             title = self.title
         );
         self.push_axes(&mut svg, &across, &upwards);
-        for (number, (name, points)) in self.lines.iter().enumerate() {
-            let colour = COLOURS[number % COLOURS.len()];
-            let places: Vec<(f64, f64)> =
-                points.iter().map(|(size, figure)| (across.place(*size), upwards.place(*figure))).collect();
-            let path: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        for (number, line) in self.lines.iter().enumerate() {
+            self.push_line(&mut svg, line, &across, &upwards);
+            // Two above each other, the third beside the first.
+            let (x, y) = ([left + 5.0, left + 335.0][number / 2], [44.0, 62.0][number % 2]);
             writeln!(
                 svg,
-                r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2.5"/>"#,
-                path.join(" ")
-            )
-            .unwrap();
-            for ((x, y), (_, figure)) in places.iter().zip(points) {
-                let told = self.unit.show(*figure);
-                writeln!(
-                    svg,
-                    r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" fill="{colour}"/><text x="{x:.1}" y="{:.1}" text-anchor="{}" font-size="11">{told}</text>"#,
-                    y - 9.0,
-                    if *x > width - right - 30.0 { "end" } else { "middle" },
-                )
-                .unwrap();
-            }
-            let (x, y) = (left + 4.0, 44.0 + 18.0 * number as f64);
-            let (x, y) = if number == 2 { (x + 330.0, 44.0) } else { (x, y) };
-            writeln!(
-                svg,
-                r#"<circle cx="{x}" cy="{}" r="5" fill="{colour}"/><text x="{}" y="{y}">{name}</text>"#,
-                y - 4.0,
-                x + 12.0
+                r#"<circle cx="{x}" cy="{}" r="5" fill="{}"/><text x="{}" y="{y}">{}</text>"#,
+                y - 4.5,
+                COLOURS[line.colour],
+                x + 12.0,
+                line.name
             )
             .unwrap();
         }
         svg.push_str("</svg>\n");
         svg
+    }
+
+    fn push_line(&self, svg: &mut String, line: &Line<'_>, across: &Axis, upwards: &Axis) {
+        let colour = COLOURS[line.colour];
+        let place = |(size, figure): &(f64, f64)| (across.place(*size), upwards.place(*figure), *figure);
+        let places: Vec<(f64, f64, f64)> = line.points.iter().map(place).collect();
+        let path: Vec<String> = places.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
+        let path = path.join(" ");
+        writeln!(svg, r#"<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>"#)
+            .unwrap();
+        for (x, y, figure) in places {
+            // Beside the axis there is no room to its left.
+            let (anchor, at) = if x < across.ends.0 + 1.0 { ("start", x + 4.0) } else { ("middle", x) };
+            writeln!(
+                svg,
+                r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" fill="{colour}"/><text x="{at:.1}" y="{:.1}" text-anchor="{anchor}" font-size="11">{}</text>"#,
+                y - 9.0,
+                self.unit.show(figure)
+            )
+            .unwrap();
+        }
     }
 
     fn push_axes(&self, svg: &mut String, across: &Axis, upwards: &Axis) {
@@ -120,7 +131,7 @@ impl Plot<'_> {
                 .unwrap();
         }
         for (figure, y) in upwards.ticks() {
-            let told = self.unit.show(figure);
+            let told = power(self.unit, figure);
             writeln!(svg, r#"<text x="{}" y="{:.1}" text-anchor="end">{told}</text>"#, left - 8.0, y + 4.0)
                 .unwrap();
         }
@@ -139,6 +150,19 @@ impl Plot<'_> {
         )
         .unwrap();
     }
+}
+
+/// A power of ten, without the digits behind the point that a figure has.
+fn power(unit: Unit, figure: f64) -> String {
+    let (figure, name) = match unit {
+        Unit::Seconds if figure < 0.9e-3 => (figure * 1e6, "µs"),
+        Unit::Seconds if figure < 0.9 => (figure * 1e3, "ms"),
+        Unit::Seconds => (figure, "s"),
+        Unit::Bytes if figure < 0.9e9 => (figure / 1e6, "MB"),
+        Unit::Bytes => (figure / 1e9, "GB"),
+        Unit::Times | Unit::PerSecond => return unit.show(figure),
+    };
+    format!("{figure:.0} {name}")
 }
 
 /// A count in words, as it is written beside an axis and in a table.

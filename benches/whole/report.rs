@@ -79,7 +79,7 @@ impl Row {
     /// The ratio is wanted at this or better.
     pub(crate) fn goal_ratio(self, bound: f64) -> Self {
         let is_met = self.ratio().is_some_and(|ratio| ratio >= bound);
-        self.also(format!("ratio at least {bound}"), is_met)
+        self.also(format!("ratio at least {}", (bound * 1e3).round() / 1e3), is_met)
     }
 
     fn also(mut self, text: String, is_met: bool) -> Self {
