@@ -11,6 +11,9 @@ use super::{
     window::{Added, LONGEST_HOURS, MarketWindow, Running, published_edges},
 };
 
+/// Trades of one market that are added to its figures one by one; where more come at once, it is summed anew.
+const ADDED_MAX: usize = 64;
+
 /// A market's number in the database.
 pub type MarketId = i32;
 
@@ -25,12 +28,12 @@ pub struct Figures {
 
 /// The windows of all markets.
 ///
-/// A market is summed anew only after a trade came to it or after one left a window by time passing, so the cost
-/// of a publication depends on the markets that changed and not on the trades in the windows.
+/// A trade that comes is added to its market's figures, and a market is summed anew only after one left a window by time
+/// passing, so the cost of a publication depends on the markets that changed and not on the trades in the windows.
 #[derive(Debug, Default)]
 pub struct Windows {
     markets: BTreeMap<MarketId, Tracked>,
-    /// Markets to which something came since they were summed.
+    /// Markets to which something came since `as_of`.
     changed: HashSet<MarketId>,
     /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
     departures: BTreeMap<Second, Vec<MarketId>>,
@@ -52,6 +55,8 @@ struct Tracked {
     market: Arc<Market>,
     /// The earliest departure that is on the list for it.
     departs: Option<Second>,
+    /// Whether the figures lack something, so that all must be summed anew.
+    is_stale: bool,
     /// Of the day and the week, where the market has many trades.
     running: Option<Box<[Running; 2]>>,
 }
@@ -64,7 +69,7 @@ impl Windows {
             return;
         }
         let tracked = self.markets.entry(market).or_default();
-        if tracked.add(&trade) == Added::New {
+        if tracked.add(&trade, self.as_of) == Added::New {
             self.changed.insert(market);
         }
     }
@@ -81,9 +86,11 @@ impl Windows {
             let mut trades = trades.filter(|(_, trade)| trade.closed_at > week_edge).peekable();
             let Some((market, _)) = trades.peek().copied() else { continue };
             let tracked = self.markets.entry(*market).or_default();
+            // To sum many anew costs less than to add each.
+            tracked.is_stale |= group.len() > ADDED_MAX;
             let mut any_new = false;
             for (_, trade) in trades {
-                any_new |= tracked.add(trade) == Added::New;
+                any_new |= tracked.add(trade, self.as_of) == Added::New;
             }
             if any_new {
                 self.changed.insert(*market);
@@ -98,10 +105,11 @@ impl Windows {
         tracked.market = Arc::new(Market { window, figures: Figures::default() });
         tracked.departs = None;
         tracked.running = None;
+        tracked.is_stale = true;
         self.changed.insert(market);
     }
 
-    /// Moves time on to `as_of` (never back) and sums the markets that changed.
+    /// Moves time on to `as_of` (never back) and brings the figures of the markets that changed there.
     pub fn advance(&mut self, as_of: Second) {
         self.as_of = self.as_of.max(as_of);
         let as_of = self.as_of;
@@ -203,16 +211,37 @@ impl WindowsView {
 }
 
 impl Tracked {
-    fn add(&mut self, trade: &WindowTrade) -> Added {
-        let added = Arc::make_mut(&mut self.market).window.add(*trade);
-        if let (Added::New, Some(running)) = (added, &mut self.running) {
+    /// Adds a trade to the window, and to the figures as of `as_of`.
+    fn add(&mut self, trade: &WindowTrade, as_of: Second) -> Added {
+        let Market { window, figures } = Arc::make_mut(&mut self.market);
+        let added = window.add(*trade);
+        if added == Added::Repeat {
+            return added;
+        }
+        if let Some(running) = &mut self.running {
             running.iter_mut().for_each(|running| running.add(trade));
+        }
+        if !self.is_stale {
+            let [day, week] = published_edges(as_of);
+            for (sum, edge) in [(&mut figures.day, day), (&mut figures.week, week)] {
+                if trade.closed_at > edge {
+                    sum.merge(&Summary::of(trade));
+                }
+            }
         }
         added
     }
 
+    /// Moves the figures on to `as_of`: nothing is summed where no trade leaves, for those that came are added already.
     fn refresh(&mut self, as_of: Second) {
-        let edges = published_edges(as_of);
+        let [day, week] = published_edges(as_of);
+        let is_stale = std::mem::take(&mut self.is_stale);
+        let is_left = |sum: &Summary, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
+        let figures = &self.market.figures;
+        let (of_day, of_week) = (is_left(&figures.day, day), is_left(&figures.week, week));
+        if !of_day && !of_week {
+            return;
+        }
         let Market { window, figures } = Arc::make_mut(&mut self.market);
         window.forget_before(as_of);
         if !window.is_large() {
@@ -220,15 +249,17 @@ impl Tracked {
         } else if self.running.is_none() {
             self.running = Some(Box::default());
         }
-        let [day, week] = match &mut self.running {
-            None => edges.map(|edge| window.since(edge)),
-            Some(running) => {
-                let [of_day, of_week] = running.as_mut();
-                let [day, week] = edges;
-                [window.since_running(day, of_day), window.since_running(week, of_week)]
-            }
+        let mut running = self.running.as_deref_mut();
+        let mut sum = |edge, place: usize| match running.as_mut().and_then(|both| both.get_mut(place)) {
+            Some(running) => window.since_running(edge, running),
+            None => window.since(edge),
         };
-        *figures = Figures { day, week };
+        if of_day {
+            figures.day = sum(day, 0);
+        }
+        if of_week {
+            figures.week = sum(week, 1);
+        }
     }
 
     /// When a trade next leaves a window, if that is not on the list yet.
