@@ -1,6 +1,7 @@
 //! The table in `docs/performance.md`, made of what the last runs wrote.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -31,18 +32,21 @@ pub(crate) fn write(subjects: &[&str]) {
 
 fn table(subjects: &[&str]) -> String {
     let mut table = format!("| {} |\n|{}\n", HEAD.join(" | "), "---|".repeat(HEAD.len()));
-    let mut runs = Vec::new();
+    let mut runs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for subject in subjects {
         let Some(told) = told(subject) else { continue };
         let size = if told["full"].as_bool().unwrap() { "full" } else { "quick" };
         let text = |field: &str| told[field].as_str().unwrap().to_owned();
-        runs.push(format!("{subject}: {size}, {}, PostgreSQL {}", text("date"), text("postgres")));
+        let run = format!("{size}, {}, PostgreSQL {}", text("date"), text("postgres"));
+        runs.entry(run).or_default().push(subject);
         for row in told["rows"].as_array().unwrap().iter().filter(|row| row["point"].is_null()) {
             let columns: Vec<&str> =
                 row["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap()).collect();
             writeln!(table, "| {} |", columns.join(" | ")).unwrap();
         }
     }
+    let runs: Vec<String> =
+        runs.iter().map(|(run, subjects)| format!("{}: {run}", subjects.join(", "))).collect();
     format!("{table}\nOn {}. {}.\n", machine(), runs.join("; "))
 }
 
@@ -86,7 +90,7 @@ fn growth_of_cost() -> String {
             writeln!(text, "![{title}](plots/{file})\n").unwrap();
         }
     }
-    text
+    text.trim_end().to_owned() + "\n"
 }
 
 /// The figures of `growth`: by what, how many of it, which line, figure, and as it is written.
