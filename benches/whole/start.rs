@@ -53,6 +53,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let (started_s, published) = daemon.first_publication().await;
         check(&store, &published, trades).await;
         let (now, peak) = resident(daemon.pid());
+        let audit_s = daemon.audit(&store.url);
         drop(daemon);
         let (loaded_s, windows) = load_in_a_process(&store.url);
         store.close().await;
@@ -63,6 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
             Row::new("of that, from the database into the windows", loaded_s, Unit::Seconds),
             Row::new("memory of the daemon then", now, Unit::Bytes).goal(600e6),
             Row::new("the most until then", peak, Unit::Bytes),
+            Row::new("audit of every figure that it serves: no difference", audit_s, Unit::Seconds),
             Row::new("memory of windows and directory alone", windows, Unit::Bytes).goal(300e6),
         ]
     })
@@ -135,6 +137,19 @@ impl Daemon {
             assert!(self.begun.elapsed() < DEADLINE, "nothing was published");
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+impl Daemon {
+    /// Has every served figure recomputed from the rows; how long that took.
+    fn audit(&self, url: &str) -> f64 {
+        let begun = Instant::now();
+        let served = format!("http://{}", self.public);
+        let audit = ["audit", "--url", &served, "--database-url", url];
+        let told = Command::new(env!("CARGO_BIN_EXE_stellar-ticker")).args(audit).output().unwrap();
+        let report = String::from_utf8_lossy(&told.stdout);
+        assert!(told.status.success() && report.contains("markets.json: "), "{report}");
+        begun.elapsed().as_secs_f64()
     }
 }
 
