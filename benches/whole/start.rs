@@ -16,7 +16,7 @@ use stellar_ticker::{
 };
 
 use super::{
-    bench::{Bench, Store, resident, timed},
+    bench::{Bench, Store, pause, resident, timed},
     copy,
     horizon::PASSPHRASE,
     report::{Row, Unit},
@@ -26,6 +26,8 @@ use super::{
 pub(crate) const MARKETS: u64 = 30_000;
 /// What has not started by then never will.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// What a start takes for itself is given back by then.
+const SETTLED: Duration = Duration::from_secs(30);
 /// How often the daemon is asked for its first publication.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -52,6 +54,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let daemon = Daemon::start(&store.url);
         let (started_s, published) = daemon.first_publication().await;
         check(&store, &published, trades).await;
+        let (then, _) = resident(daemon.pid());
+        pause(SETTLED);
         let (now, peak) = resident(daemon.pid());
         let audit_s = daemon.audit(&store.url);
         drop(daemon);
@@ -62,7 +66,9 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         vec![
             Row::new(what, started_s, Unit::Seconds).baseline("naive SQL", naive_s).goal(10.0),
             Row::new("of that, from the database into the windows", loaded_s, Unit::Seconds),
-            Row::new("memory of the daemon then", now, Unit::Bytes).goal(600e6),
+            Row::new("memory of the daemon then", then, Unit::Bytes),
+            Row::new("memory of the daemon 30 s later, a publication each second", now, Unit::Bytes)
+                .goal(600e6),
             Row::new("the most until then", peak, Unit::Bytes),
             Row::new("audit of every figure that it serves: no difference", audit_s, Unit::Seconds),
             Row::new("memory of windows and directory alone", windows, Unit::Bytes).goal(300e6),
