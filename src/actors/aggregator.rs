@@ -55,6 +55,8 @@ pub struct AggregatorDeps {
     pub writer: Port<PublicationReady>,
     /// What time it is.
     pub clock: SharedClock,
+    /// When this process began.
+    pub process_began: Second,
     /// The shortest time between two publications.
     pub publish_interval: Duration,
     /// Its own line in `/actors.json`.
@@ -160,8 +162,9 @@ impl Aggregator {
             Ok(Read::Whole(markets, coverage)) => {
                 info!(seq = markets.seq(), "the windows are loaded");
                 self.deps.status.set_state("publishing");
-                // Else the first trades of all may have come while the windows were loaded: their assets are not known.
-                if markets.is_of_an_earlier_run() {
+                // Else the first trades of all may have come while the windows were loaded, and the assets that are known
+                // may be others.
+                if markets.is_of_a_run_before(self.deps.process_began) {
                     self.state.assets_known_at.get_or_insert(markets.seq());
                 }
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));

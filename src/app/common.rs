@@ -28,6 +28,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
     db::Database,
+    domain::instant::Second,
     horizon::{
         HorizonClient,
         budget::Class,
@@ -48,6 +49,8 @@ pub(super) struct Common {
     pub(super) database: Database,
     pub(super) published: Arc<Published>,
     pub(super) clock: SharedClock,
+    /// When this process began.
+    pub(super) began: Second,
     pub(super) leadership: Leadership,
     pub(super) governor: Governor,
 }
@@ -59,6 +62,7 @@ impl Common {
             database: database.clone(),
             published: Arc::default(),
             leadership: Leadership::new(Arc::clone(&clock)),
+            began: Second::from(clock.now()),
             clock,
             governor: Governor::new(config.horizon_requests_per_hour),
         }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, pin::pin};
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
 use tokio_postgres::{
@@ -36,8 +37,9 @@ pub struct CatchUp {
     pub newest: Option<Mark>,
     /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
-    /// Some asset was looked up at Horizon before; only told where everything is read.
-    pub assets_were_checked: bool,
+    /// When the first of the assets was last looked up at Horizon; none where none was, and only told where everything is
+    /// read.
+    pub assets_checked_since: Option<Second>,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// Books: all of them, or those that changed.
@@ -150,8 +152,10 @@ async fn everything(
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
     lists(transaction, told).await?;
-    let any_checked = include_str!("sql/assets/any_checked.sql");
-    told.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
+    let first_checked = include_str!("sql/assets/first_checked.sql");
+    let first_checked: Option<DateTime<Utc>> =
+        transaction.query_typed_one(first_checked, &[]).await?.try_get(0)?;
+    told.assets_checked_since = first_checked.map(Second::from);
     transaction.batch_execute(IN_ORDER).await?;
     // The edge is a number of our own making.
     let sql = include_str!("sql/trades/since.sql").replace(":edge", &edge.0.to_string());

@@ -31,8 +31,8 @@ pub struct MarketState {
     /// Windows that were made anew may know more than `seq` says, or less than the others, until that reaches this.
     settles_at: i64,
     latest: Option<(u32, Second)>,
-    /// When it was loaded, some asset had been looked up: then the trades are not the first that there are.
-    assets_were_checked: bool,
+    /// When the first of the assets had last been looked up as it was loaded.
+    assets_checked_since: Option<Second>,
     /// Batches that were taken in since the database was last seen to hold all that is known, and the one of then.
     unverified: Vec<Mark>,
 }
@@ -201,7 +201,7 @@ impl MarketState {
     }
 
     fn learn(&mut self, told: CatchUp) {
-        self.assets_were_checked |= told.assets_were_checked;
+        self.assets_checked_since = self.assets_checked_since.or(told.assets_checked_since);
         self.directory.learn_assets(told.assets);
         self.directory.learn_markets(told.markets);
         self.directory.learn_books(told.books, told.books_are_all);
@@ -222,10 +222,10 @@ impl MarketState {
         self.latest
     }
 
-    /// Whether the trades that were loaded had their assets looked up in a run before.
+    /// Whether trades were loaded that had their assets looked up in a run before that which began then.
     #[must_use]
-    pub const fn is_of_an_earlier_run(&self) -> bool {
-        self.has_trades() && self.assets_were_checked
+    pub fn is_of_a_run_before(&self, begun: Second) -> bool {
+        self.has_trades() && self.assets_checked_since.is_some_and(|since| since < begun)
     }
 
     /// Whether any trade was ever taken in.

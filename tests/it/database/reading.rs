@@ -1,6 +1,7 @@
 //! The schema, the network, and what readers that missed something find.
 
 use stellar_ticker::{
+    actors::aggregator::MarketState,
     db::DbError,
     domain::{summary::WindowTrade, windows::MarketId},
 };
@@ -82,4 +83,19 @@ async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_
     }
     drop(release);
     thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_the_trades() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(1, 0, 1, 10)])).await.unwrap();
+    let is_known = async |begun| {
+        let (state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+        state.is_of_a_run_before(Second(begun))
+    };
+    assert!(!is_known(NOW).await, "none was looked up");
+    let looked_up = format!("UPDATE assets SET checked_at = to_timestamp({NOW}) + interval '0.9 s'");
+    scene.client.batch_execute(&looked_up).await.unwrap();
+    assert!(!is_known(NOW).await, "in the second in which this run began");
+    assert!(is_known(NOW + 1).await, "in a run before");
 }
