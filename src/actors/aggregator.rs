@@ -14,6 +14,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, Supervised,
     WrapFuture,
 };
+use chrono::{DateTime, Utc};
 use tracing::{debug, info, warn};
 
 pub use market_state::MarketState;
@@ -56,7 +57,7 @@ pub struct AggregatorDeps {
     /// What time it is.
     pub clock: SharedClock,
     /// When this process began.
-    pub process_began: Second,
+    pub process_began: DateTime<Utc>,
     /// The shortest time between two publications.
     pub publish_interval: Duration,
     /// Its own line in `/actors.json`.

@@ -3,6 +3,7 @@
 
 use std::{io::IsTerminal, rc::Rc, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use tracing::{error, warn};
 
 use super::Failure;
@@ -28,7 +29,6 @@ use crate::{
     clock::SharedClock,
     config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
     db::Database,
-    domain::instant::Second,
     horizon::{
         HorizonClient,
         budget::Class,
@@ -50,7 +50,7 @@ pub(super) struct Common {
     pub(super) published: Arc<Published>,
     pub(super) clock: SharedClock,
     /// When this process began.
-    pub(super) began: Second,
+    pub(super) began: DateTime<Utc>,
     pub(super) leadership: Leadership,
     pub(super) governor: Governor,
 }
@@ -62,7 +62,7 @@ impl Common {
             database: database.clone(),
             published: Arc::default(),
             leadership: Leadership::new(Arc::clone(&clock)),
-            began: Second::from(clock.now()),
+            began: clock.now(),
             clock,
             governor: Governor::new(config.horizon_requests_per_hour),
         }

@@ -37,9 +37,10 @@ pub struct CatchUp {
     pub newest: Option<Mark>,
     /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
-    /// When the first of the assets was last looked up at Horizon; none where none was, and only told where everything is
-    /// read.
-    pub assets_checked_since: Option<Second>,
+    /// Some asset was looked up at Horizon before; only told where everything is read.
+    pub assets_were_checked: bool,
+    /// When the first batch that is kept was committed; only told where everything is read.
+    pub batches_since: Option<DateTime<Utc>>,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// Books: all of them, or those that changed.
@@ -152,10 +153,10 @@ async fn everything(
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
     lists(transaction, told).await?;
-    let first_checked = include_str!("sql/assets/first_checked.sql");
-    let first_checked: Option<DateTime<Utc>> =
-        transaction.query_typed_one(first_checked, &[]).await?.try_get(0)?;
-    told.assets_checked_since = first_checked.map(Second::from);
+    let any_checked = include_str!("sql/assets/any_checked.sql");
+    told.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
+    let first = transaction.query_typed_opt(include_str!("sql/batches/first.sql"), &[]).await?;
+    told.batches_since = first.map(|row| row.try_get(0)).transpose()?;
     transaction.batch_execute(IN_ORDER).await?;
     // The edge is a number of our own making.
     let sql = include_str!("sql/trades/since.sql").replace(":edge", &edge.0.to_string());

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::{DateTime, Utc};
+
 use super::bulk::{Adder, RUN_TRADES};
 use crate::{
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
@@ -31,8 +33,8 @@ pub struct MarketState {
     /// Windows that were made anew may know more than `seq` says, or less than the others, until that reaches this.
     settles_at: i64,
     latest: Option<(u32, Second)>,
-    /// When the first of the assets had last been looked up as it was loaded.
-    assets_checked_since: Option<Second>,
+    /// When the first batch was committed, if some asset had been looked up as it was loaded.
+    checked_since: Option<DateTime<Utc>>,
     /// Batches that were taken in since the database was last seen to hold all that is known, and the one of then.
     unverified: Vec<Mark>,
 }
@@ -201,7 +203,9 @@ impl MarketState {
     }
 
     fn learn(&mut self, told: CatchUp) {
-        self.assets_checked_since = self.assets_checked_since.or(told.assets_checked_since);
+        if told.assets_were_checked {
+            self.checked_since = self.checked_since.or(told.batches_since);
+        }
         self.directory.learn_assets(told.assets);
         self.directory.learn_markets(told.markets);
         self.directory.learn_books(told.books, told.books_are_all);
@@ -224,8 +228,8 @@ impl MarketState {
 
     /// Whether trades were loaded that had their assets looked up in a run before that which began then.
     #[must_use]
-    pub fn is_of_a_run_before(&self, begun: Second) -> bool {
-        self.has_trades() && self.assets_checked_since.is_some_and(|since| since < begun)
+    pub fn is_of_a_run_before(&self, begun: DateTime<Utc>) -> bool {
+        self.has_trades() && self.checked_since.is_some_and(|since| since < begun)
     }
 
     /// Whether any trade was ever taken in.

@@ -89,13 +89,16 @@ async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_
 async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_the_trades() {
     let scene = Scene::new().await;
     scene.database.write_trades(scene.epoch, &batch(None, vec![trade(1, 0, 1, 10)])).await.unwrap();
+    let now = async || -> chrono::DateTime<chrono::Utc> {
+        scene.client.query_one("SELECT clock_timestamp()", &[]).await.unwrap().get(0)
+    };
+    let (after, before) = (now().await, Second(NOW).to_utc() - chrono::TimeDelta::days(3_650));
     let is_known = async |begun| {
         let (state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
-        state.is_of_a_run_before(Second(begun))
+        state.is_of_a_run_before(begun)
     };
-    assert!(!is_known(NOW).await, "none was looked up");
-    let looked_up = format!("UPDATE assets SET checked_at = to_timestamp({NOW}) + interval '0.9 s'");
-    scene.client.batch_execute(&looked_up).await.unwrap();
-    assert!(!is_known(NOW).await, "in the second in which this run began");
-    assert!(is_known(NOW + 1).await, "in a run before");
+    assert!(!is_known(after).await, "no asset was looked up");
+    scene.client.batch_execute("UPDATE assets SET checked_at = now()").await.unwrap();
+    assert!(!is_known(before).await, "the trades came since this run began");
+    assert!(is_known(after).await, "they are of a run before, whenever assets were last looked up");
 }

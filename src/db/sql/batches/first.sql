@@ -1,0 +1,1 @@
+SELECT committed_at FROM ingest_batches ORDER BY seq LIMIT 1
