@@ -56,8 +56,8 @@ pub struct AggregatorDeps {
     pub writer: Port<PublicationReady>,
     /// What time it is.
     pub clock: SharedClock,
-    /// When this process began.
-    pub process_began: DateTime<Utc>,
+    /// When this run began: the process, or after a fall the incarnation.
+    pub run_began: DateTime<Utc>,
     /// The shortest time between two publications.
     pub publish_interval: Duration,
     /// Its own line in `/actors.json`.
@@ -165,7 +165,7 @@ impl Aggregator {
                 self.deps.status.set_state("publishing");
                 // Else the first trades of all may have come while the windows were loaded, and the assets that are known
                 // may be others.
-                if markets.is_of_a_run_before(self.deps.process_began) {
+                if markets.is_of_a_run_before(self.deps.run_began) {
                     self.state.assets_known_at.get_or_insert(markets.seq());
                 }
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));
@@ -207,6 +207,7 @@ impl Actor for Aggregator {
 impl Supervised for Aggregator {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.state = State::default();
+        self.deps.run_began = self.deps.clock.now();
     }
 }
 

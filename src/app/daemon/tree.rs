@@ -146,7 +146,7 @@ fn place_aggregator(
         published: Arc::clone(&common.published),
         writer,
         clock: Arc::clone(&common.clock),
-        process_began: common.began,
+        run_began: common.began,
         publish_interval: common.config.publish_interval,
         status: slot.status(),
     };

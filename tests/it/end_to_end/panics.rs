@@ -103,6 +103,8 @@ fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
             });
         }
         wait_for_trades(&client, 200).await;
+        // One that fell before the first publication knows of no asset yet, and waits for them anew.
+        wait_for_pairs(&daemon);
         assert!(compare_published(&daemon, &client).await > 0);
         compare_with_what_was_emitted(&client, sim.oracle()).await;
     });
