@@ -19,11 +19,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
 use tokio_postgres::{
-    IsolationLevel, Row,
+    Row,
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, batches};
+use super::{Database, DbError, batches, one_moment};
 use crate::domain::{
     audit::{
         Expected,
@@ -97,13 +97,7 @@ impl Database {
     /// What the connection said, or [`DbError::Corrupt`].
     pub async fn recompute(&self, audited: Audited, hours: i64) -> Result<Recomputed, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
                 return Ok(Recomputed::Missed("assets or books changed since the publication"));

@@ -21,6 +21,7 @@ mod listing;
 pub mod marks;
 mod migrate;
 mod network;
+mod one_moment;
 mod partitions;
 mod pool;
 pub mod private_postgres;

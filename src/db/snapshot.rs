@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
 use tokio_postgres::{
-    IsolationLevel, Row,
+    Row,
     types::{ToSql, Type},
 };
 
@@ -15,6 +15,7 @@ use super::{
     binary::Fields,
     books, coverage, listing,
     marks::{self, Mark, Position},
+    one_moment,
     trades::rows::{copied_trade, window_trade},
 };
 use crate::domain::{
@@ -71,13 +72,7 @@ impl Database {
         sink: TradeSink<'_>,
     ) -> Result<CatchUp, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         let Position { seq, newest } = marks::position(&transaction, known).await?;
         let mut told = CatchUp {
             seq,
@@ -104,13 +99,7 @@ impl Database {
     /// What the connection said.
     pub async fn load_lists(&self) -> Result<CatchUp, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let mut told = CatchUp { seq, ..CatchUp::default() };
         lists(&transaction, &mut told).await?;
@@ -130,13 +119,7 @@ impl Database {
         sink: TradeSink<'_>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&edge.to_utc(), Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];

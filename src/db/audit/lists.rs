@@ -1,8 +1,6 @@
 //! All rows of assets, markets and books, of one moment: the slice of the self-audit that is no market's.
 
-use tokio_postgres::IsolationLevel;
-
-use super::{Audited, Database, DbError, assets, later, rows::LIMITS};
+use super::{Audited, Database, DbError, assets, later, one_moment, rows::LIMITS};
 use crate::{
     db::{books, listing},
     domain::audit::lists::Lists,
@@ -25,13 +23,7 @@ impl Database {
     /// What the connection said; that it took too long, too.
     pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
                 return Ok(Listed::Missed("assets or books changed since the publication"));

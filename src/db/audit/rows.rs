@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, pin::pin};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use tokio_postgres::{
-    IsolationLevel, Row,
+    Row,
     types::{ToSql, Type},
 };
 
-use super::{Audited, Database, DbError, LaterColumns, later};
+use super::{Audited, Database, DbError, LaterColumns, later, one_moment};
 use crate::domain::{
     audit::{sums::RawTrade, windows::MarketSums},
     cursor::PagingToken,
@@ -38,13 +38,7 @@ impl Database {
     /// What the connection said; that it took too long, too.
     pub async fn sum_markets(&self, audited: Audited, markets: &[MarketId]) -> Result<Summed, DbError> {
         let mut client = self.client().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = one_moment::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),

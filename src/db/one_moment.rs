@@ -1,0 +1,18 @@
+//! Reading several things as they are at one moment: a transaction that writes nothing and sees no later commit.
+
+use deadpool_postgres::{Client, Transaction};
+use tokio_postgres::IsolationLevel;
+
+use super::DbError;
+
+/// Opens such a transaction; `limits` are the statements that set its time limits.
+pub(super) async fn begin<'a>(client: &'a mut Client, limits: &str) -> Result<Transaction<'a>, DbError> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    transaction.batch_execute(limits).await?;
+    Ok(transaction)
+}
