@@ -2,6 +2,7 @@
 
 mod bulk;
 mod market_state;
+mod pace;
 mod publishing;
 mod rebuilding;
 
@@ -19,6 +20,7 @@ use tracing::{debug, info, warn};
 
 pub use market_state::MarketState;
 use market_state::Update;
+use pace::Pace;
 
 use super::{
     envelope::{Envelope, TraceContext},
@@ -28,6 +30,7 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    trouble::Trouble,
 };
 use crate::{
     clock::SharedClock,
@@ -80,8 +83,8 @@ struct State {
     rendering: bool,
     /// Makes publications, and keeps of the last one what the next will need.
     maker: Arc<Mutex<FileMaker>>,
-    /// When the last one was begun.
-    begun: Option<Instant>,
+    /// When the last ones were begun.
+    pace: Pace,
     /// The name of the last one.
     last: Option<(i64, Second)>,
     /// Up to which batch everything was known when the first trades were seen.
@@ -91,6 +94,8 @@ struct State {
     assets_known_at: Option<i64>,
     /// The trace of the last message that the next publication will be the doing of.
     cause: Option<TraceContext>,
+    /// That the database cannot be read.
+    trouble: Trouble,
     /// The drain has begun: what is committed now is published at once.
     draining: bool,
     /// The drain is over: the pool may be closed at any moment.
@@ -156,7 +161,9 @@ impl Aggregator {
             }
             Err(_) if self.state.drained => return,
             Err(error) => {
-                warn!(%error, "the database cannot be read");
+                if self.state.trouble.is_news(&error, Instant::now()) {
+                    warn!(%error, "the database cannot be read, which is tried again and again");
+                }
                 Vitals::tell(&self.deps.published.vitals.database, false, "does not answer", now);
                 return;
             }
@@ -184,6 +191,9 @@ impl Aggregator {
                     self.publish_if_due(ctx);
                 }
             }
+        }
+        if self.state.trouble.is_over() {
+            info!("the database can be read again");
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
     }

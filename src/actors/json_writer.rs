@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     collections::HashMap,
+    fmt::Display,
     io::{self, Write},
     path::{Path, PathBuf},
     rc::Rc,
@@ -14,7 +15,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
 };
 use atomic_write_file::AtomicWriteFile;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     envelope::{Envelope, TraceContext},
@@ -23,6 +24,7 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    trouble::Trouble,
 };
 use crate::published::{EncodedFile, Files, Publication};
 
@@ -32,6 +34,8 @@ const SMALL_BYTES: usize = 4_000_000;
 const LARGE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it looks whether a file is due, and says that it lives.
 const TICK: Duration = Duration::from_millis(100);
+/// A write that takes longer hangs: a network's file system whose server is gone, say.
+const HANGING_AFTER: Duration = Duration::from_secs(30);
 /// How often the drain looks whether the last write is done.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -69,6 +73,8 @@ struct State {
     writing: bool,
     /// When the last write began.
     begun: Option<Instant>,
+    /// That files cannot be written.
+    trouble: Trouble,
     /// The hash of each file as it was last written.
     written: HashMap<&'static str, String>,
     /// Something waits or is being written: the drain looks at it from its own future.
@@ -121,13 +127,20 @@ impl JsonWriter {
                     debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
+                    if this.state.trouble.is_over() {
+                        info!("files can be written again");
+                    }
                 }
-                Err(error) => {
-                    warn!(%error, directory = %this.deps.directory.display(), "files cannot be written");
-                    this.deps.status.set_state("failing");
-                }
+                Err(error) => this.trouble(&error, "failing"),
             }
         }));
+    }
+
+    fn trouble(&mut self, error: &dyn Display, state: &'static str) {
+        if self.state.trouble.is_news(error, Instant::now()) {
+            warn!(%error, directory = %self.deps.directory.display(), "files cannot be written");
+        }
+        self.deps.status.set_state(state);
     }
 }
 
@@ -168,6 +181,9 @@ impl Actor for JsonWriter {
         sweep(&self.deps.directory);
         ctx.run_interval(TICK, |this, ctx| {
             this.state.progress += 1;
+            if this.state.writing && this.state.begun.is_some_and(|begun| begun.elapsed() >= HANGING_AFTER) {
+                this.trouble(&"a write does not end", "hanging");
+            }
             this.write_if_due(ctx);
         });
     }

@@ -26,4 +26,5 @@ pub mod supervisor;
 pub mod timetable;
 pub mod toml_checker;
 pub mod trade_writer;
+mod trouble;
 pub mod worker;

@@ -26,10 +26,18 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 impl Aggregator {
     /// After a commit: at once if the last publication is long enough ago; else the tick does it.
     pub(super) fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
-        let is_due = self.state.begun.is_none_or(|begun| begun.elapsed() >= self.deps.publish_interval);
+        let has_news = self.has_news();
+        let is_due = self.state.pace.is_due(Instant::now(), self.deps.publish_interval, has_news);
         if is_due || self.state.draining {
             self.publish(ctx);
         }
+    }
+
+    /// Whether there are newer trades than those that were published.
+    fn has_news(&self) -> bool {
+        let latest = self.state.markets.as_ref().and_then(MarketState::latest);
+        let published = self.deps.published.newest().and_then(|newest| newest.latest);
+        latest > published
     }
 
     /// Whether a publication would tell the truth: not before the trades that there are have been weighed.
@@ -66,7 +74,7 @@ impl Aggregator {
         let board = markets.board_at(now);
         let trace = self.state.cause.take().unwrap_or_else(TraceContext::root);
         self.state.rendering = true;
-        self.state.begun = Some(begun);
+        self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
         let render = actix_rt::task::spawn_blocking(move || {
             let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,8 +90,9 @@ impl Aggregator {
                     this.state.maker = Arc::default(); // who knows where it stopped
                 }
             }
-            if this.state.draining {
-                this.publish(ctx); // what came while this one was rendered
+            // What came while this one was rendered.
+            if this.state.draining || this.has_news() {
+                this.publish_if_due(ctx);
             }
         }));
     }

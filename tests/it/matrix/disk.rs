@@ -1,11 +1,16 @@
-//! The directory of the files: full, read-only, gone.
+//! The directory of the files: full, read-only, hanging, gone.
 
-use super::{failover::SmallDisk, *};
-use crate::support::postgres::fresh_database;
+use super::*;
+use crate::support::{postgres::fresh_database, small_disk::SmallDisk};
 
 /// Does something to the directory, undoes it, and looks at the files in between and afterwards.
-fn survives(seed: u64, harm: impl FnOnce(&SmallDisk), heal: impl FnOnce(&SmallDisk)) -> Option<String> {
-    let disk = SmallDisk::mount("8m")?;
+fn survives(
+    seed: u64,
+    disk: Option<SmallDisk>,
+    harm: impl FnOnce(&SmallDisk),
+    heal: impl FnOnce(&SmallDisk),
+) -> Option<String> {
+    let disk = disk?;
     let sim = network(seed, FaultPlan::none());
     Some(block_on(async {
         let database = fresh_database().await;
@@ -49,7 +54,7 @@ fn survives(seed: u64, harm: impl FnOnce(&SmallDisk), heal: impl FnOnce(&SmallDi
 #[test]
 #[ignore = "some 10 s: ./ticker matrix"]
 fn a_directory_that_is_full_keeps_the_old_files_until_there_is_room() {
-    if let Some(told) = survives(141, SmallDisk::fill, SmallDisk::relieve) {
+    if let Some(told) = survives(141, SmallDisk::mount("8m"), SmallDisk::fill, SmallDisk::relieve) {
         figure!("output directory full", "{told}");
     }
 }
@@ -57,8 +62,18 @@ fn a_directory_that_is_full_keeps_the_old_files_until_there_is_room() {
 #[test]
 #[ignore = "some 10 s: ./ticker matrix"]
 fn a_directory_that_is_read_only_keeps_the_old_files_until_it_is_not() {
-    if let Some(told) = survives(142, |disk| disk.remount("ro"), |disk| disk.remount("rw")) {
+    if let Some(told) =
+        survives(142, SmallDisk::mount("8m"), |disk| disk.remount("ro"), |disk| disk.remount("rw"))
+    {
         figure!("output directory read-only", "{told}");
+    }
+}
+
+#[test]
+#[ignore = "some 40 s: ./ticker matrix"]
+fn a_directory_that_hangs_keeps_nothing_else_waiting_and_is_told() {
+    if let Some(told) = survives(144, SmallDisk::mount_freezable("16m"), SmallDisk::freeze, SmallDisk::thaw) {
+        figure!("output directory hanging", "{told}");
     }
 }
 

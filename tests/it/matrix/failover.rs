@@ -1,11 +1,7 @@
 //! A standby that lacks the last seconds takes over, and a disk that is full.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
-
 use super::*;
+use crate::support::small_disk::SmallDisk;
 
 #[test]
 #[ignore = "some 40 s: ./ticker matrix"]
@@ -34,16 +30,12 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
             scene.server.start_again();
             told.push(format!("{lost} trades lost, fresh after {}", seconds(scene.is_fresh_again().await)));
         }
-        let client = scene.server.client().await;
-        drop(client);
         let found_out = scene.daemon.log().matches("has lost batches").count();
         assert!(found_out > 0, "it was found out");
-        let url = scene.server.url.clone();
         let pair = [&scene.daemon, &follower];
         wait_until("both have the newest", || {
             pair.iter().all(|daemon| daemon.get("/readyz").json()["checks"]["database"]["ok"] == true)
         });
-        drop(url);
         let client = scene.server.client().await;
         let trades = settle(scene.sim, &client, &[&scene.daemon, &follower]).await;
         figure!(
@@ -52,55 +44,6 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
             told.join("; ")
         );
     });
-}
-
-/// A file system of its own, taken away at the end.
-pub(super) struct SmallDisk(PathBuf, tempfile::TempDir);
-
-impl SmallDisk {
-    /// None where this process may not mount: says so.
-    pub(super) fn mount(size: &str) -> Option<Self> {
-        let directory = crate::support::postgres::open_tempdir();
-        let path = directory.path().join("disk");
-        std::fs::create_dir(&path).unwrap();
-        let size = format!("size={size},mode=0755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(path, directory));
-        }
-        crate::support::not_tested(
-            "a small disk cannot be mounted here (that takes root), so none was filled",
-        );
-        None
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(super) fn remount(&self, how: &str) {
-        let how = format!("remount,{how}");
-        assert!(Command::new("mount").args(["-o", &how]).arg(&self.0).status().unwrap().success());
-    }
-
-    /// Leaves no room at all.
-    pub(super) fn fill(&self) {
-        let Err(_) = std::fs::write(self.0.join("ballast"), vec![1; 1 << 29]) else {
-            panic!("the disk took everything")
-        };
-    }
-
-    pub(super) fn relieve(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: what is open on it goes when it is closed.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        let _ = &self.1;
-    }
 }
 
 #[test]

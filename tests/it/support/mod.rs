@@ -15,6 +15,7 @@ pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod recomputation;
 pub(crate) mod replicas;
+pub(crate) mod small_disk;
 pub(crate) mod standby;
 pub(crate) mod tls_postgres;
 
