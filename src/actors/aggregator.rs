@@ -209,6 +209,7 @@ impl Actor for Aggregator {
         ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| {
             this.skew_if_provoked();
             this.catch_up(ctx);
+            this.publish_first(ctx);
         });
         ctx.run_interval(self.deps.publish_interval, |this, ctx| this.publish(ctx));
     }

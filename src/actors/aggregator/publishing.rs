@@ -33,6 +33,13 @@ impl Aggregator {
         }
     }
 
+    /// The first one waits for what it must, and not for a tick, which may be hours away.
+    pub(super) fn publish_first(&mut self, ctx: &mut Context<Self>) {
+        if self.state.last.is_none() {
+            self.publish(ctx);
+        }
+    }
+
     /// Whether there are newer trades than those that were published.
     fn has_news(&self) -> bool {
         let latest = self.state.markets.as_ref().and_then(MarketState::latest);

@@ -119,6 +119,28 @@ fn the_last_files_hold_all_that_was_committed_however_seldom_is_published() {
 }
 
 #[test]
+fn the_first_publication_waits_for_no_tick_however_seldom_is_published() {
+    let sim = network(18, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_for_pairs(&daemon);
+        assert!(daemon.terminate().success());
+        // As if all of it had come since the next run began, so that this must find out what it knows of the assets.
+        let client = recomputation::connect(&database).await;
+        let later = "UPDATE ingest_batches SET committed_at = now() + interval '1 hour'";
+        client.batch_execute(later).await.unwrap();
+        let url = sim.url();
+        drop(sim);
+        let daemon = Daemon::serve(&url, &database, PASSPHRASE, &["--publish-interval", "24h"]);
+        daemon.wait_for_publication();
+        assert!(
+            daemon.get("/markets.json").json()["pairs"].as_array().is_some_and(|pairs| !pairs.is_empty())
+        );
+    });
+}
+
+#[test]
 fn what_cannot_work_is_refused_with_the_right_exit_code() {
     let sim = network(13, FaultPlan::none());
     block_on(async {
