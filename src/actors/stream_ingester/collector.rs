@@ -9,8 +9,10 @@ use crate::{
     horizon::wire::{Received, Refused},
 };
 
-/// A batch is committed when it holds this many records.
-pub(super) const BATCH_RECORDS_MAX: usize = 2_000;
+/// A batch is committed when it holds this many records: a large ledger is one transaction, and one publication.
+pub(super) const BATCH_RECORDS_MAX: usize = 5_000;
+/// A batch is committed when its records are this long: those of a sane Horizon have some 1.2 KB each.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 /// A batch is committed when nothing came for so long.
 pub(super) const QUIET: Duration = Duration::from_millis(50);
 
@@ -24,6 +26,8 @@ pub(super) struct Collector {
     reached: PagingToken,
     trades: Vec<IncomingTrade>,
     quarantine: Vec<QuarantineEntry>,
+    /// How long its records are.
+    bytes: usize,
     /// Trades older than the retention since the last commit.
     passed_over: u64,
     /// When the first record of the batch came.
@@ -42,6 +46,7 @@ impl Collector {
             reached: start,
             trades: Vec::new(),
             quarantine: Vec::new(),
+            bytes: 0,
             passed_over: 0,
             opened: None,
             next_ledger_came: false,
@@ -74,6 +79,7 @@ impl Collector {
     /// Takes in a trade.
     pub(super) fn trade(&mut self, received: Received, now: Second) {
         let token = received.trade.token;
+        self.bytes = self.bytes.saturating_add(received.raw.len());
         match self.intake.judge(received, now) {
             Fate::Stored(trade) => self.trades.push(*trade),
             Fate::PassedOver => self.passed_over += 1,
@@ -84,6 +90,7 @@ impl Collector {
 
     /// Takes in a record that is no trade.
     pub(super) fn refused(&mut self, refused: Refused) {
+        self.bytes = self.bytes.saturating_add(refused.raw.len());
         self.quarantined(self.intake.refuse(refused));
     }
 
@@ -107,7 +114,7 @@ impl Collector {
     pub(super) fn is_due(&self) -> bool {
         let records = self.trades.len() + self.quarantine.len();
         let waited = self.opened.is_some_and(|opened| opened.elapsed() >= QUIET);
-        records >= BATCH_RECORDS_MAX || waited && self.next_ledger_came
+        records >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX || waited && self.next_ledger_came
     }
 
     /// What to commit. The collector keeps it until [`Self::committed`].
@@ -218,5 +225,25 @@ mod tests {
         assert!(collector.is_due());
         collector.committed();
         assert!(collector.is_empty() && !collector.is_due());
+    }
+
+    #[test]
+    fn few_records_that_are_long_are_due_as_well() {
+        const RECORDS: usize = 16;
+        let mut collector = collector();
+        for order in 1..=RECORDS {
+            let raw = Bytes::from(vec![b' '; BATCH_BYTES_MAX / RECORDS]);
+            if order % 2 == 0 {
+                let refused = Refused { token: None, reason: "x".into(), raw };
+                collector.refused(refused);
+            } else {
+                // Of a ledger that was reached before: no time makes that due.
+                let trade = received(99, i32::try_from(order).unwrap(), NOW);
+                collector.trade(Received { raw, ..trade }, now());
+            }
+            assert_eq!(collector.is_due(), order == RECORDS, "{order}");
+        }
+        collector.committed();
+        assert!(!collector.is_due());
     }
 }
