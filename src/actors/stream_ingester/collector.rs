@@ -16,6 +16,9 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 /// A batch is committed when nothing came for so long.
 pub(super) const QUIET: Duration = Duration::from_millis(50);
 
+/// A batch of one ledger is committed when it was begun so long ago, for who tells it slowly is never quiet.
+const ONE_LEDGER_MAX: Duration = Duration::from_millis(500);
+
 /// Collects what the stream tells into batches.
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -101,11 +104,12 @@ impl Collector {
     }
 
     fn advance(&mut self, token: PagingToken) {
+        let is_first = self.opened.is_none();
         self.opened.get_or_insert_with(Instant::now);
         if token <= self.reached {
             return; // a repeat, or out of order: the cursor never goes back
         }
-        self.next_ledger_came |= token.ledger() > self.reached.ledger();
+        self.next_ledger_came |= !is_first && token.ledger() > self.reached.ledger();
         self.reached = token;
     }
 
@@ -113,8 +117,9 @@ impl Collector {
     #[must_use]
     pub(super) fn is_due(&self) -> bool {
         let records = self.trades.len() + self.quarantine.len();
-        let waited = self.opened.is_some_and(|opened| opened.elapsed() >= QUIET);
-        records >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX || waited && self.next_ledger_came
+        let patience = if self.next_ledger_came { QUIET } else { ONE_LEDGER_MAX };
+        let waited = self.opened.is_some_and(|opened| opened.elapsed() >= patience);
+        records >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX || waited
     }
 
     /// What to commit. The collector keeps it until [`Self::committed`].
@@ -215,11 +220,32 @@ mod tests {
         assert_eq!((collector.reached.order, collector.batch().quarantine.len()), (5, 2));
     }
 
+    /// As if the first record of the batch had come so long before.
+    fn waits(collector: &mut Collector, time: Duration) {
+        let opened = collector.opened.as_mut().unwrap();
+        *opened = opened.checked_sub(time).unwrap();
+    }
+
+    #[test]
+    fn a_batch_waits_for_its_ledger_and_not_for_the_next_one() {
+        let mut collector = collector();
+        collector.trade(received(100, 0, NOW), now());
+        collector.trade(received(100, 1, NOW), now());
+        waits(&mut collector, QUIET);
+        assert!(!collector.is_due(), "more of the ledger may come");
+        collector.trade(received(101, 0, NOW), now());
+        assert!(collector.is_due(), "the ledger is complete");
+        collector.committed();
+        collector.trade(received(101, 1, NOW), now());
+        waits(&mut collector, ONE_LEDGER_MAX);
+        assert!(collector.is_due(), "it comes too slowly to be waited for");
+    }
+
     #[test]
     fn many_records_are_due_at_once() {
         let mut collector = collector();
         for order in 0..i32::try_from(BATCH_RECORDS_MAX).unwrap() {
-            assert!(!collector.is_due() || collector.opened.unwrap().elapsed() >= QUIET);
+            assert!(!collector.is_due() || collector.opened.unwrap().elapsed() >= ONE_LEDGER_MAX);
             collector.trade(received(100, order, NOW), now());
         }
         assert!(collector.is_due());
@@ -229,20 +255,12 @@ mod tests {
 
     #[test]
     fn few_records_that_are_long_are_due_as_well() {
-        const RECORDS: usize = 16;
         let mut collector = collector();
-        for order in 1..=RECORDS {
-            let raw = Bytes::from(vec![b' '; BATCH_BYTES_MAX / RECORDS]);
-            if order % 2 == 0 {
-                let refused = Refused { token: None, reason: "x".into(), raw };
-                collector.refused(refused);
-            } else {
-                // Of a ledger that was reached before: no time makes that due.
-                let trade = received(99, i32::try_from(order).unwrap(), NOW);
-                collector.trade(Received { raw, ..trade }, now());
-            }
-            assert_eq!(collector.is_due(), order == RECORDS, "{order}");
-        }
+        let raw = || Bytes::from(vec![b' '; BATCH_BYTES_MAX / 2]);
+        collector.trade(Received { raw: raw(), ..received(100, 0, NOW) }, now());
+        assert!(!collector.is_due() || collector.opened.unwrap().elapsed() >= ONE_LEDGER_MAX);
+        collector.refused(Refused { token: None, reason: "x".into(), raw: raw() });
+        assert!(collector.is_due());
         collector.committed();
         assert!(!collector.is_due());
     }
