@@ -34,9 +34,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let (naive_s, _) = timed(store.client.query(NAIVE, &[&"24 hours"])).await;
         let daemon = Daemon::start(&store.url);
         daemon.first_publication().await;
-        let mut rows = measure(&daemon, naive_s);
+        let rows = measure(&daemon, naive_s);
         drop(daemon);
-        rows.push(unpublished(&store.url).await);
         store.close().await;
         rows
     })
@@ -85,14 +84,6 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
             .goal(10_000.0),
         Row::new("its p99", ones.p99_s, Unit::Seconds).goal(0.010),
     ]
-}
-
-/// The file of a daemon that makes no further publication.
-async fn unpublished(url: &str) -> Row {
-    let daemon = Daemon::on(url, &format!("http://{}", free_address()), &["--publish-interval", "1h"]);
-    daemon.first_publication().await;
-    let still = load(daemon.public, &get("/markets.json"));
-    Row::new("p99 of the file, while nothing is published", still.p99_s, Unit::Seconds)
 }
 
 /// What came of many requests.
