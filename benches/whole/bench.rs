@@ -126,6 +126,21 @@ pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (f64, T) {
     (begun.elapsed().as_secs_f64(), made)
 }
 
+/// Figures of one kind, sorted.
+pub(crate) struct Sorted(Vec<f64>);
+
+impl Sorted {
+    pub(crate) fn new(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        Self(figures)
+    }
+
+    /// So many of a thousand are no larger.
+    pub(crate) fn at(&self, permille: usize) -> f64 {
+        *self.0.get((self.0.len() * permille / 1_000).min(self.0.len() - 1)).unwrap()
+    }
+}
+
 /// Resident memory of a process, in bytes: now, and at most so far.
 pub(crate) fn resident(pid: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

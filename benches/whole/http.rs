@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    bench::{Bench, timed},
+    bench::{Bench, Sorted, timed},
     reader::{Connection, exchange, get, post},
     report::{Row, Unit},
     start::{self, Daemon, NAIVE, free_address},
@@ -52,7 +52,7 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
     ));
     let week = post(&format!("{{ ticker(numHoursAgo: 168) {{ {ROW} }} }}"));
     let one = post("{ ticker(pairName: \"XLM_T1\") { tradePair baseVolume open low high close } }");
-    let mut firsts: Vec<f64> = (0..FIRSTS)
+    let firsts = (0..FIRSTS)
         .map(|number| {
             // A question that nobody has asked yet.
             let new = post(&format!("{{ a{number}: markets {{ baseAssetCode counterAssetCode {ROW} }} }}"));
@@ -61,8 +61,7 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
             begun.elapsed().as_secs_f64()
         })
         .collect();
-    firsts.sort_by(f64::total_cmp);
-    let first_s = *firsts.get(FIRSTS / 2).unwrap();
+    let first_s = Sorted::new(firsts).at(500);
     let (lists, weeks) = (load(daemon.public, &whole), load(daemon.public, &week));
     let ones = load(daemon.public, &one);
     let naive = 1.0 / naive_s;
@@ -114,10 +113,9 @@ fn load(address: SocketAddr, request: &[u8]) -> Load {
         std::thread::park_timeout(SPAN.saturating_sub(begun.elapsed()));
     }
     stop.store(true, Ordering::Relaxed);
-    let mut times: Vec<f64> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+    let times: Vec<f64> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
     let per_second = times.len() as f64 / begun.elapsed().as_secs_f64();
-    times.sort_by(f64::total_cmp);
-    Load { per_second, p99_s: *times.get(times.len() * 99 / 100).unwrap() }
+    Load { per_second, p99_s: Sorted::new(times).at(990) }
 }
 
 /// nginx with one file that is compressed already.

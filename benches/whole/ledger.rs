@@ -9,13 +9,12 @@ use flate2::read::MultiGzDecoder;
 use stellar_ticker::db::trades::LIVE_CURSOR;
 
 use super::{
-    bench::{Bench, Store, pause},
+    bench::{Bench, Sorted, Store, pause},
     freshness::{SETTLING, UNLIMITED},
     live::{Live, take_stream},
     reader::{Connection, exchange, get, get_if_changed},
     report::{Row, Unit},
     start::{self, Daemon},
-    watch::Ages,
 };
 
 const TRADES: u64 = 5_000;
@@ -75,7 +74,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 }
 
 /// The wire alone, and how many connections that is.
-fn baseline(network: &mut Live, rounds: usize) -> (Ages, usize) {
+fn baseline(network: &mut Live, rounds: usize) -> (Sorted, usize) {
     let mut connections = 0;
     let seconds = (0..rounds).map(|_| {
         let (url, after) = (network.url(), network.last);
@@ -86,12 +85,12 @@ fn baseline(network: &mut Live, rounds: usize) -> (Ages, usize) {
         connections = taken;
         ended.saturating_duration_since(begun).as_secs_f64()
     });
-    let ages = Ages::new(seconds.collect());
+    let ages = Sorted::new(seconds.collect());
     (ages, connections)
 }
 
 /// How long each ledger took until it was committed, and until all of it was counted.
-async fn measure(daemon: &Daemon, store: &Store, network: &mut Live, rounds: usize) -> (Ages, Ages) {
+async fn measure(daemon: &Daemon, store: &Store, network: &mut Live, rounds: usize) -> (Sorted, Sorted) {
     let (mut committed, mut visible) = (Vec::new(), Vec::new());
     let mut counter = Counter::new(daemon);
     let mut held = counter.settled();
@@ -115,7 +114,7 @@ async fn measure(daemon: &Daemon, store: &Store, network: &mut Live, rounds: usi
         visible.push(at);
         held += TRADES;
     }
-    (Ages::new(committed), Ages::new(visible))
+    (Sorted::new(committed), Sorted::new(visible))
 }
 
 /// Counts the trades of all markets, as the file tells them.

@@ -13,14 +13,14 @@ use tokio::{
 };
 
 use super::{
-    bench::{Bench, pause},
+    bench::{Bench, Sorted, pause},
     freshness::{LEDGER_PERIOD, LEDGER_TRADES, SETTLING, UNLIMITED},
     http::ROW,
     live::{Going, Live},
     reader::{self, Connection, get, get_if_changed, post},
     report::{Row, Unit},
     start::{self, Daemon},
-    watch::{self, Ages},
+    watch,
 };
 
 /// Bytes of an answer that are taken at once.
@@ -98,7 +98,7 @@ fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
     let readers: u32 = KINDS.iter().map(|kind| kind.count).sum();
     let per_second = |requests: usize| requests as f64 / (span + SETTLING).as_secs_f64();
     let (answered, wrong) = (crowd.seconds.len(), crowd.wrong);
-    let times = Ages::new(crowd.seconds);
+    let times = Sorted::new(crowd.seconds);
     let mut rows = vec![
         Row::new(
             format!("{readers} readers, 200 trades a second: good answers; {wrong} requests failed"),

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::{
-    bench::pause,
+    bench::{Sorted, pause},
     live::{Emitted, MARK_PAIR, place_of},
     reader::{Connection, exchange, get_if_changed, post},
 };
@@ -29,28 +29,14 @@ pub(crate) enum Place {
     GraphQl,
 }
 
-/// How long it took from putting out a trade until it could be seen, in seconds; sorted.
-pub(crate) struct Ages(Vec<f64>);
-
-impl Ages {
-    pub(crate) fn new(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        Self(seconds)
-    }
-
-    /// So many of a thousand took no longer.
-    pub(crate) fn at(&self, permille: usize) -> f64 {
-        *self.0.get((self.0.len() * permille / 1_000).min(self.0.len() - 1)).unwrap()
-    }
-}
-
-/// Looks for so long, in both places at once; what was put out in that time counts.
-pub(crate) fn ages(address: SocketAddr, emitted: &Emitted, span: Duration) -> [Ages; 2] {
+/// Looks for so long, in both places at once: how long it took from putting out a trade until it could be seen, in seconds,
+/// for what was put out in that time.
+pub(crate) fn ages(address: SocketAddr, emitted: &Emitted, span: Duration) -> [Sorted; 2] {
     let looks = [Place::File, Place::GraphQl].map(|place| {
         let emitted = Emitted::clone(emitted);
         std::thread::spawn(move || look(address, place, &emitted, span))
     });
-    looks.map(|look| Ages::new(look.join().unwrap()))
+    looks.map(|look| Sorted::new(look.join().unwrap()))
 }
 
 /// Waits until the last ledger that was put out can be seen.
