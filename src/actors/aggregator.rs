@@ -159,7 +159,8 @@ impl Aggregator {
                 warn!(%error, "loading everything anew");
                 self.state.markets = None;
             }
-            Err(_) if self.state.drained => return,
+            // The pool may be closed by now; the supervisor tells of a drain that is not done in time.
+            Err(_) if self.state.draining => return,
             Err(error) => {
                 if self.state.trouble.is_news(&error, Instant::now()) {
                     warn!(%error, "the database cannot be read, which is tried again and again");
@@ -284,11 +285,11 @@ impl Handler<Drain> for Aggregator {
 
     /// One last publication of everything that was committed, so that the files end with it.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.state.draining = true;
         if !self.may_publish() {
             self.state.drained = true;
             return Box::pin(async {}.into_actor(self));
         }
-        self.state.draining = true;
         self.catch_up(ctx);
         self.publish(ctx);
         let (database, published) = (self.deps.database.clone(), Arc::clone(&self.deps.published));
