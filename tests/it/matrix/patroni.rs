@@ -3,6 +3,18 @@
 use super::*;
 use crate::support::{patroni::Patroni, postgres::execute, recomputation::connect};
 
+/// Waits until the standby has all that is written by now: Patroni calls it one before it follows.
+async fn wait_until_followed(superuser: &str) {
+    let client = connect(superuser).await;
+    let now: String = client.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap().get(0);
+    let followed = format!("SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= '{now}'");
+    let begun = Instant::now();
+    while number(&client, &followed).await == 0 {
+        assert!(begun.elapsed() < DEADLINE, "the standby does not follow");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[test]
 #[ignore = "two minutes, and Patroni with etcd: ./ticker matrix"]
 fn two_replicas_live_through_the_fail_overs_of_a_patroni_pair() {
@@ -21,6 +33,7 @@ fn two_replicas_live_through_the_fail_overs_of_a_patroni_pair() {
         });
         let mut times = Vec::new();
         for _ in 0..FAIL_OVERS {
+            wait_until_followed(&superuser).await;
             let primary = patroni.primary().expect("one takes writes");
             let begun = Instant::now();
             patroni.kill_node(primary);
