@@ -102,6 +102,9 @@ fn a_server_that_only_reads_is_waited_for() {
             "{} trades came after it was read-only",
             number(&client, "SELECT count(*) FROM trades").await - held
         );
+        // The lease is asked for four times a second: what is the same each time is told once.
+        let told = scene.daemon.log()[before..].matches("the lease cannot be taken").count();
+        assert!((1..4).contains(&told), "{told} lines");
         // ALTER SYSTEM writes no row, so that it may be undone from a session that may not write.
         scene.server.set("RESET default_transaction_read_only").await;
         let took = scene.is_fresh_again().await;
