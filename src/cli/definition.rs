@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use clap_complete::Shell;
 
@@ -79,7 +79,13 @@ pub fn definition() -> Command {
 pub(super) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition(), "stellar-ticker", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        // clap_complete spells the hyphen of the program's name in two ways: what the script finds behind the first word
+        // then has no branch of its own, and nothing is completed.
+        Shell::Bash => script.replace("stellar__subcmd__ticker", "stellar__ticker"),
+        _ => script,
+    }
 }
 
 fn audit() -> Command {
@@ -255,9 +261,14 @@ fn argument(setting: &'static Setting) -> Arg {
         Some(short) => argument.short(short),
         None => argument,
     };
+    let hint = match setting.value_name {
+        "FILE" => ValueHint::FilePath,
+        "DIR" => ValueHint::DirPath,
+        _ => ValueHint::Unknown,
+    };
     match setting.kind {
         Kind::Switch => argument.action(ArgAction::SetTrue),
-        _ => argument.action(ArgAction::Set).value_name(setting.value_name),
+        _ => argument.action(ArgAction::Set).value_name(setting.value_name).value_hint(hint),
     }
 }
 

@@ -252,14 +252,46 @@ fn completions_of_every_shell_name_every_command_and_are_a_script() {
             assert!(script.contains(word), "{shell} lacks {word}");
         }
     }
+}
+
+/// What bash offers where the last of these words is being typed, by the function that the script registers.
+fn bash_offers(script: &std::path::Path, words: &[&str]) -> Vec<String> {
+    let asked = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        registered=$(complete -p stellar-ticker); function=${registered##*-F }; function=${function%% *}
+        "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = Process::new("bash").args(["-c", asked, "bash"]).arg(script).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+    stdout(&output).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_flags_and_files_behind_every_word() {
     let script = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(script.path(), stdout(&run(&["completions", "bash"], &[]))).unwrap();
-    let checked = Process::new("bash").arg("-n").arg(script.path()).output().unwrap();
-    assert!(checked.status.success(), "{}", stderr(&checked));
-    // What the script then does is what a person sees who presses the tab key.
-    let asked = r#"source "$1"; COMP_WORDS=(stellar-ticker hor); COMP_CWORD=1; _stellar__ticker stellar-ticker hor stellar-ticker; echo "${COMPREPLY[@]}""#;
-    let completed = Process::new("bash").args(["-c", asked, "bash"]).arg(script.path()).output().unwrap();
-    assert_eq!(stdout(&completed).trim(), "horizon-sim", "{}", stderr(&completed));
+    let offers = |words: &[&str]| bash_offers(script.path(), words);
+    assert_eq!(offers(&["stellar-ticker", "hor"]), ["horizon-sim"]);
+    assert_eq!(offers(&["stellar-ticker", "serve", "--publish-i"]), ["--publish-interval"]);
+    assert_eq!(offers(&["./stellar-ticker", "demo", "--trades-p"]), ["--trades-per-second"]);
+    assert_eq!(offers(&["stellar-ticker", "horizon-sim", "--see"]), ["--seed"]);
+    assert_eq!(offers(&["stellar-ticker", "ingest", "o"]), ["orderbooks"]);
+    assert_eq!(offers(&["stellar-ticker", "ingest", "trades", "--num"]), ["--num-hours"]);
+    assert_eq!(
+        offers(&["stellar-ticker", "config", "show", "--bind", "x", "--database-d"]),
+        ["--database-direct-url"]
+    );
+    assert_eq!(offers(&["stellar-ticker", "completions", "f"]), ["fish"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ticker.toml");
+    std::fs::write(&file, "").unwrap();
+    let begun = directory.path().join("tick");
+    let typed = ["stellar-ticker", "serve", "--config", begun.to_str().unwrap()];
+    assert_eq!(offers(&typed), [file.to_str().unwrap()], "the value of a flag that names a file");
+    for line in command_lines(&cli::definition()).iter().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> =
+            ["stellar-ticker"].into_iter().chain(line.iter().map(String::as_str)).chain(["--h"]).collect();
+        assert!(offers(&words).iter().any(|offer| offer == "--help"), "{words:?}");
+    }
 }
 
 #[test]
