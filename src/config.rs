@@ -7,6 +7,7 @@
 
 mod audit;
 mod duration;
+mod environment;
 mod fault;
 mod file;
 mod network;
@@ -23,6 +24,7 @@ mod visible;
 
 pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
+pub use environment::PG_BIN_DIR;
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
 pub use parse::{FileInterval, LogFormat};

@@ -1,7 +1,7 @@
 //! The supervisor: restarts children, paces and bounds that, probes whether they live and work, and gives up when
 //! only a new process can help. Never does I/O.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, dev::MessageResponse,
@@ -39,6 +39,16 @@ impl Outcome {
             Self::Escalated => 70,
             Self::Hung => 71,
         }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drained => "drained",
+            Self::Escalated => "too many restarts",
+            Self::Hung => "a thread is blocked",
+        })
     }
 }
 
@@ -105,7 +115,7 @@ impl Supervisor {
 
     fn give_up(&mut self, outcome: Outcome) {
         if let Some(told) = self.outcome.take() {
-            error!(?outcome, "the supervisor gives up");
+            error!(%outcome, "the supervisor gives up");
             let _ = told.send(outcome);
         }
     }
@@ -194,7 +204,7 @@ impl Handler<ChildExited> for Supervisor {
             child.begun_at.take().map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
         match child.record.on_exit(&self.policy, &mut self.intensity, lived, now, rand::random()) {
             Decision::Escalate(excess) => {
-                error!(actor = child.running.spec.name, ?excess, exit = %exited.exit, "too many restarts");
+                error!(actor = child.running.spec.name, %excess, exit = %exited.exit, "too many restarts");
                 self.give_up(Outcome::Escalated);
                 Verdict::Leave
             }

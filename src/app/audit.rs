@@ -115,7 +115,7 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
     let reader = Reader::new(url.clone(), Arc::clone(&tls));
     // First the daemon: where nothing is served there is nothing to compare, and no database is asked.
     system.block_on(look(&reader))?;
-    let store = Store::open(config, IfRunning::JoinOnly)?;
+    let store = system.block_on(Store::open(config, IfRunning::JoinOnly))?;
     let compared = system.block_on(async {
         let database = store.untouched(config).await?;
         let first = compare(&reader, &database, url.clone()).await?;

@@ -1,11 +1,11 @@
 //! The daemon: database, actors, listeners, signals, drain.
 
+mod address;
 mod nginx;
 mod tree;
 
 use std::{
     io::{self, IsTerminal},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -14,16 +14,10 @@ use actix_rt::System;
 use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::Instant;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{
-    Failure,
-    common::Common,
-    progress_bar,
-    signals::{Hangups, Signals},
-    store::Store,
-};
+use super::{EXIT_SOFTWARE, Failure, common::Common, progress_bar, signals::Signals, store::Store};
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -43,13 +37,12 @@ use crate::{
     published::{Published, Vitals},
     shutdown,
 };
+use address::Reserved;
 use nginx::Nginx;
 use tree::Planted;
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
 const RUNTIME_THREADS: usize = 2;
-/// How often a port that is taken is tried again.
-const BIND_POLL: Duration = Duration::from_millis(200);
 /// The supervisor counts as alive while its last tick is not older than this.
 const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often the children are looked at for `/readyz`.
@@ -64,15 +57,13 @@ const DESCRIPTORS_FEW: u64 = 1_024;
 /// Runs the daemon to its end.
 pub(super) fn serve(config: Config) -> Result<u8, Failure> {
     check_descriptors(server::descriptors())?;
-    let store = Store::open(&config, IfRunning::WaitUntilGone)?;
     let system = System::with_tokio_rt(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
         #[expect(clippy::expect_used, reason = "without threads there is no process")]
         runtime.expect("the runtime's threads can be made")
     });
-    let ended = system.block_on(run(&config, &store));
-    store.close();
+    let ended = system.block_on(run(&config));
     if matches!(ended, Ok(code) if code == Outcome::Hung.exit_code()) {
         // A blocked thread would be waited for in vain.
         std::process::exit(Outcome::Hung.exit_code().into());
@@ -94,10 +85,27 @@ fn check_descriptors(descriptors: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts everything, waits for a signal or for the supervisor to give up, drains.
-async fn run(config: &Config, store: &Store) -> Result<u8, Failure> {
+/// Runs the daemon, and stops the private PostgreSQL after it. A second request to stop ends the process at once, however
+/// far the first one has come.
+async fn run(config: &Config) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let mut hangups = Hangups::listen_if(config.nginx.is_some())?;
+    let mut store = None;
+    let ended = run_on(config, &mut store, &mut signals).await;
+    if let Some(store) = store {
+        let closed = tokio::task::spawn_blocking(|| store.close());
+        let exit_code = ended.as_ref().map_or(EXIT_SOFTWARE, |code| *code);
+        // A panic in it was logged, and there is nothing left to do.
+        let _ = or_end_at_once(closed, exit_code, &mut signals).await;
+    }
+    ended
+}
+
+/// Starts everything, waits for a signal or for the supervisor to give up, drains.
+async fn run_on(config: &Config, store: &mut Option<Store>, signals: &mut Signals) -> Result<u8, Failure> {
+    let reload = Arc::new(Notify::new());
+    if config.nginx.is_some() {
+        signals.reload_by(&reload);
+    }
     let starting = start(config, store);
     let mut daemon = tokio::select! {
         started = starting => started?,
@@ -112,18 +120,24 @@ async fn run(config: &Config, store: &Store) -> Result<u8, Failure> {
                 info!(signal, "draining");
                 break Outcome::Drained;
             }
-            () = hangups.next() => daemon.reload().await,
+            () = reload.notified() => daemon.reload().await,
             outcome = daemon.tree.given_up() => break outcome,
         }
     };
+    or_end_at_once(daemon.drain(outcome), outcome.exit_code(), signals).await;
+    info!(%outcome, "drained");
+    Ok(outcome.exit_code())
+}
+
+/// Waits for the last work of the process, unless another request to stop ends it.
+async fn or_end_at_once<T>(work: impl Future<Output = T>, exit_code: u8, signals: &mut Signals) -> T {
     tokio::select! {
-        () = daemon.drain(outcome) => info!(?outcome, "drained"),
+        done = work => done,
         signal = signals.next() => {
-            warn!(signal, "a second signal: ending at once");
-            std::process::exit(outcome.exit_code().max(1).into());
+            warn!(signal, "a second request to stop: ending at once");
+            std::process::exit(exit_code.max(1).into());
         }
     }
-    Ok(outcome.exit_code())
 }
 
 /// Everything that runs.
@@ -137,14 +151,24 @@ struct Daemon {
     nginx: Option<Port<ReloadNginx>>,
 }
 
-async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
+async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Failure> {
     let clock: SharedClock = SystemClock::shared();
-    let nginx = Nginx::prepare(config).await?;
-    let database = store.database(config).await?;
+    let patience = config.startup_timeout;
+    // Whatever another process holds is found out before anything is read, written or led; each is waited for as long.
+    let (public, admin, nginx, opened) = tokio::try_join!(
+        Reserved::take(config.bind, "--bind", patience),
+        Reserved::take(config.admin_bind, "--admin-bind", patience),
+        Nginx::prepare(config),
+        Store::open(config, IfRunning::WaitUntilGone),
+    )?;
+    let database = store.insert(opened).database(config).await?;
     let common = Common::new(config, &database, Arc::clone(&clock));
     common.check_network().await?;
     let published = Arc::clone(&common.published);
     let Planted { tree, auditor, nginx: nginx_port } = tree::plant(&common, nginx.as_ref())?;
+    let metrics = admin::install_recorder()
+        .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
+    let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
     let public_state = PublicState {
@@ -153,8 +177,6 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
         stale_after: config.stale_after,
         is_alive: alive(Arc::clone(&status)),
     };
-    let metrics = admin::install_recorder()
-        .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
     let admin_state = AdminState {
         metrics: metrics.clone(),
         actors: status.report(),
@@ -162,14 +184,9 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
         audit: audit_on_demand(auditor),
         provoke: provoke(&status),
     };
-    let patience = config.startup_timeout;
-    let public =
-        bind(config.bind, patience, |address| server::start_public(address, public_state.clone())).await?;
-    let admin =
-        bind(config.admin_bind, patience, |address| server::start_admin(address, admin_state.clone()))
-            .await?;
+    let public = server::start_public(public, public_state).map_err(not_served)?;
+    let admin = server::start_admin(admin, admin_state).map_err(not_served)?;
     if let Some(nginx) = &nginx {
-        nginx.wait_for_address(patience).await?;
         nginx.open(public.address())?;
     }
     info!(public = %public.address(), admin = %admin.address(), "listening");
@@ -180,25 +197,8 @@ async fn start(config: &Config, store: &Store) -> Result<Daemon, Failure> {
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
-/// Tries an address until it is to be had or `patience` is over.
-async fn bind(
-    address: SocketAddr,
-    patience: Duration,
-    listen: impl Fn(SocketAddr) -> io::Result<Listener>,
-) -> Result<Listener, Failure> {
-    let until = Instant::now() + patience;
-    loop {
-        match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                warn!(%address, "the address is taken, trying again");
-                tokio::time::sleep(BIND_POLL).await;
-            }
-            Err(error) => {
-                return Err(Failure::Unavailable(format!("{address} cannot be listened on: {error}")));
-            }
-        }
-    }
+fn not_served(error: io::Error) -> Failure {
+    Failure::Unavailable(format!("a listener that was opened cannot be used: {error}"))
 }
 
 fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {

@@ -90,7 +90,14 @@ pub(super) fn clean(config: &Config) -> Result<u8, Failure> {
         let epoch = common.leadership.epoch().ok_or("the lease was lost")?;
         let keep_days = i64::from(common.config.retention_days);
         let cleaned = common.database.clean(epoch, keep_days, common.clock.now()).await;
-        info!(cleaned = ?cleaned.map_err(|error| error.to_string())?, keep_days, "cleaned");
+        let cleaned = cleaned.map_err(|error| error.to_string())?;
+        info!(
+            days_dropped = cleaned.days,
+            days_left = cleaned.days_left,
+            rows_deleted = cleaned.rows,
+            keep_days,
+            "cleaned"
+        );
         Ok(Done::Whole)
     })
 }
@@ -112,12 +119,12 @@ fn with_lease(
     config: &Config,
     work: impl AsyncFnOnce(&Common, &Life) -> Result<Done, String>,
 ) -> Result<u8, Failure> {
-    let store = Store::open(config, IfRunning::Join)?;
     let system = System::new();
+    let mut store = None;
     let done = system.block_on(async {
         let mut signals = Signals::listen()?;
         let common = tokio::select! {
-            common = prepared(config, &store) => common?,
+            common = prepared(config, &mut store) => common?,
             signal = signals.next() => return Err(interrupted(signal)),
         };
         let keeper = LeaseKeeper::new(common.lease_keeper(status(&common, "lease_keeper"))).start();
@@ -133,11 +140,14 @@ fn with_lease(
         let _ = keeper.send(Drain { within: RELEASE }).await;
         done
     });
-    store.close();
+    if let Some(store) = store {
+        store.close();
+    }
     done.map(|()| 0)
 }
 
-async fn prepared(config: &Config, store: &Store) -> Result<Common, Failure> {
+async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Common, Failure> {
+    let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
     let common = Common::new(config, &database, SystemClock::shared());
     common.check_network().await?;

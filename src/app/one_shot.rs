@@ -1,7 +1,8 @@
 //! Commands that do one thing and end.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
+use tokio::runtime::Runtime;
 use tracing::info;
 
 use super::{Failure, store::Store};
@@ -61,18 +62,14 @@ pub(super) fn healthcheck(config: &Config) -> Result<u8, Failure> {
 }
 
 fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<(), Failure>) -> Result<u8, Failure> {
-    let store = Store::open(config, IfRunning::Join)?;
-    let done = block_on(work(&store));
+    let runtime = runtime()?;
+    let store = runtime.block_on(Store::open(config, IfRunning::Join))?;
+    let done = runtime.block_on(work(&store));
     store.close();
-    done?.map(|()| 0)
+    done.map(|()| 0)
 }
 
-/// Runs a future on a runtime of its own.
-fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Software(error.to_string()))?;
-    Ok(runtime.block_on(future))
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::Software(error.to_string()))
 }

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::Failure;
 use crate::{
-    config::Config,
+    config::{Config, PG_BIN_DIR},
     db::{
         Database, DatabaseSettings,
         private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError},
@@ -26,8 +26,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Finds the database's address; starts or joins the private server where none is given. Blocks.
-    pub(super) fn open(config: &Config, if_running: IfRunning) -> Result<Self, Failure> {
+    /// Finds the database's address; starts or joins the private server where none is given. May be dropped at any
+    /// time, at a signal for example.
+    pub(super) async fn open(config: &Config, if_running: IfRunning) -> Result<Self, Failure> {
         let ca_file = config.ca_file.clone();
         if let Some(url) = &config.database_url {
             let url = url.expose().to_owned();
@@ -37,9 +38,10 @@ impl Store {
                 .map_or_else(|| url.clone(), |url| url.expose().to_owned());
             return Ok(Self { url, direct_url, ca_file, private: None });
         }
-        let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
+        let bin_dir = std::env::var_os(PG_BIN_DIR).map(PathBuf::from);
         let options = Options { bin_dir, if_running, ..Options::default() };
         let private = KeptPostgres::start(config.data_dir.clone(), options, config.startup_timeout)
+            .await
             .map_err(unavailable)?;
         if let Some(note) = &private.note {
             info!("{note}");
@@ -71,7 +73,7 @@ impl Store {
         direct.wait_until_ready(config.startup_timeout).await?;
         let migrated = direct.migrate().await?;
         if !migrated.is_empty() {
-            info!(?migrated, "the schema is up to date now");
+            info!(migrations = migrated.join(", "), "the schema is up to date now");
         }
         direct.close();
         Ok(migrated)

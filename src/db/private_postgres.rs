@@ -221,6 +221,7 @@ fn wait_for_lock_or_server(
     if_running: IfRunning,
     deadline: &Deadline,
 ) -> Result<Access, PrivatePostgresError> {
+    let mut told = false;
     loop {
         if let Some(lock) = place.try_lock()? {
             return Ok(Access::Lock(lock));
@@ -231,6 +232,14 @@ fn wait_for_lock_or_server(
             tracing::info!(pid = running.pid, "joining the private PostgreSQL of another process");
             return Ok(Access::Server(running));
         }
-        deadline.pause_or("the process that holds the private PostgreSQL of this data directory")?;
+        let in_use = || PrivatePostgresError::InUse {
+            data_dir: place.data_dir().to_owned(),
+            pid: place.lock_holder(),
+        };
+        // A joining command waits for the server of the other process to be ready, which is nothing to report.
+        if if_running == IfRunning::WaitUntilGone && !std::mem::replace(&mut told, true) {
+            tracing::warn!(patience_s = deadline.left().as_secs(), "{}; waiting for it to end", in_use());
+        }
+        deadline.pause_or_else(in_use)?;
     }
 }

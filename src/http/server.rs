@@ -1,6 +1,10 @@
 //! Starting and stopping the listeners.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -50,26 +54,26 @@ impl Listener {
     }
 }
 
-/// Starts the public listener.
+/// Starts the public listener on a socket that is open already.
 ///
 /// # Errors
 ///
-/// The address is not to be had.
-pub fn start_public(address: SocketAddr, state: PublicState) -> io::Result<Listener> {
+/// The socket cannot be used.
+pub fn start_public(socket: TcpListener, state: PublicState) -> io::Result<Listener> {
     let (state, graphql) = (web::Data::new(state), web::Data::new(GraphQl::default()));
-    run(address, PUBLIC_WORKERS, public_connections(descriptors()), move |config| {
+    run(socket, PUBLIC_WORKERS, public_connections(descriptors()), move |config| {
         config.app_data(state.clone()).app_data(graphql.clone()).configure(public::routes);
     })
 }
 
-/// Starts the admin listener.
+/// Starts the admin listener on a socket that is open already.
 ///
 /// # Errors
 ///
-/// The address is not to be had.
-pub fn start_admin(address: SocketAddr, state: AdminState) -> io::Result<Listener> {
+/// The socket cannot be used.
+pub fn start_admin(socket: TcpListener, state: AdminState) -> io::Result<Listener> {
     let state = web::Data::new(state);
-    run(address, ADMIN_WORKERS, ADMIN_CONNECTIONS_MAX, move |config| {
+    run(socket, ADMIN_WORKERS, ADMIN_CONNECTIONS_MAX, move |config| {
         config.app_data(state.clone()).configure(admin::routes);
     })
 }
@@ -92,11 +96,12 @@ fn public_connections(descriptors: u64) -> usize {
 }
 
 fn run(
-    address: SocketAddr,
+    socket: TcpListener,
     workers: usize,
     connections: usize,
     configure: impl Fn(&mut web::ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listener> {
+    let address = socket.local_addr()?;
     let server = HttpServer::new(move || App::new().wrap(from_fn(unread::closed)).configure(&configure))
         .workers(workers)
         .disable_signals()
@@ -106,8 +111,7 @@ fn run(
         .client_request_timeout(REQUEST_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .bind(address)?;
-    let address = server.addrs().first().copied().unwrap_or(address);
+        .listen(socket)?;
     let running = server.run();
     let handle = running.handle();
     // The acceptor's own future; it ends with `stop`.

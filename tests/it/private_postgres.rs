@@ -97,7 +97,10 @@ fn a_daemon_waits_for_the_other_process_instead_of_joining() {
     let first = start(dir.path());
     let options = || Options { if_running: IfRunning::WaitUntilGone, ..test_options() };
     let refused = PrivatePostgres::start(dir.path(), options(), Duration::from_millis(200)).unwrap_err();
-    assert!(matches!(refused, PrivatePostgresError::DeadlineExceeded { .. }) && refused.is_transient());
+    assert!(matches!(refused, PrivatePostgresError::InUse { .. }) && refused.is_transient());
+    let told = refused.to_string();
+    assert!(told.contains(&format!("by the process {}:", std::process::id())), "{told}");
+    assert!(told.contains(dir.path().to_str().unwrap()) && told.contains("--data-dir"), "{told}");
     std::thread::scope(|scope| {
         let second =
             scope.spawn(|| PrivatePostgres::start(dir.path(), options(), DEADLINE).unwrap().is_joined());

@@ -52,7 +52,10 @@ pub enum NginxError {
     #[error("another daemon runs nginx in {0}: each needs a data directory of its own")]
     InUse(PathBuf),
     /// Its address is not free.
-    #[error("{0} is taken by another program: nginx cannot listen there")]
+    #[error(
+        "{0} is in use by another program (ss -ltnp 'sport = :{port}' names it), so nginx cannot listen there: stop it, or choose another address with --nginx-bind",
+        port = .0.port()
+    )]
     PortTaken(SocketAddr),
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, net::TcpListener, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tracing::warn;
 
-use super::BIND_POLL;
+use super::address::BIND_POLL;
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -41,18 +41,9 @@ impl Nginx {
         // Where the system chooses the port, nginx is told of it later.
         place.set_upstream(with_some_port(config.bind)).map_err(Failure::from)?;
         place.test().await?;
+        in_time(config.startup_timeout, || may_listen(config.nginx_bind)).await?;
         let (open, is_open) = watch::channel(false);
         Ok(Some(Self { place, open, is_open }))
-    }
-
-    /// Waits for nginx's address like for the daemon's own: what takes it for long is told with its own exit code.
-    pub(super) async fn wait_for_address(&self, patience: Duration) -> Result<(), Failure> {
-        let listen = self.place.listen();
-        in_time(patience, || match TcpListener::bind(listen) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(NginxError::PortTaken(listen)),
-            _ => Ok(()),
-        })
-        .await
     }
 
     /// The daemon listens: nginx may come.
@@ -63,6 +54,14 @@ impl Nginx {
     }
 }
 
+/// Whether nginx's address is free; nginx itself would only say so in its own words, again and again.
+fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
+    match TcpListener::bind(listen) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(NginxError::PortTaken(listen)),
+        _ => Ok(()),
+    }
+}
+
 /// Tells nginx to read its configuration again.
 pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
     if let Err(error) = nginx.call(&TraceContext::root(), ReloadNginx, RELOAD_TIMEOUT).await {
@@ -70,13 +69,16 @@ pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
     }
 }
 
-/// Tries again while that may help and `patience` lasts.
+/// Tries again while that may help and `patience` lasts. What it waits for is said once.
 async fn in_time<T>(patience: Duration, attempt: impl Fn() -> Result<T, NginxError>) -> Result<T, Failure> {
     let until = Instant::now() + patience;
+    let mut told = false;
     loop {
         match attempt() {
             Err(error) if error.is_transient() && Instant::now() < until => {
-                warn!(%error, "trying again");
+                if !std::mem::replace(&mut told, true) {
+                    warn!(patience_s = patience.as_secs(), "{error}; trying until the startup timeout");
+                }
                 tokio::time::sleep(BIND_POLL).await;
             }
             ended => return ended.map_err(Failure::from),

@@ -49,6 +49,14 @@ impl Account {
             .ok_or(PrivatePostgresError::NoAccount)
     }
 
+    /// `initdb` looks the name up and says only that there is none; the server itself needs none.
+    pub(super) fn must_have_a_name(&self) -> Result<(), PrivatePostgresError> {
+        match User::from_uid(self.uid) {
+            Ok(None) => Err(PrivatePostgresError::NoName { uid: self.uid.as_raw(), gid: self.gid.as_raw() }),
+            _ => Ok(()),
+        }
+    }
+
     /// For messages.
     pub(super) fn name(&self) -> String {
         user_name(self.uid)
@@ -60,5 +68,20 @@ pub(super) fn user_name(uid: Uid) -> String {
     match User::from_uid(uid) {
         Ok(Some(user)) => format!("the user {}", user.name),
         _ => format!("the user with the number {uid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_name_is_told_what_to_do() {
+        let account = |uid| Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(7), switch: false };
+        let told = account(3_999_999_999).must_have_a_name().unwrap_err().to_string();
+        for part in ["uid 3999999999", "ticker:x:3999999999:7:", "--database-url"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(account(0).must_have_a_name().is_ok());
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn create(
     log: &ServerLog,
     deadline: &Deadline,
 ) -> Result<(), PrivatePostgresError> {
+    account.must_have_a_name()?;
     tracing::info!(directory = %place.cluster.display(), user = account.name(), "making a private PostgreSQL cluster");
     let unfinished = place.cluster.with_extension("new");
     remove_unfinished(&unfinished, deadline)?;

@@ -34,11 +34,24 @@ impl Deadline {
         self.started.elapsed() >= self.total
     }
 
+    /// What is left of it.
+    pub(super) fn left(&self) -> Duration {
+        self.total.saturating_sub(self.started.elapsed())
+    }
+
     /// Waits a moment, or says that `what` did not come in time.
     pub(super) fn pause_or(&self, what: &str) -> Result<(), PrivatePostgresError> {
+        let waited_s = self.total.as_secs();
+        self.pause_or_else(|| PrivatePostgresError::DeadlineExceeded { what: what.to_owned(), waited_s })
+    }
+
+    /// Waits a moment, or gives the error of a wait that took too long.
+    pub(super) fn pause_or_else(
+        &self,
+        late: impl FnOnce() -> PrivatePostgresError,
+    ) -> Result<(), PrivatePostgresError> {
         if self.is_over() {
-            let waited_s = self.total.as_secs();
-            return Err(PrivatePostgresError::DeadlineExceeded { what: what.to_owned(), waited_s });
+            return Err(late());
         }
         pause();
         Ok(())

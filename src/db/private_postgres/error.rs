@@ -56,6 +56,16 @@ pub enum PrivatePostgresError {
         "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody: create one of them"
     )]
     NoAccount,
+    /// The user has no name, as in a container with a number of its own, and `initdb` asks for one.
+    #[error(
+        "PostgreSQL makes no cluster for a user without a name, and uid {uid} has none in /etc/passwd: run as a user that has one, add the line `ticker:x:{uid}:{gid}::/:/bin/false` to /etc/passwd, or use a PostgreSQL elsewhere with --database-url"
+    )]
+    NoName {
+        /// The user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// initdb, or the server itself, ended with an error.
     #[error("{what} ended with {status}: {output}")]
     Failed {
@@ -65,6 +75,17 @@ pub enum PrivatePostgresError {
         status: String,
         /// The end of what it printed.
         output: String,
+    },
+    /// Another living process runs the server of this data directory.
+    #[error(
+        "the data directory {data_dir} is in use by {}: stop that one, or choose another with --data-dir",
+        holder(*.pid)
+    )]
+    InUse {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// The other process, if it has written its number down.
+        pid: Option<u32>,
     },
     /// Something did not come in time. More time may help: a big recovery after a crash takes minutes.
     #[error("waited {waited_s} s in vain for {what}")]
@@ -84,11 +105,16 @@ pub enum PrivatePostgresError {
     },
 }
 
+/// The process that uses a data directory, in words.
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"))
+}
+
 impl PrivatePostgresError {
     /// True when the same call may succeed later with nothing changed by anyone.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::DeadlineExceeded { .. } => true,
+            Self::DeadlineExceeded { .. } | Self::InUse { .. } => true,
             Self::Io { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::{Options, PrivatePostgres, PrivatePostgresError};
@@ -55,18 +56,19 @@ struct Keeper {
 }
 
 impl KeptPostgres {
-    /// As [`PrivatePostgres::start`], on a thread of its own. Blocks as long.
+    /// As [`PrivatePostgres::start`], on a thread of its own. May be dropped at any time: a server that is coming up
+    /// then ends again.
     ///
     /// # Errors
     ///
     /// Those of the first start.
-    pub fn start(
+    pub async fn start(
         data_dir: PathBuf,
         options: Options,
         deadline: Duration,
     ) -> Result<Self, PrivatePostgresError> {
         let (stop, stopped) = channel();
-        let (first, started) = channel();
+        let (first, started) = oneshot::channel();
         let is_starting = Arc::new(AtomicBool::new(false));
         let keeper = Keeper { data_dir, options, deadline, stopped, is_starting: Arc::clone(&is_starting) };
         let thread = std::thread::Builder::new()
@@ -88,7 +90,7 @@ impl KeptPostgres {
             })
             .map_err(PrivatePostgresError::io("make a thread"))?;
         let ended = || std::io::Error::other("its thread ended");
-        let told = started.recv().map_err(|_| PrivatePostgresError::io("start it")(ended()))?;
+        let told = started.await.map_err(|_| PrivatePostgresError::io("start it")(ended()))?;
         let (connection_string, psql_command, note, is_joined) = told?;
         Ok(Self {
             connection_string,

@@ -1,7 +1,7 @@
 //! Where the cluster, its socket, its log and its lock lie.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,12 @@ pub(super) struct Place {
 ///
 /// Returns its absolute path without symlinks.
 pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresError> {
-    let doing = || PrivatePostgresError::io(format!("make the data directory {}", data_dir.display()));
+    let doing = || {
+        PrivatePostgresError::io(format!(
+            "use the data directory {} (--data-dir chooses another)",
+            data_dir.display()
+        ))
+    };
     fs::create_dir_all(data_dir).map_err(doing())?;
     fs::canonicalize(data_dir).map_err(doing())
 }
@@ -95,10 +100,24 @@ impl Place {
         let doing = || PrivatePostgresError::io(format!("lock {}", path.display()));
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(doing())?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
+            Ok(mut lock) => {
+                // For whoever comes next; the lock counts without it.
+                let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+                Ok(Some(lock))
+            }
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, errno)) => Err(doing()(errno.into())),
         }
+    }
+
+    /// Process id of whoever holds the lock, if that one has written it down.
+    pub(super) fn lock_holder(&self) -> Option<u32> {
+        fs::read_to_string(self.data_dir.join("pg.lock")).ok()?.trim().parse().ok()
+    }
+
+    /// The data directory, absolute.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The socket's directory, mode 0700 and the server's: beside the cluster, or in a short place when the
@@ -181,6 +200,7 @@ mod tests {
         let held = place.try_lock().unwrap();
         assert!(held.is_some());
         assert!(place.try_lock().unwrap().is_none());
+        assert_eq!(place.lock_holder(), Some(std::process::id()));
         drop(held);
         assert!(place.try_lock().unwrap().is_some());
     }

@@ -1,0 +1,244 @@
+//! What a start finds taken, and what signals do.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+
+use super::*;
+use crate::support::{daemon::spawn, postgres::open_tempdir, processes::children};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
+
+/// Reads the log of a child until a line holds `words`; what was read.
+fn read_until(child: &mut Child, words: &str) -> String {
+    let mut log = String::new();
+    let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
+    while !log.contains(words) {
+        match lines.next() {
+            Some(Ok(line)) => log = log + &line + "\n",
+            _ => panic!("the log ended without {words:?}:\n{log}"),
+        }
+    }
+    log
+}
+
+/// The rest of the log and the exit code.
+fn ended(mut child: Child, mut log: String) -> (Option<i32>, String) {
+    let rest = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    rest.for_each(|line| log = format!("{log}{line}\n"));
+    (child.wait().unwrap().code(), log)
+}
+
+/// `serve` that listens where it is told, with a directory of its own.
+fn serve(sim: &SimServer, directory: &std::path::Path, more: &[&str]) -> Child {
+    let data_dir = directory.join("data");
+    let url = sim.url();
+    let arguments = [
+        &["serve", "--horizon-url", &url, "--network", PASSPHRASE, "--log-format", "json"] as &[&str],
+        &["--data-dir", data_dir.to_str().unwrap()],
+        more,
+    ]
+    .concat();
+    spawn(&arguments)
+}
+
+#[test]
+fn a_taken_address_is_told_once_and_nothing_is_written_before_exit_69() {
+    let sim = network(31, FaultPlan::none());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    block_on(async {
+        for (flag, other) in [("--bind", "--admin-bind"), ("--admin-bind", "--bind")] {
+            let (database, directory) = (fresh_database().await, open_tempdir());
+            let more = [
+                flag,
+                &address,
+                other,
+                "127.0.0.1:0",
+                "--database-url",
+                &database,
+                "--startup-timeout",
+                "3s",
+            ];
+            let (code, log) = ended(serve(&sim, directory.path(), &more), String::new());
+            assert_eq!(code, Some(69), "{log}");
+            let told: Vec<&str> =
+                log.lines().filter(|line| line.contains("is in use by another program")).collect();
+            let [at_once, at_last] = told.as_slice() else {
+                panic!("once at the start and once at the end: {log}")
+            };
+            assert!(at_once.contains("WARN") && at_last.contains("ERROR"), "{log}");
+            assert!(at_once.contains(&address) && at_once.contains(flag), "{at_once}");
+            assert!(!log.contains("this replica leads"), "{log}");
+            let client = recomputation::connect(&database).await;
+            let led = "SELECT count(*) FROM ingest_lease WHERE epoch > 0";
+            let tables =
+                number(&client, "SELECT count(*) FROM pg_tables WHERE tablename = 'ingest_lease'").await;
+            assert!(tables == 0 || number(&client, led).await == 0, "nobody led");
+        }
+    });
+}
+
+#[test]
+fn an_address_that_becomes_free_is_taken() {
+    let sim = network(32, FaultPlan::none());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    block_on(async {
+        let (database, directory) = (fresh_database().await, open_tempdir());
+        let more = ["--bind", &address, "--admin-bind", "127.0.0.1:0", "--database-url", &database];
+        let mut child = serve(&sim, directory.path(), &more);
+        let log = read_until(&mut child, "is in use by another program");
+        drop(taken);
+        let log = log + &read_until(&mut child, "\"listening\"");
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let (code, log) = ended(child, log);
+        assert_eq!(code, Some(0), "{log}");
+    });
+}
+
+#[test]
+fn a_data_directory_in_use_is_told_at_once_with_the_process() {
+    let sim = network(33, FaultPlan::none());
+    let directory = open_tempdir();
+    let data_dir = directory.path().join("data");
+    let arguments = ["serve", "--horizon-url", &sim.url(), "--network", PASSPHRASE];
+    let first = Daemon::start(&[&arguments[..], &["--data-dir", data_dir.to_str().unwrap()]].concat());
+    let mut second = serve(&sim, directory.path(), &["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"]);
+    let log = read_until(&mut second, "is in use by the process");
+    assert!(log.contains(&format!("is in use by the process {}:", first.pid())), "{log}");
+    assert!(log.contains("--data-dir"), "{log}");
+    // It waits, and a signal ends the wait.
+    kill(Pid::from_raw(i32::try_from(second.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let (code, log) = ended(second, log);
+    assert!(code == Some(0) && log.contains("stopping before everything was started"), "{code:?} {log}");
+    let mut third = serve(
+        &sim,
+        directory.path(),
+        &["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--startup-timeout", "1s"],
+    );
+    let log = read_until(&mut third, "is in use by the process");
+    let (code, log) = ended(third, log);
+    assert_eq!(code, Some(69), "{log}");
+    drop(first);
+}
+
+#[test]
+fn sigterm_ends_each_wait_of_a_start() {
+    let sim = network(34, FaultPlan::none());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let nowhere = "postgres://ticker@127.0.0.1:1/ticker";
+    let free = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+    for (more, words) in [
+        (&["--bind", &address, "--admin-bind", "127.0.0.1:0", "--database-url", nowhere][..], "is in use by"),
+        (&[&free[..], &["--database-url", nowhere]].concat(), "waiting for the database"),
+    ] {
+        let directory = open_tempdir();
+        let mut child = serve(&sim, directory.path(), more);
+        let log = read_until(&mut child, words);
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let (code, log) = ended(child, log);
+        assert!(code == Some(0) && log.contains("stopping before everything was started"), "{code:?} {log}");
+    }
+}
+
+#[test]
+fn a_signal_to_the_process_and_then_to_its_group_is_one_request() {
+    let sim = network(35, FaultPlan::none());
+    block_on(async {
+        let (database, directory) = (fresh_database().await, open_tempdir());
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--horizon-url", &sim.url(), "--network", PASSPHRASE, "--log-format", "json"]);
+        command.args(["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--database-url", &database]);
+        command.arg("--data-dir").arg(directory.path().join("data"));
+        let mut child = command.process_group(0).stderr(Stdio::piped()).spawn().unwrap();
+        let log = read_until(&mut child, "\"listening\"");
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        let log = log + &read_until(&mut child, "\"draining\"");
+        killpg(pid, Signal::SIGTERM).unwrap();
+        let (code, log) = ended(child, log);
+        assert!(code == Some(0) && log.contains("\"drained\""), "{code:?} {log}");
+        assert!(!log.contains("a second request to stop"), "{log}");
+    });
+}
+
+#[test]
+fn gnu_timeout_ends_the_daemon_drained() {
+    let sim = network(36, FaultPlan::none());
+    block_on(async {
+        let (database, directory) = (fresh_database().await, open_tempdir());
+        let mut command = Command::new("timeout");
+        command.args(["600", BINARY, "serve", "--horizon-url", &sim.url(), "--network", PASSPHRASE]);
+        command.args(["--log-format", "json", "--database-url", &database]);
+        command.args(["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"]);
+        command.arg("--data-dir").arg(directory.path().join("data"));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = read_until(&mut child, "\"listening\"");
+        // What it is told to do after its time it does at a signal: it passes that on to the process and to its group.
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let (_, log) = ended(child, log);
+        assert!(log.contains("\"drained\"") && !log.contains("a second request to stop"), "{log}");
+    });
+}
+
+#[test]
+fn signals_that_are_no_request_to_stop_are_noted_and_sigquit_drains() {
+    let sim = network(37, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        for (signal, words) in [
+            (Signal::SIGUSR1, "SIGUSR1"),
+            (Signal::SIGUSR2, "SIGUSR2"),
+            (Signal::SIGXFSZ, "SIGXFSZ"),
+            (Signal::SIGHUP, "SIGHUP was ignored"),
+        ] {
+            daemon.signal(signal);
+            wait_until(words, || daemon.log().contains(words));
+            assert_eq!(daemon.get("/livez").status, 200, "{words}");
+        }
+        daemon.signal(Signal::SIGQUIT);
+        assert_eq!(daemon.wait().code(), Some(0));
+        wait_until("the log is read to its end", || daemon.log().contains("\"drained\""));
+    });
+}
+
+#[test]
+fn a_terminal_that_is_closed_drains_the_daemon() {
+    if Command::new("script").arg("--version").output().is_err() {
+        crate::support::not_tested("`script` of util-linux is not installed");
+        return;
+    }
+    let sim = network(38, FaultPlan::none());
+    block_on(async {
+        let (database, directory) = (fresh_database().await, open_tempdir());
+        let log = directory.path().join("log");
+        let line = format!(
+            "exec {BINARY} serve --horizon-url {} --network '{PASSPHRASE}' --log-format json --database-url '{database}' \
+             --bind 127.0.0.1:0 --admin-bind 127.0.0.1:0 --data-dir {}/data 2>{}",
+            sim.url(),
+            directory.path().display(),
+            log.display()
+        );
+        let mut terminal = Command::new("script");
+        terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut terminal = terminal.spawn().unwrap();
+        let told = |words: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(words);
+        wait_until("the daemon listens", || told("\"listening\""));
+        let daemon = children(i32::try_from(terminal.id()).unwrap());
+        assert!(!daemon.is_empty());
+        terminal.kill().unwrap(); // and with it the terminal goes
+        terminal.wait().unwrap();
+        wait_until("the daemon is drained", || told("the terminal was closed") && told("\"drained\""));
+    });
+}
