@@ -75,7 +75,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let (file, line) = info.location().map_or(("unknown", 0), |place| (place.file(), place.line()));
     let current = std::thread::current();
     let thread = current.name().unwrap_or("unnamed");
-    tracing::error!(target: "panic", parent: None, thread, file, line, payload = ?text.unwrap_or("no text"), "panicked");
+    tracing::error!(target: "panic", parent: None, thread, file, line, payload = text.unwrap_or("no text"), "panicked");
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(event["target"], "panic");
         assert_eq!(event["level"], "ERROR");
         assert_eq!(event["fields"]["thread"], "worker-1");
-        assert_eq!(event["fields"]["payload"], "\"first line\\nsecond line\"");
+        assert_eq!(event["fields"]["payload"], "first line\nsecond line");
         assert!(event["fields"]["file"].as_str().unwrap().ends_with("telemetry.rs"), "{event}");
     }
 

@@ -230,6 +230,109 @@ fn sql_lives_only_in_db() {
     assert!(faults.is_empty(), "SQL outside of db: {faults:?}");
 }
 
+/// Macros whose text goes into the log.
+const LOG_MACROS: [&str; 11] = [
+    "trace!",
+    "debug!",
+    "info!",
+    "warn!",
+    "error!",
+    "event!",
+    "span!",
+    "debug_span!",
+    "info_span!",
+    "warn_span!",
+    "error_span!",
+];
+
+/// The arguments of a macro call, up to its closing bracket; `text` begins behind the opening one.
+fn arguments(text: &str) -> &str {
+    let (mut depth, mut quoted, mut escaped) = (1_u32, false, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted && depth == 1 => return &text[..at],
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Rust's debug forms in what a file logs: `?field`, `name = ?value`, `{value:?}`.
+fn debug_forms(code: &str) -> Vec<&str> {
+    let mut faults = Vec::new();
+    for name in LOG_MACROS {
+        for (at, found) in code.match_indices(&format!("{name}(")) {
+            let is_end_of_another =
+                code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+            let call = arguments(&code[at + found.len()..]);
+            if !is_end_of_another && has_debug_form(call) {
+                faults.push(call);
+            }
+        }
+    }
+    faults
+}
+
+fn has_debug_form(call: &str) -> bool {
+    let mut before = ',';
+    for (place, part) in call.split('"').enumerate() {
+        if place % 2 == 1 && [":?}", ":#?}"].iter().any(|form| part.contains(form)) {
+            return true;
+        }
+        for character in part.chars().filter(|character| place % 2 == 0 && !character.is_whitespace()) {
+            // Behind anything else a question mark passes an error on.
+            if character == '?' && matches!(before, ',' | '=' | '(') {
+                return true;
+            }
+            before = character;
+        }
+    }
+    false
+}
+
+#[test]
+fn nothing_is_logged_in_a_debug_form() {
+    let mut faults = Vec::new();
+    for file in rust_files(&source()) {
+        let text = code(&file);
+        let logged = text.split("#[cfg(test)]").next().unwrap_or_default();
+        faults.extend(
+            debug_forms(logged).into_iter().map(|call| format!("{}: {}", file.display(), call.trim())),
+        );
+    }
+    assert!(
+        faults.is_empty(),
+        "print plain words, or numbers with the unit in the field's name:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn the_check_of_debug_forms_sees_each_of_them_and_nothing_else() {
+    for fault in [
+        r#"info!(?outcome, "drained")"#,
+        r#"warn!(%error, wait = ?wait, "waiting")"#,
+        r#"tracing::error!(
+            target: "panic", payload = ?text.unwrap_or("no text"), "panicked")"#,
+        r#"debug!("{value:?} of {count}")"#,
+        r#"info!(first = format!("{:#?}", list), "read")"#,
+        r#"let span = info_span!("handling", ?message);"#,
+    ] {
+        assert_eq!(debug_forms(fault).len(), 1, "{fault}");
+    }
+    for fine in [
+        r#"info!(outcome = %outcome, days = cleaned?.days, "really? (yes)")"#,
+        r#"info!(count = count(&lines)?, "read"); let other = format!("{other:?}");"#,
+    ] {
+        assert!(debug_forms(fine).is_empty(), "{fine}");
+    }
+}
+
 #[test]
 fn no_file_is_longer_than_it_may_be() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

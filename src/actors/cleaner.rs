@@ -56,7 +56,12 @@ impl Work for Clean {
                     counter!("ticker_cleaned_days_total").increment(cleaned.days);
                     counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
                     if cleaned != crate::db::clean::Cleaned::default() {
-                        info!(?cleaned, "cleaned");
+                        info!(
+                            days_dropped = cleaned.days,
+                            days_left = cleaned.days_left,
+                            rows_deleted = cleaned.rows,
+                            "cleaned"
+                        );
                     }
                 }
                 Err(error) => warn!(%error, "cleaning failed, trying again"),

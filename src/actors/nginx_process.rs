@@ -97,7 +97,7 @@ impl NginxRun {
             }
             if !is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
-                    error!(within = ?START_TIMEOUT, "nginx does not come up: it is killed");
+                    error!(within_s = START_TIMEOUT.as_secs(), "nginx does not come up: it is killed");
                     return false;
                 }
                 continue;

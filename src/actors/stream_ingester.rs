@@ -151,7 +151,7 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             Some(wait)
         }
         Ended::WrongNetwork(told) => {
-            tracing::error!(?told, "horizon serves another network: nothing is stored");
+            tracing::error!(network = told, "horizon serves another network: nothing is stored");
             Vitals::tell(&vitals.stream, false, "horizon serves another network", now);
             Some(retry.next_wait(None))
         }

@@ -14,7 +14,7 @@ pub enum DbError {
     #[error("no database connection: {0}")]
     Pool(String),
     /// Nothing came back in a time in which the server itself would have given up.
-    #[error("the database does not answer: nothing came for {0:?}")]
+    #[error("the database does not answer: nothing came for {} s", .0.as_secs_f32())]
     Silent(std::time::Duration),
     /// PostgreSQL, or the pooler before it, lets this role in no more than it did: password, role, database or `pg_hba.conf`
     /// is another.

@@ -57,6 +57,19 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Entries of a list that a line of the log names.
+const LISTED_MAX: usize = 5;
+
+/// The first few entries of a list for one line of the log, and how many more there are.
+#[must_use]
+pub fn listed(entries: &[String]) -> String {
+    let named: Vec<&str> = entries.iter().take(LISTED_MAX).map(String::as_str).collect();
+    match entries.len().saturating_sub(LISTED_MAX) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +91,14 @@ mod tests {
         {
             assert!(is_hidden(hidden), "{hidden:?}");
         }
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_its_rest_is_counted() {
+        let entries: Vec<String> = (1..=7).map(|number| number.to_string()).collect();
+        assert_eq!(listed(&entries[..5]), "1, 2, 3, 4, 5");
+        assert_eq!(listed(&entries), "1, 2, 3, 4, 5 and 2 more");
+        assert_eq!(listed(&[]), "");
     }
 
     proptest! {

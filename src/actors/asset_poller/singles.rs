@@ -15,7 +15,7 @@ use crate::{
         worker::{Life, TICK},
     },
     db::assets::AssetStanding,
-    domain::{asset::Asset, ranking::assets_of},
+    domain::{asset::Asset, plain_text::listed, ranking::assets_of},
     horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
 };
 
@@ -150,7 +150,11 @@ impl AssetPoll {
         }
         if !unreadable.is_empty() {
             let assets: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
-            warn!(?assets, "horizon tells no supply that can be read: they stay as they are");
+            warn!(
+                count = assets.len(),
+                assets = listed(&assets),
+                "supply of assets cannot be read: their rows stay as they are"
+            );
             self.database.postpone_assets(epoch, &unreadable, self.clock.now()).await?;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))

@@ -101,7 +101,7 @@ impl AssetPoll {
             page.records.iter().filter_map(|record| standing(record, self.links_count)).collect();
         self.database.record_standings(epoch, &standings, self.links_count, Some(&next), now).await?;
         if is_last {
-            info!(began_at = ?sweep.began_at, "all assets are swept");
+            info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "all assets are swept");
         }
         Ok(next)
     }

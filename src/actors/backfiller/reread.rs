@@ -221,8 +221,11 @@ impl Backfill {
                 trades.chain(look.surplus.keys().copied())
             };
             warn!(
-                missing = told.missing, contradicting = told.contradicting, surplus = told.surplus,
-                from = ?places().min().map(|token| token.to_string()), to = ?places().max().map(|token| token.to_string()),
+                missing = told.missing,
+                contradicting = told.contradicting,
+                surplus = told.surplus,
+                from = places().min().map(|token| token.to_string()),
+                to = places().max().map(|token| token.to_string()),
                 "held ledgers are not what horizon tells"
             );
             let conflicts = look.contradicting.iter().map(conflict);

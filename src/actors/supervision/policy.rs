@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -182,6 +183,15 @@ pub enum Excess {
     OfChild,
     /// That of all children.
     OfTree,
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OfChild => "the limit of one actor",
+            Self::OfTree => "the limit of all actors together",
+        })
+    }
 }
 
 impl RestartRecord {
