@@ -102,8 +102,6 @@ struct State {
     drained: bool,
     /// When this incarnation began.
     started: Option<Instant>,
-    /// Reads, batches and publications done.
-    progress: u64,
 }
 
 /// A read of the database.
@@ -126,12 +124,13 @@ impl Aggregator {
             return;
         }
         let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
-        let database = self.deps.database.clone();
+        let (database, status) = (self.deps.database.clone(), Arc::clone(&self.deps.status));
         let now = Second::from(self.deps.clock.now());
         let read = async move {
             Ok(match known {
                 None => {
-                    let load = MarketState::load(&database, now);
+                    let step = || status.advance();
+                    let load = MarketState::load_in_steps(&database, now, &step);
                     let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
                     Read::Whole(markets, coverage)
                 }
@@ -147,7 +146,7 @@ impl Aggregator {
 
     fn caught_up(&mut self, read: Result<Read, DbError>, ctx: &mut Context<Self>) {
         self.state.reading = false;
-        self.state.progress += 1;
+        self.deps.status.advance();
         let now = self.deps.clock.now();
         match read {
             Err(DbError::Trimmed { .. }) => {
@@ -227,7 +226,7 @@ impl Handler<Ping> for Aggregator {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        self.deps.status.pulse(self.state.progress)
+        self.deps.status.pulse()
     }
 }
 
@@ -238,7 +237,7 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
         self.state.cause = Some(handling.trace());
-        self.state.progress += 1;
+        self.deps.status.advance();
         let followed =
             self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
         debug!(seq = envelope.body.batch.seq, followed, "a batch is heard of");

@@ -79,8 +79,6 @@ struct State {
     written: HashMap<&'static str, String>,
     /// Something waits or is being written: the drain looks at it from its own future.
     busy: Rc<Cell<bool>>,
-    /// Looks and writes done.
-    progress: u64,
 }
 
 impl JsonWriter {
@@ -121,7 +119,7 @@ impl JsonWriter {
         ctx.spawn(write.into_actor(self).map(move |written, this, _| {
             this.state.writing = false;
             this.state.busy.set(this.state.waiting.is_some());
-            this.state.progress += 1;
+            this.deps.status.advance();
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(etags) => {
                     debug!(%trace, files = etags.len(), "files written");
@@ -180,7 +178,7 @@ impl Actor for JsonWriter {
         self.deps.status.set_state("waiting");
         sweep(&self.deps.directory);
         ctx.run_interval(TICK, |this, ctx| {
-            this.state.progress += 1;
+            this.deps.status.advance();
             if this.state.writing && this.state.begun.is_some_and(|begun| begun.elapsed() >= HANGING_AFTER) {
                 this.trouble(&"a write does not end", "hanging");
             }
@@ -199,7 +197,7 @@ impl Handler<Ping> for JsonWriter {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        self.deps.status.pulse(self.state.progress)
+        self.deps.status.pulse()
     }
 }
 

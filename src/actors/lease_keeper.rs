@@ -54,8 +54,6 @@ pub struct LeaseKeeper {
 
 #[derive(Clone, Default)]
 struct State {
-    /// Rounds done, whatever came of them.
-    progress: Rc<Cell<u64>>,
     /// The epoch that we hold, as far as we know; given back in the drain.
     epoch: Rc<Cell<Option<i64>>>,
     /// The process is going: take no lease any more.
@@ -91,7 +89,7 @@ impl Handler<Ping> for LeaseKeeper {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        self.deps.status.pulse(self.state.progress.get())
+        self.deps.status.pulse()
     }
 }
 
@@ -121,7 +119,7 @@ async fn keep(deps: LeaseKeeperDeps, state: State) {
         if !state.draining.get() {
             keep_once(&deps, &state).await;
         }
-        state.progress.set(state.progress.get().wrapping_add(1));
+        deps.status.advance();
         let leads = state.epoch.get().is_some();
         let wait = if leads { deps.terms.renew_every } else { deps.terms.ask_every };
         actix_rt::time::sleep(wait).await;

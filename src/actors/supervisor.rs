@@ -1,5 +1,5 @@
 //! The supervisor: restarts children, paces and bounds that, probes whether they live and work, and gives up when
-//! only a new process can help. Never does I/O.
+//! only a new process can help. Never waits for anything; all it reads is counters and its own threads' accounts.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -15,6 +15,7 @@ use super::supervision::{
     policy::{Decision, Intensity, Policy, RestartRecord},
     probe::{Finding, Probe},
     report::TreeStatus,
+    thread_time::{ThreadSample, usable},
     tree::Running,
 };
 use crate::clock::SharedClock;
@@ -80,6 +81,8 @@ struct Supervised {
     running: Running,
     record: RestartRecord,
     probe: Probe,
+    /// The accounts of its thread at the last tick.
+    thread: Option<ThreadSample>,
     generation: u64,
     /// None: it is waiting for its restart.
     begun_at: Option<Instant>,
@@ -94,10 +97,11 @@ impl Supervisor {
         outcome: oneshot::Sender<Outcome>,
     ) -> Self {
         let now = clock.monotonic();
-        let supervise = |running| Supervised {
-            running,
+        let supervise = |running: Running| Supervised {
             record: RestartRecord::default(),
-            probe: Probe::new(now),
+            probe: Probe::new(now, running.status.signs()),
+            thread: None,
+            running,
             generation: 0,
             begun_at: Some(now),
         };
@@ -148,20 +152,24 @@ impl Supervisor {
             return;
         }
         let generation = child.generation;
-        match child.probe.tick(&self.policy, child.running.spec.stale_after, now) {
+        let (status, stale_after) = (&child.running.status, child.running.spec.stale_after);
+        let after = status.thread_sample();
+        let before = std::mem::replace(&mut child.thread, after);
+        let usable = |interval| usable(before, after, interval);
+        match child.probe.tick(&self.policy, stale_after, now, status.signs(), usable) {
             Finding::Wait => {}
             Finding::Ask => {
                 let asked = child.running.ping.send(Ping);
                 ctx.spawn(asked.into_actor(self).map(move |answer, this, _| {
-                    let now = this.clock.monotonic();
                     let child = this.children.get_mut(id.0).filter(|child| child.generation == generation);
-                    if let (Ok(pulse), Some(child)) = (answer, child) {
-                        child.probe.pulse(pulse.progress, now);
+                    if let (Ok(_), Some(child)) = (answer, child) {
+                        child.probe.answered();
                     }
                 }));
             }
             Finding::Kill(reason) => {
-                let _ = child.running.orders.send(Order::Kill { generation, reason });
+                let activity = child.probe.signs().activity;
+                let _ = child.running.orders.send(Order::Kill { generation, reason, activity });
             }
             Finding::Hung => {
                 error!(actor = child.running.spec.name, "the thread of an actor is blocked");
@@ -227,7 +235,7 @@ impl Supervisor {
         let now = self.clock.monotonic();
         if let Some(child) = self.children.get_mut(id.0).filter(|child| child.generation == generation) {
             child.begun_at = Some(now);
-            child.probe = Probe::new(now);
+            child.probe = Probe::new(now, child.running.status.signs());
         }
     }
 }

@@ -36,7 +36,8 @@ pub struct Life(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    progress: Cell<u64>,
+    /// Where the supervisor sees progress; none in a command, which nobody supervises.
+    status: Option<Arc<ChildStatus>>,
     draining: Cell<bool>,
     drain_within: Cell<Duration>,
     ended: Cell<bool>,
@@ -47,9 +48,16 @@ struct Inner {
 }
 
 impl Life {
+    /// The life of a supervised worker.
+    fn of(status: &Arc<ChildStatus>) -> Self {
+        Self(Rc::new(Inner { status: Some(Arc::clone(status)), ..Inner::default() }))
+    }
+
     /// Something was done, or at least it lives.
     pub fn advance(&self) {
-        self.0.progress.set(self.0.progress.get().wrapping_add(1));
+        if let Some(status) = &self.0.status {
+            status.advance();
+        }
     }
 
     /// The same, for somebody who has no life of its own to tell of.
@@ -138,7 +146,8 @@ impl<W: Work> Worker<W> {
     /// The actor, not yet started.
     #[must_use]
     pub fn new(work: W) -> Self {
-        Self { work, life: Life::default() }
+        let life = Life::of(work.status());
+        Self { work, life }
     }
 }
 
@@ -170,7 +179,7 @@ impl<W: Work> Actor for Worker<W> {
 
 impl<W: Work> Supervised for Worker<W> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        self.life = Life::default();
+        self.life = Life::of(self.work.status());
     }
 }
 
@@ -178,7 +187,7 @@ impl<W: Work> Handler<Ping> for Worker<W> {
     type Result = Pulse;
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
-        self.work.status().pulse(self.life.0.progress.get())
+        self.work.status().pulse()
     }
 }
 

@@ -12,6 +12,7 @@ mod lives;
 mod minutes;
 mod panics;
 mod self_audit;
+mod slow_machine;
 mod start_and_stop;
 
 use std::{

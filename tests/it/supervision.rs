@@ -31,7 +31,7 @@ fn quick() -> Policy {
     Policy {
         healthy_after: Duration::from_millis(400),
         backoff_base: Duration::from_millis(10),
-        probe_every: Duration::from_millis(50),
+        probe_every: Duration::from_millis(PROBE_MS),
         child_limit: Limit { restarts: 5, within: Duration::from_secs(120) },
         ..Policy::default()
     }
@@ -175,6 +175,61 @@ fn kills_and_restarts_an_actor_that_answers_but_gets_nothing_done() {
         scene.script.stalls.store(0, Ordering::SeqCst);
         let exit = scene.status.view().actors[0].last_exit.clone().unwrap();
         assert_eq!(exit.reason, "killed: made no progress");
+    });
+}
+
+/// The period of `quick`, in milliseconds.
+const PROBE_MS: u64 = 50;
+
+/// Nothing that the supervisor saw made it restart anybody or give up.
+async fn is_left_alone(mut scene: Scene) {
+    assert_eq!(scene.restarts(), [0, 0]);
+    assert_eq!(scene.status.view().actors[0].last_exit, None);
+    let given_up = futures_util::FutureExt::now_or_never(scene.tree.given_up());
+    assert_eq!(given_up, None);
+}
+
+#[test]
+fn an_actor_whose_ping_waits_behind_much_work_is_left_alone() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        // Each message is shorter than a probe period; together they keep the ping waiting for twenty of them.
+        let work = (0..40).map(|_| scene.ask(Deed::Brood { ms: PROBE_MS / 2 }));
+        let answers = futures_util::future::join_all(work).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        is_left_alone(scene).await;
+    });
+}
+
+#[test]
+fn an_actor_that_notes_its_steps_within_one_long_message_is_left_alone() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        // As long as forty missed answers: six of them mean a blocked thread.
+        assert_eq!(scene.ask(Deed::Toil { steps: 80, step_ms: PROBE_MS / 2 }).await, Ok(0));
+        is_left_alone(scene).await;
+    });
+}
+
+#[test]
+fn an_actor_that_ends_a_long_message_after_its_kill_was_ordered_is_left_alone() {
+    play(|| async {
+        let policy = Policy { hung_after_missed: 100, ..quick() };
+        let scene = Scene::new(policy, spec("subject"));
+        assert_eq!(scene.ask(Deed::Brood { ms: 10 * PROBE_MS }).await, Ok(0));
+        assert_eq!(scene.ask(Deed::Count).await, Ok(1));
+        is_left_alone(scene).await;
+    });
+}
+
+#[test]
+fn an_actor_that_hangs_after_a_long_message_is_still_found() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        assert_eq!(scene.ask(Deed::Toil { steps: 20, step_ms: PROBE_MS / 2 }).await, Ok(0));
+        let (_, behind) = tokio::join!(scene.ask(Deed::Hang), scene.ask(Deed::Count));
+        assert_eq!(behind, Ok(1), "the next incarnation answers");
+        assert_eq!(scene.restarts(), [1, 0]);
     });
 }
 

@@ -58,7 +58,24 @@ impl Update {
 
 impl MarketState {
     /// Reads everything that the windows of `now` reach.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
     pub async fn load(database: &Database, now: Second) -> Result<(Self, Vec<LedgerRange>), DbError> {
+        Self::load_in_steps(database, now, &|| {}).await
+    }
+
+    /// The same; calls `step` after each part of the trades, so that whoever watches sees it advance.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub async fn load_in_steps(
+        database: &Database,
+        now: Second,
+        step: &(dyn Fn() + Sync),
+    ) -> Result<(Self, Vec<LedgerRange>), DbError> {
         let mut state = Self::default();
         let [_, edge] = published_edges(now);
         let (adder, runs) = Adder::start();
@@ -68,6 +85,7 @@ impl MarketState {
                 run.push((market, trade));
                 if run.len() >= RUN_TRADES {
                     runs.hand_over(std::mem::replace(&mut run, Vec::with_capacity(RUN_TRADES)));
+                    step();
                 }
             })
             .await?;

@@ -137,7 +137,7 @@ impl Aggregator {
             info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
         }
         debug!(%trace, seq, "published");
-        self.state.progress += 1;
+        self.deps.status.advance();
         counter!("ticker_publications_total").increment(1);
         histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
         #[expect(clippy::as_conversions, reason = "gauges are doubles")]

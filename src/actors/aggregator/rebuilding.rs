@@ -66,7 +66,7 @@ impl Aggregator {
     fn was_rebuilt(&mut self, ctx: &mut Context<Self>) {
         // Rows of the file that were made of what is gone are made anew, whatever they were told of.
         self.state.maker = Arc::default();
-        self.state.progress += 1;
+        self.deps.status.advance();
         self.catch_up(ctx);
     }
 

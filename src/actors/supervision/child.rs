@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, error, warn};
 
 use super::{
-    messages::{ChildExited, ChildId, Exit, Order, Verdict},
+    messages::{ChildExited, ChildId, Exit, KillReason, Order, Verdict},
     status::ChildStatus,
 };
 
@@ -40,6 +40,7 @@ impl Caretaker {
         A: Actor<Context = Context<A>> + Supervised + Unpin,
     {
         let mut generation = 0;
+        self.status.note_thread();
         loop {
             self.status.note_begun(generation);
             let exit = match self.watch(&mut actor, generation).await {
@@ -80,7 +81,13 @@ impl Caretaker {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(Order::Kill { generation: meant, reason }) if meant == generation => {
+                    Some(Order::Kill { generation: meant, reason, activity }) if meant == generation => {
+                        // The order waited until a long handler let go of the thread: the child worked all along.
+                        let is_overtaken = self.status.signs().activity != activity;
+                        if reason == KillReason::Unresponsive && is_overtaken {
+                            debug!(actor = self.status.name(), "a slow actor is at work again");
+                            continue;
+                        }
                         return Ended::Exited(Exit::Killed(reason));
                     }
                     Some(Order::Kill { .. }) => {} // for an earlier incarnation

@@ -15,16 +15,10 @@ impl Message for Ping {
     type Result = Pulse;
 }
 
-/// The answer to [`Ping`].
-///
-/// `progress` is any number that differs from the last one whenever the child has got something done, and it
-/// must do so within the child's `stale_after`, or the child is killed and restarted: being alive is not
-/// working. A child that may be idle for longer advances it on its own tick, for there the tick is the work.
+/// The answer to [`Ping`]: the mailbox is being read. Made by
+/// [`ChildStatus::pulse`](super::status::ChildStatus::pulse).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pulse {
-    /// The count of things done; may begin at 0 again with each incarnation.
-    pub progress: u64,
-}
+pub struct Pulse(pub(super) ());
 
 /// Lets a handler say `type Result = Pulse`.
 impl<A: Actor, M: Message<Result = Self>> MessageResponse<A, M> for Pulse {
@@ -111,6 +105,7 @@ pub(crate) enum Verdict {
 /// blocked thread can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// End this incarnation (and no later one); it will be restarted.
-    Kill { generation: u64, reason: KillReason },
+    /// End this incarnation (and no later one); it will be restarted. An unresponsive child that has shown activity
+    /// since the order was given (`activity` was the count then) is slow, not dead, and goes on.
+    Kill { generation: u64, reason: KillReason, activity: u64 },
 }

@@ -1,5 +1,5 @@
 //! The parts of supervision: what is decided (`policy`, `probe`: pure), what is told (`messages`, `status`, `report`,
-//! `stats`, `queue`), and what runs an actor over all of its incarnations (`child`, `tree`).
+//! `stats`, `queue`, `thread_time`), and what runs an actor over all of its incarnations (`child`, `tree`).
 
 mod child;
 pub mod messages;
@@ -9,4 +9,5 @@ pub mod queue;
 pub mod report;
 pub mod stats;
 pub mod status;
+pub mod thread_time;
 pub mod tree;

@@ -28,12 +28,15 @@ pub struct Policy {
     pub child_limit: Limit,
     /// The limit for all children together.
     pub tree_limit: Limit,
-    /// How often each child is probed; an answer is due before the next probe.
+    /// How often each child is probed; an answer, or another sign of work, is due before the next probe.
     pub probe_every: Duration,
-    /// After so many missed answers in a row the child is killed and restarted.
+    /// After so many missed answers in a row, with no sign of work in between, the child is killed and restarted.
     pub kill_after_missed: u32,
     /// After so many its thread is blocked: nothing but the end of the process helps.
     pub hung_after_missed: u32,
+    /// Bound on the time for which a busy machine excuses a silent child. Beyond it all time counts, so a child that
+    /// never gets a core, or a kernel whose accounts are wrong, does not hide a hung child for ever.
+    pub excused_max: Duration,
     /// A supervisor whose own tick came later than this counts no misses: it was the one that slept.
     pub late_tick: Duration,
     /// How long a drain may take after an escalation.
@@ -51,6 +54,7 @@ impl Default for Policy {
             probe_every: Duration::from_secs(2),
             kill_after_missed: 2,
             hung_after_missed: 6,
+            excused_max: Duration::from_secs(300),
             late_tick: Duration::from_secs(1),
             escalation_drain: Duration::from_secs(2),
         }

@@ -1,17 +1,36 @@
-//! What the answers of one child's probes say. Pure: the supervisor ticks it and does what it finds.
+//! Whether one child lives and works, from its counters and its answers. Pure: the supervisor ticks it and does what
+//! it finds.
+//!
+//! Slow is not dead. A `Ping` waits behind data messages in the same mailbox, so a missing answer alone proves
+//! nothing. A child is silent while a `Ping` waits and its activity counter stands still. Silence is measured in the
+//! time that the machine let the child's thread use: waiting for a core or for swap does not count.
 
 use std::time::{Duration, Instant};
 
 use super::{messages::KillReason, policy::Policy};
+
+/// A child's own counters, read by the supervisor without asking the child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// Anything that the child did: a message begun or ended, an answered `Ping`, a change of state, progress.
+    pub activity: u64,
+    /// Work done. A child that answers and gets nothing done is stalled.
+    pub progress: u64,
+}
 
 /// The probe of one incarnation of a child. At most one `Ping` is under way at a time, so a hung child's mailbox
 /// does not fill with them.
 #[derive(Debug)]
 pub struct Probe {
     is_outstanding: bool,
-    missed: u32,
-    is_kill_ordered: bool,
-    progress: Option<u64>,
+    /// The counters at the last tick.
+    signs: Signs,
+    ticked_at: Instant,
+    /// Usable time since the last sign of activity while a `Ping` waits.
+    silence: Duration,
+    /// Time that did not count as silence, since the same moment.
+    excused: Duration,
+    kill_ordered: Option<KillReason>,
     advanced_at: Instant,
 }
 
@@ -29,137 +48,101 @@ pub enum Finding {
 }
 
 impl Probe {
-    /// The probe of an incarnation that begins at `now`.
+    /// The probe of an incarnation that begins at `now` with these counters.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self { is_outstanding: false, missed: 0, is_kill_ordered: false, progress: None, advanced_at: now }
+    pub fn new(now: Instant, signs: Signs) -> Self {
+        Self {
+            is_outstanding: false,
+            signs,
+            ticked_at: now,
+            silence: Duration::ZERO,
+            excused: Duration::ZERO,
+            kill_ordered: None,
+            advanced_at: now,
+        }
     }
 
-    /// A tick at `now`: counts a missed answer, or asks anew.
-    pub fn tick(&mut self, policy: &Policy, stale_after: Duration, now: Instant) -> Finding {
-        if self.is_outstanding {
-            self.missed = self.missed.saturating_add(1);
-            if self.missed >= policy.hung_after_missed {
-                return Finding::Hung;
-            }
-            if self.missed >= policy.kill_after_missed {
-                return self.kill_once(KillReason::Unresponsive).unwrap_or(Finding::Wait);
-            }
-            return Finding::Wait;
+    /// A tick at `now`: counts silence, or asks. `usable` gives how much of an interval the child's thread could use.
+    pub fn tick(
+        &mut self,
+        policy: &Policy,
+        stale_after: Duration,
+        now: Instant,
+        signs: Signs,
+        usable: impl FnOnce(Duration) -> Duration,
+    ) -> Finding {
+        let interval = now.saturating_duration_since(std::mem::replace(&mut self.ticked_at, now));
+        let before = std::mem::replace(&mut self.signs, signs);
+        if signs.progress != before.progress {
+            self.advanced_at = now;
         }
-        self.is_outstanding = true;
+        if signs.activity != before.activity {
+            self.is_active();
+        } else if self.is_outstanding {
+            self.is_silent(policy, interval, usable(interval));
+        }
+        let missed = self.missed(policy);
+        if missed >= policy.hung_after_missed {
+            return Finding::Hung;
+        }
+        if missed >= policy.kill_after_missed {
+            return self.kill_once(KillReason::Unresponsive).unwrap_or(Finding::Wait);
+        }
         let is_stale = now.saturating_duration_since(self.advanced_at) > stale_after;
-        // A child that is being killed is asked on: if its thread is blocked, only missing answers tell.
-        is_stale.then(|| self.kill_once(KillReason::Stalled)).flatten().unwrap_or(Finding::Ask)
+        if let Some(kill) = is_stale.then(|| self.kill_once(KillReason::Stalled)).flatten() {
+            return kill;
+        }
+        // A child that is being killed is asked on: if its thread is blocked, only silence tells.
+        if std::mem::replace(&mut self.is_outstanding, true) { Finding::Wait } else { Finding::Ask }
+    }
+
+    fn is_active(&mut self) {
+        self.silence = Duration::ZERO;
+        self.excused = Duration::ZERO;
+        // The caretaker does not carry out an order that the child has overtaken, so it may have to be given again.
+        self.kill_ordered = self.kill_ordered.filter(|reason| *reason != KillReason::Unresponsive);
+    }
+
+    fn is_silent(&mut self, policy: &Policy, interval: Duration, usable: Duration) {
+        let counted = if self.excused < policy.excused_max { usable.min(interval) } else { interval };
+        self.excused = self.excused.saturating_add(interval.saturating_sub(counted));
+        // A supervisor that is late itself counts no more than one miss a tick.
+        self.silence = self.silence.saturating_add(counted.min(policy.probe_every));
+    }
+
+    /// The silence in missed answers, rounded: ticks are never exactly on time.
+    fn missed(&self, policy: &Policy) -> u32 {
+        let rounded = self.silence.saturating_add(policy.probe_every / 2).as_nanos();
+        let missed = rounded.checked_div(policy.probe_every.as_nanos()).unwrap_or(0);
+        u32::try_from(missed).unwrap_or(u32::MAX)
     }
 
     fn kill_once(&mut self, reason: KillReason) -> Option<Finding> {
-        (!std::mem::replace(&mut self.is_kill_ordered, true)).then_some(Finding::Kill(reason))
+        let is_first = self.kill_ordered.is_none();
+        self.kill_ordered.get_or_insert(reason);
+        is_first.then_some(Finding::Kill(reason))
     }
 
-    /// An answer of this incarnation. Any other number than the last counts as progress.
-    pub fn pulse(&mut self, progress: u64, now: Instant) {
+    /// The counters at the last tick.
+    #[must_use]
+    pub const fn signs(&self) -> Signs {
+        self.signs
+    }
+
+    /// This incarnation has answered: the next tick may ask again.
+    pub fn answered(&mut self) {
         self.is_outstanding = false;
-        self.missed = 0;
-        if self.progress.replace(progress) != Some(progress) {
-            self.advanced_at = now;
-        }
     }
 
     /// The supervisor itself was late: nothing that was counted means anything.
     pub fn forgive(&mut self, now: Instant) {
-        self.missed = 0;
+        self.silence = Duration::ZERO;
+        self.excused = Duration::ZERO;
+        self.ticked_at = now;
         self.advanced_at = now;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TICK: Duration = Duration::from_secs(2);
-    const STALE: Duration = Duration::from_secs(60);
-
-    /// A probe and a clock that goes one tick further with each call.
-    struct Bench {
-        probe: Probe,
-        now: Instant,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let now = Instant::now();
-            Self { probe: Probe::new(now), now }
-        }
-
-        fn tick(&mut self) -> Finding {
-            self.now += TICK;
-            self.probe.tick(&Policy::default(), STALE, self.now)
-        }
-
-        fn ticks(&mut self, count: usize) -> Vec<Finding> {
-            (0..count).map(|_| self.tick()).collect()
-        }
-    }
-
-    #[test]
-    fn two_missed_answers_kill_once_and_six_mean_a_blocked_thread() {
-        use Finding::{Ask, Hung, Kill, Wait};
-        let found = Bench::new().ticks(7);
-        assert_eq!(found, [Ask, Wait, Kill(KillReason::Unresponsive), Wait, Wait, Wait, Hung]);
-    }
-
-    #[test]
-    fn an_answer_sets_the_count_back() {
-        let mut bench = Bench::new();
-        for progress in 0..20 {
-            assert_eq!(bench.tick(), Finding::Ask);
-            assert_eq!(bench.tick(), Finding::Wait);
-            bench.probe.pulse(progress, bench.now);
-        }
-    }
-
-    #[test]
-    fn a_late_supervisor_counts_anew() {
-        let mut bench = Bench::new();
-        assert_eq!(bench.ticks(2), [Finding::Ask, Finding::Wait]);
-        bench.probe.forgive(bench.now);
-        assert_eq!(bench.ticks(2), [Finding::Wait, Finding::Kill(KillReason::Unresponsive)]);
-    }
-
-    #[test]
-    fn a_child_that_answers_but_does_not_advance_is_killed_once_it_is_stale() {
-        let mut bench = Bench::new();
-        let started = bench.now;
-        let killed_at = loop {
-            match bench.tick() {
-                Finding::Ask => bench.probe.pulse(7, bench.now),
-                Finding::Kill(reason) => {
-                    assert_eq!(reason, KillReason::Stalled);
-                    break bench.now;
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        let waited = killed_at - started;
-        assert!(waited > STALE && waited <= STALE + 2 * TICK, "{waited:?}");
-    }
-
-    #[test]
-    fn a_child_that_advances_is_left_alone() {
-        let mut bench = Bench::new();
-        for progress in 0..200 {
-            assert_eq!(bench.tick(), Finding::Ask);
-            bench.probe.pulse(progress, bench.now);
-        }
-    }
-
-    #[test]
-    fn a_stalled_child_whose_thread_then_blocks_is_found_out() {
-        let mut bench = Bench::new();
-        while bench.tick() == Finding::Ask {
-            bench.probe.pulse(7, bench.now);
-        }
-        assert_eq!(bench.ticks(6).last(), Some(&Finding::Hung));
-    }
-}
+#[path = "probe_tests.rs"]
+mod tests;

@@ -3,8 +3,8 @@
 use std::{
     borrow::Cow,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -14,9 +14,11 @@ use tracing::Span;
 
 use super::{
     messages::{Exit, Pulse},
+    probe::Signs,
     queue::Queue,
     report::{ActorView, ExitView},
     stats::{Stats, short_type_name},
+    thread_time::{ThreadAccounts, ThreadSample},
 };
 use crate::{
     actors::envelope::{Envelope, TraceContext},
@@ -42,6 +44,13 @@ pub struct ChildStatus {
     queue: Arc<Queue>,
     life: Mutex<Life>,
     stats: Mutex<Stats>,
+    /// Signs of life of all kinds since the start of the process. Written on the child's thread, read by the
+    /// supervisor.
+    activity: AtomicU64,
+    /// Steps of work since the start of the process. Written and read by the same.
+    progress: AtomicU64,
+    /// The system's accounts of the child's thread; none where the system keeps none.
+    thread: OnceLock<Option<ThreadAccounts>>,
     /// The type of message whose next handling shall panic: only tests of the whole set it.
     provoked: Mutex<Option<String>>,
     /// This incarnation shall not be polled any more: for tests as well.
@@ -70,6 +79,9 @@ impl ChildStatus {
             queue: Arc::new(Queue::new(capacity)),
             life: Mutex::new(life),
             stats: Mutex::default(),
+            activity: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            thread: OnceLock::new(),
             provoked: Mutex::default(),
             hangs: AtomicBool::new(false),
         })
@@ -89,7 +101,41 @@ impl ChildStatus {
 
     /// Called by the actor: what it is doing now, in a word (`loading`, `streaming`).
     pub fn set_state(&self, state: impl Into<Cow<'static, str>>) {
+        self.note_activity();
         self.life().state = state.into();
+    }
+
+    /// Called by the actor: a step of its work is done. It must call this within its `stale_after`, for being alive is
+    /// not working; an actor that may be idle for longer calls it on its own tick, for there the tick is the work.
+    ///
+    /// A handler that works on much at once calls it every few milliseconds: so the time that one message may take
+    /// grows with what it holds. Costs two atomic additions.
+    pub fn advance(&self) {
+        self.note_activity();
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The child's counters at this moment.
+    #[must_use]
+    pub fn signs(&self) -> Signs {
+        Signs {
+            activity: self.activity.load(Ordering::Relaxed),
+            progress: self.progress.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the system says of the child's thread at this moment.
+    pub(crate) fn thread_sample(&self) -> Option<ThreadSample> {
+        self.thread.get()?.as_ref()?.sample()
+    }
+
+    /// Called once on the child's thread, which is the same for the life of the process.
+    pub(super) fn note_thread(&self) {
+        self.thread.get_or_init(ThreadAccounts::of_this_thread);
+    }
+
+    fn note_activity(&self) {
+        self.activity.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether an incarnation is alive; it may be working or not.
@@ -121,6 +167,7 @@ impl ChildStatus {
     #[must_use = "the guard times the handling: hold it to the end"]
     pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
         envelope.leave_queue();
+        self.note_activity();
         let message = short_type_name::<M>();
         self.fall_if_provoked(message);
         let trace = envelope.trace.child();
@@ -130,9 +177,10 @@ impl ChildStatus {
 
     /// The answer to a probe.
     #[must_use]
-    pub fn pulse(&self, progress: u64) -> Pulse {
+    pub fn pulse(&self) -> Pulse {
         self.fall_if_provoked("Ping");
-        Pulse { progress }
+        self.note_activity();
+        Pulse(())
     }
 
     /// Lets the next handling of a message of this type panic or, with `block-` before its name, block its thread for
@@ -259,6 +307,7 @@ impl Handling {
 impl Drop for Handling {
     fn drop(&mut self) {
         let took = self.status.monotonic().saturating_duration_since(self.begun_at);
+        self.status.note_activity();
         self.status.stats().record(self.message, took);
     }
 }

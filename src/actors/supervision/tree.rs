@@ -43,7 +43,7 @@ pub struct ChildSpec {
     pub name: &'static str,
     /// The most messages in its mailbox.
     pub capacity: usize,
-    /// Its progress must move on within this time.
+    /// Bound on the time between two steps of its work ([`ChildStatus::advance`]).
     pub stale_after: Duration,
     /// In which phase of the drain it finishes.
     pub drain_phase: usize,
@@ -88,6 +88,7 @@ type Launch = Box<dyn FnOnce(ChildId, Recipient<ChildExited>) -> Running>;
 /// A child that runs, as the supervisor sees it.
 pub(crate) struct Running {
     pub(crate) spec: ChildSpec,
+    pub(crate) status: Arc<ChildStatus>,
     pub(crate) ping: Recipient<Ping>,
     pub(crate) drain: Recipient<Drain>,
     pub(crate) orders: UnboundedSender<Order>,
@@ -129,13 +130,13 @@ impl Tree {
         let launch = move |id, boss| {
             let arbiter = Arbiter::new();
             let (orders, inbox) = unbounded_channel();
-            let caretaker = Caretaker { id, status, orders: inbox, boss };
+            let caretaker = Caretaker { id, status: Arc::clone(&status), orders: inbox, boss };
             arbiter.spawn_fn(move || {
                 let actor = Context::with_receiver(mailbox).into_future(build());
                 actix_rt::spawn(caretaker.run(actor));
             });
             let (ping, drain) = (address.clone().recipient(), address.recipient());
-            Running { spec, ping, drain, orders, _arbiter: arbiter }
+            Running { spec, status, ping, drain, orders, _arbiter: arbiter }
         };
         self.children.push((told, Box::new(launch)));
     }

@@ -30,6 +30,15 @@ pub(super) enum Deed {
     Hang,
     /// Hold the thread for ever.
     Block,
+    /// Hold the thread for so many steps of so many milliseconds, and note each step.
+    Toil {
+        steps: u32,
+        step_ms: u64,
+    },
+    /// Hold the thread for so many milliseconds and note nothing.
+    Brood {
+        ms: u64,
+    },
 }
 
 /// An order.
@@ -61,12 +70,11 @@ pub(super) struct Subject {
     status: Arc<ChildStatus>,
     script: Script,
     counted: u64,
-    progress: u64,
 }
 
 impl Subject {
     pub(super) fn new(status: Arc<ChildStatus>, script: Script) -> Self {
-        Self { status, script, counted: 0, progress: 0 }
+        Self { status, script, counted: 0 }
     }
 }
 
@@ -93,9 +101,9 @@ impl Handler<Ping> for Subject {
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) -> Pulse {
         if self.script.stalls.load(Ordering::SeqCst) == 0 {
-            self.progress += 1;
+            self.status.advance();
         }
-        self.status.pulse(self.progress)
+        self.status.pulse()
     }
 }
 
@@ -120,14 +128,25 @@ impl Handler<Envelope<Do>> for Subject {
             Deed::Stop => ctx.stop(),
             Deed::Hang => ctx.wait(std::future::pending().into_actor(self)),
             Deed::Block => block(),
+            Deed::Toil { steps, step_ms } => {
+                for _ in 0..steps {
+                    hold_thread(Duration::from_millis(step_ms));
+                    self.status.advance();
+                }
+            }
+            Deed::Brood { ms } => hold_thread(Duration::from_millis(ms)),
         }
         self.counted
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a blocked thread is what is tested")]
 fn block() {
     loop {
-        std::thread::sleep(Duration::from_secs(3_600));
+        hold_thread(Duration::from_secs(3_600));
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread that is held is what is tested")]
+fn hold_thread(time: Duration) {
+    std::thread::sleep(time);
 }

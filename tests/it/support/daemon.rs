@@ -23,6 +23,8 @@ const TRIES_MAX: u32 = 5;
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
+/// In a daemon's environment: the core that it shall run on, with everything that it starts.
+pub(crate) const ON_CPU: &str = "TEST_ON_CPU";
 
 /// An answer of a listener.
 pub(crate) struct Answer {
@@ -258,9 +260,16 @@ fn threads_that_run(pid: Pid) -> usize {
         .count()
 }
 
-/// The program; under a limit of open files where the environment is to hold [`OPEN_FILES`].
+/// The program; under a limit of open files or on one core where the environment is to hold [`OPEN_FILES`] or
+/// [`ON_CPU`].
 fn program(environment: &[(&str, &str)]) -> Command {
-    let Some((_, limit)) = environment.iter().find(|(name, _)| *name == OPEN_FILES) else {
+    let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
+    if let Some(cpu) = wanted(ON_CPU) {
+        let mut bound = Command::new("taskset");
+        bound.args(["-c", cpu, BINARY]);
+        return bound;
+    }
+    let Some(limit) = wanted(OPEN_FILES) else {
         return Command::new(BINARY);
     };
     let mut shell = Command::new("sh");

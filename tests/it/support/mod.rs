@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) mod busy_core;
 pub(crate) mod daemon;
 pub(crate) mod fixtures;
 pub(crate) mod nginx;

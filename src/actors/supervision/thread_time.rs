@@ -1,0 +1,135 @@
+//! The operating system's account of a thread: how much of an interval the machine let it use.
+//!
+//! A thread that waits for a core, or for its own memory to come back from swap, is slow through no fault of its own.
+//! Linux keeps both figures under `/proc`; reading them costs microseconds and never blocks. Elsewhere, and where
+//! `/proc` is hidden, a thread counts as having had all of its time.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+/// Where the accounts of one thread are.
+#[derive(Debug)]
+pub struct ThreadAccounts(PathBuf);
+
+/// The accounts at one moment. All times and counts are since the thread began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadSample {
+    /// Time on a core.
+    pub ran: Duration,
+    /// Time that it was ready to run and waited for a core.
+    pub waited: Duration,
+    /// Page faults that had to read from a disk.
+    pub major_faults: u64,
+    /// It runs or waits for a core at this moment; otherwise it sleeps.
+    pub is_runnable: bool,
+}
+
+impl ThreadAccounts {
+    /// The accounts of the calling thread; none where the system shows none.
+    #[must_use]
+    pub fn of_this_thread() -> Option<Self> {
+        // `/proc/thread-self` is a link to `PID/task/TID`, and only its own thread can follow it.
+        let link = fs::read_link("/proc/thread-self").ok()?;
+        Some(Self(PathBuf::from("/proc").join(link)))
+    }
+
+    /// The accounts as they are now; none where they cannot be read.
+    #[must_use]
+    pub fn sample(&self) -> Option<ThreadSample> {
+        let read = |name: &str| fs::read_to_string(self.0.join(name)).ok();
+        parse(&read("stat")?, &read("schedstat")?)
+    }
+}
+
+/// `stat` is described in proc(5); `schedstat` holds nanoseconds on a core, nanoseconds waiting for one, and a count.
+fn parse(stat: &str, schedstat: &str) -> Option<ThreadSample> {
+    // The second field, the thread's name in brackets, may hold blanks and brackets. Behind it: state, which is
+    // field 3, and eight numbers before `majflt`, which is field 12.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    let major_faults = fields.nth(8)?.parse().ok()?;
+    let mut times = schedstat.split_ascii_whitespace().map(|field| field.parse().map(Duration::from_nanos));
+    let (ran, waited) = (times.next()?.ok()?, times.next()?.ok()?);
+    Some(ThreadSample { ran, waited, major_faults, is_runnable: state == "R" })
+}
+
+/// How much of an interval of `wall` a thread could use, from its accounts at both ends of it.
+#[must_use]
+pub fn usable(before: Option<ThreadSample>, after: Option<ThreadSample>, wall: Duration) -> Duration {
+    let (Some(before), Some(after)) = (before, after) else { return wall };
+    if after.major_faults != before.major_faults {
+        return Duration::ZERO; // its memory was on a disk, and it has some of it back
+    }
+    if after.is_runnable {
+        // The kernel books a wait when it ends, so one that goes on is not in `waited` yet. Time on a core is booked
+        // as it passes, and leaves out what a hypervisor took.
+        return after.ran.saturating_sub(before.ran).min(wall);
+    }
+    wall.saturating_sub(after.waited.saturating_sub(before.waited))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL: Duration = Duration::from_secs(2);
+
+    fn sample(ran_ms: u64, waited_ms: u64, major_faults: u64, is_runnable: bool) -> Option<ThreadSample> {
+        let (ran, waited) = (Duration::from_millis(ran_ms), Duration::from_millis(waited_ms));
+        Some(ThreadSample { ran, waited, major_faults, is_runnable })
+    }
+
+    #[test]
+    fn reads_the_accounts_whatever_the_threads_name() {
+        let stat = "37 (arbiter) R (x) S 1 37 37 0 -1 4194304 1500 0 21 0 12 3 0 0 20 0 1 0 100 1 1";
+        let expected = sample(1_234, 5_678, 21, false);
+        assert_eq!(parse(stat, "1234000000 5678000000 90\n"), expected);
+    }
+
+    #[test]
+    fn accounts_of_another_form_are_none() {
+        for (stat, schedstat) in [("", ""), ("1 (x) R 1", "1 2 3"), ("1 (x) R 1 2 3 4 5 6 7 8 9", "0")] {
+            assert_eq!(parse(stat, schedstat), None, "{stat} {schedstat}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_could_use_what_it_did_not_wait_for() {
+        assert_eq!(usable(sample(0, 0, 0, false), sample(0, 0, 0, false), WALL), WALL);
+        let used = usable(sample(100, 100, 0, false), sample(200, 1_600, 0, false), WALL);
+        assert_eq!(used, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_thread_that_is_ready_to_run_could_use_what_it_ran() {
+        let starved = usable(sample(100, 100, 0, false), sample(100, 100, 0, true), WALL);
+        assert_eq!(starved, Duration::ZERO, "it waits for a core, and the kernel has not booked that yet");
+        let third = usable(sample(100, 100, 0, true), sample(766, 1_434, 0, true), WALL);
+        assert_eq!(third, Duration::from_millis(666));
+        let spinning = usable(sample(100, 100, 0, true), sample(2_150, 100, 0, true), WALL);
+        assert_eq!(spinning, WALL);
+    }
+
+    #[test]
+    fn a_thread_whose_memory_comes_from_a_disk_could_use_nothing() {
+        assert_eq!(usable(sample(0, 0, 3, false), sample(0, 0, 4, false), WALL), Duration::ZERO);
+    }
+
+    #[test]
+    fn where_the_system_tells_nothing_a_thread_could_use_everything() {
+        assert_eq!(usable(None, sample(0, 0, 0, true), WALL), WALL);
+        assert_eq!(usable(sample(0, 0, 0, true), None, WALL), WALL);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_that_works_is_seen_to_run() {
+        let accounts = ThreadAccounts::of_this_thread().unwrap();
+        let before = accounts.sample().unwrap();
+        let mut after = before;
+        while after.ran < before.ran + Duration::from_millis(20) {
+            after = accounts.sample().unwrap();
+        }
+        assert!(after.is_runnable, "{after:?}");
+    }
+}
