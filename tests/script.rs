@@ -1,0 +1,147 @@
+//! `./ticker`, run with stand-ins for the programs that it calls.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// A directory of stand-ins that come before the real programs, and one for rustup's.
+struct Machine {
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    /// A machine with a Rust that is new enough.
+    fn new() -> Self {
+        let machine = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(machine.path("rustup/bin")).unwrap();
+        fs::create_dir_all(machine.path("bin")).unwrap();
+        machine.program("bin/rustc", "echo 'rustc 1.999.0'");
+        machine.program("bin/cargo", "echo \"cargo $*\"");
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A program of these lines of shell.
+    fn program(&self, name: &str, lines: &str) -> &Self {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ticker");
+        Command::new(script)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("HOME", self.directory.path())
+            .env("CARGO_HOME", self.path("rustup"))
+            .env("TICKER_POLICY_FILE", self.path("policy-rc.d"))
+            .output()
+            .unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn assert_unavailable(output: &Output, told: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(69), "{text}");
+    for part in told {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+/// `python` stands for every package: the others are found at fixed places of this machine.
+const MISSING: &str = "exit 1";
+
+#[test]
+fn without_root_one_command_is_named_and_nothing_is_installed() {
+    let machine = Machine::new();
+    machine.program("bin/python3", MISSING).program("bin/id", "echo 1000").program("bin/sudo", "exit 1");
+    machine.program("bin/apt-get", &format!("touch {}", machine.path("called").display()));
+    assert_unavailable(&machine.run(&["need", "python"]), &["sudo ", "/ticker need python\n"]);
+    assert!(!machine.path("called").exists(), "apt-get was called");
+}
+
+#[test]
+fn no_service_may_start_while_packages_are_installed_and_any_may_afterwards() {
+    for (ending, code) in [("exit 0", 0), ("exit 100", 69)] {
+        let machine = Machine::new();
+        machine.program("bin/python3", MISSING).program("bin/id", "echo 0");
+        let (policy, log) = (machine.path("policy-rc.d"), machine.path("log"));
+        let apt_get = format!("{} >>{log}; echo $? >>{log}; {ending}", policy.display(), log = log.display());
+        machine.program("bin/apt-get", &apt_get);
+        let output = machine.run(&["need", "python"]);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        let asked = fs::read_to_string(log).unwrap();
+        assert!(asked.lines().count() > 0 && asked.lines().all(|line| line == "101"), "{asked}");
+        assert!(!policy.exists(), "services stay forbidden");
+    }
+}
+
+#[test]
+fn a_policy_of_the_machine_stays() {
+    let machine = Machine::new();
+    machine.program("bin/python3", MISSING).program("bin/id", "echo 0").program("bin/apt-get", "exit 0");
+    machine.program("policy-rc.d", "exit 101");
+    assert_eq!(machine.run(&["need", "python"]).status.code(), Some(0));
+    assert!(machine.path("policy-rc.d").exists());
+}
+
+#[test]
+fn an_old_rust_is_refused_with_both_versions_and_the_remedy() {
+    let machine = Machine::new();
+    machine.program("bin/rustc", "echo 'rustc 1.63.0'");
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    let told = ["is Rust 1.63, and this program needs ", wanted, "sh.rustup.rs"];
+    for command in ["demo", "run", "test", "check"] {
+        assert_unavailable(&machine.run(&[command]), &told);
+    }
+    machine.program("rustup/bin/rustup", "exit 0").program("rustup/bin/rustc", "echo 'rustc 1.87.1'");
+    assert_unavailable(&machine.run(&["demo"]), &["1.87", wanted, "rustup update stable"]);
+}
+
+#[test]
+fn rustups_rust_is_taken_where_the_distributions_is_too_old() {
+    let machine = Machine::new();
+    machine.program("bin/rustc", "echo 'rustc 1.63.0'").program("bin/cargo", "exit 1");
+    machine
+        .program("rustup/bin/rustc", "echo 'rustc 2.0.0'")
+        .program("rustup/bin/cargo", "echo \"cargo $*\"");
+    let output = machine.run(&["test", "NAME"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "cargo test NAME\n");
+}
+
+#[test]
+fn check_looks_for_rustfmt_and_clippy_before_anything_else() {
+    for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        let machine = Machine::new();
+        machine.program("bin/cargo", &format!("[ \"$1\" != {command} ] || exit 1; [ \"$2\" = --version ]"));
+        let told = [component, "is missing", "rustup component add rustfmt clippy"];
+        assert_unavailable(&machine.run(&["check"]), &told);
+    }
+}
+
+#[test]
+fn the_build_shows_its_progress_and_says_how_long_it_takes() {
+    let machine = Machine::new();
+    for command in ["demo", "run"] {
+        let output = machine.run(&[command, "--database-url", "postgres://db/ticker"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stderr(&output).contains("the first build takes about "), "{}", stderr(&output));
+        let called = String::from_utf8(output.stdout).unwrap();
+        assert!(called.starts_with("cargo run ") && !called.contains("--quiet"), "{called}");
+    }
+}
