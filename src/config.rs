@@ -68,6 +68,7 @@ pub fn load(
     let mut settings = resolve::resolve(SETTINGS, flags, environment, &file, profile, &mut faults);
     network::settle(&mut settings, profile, &mut faults);
     resolve::settle_directories(&mut settings, profile);
+    resolve::settle_log(&mut settings, profile);
     let config = typed::build(&settings, &mut faults);
     match config {
         Some(config) if faults.is_empty() => Ok((settings, config)),

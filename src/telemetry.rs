@@ -55,7 +55,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         (true, false) => Form::Text,
         (true, true) => Form::Coloured,
     };
-    let layer = fmt::layer().with_writer(PlainStderr(form)).log_internal_errors(false);
+    let layer =
+        fmt::layer().with_writer(PlainStderr { form, is_over_bar: terminal }).log_internal_errors(false);
     let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
     // The workers of each listener say at length that they start and stop; who wants that names them.
     let filter = parse_filter(filter).and_then(|_| parse_filter(&format!("actix_server=warn,{filter}")))?;

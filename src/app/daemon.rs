@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{EXIT_SOFTWARE, Failure, common::Common, progress_bar, signals::Signals, store::Store};
+use super::{EXIT_SOFTWARE, Failure, common::Common, demo, progress_bar, signals::Signals, store::Store};
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -193,6 +193,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
     if io::stderr().is_terminal() {
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
+    actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
     actix_rt::spawn(watch_children(status, common, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
@@ -226,6 +227,14 @@ fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
             child.map(|child| child.provoke(message)).is_some()
         })
     })
+}
+
+/// Logs where to read the figures, once there are any.
+async fn announce(published: Arc<Published>, url: String) {
+    while published.newest().is_none() {
+        actix_rt::time::sleep(CHILDREN_POLL).await;
+    }
+    info!("published: open {url}");
 }
 
 /// Tells readers whether all children run, and how the budget of requests stands. Sums up what histograms were told: they

@@ -1,12 +1,15 @@
 //! The simulated Horizon: alone, or with the daemon on it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    io::{IsTerminal, Write},
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use tracing::info;
 
 use super::{Failure, daemon, signals::Signals};
 use crate::{
-    config::{Config, HorizonSimOptions, SimulationOptions},
+    config::{Config, HorizonSimOptions, LogFormat, SimulationOptions},
     sim::{FaultPlan, SimConfig, SimServer, start},
 };
 
@@ -20,15 +23,53 @@ pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result
     config.horizon_url = server.url();
     config.toml_gateway = Some(format!("{}/_toml", server.url()));
     config.horizon_requests_per_hour = 0; // it is ours alone
-    info!(
-        horizon = config.horizon_url,
-        read = format!("http://{}/markets.json", config.bind),
-        file = %config.output_dir.join("markets.json").display(),
-        "the demo: a simulated network, no real trades"
-    );
+    welcome(&config);
     let ended = daemon::serve(config);
     server.stop();
     ended
+}
+
+/// Tells the reader what was started: lines for people where the log is text, else one event.
+fn welcome(config: &Config) {
+    let is_text = match config.log_format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    let file = config.output_dir.join("markets.json");
+    if is_text {
+        // Nobody reading is no reason not to start.
+        let _ =
+            std::io::stderr().write_all(welcome_text(config.bind, &file.display().to_string()).as_bytes());
+    } else {
+        info!(
+            horizon = config.horizon_url,
+            url = markets_url(config.bind),
+            file = %file.display(),
+            "demo started: simulated trades only"
+        );
+    }
+}
+
+/// Where this machine's browser finds the pairs. With port 0 the port is not known before the listener is there.
+pub(super) fn markets_url(bind: SocketAddr) -> String {
+    let local =
+        if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };
+    format!("http://{local}/markets.json")
+}
+
+fn welcome_text(bind: SocketAddr, file: &str) -> String {
+    let url = match bind.port() {
+        0 => "the URL that is logged below".to_owned(),
+        _ => markets_url(bind),
+    };
+    format!(
+        "\nThe demo: a simulated Stellar network, a private PostgreSQL and the ticker. No real trades.\n\n  \
+         open   {url}\n         (also /assets.json, /graphiql and /api/v1/status)\n  \
+         file   {file}\n  \
+         stop   Ctrl-C; the next start keeps the data\n\n\
+         The log follows. The figures are there once it says `published`, within a minute.\n\n"
+    )
 }
 
 /// The simulated Horizon alone, until a signal.
@@ -64,4 +105,22 @@ fn serve(bind: SocketAddr, passphrase: &str, simulation: &SimulationOptions) -> 
     };
     start(config, bind)
         .map_err(|error| Failure::Unavailable(format!("the simulated Horizon at {bind}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_screen_says_what_to_open_and_how_to_stop() {
+        let text = welcome_text("0.0.0.0:8080".parse().unwrap(), "data/demo/www/markets.json");
+        for part in
+            ["open   http://127.0.0.1:8080/markets.json\n", "file   data/demo/www/markets.json\n", "Ctrl-C"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.lines().count() <= 12 && text.lines().all(|line| line.len() <= 100), "{text}");
+        let unknown = welcome_text("127.0.0.1:0".parse().unwrap(), "f");
+        assert!(!unknown.contains(":0") && unknown.contains("logged below"), "{unknown}");
+    }
 }

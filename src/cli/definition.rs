@@ -114,7 +114,8 @@ fn demo() -> Command {
     let demo = command(
         "demo",
         "Run the daemon on a simulated Horizon inside the process: no network needed. Its data lie in \
-         <data-dir>/demo; the database and the output directory count only as flags",
+         <data-dir>/demo; the database and the output directory count only as flags. Unless --log asks for more, it \
+         logs its main steps and warnings",
         "stellar-ticker demo --trades-per-second 50 --history-hours 48",
     );
     let heeded = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);

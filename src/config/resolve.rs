@@ -155,6 +155,9 @@ impl Settings {
     }
 }
 
+/// Warnings, and what the composition root says: the database, the listeners, the first publication, the drain.
+const DEMO_LOG: &str = "warn,stellar_ticker::app=info";
+
 /// Resolves a table; what a higher source sets hides whatever is wrong with it in a lower one.
 pub(super) fn resolve(
     table: &'static [Setting],
@@ -238,6 +241,14 @@ fn read_secret(path: &Path, variable: String, faults: &mut Vec<Fault>) -> Option
             faults.push(Fault::File { purpose: "secret file", path: path.to_owned(), source, reason });
             None
         }
+    }
+}
+
+/// Lets a demo, which people read, log its main steps only. Whoever wants more says so with `--log`.
+pub(super) fn settle_log(settings: &mut Settings, profile: Profile) {
+    let is_default = settings.get("log").is_some_and(|log| matches!(log.source, Source::Default));
+    if profile == Profile::Demo && is_default {
+        settings.set("log", DEMO_LOG.to_owned(), None);
     }
 }
 

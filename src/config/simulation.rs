@@ -30,7 +30,7 @@ pub static SIMULATION_SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "history-hours",
-        fallback: Fallback::Value("24"),
+        fallback: Fallback::Value("2"),
         value_name: "HOURS",
         help: "How much past the simulated network has at start",
         allowed: "a whole number of hours from 0 to 8784",

@@ -18,14 +18,21 @@ pub(super) enum Form {
     Coloured,
 }
 
+/// Clears the line that the cursor is in. A progress bar leaves the cursor at its end, and draws itself again soon.
+const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
+
 /// Standard error, one writer an event.
-pub(super) struct PlainStderr(pub(super) Form);
+pub(super) struct PlainStderr {
+    pub(super) form: Form,
+    /// Whether a progress bar may stand where the event goes: on a terminal.
+    pub(super) is_over_bar: bool,
+}
 
 impl<'a> MakeWriter<'a> for PlainStderr {
     type Writer = Plain<Stderr>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Plain { out: io::stderr(), form: self.0 }
+        Plain { out: io::stderr(), form: self.form, is_over_bar: self.is_over_bar }
     }
 }
 
@@ -33,11 +40,14 @@ impl<'a> MakeWriter<'a> for PlainStderr {
 pub(super) struct Plain<W> {
     out: W,
     form: Form,
+    is_over_bar: bool,
 }
 
 impl<W: Write> Write for Plain<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.out.write_all(plain(&String::from_utf8_lossy(event), self.form).as_bytes())?;
+        let text = plain(&String::from_utf8_lossy(event), self.form);
+        let lead = if self.is_over_bar { CLEAR_LINE } else { b"" };
+        self.out.write_all(&[lead, text.as_bytes()].concat())?;
         Ok(event.len())
     }
 
@@ -97,6 +107,15 @@ mod tests {
         let expected =
             "\u{1b}[32m INFO\u{1b}[0m \u{1b}[1;3mx\u{1b}[0m \\u{1b}[2J \\u{1b}]0;title\\u{7} \u{1b}[m\n";
         assert_eq!(plain(coloured, Form::Coloured), expected);
+    }
+
+    #[test]
+    fn an_event_takes_the_place_of_a_progress_bar_only_on_a_terminal() {
+        for (is_over_bar, written) in [(true, "\r\u{1b}[2Kevent\n"), (false, "event\n")] {
+            let mut writer = Plain { out: Vec::new(), form: Form::Text, is_over_bar };
+            writer.write_all(b"event\n").unwrap();
+            assert_eq!(String::from_utf8(writer.out).unwrap(), written);
+        }
     }
 
     proptest! {

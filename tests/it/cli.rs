@@ -207,9 +207,21 @@ fn demo_ignores_the_database_of_the_file() {
 }
 
 #[test]
+fn demo_logs_its_main_steps_unless_more_is_asked_for() {
+    for (environment, log) in
+        [(&[] as &[(&str, &str)], "warn,stellar_ticker::app=info"), (&[("RUST_LOG", "info")], "info")]
+    {
+        let Command::Demo { config, .. } = parse(&["demo"], environment).unwrap() else { panic!("no demo") };
+        assert_eq!(config.log, log);
+    }
+    let Command::Serve(config) = parse(&["serve"], &[]).unwrap() else { panic!("no serve") };
+    assert_eq!(config.log, "info");
+}
+
+#[test]
 fn simulation_options_have_defaults_and_flags() {
     let Command::Demo { simulation, .. } = parse(&["demo"], &[]).unwrap() else { panic!("no demo") };
-    assert_eq!((simulation.trades_per_second, simulation.history_hours), (20, 24));
+    assert_eq!((simulation.trades_per_second, simulation.history_hours), (20, 2));
     assert_eq!((simulation.ledger_interval, simulation.faults), (Duration::from_millis(5_800), false));
     let line =
         ["horizon-sim", "--trades-per-second", "3", "--seed", "7", "--ledger-seconds", "0.5", "--faults"];
