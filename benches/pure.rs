@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
+use rand::{SeedableRng, seq::SliceRandom};
 use stellar_ticker::{
     domain::{
         asset::Asset,
@@ -32,6 +33,9 @@ const NEWEST: Second = Second(1_795_457_237);
 const MARKETS: u64 = 30_000;
 const TRADES: u64 = 200_000;
 const PAGE: u64 = 200;
+/// Trades that the backfiller commits at once, and how many of it read side by side.
+const BATCH: usize = 2_000;
+const READERS: usize = 4;
 
 fn window_trades(network: &Synthetic) -> Vec<(MarketId, WindowTrade)> {
     let made = (0..network.trades).map(|number| network.make(number));
@@ -66,6 +70,14 @@ fn windows(criterion: &mut Criterion) {
     group.bench_function("add from old to new", |bencher| {
         bencher.iter_batched(|| (), |()| filled(&trades), BatchSize::PerIteration);
     });
+    for (name, runs) in histories(&trades) {
+        let add = |()| {
+            let mut windows = Windows::default();
+            runs.iter().for_each(|run| windows.add_run(run));
+            windows
+        };
+        group.bench_function(name, |bencher| bencher.iter_batched(|| (), add, BatchSize::PerIteration));
+    }
     group.throughput(Throughput::Elements(synthetic::LEDGER_TRADES));
     group.bench_function("a ledger of 115, and the sums of its markets", |bencher| {
         let (week, ledger) = trades.split_at(trades.len() - synthetic::LEDGER_TRADES as usize);
@@ -75,13 +87,44 @@ fn windows(criterion: &mut Criterion) {
             windows
         };
         let step = |mut windows: Windows| {
-            ledger.iter().for_each(|(market, trade)| windows.add(*market, *trade));
+            windows.add_run(ledger);
             windows.advance(NEWEST.plus(1));
             windows
         };
         bencher.iter_batched(ready, step, BatchSize::PerIteration);
     });
     group.finish();
+}
+
+type Runs = Vec<Vec<(MarketId, WindowTrade)>>;
+
+/// The same trades as history may bring them, in runs as they are committed.
+fn histories(trades: &[(MarketId, WindowTrade)]) -> [(&'static str, Runs); 6] {
+    let from_new_to_old = |size: usize| -> Runs {
+        let mut trades = trades.to_vec();
+        trades.reverse();
+        trades.chunks(size).map(<[_]>::to_vec).collect()
+    };
+    let (batches, pages) = (from_new_to_old(BATCH), from_new_to_old(PAGE as usize));
+    let mut readers: Vec<_> =
+        batches.chunks(batches.len().div_ceil(READERS)).map(|part| part.iter()).collect();
+    let mut side_by_side = Runs::new();
+    while side_by_side.len() < batches.len() {
+        side_by_side.extend(readers.iter_mut().filter_map(Iterator::next).cloned());
+    }
+    let random = &mut rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let (mut random_pages, mut random_trades) = (pages.clone(), trades.to_vec());
+    random_pages.shuffle(random);
+    random_trades.shuffle(random);
+    let in_runs = |size: usize| random_trades.chunks(size).map(<[_]>::to_vec).collect::<Runs>();
+    [
+        ("batches of 2000 from new to old", batches),
+        ("pages of 200 from new to old", pages),
+        ("batches of 2000 by four readers, each from new to old", side_by_side),
+        ("pages of 200 in random order", random_pages),
+        ("batches of 5000 in random order", in_runs(5_000)),
+        ("trades in random order, one by one", in_runs(1)),
+    ]
 }
 
 fn filled(trades: &[(MarketId, WindowTrade)]) -> Windows {

@@ -184,11 +184,9 @@ impl Aggregator {
                 if let Some(markets) = &mut self.state.markets {
                     markets.verified(&known);
                 }
-                if let (Some(markets), Some(update)) = (&mut self.state.markets, update) {
-                    self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
-                    markets.update(update);
-                    self.note_trades();
-                    self.publish_if_due(ctx);
+                if let Some(update) = update {
+                    self.state.reading = true; // until all of it is in
+                    self.take_in(update, ctx);
                 }
             }
         }
@@ -196,6 +194,23 @@ impl Aggregator {
             info!("the database can be read again");
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
+    }
+}
+
+impl Aggregator {
+    /// Takes in what was read, part by part. Messages and probes are handled in between.
+    fn take_in(&mut self, mut update: Update, ctx: &mut Context<Self>) {
+        self.deps.status.advance();
+        let is_over = self.state.markets.as_mut().is_none_or(|markets| markets.update(&mut update));
+        if !is_over {
+            let next = tokio::task::yield_now().into_actor(self);
+            ctx.spawn(next.map(|(), this, ctx| this.take_in(update, ctx)));
+            return;
+        }
+        self.state.reading = false;
+        self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
+        self.note_trades();
+        self.publish_if_due(ctx);
     }
 }
 

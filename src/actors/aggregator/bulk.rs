@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::{
     db::DbError,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Trades that go into the windows together: 8 MB.
-pub(super) const RUN_TRADES: usize = 100_000;
-/// Runs that wait for their turn; who has one more waits, too.
+const RUN_TRADES: usize = 100_000;
+/// Runs that wait for their turn; the reader of one more waits, too.
 const RUNS_WAITING_MAX: usize = 2;
 
 type Run = Vec<(MarketId, WindowTrade)>;
@@ -23,35 +23,60 @@ type Run = Vec<(MarketId, WindowTrade)>;
 pub(super) struct Adder(JoinHandle<Windows>);
 
 /// The way to it; it ends when this is dropped.
-pub(super) struct Runs(SyncSender<Run>);
+pub(super) struct Runs {
+    sender: SyncSender<Run>,
+    /// The trades that come next.
+    run: Run,
+}
 
 impl Adder {
     pub(super) fn start() -> (Self, Runs) {
         let (sender, receiver) = sync_channel(RUNS_WAITING_MAX);
-        (Self(actix_rt::task::spawn_blocking(move || fill(&receiver))), Runs(sender))
+        let runs = Runs { sender, run: Run::with_capacity(RUN_TRADES) };
+        (Self(actix_rt::task::spawn_blocking(move || fill(&receiver))), runs)
     }
 
-    /// The windows with everything in them that was handed over. A panic there is one here.
-    pub(super) async fn finish(self) -> Result<Windows, DbError> {
-        self.0.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => DbError::Pool(error.to_string()), // the runtime ends
-        })
+    /// The windows with all trades in them that were pushed.
+    pub(super) async fn finish(self, runs: Runs) -> Result<Windows, DbError> {
+        // Nobody takes it only after a panic, which shows below.
+        let _ = runs.sender.send(runs.run);
+        drop(runs.sender);
+        outcome(self.0.await)
     }
 }
 
 impl Runs {
-    /// Blocks for some milliseconds where the thread is behind.
-    pub(super) fn hand_over(&self, run: Run) {
-        // Nobody takes it only after a panic, which `finish` tells.
-        let _ = self.0.send(run);
+    /// Adds a trade. Says whether it was the last of a run, which then is handed over; that blocks for some milliseconds
+    /// where the thread is behind.
+    pub(super) fn push(&mut self, market: MarketId, trade: WindowTrade) -> bool {
+        self.run.push((market, trade));
+        let is_full = self.run.len() >= RUN_TRADES;
+        if is_full {
+            let full = std::mem::replace(&mut self.run, Run::with_capacity(RUN_TRADES));
+            let _ = self.sender.send(full);
+        }
+        is_full
     }
 }
 
 fn fill(runs: &Receiver<Run>) -> Windows {
     let mut windows = Windows::default();
-    for mut run in runs {
-        windows.add_run(&mut run);
+    for run in runs {
+        windows.add_run(&run);
     }
     windows
+}
+
+/// Does something long on a thread of its own, so that the actor's goes on. A panic there is one here.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DbError> {
+    outcome(actix_rt::task::spawn_blocking(work).await)
+}
+
+fn outcome<T>(ended: Result<T, JoinError>) -> Result<T, DbError> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => DbError::Pool(error.to_string()), // the runtime ends
+    })
 }

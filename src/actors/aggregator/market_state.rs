@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::bulk::{Adder, RUN_TRADES};
+use super::bulk::{Adder, aside};
 use crate::{
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// Batches taken in between two looks at the database, half a second apart; beyond it they are read from there.
 const UNVERIFIED_MAX: usize = 10_000;
+/// Trades that are taken in at once: some milliseconds, so that messages never wait for long.
+const PART_TRADES: usize = 10_000;
 
 /// The committed trades, assets and markets up to a `seq`, as far as publications need them.
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ pub struct Update {
     after: i64,
     told: CatchUp,
     trades: Vec<(MarketId, WindowTrade)>,
+    /// How many of them were taken in.
+    taken: usize,
 }
 
 impl Update {
@@ -76,26 +80,27 @@ impl MarketState {
         now: Second,
         step: &(dyn Fn() + Sync),
     ) -> Result<(Self, Vec<LedgerRange>), DbError> {
-        let mut state = Self::default();
         let [_, edge] = published_edges(now);
-        let (adder, runs) = Adder::start();
-        let mut run = Vec::with_capacity(RUN_TRADES);
+        let (adder, mut runs) = Adder::start();
         let told = database
             .load_snapshot(None, &[], edge, &mut |market, trade| {
-                run.push((market, trade));
-                if run.len() >= RUN_TRADES {
-                    runs.hand_over(std::mem::replace(&mut run, Vec::with_capacity(RUN_TRADES)));
+                if runs.push(market, trade) {
                     step();
                 }
             })
             .await?;
-        runs.hand_over(run);
-        drop(runs);
-        let windows = adder.finish().await?;
-        state.windows = windows;
+        let windows = adder.finish(runs).await?;
+        step();
         let coverage = told.coverage.clone();
-        state.learn(told);
-        Ok((state, coverage))
+        // All markets are summed for the first time, and all assets sorted: too long for the actor's thread.
+        let state = aside(move || {
+            let mut state = Self { windows, ..Self::default() };
+            state.learn(told);
+            state.windows.advance(now);
+            state.directory.listing();
+            state
+        });
+        Ok((state.await?, coverage))
     }
 
     /// Reads what was committed after `seq`; none where that is nothing. `known` must still be there.
@@ -113,7 +118,7 @@ impl MarketState {
         let told = database
             .load_snapshot(Some(seq), known, edge, &mut |market, trade| trades.push((market, trade)))
             .await?;
-        Ok(Some(Update { after: seq, told, trades }))
+        Ok(Some(Update { after: seq, told, trades, taken: 0 }))
     }
 
     /// What the database must still hold.
@@ -128,15 +133,22 @@ impl MarketState {
         self.unverified.extend(known.iter().max_by_key(|mark| mark.seq));
     }
 
-    /// Takes in what was read. Harmless where part of it is known already.
-    pub fn update(&mut self, update: Update) {
+    /// Takes in what was read, or the next part of it. Harmless where part of it is known already. Says whether that was
+    /// all; else nothing may be published until the rest is in, and [`Self::is_settled`] says so.
+    pub fn update(&mut self, update: &mut Update) -> bool {
         if update.after > self.seq {
-            return; // windows were made anew meanwhile: what lies in between is read again first
+            return true; // windows were rebuilt meanwhile: what lies in between is read again first
         }
-        for (market, trade) in update.trades {
-            self.windows.add(market, trade);
+        let left = update.trades.get(update.taken..).unwrap_or_default();
+        let part = left.get(..PART_TRADES).unwrap_or(left);
+        self.windows.add_run(part);
+        update.taken += part.len();
+        if update.taken < update.trades.len() {
+            self.settles_at = self.settles_at.max(update.told.seq);
+            return false;
         }
-        self.learn(update.told);
+        self.learn(std::mem::take(&mut update.told));
+        true
     }
 
     /// Reads the windows of some markets anew, and up to which batch everything is in them.
@@ -146,13 +158,14 @@ impl MarketState {
         now: Second,
     ) -> Result<(i64, BTreeMap<MarketId, MarketWindow>), DbError> {
         let [_, edge] = published_edges(now);
+        let (adder, mut runs) = Adder::start();
+        let mut push = |market, trade| {
+            runs.push(market, trade);
+        };
+        let seq = database.load_markets(&markets, edge, &mut push).await?;
         let mut windows: BTreeMap<MarketId, MarketWindow> =
             markets.iter().map(|market| (*market, MarketWindow::default())).collect();
-        let seq = database
-            .load_markets(&markets, edge, &mut |market, trade| {
-                windows.entry(market).or_default().add(trade);
-            })
-            .await?;
+        windows.extend(adder.finish(runs).await?.into_windows());
         Ok((seq, windows))
     }
 
@@ -211,10 +224,9 @@ impl MarketState {
         if self.unverified.len() >= UNVERIFIED_MAX {
             return false;
         }
-        for (market, trade) in &batch.trades {
-            self.windows.add(*market, *trade);
-            self.latest = self.latest.max(Some((trade.token.ledger(), trade.closed_at)));
-        }
+        self.windows.add_run(&batch.trades);
+        let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
+        self.latest = self.latest.max(ledgers.max());
         self.seq = batch.seq;
         self.unverified.push(Mark { seq: batch.seq, committed_at: batch.committed_at });
         true

@@ -1,0 +1,95 @@
+//! Blocks in a row, and their sum.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        instant::Second,
+        summary::{Summary, WindowTrade},
+    },
+    block::Block,
+    blocks,
+    codec::Key,
+};
+
+/// Blocks in a chunk.
+pub(super) const CHUNK_BLOCKS: usize = 64;
+
+/// Blocks in a row, and their sum. Empty only until the first trades are added.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) blocks: Vec<Arc<Block>>,
+    pub(super) sum: Summary,
+}
+
+impl Chunk {
+    pub(super) fn last(&self) -> Key {
+        self.blocks.last().map_or_else(Key::default, |block| block.last())
+    }
+
+    /// Whether none of its trades closed after `edge`. Looks at nothing but the sum: blocks are mostly in no cache.
+    pub(super) fn ends_by(&self, edge: Second) -> bool {
+        self.sum.times.is_none_or(|(_, last)| last <= edge)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.blocks.len() >= CHUNK_BLOCKS && self.blocks.last().is_none_or(|block| block.is_full())
+    }
+
+    /// Adds a run, which is in order. Leaves out trades that are there already and gives the others to `on_new`. Gives the
+    /// chunks that come after this one where it became too large.
+    pub(super) fn add(&mut self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Vec<Self> {
+        let ends = |blocks: &[Arc<Block>]| Some((blocks.first()?.first(), blocks.last()?.last()));
+        let (sum, before) = (&mut self.sum, ends(&self.blocks));
+        blocks::add(&mut self.blocks, run, &mut |trade| {
+            sum.merge(&Summary::of(trade));
+            on_new(trade);
+        });
+        let count = self.blocks.len();
+        if count <= CHUNK_BLOCKS {
+            return Vec::new();
+        }
+        let after = ends(&self.blocks);
+        let is_prepended = before.zip(after).is_some_and(|(before, after)| after.0 < before.0);
+        let is_appended = before.zip(after).is_none_or(|(before, after)| after.1 > before.1);
+        // Chunks are filled as blocks are: from the end where trades come from new to old, and from the beginning where they
+        // come from old to new. Else all get as many blocks.
+        let (first, size) = if is_prepended {
+            ((count - 1) % CHUNK_BLOCKS + 1, CHUNK_BLOCKS)
+        } else if is_appended {
+            (CHUNK_BLOCKS, CHUNK_BLOCKS)
+        } else {
+            let size = count.div_ceil(count.div_ceil(CHUNK_BLOCKS));
+            (size, size)
+        };
+        let others = self.blocks.split_off(first);
+        self.blocks.shrink_to_fit();
+        self.sum = sum_of(&self.blocks);
+        let chunk = |blocks: &[Arc<Block>]| Self { blocks: blocks.to_vec(), sum: sum_of(blocks) };
+        others.chunks(size).map(chunk).collect()
+    }
+
+    pub(super) fn forget_until(&mut self, edge: Second) {
+        let gone = self.blocks.partition_point(|block| block.last().0 <= edge);
+        self.blocks.drain(..gone);
+        self.sum = sum_of(&self.blocks);
+    }
+
+    pub(super) fn since(&self, edge: Second) -> Summary {
+        let from = self.blocks.partition_point(|block| block.last().0 <= edge);
+        let mut blocks = self.blocks.iter().skip(from);
+        let mut summary = blocks.next().map(|block| block.since(edge)).unwrap_or_default();
+        for block in blocks {
+            summary.merge(block.sum());
+        }
+        summary
+    }
+}
+
+pub(super) fn sum_of(blocks: &[Arc<Block>]) -> Summary {
+    let mut sum = Summary::default();
+    for block in blocks {
+        sum.merge(block.sum());
+    }
+    sum
+}

@@ -1,0 +1,227 @@
+//! Trades as bytes: each is written as its difference from the one before.
+//!
+//! The counter amount is nearly the base amount times the price, so only the rounding error is written. A trade takes
+//! about 20 bytes this way, where the plain figures take 64; ten million of them must fit in memory.
+
+use super::super::{
+    amount::Amount, cursor::PagingToken, instant::Second, price::Price, summary::WindowTrade,
+};
+
+/// Bytes of an ordinary trade, at most.
+pub(super) const TRADE_BYTES: usize = 24;
+/// Bits of a toid below the ledger's number.
+const LEDGER_SHIFT: u32 = 32;
+
+/// The order of trades: close time first, then (toid, order).
+pub(super) type Key = (Second, PagingToken);
+
+pub(super) const fn key(trade: &WindowTrade) -> Key {
+    (trade.closed_at, trade.token)
+}
+
+/// How a trade's price is written. Takes the two lowest bits beside the trade's order.
+const NO_PRICE: u64 = 0;
+/// The price is the ratio of the two amounts, as in trades with a pool.
+const PRICE_OF_AMOUNTS: u64 = 1;
+const OWN_PRICE: u64 = 2;
+/// The denominator is that of the last price written whole. Many prices of a market share one.
+const OWN_NUMERATOR: u64 = 3;
+
+/// What the next trade is written relative to, and read relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Previous {
+    /// The trade before.
+    pub(super) key: Key,
+    /// The denominator of the last price written whole; 0 before the first.
+    pub(super) denominator: i64,
+}
+
+impl Previous {
+    /// The state before the first trade of a block.
+    pub(super) const fn of_first(key: Key) -> Self {
+        Self { key, denominator: 0 }
+    }
+
+    /// Whether bytes that were written after `other` read the same after this. Before the first whole price the
+    /// denominator does not matter, because none of those bytes refers to it.
+    pub(super) fn reads_as(&self, other: &Self) -> bool {
+        self.key == other.key && (self.denominator == other.denominator || other.denominator == 0)
+    }
+
+    /// The state after bytes that lead from `from` to `to`, if they are read after this instead of after `from`.
+    pub(super) const fn after_same_bytes(&self, from: &Self, to: &Self) -> Self {
+        let has_own = to.denominator != from.denominator;
+        Self { key: to.key, denominator: if has_own { to.denominator } else { self.denominator } }
+    }
+
+    /// Writes a trade, which then is the previous one.
+    pub(super) fn write(&mut self, bytes: &mut Vec<u8>, trade: &WindowTrade) {
+        let (closed_before, token_before) = self.key;
+        let (base, counter) = (trade.base_amount.stroops(), trade.counter_amount.stroops());
+        let kind = match trade.price {
+            None => NO_PRICE,
+            Some(price) if price.n() == counter && price.d() == base => PRICE_OF_AMOUNTS,
+            Some(price) if price.d() == self.denominator => OWN_NUMERATOR,
+            Some(_) => OWN_PRICE,
+        };
+        let ledgers = (trade.token.toid >> LEDGER_SHIFT).wrapping_sub(token_before.toid >> LEDGER_SHIFT);
+        let within = trade.token.toid.cast_unsigned() & u64::from(u32::MAX);
+        let order = u64::from(trade.token.order.cast_unsigned());
+        push_number(bytes, trade.closed_at.0.wrapping_sub(closed_before.0).cast_unsigned());
+        push_number(bytes, zigzag(ledgers));
+        push_number(bytes, within);
+        push_number(bytes, order << 2 | kind);
+        push_number(bytes, base.cast_unsigned());
+        match trade.price.filter(|_| kind >= OWN_PRICE) {
+            None => push_number(bytes, counter.cast_unsigned()),
+            Some(price) => {
+                push_number(bytes, price.n().cast_unsigned());
+                if kind == OWN_PRICE {
+                    push_number(bytes, price.d().cast_unsigned());
+                    self.denominator = price.d();
+                }
+                push_number(bytes, zigzag(counter.wrapping_sub(worth(base, price))));
+            }
+        }
+        self.key = key(trade);
+    }
+}
+
+/// Reads trades one after the other.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    /// The trade that was read last.
+    pub(super) previous: Previous,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(bytes: &'a [u8], first: Key) -> Self {
+        Self { rest: bytes, previous: Previous::of_first(first) }
+    }
+
+    /// The bytes of the trades that were not read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn next_trade(&mut self) -> Option<WindowTrade> {
+        #[cfg(test)]
+        tests::READS.with(|reads| reads.set(reads.get() + 1));
+        let (closed_before, token_before) = self.previous.key;
+        let closed_at = Second(closed_before.0.wrapping_add(self.number()?.cast_signed()));
+        let ledger = (token_before.toid >> LEDGER_SHIFT).wrapping_add(unzigzag(self.number()?));
+        let toid = ledger << LEDGER_SHIFT | self.number()?.cast_signed();
+        let order_and_kind = self.number()?;
+        let order = i32::try_from(order_and_kind >> 2).ok()?;
+        let base = self.number()?.cast_signed();
+        let kind = order_and_kind & 3;
+        let (counter, price) = if kind >= OWN_PRICE {
+            let n = self.number()?.cast_signed();
+            if kind == OWN_PRICE {
+                self.previous.denominator = self.number()?.cast_signed();
+            }
+            let price = Price::new(n, self.previous.denominator)?;
+            (worth(base, price).wrapping_add(unzigzag(self.number()?)), Some(price))
+        } else {
+            let counter = self.number()?.cast_signed();
+            (counter, if kind == PRICE_OF_AMOUNTS { Price::new(counter, base) } else { None })
+        };
+        let token = PagingToken { toid, order };
+        self.previous.key = (closed_at, token);
+        Some(WindowTrade {
+            token,
+            closed_at,
+            base_amount: Amount::from_stroops(base).ok()?,
+            counter_amount: Amount::from_stroops(counter).ok()?,
+            price,
+        })
+    }
+
+    /// Nearly all numbers end within eight bytes, so they are read as one word without a loop.
+    fn number(&mut self) -> Option<u64> {
+        let word = self.rest.first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_le_bytes(*bytes));
+        let ends = !word & 0x8080_8080_8080_8080;
+        let bits = ends.trailing_zeros() + 1;
+        if bits > u64::BITS || self.rest.len() < size_of::<u64>() {
+            return self.long_number();
+        }
+        self.rest = self.rest.get(usize::try_from(bits / u8::BITS).ok()?..)?;
+        let digits = word & (u64::MAX >> (u64::BITS - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+        let pairs = digits & 0x007f_007f_007f_007f | (digits & 0x7f00_7f00_7f00_7f00) >> 1;
+        let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+        Some(fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4)
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let (byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+/// The value of an amount of the base at a price, in stroops of the counter, rounded down. An overflow gives some number,
+/// and the same one each time.
+fn worth(base: i64, price: Price) -> i64 {
+    let (base, n, d) = (base.cast_unsigned(), price.n().cast_unsigned(), price.d().cast_unsigned());
+    let worth = match base.checked_mul(n) {
+        Some(product) => product.checked_div(d),
+        None => u64::try_from(u128::from(base) * u128::from(n) / u128::from(d.max(1))).ok(),
+    };
+    worth.unwrap_or_default().cast_signed()
+}
+
+/// Small numbers of either sign as small numbers without one.
+const fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63).cast_unsigned()
+}
+
+const fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
+}
+
+/// Seven bits a byte, the lowest first; the eighth bit is set where more bytes follow.
+fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    thread_local! {
+        /// How many trades this thread has read: what a window costs, without a clock.
+        pub(in super::super) static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_of_either_sign_are_kept(number in any::<i64>()) {
+            prop_assert_eq!(unzigzag(zigzag(number)), number);
+        }
+
+        #[test]
+        fn numbers_of_any_length_read_back_the_same(
+            numbers in prop::collection::vec((any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift), 1..20),
+        ) {
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|number| push_number(&mut bytes, *number));
+            let mut reader = Reader::new(&bytes, Key::default());
+            for number in numbers {
+                prop_assert_eq!(reader.number(), Some(number));
+            }
+            prop_assert_eq!(reader.number(), None);
+        }
+    }
+}
