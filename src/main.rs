@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use stellar_ticker::cli::{self, CliError, Command};
 use stellar_ticker::config::EXIT_CONFIG;
-use stellar_ticker::{app, init, telemetry};
+use stellar_ticker::{app, init, process, telemetry};
 
 /// Publishing makes and frees many large buffers from several threads, where the system's allocator fragments.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    process::disable_huge_pages(); // first of all: what was touched before may have them
     if let Some(code) = init::run_as_first_process() {
         return code;
     }

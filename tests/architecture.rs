@@ -45,7 +45,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
             "telemetry",
         ],
     ),
-    ("main", &["app", "cli", "config", "init", "telemetry"]),
+    ("main", &["app", "cli", "config", "init", "process", "telemetry"]),
 ];
 
 /// Rooms that must not even name these crates.

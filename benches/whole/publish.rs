@@ -104,6 +104,7 @@ pub(crate) fn measure_alone(trades: u64, markets: u64) -> Measured {
 
 /// What that process does.
 pub(crate) fn alone(trades: &str, markets: &str) {
+    stellar_ticker::process::disable_huge_pages(); // as the daemon does
     let [trades, markets] = [trades, markets].map(|size| size.parse().expect("a size"));
     let before = resident(std::process::id()).0;
     let mut network = Network::filled(trades, markets);

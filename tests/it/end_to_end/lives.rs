@@ -200,3 +200,23 @@ fn the_demo_starts_again_after_a_kill_and_its_private_postgres_goes_with_it() {
     assert!(!pid_file.exists(), "the private PostgreSQL was stopped");
     assert!(data_dir.join("demo/www/markets.json").exists());
 }
+
+/// The allocator asks for huge pages, which made up most of a small daemon's memory.
+#[test]
+fn the_daemon_holds_no_huge_pages_but_those_from_before_its_main_function() {
+    let sim = network(27, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_for_pairs(&daemon);
+        let of_kernel =
+            |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", daemon.pid())).unwrap();
+        let status = of_kernel("status");
+        let line = status.lines().find(|line| line.starts_with("THP_enabled:")).expect("Linux 5.0 or later");
+        assert_eq!(line.split_whitespace().last(), Some("0"));
+        let held = of_kernel("smaps_rollup");
+        let huge = held.lines().find(|line| line.starts_with("AnonHugePages:")).unwrap();
+        let kilobytes: u64 = huge.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(kilobytes <= 4_096, "{huge}");
+    });
+}
