@@ -3,7 +3,7 @@
 #   docker build -t stellar-ticker .                      builds the program as well
 #   docker build -t stellar-ticker --target prebuilt .    takes target/image/stellar-ticker, built for the same Debian
 #
-# ./ticker image does either, with docker, podman or buildah. docs/operations.md tells how to run it.
+# ./ticker image does either, with docker, podman or buildah. docs/run.md tells how to run it.
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 

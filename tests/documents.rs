@@ -1,0 +1,115 @@
+//! Every relative link in a Markdown file leads to a file, and to a heading of it.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Directories without documents of ours.
+const SKIPPED: [&str; 5] = ["target", "node_modules", "data", ".git", ".venv"];
+
+fn documents(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            found.extend(documents(&path));
+        } else if path.extension().is_some_and(|ending| ending == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines outside fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// The line without its inline code.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect()
+}
+
+/// Targets of links and images, in Markdown and in HTML.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in prose(text).map(without_code) {
+        for (start, end) in [("](", ')'), ("href=\"", '"'), ("src=\"", '"'), ("srcset=\"", '"')] {
+            for (at, _) in line.match_indices(start) {
+                let rest = &line[at + start.len()..];
+                found.extend(rest.split(end).next().map(|target| target.trim().to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// The anchors that GitHub gives to the headings.
+fn anchors(text: &str) -> Vec<String> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let headings = prose(text).filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let slug: String = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            let slug: String =
+                slug.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect();
+            let times = seen.entry(slug.clone()).or_default();
+            *times += 1;
+            if *times == 1 { slug } else { format!("{slug}-{}", *times - 1) }
+        })
+        .collect()
+}
+
+/// What is wrong with the links of a document at `path`.
+fn broken(path: &Path, text: &str) -> Vec<String> {
+    let is_relative = |target: &String| !target.contains("://") && !target.starts_with("mailto:");
+    let leads = |target: &String| {
+        let (file, anchor) = target.split_once('#').map_or((target.as_str(), None), |(f, a)| (f, Some(a)));
+        let file = if file.is_empty() { path.to_owned() } else { path.parent().unwrap().join(file) };
+        let Some(anchor) = anchor else { return file.exists() };
+        let heads = if file == path { Some(text.to_owned()) } else { fs::read_to_string(&file).ok() };
+        heads.is_some_and(|text| anchors(&text).iter().any(|known| known == anchor))
+    };
+    links(text).into_iter().filter(is_relative).filter(|target| !leads(target)).collect()
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = documents(root);
+    assert!(documents.len() > 10, "{documents:?}");
+    let mut wrong = Vec::new();
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        let place = path.strip_prefix(root).unwrap().display().to_string();
+        wrong.extend(broken(&path, &text).into_iter().map(|target| format!("{place}: {target}")));
+    }
+    assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_found() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    for (text, wrong) in [
+        ("[a](Cargo.toml) [b](https://example.org/none) `[c](none.md)`", None),
+        ("[a](none.md)", Some("none.md")),
+        ("![a](docs/none.svg)", Some("docs/none.svg")),
+        ("<img src=\"none.svg\">", Some("none.svg")),
+        ("# Some title: `x`\n[a](#some-title-x)", None),
+        ("# Some title\n[a](#other-title)", Some("#other-title")),
+        ("[a](Cargo.toml#none)", Some("Cargo.toml#none")),
+        ("```\n[a](none.md)\n```\n[b](gone.md)", Some("gone.md")),
+    ] {
+        assert_eq!(broken(&path, text).first().map(String::as_str), wrong, "{text}");
+    }
+}
