@@ -165,8 +165,20 @@ impl Board {
     /// `CODE:ISSUER` of base and counter.
     #[must_use]
     pub fn markets(&self, filter: &MarketFilter, hours: i64) -> Vec<MarketRow<'_>> {
+        self.markets_while(filter, hours, &|| true)
+    }
+
+    /// The same, found for as long as `go_on` says so: what is found after that is worth nothing.
+    #[must_use]
+    pub fn markets_while(
+        &self,
+        filter: &MarketFilter,
+        hours: i64,
+        go_on: &dyn Fn() -> bool,
+    ) -> Vec<MarketRow<'_>> {
         let mut rows: Vec<MarketRow<'_>> = self
             .traded(hours, &self.candidates(&filter.codes()), |base, counter| filter.takes(base, counter))
+            .take_while(|_| go_on())
             .map(|(market, base, counter, summary)| {
                 let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
                 MarketRow { base, counter, summary, book }
@@ -179,7 +191,13 @@ impl Board {
     /// Every pair that traded in the last so many hours (1 to 168, else none), by name.
     #[must_use]
     pub fn tickers(&self, hours: i64) -> Vec<TickerRow> {
-        self.summed(hours, &self.candidates(&[]), |_, _| true)
+        self.tickers_while(hours, &|| true)
+    }
+
+    /// The same, found for as long as `go_on` says so: what is found after that is worth nothing.
+    #[must_use]
+    pub fn tickers_while(&self, hours: i64, go_on: &dyn Fn() -> bool) -> Vec<TickerRow> {
+        self.summed(hours, &self.candidates(&[]), |_, _| true, go_on)
     }
 
     /// The pairs that the markets of two codes (not anchors) belong to: XLM first, else in the order of their bytes, and
@@ -189,9 +207,10 @@ impl Board {
         let [first, second] = codes.in_order();
         let of_either = self.candidates(&[first, second]);
         let of = |base_code: &str, counter_code: &str| {
-            self.summed(hours, &of_either, |base, counter| {
+            let takes = |base: &ListedAsset, counter: &ListedAsset| {
                 base.code() == base_code && counter.code() == counter_code
-            })
+            };
+            self.summed(hours, &of_either, takes, &|| true)
         };
         let found = of(first, second);
         if found.is_empty() && first != second { of(second, first) } else { found }
@@ -202,9 +221,10 @@ impl Board {
         hours: i64,
         candidates: &[MarketId],
         takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
+        go_on: &dyn Fn() -> bool,
     ) -> Vec<TickerRow> {
         let mut sums: BTreeMap<String, Summary> = BTreeMap::new();
-        for (_, base, counter, summary) in self.traded(hours, candidates, takes) {
+        for (_, base, counter, summary) in self.traded(hours, candidates, takes).take_while(|_| go_on()) {
             sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
         }
         let row = |(name, summary): (String, Summary)| {
@@ -231,6 +251,13 @@ impl Board {
     #[must_use]
     pub fn count_candidates(&self, [one, other]: [&str; 2]) -> usize {
         self.directory.count_markets_of_code(one).min(self.directory.count_markets_of_code(other))
+    }
+
+    /// How many markets a filter can let through, at most. Costs next to nothing.
+    #[must_use]
+    pub fn count_markets(&self, filter: &MarketFilter) -> usize {
+        let counts = filter.codes().into_iter().map(|code| self.directory.count_markets_of_code(code));
+        counts.min().unwrap_or_else(|| self.windows.market_count())
     }
 
     /// Those of the markets that are of valid assets, that are taken, and that traded in the last so many hours. What is
@@ -397,7 +424,7 @@ mod tests {
             asked.set(asked.get() + 1);
             base.code() == "TEA1"
         };
-        assert_eq!(names(&board.summed(5, &board.candidates(&[]), takes)), [("TEA1_TEA", 1)]);
+        assert_eq!(names(&board.summed(5, &board.candidates(&[]), takes, &|| true)), [("TEA1_TEA", 1)]);
         assert_eq!(asked.get(), 3, "also about market 1, of which only its sum tells that it did not trade");
     }
 

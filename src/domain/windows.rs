@@ -185,6 +185,12 @@ impl WindowsView {
         &self.markets
     }
 
+    /// How many markets traded in the last 7 days.
+    #[must_use]
+    pub fn market_count(&self) -> usize {
+        self.markets.len()
+    }
+
     /// A market's figures.
     #[must_use]
     pub fn figures_of(&self, id: MarketId) -> Option<&Figures> {

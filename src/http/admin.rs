@@ -91,6 +91,7 @@ fn describe() {
         ),
         ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
         ("ticker_http_requests_total", "Requests to the public listener."),
+        ("ticker_graphql_stopped_total", "Answers that were begun and given up, by reason."),
     ] {
         describe_counter!(name, help);
     }

@@ -2,6 +2,7 @@
 //! does not read must not cost a whole file.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -19,15 +20,15 @@ const SENDING_MAX: Duration = Duration::from_secs(180);
 
 /// What is left to be sent, and whatever must live until it is.
 pub(super) struct Pieces<K = ()> {
-    left: Bytes,
+    left: VecDeque<Bytes>,
     begun: Instant,
     _kept: K,
 }
 
 impl<K> Pieces<K> {
-    /// All of `bytes`; `kept` is dropped when they are sent or the reader has gone.
-    pub(super) fn new(bytes: Bytes, kept: K) -> Self {
-        Self { left: bytes, begun: Instant::now(), _kept: kept }
+    /// All of `bytes`, one after the other; `kept` is dropped when they are sent or the reader has gone.
+    pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, kept: K) -> Self {
+        Self { left: bytes.into_iter().collect(), begun: Instant::now(), _kept: kept }
     }
 }
 
@@ -35,18 +36,18 @@ impl<K: Unpin> MessageBody for Pieces<K> {
     type Error = io::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(u64::try_from(self.left.len()).unwrap_or(u64::MAX))
+        let left: usize = self.left.iter().map(Bytes::len).sum();
+        BodySize::Sized(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
-        if self.left.is_empty() {
-            return Poll::Ready(None);
+        while self.left.front().is_some_and(Bytes::is_empty) {
+            self.left.pop_front();
         }
-        if self.begun.elapsed() > SENDING_MAX {
+        if self.begun.elapsed() > SENDING_MAX && !self.left.is_empty() {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
-        let piece = self.left.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(self.left.split_to(piece))))
+        Poll::Ready(self.left.front_mut().map(|piece| Ok(piece.split_to(piece.len().min(PIECE_BYTES)))))
     }
 }
 
@@ -59,7 +60,8 @@ mod tests {
     fn all_pieces_together_are_the_whole_and_what_is_kept_lives_as_long() {
         let whole = Bytes::from(vec![7; 200_000]);
         let kept = Arc::new(());
-        let mut body = Pieces::new(whole.clone(), Arc::clone(&kept));
+        let mut body =
+            Pieces::new([whole.slice(..70_000), Bytes::new(), whole.slice(70_000..)], Arc::clone(&kept));
         assert_eq!(body.size(), BodySize::Sized(200_000));
         let mut sent = Vec::new();
         while let Poll::Ready(Some(Ok(piece))) =

@@ -91,7 +91,7 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms) 
     // Of a HEAD's answer actix sends the head alone, with the length of this body.
     response
         .insert_header((header::CONTENT_TYPE, terms.content_type))
-        .body(Pieces::new(bytes_of(file, coding), ()))
+        .body(Pieces::new([bytes_of(file, coding)], ()))
 }
 
 /// Tells which publication an answer is of: up to which batch everything is in it, and the second of its windows.

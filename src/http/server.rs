@@ -108,6 +108,8 @@ fn run(
         .max_connections(connections)
         .tcp_nodelay(true) // else the end of an answer may wait 40 ms for an acknowledgement that the reader delays
         .on_connect(connection::watch)
+        // A client that closes its side is gone, as for nginx: the work for it ends.
+        .h1_allow_half_closed(false)
         .client_request_timeout(REQUEST_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -29,8 +29,8 @@ pub struct Publication {
     pub as_of: Second,
     /// The latest ledger with a trade in it, and when that closed; none before the first trade.
     pub latest: Option<(u32, Second)>,
-    /// What answers are computed from.
-    pub board: Board,
+    /// What answers are computed from. Readers of an older one hold it without the files.
+    pub board: Arc<Board>,
     /// What is ready to be sent.
     pub files: Files,
     /// The ages of all books; made when somebody first asks.
@@ -51,7 +51,14 @@ impl Publication {
         maker: &mut FileMaker,
     ) -> io::Result<Self> {
         let files = maker.make(&board)?;
-        Ok(Self { seq, as_of: board.as_of(), latest, board, files, book_ages: OnceLock::new() })
+        Ok(Self {
+            seq,
+            as_of: board.as_of(),
+            latest,
+            board: Arc::new(board),
+            files,
+            book_ages: OnceLock::new(),
+        })
     }
 }
 

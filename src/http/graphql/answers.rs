@@ -10,25 +10,34 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 
 use super::request::Asked;
-use crate::{
-    http::negotiation::Coding,
-    published::{Publication, Published},
-};
+use crate::{domain::board::Board, http::negotiation::Coding, published::Published};
 
 /// Answers that are kept, and requests for which one is being made.
 const KEPT_MAX: usize = 512;
 /// Bytes of answers and questions that are kept.
-const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A body that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// As they are sent.
-    pub(super) bytes: Bytes,
+    /// As they are sent, one after the other.
+    pub(super) pieces: Vec<Bytes>,
     /// How they are coded: what was asked for, or not at all where that is not worth it.
     pub(super) coding: Coding,
-    /// Its place among all answers that are in memory.
-    pub(super) _room: Option<OwnedSemaphorePermit>,
+    /// Its share of the memory for answers.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    /// An answer that holds `room` for as long as it lives.
+    pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { pieces, coding, _room: room }
+    }
+
+    /// Bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
 }
 
 type Place = Arc<OnceCell<Arc<Answer>>>;
@@ -39,8 +48,8 @@ pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Their publication: it itself, for `seq` goes back where a database lost what it had committed.
-    of: Weak<Publication>,
+    /// Their publication's board: it itself, for `seq` goes back where a database lost what it had committed.
+    of: Weak<Board>,
     places: HashMap<(Asked, Coding), Place>,
     bytes: usize,
 }
@@ -53,7 +62,7 @@ impl Answers {
     /// Whatever `make` gives; the next who asks tries again.
     pub(super) async fn get<E>(
         &self,
-        of: &Arc<Publication>,
+        of: &Arc<Board>,
         published: &Published,
         question: &(Asked, Coding),
         make: impl Future<Output = Result<Answer, E>>,
@@ -68,7 +77,7 @@ impl Answers {
             .await
             .cloned();
         match &made {
-            Ok(answer) if is_new => self.account(of, question, answer.bytes.len()),
+            Ok(answer) if is_new => self.account(of, question, answer.len()),
             Ok(_) => {}
             Err(_) => self.forget(of, question),
         }
@@ -76,16 +85,11 @@ impl Answers {
     }
 
     /// Where the answer lies or will lie; none where nothing more is kept.
-    fn place(
-        &self,
-        of: &Arc<Publication>,
-        published: &Published,
-        question: &(Asked, Coding),
-    ) -> Option<Place> {
+    fn place(&self, of: &Arc<Board>, published: &Published, question: &(Asked, Coding)) -> Option<Place> {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             let newest = published.newest();
-            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest, of)) {
+            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.board, of)) {
                 return None; // a reader that holds an older publication
             }
             *kept = Kept { of: Arc::downgrade(of), ..Kept::default() };
@@ -104,7 +108,7 @@ impl Answers {
     }
 
     /// Counts an answer that was made, and lets go of it where it is too much; who waits for it has it all the same.
-    fn account(&self, of: &Arc<Publication>, question: &(Asked, Coding), bytes: usize) {
+    fn account(&self, of: &Arc<Board>, question: &(Asked, Coding), bytes: usize) {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             return;
@@ -116,7 +120,7 @@ impl Answers {
         }
     }
 
-    fn forget(&self, of: &Arc<Publication>, question: &(Asked, Coding)) {
+    fn forget(&self, of: &Arc<Board>, question: &(Asked, Coding)) {
         let mut kept = self.kept();
         if kept.is_of(of) && kept.places.remove(question).is_some() {
             kept.bytes = kept.bytes.saturating_sub(question.0.len());
@@ -129,15 +133,15 @@ impl Answers {
 }
 
 impl Kept {
-    fn is_of(&self, publication: &Arc<Publication>) -> bool {
-        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(publication))
+    fn is_of(&self, board: &Arc<Board>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(board))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::board::Board, published::FileMaker};
+    use crate::published::{FileMaker, Publication};
     use std::{
         convert::Infallible,
         sync::atomic::{AtomicU32, Ordering},
@@ -151,27 +155,27 @@ mod tests {
     async fn make(made: &AtomicU32, bytes: usize) -> Result<Answer, Infallible> {
         made.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
-        Ok(Answer { bytes: vec![0; bytes].into(), coding: Coding::Identity, _room: None })
+        Ok(Answer::new(vec![vec![0; bytes].into()], Coding::Identity, None))
     }
 
-    fn published(seq: i64) -> (Published, Arc<Publication>) {
+    fn published(seq: i64) -> (Published, Arc<Board>) {
         let published = Published::default();
         let newest = publish(&published, seq);
         (published, newest)
     }
 
-    fn publish(published: &Published, seq: i64) -> Arc<Publication> {
+    fn publish(published: &Published, seq: i64) -> Arc<Board> {
         let maker = &mut FileMaker::default();
         let newest = Arc::new(Publication::render(seq, None, Board::default(), maker).unwrap());
         published.publish(Arc::clone(&newest));
-        newest
+        Arc::clone(&newest.board)
     }
 
     #[tokio::test]
     async fn the_same_question_is_answered_once_a_publication() {
         let (answers, made) = (Answers::default(), AtomicU32::new(0));
         let (published, first) = published(1);
-        let ask = |of: &Arc<Publication>, query: &'static str| {
+        let ask = |of: &Arc<Board>, query: &'static str| {
             let (answers, made, published, of) = (&answers, &made, &published, Arc::clone(of));
             async move { answers.get(&of, published, &question(query), make(made, 1)).await }
         };

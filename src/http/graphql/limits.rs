@@ -8,6 +8,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
 
+use super::{output::ANSWER_BYTES_MAX, plan::List};
 use crate::domain::board::{Board, PairCodes};
 
 /// Brackets of any kind within each other, seen before the parser is let at the text. GraphiQL's introspection has 14.
@@ -30,6 +31,9 @@ const DIRECTIVES_MAX: u32 = 50;
 /// Lists of everything, or nearly: assets, issuers, introspection, tickers without a pair's name, and markets without
 /// the codes of both sides.
 const WHOLE_LISTS_MAX: u32 = 8;
+/// Values in all lists of rows: rows times fields. Everything that the endpoint knows of 30,000 markets and 40,000 assets,
+/// asked for once, is 2.7 million. Printing so many takes two seconds.
+const VALUES_MAX: u64 = 4_000_000;
 /// Lists of introspection within each other: each multiplies the answer. `types { fields { args } }` has 3.
 const INTROSPECTION_LISTS_MAX: u32 = 3;
 const INTROSPECTION_LISTS: [&str; 8] =
@@ -54,6 +58,12 @@ pub(super) enum TooMuch {
     WholeLists,
     #[error("lists of introspection are nested deeper than {INTROSPECTION_LISTS_MAX}")]
     Introspection,
+    #[error(
+        "{0} values (rows times fields), and {VALUES_MAX} are the most: ask for fewer fields or lists at once"
+    )]
+    Values(u64),
+    #[error("an answer of more than {} MiB: ask for fewer fields or lists at once, or accept gzip", ANSWER_BYTES_MAX >> 20)]
+    Bytes,
 }
 
 /// What a document, or a part of it, comes to with its fragments written out.
@@ -142,6 +152,16 @@ pub(super) fn check(
         all.directives = add(all.directives, fragment.node.directives.len());
     }
     all.within_bounds()
+}
+
+/// The values of these lists on a board, at most.
+///
+/// # Errors
+///
+/// They are too many.
+pub(super) fn weigh<'a>(lists: impl IntoIterator<Item = &'a List>, board: &Board) -> Result<u64, TooMuch> {
+    let values = lists.into_iter().fold(0_u64, |sum, list| sum.saturating_add(list.count_max(board)));
+    if values > VALUES_MAX { Err(TooMuch::Values(values)) } else { Ok(values) }
 }
 
 struct Counter<'a> {
@@ -395,6 +415,36 @@ mod tests {
         assert!(market.asks_for_little(&board), "a market's book is its own");
         let _ = board.book_of_pair("XLM_A0");
         assert!(pair.asks_for_little(&board));
+    }
+
+    #[tokio::test]
+    async fn rows_times_fields_are_weighed_before_a_row_is_printed() {
+        use super::super::{prepared::Prepared, request::Asked, schema::legacy};
+        let board = board(1_001); // 1,002 assets, and no market that traded
+        let weighed = async |query: &str| {
+            let body = json!({ "query": query }).to_string();
+            let request = Asked::from_body(body.as_bytes()).unwrap().parse(&board).unwrap().unwrap().0;
+            weigh(Prepared::of(&legacy(), request).await.lists(), &board)
+        };
+        assert_eq!(weighed("{ assets { code issuerAccount } issuers { name } }").await, Ok(3 * 1_002));
+        assert_eq!(
+            weighed("{ assets { code ...a } assets { code } } fragment a on Asset { code }").await,
+            Ok(1_002)
+        );
+        assert_eq!(weighed("{ markets { close } ticker { close } __typename }").await, Ok(0));
+        let of_two = "(baseAssetCode: \"XLM\", counterAssetCode: \"A7\")";
+        let fields = "open orderbookStats { bidMax askMin }";
+        assert_eq!(weighed(&format!("{{ markets{of_two} {{ {fields} }} }}")).await, Ok(30));
+        let aliases: String = (0..1_000).map(|n| format!("a{n}: code ")).collect();
+        let lists: String = (0..4).map(|n| format!("l{n}: assets {{ {aliases} }} ")).collect();
+        // Such a document has too many aliases as well; it is not checked here.
+        assert_eq!(weigh_unchecked(&lists, &board).await, Err(TooMuch::Values(4 * 1_000 * 1_002)));
+    }
+
+    async fn weigh_unchecked(lists: &str, board: &Board) -> Result<u64, TooMuch> {
+        use super::super::{prepared::Prepared, schema::legacy};
+        let request = async_graphql::Request::new(format!("{{ {lists} }}"));
+        weigh(Prepared::of(&legacy(), request).await.lists(), board)
     }
 
     #[test]

@@ -1,28 +1,35 @@
 //! `/graphql`: the legacy schema, answered from the newest publication, within bounds.
 //!
-//! [`request`] reads what is asked, [`limits`] weighs it, [`schema`] answers, [`render`] prints, [`answers`] keeps.
+//! [`request`] reads what is asked, [`limits`] weighs it, [`schema`] resolves it to a [`plan`] of lists, [`render`] prints
+//! them row by row into an [`output`], and [`answers`] keeps that.
 
 mod answers;
+mod fields;
 mod limits;
+mod output;
+mod plan;
+mod prepared;
 mod render;
 mod request;
+mod rows;
 mod schema;
+mod template;
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
     web,
 };
-use async_graphql_actix_web::GraphQLRequest;
-use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
     answers::{Answer, Answers},
+    limits::TooMuch,
+    output::{Output, Room, Stop, Waiting},
+    prepared::Prepared,
     request::{Asked, NoRequest},
 };
 use super::{
@@ -32,7 +39,10 @@ use super::{
     problem::{not_yet, problem},
     public::PublicState,
 };
-use crate::published::{Publication, Published};
+use crate::{
+    domain::board::Board,
+    published::{Publication, Published},
+};
 
 /// A body that is read, and a query string.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -42,21 +52,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// All bodies that are being read at once, as long as they say that they are, in KiB. Whoever sends slowly holds no more
 /// than that of it, and no place.
-const BODIES_KIB_MAX: usize = 256 * 1024;
+const BODIES_KIB_MAX: usize = 64 * 1024;
 /// Requests at a time that are read; further ones are refused at once.
 const REQUESTS_MAX: usize = 1_024;
 /// Documents that are executed at once.
 const EXECUTIONS_MAX: usize = 8;
 /// Of those that ask for whole lists, or that many markets are looked at for.
 const WHOLE_EXECUTIONS_MAX: usize = 2;
-/// All answers that took a place among those that are executed elsewhere, kept or on their way, in KiB. One that is made
-/// and finds no room keeps its place until there is, so that no more than [`EXECUTIONS_MAX`] and
-/// [`WHOLE_EXECUTIONS_MAX`] come on top.
-const ANSWERS_KIB_MAX: u32 = 512 * 1024;
 /// A document of this size that asks for little is answered on the spot, without going to another thread.
 const SHORT_BYTES: usize = 2_048;
-/// Smaller answers are not worth compressing.
-const COMPRESSED_FROM_BYTES: usize = 1_024;
 const ALLOWED: &str = "GET, POST, OPTIONS";
 
 /// The endpoint; one for all threads of the listener.
@@ -67,7 +71,14 @@ pub(super) struct GraphQl {
     requests: Semaphore,
     executions: Arc<Semaphore>,
     whole_executions: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    room: Room,
+}
+
+/// What an answer is made from: a publication without its files, which may be large.
+#[derive(Clone)]
+struct View {
+    board: Arc<Board>,
+    seq: i64,
 }
 
 /// Why there is no answer.
@@ -76,7 +87,7 @@ enum Refusal {
     #[error("{0}")]
     NoRequest(#[from] NoRequest),
     #[error("the document asks for too much: {0}")]
-    TooMuch(#[from] limits::TooMuch),
+    TooMuch(#[from] TooMuch),
     #[error("the request is larger than 64 KiB")]
     TooLarge,
     #[error("the body did not come")]
@@ -115,6 +126,23 @@ impl Refusal {
     }
 }
 
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::NoRoom => Self::Busy,
+            Stop::TooLong => Self::TooMuch(TooMuch::Bytes),
+            Stop::Unwanted => Self::Late,
+            Stop::Failed => Self::Failed,
+        }
+    }
+}
+
+impl View {
+    fn of(publication: &Publication) -> Self {
+        Self { board: Arc::clone(&publication.board), seq: publication.seq }
+    }
+}
+
 impl Default for GraphQl {
     fn default() -> Self {
         Self {
@@ -124,7 +152,7 @@ impl Default for GraphQl {
             requests: Semaphore::new(REQUESTS_MAX),
             executions: Arc::new(Semaphore::new(EXECUTIONS_MAX)),
             whole_executions: Arc::new(Semaphore::new(WHOLE_EXECUTIONS_MAX)),
-            room: Arc::new(Semaphore::new(usize::try_from(ANSWERS_KIB_MAX).unwrap_or(usize::MAX))),
+            room: Room::default(),
         }
     }
 }
@@ -145,7 +173,7 @@ pub(super) async fn endpoint(
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
             .finish()
     } else if let Some(newest) = state.published.newest() {
-        match graphql.answer(&request, payload, &state.published, newest).await {
+        match graphql.answer(&request, payload, &state.published, View::of(&newest)).await {
             Ok(response) => response,
             Err(refusal) => refusal.response(),
         }
@@ -163,7 +191,7 @@ impl GraphQl {
         request: &HttpRequest,
         payload: web::Payload,
         published: &Published,
-        newest: Arc<Publication>,
+        view: View,
     ) -> Result<HttpResponse, Refusal> {
         let asked = {
             let _room = self.bodies.try_acquire_many(body_kib(request)).map_err(|_| Refusal::Busy)?;
@@ -174,8 +202,8 @@ impl GraphQl {
         // Brotli takes too long for what is made on demand.
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
         let question = (asked, coding);
-        let making = self.make(&question, Arc::clone(&newest));
-        let made = self.answers.get(&newest, published, &question, making);
+        let making = self.make(&question, Arc::clone(&view.board));
+        let made = self.answers.get(&view.board, published, &question, making);
         let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| Refusal::Late)??;
         let mut response = HttpResponse::Ok();
         response
@@ -187,48 +215,49 @@ impl GraphQl {
         if let Some(name) = answer.coding.name() {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
-        let response = response.body(Pieces::new(answer.bytes.clone(), answer));
-        Ok(named(response, newest.seq, newest.as_of))
+        let response = response.body(Pieces::new(answer.pieces.clone(), answer));
+        Ok(named(response, view.seq, view.board.as_of()))
     }
 
-    /// Parses, waits for a place, executes, prints and compresses, all on a thread that may take its time.
-    async fn make(&self, question: &(Asked, Coding), newest: Arc<Publication>) -> Result<Answer, Refusal> {
+    /// Parses, waits for a place and for room, prints and compresses, all on a thread that may take its time. If the
+    /// future is dropped, that thread stops at its next row.
+    async fn make(&self, question: &(Asked, Coding), board: Arc<Board>) -> Result<Answer, Refusal> {
         let (asked, coding) = question.clone();
         let mut place = acquire(&self.executions).await?;
         let is_short = asked.len() <= SHORT_BYTES;
         let parsed = if is_short {
-            asked.parse(&newest.board)?
+            asked.parse(&board)?
         } else {
-            let newest = Arc::clone(&newest);
-            web::block(move || asked.parse(&newest.board)).await.map_err(|_| Refusal::Failed)??
+            let board = Arc::clone(&board);
+            web::block(move || asked.parse(&board)).await.map_err(|_| Refusal::Failed)??
         };
-        let (document, cost) = match parsed {
-            Ok((document, cost)) => (GraphQLRequest(document), cost),
-            Err(wrong) => {
-                let body = render::render(&async_graphql::Response::from_errors(vec![wrong]));
-                return Ok(Answer { bytes: body.into(), coding: Coding::Identity, _room: None });
-            }
+        let waiting = Waiting::default();
+        let (request, cost) = match parsed {
+            Ok(parsed) => parsed,
+            Err(wrong) => return Ok(Prepared::from(wrong).short(&board, waiting.interest())?),
         };
         if cost.asks_for_much() {
             drop(place); // who waits for long must not hold up those who ask for little
             place = acquire(&self.whole_executions).await?;
         }
-        if is_short && cost.asks_for_little(&newest.board) {
-            let response = self.schema.execute(document.into_inner().data(newest)).await;
-            let bytes = Bytes::from(render::render(&response));
-            return Ok(Answer { bytes, coding: Coding::Identity, _room: None });
+        if is_short && cost.asks_for_little(&board) {
+            let prepared = Prepared::of(&self.schema, request).await;
+            return Ok(prepared.short(&board, waiting.interest())?);
         }
         let schema = self.schema.clone();
-        let executed = web::block(move || {
-            let request = document.into_inner().data(newest);
-            let response = tokio::runtime::Handle::current().block_on(schema.execute(request));
-            let made = encode(render::render(&response), coding);
-            made.map(|made| (place, made)) // kept until it is done, whether anybody still waits or not
-        });
-        let (_place, (bytes, coding)) = executed.await.map_err(|_| Refusal::Failed)??;
-        let kib = u32::try_from(bytes.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(ANSWERS_KIB_MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| Refusal::Failed)?;
-        Ok(Answer { bytes, coding, _room: Some(room) })
+        let prepare = move || tokio::runtime::Handle::current().block_on(Prepared::of(&schema, request));
+        let prepared = web::block(prepare).await.map_err(|_| Refusal::Failed)?;
+        let values = limits::weigh(prepared.lists(), &board)?;
+        let share = self.room.share(values, coding).await.ok_or(Refusal::Failed)?;
+        let mut output = Output::new(coding, Some(share), waiting.interest());
+        let print = move || {
+            let printed = prepared.print(&board, &mut output).and_then(|()| output.finish());
+            drop(place); // not before, whether anybody still waits or not
+            printed.inspect_err(|stop| {
+                counter!("ticker_graphql_stopped_total", "reason" => stop.reason()).increment(1);
+            })
+        };
+        Ok(web::block(print).await.map_err(|_| Refusal::Failed)??)
     }
 }
 
@@ -266,55 +295,73 @@ fn announced(request: &HttpRequest) -> usize {
     length.unwrap_or(0)
 }
 
-/// Compresses by gzip where that is asked for and worth it.
-fn encode(body: String, coding: Coding) -> Result<(Bytes, Coding), Refusal> {
-    if coding != Coding::Gzip || body.len() < COMPRESSED_FROM_BYTES {
-        return Ok((body.into(), Coding::Identity));
-    }
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(body.as_bytes()).map_err(|_| Refusal::Failed)?;
-    Ok((gzip.finish().map_err(|_| Refusal::Failed)?.into(), Coding::Gzip))
-}
-
 /// See [`super::answer_without_data`].
 #[cfg(fuzzing)]
 pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
-    use crate::domain::board::Board;
     use futures_util::FutureExt;
     let asked = match std::str::from_utf8(asked) {
         Ok(text) if !text.starts_with('{') => Asked::from_query_string(text),
         _ => Asked::from_body(asked),
     };
-    let response = match asked.ok()?.parse(&Board::default()).ok()? {
-        // Without a publication every resolver fails at once; nothing in it waits.
-        Ok((document, _)) => schema::legacy().execute(document).now_or_never()?,
-        Err(wrong) => async_graphql::Response::from_errors(vec![wrong]),
+    let board = Board::default();
+    let prepared = match asked.ok()?.parse(&board).ok()? {
+        // Nothing in it waits.
+        Ok((request, _)) => Prepared::of(&schema::legacy(), request).now_or_never()?,
+        Err(wrong) => Prepared::from(wrong),
     };
-    Some(render::render(&response))
+    limits::weigh(prepared.lists(), &board).ok()?;
+    let answer = prepared.short(&board, Waiting::default().interest()).ok()?;
+    String::from_utf8(answer.pieces.concat()).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{domain::board::Board, published::FileMaker};
+    use super::{output::ANSWERS_KIB_MAX, *};
+
+    fn question(query: &str, coding: Coding) -> (Asked, Coding) {
+        let body = serde_json::json!({ "query": query }).to_string();
+        (Asked::from_body(body.as_bytes()).unwrap(), coding)
+    }
 
     #[actix_web::test]
-    async fn an_answer_that_finds_no_room_keeps_its_place() {
+    async fn an_answer_that_finds_no_room_keeps_its_place_and_gives_back_what_it_does_not_need() {
         let graphql = GraphQl::default();
-        let newest = Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap();
-        let body = br#"{"query": "{ __schema { types { name description fields { name } } } }"}"#;
-        let question = (Asked::from_body(body).unwrap(), Coding::Identity);
-        // All but a KiB of it, which is too little for what is made and which it takes when it waits for the rest.
-        let room = graphql.room.try_acquire_many(ANSWERS_KIB_MAX - 1).unwrap();
+        let question =
+            question("{ __schema { types { name description fields { name } } } }", Coding::Identity);
+        let room = graphql.room.take(ANSWERS_KIB_MAX - 1);
         let waits = async {
-            while graphql.room.available_permits() > 0 {
+            while graphql.whole_executions.available_permits() == WHOLE_EXECUTIONS_MAX
+                || graphql.room.free_kib() > 0
+            {
                 tokio::task::yield_now().await;
             }
             assert_eq!(graphql.whole_executions.available_permits(), WHOLE_EXECUTIONS_MAX - 1);
             drop(room);
         };
-        let (made, ()) = tokio::join!(graphql.make(&question, Arc::new(newest)), waits);
-        assert!(made.unwrap().bytes.len() > 1_024);
+        let (made, ()) = tokio::join!(graphql.make(&question, Arc::default()), waits);
+        let made = made.unwrap();
+        assert!(made.len() > 1_024);
         assert_eq!(graphql.whole_executions.available_permits(), WHOLE_EXECUTIONS_MAX);
+        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX - made.len().div_ceil(1_024));
+        drop(made);
+        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX);
+    }
+
+    #[actix_web::test]
+    async fn what_nobody_waits_for_gives_its_place_and_room_back() {
+        let graphql = GraphQl::default();
+        let question = question("{ assets { code } }", Coding::Gzip);
+        let room = graphql.room.take(ANSWERS_KIB_MAX);
+        let mut made = Box::pin(graphql.make(&question, Arc::default()));
+        while graphql.whole_executions.available_permits() == WHOLE_EXECUTIONS_MAX {
+            assert!(futures_util::poll!(&mut made).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(made);
+        while graphql.whole_executions.available_permits() < WHOLE_EXECUTIONS_MAX {
+            tokio::task::yield_now().await;
+        }
+        drop(room);
+        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX);
     }
 }

@@ -1,29 +1,77 @@
 //! Answers as the old endpoint printed them: its numbers and escapes, errors first, no data where nothing was executed. Pure.
 
+use std::collections::BTreeMap;
+
 use async_graphql::{PathSegment, Response, ServerError, Value};
 
-use crate::domain::{json_text::push_string, number::push_go_number};
+use super::{
+    output::{Output, Stop},
+    plan::List,
+    rows,
+};
+use crate::domain::{board::Board, json_text::push_string, number::push_go_number};
 
 /// Errors that are told; a document can have as many as it has fields.
 const ERRORS_MAX: usize = 10;
 /// Characters of an error's text; it can repeat what was asked.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// The body of an answer.
+/// The body of an answer without lists of rows.
+#[cfg(test)]
 pub(super) fn render(response: &Response) -> String {
     let mut out = String::from("{");
+    if push_errors(&mut out, response) {
+        push_value(&mut out, &response.data);
+    }
+    out.push('}');
+    out
+}
+
+/// Prints an answer; `lists` are those of its lists that are printed row by row, by their names in it.
+///
+/// # Errors
+///
+/// Why it was not finished.
+pub(super) fn print(
+    response: &Response,
+    lists: &BTreeMap<String, List>,
+    board: &Board,
+    out: &mut Output,
+) -> Result<(), Stop> {
+    out.text.push('{');
+    if push_errors(&mut out.text, response) {
+        match &response.data {
+            Value::Object(fields) => {
+                for (place, (name, value)) in fields.iter().enumerate() {
+                    out.text.push(if place == 0 { '{' } else { ',' });
+                    push_string(&mut out.text, name);
+                    out.text.push(':');
+                    match lists.get(name.as_str()) {
+                        Some(list) => rows::print(list, board, out)?,
+                        None => push_value(&mut out.text, value),
+                    }
+                }
+                out.text.push('}');
+            }
+            other => push_value(&mut out.text, other),
+        }
+    }
+    out.text.push('}');
+    Ok(())
+}
+
+/// Appends the errors, and the key of the data where there are any: then true.
+fn push_errors(out: &mut String, response: &Response) -> bool {
     if !response.errors.is_empty() {
         out.push_str("\"errors\":");
-        push_list(&mut out, '[', ']', response.errors.iter().take(ERRORS_MAX), push_error);
+        push_list(out, '[', ']', response.errors.iter().take(ERRORS_MAX), push_error);
     }
     // An error with a path comes from a resolver: then something was executed.
     let was_executed = response.errors.iter().all(|error| !error.path.is_empty());
     if was_executed {
         out.push_str(if response.errors.is_empty() { "\"data\":" } else { ",\"data\":" });
-        push_value(&mut out, &response.data);
     }
-    out.push('}');
-    out
+    was_executed
 }
 
 fn push_list<T>(

@@ -1,25 +1,20 @@
-//! The legacy schema: its types, fields and arguments, answered from the board of one publication.
+//! The legacy schema: its types, fields and arguments. Its lists are noted and printed later ([`super::plan`]).
 
-use std::{collections::BTreeMap, sync::Arc};
+#[cfg(test)]
+mod reference;
+
+use std::sync::Arc;
 
 use async_graphql::{
     Context, EmptyMutation, EmptySubscription, Error, InputValueError, InputValueResult, Number, Object,
     Scalar, ScalarType, Schema, SimpleObject, Value,
 };
 
-use crate::{
-    domain::{
-        amount::STROOPS_PER_UNIT,
-        board::{Board, MarketFilter, MarketRow, PairCodes, TickerRow},
-        instant::Second,
-        listed_asset::ListedAsset,
-        number::ratio_to_f64,
-        orderbook::BookFigures,
-        summary::Summary,
-        ticker::LegacyFigures,
-        window::LONGEST_HOURS,
-    },
-    published::Publication,
+use super::plan::{Listed, Plan, Rows};
+use crate::domain::{
+    board::{MarketFilter, PairCodes},
+    instant::Second,
+    window::LONGEST_HOURS,
 };
 
 /// Hours where none are asked for.
@@ -32,7 +27,7 @@ const NO_PAIR: &str = "could not retrieve the requested data";
 /// The schema.
 pub(super) type Legacy = Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// Makes the schema. Whoever executes a request gives it the publication as data.
+/// Makes the schema. A request needs a [`Plan`] as data, which says afterwards what its lists are.
 pub(super) fn legacy() -> Legacy {
     Schema::build(Query, EmptyMutation, EmptySubscription).disable_suggestions().finish()
 }
@@ -181,16 +176,13 @@ pub(super) struct Query;
 #[Object]
 impl Query {
     /// The valid assets, by code and issuer.
-    async fn assets(&self, ctx: &Context<'_>) -> Result<Vec<Asset>, Error> {
-        Ok(board(ctx)?.assets().iter().map(|asset| Asset::from(asset.as_ref())).collect())
+    async fn assets(&self, ctx: &Context<'_>) -> Result<Listed<Asset>, Error> {
+        note(ctx, Rows::Assets)
     }
 
     /// The issuers of valid assets, by key; XLM's is `native`.
-    async fn issuers(&self, ctx: &Context<'_>) -> Result<Vec<Issuer>, Error> {
-        let assets = board(ctx)?.assets();
-        let by_key: BTreeMap<&str, &ListedAsset> =
-            assets.iter().map(|asset| (asset.issuer(), asset.as_ref())).collect();
-        Ok(by_key.into_values().map(Issuer::from).collect())
+    async fn issuers(&self, ctx: &Context<'_>) -> Result<Listed<Issuer>, Error> {
+        note(ctx, Rows::Issuers)
     }
 
     /// Markets that traded in the last hours (24 unless asked otherwise, 168 at most); filters are exact.
@@ -202,16 +194,15 @@ impl Query {
         counter_asset_code: Option<String>,
         counter_asset_issuer: Option<String>,
         num_hours_ago: Option<i32>,
-    ) -> Result<Vec<Option<Market>>, Error> {
-        let (board, hours) = (board(ctx)?, hours(num_hours_ago)?);
+    ) -> Result<Listed<Option<Market>>, Error> {
+        let hours = hours(num_hours_ago)?;
         let filter = MarketFilter {
             base_code: base_asset_code,
             base_issuer: base_asset_issuer,
             counter_code: counter_asset_code,
             counter_issuer: counter_asset_issuer,
         };
-        let since = board.since(hours);
-        Ok(board.markets(&filter, hours).iter().map(|row| Some(Market::of(row, since))).collect())
+        note(ctx, Rows::Markets(filter, hours))
     }
 
     /// Pairs that traded in the last hours (24 unless asked otherwise, 168 at most), all or that of two codes (`A_B`).
@@ -220,151 +211,20 @@ impl Query {
         ctx: &Context<'_>,
         pair_name: Option<String>,
         num_hours_ago: Option<i32>,
-    ) -> Result<Vec<Option<AggregatedMarket>>, Error> {
-        let (board, hours) = (board(ctx)?, hours(num_hours_ago)?);
-        let rows = match pair_name {
-            None => board.tickers(hours),
-            Some(name) => {
-                let codes = PairCodes::parse(&name).ok_or_else(|| Error::new(NO_PAIR))?;
-                board.tickers_of(&codes, hours)
-            }
-        };
-        let since = board.since(hours);
-        Ok(rows.into_iter().map(|row| Some(AggregatedMarket::of(row, since))).collect())
+    ) -> Result<Listed<Option<AggregatedMarket>>, Error> {
+        let hours = hours(num_hours_ago)?;
+        let codes = pair_name.map(|name| PairCodes::parse(&name).ok_or_else(|| Error::new(NO_PAIR)));
+        note(ctx, Rows::Pairs(codes.transpose()?, hours))
     }
 }
 
-fn board<'a>(ctx: &Context<'a>) -> Result<&'a Board, Error> {
-    Ok(&ctx.data::<Arc<Publication>>()?.board)
+fn note<T>(ctx: &Context<'_>, rows: Rows) -> Result<Listed<T>, Error> {
+    Ok(ctx.data::<Arc<Plan>>()?.note(ctx, rows))
 }
 
 fn hours(asked: Option<i32>) -> Result<i64, Error> {
     let hours = i64::from(asked.unwrap_or(HOURS_DEFAULT));
     if hours > LONGEST_HOURS { Err(Error::new(TOO_LONG)) } else { Ok(hours) }
-}
-
-fn count(count: u64) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn times(summary: &Summary) -> (Time, Time) {
-    let (first, last) = summary.times.unwrap_or_default();
-    (Time(first), Time(last))
-}
-
-impl Market {
-    fn of(row: &MarketRow<'_>, since: Second) -> Self {
-        let figures = LegacyFigures::from(&row.summary);
-        let (first, last) = times(&row.summary);
-        Self {
-            trade_pair: row.name(),
-            base_asset_code: row.base.code().to_owned(),
-            base_asset_issuer: row.base.issuer().to_owned(),
-            counter_asset_code: row.counter.code().to_owned(),
-            counter_asset_issuer: row.counter.issuer().to_owned(),
-            base_volume: figures.base_volume,
-            counter_volume: figures.counter_volume,
-            trade_count: count(figures.trade_count),
-            open: figures.open,
-            low: figures.low,
-            high: figures.high,
-            change: figures.close - figures.open,
-            close: figures.close,
-            interval_start: Time(since),
-            first_ledger_close_time: first,
-            last_ledger_close_time: last,
-            orderbook_stats: OrderbookStats::from(&row.book),
-        }
-    }
-}
-
-impl AggregatedMarket {
-    fn of(row: TickerRow, since: Second) -> Self {
-        let figures = LegacyFigures::from(&row.summary);
-        let (first, last) = times(&row.summary);
-        Self {
-            trade_pair: row.name,
-            base_volume: figures.base_volume,
-            counter_volume: figures.counter_volume,
-            trade_count: count(figures.trade_count),
-            open: figures.open,
-            low: figures.low,
-            high: figures.high,
-            change: figures.close - figures.open,
-            close: figures.close,
-            interval_start: Time(since),
-            first_ledger_close_time: first,
-            last_ledger_close_time: last,
-            orderbook_stats: OrderbookStats::from(&row.book),
-        }
-    }
-}
-
-impl From<&BookFigures> for OrderbookStats {
-    fn from(book: &BookFigures) -> Self {
-        let levels = |count: u64| BigInt(i64::try_from(count).unwrap_or(i64::MAX));
-        let (spread, spread_mid_point) = book.spread();
-        Self {
-            bid_count: levels(book.bid_count),
-            bid_volume: book.bid_volume,
-            bid_max: book.bid_max,
-            ask_count: levels(book.ask_count),
-            ask_volume: book.ask_volume,
-            ask_min: book.ask_min,
-            spread,
-            spread_mid_point,
-        }
-    }
-}
-
-impl From<&ListedAsset> for Asset {
-    fn from(asset: &ListedAsset) -> Self {
-        let told = &asset.currency;
-        Self {
-            code: told.code.clone(),
-            issuer_account: told.issuer.clone(),
-            kind: asset.kind.clone(),
-            num_accounts: i32::try_from(asset.num_accounts).unwrap_or(i32::MAX),
-            auth_required: asset.auth_required,
-            auth_revocable: asset.auth_revocable,
-            amount: ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT),
-            asset_controlled_by_domain: asset.is_controlled_by_domain,
-            anchor_asset_code: told.anchor_asset.clone(),
-            anchor_asset_type: told.anchor_asset_type.clone(),
-            is_asset_anchored: told.is_asset_anchored,
-            display_decimals: BigInt(told.display_decimals),
-            name: told.name.clone(),
-            desc: told.desc.clone(),
-            conditions: told.conditions.clone(),
-            fixed_number: BigInt(told.fixed_number),
-            max_number: BigInt(told.max_number),
-            is_unlimited: told.is_unlimited,
-            redemption_instructions: told.redemption_instructions.clone(),
-            collateral_addresses: told.collateral_addresses.join(","),
-            collateral_address_signatures: told.collateral_address_signatures.join(","),
-            countries: String::new(), // always empty in the old answers
-            status: told.status.clone(),
-            issuer_id: asset.issuer_id,
-        }
-    }
-}
-
-impl From<&ListedAsset> for Issuer {
-    fn from(asset: &ListedAsset) -> Self {
-        let org = &asset.issuer;
-        Self {
-            public_key: asset.issuer().to_owned(),
-            name: org.name.clone(),
-            url: org.url.clone(),
-            toml_url: asset.toml_url.clone(),
-            federation_server: org.federation_server.clone(),
-            auth_server: org.auth_server.clone(),
-            transfer_server: org.transfer_server.clone(),
-            web_auth_endpoint: org.web_auth_endpoint.clone(),
-            deposit_server: org.deposit_server.clone(),
-            org_twitter: org.twitter.clone(),
-        }
-    }
 }
 
 #[cfg(test)]

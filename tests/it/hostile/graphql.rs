@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -14,7 +14,8 @@ use tokio_postgres::Client;
 use crate::{
     end_to_end::{PASSPHRASE, block_on, horizon, network, number, wait_for_pairs, wait_for_trades},
     support::{
-        DEADLINE, daemon::Daemon, postgres::fresh_database, processes::memory_kib, recomputation, wait_until,
+        DEADLINE, daemon::Daemon, nginx::assert_problem, postgres::fresh_database, processes::memory_kib,
+        recomputation, wait_until, wide::wide_database,
     },
 };
 
@@ -24,8 +25,11 @@ const PARALLEL: usize = 500;
 const REFUSALS_KIB: u64 = 64 << 10;
 /// What hundreds of documents may cost that are parsed, with 40 s of a daemon's first minute: some 50 MiB were seen.
 const DOCUMENTS_KIB: u64 = 96 << 10;
-/// What answers may cost: 512 MiB that are kept or on their way, and those that are being made.
-const ANSWERS_KIB: u64 = (512 + 256) << 10;
+/// What answers may cost: 128 MiB that are made, kept or sent, the rows of those that are being made, 500 connections, and
+/// what the daemon's first minute and a debug build's allocator take beside that.
+const ANSWERS_KIB: u64 = (128 + 192) << 10;
+/// So many markets that the worst document asks for more values than are given at once.
+const MANY_MARKETS: u32 = 16_000;
 /// Replies that are no data: so many times the query, or one problem.
 const REPLY_FACTOR: usize = 10;
 const PROBLEM_BYTES: usize = 400;
@@ -180,21 +184,33 @@ fn hostile_documents_are_refused_with_short_replies() {
     assert!(grown < DOCUMENTS_KIB, "{grown} KiB");
 }
 
-/// The most that the limits let through, each another one so that no answer is kept for the next.
-fn worst_legal(number: usize) -> String {
-    const FIGURES: &str =
-        "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
-        firstLedgerCloseTime lastLedgerCloseTime
-        orderbookStats{bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint}";
-    let lists: String = (0..8)
+const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+    firstLedgerCloseTime lastLedgerCloseTime
+    orderbookStats{bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint}";
+
+/// So many whole lists with all fields, and each document another one so that no answer is kept for the next. With
+/// `aliases`, each list has ten fields twice.
+fn whole_lists(lists: usize, number: usize, aliases: bool) -> String {
+    let twice: String = if aliases {
+        let names = ["open", "low", "high", "close", "change", "baseVolume", "counterVolume", "tradePair"];
+        names.iter().map(|name| format!("x_{name}:{name} ")).collect()
+    } else {
+        String::new()
+    };
+    let lists: String = (0..lists)
         .map(|list| {
             let hours = 1 + (number * 8 + list) % 168;
             format!(
-                "l{list}_{number}:markets(numHoursAgo:{hours}){{baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES}}} "
+                "l{list}_{number}:markets(numHoursAgo:{hours}){{{twice}baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES}}} "
             )
         })
         .collect();
     json!({"query": format!("{{{lists}}}")}).to_string()
+}
+
+/// The most that the limits of a document let through.
+fn worst_legal(number: usize) -> String {
+    whole_lists(8, number, false)
 }
 
 /// POSTs and throws the body away as it comes: status and bytes.
@@ -279,7 +295,7 @@ fn the_worst_legal_queries_at_500_in_parallel_stop_neither_memory_nor_ingest() {
         markets: 1_500,
         history_hours: 0,
         ledger_seconds: 0.2,
-        stream_poll: std::time::Duration::from_millis(50),
+        stream_poll: Duration::from_millis(50),
         ..SimConfig::default()
     });
     block_on(async {
@@ -290,8 +306,8 @@ fn the_worst_legal_queries_at_500_in_parallel_stop_neither_memory_nor_ingest() {
         wait_until("many markets are published", || {
             daemon.get("/markets.json").json()["pairs"].as_array().is_some_and(|pairs| pairs.len() > 200)
         });
-        let one = post_unkept(daemon.public, &worst_legal(9_999)).unwrap();
         let (before, begun) = (peak(&daemon), Instant::now());
+        let one = post_unkept(daemon.public, &worst_legal(9_999)).unwrap();
         let stored = number(&client, "SELECT count(*) FROM trades").await;
         let storm = storm(&daemon);
         let took = begun.elapsed().as_secs_f64();
@@ -317,5 +333,76 @@ fn the_worst_legal_queries_at_500_in_parallel_stop_neither_memory_nor_ingest() {
         for actor in actors["actors"].as_array().unwrap() {
             assert_eq!(actor["restarts"], 0, "{actor}");
         }
+    });
+}
+
+/// A daemon with [`MANY_MARKETS`] and nothing else to do.
+fn many_markets() -> Daemon {
+    let database = block_on(wide_database(MANY_MARKETS));
+    let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &[]);
+    wait_until("all markets are published", || {
+        let answer = daemon.get("/markets.json");
+        answer.status == 200
+            && answer.json()["pairs"].as_array().unwrap().len() == usize::try_from(MANY_MARKETS).unwrap()
+    });
+    daemon
+}
+
+/// A counter of `/metrics`, by its name and labels.
+fn counter(daemon: &Daemon, name: &str) -> u64 {
+    let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+#[test]
+fn what_a_document_costs_is_bounded_by_rows_times_fields() {
+    let daemon = many_markets();
+    // Books are summed once a publication, whoever asks first.
+    assert_eq!(daemon.graphql("{ticker{close}}")["data"]["ticker"].as_array().map(Vec::len), Some(16_000));
+    let before = peak(&daemon);
+    let refused = daemon.post("/graphql", "", whole_lists(8, 0, true).as_bytes());
+    assert_problem("eight lists", &refused, 400);
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("values (rows times fields)") && detail.contains("4000000"), "{detail}");
+    assert!(peak(&daemon) - before < 32 << 10, "nothing was made for what was refused");
+
+    wait_until("what is let through is answered", || {
+        daemon.post("/graphql", "", whole_lists(2, 50, false).as_bytes()).status == 200
+    });
+
+    // It comes in pieces, compressed as it is made, and takes no more than its share.
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let (address, asked) = (daemon.public, (0..12).map(|number| whole_lists(5, number, false)));
+        let asking: Vec<_> =
+            asked.map(|body| scope.spawn(move || post_unkept(address, &body).unwrap())).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let answered: Vec<u64> =
+        answers.iter().filter(|(status, _)| *status == 200).map(|(_, bytes)| *bytes).collect();
+    let grown = peak(&daemon) - before;
+    println!("{} of 12 answers of some 60 MB: {grown} KiB more memory", answered.len());
+    assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 503)), "{answers:?}");
+    assert!(answered.iter().all(|bytes| *bytes > 30_000_000), "{answers:?}");
+    assert!(grown < ANSWERS_KIB, "{grown} KiB");
+
+    // The work for an answer ends with the one who asked for it, and others have the place.
+    let stopped = "ticker_graphql_stopped_total{reason=\"unwanted\"}";
+    let before = counter(&daemon, stopped);
+    let mut number = 100;
+    wait_until("work for somebody who has gone is stopped", || {
+        number += 1;
+        let body = whole_lists(5, number, false);
+        let mut stream = TcpStream::connect(daemon.public).unwrap();
+        write!(stream, "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
+        // Most of the times it is being made by then.
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let _ = stream.read(&mut [0]);
+        drop(stream);
+        counter(&daemon, stopped) > before
+    });
+    wait_until("others are answered", || {
+        daemon.post("/graphql", "", br#"{"query":"{markets(numHoursAgo:3){close}}"}"#).status == 200
     });
 }

@@ -19,6 +19,7 @@ pub(crate) mod replicas;
 pub(crate) mod small_disk;
 pub(crate) mod standby;
 pub(crate) mod tls_postgres;
+pub(crate) mod wide;
 
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

@@ -1,0 +1,73 @@
+//! The rows of a list, printed one after the other.
+
+use std::collections::BTreeMap;
+
+use super::{
+    fields::{Traded, of_asset, of_traded},
+    output::{Output, Stop},
+    plan::{List, Rows},
+    template::Template,
+};
+use crate::domain::{board::Board, listed_asset::ListedAsset};
+
+/// Appends a list as JSON.
+pub(super) fn print(list: &List, board: &Board, out: &mut Output) -> Result<(), Stop> {
+    let interest = out.interest().clone();
+    let is_wanted = || interest.is_there();
+    match &list.rows {
+        Rows::Assets => print_assets(list, board.assets().iter().map(AsRef::as_ref), out),
+        Rows::Issuers => {
+            let assets = board.assets().iter().map(|asset| (asset.issuer(), asset.as_ref()));
+            let by_key: BTreeMap<&str, &ListedAsset> = assets.collect();
+            print_assets(list, by_key.into_values(), out)
+        }
+        Rows::Markets(filter, hours) => {
+            let since = board.since(*hours);
+            let rows = board.markets_while(filter, *hours, &is_wanted);
+            print_traded(list, rows.iter().map(|row| Traded::market(row, since)), out)
+        }
+        Rows::Pairs(codes, hours) => {
+            let since = board.since(*hours);
+            let rows = match codes {
+                None => board.tickers_while(*hours, &is_wanted),
+                Some(codes) => board.tickers_of(codes, *hours),
+            };
+            print_traded(list, rows.into_iter().map(|row| Traded::pair(row, since)), out)
+        }
+    }
+}
+
+fn print_assets<'a>(
+    list: &List,
+    rows: impl Iterator<Item = &'a ListedAsset>,
+    out: &mut Output,
+) -> Result<(), Stop> {
+    let template = Template::new(list.rows.type_name(), &list.fields, of_asset);
+    print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, row)))
+}
+
+fn print_traded<'a>(
+    list: &List,
+    rows: impl Iterator<Item = Traded<'a>>,
+    out: &mut Output,
+) -> Result<(), Stop> {
+    let template = Template::new(list.rows.type_name(), &list.fields, of_traded);
+    print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, &row)))
+}
+
+fn print_rows<R>(
+    rows: impl Iterator<Item = R>,
+    out: &mut Output,
+    push: impl Fn(R, &mut String),
+) -> Result<(), Stop> {
+    out.text.push('[');
+    for (place, row) in rows.enumerate() {
+        if place > 0 {
+            out.text.push(',');
+        }
+        push(row, &mut out.text);
+        out.settle()?;
+    }
+    out.text.push(']');
+    Ok(())
+}

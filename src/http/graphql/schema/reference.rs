@@ -1,0 +1,338 @@
+//! Lists as async-graphql makes them of values: what the rows that are printed directly must come to, byte for byte.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
+
+use super::{
+    super::{fields, limits, output, prepared::Prepared, render, request::Asked},
+    AggregatedMarket, Asset, BigInt, Issuer, Market, OrderbookStats, Time, legacy,
+};
+use crate::domain::{
+    amount::{STROOPS_PER_UNIT, Total},
+    board::{Board, MarketFilter, MarketRow, PairCodes, TickerRow},
+    directory::{Directory, tests::listed},
+    instant::{HOUR, Second},
+    issuer_file::{Currency, Organisation},
+    listed_asset::ListedAsset,
+    number::ratio_to_f64,
+    orderbook::{BookFigures, PolledBook},
+    summary::{Summary, tests::trade},
+    ticker::LegacyFigures,
+    windows::Windows,
+};
+
+struct Reference;
+
+#[Object(name = "Query")]
+impl Reference {
+    async fn assets(&self, ctx: &Context<'_>) -> Vec<Asset> {
+        board(ctx).assets().iter().map(|asset| Asset::from(asset.as_ref())).collect()
+    }
+
+    async fn issuers(&self, ctx: &Context<'_>) -> Vec<Issuer> {
+        let assets = board(ctx).assets();
+        let by_key: BTreeMap<&str, &ListedAsset> =
+            assets.iter().map(|asset| (asset.issuer(), asset.as_ref())).collect();
+        by_key.into_values().map(Issuer::from).collect()
+    }
+
+    async fn markets(
+        &self,
+        ctx: &Context<'_>,
+        base_asset_code: Option<String>,
+        base_asset_issuer: Option<String>,
+        counter_asset_code: Option<String>,
+        counter_asset_issuer: Option<String>,
+        num_hours_ago: Option<i32>,
+    ) -> Vec<Option<Market>> {
+        let (board, hours) = (board(ctx), i64::from(num_hours_ago.unwrap_or(24)));
+        let filter = MarketFilter {
+            base_code: base_asset_code,
+            base_issuer: base_asset_issuer,
+            counter_code: counter_asset_code,
+            counter_issuer: counter_asset_issuer,
+        };
+        let since = board.since(hours);
+        board.markets(&filter, hours).iter().map(|row| Some(Market::of(row, since))).collect()
+    }
+
+    async fn ticker(
+        &self,
+        ctx: &Context<'_>,
+        pair_name: Option<String>,
+        num_hours_ago: Option<i32>,
+    ) -> Vec<Option<AggregatedMarket>> {
+        let (board, hours) = (board(ctx), i64::from(num_hours_ago.unwrap_or(24)));
+        let rows = match pair_name {
+            None => board.tickers(hours),
+            Some(name) => board.tickers_of(&PairCodes::parse(&name).unwrap(), hours),
+        };
+        let since = board.since(hours);
+        rows.into_iter().map(|row| Some(AggregatedMarket::of(row, since))).collect()
+    }
+}
+
+fn board<'a>(ctx: &Context<'a>) -> &'a Board {
+    ctx.data_unchecked::<Arc<Board>>()
+}
+
+fn count(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn times(summary: &Summary) -> (Time, Time) {
+    let (first, last) = summary.times.unwrap_or_default();
+    (Time(first), Time(last))
+}
+
+impl Market {
+    fn of(row: &MarketRow<'_>, since: Second) -> Self {
+        let figures = LegacyFigures::from(&row.summary);
+        let (first, last) = times(&row.summary);
+        Self {
+            trade_pair: row.name(),
+            base_asset_code: row.base.code().to_owned(),
+            base_asset_issuer: row.base.issuer().to_owned(),
+            counter_asset_code: row.counter.code().to_owned(),
+            counter_asset_issuer: row.counter.issuer().to_owned(),
+            base_volume: figures.base_volume,
+            counter_volume: figures.counter_volume,
+            trade_count: count(figures.trade_count),
+            open: figures.open,
+            low: figures.low,
+            high: figures.high,
+            change: figures.close - figures.open,
+            close: figures.close,
+            interval_start: Time(since),
+            first_ledger_close_time: first,
+            last_ledger_close_time: last,
+            orderbook_stats: OrderbookStats::from(&row.book),
+        }
+    }
+}
+
+impl AggregatedMarket {
+    fn of(row: TickerRow, since: Second) -> Self {
+        let figures = LegacyFigures::from(&row.summary);
+        let (first, last) = times(&row.summary);
+        Self {
+            trade_pair: row.name,
+            base_volume: figures.base_volume,
+            counter_volume: figures.counter_volume,
+            trade_count: count(figures.trade_count),
+            open: figures.open,
+            low: figures.low,
+            high: figures.high,
+            change: figures.close - figures.open,
+            close: figures.close,
+            interval_start: Time(since),
+            first_ledger_close_time: first,
+            last_ledger_close_time: last,
+            orderbook_stats: OrderbookStats::from(&row.book),
+        }
+    }
+}
+
+impl From<&BookFigures> for OrderbookStats {
+    fn from(book: &BookFigures) -> Self {
+        let levels = |count: u64| BigInt(i64::try_from(count).unwrap_or(i64::MAX));
+        let (spread, spread_mid_point) = book.spread();
+        Self {
+            bid_count: levels(book.bid_count),
+            bid_volume: book.bid_volume,
+            bid_max: book.bid_max,
+            ask_count: levels(book.ask_count),
+            ask_volume: book.ask_volume,
+            ask_min: book.ask_min,
+            spread,
+            spread_mid_point,
+        }
+    }
+}
+
+impl From<&ListedAsset> for Asset {
+    fn from(asset: &ListedAsset) -> Self {
+        let told = &asset.currency;
+        Self {
+            code: told.code.clone(),
+            issuer_account: told.issuer.clone(),
+            kind: asset.kind.clone(),
+            num_accounts: i32::try_from(asset.num_accounts).unwrap_or(i32::MAX),
+            auth_required: asset.auth_required,
+            auth_revocable: asset.auth_revocable,
+            amount: ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT),
+            asset_controlled_by_domain: asset.is_controlled_by_domain,
+            anchor_asset_code: told.anchor_asset.clone(),
+            anchor_asset_type: told.anchor_asset_type.clone(),
+            is_asset_anchored: told.is_asset_anchored,
+            display_decimals: BigInt(told.display_decimals),
+            name: told.name.clone(),
+            desc: told.desc.clone(),
+            conditions: told.conditions.clone(),
+            fixed_number: BigInt(told.fixed_number),
+            max_number: BigInt(told.max_number),
+            is_unlimited: told.is_unlimited,
+            redemption_instructions: told.redemption_instructions.clone(),
+            collateral_addresses: told.collateral_addresses.join(","),
+            collateral_address_signatures: told.collateral_address_signatures.join(","),
+            countries: String::new(), // always empty in the old answers
+            status: told.status.clone(),
+            issuer_id: asset.issuer_id,
+        }
+    }
+}
+
+impl From<&ListedAsset> for Issuer {
+    fn from(asset: &ListedAsset) -> Self {
+        let org = &asset.issuer;
+        Self {
+            public_key: asset.issuer().to_owned(),
+            name: org.name.clone(),
+            url: org.url.clone(),
+            toml_url: asset.toml_url.clone(),
+            federation_server: org.federation_server.clone(),
+            auth_server: org.auth_server.clone(),
+            transfer_server: org.transfer_server.clone(),
+            web_auth_endpoint: org.web_auth_endpoint.clone(),
+            deposit_server: org.deposit_server.clone(),
+            org_twitter: org.twitter.clone(),
+        }
+    }
+}
+
+/// Three markets of assets whose texts and figures are hard to print, one of which has a book.
+fn hard_board() -> Board {
+    let text = |text: &str| format!("{text} \"<&>\\\n\u{2028}\u{1f600}\u{1}");
+    let odd = |code: &str, issuer: &str, anchor: &str| {
+        let plain = listed(code, issuer, anchor);
+        ListedAsset {
+            kind: "credit_alphanum4".into(),
+            num_accounts: 5_000_000_000,
+            auth_required: true,
+            amount: Total::parse("922337203685477580.1234567").unwrap(),
+            is_controlled_by_domain: true,
+            currency: Currency {
+                name: text("name"),
+                desc: text("desc"),
+                conditions: text(""),
+                anchor_asset_type: "fiat".into(),
+                display_decimals: -7,
+                max_number: i64::MAX,
+                is_unlimited: true,
+                collateral_addresses: vec!["a".into(), text("b")],
+                ..plain.currency
+            },
+            issuer_id: 77,
+            issuer: Organisation { name: text("org"), url: "https://a.example/?b&c".into(), ..plain.issuer },
+            toml_url: "https://a.example/.well-known/stellar.toml".into(),
+            ..plain
+        }
+    };
+    let mut directory = Directory::default();
+    let assets = [("XLM", "native", ""), ("BRL", "G1", ""), ("BRLT", "G1", "BRL"), ("TEA", "G4", "")];
+    directory
+        .learn_assets((1..).zip(assets.iter().map(|(code, issuer, anchor)| Some(odd(code, issuer, anchor)))));
+    directory.learn_markets([(1, 1, 2), (2, 1, 3), (3, 2, 4)]);
+    let figures = BookFigures {
+        bid_count: u64::MAX,
+        bid_volume: 1e300,
+        bid_max: 1.5e-9,
+        ask_count: 3,
+        ask_volume: f64::INFINITY,
+        ask_min: 0.1,
+    };
+    directory.learn_books(vec![(1, PolledBook { figures, fetched_at: Second(1) })], true);
+    let (mut windows, now) = (Windows::default(), Second(1_000_000_000));
+    for (number, market) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
+        let closed_at = now.0 - number * HOUR - 5;
+        windows.add(market, trade(number, 0, closed_at, (i64::MAX, number), (number, 3_000_000_007)));
+        windows.add(market, trade(number, 1, closed_at, (7, 9), (i64::MAX, number)));
+        windows.add(market, trade(number, 2, closed_at, (0, 1), (0, 1)));
+    }
+    windows.advance(now);
+    Board::new(windows.view(), directory)
+}
+
+async fn both(query: &str) -> (String, String) {
+    let board = Arc::new(hard_board());
+    let body = serde_json::json!({ "query": query }).to_string();
+    let parse = || Asked::from_body(body.as_bytes()).unwrap().parse(&board).unwrap().unwrap().0;
+    let reference = Schema::build(Reference, EmptyMutation, EmptySubscription).finish();
+    let expected = render::render(&reference.execute(parse().data(Arc::clone(&board))).await);
+    let prepared = Prepared::of(&legacy(), parse()).await;
+    limits::weigh(prepared.lists(), &board).unwrap();
+    let answer = prepared.short(&board, output::Waiting::default().interest());
+    (String::from_utf8(answer.unwrap().pieces.concat()).unwrap(), expected)
+}
+
+const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
+    firstLedgerCloseTime lastLedgerCloseTime
+    orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint __typename }";
+
+#[tokio::test]
+async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
+    let everything = format!(
+        "{{ markets(numHoursAgo: 168) {{ __typename baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES} }}
+            ticker(numHoursAgo: 168) {{ {FIGURES} __typename }}
+            assets {{ __typename code issuerAccount type numAccounts authRequired authRevocable amount assetControlledByDomain
+              anchorAssetCode anchorAssetType isAssetAnchored displayDecimals name desc conditions fixedNumber maxNumber
+              isUnlimited redemptionInstructions collateralAddresses collateralAddressSignatures countries status issuerID }}
+            issuers {{ __typename publicKey name url tomlURL federationServer authServer transferServer webAuthEndpoint
+              depositServer orgTwitter }} }}"
+    );
+    for query in [
+        everything.as_str(),
+        "{ a: markets(numHoursAgo: 2) { x: close close y: close } b: markets(numHoursAgo: 0) { close } }",
+        "{ markets { open } markets { close open orderbookStats { askMin } orderbookStats { bidMax askMin } } }",
+        "{ ...q ticker(pairName: \"BRL_XLM\") { open } } fragment q on Query { ticker(pairName: \"BRL_XLM\") { ...r close } }
+         fragment r on AggregatedMarket { low ... on AggregatedMarket { high } ... { __typename } }",
+        "{ markets { close @skip(if: true) } assets @include(if: false) { code } __typename }",
+        "{ markets { orderbookStats { askMin @skip(if: true) } } }",
+        "{ markets @skip(if: true) { close } }",
+        "{ markets(counterAssetCode: \"TEA\") { tradePair } ticker(pairName: \"NONE_XLM\") { open } }",
+        "{ __typename a: __typename issuers { name } }",
+    ] {
+        let (told, expected) = both(query).await;
+        assert_eq!(told, expected, "{query}");
+        assert!(!told.contains("\"errors\""), "{told}");
+    }
+    assert!(both(&everything).await.0.len() > 5_000);
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_two_lists_is_an_error() {
+    for query in [
+        "{ a: markets(numHoursAgo: 1) { close } ... on Query { a: markets(numHoursAgo: 2) { close } } }",
+        "{ a: markets { close } ... on Query { a: ticker { close } } }",
+    ] {
+        let (told, _) = both(query).await;
+        assert!(told.starts_with("{\"errors\":[{\"message\":\"One name in the answer"), "{told}");
+        assert!(!told.contains("\"data\""), "{told}");
+    }
+}
+
+/// Every field of the schema has its text: introspection names them all.
+#[tokio::test]
+async fn every_field_of_the_schema_can_be_printed() {
+    let names = |type_name: &str| {
+        let registry = legacy().sdl();
+        let body =
+            registry.split(&format!("type {type_name} {{")).nth(1).unwrap().split("\n}").next().unwrap();
+        let fields = body.lines().filter_map(|line| line.trim().split_once(": "));
+        let names = fields.map(|(name, _)| name.to_owned()).filter(|name| !name.contains(' '));
+        names.collect::<Vec<_>>()
+    };
+    for type_name in ["Asset", "Issuer"] {
+        for name in names(type_name) {
+            assert!(fields::of_asset(type_name, &name).is_some(), "{type_name}.{name}");
+        }
+    }
+    for type_name in ["Market", "AggregatedMarket", "OrderbookStats"] {
+        let names = names(type_name);
+        assert!(names.len() >= 8, "{names:?}");
+        for name in names.iter().filter(|name| *name != "orderbookStats") {
+            assert!(fields::of_traded(type_name, name).is_some(), "{type_name}.{name}");
+        }
+    }
+}
