@@ -87,7 +87,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
         Command::Audit { config, options } => audit::audit(&config, &options),
         // Answered by main, from the settings alone.
-        Command::ConfigCheck(_) | Command::ConfigShow(_) | Command::Completions(_) => {
+        Command::ConfigCheck { .. } | Command::ConfigShow(_) | Command::Completions(_) => {
             return ExitCode::from(EXIT_USAGE);
         }
     };

@@ -76,7 +76,12 @@ pub enum Command {
     /// Tell the completions of a shell.
     Completions(Shell),
     /// Tell that the configuration is valid: it is, or there would be no command.
-    ConfigCheck(Settings),
+    ConfigCheck {
+        /// The settings.
+        settings: Settings,
+        /// What may change until a start.
+        notes: Vec<String>,
+    },
     /// Tell every setting and its source.
     ConfigShow(Settings),
     /// Ask the running daemon whether it lives.
@@ -88,7 +93,7 @@ impl Command {
     #[must_use]
     pub fn answer(&self) -> Option<String> {
         match self {
-            Self::ConfigCheck(settings) => Some(settings.check_report()),
+            Self::ConfigCheck { settings, notes } => Some(settings.check_report(notes)),
             Self::ConfigShow(settings) => Some(settings.table()),
             Self::Completions(shell) => Some(definition::completions(*shell)),
             _ => None,
@@ -111,7 +116,7 @@ impl Command {
             | Self::Audit { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
-            Self::ConfigCheck(_) | Self::ConfigShow(_) | Self::Completions(_) => None,
+            Self::ConfigCheck { .. } | Self::ConfigShow(_) | Self::Completions(_) => None,
         }
     }
 }
@@ -172,7 +177,7 @@ impl fmt::Debug for CliError {
 /// [`CliError`]: help or version was asked for, the arguments are wrong, or the configuration has faults.
 pub fn parse(
     arguments: impl Iterator<Item = OsString>,
-    environment: Environment<'_>,
+    environment: &Environment,
 ) -> Result<Command, CliError> {
     let matches = definition().try_get_matches_from(arguments).map_err(CliError::Arguments)?;
     let path = subcommand_path(&matches);
@@ -220,7 +225,11 @@ pub fn parse(
             let shell = matches.get_one::<Shell>(definition::SHELL).copied();
             shell.map(Command::Completions).ok_or_else(no_such_command)
         }
-        ["config", "check"] => load(Profile::Real).map(|(settings, _)| Command::ConfigCheck(settings)),
+        ["config", "check"] => {
+            let (settings, config) = load(Profile::Real)?;
+            let notes = config::check_surroundings(&settings, &config)?;
+            Ok(Command::ConfigCheck { settings, notes })
+        }
         ["config", "show"] => load(Profile::Real).map(|(settings, _)| Command::ConfigShow(settings)),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),

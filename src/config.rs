@@ -18,13 +18,15 @@ mod secret;
 mod setting;
 mod show;
 mod simulation;
+mod suggestion;
+mod surroundings;
 mod table;
 mod typed;
 mod visible;
 
 pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
-pub use environment::PG_BIN_DIR;
+pub use environment::{CHAOS, CHAOS_LEASE_MS, Environment, PG_BIN_DIR};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
 pub use parse::{FileInterval, LogFormat};
@@ -35,6 +37,7 @@ pub use setting::{Fallback, Group, InDemo, Kind, Setting};
 pub use simulation::{
     HORIZON_SIM_SETTINGS, HorizonSimOptions, SIMULATION_SETTINGS, SimulationOptions, horizon_sim, simulation,
 };
+pub use surroundings::check_surroundings;
 pub use table::SETTINGS;
 pub use typed::Config;
 
@@ -44,23 +47,20 @@ pub fn visible_lines(text: &str) -> String {
     visible::on_lines(text)
 }
 
-/// Looks a variable of the environment up; the program passes the process's own, a test passes a map.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// Resolves every setting of [`SETTINGS`] and checks them.
 ///
 /// `flags` holds what the command line gave, by the long flag's name.
 ///
 /// # Errors
 ///
-/// All faults together: values that do not parse, values that are refused, unknown keys of the file, and
+/// All faults together: values that do not parse, values that are refused, unknown variables and keys of the file, and
 /// files that cannot be read.
 pub fn load(
     flags: &FlagValues,
-    environment: Environment<'_>,
+    environment: &Environment,
     profile: Profile,
 ) -> Result<(Settings, Config), ConfigError> {
-    let mut faults = Vec::new();
+    let mut faults = environment::unknown_variables(environment);
     let file = match file::chosen_path(flags, environment) {
         Some((path, source)) => file::FileValues::read(path, source, &mut faults),
         None => file::FileValues::default(),

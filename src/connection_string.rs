@@ -1,7 +1,11 @@
-//! What a PostgreSQL connection string says of whom to trust. Pure.
+//! A PostgreSQL connection string with libpq's options, for tokio-postgres, which knows a part of them. Pure.
 //!
-//! `sslmode` and `sslrootcert` are libpq's; tokio-postgres knows only a part of them. Both forms of a string are read by
-//! its own rules: `postgres://…?name=value`, percent-encoded, and `name = 'value'` with quotes and backslashes.
+//! Both forms of a string are read by libpq's rules: `postgres://…?name=value`, percent-encoded, and `name = 'value'` with
+//! quotes and backslashes.
+
+mod options;
+
+use options::{Treatment, treat};
 
 /// A connection string without what tokio-postgres does not know, and what that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,23 +17,56 @@ pub struct ConnectionString {
     pub verifies: bool,
     /// The file of the roots that count.
     pub root: Option<String>,
+    /// Names of the options that are in it.
+    pub options: Vec<String>,
 }
 
 /// Why a text is no connection string. It never quotes the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
-    /// Not one of libpq's modes, or one that lets the server decide (`allow`).
-    #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
-    UnknownMode,
+    /// An option has a value that it cannot have.
+    #[error("the option {option} must be {allowed}")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// An option of libpq that is not supported.
+    #[error("the option {option} is not supported with that value, or at all: {instead}")]
+    Unsupported {
+        /// The option.
+        option: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// An option that libpq does not have.
+    #[error("option {place} is unknown{}", .suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+    Unknown {
+        /// Its place among the options, from 1.
+        place: usize,
+        /// The option that was probably meant.
+        suggestion: Option<&'static str>,
+    },
     /// Neither form.
     #[error("it is neither postgres://… nor name=value pairs")]
     Unreadable,
 }
 
+impl ConnectionStringError {
+    /// Whether the text is a connection string that asks for what cannot be given.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unsupported { .. })
+    }
+}
+
+/// What was read so far.
 #[derive(Default)]
-struct Trust {
+struct Reading {
     verifies: bool,
     root: Option<String>,
+    options: Vec<String>,
 }
 
 impl ConnectionString {
@@ -39,26 +76,54 @@ impl ConnectionString {
     ///
     /// [`ConnectionStringError`]; what else is wrong with it, tokio-postgres tells.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
-        let mut trust = Trust::default();
+        let mut reading = Reading::default();
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let rest = if is_url { trust.url(text)? } else { trust.words(text)? };
-        Ok(Self { rest, verifies: trust.verifies || trust.root.is_some(), root: trust.root })
+        let rest = if is_url { reading.url(text)? } else { reading.words(text)? };
+        let verifies = reading.verifies || reading.root.is_some();
+        Ok(Self { rest, verifies, root: reading.root, options: reading.options })
+    }
+
+    /// Whether the string sets an option.
+    #[must_use]
+    pub fn sets(&self, name: &str) -> bool {
+        self.options.iter().any(|option| option == name)
     }
 }
 
-impl Trust {
-    /// What tokio-postgres is given instead of a pair; nothing where it is not to see it.
-    fn keep(&mut self, name: &str, value: String) -> Result<Option<String>, ConnectionStringError> {
+impl Reading {
+    /// What tokio-postgres is given instead of a pair that stands in the string as `pair`; nothing where it is not to see
+    /// it.
+    fn keep(
+        &mut self,
+        name: &str,
+        value: String,
+        pair: &str,
+    ) -> Result<Option<String>, ConnectionStringError> {
+        let treatment = treat(name, &value, self.options.len().saturating_add(1))?;
+        self.options.push(name.to_owned());
+        Ok(match treatment {
+            Treatment::Kept => Some(pair.to_owned()),
+            Treatment::Rewritten(name, value) => Some(format!("{name}={value}")),
+            Treatment::Dropped => None,
+            Treatment::Trust => self.trust(name, value),
+        })
+    }
+
+    fn trust(&mut self, name: &str, value: String) -> Option<String> {
         match (name, value.as_str()) {
-            ("sslmode", "disable" | "prefer" | "require") => Ok(Some(format!("{name}={value}"))),
             ("sslmode", "verify-ca" | "verify-full") => {
                 self.verifies = true;
-                Ok(Some("sslmode=require".to_owned()))
+                Some("sslmode=require".to_owned())
             }
-            ("sslmode", _) => Err(ConnectionStringError::UnknownMode),
+            ("sslmode", _) => Some(format!("{name}={value}")),
+            // The public authorities: those that are built in.
+            (_, "system") => {
+                self.verifies = true;
+                None
+            }
             _ => {
                 self.root = Some(value).filter(|path| !path.is_empty());
-                Ok(None)
+                None
             }
         }
     }
@@ -73,10 +138,7 @@ impl Trust {
         let mut kept = Vec::new();
         for pair in query.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match decoded(name)?.as_str() {
-                name @ ("sslmode" | "sslrootcert") => kept.extend(self.keep(name, decoded(value)?)?),
-                _ => kept.push(pair.to_owned()),
-            }
+            kept.extend(self.keep(&decoded(name)?, decoded(value)?, pair)?);
         }
         Ok(if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) })
     }
@@ -86,13 +148,9 @@ impl Trust {
         while !left.is_empty() {
             let (name, after) = left.split_once('=').ok_or(ConnectionStringError::Unreadable)?;
             let (value, after) = value(after.trim_start())?;
-            match name.trim_end() {
-                name @ ("sslmode" | "sslrootcert") => kept.extend(self.keep(name, value)?),
-                _ => {
-                    let length = left.len().saturating_sub(after.len());
-                    kept.extend(left.get(..length).map(|pair| pair.trim_end().to_owned()));
-                }
-            }
+            let length = left.len().saturating_sub(after.len());
+            let pair = left.get(..length).unwrap_or_default().trim_end();
+            kept.extend(self.keep(name.trim_end(), value, pair)?);
             left = after.trim_start();
         }
         Ok(kept.join(" "))
@@ -141,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> (String, bool, Option<String>) {
-        let ConnectionString { rest, verifies, root } = ConnectionString::parse(text).unwrap();
+        let ConnectionString { rest, verifies, root, .. } = ConnectionString::parse(text).unwrap();
         (rest, verifies, root)
     }
 
@@ -162,10 +220,62 @@ mod tests {
         ] {
             assert_eq!(parsed(given), (rest.to_owned(), verifies, root.map(str::to_owned)), "{given}");
         }
-        assert_eq!(
-            ConnectionString::parse("postgres://h/db?sslmode=maybe"),
-            Err(ConnectionStringError::UnknownMode)
-        );
+        for mode in ["maybe", "allow"] {
+            let refused = ConnectionString::parse(&format!("postgres://h/db?sslmode={mode}")).unwrap_err();
+            assert!(
+                refused.to_string().starts_with("the option sslmode must be disable, prefer"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_option_of_libpq_is_taken_or_refused_by_name() {
+        for (option, kept) in [
+            ("application_name=a", "application_name=a"),
+            ("connect_timeout=3", "connect_timeout=3"),
+            ("keepalives=1", "keepalives=1"),
+            ("keepalives_idle=30", "keepalives_idle=30"),
+            ("keepalives_interval=5", "keepalives_interval=5"),
+            ("keepalives_count=3", "keepalives_retries=3"),
+            ("tcp_user_timeout=1500", "tcp_user_timeout=2"),
+            ("options=-cstatement_timeout%3D5s", "options=-cstatement_timeout%3D5s"),
+            ("channel_binding=require", "channel_binding=require"),
+            ("load_balance_hosts=random", "load_balance_hosts=random"),
+            ("target_session_attrs=primary", "target_session_attrs=read-write"),
+            ("target_session_attrs=prefer-standby", "target_session_attrs=any"),
+            ("client_encoding=UTF8", ""),
+            ("fallback_application_name=psql", ""),
+            ("gssencmode=prefer", ""),
+            ("ssl_min_protocol_version=TLSv1.2", ""),
+        ] {
+            let (rest, ..) = parsed(&format!("postgres://h/db?{option}"));
+            let expected = if kept.is_empty() { "" } else { &format!("?{kept}") };
+            assert_eq!(rest, format!("postgres://h/db{expected}"), "{option}");
+            let config: Result<tokio_postgres::Config, _> = rest.parse();
+            assert!(config.is_ok(), "{option}: {config:?}");
+        }
+        for (option, named) in [
+            ("sslcert=/c.pem", "the option sslcert is not supported"),
+            ("sslkey=/k.pem", "client certificates are not supported"),
+            ("passfile=/p", "DATABASE_URL_FILE"),
+            ("service=x", "the option service"),
+            ("gssencmode=require", "the option gssencmode"),
+            ("client_encoding=LATIN1", "the connection is always UTF8"),
+            ("ssl_min_protocol_version=TLSv1.3", "the option ssl_min_protocol_version"),
+            ("connect_timeout=soon", "the option connect_timeout must be a whole number"),
+            ("port=http", "the option port must be a port number"),
+            ("channel_binding=yes", "the option channel_binding must be disable, prefer or require"),
+            ("sslmod=require", "option 1 is unknown; did you mean sslmode?"),
+            ("canary=x", "option 1 is unknown"),
+        ] {
+            for text in [format!("postgres://h/db?{option}"), option.to_owned()] {
+                let told = ConnectionString::parse(&text).unwrap_err().to_string();
+                assert!(told.contains(named) && !told.contains("canary"), "{text}: {told}");
+            }
+        }
+        let (_, verifies, root) = parsed("postgres://h/db?sslmode=verify-full&sslrootcert=system");
+        assert_eq!((verifies, root), (true, None));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The program: reads the command line, starts the log, runs the command, ends with its exit code.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use stellar_ticker::cli::{self, CliError, Command};
-use stellar_ticker::config::EXIT_CONFIG;
+use stellar_ticker::config::{EXIT_CONFIG, Environment};
 use stellar_ticker::{app, init, process, telemetry};
 
 /// Publishing makes and frees many large buffers from several threads, where the system's allocator fragments.
@@ -18,7 +19,9 @@ fn main() -> ExitCode {
     }
     // Before any TLS is set up. It fails only if a provider is there already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let text = |value: OsString| value.to_string_lossy().into_owned();
+    let environment: Environment =
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     match cli::parse(std::env::args_os(), &environment) {
         Ok(command) => run(command),
         Err(error) => fail(&error),

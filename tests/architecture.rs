@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("process", &[]),
     ("init", &[]),
     ("connection_string", &[]),
-    ("config", &["cli", "connection_string", "telemetry"]),
+    ("config", &["cli", "connection_string", "domain", "telemetry"]),
     ("cli", &["config", "telemetry"]),
     ("telemetry", &["config", "cli", "domain"]),
     ("shutdown", &["clock"]),

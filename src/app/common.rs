@@ -27,8 +27,9 @@ use crate::{
         trade_writer::{Listeners, TradeWriter},
     },
     clock::SharedClock,
-    config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
+    config::{CHAOS, CHAOS_LEASE_MS, Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
     db::Database,
+    domain::shown_url::shown_url,
     horizon::{
         HorizonClient,
         budget::Class,
@@ -77,7 +78,9 @@ impl Common {
             Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
                 Err(Failure::Configuration(format!(
                     "{} serves the network {:?}, not {:?}",
-                    config.horizon_url, root.network_passphrase, config.network_passphrase
+                    shown_url(&config.horizon_url),
+                    root.network_passphrase,
+                    config.network_passphrase
                 )))
             }
             Ok(Ok(_)) => Ok(()),
@@ -279,8 +282,8 @@ fn usable<T, E: std::fmt::Display>(client: Result<T, E>) -> T {
 
 /// The usual terms; only tests of the whole program ask for shorter ones, as they ask for panics (`TICKER_CHAOS`).
 fn lease_terms() -> LeaseTerms {
-    let wanted = std::env::var_os("TICKER_CHAOS").is_some_and(|value| value == "1");
-    let ttl = std::env::var("TICKER_CHAOS_LEASE_MS").ok().filter(|_| wanted);
+    let wanted = std::env::var_os(CHAOS).is_some_and(|value| value == "1");
+    let ttl = std::env::var(CHAOS_LEASE_MS).ok().filter(|_| wanted);
     let ttl = ttl.and_then(|text| text.parse().ok()).map(Duration::from_millis);
     ttl.map_or_else(LeaseTerms::default, LeaseTerms::of)
 }

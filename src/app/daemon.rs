@@ -27,7 +27,7 @@ use crate::{
         supervisor::Outcome,
     },
     clock::{SharedClock, SystemClock},
-    config::Config,
+    config::{CHAOS, Config},
     db::{Database, private_postgres::IfRunning},
     http::{
         PublicState,
@@ -219,7 +219,7 @@ fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
 
 /// Panics on demand, for tests of the whole program: only where the environment asks for them.
 fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
-    let wanted = std::env::var_os("TICKER_CHAOS").is_some_and(|value| value == "1");
+    let wanted = std::env::var_os(CHAOS).is_some_and(|value| value == "1");
     let status = Arc::clone(status);
     wanted.then(|| -> admin::Provoke {
         Arc::new(move |actor, message| {

@@ -220,7 +220,7 @@ fn generate() -> Command {
 fn config() -> Command {
     let check = command(
         "check",
-        "Validate the configuration and tell all its faults",
+        "Validate the configuration, look at the files, directories and addresses that it names, and tell all faults",
         "stellar-ticker config check --config ticker.toml",
     );
     let show = command(

@@ -1,5 +1,6 @@
 //! Options of `audit`: flags alone, since they mean nothing to a daemon.
 
+use super::environment::Environment;
 use super::fault::{ConfigError, Problem};
 use super::file::FileValues;
 use super::parse;
@@ -75,7 +76,7 @@ pub struct AuditOptions {
 pub fn audit(flags: &FlagValues) -> Result<AuditOptions, ConfigError> {
     let mut faults = Vec::new();
     let file = FileValues::default();
-    let settings = resolve(AUDIT_SETTINGS, flags, &|_| None, &file, Profile::Real, &mut faults);
+    let settings = resolve(AUDIT_SETTINGS, flags, &Environment::new(), &file, Profile::Real, &mut faults);
     let mut reader = Reader::new(&settings, &mut faults);
     let url = reader.read_optional("url", parse::http_base);
     let repair = reader.read_optional("repair", parse::switch);

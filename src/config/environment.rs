@@ -1,4 +1,80 @@
 //! Variables of the environment: those of the settings, and those that no setting reads but that begin like them.
 
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use super::setting::Setting;
+use super::suggestion;
+use super::table::SETTINGS;
+use super::visible;
+
+/// The environment as the caller sees it: the program passes the process's own, a test passes what it likes.
+pub type Environment = BTreeMap<String, String>;
+
 /// Directory of `postgres` and `initdb` for the private PostgreSQL.
 pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
+/// `1` lets tests of the whole program provoke panics; see [`CHAOS_LEASE_MS`].
+pub const CHAOS: &str = "TICKER_CHAOS";
+/// Length of the lease for such tests, in milliseconds.
+pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
+
+/// How variables of this program begin.
+const PREFIX: &str = "TICKER_";
+/// Variables that the program, `./ticker` and the tests read and that are no settings.
+const OTHERS: [&str; 8] = [
+    PG_BIN_DIR,
+    CHAOS,
+    CHAOS_LEASE_MS,
+    "TICKER_CI_IMAGE",
+    "TICKER_DEBIAN_MIRROR",
+    "TICKER_IMAGE_ENGINE",
+    "TICKER_IMAGE_TEST_CACHE",
+    "TICKER_URL",
+];
+/// How the figures begin that a longer test run is given by hand.
+const OF_TESTS: &str = "TICKER_TEST_";
+
+/// A fault for each variable that begins like those of this program and is none: it would be a setting that silently
+/// does nothing.
+pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
+    let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
+    let is_known = |name: &str| {
+        known.iter().any(|known| known == name) || OTHERS.contains(&name) || name.starts_with(OF_TESTS)
+    };
+    environment
+        .iter()
+        .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+        .filter(|(name, value)| !is_known(name) && !is_of_a_service(name, value))
+        .map(|(name, _)| Fault::UnknownVariable {
+            variable: visible::shortened(visible::on_one_line(name)),
+            suggestion: suggested(name, &known),
+        })
+        .collect()
+}
+
+/// Whether Kubernetes or Docker made a variable for a service or a linked container named `ticker…`:
+/// `TICKER_SERVICE_HOST`, `TICKER_PORT=tcp://…`, `TICKER_PORT_8000_TCP_ADDR`.
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    let of_a_port = |protocol: &str| name.contains("_PORT_") && name.contains(protocol);
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || ["_TCP", "_UDP", "_SCTP"].into_iter().any(of_a_port)
+        || name.ends_with("_PORT") && value.contains("://")
+}
+
+/// The variable that was probably meant.
+fn suggested(name: &str, known: &[String]) -> Option<String> {
+    let written = name.strip_prefix(PREFIX)?.to_lowercase().replace('_', "-");
+    let is_named =
+        |setting: &&Setting| setting.name == written || setting.aliases.contains(&written.as_str());
+    let by_flag = SETTINGS.iter().find(is_named).and_then(|setting| setting.env.first());
+    let by_word = match written.as_str() {
+        "port" | "listen" | "host" | "http-port" => Some("TICKER_BIND"),
+        "testnet" | "passphrase" | "network-passphrase" => Some("TICKER_NETWORK"),
+        "horizon" => Some("HORIZON_URL"),
+        "log-level" | "rust-log" => Some("RUST_LOG"),
+        _ => None,
+    };
+    let direct = by_flag.copied().or(by_word).map(str::to_owned);
+    direct.or_else(|| suggestion::nearest(name, known.iter().map(String::as_str)))
+}

@@ -9,12 +9,12 @@ use super::visible;
 /// Faults that are told; a file that is none of ours has no end of them.
 const FAULTS_TOLD_MAX: usize = 100;
 
-/// Exit code of a command line or value that does not parse (`EX_USAGE`).
+/// Exit code of a command line, or a value on it, that does not parse (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
-/// Exit code of a configuration that parses and is refused (`EX_CONFIG`).
+/// Exit code of any other fault of the configuration (`EX_CONFIG`).
 pub const EXIT_CONFIG: u8 = 78;
 
-/// Which of the two exit codes a fault leads to.
+/// What is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// The text is not of the setting's form.
@@ -53,12 +53,19 @@ pub enum Fault {
         shown: String,
         /// Where the value came from.
         source: Source,
-        /// Which exit code it leads to.
+        /// What is wrong with it.
         kind: FaultKind,
         /// What exactly is wrong, when there is more to say than that it does not parse.
         detail: Option<String>,
         /// What a value may be.
         allowed: &'static str,
+    },
+    /// The environment has a variable that begins like ours and is none.
+    UnknownVariable {
+        /// The variable as it may be shown.
+        variable: String,
+        /// The variable that was probably meant.
+        suggestion: Option<String>,
     },
     /// The file has a key that is no setting.
     UnknownKey {
@@ -83,13 +90,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Which exit code it leads to.
+    /// Whether the command line itself is wrong: only what stands on it can be.
     #[must_use]
-    pub const fn kind(&self) -> FaultKind {
-        match self {
-            Self::Value { kind, .. } => *kind,
-            Self::UnknownKey { .. } | Self::File { .. } => FaultKind::Refused,
-        }
+    pub const fn is_of_usage(&self) -> bool {
+        matches!(self, Self::Value { kind: FaultKind::Unparsable, source: Source::Flag { .. }, .. })
     }
 }
 
@@ -106,6 +110,13 @@ impl fmt::Display for Fault {
                     write!(f, ": {detail}")?;
                 }
                 write!(f, " (allowed: {allowed})")
+            }
+            Self::UnknownVariable { variable, suggestion } => {
+                write!(f, "unknown variable {variable} in the environment")?;
+                match suggestion {
+                    Some(suggestion) => write!(f, "; did you mean {suggestion}?"),
+                    None => write!(f, " (`stellar-ticker serve --help` lists them): remove it"),
+                }
             }
             Self::UnknownKey { key, path, suggestion } => {
                 write!(f, "unknown key \"{key}\" in {}", visible::path(path))?;
@@ -150,11 +161,10 @@ impl ConfigError {
         &self.faults
     }
 
-    /// 64 if anything does not parse, else 78.
+    /// 64 if a value on the command line does not parse, else 78.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let unparsable = self.faults.iter().any(|fault| fault.kind() == FaultKind::Unparsable);
-        if unparsable { EXIT_USAGE } else { EXIT_CONFIG }
+        if self.faults.iter().any(Fault::is_of_usage) { EXIT_USAGE } else { EXIT_CONFIG }
     }
 }
 

@@ -11,16 +11,12 @@ use super::fault::{Fault, FaultKind};
 use super::resolve::{FlagValues, Resolved, Source};
 use super::secret::redact_credentials;
 use super::setting::{Kind, Setting};
+use super::suggestion;
 use super::table::SETTINGS;
 use super::visible;
 
 /// A configuration is a few dozen lines; what is longer is another file.
 const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// A suggestion must share most of its letters with what was written.
-const SUGGESTION_SIMILARITY_MIN: f64 = 0.7;
-
-/// Longer keys than any of ours are nobody's slip of the pen.
-const SUGGESTION_KEY_CHARS_MAX: usize = 64;
 
 /// The file's values, or none when there is no file.
 #[derive(Debug, Default)]
@@ -30,13 +26,13 @@ pub(super) struct FileValues {
 }
 
 /// The file that `--config` or `TICKER_CONFIG` names.
-pub(super) fn chosen_path(flags: &FlagValues, environment: Environment<'_>) -> Option<(PathBuf, Source)> {
+pub(super) fn chosen_path(flags: &FlagValues, environment: &Environment) -> Option<(PathBuf, Source)> {
     let setting = SETTINGS.iter().find(|setting| !setting.in_file)?;
     if let Some(path) = flags.get(setting.name) {
         return Some((PathBuf::from(path), Source::Flag { name: setting.name }));
     }
     setting.env.iter().find_map(|variable| {
-        let path = environment(variable).filter(|path| !path.is_empty())?;
+        let path = environment.get(*variable).filter(|path| !path.is_empty())?;
         Some((PathBuf::from(path), Source::Environment { variable: (*variable).to_owned() }))
     })
 }
@@ -95,19 +91,19 @@ fn text_of(value: &Value, kind: Kind) -> Option<String> {
     }
 }
 
-/// Says where TOML went wrong by line alone: the parser's own text quotes the line, which may hold a secret.
+/// Says where TOML went wrong and why. The parser's `message` names what it expected and quotes nothing; its `Display`
+/// quotes the line, which may hold a secret.
 fn parse(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        match before {
+        let reason = visible::shortened(visible::on_one_line(error.message()));
+        match error.span().and_then(|span| text.get(..span.start)) {
             Some(before) => {
                 let line = before.matches('\n').count() + 1;
-                // Known by the parser's own words; these hold nothing of the file.
-                let is_twice = error.message().starts_with("duplicate key");
+                let is_twice = reason.starts_with("duplicate key");
                 let told = if is_twice { "sets a key that is set already" } else { "is not TOML" };
-                format!("line {line} {told}")
+                format!("line {line} {told}: {reason}")
             }
-            None => "it is not TOML".to_owned(),
+            None => format!("it is not TOML: {reason}"),
         }
     })
 }
@@ -125,18 +121,13 @@ fn unknown_keys(table: &Table, path: &Path) -> Vec<Fault> {
 }
 
 fn nearest(key: &str, known: &[String]) -> Option<String> {
-    if key.len() > SUGGESTION_KEY_CHARS_MAX {
-        return None;
-    }
     let written = key.replace('-', "_").to_lowercase();
     // A flag's other names are no keys, or one file could hold two values for one setting.
     let is_alias = |row: &&Setting| row.aliases.iter().any(|alias| alias.replace('-', "_") == written);
     if let Some(row) = SETTINGS.iter().filter(|row| row.in_file).find(is_alias) {
         return Some(row.file_key());
     }
-    let similarity = |candidate: &String| strsim::normalized_damerau_levenshtein(&written, candidate);
-    let best = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
-    (similarity(best) >= SUGGESTION_SIMILARITY_MIN).then(|| best.clone())
+    suggestion::nearest(&written, known.iter().map(String::as_str))
 }
 
 /// Reads a UTF-8 file of at most `bytes_max` bytes; the error says why not, without its contents.

@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, FaultKind};
 use super::resolve::{Profile, Settings, Source};
+use super::suggestion;
 
 /// The passphrase of the public network.
 pub const PUBLIC_PASSPHRASE: &str = "Public Global Stellar Network ; September 2015";
@@ -14,6 +15,39 @@ const PUBLIC_HORIZON: &str = "https://horizon.stellar.org";
 const TESTNET_HORIZON: &str = "https://horizon-testnet.stellar.org";
 /// Where nothing can listen: a demo whose simulated Horizon was not put in its place must not reach a real one.
 const DEMO_HORIZON: &str = "http://127.0.0.1:0";
+
+/// Names that people give to networks, and what is to be given instead. A passphrase is none of them.
+const MISTAKEN: [(&str, &str); 16] = [
+    ("mainnet", "public"),
+    ("main", "public"),
+    ("pubnet", "public"),
+    ("publicnet", "public"),
+    ("livenet", "public"),
+    ("live", "public"),
+    ("production", "public"),
+    ("prod", "public"),
+    ("test", "testnet"),
+    ("test-net", "testnet"),
+    ("testing", "testnet"),
+    ("futurenet", FUTURENET_PASSPHRASE),
+    ("future", FUTURENET_PASSPHRASE),
+    ("standalone", STANDALONE_PASSPHRASE),
+    ("local", STANDALONE_PASSPHRASE),
+    ("localnet", STANDALONE_PASSPHRASE),
+];
+const FUTURENET_PASSPHRASE: &str = "Test SDF Future Network ; October 2022";
+const STANDALONE_PASSPHRASE: &str = "Standalone Network ; February 2017";
+
+/// What was probably meant by a network that is none: a single word that people use for one, or nearly `public` or
+/// `testnet`. Anything else may be the passphrase of a network that nobody else knows.
+pub(super) fn meant(network: &str) -> Option<String> {
+    let written = network.trim().to_lowercase();
+    if ["public", "testnet"].contains(&network) || written.contains(char::is_whitespace) {
+        return None;
+    }
+    let mistaken = MISTAKEN.iter().find(|(name, _)| *name == written).map(|(_, meant)| (*meant).to_owned());
+    mistaken.or_else(|| suggestion::nearest(&written, ["public", "testnet"].into_iter()))
+}
 
 /// The passphrase of a network as given: `public`, `testnet`, or the passphrase itself.
 pub(super) fn passphrase(network: &str) -> String {

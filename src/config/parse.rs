@@ -132,18 +132,30 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Only looked at; whoever connects parses it again. What the parser says is not told: it may quote a password.
+/// Only looked at; whoever connects parses it again.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
-    let Ok(known) = ConnectionString::parse(text) else { return Err(Problem::UNPARSABLE) };
+    let known = ConnectionString::parse(text).map_err(|error| {
+        let detail = error.to_string();
+        if error.is_refusal() { Problem::refused(detail) } else { Problem::unparsable(detail) }
+    })?;
     match known.rest.parse::<tokio_postgres::Config>() {
         Ok(config) if config.get_hosts().is_empty() => Err(Problem::refused("it names no host")),
         Ok(_) => Ok(Secret::new(text)),
-        Err(_) => Err(Problem::UNPARSABLE),
+        Err(error) => {
+            // Only this text of the parser quotes nothing of what may be a password.
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            let named = source.filter(|text| text.starts_with("invalid value for option"));
+            Err(named.map_or(Problem::UNPARSABLE, Problem::unparsable))
+        }
     }
 }
 
 pub(super) fn network_passphrase(text: &str) -> Parsed<String> {
-    non_empty(text).map(|network| network::passphrase(&network))
+    let network = non_empty(text)?;
+    match network::meant(&network) {
+        Some(meant) => Err(Problem::refused(format!("did you mean \"{meant}\"?"))),
+        None => Ok(network::passphrase(&network)),
+    }
 }
 
 /// `CODE:ISSUER` between commas, each once; an empty text is an empty list.

@@ -162,7 +162,7 @@ const DEMO_LOG: &str = "warn,stellar_ticker::app=info";
 pub(super) fn resolve(
     table: &'static [Setting],
     flags: &FlagValues,
-    environment: Environment<'_>,
+    environment: &Environment,
     file: &FileValues,
     profile: Profile,
     faults: &mut Vec<Fault>,
@@ -198,10 +198,10 @@ const NO_TEXT: char = char::REPLACEMENT_CHARACTER;
 /// The first of a setting's variables that is set; an empty one counts as unset.
 fn from_environment(
     setting: &'static Setting,
-    environment: Environment<'_>,
+    environment: &Environment,
     faults: &mut Vec<Fault>,
 ) -> Option<(String, Source)> {
-    let set = |variable: &str| environment(variable).filter(|value| !value.is_empty());
+    let set = |variable: &str| environment.get(variable).filter(|value| !value.is_empty()).cloned();
     let direct = setting.env.iter().find_map(|variable| Some((set(variable)?, (*variable).to_owned())));
     let by_file = setting.env.iter().filter(|_| setting.secret).find_map(|name| {
         let variable = secret_file_variable(name);

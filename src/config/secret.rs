@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::shown_url::shown_url;
+
 const HIDDEN: &str = "***";
 
 /// A secret: `Debug` and `Display` show only what [`Secret::shown`] shows.
@@ -24,7 +26,7 @@ impl Secret {
     /// `postgres://user:***@host/database` of a URL whose parts are plain to see, `***` of anything else.
     #[must_use]
     pub fn shown(&self) -> String {
-        shown_url(&self.0).unwrap_or_else(|| HIDDEN.to_owned())
+        shown_postgres_url(&self.0).unwrap_or_else(|| HIDDEN.to_owned())
     }
 }
 
@@ -42,7 +44,7 @@ impl fmt::Display for Secret {
 
 /// A password may hold any character that its owner forgot to escape, so whatever leaves a doubt about where
 /// it ends hides the whole. The query goes too: libpq takes a password there.
-fn shown_url(url: &str) -> Option<String> {
+fn shown_postgres_url(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "postgres" | "postgresql") || rest.contains(char::is_control) {
         return None;
@@ -91,11 +93,28 @@ fn redact_line(line: &str) -> String {
         let end = if after.ends_with('\n') { "\n" } else { "" };
         line = format!("{before}postgres://{HIDDEN}{end}");
     }
+    line = redact_http(&line);
     if let Some((before, after)) = line.split_once("password=") {
         let end = if after.ends_with('\n') { "\n" } else { "" };
         line = format!("{before}password={HIDDEN}{end}");
     }
     line
+}
+
+/// The line with what is secret in its web addresses hidden; an address ends with a space or a quote.
+fn redact_http(line: &str) -> String {
+    let (mut out, mut left) = (String::with_capacity(line.len()), line);
+    while let Some(at) = ["http://", "https://"].into_iter().filter_map(|scheme| left.find(scheme)).min() {
+        let (before, from) = left.split_at_checked(at).unwrap_or((left, ""));
+        let is_end = |character: char| character.is_whitespace() || "'\"`<>".contains(character);
+        let (url, after) =
+            from.split_at_checked(from.find(is_end).unwrap_or(from.len())).unwrap_or((from, ""));
+        out.push_str(before);
+        out.push_str(&shown_url(url));
+        left = after;
+    }
+    out.push_str(left);
+    out
 }
 
 #[cfg(test)]
@@ -126,6 +145,10 @@ mod tests {
         assert_eq!(redact_credentials("a 'postgres://u:p w@h/db' b\nc"), "a 'postgres://***@h/db' b\nc");
         assert_eq!(redact_credentials("x 'password=hunter2' y\nz"), "x 'password=***\nz");
         assert_eq!(redact_credentials("see https://example.org"), "see https://example.org");
+        assert_eq!(
+            redact_credentials("'https://a.org/v1/0123456789abcdef' and http://b.org/?key=x\n"),
+            "'https://a.org/v1/***' and http://b.org/?***\n"
+        );
         assert_eq!(redact_credentials("a 'postgres://u:pw/db' b\n"), "a 'postgres://***\n");
         for plain in ["'postgres://h:5432/db' b", "postgresql://h:5432", "'postgres://h/db': wrong"] {
             assert_eq!(redact_credentials(plain), plain);

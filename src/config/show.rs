@@ -3,11 +3,14 @@
 use super::resolve::{Settings, Source};
 
 impl Settings {
-    /// The answer of `config check` when nothing is wrong: one line.
+    /// The answer of `config check` when nothing is wrong: one line, and one for each note.
     #[must_use]
-    pub fn check_report(&self) -> String {
+    pub fn check_report(&self, notes: &[String]) -> String {
         let given = self.entries().iter().filter(|entry| entry.source != Source::Default).count();
-        format!("configuration is valid: {} settings, {given} of them given\n", self.entries().len())
+        let valid =
+            format!("configuration is valid: {} settings, {given} of them given\n", self.entries().len());
+        let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+        valid + &notes
     }
 
     /// A table of name, value and source, one setting a line, secrets hidden.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::environment::{Environment, unknown_variables};
 use super::fault::{ConfigError, Fault, Problem};
 use super::file::FileValues;
 use super::parse::{self, LogFormat};
@@ -151,16 +152,13 @@ pub fn simulation(flags: &FlagValues) -> Result<SimulationOptions, ConfigError> 
 /// # Errors
 ///
 /// All faults of its flags together.
-pub fn horizon_sim(
-    flags: &FlagValues,
-    environment: super::Environment<'_>,
-) -> Result<HorizonSimOptions, ConfigError> {
-    let mut faults = Vec::new();
+pub fn horizon_sim(flags: &FlagValues, environment: &Environment) -> Result<HorizonSimOptions, ConfigError> {
+    let mut faults = unknown_variables(environment);
     let file = FileValues::default();
     let settings = resolve(HORIZON_SIM_SETTINGS, flags, environment, &file, Profile::Real, &mut faults);
     let simulation = read_simulation(flags, &mut faults);
     let options = read_horizon_sim(&settings, simulation, &mut faults);
-    options.ok_or(ConfigError::new(faults))
+    options.filter(|_| faults.is_empty()).ok_or(ConfigError::new(faults))
 }
 
 fn read_horizon_sim(
@@ -184,7 +182,7 @@ fn read_horizon_sim(
 
 fn read_simulation(flags: &FlagValues, faults: &mut Vec<Fault>) -> Option<SimulationOptions> {
     let file = FileValues::default();
-    let settings = resolve(SIMULATION_SETTINGS, flags, &|_| None, &file, Profile::Real, faults);
+    let settings = resolve(SIMULATION_SETTINGS, flags, &Environment::new(), &file, Profile::Real, faults);
     let mut reader = Reader::new(&settings, faults);
     let trades_per_second = reader.read("trades-per-second", parse::count(0..=TRADES_PER_SECOND_MAX));
     let history_hours = reader.read("history-hours", parse::count(0..=HISTORY_HOURS_MAX));

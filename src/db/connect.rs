@@ -8,7 +8,8 @@ use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-/// Until a connection stands, TLS and log-in included.
+/// Until a connection stands, TLS and log-in included. `connect_timeout` of the connection string may only shorten it: a
+/// longer wait would outlast the lease.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// deadpool's own connector drives a connection on whichever thread asked first: block or stop that thread, and
@@ -24,7 +25,8 @@ impl Connect for SharedRuntimeConnect {
     fn connect(&self, config: &Config) -> Connecting<'_> {
         let (tls, runtime) = (self.tls.clone(), self.runtime.clone());
         let mut config = config.clone();
-        config.connect_timeout(CONNECT_TIMEOUT);
+        let asked = config.get_connect_timeout().copied();
+        config.connect_timeout(asked.map_or(CONNECT_TIMEOUT, |asked| asked.min(CONNECT_TIMEOUT)));
         let connecting = self.runtime.spawn(async move {
             let (client, connection) = config.connect(tls).await?;
             let driver = runtime.spawn(async move {

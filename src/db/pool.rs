@@ -39,6 +39,23 @@ pub struct Database {
     pub(super) days: Arc<KnownDays>,
 }
 
+/// The driver's settings; what the connection string says counts before what is usual here.
+fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbError> {
+    // The parser's own error names options, never values.
+    let mut config: tokio_postgres::Config =
+        known.rest.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
+    if !known.sets("application_name") {
+        config.application_name("stellar-ticker");
+    }
+    if !known.sets("keepalives_idle") {
+        config.keepalives_idle(SILENCE_MAX);
+    }
+    if !known.sets("tcp_user_timeout") {
+        config.tcp_user_timeout(SILENCE_MAX);
+    }
+    Ok(config)
+}
+
 impl Database {
     /// A pool; nothing is connected yet. Sockets and drivers live on `runtime`.
     ///
@@ -46,13 +63,10 @@ impl Database {
     ///
     /// [`DbError::Settings`] where the connection string or a certificate file cannot be used.
     pub fn new(settings: &DatabaseSettings, runtime: Handle) -> Result<Self, DbError> {
-        let ConnectionString { rest: url, verifies, root } = ConnectionString::parse(&settings.url)?;
-        // The parser's own error names options, never values.
-        let mut config: tokio_postgres::Config =
-            url.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
-        config.application_name("stellar-ticker").keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
-        let root = root.map(PathBuf::from);
-        let tls = tls::config(verifies, root.as_deref(), settings.ca_file.as_deref())?;
+        let known = ConnectionString::parse(&settings.url)?;
+        let config = driver_config(&known)?;
+        let root = known.root.map(PathBuf::from);
+        let tls = tls::config(known.verifies, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect { runtime, tls: MakeRustlsConnect::new(tls) };
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(config, connect, manager_config))

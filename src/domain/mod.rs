@@ -23,6 +23,7 @@ pub mod pair_index;
 pub mod plain_text;
 pub mod price;
 pub mod ranking;
+pub mod shown_url;
 pub mod summary;
 pub mod ticker;
 pub mod trade;

@@ -1,6 +1,5 @@
 //! The command line: commands, help, exit codes, and what never reaches an output.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::{Command as Process, Output};
 use std::time::Duration;
@@ -12,9 +11,10 @@ const CANARY: &str = "canary-7f3a";
 
 /// Parses arguments (without the program's name) in an environment of its own.
 pub(crate) fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, CliError> {
-    let environment: HashMap<&str, &str> = environment.iter().copied().collect();
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let arguments = std::iter::once("stellar-ticker").chain(arguments.iter().copied()).map(OsString::from);
-    cli::parse(arguments, &|name| environment.get(name).map(|value| (*value).to_owned()))
+    cli::parse(arguments, &environment)
 }
 
 /// Runs the real program with nothing in its environment but what is given.
@@ -121,6 +121,9 @@ fn no_output_shows_a_password() {
     let pairs = format!("host=h password={CANARY}");
     let broken_pairs = format!("host=h pass word={CANARY}");
     let upstream = format!("https://user:{CANARY}@example.org");
+    let key_in_path = format!("https://example.org/v1/{CANARY}-0123456789");
+    let key_in_query = format!("https://example.org/v1?apikey={CANARY}");
+    let broken_option = format!("postgres://user@host/db?{CANARY}=x");
     let misspelt = format!("--database-ulr={good}");
     let attached = format!("-x{good}");
     for (arguments, environment) in [
@@ -131,6 +134,13 @@ fn no_output_shows_a_password() {
         (&["config", "check", "-d", &broken_pairs], None),
         (&["config", "check"], Some(("DATABASE_URL", &bad))),
         (&["config", "check", "--horizon-url", &upstream], None),
+        (&["config", "show", "--horizon-url", &key_in_path], None),
+        (&["config", "check", "--horizon-url", &key_in_path, "--bind", "x"], None),
+        (&["config", "check", "--horizon-url", &key_in_query], None),
+        (&["config", "check", "--toml-gateway", &key_in_query], None),
+        (&["config", "check", "--bind", &key_in_path], None),
+        (&["config", "check", &key_in_path], None),
+        (&["config", "check", "-d", &broken_option], None),
         (&["config", "check", "--bind", &good], None),
         (&["config", "check", &good], None),
         (&["config", "check", &misspelt], None),

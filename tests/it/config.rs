@@ -1,5 +1,7 @@
 //! The configuration: four sources, their order, and every fault told with where it came from.
 
+mod surroundings;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -187,7 +189,7 @@ fn all_faults_are_told_at_once_with_source_and_what_is_allowed() {
     );
     let CliError::Config(config_error) = &error else { panic!("{error:?}") };
     assert_eq!(config_error.faults().len(), 7, "{error}");
-    assert_eq!(error.exit_code(), 64);
+    assert_eq!(error.exit_code(), 64, "one of them does not parse on the command line");
     let text = error.to_string();
     let path = text_of(file.path());
     for (line, allowed) in [
@@ -252,10 +254,11 @@ fn a_file_that_is_not_toml_is_refused_by_line_without_quoting_it() {
     let error = error_of(&["--config", text_of(file.path())], &[]);
     assert_eq!(error.exit_code(), 78);
     let text = format!("{error}{error:?}");
-    assert!(text.contains("line 2 is not TOML") && !text.contains("canary"), "{text}");
+    assert!(text.contains("line 2 is not TOML: invalid basic string"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
     let wrong_type = written("[database_url]\npassword = 'canary'\n");
     let error = error_of(&["--config", text_of(wrong_type.path())], &[]);
-    assert_eq!(error.exit_code(), 64);
+    assert_eq!(error.exit_code(), 78);
     assert!(!format!("{error}{error:?}").contains("canary"), "{error}");
 }
 
@@ -273,20 +276,20 @@ fn a_file_that_is_none_of_ours_is_refused_soon_and_in_few_words() {
     assert!(code == 78 && text.starts_with("5000 faults") && text.ends_with("and 4900 more"), "{text}");
     assert_eq!(text.lines().count(), 102);
     let (code, text) = named(&format!("{} = 1\nbind = '{}'\n", "k".repeat(500_000), "b".repeat(400_000)));
-    assert!(code == 64 && text.len() < 2_000 && text.contains("kkk…"), "{text}");
-    for (contents, code, reason) in [
-        ("a = ".to_owned() + &"[".repeat(100_000), 78, "line 1 is not TOML"),
-        ("#".repeat(1_100_000), 78, "longer than"),
-        ("bind = '\0'".to_owned(), 78, "line 1 is not TOML"),
-        ("[bind]\nport = 1\n[serve]\nbind = 'x'\n".to_owned(), 64, "unknown key \"serve\""),
-        ("[[bind]]\nport = 1\n".to_owned(), 64, "a TOML array is not of its type"),
-        ("retention_days = 9.5".to_owned(), 64, "a TOML float is not of its type"),
-        ("log = 2026-01-01".to_owned(), 64, "a TOML datetime is not of its type"),
-        ("usd_anchors = [1]".to_owned(), 64, "a TOML array is not of its type"),
-        ("data_dir = \"a\\u0000b\"".to_owned(), 64, "a path holds no NUL"),
+    assert!(code == 78 && text.len() < 2_000 && text.contains("kkk…"), "{text}");
+    for (contents, reason) in [
+        ("a = ".to_owned() + &"[".repeat(100_000), "line 1 is not TOML"),
+        ("#".repeat(1_100_000), "longer than"),
+        ("bind = '\0'".to_owned(), "line 1 is not TOML"),
+        ("[bind]\nport = 1\n[serve]\nbind = 'x'\n".to_owned(), "unknown key \"serve\""),
+        ("[[bind]]\nport = 1\n".to_owned(), "a TOML array is not of its type"),
+        ("retention_days = 9.5".to_owned(), "a TOML float is not of its type"),
+        ("log = 2026-01-01".to_owned(), "a TOML datetime is not of its type"),
+        ("usd_anchors = [1]".to_owned(), "a TOML array is not of its type"),
+        ("data_dir = \"a\\u0000b\"".to_owned(), "a path holds no NUL"),
     ] {
-        let (told_code, text) = named(&contents);
-        assert!(told_code == code && text.contains(reason), "{reason}: {told_code} {text}");
+        let (code, text) = named(&contents);
+        assert!(code == 78 && text.contains(reason), "{reason}: {code} {text}");
     }
     let folder = tempfile::tempdir().unwrap();
     for (path, reason) in [
@@ -333,9 +336,9 @@ fn what_faults_quote_neither_steers_a_terminal_nor_tells_a_secret() {
 
 #[test]
 fn a_variable_that_is_no_text_is_refused_and_not_taken_for_another() {
-    for (variable, code) in [("TICKER_DATA_DIR", 64), ("TICKER_NETWORK", 64)] {
+    for variable in ["TICKER_DATA_DIR", "TICKER_NETWORK"] {
         let error = error_of(&[], &[(variable, "/data\u{fffd}")]);
-        assert!(error.exit_code() == code && error.to_string().contains("it is not UTF-8"), "{error}");
+        assert!(error.exit_code() == 78 && error.to_string().contains("it is not UTF-8"), "{error}");
     }
 }
 
@@ -400,5 +403,19 @@ fn values_out_of_bounds_are_refused_and_malformed_ones_do_not_parse() {
         let error = error_of(&[flag, value], &[]);
         assert_eq!(error.exit_code(), code, "{flag} {value}: {error}");
         assert!(error.to_string().contains(flag.trim_start_matches('-')), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_does_not_parse_is_64_on_the_command_line_and_78_elsewhere() {
+    let file = written("retention_days = 'eight'\n");
+    for (arguments, environment, code) in [
+        (&["--retention-days", "eight"] as &[&str], None, 64),
+        (&[], Some(("TICKER_RETENTION_DAYS", "eight")), 78),
+        (&["--config", text_of(file.path())], None, 78),
+        (&["--config", text_of(file.path()), "--bind", "x"], None, 64),
+    ] {
+        let error = error_of(arguments, environment.as_slice());
+        assert_eq!(error.exit_code(), code, "{arguments:?}: {error}");
     }
 }

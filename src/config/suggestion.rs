@@ -1,0 +1,16 @@
+//! What was probably meant by a name that is none of ours.
+
+/// A suggestion must share most of its letters with what was written.
+const SIMILARITY_MIN: f64 = 0.7;
+/// Longer names than any of ours are nobody's slip of the pen.
+const CHARS_MAX: usize = 64;
+
+/// The known name that is nearest to what was written, if any is near.
+pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    if written.len() > CHARS_MAX {
+        return None;
+    }
+    let similarity = |candidate: &str| strsim::normalized_damerau_levenshtein(written, candidate);
+    let best = known.max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(best) >= SIMILARITY_MIN).then(|| best.to_owned())
+}
