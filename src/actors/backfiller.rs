@@ -6,6 +6,8 @@
 
 mod descent;
 mod doubts;
+mod draw;
+mod end;
 mod once;
 mod page;
 mod plan;
@@ -112,6 +114,8 @@ struct Upstream {
     history: Cell<Option<History>>,
     /// The tail was read: before that nobody knows what is missing.
     tail_is_read: Cell<bool>,
+    /// The last empty page of history was not believed to be its end.
+    end_is_doubted: Cell<bool>,
 }
 
 impl Backfill {
@@ -154,7 +158,10 @@ impl Backfill {
             ..self.descent(&horizon, life, upstream)
         };
         let read = descent.read(stretch).await;
-        self.tell_coverage().await?;
+        let held = self.tell_coverage().await?;
+        if matches!(read, Err(Stop::End(_))) && !held.is_empty() {
+            upstream.tail_is_read.set(true); // what lies below is a gap like any other
+        }
         let read = read?;
         upstream.tail_is_read.set(true);
         self.writer.published.vitals.newest_by_pages.store(descent.newest_seen.get(), Ordering::Relaxed);
@@ -202,7 +209,7 @@ impl Backfill {
         // Gaps are filled however old they are: what is too old to be kept is not held either.
         let (since, gaps_since) = if day_is_whole { (all, Second(i64::MIN)) } else { (day, day) };
         let missing = coverage::missing(&held, floor, since, gaps_since);
-        self.tell_lost(&held, floor, all);
+        self.tell_unread(&held, floor, all, missing.last().filter(|_| upstream.end_is_doubted.get()));
         if missing.is_empty() {
             self.tell_done(&held);
             *progress = Progress::default();
@@ -230,6 +237,13 @@ impl Backfill {
         }
         drop(reads);
         self.tell_progress(progress).await?;
+        upstream.end_is_doubted.set(matches!(stopped, Some(Stop::End(_))));
+        if upstream.end_is_doubted.get() {
+            // Readers see the gap now, and not only when it is tried again.
+            let held = self.held().await?;
+            let missing = coverage::missing(&held, floor, since, gaps_since);
+            self.tell_unread(&held, floor, all, missing.last());
+        }
         stopped.map_or(Ok(false), Err)
     }
 
@@ -277,7 +291,7 @@ impl Backfill {
             return;
         }
         let wait = retry.next_wait(asked);
-        warn!(%stop, wait_ms = wait.as_millis(), "history cannot be read now");
+        warn!(%stop, wait_ms = wait.as_millis(), "history cannot be read now, retrying");
         life.pause(wait).await;
     }
 }

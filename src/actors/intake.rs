@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     db::trades::{IncomingTrade, QuarantineEntry},
     domain::{
+        close_times::{EARLIEST, SLACK_S},
         cursor::PagingToken,
         instant::{DAY, Second},
     },
@@ -18,6 +19,8 @@ pub struct Intake {
     pub source: &'static str,
     /// No ledger beyond this one can be there yet: a trade of one would carry a cursor past everything to come.
     pub ceiling: u32,
+    /// About what time it is for Horizon; none where it does not say.
+    pub latest_time: Option<Second>,
     /// Trades older than this are passed over.
     pub retention_days: i64,
 }
@@ -42,14 +45,43 @@ impl Intake {
             let reason = format!("ledger {} is far beyond the newest one", token.ledger());
             return Fate::Quarantined(self.entry(None, reason, received.raw));
         }
-        if closed_at > now.plus(DAY) {
-            let reason = format!("close time {} is more than a day ahead", closed_at.to_rfc3339());
+        if closed_at > self.latest_possible(now) {
+            let reason = format!("close time {} is ahead of the clock", closed_at.to_rfc3339());
+            return Fate::Quarantined(self.entry(Some(token), reason, received.raw));
+        }
+        if closed_at < EARLIEST {
+            let reason = format!("close time {} is before the first ledger", closed_at.to_rfc3339());
             return Fate::Quarantined(self.entry(Some(token), reason, received.raw));
         }
         if closed_at < now.minus(self.retention_days.saturating_mul(DAY)) {
             return Fate::PassedOver;
         }
         Fate::Stored(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
+    }
+
+    /// Whether ledger and close time of a trade can be at all, so that other times may be compared with it.
+    #[must_use]
+    pub fn can_be(&self, ledger: u32, closed_at: Second, now: Second) -> bool {
+        ledger <= self.ceiling && (EARLIEST..=self.latest_possible(now)).contains(&closed_at)
+    }
+
+    /// By the later of both clocks, so that one that is behind does no harm. Where only ours is known a day is allowed.
+    fn latest_possible(&self, now: Second) -> Second {
+        self.latest_time
+            .map_or_else(|| now.plus(DAY), |latest| latest.min(now.plus(DAY)).max(now).plus(SLACK_S))
+    }
+
+    /// A trade whose close time does not fit those of the ledgers around it goes to quarantine. The reason names none of
+    /// them: whoever comes upon it again, beside other ledgers, says the same.
+    #[must_use]
+    pub fn misfit(&self, received: Received) -> QuarantineEntry {
+        let (token, closed_at) = (received.trade.token, received.trade.closed_at);
+        let reason = format!(
+            "close time {} does not fit those of the ledgers around {}",
+            closed_at.to_rfc3339(),
+            token.ledger()
+        );
+        self.entry(Some(token), reason, received.raw)
     }
 
     /// A record that is no trade goes to quarantine; a place that cannot be is none.

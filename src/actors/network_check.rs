@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    domain::{close_times::SLACK_S, instant::Second},
     horizon::{HorizonClient, HorizonError, wire::Root},
     published::Published,
 };
@@ -26,6 +27,8 @@ pub struct History {
     pub elder: u32,
     /// Its newest ledger, when it was asked.
     pub latest: u32,
+    /// When that ledger closed; none where it does not say.
+    pub latest_at: Option<Second>,
     asked_at: Instant,
     /// Connections that had broken by then.
     disruptions: u64,
@@ -53,6 +56,20 @@ impl History {
             .saturating_add(seconds.saturating_mul(LEDGERS_A_SECOND_MAX))
     }
 
+    /// About what time it is for Horizon: a ledger that closed later than this is not there yet. None where it does not
+    /// say. A Horizon that catches up is behind by this; the clock here then bounds times.
+    #[must_use]
+    pub fn time(&self) -> Option<Second> {
+        let seconds = i64::try_from(self.asked_at.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.latest_at.map(|at| at.plus(seconds))
+    }
+
+    /// Its newest ledger and when that closed, unless the clock here contradicts it.
+    #[must_use]
+    pub fn anchor(&self, now: Second) -> Option<(u32, Second)> {
+        self.latest_at.filter(|at| *at <= now.plus(SLACK_S)).map(|at| (self.latest, at))
+    }
+
     /// Whether that word is still good.
     #[must_use]
     pub fn is_good(&self, horizon: &HorizonClient) -> bool {
@@ -71,13 +88,18 @@ pub async fn ask(
     published: &Published,
 ) -> Result<History, Unusable> {
     let disruptions = horizon.governor().disruptions();
-    let Root { network_passphrase, history_latest_ledger: latest, history_elder_ledger: elder } =
-        horizon.root().await?;
+    let Root {
+        network_passphrase,
+        history_latest_ledger: latest,
+        history_elder_ledger: elder,
+        history_latest_ledger_closed_at: latest_at,
+        ..
+    } = horizon.root().await?;
     let wrong = network_passphrase != passphrase;
     published.vitals.wrong_network.store(wrong, Ordering::Relaxed);
     horizon.governor().set_wrong_network(wrong);
     if wrong {
         return Err(Unusable::WrongNetwork(network_passphrase));
     }
-    Ok(History { elder, latest, asked_at: Instant::now(), disruptions })
+    Ok(History { elder, latest, latest_at, asked_at: Instant::now(), disruptions })
 }

@@ -7,7 +7,10 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError};
+use super::{
+    Database, DbError,
+    fenced::{self, Done},
+};
 use crate::domain::coverage::{self, LedgerRange};
 
 impl Database {
@@ -19,6 +22,26 @@ impl Database {
     pub async fn coverage(&self) -> Result<Vec<LedgerRange>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
         merged(&rows)
+    }
+
+    /// Ledgers count as held no more: Horizon has trades there that are missing here.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; nothing is changed then.
+    pub async fn uncover(&self, epoch: i64, hole: LedgerRange) -> Result<(), DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        // A batch that adds a range replaces those that it touches by their union. One that had read them before the
+        // hole was made would close it again, so this waits for all of them first.
+        transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
+        let (from, to) = (i64::from(hole.from), i64::from(hole.to));
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];
+        let touching =
+            transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
+        insert(&transaction, &coverage::without(&merged(&touching)?, hole)).await?;
+        fenced::commit(transaction, epoch, "repair", &Done::default()).await?;
+        Ok(())
     }
 }
 
@@ -34,7 +57,10 @@ pub(super) async fn add(transaction: &Transaction<'_>, new: LedgerRange) -> Resu
     let touching = transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
     let mut ranges: Vec<LedgerRange> = touching.iter().map(range).collect::<Result<_, _>>()?;
     ranges.push(new);
-    let ranges = coverage::merge(ranges);
+    insert(transaction, &coverage::merge(ranges)).await
+}
+
+async fn insert(transaction: &Transaction<'_>, ranges: &[LedgerRange]) -> Result<(), DbError> {
     let column =
         |pick: fn(&LedgerRange) -> u32| ranges.iter().map(|range| i64::from(pick(range))).collect::<Vec<_>>();
     let times = |pick: fn(&LedgerRange) -> DateTime<Utc>| ranges.iter().map(pick).collect::<Vec<_>>();

@@ -106,6 +106,58 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Identity and close time of the newest trade from `from` on and before `to`.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn newest_held_between(
+        &self,
+        from: PagingToken,
+        to: PagingToken,
+    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+        self.one_between(include_str!("sql/trades/newest_between.sql"), from, to).await
+    }
+
+    /// Identity and close time of the oldest trade from `from` on and before `to`.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn oldest_held_between(
+        &self,
+        from: PagingToken,
+        to: PagingToken,
+    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+        self.one_between(include_str!("sql/trades/oldest_between.sql"), from, to).await
+    }
+
+    async fn one_between(
+        &self,
+        sql: &str,
+        from: PagingToken,
+        to: PagingToken,
+    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&from.toid, Type::INT8),
+            (&from.order, Type::INT4),
+            (&to.toid, Type::INT8),
+            (&to.order, Type::INT4),
+        ];
+        let mut client = self.client().await?;
+        let transaction = client.build_transaction().read_only(true).start().await?;
+        transaction.batch_execute(LIMITS).await?;
+        let row = transaction.query_typed_opt(sql, &params).await?;
+        transaction.commit().await?;
+        row.map(|row| {
+            let closed_at: DateTime<Utc> = row.try_get(2)?;
+            Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, closed_at.into()))
+        })
+        .transpose()
+    }
+}
+
 fn held_row(row: &Row) -> Result<(PagingToken, HeldRow), DbError> {
     let closed_at: DateTime<Utc> = row.try_get(2)?;
     let held = HeldRow {

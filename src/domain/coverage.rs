@@ -50,6 +50,25 @@ pub fn gaps(merged: &[LedgerRange]) -> Vec<LedgerRange> {
         .collect()
 }
 
+/// The ranges without the ledgers from `hole.from` to `hole.to`. What is left ends and begins at the hole's times.
+#[must_use]
+pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
+    let mut left = Vec::with_capacity(ranges.len().saturating_add(1));
+    for range in ranges {
+        if range.to < hole.from || range.from > hole.to {
+            left.push(*range);
+            continue;
+        }
+        if range.from < hole.from {
+            left.push(LedgerRange { to: hole.from - 1, to_time: hole.from_time, ..*range });
+        }
+        if range.to > hole.to {
+            left.push(LedgerRange { from: hole.to + 1, from_time: hole.to_time, ..*range });
+        }
+    }
+    left
+}
+
 /// Ledgers that are not held whole, and when what lies directly above them closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
@@ -152,8 +171,26 @@ mod tests {
         }
 
         #[test]
+        fn a_hole_takes_its_ledgers_and_no_others(
+            parts in prop::collection::vec((0..60_u32, 0..8_u32), 0..8), from in 0..70_u32, len in 0..20_u32,
+        ) {
+            let ranges = merge(parts.iter().map(|(from, len)| range(*from, from + len)).collect());
+            let ledgers = |ranges: &[LedgerRange]| ranges.iter().flat_map(|r| r.from..=r.to).collect::<Vec<_>>();
+            let left = without(&ranges, range(from, from + len));
+            let hole = from..=from + len;
+            let wanted: Vec<_> = ledgers(&ranges).into_iter().filter(|ledger| !hole.contains(ledger)).collect();
+            prop_assert_eq!(ledgers(&left), wanted);
+            for part in &left {
+                prop_assert!(ranges.contains(part) || part.to_time.0 == i64::from(from) || part.from_time.0 == i64::from(from + len));
+            }
+        }
+
+        #[test]
         fn nothing_overflows(parts in prop::collection::vec(any::<(u32, u32)>(), 0..8)) {
-            let _ = gaps(&merge(parts.iter().map(|(from, to)| range(*from, *to)).collect()));
+            let ranges = merge(parts.iter().map(|(from, to)| range(*from, *to)).collect());
+            for hole in &ranges {
+                let _ = (gaps(&ranges), without(&ranges, *hole));
+            }
         }
     }
 }

@@ -20,6 +20,11 @@ pub struct PagingToken {
 pub struct PagingTokenError;
 
 impl PagingToken {
+    /// Before every trade.
+    pub const FIRST: Self = Self { toid: 0, order: 0 };
+    /// After every trade.
+    pub const LAST: Self = Self { toid: i64::MAX, order: i32::MAX };
+
     /// The token of these two numbers; none where either is negative.
     #[must_use]
     pub const fn new(toid: i64, order: i32) -> Option<Self> {

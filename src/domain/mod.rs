@@ -7,6 +7,7 @@ pub mod asset;
 pub mod assets_json;
 pub mod audit;
 pub mod board;
+pub mod close_times;
 pub mod coverage;
 pub mod cursor;
 pub mod directory;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::error::HorizonError;
+use crate::domain::instant::Second;
 
 pub use asset::{AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
@@ -26,6 +27,12 @@ pub struct Root {
     /// The oldest ledger that it still has; 0 where it does not say.
     #[serde(default)]
     pub history_elder_ledger: u32,
+    /// The newest ledger that its core knows; 0 where it does not say.
+    #[serde(default)]
+    pub core_latest_ledger: u32,
+    /// When its newest ledger closed; none where it does not say, or says what is no time.
+    #[serde(default, deserialize_with = "time_or_none")]
+    pub history_latest_ledger_closed_at: Option<Second>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +62,12 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
         TextOrNumber::Number(number) => Ok(number),
         TextOrNumber::Text(text) => text.parse().map_err(serde::de::Error::custom),
     }
+}
+
+/// A time, or none where there is anything else. The rest of the document is good without it.
+fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Second>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_str().and_then(|text| Second::parse(text).ok()))
 }
 
 /// What the root tells.

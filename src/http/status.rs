@@ -53,18 +53,19 @@ fn heard_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Ut
     vitals.stream.load().as_ref().map(|stream| stream.at)
 }
 
-/// What lies between the ranges that are held, and what Horizon no longer has: its first ledger nobody can tell.
+/// What lies between the ranges that are held, and what is wanted below them and cannot be had now. The first ledger of
+/// what Horizon no longer has is unknown.
 fn all_gaps(vitals: &Vitals, coverage: &[LedgerRange]) -> Vec<Value> {
-    let lost = vitals.lost_history.load();
-    let lost = lost.as_ref().map(|lost| {
+    let unread = vitals.unread_history.load();
+    let unread = unread.as_ref().map(|unread| {
         json!({
-            "from": null,
-            "to": lost.to,
-            "from_time": lost.from_time.to_rfc3339(),
-            "to_time": lost.to_time.to_rfc3339(),
+            "from": unread.from,
+            "to": unread.to,
+            "from_time": unread.from_time.to_rfc3339(),
+            "to_time": unread.to_time.to_rfc3339(),
         })
     });
-    lost.into_iter().chain(gaps(coverage).iter().map(range)).collect()
+    unread.into_iter().chain(gaps(coverage).iter().map(range)).collect()
 }
 
 fn backfill(vitals: &Vitals) -> Value {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use encoded::EncodedFile;
 pub use files::{FileMaker, Files};
-pub use vitals::{Backfilled, BudgetUse, Check, LostHistory, Reread, SelfAudit, Vitals};
+pub use vitals::{Backfilled, BudgetUse, Check, Reread, SelfAudit, UnreadHistory, Vitals};
 
 use crate::domain::{board::Board, instant::Second};
 

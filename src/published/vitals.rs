@@ -34,9 +34,11 @@ pub struct Backfilled {
     pub whole_back_to: Option<Second>,
 }
 
-/// Ledgers that are wanted and gone upstream. Which the first one is nobody can tell any more.
+/// Ledgers that are wanted and lie below all that is held: gone upstream, or not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LostHistory {
+pub struct UnreadHistory {
+    /// The first of them; none where they are gone upstream, for nobody can tell its number any more.
+    pub from: Option<u32>,
     /// The last of them.
     pub to: u32,
     /// From when on they are wanted.
@@ -107,8 +109,8 @@ pub struct Vitals {
     pub coverage: ArcSwap<Vec<LedgerRange>>,
     /// How far the filling of history has come; none where another replica does it, or before it began.
     pub backfill: ArcSwapOption<Backfilled>,
-    /// History that is wanted and that Horizon no longer has.
-    pub lost_history: ArcSwapOption<LostHistory>,
+    /// Wanted history below all that is held, which Horizon no longer has or did not give.
+    pub unread_history: ArcSwapOption<UnreadHistory>,
     /// How the budget of requests stands.
     pub budget: ArcSwapOption<BudgetUse>,
     /// What the self-audit has found; none before it has said anything.

@@ -4,11 +4,12 @@
 //! once the queue is empty. Faults work at three places: instead of the reply, on its list of records, or
 //! on its bytes.
 
+use super::model::TradeId;
 use super::num::{below, hash3, unit};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a fault can be set on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +108,18 @@ pub struct FaultPlan(Arc<Plan>);
 struct Plan {
     queues: Mutex<HashMap<Endpoint, VecDeque<Fault>>>,
     random: Option<Random>,
+    hidden: Mutex<Option<Hidden>>,
+}
+
+/// Trades that a server does not show: pages of them are well formed and empty.
+#[derive(Debug, Clone, Copy)]
+struct Hidden {
+    /// Those below this one.
+    below: TradeId,
+    /// Only from pages that go down.
+    only_descending: bool,
+    /// Until then; none: until they are shown again.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -126,7 +139,35 @@ impl FaultPlan {
     /// Each request fails with a probability of `rate` (0 to 1), the same ones for the same seed.
     pub fn random(seed: u64, rate: f64) -> Self {
         let random = Some(Random { seed, rate, requests: AtomicU64::new(0), ended: AtomicBool::new(false) });
-        Self(Arc::new(Plan { queues: Mutex::default(), random }))
+        Self(Arc::new(Plan { random, ..Plan::default() }))
+    }
+
+    /// From now on pages lack all trades below `below`, as those of a server that reads its history in again. With
+    /// `only_descending` the other direction has them, as behind a proxy that kept an empty page.
+    pub fn hide(&self, below: TradeId, only_descending: bool) {
+        *self.hidden() = Some(Hidden { below, only_descending, until: None });
+    }
+
+    /// For so long all pages are empty, as those of a server that has just started.
+    pub fn hide_all_for(&self, time: Duration) {
+        let until = Instant::now().checked_add(time);
+        *self.hidden() = Some(Hidden { below: TradeId::MAX, only_descending: false, until });
+    }
+
+    /// Nothing is hidden any more.
+    pub fn show(&self) {
+        *self.hidden() = None;
+    }
+
+    /// The trades that a page lacks now are those below this one.
+    pub(crate) fn hidden_below(&self, descending: bool) -> Option<TradeId> {
+        let hidden = (*self.hidden())?;
+        let lasts = hidden.until.is_none_or(|until| Instant::now() < until);
+        (lasts && (descending || !hidden.only_descending)).then_some(hidden.below)
+    }
+
+    fn hidden(&self) -> std::sync::MutexGuard<'_, Option<Hidden>> {
+        self.0.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on nothing goes wrong at random any more.

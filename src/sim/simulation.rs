@@ -33,6 +33,14 @@ pub(crate) struct Ask {
     pub(crate) limit: usize,
 }
 
+impl Ask {
+    /// The same page without the trades below this one.
+    pub(crate) fn not_below(self, below: TradeId) -> Self {
+        let before = TradeId { order: below.order.saturating_sub(1), ..below };
+        Self { after: self.after.max(before), ..self }
+    }
+}
+
 /// A page's worth of assets to find.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AssetAsk {
@@ -64,6 +72,11 @@ impl Batch {
         let (id, end) = *self.ends.get(index)?;
         let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |end| end.1);
         Some((id, self.bytes.get(start..end)?))
+    }
+
+    /// How many records come before the first that is below this one; a page that goes down has no other after it.
+    pub(crate) fn shown(&self, below: TradeId) -> usize {
+        self.ends.iter().take_while(|(id, _)| *id >= below).count()
     }
 
     fn close(&mut self, id: TradeId) {

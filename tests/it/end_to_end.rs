@@ -3,7 +3,9 @@
 mod assets;
 mod audit;
 mod budget;
+mod close_times;
 mod commands;
+mod empty_pages;
 mod faults;
 mod graphql;
 mod history;

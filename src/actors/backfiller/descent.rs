@@ -3,13 +3,19 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use metrics::counter;
 
-use super::{Backfill, Stop, Upstream, page, plan::Stretch};
+use super::{
+    Backfill, Stop, Upstream,
+    end::{self, EndDoubt},
+    page::{self, Page},
+    plan::Stretch,
+};
 use crate::{
     actors::{
         intake::{Fate, Intake},
@@ -17,7 +23,12 @@ use crate::{
         worker::Life,
     },
     db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
-    domain::{coverage::LedgerRange, cursor::PagingToken, instant::Second},
+    domain::{
+        close_times::{CONFIRMED_BY, CloseTimes},
+        coverage::LedgerRange,
+        cursor::PagingToken,
+        instant::Second,
+    },
     horizon::{HorizonClient, HorizonError},
 };
 
@@ -27,6 +38,9 @@ const BATCH_TRADES: usize = 2_000;
 const BATCH_TIME: Duration = Duration::from_secs(1);
 /// Pages of one ledger at most: 200,000 trades.
 pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
+/// Pages read ahead where the close times at the end of one cannot be judged: with 200 trades each they hold a few
+/// ledgers, unless these are very large. Then what they say is taken as it is.
+const PAGES_AHEAD_MAX: u32 = 3;
 /// Horizon's answer where a page would lie before all that it still has.
 const BEFORE_HISTORY: u16 = 410;
 
@@ -65,6 +79,10 @@ struct Reading {
     written_at: Instant,
     /// A ledger was told to be whole.
     told_whole: bool,
+    /// Believed close times of the last page.
+    times: CloseTimes,
+    /// Ledgers that are older than is wanted, a few of them.
+    old: BTreeSet<u32>,
 }
 
 impl Descent<'_> {
@@ -78,12 +96,13 @@ impl Descent<'_> {
             self.life.advance();
             match page::read(self.horizon, reading.cursor).await {
                 Ok(page) => {
-                    // Pages simply end where the server's history begins, and that moves on: asked afterwards, so that
-                    // nothing counts as held that was reaped meanwhile.
-                    let floor =
-                        if page.is_last { self.horizon.root().await?.history_elder_ledger } else { 0 };
-                    let ceiling = self.deps.history(self.horizon, self.upstream).await?.ceiling();
-                    self.take_in(page, floor, ceiling, &mut reading);
+                    let (page, intake) = self.weighed(page, &mut reading).await?;
+                    let end = self.end_of(&page, &reading).await?;
+                    self.take_in(page, end.and_then(Result::ok), &intake, &mut reading);
+                    if let Some(Err(doubt)) = end {
+                        self.write(&mut reading, &mut sum).await?;
+                        return Err(Stop::End(doubt));
+                    }
                 }
                 Err(HorizonError::Status { status: BEFORE_HISTORY, .. }) => {
                     self.write(&mut reading, &mut sum).await?;
@@ -105,24 +124,65 @@ impl Descent<'_> {
         Ok(sum)
     }
 
-    fn take_in(&self, page: page::Page, floor: u32, ceiling: u32, reading: &mut Reading) {
-        let intake = Intake { source: "pages", ceiling, retention_days: self.deps.retention_days };
+    /// Weighs the close times of a page, and reads on where its lowest ones cannot be judged without those below.
+    async fn weighed(&self, mut page: Page, reading: &mut Reading) -> Result<(Page, Intake), Stop> {
+        let now = Second::from(self.deps.writer.clock.now());
+        let mut more = 0;
+        loop {
+            let history = self.deps.history(self.horizon, self.upstream).await?;
+            let intake = Intake {
+                source: "pages",
+                ceiling: history.ceiling(),
+                latest_time: history.time(),
+                retention_days: self.deps.retention_days,
+            };
+            let times = page.times().filter(|(ledger, at)| intake.can_be(*ledger, *at, now));
+            let weighed = CloseTimes::weigh(&reading.times, times);
+            if weighed.undecided_from().is_none() || page.is_last || more == PAGES_AHEAD_MAX {
+                reading.times = weighed;
+                return Ok((page, intake));
+            }
+            more += 1;
+            self.life.advance();
+            let lowest = page.lowest();
+            page.join(page::read(self.horizon, lowest).await?);
+        }
+    }
+
+    /// Where history ends if the page says that nothing lies below it, or why that is not believed.
+    async fn end_of(&self, page: &Page, reading: &Reading) -> Result<Option<Result<u32, EndDoubt>>, Stop> {
+        let reaches_below = page.lowest().is_some_and(|lowest| lowest.ledger() < reading.stretch.from);
+        if !page.is_last || reaches_below {
+            return Ok(None); // what lies below the stretch is held, or read by another
+        }
+        let place = page.lowest().or(reading.cursor);
+        end::confirm(self.horizon, Some(&self.deps.writer.database), place).await.map(Some)
+    }
+
+    /// Takes in a page. Where its end of history is believed, `ends_at` is the oldest ledger that Horizon has.
+    fn take_in(&self, page: Page, ends_at: Option<u32>, intake: &Intake, reading: &mut Reading) {
         let now = Second::from(self.deps.writer.clock.now());
         let lowest = page.lowest();
         let from = reading.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
-            if token.ledger() > ceiling {
+            let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
+            if ledger > intake.ceiling {
                 // It would pass for the newest ledger; the rest of the page is what counts.
                 if let Fate::Quarantined(entry) = intake.judge(received, now) {
                     reading.quarantine.push(entry);
                 }
                 continue;
             }
-            let closed_at = received.trade.closed_at;
-            self.newest_seen.set(self.newest_seen.get().max(token.ledger()));
-            reading.saw(token.ledger().min(self.top_max), closed_at);
-            if token.ledger() < from {
+            self.newest_seen.set(self.newest_seen.get().max(ledger));
+            if let Some(closed_at) = reading.times.believed(ledger) {
+                reading.saw(ledger.min(self.top_max), closed_at);
+            }
+            if ledger < from {
                 continue; // held already
+            }
+            if reading.times.contradict(ledger, closed_at) {
+                reading.quarantine.push(intake.misfit(received));
+                continue;
             }
             match intake.judge(received, now) {
                 Fate::Stored(trade) => reading.trades.push(*trade),
@@ -133,8 +193,9 @@ impl Descent<'_> {
         for refused in page.refused {
             reading.quarantine.push(intake.refuse(refused));
         }
-        let ends_at = page.is_last.then_some(floor);
-        reading.reached(lowest, ends_at);
+        if lowest.is_some() || ends_at.is_some() {
+            reading.reached(lowest, ends_at);
+        }
     }
 
     async fn write(&self, reading: &mut Reading, sum: &mut CommittedSummary) -> Result<(), Stop> {
@@ -172,6 +233,8 @@ impl Reading {
             quarantine: Vec::new(),
             written_at: Instant::now(),
             told_whole: false,
+            times: CloseTimes::default(),
+            old: BTreeSet::new(),
             stretch,
         }
     }
@@ -193,8 +256,9 @@ impl Reading {
         self.cursor = Some(lowest);
         // More of the lowest ledger may come with the next page.
         self.whole_from = lowest.ledger().saturating_add(1).max(from);
-        let is_old = self.lowest_at.is_some_and(|at| at < self.stretch.since);
-        self.is_done = lowest.ledger() < from || is_old;
+        // One ledger that says so is not enough: all that is older would never be read.
+        self.old.extend(self.times.ledgers_before(self.stretch.since));
+        self.is_done = lowest.ledger() < from || self.old.len() >= CONFIRMED_BY;
     }
 
     /// Whether any ledger has been read whole. What was read of one that is not must be read again.
@@ -272,12 +336,24 @@ mod tests {
         assert_eq!(held(&reading), Some((21, 28, 200, 300)));
     }
 
+    /// A page with one trade in each of these ledgers.
+    fn page(reading: &mut Reading, ledgers: &[(u32, i64)]) {
+        reading.times =
+            CloseTimes::weigh(&reading.times, ledgers.iter().map(|(ledger, at)| (*ledger, Second(*at))));
+        for (ledger, _) in ledgers {
+            let believed = reading.times.believed(*ledger).unwrap();
+            reading.saw(*ledger, believed);
+        }
+        reading.reached(ledgers.last().and_then(|(ledger, _)| place(*ledger)), None);
+    }
+
     #[test]
     fn what_is_old_enough_ends_it_and_so_does_the_end_of_history() {
         let mut old = reading(10, Some(50));
-        old.saw(30, Second(99));
-        old.reached(place(30), None);
-        assert_eq!((held(&old), old.is_done), (Some((31, 50, 99, 99)), true));
+        page(&mut old, &[(32, 101), (31, 99), (30, 98)]);
+        assert_eq!((held(&old), old.is_done), (Some((31, 50, 98, 101)), false), "two ledgers may be wrong");
+        page(&mut old, &[(29, 98)]);
+        assert!(old.is_done);
         let mut last = reading(10, Some(50));
         last.reached(None, Some(25));
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::cursor::PagingToken,
+    domain::{cursor::PagingToken, instant::Second},
     horizon::{
         HorizonClient, HorizonError,
         client::{LIMIT_MAX, Order},
@@ -53,6 +53,18 @@ impl Page {
         // What one answer spoiled and another did not was never wrong.
         let trades = &self.trades;
         self.refused.retain(|record| record.token.is_none_or(|token| !trades.contains_key(&token)));
+    }
+
+    /// Adds the page that lies directly below.
+    pub(super) fn join(&mut self, below: Self) {
+        self.trades.extend(below.trades);
+        self.refused.extend(below.refused);
+        self.is_last = below.is_last;
+    }
+
+    /// Ledger and close time of each trade.
+    pub(super) fn times(&self) -> impl Iterator<Item = (u32, Second)> {
+        self.trades.iter().map(|(token, received)| (token.ledger(), received.trade.closed_at))
     }
 
     /// Where the next page begins. A record that is no trade tells it only where nothing better does: it would come

@@ -12,10 +12,10 @@ use tracing::info;
 use super::{Backfill, Stop};
 use crate::{
     domain::{
-        coverage::{self, LedgerRange},
+        coverage::{self, LedgerRange, Missing},
         instant::Second,
     },
-    published::{Backfilled, LostHistory},
+    published::{Backfilled, UnreadHistory},
 };
 
 /// How often progress is told in the log.
@@ -109,14 +109,58 @@ impl Backfill {
         self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
     }
 
-    /// History that is wanted and that Horizon no longer has is a gap that stays.
-    pub(super) fn tell_lost(&self, held: &[LedgerRange], floor: u32, wanted: Second) {
-        let oldest = held.first().filter(|oldest| floor > FIRST_LEDGERS && oldest.from_time > wanted);
-        let lost = oldest.map(|oldest| LostHistory {
-            to: oldest.from.saturating_sub(1).min(floor.saturating_sub(1)),
-            from_time: wanted,
-            to_time: oldest.from_time,
-        });
-        self.writer.published.vitals.lost_history.store(lost.map(Arc::new));
+    /// Tells readers of the wanted ledgers below all that is held: those that Horizon no longer has, or, where an end of
+    /// its history was not believed, those that it did not give.
+    pub(super) fn tell_unread(
+        &self,
+        held: &[LedgerRange],
+        floor: u32,
+        wanted: Second,
+        doubted: Option<&Missing>,
+    ) {
+        let unread = doubted
+            .filter(|missing| held.first().is_some_and(|oldest| missing.to < oldest.from))
+            .map(|missing| UnreadHistory {
+                from: Some(missing.from),
+                to: missing.to,
+                from_time: missing.since.max(wanted),
+                to_time: missing.before,
+            })
+            .or_else(|| lost(held, floor, wanted));
+        self.writer.published.vitals.unread_history.store(unread.map(Arc::new));
+    }
+}
+
+/// What is wanted and older than Horizon's own history. Only once its oldest ledger is held is it known when that one
+/// closed: before, the gap would get the time of a much newer ledger.
+fn lost(held: &[LedgerRange], floor: u32, wanted: Second) -> Option<UnreadHistory> {
+    let oldest = held.first()?;
+    let is_lost = floor > FIRST_LEDGERS && oldest.from <= floor && oldest.from_time > wanted;
+    is_lost.then(|| UnreadHistory {
+        from: None,
+        to: oldest.from.saturating_sub(1),
+        from_time: wanted,
+        to_time: oldest.from_time,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_horizon_no_longer_has_is_told_once_its_oldest_ledger_is_held() {
+        let held = |from, from_time| {
+            let range = LedgerRange { from, to: 900, from_time: Second(from_time), to_time: Second(9_000) };
+            [range]
+        };
+        let told =
+            |held: &[LedgerRange], floor| lost(held, floor, Second(1_000)).map(|gap| (gap.to, gap.to_time.0));
+        assert_eq!(told(&held(100, 5_000), 100), Some((99, 5_000)));
+        assert_eq!(told(&held(90, 5_000), 100), Some((89, 5_000)), "held before Horizon dropped it");
+        assert_eq!(told(&held(101, 5_000), 100), None, "the ledger 99 did not close at 5,000");
+        assert_eq!(told(&held(100, 1_000), 100), None, "what is older is not wanted");
+        assert_eq!(told(&held(2, 5_000), 2), None, "nothing lies below the first ledgers of a network");
+        assert_eq!(told(&[], 100), None);
     }
 }

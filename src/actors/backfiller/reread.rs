@@ -6,21 +6,27 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use actix::{Context, Handler};
 use bytes::Bytes;
 use metrics::counter;
-use rand::Rng;
 use tracing::{info, warn};
 
-use super::{Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream, descent::LEDGER_PAGES_MAX, page};
+use super::{
+    Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream,
+    descent::LEDGER_PAGES_MAX,
+    draw::{self, Draw},
+    end, page,
+};
 use crate::{
     actors::{
         envelope::Envelope,
         intake::{Fate, Intake},
         messages::RereadLedgers,
+        trade_writer::NotWritten,
     },
     db::{
         held::{HeldRow, HeldRows},
         trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
     },
     domain::{
+        close_times::CloseTimes,
         coverage::LedgerRange,
         cursor::PagingToken,
         instant::{DAY, Second},
@@ -112,14 +118,36 @@ impl Backfill {
     async fn reread(&self, life: &Life, upstream: &Upstream) -> Result<Reading, Stop> {
         let held = self.held().await?;
         let in_doubt = self.in_doubt.borrow_mut().next();
-        let Some((range, top)) = chosen(&held, in_doubt, &mut rand::rng()) else {
-            return Ok(Reading::Nothing);
+        let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
+        let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
+        let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
+        let reading = match drawn {
+            None => return Ok(Reading::Nothing),
+            Some(Draw::Ledger(range, top)) => self.compare(life, upstream, range, top).await?,
+            Some(Draw::Bottom(range)) => self.compare_below_trades(life, upstream, range).await?,
         };
-        let reading = self.compare(life, upstream, range, top).await?;
         if let Some(ledger) = in_doubt.filter(|_| reading == Reading::Compared) {
             self.in_doubt.borrow_mut().settled(ledger);
         }
         Ok(reading)
+    }
+
+    /// Looks below the oldest trade of a range, where no trade is held and the range says that there is none.
+    async fn compare_below_trades(
+        &self,
+        life: &Life,
+        upstream: &Upstream,
+        range: LedgerRange,
+    ) -> Result<Reading, Stop> {
+        let (from, to) =
+            (PagingToken::before_ledger(range.from), PagingToken::before_ledger(range.to.saturating_add(1)));
+        let Some((above, _)) = self.writer.database.oldest_held_between(from, to).await? else {
+            return self.compare(life, upstream, range, range.to).await;
+        };
+        let look = self.look(life, upstream, range, above).await?;
+        let is_unreadable = look.is_unreadable;
+        self.settle(life, upstream, range, look).await?;
+        Ok(if is_unreadable { Reading::Unreadable } else { Reading::Compared })
     }
 
     /// Compares page by page from the end of the ledger `top` down until that one was compared whole; what else its last
@@ -140,7 +168,7 @@ impl Backfill {
                 look.surplus.retain(|token, _| again.surplus.contains_key(token));
             }
             let (below, is_unreadable) = (look.below, look.is_unreadable);
-            self.settle(life, upstream, look).await?;
+            self.settle(life, upstream, range, look).await?;
             if is_unreadable {
                 return Ok(Reading::Unreadable);
             }
@@ -162,33 +190,52 @@ impl Backfill {
         above: PagingToken,
     ) -> Result<Look, Stop> {
         let horizon = self.horizon.of_class(Class::Audit);
-        let ceiling = self.history(&horizon, upstream).await?.ceiling();
+        let history = self.history(&horizon, upstream).await?;
         life.advance();
         let page = page::read(&horizon, Some(above)).await?;
         life.advance();
         let bottom = PagingToken::before_ledger(range.from);
-        let below = if page.is_last {
-            // Pages simply end where the server's history begins: asked afterwards, for that moves on.
-            bottom.max(PagingToken::before_ledger(horizon.root().await?.history_elder_ledger))
+        let lowest = page.lowest().unwrap_or(above);
+        let end = if page.is_last && lowest > bottom {
+            Some(end::confirm(&horizon, None, Some(lowest)).await?)
         } else {
-            bottom.max(page.lowest().unwrap_or(above))
+            None
+        };
+        let below = match end {
+            Some(Ok(elder)) => bottom.max(PagingToken::before_ledger(elder)),
+            _ => bottom.max(lowest),
         };
         let below = below.min(above);
-        let intake = Intake { source: "audit", ceiling, retention_days: self.retention_days };
+        let intake = Intake {
+            source: "audit",
+            ceiling: history.ceiling(),
+            latest_time: history.time(),
+            retention_days: self.retention_days,
+        };
         let now = Second::from(self.writer.clock.now());
+        let possible = page.times().filter(|(ledger, at)| intake.can_be(*ledger, *at, now));
+        let times = CloseTimes::weigh(&CloseTimes::default(), possible);
+        let is_doubtful = |ledger: u32, at: Second| {
+            times.contradict(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
+        };
         let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
-        // A server whose trades are being read in anew has none: that is no word on those that are held.
+        // An end of history that is not believed says nothing of the rows that are held there. Neither does a server
+        // without any trade below: it may be reading its history in again.
         let is_bare = page.is_last && page.trades.is_empty() && !rows.is_empty();
+        let is_doubted = is_bare || matches!(end, Some(Err(_)));
         let mut look = Look {
             below,
             ledgers: ledgers_between(below, above),
-            is_unreadable: is_bare || !page.refused.is_empty(),
+            is_unreadable: is_doubted || !page.refused.is_empty(),
             missing: Vec::new(),
             contradicting: Vec::new(),
             surplus: BTreeMap::new(),
         };
         for (token, received) in page.trades.into_iter().filter(|(token, _)| *token >= below) {
             let row = rows.remove(&token);
+            if is_doubtful(token.ledger(), received.trade.closed_at) {
+                continue; // its close time is not believed, or cannot be judged by this page alone
+            }
             let Fate::Stored(incoming) = intake.judge(received, now) else { continue };
             match row {
                 None => look.missing.push(*incoming),
@@ -205,7 +252,13 @@ impl Backfill {
         Ok(look)
     }
 
-    async fn settle(&self, life: &Life, upstream: &Upstream, look: Look) -> Result<(), Stop> {
+    async fn settle(
+        &self,
+        life: &Life,
+        upstream: &Upstream,
+        range: LedgerRange,
+        look: Look,
+    ) -> Result<(), Stop> {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let told = Reread {
             at: Some(self.writer.clock.now()),
@@ -236,10 +289,33 @@ impl Backfill {
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
             // A connection that broke meanwhile may have led to another network.
             self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
+            self.uncover_around(&batch.trades, range).await?;
             let written = self.writer.write(&batch, life).await?;
             info!(healed = written.new, "missing trades were stored");
         }
         self.tell_reread(told);
+        Ok(())
+    }
+
+    /// Where a trade was missing more may be: all between the held trades around it counts as held no more, and is
+    /// filled as any gap is. An end of history that was believed wrongly is healed as a whole by that.
+    async fn uncover_around(&self, missing: &[IncomingTrade], range: LedgerRange) -> Result<(), Stop> {
+        let tokens = || missing.iter().map(|incoming| incoming.trade.token);
+        let (Some(lowest), Some(highest)) = (tokens().min(), tokens().max()) else { return Ok(()) };
+        let database = &self.writer.database;
+        let (from, to) =
+            (PagingToken::before_ledger(range.from), PagingToken::before_ledger(range.to.saturating_add(1)));
+        let below = database.newest_held_between(from, lowest.max(from)).await?;
+        let above = database.oldest_held_between(highest.min(to), to).await?;
+        let hole = LedgerRange {
+            from: below.map_or(range.from, |(token, _)| token.ledger()),
+            to: above.map_or(range.to, |(token, _)| token.ledger()),
+            from_time: below.map_or(range.from_time, |(_, at)| at),
+            to_time: above.map_or(range.to_time, |(_, at)| at),
+        };
+        let epoch = self.writer.leadership.epoch().ok_or(NotWritten::NotLeading)?;
+        database.uncover(epoch, hole).await?;
+        warn!(from = hole.from, to = hole.to, "ledgers count as held no more: trades were missing there");
         Ok(())
     }
 
@@ -286,47 +362,4 @@ fn ledgers_between(below: PagingToken, above: PagingToken) -> u64 {
         place.ledger().saturating_add((place != PagingToken::before_ledger(place.ledger())).into())
     };
     u64::from(whole_from(above).saturating_sub(whole_from(below)))
-}
-
-/// The range that holds the ledger in doubt, or any, and where in it to look: each ledger is as likely.
-fn chosen(held: &[LedgerRange], in_doubt: Option<u32>, random: &mut impl Rng) -> Option<(LedgerRange, u32)> {
-    let holds = |range: &&LedgerRange, ledger: u32| (range.from..=range.to).contains(&ledger);
-    if let Some((ledger, range)) =
-        in_doubt.and_then(|ledger| Some((ledger, held.iter().find(|range| holds(range, ledger))?)))
-    {
-        return Some((*range, ledger));
-    }
-    let all: u64 = held.iter().map(|range| u64::from(range.to - range.from) + 1).sum();
-    if all == 0 {
-        return None;
-    }
-    let mut place = random.random_range(0..all);
-    for range in held {
-        let length = u64::from(range.to - range.from) + 1;
-        if place < length {
-            return Some((*range, range.from.saturating_add(u32::try_from(place).ok()?)));
-        }
-        place -= length;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_held_ledger_is_chosen_and_no_other_and_one_in_doubt_first() {
-        let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
-        let held = [range(3, 5), range(9, 9), range(20, 22)];
-        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-        let seen: BTreeSet<u32> =
-            (0..500).filter_map(|_| chosen(&held, None, &mut random)).map(|(_, ledger)| ledger).collect();
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [3, 4, 5, 9, 20, 21, 22]);
-        assert_eq!(chosen(&held, Some(21), &mut random), Some((held[2], 21)));
-        assert!(chosen(&held, Some(7), &mut random).is_some_and(|(_, ledger)| ledger != 7), "it is not held");
-        assert_eq!(chosen(&[], Some(7), &mut random), None);
-    }
 }

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use crate::{
     actors::intake::{Fate, Intake},
     db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
-    domain::{cursor::PagingToken, instant::Second},
+    domain::{
+        close_times::{Recent, SLACK_S},
+        cursor::PagingToken,
+        instant::Second,
+    },
     horizon::wire::{Received, Refused},
 };
 
@@ -25,6 +29,9 @@ pub(super) struct Collector {
     /// The cursor as the database has it.
     stored: Option<PagingToken>,
     intake: Intake,
+    /// A ledger and when it closed, by the root; ledgers above it closed later. None where the root does not say.
+    anchor: Option<(u32, Second)>,
+    recent: Recent,
     /// Everything up to here is collected or committed, as far as the stream can be believed.
     reached: PagingToken,
     trades: Vec<IncomingTrade>,
@@ -42,10 +49,12 @@ pub(super) struct Collector {
 impl Collector {
     /// A collector that goes on behind `start`, while the database still has `stored`.
     #[must_use]
-    pub(super) const fn new(stored: Option<PagingToken>, start: PagingToken, intake: Intake) -> Self {
+    pub(super) fn new(stored: Option<PagingToken>, start: PagingToken, intake: Intake) -> Self {
         Self {
             stored,
             intake,
+            anchor: None,
+            recent: Recent::default(),
             reached: start,
             trades: Vec::new(),
             quarantine: Vec::new(),
@@ -79,10 +88,30 @@ impl Collector {
         self.intake = intake;
     }
 
+    /// Ledgers above this one closed after this time.
+    pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, Second)>) {
+        self.anchor = anchor;
+    }
+
+    /// Whether a ledger closed after those that are known below it: the root's, and those that came before.
+    fn fits(&self, ledger: u32, closed_at: Second) -> bool {
+        let known = [self.anchor, self.recent.middle()];
+        let mut below = known.into_iter().flatten().filter(|(known, _)| *known < ledger);
+        below.all(|(_, at)| closed_at.plus(SLACK_S) >= at)
+    }
+
     /// Takes in a trade.
     pub(super) fn trade(&mut self, received: Received, now: Second) {
         let token = received.trade.token;
         self.bytes = self.bytes.saturating_add(received.raw.len());
+        let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
+        if self.intake.can_be(ledger, closed_at, now) {
+            let fits = self.fits(ledger, closed_at);
+            self.recent.saw(ledger, closed_at);
+            if !fits {
+                return self.quarantined(self.intake.misfit(received));
+            }
+        }
         match self.intake.judge(received, now) {
             Fate::Stored(trade) => self.trades.push(*trade),
             Fate::PassedOver => self.passed_over += 1,
@@ -142,7 +171,8 @@ impl Collector {
 
     /// The batch is in the database.
     pub(super) fn committed(&mut self) {
-        *self = Self::new(Some(self.reached), self.reached, self.intake);
+        let (anchor, recent) = (self.anchor, self.recent);
+        *self = Self { anchor, recent, ..Self::new(Some(self.reached), self.reached, self.intake) };
     }
 }
 
@@ -150,7 +180,7 @@ impl Collector {
 mod tests {
     use super::*;
     use crate::{
-        domain::{asset::tests::address, instant::DAY},
+        domain::{asset::tests::address, close_times::EARLIEST, instant::DAY},
         horizon::wire,
     };
     use bytes::Bytes;
@@ -174,7 +204,7 @@ mod tests {
     }
 
     fn collector() -> Collector {
-        let intake = Intake { source: "stream", ceiling: 1_000, retention_days: 8 };
+        let intake = Intake { source: "stream", ceiling: 1_000, latest_time: None, retention_days: 8 };
         Collector::new(None, PagingToken::before_ledger(100), intake)
     }
 
@@ -200,6 +230,51 @@ mod tests {
             (batch.trades.len(), batch.quarantine.len(), batch.cursor.unwrap().to.ledger()),
             (1, 1, 1_000)
         );
+    }
+
+    #[test]
+    fn a_time_that_does_not_fit_what_came_before_is_quarantined_and_the_next_one_counts() {
+        let mut collector = collector();
+        collector.set_anchor(Some((100, Second(NOW))));
+        collector.trade(received(100, 0, NOW - DAY), now()); // the anchor says nothing of this ledger
+        collector.trade(received(101, 0, NOW - SLACK_S), now());
+        collector.trade(received(102, 0, NOW - SLACK_S - 1), now());
+        collector.committed();
+        collector.trade(received(103, 0, NOW - 3 * DAY), now());
+        collector.trade(received(104, 0, NOW + 20), now());
+        let batch = collector.batch();
+        assert_eq!(
+            (batch.trades.len(), batch.quarantine.len(), batch.cursor.unwrap().to.ledger()),
+            (1, 1, 104)
+        );
+        let reason = &batch.quarantine[0].reason;
+        assert!(reason.contains("does not fit those of the ledgers around 103"), "{reason}");
+        // Without the root's word the ledgers that came before tell.
+        collector.set_anchor(None);
+        collector.trade(received(105, 0, NOW - 3 * DAY), now());
+        assert_eq!(collector.batch().quarantine.len(), 2);
+    }
+
+    #[test]
+    fn the_clock_of_horizon_bounds_the_future_closely_and_a_clock_of_ours_that_is_behind_does_no_harm() {
+        let mut collector = collector();
+        let intake = Intake { latest_time: Some(Second(NOW)), ..collector.intake };
+        collector.set_intake(intake);
+        collector.trade(received(100, 0, NOW + SLACK_S), now());
+        collector.trade(received(101, 0, NOW + SLACK_S + 1), now());
+        assert_eq!((collector.batch().trades.len(), collector.batch().quarantine.len()), (1, 1));
+        collector.trade(received(102, 0, NOW + SLACK_S), Second(NOW - 3_600));
+        assert_eq!(collector.batch().trades.len(), 2);
+    }
+
+    #[test]
+    fn a_time_before_all_networks_has_no_table_and_is_quarantined() {
+        let mut collector = collector();
+        let intake = Intake { retention_days: 36_500, ..collector.intake };
+        collector.set_intake(intake);
+        collector.trade(received(100, 0, EARLIEST.0), now());
+        collector.trade(received(101, 0, EARLIEST.0 - 1), now());
+        assert_eq!((collector.batch().trades.len(), collector.batch().quarantine.len()), (1, 1));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl<'a> Session<'a> {
         };
         self.heard();
         collector.set_intake(self.intake(&history, start));
+        collector.set_anchor(history.anchor(self.now()));
         Ok(Some(stream))
     }
 
@@ -112,8 +113,13 @@ impl<'a> Session<'a> {
         Intake {
             source: "stream",
             ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
+            latest_time: history.time(),
             retention_days: self.deps.retention_days,
         }
+    }
+
+    fn now(&self) -> Second {
+        Second::from(self.deps.writer.clock.now())
     }
 
     /// Checks the network, finds the place to go on from, and connects.
@@ -134,7 +140,9 @@ impl<'a> Session<'a> {
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
         self.deps.status.set_state("streaming");
-        Ok((stream, Collector::new(stored, start, self.intake(&history, start))))
+        let mut collector = Collector::new(stored, start, self.intake(&history, start));
+        collector.set_anchor(history.anchor(self.now()));
+        Ok((stream, collector))
     }
 
     /// Takes in what comes until the stream ends. Batches are committed on the way.
@@ -189,7 +197,7 @@ impl<'a> Session<'a> {
         match told {
             Told::Hello | Told::End => return false,
             Told::Trade(received) => {
-                collector.trade(*received, Second::from(self.deps.writer.clock.now()));
+                collector.trade(*received, self.now());
             }
             Told::Refused(refused) => collector.refused(refused),
         }

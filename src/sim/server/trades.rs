@@ -55,12 +55,15 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
             None => reply.streaming(events.map(Ok::<_, io::Error>)),
         };
     }
+    let hidden = shared.faults.hidden_below(ask.descending);
+    let ask = hidden.filter(|_| !ask.descending).map_or(ask, |below| ask.not_below(below));
     let batch = shared.sim.batch(ask, head, &params.origin);
-    let ends = batch.id(0).zip(batch.id(batch.len().saturating_sub(1)));
+    let shown = hidden.map_or(batch.len(), |below| batch.shown(below));
+    let ends = batch.id(0).zip(batch.id(shown.saturating_sub(1))).filter(|_| shown > 0);
     let ends = ends.map(|(first, last)| (first.to_string(), last.to_string()));
     let links = params.links(ends, ask.limit, ask.descending);
     let mut body = format!(r#"{{"_links":{links},"_embedded":{{"records":["#).into_bytes();
-    for (place, item) in arrange(admission.fault.as_ref(), batch.len()).into_iter().enumerate() {
+    for (place, item) in arrange(admission.fault.as_ref(), shown).into_iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }

@@ -61,9 +61,10 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
     let (sim, source) = scripted();
     block_on(async {
         let database = fresh_database().await;
+        let now = Utc::now();
+        source.push_trade(trade(LEDGER - 5, 0, now - TimeDelta::days(30))).unwrap();
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
-        let now = Utc::now();
         let with = |ledger, field: &str, value: Value| {
             let mut record = trade(ledger, 0, now);
             record[field] = value;
@@ -83,11 +84,11 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
             let answer = daemon.get("/markets.json");
             answer.status == 200 && answer.json()["pairs"][0]["trade_count"] == 3
         });
-        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 4);
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 5);
         let with_nul = "SELECT count(*) FROM quarantine WHERE position('\\x5c7530303030'::bytea in raw) > 0";
         assert_eq!(number(&client, with_nul).await, 1, "the raw bytes are kept");
         let shown = daemon.admin("/quarantine.json").json();
-        assert_eq!(shown["quarantine"].as_array().unwrap().len(), 4);
+        assert_eq!(shown["quarantine"].as_array().unwrap().len(), 5);
         let metrics = || String::from_utf8(daemon.admin("/metrics").body).unwrap();
         assert!(metrics().contains("ticker_trades_passed_over_total"), "{}", metrics());
         let pages = || {
@@ -99,8 +100,8 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
         // A look at the tail takes three pages at most here.
         wait_until("the tail was read again and again", || pages() >= before + 10);
         let told = daemon.log().matches("a record goes to quarantine").count();
-        assert_eq!(told, 4, "each is told once");
-        assert!(metrics().contains("ticker_quarantined_total 4\n"), "and counted once");
+        assert_eq!(told, 5, "each is told once");
+        assert!(metrics().contains("ticker_quarantined_total 5\n"), "and counted once");
         compare_published(&daemon, &client).await;
         let cursor: String = client
             .query_one("SELECT token FROM ingest_cursor WHERE name = 'live'", &[])

@@ -1,0 +1,124 @@
+//! Which held ledgers are read again. Pure.
+
+use rand::Rng;
+
+use crate::domain::coverage::LedgerRange;
+
+/// What to read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draw {
+    /// A ledger of a range.
+    Ledger(LedgerRange, u32),
+    /// The bottom of a range, below its oldest trade: an end of history that was believed wrongly is there.
+    Bottom(LedgerRange),
+}
+
+/// The ledger in doubt, if it is held. Otherwise, with even chances, the bottom of a range or one of the ledgers from
+/// `with_trades` on. Below that ledger no trade is held: on the public network those are 60 million ledgers, in which
+/// chance alone would find nothing.
+pub(super) fn draw(
+    held: &[LedgerRange],
+    in_doubt: Option<u32>,
+    with_trades: u32,
+    random: &mut impl Rng,
+) -> Option<Draw> {
+    if let Some(draw) = in_doubt.and_then(|ledger| {
+        let range = held.iter().find(|range| (range.from..=range.to).contains(&ledger))?;
+        Some(Draw::Ledger(*range, ledger))
+    }) {
+        return Some(draw);
+    }
+    if random.random() {
+        bottom(held, random)
+    } else {
+        any_ledger(held, with_trades, random).or_else(|| bottom(held, random))
+    }
+}
+
+/// That of the oldest range as often as those of all others: nothing that is held below it can speak against it.
+fn bottom(held: &[LedgerRange], random: &mut impl Rng) -> Option<Draw> {
+    let oldest = held.first()?;
+    if random.random() {
+        return Some(Draw::Bottom(*oldest));
+    }
+    held.get(random.random_range(0..held.len())).copied().map(Draw::Bottom)
+}
+
+/// Each held ledger from `with_trades` on is as likely.
+fn any_ledger(held: &[LedgerRange], with_trades: u32, random: &mut impl Rng) -> Option<Draw> {
+    let parts = || {
+        held.iter().filter(|range| range.to >= with_trades).map(|range| {
+            let from = range.from.max(with_trades);
+            (range, from, u64::from(range.to.saturating_sub(from)) + 1)
+        })
+    };
+    let all: u64 = parts().map(|(_, _, length)| length).sum();
+    if all == 0 {
+        return None;
+    }
+    let mut place = random.random_range(0..all);
+    for (range, from, length) in parts() {
+        if place < length {
+            return Some(Draw::Ledger(*range, from.saturating_add(u32::try_from(place).ok()?)));
+        }
+        place -= length;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::Second;
+    use rand::SeedableRng;
+    use std::collections::BTreeSet;
+
+    fn range(from: u32, to: u32) -> LedgerRange {
+        LedgerRange { from, to, from_time: Second(1), to_time: Second(2) }
+    }
+
+    fn draws(held: &[LedgerRange], with_trades: u32) -> Vec<Draw> {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        (0..1_000).filter_map(|_| draw(held, None, with_trades, &mut random)).collect()
+    }
+
+    fn ledgers(draws: &[Draw]) -> Vec<u32> {
+        let ledgers = draws.iter().filter_map(|draw| match draw {
+            Draw::Ledger(_, ledger) => Some(*ledger),
+            Draw::Bottom(_) => None,
+        });
+        ledgers.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    #[test]
+    fn every_held_ledger_and_every_bottom_is_drawn_and_no_other() {
+        let held = [range(3, 5), range(9, 9), range(20, 22)];
+        let draws = draws(&held, 0);
+        assert_eq!(ledgers(&draws), [3, 4, 5, 9, 20, 21, 22]);
+        for range in held {
+            assert!(draws.contains(&Draw::Bottom(range)), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn millions_of_ledgers_without_trades_do_not_hide_their_end() {
+        let held = [range(2, 60_000_000)];
+        let draws = draws(&held, 59_999_998);
+        assert_eq!(ledgers(&draws), [59_999_998, 59_999_999, 60_000_000]);
+        let bottoms = draws.iter().filter(|draw| matches!(draw, Draw::Bottom(_))).count();
+        assert!((400..600).contains(&bottoms), "about every other draw: {bottoms}");
+    }
+
+    #[test]
+    fn a_ledger_in_doubt_comes_first_if_it_is_held() {
+        let held = [range(3, 5), range(20, 22)];
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..50 {
+            assert_eq!(draw(&held, Some(21), 0, &mut random), Some(Draw::Ledger(held[1], 21)));
+            let other = draw(&held, Some(7), 0, &mut random);
+            assert!(other.is_some_and(|draw| !matches!(draw, Draw::Ledger(_, 7))), "it is not held");
+        }
+        assert_eq!(draw(&[], Some(7), 0, &mut random), None);
+        assert!(matches!(draw(&held, None, 900, &mut random), Some(Draw::Bottom(_))), "no trade is held");
+    }
+}

@@ -1,0 +1,147 @@
+//! The end of Horizon's history: what must agree before "nothing lies below" is believed. A page that is empty by mistake
+//! would otherwise make all older ledgers count as held, for good.
+
+use crate::{
+    actors::network_check::LEADING_LEDGERS_MAX,
+    db::Database,
+    domain::cursor::PagingToken,
+    horizon::{HorizonClient, client::Order, wire::Root},
+};
+
+use super::Stop;
+
+/// Records asked for from the oldest ledger on. One would do; more are read in case the first has no readable token.
+const FIRST_RECORDS: u32 = 10;
+
+/// What contradicts the claim that nothing lies below a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EndDoubt {
+    /// The root names no oldest ledger, or one above the newest: there is no history yet.
+    #[error("its root names no history (oldest ledger {elder}, newest {latest})")]
+    NoHistory {
+        /// `history_elder_ledger`
+        elder: u32,
+        /// `history_latest_ledger`
+        latest: u32,
+    },
+    /// The server is still far from what its core, or this database, knows.
+    #[error("its newest ledger is {latest}, far behind {known}: it is still ingesting")]
+    Behind {
+        /// `history_latest_ledger`
+        latest: u32,
+        /// `core_latest_ledger`, or the ledger of a trade that was read.
+        known: u32,
+    },
+    /// The server has an older trade when it is asked from its oldest ledger on.
+    #[error("it has the older trade {0}")]
+    ServerHasOlder(PagingToken),
+    /// Asked from its oldest ledger on, the server has no trade at all.
+    #[error("it has no trade from its oldest ledger on, although newer ones are known")]
+    NoTrades,
+    /// An older trade of the server's own range of ledgers is held.
+    #[error("the older trade {0} is held")]
+    HeldBelow(PagingToken),
+}
+
+/// Everything that speaks for or against the claim that nothing lies below `place`.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// Below this nothing shall lie; none where the server gave no trade at all.
+    place: Option<PagingToken>,
+    /// `history_elder_ledger`, `history_latest_ledger` and `core_latest_ledger` of the root.
+    elder: u32,
+    latest: u32,
+    core: u32,
+    /// The oldest trade that the server has, asked upwards from its oldest ledger.
+    first: Option<PagingToken>,
+    /// The newest held trade below `place` that is not older than the server's oldest ledger.
+    held: Option<PagingToken>,
+}
+
+/// Asks the server from the other end, looks at what is held below, and gives the server's oldest ledger, or what
+/// contradicts the claim. Costs two requests: the end is reached once per stretch.
+///
+/// Without `held_in` held trades do not contradict: whoever compares them with the server wants to know of those that
+/// it lacks.
+///
+/// The root is read after the page: history that was reaped meanwhile must not count as held.
+pub(super) async fn confirm(
+    horizon: &HorizonClient,
+    held_in: Option<&Database>,
+    place: Option<PagingToken>,
+) -> Result<Result<u32, EndDoubt>, Stop> {
+    let Root { history_elder_ledger: elder, history_latest_ledger: latest, core_latest_ledger: core, .. } =
+        horizon.root().await?;
+    let bottom = PagingToken::before_ledger(elder);
+    let records = horizon.trades_page(Some(bottom), Order::Ascending, FIRST_RECORDS).await?;
+    let token = |record: &Result<_, _>| match record {
+        Ok(crate::horizon::wire::Received { trade, .. }) => Some(trade.token),
+        Err(crate::horizon::wire::Refused { token, .. }) => *token,
+    };
+    let first = records.iter().filter_map(token).min();
+    let held = match held_in.zip(place) {
+        Some((database, place)) => database.newest_held_between(bottom, place).await?.map(|(token, _)| token),
+        None => None,
+    };
+    Ok(Claim { place, elder, latest, core, first, held }.judge())
+}
+
+impl Claim {
+    fn judge(self) -> Result<u32, EndDoubt> {
+        let Self { place, elder, latest, core, first, held } = self;
+        if elder == 0 || elder > latest {
+            return Err(EndDoubt::NoHistory { elder, latest });
+        }
+        let known = core.max(place.map_or(0, PagingToken::ledger));
+        if known > latest.saturating_add(LEADING_LEDGERS_MAX) {
+            return Err(EndDoubt::Behind { latest, known });
+        }
+        match (place, first) {
+            (Some(place), Some(first)) if first < place => return Err(EndDoubt::ServerHasOlder(first)),
+            (None, Some(first)) => return Err(EndDoubt::ServerHasOlder(first)),
+            (Some(_), None) => return Err(EndDoubt::NoTrades),
+            _ => {}
+        }
+        held.map_or(Ok(elder), |held| Err(EndDoubt::HeldBelow(held)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(ledger: u32) -> Option<PagingToken> {
+        PagingToken::new((i64::from(ledger) << 32) + 1, 0)
+    }
+
+    fn claim() -> Claim {
+        Claim { place: place(100), elder: 40, latest: 900, core: 901, first: place(100), held: None }
+    }
+
+    #[test]
+    fn an_end_is_believed_where_server_root_and_what_is_held_agree() {
+        assert_eq!(claim().judge(), Ok(40), "quiet ledgers lie between the oldest one and the first trade");
+        assert_eq!(Claim { core: 0, ..claim() }.judge(), Ok(40), "an old server names no core");
+        assert_eq!(Claim { place: None, first: None, ..claim() }.judge(), Ok(40), "a network without trades");
+        // The server reaped its oldest ledgers after the page was read.
+        assert_eq!(Claim { elder: 101, first: place(102), ..claim() }.judge(), Ok(101));
+    }
+
+    #[test]
+    fn each_contradiction_is_doubt() {
+        let doubt = |claim: Claim| claim.judge().unwrap_err();
+        let starts = Claim { elder: 0, latest: 0, ..claim() };
+        assert_eq!(doubt(starts), EndDoubt::NoHistory { elder: 0, latest: 0 });
+        assert_eq!(doubt(Claim { elder: 901, ..claim() }), EndDoubt::NoHistory { elder: 901, latest: 900 });
+        let ingesting = EndDoubt::Behind { latest: 900, known: 1_901 };
+        assert_eq!(doubt(Claim { core: 1_901, ..claim() }), ingesting);
+        assert_eq!(Claim { core: 1_900, ..claim() }.judge(), Ok(40));
+        let below_what_was_read = Claim { place: place(1_901), first: place(1_901), ..claim() };
+        assert_eq!(doubt(below_what_was_read), ingesting);
+        let older = place(99).unwrap();
+        assert_eq!(doubt(Claim { first: Some(older), ..claim() }), EndDoubt::ServerHasOlder(older));
+        assert_eq!(doubt(Claim { place: None, ..claim() }), EndDoubt::ServerHasOlder(place(100).unwrap()));
+        assert_eq!(doubt(Claim { first: None, ..claim() }), EndDoubt::NoTrades);
+        assert_eq!(doubt(Claim { held: Some(older), ..claim() }), EndDoubt::HeldBelow(older));
+    }
+}
