@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::{DbError, books::BOOKS_REMOVED};
+use super::{DbError, books::BOOKS_REMOVED, retire::MARKETS_REMOVED};
 use crate::domain::cursor::PagingToken;
 
 /// What was written after some `seq`.
@@ -17,6 +17,8 @@ pub(super) struct Written {
     pub(super) book_versions: Option<(i64, i64)>,
     /// Books were removed.
     pub(super) books_removed: bool,
+    /// Markets were removed.
+    pub(super) markets_removed: bool,
 }
 
 /// Reads the batches after `after`, of which `upto` is the last.
@@ -36,6 +38,7 @@ pub(super) async fn read_after(
         let kind: String = row.try_get(1)?;
         let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
         written.books_removed |= kind == BOOKS_REMOVED;
+        written.markets_removed |= kind == MARKETS_REMOVED;
         let (Some(from), Some(to)) = (from, to) else { continue };
         let corrupt = |what: &dyn std::fmt::Display| DbError::Corrupt(format!("batch of {kind}: {what}"));
         let number = |text: &str| text.parse::<i64>().map_err(|error| corrupt(&error));

@@ -33,7 +33,8 @@ pub struct Cleaned {
 }
 
 impl Database {
-    /// Makes the days ahead, drops the days that end before `keep_days` ago, and trims what else is older.
+    /// Makes the days ahead, drops the days that end before `keep_days` ago, and trims what else is older. Markets and
+    /// assets go with the last of their trades.
     ///
     /// # Errors
     ///
@@ -58,6 +59,7 @@ impl Database {
             self.trim(epoch, include_str!("sql/clean/trim_batches.sql"), edge, BATCHES_KEPT_MIN).await?;
         cleaned.rows +=
             self.trim(epoch, include_str!("sql/clean/trim_quarantine.sql"), edge, QUARANTINED_MAX).await?;
+        cleaned.rows += self.retire(epoch).await?;
         Ok(cleaned)
     }
 

@@ -11,6 +11,13 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeou
                       SET LOCAL idle_in_transaction_session_timeout = '3s'; \
                       SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
+/// Held by every write until it ends: shared, for the numbers of markets and assets that it works with stay theirs; or alone,
+/// by one that takes numbers away. Some number that nothing else of ours locks.
+const SHARE_NUMBERS: &str = "SELECT pg_advisory_xact_lock_shared(8241991830413505)";
+/// The wait is short, because all other writes wait behind it.
+const OWN_NUMBERS: &str = "SET LOCAL lock_timeout = '500ms'; SELECT pg_advisory_xact_lock(8241991830413505); \
+                           SET LOCAL enable_seqscan = on";
+
 /// What a write has done, for the batch's row.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -31,7 +38,15 @@ impl Done {
 /// Opens a write.
 pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute(LIMITS).await?;
+    transaction.batch_execute(&format!("{LIMITS}; {SHARE_NUMBERS}")).await?;
+    Ok(transaction)
+}
+
+/// Opens a write that takes numbers of markets or assets away: no other write is under way until it ends. Fails with
+/// `LOCK_NOT_AVAILABLE` where one takes long.
+pub(super) async fn begin_alone(client: &mut Client) -> Result<Transaction<'_>, DbError> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(&format!("{LIMITS}; {OWN_NUMBERS}")).await?;
     Ok(transaction)
 }
 

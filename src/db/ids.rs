@@ -38,6 +38,8 @@ struct Known {
     markets: HashMap<Market, MarketIds>,
     /// The last batch of those that the numbers were learned with. A database that holds it holds them too.
     learned_at: Option<Mark>,
+    /// The generation of numbers that they are of; it changes when markets or assets are deleted.
+    generation: Option<String>,
 }
 
 impl KnownIds {
@@ -57,13 +59,23 @@ impl KnownIds {
         }
     }
 
-    /// Forgets all numbers if the database has lost the batch that they were learned with: they may be another
-    /// market's by now.
+    /// Forgets all numbers if markets were deleted since, or if the database has lost the batch that they were learned
+    /// with: they may be nobody's or another market's by now.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), DbError> {
-        let Some(learned_at) = self.lock().learned_at else { return Ok(()) };
+        let row = transaction.query_typed_opt(include_str!("sql/ids/generation.sql"), &[]).await?;
+        let generation: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
+        let learned_at = {
+            let mut known = self.lock();
+            if known.generation != generation {
+                *known = Known { generation, ..Known::default() };
+            }
+            known.learned_at
+        };
+        let Some(learned_at) = learned_at else { return Ok(()) };
         if !marks::holds(transaction, &[learned_at]).await? {
             warn!(seq = learned_at.seq, "the database has lost batches: all numbers are looked up anew");
-            *self.lock() = Known::default();
+            let mut known = self.lock();
+            *known = Known { generation: known.generation.take(), ..Known::default() };
         }
         Ok(())
     }

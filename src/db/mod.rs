@@ -26,6 +26,7 @@ mod partitions;
 mod pool;
 pub mod private_postgres;
 pub mod quarantine;
+mod retire;
 pub mod snapshot;
 mod tls;
 pub mod toml_files;

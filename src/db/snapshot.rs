@@ -44,6 +44,8 @@ pub struct CatchUp {
     pub batches_since: Option<DateTime<Utc>>,
     /// Markets, their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
+    /// The markets are all that there are: others are gone.
+    pub markets_are_all: bool,
     /// Books: all of them, or those that changed.
     pub books: Vec<(MarketId, PolledBook)>,
     /// The books are all that there are: others are gone.
@@ -159,7 +161,7 @@ async fn everything(
 
 async fn lists(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
     told.assets = listing::read(transaction, None).await?;
-    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    all_markets(transaction, told).await?;
     all_books(transaction, told).await
 }
 
@@ -190,9 +192,13 @@ async fn only_after(
         .await?;
     }
     told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
-    let ids: Vec<MarketId> = seen.into_iter().collect();
-    let by_id = include_str!("sql/markets/by_id.sql");
-    told.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
+    if written.markets_removed {
+        all_markets(transaction, told).await?;
+    } else {
+        let ids: Vec<MarketId> = seen.into_iter().collect();
+        let by_id = include_str!("sql/markets/by_id.sql");
+        told.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
+    }
     if let Some(versions) = written.asset_versions {
         told.assets = listing::read(transaction, Some(versions)).await?;
     }
@@ -202,6 +208,12 @@ async fn only_after(
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
         told.books = polled(&transaction.query_typed(include_str!("sql/books/changed.sql"), &params).await?)?;
     }
+    Ok(())
+}
+
+async fn all_markets(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
+    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    told.markets_are_all = true;
     Ok(())
 }
 

@@ -43,8 +43,12 @@ impl Directory {
             match (was, code) {
                 (None, Some(code)) => Arc::make_mut(&mut self.by_code).entry(code).or_default().push(id),
                 (Some(was), None) => {
-                    if let Some(ids) = Arc::make_mut(&mut self.by_code).get_mut(was.code()) {
+                    let by_code = Arc::make_mut(&mut self.by_code);
+                    if let Some(ids) = by_code.get_mut(was.code()) {
                         ids.retain(|other| *other != id);
+                        if ids.is_empty() {
+                            by_code.remove(was.code());
+                        }
                     }
                 }
                 _ => {}
@@ -54,16 +58,33 @@ impl Directory {
 
     /// Takes in markets: number, base, counter.
     pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
-        let mut told: Vec<_> =
-            told.into_iter().filter(|(market, ..)| !self.markets.contains_key(market)).collect();
-        told.dedup();
-        if told.is_empty() {
+        self.take_markets(told, false);
+    }
+
+    /// Takes in all markets that there are; those that are not among them go.
+    pub fn learn_all_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        self.take_markets(told, true);
+    }
+
+    fn take_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>, are_all: bool) {
+        let told: HashMap<MarketId, (AssetId, AssetId)> =
+            told.into_iter().map(|(market, base, counter)| (market, (base, counter))).collect();
+        let any_gone = are_all && self.markets.keys().any(|market| !told.contains_key(market));
+        if !any_gone && told.keys().all(|market| self.markets.contains_key(market)) {
             return;
         }
         let (markets, by_asset) = (Arc::make_mut(&mut self.markets), Arc::make_mut(&mut self.by_asset));
-        for (market, base, counter) in told {
-            markets.insert(market, (base, counter));
-            by_asset.extend([(base, market), (counter, market)]);
+        if any_gone {
+            markets.retain(|market, _| told.contains_key(market));
+            markets.shrink_to_fit();
+            by_asset.retain(|(_, market)| told.contains_key(market));
+            by_asset.shrink_to_fit();
+        }
+        // A market's sides never change.
+        for (market, (base, counter)) in told {
+            if markets.insert(market, (base, counter)).is_none() {
+                by_asset.extend([(base, market), (counter, market)]);
+            }
         }
         by_asset.sort_unstable(); // it was, but for the last
         by_asset.dedup();
@@ -88,6 +109,18 @@ impl Directory {
     #[must_use]
     pub fn books_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.books, &other.books)
+    }
+
+    /// How many markets there are.
+    #[must_use]
+    pub fn market_count(&self) -> usize {
+        self.markets.len()
+    }
+
+    /// How many valid assets there are.
+    #[must_use]
+    pub fn asset_count(&self) -> usize {
+        self.assets.len()
     }
 
     /// The base and the counter of a market.
@@ -199,5 +232,47 @@ pub(crate) mod tests {
             (codes(&listing), codes(&directory.listing())),
             (vec!["B".into(), "XLM".into()], vec!["A".into(), "XLM".into()])
         );
+    }
+
+    #[test]
+    fn markets_that_are_gone_leave_nothing_behind() {
+        let mut directory = directory(
+            &[("XLM", "native", ""), ("B", "G", ""), ("C", "G", "")],
+            &[(7, 1, 2), (8, 1, 3), (9, 2, 3)],
+            &[],
+        );
+        let before = directory.clone();
+        directory.learn_all_markets([(8, 1, 3), (10, 2, 3)]);
+        assert_eq!([7, 8, 9, 10].map(|market| directory.sides(market).is_some()), [false, true, false, true]);
+        let of = |directory: &Directory, asset| directory.markets_of_asset(asset).collect::<Vec<_>>();
+        assert_eq!([1, 2, 3].map(|asset| of(&directory, asset)), [vec![8], vec![10], vec![8, 10]]);
+        assert_eq!(directory.market_count(), 2);
+        assert_eq!(["XLM", "B", "C"].map(|code| directory.count_markets_of_code(code)), [1, 1, 2]);
+        assert_eq!(of(&before, 1), [7, 8], "a clone stays as it was");
+        // The same ones again, or some of them, are no change.
+        let same = directory.clone();
+        directory.learn_all_markets([(10, 2, 3), (8, 1, 3)]);
+        directory.learn_markets([(10, 2, 3)]);
+        assert!(directory.names_as(&same));
+        // One that comes back has a number of its own.
+        directory.learn_markets([(11, 1, 2)]);
+        assert_eq!(of(&directory, 2), [10, 11]);
+    }
+
+    #[test]
+    fn assets_that_cease_to_be_valid_leave_nothing_behind() {
+        let mut directory = Directory::default();
+        for round in 0..10 {
+            let code = format!("C{round}");
+            directory.learn_assets([(1, Some(listed("TWO", "G", ""))), (2, Some(listed("TWO", "H", "")))]);
+            directory.learn_assets([(10 + round, Some(listed(&code, "G", "")))]);
+            assert_eq!(directory.assets_of_code("TWO"), [1, 2]);
+            assert_eq!(directory.assets_of_code(&code), [10 + round]);
+            directory.learn_assets([(1, None), (10 + round, None)]);
+            assert_eq!(directory.assets_of_code("TWO"), [2]);
+            assert_eq!(directory.assets_of_code(&code), [0; 0]);
+            directory.learn_assets([(2, None)]);
+            assert_eq!((directory.asset_count(), directory.by_code.len()), (0, 0), "nothing is left");
+        }
     }
 }

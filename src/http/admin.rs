@@ -105,6 +105,8 @@ fn describe() {
         "Time that the last audit of all markets took, without rests."
     );
     describe_gauge!("ticker_publication_seq", "The last committed write in the newest publication.");
+    describe_gauge!("ticker_known_markets", "Markets in memory: those that any stored trade is of.");
+    describe_gauge!("ticker_valid_assets", "Assets in memory: those that are valid, traded or not.");
     describe_gauge!("ticker_horizon_budget_tokens", "Requests to Horizon that may go at once.");
     describe_gauge!(
         "ticker_horizon_blocked_seconds",

@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 mod reading;
 mod retention;
+mod retire;
 mod rewound;
 mod self_audit;
 
@@ -64,7 +65,7 @@ impl Scene {
     }
 }
 
-fn open(url: &str) -> Database {
+pub(crate) fn open(url: &str) -> Database {
     let settings = DatabaseSettings { url: url.into(), ca_file: None, max_connections: 8 };
     Database::new(&settings, Handle::current()).unwrap()
 }
@@ -78,7 +79,7 @@ fn token(ledger: u32, order: i32) -> PagingToken {
 }
 
 /// XLM against `TEA` of some issuer.
-fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade {
+pub(crate) fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade {
     let side = |asset, stroops| Side {
         asset,
         amount: Amount::from_stroops(stroops).unwrap(),
@@ -98,7 +99,7 @@ fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade {
     .unwrap()
 }
 
-fn incoming(trade: Trade) -> IncomingTrade {
+pub(crate) fn incoming(trade: Trade) -> IncomingTrade {
     IncomingTrade { trade, raw: Bytes::from_static(b"{\"raw\": \"\\u0000 and \0\"}") }
 }
 

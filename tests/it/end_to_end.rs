@@ -7,6 +7,7 @@ mod close_times;
 mod commands;
 mod empty_pages;
 mod faults;
+mod forgetting;
 mod graphql;
 mod history;
 pub(crate) mod hostile;

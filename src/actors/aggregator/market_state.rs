@@ -185,7 +185,7 @@ impl MarketState {
         self.settles_at = self.settles_at.max(self.seq).max(told.seq);
         self.seq = self.seq.min(told.seq);
         self.directory.learn_assets(told.assets);
-        self.directory.learn_markets(told.markets);
+        self.directory.learn_all_markets(told.markets);
         self.directory.learn_books(told.books, true);
     }
 
@@ -237,7 +237,11 @@ impl MarketState {
             self.checked_since = self.checked_since.or(told.batches_since);
         }
         self.directory.learn_assets(told.assets);
-        self.directory.learn_markets(told.markets);
+        if told.markets_are_all {
+            self.directory.learn_all_markets(told.markets);
+        } else {
+            self.directory.learn_markets(told.markets);
+        }
         self.directory.learn_books(told.books, told.books_are_all);
         self.latest = self.latest.max(told.latest);
         self.seq = self.seq.max(told.seq);

@@ -140,8 +140,15 @@ impl Aggregator {
         self.deps.status.advance();
         counter!("ticker_publications_total").increment(1);
         histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
+        let directory = publication.board.directory();
         #[expect(clippy::as_conversions, reason = "gauges are doubles")]
-        gauge!("ticker_publication_seq").set(seq as f64);
+        for (gauge, figure) in [
+            (gauge!("ticker_publication_seq"), seq as f64),
+            (gauge!("ticker_known_markets"), directory.market_count() as f64),
+            (gauge!("ticker_valid_assets"), directory.asset_count() as f64),
+        ] {
+            gauge.set(figure);
+        }
         let writer = self.deps.writer.clone();
         let tell = async move {
             writer.call(&trace.child(), PublicationReady { publication }, WRITER_TIMEOUT).await

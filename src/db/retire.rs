@@ -1,0 +1,134 @@
+//! Markets that no stored trade is of, and the assets and issuers that go with them: they leave the tables, and by a
+//! numbered write every replica's memory.
+//!
+//! `trades` has no foreign keys, because they would be checked at every insert. Instead, every write holds a lock shared,
+//! and a pass that takes numbers away holds it alone. So a write either has committed, and its trades keep their market, or
+//! begins later and finds the generation of numbers changed; see `ids`.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::{error::SqlState, types::Type};
+
+use super::{
+    Database, DbError, batches,
+    fenced::{self, Done},
+    one_moment,
+};
+use crate::domain::windows::MarketId;
+
+/// A batch of this kind says that markets are gone: readers read all that are left.
+pub(super) const MARKETS_REMOVED: &str = "markets_removed";
+
+/// All trades are scanned once: there is no index by market. Nobody waits for it.
+const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
+                           SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+/// Markets deleted in one transaction: no write of trades waits for longer than that takes.
+const MARKETS_AT_ONCE: usize = 1_000;
+/// Assets deleted in one transaction. For each of them PostgreSQL scans all markets, since nothing else needs an index by
+/// counter asset.
+const ASSETS_AT_ONCE: i64 = 200;
+
+impl Database {
+    /// Deletes the markets without a stored trade and without a book, the assets that are in no market and not even
+    /// candidates for validity, and the issuers without an asset. Gives how many rows that were.
+    ///
+    /// Valid assets stay, traded or not: `assets.json` lists them. So do those that meet the rules and only wait for
+    /// their stellar.toml.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or what the connection said; what was done before stays done.
+    pub(super) async fn retire(&self, epoch: i64) -> Result<u64, DbError> {
+        let (seq, untraded) = self.untraded_markets().await?;
+        let mut deleted = 0;
+        for part in untraded.chunks(MARKETS_AT_ONCE) {
+            match self.retire_markets(epoch, seq, part).await {
+                Ok(step) => deleted += step,
+                // A long write is under way: the next pass tries again.
+                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(deleted),
+                Err(error) => return Err(error),
+            }
+        }
+        loop {
+            match self.retire_assets(epoch).await {
+                Ok(0) => return Ok(deleted),
+                Ok(step) => deleted += step,
+                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(deleted),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The markets that no stored trade is of, and no book, as everything up to a batch says.
+    async fn untraded_markets(&self) -> Result<(i64, Vec<MarketId>), DbError> {
+        let mut client = self.client().await?;
+        let transaction = one_moment::begin(&mut client, SCAN_LIMITS).await?;
+        let seq = seq(&transaction).await?;
+        let rows = transaction.query_typed(include_str!("sql/clean/untraded_markets.sql"), &[]).await?;
+        let markets = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        transaction.commit().await?;
+        Ok((seq, markets))
+    }
+
+    /// Deletes those of these markets that were not traded since `seq` either.
+    async fn retire_markets(&self, epoch: i64, since: i64, markets: &[MarketId]) -> Result<u64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin_alone(&mut client).await?;
+        let traded = traded_since(&transaction, since).await?;
+        let gone: Vec<MarketId> = markets.iter().filter(|market| !traded.contains(market)).copied().collect();
+        let sql = include_str!("sql/clean/retire_markets.sql");
+        let deleted = transaction.execute_typed(sql, &[(&gone, Type::INT4_ARRAY)]).await?;
+        if deleted > 0 {
+            self.commit_retired(transaction, epoch, MARKETS_REMOVED).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn retire_assets(&self, epoch: i64) -> Result<u64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin_alone(&mut client).await?;
+        let sql = include_str!("sql/clean/retire_assets.sql");
+        let assets = transaction.execute_typed(sql, &[(&ASSETS_AT_ONCE, Type::INT8)]).await?;
+        let issuers = transaction.execute_typed(include_str!("sql/clean/retire_issuers.sql"), &[]).await?;
+        if assets + issuers > 0 {
+            // None of them is in anybody's memory: only valid assets are, and markets.
+            self.commit_retired(transaction, epoch, "clean").await?;
+        }
+        Ok(assets + issuers)
+    }
+
+    async fn commit_retired(
+        &self,
+        transaction: Transaction<'_>,
+        epoch: i64,
+        kind: &str,
+    ) -> Result<(), DbError> {
+        transaction.execute_typed(include_str!("sql/clean/next_generation.sql"), &[]).await?;
+        fenced::commit(transaction, epoch, kind, &Done::default()).await?;
+        Ok(())
+    }
+}
+
+async fn seq(transaction: &Transaction<'_>) -> Result<i64, DbError> {
+    Ok(transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)
+}
+
+/// The markets of the trades that were committed after a batch.
+async fn traded_since(transaction: &Transaction<'_>, since: i64) -> Result<HashSet<MarketId>, DbError> {
+    let written = batches::read_after(transaction, since, seq(transaction).await?).await?;
+    let mut traded = HashSet::new();
+    for (from, to) in written.trades {
+        let sql = include_str!("sql/trades/markets_between.sql");
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+            (&from.toid, Type::INT8),
+            (&from.order, Type::INT4),
+            (&to.toid, Type::INT8),
+            (&to.order, Type::INT4),
+        ];
+        for row in &transaction.query_typed(sql, &params).await? {
+            traded.insert(row.try_get(0)?);
+        }
+    }
+    Ok(traded)
+}

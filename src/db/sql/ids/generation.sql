@@ -1,0 +1,1 @@
+SELECT token FROM ingest_cursor WHERE name = 'numbers'

@@ -1,0 +1,58 @@
+//! What is not traded any more leaves the daemon's memory.
+
+use chrono::Utc;
+use stellar_ticker::{
+    db::trades::{BatchKind, TradeBatch},
+    domain::{instant::Second, trade::Trade},
+};
+
+use super::*;
+use crate::database::{incoming, open, trade};
+
+const STALE: f64 = 2_000.0;
+
+/// A figure of the metrics.
+fn metric(daemon: &Daemon, name: &str) -> Option<f64> {
+    let text = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|figure| figure.parse().unwrap())
+}
+
+/// The daemon follows another replica, which cleans.
+#[test]
+fn markets_that_nobody_trades_leave_the_memory_of_a_follower() {
+    let sim = network(28, FaultPlan::none());
+    block_on(async {
+        let url = fresh_database().await;
+        let leader = open(&url);
+        leader.migrate().await.unwrap();
+        leader.claim_network(PASSPHRASE).await.unwrap();
+        let epoch = leader.take_lease("another", Duration::from_secs(600)).await.unwrap().unwrap();
+        let recent = Trade { closed_at: Second::from(Utc::now()).minus(60), ..trade(1, 0, 1, 10) };
+        let batch = TradeBatch {
+            kind: BatchKind::Backfill,
+            cursor: None,
+            trades: vec![incoming(recent)],
+            quarantine: Vec::new(),
+            covered: None,
+        };
+        leader.write_trades(epoch, &batch).await.unwrap();
+        let client = recomputation::connect(&url).await;
+        let stale = "INSERT INTO assets (code, issuer, type)
+                     SELECT 'OLD' || n, 'G' || n, 'credit_alphanum12' FROM generate_series(1, 2000) n;
+                     INSERT INTO markets (base_asset_id, counter_asset_id)
+                     SELECT 1, id FROM assets WHERE code LIKE 'OLD%';
+                     UPDATE assets SET checked_at = now() - interval '1 hour' WHERE issuer <> 'native';
+                     UPDATE ingest_batches SET committed_at = now() - interval '1 hour'";
+        client.batch_execute(stale).await.unwrap();
+        let daemon = Daemon::serve(&sim.url(), &url, PASSPHRASE, &[]);
+        let known = || metric(&daemon, "ticker_known_markets");
+        wait_until("the first publication", || known().is_some());
+        assert_eq!(known(), Some(STALE + 1.0));
+        leader.clean(epoch, 8, Utc::now()).await.unwrap();
+        wait_until("the markets are forgotten", || known() == Some(1.0));
+        assert_eq!(number(&client, "SELECT count(*) FROM markets").await, 1);
+        assert_eq!(number(&client, "SELECT count(*) FROM assets").await, 2, "XLM and the one that is traded");
+        assert!(!daemon.leads());
+    });
+}
