@@ -74,6 +74,36 @@ fn time_lets_go_of_what_no_window_reaches() {
     assert!(window.is_empty());
 }
 
+/// What closed at the edge is out of every window, and what closed a second later is not.
+#[test]
+fn what_is_let_go_is_exact_to_the_second_by_blocks_and_by_chunks() {
+    // The last of each block closed in one of these places: within a chunk, and at its end.
+    for blocks in [1, CHUNK_BLOCKS] {
+        let count = blocks * BLOCK_TRADES;
+        let trades = seconds(0..count + 2 * BLOCK_TRADES);
+        let mut window = MarketWindow::default();
+        add(&mut window, &trades);
+        let held: Vec<usize> = window
+            .chunks
+            .iter()
+            .flat_map(|chunk| &chunk.blocks)
+            .map(|block| block.trades().count())
+            .collect();
+        let upto: usize = held.iter().take(blocks).sum();
+        let last = trades[upto - 1].closed_at;
+        let let_go = |window: &mut MarketWindow, edge: Second| {
+            let before = window.trades().count();
+            window.forget_before(edge.plus(LONGEST_HOURS * HOUR));
+            before - window.trades().count()
+        };
+        let before_it: usize = held.iter().take(blocks - 1).sum();
+        assert_eq!(let_go(&mut window, last.minus(1)), before_it, "its last trade is in a window");
+        assert_eq!(window.since(last.minus(1)).trade_count, u64::try_from(trades.len() - upto + 1).unwrap());
+        assert_eq!(let_go(&mut window, last), upto - before_it, "no trade of it is");
+        assert_eq!(window.since(last).trade_count, u64::try_from(trades.len() - upto).unwrap());
+    }
+}
+
 /// The orders in which history comes: from old to new, from new to old, and by four readers side by side, each from new to
 /// old; in runs of so many.
 fn orders(trades: &[WindowTrade], run: usize) -> [Vec<Vec<WindowTrade>>; 3] {
@@ -275,6 +305,30 @@ proptest! {
         }
         assert_holds(&window, window.trades().collect());
         prop_assert_eq!(view.0.trades().collect::<Vec<_>>(), view.1, "a view stays as it was");
+    }
+
+    /// What is kept from one second to the next, where many trades share a second: before, within and behind the block
+    /// that the edge cuts.
+    #[test]
+    fn what_is_kept_from_the_last_time_equals_a_recomputation_in_crowded_seconds(
+        seconds in prop::collection::vec(0..12_i64, 700..1_500), steps in prop::collection::vec((1..60_usize, 0..2_i64), 5..40),
+    ) {
+        let mut trades: Vec<_> = seconds.iter().enumerate().map(|(order, second)| {
+            trade(*second, i32::try_from(order).unwrap(), *second, (1 + second, 2), (1 + *second, 7))
+        }).collect();
+        let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), Running::default(), Second(-1), 0);
+        trades.rotate_left(seconds.len() / 3);
+        // Half of them are there from the beginning.
+        let ahead = trades.len() / 2;
+        for (count, passed) in std::iter::once((ahead, 0)).chain(steps) {
+            let mut run: Vec<_> = trades.iter().skip(fed).take(count).copied().collect();
+            sort_run(&mut run);
+            window.add_run(&run, &mut |trade| running.add(trade));
+            fed = (fed + count).min(trades.len());
+            edge = edge.plus(passed);
+            let scratch: Summary = trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect();
+            prop_assert_eq!(window.since_running(edge, &mut running), scratch);
+        }
     }
 
     #[test]
