@@ -443,7 +443,7 @@ mod tests {
 
     async fn weigh_unchecked(lists: &str, board: &Board) -> Result<u64, TooMuch> {
         use super::super::{prepared::Prepared, schema::legacy};
-        let request = async_graphql::Request::new(format!("{{ {lists} }}"));
+        let request = async_graphql_actix_web::GraphQLRequest(format!("{{ {lists} }}").into());
         weigh(Prepared::of(&legacy(), request).await.lists(), board)
     }
 

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use async_graphql::{Request, Response, ServerError};
+use async_graphql::{Response, ServerError};
+use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
     answers::Answer,
@@ -22,9 +23,9 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Validates and resolves a document.
-    pub(super) async fn of(schema: &Legacy, request: Request) -> Self {
+    pub(super) async fn of(schema: &Legacy, request: GraphQLRequest) -> Self {
         let plan = Arc::new(Plan::default());
-        let response = schema.execute(request.data(Arc::clone(&plan))).await;
+        let response = schema.execute(request.into_inner().data(Arc::clone(&plan))).await;
         match plan.take_lists(&response.data) {
             Ok(lists) => Self { response, lists },
             Err(Conflict) => Self::from(ServerError::new(

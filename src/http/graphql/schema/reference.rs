@@ -259,7 +259,7 @@ async fn both(query: &str) -> (String, String) {
     let body = serde_json::json!({ "query": query }).to_string();
     let parse = || Asked::from_body(body.as_bytes()).unwrap().parse(&board).unwrap().unwrap().0;
     let reference = Schema::build(Reference, EmptyMutation, EmptySubscription).finish();
-    let expected = render::render(&reference.execute(parse().data(Arc::clone(&board))).await);
+    let expected = render::render(&reference.execute(parse().into_inner().data(Arc::clone(&board))).await);
     let prepared = Prepared::of(&legacy(), parse()).await;
     limits::weigh(prepared.lists(), &board).unwrap();
     let answer = prepared.short(&board, output::Waiting::default().interest());
