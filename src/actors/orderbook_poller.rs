@@ -186,7 +186,10 @@ impl OrderbookPoll {
                 }
             }
             if !books.is_empty() {
-                self.database.record_books(epoch, &books).await?;
+                let recorded = self.database.record_books(epoch, &books).await?;
+                for market in recorded.refused {
+                    *tries.entry(market).or_default() += 1; // asking again changes nothing
+                }
                 any_read = true;
                 debug!(books = books.len(), "order books stored");
             }

@@ -8,6 +8,7 @@ use super::{
     Database, DbError,
     fenced::{self, Done},
     ids,
+    refused::{self, Parts},
 };
 use crate::domain::{asset::Asset, directory::AssetId};
 
@@ -105,7 +106,8 @@ impl Database {
     /// What the connection said.
     pub async fn asset_sweep(&self) -> Result<AssetSweep, DbError> {
         let client = self.client().await?;
-        let row = client.query_typed_one(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
+        let row = client.query_typed_opt(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
+        let Some(row) = row else { return Ok(AssetSweep::default()) }; // made again when a sweep begins
         Ok(AssetSweep {
             token: row.try_get(0)?,
             began_at: row.try_get(1)?,
@@ -115,12 +117,41 @@ impl Database {
     }
 
     /// Stores what Horizon said of assets, and with it how far the sweep has come, where that was one of its pages.
-    /// `links_count` is false where a stellar.toml decides nothing. Gives the batch's number.
+    /// `links_count` is false where a stellar.toml decides nothing. Gives the last batch's number. An asset that PostgreSQL
+    /// refuses stays as it is and is due again after the next sweep.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    /// [`DbError::LeaseLost`], or what the connection said; the sweep has not moved on then.
     pub async fn record_standings(
+        &self,
+        epoch: i64,
+        standings: &[AssetStanding],
+        links_count: bool,
+        sweep: Option<&AssetSweep>,
+        now: DateTime<Utc>,
+    ) -> Result<i64, DbError> {
+        let (mut parts, mut written) = (Parts::of(standings), None);
+        while let Some(part) = parts.next() {
+            let sweep = sweep.filter(|_| part.end() == standings.len());
+            match self.record_standings_part(epoch, part.rows, links_count, sweep, now).await {
+                Ok(seq) => written = Some(seq),
+                Err(error) => parts.failed(&part, error)?,
+            }
+        }
+        let mut left_out = Vec::new();
+        for (place, error) in parts.refused() {
+            let Some(told) = standings.get(place) else { continue };
+            refused::tell("assets", &told.asset.to_string(), &error);
+            left_out.push(told.asset);
+        }
+        match written {
+            Some(seq) if left_out.is_empty() => Ok(seq),
+            _ => self.postpone(epoch, &left_out, sweep, now).await,
+        }
+    }
+
+    async fn record_standings_part(
         &self,
         epoch: i64,
         standings: &[AssetStanding],
@@ -133,13 +164,7 @@ impl Database {
         insert_qualified(&transaction, standings).await?;
         let versions = update(&transaction, standings, links_count, now).await?;
         if let Some(sweep) = sweep {
-            let params: [(&(dyn ToSql + Sync), Type); 4] = [
-                (&sweep.token, Type::TEXT),
-                (&sweep.began_at, Type::TIMESTAMPTZ),
-                (&sweep.swept_from, Type::TIMESTAMPTZ),
-                (&sweep.finished_at, Type::TIMESTAMPTZ),
-            ];
-            transaction.execute_typed(include_str!("sql/asset_sweep/set.sql"), &params).await?;
+            set_sweep(&transaction, sweep).await?;
         }
         fenced::commit(transaction, epoch, "assets", &Done::versions(versions)).await
     }
@@ -156,8 +181,21 @@ impl Database {
         assets: &[Asset],
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
+        self.postpone(epoch, assets, None, now).await
+    }
+
+    async fn postpone(
+        &self,
+        epoch: i64,
+        assets: &[Asset],
+        sweep: Option<&AssetSweep>,
+        now: DateTime<Utc>,
+    ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
+        if let Some(sweep) = sweep {
+            set_sweep(&transaction, sweep).await?;
+        }
         let codes: Vec<&str> = assets.iter().map(Asset::code).collect();
         let issuers: Vec<&str> = assets.iter().map(Asset::issuer).collect();
         let params: [(&(dyn ToSql + Sync), Type); 3] =
@@ -165,6 +203,17 @@ impl Database {
         transaction.execute_typed(include_str!("sql/assets/postpone.sql"), &params).await?;
         fenced::commit(transaction, epoch, "assets", &Done::default()).await
     }
+}
+
+async fn set_sweep(transaction: &Transaction<'_>, sweep: &AssetSweep) -> Result<(), DbError> {
+    let params: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&sweep.token, Type::TEXT),
+        (&sweep.began_at, Type::TIMESTAMPTZ),
+        (&sweep.swept_from, Type::TIMESTAMPTZ),
+        (&sweep.finished_at, Type::TIMESTAMPTZ),
+    ];
+    transaction.execute_typed(include_str!("sql/asset_sweep/set.sql"), &params).await?;
+    Ok(())
 }
 
 async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStanding]) -> Result<(), DbError> {

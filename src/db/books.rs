@@ -11,6 +11,7 @@ use super::{
     assets::versions,
     fenced::{self, Done},
     ids,
+    refused::{self, Parts},
 };
 use crate::domain::{
     asset::Asset,
@@ -27,6 +28,15 @@ pub struct MarketAssets {
     pub base: Asset,
     /// Its counter, which is bought.
     pub counter: Asset,
+}
+
+/// What came of books that were to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordedBooks {
+    /// The last batch's number; none where all were refused.
+    pub seq: Option<i64>,
+    /// Markets whose books PostgreSQL refuses; each was told in the log.
+    pub refused: Vec<MarketId>,
 }
 
 /// A batch of this kind says that books are gone: readers read all that are left.
@@ -63,12 +73,32 @@ impl Database {
             .collect()
     }
 
-    /// Stores books. Gives the batch's number.
+    /// Stores books, and says which of them PostgreSQL refuses.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
-    pub async fn record_books(&self, epoch: i64, books: &[(MarketId, PolledBook)]) -> Result<i64, DbError> {
+    /// [`DbError::LeaseLost`], or what the connection said; some of the books may be stored then.
+    pub async fn record_books(
+        &self,
+        epoch: i64,
+        books: &[(MarketId, PolledBook)],
+    ) -> Result<RecordedBooks, DbError> {
+        let (mut parts, mut recorded) = (Parts::of(books), RecordedBooks::default());
+        while let Some(part) = parts.next() {
+            match self.record_books_part(epoch, part.rows).await {
+                Ok(seq) => recorded.seq = Some(seq),
+                Err(error) => parts.failed(&part, error)?,
+            }
+        }
+        for (place, error) in parts.refused() {
+            let Some((market, _)) = books.get(place) else { continue };
+            refused::tell("orderbook_stats", &market.to_string(), &error);
+            recorded.refused.push(*market);
+        }
+        Ok(recorded)
+    }
+
+    async fn record_books_part(&self, epoch: i64, books: &[(MarketId, PolledBook)]) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         let figures = |pick: fn(&BookFigures) -> f64| {

@@ -26,6 +26,7 @@ mod partitions;
 mod pool;
 pub mod private_postgres;
 pub mod quarantine;
+mod refused;
 mod retire;
 pub mod snapshot;
 mod tls;

@@ -10,6 +10,7 @@ use super::{
     Database, DbError,
     assets::versions,
     fenced::{self, Done},
+    refused::{self, Parts},
 };
 use crate::domain::{
     directory::AssetId,
@@ -34,6 +35,15 @@ pub struct DueFile {
     pub url: String,
     /// Fetches in a row that failed.
     pub failures: u32,
+}
+
+/// Which words of a file are taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// All of them, or nothing of the file.
+    All,
+    /// Those that PostgreSQL takes; each row in a savepoint of its own, which costs two round trips more.
+    Storable,
 }
 
 /// An asset whose metadata are taken from a file.
@@ -68,11 +78,12 @@ impl Database {
             .collect()
     }
 
-    /// Stores what came of fetches: words and verdicts for all assets of each file. Gives the batch's number.
+    /// Stores what came of fetches: words and verdicts for all assets of each file. Gives the last batch's number. Words
+    /// that PostgreSQL refuses are left out, and the asset or the issuers have none then.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    /// [`DbError::LeaseLost`], or what the connection said; some of the files may be stored then.
     pub async fn record_files(
         &self,
         epoch: i64,
@@ -80,13 +91,50 @@ impl Database {
         links_count: bool,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
+        let (mut parts, mut seq) = (Parts::of(fetches), None);
+        while let Some(part) = parts.next() {
+            match self.record_fetches(epoch, part.rows, Words::All, links_count, now).await {
+                Ok(written) => seq = Some(written),
+                Err(error) => parts.failed(&part, error)?,
+            }
+        }
+        for (place, _) in parts.refused() {
+            let Some(fetch) = fetches.get(place) else { continue };
+            let failed =
+                FileFetch { outcome: Err("the database refuses what it says".into()), ..fetch.clone() };
+            for (fetch, words) in [(fetch, Words::Storable), (&failed, Words::All)] {
+                let one = std::slice::from_ref(fetch);
+                match self.record_fetches(epoch, one, words, links_count, now).await {
+                    Ok(written) => {
+                        seq = Some(written);
+                        break;
+                    }
+                    Err(error) if error.refuses_a_row() => refused::tell("toml_files", &fetch.url, &error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        match seq {
+            Some(seq) => Ok(seq),
+            None => self.current_seq().await,
+        }
+    }
+
+    async fn record_fetches(
+        &self,
+        epoch: i64,
+        fetches: &[FileFetch],
+        words: Words,
+        links_count: bool,
+        now: DateTime<Utc>,
+    ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = fenced::begin(&mut client).await?;
+        let mut transaction = fenced::begin(&mut client).await?;
         let mut changed: Option<(i64, i64)> = None;
         for fetch in fetches {
             record(&transaction, fetch, now).await?;
             if let Ok(file) = &fetch.outcome {
-                changed = widest(changed, apply(&transaction, &fetch.url, file, now).await?);
+                changed = widest(changed, apply(&mut transaction, &fetch.url, file, words, now).await?);
             }
             changed = widest(changed, judge(&transaction, &fetch.url, links_count, now).await?);
         }
@@ -133,24 +181,61 @@ async fn record(transaction: &Transaction<'_>, fetch: &FileFetch, now: DateTime<
 
 /// Takes over what a file says of its assets and their issuers.
 async fn apply(
-    transaction: &Transaction<'_>,
+    transaction: &mut Transaction<'_>,
     url: &str,
     file: &IssuerFile,
+    words: Words,
     now: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let rows =
         transaction.query_typed(include_str!("sql/toml_files/assets.sql"), &[(&url, Type::TEXT)]).await?;
     let nothing = Currency::default();
-    let mut changed = describe_issuers(transaction, url, file).await?;
+    let issuers = async |transaction: &Transaction<'_>| describe_issuers(transaction, url, file).await;
+    let mut changed = match storable(transaction, words, url, issuers).await? {
+        Some(changed) => changed,
+        None => describe_issuers(transaction, url, &IssuerFile::default()).await?,
+    };
     for row in &rows {
         let listed = Listed { id: row.try_get(0)?, code: row.try_get(1)?, issuer: row.try_get(2)? };
         // Not listed: valid all the same, with empty metadata.
         let currency = file.currency(&listed.code, &listed.issuer).unwrap_or(&nothing);
         let is_controlled = file.controls(url, &listed.code, &listed.issuer);
-        changed =
-            widest(changed, describe_asset(transaction, listed.id, currency, is_controlled, now).await?);
+        let describe = async |transaction: &Transaction<'_>| {
+            describe_asset(transaction, listed.id, currency, is_controlled, now).await
+        };
+        let described = match storable(transaction, words, &listed.code, describe).await? {
+            Some(described) => described,
+            // Without words, so that the file is not fetched again for this asset's sake at once.
+            None => describe_asset(transaction, listed.id, &nothing, is_controlled, now).await?,
+        };
+        changed = widest(changed, described);
     }
     Ok(changed)
+}
+
+/// What `write` gave; none where PostgreSQL refuses what it writes and only storable words are wanted.
+async fn storable<T>(
+    transaction: &mut Transaction<'_>,
+    words: Words,
+    row: &str,
+    write: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, DbError>,
+) -> Result<Option<T>, DbError> {
+    if words == Words::All {
+        return write(transaction).await.map(Some);
+    }
+    let nested = transaction.transaction().await?;
+    match write(&nested).await {
+        Ok(written) => {
+            nested.commit().await?;
+            Ok(Some(written))
+        }
+        Err(error) if error.refuses_a_row() => {
+            nested.rollback().await?;
+            refused::tell("stellar.toml", row, &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn describe_asset(

@@ -14,6 +14,7 @@ use super::{
     fenced::{self, Done},
     ids::{self, Resolved},
     quarantine,
+    refused::{self, Parts},
 };
 pub use super::{
     ids::MarketIds,
@@ -131,6 +132,20 @@ impl Database {
         if batch.trades.len() > BATCH_TRADES_MAX {
             return Err(DbError::TooLarge(format!("{} trades", batch.trades.len())));
         }
+        match self.write_trades_patiently(epoch, batch).await {
+            Err(error) if error.refuses_a_row() => {
+                let batch = self.without_refused(batch).await?;
+                self.write_trades_patiently(epoch, &batch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn write_trades_patiently(
+        &self,
+        epoch: i64,
+        batch: &TradeBatch,
+    ) -> Result<CommittedBatch, DbError> {
         let mut tries = 1;
         loop {
             match self.try_write_trades(epoch, batch).await {
@@ -142,6 +157,43 @@ impl Database {
             }
             tries += 1;
         }
+    }
+
+    /// The batch with each trade that PostgreSQL refuses moved to its quarantine. Writes nothing itself.
+    async fn without_refused(&self, batch: &TradeBatch) -> Result<TradeBatch, DbError> {
+        let mut parts = Parts::of(&batch.trades);
+        while let Some(part) = parts.next() {
+            if let Err(error) = self.insert_and_roll_back(part.rows).await {
+                parts.failed(&part, error)?;
+            }
+        }
+        let mut kept = TradeBatch { trades: Vec::new(), ..batch.clone() };
+        let mut refusals = parts.refused().into_iter().peekable();
+        for (place, incoming) in batch.trades.iter().enumerate() {
+            match refusals.next_if(|(refused, _)| *refused == place) {
+                None => kept.trades.push(incoming.clone()),
+                Some((_, error)) => {
+                    refused::tell("trades", &incoming.trade.token.to_string(), &error);
+                    kept.quarantine.push(refusal(incoming, &error));
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Whether PostgreSQL would take these trades.
+    async fn insert_and_roll_back(&self, trades: &[IncomingTrade]) -> Result<(), DbError> {
+        self.ensure_days(trades.iter().map(|incoming| incoming.trade.closed_at.day())).await?;
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let markets = trades.iter().map(|incoming| incoming.trade.market).collect();
+        let resolved = ids::resolve(&transaction, &self.ids, markets).await?;
+        let (unique, mut sorted) = without_twins(trades);
+        let held = rows::find(&transaction, &unique).await?;
+        sort_by_held(&unique, &held, &resolved, &mut sorted);
+        rows::insert(&transaction, &sorted.new, &resolved).await?;
+        transaction.rollback().await?;
+        Ok(())
     }
 
     async fn try_write_trades(&self, epoch: i64, batch: &TradeBatch) -> Result<CommittedBatch, DbError> {
@@ -216,6 +268,15 @@ fn conflict(incoming: &IncomingTrade) -> QuarantineEntry {
         source: "conflict",
         token: Some(incoming.trade.token),
         reason: "conflict: a trade of this identity is held with other figures".into(),
+        raw: incoming.raw.clone(),
+    }
+}
+
+fn refusal(incoming: &IncomingTrade, error: &DbError) -> QuarantineEntry {
+    QuarantineEntry {
+        source: "refused",
+        token: Some(incoming.trade.token),
+        reason: format!("refused by the {error}"),
         raw: incoming.raw.clone(),
     }
 }

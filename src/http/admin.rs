@@ -69,6 +69,7 @@ fn describe() {
         ("ticker_trades_repeated_total", "Trades that came again and changed nothing."),
         ("ticker_trades_passed_over_total", "Trades older than the retention."),
         ("ticker_quarantined_total", "Records that could not be stored and are in quarantine."),
+        ("ticker_rows_refused_total", "Rows that PostgreSQL refused and that were left out, by table."),
         ("ticker_publications_total", "Publications made."),
         ("ticker_stream_sessions_total", "Connections to the stream of trades, by how they ended."),
         ("ticker_horizon_requests_total", "Requests to Horizon, by kind and outcome."),

@@ -4,6 +4,7 @@ mod assets;
 mod audit;
 mod batches;
 mod reading;
+mod refused;
 mod retention;
 mod retire;
 mod rewound;

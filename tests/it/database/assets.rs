@@ -15,17 +15,17 @@ use stellar_ticker::{
 
 use super::{reading::load, *};
 
-const URL: &str = "https://tea.example/.well-known/stellar.toml";
+pub(super) const URL: &str = "https://tea.example/.well-known/stellar.toml";
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(NOW, 0).unwrap()
 }
 
-fn tea(issuer: u8) -> Asset {
+pub(super) fn tea(issuer: u8) -> Asset {
     Asset::issued("TEA", &address(issuer)).unwrap()
 }
 
-fn standing(issuer: u8, url: &str) -> AssetStanding {
+pub(super) fn standing(issuer: u8, url: &str) -> AssetStanding {
     AssetStanding {
         asset: tea(issuer),
         meets_rules: true,
@@ -37,11 +37,11 @@ fn standing(issuer: u8, url: &str) -> AssetStanding {
     }
 }
 
-fn fetch(outcome: Result<IssuerFile, String>) -> FileFetch {
+pub(super) fn fetch(outcome: Result<IssuerFile, String>) -> FileFetch {
     FileFetch { url: URL.into(), outcome, next_check_at: now() + TimeDelta::hours(1) }
 }
 
-fn file(issuer: u8, anchor: &str) -> IssuerFile {
+pub(super) fn file(issuer: u8, anchor: &str) -> IssuerFile {
     IssuerFile {
         org: Organisation { name: "Tea House".into(), ..Organisation::default() },
         currencies: vec![Currency {
@@ -249,7 +249,8 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     };
     let first = [(markets[0], book(1)), (markets[1], book(2))];
     scene.database.record_books(scene.epoch, &first).await.unwrap();
-    let seq = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
+    let recorded = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
+    let seq = recorded.seq.unwrap();
     let (told, _) = load(&scene.database, Some(seq - 1)).await;
     assert_eq!((told.books, told.books_are_all), (vec![(markets[0], book(3))], false));
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets).await.unwrap(), 0);

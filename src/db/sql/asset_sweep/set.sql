@@ -1,1 +1,5 @@
-UPDATE asset_sweep SET token = $1, began_at = $2, swept_from = $3, finished_at = $4
+-- Makes the row again where somebody deleted it.
+INSERT INTO asset_sweep (token, began_at, swept_from, finished_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (only_row) DO UPDATE SET
+    token = excluded.token, began_at = excluded.began_at, swept_from = excluded.swept_from,
+    finished_at = excluded.finished_at

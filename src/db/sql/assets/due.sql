@@ -2,7 +2,7 @@
 SELECT a.code, a.issuer, count(*) OVER (), count(ranked.place) OVER ()
 FROM assets a
 LEFT JOIN unnest($1::int[]) WITH ORDINALITY AS ranked (id, place) ON ranked.id = a.id
-CROSS JOIN asset_sweep s
+LEFT JOIN asset_sweep s ON true
 WHERE a.issuer <> 'native' AND (a.checked_at IS NULL OR a.checked_at < s.swept_from)
 ORDER BY ranked.place NULLS LAST, a.checked_at NULLS FIRST, a.id
 LIMIT $2
