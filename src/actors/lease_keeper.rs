@@ -170,7 +170,7 @@ fn not_answered(deps: &LeaseKeeperDeps, error: &DbError, state: &State) {
 fn tell_change(before: Option<i64>, after: Option<i64>) {
     match (before, after) {
         (None, Some(epoch)) => info!(epoch, "this replica leads"),
-        (Some(epoch), None) => warn!(epoch, "the lease was lost: another replica leads"),
+        (Some(epoch), None) => warn!(epoch, "the lease was lost: this replica stops ingesting"),
         _ => {}
     }
 }

@@ -4,7 +4,10 @@
 mod collector;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tracing::{info, warn};
 
@@ -59,8 +62,8 @@ enum Ended {
     /// As it should: reconnect at once.
     #[error("the stream came to its end")]
     Normally,
-    /// The stream came to its end at once, without a record.
-    #[error("the stream ended before anything came")]
+    /// The stream came to its end at once, without a record that was new.
+    #[error("the stream ended before anything new came")]
     Empty,
     #[error(transparent)]
     Horizon(#[from] HorizonError),
@@ -84,10 +87,13 @@ async fn ingest(deps: StreamIngest, life: Life) {
             deps.status.set_state("following");
             continue;
         };
+        let begun = Instant::now();
         let mut session = Session::new(&deps, &life, &mut history);
-        let ended = session.run().await;
-        if session.heard_records() {
+        let mut ended = session.run().await;
+        if session.has_advanced() {
             retry.succeeded();
+        } else if matches!(ended, Ended::Normally) && begun.elapsed() < TICK {
+            ended = Ended::Empty; // all that came was known: to ask again at once would be a tight loop
         }
         if !matches!(ended, Ended::Normally) {
             history = None;
@@ -136,8 +142,9 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             None
         }
         Ended::Database(DbError::CursorMoved { .. } | DbError::LeaseLost) => {
-            warn!(%ended, "another writer was here: reading the cursor anew");
-            None
+            let wait = retry.next_wait(None);
+            warn!(%ended, wait_ms = wait.as_millis(), "reading the cursor again");
+            Some(wait)
         }
         Ended::Database(error) => {
             warn!(%error, "trades cannot be stored");

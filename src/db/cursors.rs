@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
+use tracing::warn;
 
 use super::{Database, DbError, trades::CursorMove};
 use crate::domain::cursor::PagingToken;
@@ -26,8 +27,10 @@ pub(super) async fn advance(transaction: &Transaction<'_>, cursor: &CursorMove) 
     let (to, expected) = (cursor.to.to_string(), cursor.expected.map(|token| token.to_string()));
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&cursor.name, Type::TEXT), (&to, Type::TEXT), (&expected, Type::TEXT)];
-    match transaction.execute_typed(include_str!("sql/cursor/move.sql"), &params).await? {
-        1 => Ok(()),
-        _ => Err(DbError::CursorMoved { name: cursor.name.clone() }),
+    let moved = transaction.query_typed_opt(include_str!("sql/cursor/move.sql"), &params).await?;
+    let row = moved.ok_or_else(|| DbError::CursorMoved { name: cursor.name.clone() })?;
+    if row.try_get(0)? {
+        warn!(cursor = %cursor.name, token = to, "the cursor's row was missing and is made again");
     }
+    Ok(())
 }

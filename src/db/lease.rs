@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
+use tracing::warn;
 
 use super::{Database, DbError};
 
 impl Database {
-    /// Takes the lease if nobody holds it, and gives its epoch.
+    /// Takes the lease if nobody holds it, and gives its epoch. Makes the lease's row again where somebody deleted it.
     ///
     /// # Errors
     ///
@@ -16,7 +17,12 @@ impl Database {
         let client = self.client().await?;
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8)];
-        let row = client.query_typed_opt(include_str!("sql/lease/take.sql"), &params).await?;
+        let take = include_str!("sql/lease/take.sql");
+        let mut row = client.query_typed_opt(take, &params).await?;
+        if row.is_none() && client.execute_typed(include_str!("sql/lease/restore.sql"), &[]).await? > 0 {
+            warn!("the lease's row was missing and is made again");
+            row = client.query_typed_opt(take, &params).await?;
+        }
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 

@@ -83,6 +83,12 @@ impl Collector {
         self.reached
     }
 
+    /// Whether a commit moves the cursor on.
+    #[must_use]
+    pub(super) fn has_advanced(&self) -> bool {
+        self.stored.is_none_or(|stored| self.reached > stored)
+    }
+
     /// From now on records are taken in by these rules.
     pub(super) const fn set_intake(&mut self, intake: Intake) {
         self.intake = intake;

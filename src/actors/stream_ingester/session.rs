@@ -1,6 +1,7 @@
 //! One connection to the stream: where it begins, what it collects, how that is committed.
 
 use std::{
+    cell::Cell,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -40,7 +41,10 @@ pub(super) struct Session<'a> {
     life: &'a Life,
     /// What Horizon last told of itself.
     history: &'a mut Option<History>,
-    heard_records: bool,
+    /// Where the present connection began.
+    start: Cell<Option<PagingToken>>,
+    /// The cursor has moved on.
+    has_advanced: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
@@ -49,12 +53,12 @@ impl<'a> Session<'a> {
         life: &'a Life,
         history: &'a mut Option<History>,
     ) -> Self {
-        Self { deps, life, history, heard_records: false }
+        Self { deps, life, history, start: Cell::new(None), has_advanced: Cell::new(false) }
     }
 
-    /// Whether any record came.
-    pub(super) const fn heard_records(&self) -> bool {
-        self.heard_records
+    /// Whether the session got on: the cursor moved.
+    pub(super) fn has_advanced(&self) -> bool {
+        self.has_advanced.get()
     }
 
     /// Streams until something ends it. What was collected until then is committed.
@@ -92,6 +96,9 @@ impl<'a> Session<'a> {
         }
         counter!("ticker_stream_sessions_total", "end" => "end").increment(1);
         let start = collector.reached();
+        if self.start.replace(Some(start)) == Some(start) {
+            return Ok(None); // the last connection brought nothing new
+        }
         debug!(%start, "connecting to the stream of trades again");
         let mut connecting = std::pin::pin!(horizon.stream_trades(start));
         let stream = match tokio::time::timeout(QUIET, &mut connecting).await {
@@ -136,6 +143,7 @@ impl<'a> Session<'a> {
             }
         };
         *self.history = Some(history);
+        self.start.set(Some(start));
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.heard();
@@ -192,7 +200,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says whether it was a record.
-    fn take_in(&mut self, told: Told, collector: &mut Collector) -> bool {
+    fn take_in(&self, told: Told, collector: &mut Collector) -> bool {
         self.heard();
         match told {
             Told::Hello | Told::End => return false,
@@ -201,7 +209,6 @@ impl<'a> Session<'a> {
             }
             Told::Refused(refused) => collector.refused(refused),
         }
-        self.heard_records = true;
         true
     }
 
@@ -218,6 +225,9 @@ impl<'a> Session<'a> {
         }
         self.deps.writer.write(&collector.batch(), self.life).await?;
         counter!("ticker_trades_passed_over_total").increment(collector.passed_over());
+        if collector.has_advanced() {
+            self.has_advanced.set(true);
+        }
         collector.committed();
         Ok(())
     }
