@@ -59,6 +59,7 @@ impl From<DbError> for Failure {
             DbError::Settings(_)
             | DbError::OtherNetwork { .. }
             | DbError::SchemaNotOurs { .. }
+            | DbError::Unsuitable(_)
             | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
             DbError::Pool(_) | DbError::Refused(_) | DbError::Postgres(_) => {
                 Self::Unavailable(error.to_string())

@@ -162,6 +162,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
         Store::open(config, IfRunning::WaitUntilGone),
     )?;
     let database = store.insert(opened).database(config).await?;
+    database.check_rights().await?;
     let common = Common::new(config, &database, Arc::clone(&clock));
     common.check_network().await?;
     let published = Arc::clone(&common.published);

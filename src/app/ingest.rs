@@ -149,6 +149,7 @@ fn with_lease(
 async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Common, Failure> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
+    database.check_rights().await?;
     let common = Common::new(config, &database, SystemClock::shared());
     common.check_network().await?;
     Ok(common)

@@ -71,6 +71,7 @@ impl Store {
     pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, Failure> {
         let direct = self.connect(&self.direct_url)?;
         direct.wait_until_ready(config.startup_timeout).await?;
+        direct.check_server().await?;
         let migrated = direct.migrate().await?;
         if !migrated.is_empty() {
             info!(migrations = migrated.join(", "), "the schema is up to date now");

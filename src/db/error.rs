@@ -34,6 +34,9 @@ pub enum DbError {
         /// Their names.
         missing: String,
     },
+    /// The database is not as it must be; the text says what to do.
+    #[error("{0}")]
+    Unsuitable(String),
     /// A later program has taken away what this one needs.
     #[error(
         "the schema is of a later version of this program: it asks for one that knows migration {needs}, and this one knows {known}; install that version"

@@ -27,6 +27,7 @@ mod pool;
 pub mod private_postgres;
 pub mod quarantine;
 mod refused;
+mod requirements;
 mod retire;
 pub mod snapshot;
 mod tls;

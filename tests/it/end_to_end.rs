@@ -14,6 +14,7 @@ pub(crate) mod hostile;
 mod lives;
 mod minutes;
 mod panics;
+mod requirements;
 mod self_audit;
 mod slow_machine;
 mod start_and_stop;

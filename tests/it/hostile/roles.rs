@@ -70,6 +70,31 @@ fn the_daemon_needs_no_more_than_rows() {
 }
 
 #[test]
+fn a_role_without_the_rights_of_a_writer_is_refused_at_start_and_told_which_it_lacks() {
+    block_on(async {
+        let url = with_roles().await;
+        assert_eq!(run(&["migrate", "--database-url", &url("ticker_migrate")]).0, 0);
+        let owner = recomputation::connect(&url("ticker_migrate")).await;
+        owner.batch_execute("REVOKE INSERT, DELETE ON coverage FROM ticker_rw").await.unwrap();
+        let refused = |role: &str| {
+            let ports = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+            let url = url(role);
+            let serve =
+                ["serve", "--database-url", &url, "--network", "Any", "--horizon-url", "http://127.0.0.1:1"];
+            let (code, _, log) = run(&[&serve[..], &ports].concat());
+            assert_eq!(code, 78, "{log}");
+            log
+        };
+        // The network is claimed at first use, which is a writer's.
+        owner.batch_execute("INSERT INTO network (passphrase) VALUES ('Any')").await.unwrap();
+        let log = refused("ticker_rw");
+        assert!(log.contains("lacks the rights INSERT, DELETE on coverage: grant them"), "{log}");
+        let log = refused("ticker_ro");
+        assert!(log.contains("INSERT on trades") && log.contains("deploy/roles.sql"), "{log}");
+    });
+}
+
+#[test]
 fn no_role_may_do_what_it_need_not() {
     block_on(async {
         let url = with_roles().await;

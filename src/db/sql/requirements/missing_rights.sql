@@ -1,0 +1,27 @@
+-- The rights that a writer needs and this role lacks, one row a table; none on a standby.
+WITH needed (name, rights) AS (VALUES
+    ('trades', 'SELECT, INSERT'),
+    ('assets', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('issuers', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('markets', 'SELECT, INSERT, DELETE'),
+    ('orderbook_stats', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('toml_files', 'SELECT, INSERT, UPDATE'),
+    ('asset_sweep', 'SELECT, INSERT, UPDATE'),
+    ('coverage', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('quarantine', 'SELECT, INSERT, DELETE'),
+    ('ingest_cursor', 'SELECT, INSERT, UPDATE'),
+    ('ingest_lease', 'SELECT, INSERT, UPDATE'),
+    ('ingest_batches', 'SELECT, INSERT, DELETE'),
+    ('network', 'SELECT, INSERT')
+), lacking AS (
+    SELECT name, right_wanted AS what
+    FROM needed, unnest(string_to_array(rights, ', ')) AS right_wanted
+    WHERE NOT coalesce(has_table_privilege(to_regclass(name), right_wanted), false)
+    UNION ALL
+    SELECT name, 'USAGE' FROM unnest(ARRAY['asset_version', 'book_version']) AS name
+    WHERE NOT coalesce(has_sequence_privilege(to_regclass(name), 'USAGE'), false)
+    UNION ALL
+    SELECT name, 'EXECUTE' FROM unnest(ARRAY['ticker_make_day(date)', 'ticker_drop_day(date)']) AS name
+    WHERE NOT coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)
+)
+SELECT string_agg(what, ', ') || ' on ' || name FROM lacking WHERE NOT pg_is_in_recovery() GROUP BY name ORDER BY name
