@@ -1,4 +1,4 @@
-//! Every relative link in a Markdown file leads to a file, and to a heading of it.
+//! The documents: every relative link leads to a file, and to a heading of it.
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::{
@@ -6,6 +6,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use stellar_ticker::horizon::budget::Class;
 
 /// Directories without documents of ours.
 const SKIPPED: [&str; 5] = ["target", "node_modules", "data", ".git", ".venv"];
@@ -95,6 +97,16 @@ fn every_relative_link_leads_somewhere() {
         wrong.extend(broken(&path, &text).into_iter().map(|target| format!("{place}: {target}")));
     }
     assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_class_of_requests_is_documented() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let document = fs::read_to_string(document).unwrap();
+    for class in Class::ALL {
+        let row = format!("| `budget.requests.{}` |", class.name());
+        assert!(document.contains(&row), "docs/api.md has no row {row}");
+    }
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use actix_web::{HttpResponse, http::header};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    domain::{asset::Asset, listed_asset::ListedAsset, market::Market},
+    domain::{asset::Asset, instant::Second, listed_asset::ListedAsset, market::Market},
     published::Publication,
 };
 
@@ -25,13 +25,27 @@ fn render(newest: &Publication) -> Bytes {
     let times = newest.board.book_times();
     let books = times.iter().filter_map(|(base, counter, fetched_at)| {
         let (market, _) = Market::of(asset(base)?, asset(counter)?)?;
-        Some(json!({
-            "market": market.name(),
-            "fetched_at": fetched_at.to_rfc3339(),
-            "age_s": newest.as_of.0.saturating_sub(fetched_at.0),
-        }))
+        Some(book(&market.name(), *fetched_at, newest.as_of))
     });
-    json!({"as_of": newest.as_of.to_rfc3339(), "books": books.collect::<Vec<_>>()}).to_string().into()
+    document(newest.as_of, books.collect()).to_string().into()
+}
+
+fn document(as_of: Second, books: Vec<Value>) -> Value {
+    json!({"as_of": as_of.to_rfc3339(), "books": books})
+}
+
+fn book(market: &str, fetched_at: Second, as_of: Second) -> Value {
+    json!({
+        "market": market,
+        "fetched_at": fetched_at.to_rfc3339(),
+        "age_s": as_of.0.saturating_sub(fetched_at.0),
+    })
+}
+
+/// An answer with one book.
+#[cfg(test)]
+pub(super) fn example() -> Value {
+    document(Second(2), vec![book("XLM_A", Second(1), Second(2))])
 }
 
 fn asset(listed: &ListedAsset) -> Option<Asset> {

@@ -7,6 +7,9 @@ pub mod admin;
 mod body;
 mod books;
 mod connection;
+mod cors;
+#[cfg(test)]
+mod documented;
 mod files;
 mod graphiql;
 mod graphql;

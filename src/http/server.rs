@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{
     admin::{self, AdminState},
-    connection,
+    connection, cors,
     graphql::GraphQl,
     public::{self, PublicState},
     unread,
@@ -102,7 +102,9 @@ fn run(
     configure: impl Fn(&mut web::ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listener> {
     let address = socket.local_addr()?;
-    let server = HttpServer::new(move || App::new().wrap(from_fn(unread::closed)).configure(&configure))
+    let app =
+        move || App::new().wrap(from_fn(cors::exposed)).wrap(from_fn(unread::closed)).configure(&configure);
+    let server = HttpServer::new(app)
         .workers(workers)
         .disable_signals()
         .max_connections(connections)

@@ -15,6 +15,9 @@ mod rows;
 mod schema;
 mod template;
 
+#[cfg(test)]
+pub(super) use schema::tests::schema_fields;
+
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{

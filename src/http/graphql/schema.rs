@@ -1,7 +1,9 @@
-//! The legacy schema: its types, fields and arguments. Its lists are noted and printed later ([`super::plan`]).
+//! The legacy schema: its types, fields and arguments, whose doc comments and `desc` readers see. Its lists are noted and printed later ([`super::plan`]).
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ pub(super) fn legacy() -> Legacy {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BigInt(i64);
 
+/// A whole number of 64 bits, as a JSON number.
 #[Scalar]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -52,10 +55,11 @@ impl ScalarType for BigInt {
     }
 }
 
-/// A moment in whole seconds, RFC 3339, such as `2019-05-02T12:23:57Z`.
+/// A moment in UTC, in whole seconds: RFC 3339, such as `2019-05-02T12:23:57Z`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Time(Second);
 
+/// A moment in UTC, in whole seconds: RFC 3339, such as `2019-05-02T12:23:57Z`.
 #[Scalar]
 impl ScalarType for Time {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -73,126 +77,204 @@ impl ScalarType for Time {
 /// A valid asset.
 #[derive(Debug, SimpleObject)]
 pub(super) struct Asset {
+    /// Code: 1 to 12 letters and digits.
     code: String,
+    /// Account that issues it; `native` for XLM.
     issuer_account: String,
+    /// `native`, `credit_alphanum4` or `credit_alphanum12`.
     #[graphql(name = "type")]
     kind: String,
+    /// Authorised accounts that hold it; 0 for XLM.
     num_accounts: i32,
+    /// Whether holders need the issuer's approval.
     auth_required: bool,
+    /// Whether the issuer can take the approval back.
     auth_revocable: bool,
+    /// Units that authorised accounts hold; 0 for XLM.
     amount: f64,
+    /// Whether the stellar.toml lists this asset and its organisation's URL is on the file's domain.
     asset_controlled_by_domain: bool,
+    /// Code of what it stands for; empty if none. Pairs are named after it.
     anchor_asset_code: String,
+    /// Kind of what it stands for, such as `fiat` or `crypto`, in lower case.
     anchor_asset_type: String,
+    /// Whether it stands for something else.
     is_asset_anchored: bool,
+    /// Decimal places that wallets should show; 0: not stated.
     display_decimals: BigInt,
+    /// Name for people, as the stellar.toml says.
     name: String,
+    /// Description for people, as the stellar.toml says.
     desc: String,
+    /// Conditions of holding it.
     conditions: String,
+    /// Units that will ever exist; 0: not stated.
     fixed_number: BigInt,
+    /// Units that may exist at most; 0: not stated.
     max_number: BigInt,
+    /// Whether the issuer may issue any number.
     is_unlimited: bool,
+    /// How to redeem it.
     redemption_instructions: String,
+    /// Addresses of the collateral, joined by commas.
     collateral_addresses: String,
+    /// Signatures of the collateral addresses, joined by commas.
     collateral_address_signatures: String,
+    /// Always empty.
     countries: String,
+    /// `live`, `test`, `dead`, `private`, or what else the stellar.toml says.
     status: String,
+    /// Number of the issuer in this ticker's database; another database has others.
     #[graphql(name = "issuerID")]
     issuer_id: i32,
 }
 
-/// Who issues a valid asset.
+/// The issuer of a valid asset, as its stellar.toml describes it.
 #[derive(Debug, SimpleObject)]
 pub(super) struct Issuer {
+    /// Account of the issuer; `native` for XLM.
     public_key: String,
+    /// ORG_NAME of the stellar.toml.
     name: String,
+    /// ORG_URL of the stellar.toml.
     url: String,
+    /// URL of the stellar.toml.
     #[graphql(name = "tomlURL")]
     toml_url: String,
+    /// FEDERATION_SERVER of the stellar.toml.
     federation_server: String,
+    /// AUTH_SERVER of the stellar.toml.
     auth_server: String,
+    /// TRANSFER_SERVER of the stellar.toml.
     transfer_server: String,
+    /// WEB_AUTH_ENDPOINT of the stellar.toml.
     web_auth_endpoint: String,
+    /// DEPOSIT_SERVER of the stellar.toml.
     deposit_server: String,
+    /// ORG_TWITTER of the stellar.toml.
     org_twitter: String,
 }
 
-/// The trades of two issued assets in the window.
+/// The trades of one market, two assets with one issuer each, in the window.
 #[derive(Debug, SimpleObject)]
 pub(super) struct Market {
+    /// `CODE:ISSUER / CODE:ISSUER`, base first.
     trade_pair: String,
+    /// Code of the base.
     base_asset_code: String,
+    /// Issuer of the base; `native` for XLM.
     base_asset_issuer: String,
+    /// Code of the counter.
     counter_asset_code: String,
+    /// Issuer of the counter.
     counter_asset_issuer: String,
+    /// Units of the base traded in the window.
     base_volume: f64,
+    /// Units of the counter traded in the window.
     counter_volume: f64,
+    /// Trades in the window.
     trade_count: i32,
+    /// First price of the window, in base per counter.
     open: f64,
+    /// Lowest price of the window, in base per counter.
     low: f64,
+    /// Highest price of the window, in base per counter.
     high: f64,
+    /// `close - open`, in base per counter; not a percentage.
     change: f64,
+    /// Last price of the window, in base per counter: `19.4` means that 1 of the counter buys 19.4 of the base.
     close: f64,
+    /// Beginning of the window; later trades count.
     interval_start: Time,
+    /// Close time of the first trade in the window.
     first_ledger_close_time: Time,
+    /// Close time of the last trade in the window.
     last_ledger_close_time: Time,
+    /// This market's order book; its prices are counter per base.
     orderbook_stats: OrderbookStats,
 }
 
-/// The trades of all issuers of a pair's codes in the window.
+/// The trades of a pair, all issuers of two codes together, in the window.
 #[derive(Debug, SimpleObject)]
 pub(super) struct AggregatedMarket {
+    /// `BASE_COUNTER`, by the code of the anchor where there is one, else by the code.
     trade_pair: String,
+    /// Units of the base traded in the window.
     base_volume: f64,
+    /// Units of the counter traded in the window.
     counter_volume: f64,
+    /// Trades in the window.
     trade_count: i32,
+    /// First price of the window, in base per counter.
     open: f64,
+    /// Lowest price of the window, in base per counter.
     low: f64,
+    /// Highest price of the window, in base per counter.
     high: f64,
+    /// `close - open`, in base per counter; not a percentage.
     change: f64,
+    /// Last price of the window, in base per counter: `19.4` means that 1 of the counter buys 19.4 of the base.
     close: f64,
+    /// Beginning of the window; later trades count.
     interval_start: Time,
+    /// Close time of the first trade in the window.
     first_ledger_close_time: Time,
+    /// Close time of the last trade in the window.
     last_ledger_close_time: Time,
+    /// Order books of the two codes (not anchors), summed; their prices are counter per base.
     orderbook_stats: OrderbookStats,
 }
 
-/// The order book, or the sum of several.
+/// Figures of an order book, or of several summed. Prices are counter per base, the inverse of those of trades.
 #[derive(Debug, SimpleObject)]
 pub(super) struct OrderbookStats {
+    /// Levels of bids: offers to buy the base. At most 200 for each market.
     bid_count: BigInt,
+    /// Sum of the bids' amounts, in the counter.
     bid_volume: f64,
+    /// Best bid in **counter per base**, the inverse of `close`; 0: none.
     bid_max: f64,
+    /// Levels of asks: offers to sell the base. At most 200 for each market.
     ask_count: BigInt,
+    /// Sum of amount times price of the asks, in the counter.
     ask_volume: f64,
+    /// Best ask in **counter per base**, the inverse of `close`; 0: none, also if one of several books has none.
     ask_min: f64,
+    /// Relative: `(askMin - bidMax) / askMin`; 0 if a side is 0.
     spread: f64,
+    /// `bidMax + spread / 2`, as the old ticker had it: not the middle of bid and ask.
     spread_mid_point: f64,
 }
 
-/// What can be asked.
+/// The queries.
 pub(super) struct Query;
 
+/// The queries of the old ticker. Every answer is of the newest publication.
 #[Object]
 impl Query {
-    /// The valid assets, by code and issuer.
+    /// Valid assets, sorted by code and issuer.
     async fn assets(&self, ctx: &Context<'_>) -> Result<Listed<Asset>, Error> {
         note(ctx, Rows::Assets)
     }
 
-    /// The issuers of valid assets, by key; XLM's is `native`.
+    /// Issuers of valid assets, sorted by key; XLM's is `native`.
     async fn issuers(&self, ctx: &Context<'_>) -> Result<Listed<Issuer>, Error> {
         note(ctx, Rows::Issuers)
     }
 
-    /// Markets that traded in the last hours (24 unless asked otherwise, 168 at most); filters are exact.
+    /// Markets that traded in the window, sorted by name. XLM is always the base; of two issued assets the one whose
+    /// `CODE:ISSUER` sorts first. Filters are exact and apply to these sides.
     async fn markets(
         &self,
         ctx: &Context<'_>,
-        base_asset_code: Option<String>,
+        #[graphql(desc = "Code of the base, exact; any if absent.")] base_asset_code: Option<String>,
+        #[graphql(desc = "Issuer of the base, exact, `native` for XLM; any if absent.")]
         base_asset_issuer: Option<String>,
-        counter_asset_code: Option<String>,
-        counter_asset_issuer: Option<String>,
+        #[graphql(desc = "Code of the counter, exact; any if absent.")] counter_asset_code: Option<String>,
+        #[graphql(desc = "Issuer of the counter, exact; any if absent.")] counter_asset_issuer: Option<
+            String,
+        >,
+        #[graphql(desc = "Hours in the window: 24 if absent, at most 168. 0 or less answers an empty list.")]
         num_hours_ago: Option<i32>,
     ) -> Result<Listed<Option<Market>>, Error> {
         let hours = hours(num_hours_ago)?;
@@ -205,11 +287,13 @@ impl Query {
         note(ctx, Rows::Markets(filter, hours))
     }
 
-    /// Pairs that traded in the last hours (24 unless asked otherwise, 168 at most), all or that of two codes (`A_B`).
+    /// Pairs that traded in the window, sorted by name: all issuers of two codes together.
     async fn ticker(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Two codes (not anchors) as `A_B`, in either order; all pairs if absent.")]
         pair_name: Option<String>,
+        #[graphql(desc = "Hours in the window: 24 if absent, at most 168. 0 or less answers an empty list.")]
         num_hours_ago: Option<i32>,
     ) -> Result<Listed<Option<AggregatedMarket>>, Error> {
         let hours = hours(num_hours_ago)?;
@@ -225,12 +309,4 @@ fn note<T>(ctx: &Context<'_>, rows: Rows) -> Result<Listed<T>, Error> {
 fn hours(asked: Option<i32>) -> Result<i64, Error> {
     let hours = i64::from(asked.unwrap_or(HOURS_DEFAULT));
     if hours > LONGEST_HOURS { Err(Error::new(TOO_LONG)) } else { Ok(hours) }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_schema_is_the_old_tickers() {
-        insta::assert_snapshot!(super::legacy().sdl());
-    }
 }

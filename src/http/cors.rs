@@ -1,0 +1,87 @@
+//! What pages of other hosts may read.
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+};
+
+/// Headers that scripts of such pages may read. Without this list a browser shows them none of ours.
+const EXPOSED: &str = "ETag, Retry-After, X-Ticker-As-Of, X-Ticker-Seq";
+
+/// Exposes our headers on every answer that any page may read. What no page may read (the admin listener) stays so.
+pub(super) async fn exposed(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, header::HeaderValue::from_static(EXPOSED));
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::Arc, time::Duration};
+
+    use crate::{
+        clock::SystemClock,
+        domain::board::Board,
+        http::{PublicState, server},
+        published::{FileMaker, Publication, Published},
+    };
+
+    const ORIGIN: &str = "access-control-allow-origin";
+
+    /// The public listener, with one publication or none.
+    fn listener(is_published: bool) -> server::Listener {
+        let published = Published::default();
+        if is_published {
+            let newest = Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap();
+            published.publish(Arc::new(newest));
+        }
+        let state = PublicState {
+            published: Arc::new(published),
+            clock: SystemClock::shared(),
+            stale_after: Duration::from_secs(600),
+            is_alive: Arc::new(|| true),
+        };
+        server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn every_answer_that_pages_may_read_exposes_the_headers_that_name_it() {
+        let client = awc::Client::default();
+        for is_published in [true, false] {
+            let listener = listener(is_published);
+            for path in [
+                "/",
+                "/markets.json",
+                "/assets.json",
+                "/graphql?query={issuers{name}}",
+                "/graphql?query={",
+                "/api/v1/status",
+                "/api/v1/books",
+                "/readyz",
+                "/none",
+            ] {
+                let answer = client.get(format!("http://{}{path}", listener.address())).send().await.unwrap();
+                assert_eq!(answer.headers().get(ORIGIN).unwrap(), "*", "{path}");
+                let exposed = answer.headers().get("access-control-expose-headers").unwrap();
+                let exposed: Vec<&str> = exposed.to_str().unwrap().split(", ").collect();
+                for name in ["ETag", "X-Ticker-Seq", "X-Ticker-As-Of", "Retry-After"] {
+                    assert!(exposed.contains(&name), "{path}: {exposed:?}");
+                }
+            }
+            let page = client.get(format!("http://{}/graphiql", listener.address())).send().await.unwrap();
+            assert_eq!(page.status(), 200);
+            let is_open = page.headers().contains_key(ORIGIN);
+            assert_eq!(page.headers().contains_key("access-control-expose-headers"), is_open);
+            listener.stop().await;
+        }
+    }
+}

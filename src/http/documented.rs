@@ -1,0 +1,149 @@
+//! `docs/api.md` names every field that readers get, and none that they do not.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{graphql, readiness::readiness, status::status};
+use crate::{
+    domain::{
+        assets_json, board::Board, coverage::LedgerRange, instant::Second, issuer_file::Currency,
+        listed_asset::ListedAsset, markets_json, ticker::Pair, windows::Figures,
+    },
+    published::{Backfilled, BudgetUse, FileMaker, Publication, Reread, SelfAudit, Vitals},
+};
+
+const DOCUMENT: &str = include_str!("../../docs/api.md");
+
+/// The first cells of the table below a heading, as far as they are code.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let below = DOCUMENT.split_once(&format!("\n{heading}\n")).map(|(_, below)| below).unwrap_or_default();
+    let end = below.find("\n#").unwrap_or(below.len());
+    let rows = below[..end].lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    rows.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The paths of all values that are neither an object nor a list of objects.
+fn paths(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            fields.iter().for_each(|(key, inner)| paths(inner, &format!("{prefix}{dot}{key}"), found));
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| paths(item, &format!("{prefix}[]"), found));
+        }
+        _ => {
+            found.insert(prefix.to_owned());
+        }
+    }
+}
+
+fn assert_documented(heading: &str, value: &Value) {
+    let mut found = BTreeSet::new();
+    paths(value, "", &mut found);
+    assert!(!found.is_empty(), "{heading}");
+    assert_eq!(documented(heading), found, "{heading} of docs/api.md (left) and what is printed (right)");
+}
+
+#[test]
+fn every_field_of_the_files_is_documented() {
+    let pair = Pair::new("A_B".into(), &Figures::default(), crate::domain::orderbook::BookFigures::default());
+    let markets = markets_json::render(Second(1), &[pair]);
+    assert_documented("## `markets.json`", &serde_json::from_str(&markets).unwrap());
+    let asset = ListedAsset { currency: Currency::default(), ..ListedAsset::default() };
+    let assets = assets_json::render(Second(1), &[asset]);
+    assert_documented("## `assets.json`", &serde_json::from_str(&assets).unwrap());
+}
+
+#[test]
+fn every_field_and_argument_of_graphql_is_documented() {
+    let mut types = 0;
+    for (name, fields) in graphql::schema_fields() {
+        types += 1;
+        let fields: BTreeSet<String> = fields.into_iter().collect();
+        assert_eq!(
+            documented(&format!("### `{name}`")),
+            fields,
+            "{name} of docs/api.md (left) and the schema"
+        );
+    }
+    assert_eq!(types, 6, "Query and the five types that it answers with");
+}
+
+/// Vitals of which every part is known.
+fn vitals() -> Vitals {
+    let vitals = Vitals::default();
+    let at = Second(1).to_utc();
+    for cell in [&vitals.database, &vitals.stream, &vitals.children, &vitals.leader] {
+        Vitals::tell(cell, true, "", at);
+    }
+    let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
+    vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
+    vitals.replica_id.store(Some(Arc::new("id".into())));
+    vitals.backfill.store(Some(Arc::new(Backfilled {
+        done_ratio: 0.5,
+        eta_s: Some(1.0),
+        trades: 1,
+        trades_per_second: 1,
+        whole_back_to: None,
+    })));
+    let requests = classes();
+    vitals.budget.store(Some(Arc::new(BudgetUse {
+        requests_per_hour: 1,
+        tokens: 1.0,
+        remaining: Some(1),
+        blocked_s: 0.0,
+        requests,
+    })));
+    vitals.audit.store(Some(Arc::new(SelfAudit::default())));
+    vitals.reread.store(Some(Arc::new(Reread::default())));
+    vitals
+}
+
+/// The classes of requests. Their names are the budget's; this room may not import it.
+fn classes() -> Vec<(&'static str, u64)> {
+    ["live", "first_assets", "history", "assets", "books", "audit"].map(|class| (class, 1)).to_vec()
+}
+
+fn publication() -> Publication {
+    Publication::render(1, Some((9, Second(2))), Board::default(), &mut FileMaker::default()).unwrap()
+}
+
+#[test]
+fn every_field_of_the_status_is_documented() {
+    let told = status(&vitals(), Some(&publication()), Duration::from_secs(1), Second(3).to_utc());
+    assert_documented("## `/api/v1/status`", &told);
+}
+
+#[test]
+fn every_field_of_the_books_is_documented() {
+    let told = super::books::example();
+    assert_documented("## `/api/v1/books`", &told);
+}
+
+#[test]
+fn every_check_is_documented() {
+    let (_, told) = readiness(&vitals(), Some(&publication()), Duration::from_secs(1), Second(3).to_utc());
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    for (field, value) in told.as_object().unwrap() {
+        if field == "checks" {
+            for (name, check) in value.as_object().unwrap() {
+                expected.insert(format!("checks.{name}"));
+                expected.extend(check.as_object().unwrap().keys().map(|key| format!("checks.NAME.{key}")));
+            }
+        } else {
+            expected.insert(field.clone());
+        }
+    }
+    assert_eq!(documented("## `/readyz`"), expected, "docs/api.md (left) and what is printed (right)");
+}
+
+#[test]
+fn a_field_that_is_missing_in_a_table_is_found() {
+    let mut found = BTreeSet::new();
+    paths(&serde_json::json!({"a": 1, "b": [{"c": [1, 2]}], "d": {"e": null}}), "", &mut found);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "b[].c", "d.e"]);
+    assert!(documented("## `markets.json`").contains("pairs[].bid_max"));
+    assert!(documented("## No such heading").is_empty());
+}
