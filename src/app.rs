@@ -60,8 +60,10 @@ impl From<DbError> for Failure {
             | DbError::OtherNetwork { .. }
             | DbError::SchemaNotOurs { .. }
             | DbError::Unsuitable(_)
+            | DbError::NothingToSetAside
+            | DbError::MayNotSetAside
             | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
-            DbError::Pool(_) | DbError::Refused(_) | DbError::Postgres(_) => {
+            DbError::Pool(_) | DbError::Refused(_) | DbError::Postgres(_) | DbError::LeaseHeld => {
                 Self::Unavailable(error.to_string())
             }
             other => Self::Software(other.to_string()),
@@ -77,6 +79,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Demo { config, simulation } => demo::demo(config, &simulation),
         Command::HorizonSim(options) => demo::horizon_sim(&options),
         Command::Migrate(config) => one_shot::migrate(&config),
+        Command::StartOver(config) => one_shot::start_over(&config),
         Command::GenerateMarketData { config, out_file } => {
             one_shot::generate_market_data(&config, &out_file)
         }

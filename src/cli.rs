@@ -39,6 +39,8 @@ pub enum Command {
     HorizonSim(HorizonSimOptions),
     /// Bring the schema up to date.
     Migrate(Config),
+    /// Set everything that the database holds aside, and begin with an empty one.
+    StartOver(Config),
     /// Sweep all assets once.
     IngestAssets(Config),
     /// Read every order book once.
@@ -107,6 +109,7 @@ impl Command {
             Self::Serve(config)
             | Self::Demo { config, .. }
             | Self::Migrate(config)
+            | Self::StartOver(config)
             | Self::IngestAssets(config)
             | Self::IngestOrderbooks(config)
             | Self::IngestTrades { config, .. }
@@ -200,6 +203,7 @@ pub fn parse(
             Ok(Command::HorizonSim(config::horizon_sim(&flags, environment)?))
         }
         ["migrate"] => load(Profile::Real).map(|(_, config)| Command::Migrate(config)),
+        ["start-over"] => load(Profile::Real).map(|(_, config)| Command::StartOver(config)),
         ["ingest", "assets"] => load(Profile::Real).map(|(_, config)| Command::IngestAssets(config)),
         ["ingest", "orderbooks"] => load(Profile::Real).map(|(_, config)| Command::IngestOrderbooks(config)),
         ["ingest", "trades"] => {

@@ -271,7 +271,13 @@ impl Backfill {
         if let Some(history) = upstream.history.get().filter(|history| history.is_good(horizon)) {
             return Ok(history);
         }
-        let history = network_check::ask(horizon, &self.network_passphrase, &self.writer.published).await?;
+        let history = network_check::ask(
+            horizon,
+            &self.network_passphrase,
+            &self.writer.database,
+            &self.writer.published,
+        )
+        .await?;
         upstream.history.set(Some(history));
         Ok(history)
     }

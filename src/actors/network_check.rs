@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    db::{Database, DbError},
     domain::{close_times::SLACK_S, instant::Second},
     horizon::{HorizonClient, HorizonError, wire::Root},
     published::Published,
@@ -19,6 +20,11 @@ const GOOD_FOR: Duration = Duration::from_secs(600);
 pub const LEADING_LEDGERS_MAX: u32 = 1_000;
 /// More ledgers do not close in a second, on whatever network; the real one needs 6 seconds for one.
 const LEDGERS_A_SECOND_MAX: u32 = 100;
+
+/// The newest held trades that are compared with Horizon's newest ledger. A few wrong ones among them do not count.
+const NEWEST_COMPARED: i64 = 200;
+/// A held ledger must be older by this than Horizon's newest one of a smaller number before it is of another beginning.
+const OLDER_S: i64 = 60;
 
 /// What Horizon last told of itself.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,20 @@ pub enum Unusable {
     /// It serves another network: nothing may be stored.
     #[error("horizon serves another network: {0:?}")]
     WrongNetwork(String),
+    /// Its newest ledger closed later than held ledgers with higher numbers: the same network has begun anew.
+    #[error(
+        "the network has begun anew: horizon's newest ledger is {latest}, ledger {held} is held and is older; nothing is \
+         stored. Stop all daemons of this database, run `stellar-ticker start-over --yes`, and start them again"
+    )]
+    BegunAnew {
+        /// Horizon's newest ledger.
+        latest: u32,
+        /// The newest ledger of which trades are held.
+        held: u32,
+    },
+    /// What is held cannot be read.
+    #[error(transparent)]
+    Database(#[from] DbError),
     /// It does not answer.
     #[error(transparent)]
     Horizon(#[from] HorizonError),
@@ -85,6 +105,7 @@ impl History {
 pub async fn ask(
     horizon: &HorizonClient,
     passphrase: &str,
+    database: &Database,
     published: &Published,
 ) -> Result<History, Unusable> {
     let disruptions = horizon.governor().disruptions();
@@ -95,11 +116,65 @@ pub async fn ask(
         history_latest_ledger_closed_at: latest_at,
         ..
     } = horizon.root().await?;
-    let wrong = network_passphrase != passphrase;
-    published.vitals.wrong_network.store(wrong, Ordering::Relaxed);
-    horizon.governor().set_wrong_network(wrong);
-    if wrong {
-        return Err(Unusable::WrongNetwork(network_passphrase));
+    let newest = database.newest_held(NEWEST_COMPARED).await?;
+    let held = newest.first().map_or(0, |(ledger, _)| *ledger);
+    let unusable = if network_passphrase != passphrase {
+        Some(Unusable::WrongNetwork(network_passphrase))
+    } else if has_begun_anew(&newest, latest, latest_at) {
+        Some(Unusable::BegunAnew { latest, held })
+    } else {
+        None
+    };
+    published.vitals.wrong_network.store(unusable.is_some(), Ordering::Relaxed);
+    horizon.governor().set_wrong_network(unusable.is_some());
+    if let Some(unusable) = unusable {
+        return Err(unusable);
     }
     Ok(History { elder, latest, latest_at, asked_at: Instant::now(), disruptions })
+}
+
+/// Whether the network was reset, as testnet is each quarter: its passphrase stays, and its ledgers are counted from 1
+/// again. Ledgers close in their order, so most of the newest held trades cannot have higher numbers and be older. Where
+/// Horizon does not say when its newest ledger closed, the numbers alone must do.
+fn has_begun_anew(newest_held: &[(u32, Second)], latest: u32, latest_at: Option<Second>) -> bool {
+    let is_older = |(ledger, at): &&(u32, Second)| match latest_at {
+        Some(latest_at) => *ledger > latest && at.plus(OLDER_S) < latest_at,
+        None => *ledger > latest.saturating_add(LEADING_LEDGERS_MAX),
+    };
+    let older = newest_held.iter().filter(is_older).count();
+    older > newest_held.len().saturating_sub(older)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(ledger: u32, at: i64) -> Vec<(u32, Second)> {
+        (0..9).map(|step| (ledger - step, Second(at - i64::from(step)))).collect()
+    }
+
+    #[test]
+    fn a_network_that_counts_from_one_again_is_told_from_a_server_that_is_behind() {
+        let held = held(5_000, 100_000);
+        let anew = |latest, latest_at| has_begun_anew(&held, latest, Some(Second(latest_at)));
+        assert!(anew(2, 100_100), "reset");
+        assert!(anew(4_000, 900_000), "and grown since");
+        assert!(!anew(2, 100_000 - 30_000), "a server that reads history in from its beginning");
+        assert!(!anew(4_990, 99_990), "a server some ledgers behind another");
+        assert!(!anew(5_000, 900_000) && !anew(9_000, 900_000), "a network that stood still");
+        assert!(!has_begun_anew(&[], 2, Some(Second(1))));
+    }
+
+    #[test]
+    fn trades_of_ledgers_that_cannot_be_are_outvoted() {
+        let mut mixed = held(5_000, 100_000);
+        mixed.extend([(9_000, Second(90_000)), (9_001, Second(90_000))]);
+        assert!(!has_begun_anew(&mixed, 5_100, Some(Second(100_500))));
+    }
+
+    #[test]
+    fn without_a_close_time_the_numbers_must_be_far_apart() {
+        let held = held(5_000, 100_000);
+        assert!(has_begun_anew(&held, 3_900, None) && !has_begun_anew(&held, 4_000, None));
+    }
 }

@@ -69,9 +69,9 @@ enum Ended {
     Horizon(#[from] HorizonError),
     #[error(transparent)]
     Database(#[from] DbError),
-    /// Horizon serves another network.
-    #[error("horizon serves another network: {0:?}")]
-    WrongNetwork(String),
+    /// Horizon serves another network, or the same one from a new beginning.
+    #[error("{0}")]
+    WrongNetwork(Unusable),
     /// This replica leads no more.
     #[error("this replica does not lead any more")]
     NotLeading,
@@ -107,8 +107,9 @@ async fn ingest(deps: StreamIngest, life: Life) {
 impl From<Unusable> for Ended {
     fn from(error: Unusable) -> Self {
         match error {
-            Unusable::WrongNetwork(told) => Self::WrongNetwork(told),
             Unusable::Horizon(error) => Self::Horizon(error),
+            Unusable::Database(error) => Self::Database(error),
+            other => Self::WrongNetwork(other),
         }
     }
 }
@@ -119,6 +120,16 @@ impl From<NotWritten> for Ended {
             NotWritten::NotLeading => Self::NotLeading,
             NotWritten::Database(error) => Self::Database(error),
         }
+    }
+}
+
+/// What `/readyz` says. Horizon's own words stay out of it.
+const fn detail(unusable: &Unusable) -> &'static str {
+    match unusable {
+        Unusable::BegunAnew { .. } => {
+            "the network has begun anew, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
+        }
+        _ => "horizon serves another network",
     }
 }
 
@@ -157,9 +168,9 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             Vitals::tell(&vitals.stream, false, reason, now);
             Some(wait)
         }
-        Ended::WrongNetwork(told) => {
-            tracing::error!(network = told, "horizon serves another network: nothing is stored");
-            Vitals::tell(&vitals.stream, false, "horizon serves another network", now);
+        Ended::WrongNetwork(unusable) => {
+            tracing::error!(%unusable, "nothing is stored");
+            Vitals::tell(&vitals.stream, false, detail(unusable), now);
             Some(retry.next_wait(None))
         }
     }

@@ -27,6 +27,20 @@ pub(super) fn migrate(config: &Config) -> Result<u8, Failure> {
     })
 }
 
+/// Sets all tables aside and makes new ones.
+pub(super) fn start_over(config: &Config) -> Result<u8, Failure> {
+    with_store(config, async |store| {
+        let schema = store.set_aside(config).await?;
+        store.migrated(config).await?;
+        info!(
+            kept_in = schema,
+            delete_with = format!("DROP SCHEMA {schema} CASCADE"),
+            "started over: the next daemon begins with an empty database"
+        );
+        Ok(())
+    })
+}
+
 /// Writes `markets.json` once.
 pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
     with_store(config, async |store| {

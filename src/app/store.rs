@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::Failure;
 use crate::{
+    clock::{Clock, SystemClock},
     config::{Config, PG_BIN_DIR},
     db::{
         Database, DatabaseSettings,
@@ -78,6 +79,15 @@ impl Store {
         }
         direct.close();
         Ok(migrated)
+    }
+
+    /// Moves everything that is held to a schema of its own, past a pooler, and gives its name.
+    pub(super) async fn set_aside(&self, config: &Config) -> Result<String, Failure> {
+        let direct = self.connect(&self.direct_url)?;
+        direct.wait_until_ready(config.startup_timeout).await?;
+        let schema = direct.set_aside(SystemClock.now()).await?;
+        direct.close();
+        Ok(schema)
     }
 
     fn connect(&self, url: &str) -> Result<Database, Failure> {

@@ -46,6 +46,7 @@ pub fn definition() -> Command {
             ),
             |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
         ))
+        .subcommand(start_over())
         .subcommand(ingest())
         .subcommand(clean())
         .subcommand(generate())
@@ -131,6 +132,25 @@ fn horizon_sim() -> Command {
          --horizon-requests-per-hour 0",
     );
     simulated.args(HORIZON_SIM_SETTINGS.iter().chain(SIMULATION_SETTINGS).map(argument))
+}
+
+fn start_over() -> Command {
+    let start_over = settings(
+        command(
+            "start-over",
+            "Begin with an empty database where a network has begun anew, as testnet does each quarter. All tables are \
+             moved to a schema named by the time (ticker_20261127_051200) and kept there. Refused while a daemon leads",
+            "stellar-ticker start-over --yes --database-url postgres://ticker:PASSWORD@localhost/ticker",
+        ),
+        |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+    );
+    start_over.arg(
+        Arg::new("yes")
+            .long("yes")
+            .required(true)
+            .action(ArgAction::SetTrue)
+            .help("Confirm that the daemon shall begin with an empty database"),
+    )
 }
 
 fn ingest() -> Command {

@@ -47,6 +47,20 @@ pub enum DbError {
         /// The latest that this one knows.
         known: i32,
     },
+    /// The tables cannot be set aside while a daemon writes to them.
+    #[error(
+        "a daemon leads on this database, nothing was moved: stop all of its daemons and try again some seconds later"
+    )]
+    LeaseHeld,
+    /// There is nothing to start over from.
+    #[error("this database holds no ticker, nothing was moved")]
+    NothingToSetAside,
+    /// The role may not make a schema, or does not own the tables.
+    #[error(
+        "this role may not set the tables aside: run it as their owner (--database-direct-url), and let it make a schema \
+         (GRANT CREATE ON DATABASE … TO …)"
+    )]
+    MayNotSetAside,
     /// Another replica leads: nothing was written.
     #[error("the lease was lost, nothing was written")]
     LeaseLost,

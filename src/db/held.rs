@@ -133,6 +133,22 @@ impl Database {
         self.one_between(include_str!("sql/trades/oldest_between.sql"), from, to).await
     }
 
+    /// Ledgers and close times of the newest trades, one each, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, Second)>, DbError> {
+        let client = self.client().await?;
+        let sql = include_str!("sql/trades/newest.sql");
+        let rows = client.query_typed(sql, &[(&count, Type::INT8)]).await?;
+        let row = |row: &Row| {
+            let (toid, closed_at): (i64, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
+            Ok((PagingToken { toid, order: 0 }.ledger(), closed_at.into()))
+        };
+        rows.iter().map(row).collect()
+    }
+
     async fn one_between(
         &self,
         sql: &str,

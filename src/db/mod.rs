@@ -29,6 +29,7 @@ pub mod quarantine;
 mod refused;
 mod requirements;
 mod retire;
+mod set_aside;
 pub mod snapshot;
 mod tls;
 pub mod toml_files;

@@ -1,6 +1,7 @@
 //! The real binary on a simulated Horizon and a real PostgreSQL, from the stream to the reader.
 
 mod assets;
+mod begun_anew;
 mod audit;
 mod budget;
 mod close_times;

@@ -26,7 +26,10 @@ impl Backfill {
             match round.await {
                 Ok(true) => return Ok(()),
                 Ok(false) => (retry, failures) = (Retry::default(), 0),
-                Err(stop @ (Stop::NotWritten(_) | Stop::Unusable(Unusable::WrongNetwork(_)))) => {
+                Err(
+                    stop @ (Stop::NotWritten(_)
+                    | Stop::Unusable(Unusable::WrongNetwork(_) | Unusable::BegunAnew { .. })),
+                ) => {
                     return Err(stop.to_string());
                 }
                 Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),

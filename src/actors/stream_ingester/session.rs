@@ -132,13 +132,15 @@ impl<'a> Session<'a> {
     /// Checks the network, finds the place to go on from, and connects.
     async fn open(&mut self) -> Result<(TradeStream, Collector), Ended> {
         self.deps.status.set_state("connecting");
-        let stored = self.deps.writer.database.cursor(LIVE_CURSOR).await?;
+        let database = &self.deps.writer.database;
+        let stored = database.cursor(LIVE_CURSOR).await?;
         let horizon = &self.deps.horizon;
         let (history, start) = match (*self.history, stored) {
             (Some(history), Some(token)) if history.is_good(horizon) => (history, token),
             _ => {
                 let passphrase = &self.deps.network_passphrase;
-                let history = network_check::ask(horizon, passphrase, &self.deps.writer.published).await?;
+                let history =
+                    network_check::ask(horizon, passphrase, database, &self.deps.writer.published).await?;
                 (history, start(stored, history.latest))
             }
         };

@@ -1,0 +1,45 @@
+//! Starting over: everything that a ticker holds is moved out of the way, and nothing is deleted.
+
+use chrono::{DateTime, Utc};
+
+use super::{Database, DbError};
+
+/// Nobody reads the tables for longer than this while they are moved.
+const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'";
+
+impl Database {
+    /// Moves all tables of the ticker to a new schema that is named by the time, and gives that name. The next
+    /// [`Database::migrate`] makes new ones. Of the functions that make and drop days of trades nothing is kept: they name
+    /// the schema that they were made in.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseHeld`] while a daemon leads, [`DbError::NothingToSetAside`], [`DbError::MayNotSetAside`], or what
+    /// the connection said. Nothing is moved then.
+    pub async fn set_aside(&self, now: DateTime<Utc>) -> Result<String, DbError> {
+        let schema = now.format("ticker_%Y%m%d_%H%M%S").to_string();
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LIMITS).await?;
+        let is_made: bool =
+            transaction.query_typed_one(include_str!("sql/set_aside/is_made.sql"), &[]).await?.try_get(0)?;
+        if !is_made {
+            return Err(DbError::NothingToSetAside);
+        }
+        // Holds the row until the end, so that nobody begins to lead meanwhile.
+        let lease = transaction.query_typed_opt(include_str!("sql/set_aside/lease.sql"), &[]).await?;
+        let is_held = lease.map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
+        if is_held {
+            return Err(DbError::LeaseHeld);
+        }
+        let may: bool =
+            transaction.query_typed_one(include_str!("sql/set_aside/may.sql"), &[]).await?.try_get(0)?;
+        if !may {
+            return Err(DbError::MayNotSetAside);
+        }
+        let moving = include_str!("sql/set_aside/move.sql").replace(":schema", &schema);
+        transaction.batch_execute(&moving).await?;
+        transaction.commit().await?;
+        Ok(schema)
+    }
+}

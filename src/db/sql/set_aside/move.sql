@@ -1,0 +1,27 @@
+-- Every table and sequence by its name, so that nothing of others in the same schema is moved. Indexes and the sequences
+-- of identity columns go with their tables; days of trades are tables of their own.
+DO $set_aside$
+DECLARE
+    part record;
+    ours CONSTANT text[] := ARRAY[
+        'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'ingest_cursor', 'ingest_lease', 'ingest_batches',
+        'coverage', 'quarantine', 'network', 'toml_files', 'asset_sweep', 'schema_needs', 'refinery_schema_history',
+        'asset_version', 'book_version'];
+BEGIN
+    CREATE SCHEMA :schema;
+    FOR part IN
+        SELECT c.oid::regclass AS what, c.relkind = 'S' AS is_sequence
+        FROM pg_class c
+        WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'trades'::regclass)
+          AND (c.relname = ANY (ours) AND c.relkind IN ('r', 'p', 'S')
+               OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trades'::regclass))
+    LOOP
+        IF part.is_sequence THEN
+            EXECUTE format('ALTER SEQUENCE %s SET SCHEMA :schema', part.what);
+        ELSE
+            EXECUTE format('ALTER TABLE %s SET SCHEMA :schema', part.what);
+        END IF;
+    END LOOP;
+    DROP FUNCTION IF EXISTS ticker_make_day(date), ticker_drop_day(date);
+END
+$set_aside$
