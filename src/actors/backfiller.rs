@@ -8,6 +8,7 @@ mod descent;
 mod doubts;
 mod draw;
 mod end;
+mod eta;
 mod once;
 mod page;
 mod plan;
@@ -45,7 +46,7 @@ use crate::{
 use descent::Descent;
 use doubts::Doubts;
 use plan::{Stretch, stretches};
-use progress::Progress;
+use progress::{Progress, Wanted};
 use stop::Stop;
 
 /// How often the tail of recent ledgers is read again where requests are counted. What a stream skipped is healed
@@ -217,8 +218,8 @@ impl Backfill {
         }
         self.status.set_state("filling");
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
-        let horizon = self.horizon.of_class(Class::History);
-        progress.begin(&held, plan::wanted_from(&held, floor, all));
+        let horizon = self.horizon.of_class(Class::History).while_waiting(progress.waiting());
+        progress.begin(&held, Wanted { floor, day, all }, self.is_limited);
         let descent = Descent { stored: progress.stored(), ..self.descent(&horizon, life, upstream) };
         let mut reads = stream::iter(stretches(&missing, &held, at_once))
             .map(|stretch| descent.read(stretch))

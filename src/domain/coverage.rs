@@ -104,10 +104,19 @@ pub fn missing(merged: &[LedgerRange], floor: u32, since: Second, gaps_since: Se
 #[must_use]
 pub fn held_ratio(merged: &[LedgerRange], from: u32) -> f64 {
     let Some(newest) = merged.last() else { return 0.0 };
-    let count = |from: u32, to: u32| (i64::from(to) - i64::from(from) + 1).max(0);
-    let held: i64 = merged.iter().map(|range| count(range.from.max(from), range.to)).sum();
-    let wanted = count(from, newest.to);
-    if wanted == 0 { 1.0 } else { ratio_to_f64(i128::from(held), wanted) }
+    let wanted = i64::from(newest.to) - i64::from(from) + 1;
+    let held = held_between(merged, from, newest.to);
+    if wanted <= 0 { 1.0 } else { ratio_to_f64(i128::from(held), wanted) }
+}
+
+/// How many of the ledgers from `from` to `to` are held.
+#[must_use]
+pub fn held_between(merged: &[LedgerRange], from: u32, to: u32) -> u32 {
+    let held = |range: &LedgerRange| {
+        let (from, to) = (range.from.max(from), range.to.min(to));
+        if from > to { 0 } else { to.saturating_sub(from).saturating_add(1) }
+    };
+    merged.iter().map(held).fold(0, u32::saturating_add)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub use class::{Allowance, BudgetReport, Class};
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
 /// Their weights until then.
 const WEIGHTS_FILLING: [f64; 3] = [0.9, 0.05, 0.05];
+/// The part of what the stream leaves that history has: until the last 24 hours are held whole, and afterwards.
+pub const HISTORY_SHARES: [f64; 2] = [WEIGHTS_FILLING[0], WEIGHTS[0]];
 /// Horizon's own burst.
 const BURST_MAX: f64 = 100.0;
 /// How much of the burst is kept for the live stream.

@@ -1,8 +1,8 @@
 //! The real binary on a simulated Horizon and a real PostgreSQL, from the stream to the reader.
 
 mod assets;
-mod begun_anew;
 mod audit;
+mod begun_anew;
 mod budget;
 mod close_times;
 mod commands;

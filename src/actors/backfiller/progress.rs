@@ -9,12 +9,17 @@ use std::{
 
 use tracing::info;
 
-use super::{Backfill, Stop};
+use super::{
+    Backfill, Stop,
+    eta::{Eta, Left, Shares},
+    plan,
+};
 use crate::{
     domain::{
         coverage::{self, LedgerRange, Missing},
         instant::Second,
     },
+    horizon::budget::HISTORY_SHARES,
     published::{Backfilled, UnreadHistory},
 };
 
@@ -28,36 +33,70 @@ const FIRST_LEDGERS: u32 = 2;
 pub(super) struct Progress {
     /// Trades that were stored and had not been there.
     stored: Rc<Cell<u64>>,
+    /// A request had to wait for its turn: the burst of the budget is spent.
+    has_waited: Rc<Cell<bool>>,
     begun: Option<Begun>,
 }
 
 struct Begun {
     at: Instant,
     told_at: Instant,
-    /// About where the wanted history begins.
-    wanted_from: u32,
-    ratio: f64,
+    wanted: Wanted,
+    /// The newest ledger that was held then. What is newer comes by the stream and is no filling.
+    top: u32,
+    is_limited: bool,
+    eta: Eta,
+}
+
+/// What shall be held.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Horizon's oldest ledger.
+    pub(super) floor: u32,
+    /// The beginning of the last 24 hours.
+    pub(super) day: Second,
+    /// The beginning of all that is wanted.
+    pub(super) all: Second,
 }
 
 impl Progress {
     /// Begins to count, unless that was done before.
-    pub(super) fn begin(&mut self, held: &[LedgerRange], wanted_from: u32) {
+    pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
         let at = Instant::now();
-        let ratio = coverage::held_ratio(held, wanted_from);
-        self.begun.get_or_insert(Begun { at, told_at: at, wanted_from, ratio });
+        let [day, older] = if is_limited { HISTORY_SHARES } else { [1.0, 1.0] };
+        let top = held.last().map_or(0, |newest| newest.to);
+        let eta = Eta::new(Shares { day, older });
+        self.begun.get_or_insert(Begun { at, told_at: at, wanted, top, is_limited, eta });
     }
 
     /// Where stored trades are counted.
     pub(super) fn stored(&self) -> Rc<Cell<u64>> {
         Rc::clone(&self.stored)
     }
+
+    /// To be called while a request waits for its turn.
+    pub(super) fn waiting(&self) -> impl Fn() + 'static {
+        let has_waited = Rc::clone(&self.has_waited);
+        move || has_waited.set(true)
+    }
 }
 
 impl Begun {
-    /// Seconds until all is held, by the pace so far.
-    fn eta_s(&self, ratio: f64) -> Option<f64> {
-        let gained = ratio - self.ratio;
-        (gained > 0.0).then(|| self.at.elapsed().as_secs_f64() * (1.0 - ratio) / gained)
+    /// How much of what is wanted is held, 0 to 1. Where the wanted history begins is estimated by the pace of what is held,
+    /// which is known better the more that is.
+    fn measure(&mut self, held: &[LedgerRange], has_waited: bool, now: Instant) -> f64 {
+        let Wanted { floor, day, all } = self.wanted;
+        let day_from = plan::wanted_from(held, floor, day);
+        let all_from = plan::wanted_from(held, floor, all);
+        let missing = |from: u32| {
+            let wanted = self.top.saturating_sub(from).saturating_add(1);
+            wanted.saturating_sub(coverage::held_between(held, from, self.top))
+        };
+        let left =
+            Left { day: missing(day_from), older: missing(all_from).saturating_sub(missing(day_from)) };
+        let in_burst = self.is_limited && !has_waited;
+        self.eta.update(coverage::held_between(held, 0, self.top), left, in_burst, now);
+        coverage::held_ratio(held, all_from)
     }
 }
 
@@ -73,10 +112,11 @@ impl Backfill {
         let held = self.tell_coverage().await?;
         let trades = progress.stored.get();
         let Some(begun) = &mut progress.begun else { return Ok(()) };
-        let done_ratio = coverage::held_ratio(&held, begun.wanted_from);
+        let now = Instant::now();
+        let done_ratio = begun.measure(&held, progress.has_waited.get(), now);
         let told = Backfilled {
             done_ratio,
-            eta_s: begun.eta_s(done_ratio),
+            eta_s: begun.eta.seconds(now),
             trades,
             trades_per_second: trades / begun.at.elapsed().as_secs().max(1),
             whole_back_to: held.last().map(|newest| newest.from_time),

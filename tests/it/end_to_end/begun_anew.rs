@@ -53,7 +53,8 @@ fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside(
         let (code, _, log) = run(&start_over);
         assert_eq!(code, 0, "{log}");
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 0);
-        let schemas = client.query("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ticker_2%'", &[]);
+        let schemas =
+            client.query("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ticker_2%'", &[]);
         let schemas: Vec<String> = schemas.await.unwrap().iter().map(|row| row.get(0)).collect();
         let [aside] = schemas.as_slice() else { panic!("{schemas:?}") };
         assert!(log.contains(aside), "{log}");
