@@ -1,5 +1,7 @@
 //! What an issuer's stellar.toml tells (SEP-1), as far as the ticker cares.
 
+use super::toml_link::{TomlLink, ascii};
+
 /// A stellar.toml that was read. What it does not say is empty, 0 or false.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerFile {
@@ -78,7 +80,10 @@ impl IssuerFile {
     /// the organisation's page, where it names one, is served by https on the same host or below it.
     #[must_use]
     pub fn controls(&self, toml_url: &str, code: &str, issuer: &str) -> bool {
-        let Some(host) = https_host(toml_url) else { return false };
+        // The host that the asset itself names, wherever that redirects to.
+        let Some(host) = TomlLink::parse(toml_url).and_then(|link| host_of(&link.authority)) else {
+            return false;
+        };
         let is_own = |url: &str| https_host(url).is_some_and(|org| is_at_or_below(&org, &host));
         self.currency(code, issuer).is_some() && (self.org.url.is_empty() || is_own(&self.org.url))
     }
@@ -89,8 +94,13 @@ fn https_host(url: &str) -> Option<String> {
     let rest =
         url.get(8..).filter(|_| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")))?;
     let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    host_of(authority)
+}
+
+/// An authority's host, without user and port.
+fn host_of(authority: &str) -> Option<String> {
     let host = authority.rsplit('@').next()?.split(':').next()?;
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+    (!host.is_empty()).then(|| ascii(host).into_owned())
 }
 
 /// By whole labels: `notexample.com` is not below `example.com`.
@@ -129,6 +139,10 @@ mod tests {
         {
             assert!(file(own).controls(at, "TEA", "G1"), "{own}");
         }
+        for written in ["https://https://example.com/x", "https://EXAMPLE.com./x", "https://example.com//x"] {
+            assert!(file("https://example.com").controls(written, "TEA", "G1"), "{written}");
+        }
+        assert!(file("https://b\u{fc}cher.ch").controls("https://xn--bcher-kva.ch/x", "TEA", "G1"));
         for other in [
             "http://example.com",
             "https://notexample.com",

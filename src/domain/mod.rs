@@ -27,6 +27,7 @@ pub mod ranking;
 pub mod shown_url;
 pub mod summary;
 pub mod ticker;
+pub mod toml_link;
 pub mod trade;
 pub mod validity;
 pub mod window;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::domain::toml_link::TomlLink;
+
 /// Names that are never public, whatever an address book says.
 const SPECIAL_NAMES: [&str; 16] = [
     "alt",
@@ -58,27 +60,20 @@ impl Target {
     ///
     /// [`Refused`]
     pub(super) fn parse(url: &str) -> Result<Self, Refused> {
-        let scheme = url.get(..8).filter(|_| url.len() <= URL_BYTES_MAX).ok_or(Refused::Scheme)?;
-        if !scheme.eq_ignore_ascii_case("https://") {
-            return Err(Refused::Scheme);
-        }
-        let rest = url.get(8..).unwrap_or_default();
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let host = authority.strip_suffix(":443").unwrap_or(authority);
+        let link = Some(url).filter(|url| url.len() <= URL_BYTES_MAX).and_then(TomlLink::parse);
+        let TomlLink { authority, path } = link.ok_or(Refused::Scheme)?;
+        let host = authority.strip_suffix(":443").unwrap_or(&authority);
         if host.contains(['@', ':', '[', ']', '\\']) {
             return Err(Refused::Authority);
         }
-        let host = host.to_ascii_lowercase();
-        if !is_domain(&host) {
+        if !is_domain(host) {
             return Err(Refused::Host);
         }
-        let path = path.split('#').next().unwrap_or_default();
         if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
             return Err(Refused::Path);
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(Self { host, path: format!("{slash}{path}") })
+        Ok(Self { host: host.to_owned(), path: format!("{slash}{path}") })
     }
 
     /// Whether the name ends in one that is never public.
@@ -102,8 +97,8 @@ fn is_domain(host: &str) -> bool {
     host.len() <= HOST_BYTES_MAX && host.contains('.') && host.split('.').all(is_label) && !is_number
 }
 
-/// Whether an address is one of the public internet: no private, local, documentation, translation or other special
-/// range of the IANA registries.
+/// Whether an address is one of the public internet: no private, local, documentation or other special range of the IANA
+/// registries. One that holds an IPv4 address, as NAT64's do, is as public as that is.
 #[must_use]
 pub const fn is_public(address: IpAddr) -> bool {
     match address {
@@ -134,17 +129,51 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 const fn is_public_v6(address: Ipv6Addr) -> bool {
+    match inner_v4(address) {
+        Inner::One(inside) => return is_public_v4(inside),
+        // Both ends of the tunnel get packets.
+        Inner::Two(server, client) => return is_public_v4(server) && is_public_v4(client),
+        Inner::None => {}
+    }
     let [a, b, ..] = address.segments();
-    // All that is public lies in 2000::/3; mapped, compatible and translated IPv4 do not.
+    // All other public addresses lie in 2000::/3.
     let special = matches!(
         (a, b),
-        (0x2001, 0..=0x01ff)                  // protocol assignments: Teredo, ORCHID, benchmarks
+        (0x2001, 0..=0x01ff)                  // protocol assignments: ORCHID, benchmarks
             | (0x2001, 0x0db8)                // documentation
-            | (0x2002, _)                     // 6to4 holds an IPv4 address
             | (0x2620, 0x004f)                // AS112
             | (0x3fff, 0..=0x0fff) // documentation
     );
     a & 0xe000 == 0x2000 && !special
+}
+
+/// IPv4 addresses that packets to an IPv6 address end up at.
+enum Inner {
+    None,
+    One(Ipv4Addr),
+    Two(Ipv4Addr, Ipv4Addr),
+}
+
+/// Translations and tunnels whose address holds the IPv4 address. A host with IPv6 alone reaches IPv4 servers through the
+/// first of them, NAT64 with DNS64. The local-use prefix `64:ff9b:1::/48` is not among them: where in it the address
+/// stands is up to each network.
+const fn inner_v4(address: Ipv6Addr) -> Inner {
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0xffff, high, low] => {
+            Inner::One(v4(high, low))
+        }
+        [0x2002, high, low, ..] => Inner::One(v4(high, low)), // 6to4
+        // Teredo: the server's address, and the client's with all bits inverted.
+        [0x2001, 0, server_high, server_low, _, _, high, low] => {
+            Inner::Two(v4(server_high, server_low), v4(!high, !low))
+        }
+        _ => Inner::None,
+    }
+}
+
+const fn v4(high: u16, low: u16) -> Ipv4Addr {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Ipv4Addr::new(a, b, c, d)
 }
 
 #[cfg(test)]

@@ -10,10 +10,13 @@ const SPECIAL: &str = "
     192.88.99.1 192.168.0.1 192.168.255.255 192.175.48.1 198.18.0.1 198.19.255.255 198.51.100.7
     203.0.113.9 224.0.0.1 233.252.0.1 239.255.255.250 240.0.0.1 250.1.1.1 255.255.255.254
     255.255.255.255 :: ::1 ::2 ::ffff:0:0 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254
-    ::ffff:8.8.8.8 ::127.0.0.1 ::10.0.0.1 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 64:ff9b::808:808
-    64:ff9b:1::1 64:ff9b:1:fffe:: 100::1 100:0:0:1::1 1::1 2001::1 2001:0:4136:e378:8000:63bf:3fff:fdd2
+    ::127.0.0.1 ::10.0.0.1 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 64:ff9b::a00:1 64:ff9b::c0a8:101
+    64:ff9b::6440:1 64:ff9b::e000:1 64:ff9b::1:808:808 64:ff9b:0:0:0:1:808:808 64:ff9c::808:808 ::808:808
+    64:ff9b:1::1 64:ff9b:1:fffe:: 100::1 100:0:0:1::1 1::1 2001::1 2001:0:4136:e378:8000:63bf:f5ff:fffe
+    2001:0:4136:e378:8000:63bf:3fff:fdd2
+    2001:0:a00:1:8000:63bf:3fff:fdd2 2001:0:7f00:1::f7f7:f7f7 2001:0:808:808::ffff:ffff
     2001:1::1 2001:1::2 2001:2::1 2001:3::1 2001:4:112::1 2001:10::1 2001:1f:ffff::1 2001:20::1
-    2001:2f::1 2001:30::1 2001:1ff::1 2001:db8::1 2001:db8:ffff::1 2002::1 2002:7f00:1:: 2002:a00:1::1
+    2001:2f::1 2001:30::1 2001:1ff::1 2001:db8::1 2001:db8:ffff::1 2002::1 2002:7f00:1:: 2002:a00:1::1 2002:c0a8:101::
     2002:a9fe:a9fe::1 2620:4f:8000::1 3fff::1 3fff:fff::1 4000::1 5f00::1 8000::1 fc00::1 fd00::1
     fd00:ec2::254 fdff:ffff::1 fe80::1 fe80::a9fe:a9fe febf::1 fec0::1 ff00::1 ff02::1 ff05::1:3
     ffff::1
@@ -21,7 +24,8 @@ const SPECIAL: &str = "
 const PUBLIC: &str = "
     1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.0 172.15.0.1 172.32.0.1 192.0.1.1 192.167.1.1 198.17.1.1
     198.20.0.1 223.255.255.255 169.253.1.1 2606:4700::1111 2a00:1450::1 2001:200::1 2001:4860::8888
-    2003::1 2620:4e::1 3ffe::1
+    2003::1 2620:4e::1 3ffe::1 64:ff9b::808:808 64:ff9b::2d21:6401 ::ffff:8.8.8.8 2002:808:808::1
+    2001:0:4136:e378:8000:63bf:f7f7:f7f7
 ";
 
 #[test]
@@ -32,6 +36,11 @@ fn takes_real_names_over_https() {
         ("https://xn--bcher-kva.ch", "xn--bcher-kva.ch", "/"),
         ("https://1.2.3.4.example.com/x", "1.2.3.4.example.com", "/x"),
         ("https://a.co?x", "a.co", "/?x"),
+        ("https://example.com.", "example.com", "/"),
+        ("https://b\u{fc}cher.ch", "xn--bcher-kva.ch", "/"),
+        ("https://\u{2460}\u{2461}.com", "12.com", "/"),
+        ("https://https://example.com/.well-known/stellar.toml", "example.com", "/.well-known/stellar.toml"),
+        ("https://example.com//.well-known/stellar.toml", "example.com", "/.well-known/stellar.toml"),
     ] {
         assert_eq!(Target::parse(url), Ok(Target { host: host.into(), path: path.into() }), "{url}");
     }
@@ -68,14 +77,16 @@ fn takes_nothing_else() {
         "https://localhost",
         "https://localhost.",
         "https://example",
-        "https://example.com.",
+        "https://example.com..",
+        "https://https://127.0.0.1/",
+        "https://\u{2460}\u{2461}\u{2466}.\u{24ea}.\u{24ea}.\u{2460}/",
+        "https://\u{ff11}\u{ff10}\u{3002}0\u{3002}0\u{3002}1",
         "https://.example.com",
         "https://exa mple.com",
         "https://exam\tple.com",
         "https://ex\u{0}ample.com",
         "https://ex%61mple.com",
-        "https://b\u{fc}cher.ch",
-        "https://\u{2460}\u{2461}.com",
+        "https://local\u{ad}host",
         "https://example_x.com",
         "https://-a.com",
         "https://a-.com",
