@@ -27,7 +27,7 @@ const BELIEVED_PART: f64 = 0.8;
 const BLOCKED_FIRST: Duration = Duration::from_secs(5);
 /// No refusal that names no wait blocks longer.
 const BLOCKED_LONGEST: Duration = Duration::from_secs(60);
-/// No refusal blocks longer, whatever it names.
+/// No refusal blocks longer. One that names a longer wait counts as one that names none.
 const BLOCKED_ASKED_MAX: Duration = Duration::from_secs(3_600);
 /// Whoever waits asks again after this time at the latest, for the pace may have changed.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -162,13 +162,18 @@ impl Budget {
         }
     }
 
-    /// Horizon refused a request: nothing goes before the time that it named, or one of our own.
+    /// Horizon refused a request: nothing is sent before the time that it named, or one of our own.
+    ///
+    /// Without a limit of ours the server is the operator's own. A 429 there comes from a proxy or from a limit that is
+    /// meant for others, so it pauses requests for a minute at most, whatever it names.
     pub fn limited(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.refill(now);
         self.live = self.live.min(0.0);
         self.shares = [0.0; 3];
         let own = BLOCKED_FIRST.saturating_mul(1 << self.refusals.min(8)).min(BLOCKED_LONGEST);
-        let wait = retry_after.map_or(own, |asked| asked.clamp(WAIT_MAX, BLOCKED_ASKED_MAX));
+        let longest = if self.per_hour == 0 { BLOCKED_LONGEST } else { BLOCKED_ASKED_MAX };
+        let asked = retry_after.filter(|asked| *asked <= BLOCKED_ASKED_MAX);
+        let wait = asked.map_or(own, |asked| asked.clamp(WAIT_MAX, longest));
         self.refusals = self.refusals.saturating_add(1);
         self.blocked_until = self.blocked_until.max(now.checked_add(wait));
     }

@@ -17,6 +17,7 @@ use super::{
     budget::{Allowance, Class},
     error::HorizonError,
     governor::Governor,
+    retry::asked_wait,
     stream::TradeStream,
     tls,
     wire::{self, AssetRecord, AssetsPage, Received, Refused, Root},
@@ -36,8 +37,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const DOUBLINGS_MAX: u32 = 2;
 /// The largest page that is read; one of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// The longest `Retry-After` that is understood.
-const RETRY_AFTER_SECONDS_MAX: u64 = 86_400;
 
 /// How to reach a Horizon.
 #[derive(Clone, Debug)]
@@ -263,8 +262,7 @@ where
     let retry_after = response
         .headers()
         .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX)));
+        .and_then(|value| asked_wait(value.to_str().ok()?));
     if status.as_u16() == 429 {
         return Err(HorizonError::RateLimited { retry_after });
     }

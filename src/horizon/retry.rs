@@ -11,6 +11,18 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The longest wait that a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
+/// The longest `Retry-After` that is believed. Horizon counts requests by the hour, so no server has reason to ask for
+/// more.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// The wait that a `Retry-After` header asks for, in whole seconds. None if it is a date, no number, or longer than an
+/// hour: what is absurd counts as not said.
+#[must_use]
+pub fn asked_wait(header: &str) -> Option<Duration> {
+    let seconds = header.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|wait| *wait <= RETRY_AFTER_MAX)
+}
+
 /// Waits that double from a quarter of a second to half a minute, with jitter, until something succeeds.
 #[derive(Debug)]
 pub struct Retry {
@@ -54,6 +66,17 @@ mod tests {
         assert!(waits[19] >= LONGEST && waits[19] <= LONGEST * 2, "{waits:?}");
         retry.succeeded();
         assert!(retry.next_wait(None) <= FIRST * 2);
+    }
+
+    #[test]
+    fn a_wait_of_up_to_an_hour_is_believed_and_anything_else_counts_as_not_said() {
+        for (header, seconds) in [("0", Some(0)), (" 17 ", Some(17)), ("3600", Some(3_600))] {
+            assert_eq!(asked_wait(header), seconds.map(Duration::from_secs), "{header:?}");
+        }
+        let absurd = ["3601", "1000000000000000000", "99999999999999999999999", "-1", "1.5", "", "soon"];
+        for header in absurd.into_iter().chain(["Wed, 21 Oct 2026 07:28:00 GMT"]) {
+            assert_eq!(asked_wait(header), None, "{header:?}");
+        }
     }
 
     #[test]

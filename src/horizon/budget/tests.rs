@@ -141,8 +141,29 @@ fn a_refusal_stops_everything_for_the_time_that_it_names_or_one_that_grows() {
         waits.push(budget.report(now).blocked_for.as_secs());
     }
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
-    budget.limited(Some(Duration::MAX), clock.now());
+}
+
+#[test]
+fn a_wait_that_is_absurd_counts_as_not_named() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.limited(Some(BLOCKED_ASKED_MAX), clock.now());
     assert_eq!(budget.report(clock.now()).blocked_for, BLOCKED_ASKED_MAX);
+    for absurd in [Duration::MAX, Duration::from_secs(1_000_000_000_000_000_000), Duration::from_secs(3_601)]
+    {
+        budget.succeeded();
+        let now = clock.pass(4_000.0);
+        budget.limited(Some(absurd), now);
+        assert_eq!(budget.report(now).blocked_for, BLOCKED_FIRST, "{absurd:?}");
+    }
+}
+
+#[test]
+fn a_server_of_the_operators_own_is_left_alone_for_a_minute_at_most() {
+    let clock = Clock::new();
+    let mut budget = Budget::new(0, clock.now());
+    budget.limited(Some(Duration::from_secs(3_000)), clock.now());
+    assert_eq!(budget.report(clock.now()).blocked_for, BLOCKED_LONGEST);
 }
 
 proptest! {
