@@ -201,8 +201,9 @@ impl OrderbookPoll {
     async fn read(&self, market: MarketAssets) -> (MarketId, Result<PolledBook, HorizonError>) {
         let horizon = self.horizon.of_class(Class::Books);
         let book = match horizon.order_book(&market.base, &market.counter).await {
-            // Horizon does not know the pair (any more): there is no book, and asking again changes nothing.
-            Err(HorizonError::Status { status: 400 | 404, .. }) => Ok(OrderBook::default()),
+            // Horizon does not know the pair (any more): there is no book, and asking again changes nothing. Only its
+            // own problem document says so. A proxy's 404 says nothing about the pair.
+            Err(HorizonError::Problem { status: 400 | 404, .. }) => Ok(OrderBook::default()),
             other => other,
         };
         let fetched_at = Second::from(self.clock.now());
@@ -214,7 +215,7 @@ impl OrderbookPoll {
 const fn is_its_own(error: &HorizonError) -> bool {
     match error {
         HorizonError::Unreadable(_) | HorizonError::TooLarge(_) => true,
-        HorizonError::Status { status, .. } => matches!(*status, 400..500),
+        HorizonError::Problem { status, .. } => matches!(*status, 400..500),
         _ => false,
     }
 }

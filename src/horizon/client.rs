@@ -11,12 +11,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metrics::counter;
 
-use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, plain_text::stripped};
+use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook};
 
 use super::{
     budget::{Allowance, Class},
     error::HorizonError,
     governor::Governor,
+    problem::{self, problem},
     retry::asked_wait,
     stream::TradeStream,
     tls,
@@ -165,7 +166,7 @@ impl HorizonClient {
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
-        let fetched = async { body(self.send(path, headers).await?, self.patience()).await };
+        let fetched = async { body(self.send(path, headers).await?, self.patience(), BODY_BYTES_MAX).await };
         counted(kind, self.learned(fetched.await))
     }
 
@@ -250,7 +251,7 @@ fn counted<T>(kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T,
     outcome
 }
 
-/// The answer if its status is 2xx, else what its status and its problem say.
+/// The answer if its status is 2xx, else what its status and its problem document say.
 async fn good<S>(response: ClientResponse<S>, patience: Duration) -> Result<ClientResponse<S>, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
@@ -266,20 +267,23 @@ where
     if status.as_u16() == 429 {
         return Err(HorizonError::RateLimited { retry_after });
     }
-    let title = body(response, patience).await.ok().and_then(|body| problem_title(&body)).unwrap_or_default();
-    Err(HorizonError::Status { status: status.as_u16(), title })
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = body(response, patience, problem::BYTES_MAX).await.unwrap_or_default();
+    Err(match problem(content_type.as_deref(), status.as_u16(), &body) {
+        Some(problem) => {
+            HorizonError::Problem { status: status.as_u16(), kind: problem.kind, title: problem.title }
+        }
+        None => HorizonError::Status { status: status.as_u16() },
+    })
 }
 
-/// The title of a problem document, made fit for one line of a log.
-fn problem_title(body: &[u8]) -> Option<String> {
-    const TITLE_CHARS_MAX: usize = 100;
-    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let title = problem.get("title")?.as_str()?;
-    Some(stripped(title).chars().take(TITLE_CHARS_MAX).collect())
-}
-
-/// All of an answer, unless nothing comes for as long as `patience`.
-async fn body<S>(mut response: ClientResponse<S>, patience: Duration) -> Result<Bytes, HorizonError>
+/// All of an answer, unless it has more than `bytes_max` or nothing comes for as long as `patience`.
+async fn body<S>(
+    mut response: ClientResponse<S>,
+    patience: Duration,
+    bytes_max: usize,
+) -> Result<Bytes, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -290,8 +294,8 @@ where
             match chunk.map_err(|_| HorizonError::Silent(patience))? {
                 None => return Ok(body.freeze()),
                 Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
-                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX => {
-                    return Err(HorizonError::TooLarge(BODY_BYTES_MAX));
+                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > bytes_max => {
+                    return Err(HorizonError::TooLarge(bytes_max));
                 }
                 Some(Ok(chunk)) => body.extend_from_slice(&chunk),
             }

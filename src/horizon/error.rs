@@ -17,13 +17,22 @@ pub enum HorizonError {
         /// How long it asks to wait, where it says so.
         retry_after: Option<Duration>,
     },
-    /// Another status than 2xx or 429.
-    #[error("horizon answered {status}: {title}")]
+    /// Horizon's own problem document: a statement about what was asked for.
+    #[error("horizon answered {status} ({kind}): {title}")]
+    Problem {
+        /// The HTTP status.
+        status: u16,
+        /// The last part of the problem's `type`, e.g. `before_history`.
+        kind: String,
+        /// The problem's title.
+        title: String,
+    },
+    /// Another status than 2xx or 429 without a problem document of Horizon: a proxy's page, say. It says nothing about
+    /// data.
+    #[error("the server answered {status} and no problem document of horizon (a proxy in front of it?)")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// The problem's title; empty where there is none.
-        title: String,
     },
     /// The stream ended with `event: error`.
     #[error("horizon ended the stream: {0}")]
@@ -53,7 +62,7 @@ impl HorizonError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => *status >= 500 || *status == 408,
+            Self::Problem { status, .. } => *status >= 500 || *status == 408,
             Self::Setup(_) => false,
             _ => true,
         }
@@ -66,6 +75,7 @@ impl HorizonError {
             Self::Connect(_) => "connect",
             Self::Silent(_) => "silent",
             Self::RateLimited { .. } => "rate_limited",
+            Self::Problem { .. } => "problem",
             Self::Status { .. } => "status",
             Self::Stream(_) => "stream_error",
             Self::TooLarge(_) => "too_large",

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod client;
 pub mod error;
 pub mod governor;
+mod problem;
 pub mod retry;
 pub mod sse;
 pub mod stellar_toml;

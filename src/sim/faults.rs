@@ -47,6 +47,8 @@ pub enum Fault {
     Status(u16),
     /// An HTML page with status 200.
     HtmlWith200,
+    /// An HTML page of a proxy with this status: Horizon itself says nothing.
+    ProxyPage(u16),
     /// Properly ended JSON (or events) that stops in the middle.
     TruncatedJson {
         /// Bytes sent.
@@ -221,6 +223,7 @@ impl Random {
             Fault::HtmlWith200,
             Fault::TruncatedJson { after_bytes: some(5_000) },
             Fault::Drip { bytes: 1 + some(500) },
+            Fault::ProxyPage(404),
         ];
         // What a list of trades may suffer; the last three make sense on a stream only.
         let trades = [

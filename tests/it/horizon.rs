@@ -7,7 +7,7 @@ use std::{
 
 use actix_rt::System;
 use stellar_ticker::{
-    domain::cursor::PagingToken,
+    domain::{asset::Asset, cursor::PagingToken},
     horizon::{
         HorizonClient, HorizonError,
         budget::Class,
@@ -79,7 +79,7 @@ fn the_history_before_the_elder_ledger_is_told_as_gone_going_back() {
         let elder = client.root().await.unwrap().history_elder_ledger;
         let gone =
             client.trades_page(Some(PagingToken::before_ledger(elder - 10)), Order::Descending, 10).await;
-        assert!(matches!(gone, Err(HorizonError::Status { status: 410, .. })), "{gone:?}");
+        assert!(matches!(gone, Err(HorizonError::Problem { status: 410, .. })), "{gone:?}");
     });
 }
 
@@ -103,8 +103,41 @@ fn each_kind_of_refusal_is_told_apart() {
             assert!(error.is_transient(), "{error}");
             kinds.push(error.kind());
         }
-        assert_eq!(kinds[..3], ["rate_limited", "status", "unreadable"]);
+        assert_eq!(kinds[..3], ["rate_limited", "problem", "unreadable"]);
         assert!(client.trades_page(None, Order::Ascending, 10).await.is_ok());
+    });
+}
+
+#[test]
+fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked_for() {
+    let faults = FaultPlan::none();
+    let statuses = [301, 400, 401, 403, 404, 410, 418, 500, 502];
+    let all = [Endpoint::Root, Endpoint::Trades, Endpoint::Assets, Endpoint::OrderBook, Endpoint::Stream];
+    for endpoint in all {
+        statuses.iter().for_each(|status| faults.push(endpoint, Fault::ProxyPage(*status)));
+    }
+    let sim = network(faults.clone());
+    System::new().block_on(async {
+        let client = client(&sim);
+        let tea = Asset::issued("TEA", "GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN").unwrap();
+        let token = PagingToken::before_ledger(1);
+        for status in statuses {
+            for error in [
+                client.root().await.unwrap_err(),
+                client.trades_page(Some(token), Order::Descending, 10).await.unwrap_err(),
+                client.asset(&tea).await.unwrap_err(),
+                client.order_book(&Asset::Native, &tea).await.unwrap_err(),
+                client.stream_trades(token).await.err().unwrap(),
+            ] {
+                assert!(
+                    matches!(error, HorizonError::Status { status: told } if told == status),
+                    "{error:?}"
+                );
+                assert!(error.is_transient(), "{error}");
+            }
+        }
+        assert!(all.iter().all(|endpoint| faults.pending(*endpoint) == 0));
+        assert!(client.root().await.is_ok());
     });
 }
 

@@ -104,7 +104,7 @@ impl Descent<'_> {
                         return Err(Stop::End(doubt));
                     }
                 }
-                Err(HorizonError::Status { status: BEFORE_HISTORY, .. }) => {
+                Err(HorizonError::Problem { status: BEFORE_HISTORY, .. }) => {
                     self.write(&mut reading, &mut sum).await?;
                     return Err(Stop::BeforeHistory);
                 }

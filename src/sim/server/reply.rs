@@ -30,7 +30,8 @@ impl Admission {
         match &admission.fault {
             Some(Fault::Status(429)) => Err(Box::new(admission.rate_limited(streaming))),
             Some(Fault::Status(status)) => Err(Box::new(admission.finish(of_status(*status)))),
-            Some(Fault::HtmlWith200) => Err(Box::new(admission.html())),
+            Some(Fault::HtmlWith200) => Err(Box::new(admission.html(200))),
+            Some(Fault::ProxyPage(status)) => Err(Box::new(admission.html(*status))),
             _ => Ok(admission),
         }
     }
@@ -96,8 +97,8 @@ impl Admission {
         reply
     }
 
-    fn html(&self) -> HttpResponse {
-        self.reply(StatusCode::OK)
+    fn html(&self, status: u16) -> HttpResponse {
+        self.reply(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))
             .content_type("text/html; charset=utf-8")
             .body("<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>")
     }

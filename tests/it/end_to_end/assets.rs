@@ -2,14 +2,15 @@
 
 use chrono::Utc;
 use serde_json::json;
+use stellar_ticker::sim::{Endpoint, Fault};
 
 use super::*;
 use crate::{
     end_to_end::{
         audit::audit,
-        hostile::{LEDGER, address, scripted, tea, trade},
+        hostile::{LEDGER, address, scripted, scripted_since, tea, trade},
     },
-    support::postgres::execute,
+    support::{postgres::execute, recomputation::connect},
 };
 
 #[test]
@@ -38,6 +39,39 @@ fn a_supply_beyond_64_bits_is_published_and_one_that_is_no_number_takes_nothing_
         source.put_asset(tea("tea.example", "7.0000000")).unwrap();
         wait_until("the new supply is published", || amount() == 7.0 || amount() == 7);
         wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
+    });
+}
+
+#[test]
+fn a_proxys_page_instead_of_a_book_leaves_the_book_as_it_was() {
+    let faults = FaultPlan::none();
+    let (sim, source) = scripted_since(LEDGER - 10, faults.clone());
+    let level = |amount: &str| json!({"price_r": {"n": 2, "d": 1}, "price": "2.0000000", "amount": amount});
+    source.put_book(
+        "native",
+        &format!("TEA:{}", address(9)),
+        json!({"bids": [level("5.0000000")], "asks": []}),
+    );
+    source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let more = ["--orderbooks-schedule", "* * * * * *"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        wait_for_pairs(&daemon);
+        let bids = || daemon.get("/markets.json").json()["pairs"][0]["bid_count"].as_u64();
+        wait_until("the book is there", || bids() == Some(1));
+        let client = connect(&database).await;
+        for status in [404, 400] {
+            (0..3).for_each(|_| faults.push(Endpoint::OrderBook, Fault::ProxyPage(status)));
+            // There is one market, and so one request at a time: what the first page came to is stored by now.
+            wait_until("a second page is asked for", || faults.pending(Endpoint::OrderBook) <= 1);
+            let empty = "SELECT count(*) FROM orderbook_stats WHERE bid_count = 0";
+            assert_eq!(number(&client, empty).await, 0, "{status}");
+            assert_eq!(bids(), Some(1), "{status}");
+            faults.clear(Endpoint::OrderBook);
+        }
+        faults.push(Endpoint::OrderBook, Fault::Status(404));
+        wait_until("Horizon itself says that there is no such pair", || bids() == Some(0));
     });
 }
 
