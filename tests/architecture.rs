@@ -11,7 +11,7 @@ use std::{
 const LINES_MAX: usize = 500;
 
 /// What each room may import of the others. What is not listed is forbidden; a room may always import itself.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("clock", &[]),
     ("process", &[]),
@@ -20,17 +20,19 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("config", &["cli", "connection_string", "domain", "telemetry"]),
     ("cli", &["config", "telemetry"]),
     ("telemetry", &["config", "cli", "domain"]),
+    ("blocking", &[]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
     ("horizon", &["domain", "clock"]),
     ("db", &["domain", "clock", "connection_string", "process"]),
     ("sim", &["domain", "clock"]),
-    ("http", &["domain", "db", "clock", "published"]),
-    ("actors", &["domain", "horizon", "db", "clock", "process", "published", "shutdown"]),
+    ("http", &["blocking", "domain", "db", "clock", "published"]),
+    ("actors", &["blocking", "domain", "horizon", "db", "clock", "process", "published", "shutdown"]),
     (
         "app",
         &[
             "actors",
+            "blocking",
             "cli",
             "clock",
             "config",

@@ -106,7 +106,7 @@ impl JsonWriter {
         self.state.writing = true;
         self.state.begun = Some(Instant::now());
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
-        let write = actix_rt::task::spawn_blocking(move || {
+        let write = crate::blocking::run(move || {
             // Content that is there already is not written again.
             let changed = |(name, file): &(&'static str, &EncodedFile)| written.get(name) != Some(&file.etag);
             let mut etags = HashMap::new();

@@ -26,6 +26,7 @@ use crate::{
         supervision::{report::TreeStatus, tree::RunningTree},
         supervisor::Outcome,
     },
+    blocking,
     clock::{SharedClock, SystemClock},
     config::{CHAOS, Config},
     db::{Database, private_postgres::IfRunning},
@@ -57,6 +58,7 @@ const DESCRIPTORS_FEW: u64 = 1_024;
 /// Runs the daemon to its end.
 pub(super) fn serve(config: Config) -> Result<u8, Failure> {
     check_descriptors(server::descriptors())?;
+    prepare_threads()?;
     let system = System::with_tokio_rt(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
@@ -69,6 +71,16 @@ pub(super) fn serve(config: Config) -> Result<u8, Failure> {
         std::process::exit(Outcome::Hung.exit_code().into());
     }
     ended
+}
+
+/// Refuses a process that would run out of threads: makes those that it needs for long work now, not when it needs them.
+fn prepare_threads() -> Result<(), Failure> {
+    blocking::prepare().map_err(|error| {
+        Failure::Unavailable(format!(
+            "this process may not make the threads that it needs ({error}): raise the limit (ulimit -u, TasksMax= of systemd, \
+             --pids-limit of a container), to 256 for the daemon with nginx and a PostgreSQL of its own"
+        ))
+    })
 }
 
 /// Refuses a process that would run out of files and sockets: it would live, and neither answer nor ingest.
@@ -92,7 +104,7 @@ async fn run(config: &Config) -> Result<u8, Failure> {
     let mut store = None;
     let ended = run_on(config, &mut store, &mut signals).await;
     if let Some(store) = store {
-        let closed = tokio::task::spawn_blocking(|| store.close());
+        let closed = blocking::run(|| store.close());
         let exit_code = ended.as_ref().map_or(EXIT_SOFTWARE, |code| *code);
         // A panic in it was logged, and there is nothing left to do.
         let _ = or_end_at_once(closed, exit_code, &mut signals).await;

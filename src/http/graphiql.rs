@@ -90,7 +90,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 async fn respond(request: HttpRequest, name: String) -> HttpResponse {
     // Compressing takes a fraction of a second, once: not on a thread that answers others.
-    let files = web::block(|| LazyLock::force(&FILES)).await;
+    let files = crate::blocking::run(|| LazyLock::force(&FILES)).await;
     answer(&request, || match files {
         Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
             Some(file) => send(&request, file),

@@ -33,7 +33,7 @@ impl Adder {
     pub(super) fn start() -> (Self, Runs) {
         let (sender, receiver) = sync_channel(RUNS_WAITING_MAX);
         let runs = Runs { sender, run: Run::with_capacity(RUN_TRADES) };
-        (Self(actix_rt::task::spawn_blocking(move || fill(&receiver))), runs)
+        (Self(crate::blocking::run(move || fill(&receiver))), runs)
     }
 
     /// The windows with all trades in them that were pushed.
@@ -71,7 +71,7 @@ fn fill(runs: &Receiver<Run>) -> Windows {
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DbError> {
-    outcome(actix_rt::task::spawn_blocking(work).await)
+    outcome(crate::blocking::run(work).await)
 }
 
 fn outcome<T>(ended: Result<T, JoinError>) -> Result<T, DbError> {

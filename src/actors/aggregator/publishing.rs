@@ -83,7 +83,7 @@ impl Aggregator {
         self.state.rendering = true;
         self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
-        let render = actix_rt::task::spawn_blocking(move || {
+        let render = crate::blocking::run(move || {
             let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
             Publication::render(seq, latest, board, &mut maker)
         });

@@ -76,7 +76,7 @@ impl Audit {
             }
         };
         let publication = Arc::clone(publication);
-        let compared = actix_rt::task::spawn_blocking(move || {
+        let compared = crate::blocking::run(move || {
             lists::compare(&publication.board, &publication.files.assets.raw, &rows)
         });
         Ok(super::slice::usable(compared.await))

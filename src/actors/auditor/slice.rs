@@ -85,7 +85,7 @@ impl Audit {
             }
         };
         let (publication, markets) = (Arc::clone(publication), markets.to_vec());
-        let compared = actix_rt::task::spawn_blocking(move || {
+        let compared = crate::blocking::run(move || {
             windows::compare(&publication.board, &publication.files.markets.raw, &markets, &sums)
         });
         Ok(usable(compared.await))

@@ -57,7 +57,9 @@ impl Master {
 
     /// Whether this nginx has its address; whoever answers there before is another program.
     pub(super) async fn has_its_address(&self) -> bool {
-        let text = tokio::fs::read_to_string(self.place.pid_file()).await.unwrap_or_default();
+        let pid_file = self.place.pid_file();
+        let read = crate::blocking::run(move || std::fs::read_to_string(pid_file));
+        let text = read.await.ok().and_then(Result::ok).unwrap_or_default();
         text.trim() == self.pid.to_string()
     }
 

@@ -167,8 +167,12 @@ impl NginxPlace {
     /// What nginx kept of an earlier run: it is older than the files, and its numbers mean other processes now.
     pub(super) async fn clear(&self) {
         // What is not there need not be removed, and what cannot be is told by nginx.
-        let _ = tokio::fs::remove_dir_all(self.prefix.join("cache")).await;
-        let _ = tokio::fs::remove_file(self.pid_file()).await;
+        let (cache, pid_file) = (self.prefix.join("cache"), self.pid_file());
+        let removed = crate::blocking::run(move || {
+            let _ = fs::remove_dir_all(cache);
+            let _ = fs::remove_file(pid_file);
+        });
+        let _ = removed.await;
     }
 
     /// Written by nginx once it has its address.

@@ -232,7 +232,7 @@ impl GraphQl {
             asked.parse(&board)?
         } else {
             let board = Arc::clone(&board);
-            web::block(move || asked.parse(&board)).await.map_err(|_| Refusal::Failed)??
+            crate::blocking::run(move || asked.parse(&board)).await.map_err(|_| Refusal::Failed)??
         };
         let waiting = Waiting::default();
         let (request, cost) = match parsed {
@@ -249,7 +249,7 @@ impl GraphQl {
         }
         let schema = self.schema.clone();
         let prepare = move || tokio::runtime::Handle::current().block_on(Prepared::of(&schema, request));
-        let prepared = web::block(prepare).await.map_err(|_| Refusal::Failed)?;
+        let prepared = crate::blocking::run(prepare).await.map_err(|_| Refusal::Failed)?;
         let values = limits::weigh(prepared.lists(), &board)?;
         let share = self.room.share(values, coding).await.ok_or(Refusal::Failed)?;
         let mut output = Output::new(coding, Some(share), waiting.interest());
@@ -260,7 +260,7 @@ impl GraphQl {
                 counter!("ticker_graphql_stopped_total", "reason" => stop.reason()).increment(1);
             })
         };
-        Ok(web::block(print).await.map_err(|_| Refusal::Failed)??)
+        Ok(crate::blocking::run(print).await.map_err(|_| Refusal::Failed)??)
     }
 }
 

@@ -77,7 +77,7 @@ async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_
         asked.send(()).unwrap();
         let _ = blocked.recv(); // this thread's own runtime stands still from here on
     });
-    tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+    stellar_ticker::blocking::run(move || told.recv().unwrap()).await.unwrap();
     for _ in 0..8 {
         tokio::time::timeout(Duration::from_secs(30), scene.database.current_seq()).await.unwrap().unwrap();
     }
