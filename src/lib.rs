@@ -14,6 +14,7 @@ pub mod domain;
 pub mod horizon;
 pub mod http;
 pub mod init;
+pub mod outbound;
 pub mod process;
 pub mod published;
 pub mod shutdown;

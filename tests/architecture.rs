@@ -11,7 +11,7 @@ use std::{
 const LINES_MAX: usize = 500;
 
 /// What each room may import of the others. What is not listed is forbidden; a room may always import itself.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("clock", &[]),
     ("process", &[]),
@@ -20,13 +20,14 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("config", &["cli", "connection_string", "domain", "telemetry"]),
     ("cli", &["config", "telemetry"]),
     ("telemetry", &["config", "cli", "domain"]),
+    ("outbound", &[]),
     ("blocking", &[]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
-    ("horizon", &["domain", "clock"]),
-    ("db", &["domain", "clock", "connection_string", "process"]),
+    ("horizon", &["domain", "clock", "outbound"]),
+    ("db", &["domain", "clock", "connection_string", "outbound", "process"]),
     ("sim", &["domain", "clock"]),
-    ("http", &["blocking", "domain", "db", "clock", "published"]),
+    ("http", &["blocking", "domain", "db", "clock", "outbound", "published"]),
     ("actors", &["blocking", "domain", "horizon", "db", "clock", "process", "published", "shutdown"]),
     (
         "app",

@@ -1,41 +1,230 @@
 //! Connections whose sockets and drivers live on the shared runtime, whoever asks for them.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::Connect;
-use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_postgres::{Client, Config, Error};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+    runtime::Handle,
+    task::JoinHandle,
+};
+use tokio_postgres::{
+    Client, Config, Error, NoTls, SimpleQueryMessage,
+    config::{SslMode, TargetSessionAttrs},
+    tls::{MakeTlsConnect, TlsConnect},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-/// Until a connection stands, TLS and log-in included. `connect_timeout` of the connection string may only shorten it: a
-/// longer wait would outlast the lease.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use super::targets::{Place, Target, targets};
+use crate::outbound::{Names, dial};
+
+/// How long a host that gave no connection in time comes after the others of the same connection string.
+const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 
 /// deadpool's own connector drives a connection on whichever thread asked first: block or stop that thread, and
-/// everybody else's queries on the connection hang or fail.
+/// everybody else's queries on the connection hang or fail. tokio-postgres' own resolves names on threads that outlive
+/// the attempt, and gives all patience to a name's first address.
 pub(super) struct SharedRuntimeConnect {
     pub(super) runtime: Handle,
     pub(super) tls: MakeRustlsConnect,
+    pub(super) names: Names,
+    /// Limit for each host of the connection string: its name, one of its addresses, TLS and log-in.
+    pub(super) host_timeout: Duration,
+    pub(super) passed_over: Arc<PassedOver>,
 }
 
-type Connecting<'a> = Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
+/// Hosts that gave no connection in time, by their place in the connection string, and when.
+#[derive(Default)]
+pub(super) struct PassedOver(Mutex<Vec<(usize, Instant)>>);
+
+type Session = (Client, JoinHandle<()>);
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Session, Error>> + Send + 'a>>;
 
 impl Connect for SharedRuntimeConnect {
     fn connect(&self, config: &Config) -> Connecting<'_> {
-        let (tls, runtime) = (self.tls.clone(), self.runtime.clone());
-        let mut config = config.clone();
-        let asked = config.get_connect_timeout().copied();
-        config.connect_timeout(asked.map_or(CONNECT_TIMEOUT, |asked| asked.min(CONNECT_TIMEOUT)));
-        let connecting = self.runtime.spawn(async move {
-            let (client, connection) = config.connect(tls).await?;
-            let driver = runtime.spawn(async move {
-                if let Err(error) = connection.await {
-                    debug!(%error, "a database connection ended");
-                }
-            });
-            Ok((client, driver))
-        });
+        let attempt = Attempt {
+            config: config.clone(),
+            tls: self.tls.clone(),
+            names: self.names.clone(),
+            runtime: self.runtime.clone(),
+        };
+        let (host_timeout, passed_over) = (self.host_timeout, Arc::clone(&self.passed_over));
+        let connecting = self.runtime.spawn(async move { attempt.any(host_timeout, &passed_over).await });
         Box::pin(async move { connecting.await.unwrap_or_else(|_| Err(Error::__private_api_timeout())) })
+    }
+}
+
+impl PassedOver {
+    /// The hosts in the order of the connection string, except that those which were silent lately come last.
+    fn ordered(&self, mut hosts: Vec<Target>) -> Vec<Target> {
+        let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|(_, at)| at.elapsed() < PASSED_OVER_FOR);
+        hosts.sort_by_key(|host| silent.iter().any(|(index, _)| *index == host.index)); // stable
+        hosts
+    }
+
+    fn was_silent(&self, index: usize) {
+        let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|(other, _)| *other != index);
+        silent.push((index, Instant::now()));
+    }
+}
+
+/// One try to get a session from any host of a connection string.
+struct Attempt {
+    config: Config,
+    tls: MakeRustlsConnect,
+    names: Names,
+    runtime: Handle,
+}
+
+impl Attempt {
+    /// Asks one host after the other, as libpq does, each within its own limit.
+    async fn any(&self, host_timeout: Duration, passed_over: &PassedOver) -> Result<Session, Error> {
+        let mut failure = Error::__private_api_timeout();
+        for host in passed_over.ordered(targets(&self.config)) {
+            match tokio::time::timeout(host_timeout, self.one(&host)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => failure = error,
+                Err(_) => {
+                    passed_over.was_silent(host.index);
+                    let text = format!("{} gave no connection within {host_timeout:?}", host.place);
+                    failure = self.failed(io::Error::new(io::ErrorKind::TimedOut, text)).await;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    async fn one(&self, host: &Target) -> Result<Session, Error> {
+        match &host.place {
+            Place::Socket(path) => match UnixStream::connect(path).await {
+                // As with libpq there is no TLS on a socket of this machine, whatever `sslmode` is.
+                Ok(stream) => {
+                    let mut config = self.config.clone();
+                    config.ssl_mode(SslMode::Disable);
+                    self.session(&config, stream, NoTls, "").await
+                }
+                Err(error) => {
+                    let text = format!("{}: {error}", path.display());
+                    Err(self.failed(io::Error::new(error.kind(), text)).await)
+                }
+            },
+            Place::Host { dialled, name, port } => match self.dial(dialled, *port).await {
+                Ok(stream) => self.session(&self.config, stream, self.tls.clone(), name).await,
+                Err(error) => {
+                    let text = format!("{dialled}: {error}");
+                    Err(self.failed(io::Error::new(error.kind(), text)).await)
+                }
+            },
+        }
+    }
+
+    /// Connects to the first address of a host that answers, and sets up the socket as tokio-postgres would.
+    async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let stream = dial(self.names.addresses(host, port).await?).await?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        #[cfg(target_os = "linux")]
+        if let Some(timeout) = self.config.get_tcp_user_timeout() {
+            socket.set_tcp_user_timeout(Some(*timeout))?;
+        }
+        if self.config.get_keepalives() {
+            let mut keepalive = TcpKeepalive::new().with_time(self.config.get_keepalives_idle());
+            if let Some(interval) = self.config.get_keepalives_interval() {
+                keepalive = keepalive.with_interval(interval);
+            }
+            if let Some(retries) = self.config.get_keepalives_retries() {
+                keepalive = keepalive.with_retries(retries);
+            }
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        Ok(stream)
+    }
+
+    /// TLS, log-in, and a look at whether the server takes the session for what it is wanted for.
+    async fn session<S, T>(
+        &self,
+        config: &Config,
+        stream: S,
+        mut tls: T,
+        name: &str,
+    ) -> Result<Session, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: MakeTlsConnect<S> + 'static,
+        T::TlsConnect: Send,
+        T::Stream: Send,
+        <T::TlsConnect as TlsConnect<S>>::Future: Send,
+    {
+        let connector = match tls.make_tls_connect(name) {
+            Ok(connector) => connector,
+            Err(error) => return Err(self.failed(io::Error::other(error.into())).await),
+        };
+        let (client, connection) = config.connect_raw(stream, connector).await?;
+        let driver = self.runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "a database connection ended");
+            }
+        });
+        let wanted = config.get_target_session_attrs();
+        if wanted != TargetSessionAttrs::Any {
+            let answer = client.simple_query("SHOW transaction_read_only").await?;
+            let is_read_only = answer.iter().any(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+                _ => false,
+            });
+            if is_read_only != (wanted == TargetSessionAttrs::ReadOnly) {
+                let text =
+                    if is_read_only { "the database only reads" } else { "the database is not read-only" };
+                return Err(self.failed(io::Error::new(io::ErrorKind::PermissionDenied, text)).await);
+            }
+        }
+        Ok((client, driver))
+    }
+
+    /// The error as tokio-postgres has it. Its type can only be made by itself, so it is given a connection that fails.
+    async fn failed(&self, error: io::Error) -> Error {
+        let outcome = self.config.connect_raw(Failing(Some(error)), NoTls).await;
+        outcome.err().unwrap_or_else(Error::__private_api_timeout)
+    }
+}
+
+/// A connection whose first use fails.
+struct Failing(Option<io::Error>);
+
+impl Failing {
+    fn fail<T>(&mut self) -> Poll<io::Result<T>> {
+        Poll::Ready(Err(self.0.take().unwrap_or_else(|| io::ErrorKind::NotConnected.into())))
+    }
+}
+
+impl AsyncRead for Failing {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.fail()
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        self.fail()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fail()
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fail()
     }
 }

@@ -31,6 +31,7 @@ mod requirements;
 mod retire;
 mod set_aside;
 pub mod snapshot;
+mod targets;
 mod tls;
 pub mod toml_files;
 pub mod trades;

@@ -7,12 +7,18 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
-use crate::connection_string::ConnectionString;
+use crate::{connection_string::ConnectionString, outbound::Names};
 
-use super::{connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays, tls};
+use super::{
+    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays, targets, tls,
+};
 
-/// How long to wait for a connection out of the pool, and for each step of making one.
+/// How long to wait for a connection out of the pool, and for one of those to answer.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit for each host of the connection string, TLS and log-in included, unless that sets `connect_timeout`.
+const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+/// What making a connection may take beyond the limits of its hosts.
+const CREATE_SLACK: Duration = Duration::from_secs(1);
 /// A server across a network that confirms nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often a database that is not there yet is asked again.
@@ -65,15 +71,24 @@ impl Database {
     pub fn new(settings: &DatabaseSettings, runtime: Handle) -> Result<Self, DbError> {
         let known = ConnectionString::parse(&settings.url)?;
         let config = driver_config(&known)?;
+        let host_timeout = config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
+        let hosts = u32::try_from(targets::count(&config)).unwrap_or(u32::MAX);
         let root = known.root.map(PathBuf::from);
         let tls = tls::config(known.verifies, root.as_deref(), settings.ca_file.as_deref())?;
-        let connect = SharedRuntimeConnect { runtime, tls: MakeRustlsConnect::new(tls) };
+        let connect = SharedRuntimeConnect {
+            runtime,
+            tls: MakeRustlsConnect::new(tls),
+            names: Names::system(),
+            host_timeout,
+            passed_over: Arc::default(),
+        };
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(config, connect, manager_config))
             .max_size(settings.max_connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_TIMEOUT))
-            .create_timeout(Some(POOL_TIMEOUT))
+            // Each host has its own limit. This one is only for what goes wrong between them.
+            .create_timeout(Some(host_timeout.saturating_mul(hosts).saturating_add(CREATE_SLACK)))
             .recycle_timeout(Some(POOL_TIMEOUT))
             .build()
             .map_err(|error| DbError::Settings(error.to_string()))?;

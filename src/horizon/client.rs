@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
-use actix_web::http::header;
+use actix_web::http::{Version, header};
 use awc::{
     Client, ClientResponse, Connector,
     error::{PayloadError, SendRequestError},
@@ -11,7 +11,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metrics::counter;
 
-use crate::domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook};
+use crate::{
+    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook},
+    outbound::{
+        Names, TcpDialler,
+        coding::{CodingError, decoded},
+    },
+};
 
 use super::{
     budget::{Allowance, Class},
@@ -36,7 +42,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// So often in succession the patience for fresh trades doubles: a Horizon that is slow at everything is still heard.
 const DOUBLINGS_MAX: u32 = 2;
-/// The largest page that is read; one of 200 trades takes about 400 KB.
+/// The largest page that is read, compressed or not; one of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How to reach a Horizon.
@@ -76,6 +82,7 @@ impl HorizonClient {
     /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
     pub fn new(settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
         let connector = Connector::new()
+            .connector(TcpDialler::new(Names::system()))
             .timeout(CONNECT_TIMEOUT)
             .handshake_timeout(CONNECT_TIMEOUT)
             .rustls_0_23(tls::client_config(settings.ca_file.as_deref())?);
@@ -197,12 +204,8 @@ impl HorizonClient {
         let turn = self.governor.admit(self.class, &*self.waiting).await;
         let patience = self.patience();
         let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(patience);
-        let is_stream = headers.iter().any(|(_, value)| *value == "identity");
         for header in headers {
             request = request.insert_header(header);
-        }
-        if is_stream {
-            request = request.no_decompress();
         }
         let sent = request.send().await.inspect_err(|_| self.governor.disrupted());
         let response = sent.map_err(|error| match error {
@@ -256,29 +259,33 @@ async fn good<S>(response: ClientResponse<S>, patience: Duration) -> Result<Clie
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
+    let status = response.status().as_u16();
+    if response.status().is_success() {
+        return if has_known_end(&response) { Ok(response) } else { Err(HorizonError::NoEnd) };
     }
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| asked_wait(value.to_str().ok()?));
-    if status.as_u16() == 429 {
-        return Err(HorizonError::RateLimited { retry_after });
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if status == 429 {
+        return Err(HorizonError::RateLimited {
+            retry_after: text(header::RETRY_AFTER).and_then(|text| asked_wait(&text)),
+        });
     }
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let content_type = text(header::CONTENT_TYPE);
     let body = body(response, patience, problem::BYTES_MAX).await.unwrap_or_default();
-    Err(match problem(content_type.as_deref(), status.as_u16(), &body) {
-        Some(problem) => {
-            HorizonError::Problem { status: status.as_u16(), kind: problem.kind, title: problem.title }
-        }
-        None => HorizonError::Status { status: status.as_u16() },
+    Err(match problem(content_type.as_deref(), status, &body) {
+        Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
+        None => HorizonError::Status { status },
     })
 }
 
-/// All of an answer, unless it has more than `bytes_max` or nothing comes for as long as `patience`.
+/// Whether awc can tell where the body ends. One that ends with its connection is legal in HTTP/1.1, but awc takes it
+/// for an empty one. (In HTTP/1.0 it reads until the end.)
+fn has_known_end<S>(response: &ClientResponse<S>) -> bool {
+    let names_length = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    response.version() != Version::HTTP_11
+        || names_length.iter().any(|name| response.headers().contains_key(name))
+}
+
+/// All of an answer, decoded, unless it has more than `bytes_max` or nothing comes for as long as `patience`.
 async fn body<S>(
     mut response: ClientResponse<S>,
     patience: Duration,
@@ -301,5 +308,12 @@ where
             }
         }
     };
-    actix_rt::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(HorizonError::Silent(BODY_TIMEOUT)))
+    let raw = actix_rt::time::timeout(BODY_TIMEOUT, read).await;
+    let raw = raw.unwrap_or(Err(HorizonError::Silent(BODY_TIMEOUT)))?;
+    let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+    // A page decodes in a millisecond or two, less than handing it to another thread is worth.
+    decoded(coding, raw, bytes_max).map_err(|error| match error {
+        CodingError::TooLarge(bytes_max) => HorizonError::TooLarge(bytes_max),
+        error => HorizonError::Unreadable(error.to_string()),
+    })
 }

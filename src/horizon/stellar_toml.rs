@@ -1,8 +1,10 @@
 //! stellar.toml files: addresses that strangers wrote, fetched so that nothing inside can be reached by them.
 
+mod exchange;
 mod fetch;
 mod guard;
 mod parse;
+mod redirect;
 mod resolve;
 
 pub use fetch::{AT_ONCE, TomlClient, TomlError, TomlSettings};

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 
 use super::files::{AS_OF_HEADER, SEQ_HEADER};
-use crate::domain::instant::Second;
+use crate::{
+    domain::instant::Second,
+    outbound::{Names, TcpDialler, coding::decoded},
+};
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Until a whole file is there.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest file that is read; a pair takes about 1 KB, an asset 2.
+/// The largest file that is read, compressed or not; a pair takes about 1 KB, an asset 2.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Why a file could not be read.
@@ -67,8 +70,11 @@ impl Reader {
     /// A reader of the daemon at a base URL without a slash at the end; nothing is connected yet.
     #[must_use]
     pub fn new(base: String, tls: Arc<ClientConfig>) -> Self {
-        let connector =
-            Connector::new().timeout(CONNECT_TIMEOUT).handshake_timeout(CONNECT_TIMEOUT).rustls_0_23(tls);
+        let connector = Connector::new()
+            .connector(TcpDialler::new(Names::system()))
+            .timeout(CONNECT_TIMEOUT)
+            .handshake_timeout(CONNECT_TIMEOUT)
+            .rustls_0_23(tls);
         let client =
             Client::builder().connector(connector).timeout(HEAD_TIMEOUT).disable_redirects().finish();
         Self { client, base }
@@ -138,5 +144,7 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
         PayloadError::Overflow => unreachable(&format_args!("it is longer than {BODY_BYTES_MAX} bytes")),
         other => unreachable(&other),
     })?;
+    let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+    let body = decoded(coding, body, BODY_BYTES_MAX).map_err(|error| unreachable(&error))?;
     Ok(Some(Served { seq, as_of, body }))
 }

@@ -3,6 +3,7 @@
 mod assets;
 mod audit;
 mod batches;
+mod connecting;
 mod lost_rows;
 mod reading;
 mod refused;

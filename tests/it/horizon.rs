@@ -1,11 +1,13 @@
 //! The client of Horizon, against the simulated one.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 
 use actix_rt::System;
+use flate2::{Compression, write::GzEncoder};
 use stellar_ticker::{
     domain::{asset::Asset, cursor::PagingToken},
     horizon::{
@@ -139,6 +141,79 @@ fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked
         assert!(all.iter().all(|endpoint| faults.pending(*endpoint) == 0));
         assert!(client.root().await.is_ok());
     });
+}
+
+#[test]
+fn an_answer_whose_end_only_the_connection_tells_is_refused_and_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nevent: open\n\n"
+            );
+        }
+    });
+    System::new().block_on(async {
+        let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(1) };
+        let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
+        let page = client.root().await.unwrap_err();
+        let stream = client.stream_trades(PagingToken::before_ledger(1)).await.err().unwrap();
+        for error in [page, stream] {
+            assert!(matches!(error, HorizonError::NoEnd) && error.is_transient(), "{error:?}");
+            assert!(error.to_string().contains("neither Content-Length nor Transfer-Encoding"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_page_of_some_kilobytes_that_decodes_to_hundreds_of_megabytes_is_not_decoded() {
+    const DECODED_MIB: usize = 256;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..DECODED_MIB {
+        encoder.write_all(&vec![b' '; 1_024 * 1_024]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 400_000, "{}", bomb.len());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (mut stream, status) in
+            listener.incoming().flatten().zip(["200 OK", "404 Not Found"].into_iter().cycle())
+        {
+            let _ = stream.read(&mut [0; 4_096]);
+            let length = bomb.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nContent-Encoding: gzip\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(&bomb);
+        }
+    });
+    System::new().block_on(async {
+        let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(1) };
+        let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
+        let before = resident_mib();
+        for _ in 0..3 {
+            let page = client.root().await.unwrap_err();
+            assert!(matches!(page, HorizonError::TooLarge(_)), "{page:?}");
+            let problem = client.root().await.unwrap_err();
+            assert!(matches!(problem, HorizonError::Status { status: 404 }), "{problem:?}");
+        }
+        let more = resident_mib().saturating_sub(before);
+        // All of it would be 256 MiB; other tests of this process take some as well.
+        assert!(more < 128, "{more} MiB more memory");
+    });
+}
+
+/// Resident memory of this process.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
 }
 
 #[test]

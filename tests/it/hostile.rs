@@ -8,4 +8,5 @@ mod secrets;
 mod smuggling;
 
 mod text;
+mod threads;
 mod tls;

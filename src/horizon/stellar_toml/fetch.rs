@@ -1,38 +1,33 @@
 //! Fetching one file within bounds of time, size, number and place.
 
 use std::{
-    cell::RefCell, collections::HashMap, io::Read, net::IpAddr, path::PathBuf, rc::Rc, time::Duration,
+    cell::RefCell, collections::HashMap, net::IpAddr, path::PathBuf, rc::Rc, sync::Arc, time::Duration,
 };
 
-use actix_tls::connect::{Connector as TcpConnector, Resolver};
-use actix_web::http::{
-    Version,
-    header::{self, HeaderMap},
-};
-use awc::{Client, Connector, error::PayloadError};
 use bytes::Bytes;
-use tokio::sync::{Mutex, Semaphore};
+use hyper::Uri;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::{
+    exchange::{Answer, Asker},
     guard::{Refused, Target, is_public},
     parse::{NoToml, parse},
-    resolve::{Guarded, Lookup, system_lookup},
+    redirect::redirected,
+    resolve::{Guarded, Lookup, gateway_lookup, system_lookup},
 };
 use crate::{
-    domain::issuer_file::IssuerFile,
+    domain::{issuer_file::IssuerFile, toml_link::WELL_KNOWN},
     horizon::{error::HorizonError, tls},
 };
 
 /// A file is no larger, decoded or not (SEP-1).
-const FILE_BYTES_MAX: usize = 100 * 1_024;
+pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Everything together may take so long, but for waiting for a slot.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Fetches at once.
 pub const AT_ONCE: usize = 16;
-/// Redirects that are followed, on the same host.
-const REDIRECTS_MAX: usize = 2;
-/// Where every such file lies (SEP-1); a gateway serves nothing else.
-const WELL_KNOWN: &str = "/.well-known/stellar.toml";
+/// Redirects that are followed, to whatever public host: from an apex to www, from an old domain to a new one.
+pub(super) const REDIRECTS_MAX: usize = 3;
 
 /// Where files are fetched from.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +56,7 @@ pub enum TomlError {
     /// The answer's status is not 2xx.
     #[error("the host answered {0}")]
     Status(u16),
-    /// A redirect to another host, to no address that may be asked, or one too many.
+    /// A redirect to an address that may not be asked, or one too many.
     #[error("the redirect is not followed")]
     Redirect,
     /// The file is larger than 100 KB.
@@ -99,19 +94,15 @@ impl TomlError {
 /// A client for stellar.toml files. Clones share its bounds.
 #[derive(Clone)]
 pub struct TomlClient {
-    client: Client,
+    asker: Asker,
     gateway: Option<String>,
     deadline: Duration,
     slots: Rc<Semaphore>,
-    /// One fetch a host at a time; a host is in it only while it is asked.
-    hosts: Rc<RefCell<HashMap<String, Rc<Mutex<()>>>>>,
+    /// One request a host at a time; a host is in it only while it is asked.
+    hosts: Hosts,
 }
 
-/// What a host answered.
-enum Answer {
-    File(Bytes),
-    Moved(String),
-}
+type Hosts = Rc<RefCell<HashMap<String, Arc<Mutex<()>>>>>;
 
 impl TomlClient {
     /// A client; nothing is connected yet.
@@ -120,7 +111,11 @@ impl TomlClient {
     ///
     /// [`TomlError::Setup`]
     pub fn new(settings: TomlSettings) -> Result<Self, TomlError> {
-        Self::with(settings, system_lookup(), is_public, DEADLINE)
+        match settings.gateway {
+            // The operator chose it: it may lie inside.
+            Some(_) => Self::with(settings, gateway_lookup(), |_| true, DEADLINE),
+            None => Self::with(settings, system_lookup(), is_public, DEADLINE),
+        }
     }
 
     /// The same with other means of reaching hosts, for tests.
@@ -131,21 +126,9 @@ impl TomlClient {
         deadline: Duration,
     ) -> Result<Self, TomlError> {
         let tls = tls::client_config(settings.ca_file.as_deref())?;
-        // Its own bound is for all hosts together.
-        let connector =
-            Connector::new().limit(AT_ONCE).timeout(deadline).handshake_timeout(deadline).rustls_0_23(tls);
-        let builder = Client::builder().disable_timeout().disable_redirects(); // the deadline is over all of it
-        let client = match settings.gateway {
-            // The operator chose it: it may lie inside.
-            Some(_) => builder.connector(connector).finish(),
-            None => {
-                let guarded = Resolver::custom(Guarded { lookup, is_allowed });
-                let tcp = TcpConnector::new(guarded).service();
-                builder.connector(connector.connector(tcp)).finish()
-            }
-        };
+        let asker = Asker { names: Guarded { lookup, is_allowed }, tls };
         let slots = Rc::new(Semaphore::new(AT_ONCE));
-        Ok(Self { client, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
+        Ok(Self { asker, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
     }
 
     /// The same client, with the same bounds, but not as patient.
@@ -161,101 +144,76 @@ impl TomlClient {
     /// [`TomlError`]
     pub async fn fetch(&self, url: &str) -> Result<IssuerFile, TomlError> {
         let target = Target::parse(url)?;
-        let is_served = if self.gateway.is_some() { target.path == WELL_KNOWN } else { !target.is_special() };
-        if !is_served {
+        if !self.may_ask(&target) {
             return Err(TomlError::NotServed);
         }
-        let host = target.host.clone();
-        let turn = Rc::clone(self.hosts.borrow_mut().entry(host.clone()).or_default());
-        let fetched = {
-            let _turn = turn.lock().await;
-            let _slot = self.slots.acquire().await;
-            tokio::time::timeout(self.deadline, self.follow(target)).await
-        };
-        drop(turn);
-        let mut hosts = self.hosts.borrow_mut();
-        if hosts.get(&host).is_some_and(|turn| Rc::strong_count(turn) == 1) {
-            hosts.remove(&host);
-        }
-        drop(hosts);
+        let turn = self.turn(&target.host).await;
+        let _slot = self.slots.acquire().await;
+        let fetched = tokio::time::timeout(self.deadline, self.follow(target, turn)).await;
         Ok(parse(&fetched.map_err(|_| TomlError::TimedOut)??)?)
     }
 
-    async fn follow(&self, mut target: Target) -> Result<Bytes, TomlError> {
+    fn may_ask(&self, target: &Target) -> bool {
+        if self.gateway.is_some() { target.path == WELL_KNOWN } else { !target.is_special() }
+    }
+
+    /// Asks, and follows redirects. Each hop passes the same guard: https, the usual port, a domain name, and every
+    /// address that it leads to public.
+    async fn follow(&self, mut target: Target, mut turn: HostTurn) -> Result<Bytes, TomlError> {
         for _ in 0..=REDIRECTS_MAX {
-            match self.ask(&target).await? {
+            let location = match self.asker.ask(&self.url(&target)?).await? {
                 Answer::File(bytes) => return Ok(bytes),
-                Answer::Moved(location) => target = redirected(&target, &location)?,
+                // The gateway stands for all hosts, so it has nowhere to redirect to.
+                Answer::Moved(_) if self.gateway.is_some() => return Err(TomlError::Redirect),
+                Answer::Moved(location) => location,
+            };
+            let next = redirected(&target, &location)
+                .filter(|next| self.may_ask(next))
+                .ok_or(TomlError::Redirect)?;
+            if next.host != target.host {
+                drop(turn); // whoever holds one turn waits for no other: two domains may redirect to each other
+                turn = self.turn(&next.host).await;
             }
+            target = next;
         }
         Err(TomlError::Redirect)
     }
 
-    async fn ask(&self, target: &Target) -> Result<Answer, TomlError> {
+    fn url(&self, target: &Target) -> Result<Uri, TomlError> {
         let url = match &self.gateway {
             Some(gateway) => format!("{gateway}/{}{WELL_KNOWN}", target.host),
             None => format!("https://{}{}", target.host, target.path),
         };
-        let request = self
-            .client
-            .get(url)
-            .insert_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
-            .insert_header((header::ACCEPT_ENCODING, "gzip"))
-            .no_decompress(); // decoded below, within bounds
-        let sent = request.send().await;
-        let mut response = sent.map_err(|error| TomlError::Connect(error.to_string()))?;
-        let status = response.status();
-        if status.is_redirection() && self.gateway.is_none() {
-            let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-            return location.map(|location| Answer::Moved(location.to_owned())).ok_or(TomlError::Redirect);
-        }
-        if !status.is_success() {
-            return Err(TomlError::Status(status.as_u16()));
-        }
-        if !has_known_end(&response) {
-            return Err(TomlError::Connect("the answer does not tell where it ends".into()));
-        }
-        let raw = match response.body().limit(FILE_BYTES_MAX).await {
-            Ok(raw) => raw,
-            Err(PayloadError::Overflow) => return Err(TomlError::TooLarge),
-            Err(error) => return Err(TomlError::Connect(error.to_string())),
-        };
-        decoded(response.headers(), raw).map(Answer::File)
+        url.parse().map_err(|_| TomlError::NotServed)
+    }
+
+    /// Waits until nobody else asks this host.
+    async fn turn(&self, host: &str) -> HostTurn {
+        let entry = Arc::clone(self.hosts.borrow_mut().entry(host.to_owned()).or_default());
+        let queued = Queued { hosts: Rc::clone(&self.hosts), host: host.to_owned() };
+        HostTurn { _held: entry.lock_owned().await, _queued: queued }
     }
 }
 
-/// awc takes a body that ends with its connection for an empty one, and an empty file would be a good one.
-fn has_known_end<S>(response: &awc::ClientResponse<S>) -> bool {
-    let names_length = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
-    response.version() != Version::HTTP_11
-        || names_length.iter().any(|name| response.headers().contains_key(name))
+/// A host's turn. Fields are dropped in this order: the turn is free before its host may be forgotten.
+struct HostTurn {
+    _held: OwnedMutexGuard<()>,
+    _queued: Queued,
 }
 
-/// A redirect that may be followed: to the same host.
-fn redirected(from: &Target, location: &str) -> Result<Target, TomlError> {
-    let same_host = format!("https://{}", from.host);
-    let is_path = location.starts_with('/') && !location.starts_with("//");
-    let url = if is_path { format!("{same_host}{location}") } else { location.to_owned() };
-    let target = Target::parse(&url).map_err(|_| TomlError::Redirect)?;
-    if target.host == from.host { Ok(target) } else { Err(TomlError::Redirect) }
+/// Forgets a host that nobody asks any more, also if the wait for its turn was given up.
+struct Queued {
+    hosts: Hosts,
+    host: String,
 }
 
-/// The body without its compression, within the bound.
-fn decoded(headers: &HeaderMap, raw: Bytes) -> Result<Bytes, TomlError> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    match encoding.map(str::trim) {
-        None | Some("" | "identity") => Ok(raw),
-        Some("gzip" | "x-gzip") => bounded(flate2::read::MultiGzDecoder::new(raw.as_ref())),
-        Some("deflate") => bounded(flate2::read::ZlibDecoder::new(raw.as_ref())),
-        Some(_) => Err(TomlError::Encoding),
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let mut hosts = self.hosts.borrow_mut();
+        if hosts.get(&self.host).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            hosts.remove(&self.host);
+        }
     }
-}
-
-fn bounded(decoder: impl Read) -> Result<Bytes, TomlError> {
-    let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut file = Vec::new();
-    decoder.take(most.saturating_add(1)).read_to_end(&mut file).map_err(|_| TomlError::Encoding)?;
-    if file.len() > FILE_BYTES_MAX { Err(TomlError::TooLarge) } else { Ok(file.into()) }
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ const TRIES_MAX: u32 = 5;
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
+/// In a daemon's environment: `UID:N`, as which user it runs and how many threads that user may have. Only for root.
+pub(crate) const OWN_USER: &str = "TEST_OWN_USER";
+/// In a daemon's environment, together with [`OWN_USER`]: the file that it finds as `/etc/resolv.conf`.
+pub(crate) const RESOLV_CONF: &str = "TEST_RESOLV_CONF";
 /// In a daemon's environment: the core that it shall run on, with everything that it starts.
 pub(crate) const ON_CPU: &str = "TEST_ON_CPU";
 
@@ -102,6 +106,10 @@ impl Daemon {
     pub(crate) fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = super::postgres::open_tempdir();
         let data_dir = directory.path().join("data");
+        if let Some((_, user)) = environment.iter().find(|(name, _)| *name == OWN_USER) {
+            let uid = user.split(':').next().unwrap().parse().unwrap();
+            std::os::unix::fs::chown(directory.path(), Some(uid), Some(uid)).unwrap();
+        }
         let mut command = program(environment);
         command.args(arguments).args([
             "--bind",
@@ -268,6 +276,16 @@ fn program(environment: &[(&str, &str)]) -> Command {
         let mut bound = Command::new("taskset");
         bound.args(["-c", cpu, BINARY]);
         return bound;
+    }
+    if let Some(user) = wanted(OWN_USER) {
+        let (uid, threads) = user.split_once(':').unwrap();
+        let names = wanted(RESOLV_CONF)
+            .map(|file| format!("mount --bind {file} /etc/resolv.conf && "))
+            .unwrap_or_default();
+        let user = format!("setpriv --reuid={uid} --regid={uid} --clear-groups prlimit --nproc={threads}");
+        let mut own = Command::new("unshare");
+        own.args(["-m", "sh", "-c", &format!("{names}exec {user} \"$0\" \"$@\""), BINARY]);
+        return own;
     }
     let Some(limit) = wanted(OPEN_FILES) else {
         return Command::new(BINARY);

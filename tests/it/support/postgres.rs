@@ -1,6 +1,7 @@
 //! One private PostgreSQL for the whole test binary, and a new database in it for each test that wants one.
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use stellar_ticker::db::private_postgres::{Options, PrivatePostgres};
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, config::Host};
 
 use super::DEADLINE;
 
@@ -97,4 +98,28 @@ pub(crate) fn open_tempdir() -> tempfile::TempDir {
 
 fn open(dir: &Path) {
     fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Where the test's server listens, and the rest of its connection string.
+pub(crate) fn socket_of(url: &str) -> (PathBuf, u16, String) {
+    let config: tokio_postgres::Config = url.parse().unwrap();
+    let [Host::Unix(directory)] = config.get_hosts() else { panic!("{url}") };
+    let rest = format!("user={} dbname={}", config.get_user().unwrap(), config.get_dbname().unwrap());
+    (directory.clone(), config.get_ports()[0], rest)
+}
+
+/// An address of TCP that leads to the test's server.
+pub(crate) async fn over_tcp(directory: PathBuf, port: u16) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let socket = directory.join(format!(".s.PGSQL.{port}"));
+            tokio::spawn(async move {
+                let mut server = tokio::net::UnixStream::connect(socket).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+            });
+        }
+    });
+    address
 }

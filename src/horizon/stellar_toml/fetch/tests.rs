@@ -54,7 +54,7 @@ impl Server {
         let settings = TomlSettings { gateway: Some(format!("http://{}", self.address)), ca_file: None };
         let deadline = Duration::from_millis(500);
         System::new().block_on(async {
-            TomlClient::with(settings, system_lookup(), is_public, deadline).unwrap().fetch(url).await
+            TomlClient::with(settings, gateway_lookup(), |_| true, deadline).unwrap().fetch(url).await
         })
     }
 }
@@ -96,7 +96,7 @@ fn bad_answers_are_told_by_their_kind() {
     for (head, body, kind) in [
         ("404 Not Found", Vec::new(), "status"),
         ("200 OK", b"<html>parked</html>".to_vec(), "no_toml"),
-        ("302 Found\r\nLocation: /elsewhere", Vec::new(), "status"),
+        ("302 Found\r\nLocation: /elsewhere", Vec::new(), "redirect"),
         ("200 OK", vec![b'#'; FILE_BYTES_MAX + 1], "too_large"),
         ("200 OK\r\nContent-Encoding: gzip", gzipped(&vec![b'#'; 50_000_000]), "too_large"),
         ("200 OK\r\nContent-Encoding: gzip", b"nonsense".to_vec(), "encoding"),
@@ -109,10 +109,46 @@ fn bad_answers_are_told_by_their_kind() {
     assert!(Server::of("200 OK", largest).fetch(URL).is_ok());
 }
 
+/// A server that writes exactly this and closes.
+fn answering(answer: String) -> Server {
+    Server::start(move |_, stream| {
+        let _ = stream.write_all(answer.as_bytes());
+    })
+}
+
 #[test]
-fn an_answer_that_does_not_tell_its_end_is_no_empty_file() {
+fn a_body_that_ends_with_its_connection_is_read_within_the_bounds() {
+    for version in ["1.1", "1.0"] {
+        for head in ["", "Content-Type: text/plain\r\n", "Connection: close\r\n"] {
+            let server = answering(format!("HTTP/{version} 200 OK\r\n{head}\r\n{GOOD}"));
+            assert_eq!(server.fetch(URL).unwrap().org.name, "Tea", "HTTP/{version} {head}");
+        }
+    }
+    let large = answering(format!("HTTP/1.1 200 OK\r\n\r\n{}", "#".repeat(FILE_BYTES_MAX + 1)));
+    assert_eq!(large.fetch(URL).unwrap_err().kind(), "too_large");
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_no_file() {
+    let length = GOOD.len();
+    for (cut, head) in [
+        ("Content-Length", format!("Content-Length: {}\r\n\r\n{GOOD}", length + 1)),
+        ("no last chunk", format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{GOOD}\r\n")),
+        ("half a chunk", format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{GOOD}", length + 1)),
+    ] {
+        let server = answering(format!("HTTP/1.1 200 OK\r\n{head}"));
+        assert_eq!(server.fetch(URL).unwrap_err().kind(), "connect", "{cut}");
+    }
+    let whole =
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{GOOD}\r\n0\r\n\r\n");
+    assert_eq!(answering(whole).fetch(URL).unwrap().org.name, "Tea");
+}
+
+#[test]
+fn heads_without_an_end_are_given_up() {
     let server = Server::start(|_, stream| {
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n{GOOD}");
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\n");
+        while stream.write_all(b"X-More: of it\r\n").is_ok() {}
     });
     assert_eq!(server.fetch(URL).unwrap_err().kind(), "connect");
 }
@@ -155,7 +191,7 @@ fn most_at_once(hosts: &[String]) -> usize {
     });
     System::new().block_on(async {
         let settings = TomlSettings { gateway: Some(format!("http://{}", server.address)), ca_file: None };
-        let client = TomlClient::with(settings, system_lookup(), is_public, Duration::from_secs(30)).unwrap();
+        let client = TomlClient::with(settings, gateway_lookup(), |_| true, Duration::from_secs(30)).unwrap();
         let urls: Vec<String> =
             hosts.iter().map(|host| format!("https://{host}/.well-known/stellar.toml")).collect();
         let fetches = urls.iter().map(|url| client.fetch(url));
@@ -244,9 +280,7 @@ const PROXIED: &str = "TICKER_TEST_PROXIED";
 fn child_fetches_with_a_proxy_in_its_environment() {
     assert!(std::env::var_os(PROXIED).is_some());
     let directory = tempfile::tempdir().unwrap();
-    let (address, ca_file) = tls_server(directory.path(), |_| {
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}", GOOD.len())
-    });
+    let (address, ca_file) = tls_server(directory.path(), |_, _| file());
     System::new().block_on(async {
         let client = direct(vec![address], |_| true, Some(ca_file));
         assert_eq!(client.fetch("https://tea.com/").await.unwrap().org.name, "Tea");
@@ -275,12 +309,16 @@ fn a_proxy_in_the_environment_is_not_asked() {
     assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
 }
 
-/// A server with a certificate for `tea.com`, which says where each path leads.
+/// Names that lead to servers of this test.
+const NAMES: [&str; 4] = ["tea.com", "www.tea.com", "new.net", "inward.net"];
+
+/// A server with a certificate for [`NAMES`]; `answer` is given host and path. An answer that is to be cut off begins
+/// with `!`: its connection ends without TLS's farewell.
 fn tls_server(
     directory: &std::path::Path,
-    answer: impl Fn(&str) -> String + Send + 'static,
+    answer: impl Fn(&str, &str) -> String + Send + 'static,
 ) -> (SocketAddr, PathBuf) {
-    let issued = rcgen::generate_simple_self_signed(["tea.com".to_owned()]).unwrap();
+    let issued = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned)).unwrap();
     let ca_file = directory.join("ca.pem");
     std::fs::write(&ca_file, issued.cert.pem()).unwrap();
     let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
@@ -302,57 +340,143 @@ fn tls_server(
             let Ok(length) = tls.read(&mut head) else { continue };
             let head = String::from_utf8_lossy(&head[..length]).into_owned();
             let path = head.split(' ').nth(1).unwrap_or_default();
-            let _ = tls.write_all(answer(path).as_bytes());
-            tls.conn.send_close_notify();
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+            let answer = answer(host, path);
+            let _ = tls.write_all(answer.trim_start_matches('!').as_bytes());
+            if !answer.starts_with('!') {
+                tls.conn.send_close_notify();
+            }
             let _ = tls.flush();
         }
     });
     (address, ca_file)
 }
 
-#[test]
-fn two_redirects_on_the_same_host_are_followed_and_no_other() {
-    let directory = tempfile::tempdir().unwrap();
-    let (address, ca_file) = tls_server(directory.path(), |path| {
-        let moved = |to: &str| {
-            format!("HTTP/1.1 301 Moved\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        };
-        match path {
-            "/one" => moved("https://TEA.com/two"),
-            "/two" => moved("/file"),
-            "/three" => moved("/one"),
-            "/loop" => moved("/loop"),
-            "/away" => moved("https://evil.com/file"),
-            "/below" => moved("https://www.tea.com/file"),
-            "/plain" => moved("http://tea.com/file"),
-            "/inwards" => moved("https://127.0.0.1/file"),
-            "/port" => moved("https://tea.com:8443/file"),
-            "/slashes" => moved("//evil.com/file"),
-            "/relative" => moved("file"),
-            _ => format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}",
-                GOOD.len()
-            ),
+fn file() -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{GOOD}", GOOD.len())
+}
+
+fn moved(to: &str) -> String {
+    format!("HTTP/1.1 301 Moved\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+/// The hosts of the tests of redirects.
+fn answer_of_hosts(host: &str, path: &str) -> String {
+    match (host, path) {
+        ("tea.com", "/to-www") => moved("https://www.tea.com/file"),
+        ("tea.com", "/to-new") => moved("https://NEW.net./to-www"),
+        ("new.net", "/to-www") => moved("//www.tea.com/file"),
+        ("tea.com", "/one") => moved("https://TEA.com/two"),
+        ("tea.com", "/two") => moved("/file"),
+        ("tea.com", "/three") => moved("/one"),
+        ("tea.com", "/four") => moved("/three"),
+        ("tea.com", "/loop") => moved("/loop"),
+        ("tea.com", "/ping") => moved("https://new.net/pong"),
+        ("new.net", "/pong") => moved("https://tea.com/ping"),
+        ("tea.com", "/plain") => moved("http://tea.com/file"),
+        ("tea.com", "/literal") => moved("https://127.0.0.1/file"),
+        ("tea.com", "/port") => moved("https://tea.com:8443/file"),
+        ("tea.com", "/special") => moved("https://tea.internal/file"),
+        ("tea.com", "/inwards") => moved("https://inward.net/file"),
+        ("tea.com", "/nowhere") => {
+            "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
         }
+        ("tea.com", "/closing") => format!("HTTP/1.1 200 OK\r\n\r\n{GOOD}"),
+        ("tea.com", "/cut") => format!("!HTTP/1.1 200 OK\r\n\r\n{GOOD}"),
+        _ => file(),
+    }
+}
+
+/// A client whose names lead to `address`, which counts as public, except `inward.net`, which leads to `canary`.
+fn of_hosts(address: SocketAddr, canary: SocketAddr, ca_file: PathBuf) -> TomlClient {
+    // Told apart by port alone, for both are on loopback: `is_allowed` sees addresses, so inward.net gets another one.
+    let inward = SocketAddr::from(([127, 0, 0, 2], canary.port()));
+    let lookup: Lookup = Rc::new(move |host, port| {
+        assert_eq!(port, 443);
+        async move { Ok(vec![if host == "inward.net" { inward } else { address }]) }.boxed_local()
     });
+    let allowed = |address: IpAddr| address != IpAddr::from([127, 0, 0, 2]);
+    TomlClient::with(
+        TomlSettings { gateway: None, ca_file: Some(ca_file) },
+        lookup,
+        allowed,
+        Duration::from_secs(20),
+    )
+    .unwrap()
+}
+
+#[test]
+fn redirects_to_other_public_hosts_are_followed_up_to_three() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
     System::new().block_on(async {
-        let client = direct(vec![address], |_| true, Some(ca_file));
-        for path in ["file", "two", "one"] {
-            assert_eq!(
-                client.fetch(&format!("https://tea.com/{path}")).await.unwrap().org.name,
-                "Tea",
-                "{path}"
-            );
+        let client = of_hosts(address, address, ca_file);
+        for path in ["file", "two", "one", "three", "to-www", "to-new", "closing"] {
+            let fetched = client.fetch(&format!("https://tea.com/{path}")).await;
+            assert_eq!(fetched.unwrap().org.name, "Tea", "{path}");
         }
-        for path in ["three", "loop", "away", "below", "plain", "inwards", "port", "slashes", "relative"] {
-            let told = client.fetch(&format!("https://tea.com/{path}")).await.unwrap_err();
-            assert_eq!(told.kind(), "redirect", "{path}: {told}");
-        }
-        assert_eq!(
-            client.fetch("https://other.com/file").await.unwrap_err().kind(),
-            "connect",
-            "another's certificate"
-        );
         assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+    });
+}
+
+#[test]
+fn each_hop_of_a_redirect_passes_the_guard_of_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
+    // Reachable by every address of loopback: only the guard keeps it from being asked.
+    let canary = TcpListener::bind("0.0.0.0:0").unwrap();
+    canary.set_nonblocking(true).unwrap();
+    System::new().block_on(async {
+        let client = of_hosts(address, canary.local_addr().unwrap(), ca_file);
+        for (path, kind) in [
+            ("four", "redirect"),
+            ("loop", "redirect"),
+            ("ping", "redirect"),
+            ("plain", "redirect"),
+            ("literal", "redirect"),
+            ("port", "redirect"),
+            ("special", "redirect"),
+            ("nowhere", "redirect"),
+            ("inwards", "connect"),
+            ("cut", "connect"),
+        ] {
+            let told = client.fetch(&format!("https://tea.com/{path}")).await.unwrap_err();
+            assert_eq!(told.kind(), kind, "{path}: {told}");
+        }
+        let others = client.fetch("https://other.com/file").await.unwrap_err();
+        assert_eq!(others.kind(), "connect", "another's certificate");
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+    });
+    assert_eq!(canary.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody called inwards");
+}
+
+#[test]
+fn domains_that_redirect_to_each_other_hold_each_other_up_no_longer_than_they_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
+    System::new().block_on(async {
+        let client = of_hosts(address, address, ca_file);
+        let (one, other) =
+            tokio::join!(client.fetch("https://tea.com/ping"), client.fetch("https://new.net/pong"));
+        assert_eq!((one.unwrap_err().kind(), other.unwrap_err().kind()), ("redirect", "redirect"));
+    });
+}
+
+#[test]
+fn a_dead_address_of_a_name_hides_no_living_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
+    // A listener whose queue is full never answers another knock, as an address that nobody has.
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let dead = full.local_addr().unwrap().as_socket().unwrap();
+    let mut knocks = Vec::new();
+    while let Ok(knock) = TcpStream::connect_timeout(&dead, Duration::from_millis(300)) {
+        knocks.push(knock);
+    }
+    System::new().block_on(async {
+        let client = direct(vec![dead, address], |_| true, Some(ca_file));
+        assert_eq!(client.fetch("https://tea.com/file").await.unwrap().org.name, "Tea");
     });
 }

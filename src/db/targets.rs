@@ -1,0 +1,106 @@
+//! The hosts of a connection string, in the order in which they are to be asked. Pure but for the shuffle.
+
+use std::{fmt, path::PathBuf};
+
+use rand::seq::SliceRandom;
+use tokio_postgres::{
+    Config,
+    config::{Host, LoadBalanceHosts},
+};
+
+const DEFAULT_PORT: u16 = 5432;
+
+/// One host of a connection string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Its place in the connection string.
+    pub(super) index: usize,
+    pub(super) place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A socket of this machine.
+    Socket(PathBuf),
+    /// A host across the network.
+    Host {
+        /// What is dialled: `hostaddr` if it is given, else `host`.
+        dialled: String,
+        /// What the server's certificate must be made for.
+        name: String,
+        port: u16,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(formatter, "{}", path.display()),
+            Self::Host { dialled, port, .. } => write!(formatter, "{dialled}:{port}"),
+        }
+    }
+}
+
+/// How many hosts a connection string names.
+pub(super) fn count(config: &Config) -> usize {
+    config.get_hosts().len().max(config.get_hostaddrs().len()).max(1)
+}
+
+/// All hosts, with `load_balance_hosts=random` in a random order.
+pub(super) fn targets(config: &Config) -> Vec<Target> {
+    let mut targets: Vec<Target> = (0..count(config)).filter_map(|index| target(config, index)).collect();
+    if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+        targets.shuffle(&mut rand::rng());
+    }
+    targets
+}
+
+fn target(config: &Config, index: usize) -> Option<Target> {
+    let ports = config.get_ports();
+    let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
+    let address = config.get_hostaddrs().get(index).map(ToString::to_string);
+    let place = match (config.get_hosts().get(index), address) {
+        (Some(Host::Unix(directory)), None) => Place::Socket(directory.join(format!(".s.PGSQL.{port}"))),
+        (Some(Host::Tcp(name)), address) => {
+            Place::Host { dialled: address.unwrap_or_else(|| name.clone()), name: name.clone(), port }
+        }
+        (_, Some(address)) => Place::Host { name: address.clone(), dialled: address, port },
+        (None, None) => return None,
+    };
+    Some(Target { index, place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(index: usize, dialled: &str, name: &str, port: u16) -> Target {
+        Target { index, place: Place::Host { dialled: dialled.into(), name: name.into(), port } }
+    }
+
+    #[test]
+    fn what_a_connection_string_names_is_what_is_dialled() {
+        for (text, expected) in [
+            ("postgres://u@db.example/d", vec![host(0, "db.example", "db.example", 5432)]),
+            ("postgres://u@a:1,b:2/d", vec![host(0, "a", "a", 1), host(1, "b", "b", 2)]),
+            ("host=a,b port=7", vec![host(0, "a", "a", 7), host(1, "b", "b", 7)]),
+            ("host=a hostaddr=10.0.0.1 port=7", vec![host(0, "10.0.0.1", "a", 7)]),
+            (
+                "hostaddr=10.0.0.1,::1",
+                vec![host(0, "10.0.0.1", "10.0.0.1", 5432), host(1, "::1", "::1", 5432)],
+            ),
+            (
+                "host=/run/pg port=7",
+                vec![Target { index: 0, place: Place::Socket("/run/pg/.s.PGSQL.7".into()) }],
+            ),
+            ("user=u", vec![]),
+        ] {
+            let config: Config = text.parse().unwrap();
+            assert_eq!(targets(&config), expected, "{text}");
+        }
+        let config: Config = "host=a,b,c load_balance_hosts=random".parse().unwrap();
+        let mut indices: Vec<usize> = targets(&config).iter().map(|target| target.index).collect();
+        indices.sort_unstable();
+        assert_eq!(indices, [0, 1, 2]);
+    }
+}

@@ -1,0 +1,122 @@
+//! One request to a host and its answer, on a connection of its own.
+//!
+//! hyper, not awc: strangers' servers answer in any way that HTTP/1.1 allows. awc takes a body that ends with its
+//! connection for an empty one, and one that is cut off for a whole one; an empty or half file would be a good one.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Request, Response, Uri,
+    body::{Body, Incoming},
+    client::conn::http1,
+    header,
+    http::uri::Scheme,
+};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    fetch::{FILE_BYTES_MAX, TomlError},
+    resolve::Guarded,
+};
+use crate::outbound::{coding::CodingError, coding::decoded, dial};
+
+/// Largest head of an answer. hyper keeps no more of a body than this either, until it is read.
+const HEAD_BYTES_MAX: usize = 64 * 1_024;
+
+/// What a host answered.
+pub(super) enum Answer {
+    File(Bytes),
+    /// Where it says that the file is.
+    Moved(String),
+}
+
+/// The means of asking. Redirects are answers: whoever asks decides whether to follow.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) names: Guarded,
+    pub(super) tls: Arc<ClientConfig>,
+}
+
+impl Asker {
+    /// Asks for a URL. It dials what its name leads to now, and no other address.
+    pub(super) async fn ask(&self, url: &Uri) -> Result<Answer, TomlError> {
+        let authority = url.authority().ok_or(TomlError::NotServed)?;
+        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let addresses = self.names.addresses(authority.host(), port).await.map_err(connect)?;
+        let stream = dial(addresses).await.map_err(connect)?;
+        // A request is one small packet, and so is the end of a handshake.
+        stream.set_nodelay(true).map_err(connect)?;
+        if !is_tls {
+            return exchange(stream, url).await;
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(connect)?;
+        let stream =
+            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(connect)?;
+        exchange(stream, url).await
+    }
+}
+
+fn connect(error: impl std::fmt::Display) -> TomlError {
+    TomlError::Connect(error.to_string())
+}
+
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Result<Answer, TomlError> {
+    let host = url.authority().map_or("", |authority| authority.as_str());
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION")))
+        .header(header::ACCEPT_ENCODING, "gzip")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(connect)?;
+    let builder = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(connect)?;
+    let answer = async { read(sender.send_request(request).await.map_err(connect)?).await };
+    // The connection moves only while it is polled, and ends before the last of a body is read.
+    let moves = async {
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        never = moves => never,
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Answer, TomlError> {
+    let (head, mut body) = response.into_parts();
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    if head.status.is_redirection() {
+        return text(header::LOCATION).map(|to| Answer::Moved(to.to_owned())).ok_or(TomlError::Redirect);
+    }
+    if !head.status.is_success() {
+        return Err(TomlError::Status(head.status.as_u16()));
+    }
+    let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    if body.size_hint().lower() > bytes_max {
+        return Err(TomlError::TooLarge);
+    }
+    let mut raw = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(connect)?.into_data() else { continue }; // trailers
+        if raw.len().saturating_add(data.len()) > FILE_BYTES_MAX {
+            return Err(TomlError::TooLarge);
+        }
+        raw.extend_from_slice(&data);
+    }
+    let coding = head.headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+    let file = decoded(coding, raw.freeze(), FILE_BYTES_MAX).map_err(|error| match error {
+        CodingError::TooLarge(_) => TomlError::TooLarge,
+        CodingError::Unknown | CodingError::Broken => TomlError::Encoding,
+    });
+    file.map(Answer::File)
+}

@@ -1,0 +1,141 @@
+//! Connecting to the first address that answers (RFC 8305, "happy eyeballs").
+
+use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::net::TcpStream;
+
+/// How long the newest attempt may take before the next address is tried beside it (RFC 8305, section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried. More only serve to make this program knock at many doors.
+const ADDRESSES_MAX: usize = 8;
+
+/// Connects to the first of these addresses that answers. Each has its own attempt: the next begins when the one before
+/// it fails or has taken a quarter of a second. The caller sets the limit for all of them.
+///
+/// # Errors
+///
+/// The last failure, with its address, if every attempt failed.
+pub async fn dial(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    race(addresses, TcpStream::connect).await
+}
+
+async fn race<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let attempt = |address: SocketAddr| {
+        let connecting = connect(address);
+        async move {
+            connecting.await.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+        }
+    };
+    let mut waiting = interleaved(addresses);
+    waiting.truncate(ADDRESSES_MAX);
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let (may_begin, is_first) = (!waiting.is_empty(), attempts.is_empty());
+        tokio::select! {
+            biased;
+            Some(outcome) = attempts.next() => match outcome {
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    failure = error;
+                    attempts.extend(waiting.pop_front().map(attempt));
+                }
+            },
+            () = head_start(is_first), if may_begin => {
+                attempts.extend(waiting.pop_front().map(attempt));
+            }
+            else => return Err(failure),
+        }
+    }
+}
+
+/// The first attempt waits for nothing.
+async fn head_start(is_first: bool) {
+    if !is_first {
+        tokio::time::sleep(HEAD_START).await;
+    }
+}
+
+/// One address of each family in turn, beginning with the family of the first.
+fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let begins_with_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == begins_with_six);
+    let mut all = VecDeque::new();
+    while !one.is_empty() || !other.is_empty() {
+        all.extend(one.pop_front());
+        all.extend(other.pop_front());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let given = addresses(&["[2600::1]:1", "[2600::2]:1", "[2600::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
+        let order = addresses(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
+        assert_eq!(interleaved(given), order);
+        assert!(interleaved(Vec::new()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_that_never_answer_hide_no_living_one() {
+        let living: SocketAddr = "1.1.1.3:1".parse().unwrap();
+        let given = addresses(&["[2600::1]:1", "[2600::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
+        let begun = tokio::time::Instant::now();
+        let connected = race(given, |address| async move {
+            if address != living {
+                std::future::pending::<()>().await;
+            }
+            Ok(address)
+        });
+        assert_eq!(connected.await.unwrap(), living);
+        assert_eq!(
+            begun.elapsed().as_millis(),
+            4 * HEAD_START.as_millis(),
+            "each had its head start, and no more"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_refuses_costs_no_time_and_a_slow_one_may_still_win() {
+        let given = addresses(&["1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
+        let begun = tokio::time::Instant::now();
+        let connected = race(given, |address| async move {
+            match address.ip().to_string().as_str() {
+                "1.1.1.1" => return Err(io::ErrorKind::ConnectionRefused.into()),
+                "1.1.1.2" => tokio::time::sleep(2 * HEAD_START).await,
+                _ => std::future::pending().await,
+            }
+            Ok(address)
+        });
+        assert_eq!(connected.await.unwrap(), "1.1.1.2:1".parse().unwrap());
+        assert_eq!(begun.elapsed(), 2 * HEAD_START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn if_all_fail_the_last_failure_names_its_address_and_few_are_tried() {
+        let given = (0..100).map(|last| SocketAddr::from(([1, 1, 1, last], 1))).collect();
+        let tried = std::cell::Cell::new(0);
+        let failed = race(given, |_| {
+            tried.set(tried.get() + 1);
+            async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+        });
+        let error = failed.await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(error.to_string().starts_with("1.1.1.7:1: "), "{error}");
+        assert_eq!(tried.get(), ADDRESSES_MAX);
+        assert!(race(Vec::new(), |_| async { Ok(()) }).await.is_err(), "a name without addresses");
+    }
+}

@@ -1,0 +1,171 @@
+//! Names to addresses, asynchronously: `/etc/hosts` first, then the name servers of `/etc/resolv.conf`.
+//!
+//! `getaddrinfo` blocks a thread until it returns, also after its caller has given up. With name servers that never
+//! answer, such threads pile up until the process can make no more of them.
+
+mod servers;
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use hickory_resolver::{Hosts, proto::rr::Name, proto::rr::RecordType, system_conf::parse_resolv_conf};
+
+use servers::Servers;
+
+/// Longest lookup, search list and all name servers included. Callers have shorter limits of their own.
+const LOOKUP_MAX: Duration = Duration::from_secs(10);
+/// How often the two files are checked for changes.
+const CHECKED_EVERY: Duration = Duration::from_secs(1);
+/// What counts without an `/etc/resolv.conf`, or with one that names no server (resolv.conf(5)).
+const DEFAULT_SERVER: &str = "nameserver 127.0.0.1\n";
+/// Largest of either file that is read; a hosts file that blocks advertisers has some megabytes.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The system's names. Clones share what was read; use one per thread, because queries run on the caller's runtime.
+#[derive(Clone)]
+pub struct Names(Arc<Shared>);
+
+struct Shared {
+    hosts_file: PathBuf,
+    resolv_conf: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    checked_at: Option<Instant>,
+    /// What the two files looked like when `system` was read.
+    stamps: [Option<Stamp>; 2],
+    system: Option<Arc<System>>,
+}
+
+/// A change of either shows that a file was written or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+}
+
+/// What the two files say.
+struct System {
+    hosts: Hosts,
+    servers: Servers,
+}
+
+impl Names {
+    /// The names that the rest of the machine knows: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of("/etc/hosts".into(), "/etc/resolv.conf".into())
+    }
+
+    fn of(hosts_file: PathBuf, resolv_conf: PathBuf) -> Self {
+        Self(Arc::new(Shared { hosts_file, resolv_conf, state: Mutex::default() }))
+    }
+
+    /// The addresses of a host as an operator writes it: an IP address, with or without brackets, or a name, to which
+    /// the search list of `resolv.conf` applies.
+    ///
+    /// # Errors
+    ///
+    /// No such name, no address, or no answer within ten seconds.
+    pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.lookup(host, port, true).await
+    }
+
+    /// The addresses of a complete name. Use it for what strangers wrote: no search list makes another name of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::addresses`].
+    pub async fn addresses_of_domain(&self, domain: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.lookup(domain, port, false).await
+    }
+
+    async fn lookup(&self, host: &str, port: u16, searches: bool) -> io::Result<Vec<SocketAddr>> {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{bare:?} is no host name"));
+        let name = Name::from_utf8(bare).ok().filter(|_| !bare.is_empty()).ok_or_else(no_name)?;
+        let system = self.current();
+        let known = system.of_hosts(&name);
+        let found = if known.is_empty() {
+            let asking = system.servers.ask(&name, searches);
+            tokio::time::timeout(LOOKUP_MAX, asking).await.unwrap_or_else(|_| {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no name server answered for {bare}")))
+            })?
+        } else {
+            known
+        };
+        Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    }
+
+    /// What the files say now. Checking them takes two calls of `stat` a second.
+    fn current(&self) -> Arc<System> {
+        let Shared { hosts_file, resolv_conf, state } = &*self.0;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = state.checked_at.is_some_and(|at| at.elapsed() < CHECKED_EVERY);
+        if let Some(system) = state.system.as_ref().filter(|_| is_fresh) {
+            return Arc::clone(system);
+        }
+        let stamps = [stamp(hosts_file), stamp(resolv_conf)];
+        state.checked_at = Some(Instant::now());
+        if let Some(system) = state.system.as_ref().filter(|_| state.stamps == stamps) {
+            return Arc::clone(system);
+        }
+        let system = Arc::new(System::read(hosts_file, resolv_conf));
+        state.stamps = stamps;
+        state.system = Some(Arc::clone(&system));
+        system
+    }
+}
+
+impl System {
+    /// A file that is missing or makes no sense counts as an empty one, as it does for the C library.
+    fn read(hosts_file: &PathBuf, resolv_conf: &PathBuf) -> Self {
+        let mut hosts = Hosts::default();
+        if let Err(error) = hosts.read_hosts_conf(read(hosts_file).as_slice()) {
+            tracing::warn!(%error, file = %hosts_file.display(), "part of the hosts file is not readable");
+        }
+        let parsed = parse_resolv_conf(read(resolv_conf)).or_else(|_| parse_resolv_conf(DEFAULT_SERVER));
+        let servers = parsed.map(|(config, options)| Servers::new(&config, &options)).unwrap_or_default();
+        Self { hosts, servers }
+    }
+
+    /// The addresses in the hosts file. If it has any, no name server is asked.
+    fn of_hosts(&self, name: &Name) -> Vec<IpAddr> {
+        use hickory_resolver::proto::op::Query;
+        let of_type = |kind| self.hosts.lookup_static_host(&Query::query(name.to_lowercase(), kind));
+        let found = [RecordType::AAAA, RecordType::A].into_iter().filter_map(of_type);
+        found.flat_map(|lookup| servers::addresses(&lookup)).collect()
+    }
+}
+
+fn stamp(file: &PathBuf) -> Option<Stamp> {
+    let metadata = fs::metadata(file).ok()?;
+    Some(Stamp { modified: metadata.modified().ok(), bytes: metadata.len() })
+}
+
+fn read(file: &PathBuf) -> Vec<u8> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(file);
+    let outcome = opened.and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, file = %file.display(), "the file is not readable");
+        }
+        _ => {}
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

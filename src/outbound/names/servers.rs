@@ -1,0 +1,189 @@
+//! The name servers of a `resolv.conf`, asked in its order.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{Either, select};
+use hickory_resolver::{
+    TokioResolver,
+    config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
+    lookup::Lookup,
+    net::{NetError, runtime::TokioRuntimeProvider},
+    proto::rr::{Name, RecordType},
+};
+
+/// Name servers that are used, as the C library does (MAXNS).
+const SERVERS_MAX: usize = 3;
+/// Longest wait for one server, so that a silent one leaves its successors time within a caller's patience.
+const SERVER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server that did not answer comes after the others.
+const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
+/// Rounds through all servers at most; `attempts` of `resolv.conf` may ask for fewer.
+const ROUNDS_MAX: usize = 2;
+/// How long the addresses of one family wait for those of the other. A server that drops questions for one of them
+/// must not hold up the other (RFC 8305, section 3, allows less; a lookup is rare here).
+const OTHER_FAMILY_PATIENCE: Duration = Duration::from_millis(500);
+/// Answers that each server's resolver remembers.
+const CACHED_MAX: u64 = 256;
+
+/// Name servers and the rules of one `resolv.conf`. The default has no servers.
+#[derive(Default)]
+pub(super) struct Servers {
+    servers: Vec<Server>,
+    search: Vec<Name>,
+    ndots: usize,
+    rounds: usize,
+}
+
+struct Server {
+    resolver: TokioResolver,
+    /// When it last failed to answer, in milliseconds after `epoch`; 0 if it answered last.
+    silent_at_ms: AtomicU64,
+    epoch: Instant,
+}
+
+impl Servers {
+    pub(super) fn new(config: &ResolverConfig, options: &ResolverOpts) -> Self {
+        let servers = config.name_servers().iter().take(SERVERS_MAX);
+        let domain = config.domain().filter(|_| config.search().is_empty());
+        Self {
+            servers: servers.filter_map(|server| Server::new(server.clone(), options.clone())).collect(),
+            search: config.search().iter().chain(domain).cloned().collect(),
+            ndots: options.ndots,
+            rounds: options.attempts.clamp(1, ROUNDS_MAX),
+        }
+    }
+
+    /// The addresses of a name, with or without the search list.
+    pub(super) async fn ask(&self, name: &Name, searches: bool) -> io::Result<Vec<IpAddr>> {
+        let mut failure = None;
+        for candidate in self.candidates(name, searches) {
+            match self.ask_for(&candidate).await {
+                Ok(found) if !found.is_empty() => return Ok(found),
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        let text = name.to_utf8();
+        Err(failure.map_or_else(
+            || io::Error::new(io::ErrorKind::NotFound, format!("{text} has no address")),
+            |error| {
+                io::Error::new(io::ErrorKind::TimedOut, format!("no name server answers for {text}: {error}"))
+            },
+        ))
+    }
+
+    /// The complete names to try, in the order of resolv.conf(5).
+    fn candidates(&self, name: &Name, searches: bool) -> Vec<Name> {
+        let mut itself = name.clone();
+        itself.set_fqdn(true);
+        if !searches || name.is_fqdn() {
+            return vec![itself];
+        }
+        let searched = self.search.iter().filter_map(|domain| {
+            let mut searched = name.clone().append_domain(domain).ok()?;
+            searched.set_fqdn(true);
+            Some(searched)
+        });
+        let dots = usize::from(name.num_labels()).saturating_sub(1);
+        let mut candidates: Vec<Name> = searched.collect();
+        let place = if dots >= self.ndots { 0 } else { candidates.len() };
+        candidates.insert(place, itself);
+        candidates
+    }
+
+    /// Asks one server after the other. No addresses is an answer too.
+    async fn ask_for(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
+        let mut failure = NetError::NoConnections;
+        for _ in 0..self.rounds {
+            let mut servers: Vec<&Server> = self.servers.iter().collect();
+            servers.sort_by_key(|server| server.is_passed_over()); // stable: otherwise in the order of the file
+            for server in servers {
+                match server.both_families(name).await {
+                    Ok(found) => {
+                        server.silent_at_ms.store(0, Ordering::Relaxed);
+                        return Ok(found);
+                    }
+                    Err(error) => {
+                        server.silent_at_ms.store(server.now_ms(), Ordering::Relaxed);
+                        failure = error;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl Server {
+    fn new(server: NameServerConfig, mut options: ResolverOpts) -> Option<Self> {
+        options.timeout = options.timeout.min(SERVER_PATIENCE);
+        options.attempts = 1;
+        options.cache_size = CACHED_MAX;
+        options.use_hosts_file = ResolveHosts::Never; // read once for all of them
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let resolver = builder.with_options(options).build().ok()?;
+        Some(Self { resolver, silent_at_ms: AtomicU64::new(0), epoch: Instant::now() })
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn is_passed_over(&self) -> bool {
+        let at = self.silent_at_ms.load(Ordering::Relaxed);
+        at > 0 && Duration::from_millis(self.now_ms().saturating_sub(at)) < PASSED_OVER_FOR
+    }
+
+    /// IPv6 and IPv4 addresses, IPv6 first. An error only if neither question was answered.
+    async fn both_families(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
+        let six = Box::pin(self.resolver.lookup(name.clone(), RecordType::AAAA));
+        let four = Box::pin(self.resolver.lookup(name.clone(), RecordType::A));
+        let (six, four) = match select(six, four).await {
+            Either::Left((six, four)) => {
+                let six = answered(six);
+                let four = rest(&six, four).await;
+                (six, four)
+            }
+            Either::Right((four, six)) => {
+                let four = answered(four);
+                (rest(&four, six).await, four)
+            }
+        };
+        match (six, four) {
+            (Err(error), Err(_)) => Err(error),
+            // One family is unknown and the other has none: that is no answer to rely on.
+            (Err(error), Ok(none)) | (Ok(none), Err(error)) if none.is_empty() => Err(error),
+            (six, four) => Ok(six.unwrap_or_default().into_iter().chain(four.unwrap_or_default()).collect()),
+        }
+    }
+}
+
+type Answer = Result<Vec<IpAddr>, NetError>;
+
+/// The second answer: waited for shortly if the first has addresses, else as long as it takes.
+async fn rest(first: &Answer, second: impl Future<Output = Result<Lookup, NetError>>) -> Answer {
+    if first.as_ref().is_ok_and(|found| !found.is_empty()) {
+        let second = tokio::time::timeout(OTHER_FAMILY_PATIENCE, second).await;
+        return second.map_or(Err(NetError::Timeout), answered);
+    }
+    answered(second.await)
+}
+
+fn answered(outcome: Result<Lookup, NetError>) -> Answer {
+    match outcome {
+        Ok(lookup) => Ok(addresses(&lookup).collect()),
+        Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn addresses(lookup: &Lookup) -> impl Iterator<Item = IpAddr> + use<> {
+    let found: Vec<IpAddr> = lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
+    found.into_iter()
+}

@@ -1,0 +1,168 @@
+//! Against files and name servers of the tests' own, on loopback.
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use hickory_resolver::config::{NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts};
+
+use super::*;
+
+/// A name server on loopback. `answer` is given the name and type of each question and says which addresses it has:
+/// `None` is silence.
+fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'static) -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut packet = [0; 1_500];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            let question = &packet[..length];
+            let (name, end) = name_at(question, 12);
+            let kind = u16::from_be_bytes([question[end], question[end + 1]]);
+            let Some(addresses) = answer(&name, kind) else { continue };
+            let code = if name.starts_with("none.") { 3 } else { 0 };
+            let count = u8::try_from(addresses.len()).unwrap();
+            let mut reply = vec![question[0], question[1], 0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
+            reply.extend_from_slice(&question[12..end + 4]);
+            for address in addresses {
+                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+                reply.extend_from_slice(&address.octets());
+            }
+            let _ = socket.send_to(&reply, from);
+        }
+    });
+    port
+}
+
+/// The name at a place of a packet, and where it ends.
+fn name_at(packet: &[u8], mut at: usize) -> (String, usize) {
+    let mut name = String::new();
+    while packet[at] > 0 {
+        let length = usize::from(packet[at]);
+        name.push_str(std::str::from_utf8(&packet[at + 1..=at + length]).unwrap());
+        name.push('.');
+        at += length + 1;
+    }
+    (name.to_lowercase(), at + 1)
+}
+
+fn servers(ports: &[u16], resolv_conf: &str) -> Servers {
+    let (parsed, options): (ResolverConfig, ResolverOpts) =
+        parse_resolv_conf(format!("{resolv_conf}\n{DEFAULT_SERVER}")).unwrap();
+    let configs = ports.iter().map(|port| {
+        let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
+        for connection in &mut server.connections {
+            assert!(matches!(connection.protocol, ProtocolConfig::Udp));
+            connection.port = *port;
+        }
+        server
+    });
+    let config =
+        ResolverConfig::from_parts(parsed.domain().cloned(), parsed.search().to_vec(), configs.collect());
+    Servers::new(&config, &options)
+}
+
+fn name(text: &str) -> Name {
+    Name::from_utf8(text).unwrap()
+}
+
+const A: u16 = 1;
+const ONE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+#[tokio::test]
+async fn the_search_list_counts_for_what_operators_write_and_not_for_what_strangers_write() {
+    let port = name_server(|name, kind| {
+        let known = ["db.inside.example.", "deep.db.inside.example.", "public.example."].contains(&name);
+        Some(if known && kind == A { vec![ONE] } else { Vec::new() })
+    });
+    let servers = servers(&[port], "search nowhere.example inside.example\noptions ndots:2");
+    for found in ["db", "deep.db", "public.example", "public.example."] {
+        assert_eq!(servers.ask(&name(found), true).await.unwrap(), [IpAddr::from(ONE)], "{found}");
+    }
+    for unknown in ["db", "deep.db", "db."] {
+        let error = servers.ask(&name(unknown), false).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{unknown}: {error}");
+    }
+    assert_eq!(servers.ask(&name("public.example"), false).await.unwrap(), [IpAddr::from(ONE)]);
+}
+
+#[tokio::test]
+async fn a_silent_name_server_hides_no_living_one_and_is_asked_last_afterwards() {
+    let silent = name_server(|_, _| None);
+    let living = name_server(|_, kind| Some(if kind == A { vec![ONE] } else { Vec::new() }));
+    let servers = servers(&[silent, living], "");
+    assert_eq!(servers.ask(&name("one.example"), true).await.unwrap(), [IpAddr::from(ONE)]);
+    let begun = Instant::now();
+    for count in 0..5 {
+        let found = servers.ask(&name(&format!("another{count}.example")), true).await.unwrap();
+        assert_eq!(found, [IpAddr::from(ONE)]);
+    }
+    // Five waits for the silent one would take ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn questions_for_one_family_that_are_dropped_hold_up_the_other_shortly() {
+    let port = name_server(|_, kind| (kind == A).then(|| vec![ONE]));
+    let found = servers(&[port], "").ask(&name("one.example"), true).await;
+    assert_eq!(found.unwrap(), [IpAddr::from(ONE)]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_there_is_told_apart_from_servers_that_do_not_answer() {
+    let living = name_server(|_, _| Some(Vec::new()));
+    let error = servers(&[living], "").ask(&name("none.example"), true).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+    let silent = name_server(|_, _| None);
+    let error = servers(&[silent], "").ask(&name("one.example"), true).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+}
+
+#[test]
+fn lookups_that_nobody_answers_keep_no_thread_and_end_when_they_are_given_up() {
+    let silent = name_server(|_, _| None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let lookups_max = 200;
+    runtime.block_on(async {
+        let servers = servers(&[silent], "");
+        let names: Vec<Name> = (0..lookups_max).map(|number| name(&format!("d{number}.example"))).collect();
+        let before = threads();
+        let lookups = futures_util::future::join_all(names.iter().map(|name| servers.ask(name, false)));
+        assert!(tokio::time::timeout(Duration::from_millis(300), lookups).await.is_err(), "nobody answers");
+        // Other tests of this process may have begun or ended meanwhile; a thread a lookup would be 200.
+        assert!(threads() < before + lookups_max / 4, "{before} threads before, {} after", threads());
+    });
+}
+
+#[tokio::test]
+async fn the_hosts_file_comes_first_and_both_files_are_read_again_when_they_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hosts, resolv_conf) = (directory.path().join("hosts"), directory.path().join("resolv.conf"));
+    fs::write(&hosts, "192.0.2.1 db Db.Example # the database\n2001:db8::1 db\n").unwrap();
+    let names = Names::of(hosts.clone(), resolv_conf);
+    let of = async |host: &str| {
+        names.addresses(host, 7).await.map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let both: Vec<String> = vec!["[2001:db8::1]:7".into(), "192.0.2.1:7".into()];
+    assert_eq!(of("db").await.unwrap(), both);
+    assert_eq!(of("DB.example").await.unwrap(), ["192.0.2.1:7"]);
+    assert_eq!(of("db.example.").await.unwrap(), ["192.0.2.1:7"]);
+    fs::write(&hosts, "192.0.2.77 db\n").unwrap();
+    let begun = Instant::now();
+    while of("db").await.unwrap() == both {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the change was never seen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(of("db").await.unwrap(), ["192.0.2.77:7"]);
+}
+
+#[tokio::test]
+async fn addresses_are_no_names() {
+    let names = Names::of("/nonexistent/hosts".into(), "/nonexistent/resolv.conf".into());
+    for (host, address) in [("192.0.2.1", "192.0.2.1:7"), ("[::1]", "[::1]:7"), ("::1", "[::1]:7")] {
+        assert_eq!(names.addresses(host, 7).await.unwrap(), [address.parse().unwrap()], "{host}");
+    }
+    for host in ["", "a b", "a..b", &"x".repeat(300)] {
+        let error = names.addresses(host, 7).await.unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{host}: {error}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Connection strings of several hosts, and hosts that do not answer.
+
+use std::{io::ErrorKind, net::TcpListener};
+
+use super::*;
+use crate::{
+    end_to_end::block_on,
+    support::postgres::{over_tcp, socket_of},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A host to which connections stand and which never says a word.
+struct SilentHost(TcpListener);
+
+impl SilentHost {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// Connections since it was last asked.
+    fn connections(&self) -> usize {
+        let mut count = 0;
+        loop {
+            match self.0.accept() {
+                Ok(_) => count += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return count,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_silent_host_hides_no_living_one_and_comes_last_for_a_while() {
+    block_on(async {
+        let (directory, port, rest) = socket_of(&fresh_database().await);
+        let silent = SilentHost::start();
+        let hosts = format!("host=127.0.0.1,{} port={},{port}", directory.display(), silent.port());
+        let database = open(&format!("{hosts} {rest} connect_timeout=1"));
+        database.wait_until_ready(PATIENCE).await.unwrap();
+        assert_eq!(silent.connections(), 1, "it is the first of the connection string");
+        let others = (0..8).map(|_| database.wait_until_ready(PATIENCE));
+        for other in futures_util::future::join_all(others).await {
+            other.unwrap();
+        }
+        assert_eq!(silent.connections(), 0, "it is known to be silent");
+    });
+}
+
+#[test]
+fn the_patience_of_the_connection_string_counts_and_what_was_waited_for_is_told() {
+    block_on(async {
+        let (_, _, rest) = socket_of(&fresh_database().await);
+        let silent = SilentHost::start();
+        let database = open(&format!("host=127.0.0.1 port={} {rest} connect_timeout=1", silent.port()));
+        let error = database.wait_until_ready(Duration::ZERO).await.unwrap_err();
+        let told = format!("127.0.0.1:{} gave no connection within 1s", silent.port());
+        assert!(error.to_string().contains(&told) && error.is_transient(), "{error}");
+        let refusing = SilentHost::start().port();
+        let database = open(&format!("host=127.0.0.1 port={refusing} {rest}"));
+        let error = database.wait_until_ready(Duration::ZERO).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("127.0.0.1:{refusing}: Connection refused")), "{error}");
+    });
+}
+
+#[test]
+fn an_address_in_the_connection_string_is_dialled_and_the_name_is_not_looked_up() {
+    block_on(async {
+        let (directory, port, rest) = socket_of(&fresh_database().await);
+        let address = over_tcp(directory.clone(), port).await;
+        let hosts = format!("host=no.such.name.invalid hostaddr=127.0.0.1 port={}", address.port());
+        open(&format!("{hosts} {rest}")).wait_until_ready(PATIENCE).await.unwrap();
+        open(&format!("postgres://{address}/?{}", rest.replace(' ', "&")))
+            .wait_until_ready(PATIENCE)
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_host_that_does_not_fit_the_wanted_session_is_passed_by() {
+    block_on(async {
+        let (directory, port, rest) = socket_of(&fresh_database().await);
+        let host = format!("host={} port={port} {rest}", directory.display());
+        open(&format!("{host} target_session_attrs=read-write")).wait_until_ready(PATIENCE).await.unwrap();
+        let error = open(&format!("{host} target_session_attrs=read-only"));
+        let error = error.wait_until_ready(Duration::ZERO).await.unwrap_err();
+        assert!(error.to_string().contains("the database is not read-only"), "{error}");
+    });
+}

@@ -1,0 +1,210 @@
+//! A process that may make no more threads, and name servers that never answer.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
+
+use chrono::Utc;
+use nix::unistd::{Pid, Uid};
+use serde_json::json;
+use stellar_ticker::sim::{FaultPlan, FixedSource};
+
+use crate::{
+    end_to_end::{
+        PASSPHRASE, block_on,
+        hostile::{LEDGER, scripted, tea, trade},
+        network, wait_for_pairs,
+    },
+    support::{
+        daemon::{Daemon, OWN_USER, RESOLV_CONF, run_in},
+        figure, not_tested,
+        postgres::{fresh_database, over_tcp, socket_of},
+        wait_until,
+    },
+};
+
+/// A user of this test alone, so that its limit counts nobody else's threads.
+const USER: u32 = 54_321;
+/// What `docs/run.md` gives a container.
+const THREADS_MAX: usize = 256;
+
+fn is_root() -> bool {
+    let is_root = Uid::effective().is_root();
+    if !is_root {
+        not_tested("limits of threads: only root may start a process as another user");
+    }
+    is_root
+}
+
+fn threads(pid: Pid) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// A new database as another user reaches it: over TCP.
+async fn database() -> String {
+    let (directory, port, rest) = socket_of(&fresh_database().await);
+    let address = over_tcp(directory, port).await;
+    format!("host={} port={} {rest}", address.ip(), address.port())
+}
+
+/// How far published time has come.
+fn as_of(daemon: &Daemon) -> i64 {
+    daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap()
+}
+
+/// Nothing fell, and publications go on for a while longer than an idle thread of tokio lives.
+fn goes_on(daemon: &mut Daemon) {
+    const MILLISECONDS: i64 = 12_000;
+    let before = as_of(daemon);
+    wait_until("publications go on", || as_of(daemon) >= before + MILLISECONDS);
+    let file = daemon.output("markets.json");
+    wait_until("files are written", || {
+        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        file["generated_at"].as_i64().unwrap() >= before + MILLISECONDS
+    });
+    assert!(daemon.is_running());
+    for words in ["panic", "spawn worker thread", "is restarted"] {
+        assert!(!daemon.log().contains(words), "{words}:\n{}", daemon.log());
+    }
+}
+
+/// Processes of the user that do nothing: with the daemon's own threads more than the limit allows.
+struct Crowd(Vec<Child>);
+
+impl Crowd {
+    fn gather() -> Self {
+        let one = || {
+            let mut command = Command::new("sleep");
+            command
+                .arg("600")
+                .uid(USER)
+                .gid(USER)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        Self((0..THREADS_MAX).map(|_| one()).collect())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_process_that_may_make_too_few_threads_says_so_at_once_and_ends() {
+    if !is_root() {
+        return;
+    }
+    let serve = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
+    let (code, _, log) = run_in(&serve, &[(OWN_USER, &format!("{USER}:12"))]);
+    assert_eq!(code, 69, "{log}");
+    assert!(log.contains("may not make the threads that it needs") && log.contains("--pids-limit"), "{log}");
+}
+
+#[test]
+fn work_goes_on_where_no_more_threads_can_be_made() {
+    if !is_root() {
+        return;
+    }
+    let sim = network(542, FaultPlan::none());
+    block_on(async {
+        let user = (OWN_USER, &*format!("{USER}:{THREADS_MAX}"));
+        let mut daemon = Daemon::serve_in(&[user], &sim.url(), &database().await, PASSPHRASE, &[]);
+        wait_for_pairs(&daemon);
+        let _crowd = Crowd::gather();
+        goes_on(&mut daemon);
+        // Whole lists take a thread of their own.
+        let pairs = daemon.graphql("{ ticker { tradePair } markets { baseAssetCode } assets { code } }");
+        assert!(pairs["errors"].is_null(), "{pairs}");
+        assert_eq!(daemon.get("/graphiql").status, 200);
+        figure!(
+            "no thread can be made any more: it publishes, writes and answers",
+            "{} threads of {THREADS_MAX}, the others taken",
+            threads(daemon.pid())
+        );
+    });
+}
+
+/// Assets of as many issuers' domains, each traded once.
+fn list_assets(source: &FixedSource, domains: u32) {
+    for number in 0..domains {
+        let code = format!("T{number}");
+        let mut asset = tea(&format!("d{number}-case.net"), "1000.0000000");
+        asset["asset_code"] = json!(code);
+        asset["asset_type"] = json!(if code.len() <= 4 { "credit_alphanum4" } else { "credit_alphanum12" });
+        let token = format!(
+            "{code}_{}_{}",
+            asset["asset_issuer"].as_str().unwrap(),
+            asset["asset_type"].as_str().unwrap()
+        );
+        asset["paging_token"] = json!(token);
+        source.put_asset(asset.clone()).unwrap();
+        let mut traded = trade(LEDGER + 1 + number, 0, Utc::now());
+        traded["counter_asset_code"] = json!(code);
+        traded["counter_asset_type"] = asset["asset_type"].clone();
+        source.push_trade(traded).unwrap();
+    }
+}
+
+/// How many stellar.toml files could not be read so far.
+fn failed_fetches(daemon: &Daemon) -> u64 {
+    let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let failed = |line: &&str| line.starts_with("ticker_toml_fetches_total") && !line.contains("\"ok\"");
+    metrics.lines().filter(failed).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn name_servers_that_never_answer_cost_no_threads_and_no_publication() {
+    const DOMAINS: u32 = 500;
+    const FAILED: u64 = 300;
+    if !is_root()
+        || !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success())
+    {
+        return not_tested("silent name servers: no mount namespace can be made");
+    }
+    // Sockets that take questions and say nothing. No question leaves the machine.
+    let servers: Vec<UdpSocket> =
+        (1..=3).map(|last| UdpSocket::bind(SocketAddr::from(([127, 54, 32, last], 53))).unwrap()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let resolv_conf = directory.path().join("resolv.conf");
+    let lines: String =
+        servers.iter().map(|server| format!("nameserver {}\n", server.local_addr().unwrap().ip())).collect();
+    std::fs::write(&resolv_conf, lines).unwrap();
+    let (sim, source) = scripted();
+    list_assets(&source, DOMAINS);
+    block_on(async {
+        let (url, database) = (sim.url(), database().await);
+        let serve = [
+            ["serve", "--horizon-url", &url],
+            ["--database-url", &database, "--network"],
+            [PASSPHRASE, "--horizon-requests-per-hour", "0"],
+        ]
+        .concat();
+        let (user, names) = (format!("{USER}:{THREADS_MAX}"), resolv_conf.to_str().unwrap());
+        let mut daemon = Daemon::start_in(&serve, &[(OWN_USER, &user), (RESOLV_CONF, names)]);
+        daemon.wait_for_publication();
+        let (mut fewest, mut most) = (usize::MAX, 0);
+        wait_until("many files could not be read", || {
+            let threads = threads(daemon.pid());
+            (fewest, most) = (fewest.min(threads), most.max(threads));
+            failed_fetches(&daemon) >= FAILED
+        });
+        let mut question = [0; 512];
+        assert!(servers[0].recv(&mut question).is_ok(), "the servers of this test were asked");
+        assert!(most < fewest + 16, "{fewest} threads became {most}");
+        goes_on(&mut daemon);
+        figure!(
+            "name servers that never answer: threads stay few, publications go on",
+            "{FAILED} of {DOMAINS} domains looked up in vain, 3 silent servers, at most {most} threads of {THREADS_MAX}"
+        );
+    });
+}
