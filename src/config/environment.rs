@@ -21,7 +21,7 @@ pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
 /// How variables of this program begin.
 const PREFIX: &str = "TICKER_";
 /// Variables that the program, `./ticker` and the tests read and that are no settings.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_LEASE_MS,
@@ -29,6 +29,7 @@ const OTHERS: [&str; 8] = [
     "TICKER_DEBIAN_MIRROR",
     "TICKER_IMAGE_ENGINE",
     "TICKER_IMAGE_TEST_CACHE",
+    "TICKER_POLICY_FILE",
     "TICKER_URL",
 ];
 /// How the figures begin that a longer test run is given by hand.

@@ -95,6 +95,7 @@ pub(crate) fn wait_until_whole(daemon: &Daemon) {
 /// Compares a publication with a recomputation from the rows of its `seq`, while trades go on coming in: tried until
 /// nothing was committed between the two. Gives the number of pairs.
 pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
+    daemon.wait_for_publication();
     let begun = Instant::now();
     loop {
         assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");

@@ -21,7 +21,8 @@ use tokio_postgres::Client;
 use crate::{
     end_to_end::{PASSPHRASE, block_on, network, number, wait_for_pairs, wait_for_trades},
     support::{
-        DEADLINE, by_hand, daemon::Daemon, figure, own_postgres::OwnPostgres, replicas::settle, wait_until,
+        DEADLINE, LOADED, by_hand, daemon::Daemon, figure, own_postgres::OwnPostgres, replicas::settle,
+        wait_until,
     },
 };
 
@@ -99,8 +100,6 @@ pub(crate) async fn fresh_again(sim: &SimServer, url: &str) -> Duration {
 fn promised_after(outage: Duration) -> Duration {
     Duration::from_secs(15).max(outage.mul_f64(0.6))
 }
-
-const LOADED: u32 = 4;
 
 pub(crate) fn assert_kept(took: Duration, outage: Duration) {
     assert!(took < promised_after(outage) * LOADED, "fresh after {took:?}, out for {outage:?}");

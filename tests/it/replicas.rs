@@ -14,11 +14,8 @@ use stellar_ticker::sim::{FaultPlan, SimConfig, SimServer};
 
 use crate::{
     end_to_end::{PASSPHRASE, block_on, horizon, network, number, wait_for_trades},
-    support::{figure, replicas::Replicas, wait_until},
+    support::{LOADED, figure, replicas::Replicas, wait_until},
 };
-
-/// A loaded machine is no failure: what is promised may take this many times as long in a test.
-const LOADED: u32 = 4;
 
 /// ETag and bytes, by path, `seq` and `as_of`.
 type Seen = HashMap<(&'static str, String, String), (String, Vec<u8>)>;
