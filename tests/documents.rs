@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stellar_ticker::horizon::budget::Class;
+use stellar_ticker::{
+    config::{Fallback, SETTINGS, SIMULATION_SETTINGS},
+    horizon::budget::Class,
+};
 
 /// Directories without documents of ours.
 const SKIPPED: [&str; 5] = ["target", "node_modules", "data", ".git", ".venv"];
@@ -101,11 +104,52 @@ fn every_relative_link_leads_somewhere() {
 
 #[test]
 fn every_class_of_requests_is_documented() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
-    let document = fs::read_to_string(document).unwrap();
+    let document = document("docs/api.md");
     for class in Class::ALL {
         let row = format!("| `budget.requests.{}` |", class.name());
         assert!(document.contains(&row), "docs/api.md has no row {row}");
+    }
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[test]
+fn every_setting_is_documented_with_its_variables_and_default() {
+    let document = document("docs/configure.md");
+    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `--")).collect();
+    for setting in SETTINGS {
+        let flag = format!("`--{}`", setting.name);
+        let row = rows.iter().find(|row| row.split('|').nth(1).is_some_and(|cell| cell.contains(&flag)));
+        let Some(row) = row else { panic!("docs/configure.md has no row for {flag}") };
+        for variable in setting.env {
+            assert!(row.contains(&format!("`{variable}`")), "{flag} lacks {variable}: {row}");
+        }
+        // Schedules and lists are described in words.
+        let is_in_words = setting.name.ends_with("-schedule") || setting.name == "usd-anchors";
+        if let Fallback::Value(default) = setting.fallback
+            && !is_in_words
+        {
+            assert!(row.contains(&format!("`{default}`")), "{flag} is {default} by default: {row}");
+        }
+    }
+    for row in rows {
+        let name = row.trim_start_matches("| `--").split('`').next().unwrap();
+        let is_known = SETTINGS.iter().chain(SIMULATION_SETTINGS).any(|setting| setting.name == name);
+        assert!(is_known, "no such setting: {row}");
+    }
+}
+
+#[test]
+fn every_option_of_the_simulation_is_documented_with_its_default() {
+    let document = document("docs/configure.md");
+    for setting in SIMULATION_SETTINGS {
+        let told = match setting.fallback {
+            Fallback::Value(default) => format!("`--{}` ({default})", setting.name),
+            _ => format!("`--{}`", setting.name),
+        };
+        assert!(document.contains(&told), "docs/configure.md lacks {told}");
     }
 }
 
