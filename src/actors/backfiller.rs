@@ -267,12 +267,10 @@ impl Backfill {
         }
     }
 
-    /// What Horizon has, asked now and then; never another network's.
+    /// What Horizon has, and that what came until now is of the right network.
     async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
-        if let Some(history) = upstream.history.get().filter(|history| history.is_good(horizon)) {
-            return Ok(history);
-        }
-        let history = network_check::ask(
+        let history = network_check::confirmed(
+            upstream.history.get(),
             horizon,
             &self.network_passphrase,
             &self.writer.database,

@@ -1,5 +1,6 @@
-//! Whose network Horizon serves: asked at start, now and then, and after every broken connection, for behind the next
-//! one may be another server. Trades of two networks must never mix.
+//! Whose network Horizon serves. Trades of two networks must never mix, so nothing is stored before the root was asked
+//! after the connection that it came by was opened, and not long ago: behind a proxy another server may answer on a
+//! connection that holds.
 
 use std::{
     sync::atomic::Ordering,
@@ -13,8 +14,12 @@ use crate::{
     published::Published,
 };
 
-/// How long Horizon's word is believed while no connection breaks.
-const GOOD_FOR: Duration = Duration::from_secs(600);
+/// How long Horizon's word is believed where its root fails and no connection was opened or broken since.
+const USABLE_FOR: Duration = Duration::from_secs(600);
+/// The part of the request budget that one actor may spend on asking again: a twentieth, so every 20 s on the public one.
+const SECONDS_BETWEEN_BY_BUDGET: u32 = 20 * 3_600;
+/// How often Horizon is asked again at most, where requests cost nothing.
+const BETWEEN_MIN: Duration = Duration::from_secs(1);
 
 /// One server of a Horizon may be so many ledgers ahead of another.
 pub const LEADING_LEDGERS_MAX: u32 = 1_000;
@@ -36,8 +41,10 @@ pub struct History {
     /// When that ledger closed; none where it does not say.
     pub latest_at: Option<Second>,
     asked_at: Instant,
-    /// Connections that had broken by then.
+    /// Connections of any client that had broken by then.
     disruptions: u64,
+    /// Connections that the asking client had opened by then.
+    opened: u64,
 }
 
 /// Why Horizon cannot be used now.
@@ -90,10 +97,48 @@ impl History {
         self.latest_at.filter(|at| *at <= now.plus(SLACK_S)).map(|at| (self.latest, at))
     }
 
-    /// Whether that word is still good.
+    /// Whether trades that come now may be stored on that word.
     #[must_use]
     pub fn is_good(&self, horizon: &HorizonClient) -> bool {
-        self.asked_at.elapsed() < GOOD_FOR && self.disruptions == horizon.governor().disruptions()
+        self.is_usable(horizon) && self.asked_at.elapsed() < between(horizon.governor().requests_per_hour())
+    }
+
+    /// Whether requests may be made on that word. What they bring waits until it is good.
+    #[must_use]
+    pub fn is_usable(&self, horizon: &HorizonClient) -> bool {
+        self.asked_at.elapsed() < USABLE_FOR
+            && self.disruptions == horizon.governor().disruptions()
+            && self.opened == horizon.connections_opened()
+    }
+}
+
+/// How long a word is good, by the request budget.
+fn between(requests_per_hour: u32) -> Duration {
+    let seconds = SECONDS_BETWEEN_BY_BUDGET.checked_div(requests_per_hour).unwrap_or(0);
+    Duration::from_secs(seconds.into()).clamp(BETWEEN_MIN, USABLE_FOR)
+}
+
+/// The word that was had, if trades may be stored on it, or what Horizon says now.
+///
+/// # Errors
+///
+/// [`Unusable`]
+pub async fn confirmed(
+    known: Option<History>,
+    horizon: &HorizonClient,
+    passphrase: &str,
+    database: &Database,
+    published: &Published,
+) -> Result<History, Unusable> {
+    if let Some(history) = known.filter(|history| history.is_good(horizon)) {
+        return Ok(history);
+    }
+    match ask(horizon, passphrase, database, published).await {
+        // A root that fails while all else works stops nothing for ten minutes.
+        Err(Unusable::Horizon(error)) => {
+            known.filter(|history| history.is_usable(horizon)).ok_or(Unusable::Horizon(error))
+        }
+        asked => asked,
     }
 }
 
@@ -102,13 +147,14 @@ impl History {
 /// # Errors
 ///
 /// [`Unusable`]
-pub async fn ask(
+async fn ask(
     horizon: &HorizonClient,
     passphrase: &str,
     database: &Database,
     published: &Published,
 ) -> Result<History, Unusable> {
-    let disruptions = horizon.governor().disruptions();
+    let (disruptions, opened) = (horizon.governor().disruptions(), horizon.connections_opened());
+    let asked_at = Instant::now();
     let Root {
         network_passphrase,
         history_latest_ledger: latest,
@@ -130,7 +176,7 @@ pub async fn ask(
     if let Some(unusable) = unusable {
         return Err(unusable);
     }
-    Ok(History { elder, latest, latest_at, asked_at: Instant::now(), disruptions })
+    Ok(History { elder, latest, latest_at, asked_at, disruptions, opened })
 }
 
 /// Whether the network was reset, as testnet is each quarter: its passphrase stays, and its ledgers are counted from 1
@@ -151,6 +197,13 @@ mod tests {
 
     fn held(ledger: u32, at: i64) -> Vec<(u32, Second)> {
         (0..9).map(|step| (ledger - step, Second(at - i64::from(step)))).collect()
+    }
+
+    #[test]
+    fn asking_costs_a_twentieth_of_the_budget_and_never_less_than_once_in_ten_minutes() {
+        let seconds = |per_hour| between(per_hour).as_secs();
+        assert_eq!((seconds(3_600), seconds(1_800), seconds(60)), (20, 40, 600));
+        assert_eq!((seconds(0), seconds(1_000_000)), (1, 1), "where requests cost nothing");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod collector;
 mod session;
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -80,7 +81,7 @@ enum Ended {
 /// Session after session, with waits between them that fit how each ended.
 async fn ingest(deps: StreamIngest, life: Life) {
     let mut retry = Retry::default();
-    let mut history = None;
+    let history = Cell::new(None);
     while !life.is_draining() {
         life.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
@@ -88,7 +89,7 @@ async fn ingest(deps: StreamIngest, life: Life) {
             continue;
         };
         let begun = Instant::now();
-        let mut session = Session::new(&deps, &life, &mut history);
+        let mut session = Session::new(&deps, &life, &history);
         let mut ended = session.run().await;
         if session.has_advanced() {
             retry.succeeded();
@@ -96,7 +97,7 @@ async fn ingest(deps: StreamIngest, life: Life) {
             ended = Ended::Empty; // all that came was known: to ask again at once would be a tight loop
         }
         if !matches!(ended, Ended::Normally) {
-            history = None;
+            history.set(None);
         }
         if let Some(wait) = after(&deps, &ended, &mut retry) {
             life.pause(wait).await;

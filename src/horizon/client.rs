@@ -21,6 +21,7 @@ use crate::{
 
 use super::{
     budget::{Allowance, Class},
+    connections::Counting,
     error::HorizonError,
     governor::Governor,
     problem::{self, problem},
@@ -34,6 +35,11 @@ use super::{
 pub const LIMIT_MAX: u32 = 200;
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is kept so long for the next request. Proxies close it after 60 s or more, and each new one costs a look
+/// at the root.
+const KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// A connection is used no longer than this, so that a name that moved is followed.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// How long nothing at all may come of an answer that fresh trades wait for.
 pub(super) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The same of any other answer. Horizon can take long to begin one of `/assets` or of old trades.
@@ -69,6 +75,10 @@ pub enum Order {
 #[derive(Clone)]
 pub struct HorizonClient {
     client: Client,
+    /// Opens a connection for each request.
+    root_client: Client,
+    /// Connections that `client` has opened.
+    dialled: Rc<Cell<u64>>,
     settings: HorizonSettings,
     governor: Governor,
     class: Class,
@@ -81,19 +91,12 @@ pub struct HorizonClient {
 impl HorizonClient {
     /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
     pub fn new(settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
-        let connector = Connector::new()
-            .connector(TcpDialler::new(Names::system()))
-            .timeout(CONNECT_TIMEOUT)
-            .handshake_timeout(CONNECT_TIMEOUT)
-            .rustls_0_23(tls::client_config(settings.ca_file.as_deref())?);
-        let client = Client::builder()
-            .connector(connector)
-            .timeout(SILENCE_MAX)
-            .disable_redirects()
-            .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
-            .finish();
+        let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let client = awc_client(&settings, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled)?;
+        // A word of the server that answers now is wanted, and not of the one that answered some time ago.
+        let root_client = awc_client(&settings, Duration::ZERO, Duration::ZERO, &dialled_for_root)?;
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
-        Ok(Self { client, settings, governor, class: Class::Live, waiting, given_up })
+        Ok(Self { client, root_client, dialled, settings, governor, class: Class::Live, waiting, given_up })
     }
 
     /// The same client, whose requests are of another class.
@@ -114,9 +117,16 @@ impl HorizonClient {
         &self.governor
     }
 
-    /// What the server tells of itself: its network and its history.
+    /// What the server tells of itself: its network and its history. Asked on a connection of its own.
     pub async fn root(&self) -> Result<Root, HorizonError> {
-        wire::root(&self.page("root", "/").await?)
+        let asking = Self { client: self.root_client.clone(), ..self.clone() };
+        wire::root(&asking.page("root", "/").await?)
+    }
+
+    /// Connections that this client has opened, those for the root apart. Behind a new one may be another server.
+    #[must_use]
+    pub fn connections_opened(&self) -> u64 {
+        self.dialled.get()
     }
 
     /// A page of trades behind `cursor`, in the given direction; empty past the end.
@@ -224,6 +234,28 @@ impl HorizonClient {
         }
         good
     }
+}
+
+fn awc_client(
+    settings: &HorizonSettings,
+    keep_alive: Duration,
+    age_max: Duration,
+    dialled: &Rc<Cell<u64>>,
+) -> Result<Client, HorizonError> {
+    let dialler = TcpDialler::new(Names::system());
+    let connector = Connector::new()
+        .connector(Counting::new(dialler, Rc::clone(dialled)))
+        .timeout(CONNECT_TIMEOUT)
+        .handshake_timeout(CONNECT_TIMEOUT)
+        .conn_keep_alive(keep_alive)
+        .conn_lifetime(age_max)
+        .rustls_0_23(tls::client_config(settings.ca_file.as_deref())?);
+    Ok(Client::builder()
+        .connector(connector)
+        .timeout(SILENCE_MAX)
+        .disable_redirects()
+        .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
+        .finish())
 }
 
 fn side(name: &str, asset: &Asset) -> String {

@@ -20,6 +20,7 @@ pub struct Governor(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     budget: Mutex<Budget>,
+    requests_per_hour: u32,
     /// Connections that broke or were not to be had: behind the next one may be another server.
     disruptions: AtomicU64,
     /// The server is of another network: nothing but its root is asked for.
@@ -39,6 +40,7 @@ impl Governor {
     pub fn new(requests_per_hour: u32) -> Self {
         Self(Arc::new(Shared {
             budget: Mutex::new(Budget::new(requests_per_hour, Instant::now())),
+            requests_per_hour,
             disruptions: AtomicU64::new(0),
             wrong_network: AtomicBool::new(false),
         }))
@@ -82,6 +84,12 @@ impl Governor {
     /// The open stream cost requests that nobody asked for.
     pub fn spent(&self, requests: u32) {
         self.budget().spent(requests, Instant::now());
+    }
+
+    /// Requests an hour that the operator allows; 0 is no limit.
+    #[must_use]
+    pub fn requests_per_hour(&self) -> u32 {
+        self.0.requests_per_hour
     }
 
     /// Whether the last 24 hours are held whole.

@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod client;
+mod connections;
 pub mod error;
 pub mod governor;
 mod problem;

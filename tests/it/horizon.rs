@@ -45,6 +45,27 @@ async fn tokens(client: &HorizonClient, cursor: PagingToken, order: Order) -> Ve
 }
 
 #[test]
+fn connections_are_counted_but_those_on_which_the_root_is_asked() {
+    let sim = network(FaultPlan::none());
+    System::new().block_on(async {
+        let client = client(&sim);
+        let page = || client.trades_page(None, Order::Descending, 1);
+        client.root().await.unwrap();
+        assert_eq!(client.connections_opened(), 0);
+        page().await.unwrap();
+        page().await.unwrap();
+        assert_eq!(client.of_class(Class::History).connections_opened(), 1, "one is used again");
+        client.root().await.unwrap();
+        assert_eq!(client.connections_opened(), 1);
+        let address = sim.addr();
+        sim.stop();
+        let _again = start(SimConfig { seed: 5, ..SimConfig::default() }, address).unwrap();
+        while page().await.is_err() {}
+        assert!(client.connections_opened() > 1, "behind the next one may be another server");
+    });
+}
+
+#[test]
 fn pages_lead_through_the_same_history_both_ways() {
     let sim = network(FaultPlan::none());
     System::new().block_on(async {

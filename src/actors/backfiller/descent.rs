@@ -210,7 +210,7 @@ impl Descent<'_> {
             quarantine: std::mem::take(&mut reading.quarantine),
             covered,
         };
-        // A connection that broke meanwhile may have led to another network.
+        // A connection that was opened meanwhile may lead to another network.
         self.deps.history(self.horizon, self.upstream).await?;
         let written = self.deps.writer.write(&batch, self.life).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));

@@ -287,7 +287,7 @@ impl Backfill {
             let trades = look.missing;
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
-            // A connection that broke meanwhile may have led to another network.
+            // A connection that was opened meanwhile may lead to another network.
             self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             self.uncover_around(&batch.trades, range).await?;
             let written = self.writer.write(&batch, life).await?;

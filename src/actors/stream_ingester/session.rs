@@ -39,8 +39,8 @@ const SILENT_BESIDE_NEWS_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
     life: &'a Life,
-    /// What Horizon last told of itself.
-    history: &'a mut Option<History>,
+    /// What Horizon last told of itself; it outlives the connection.
+    history: &'a Cell<Option<History>>,
     /// Where the present connection began.
     start: Cell<Option<PagingToken>>,
     /// The cursor has moved on.
@@ -51,7 +51,7 @@ impl<'a> Session<'a> {
     pub(super) const fn new(
         deps: &'a StreamIngest,
         life: &'a Life,
-        history: &'a mut Option<History>,
+        history: &'a Cell<Option<History>>,
     ) -> Self {
         Self { deps, life, history, start: Cell::new(None), has_advanced: Cell::new(false) }
     }
@@ -90,7 +90,9 @@ impl<'a> Session<'a> {
     /// connection takes its time is what was collected committed meanwhile.
     async fn go_on(&self, collector: &mut Collector) -> Result<Option<TradeStream>, Ended> {
         let horizon = &self.deps.horizon;
-        let Some(history) = self.history.filter(|history| history.is_good(horizon)) else { return Ok(None) };
+        let Some(history) = self.history.get().filter(|history| history.is_usable(horizon)) else {
+            return Ok(None);
+        };
         if collector.is_empty() || self.life.is_draining() {
             return Ok(None);
         }
@@ -135,16 +137,13 @@ impl<'a> Session<'a> {
         let database = &self.deps.writer.database;
         let stored = database.cursor(LIVE_CURSOR).await?;
         let horizon = &self.deps.horizon;
-        let (history, start) = match (*self.history, stored) {
-            (Some(history), Some(token)) if history.is_good(horizon) => (history, token),
+        let (history, start) = match (self.history.get(), stored) {
+            (Some(history), Some(token)) if history.is_usable(horizon) => (history, token),
             _ => {
-                let passphrase = &self.deps.network_passphrase;
-                let history =
-                    network_check::ask(horizon, passphrase, database, &self.deps.writer.published).await?;
+                let history = self.confirm().await?;
                 (history, start(stored, history.latest))
             }
         };
-        *self.history = Some(history);
         self.start.set(Some(start));
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
@@ -167,6 +166,12 @@ impl<'a> Session<'a> {
                 // Quiet: what was collected is all there is for now.
                 Err(_) if self.is_silent_beside_news(collector, &mut missing_since) => {
                     return HorizonError::Silent(SILENT_BESIDE_NEWS_MAX).into();
+                }
+                // Asked now, it costs no trade a moment: a batch that comes later need not wait for the answer.
+                Err(_) if collector.is_empty() => {
+                    if let Err(ended) = self.confirm().await {
+                        return ended;
+                    }
                 }
                 Err(_) => {}
                 Ok(Err(error)) => return error.into(),
@@ -219,12 +224,24 @@ impl<'a> Session<'a> {
         Vitals::tell(&writer.published.vitals.stream, true, "connected", writer.clock.now());
     }
 
+    /// Makes sure that what came until now is of the right network.
+    async fn confirm(&self) -> Result<History, Ended> {
+        let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
+        let known = self.history.get();
+        let history =
+            network_check::confirmed(known, horizon, network_passphrase, &writer.database, &writer.published)
+                .await?;
+        self.history.set(Some(history));
+        Ok(history)
+    }
+
     /// Writes what was collected and tells it to the others.
     async fn commit(&self, collector: &mut Collector) -> Result<(), Ended> {
         if collector.is_empty() {
             let leads = self.deps.writer.leadership.epoch().is_some();
             return if leads { Ok(()) } else { Err(Ended::NotLeading) };
         }
+        self.confirm().await?;
         self.deps.writer.write(&collector.batch(), self.life).await?;
         counter!("ticker_trades_passed_over_total").increment(collector.passed_over());
         if collector.has_advanced() {

@@ -15,7 +15,7 @@ use actix_web::{App, HttpServer, web};
 use limit::RateLimit;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ struct Shared {
     sim: Arc<Simulation>,
     faults: FaultPlan,
     limit: Option<RateLimit>,
-    passphrase: String,
+    passphrase: Arc<RwLock<String>>,
     stream_poll: Duration,
     stream_duration: Duration,
 }
@@ -40,6 +40,7 @@ struct Shared {
 pub struct SimServer {
     addr: SocketAddr,
     oracle: Arc<Simulation>,
+    passphrase: Arc<RwLock<String>>,
     /// Dropped to stop the server.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -59,6 +60,11 @@ impl SimServer {
     /// What it serves, as typed data.
     pub fn oracle(&self) -> &Arc<Simulation> {
         &self.oracle
+    }
+
+    /// From now on another network answers, on connections that hold as well: as behind a proxy.
+    pub fn become_network(&self, passphrase: &str) {
+        passphrase.clone_into(&mut self.passphrase.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Ends all connections and waits for the threads.
@@ -86,11 +92,12 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
     let oracle = Arc::new(Simulation::new(&config)?);
     let listener = TcpListener::bind(bind)?;
     let addr = listener.local_addr()?;
+    let passphrase = Arc::new(RwLock::new(config.network_passphrase.clone()));
     let shared = web::Data::new(Shared {
         sim: oracle.clone(),
         faults: config.faults.clone(),
         limit: config.rate_limit.map(|most| RateLimit::new(most, config.rate_window, config.rate_burst)),
-        passphrase: config.network_passphrase.clone(),
+        passphrase: Arc::clone(&passphrase),
         stream_poll: config.stream_poll,
         stream_duration: config.stream_duration,
     });
@@ -101,7 +108,7 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
         .name("horizon-sim".to_owned())
         .spawn(move || serve(shared, listener, workers, &sender, stopped))?;
     receiver.recv().map_err(|_| io::Error::other("the server thread ended at once"))??;
-    Ok(SimServer { addr, oracle, stop: Some(stop), thread: Some(thread) })
+    Ok(SimServer { addr, oracle, passphrase, stop: Some(stop), thread: Some(thread) })
 }
 
 fn serve(

@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
+use std::sync::PoisonError;
 
 /// Levels a side of a book unless asked otherwise.
 const LEVELS_DEFAULT: usize = 20;
@@ -40,7 +41,7 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
         "history_latest_ledger_closed_at": closed_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         "history_elder_ledger": elder,
         "core_latest_ledger": latest,
-        "network_passphrase": shared.passphrase,
+        "network_passphrase": *shared.passphrase.read().unwrap_or_else(PoisonError::into_inner),
         "current_protocol_version": 23,
         "supported_protocol_version": 23,
         "core_supported_protocol_version": 23,

@@ -121,6 +121,38 @@ fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_sto
     });
 }
 
+#[test]
+fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_are_not_stored() {
+    let (sim, source) = hostile::scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
+        wait_until("the stream is open", || stream(&daemon)["ok"] == true);
+        let emit = |step: u32| {
+            source.push_trade(hostile::trade(hostile::LEDGER + step, 0, chrono::Utc::now())).unwrap();
+        };
+        (1..5).for_each(emit);
+        wait_for_trades(&client, 4).await;
+        sim.become_network("Another Network");
+        wait_until("it tells of another network", || {
+            stream(&daemon)["detail"].as_str().unwrap().contains("another network")
+        });
+        (5..13).for_each(emit);
+        let asked = || {
+            let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+            let told = r#"ticker_horizon_requests_total{kind="root",outcome="ok"} "#;
+            metrics.lines().find_map(|line| line.strip_prefix(told)?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        let before = asked();
+        wait_until("it was asked again and again", || asked() >= before + 4);
+        assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 4);
+        sim.become_network(PASSPHRASE);
+        wait_for_trades(&client, 12).await;
+    });
+}
+
 /// Every stored trade is one that was emitted.
 async fn compare_with(client: &Client, oracle: &Simulation) {
     let rows = client

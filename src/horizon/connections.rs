@@ -1,0 +1,31 @@
+//! The count of connections that a client opens. Behind each may be another server.
+
+use std::{cell::Cell, rc::Rc};
+
+use actix_service::Service;
+
+/// A dialler that counts what it dials.
+#[derive(Clone)]
+pub(super) struct Counting<S> {
+    dialler: S,
+    dialled: Rc<Cell<u64>>,
+}
+
+impl<S> Counting<S> {
+    pub(super) const fn new(dialler: S, dialled: Rc<Cell<u64>>) -> Self {
+        Self { dialler, dialled }
+    }
+}
+
+impl<S: Service<R>, R> Service<R> for Counting<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    actix_service::forward_ready!(dialler);
+
+    fn call(&self, request: R) -> S::Future {
+        self.dialled.set(self.dialled.get().wrapping_add(1));
+        self.dialler.call(request)
+    }
+}
