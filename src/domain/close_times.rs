@@ -1,7 +1,10 @@
 //! Close times and what may be believed of them: ledgers close one after the other, so a time that is out of order is
 //! wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::instant::{HOUR, Second};
 
@@ -162,7 +165,8 @@ fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
     let mut chains: Vec<(usize, Option<usize>)> = Vec::with_capacity(ledgers.len());
     for (_, at) in ledgers {
         let before = ledgers.iter().zip(&chains).enumerate().filter(|(_, ((_, above), _))| above >= at);
-        let best = before.max_by_key(|(place, (_, (length, _)))| (*length, *place));
+        // Of several the one that is nearest in time: a longer pause is less likely.
+        let best = before.max_by_key(|(place, ((_, above), (length, _)))| (*length, Reverse(*above), *place));
         chains.push(best.map_or((1, None), |(place, (_, (length, _)))| (length + 1, Some(place))));
     }
     let ends = ledgers.iter().zip(&chains).enumerate();
@@ -176,12 +180,12 @@ fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
     chain
 }
 
-/// The ledger below the last long pause, if fewer ledgers lie there than it takes to confirm it.
+/// The ledger below the first long pause that fewer ledgers below than it takes confirm.
 fn undecided_from(chain: &[(u32, Second)]) -> Option<u32> {
-    let mut pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
-    let (place, (_, (below, _))) =
-        pairs.rfind(|(_, ((_, above), (_, below)))| above.minus(DROP_MAX_S) > *below)?;
-    (chain.len().saturating_sub(place + 1) < CONFIRMED_BY).then_some(*below)
+    let pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
+    let mut unconfirmed = pairs.skip(chain.len().saturating_sub(CONFIRMED_BY));
+    let pause = unconfirmed.find(|(_, ((_, above), (_, below)))| above.minus(DROP_MAX_S) > *below);
+    pause.map(|(_, (_, (below, _)))| *below)
 }
 
 #[cfg(test)]
@@ -292,10 +296,12 @@ mod tests {
             let wrong: Vec<(u32, i64)> = wrong.into_iter().map(|(ledger, by)| (ledger, NOW + by)).collect();
             let page = page(&wrong);
             let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().copied());
-            for (ledger, at) in &page {
-                let is_right = *at == Second(NOW - 5 * i64::from(100 - ledger));
-                let is_decided = weighed.undecided_from().is_none_or(|from| *ledger > from);
-                prop_assert!(!is_right || !is_decided || !weighed.contradict(*ledger, *at), "{ledger}");
+            let right: Vec<u32> = page.iter().map(|(ledger, _)| *ledger)
+                .filter(|ledger| !wrong.iter().any(|(odd, _)| odd == ledger)).collect();
+            // At the ends of a page a few wrong ones may be more than the right ones beside them.
+            let inner = right.get(wrong.len() + 1..right.len().saturating_sub(wrong.len() + 1)).unwrap_or_default();
+            for (ledger, at) in page.iter().filter(|(ledger, _)| inner.contains(ledger)) {
+                prop_assert!(!weighed.contradict(*ledger, *at), "{ledger}");
             }
         }
 
