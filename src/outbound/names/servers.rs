@@ -27,8 +27,9 @@ const ROUNDS_MAX: usize = 2;
 /// How long the addresses of one family wait for those of the other. A server that drops questions for one of them
 /// must not hold up the other (RFC 8305, section 3, allows less; a lookup is rare here).
 const OTHER_FAMILY_PATIENCE: Duration = Duration::from_millis(500);
-/// Answers that each server's resolver remembers.
-const CACHED_MAX: u64 = 256;
+/// Answers that a resolver remembers: none, as the C library. A database whose container is not up yet has no name, and
+/// "no such name" may be good for a day (the root zone says so).
+const CACHED_MAX: u64 = 0;
 
 /// Name servers and the rules of one `resolv.conf`. The default has no servers.
 #[derive(Default)]

@@ -23,8 +23,14 @@ fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'sta
             let mut reply = vec![question[0], question[1], 0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
             reply.extend_from_slice(&question[12..end + 4]);
             for address in addresses {
-                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]); // good for an hour
                 reply.extend_from_slice(&address.octets());
+            }
+            if count == 0 {
+                // The authority: that there is none is good for a day.
+                reply[9] = 1;
+                reply.extend_from_slice(&[0, 0, 6, 0, 1, 0, 1, 0x51, 0x80, 0, 22, 0, 0]);
+                reply.extend((0..5).flat_map(|_| 86_400_u32.to_be_bytes()));
             }
             let _ = socket.send_to(&reply, from);
         }
@@ -82,6 +88,27 @@ async fn the_search_list_counts_for_what_operators_write_and_not_for_what_strang
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "{unknown}: {error}");
     }
     assert_eq!(servers.ask(&name("public.example"), false).await.unwrap(), [IpAddr::from(ONE)]);
+}
+
+#[tokio::test]
+async fn what_a_name_server_said_before_is_asked_again() {
+    const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    // The name of a container that comes up, and then moves.
+    let port = name_server(move |_, kind| {
+        let lookups = asked.fetch_add(usize::from(kind == A), std::sync::atomic::Ordering::SeqCst);
+        Some(match (kind, lookups) {
+            (A, 0) => Vec::new(),
+            (A, 1) => vec![ONE],
+            (A, _) => vec![OTHER],
+            _ => Vec::new(),
+        })
+    });
+    let servers = servers(&[port], "");
+    let one = name("one.example");
+    assert_eq!(servers.ask(&one, false).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(servers.ask(&one, false).await.unwrap(), [IpAddr::from(ONE)]);
+    assert_eq!(servers.ask(&one, false).await.unwrap(), [IpAddr::from(OTHER)]);
 }
 
 #[tokio::test]
