@@ -69,7 +69,8 @@ fn connect(error: impl std::fmt::Display) -> TomlError {
 }
 
 async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Result<Answer, TomlError> {
-    let host = url.authority().map_or("", |authority| authority.as_str());
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit('@').next().unwrap_or_default(); // a gateway's address may name a user
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header(header::HOST, host)
