@@ -29,6 +29,7 @@ use crate::{
 const USER: u32 = 54_321;
 /// What `docs/run.md` gives a container.
 const THREADS_MAX: usize = 256;
+const MEMORY_MIB_MAX: u64 = 1_024;
 
 fn is_root() -> bool {
     let is_root = Uid::effective().is_root();
@@ -201,10 +202,12 @@ fn name_servers_that_never_answer_cost_no_threads_and_no_publication() {
         let mut question = [0; 512];
         assert!(servers[0].recv(&mut question).is_ok(), "the servers of this test were asked");
         assert!(most < fewest + 16, "{fewest} threads became {most}");
+        let memory = daemon.memory_mib();
+        assert!(memory < MEMORY_MIB_MAX, "{memory} MiB");
         goes_on(&mut daemon);
         figure!(
             "name servers that never answer: threads stay few, publications go on",
-            "{FAILED} of {DOMAINS} domains looked up in vain, 3 silent servers, at most {most} threads of {THREADS_MAX}"
+            "{FAILED} of {DOMAINS} domains looked up in vain, 3 silent servers, at most {most} threads of {THREADS_MAX}, {memory} MiB of {MEMORY_MIB_MAX}"
         );
     });
 }
