@@ -216,14 +216,15 @@ impl MarketState {
 
     /// Takes in a batch that follows directly on what is known. Says whether it did.
     pub fn follow(&mut self, batch: &CommittedBatch) -> bool {
-        // A batch with new assets or markets is read from the database, which tells all that there is of them.
-        let knows_all = batch.new_assets.is_empty() && batch.new_markets.is_empty();
-        if batch.seq != self.seq + 1 || !knows_all {
+        if batch.seq != self.seq + 1 {
             return batch.seq <= self.seq;
         }
         if self.unverified.len() >= UNVERIFIED_MAX {
             return false;
         }
+        // New assets are not valid yet: they become so by a batch of their own.
+        let markets = batch.new_markets.iter().map(|ids| (ids.market, ids.base, ids.counter));
+        self.directory.learn_markets(markets);
         self.windows.add_run(&batch.trades);
         let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
         self.latest = self.latest.max(ledgers.max());

@@ -3,7 +3,7 @@
 use stellar_ticker::{
     actors::aggregator::MarketState,
     db::DbError,
-    domain::{summary::WindowTrade, windows::MarketId},
+    domain::{board::Board, summary::WindowTrade, windows::MarketId},
 };
 
 use super::*;
@@ -101,4 +101,27 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     scene.client.batch_execute("UPDATE assets SET checked_at = now()").await.unwrap();
     assert!(!is_known(before).await, "the trades came since this run began");
     assert!(is_known(after).await, "they are of a run before, whenever assets were last looked up");
+}
+
+#[tokio::test]
+async fn a_batch_with_new_markets_is_followed_as_it_would_be_read() {
+    let scene = Scene::new().await;
+    let (mut state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    let mut cursor = None;
+    for (ledger, issuer) in [(5, 1), (6, 2), (7, 1), (8, 3)] {
+        let batch = batch(cursor, vec![trade(ledger, 0, issuer, 10), trade(ledger, 1, issuer + 10, 20)]);
+        assert!(state.follow(&scene.database.write_trades(scene.epoch, &batch).await.unwrap()));
+        cursor = Some(token(ledger, 1));
+        let read =
+            MarketState::read_after(&scene.database, state.seq(), &state.unverified(), Second(NOW)).await;
+        assert!(read.unwrap().is_none(), "there is nothing left to read");
+        let (mut loaded, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+        let (followed, loaded) = (state.board_at(Second(NOW)), loaded.board_at(Second(NOW)));
+        let figures = |board: &Board| board.windows().figures().map(|(id, of)| (id, *of)).collect::<Vec<_>>();
+        assert_eq!(figures(&followed), figures(&loaded));
+        for (market, _) in figures(&loaded) {
+            assert_eq!(followed.directory().sides(market), loaded.directory().sides(market));
+        }
+        assert_eq!(followed.directory().market_count(), loaded.directory().market_count());
+    }
 }
