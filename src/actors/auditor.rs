@@ -91,7 +91,7 @@ struct Tally {
 
 impl Work for Audit {
     async fn run(self, life: Life) {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(self.interval);
         loop {
             self.status.set_state("auditing");
             let begun = self.clock.monotonic();
@@ -139,7 +139,7 @@ impl Audit {
         if let Err(error) = self.audit_lists(life, &mut tally).await {
             warn!(%error, "assets and books are left to the next pass of the audit");
         }
-        self.rest(life, pace::rest_after(tally.spent), is_hurried).await;
+        self.rest(life, pace.rest_after(tally.spent), is_hurried).await;
         while !groups.is_empty() {
             life.advance();
             let markets = pace.cut(&mut groups);
