@@ -1,4 +1,5 @@
-//! A Horizon that has only pages of trades, all rendered beforehand, so that it is not what is measured.
+//! A Horizon that has only pages of trades, all rendered beforehand, so that it is not what is measured. Its stream is
+//! silent, and it has no assets and no books.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -12,6 +13,11 @@ use super::synthetic::{self, Synthetic};
 
 /// The network that it serves.
 pub(crate) const PASSPHRASE: &str = "Bench Network";
+
+/// How its stream begins, and all that it ever says.
+const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+    retry: 1000\nevent: open\ndata: \"hello\"\n\n";
+const NOT_NOW: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 
 /// All records, from new to old, with a comma between two.
 pub(crate) struct Rendered {
@@ -71,13 +77,24 @@ impl Rendered {
         connection.set_nodelay(true)?;
         let mut lines = BufReader::new(connection.try_clone()?).lines();
         while let Some(request) = lines.next().transpose()? {
-            while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+            let mut is_stream = false;
+            while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+                is_stream |= line.ends_with("text/event-stream");
+            }
+            if is_stream {
+                (&*connection).write_all(STREAM)?;
+                continue; // it stays open until the client hangs up
+            }
             let target = request.split(' ').nth(1).unwrap_or_default();
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let asked =
                 |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             let (front, middle, back): (&str, &[u8], &str) = match path {
                 "/" => ("", self.root.as_bytes(), ""),
+                "/assets" | "/order_book" => {
+                    (&*connection).write_all(NOT_NOW)?;
+                    continue;
+                }
                 _ => {
                     let cursor = asked("cursor").and_then(|text| text.parse().ok());
                     let limit = asked("limit").and_then(|text| text.parse().ok()).unwrap_or(10);

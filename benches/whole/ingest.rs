@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 use stellar_ticker::{
     actors::{
@@ -33,7 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let address = Rendered::of(&synthetic).serve();
     bench.block_on(async {
         let store = bench.store().await;
-        let copied = raw_copy(&store, &synthetic).await;
+        let copied = copy::raw(&store, &synthetic).await;
         let backfill = backfill(&store, &format!("http://{address}")).await;
         let (seconds, filled) = timed(backfill.fill_once(&Life::default())).await;
         filled.unwrap();
@@ -50,17 +49,6 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         .goal_ratio(0.25);
         vec![row]
     })
-}
-
-/// The same rows into a table of the same shape, days and index; rows a second.
-async fn raw_copy(store: &Store, synthetic: &Synthetic) -> f64 {
-    let make = "CREATE TABLE copied (LIKE trades INCLUDING ALL) PARTITION BY RANGE (ledger_close_time)";
-    store.client.batch_execute(make).await.unwrap();
-    copy::make_days(&store.client, "copied", synthetic).await;
-    let rows: Vec<Bytes> = copy::encode(synthetic, 0..synthetic.trades).collect();
-    let (seconds, ()) = timed(copy::send(&store.client, "copied", rows.into_iter())).await;
-    store.client.batch_execute("DROP TABLE copied").await.unwrap();
-    synthetic.trades as f64 / seconds
 }
 
 async fn backfill(store: &Store, url: &str) -> Backfill {

@@ -15,6 +15,7 @@ pub(crate) struct Row {
     baseline: Option<(&'static str, f64)>,
     goal: String,
     is_met: bool,
+    leaves_out: String,
     point: Option<Point>,
 }
 
@@ -51,6 +52,7 @@ impl Row {
             baseline: None,
             goal: String::new(),
             is_met: true,
+            leaves_out: String::new(),
             point: None,
         }
     }
@@ -82,6 +84,14 @@ impl Row {
         self.also(format!("ratio at least {}", (bound * 1e3).round() / 1e3), is_met)
     }
 
+    /// What the figure does not contain although a reader might think so. A text of its own stays.
+    pub(crate) fn leaving_out(mut self, what: &str) -> Self {
+        if self.leaves_out.is_empty() {
+            what.clone_into(&mut self.leaves_out);
+        }
+        self
+    }
+
     fn also(mut self, text: String, is_met: bool) -> Self {
         if !self.goal.is_empty() {
             self.goal.push_str(", ");
@@ -99,7 +109,7 @@ impl Row {
         })
     }
 
-    fn columns(&self) -> [String; 6] {
+    fn columns(&self) -> [String; 7] {
         let baseline = self.baseline.map(|(what, figure)| format!("{what}: {}", self.unit.show(figure)));
         let met = match (self.goal.is_empty(), self.is_met) {
             (true, _) => "",
@@ -113,6 +123,7 @@ impl Row {
             self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             self.goal.clone(),
             met.to_owned(),
+            self.leaves_out.clone(),
         ]
     }
 }
@@ -131,7 +142,7 @@ impl Unit {
 }
 
 /// The names of the columns.
-pub(crate) const HEAD: [&str; 6] = ["what", "figure", "baseline", "ratio", "goal", ""];
+pub(crate) const HEAD: [&str; 7] = ["what", "figure", "baseline", "ratio", "goal", "", "leaves out"];
 
 pub(crate) fn print_head() {
     print_columns(HEAD.map(str::to_owned));
@@ -141,7 +152,7 @@ pub(crate) fn print(row: &Row) {
     print_columns(row.columns());
 }
 
-fn print_columns([what, figure, baseline, ratio, goal, met]: [String; 6]) {
+fn print_columns([what, figure, baseline, ratio, goal, met, _]: [String; 7]) {
     println!("{what:<64} {figure:>12}  {baseline:<28} {ratio:>7}  {goal:<40} {met}");
 }
 

@@ -44,7 +44,7 @@ pub(crate) const NAIVE: &str = "
     GROUP BY 1";
 
 /// The batch that all of them came in, in a run before.
-const BATCH: &str = "
+pub(crate) const BATCH: &str = "
     UPDATE ingest_lease SET seq = 1;
     INSERT INTO ingest_batches (seq, kind, trades, committed_at) VALUES (1, 'backfill', 0, now() - interval '1 hour')";
 
@@ -125,6 +125,7 @@ async fn check(store: &Store, published: &Value, trades: u64) {
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
     begun: Instant,
     _directory: tempfile::TempDir,
 }
@@ -150,7 +151,7 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, public, begun, _directory: directory }
+        Self { child, public, admin, begun, _directory: directory }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -170,6 +171,12 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// Up to which batch everything is published.
+    pub(crate) fn published_seq(&self) -> Option<i64> {
+        let status: Value = serde_json::from_slice(&get(self.public, "/api/v1/status")?).unwrap();
+        status["seq"].as_i64()
+    }
+
     /// Has every served figure recomputed from the rows; how long that took.
     fn audit(&self, url: &str) -> f64 {
         let begun = Instant::now();
@@ -194,7 +201,7 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 /// The body, where the answer is 200.
-fn get(address: SocketAddr, path: &str) -> Option<Vec<u8>> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Option<Vec<u8>> {
     let mut connection = TcpStream::connect(address).ok()?;
     connection
         .write_all(format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").as_bytes())
@@ -218,6 +225,7 @@ fn load_in_a_process(url: &str) -> (f64, f64) {
 
 /// What that process does.
 pub(crate) fn load(url: &str) {
+    stellar_ticker::process::disable_huge_pages(); // as the daemon does
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = DatabaseSettings { url: url.to_owned(), ca_file: None, max_connections: 16 };

@@ -16,9 +16,40 @@ const LEDGER_PERIOD: Duration = Duration::from_secs(5);
 /// What a start leaves to be done is done by then.
 const SETTLING: Duration = Duration::from_secs(20);
 
+/// As many trades as they need for most markets to have traded.
+const FEW_TRADES: u64 = 100_000;
+
+/// CPU a second, in seconds, and the share of the time that the self-audit took.
+struct Costs {
+    daemon_s: f64,
+    postgres_s: f64,
+    audit: f64,
+    naive_s: f64,
+}
+
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let trades = bench.sized(1_000_000, 10_000_000);
-    let span = bench.sized(Duration::from_secs(30), Duration::from_secs(60));
+    let (few, many) = (measure(bench, FEW_TRADES), measure(bench, trades));
+    let what = format!("CPU a second at 20 trades a second, {} million trades held", trades / 1_000_000);
+    let both = |costs: &Costs| costs.daemon_s + costs.postgres_s;
+    vec![
+        Row::new(format!("{what}: the daemon"), many.daemon_s, Unit::Seconds)
+            .baseline("naive SQL, once a second", many.naive_s)
+            .goal(0.2),
+        Row::new(format!("{what}: PostgreSQL"), many.postgres_s, Unit::Seconds)
+            .baseline("naive SQL, once a second", many.naive_s),
+        Row::new("of each second, time in slices of the self-audit", many.audit, Unit::Seconds).goal(0.020),
+        Row::new(
+            format!("growth of both together from {FEW_TRADES} to {trades} trades, self-audit included"),
+            both(&many) / both(&few),
+            Unit::Times,
+        )
+        .goal(1.5),
+    ]
+}
+
+fn measure(bench: &Bench, trades: u64) -> Costs {
+    let span = bench.sized(Duration::from_secs(60), Duration::from_secs(240));
     let store = bench.block_on(start::filled(bench, trades));
     let before = bench.postgres_cpu_s();
     for window in ["24 hours", "7 days"] {
@@ -32,7 +63,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let network = network.go_on(LEDGER_TRADES, LEDGER_PERIOD);
     pause(SETTLING);
     watch::until_seen(daemon.public, &network.emitted);
-    let cpu = || (Times::of(daemon.pid()).unwrap().own_s, bench.postgres_cpu_s());
+    let cpu = || (Times::of(daemon.pid()).unwrap().own_s, bench.postgres_cpu_s(), audited_s(&daemon));
     let (begun, before) = (Instant::now(), cpu());
     pause(span);
     let (seconds, after) = (begun.elapsed().as_secs_f64(), cpu());
@@ -40,12 +71,18 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     drop(daemon);
     drop(network);
     bench.block_on(store.close());
-    let what = format!("CPU a second at 20 trades a second, {} million trades held", trades / 1_000_000);
-    vec![
-        Row::new(format!("{what}: the daemon"), (after.0 - before.0) / seconds, Unit::Seconds)
-            .baseline("naive SQL, once a second", naive_s)
-            .goal(0.2),
-        Row::new(format!("{what}: PostgreSQL"), (after.1 - before.1) / seconds, Unit::Seconds)
-            .baseline("naive SQL, once a second", naive_s),
-    ]
+    Costs {
+        daemon_s: (after.0 - before.0) / seconds,
+        postgres_s: (after.1 - before.1) / seconds,
+        audit: (after.2 - before.2) / seconds,
+        naive_s,
+    }
+}
+
+/// Time that slices of the self-audit took so far.
+fn audited_s(daemon: &Daemon) -> f64 {
+    let metrics = start::get(daemon.admin, "/metrics").unwrap();
+    let text = String::from_utf8(metrics).unwrap();
+    let sum = text.lines().find_map(|line| line.strip_prefix("ticker_audit_slice_seconds_sum "));
+    sum.map_or(0.0, |sum| sum.parse().unwrap())
 }

@@ -1,0 +1,103 @@
+//! History through the whole program: pages served, decoded, committed, folded by the running aggregator and published.
+//!
+//! Nothing is left out but Horizon's own work: its pages are rendered beforehand. All markets but a few are new, pages come
+//! from new to old, a publication is made each second, and files are written meanwhile.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chrono::Utc;
+use serde_json::Value;
+use stellar_ticker::domain::instant::Second;
+
+use super::{
+    bench::{Bench, Store, timed},
+    copy,
+    freshness::UNLIMITED,
+    horizon::Rendered,
+    report::{Row, Unit},
+    start::{BATCH, Daemon, MARKETS, get},
+    synthetic::{LEDGER_TRADES, Synthetic},
+};
+
+/// What has not been published by then never will be.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// How often it is looked how far it is.
+const POLL: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), MARKETS, Second::from(Utc::now()));
+    let address = Rendered::of(&synthetic).serve();
+    bench.block_on(async {
+        let store = bench.store().await;
+        let copied = copy::raw(&store, &synthetic).await;
+        seed(&store, &synthetic).await;
+        let daemon = Daemon::on(&store.url, &format!("http://{address}"), &UNLIMITED);
+        daemon.first_publication().await;
+        let begun = Instant::now();
+        let published = all_published(&store, &daemon, synthetic.trades).await;
+        let seconds = begun.elapsed().as_secs_f64();
+        let counted = |pair: &Value| pair["trade_count_7d"].as_u64().unwrap();
+        let counted: u64 = published["pairs"].as_array().unwrap().iter().map(counted).sum();
+        assert_eq!(counted, synthetic.trades, "all trades are published");
+        let longest = longest_message(&daemon);
+        drop(daemon);
+        store.close().await;
+        let what = "history through the whole program, from pages to published";
+        vec![
+            Row::new(what, synthetic.trades as f64 / seconds, Unit::PerSecond)
+                .baseline("raw binary COPY", copied)
+                .goal(60_000.0)
+                .goal_ratio(0.2),
+            Row::new(
+                format!("the longest that one message held the aggregator: {}", longest.0),
+                longest.1,
+                Unit::Seconds,
+            )
+            .goal(0.050),
+        ]
+    })
+}
+
+/// All assets are known and valid, so that everything is published; of the trades only the oldest ledger is there, and of
+/// the markets only its own.
+async fn seed(store: &Store, synthetic: &Synthetic) {
+    copy::make_days(&store.client, "trades", synthetic).await;
+    copy::seed_markets(&store.client, synthetic).await;
+    let oldest: Vec<Bytes> = copy::encode(synthetic, 0..LEDGER_TRADES).collect();
+    copy::send(&store.client, "trades", oldest.into_iter()).await;
+    let forget = "DELETE FROM markets WHERE id NOT IN (SELECT market_id FROM trades)";
+    let next = "SELECT setval(pg_get_serial_sequence('markets', 'id'), (SELECT max(id) FROM markets))";
+    for sql in [forget, next, BATCH] {
+        store.client.batch_execute(sql).await.unwrap();
+    }
+}
+
+/// Waits until all trades are stored, and all that was stored by then is published. Gives the publication.
+async fn all_published(store: &Store, daemon: &Daemon, trades: u64) -> Value {
+    let begun = Instant::now();
+    let stored = "SELECT coalesce(sum(trades), 0)::bigint, max(seq) FROM ingest_batches";
+    loop {
+        let row = store.client.query_one(stored, &[]).await.unwrap();
+        let (count, seq): (i64, i64) = (row.get(0), row.get(1));
+        if u64::try_from(count).unwrap() + LEDGER_TRADES == trades {
+            while daemon.published_seq().is_none_or(|published| published < seq) {
+                tokio::time::sleep(POLL).await;
+            }
+            let (_, body) = timed(async { get(daemon.public, "/markets.json").unwrap() }).await;
+            return serde_json::from_slice(&body).unwrap();
+        }
+        assert!(begun.elapsed() < DEADLINE, "{count} of {trades} trades are stored");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The message that held the aggregator longest, and for how long, in seconds.
+fn longest_message(daemon: &Daemon) -> (String, f64) {
+    let told: Value = serde_json::from_slice(&get(daemon.admin, "/actors.json").unwrap()).unwrap();
+    let actors = told["actors"].as_array().unwrap();
+    let aggregator = actors.iter().find(|actor| actor["name"] == "aggregator").unwrap();
+    let messages = aggregator["messages"].as_object().unwrap().iter();
+    let longest = messages.map(|(name, times)| (name.clone(), times["max_ms"].as_f64().unwrap() / 1_000.0));
+    longest.max_by(|one, other| one.1.total_cmp(&other.1)).unwrap()
+}
