@@ -20,3 +20,4 @@ pub mod published;
 pub mod shutdown;
 pub mod sim;
 pub mod telemetry;
+pub mod trouble;

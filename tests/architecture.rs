@@ -11,10 +11,11 @@ use std::{
 const LINES_MAX: usize = 500;
 
 /// What each room may import of the others. What is not listed is forbidden; a room may always import itself.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("clock", &[]),
     ("process", &[]),
+    ("trouble", &[]),
     ("init", &[]),
     ("connection_string", &[]),
     ("config", &["cli", "connection_string", "domain", "telemetry"]),
@@ -24,11 +25,14 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("blocking", &[]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
-    ("horizon", &["domain", "clock", "outbound"]),
-    ("db", &["domain", "clock", "connection_string", "outbound", "process"]),
+    ("horizon", &["domain", "clock", "outbound", "trouble"]),
+    ("db", &["domain", "clock", "connection_string", "outbound", "process", "trouble"]),
     ("sim", &["domain", "clock"]),
     ("http", &["blocking", "domain", "db", "clock", "outbound", "published"]),
-    ("actors", &["blocking", "domain", "horizon", "db", "clock", "process", "published", "shutdown"]),
+    (
+        "actors",
+        &["blocking", "domain", "horizon", "db", "clock", "process", "published", "shutdown", "trouble"],
+    ),
     (
         "app",
         &[
@@ -46,6 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "shutdown",
             "sim",
             "telemetry",
+            "trouble",
         ],
     ),
     ("main", &["app", "cli", "config", "init", "process", "telemetry"]),

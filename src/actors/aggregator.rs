@@ -25,12 +25,12 @@ use pace::Pace;
 use super::{
     envelope::{Envelope, TraceContext},
     messages::{AssetsCommitted, PublicationReady, RankMarkets, TradesCommitted},
+    outage,
     port::Port,
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
-    trouble::Trouble,
 };
 use crate::{
     clock::SharedClock,
@@ -94,8 +94,6 @@ struct State {
     assets_known_at: Option<i64>,
     /// The trace of the last message that the next publication will be the doing of.
     cause: Option<TraceContext>,
-    /// That the database cannot be read.
-    trouble: Trouble,
     /// The drain has begun: what is committed now is published at once.
     draining: bool,
     /// The drain is over: the pool may be closed at any moment.
@@ -161,9 +159,7 @@ impl Aggregator {
             // The pool may be closed by now; the supervisor tells of a drain that is not done in time.
             Err(_) if self.state.draining => return,
             Err(error) => {
-                if self.state.trouble.is_news(&error, Instant::now()) {
-                    warn!(%error, "the database cannot be read, which is tried again and again");
-                }
+                outage::database_failed(&self.deps.database, &error, "reading what was committed");
                 Vitals::tell(&self.deps.published.vitals.database, false, "does not answer", now);
                 return;
             }
@@ -190,7 +186,7 @@ impl Aggregator {
                 }
             }
         }
-        if self.state.trouble.is_over() {
+        if self.deps.database.is_over() {
             info!("the database can be read again");
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);

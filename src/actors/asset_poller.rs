@@ -8,12 +8,13 @@ mod sweep;
 use std::{sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     envelope::{Envelope, TraceContext},
     leadership::Leadership,
     messages::{AssetsLookedUp, AssetsSeen},
+    outage,
     poll_error::PollError,
     port::Port,
     ranking::Ranking,
@@ -82,7 +83,8 @@ impl AssetPoll {
     /// After a failure: waits as long as it seems wise.
     async fn wait_after(&self, error: &PollError, retry: &mut Retry, life: &Life) {
         let wait = retry.next_wait(error.retry_after());
-        warn!(%error, wait_ms = wait.as_millis(), "assets cannot be looked up now");
+        self.status.fails(error);
+        outage::poll_failed(&self.horizon, &self.database, error, "looking assets up", wait);
         life.pause(wait).await;
     }
 

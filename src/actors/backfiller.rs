@@ -9,6 +9,7 @@ mod doubts;
 mod draw;
 mod end;
 mod eta;
+mod lines;
 mod once;
 mod page;
 mod plan;
@@ -29,6 +30,7 @@ use tracing::warn;
 
 use super::{
     network_check::{self, History, Unusable},
+    outage,
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
     worker::{Life, TICK, Work, Worker},
@@ -130,6 +132,7 @@ impl Backfill {
             }
             match self.read_tail(life, upstream).await {
                 Ok(()) => {
+                    self.status.succeeds("recent ledgers are read again by pages");
                     retry.succeeded();
                     life.pause(interval).await;
                 }
@@ -296,7 +299,16 @@ impl Backfill {
             return;
         }
         let wait = retry.next_wait(asked);
-        warn!(%stop, wait_ms = wait.as_millis(), "history cannot be read now, retrying");
+        self.status.fails(stop);
+        match stop {
+            Stop::Horizon(error) | Stop::Unusable(Unusable::Horizon(error)) => {
+                outage::horizon_failed(&self.horizon, error, "reading history", wait);
+            }
+            Stop::NotWritten(NotWritten::Database(error)) => {
+                outage::database_failed(&self.writer.database, error, "storing history");
+            }
+            other => warn!(%other, wait_ms = wait.as_millis(), "history cannot be read now, retrying"),
+        }
         life.pause(wait).await;
     }
 }

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     leadership::Leadership,
+    outage,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
     worker::{Life, TICK, Work, Worker},
@@ -52,6 +53,7 @@ impl Work for Clean {
             self.status.set_state("cleaning");
             match self.database.clean(epoch, self.retention_days, self.clock.now()).await {
                 Ok(cleaned) => {
+                    self.status.succeeds("old trades are dropped");
                     is_due = cleaned.days_left > 0;
                     counter!("ticker_cleaned_days_total").increment(cleaned.days);
                     counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
@@ -64,7 +66,10 @@ impl Work for Clean {
                         );
                     }
                 }
-                Err(error) => warn!(%error, "cleaning failed, trying again"),
+                Err(error) => {
+                    self.status.fails(&error);
+                    outage::database_failed(&self.database, &error, "dropping old trades");
+                }
             }
             if is_due {
                 life.pause(AGAIN).await;

@@ -24,9 +24,11 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+};
+use crate::{
+    published::{EncodedFile, Files, Publication},
     trouble::Trouble,
 };
-use crate::published::{EncodedFile, Files, Publication};
 
 /// With [`FilePace::Auto`] files up to this size in all are written at each publication …
 const SMALL_BYTES: usize = 4_000_000;
@@ -125,6 +127,7 @@ impl JsonWriter {
                     debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
+                    this.deps.status.succeeds("files follow the publications");
                     if this.state.trouble.is_over() {
                         info!("files can be written again");
                     }
@@ -138,6 +141,7 @@ impl JsonWriter {
         if self.state.trouble.is_news(error, Instant::now()) {
             warn!(%error, directory = %self.deps.directory.display(), "files cannot be written");
         }
+        self.deps.status.fails(&format_args!("{}: {error}", self.deps.directory.display()));
         self.deps.status.set_state(state);
     }
 }

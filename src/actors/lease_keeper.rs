@@ -1,22 +1,17 @@
 //! The lease keeper: takes, renews and gives back the lease that orders every write.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tracing::{info, warn};
 
 use super::{
     leadership::{Leadership, Lease, LeaseTerms},
+    outage,
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
-    trouble::Trouble,
 };
 use crate::{
     clock::SharedClock,
@@ -58,8 +53,6 @@ struct State {
     epoch: Rc<Cell<Option<i64>>>,
     /// The process is going: take no lease any more.
     draining: Rc<Cell<bool>>,
-    /// That the database does not answer, or only with a refusal.
-    trouble: Rc<RefCell<Trouble>>,
 }
 
 impl LeaseKeeper {
@@ -138,8 +131,8 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     // A server that hangs is one that does not answer; after the lease's own time its answer is worth nothing.
     match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
-            if state.trouble.borrow_mut().is_over() {
-                info!("the database tells of the lease again");
+            if deps.database.is_over() {
+                info!("the database answers again");
             }
             tell_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
@@ -151,15 +144,13 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
             Vitals::tell(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }
-        Err(error) => not_answered(deps, &error, state),
+        Err(error) => not_answered(deps, &error),
     }
 }
 
 /// Nothing is known of the lease: it runs out by our own clock, and is asked for again with its epoch.
-fn not_answered(deps: &LeaseKeeperDeps, error: &DbError, state: &State) {
-    if state.trouble.borrow_mut().is_news(error, deps.clock.monotonic()) {
-        warn!(%error, "the lease cannot be taken or renewed, which is tried again and again");
-    }
+fn not_answered(deps: &LeaseKeeperDeps, error: &DbError) {
+    outage::database_failed(&deps.database, error, "taking or renewing the lease");
     let now = deps.clock.now();
     Vitals::tell(&deps.published.vitals.database, false, "does not answer", now);
     if deps.leadership.epoch().is_none() {

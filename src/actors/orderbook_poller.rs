@@ -6,10 +6,11 @@ mod queue;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{
     leadership::Leadership,
+    outage,
     poll_error::PollError,
     ranking::Ranking,
     supervision::status::ChildStatus,
@@ -85,8 +86,12 @@ impl Work for OrderbookPoll {
             // Between passes only markets are read that never were.
             match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &life).await {
                 Ok(Round::NobodyKnows) => life.pause(TICK).await,
-                Ok(Round::Read) => retry.succeeded(),
+                Ok(Round::Read) => {
+                    this.status.succeeds("order books are read");
+                    retry.succeeded();
+                }
                 Ok(Round::AllRead) => {
+                    this.status.succeeds("order books are read");
                     if pass_began.take().is_some() {
                         tries.clear();
                     }
@@ -95,7 +100,8 @@ impl Work for OrderbookPoll {
                 }
                 Err(error) => {
                     let wait = retry.next_wait(error.retry_after());
-                    warn!(%error, wait_ms = wait.as_millis(), "order books cannot be read now");
+                    this.status.fails(&error);
+                    outage::poll_failed(&this.horizon, &this.database, &error, "reading order books", wait);
                     life.pause(wait).await;
                 }
             }
@@ -133,8 +139,9 @@ impl OrderbookPoll {
                 Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
-                    warn!(%error, "order books cannot be read now");
-                    life.pause(retry.next_wait(error.retry_after())).await;
+                    let wait = retry.next_wait(error.retry_after());
+                    outage::horizon_failed(&self.horizon, &error, "reading order books", wait);
+                    life.pause(wait).await;
                 }
                 Err(error) => return Err(error.to_string()),
             }

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     network_check::Unusable,
+    outage,
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
     worker::{Life, TICK, Work, Worker},
@@ -159,18 +160,20 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             Some(wait)
         }
         Ended::Database(error) => {
-            warn!(%error, "trades cannot be stored");
+            outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
             Vitals::tell(&vitals.database, false, "does not take trades", now);
             Some(retry.next_wait(None))
         }
         Ended::Horizon(error) => {
             let wait = retry.next_wait(error.retry_after());
-            warn!(%error, wait_ms = wait.as_millis(), "the stream of trades is interrupted");
+            outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             Vitals::tell(&vitals.stream, false, reason, now);
             Some(wait)
         }
         Ended::WrongNetwork(unusable) => {
-            tracing::error!(%unusable, "nothing is stored");
+            if deps.horizon.governor().allow_line(Instant::now()).is_some() {
+                tracing::error!(%unusable, "nothing is stored");
+            }
             Vitals::tell(&vitals.stream, false, detail(unusable), now);
             Some(retry.next_wait(None))
         }

@@ -7,12 +7,13 @@ use actix::{Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{
     envelope::{Envelope, TraceContext},
     leadership::Leadership,
     messages::{AssetsCommitted, AssetsLookedUp},
+    outage,
     port::Port,
     ranking::Ranking,
     supervision::status::ChildStatus,
@@ -94,7 +95,7 @@ impl Work for TomlCheck {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(%error, "stellar.toml files cannot be checked now");
+                    outage::database_failed(&self.database, &error, "checking stellar.toml files");
                     life.pause(TICK).await;
                 }
             }

@@ -1,6 +1,9 @@
 //! Writing batches of trades and telling those who wait for them: the way of the stream, of history and of repairs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -9,6 +12,7 @@ use super::{
     envelope::TraceContext,
     leadership::Leadership,
     messages::{AssetsSeen, TradesCommitted},
+    outage,
     port::Port,
     worker::Life,
 };
@@ -20,12 +24,17 @@ use crate::{
     },
     horizon::retry::Retry,
     published::{Published, Vitals},
+    trouble::SharedLimit,
 };
 
 /// How long the database may take for a batch; its own timeouts are shorter.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
+/// Lines in a minute about records that went to quarantine, and about new assets: a line has up to 700 bytes.
+const QUARANTINED_A_MINUTE: u32 = 10;
+const NEW_ASSETS_A_MINUTE: u32 = 6;
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long the asset poller may take to say that it heard.
 const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -51,6 +60,8 @@ pub struct TradeWriter {
     pub clock: SharedClock,
     /// Where readers see how the database is.
     pub published: Arc<Published>,
+    /// What the log is told at most of what came.
+    pub lines: IntakeLines,
 }
 
 /// Why a batch was not written.
@@ -78,7 +89,7 @@ impl TradeWriter {
             match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() && !life.is_draining() => {
-                    warn!(%error, "a batch of trades could not be stored, trying again");
+                    outage::database_failed(&self.database, &error, "storing a batch of trades");
                     let now = self.clock.now();
                     Vitals::tell(&self.published.vitals.database, false, "does not take trades", now);
                     life.pause(retry.next_wait(None)).await;
@@ -86,16 +97,54 @@ impl TradeWriter {
                 Err(error) => return Err(error.into()),
             }
         };
-        // Once, although each look at the tail comes upon it again.
-        for new in &committed.quarantined {
-            let token = new.token.as_deref();
-            warn!(token, reason = %new.reason.escape_debug(), "a record goes to quarantine");
-        }
+        self.tell_quarantined(&committed);
         let summary = count(batch, &committed);
         if let Some(listeners) = &self.listeners {
-            listeners.tell(committed).await;
+            listeners.tell(committed, &self.lines).await;
         }
         Ok(summary)
+    }
+}
+
+impl TradeWriter {
+    /// Names each record once, although each look at the tail comes upon it again; of many within a minute only some.
+    fn tell_quarantined(&self, committed: &CommittedBatch) {
+        let now = self.clock.monotonic();
+        for new in &committed.quarantined {
+            if let Some(unnamed) = self.lines.records.allow(now) {
+                let token = new.token.as_deref();
+                warn!(token, reason = %new.reason.escape_debug(), unnamed, "a record goes to quarantine");
+            }
+        }
+        if committed.quarantine_left_out > 0 && self.lines.left_out.allow(now).is_some() {
+            let left_out = self.database.quarantine_left_out();
+            warn!(
+                left_out,
+                "more records were refused within the hour than quarantine keeps; the rest is only counted"
+            );
+        }
+    }
+}
+
+/// Bounds of the lines that a Horizon can cause by what it sends.
+#[derive(Clone, Debug)]
+pub struct IntakeLines {
+    /// Records that went to quarantine.
+    records: Arc<SharedLimit>,
+    /// That some were left out there.
+    left_out: Arc<SharedLimit>,
+    /// Assets that were not seen before.
+    new_assets: Arc<SharedLimit>,
+}
+
+impl Default for IntakeLines {
+    fn default() -> Self {
+        let limit = |lines, within| Arc::new(SharedLimit::new(lines, within));
+        Self {
+            records: limit(QUARANTINED_A_MINUTE, MINUTE),
+            left_out: limit(1, MINUTE * 10),
+            new_assets: limit(NEW_ASSETS_A_MINUTE, MINUTE),
+        }
     }
 }
 
@@ -110,7 +159,7 @@ pub struct CommittedSummary {
 
 impl Listeners {
     /// A listener that does not answer is not waited for: the database tells it the same.
-    async fn tell(&self, committed: CommittedBatch) {
+    async fn tell(&self, committed: CommittedBatch, lines: &IntakeLines) {
         let trace = TraceContext::root();
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
         debug!(%trace, seq, trades = committed.trades.len(), "a batch is stored");
@@ -119,7 +168,9 @@ impl Listeners {
             warn!(%error, seq, "a batch was not heard");
         }
         if new_assets > 0 {
-            info!(new_assets, "trades of assets that were not seen before");
+            if let Some(unnamed) = lines.new_assets.allow(Instant::now()) {
+                info!(new_assets, unnamed, "trades of assets that were not seen before");
+            }
             let told = self.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
             if let Err(error) = told {
                 debug!(%error, "new assets were not heard");
@@ -135,5 +186,6 @@ fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
     counter!("ticker_trades_ingested_total", "kind" => kind).increment(new);
     counter!("ticker_trades_repeated_total", "kind" => kind).increment(committed.repeats);
     counter!("ticker_quarantined_total").increment(number(committed.quarantined.len()));
+    counter!("ticker_quarantine_left_out_total").increment(committed.quarantine_left_out);
     CommittedSummary { new, repeats: committed.repeats }
 }

@@ -24,7 +24,7 @@ use crate::{
         supervision::status::ChildStatus,
         timetable::Schedule,
         toml_checker::TomlCheck,
-        trade_writer::{Listeners, TradeWriter},
+        trade_writer::{IntakeLines, Listeners, TradeWriter},
     },
     clock::SharedClock,
     config::{CHAOS, CHAOS_LEASE_MS, Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
@@ -54,6 +54,8 @@ pub(super) struct Common {
     pub(super) began: DateTime<Utc>,
     pub(super) leadership: Leadership,
     pub(super) governor: Governor,
+    /// What the log is told at most of what comes from Horizon.
+    lines: IntakeLines,
 }
 
 impl Common {
@@ -66,6 +68,7 @@ impl Common {
             began: clock.now(),
             clock,
             governor: Governor::new(config.horizon_requests_per_hour),
+            lines: IntakeLines::default(),
         }
     }
 
@@ -84,12 +87,15 @@ impl Common {
                 )))
             }
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                warn!(%error, "horizon cannot be asked for its network yet");
-                Ok(())
-            }
+            // The client has told the log.
+            Ok(Err(_)) => Ok(()),
             Err(_) => {
-                warn!("horizon takes long to tell its network");
+                let url = shown_url(&config.horizon_url);
+                warn!(
+                    url,
+                    waited_s = NETWORK_CHECK_TIMEOUT.as_secs(),
+                    "Horizon has not told its network yet"
+                );
                 Ok(())
             }
         }
@@ -108,6 +114,7 @@ impl Common {
             listeners,
             clock: Arc::clone(&self.clock),
             published: Arc::clone(&self.published),
+            lines: self.lines.clone(),
         }
     }
 

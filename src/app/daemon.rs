@@ -1,6 +1,7 @@
 //! The daemon: database, actors, listeners, signals, drain.
 
 mod address;
+mod health;
 mod nginx;
 mod tree;
 
@@ -12,8 +13,6 @@ use std::{
 
 use actix_rt::System;
 use futures_util::FutureExt;
-use metrics::{counter, gauge};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -35,7 +34,7 @@ use crate::{
         admin::{self, AdminState},
         server::{self, Listener},
     },
-    published::{Published, Vitals},
+    published::Published,
     shutdown,
 };
 use address::Reserved;
@@ -46,8 +45,6 @@ use tree::Planted;
 const RUNTIME_THREADS: usize = 2;
 /// The supervisor counts as alive while its last tick is not older than this.
 const TICK_AGE_MAX: Duration = Duration::from_secs(10);
-/// How often the children are looked at for `/readyz`.
-const CHILDREN_POLL: Duration = Duration::from_millis(500);
 
 /// With fewer descriptors something would have none now and then. A daemon on a real Horizon without readers has some
 /// 110 open at most.
@@ -207,7 +204,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
     actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
-    actix_rt::spawn(watch_children(status, common, metrics));
+    actix_rt::spawn(health::watch(status, common, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
@@ -245,31 +242,9 @@ fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
 /// Logs where to read the figures, once there are any.
 async fn announce(published: Arc<Published>, url: String) {
     while published.newest().is_none() {
-        actix_rt::time::sleep(CHILDREN_POLL).await;
+        actix_rt::time::sleep(health::POLL).await;
     }
     info!("published: open {url}");
-}
-
-/// Tells readers whether all children run, and how the budget of requests stands. Sums up what histograms were told: they
-/// keep each figure until somebody does, and nobody may ever scrape.
-async fn watch_children(status: Arc<TreeStatus>, common: Common, metrics: PrometheusHandle) {
-    let vitals = &common.published.vitals;
-    loop {
-        let down: Vec<&str> =
-            status.children().iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
-        let detail =
-            if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
-        Vitals::tell(&vitals.children, down.is_empty(), detail, common.clock.now());
-        let budget = common.budget_use();
-        gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
-        gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
-        for (class, requests) in &budget.requests {
-            counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
-        }
-        vitals.budget.store(Some(Arc::new(budget)));
-        metrics.run_upkeep();
-        actix_rt::time::sleep(CHILDREN_POLL).await;
-    }
 }
 
 impl Daemon {

@@ -122,6 +122,20 @@ impl DbError {
         }
     }
 
+    /// Whether the database as a whole does not answer or takes no writes: whoever else asks comes upon the same.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) => true,
+            Self::Postgres(error) => {
+                let code = error.code().map(SqlState::code);
+                let of_the_server = ["08", "57P", "25006"];
+                code.is_none_or(|code| of_the_server.iter().any(|class| code.starts_with(class)))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a start need not wait: the server is there, and what it says is a matter of settings.
     pub(super) fn is_final_at_start(&self) -> bool {
         !self.is_transient() || matches!(self, Self::Refused(_))

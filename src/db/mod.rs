@@ -26,6 +26,7 @@ mod partitions;
 mod pool;
 pub mod private_postgres;
 pub mod quarantine;
+mod quarantine_limit;
 mod refused;
 mod requirements;
 mod retire;

@@ -7,10 +7,11 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
-use crate::{connection_string::ConnectionString, outbound::Names};
+use crate::{connection_string::ConnectionString, outbound::Names, trouble::SharedTrouble};
 
 use super::{
-    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays, targets, tls,
+    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays,
+    quarantine_limit::QuarantineLimit, targets, tls,
 };
 
 /// How long to wait for a connection out of the pool, and for one of those to answer.
@@ -43,6 +44,10 @@ pub struct Database {
     pub(super) ids: Arc<KnownIds>,
     /// Days whose partitions are there.
     pub(super) days: Arc<KnownDays>,
+    /// That the database does not answer, as all who ask it come upon it.
+    trouble: Arc<SharedTrouble>,
+    /// Bounds what goes to quarantine.
+    pub(super) quarantine_limit: Arc<QuarantineLimit>,
 }
 
 /// The driver's settings; what the connection string says counts before what is usual here.
@@ -92,7 +97,8 @@ impl Database {
             .recycle_timeout(Some(POOL_TIMEOUT))
             .build()
             .map_err(|error| DbError::Settings(error.to_string()))?;
-        Ok(Self { pool, ids: Arc::default(), days: Arc::default() })
+        let (ids, days) = (Arc::default(), Arc::default());
+        Ok(Self { pool, ids, days, trouble: Arc::default(), quarantine_limit: Arc::default() })
     }
 
     /// Waits until the database answers.
@@ -140,6 +146,18 @@ impl Database {
             self.pool.retain(|_, _| false);
             Err(DbError::Silent(limit))
         })
+    }
+
+    /// A call failed: whether that is worth a line in the log. An outage is one for all clones of this.
+    #[must_use]
+    pub fn is_news(&self, error: &DbError, now: std::time::Instant) -> bool {
+        !error.is_outage() || self.trouble.is_news(now)
+    }
+
+    /// A call succeeded: whether the log was told of an outage before.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.trouble.is_over()
     }
 
     /// Closes the pool; calls fail from now on.

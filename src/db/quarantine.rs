@@ -10,7 +10,7 @@ use super::{Database, DbError};
 use crate::domain::cursor::PagingToken;
 
 /// More of a record is not kept.
-const RAW_BYTES_MAX: usize = 64 * 1024;
+pub(super) const RAW_BYTES_MAX: usize = 64 * 1024;
 /// More of a reason is not kept.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -43,6 +43,12 @@ pub struct Quarantined {
 }
 
 impl Database {
+    /// Records that were not kept since the start of the process, because too many came.
+    #[must_use]
+    pub fn quarantine_left_out(&self) -> u64 {
+        self.quarantine_limit.left_out()
+    }
+
     /// The newest entries.
     ///
     /// # Errors

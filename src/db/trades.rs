@@ -3,7 +3,10 @@
 
 pub(super) mod rows;
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -110,6 +113,8 @@ pub struct CommittedBatch {
     pub conflicts: u64,
     /// What of all this went to quarantine and had not been there.
     pub quarantined: Vec<NewlyQuarantined>,
+    /// Records that were not kept, because too many came within the hour.
+    pub quarantine_left_out: u64,
 }
 
 /// A batch's trades, sorted by what becomes of them.
@@ -208,7 +213,8 @@ impl Database {
         let written = rows::insert(&transaction, &sorted.new, &resolved).await?;
         let mut refused = batch.quarantine.clone();
         refused.append(&mut sorted.conflicts.clone());
-        let quarantined = quarantine::insert(&transaction, &refused).await?;
+        let fitting = self.quarantine_limit.fitting(refused, Instant::now());
+        let quarantined = quarantine::insert(&transaction, &fitting.entries).await?;
         if let Some(covered) = batch.covered {
             coverage::add(&transaction, covered).await?;
         }
@@ -217,6 +223,7 @@ impl Database {
         }
         let mark = fenced::commit_marked(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
         self.ids.learn(&resolved, mark);
+        let quarantine_left_out = fitting.kept(quarantined.len());
         Ok(CommittedBatch {
             seq: mark.seq,
             committed_at: mark.committed_at,
@@ -226,6 +233,7 @@ impl Database {
             repeats: sorted.repeats,
             conflicts: u64::try_from(sorted.conflicts.len()).unwrap_or(u64::MAX),
             quarantined,
+            quarantine_left_out,
         })
     }
 }

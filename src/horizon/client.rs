@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metrics::counter;
 
 use crate::{
-    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook},
+    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
     outbound::{
         Names, TcpDialler,
         coding::{CodingError, decoded},
@@ -80,6 +80,8 @@ pub struct HorizonClient {
     /// Connections that `client` has opened.
     dialled: Rc<Cell<u64>>,
     settings: HorizonSettings,
+    /// The base URL as anyone may see it.
+    shown: Rc<str>,
     governor: Governor,
     class: Class,
     /// Called while a request waits for its turn.
@@ -96,7 +98,9 @@ impl HorizonClient {
         // A word of the server that answers now is wanted, and not of the one that answered some time ago.
         let root_client = awc_client(&settings, Duration::ZERO, Duration::ZERO, &dialled_for_root)?;
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
-        Ok(Self { client, root_client, dialled, settings, governor, class: Class::Live, waiting, given_up })
+        let shown = shown_url(&settings.url).into();
+        let class = Class::Live;
+        Ok(Self { client, root_client, dialled, settings, shown, governor, class, waiting, given_up })
     }
 
     /// The same client, whose requests are of another class.
@@ -177,14 +181,28 @@ impl HorizonClient {
             }
             Err(HorizonError::Unreadable("no event stream".into()))
         };
-        let response = counted("stream", self.learned(opened.await))?;
+        let response = self.counted("stream", self.learned(opened.await))?;
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.governor.clone()))
     }
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
         let fetched = async { body(self.send(path, headers).await?, self.patience(), BODY_BYTES_MAX).await };
-        counted(kind, self.learned(fetched.await))
+        self.counted(kind, self.learned(fetched.await))
+    }
+
+    /// Counts a request by how it ended, and notes whether the server answers at all.
+    fn counted<T>(&self, kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
+        let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
+        counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
+        match &outcome {
+            Ok(_) => self.governor.answered(&self.shown),
+            // Horizon itself says that it does not know what was asked for.
+            Err(HorizonError::Problem { status: 400..500, .. }) => self.governor.answered(&self.shown),
+            Err(HorizonError::RateLimited { .. }) => {}
+            Err(error) => self.governor.failed(&self.shown, error),
+        }
+        outcome
     }
 
     /// Remembers whether an answer was given up for its silence.
@@ -277,13 +295,6 @@ fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
         remaining: small("x-ratelimit-remaining")?,
         reset_s: number("x-ratelimit-reset")?,
     })
-}
-
-/// Counts a request by how it ended.
-fn counted<T>(kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
-    let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
-    counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
-    outcome
 }
 
 /// The answer if its status is 2xx, else what its status and its problem document say.

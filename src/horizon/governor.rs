@@ -8,10 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::budget::{Allowance, Budget, BudgetReport, Class};
+use super::{
+    budget::{Allowance, Budget, BudgetReport, Class},
+    error::HorizonError,
+    outage::{Outage, Reachability},
+};
+use crate::trouble::SharedLimit;
 
 /// The longest that is waited at a time, before it is looked again and said that somebody waits.
 const STEP: Duration = Duration::from_secs(1);
+/// Lines of the log about single requests that failed, in a minute.
+const LINES_A_MINUTE: u32 = 12;
 
 /// The budget of one address, and what all who share it must know of the server. Clones share it.
 #[derive(Clone, Debug)]
@@ -25,7 +32,23 @@ struct Shared {
     disruptions: AtomicU64,
     /// The server is of another network: nothing but its root is asked for.
     wrong_network: AtomicBool,
+    /// Whether the server answers.
+    reachability: Mutex<Reachability>,
+    /// Bounds what the log is told of single requests.
+    lines: SharedLimit,
+    /// Requests for live trades that wait for their turn.
+    live_waits: Mutex<LiveWaits>,
 }
+
+/// Requests for live trades that wait, and since when none of them went.
+#[derive(Debug, Default)]
+struct LiveWaits {
+    count: u32,
+    since: Option<Instant>,
+}
+
+/// A request for live trades that waits.
+struct LiveWaiting<'a>(&'a Governor);
 
 /// A request's place; given back when its answer has come or it is given up.
 #[derive(Debug)]
@@ -43,6 +66,9 @@ impl Governor {
             requests_per_hour,
             disruptions: AtomicU64::new(0),
             wrong_network: AtomicBool::new(false),
+            reachability: Mutex::default(),
+            lines: SharedLimit::new(LINES_A_MINUTE, Duration::from_secs(60)),
+            live_waits: Mutex::default(),
         }))
     }
 
@@ -54,11 +80,20 @@ impl Governor {
             waiting();
             tokio::time::sleep(STEP).await;
         }
+        let mut live = None;
         loop {
             let asked = self.budget().try_take(class, Instant::now());
             match asked {
-                Ok(()) => return Turn(self.clone()),
+                Ok(()) => {
+                    if class == Class::Live {
+                        self.live_waits().since = None;
+                    }
+                    return Turn(self.clone());
+                }
                 Err(wait) => {
+                    if class == Class::Live {
+                        live.get_or_insert_with(|| LiveWaiting::begin(self)).go_on();
+                    }
                     waiting();
                     tokio::time::sleep(wait.min(STEP)).await;
                 }
@@ -113,6 +148,47 @@ impl Governor {
         self.0.wrong_network.store(wrong, Ordering::Relaxed);
     }
 
+    /// A request was answered. `url` is the server's as the log may show it.
+    pub fn answered(&self, url: &str) {
+        self.reachability().answered(url);
+    }
+
+    /// A request failed for a reason that others will fail for as well.
+    pub fn failed(&self, url: &str, error: &HorizonError) {
+        self.reachability().failed(url, error, Instant::now());
+    }
+
+    /// The outage that goes on: requests fail and none is answered.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.reachability().outage()
+    }
+
+    /// Whether any request was ever answered.
+    #[must_use]
+    pub fn was_answered(&self) -> bool {
+        self.reachability().was_answered()
+    }
+
+    /// Whether a line about a single request may be written; then how many were left out before it.
+    pub fn allow_line(&self, now: Instant) -> Option<u64> {
+        self.0.lines.allow(now)
+    }
+
+    /// Since when requests for live trades wait and none goes: the budget is used up, or Horizon refuses.
+    #[must_use]
+    pub fn live_waits_since(&self) -> Option<Instant> {
+        self.live_waits().since
+    }
+
+    fn reachability(&self) -> MutexGuard<'_, Reachability> {
+        self.0.reachability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live_waits(&self) -> MutexGuard<'_, LiveWaits> {
+        self.0.live_waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How the budget stands.
     #[must_use]
     pub fn report(&self) -> BudgetReport {
@@ -127,6 +203,30 @@ impl Governor {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.budget().ended();
+    }
+}
+
+impl<'a> LiveWaiting<'a> {
+    fn begin(governor: &'a Governor) -> Self {
+        let mut waits = governor.live_waits();
+        waits.count = waits.count.saturating_add(1);
+        drop(waits);
+        Self(governor)
+    }
+
+    /// It still waits; another one that went may have ended the time since when none does.
+    fn go_on(&self) {
+        self.0.live_waits().since.get_or_insert_with(Instant::now);
+    }
+}
+
+impl Drop for LiveWaiting<'_> {
+    fn drop(&mut self) {
+        let mut waits = self.0.live_waits();
+        waits.count = waits.count.saturating_sub(1);
+        if waits.count == 0 {
+            waits.since = None;
+        }
     }
 }
 
@@ -147,6 +247,21 @@ impl Drop for FirstWaiting<'_> {
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    #[tokio::test]
+    async fn it_is_known_since_when_live_requests_wait_and_only_while_they_do() {
+        let governor = Governor::new(1);
+        let _first = governor.admit(Class::Live, || ()).await;
+        assert!(governor.live_waits_since().is_none());
+        let waits = Cell::new(false);
+        tokio::select! {
+            _ = governor.admit(Class::Live, || waits.set(true)) => panic!("one request an hour"),
+            () = async { while !waits.get() { tokio::task::yield_now().await } } => {}
+        }
+        assert!(governor.live_waits_since().is_none(), "whoever waited is gone");
+        let waiting = governor.admit(Class::Live, || assert!(governor.live_waits_since().is_some()));
+        assert!(tokio::time::timeout(STEP / 10, waiting).await.is_err());
+    }
 
     #[tokio::test]
     async fn whoever_waits_for_its_turn_says_so_again_and_again() {

@@ -9,6 +9,7 @@ pub mod client;
 mod connections;
 pub mod error;
 pub mod governor;
+pub mod outage;
 mod problem;
 pub mod retry;
 pub mod sse;

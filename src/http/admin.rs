@@ -69,6 +69,10 @@ fn describe() {
         ("ticker_trades_repeated_total", "Trades that came again and changed nothing."),
         ("ticker_trades_passed_over_total", "Trades older than the retention."),
         ("ticker_quarantined_total", "Records that could not be stored and are in quarantine."),
+        (
+            "ticker_quarantine_left_out_total",
+            "Refused records that quarantine did not keep, because too many came within an hour.",
+        ),
         ("ticker_rows_refused_total", "Rows that PostgreSQL refused and that were left out, by table."),
         ("ticker_publications_total", "Publications made."),
         ("ticker_stream_sessions_total", "Connections to the stream of trades, by how they ended."),
@@ -187,7 +191,8 @@ async fn quarantine(state: web::Data<AdminState>) -> HttpResponse {
     match state.database.latest_quarantined(QUARANTINE_ENTRIES).await {
         Ok(entries) => {
             let shown: Vec<Value> = entries.iter().map(entry).collect();
-            fresh_json(StatusCode::OK, json!({"quarantine": shown}))
+            let left_out = state.database.quarantine_left_out();
+            fresh_json(StatusCode::OK, json!({"quarantine": shown, "left_out": left_out}))
         }
         Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }

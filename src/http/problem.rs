@@ -8,7 +8,7 @@ use actix_web::{
 };
 use serde_json::Value;
 
-use crate::domain::plain_text::stripped;
+use crate::{domain::plain_text::stripped, published::Vitals};
 
 /// A problem of this status; `detail` is for people.
 pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
@@ -26,10 +26,11 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
         .body(body.to_string())
 }
 
-/// Nothing is published yet; ask again soon.
-pub(super) fn not_yet() -> HttpResponse {
-    let mut response =
-        problem(StatusCode::SERVICE_UNAVAILABLE, "no publication yet: the ticker has just started");
+/// Nothing is published yet; ask again soon. Says why, if Horizon is the reason.
+pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
+    let fault = vitals.horizon.load().as_ref().and_then(|state| state.fault());
+    let reason = fault.unwrap_or_else(|| "the ticker has just started".to_owned());
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, &format!("no publication yet: {reason}"));
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     response
 }

@@ -111,7 +111,7 @@ fn send(
             let response = files::send(request, pick(&newest.files), newest.as_of.to_utc(), vary);
             files::named(response, newest.seq, newest.as_of)
         }
-        None => not_yet(),
+        None => not_yet(&state.published.vitals),
     }
 }
 
@@ -133,7 +133,7 @@ fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
 fn api_books(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     match state.published.newest() {
         Some(newest) => files::named(books::books(&newest), newest.seq, newest.as_of),
-        None => not_yet(),
+        None => not_yet(&state.published.vitals),
     }
 }
 

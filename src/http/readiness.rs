@@ -28,20 +28,29 @@ pub(super) fn readiness(
         None => json!({"ok": false, "detail": "not known yet", "age_s": null}),
         Some(check) => json!({"ok": check.ok, "detail": check.detail, "age_s": age(check.at)}),
     };
+    let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
     let mut checks = Map::new();
     checks.insert("database".into(), told(&vitals.database));
-    checks.insert("stream".into(), told(&vitals.stream));
     checks.insert("publication".into(), publication);
     checks.insert("children".into(), told(&vitals.children));
     checks.insert("leader".into(), told(&vitals.leader));
-    // A follower has no stream of its own, and that is no fault.
-    let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
-    let well = |name: &str| checks.get(name).and_then(|check| check.get("ok")) == Some(&Value::Bool(true));
+    if !follows {
+        checks.insert("stream".into(), told(&vitals.stream));
+        checks.insert("horizon".into(), horizon(vitals, now));
+        checks.insert("budget".into(), budget(vitals, now));
+    }
+    for (name, part) in vitals.parts.load().iter() {
+        // What a follower does not do is no check of its own.
+        if !(follows && LEADERS_PARTS.contains(name)) {
+            checks.insert((*name).into(), graced(part, grace_s(name), now));
+        }
+    }
     let failing = !published || vitals.is_draining();
-    let all_well = well("database") && (well("stream") || follows) && well("children");
+    let is_well =
+        |(name, check): (&String, &Value)| name == "leader" || check.get("ok") == Some(&Value::Bool(true));
     let status = if failing {
         "failing"
-    } else if all_well {
+    } else if checks.iter().all(is_well) {
         "ok"
     } else {
         "degraded"
@@ -49,12 +58,52 @@ pub(super) fn readiness(
     (failing, json!({"status": status, "checks": checks}))
 }
 
+/// Parts that only the leader works on.
+const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
+/// A request that fails now and then is none of an operator's business: what fails for this long is.
+const GRACE_S: i64 = 30;
+
+/// How long a part may fail before its check does.
+fn grace_s(part: &str) -> i64 {
+    if LEADERS_PARTS.contains(&part) { GRACE_S } else { 0 }
+}
+
+fn graced(part: &Check, grace_s: i64, now: DateTime<Utc>) -> Value {
+    let age_s = now.signed_duration_since(part.at).num_seconds().max(0);
+    json!({"ok": part.ok || age_s < grace_s, "detail": part.detail, "age_s": age_s})
+}
+
+fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
+    match &*vitals.horizon.load() {
+        Some(state) => match (state.fault(), &state.outage) {
+            (Some(detail), Some((since, _))) => {
+                graced(&Check { ok: false, detail, at: *since }, HORIZON_GRACE_S, now)
+            }
+            _ if state.was_answered => json!({"ok": true, "detail": "answers", "age_s": 0}),
+            _ => json!({"ok": true, "detail": "was not asked yet", "age_s": null}),
+        },
+        None => json!({"ok": true, "detail": "was not asked yet", "age_s": null}),
+    }
+}
+
+/// A connection that breaks is made anew within seconds.
+const HORIZON_GRACE_S: i64 = 10;
+
+fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
+    match &*vitals.budget_fault.load() {
+        Some(fault) => {
+            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, GRACE_S, now)
+        }
+        None => json!({"ok": true, "detail": "suffices for live trades", "age_s": 0}),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         domain::{board::Board, instant::Second},
-        published::FileMaker,
+        published::{BudgetFault, FileMaker, HorizonState},
     };
 
     const NOW: i64 = 1_800_000_000;
@@ -108,11 +157,73 @@ mod tests {
         assert_eq!(status(&vitals(&["leader", "stream"]), Some(&publication(1))), (false, "ok".into()));
     }
 
+    fn answering() -> HorizonState {
+        HorizonState { url: "https://h".into(), outage: None, was_answered: true }
+    }
+
+    fn part(ok: bool, age_s: i64) -> Check {
+        Check { ok, detail: "x".into(), at: Second(NOW - age_s).to_utc() }
+    }
+
+    #[test]
+    fn every_part_that_fails_for_long_degrades_and_names_itself() {
+        let newest = publication(1);
+        let checks = |vitals: &Vitals| {
+            let (failing, body) =
+                readiness(vitals, Some(&newest), Duration::from_secs(600), Second(NOW).to_utc());
+            assert!(!failing, "{body}");
+            body
+        };
+        for (name, age_s, degraded) in [
+            ("files", 0, true),
+            ("history", 29, false),
+            ("history", 30, true),
+            ("assets", 30, true),
+            ("books", 30, true),
+            ("cleaning", 30, true),
+        ] {
+            let vitals = vitals(&[]);
+            vitals.parts.store(Arc::new(vec![(name, part(false, age_s))]));
+            let body = checks(&vitals);
+            assert_eq!(body["checks"][name]["ok"], !degraded, "{name} {age_s}");
+            assert_eq!(body["status"], if degraded { "degraded" } else { "ok" }, "{name} {age_s}");
+        }
+        let vitals = vitals(&[]);
+        let since = Second(NOW - 10).to_utc();
+        let state = HorizonState { outage: Some((since, "refused".into())), ..answering() };
+        vitals.horizon.store(Some(Arc::new(state)));
+        let body = checks(&vitals);
+        assert_eq!((&body["status"], &body["checks"]["horizon"]["ok"]), (&json!("degraded"), &json!(false)));
+        let detail = body["checks"]["horizon"]["detail"].as_str().unwrap();
+        assert_eq!(detail, "https://h cannot be reached since 2027-01-15T07:59:50Z: refused");
+        vitals.horizon.store(Some(Arc::new(answering())));
+        let since = Second(NOW - 30).to_utc();
+        vitals.budget_fault.store(Some(Arc::new(BudgetFault { since, detail: "used up".into() })));
+        let body = checks(&vitals);
+        assert_eq!((&body["status"], &body["checks"]["budget"]["ok"]), (&json!("degraded"), &json!(false)));
+    }
+
+    #[test]
+    fn a_follower_does_not_show_what_it_does_not_do() {
+        let vitals = vitals(&["leader", "stream"]);
+        vitals.parts.store(Arc::new(vec![("files", part(true, 1)), ("history", part(false, 99))]));
+        let (_, body) =
+            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), Second(NOW).to_utc());
+        let mut names: Vec<&str> = body["checks"].as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["children", "database", "files", "leader", "publication"]);
+        assert_eq!(body["status"], "ok");
+    }
+
     #[test]
     fn every_check_is_told_with_its_age() {
+        let vitals = vitals(&[]);
+        vitals.horizon.store(Some(Arc::new(answering())));
+        vitals.parts.store(Arc::new(vec![("files", part(true, 1))]));
         let (_, body) =
-            readiness(&vitals(&[]), Some(&publication(3)), Duration::from_secs(9), Second(NOW).to_utc());
-        for name in ["database", "stream", "publication", "children", "leader"] {
+            readiness(&vitals, Some(&publication(3)), Duration::from_secs(9), Second(NOW).to_utc());
+        for name in ["database", "stream", "publication", "children", "leader", "horizon", "budget", "files"]
+        {
             let check = &body["checks"][name];
             assert!(
                 check["ok"].is_boolean() && check["detail"].is_string() && check["age_s"].is_i64(),

@@ -34,6 +34,7 @@ pub(super) fn status(
         "gaps": all_gaps(vitals, &coverage),
         "backfill": backfill(vitals),
         "budget": budget(vitals),
+        "horizon": horizon(vitals),
         "audit": audit(vitals),
         "replica": {
             "id": vitals.replica_id.load().as_deref(),
@@ -74,6 +75,18 @@ fn backfill(vitals: &Vitals) -> Value {
     json!({
         "done_ratio": told.as_ref().map(|told| told.done_ratio),
         "eta_s": told.as_ref().and_then(|told| told.eta_s).map(rounded),
+    })
+}
+
+fn horizon(vitals: &Vitals) -> Value {
+    let told = vitals.horizon.load();
+    let Some(told) = told.as_ref() else { return Value::Null };
+    let outage = told.outage.as_ref();
+    json!({
+        "url": told.url,
+        "ok": outage.is_none() && told.was_answered,
+        "failing_since": outage.map(|(since, _)| since.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        "error": outage.map(|(_, error)| error),
     })
 }
 
@@ -143,6 +156,7 @@ mod tests {
             "gaps",
             "backfill",
             "budget",
+            "horizon",
             "audit",
             "replica",
             "books",

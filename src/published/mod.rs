@@ -16,7 +16,9 @@ use bytes::Bytes;
 
 pub use encoded::EncodedFile;
 pub use files::{FileMaker, Files};
-pub use vitals::{Backfilled, BudgetUse, Check, Reread, SelfAudit, UnreadHistory, Vitals};
+pub use vitals::{
+    Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
+};
 
 use crate::domain::{board::Board, instant::Second};
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::sync::Arc;
 
 use crate::domain::{coverage::LedgerRange, instant::Second};
@@ -13,7 +13,7 @@ use crate::domain::{coverage::LedgerRange, instant::Second};
 pub struct Check {
     /// Whether all is well.
     pub ok: bool,
-    /// In a few words; no secret, nothing that a stranger wrote.
+    /// In a few words; no secret. It may hold words of Horizon or of a proxy: whoever shows it strips what is hidden.
     pub detail: String,
     /// When it last was well (`ok`), or since when it is not.
     pub at: DateTime<Utc>,
@@ -92,6 +92,36 @@ pub struct Reread {
     pub surplus: u64,
 }
 
+/// How Horizon is doing, as all who ask it see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HorizonState {
+    /// Its base URL as anyone may see it.
+    pub url: String,
+    /// Since when requests fail and none is answered, and what the last one said.
+    pub outage: Option<(DateTime<Utc>, String)>,
+    /// Any request was answered since the start.
+    pub was_answered: bool,
+}
+
+impl HorizonState {
+    /// What a reader should know of an outage.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let (since, error) = self.outage.as_ref()?;
+        let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Some(format!("{} cannot be reached since {since}: {error}", self.url))
+    }
+}
+
+/// Requests for live trades that wait, and none goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetFault {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, and what to do.
+    pub detail: String,
+}
+
 /// What each part last said of itself. None: it has said nothing yet.
 #[derive(Debug, Default)]
 pub struct Vitals {
@@ -99,6 +129,12 @@ pub struct Vitals {
     pub database: ArcSwapOption<Check>,
     /// Horizon's stream of trades; `at` moves on with every byte.
     pub stream: ArcSwapOption<Check>,
+    /// Horizon.
+    pub horizon: ArcSwapOption<HorizonState>,
+    /// The budget of requests keeps live trades waiting.
+    pub budget_fault: ArcSwapOption<BudgetFault>,
+    /// Further parts whose work may fail for long, by the names of their checks.
+    pub parts: ArcSwap<Vec<(&'static str, Check)>>,
     /// The supervised actors.
     pub children: ArcSwapOption<Check>,
     /// Whether this replica leads; `ok` means that it does.

@@ -15,6 +15,7 @@ pub(crate) mod hostile;
 mod lives;
 mod minutes;
 mod panics;
+mod readiness;
 mod requirements;
 mod self_audit;
 mod slow_machine;

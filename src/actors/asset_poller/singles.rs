@@ -74,10 +74,12 @@ impl AssetPoll {
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             match self.look_up_singly(epoch, &mut first, life).await {
                 Ok(Round::LookedUp) => {
+                    self.status.succeeds("assets are looked up");
                     retry.succeeded();
                     self.tell(0).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
+                    self.status.succeeds("assets are looked up");
                     retry.succeeded();
                     self.tell(all_upto).await;
                     self.status.set_state("idle");

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{AssetPoll, singles::SINGLES_MAX, standing::standing};
 use crate::{
     actors::{
+        outage,
         poll_error::PollError,
         timetable::Timetable,
         worker::{Life, TICK},
@@ -74,8 +75,9 @@ impl AssetPoll {
                 Ok(next) => (sweep, retry, failures) = (next, Retry::default(), 0),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
-                    warn!(%error, "a page of assets cannot be read now");
-                    life.pause(retry.next_wait(error.retry_after())).await;
+                    let wait = retry.next_wait(error.retry_after());
+                    outage::horizon_failed(&self.horizon, &error, "reading a page of assets", wait);
+                    life.pause(wait).await;
                 }
                 Err(error) => return Err(error.to_string()),
             }

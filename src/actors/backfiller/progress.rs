@@ -1,17 +1,13 @@
 //! How far the filling of history has come, told to readers and to the log.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 
 use tracing::info;
 
 use super::{
     Backfill, Stop,
     eta::{Eta, Left, Shares},
+    lines::Lines,
     plan,
 };
 use crate::{
@@ -23,8 +19,6 @@ use crate::{
     published::{Backfilled, UnreadHistory},
 };
 
-/// How often progress is told in the log.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A history that begins with these ledgers has lost nothing.
 const FIRST_LEDGERS: u32 = 2;
 
@@ -40,7 +34,7 @@ pub(super) struct Progress {
 
 struct Begun {
     at: Instant,
-    told_at: Instant,
+    lines: Lines,
     wanted: Wanted,
     /// The newest ledger that was held then. What is newer comes by the stream and is no filling.
     top: u32,
@@ -63,10 +57,11 @@ impl Progress {
     /// Begins to count, unless that was done before.
     pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
         let at = Instant::now();
+        let ratio = coverage::held_ratio(held, plan::wanted_from(held, wanted.floor, wanted.all));
         let [day, older] = if is_limited { HISTORY_SHARES } else { [1.0, 1.0] };
         let top = held.last().map_or(0, |newest| newest.to);
         let eta = Eta::new(Shares { day, older });
-        self.begun.get_or_insert(Begun { at, told_at: at, wanted, top, is_limited, eta });
+        self.begun.get_or_insert(Begun { at, lines: Lines::new(at, ratio), wanted, top, is_limited, eta });
     }
 
     /// Where stored trades are counted.
@@ -122,8 +117,7 @@ impl Backfill {
             whole_back_to: held.last().map(|newest| newest.from_time),
         };
         self.writer.published.vitals.backfill.store(Some(Arc::new(told)));
-        if self.tells_by_log && begun.told_at.elapsed() >= TOLD_EVERY {
-            begun.told_at = Instant::now();
+        if self.tells_by_log && begun.lines.is_due(done_ratio, Instant::now()) {
             info!(
                 trades,
                 trades_per_second = told.trades_per_second,

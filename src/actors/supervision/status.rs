@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use actix::Message;
+use chrono::{DateTime, Utc};
 use tracing::Span;
 
 use super::{
@@ -49,12 +51,25 @@ pub struct ChildStatus {
     activity: AtomicU64,
     /// Steps of work since the start of the process. Written and read by the same.
     progress: AtomicU64,
+    /// Whether its work succeeds; none before it has said so.
+    health: Mutex<Option<Health>>,
     /// The system's accounts of the child's thread; none where the system keeps none.
     thread: OnceLock<Option<ThreadAccounts>>,
     /// The type of message whose next handling shall panic: only tests of the whole set it.
     provoked: Mutex<Option<String>>,
     /// This incarnation shall not be polled any more: for tests as well.
     hangs: AtomicBool,
+}
+
+/// Whether the work of a child succeeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// It does.
+    pub ok: bool,
+    /// What it does, or why it fails.
+    pub detail: String,
+    /// When it last succeeded (`ok`), or since when it fails.
+    pub at: DateTime<Utc>,
 }
 
 #[derive(Debug)]
@@ -81,6 +96,7 @@ impl ChildStatus {
             stats: Mutex::default(),
             activity: AtomicU64::new(0),
             progress: AtomicU64::new(0),
+            health: Mutex::default(),
             thread: OnceLock::new(),
             provoked: Mutex::default(),
             hangs: AtomicBool::new(false),
@@ -103,6 +119,30 @@ impl ChildStatus {
     pub fn set_state(&self, state: impl Into<Cow<'static, str>>) {
         self.note_activity();
         self.life().state = state.into();
+    }
+
+    /// Called by the actor: its work succeeds.
+    pub fn succeeds(&self, detail: &str) {
+        let at = self.clock.now();
+        *self.health_cell() = Some(Health { ok: true, detail: detail.to_owned(), at });
+    }
+
+    /// Called by the actor: its work fails, and is tried again.
+    pub fn fails(&self, error: &dyn fmt::Display) {
+        let mut health = self.health_cell();
+        let since = health.as_ref().filter(|last| !last.ok).map(|last| last.at);
+        let at = since.unwrap_or_else(|| self.clock.now());
+        *health = Some(Health { ok: false, detail: error.to_string(), at });
+    }
+
+    /// Whether its work succeeds; none before it has said so.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.health_cell().clone()
+    }
+
+    fn health_cell(&self) -> MutexGuard<'_, Option<Health>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Called by the actor: a step of its work is done. It must call this within its `stale_after`, for being alive is

@@ -181,7 +181,7 @@ pub(super) async fn endpoint(
             Err(refusal) => refusal.response(),
         }
     } else {
-        not_yet()
+        not_yet(&state.published.vitals)
     };
     let status = response.status().as_str().to_owned();
     counter!("ticker_http_requests_total", "path" => "/graphql", "status" => status).increment(1);

@@ -1,0 +1,88 @@
+//! How the parts of the daemon are doing, gathered for `/readyz`, `/api/v1/status` and the metrics.
+
+use std::{sync::Arc, time::Duration, time::Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    actors::supervision::{report::TreeStatus, status::Health},
+    app::common::Common,
+    domain::shown_url::shown_url,
+    published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
+};
+
+/// How often it is gathered.
+pub(super) const POLL: Duration = Duration::from_millis(500);
+/// Actors whose work may fail for long while they run, and the names of their checks.
+const PARTS: [(&str, &str); 5] = [
+    ("json_writer", "files"),
+    ("backfiller", "history"),
+    ("asset_poller", "assets"),
+    ("orderbook_poller", "books"),
+    ("cleaner", "cleaning"),
+];
+
+/// Gathers it again and again. Sums up what histograms were told as well: they keep each figure until somebody does, and
+/// nobody may ever scrape.
+pub(super) async fn watch(status: Arc<TreeStatus>, common: Common, metrics: PrometheusHandle) {
+    let vitals = &common.published.vitals;
+    loop {
+        tell_children(&status, vitals, common.clock.now());
+        let budget = common.budget_use();
+        gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
+        gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
+        for (class, requests) in &budget.requests {
+            counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
+        }
+        tell_horizon(&common, &budget);
+        vitals.budget.store(Some(Arc::new(budget)));
+        metrics.run_upkeep();
+        actix_rt::time::sleep(POLL).await;
+    }
+}
+
+fn tell_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
+    let children = status.children();
+    let down: Vec<&str> =
+        children.iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
+    let detail = if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
+    Vitals::tell(&vitals.children, down.is_empty(), detail, now);
+    let part = |(actor, check): (&str, &'static str)| {
+        let child = children.iter().find(|child| child.name() == actor)?;
+        let Health { ok, detail, at } = child.health()?;
+        Some((check, Check { ok, detail, at }))
+    };
+    vitals.parts.store(Arc::new(PARTS.into_iter().filter_map(part).collect()));
+}
+
+fn tell_horizon(common: &Common, budget: &BudgetUse) {
+    let (governor, vitals, now) = (&common.governor, &common.published.vitals, common.clock.now());
+    let at = |since: Instant| {
+        let ago = common.clock.monotonic().saturating_duration_since(since);
+        now - TimeDelta::from_std(ago).unwrap_or_default()
+    };
+    vitals.horizon.store(Some(Arc::new(HorizonState {
+        url: shown_url(&common.config.horizon_url),
+        outage: governor.outage().map(|outage| (at(outage.since), outage.error)),
+        was_answered: governor.was_answered(),
+    })));
+    let fault =
+        governor.live_waits_since().map(|since| BudgetFault { since: at(since), detail: reason(budget) });
+    vitals.budget_fault.store(fault.map(Arc::new));
+}
+
+/// Why requests for live trades wait.
+fn reason(budget: &BudgetUse) -> String {
+    if budget.blocked_s > 0.0 {
+        return format!(
+            "Horizon refuses requests for another {:.0} s: somebody else at this address asks too, or --horizon-requests-per-hour is too high",
+            budget.blocked_s
+        );
+    }
+    format!(
+        "requests for live trades wait: {} an hour are too few, raise --horizon-requests-per-hour",
+        budget.requests_per_hour
+    )
+}

@@ -1,0 +1,77 @@
+//! Whether a Horizon answers at all, as all who ask it see it.
+
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::error::HorizonError;
+use crate::trouble::Trouble;
+
+/// Requests that failed, with none between them that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When the first of them failed.
+    pub since: Instant,
+    /// What the last of them said.
+    pub error: String,
+}
+
+/// What is known of a Horizon, and what the log was told of it.
+#[derive(Debug, Default)]
+pub(super) struct Reachability {
+    outage: Option<Outage>,
+    was_answered: bool,
+    trouble: Trouble,
+}
+
+impl Reachability {
+    /// A request was answered.
+    pub(super) fn answered(&mut self, url: &str) {
+        let outage = self.outage.take();
+        self.was_answered = true;
+        if let (Some(outage), true) = (outage, self.trouble.is_over()) {
+            info!(url, after_s = outage.since.elapsed().as_secs(), "Horizon answers again");
+        }
+    }
+
+    /// A request failed.
+    pub(super) fn failed(&mut self, url: &str, error: &HorizonError, now: Instant) {
+        let since = self.outage.take().map_or(now, |outage| outage.since);
+        let error = error.to_string();
+        if self.trouble.is_news(&error, now) {
+            let since_s = now.saturating_duration_since(since).as_secs();
+            warn!(url, error, since_s, "Horizon cannot be reached, trying again");
+        }
+        self.outage = Some(Outage { since, error });
+    }
+
+    /// The outage that goes on, if one does.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.outage.clone()
+    }
+
+    /// Whether any request was ever answered.
+    pub(super) const fn was_answered(&self) -> bool {
+        self.was_answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_outage_lasts_from_its_first_failure_until_an_answer() {
+        let (mut reachability, start) = (Reachability::default(), Instant::now());
+        assert!(reachability.outage().is_none() && !reachability.was_answered());
+        for second in 0..3 {
+            let error = HorizonError::Connect(format!("refused {second}"));
+            reachability.failed("https://h", &error, start + Duration::from_secs(second));
+        }
+        let outage = reachability.outage().unwrap();
+        assert_eq!((outage.since, outage.error.as_str()), (start, "horizon cannot be reached: refused 2"));
+        reachability.answered("https://h");
+        assert!(reachability.outage().is_none() && reachability.was_answered());
+    }
+}

@@ -1,0 +1,180 @@
+//! Lines of the log about what goes wrong over and over, or about what others can send without end: when one is worth
+//! writing. Pure: instants come in.
+
+use std::{
+    fmt::Display,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How often a trouble that goes on is told again.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Lines about one trouble in [`TOLD_EVERY`], whatever it changes to and however often it begins: the text may be a
+/// stranger's.
+const CHANGES_MAX: u32 = 6;
+
+/// A bound on lines of one kind: so many at once, and as many again in the given time.
+#[derive(Debug)]
+pub struct LineLimit {
+    lines_max: f64,
+    per_second: f64,
+    /// Lines that may be written now.
+    lines: f64,
+    refilled_at: Option<Instant>,
+    left_out: u64,
+}
+
+impl LineLimit {
+    /// A limit of so many lines within a time.
+    #[must_use]
+    pub fn new(lines: u32, within: Duration) -> Self {
+        let lines_max = f64::from(lines);
+        let per_second = lines_max / within.as_secs_f64().max(f64::MIN_POSITIVE);
+        Self { lines_max, per_second, lines: lines_max, refilled_at: None, left_out: 0 }
+    }
+
+    /// Whether a line may be written now: then how many were left out since the last one.
+    pub fn allow(&mut self, now: Instant) -> Option<u64> {
+        let last = self.refilled_at.replace(now).unwrap_or(now);
+        let passed = now.saturating_duration_since(last).as_secs_f64();
+        self.lines = (self.lines + passed * self.per_second).min(self.lines_max);
+        if self.lines < 1.0 {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.lines -= 1.0;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+/// What last went wrong, over and over perhaps.
+#[derive(Debug)]
+pub struct Trouble {
+    told: Option<(String, Instant)>,
+    lines: LineLimit,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self { told: None, lines: LineLimit::new(CHANGES_MAX, TOLD_EVERY) }
+    }
+}
+
+impl Trouble {
+    /// Something went wrong: whether that is worth a line. It is when it begins, when it changes, and once a minute.
+    pub fn is_news(&mut self, error: &dyn Display, now: Instant) -> bool {
+        let error = error.to_string();
+        let is_known = self
+            .told
+            .as_ref()
+            .is_some_and(|(told, at)| *told == error && now.saturating_duration_since(*at) < TOLD_EVERY);
+        if is_known || self.lines.allow(now).is_none() {
+            return false;
+        }
+        self.told = Some((error, now));
+        true
+    }
+
+    /// All is well: whether it was told that it was not.
+    pub fn is_over(&mut self) -> bool {
+        self.told.take().is_some()
+    }
+}
+
+/// One trouble that several parts of the program come upon: a line of the log each time would be a line of each.
+#[derive(Debug, Default)]
+pub struct SharedTrouble(Mutex<Trouble>);
+
+impl SharedTrouble {
+    /// Somebody came upon it: whether that is worth a line. What each of them says of it makes no difference.
+    pub fn is_news(&self, now: Instant) -> bool {
+        self.trouble().is_news(&"", now)
+    }
+
+    /// All is well: whether it was told that it was not.
+    pub fn is_over(&self) -> bool {
+        self.trouble().is_over()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A [`LineLimit`] that several threads share.
+#[derive(Debug)]
+pub struct SharedLimit(Mutex<LineLimit>);
+
+impl SharedLimit {
+    /// A limit of so many lines within a time.
+    #[must_use]
+    pub fn new(lines: u32, within: Duration) -> Self {
+        Self(Mutex::new(LineLimit::new(lines, within)))
+    }
+
+    /// As [`LineLimit::allow`].
+    pub fn allow(&self, now: Instant) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_told_when_it_begins_changes_or_lasts_a_minute() {
+        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        assert!(!trouble.is_over());
+        for (seconds, error, news) in [
+            (0, "away", true),
+            (1, "away", false),
+            (59, "away", false),
+            (60, "away", true),
+            (61, "read-only", true),
+        ] {
+            assert_eq!(
+                trouble.is_news(&error, start + Duration::from_secs(seconds)),
+                news,
+                "{seconds} {error}"
+            );
+        }
+        assert!(trouble.is_over() && !trouble.is_over());
+        assert!(trouble.is_news(&"read-only", start + Duration::from_secs(62)), "it begins again");
+    }
+
+    #[test]
+    fn a_trouble_that_always_changes_or_always_begins_anew_is_told_a_few_times_a_minute() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let (mut changing, mut flapping) = (Trouble::default(), Trouble::default());
+        let changes =
+            (0..60_000).filter(|millis| changing.is_news(&format!("{millis}"), at(*millis))).count();
+        let begins = (0..60_000)
+            .filter(|millis| {
+                let news = flapping.is_news(&"away", at(*millis));
+                flapping.is_over();
+                news
+            })
+            .count();
+        for told in [changes, begins] {
+            assert!((6..=12).contains(&told), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_limit_counts_what_it_leaves_out() {
+        let (mut limit, start) = (LineLimit::new(2, Duration::from_secs(20)), Instant::now());
+        let mut allowed = |seconds| limit.allow(start + Duration::from_secs(seconds));
+        assert_eq!([allowed(0), allowed(0), allowed(0), allowed(5)], [Some(0), Some(0), None, None]);
+        assert_eq!([allowed(10), allowed(10)], [Some(2), None]);
+        assert_eq!([allowed(3_600), allowed(3_600), allowed(3_600)], [Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn a_shared_trouble_is_told_once_whatever_each_says() {
+        let (trouble, start) = (SharedTrouble::default(), Instant::now());
+        assert!(trouble.is_news(start) && !trouble.is_news(start));
+        assert!(trouble.is_over() && !trouble.is_over());
+    }
+}

@@ -1,0 +1,192 @@
+//! What an operator sees of parts that fail for long: in `/readyz`, `/api/v1/status`, the 503 and the log.
+
+use super::hostile::{LEDGER, scripted, trade};
+use super::*;
+
+/// Lines of a level with these words.
+fn lines(daemon: &Daemon, level: &str, words: &str) -> Vec<Value> {
+    let log = daemon.log();
+    let parsed =
+        log.lines().filter(|line| line.contains(words)).map(|line| serde_json::from_str(line).unwrap());
+    parsed.filter(|line: &Value| line["level"] == level).collect()
+}
+
+fn check(daemon: &Daemon, name: &str) -> Value {
+    daemon.get("/readyz").json()["checks"][name].clone()
+}
+
+/// The sum of a metric's lines that hold these labels.
+fn requests(daemon: &Daemon, outcome: &str) -> u64 {
+    let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let of_outcome = |line: &&str| {
+        line.starts_with("ticker_horizon_requests_total") && line.contains(&format!("outcome=\"{outcome}\""))
+    };
+    metrics.lines().filter(of_outcome).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn a_horizon_that_cannot_be_reached_is_named_everywhere_and_told_once() {
+    block_on(async {
+        let began = Instant::now();
+        let database = fresh_database().await;
+        let daemon = Daemon::serve("http://127.0.0.1:1/v1/0123456789-canary-key", &database, PASSPHRASE, &[]);
+        let detail =
+            |daemon: &Daemon| check(daemon, "horizon")["detail"].as_str().unwrap_or_default().to_owned();
+        wait_until("the outage is known", || detail(&daemon).contains("cannot be reached since"));
+        let told = detail(&daemon);
+        assert!(told.starts_with("http://127.0.0.1:1/v1/*** cannot be reached since 20"), "{told}");
+        assert!(told.contains("refused"), "the last error: {told}");
+        let refused = daemon.get("/markets.json");
+        assert_eq!(refused.status, 503);
+        let reason = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(
+            reason.starts_with("no publication yet: http://127.0.0.1:1/v1/*** cannot be reached since 20"),
+            "{reason}"
+        );
+        let status = daemon.status()["horizon"].clone();
+        assert_eq!(
+            (&status["url"], &status["ok"]),
+            (&Value::from("http://127.0.0.1:1/v1/***"), &Value::Bool(false))
+        );
+        assert!(
+            status["failing_since"].is_string() && status["error"].as_str().unwrap().contains("refused"),
+            "{status}"
+        );
+        wait_until("many requests failed", || requests(&daemon, "connect") >= 8);
+        let told = lines(&daemon, "WARN", "Horizon cannot be reached");
+        // Once a minute it is told again.
+        let minutes = began.elapsed().as_secs() / 60;
+        assert!(!told.is_empty() && told.len() as u64 <= 1 + minutes, "{told:?}");
+        assert_eq!(told[0]["fields"]["url"], "http://127.0.0.1:1/v1/***");
+        assert!(told[0]["fields"]["error"].as_str().unwrap().contains("refused"), "{told:?}");
+        let others = lines(&daemon, "WARN", "\"").len() - told.len();
+        assert_eq!(others, 0, "no worker tells the same: {}", daemon.log());
+        wait_until("the check fails", || check(&daemon, "horizon")["ok"] == false);
+        assert!(!daemon.log().contains("canary"), "{}", daemon.log());
+    });
+}
+
+#[test]
+fn an_outage_is_told_once_and_so_is_its_end() {
+    let sim = network(41, FaultPlan::none());
+    let address = sim.addr();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("the tail is read", || {
+            check(&daemon, "history")["detail"] == "recent ledgers are read again by pages"
+        });
+        assert_eq!(check(&daemon, "horizon")["detail"], "answers");
+        let before = daemon.log().len();
+        sim.stop();
+        wait_until("history says so", || {
+            check(&daemon, "history")["detail"].as_str().unwrap().contains("cannot be reached")
+        });
+        wait_until("requests fail", || requests(&daemon, "connect") >= 8);
+        wait_until("history fails", || check(&daemon, "history")["ok"] == false);
+        let ready = daemon.get("/readyz");
+        assert_eq!((ready.status, &ready.json()["status"]), (200, &Value::from("degraded")));
+        let sim = stellar_ticker::sim::start(
+            SimConfig {
+                seed: 41,
+                network_passphrase: PASSPHRASE.into(),
+                trades_per_second: 100.0,
+                history_hours: 0,
+                ledger_seconds: 0.2,
+                ..SimConfig::default()
+            },
+            address,
+        )
+        .unwrap();
+        wait_until("it answers again", || check(&daemon, "horizon")["detail"] == "answers");
+        wait_until("that is told", || daemon.log()[before..].contains("Horizon answers again"));
+        wait_until("history is read", || check(&daemon, "history")["ok"] == true);
+        drop(sim);
+    });
+}
+
+#[test]
+fn files_that_cannot_be_written_degrade_and_recover() {
+    let sim = network(42, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let place = crate::support::postgres::open_tempdir();
+        let output = place.path().join("www");
+        std::fs::write(&output, "a file where the directory should be").unwrap();
+        let daemon =
+            Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--output-dir", output.to_str().unwrap()]);
+        daemon.wait_for_publication();
+        wait_until("files fail", || check(&daemon, "files")["ok"] == false);
+        let ready = daemon.get("/readyz");
+        assert_eq!((ready.status, &ready.json()["status"]), (200, &Value::from("degraded")));
+        let detail = ready.json()["checks"]["files"]["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(output.to_str().unwrap()), "{detail}");
+        std::fs::remove_file(&output).unwrap();
+        wait_until("all is well", || daemon.get("/readyz").json()["status"] == "ok");
+    });
+}
+
+#[test]
+fn a_budget_that_is_used_up_says_what_to_do() {
+    let sim = network(43, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let more = ["--horizon-requests-per-hour", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        wait_until("live requests wait", || {
+            check(&daemon, "budget")["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains("1 an hour are too few"))
+        });
+        let detail = check(&daemon, "budget")["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("--horizon-requests-per-hour"), "{detail}");
+        wait_until("for too long", || check(&daemon, "budget")["ok"] == false);
+    });
+}
+
+#[test]
+fn a_follower_shows_no_check_of_what_it_does_not_do() {
+    let sim = network(44, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let leader = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("it leads", || leader.leads());
+        let follower = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("it follows", || check(&follower, "leader")["detail"] == "another replica ingests");
+        follower.wait_for_publication();
+        wait_until("it is ready", || follower.get("/readyz").json()["status"] == "ok");
+        let checks = follower.get("/readyz").json()["checks"].clone();
+        for name in ["stream", "horizon", "budget", "history", "assets", "books", "cleaning"] {
+            assert!(checks.get(name).is_none(), "{name}: {checks}");
+        }
+        assert!(check(&leader, "stream").is_object() && check(&leader, "budget").is_object());
+    });
+}
+
+#[test]
+fn a_flood_of_refused_records_is_kept_and_named_a_few_times() {
+    const RECORDS: u32 = 100;
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_until("the stream is open", || check(&daemon, "stream")["ok"] == true);
+        let began = Instant::now();
+        for number in 1..=RECORDS {
+            let mut record = trade(LEDGER + number, 0, chrono::Utc::now());
+            record["base_amount"] = Value::from(format!("-{number}.0"));
+            source.push_trade(record).unwrap();
+        }
+        let begun = Instant::now();
+        while number(&client, "SELECT count(*) FROM quarantine").await < i64::from(RECORDS) {
+            assert!(begun.elapsed() < DEADLINE, "not all are kept");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let shown = daemon.admin("/quarantine.json").json();
+        assert_eq!(shown["left_out"], 0, "an hour keeps more than these");
+        let named = lines(&daemon, "WARN", "a record goes to quarantine").len() as u64;
+        let minutes = began.elapsed().as_secs() / 60 + 1;
+        assert!(named >= 1 && named <= 10 * (minutes + 1), "{named} lines");
+    });
+}
