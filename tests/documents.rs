@@ -8,6 +8,7 @@ use std::{
 };
 
 use stellar_ticker::{
+    cli::definition,
     config::{Fallback, SETTINGS, SIMULATION_SETTINGS},
     horizon::budget::Class,
 };
@@ -138,6 +139,16 @@ fn every_setting_is_documented_with_its_variables_and_default() {
         let name = row.trim_start_matches("| `--").split('`').next().unwrap();
         let is_known = SETTINGS.iter().chain(SIMULATION_SETTINGS).any(|setting| setting.name == name);
         assert!(is_known, "no such setting: {row}");
+    }
+}
+
+#[test]
+fn every_command_is_documented() {
+    let document = document("docs/configure.md");
+    let (_, commands) = document.split_once("## Commands").unwrap();
+    for command in definition().get_subcommands() {
+        let told = format!("`{}", command.get_name());
+        assert!(commands.contains(&told), "docs/configure.md lacks the command {told}`");
     }
 }
 
