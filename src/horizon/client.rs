@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
-use actix_web::http::{Version, header};
+use actix_web::http::header;
 use awc::{
     Client, ClientResponse, Connector,
     error::{PayloadError, SendRequestError},
@@ -14,7 +14,7 @@ use metrics::counter;
 use crate::{
     domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
     outbound::{
-        Names, TcpDialler,
+        TcpDialler,
         coding::{CodingError, decoded},
     },
 };
@@ -92,11 +92,14 @@ pub struct HorizonClient {
 
 impl HorizonClient {
     /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
-    pub fn new(settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
+    pub fn new(mut settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
         let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let client = awc_client(&settings, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled)?;
+        let tls = tls::client_config(settings.ca_file.as_deref())?;
+        let (dialler, url) = TcpDialler::of(&settings.url, tls);
+        settings.url = url;
+        let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
         // A word of the server that answers now is wanted, and not of the one that answered some time ago.
-        let root_client = awc_client(&settings, Duration::ZERO, Duration::ZERO, &dialled_for_root)?;
+        let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
         let shown = shown_url(&settings.url).into();
         let class = Class::Live;
@@ -255,25 +258,22 @@ impl HorizonClient {
 }
 
 fn awc_client(
-    settings: &HorizonSettings,
+    dialler: &TcpDialler,
     keep_alive: Duration,
     age_max: Duration,
     dialled: &Rc<Cell<u64>>,
-) -> Result<Client, HorizonError> {
-    let dialler = TcpDialler::new(Names::system());
+) -> Client {
     let connector = Connector::new()
-        .connector(Counting::new(dialler, Rc::clone(dialled)))
+        .connector(Counting::new(dialler.clone(), Rc::clone(dialled)))
         .timeout(CONNECT_TIMEOUT)
-        .handshake_timeout(CONNECT_TIMEOUT)
         .conn_keep_alive(keep_alive)
-        .conn_lifetime(age_max)
-        .rustls_0_23(tls::client_config(settings.ca_file.as_deref())?);
-    Ok(Client::builder()
+        .conn_lifetime(age_max);
+    Client::builder()
         .connector(connector)
         .timeout(SILENCE_MAX)
         .disable_redirects()
         .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
-        .finish())
+        .finish()
 }
 
 fn side(name: &str, asset: &Asset) -> String {
@@ -304,7 +304,7 @@ where
 {
     let status = response.status().as_u16();
     if response.status().is_success() {
-        return if has_known_end(&response) { Ok(response) } else { Err(HorizonError::NoEnd) };
+        return Ok(response);
     }
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     if status == 429 {
@@ -318,14 +318,6 @@ where
         Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
         None => HorizonError::Status { status },
     })
-}
-
-/// Whether awc can tell where the body ends. One that ends with its connection is legal in HTTP/1.1, but awc takes it
-/// for an empty one. (In HTTP/1.0 it reads until the end.)
-fn has_known_end<S>(response: &ClientResponse<S>) -> bool {
-    let names_length = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
-    response.version() != Version::HTTP_11
-        || names_length.iter().any(|name| response.headers().contains_key(name))
 }
 
 /// All of an answer, decoded, unless it has more than `bytes_max` or nothing comes for as long as `patience`.

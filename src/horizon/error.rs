@@ -43,11 +43,6 @@ pub enum HorizonError {
     /// A body that is not what was asked for, e.g. a proxy's HTML page with status 200.
     #[error("horizon's answer cannot be read: {0}")]
     Unreadable(String),
-    /// A body that only the end of its connection ends, in HTTP/1.1.
-    #[error(
-        "horizon's answer has neither Content-Length nor Transfer-Encoding, which is not supported (set up the proxy in front of it to send one)"
-    )]
-    NoEnd,
     /// The base URL or the certificates cannot be used.
     #[error("horizon's address or certificates cannot be used: {0}")]
     Setup(String),
@@ -84,7 +79,7 @@ impl HorizonError {
             Self::Status { .. } => "status",
             Self::Stream(_) => "stream_error",
             Self::TooLarge(_) => "too_large",
-            Self::Unreadable(_) | Self::NoEnd => "unreadable",
+            Self::Unreadable(_) => "unreadable",
             Self::Setup(_) => "setup",
         }
     }

@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use super::files::{AS_OF_HEADER, SEQ_HEADER};
 use crate::{
     domain::instant::Second,
-    outbound::{Names, TcpDialler, coding::decoded},
+    outbound::{TcpDialler, coding::decoded},
 };
 
 /// Until a connection stands.
@@ -64,20 +64,19 @@ pub struct Served {
 pub struct Reader {
     client: Client,
     base: String,
+    /// The same base as the client is given it, which leaves TLS to its dialler.
+    for_awc: String,
 }
 
 impl Reader {
     /// A reader of the daemon at a base URL without a slash at the end; nothing is connected yet.
     #[must_use]
     pub fn new(base: String, tls: Arc<ClientConfig>) -> Self {
-        let connector = Connector::new()
-            .connector(TcpDialler::new(Names::system()))
-            .timeout(CONNECT_TIMEOUT)
-            .handshake_timeout(CONNECT_TIMEOUT)
-            .rustls_0_23(tls);
+        let (dialler, for_awc) = TcpDialler::of(&base, tls);
+        let connector = Connector::new().connector(dialler).timeout(CONNECT_TIMEOUT);
         let client =
             Client::builder().connector(connector).timeout(HEAD_TIMEOUT).disable_redirects().finish();
-        Self { client, base }
+        Self { client, base, for_awc }
     }
 
     /// Has the daemon behind an admin listener audit itself now. It says only that it heard.
@@ -87,7 +86,7 @@ impl Reader {
     /// See [`ReadError`].
     pub async fn ask_for_audit(&self) -> Result<(), ReadError> {
         let url = format!("{}/audit", self.base);
-        match self.client.post(&url).send().await {
+        match self.client.post(format!("{}/audit", self.for_awc)).send().await {
             Ok(response) if response.status() == StatusCode::ACCEPTED => Ok(()),
             Ok(response) => Err(ReadError::Status { url, status: response.status().as_u16() }),
             Err(error) => Err(ReadError::Unreachable { url, reason: error.to_string() }),
@@ -101,7 +100,7 @@ impl Reader {
     /// See [`ReadError`].
     pub async fn file(&self, name: &str) -> Result<Option<Served>, ReadError> {
         let url = format!("{}/{name}", self.base);
-        served(self.client.get(&url), url).await
+        served(self.client.get(format!("{}/{name}", self.for_awc)), url).await
     }
 
     /// The answer to a GraphQL document; none where there is no such endpoint.
@@ -115,8 +114,8 @@ impl Reader {
             url: url.clone(),
             reason: error.to_string(),
         };
-        let request =
-            self.client.get(&url).query(&[("query", document)]).map_err(|error| unreachable(&error))?;
+        let request = self.client.get(format!("{}/graphql", self.for_awc)).query(&[("query", document)]);
+        let request = request.map_err(|error| unreachable(&error))?;
         served(request, url).await
     }
 }

@@ -1,49 +1,105 @@
 //! The service through which awc's clients connect.
 
-use std::io;
+use std::sync::Arc;
 
-use actix_rt::net::TcpStream;
 use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
 use futures_util::future::{FutureExt, LocalBoxFuture};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
-use super::{Names, dial};
+use super::{Names, dial, until_close::UntilClose};
 
-/// Resolves and dials for awc, whose own connector gives all patience to a name's first address and resolves names on
-/// threads that outlive the request.
+const HTTPS_PORT: u16 = 443;
+
+/// Resolves, dials and does TLS for awc. awc's own connector gives all patience to a name's first address and resolves
+/// names on threads that outlive the request. TLS is here because [`UntilClose`] must see what is within it.
 #[derive(Clone)]
 pub struct TcpDialler {
     names: Names,
+    tls: Option<TlsConnector>,
 }
 
+/// A connection, with TLS or without.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Stream for Io {}
+
 impl TcpDialler {
-    /// A dialler of names as operators write them.
+    /// The dialler of a base URL, and the URL to give to awc for it: awc must not do TLS a second time, so an `https` URL
+    /// becomes one of `http` with the port of the other. The `Host` header stays what it was.
     #[must_use]
-    pub const fn new(names: Names) -> Self {
-        Self { names }
+    pub fn of(base_url: &str, tls: Arc<ClientConfig>) -> (Self, String) {
+        let names = Names::system();
+        let start = base_url.get(..8).filter(|start| start.eq_ignore_ascii_case("https://"));
+        let Some(rest) = start.and_then(|_| base_url.get(8..)) else {
+            return (Self { names, tls: None }, base_url.to_owned());
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let host = authority.rsplit(']').next().unwrap_or(authority);
+        let port = if host.contains(':') { String::new() } else { format!(":{HTTPS_PORT}") };
+        (Self { names, tls: Some(tls.into()) }, format!("http://{authority}{port}{path}"))
+    }
+
+    async fn connect(self, uri: &Uri, port: u16) -> Result<UntilClose<Box<dyn Stream>>, ConnectError> {
+        let host = uri.host().ok_or(ConnectError::Unresolved)?;
+        let found = self.names.addresses(host, port).await;
+        let stream = dial(found.map_err(|error| ConnectError::Resolver(error.into()))?).await;
+        let stream = stream.map_err(ConnectError::Io)?;
+        // Requests are small and answers are waited for: nothing gains by waiting to fill a packet.
+        stream.set_nodelay(true).map_err(ConnectError::Io)?;
+        let Some(tls) = self.tls else { return Ok(UntilClose::new(Box::new(stream))) };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|error| ConnectError::Resolver(error.into()))?;
+        let stream = tls.connect(name, stream).await.map_err(ConnectError::Io)?;
+        Ok(UntilClose::new(Box::new(stream)))
     }
 }
 
 impl Service<ConnectInfo<Uri>> for TcpDialler {
-    type Response = Connection<Uri, TcpStream>;
+    type Response = Connection<Uri, UntilClose<Box<dyn Stream>>>;
     type Error = ConnectError;
     type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     actix_service::always_ready!();
 
     fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
-        let names = self.names.clone();
+        let dialler = self.clone();
         async move {
             let (uri, port) = (info.request().clone(), info.port());
-            let host = uri.host().ok_or(ConnectError::Unresolved)?;
-            let addresses =
-                names.addresses(host, port).await.map_err(|error| ConnectError::Resolver(error.into()))?;
-            let stream = dial(addresses).await.map_err(ConnectError::Io)?;
-            // Requests are small and answers are waited for: nothing gains by waiting to fill a packet.
-            stream.set_nodelay(true).map_err(|error: io::Error| ConnectError::Io(error))?;
+            let stream = dialler.connect(&uri, port).await?;
             Ok(Connection::new(uri, stream))
         }
         .boxed_local()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn awc_is_given_a_url_without_tls_that_leads_to_the_same_place() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
+        for (url, given, is_tls) in [
+            ("https://horizon.stellar.org", "http://horizon.stellar.org:443", true),
+            ("HTTPS://a.b/path", "http://a.b:443/path", true),
+            ("https://a.b:8443/path", "http://a.b:8443/path", true),
+            ("https://[::1]", "http://[::1]:443", true),
+            ("https://[::1]:8443/x", "http://[::1]:8443/x", true),
+            ("http://a.b:8000", "http://a.b:8000", false),
+            ("http://a.b", "http://a.b", false),
+            ("a", "a", false),
+        ] {
+            let (dialler, awc) = TcpDialler::of(url, Arc::clone(&config));
+            assert_eq!((awc.as_str(), dialler.tls.is_some()), (given, is_tls), "{url}");
+        }
     }
 }

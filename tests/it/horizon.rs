@@ -3,6 +3,8 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -165,26 +167,91 @@ fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked
 }
 
 #[test]
-fn an_answer_whose_end_only_the_connection_tells_is_refused_and_says_so() {
+fn answers_that_end_with_their_connection_are_read_within_the_bounds() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let root = ROOT.to_owned();
+    let hello = "retry: 1000\nevent: open\ndata: \"hello\"\n\n".to_owned();
+    let problem =
+        r#"{"type": "https://stellar.org/horizon-errors/not_found", "title": "", "status": 404}"#.to_owned();
+    let answers = [
+        ("200 OK\r\nContent-Type: application/json", root),
+        ("200 OK\r\nContent-Type: text/event-stream", hello),
+        ("404 Not Found\r\nContent-Type: application/problem+json", problem),
+        ("200 OK\r\nContent-Type: application/json", " ".repeat(20_000_000)),
+    ];
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
+        for (mut stream, (head, body)) in listener.incoming().flatten().zip(answers) {
             let _ = stream.read(&mut [0; 4_096]);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nevent: open\n\n"
-            );
+            let _ = write!(stream, "HTTP/1.1 {head}\r\n\r\n{body}");
         }
     });
     System::new().block_on(async {
-        let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(1) };
+        let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(20) };
         let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
-        let page = client.root().await.unwrap_err();
-        let stream = client.stream_trades(PagingToken::before_ledger(1)).await.err().unwrap();
-        for error in [page, stream] {
-            assert!(matches!(error, HorizonError::NoEnd) && error.is_transient(), "{error:?}");
-            assert!(error.to_string().contains("neither Content-Length nor Transfer-Encoding"), "{error}");
+        assert_eq!(client.root().await.unwrap().network_passphrase, "Tea");
+        let mut stream = client.stream_trades(PagingToken::before_ledger(1)).await.unwrap();
+        assert!(matches!(stream.next().await.unwrap(), Told::Hello));
+        assert!(matches!(stream.next().await.unwrap(), Told::End));
+        let problem = client.root().await.unwrap_err();
+        assert!(matches!(problem, HorizonError::Problem { status: 404, .. }), "{problem:?}");
+        let endless = client.root().await.unwrap_err();
+        assert!(matches!(endless, HorizonError::TooLarge(_)), "{endless:?}");
+    });
+}
+
+/// A Horizon of one word over TLS on loopback, whose certificate is for `localhost`: its port, and the certificate.
+fn tls_horizon() -> (u16, String) {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.unwrap().with_no_client_auth();
+    let config = Arc::new(builder.with_single_cert(vec![issued.cert.der().clone()], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (mut stream, length) in listener.incoming().flatten().zip([true, false].into_iter().cycle()) {
+            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+            let mut head = [0; 4_096];
+            let Ok(read) = tls.read(&mut head) else { continue };
+            let head = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
+            let body =
+                if head.contains(&format!("\r\nhost: localhost:{port}\r\n")) { ROOT } else { "another host" };
+            let length = if length { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
+            let _ = write!(tls, "HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n{body}");
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    (port, issued.cert.pem())
+}
+
+const ROOT: &str = r#"{"network_passphrase": "Tea", "history_latest_ledger": 7}"#;
+
+#[test]
+fn a_horizon_behind_tls_is_read_if_its_certificate_is_right() {
+    let (port, certificate) = tls_horizon();
+    let directory = tempfile::tempdir().unwrap();
+    let trusted = directory.path().join("ca.pem");
+    std::fs::write(&trusted, certificate).unwrap();
+    System::new().block_on(async {
+        let asked = async |host: &str, ca_file: Option<&Path>| {
+            let url = format!("https://{host}:{port}");
+            let ca_file = ca_file.map(Path::to_owned);
+            let settings = HorizonSettings { url, ca_file, stream_idle_timeout: Duration::from_secs(1) };
+            HorizonClient::new(settings, Governor::new(0)).unwrap().root().await
+        };
+        for _ in 0..2 {
+            assert_eq!(asked("localhost", Some(&trusted)).await.unwrap().network_passphrase, "Tea");
+        }
+        for (host, ca_file) in [("localhost", None), ("127.0.0.1", Some(&*trusted))] {
+            let error = asked(host, ca_file).await.unwrap_err();
+            assert!(
+                matches!(&error, HorizonError::Connect(text) if text.contains("certificate")),
+                "{host}: {error}"
+            );
         }
     });
 }
