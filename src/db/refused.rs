@@ -1,10 +1,16 @@
 //! Rows that PostgreSQL refuses. One odd row must cost that row and never its batch, or the same batch fails for ever.
 
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
 use metrics::counter;
 use tokio_postgres::error::SqlState;
 use tracing::warn;
 
 use super::DbError;
+use crate::trouble::SharedLimit;
 
 /// Rows that may be refused of one batch. More are no odd rows: the table or the batch is at fault, and to write the
 /// rest would hide that.
@@ -84,8 +90,16 @@ impl<'a, T> Parts<'a, T> {
     }
 }
 
-/// Tells and counts a row that is left out.
+/// Lines in a minute about such rows: what is in them comes from Horizon, and each sweep brings the same again.
+const LINES_A_MINUTE: u32 = 10;
+static LINES: LazyLock<SharedLimit> =
+    LazyLock::new(|| SharedLimit::new(LINES_A_MINUTE, Duration::from_secs(60)));
+
+/// Counts a row that is left out, and names it.
 pub(super) fn tell(table: &'static str, row: &str, error: &DbError) {
     counter!("ticker_rows_refused_total", "table" => table).increment(1);
-    warn!(table, row = %row.escape_debug(), %error, "the database refuses a row, which is left out");
+    if let Some(unnamed) = LINES.allow(Instant::now()) {
+        let row = row.escape_debug();
+        warn!(table, %row, %error, unnamed, "the database refuses a row, which is left out");
+    }
 }
