@@ -130,9 +130,9 @@ fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
 }
 
-fn api_books(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+fn api_books(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => files::named(books::books(&newest), newest.seq, newest.as_of),
+        Some(newest) => books::books(&request, &newest),
         None => not_yet(&state.published.vitals),
     }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 
 pub use encoded::EncodedFile;
 pub use files::{FileMaker, Files};
@@ -35,8 +34,8 @@ pub struct Publication {
     pub board: Arc<Board>,
     /// What is ready to be sent.
     pub files: Files,
-    /// The ages of all books; made when somebody first asks.
-    pub book_ages: OnceLock<Bytes>,
+    /// The ages of the books; made when somebody first asks. None where the compressor failed.
+    pub book_ages: OnceLock<Option<EncodedFile>>,
 }
 
 impl Publication {

@@ -66,6 +66,14 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         let age = |book: &Value| book["age_s"].as_i64().unwrap();
         assert!(books.iter().all(|book| book["market"].as_str().unwrap().contains('_') && age(book) >= 0));
         assert!(books.is_sorted_by_key(|book| -age(book)), "the oldest first");
+        assert_eq!(told["total"].as_u64(), u64::try_from(books.len()).ok());
+        let zipped = daemon.get_with("GET", "/api/v1/books", "Accept-Encoding: gzip\r\n");
+        assert_eq!((zipped.status, zipped.header("content-encoding")), (200, Some("gzip")));
+        assert!(zipped.body.len() < told.to_string().len() / 2);
+        wait_until("a publication outlives two requests", || {
+            let tag = daemon.get("/api/v1/books").header("etag").unwrap().to_owned();
+            daemon.get_with("GET", "/api/v1/books", &format!("If-None-Match: {tag}\r\n")).status == 304
+        });
         assert!(daemon.status()["books"]["oldest_age_s"].as_i64() >= Some(age(&books[0])));
     });
 }
