@@ -1,5 +1,6 @@
 //! nginx in front: the repository's nginx.conf in a real nginx, alone and as the daemon's child.
 
+mod asking;
 mod conf;
 mod limits;
 mod process;

@@ -48,3 +48,38 @@ fn two_replicas_believe_their_balancer_and_it_tells_who_asks() {
     assert!(compose.contains(&format!("volumes: &trusted\n      {mounted}")));
     assert!(compose.contains("volumes: *trusted"), "the other replica");
 }
+
+/// Each directive that bounds something stands in the documentation as it is in the configuration, and the other way round.
+#[test]
+fn the_limits_are_those_that_are_documented() {
+    let directives = directives();
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/limits.md")).unwrap();
+    let (_, table) = documented.split_once("## nginx").unwrap();
+    let told: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    for limit in &told {
+        assert!(directives.contains(limit), "{limit} is documented and not in nginx.conf");
+    }
+    let bounds = |line: &&str| {
+        ["limit_conn ", "worker_connections", "client_max", "large_client"]
+            .iter()
+            .any(|name| line.starts_with(name))
+            || line.split(' ').next().is_some_and(|name| name.ends_with("_timeout"))
+                && !line.starts_with("keepalive_timeout 25s") // towards the daemon
+                && !line.starts_with("worker_shutdown_timeout")
+                && !line.starts_with("reset_timedout")
+            || line.starts_with("proxy_buffer")
+            || line.starts_with("proxy_max")
+    };
+    for line in directives.lines().filter(bounds) {
+        assert!(told.iter().any(|told| line.contains(told)), "{line} is not documented");
+    }
+    for value in ["rate=", "burst=", "max_size=", "inactive="] {
+        let in_conf = directives.split(value).nth(1).unwrap();
+        let setting = format!("{value}{}", in_conf.split([' ', ';']).next().unwrap());
+        assert!(told.contains(&setting.as_str()), "{setting} is not documented");
+    }
+}

@@ -9,9 +9,10 @@ use crate::{
     end_to_end::{PASSPHRASE, block_on, network},
     support::{
         daemon::{Answer, Daemon},
-        nginx::{Nginx, assert_problem, assert_well_formed, conf},
+        nginx::{Nginx, assert_problem, assert_well_formed, conf, conf_with},
         postgres::{fresh_database, open_tempdir},
         wait_until,
+        wide::wide_database,
     },
 };
 
@@ -33,8 +34,13 @@ fn served(seed: u64) -> Served {
     daemon.wait_for_publication();
     let file = daemon.output("markets.json");
     wait_until("the files are written", || file.exists());
-    let nginx = Nginx::start(&conf(), daemon.public, file.parent().unwrap());
+    let nginx = Nginx::start(&timeless(), daemon.public, file.parent().unwrap());
     Served { daemon, nginx, _sim: sim }
+}
+
+/// The configuration, but for the minute in the cache's key: a test may begin in one and end in the next.
+fn timeless() -> String {
+    conf_with(&[("|$minute\"", "\"")])
 }
 
 fn accept(coding: &str) -> String {
@@ -170,6 +176,15 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
         assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("BYPASS")), "{}", answer.head);
         assert_eq!(answer.header("Content-Encoding"), Some("gzip"));
     }
+    // What takes both is one class, however it is written.
+    let cached = |accepted: &str| {
+        let answer = nginx.ask("GET", "/assets.json", &accept(accepted));
+        answer.header("X-Cache").unwrap().to_owned()
+    };
+    assert_eq!(cached("gzip, deflate, br, zstd"), "MISS");
+    for same in ["br,gzip", "GZIP, BR", "deflate, br, gzip"] {
+        assert_ne!(cached(same), "MISS", "{same}");
+    }
     // A page may come at "/" for who prefers one: by the key it is never the answer to anybody else.
     let by = |accept: &str| {
         let answer = nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
@@ -302,4 +317,57 @@ fn no_path_leads_out_of_the_directory_of_the_files() {
         assert!(matches!(answer.status, 400 | 502 | 503), "{path}: {}", answer.head);
         assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{path}");
     }
+}
+
+/// More bytes than nginx keeps, and than the daemon compresses by brotli at once.
+const LARGE_MARKETS: u32 = 3_000;
+
+#[test]
+fn a_large_file_comes_compressed_to_whoever_takes_that_and_is_not_kept() {
+    let database = block_on(wide_database(LARGE_MARKETS));
+    // Its files are written late, and with them its brotli form comes late.
+    let more = ["--publish-interval", "24h", "--file-interval", "24h"];
+    let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &more);
+    daemon.wait_for_publication();
+    let nginx = Nginx::start(&conf(), daemon.public, daemon.output("").as_path());
+    let plain = daemon.get("/markets.json").body;
+    assert!(plain.len() > 2_000_000, "{}", plain.len());
+    for path in ["/markets.json", "/"] {
+        for (accepted, sent) in [
+            ("gzip, deflate, br, zstd", &[Some("gzip"), Some("br")][..]),
+            ("br, gzip", &[Some("gzip"), Some("br")]),
+            ("gzip", &[Some("gzip")]),
+            ("br", &[None, Some("br")]),
+            ("identity", &[None]),
+            ("", &[None]),
+        ] {
+            for _ in 0..2 {
+                let answer = nginx.ask("GET", path, &accept(accepted));
+                assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("MISS")), "{accepted}");
+                let coding = answer.header("Content-Encoding");
+                assert!(sent.contains(&coding), "{path} {accepted}: {coding:?}");
+                assert!(coding.is_none() || answer.body.len() < plain.len() / 4, "{accepted}");
+                assert!(unpacked(&answer) == plain, "{path} {accepted}");
+                assert_well_formed(path, &answer);
+            }
+        }
+    }
+    let condition = nginx.ask("GET", "/markets.json", &accept("gzip")).header("ETag").unwrap().to_owned();
+    let condition = format!("{}If-None-Match: {condition}\r\n", accept("gzip, deflate, br"));
+    assert_eq!(nginx.ask("GET", "/markets.json", &condition).status, 304);
+}
+
+#[test]
+fn an_answer_of_an_earlier_minute_is_not_given_whatever_the_daemon_does() {
+    let sim = network(406, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &ONCE);
+    daemon.wait_for_publication();
+    wait_until("the files are written", || daemon.output("markets.json").exists());
+    // A second stands for the minute.
+    let conf = conf_with(&[("(?<until_minute>.{16})", "(?<until_minute>.{19})")]);
+    let nginx = Nginx::start(&conf, daemon.public, daemon.output("").as_path());
+    assert_eq!(nginx.get("/markets.json").status, 200);
+    daemon.kill();
+    wait_until("there is the file", || nginx.get("/markets.json").header("X-Cache") == Some("FILE"));
 }

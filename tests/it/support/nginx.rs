@@ -72,7 +72,7 @@ pub(crate) fn free_address() -> SocketAddr {
 /// nginx without the daemon, as its configuration tells how to.
 pub(crate) struct Nginx {
     child: Child,
-    _directory: TempDir,
+    directory: TempDir,
     pub(crate) address: SocketAddr,
 }
 
@@ -130,7 +130,17 @@ impl Nginx {
             assert!(child.try_wait().unwrap().is_none(), "nginx ended");
             request(address, "GET", probe, "").is_ok_and(|answer| answer.status == status)
         });
-        Self { child, address, _directory: directory }
+        Self { child, address, directory }
+    }
+
+    /// The master's number.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Its prefix.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -144,10 +154,13 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM);
+        let _ = kill(Pid::from_raw(self.pid()), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }
+
+/// Headers that a web page may read, besides those that it always may.
+const EXPOSED: [&str; 3] = ["ETag", "X-Ticker-Seq", "X-Ticker-As-Of"];
 
 /// What every answer must carry, once each, from whomever it comes.
 pub(crate) fn assert_well_formed(what: &str, answer: &Answer) {
@@ -165,6 +178,11 @@ pub(crate) fn assert_well_formed(what: &str, answer: &Answer) {
             answer.head
         );
     }
+    let exposed = answer.header("Access-Control-Expose-Headers").unwrap_or_default();
+    for name in EXPOSED {
+        assert!(exposed.split(", ").any(|exposed| exposed == name), "{what}: {name}: {}", answer.head);
+    }
+    assert_eq!(answer.count("Access-Control-Expose-Headers"), 1, "{what}: {}", answer.head);
     assert!(answer.count("Content-Type") <= 1, "{what}: {}", answer.head);
     if answer.status >= 400 && !answer.body.is_empty() {
         assert_problem(what, answer, answer.status);

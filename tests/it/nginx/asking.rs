@@ -1,0 +1,144 @@
+//! What nginx asks the daemon, with a stand-in that tells what it was asked.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::support::{
+    DEADLINE,
+    nginx::{Nginx, conf},
+    postgres::open_tempdir,
+};
+
+/// Answers each request with its head; counts connections.
+fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::thread::spawn(move || {
+                while let Some(head) = head(&mut stream) {
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
+/// The head of the next request; none where the connection has ended.
+fn head(stream: &mut TcpStream) -> Option<String> {
+    let (mut bytes, mut byte) = (Vec::new(), [0]);
+    while !bytes.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        bytes.push(byte[0]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn nginx() -> (Nginx, Arc<AtomicUsize>) {
+    let (address, connections) = echo();
+    (Nginx::start(&conf(), address, open_tempdir().path()), connections)
+}
+
+/// The values of a header in what the daemon was asked.
+fn values(asked: &str, name: &str) -> Vec<String> {
+    let lines = asked.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).collect()
+}
+
+fn asked(nginx: &Nginx, path: &str, headers: &str) -> String {
+    let answer = nginx.ask("GET", path, headers);
+    assert_eq!(answer.status, 200, "{path} {headers}: {}", answer.head);
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[test]
+fn who_takes_both_codings_is_asked_for_with_both_and_weights_are_passed_on() {
+    let (nginx, _) = nginx();
+    for (accepted, expected) in [
+        ("gzip, deflate, br, zstd", "br, gzip"),
+        ("gzip, deflate, br", "br, gzip"),
+        ("br,gzip", "br, gzip"),
+        ("GZIP , BR", "br, gzip"),
+        ("br", "br"),
+        ("deflate, br", "br"),
+        ("gzip", "gzip"),
+        ("gzip, deflate", "gzip"),
+        ("x-gzip-not, brr", "identity"),
+        ("deflate", "identity"),
+        ("identity", "identity"),
+        ("gzip;q=0.5, br", "gzip;q=0.5, br"),
+        ("*", "*"),
+    ] {
+        for path in ["/markets.json", "/", "/api/v1/books", "/graphql?query=x"] {
+            let asked = asked(&nginx, path, &format!("Accept-Encoding: {accepted}\r\n"));
+            assert_eq!(values(&asked, "Accept-Encoding"), [expected], "{path} {accepted}");
+        }
+    }
+    assert_eq!(values(&asked(&nginx, "/livez", ""), "Accept-Encoding"), ["identity"]);
+}
+
+#[test]
+fn accept_is_one_of_two_where_a_page_may_come_and_what_it_is_elsewhere() {
+    let (nginx, _) = nginx();
+    for (path, accepted, expected) in [
+        ("/", "text/html,application/xhtml+xml", &["text/html"][..]),
+        ("/", "application/json", &["*/*"]),
+        ("/", "", &["*/*"]),
+        ("/graphql", "text/html, */*", &["text/html, */*"]),
+        ("/markets.json", "x/y", &["x/y"]),
+        ("/livez", "", &[]),
+    ] {
+        let header = if accepted.is_empty() { String::new() } else { format!("Accept: {accepted}\r\n") };
+        assert_eq!(values(&asked(&nginx, path, &header), "Accept"), expected, "{path} {accepted}");
+    }
+}
+
+#[test]
+fn the_daemon_is_told_the_readers_host_address_and_scheme_and_no_connection_of_theirs() {
+    let (nginx, _) = nginx();
+    let lies = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nUpgrade: h2c\r\nTE: trailers\r\n";
+    for path in ["/markets.json", "/graphql", "/api/v1/status"] {
+        let told = asked(&nginx, path, lies);
+        assert!(told.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{told}");
+        assert_eq!(values(&told, "Host"), [nginx.address.to_string()], "{path}");
+        assert_eq!(values(&told, "X-Forwarded-For"), ["127.0.0.1"], "{path}");
+        assert_eq!(values(&told, "X-Forwarded-Proto"), ["http"], "{path}");
+        assert!(values(&told, "Connection").is_empty() && values(&told, "Upgrade").is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn a_client_of_http_1_0_without_a_host_is_answered() {
+    let (nginx, _) = nginx();
+    let mut stream = TcpStream::connect(nginx.address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET /markets.json HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(values(&answer, "Host"), [nginx.address.ip().to_string()], "{answer}");
+}
+
+#[test]
+fn connections_to_the_daemon_are_used_again() {
+    let (nginx, connections) = nginx();
+    for _ in 0..50 {
+        asked(&nginx, "/api/v1/status", "");
+    }
+    // Each worker keeps its own; the health check of the test's start is nginx's alone.
+    let used = connections.load(Ordering::SeqCst);
+    assert!(used <= 4, "{used} connections for 50 requests");
+}
