@@ -32,7 +32,7 @@ use crate::{
     http::{
         PublicState,
         admin::{self, AdminState},
-        server::{self, Listener},
+        server::{self, Listener, Visitors},
     },
     published::Published,
     shutdown,
@@ -194,7 +194,12 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
         audit: audit_on_demand(auditor),
         provoke: provoke(&status),
     };
-    let public = server::start_public(public, public_state).map_err(not_served)?;
+    let visitors = Visitors {
+        connections_per_address: config.connections_per_address,
+        // nginx has limits of its own, and all of its readers come from there.
+        is_behind_nginx: config.nginx.is_some(),
+    };
+    let public = server::start_public(public, public_state, visitors).map_err(not_served)?;
     let admin = server::start_admin(admin, admin_state).map_err(not_served)?;
     if let Some(nginx) = &nginx {
         nginx.open(public.address())?;

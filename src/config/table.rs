@@ -157,6 +157,16 @@ pub static SETTINGS: &[Setting] = &[
         ..LISTENERS
     },
     Setting {
+        name: "connections-per-address",
+        env: &["TICKER_CONNECTIONS_PER_ADDRESS"],
+        fallback: Fallback::Value("1000"),
+        value_name: "N",
+        help: "Connections that one address may hold at the public listener; 0 means no limit",
+        allowed: "a whole number, 0 for no limit",
+        kind: Kind::Count,
+        ..LISTENERS
+    },
+    Setting {
         name: "data-dir",
         env: &["TICKER_DATA_DIR"],
         fallback: Fallback::Value("./data"),

@@ -72,6 +72,8 @@ pub struct Config {
     pub nginx: Option<PathBuf>,
     /// Where that nginx listens; never port 0, nginx could not tell which it was given.
     pub nginx_bind: SocketAddr,
+    /// Connections that one address may hold at the public listener; `None`: no limit.
+    pub connections_per_address: Option<usize>,
     /// Form of the log.
     pub log_format: LogFormat,
     /// Filter of the log; it parses.
@@ -136,6 +138,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let listeners = read_listeners(r);
     let nginx = r.read_optional("nginx", parse::path);
     let nginx_bind = r.read("nginx-bind", parse::fixed_address);
+    let connections_per_address = r.read("connections-per-address", parse::count(0..=u32::MAX));
     let data_dir = r.read("data-dir", parse::path);
     let output_dir = r.read_optional("output-dir", parse::path);
     let history = read_history(r);
@@ -179,12 +182,17 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         toml_gateway: toml_gateway?,
         nginx: nginx?,
         nginx_bind: nginx_bind?,
+        connections_per_address: none_for_0(connections_per_address?),
         log_format: log_format?,
         log: log?,
     })
 }
 
 /// Both addresses; on one port only if their hosts differ. Port 0 is another one each time.
+fn none_for_0(count: u32) -> Option<usize> {
+    usize::try_from(count).ok().filter(|count| *count > 0)
+}
+
 fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let bind = reader.read("bind", parse::address);
     let admin_bind = reader.read("admin-bind", parse::address);

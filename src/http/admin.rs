@@ -96,6 +96,10 @@ fn describe() {
         ),
         ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
         ("ticker_http_requests_total", "Requests to the public listener."),
+        (
+            "ticker_http_connections_cut_total",
+            "Connections that were shut down: idle, one too many, or read too slowly.",
+        ),
         ("ticker_graphql_stopped_total", "Answers that were begun and given up, by reason."),
     ] {
         describe_counter!(name, help);

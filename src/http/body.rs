@@ -12,6 +12,8 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
+use super::sending::Ticket;
+
 /// The size of a piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -22,13 +24,15 @@ const SENDING_MAX: Duration = Duration::from_secs(180);
 pub(super) struct Pieces<K = ()> {
     left: VecDeque<Bytes>,
     begun: Instant,
+    /// None in a test without a listener.
+    ticket: Option<Ticket>,
     _kept: K,
 }
 
 impl<K> Pieces<K> {
     /// All of `bytes`, one after the other; `kept` is dropped when they are sent or the reader has gone.
-    pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, kept: K) -> Self {
-        Self { left: bytes.into_iter().collect(), begun: Instant::now(), _kept: kept }
+    pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, ticket: Option<Ticket>, kept: K) -> Self {
+        Self { left: bytes.into_iter().collect(), begun: Instant::now(), ticket, _kept: kept }
     }
 }
 
@@ -47,7 +51,13 @@ impl<K: Unpin> MessageBody for Pieces<K> {
         if self.begun.elapsed() > SENDING_MAX && !self.left.is_empty() {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
-        Poll::Ready(self.left.front_mut().map(|piece| Ok(piece.split_to(piece.len().min(PIECE_BYTES)))))
+        let piece = self.left.front_mut().map(|piece| piece.split_to(piece.len().min(PIECE_BYTES)));
+        if let (Some(piece), Some(ticket)) = (&piece, &self.ticket)
+            && !ticket.count(piece.len())
+        {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
+        Poll::Ready(piece.map(Ok))
     }
 }
 
@@ -60,8 +70,11 @@ mod tests {
     fn all_pieces_together_are_the_whole_and_what_is_kept_lives_as_long() {
         let whole = Bytes::from(vec![7; 200_000]);
         let kept = Arc::new(());
-        let mut body =
-            Pieces::new([whole.slice(..70_000), Bytes::new(), whole.slice(70_000..)], Arc::clone(&kept));
+        let mut body = Pieces::new(
+            [whole.slice(..70_000), Bytes::new(), whole.slice(70_000..)],
+            None,
+            Arc::clone(&kept),
+        );
         assert_eq!(body.size(), BodySize::Sized(200_000));
         let mut sent = Vec::new();
         while let Poll::Ready(Some(Ok(piece))) =

@@ -50,7 +50,8 @@ mod tests {
             stale_after: Duration::from_secs(600),
             is_alive: Arc::new(|| true),
         };
-        server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state).unwrap()
+        let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };
+        server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, visitors).unwrap()
     }
 
     #[actix_web::test]

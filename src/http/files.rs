@@ -11,6 +11,7 @@ use super::{
     body::Pieces,
     negotiation::{Coding, coding, names_tag},
     problem::problem,
+    sending::Ticket,
 };
 use crate::{domain::instant::Second, published::EncodedFile};
 
@@ -88,10 +89,10 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms) 
     if let Some(name) = coding.name() {
         response.insert_header((header::CONTENT_ENCODING, name));
     }
+    let bytes = bytes_of(file, coding);
+    let ticket = Ticket::file(request, &bytes, coding);
     // Of a HEAD's answer actix sends the head alone, with the length of this body.
-    response
-        .insert_header((header::CONTENT_TYPE, terms.content_type))
-        .body(Pieces::new([bytes_of(file, coding)], ()))
+    response.insert_header((header::CONTENT_TYPE, terms.content_type)).body(Pieces::new([bytes], ticket, ()))
 }
 
 /// Tells which publication an answer is of: up to which batch everything is in it, and the second of its windows.

@@ -8,8 +8,10 @@ mod body;
 mod books;
 mod connection;
 mod cors;
+mod crowd;
 #[cfg(test)]
 mod documented;
+mod expect;
 mod files;
 mod graphiql;
 mod graphql;
@@ -19,6 +21,7 @@ mod problem;
 mod public;
 pub mod reader;
 mod readiness;
+mod sending;
 pub mod server;
 mod status;
 mod unread;

@@ -29,7 +29,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "ca-file" | "nginx" | "data-dir" | "output-dir" => ["/a", "/b", "/c"],
         "horizon-url" | "toml-gateway" => ["http://a.example", "https://b.example", "http://c.example/x"],
         "network" => ["testnet", "Some Network ; 1", "Some Network ; 2"],
-        "horizon-requests-per-hour" => ["0", "1", "2"],
+        "horizon-requests-per-hour" | "connections-per-address" => ["0", "1", "2"],
         "bind" | "admin-bind" | "nginx-bind" => ["127.0.0.1:1001", "127.0.0.1:1002", "[::1]:1003"],
         "backfill-hours" => ["1", "2", "3"],
         "retention-days" => ["9", "10", "11"],

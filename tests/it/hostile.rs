@@ -5,8 +5,17 @@ mod graphql;
 mod http;
 mod roles;
 mod secrets;
+mod slow;
 mod smuggling;
-
 mod text;
 mod threads;
 mod tls;
+
+use crate::support::daemon::Daemon;
+
+/// A counter of `/metrics`, by its name and labels; 0 where it has not counted yet.
+fn counter(daemon: &Daemon, name: &str) -> u64 {
+    let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0, |value| value.parse().unwrap())
+}

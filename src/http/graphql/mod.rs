@@ -41,6 +41,7 @@ use super::{
     negotiation::{Coding, coding},
     problem::{not_yet, problem},
     public::PublicState,
+    sending::Ticket,
 };
 use crate::{
     domain::board::Board,
@@ -48,7 +49,7 @@ use crate::{
 };
 
 /// A body that is read, and a query string.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The body must be there within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The answer must be there within this time, the wait for a place included.
@@ -175,6 +176,12 @@ pub(super) async fn endpoint(
             .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
             .finish()
+    } else if is_for_explorer(&request) {
+        HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, "graphiql"))
+            .insert_header((header::VARY, "Accept"))
+            .insert_header((header::CACHE_CONTROL, "no-cache"))
+            .finish()
     } else if let Some(newest) = state.published.newest() {
         match graphql.answer(&request, payload, &state.published, View::of(&newest)).await {
             Ok(response) => response,
@@ -186,6 +193,14 @@ pub(super) async fn endpoint(
     let status = response.status().as_str().to_owned();
     counter!("ticker_http_requests_total", "path" => "/graphql", "status" => status).increment(1);
     response
+}
+
+/// Whether a browser has come to the path itself, without a document.
+fn is_for_explorer(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && request.query_string().is_empty()
+        && accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
 }
 
 impl GraphQl {
@@ -218,7 +233,8 @@ impl GraphQl {
         if let Some(name) = answer.coding.name() {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
-        let response = response.body(Pieces::new(answer.pieces.clone(), answer));
+        let ticket = Ticket::answer(request, &answer, answer.len());
+        let response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
         Ok(named(response, view.seq, view.board.as_of()))
     }
 

@@ -20,8 +20,9 @@ const TEXT_BYTES: usize = 32 * 1024;
 const COMPRESSED_FROM_BYTES: usize = 1_024;
 /// The largest answer, as it is sent. Every market of the public network with all fields takes 20 MB, 4 by gzip.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// All answers that are being made, kept or sent, in KiB. The documented memory holds them beside everything else.
-pub(super) const ANSWERS_KIB_MAX: usize = 128 * 1024;
+/// All answers that are being made, kept or sent, in KiB. The documented memory holds them beside everything else. Half is
+/// for those that are sent ([`crate::http::sending`]), so that one of the largest can always be made.
+pub(super) const ANSWERS_KIB_MAX: usize = 160 * 1024;
 /// What an answer takes of the room where it turns out longer than it was estimated, in KiB.
 const GROWTH_KIB: u32 = 1_024;
 /// Bytes of a value with its name, on average: 27 in a list of markets with all fields.

@@ -231,3 +231,19 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
         assert!(circle["errors"][0]["message"].is_string() && circle.get("data").is_none());
     });
 }
+
+#[test]
+fn a_browser_that_comes_to_the_path_itself_is_led_to_the_explorer() {
+    let sim = network(64, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+    daemon.wait_for_publication();
+    let browser = "Accept: text/html,application/xhtml+xml\r\n";
+    let led = daemon.get_with("GET", "/graphql", browser);
+    assert_eq!(
+        (led.status, led.header("location"), led.header("vary")),
+        (303, Some("graphiql"), Some("Accept"))
+    );
+    assert_eq!(daemon.get_with("GET", "/graphql?query=%7B__typename%7D", browser).status, 200);
+    assert_eq!(daemon.get_with("GET", "/graphql", "Accept: application/json\r\n").status, 200);
+}

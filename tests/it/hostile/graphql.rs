@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 
 use crate::{
     end_to_end::{PASSPHRASE, block_on, horizon, network, number, wait_for_pairs, wait_for_trades},
+    hostile::counter,
     support::{
         DEADLINE, daemon::Daemon, nginx::assert_problem, postgres::fresh_database, processes::memory_kib,
         recomputation, wait_until, wide::wide_database,
@@ -346,13 +347,6 @@ fn many_markets() -> Daemon {
             && answer.json()["pairs"].as_array().unwrap().len() == usize::try_from(MANY_MARKETS).unwrap()
     });
     daemon
-}
-
-/// A counter of `/metrics`, by its name and labels.
-fn counter(daemon: &Daemon, name: &str) -> u64 {
-    let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
 #[test]
