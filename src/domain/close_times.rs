@@ -1,10 +1,7 @@
 //! Close times and what may be believed of them: ledgers close one after the other, so a time that is out of order is
 //! wrong.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::instant::{HOUR, Second};
 
@@ -165,8 +162,8 @@ fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
     let mut chains: Vec<(usize, Option<usize>)> = Vec::with_capacity(ledgers.len());
     for (_, at) in ledgers {
         let before = ledgers.iter().zip(&chains).enumerate().filter(|(_, ((_, above), _))| above >= at);
-        // Of several the one that is nearest in time: a longer pause is less likely.
-        let best = before.max_by_key(|(place, ((_, above), (length, _)))| (*length, Reverse(*above), *place));
+        // Of several the one that ends nearest: a wrong time that happens to be that of an old ledger leaves out nothing.
+        let best = before.max_by_key(|(place, (_, (length, _)))| (*length, *place));
         chains.push(best.map_or((1, None), |(place, (_, (length, _)))| (length + 1, Some(place))));
     }
     let ends = ledgers.iter().zip(&chains).enumerate();
@@ -239,6 +236,13 @@ mod tests {
         assert!(!weighed.contradict(80, Second(NOW - 100)));
         assert!(weighed.contradict(80, Second(NOW - 20 * DAY)));
         assert_eq!(weighed.believed(80), Some(Second(NOW - 100)));
+    }
+
+    #[test]
+    fn a_wrong_time_that_equals_that_of_an_old_ledger_leaves_out_no_right_one_between() {
+        let old = Second(NOW - 30 * DAY);
+        assert_eq!(misfits(&[(106, old), (101, Second(NOW)), (95, old)]), [106]);
+        assert_eq!(misfits(&[(108, Second(NOW)), (106, old), (101, Second(NOW)), (95, old)]), [106]);
     }
 
     #[test]
