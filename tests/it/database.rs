@@ -4,6 +4,7 @@ mod assets;
 mod audit;
 mod batches;
 mod connecting;
+mod held;
 mod lost_rows;
 mod reading;
 mod refused;
