@@ -79,6 +79,16 @@ enum Ended {
     NotLeading,
 }
 
+impl Ended {
+    /// A session that ended at once and brought nothing new was empty: to connect again at once would be a tight loop.
+    fn or_empty(self, has_advanced: bool, lasted: Duration) -> Self {
+        match self {
+            Self::Normally if !has_advanced && lasted < TICK => Self::Empty,
+            other => other,
+        }
+    }
+}
+
 /// Session after session, with waits between them that fit how each ended.
 async fn ingest(deps: StreamIngest, life: Life) {
     let mut retry = Retry::default();
@@ -91,12 +101,11 @@ async fn ingest(deps: StreamIngest, life: Life) {
         };
         let begun = Instant::now();
         let mut session = Session::new(&deps, &life, &history);
-        let mut ended = session.run().await;
+        let ended = session.run().await;
         if session.has_advanced() {
             retry.succeeded();
-        } else if matches!(ended, Ended::Normally) && begun.elapsed() < TICK {
-            ended = Ended::Empty; // all that came was known: to ask again at once would be a tight loop
         }
+        let ended = ended.or_empty(session.has_advanced(), begun.elapsed());
         if !matches!(ended, Ended::Normally) {
             history.set(None);
         }
@@ -177,5 +186,20 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             Vitals::tell(&vitals.stream, false, detail(unusable), now);
             Some(retry.next_wait(None))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_that_got_on_or_took_its_time_is_followed_by_the_next_at_once() {
+        let is_empty =
+            |has_advanced, lasted| matches!(Ended::Normally.or_empty(has_advanced, lasted), Ended::Empty);
+        assert!(is_empty(false, Duration::ZERO), "it brought what was known");
+        assert!(!is_empty(true, Duration::ZERO), "a large ledger is many connections");
+        assert!(!is_empty(false, TICK), "a quiet network ends its stream now and then");
+        assert!(matches!(Ended::NotLeading.or_empty(false, Duration::ZERO), Ended::NotLeading));
     }
 }

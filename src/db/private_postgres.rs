@@ -46,15 +46,20 @@ pub struct Options {
     pub bin_dir: Option<PathBuf>,
     /// False only for tests: a power loss may then cost the whole cluster.
     pub fsync: bool,
+    /// Connections that the server takes.
+    pub max_connections: u16,
     /// What to do when another living process runs the server of this data directory.
     pub if_running: IfRunning,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bin_dir: None, fsync: true, if_running: IfRunning::Join }
+        Self { bin_dir: None, fsync: true, max_connections: MAX_CONNECTIONS, if_running: IfRunning::Join }
     }
 }
+
+/// A daemon's pool has 16; the rest is for commands beside it and for people.
+const MAX_CONNECTIONS: u16 = 50;
 
 /// What to do when another living process runs the server of this data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +139,7 @@ impl PrivatePostgres {
             binaries: &binaries,
             account: &account,
             fsync: options.fsync,
+            max_connections: options.max_connections,
             log: &log,
         };
         let owned = Owned { child: postmaster::start(launch, &deadline)?, _lock: lock };

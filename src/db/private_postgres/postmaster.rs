@@ -18,7 +18,6 @@ use super::error::PrivatePostgresError;
 pub(super) const PORT: u16 = 5432;
 /// PostgreSQL's words when the postmaster was killed and its children have not noticed yet.
 const SESSIONS_REMAIN: &str = "pre-existing shared memory block";
-const MAX_CONNECTIONS: u16 = 50;
 /// What follows when a signal has not helped: all is written, replay at the next start, nothing more to lose.
 const STOP_STEPS: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(20)),
@@ -68,6 +67,7 @@ pub(super) struct Launch<'a> {
     pub(super) binaries: &'a Binaries,
     pub(super) account: &'a Account,
     pub(super) fsync: bool,
+    pub(super) max_connections: u16,
     pub(super) log: &'a ServerLog,
 }
 
@@ -89,14 +89,14 @@ pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, Pr
 }
 
 fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
-    let Launch { cluster, socket_dir, binaries, account, fsync, log } = launch;
+    let Launch { cluster, socket_dir, binaries, account, fsync, max_connections, log } = launch;
     // SIGINT: a daemon killed by `kill -9` still gets its database closed cleanly.
     let mut command = command_as(account, &binaries.postgres(), "INT");
     command.arg("-D").arg(cluster).arg("-k").arg(socket_dir);
     let mut settings = vec![
         "listen_addresses=".to_owned(),
         format!("port={PORT}"),
-        format!("max_connections={MAX_CONNECTIONS}"),
+        format!("max_connections={max_connections}"),
         "unix_socket_permissions=0700".to_owned(),
         // The log is one file without rotation while the server runs: no line every five minutes.
         "log_checkpoints=off".to_owned(),

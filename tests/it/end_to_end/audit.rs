@@ -22,20 +22,6 @@ fn wait_for_the_first_pass(daemon: &Daemon) {
     });
 }
 
-/// Waits until the daemon has looked up every asset and read every file, so that it writes to none of them for hours.
-async fn wait_until_no_asset_is_due(client: &Client) {
-    let due = "SELECT (SELECT count(*) FROM asset_sweep WHERE finished_at IS NULL)
-                    + (SELECT count(*) FROM assets WHERE checked_at IS NULL)
-                    + (SELECT count(*) FROM assets a LEFT JOIN toml_files f ON f.url = a.toml_url
-                       WHERE a.meets_rules AND a.toml_url <> ''
-                       AND (f.url IS NULL OR f.is_good AND a.toml_applied_at IS NULL))";
-    let begun = Instant::now();
-    while number(client, due).await > 0 {
-        assert!(begun.elapsed() < DEADLINE, "assets are due for ever");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Exit code, report and log of an audit of a daemon.
 pub(super) fn audit(daemon: &Daemon, more: &[&str]) -> (i32, String, String) {
     let url = format!("http://{}", daemon.public);

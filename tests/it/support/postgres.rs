@@ -21,7 +21,8 @@ static DATABASES_MADE: AtomicU32 = AtomicU32::new(0);
 /// Fast and unsafe: what a test stores need not outlive a power loss.
 pub(crate) fn test_options() -> Options {
     let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
-    Options { bin_dir, fsync: false, ..Options::default() }
+    // Every daemon under test has a pool of 16, and there may be two dozen of them at a time.
+    Options { bin_dir, fsync: false, max_connections: 500, ..Options::default() }
 }
 
 /// Connection string (role `ticker`, who owns it) of a new empty database that no other test uses.
