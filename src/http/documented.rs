@@ -4,13 +4,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{graphql, readiness::readiness, status::status};
+use super::{
+    graphql,
+    readiness::{LEADERS_PARTS, readiness},
+    status::status,
+};
 use crate::{
     domain::{
         assets_json, board::Board, coverage::LedgerRange, instant::Second, issuer_file::Currency,
         listed_asset::ListedAsset, markets_json, ticker::Pair, windows::Figures,
     },
-    published::{Backfilled, BudgetUse, FileMaker, Publication, Reread, SelfAudit, Vitals},
+    published::{
+        Backfilled, BudgetUse, Check, FileMaker, HorizonState, Publication, Reread, SelfAudit, Vitals,
+    },
 };
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
@@ -98,6 +104,14 @@ fn vitals() -> Vitals {
     })));
     vitals.audit.store(Some(Arc::new(SelfAudit::default())));
     vitals.reread.store(Some(Arc::new(Reread::default())));
+    let outage = Some((at, "refused".into()));
+    vitals.horizon.store(Some(Arc::new(HorizonState {
+        url: "https://h".into(),
+        outage,
+        was_answered: true,
+    })));
+    let part = |name| (name, Check { ok: true, detail: String::new(), at });
+    vitals.parts.store(Arc::new(LEADERS_PARTS.into_iter().chain(["files"]).map(part).collect()));
     vitals
 }
 

@@ -59,7 +59,7 @@ pub(super) fn readiness(
 }
 
 /// Parts that only the leader works on.
-const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
+pub(super) const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
 /// A request that fails now and then is none of an operator's business: what fails for this long is.
 const GRACE_S: i64 = 30;
 
