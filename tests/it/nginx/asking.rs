@@ -71,6 +71,8 @@ fn who_takes_both_codings_is_asked_for_with_both_and_weights_are_passed_on() {
         ("gzip, deflate, br, zstd", "br, gzip"),
         ("gzip, deflate, br", "br, gzip"),
         ("br,gzip", "br, gzip"),
+        ("br, deflate, gzip", "br, gzip"),
+        ("gzip, deflate,br", "br, gzip"),
         ("GZIP , BR", "br, gzip"),
         ("br", "br"),
         ("deflate, br", "br"),
