@@ -21,8 +21,7 @@ static DATABASES_MADE: AtomicU32 = AtomicU32::new(0);
 /// Fast and unsafe: what a test stores need not outlive a power loss.
 pub(crate) fn test_options() -> Options {
     let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
-    // Every daemon under test has a pool of 16, and there may be two dozen of them at a time.
-    Options { bin_dir, fsync: false, max_connections: 500, ..Options::default() }
+    Options { bin_dir, fsync: false, ..Options::default() }
 }
 
 /// Connection string (role `ticker`, who owns it) of a new empty database that no other test uses.
@@ -59,7 +58,9 @@ fn start_shared() -> String {
     std::thread::Builder::new()
         .name("shared-postgres".to_owned())
         .spawn(move || {
-            let server = PrivatePostgres::start(&dir, test_options(), DEADLINE).unwrap();
+            // Every daemon under test has a pool of 16, and there may be two dozen of them at a time.
+            let options = Options { max_connections: 500, ..test_options() };
+            let server = PrivatePostgres::start(&dir, options, DEADLINE).unwrap();
             tell.send(server.superuser_connection_string()).unwrap();
             loop {
                 std::thread::park();
