@@ -7,12 +7,14 @@ use std::{
 
 use crate::domain::{board::Board, windows::MarketId};
 
-/// A rest is so many times as long as the slice before it took: 1 of 101 parts is below 1 %. A slice keeps up to two cores
-/// busy, PostgreSQL's and the daemon's, so at most 2 % of a core, however many trades are held. More of them make a pass
-/// longer.
-const REST_TIMES: u32 = 100;
-/// The same where an operator wants passes more often than [`OFTEN`]: at most 5 % of the time.
-const REST_TIMES_OFTEN: u32 = 20;
+/// Longest rest after a slice, as a multiple of the slice: 1 of 81 parts of the time.
+const REST_TIMES_MAX: f64 = 80.0;
+/// Shortest rest, likewise: 1 of 21 parts, below 5 % of the time.
+const REST_TIMES_MIN: f64 = 20.0;
+/// Rests are cut, down to the shortest, if a pass would otherwise take longer than this: every market is audited at least
+/// hourly at 30,000 markets and 10 million trades.
+const PASS_WITHIN: Duration = Duration::from_secs(50 * 60);
+/// If an operator wants a pass more often than this, rests are the shortest.
 const OFTEN: Duration = Duration::from_secs(60);
 /// A slice is made smaller when one takes longer.
 const SLICE_LONG: Duration = Duration::from_millis(4_000);
@@ -28,32 +30,49 @@ const SLICES_MAX: u64 = 32;
 /// Trades in the largest slice.
 const TRADES_MAX: u64 = 2_000_000;
 
-/// How much goes into a slice.
+/// How much goes into a slice, and how long the rest after it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     trades: u64,
     /// No slice of this pass is made smaller.
     least: u64,
-    /// How many times as long as a slice the rest after it is.
-    rest_times: u32,
+    /// The longest rest of these passes, as a multiple of the slice before.
+    rest_times_max: f64,
+    /// Trades of all slices of this pass.
+    pass_trades: u64,
+    /// Trades of the slices that were cut.
+    cut_trades: u64,
+    /// Time spent on those slices.
+    spent: Duration,
 }
 
 impl Pace {
     /// The pace of passes that begin at most so often.
     pub(super) const fn new(interval: Duration) -> Self {
-        let rest_times = if interval.as_secs() < OFTEN.as_secs() { REST_TIMES_OFTEN } else { REST_TIMES };
-        Self { trades: TRADES_FIRST, least: TRADES_MIN, rest_times }
+        let rest_times_max =
+            if interval.as_secs() < OFTEN.as_secs() { REST_TIMES_MIN } else { REST_TIMES_MAX };
+        Self {
+            trades: TRADES_FIRST,
+            least: TRADES_MIN,
+            rest_times_max,
+            pass_trades: 0,
+            cut_trades: 0,
+            spent: Duration::ZERO,
+        }
     }
 
     /// A pass over these begins.
     pub(super) fn begin(&mut self, groups: &VecDeque<Group>) {
-        let trades: u64 = groups.iter().map(|group| group.trades).sum();
-        self.least = trades.div_ceil(SLICES_MAX).clamp(TRADES_MIN, TRADES_MAX);
+        self.pass_trades = groups.iter().map(|group| group.trades).sum();
+        self.cut_trades = 0;
+        self.spent = Duration::ZERO;
+        self.least = self.pass_trades.div_ceil(SLICES_MAX).clamp(TRADES_MIN, TRADES_MAX);
         self.trades = self.trades.max(self.least);
     }
 
     /// A slice took so long. Gives how long to rest now.
     pub(super) fn took(&mut self, took: Duration) -> Duration {
+        self.spent = self.spent.saturating_add(took);
         if took > SLICE_LONG {
             self.trades /= 2;
         } else if took < SLICE_SHORT {
@@ -64,20 +83,35 @@ impl Pace {
     }
 
     /// How long to rest after what took so long.
-    pub(super) const fn rest_after(&self, took: Duration) -> Duration {
-        took.saturating_mul(self.rest_times)
+    pub(super) fn rest_after(&self, took: Duration) -> Duration {
+        took.mul_f64(self.rest_times())
+    }
+
+    /// The rest as a multiple of the slice before it, so that the whole pass fits into [`PASS_WITHIN`] if that is possible.
+    /// The time of the whole pass follows from the slices so far, by their trades.
+    #[expect(clippy::as_conversions, reason = "a share of a pass needs no more digits than a double has")]
+    fn rest_times(&self) -> f64 {
+        let share_done = self.cut_trades as f64 / self.pass_trades.max(1) as f64;
+        let work_of_pass = self.spent.as_secs_f64() / share_done.max(f64::MIN_POSITIVE);
+        if work_of_pass > 0.0 {
+            (PASS_WITHIN.as_secs_f64() / work_of_pass).clamp(REST_TIMES_MIN, self.rest_times_max)
+        } else {
+            self.rest_times_max
+        }
     }
 
     /// The next slice of a pass.
-    pub(super) fn cut(&self, groups: &mut VecDeque<Group>) -> Vec<MarketId> {
+    pub(super) fn cut(&mut self, groups: &mut VecDeque<Group>) -> Vec<MarketId> {
         let (mut markets, mut trades) = (Vec::new(), 0_u64);
         while let Some(group) = groups.front() {
-            trades = trades.saturating_add(group.trades);
-            if trades > self.trades && !markets.is_empty() {
+            let with_it = trades.saturating_add(group.trades);
+            if with_it > self.trades && !markets.is_empty() {
                 break;
             }
+            trades = with_it;
             markets.extend(groups.pop_front().into_iter().flat_map(|group| group.markets));
         }
+        self.cut_trades = self.cut_trades.saturating_add(trades);
         markets
     }
 }
@@ -153,37 +187,41 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(120);
 
     #[test]
-    fn every_market_in_time_in_short_slices_and_within_a_hundredth_of_the_time() {
-        for (trades, markets, within) in [(1_000_000, 10_000, 400), (10_000_000, 30_000, 3 * 3_600)] {
+    fn every_market_is_audited_in_time_in_short_slices_and_within_five_hundredths_of_the_time() {
+        for (trades, markets, within_s) in [(1_000_000, 10_000, 300), (10_000_000, 30_000, 3_600)] {
             let (mut pace, weights) = (Pace::new(INTERVAL), weights(trades, markets));
             for _ in 0..3 {
                 let (passed, longest, spent) = pass(&mut pace, &weights);
                 println!(
                     "{trades} trades, {markets} markets: {passed:?}, slices up to {longest:?}, {spent:?} spent"
                 );
-                assert!(passed <= Duration::from_secs(within), "{passed:?}");
+                assert!(passed <= Duration::from_secs(within_s), "{passed:?}");
                 assert!(longest <= Duration::from_secs(5), "{longest:?}");
-                assert!(spent.as_secs_f64() <= 0.01 * passed.as_secs_f64());
+                assert!(spent.as_secs_f64() <= 0.05 * passed.as_secs_f64());
             }
         }
     }
 
+    /// Shares of the time that three passes take, or of the interval where that is longer.
+    fn shares(interval: Duration, trades: u64, markets: u64) -> [f64; 3] {
+        let (mut pace, weights) = (Pace::new(interval), weights(trades, markets));
+        [(); 3].map(|()| {
+            let (passed, _, spent) = pass(&mut pace, &weights);
+            spent.as_secs_f64() / passed.max(interval).as_secs_f64()
+        })
+    }
+
     #[test]
-    fn the_share_of_the_time_does_not_grow_with_the_trades_that_are_held() {
-        for (trades, markets) in
-            [(10_000, 1_000), (1_000_000, 10_000), (30_000_000, 30_000), (10_000, 100_000)]
-        {
-            let (mut pace, weights) = (Pace::new(INTERVAL), weights(trades, markets));
-            for _ in 0..3 {
-                let (passed, _, spent) = pass(&mut pace, &weights);
-                let share = spent.as_secs_f64() / passed.max(INTERVAL).as_secs_f64();
-                assert!(share <= 0.01, "{share} of the time, {trades} trades in {markets} markets");
-            }
+    fn the_share_of_the_time_is_bounded_however_many_trades_are_held() {
+        for (trades, markets) in [(10_000, 1_000), (1_000_000, 10_000), (10_000, 100_000)] {
+            let shares = shares(INTERVAL, trades, markets);
+            assert!(shares.iter().all(|share| *share <= 0.0125), "{shares:?}, {trades} trades");
         }
-        let (mut pace, weights) = (Pace::new(Duration::from_secs(1)), weights(1_000_000, 10_000));
-        let (passed, _, spent) = pass(&mut pace, &weights);
-        let share = spent.as_secs_f64() / passed.as_secs_f64();
-        assert!((0.01..=0.05).contains(&share), "{share} where passes are wanted often");
+        let shares_of_many = shares(INTERVAL, 30_000_000, 30_000);
+        assert!(shares_of_many.iter().all(|share| *share <= 0.05), "{shares_of_many:?}");
+        let shares_where_often = shares(Duration::from_secs(1), 1_000_000, 10_000);
+        let is_shortest_rest = |share: &f64| (0.0125..=0.05).contains(share);
+        assert!(shares_where_often.iter().all(is_shortest_rest), "{shares_where_often:?}");
     }
 
     #[test]
