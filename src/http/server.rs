@@ -37,7 +37,8 @@ const ADMIN_WORKERS: usize = 1;
 const CONNECTIONS_MAX: usize = 5_000;
 /// The fewest, whatever the system gives.
 const CONNECTIONS_MIN: usize = 4;
-/// Connections beyond these that a thread takes before those that make room for them have ended.
+/// Connections beyond these that a thread takes before those that make room for them have ended; no more than there are
+/// places, for a process with few descriptors has none to spare.
 const CONNECTIONS_SPARE: usize = 64;
 /// Of the admin listener.
 const ADMIN_CONNECTIONS_MAX: usize = 100;
@@ -164,7 +165,7 @@ fn run(
     let running = builder
         .workers(workers)
         .disable_signals()
-        .max_concurrent_connections(places.all + CONNECTIONS_SPARE)
+        .max_concurrent_connections(places.all + CONNECTIONS_SPARE.min(places.all))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .listen("ticker", socket, service)?
         .run();

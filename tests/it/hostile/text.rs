@@ -156,7 +156,8 @@ fn refusing() -> SocketAddr {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let _ = stream.read(&mut [0; 8_192]);
-            let body = json!({"title": NASTY, "detail": NASTY}).to_string();
+            let kind = "https://stellar.org/horizon-errors/over_capacity"; // else it would be no word of Horizon's
+            let body = json!({"type": kind, "status": 503, "title": NASTY, "detail": NASTY}).to_string();
             let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\n";
             let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
         }
