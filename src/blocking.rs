@@ -1,8 +1,8 @@
 //! Work that computes for long or waits for a disk, on the threads of one pool for the whole process.
 //!
 //! Every tokio runtime has such a pool of its own. It makes threads on demand, ends them when they are idle, and panics
-//! if it has none while the system gives none. This pool makes all of its threads at start and keeps them, so that later
-//! on work waits for a thread, but never fails for want of one.
+//! if it has none while the system gives none. This pool makes all of its threads at start and keeps them, so later
+//! work may wait for a thread but always gets one.
 
 use std::{
     io,
@@ -15,12 +15,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads of the pool: what may be at work at a time (GraphQL's bounded executions, rendering, the fold of history, the
-/// writer of files, the auditor), with a few to spare for one that a hanging disk holds.
+/// Threads of the pool: one for each job that may run at a time (GraphQL's bounded executions, rendering, the fold of
+/// history, the writer of files, the auditor), and a few spare ones in case a hanging disk holds some.
 const THREADS: usize = 16;
 /// Idle threads end after this time: not within the life of a process.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-/// How long the system may take to make all threads at start.
+/// Longest time that the system may take to make all threads at start.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Only its pool is used; nothing ever runs on the runtime itself.
@@ -66,7 +66,7 @@ pub fn prepare() -> io::Result<()> {
             let mut here = meeting.lock().unwrap_or_else(PoisonError::into_inner);
             here.threads += 1;
             changed.notify_all();
-            // Nobody leaves before the meeting is over, so that each job has a thread of its own.
+            // No job ends before all have started, so each has a thread of its own.
             drop(changed.wait_while(here, |here| !here.is_over));
         });
     }

@@ -81,7 +81,7 @@ pub enum Command {
     ConfigCheck {
         /// The settings.
         settings: Settings,
-        /// What may change until a start.
+        /// Remarks on conditions that may change before a start.
         notes: Vec<String>,
     },
     /// Tell every setting and its source.

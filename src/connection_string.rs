@@ -29,7 +29,7 @@ pub enum ConnectionStringError {
     Value {
         /// The option.
         option: &'static str,
-        /// What it may be.
+        /// Values that the option may have.
         allowed: &'static str,
     },
     /// An option of libpq that is not supported.
@@ -37,7 +37,7 @@ pub enum ConnectionStringError {
     Unsupported {
         /// The option.
         option: &'static str,
-        /// What to do instead.
+        /// Remedy.
         instead: &'static str,
     },
     /// An option that libpq does not have.
@@ -54,14 +54,14 @@ pub enum ConnectionStringError {
 }
 
 impl ConnectionStringError {
-    /// Whether the text is a connection string that asks for what cannot be given.
+    /// Returns true if the text is a connection string that asks for an unsupported option or value.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::Unsupported { .. })
     }
 }
 
-/// What was read so far.
+/// Result of the pairs read so far.
 #[derive(Default)]
 struct Reading {
     verifies: bool,
@@ -83,7 +83,7 @@ impl ConnectionString {
         Ok(Self { rest, verifies, root: reading.root, options: reading.options })
     }
 
-    /// Whether the string sets an option.
+    /// Returns true if the string sets an option.
     #[must_use]
     pub fn sets(&self, name: &str) -> bool {
         self.options.iter().any(|option| option == name)
@@ -91,8 +91,7 @@ impl ConnectionString {
 }
 
 impl Reading {
-    /// What tokio-postgres is given instead of a pair that stands in the string as `pair`; nothing where it is not to see
-    /// it.
+    /// Returns the form in which tokio-postgres receives a pair written as `pair`, or none if it must not see the pair.
     fn keep(
         &mut self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Lines of the log about what goes wrong over and over, or about what others can send without end: when one is worth
-//! writing. Pure: instants come in.
+//! Limits on log lines about a lasting trouble, or about input that others can send without end. Pure: the caller passes
+//! the instants.
 
 use std::{
     fmt::Display,
@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a trouble that goes on is told again.
+/// Interval between two log lines about a lasting trouble.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Lines about one trouble in [`TOLD_EVERY`], whatever it changes to and however often it begins: the text may be a
 /// stranger's.
 const CHANGES_MAX: u32 = 6;
 
-/// A bound on lines of one kind: so many at once, and as many again in the given time.
+/// Limit on lines of one kind: a number at once, and as many again in the given time.
 #[derive(Debug)]
 pub struct LineLimit {
     lines_max: f64,
@@ -25,7 +25,7 @@ pub struct LineLimit {
 }
 
 impl LineLimit {
-    /// A limit of so many lines within a time.
+    /// A limit of `lines` within a time.
     #[must_use]
     pub fn new(lines: u32, within: Duration) -> Self {
         let lines_max = f64::from(lines);
@@ -33,7 +33,7 @@ impl LineLimit {
         Self { lines_max, per_second, lines: lines_max, refilled_at: None, left_out: 0 }
     }
 
-    /// Whether a line may be written now: then how many were left out since the last one.
+    /// Returns the number of lines left out since the last one if a line may be written now, else none.
     pub fn allow(&mut self, now: Instant) -> Option<u64> {
         let last = self.refilled_at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(last).as_secs_f64();
@@ -47,7 +47,7 @@ impl LineLimit {
     }
 }
 
-/// What last went wrong, over and over perhaps.
+/// The last failure, which may repeat.
 #[derive(Debug)]
 pub struct Trouble {
     told: Option<(String, Instant)>,
@@ -75,13 +75,13 @@ impl Trouble {
         true
     }
 
-    /// All is well: whether it was told that it was not.
+    /// Records a success. Returns true if a failure was logged before it.
     pub fn is_over(&mut self) -> bool {
         self.told.take().is_some()
     }
 }
 
-/// One trouble that several parts of the program come upon: a line of the log each time would be a line of each.
+/// One trouble that several parts of the program meet, logged once for all of them.
 #[derive(Debug, Default)]
 pub struct SharedTrouble(Mutex<Trouble>);
 
@@ -91,7 +91,7 @@ impl SharedTrouble {
         self.trouble().is_news(&"", now)
     }
 
-    /// All is well: whether it was told that it was not.
+    /// Records a success. Returns true if a failure was logged before it.
     pub fn is_over(&self) -> bool {
         self.trouble().is_over()
     }
@@ -106,7 +106,7 @@ impl SharedTrouble {
 pub struct SharedLimit(Mutex<LineLimit>);
 
 impl SharedLimit {
-    /// A limit of so many lines within a time.
+    /// A limit of `lines` within a time.
     #[must_use]
     pub fn new(lines: u32, within: Duration) -> Self {
         Self(Mutex::new(LineLimit::new(lines, within)))

@@ -76,7 +76,7 @@ fn anchors(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with the links of a document at `path`.
+/// Broken links of a document at `path`.
 fn broken(path: &Path, text: &str) -> Vec<String> {
     let is_relative = |target: &String| !target.contains("://") && !target.starts_with("mailto:");
     let leads = |target: &String| {

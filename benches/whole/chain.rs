@@ -20,9 +20,9 @@ use super::{
     synthetic::{LEDGER_TRADES, Synthetic},
 };
 
-/// What has not been published by then never will be.
+/// Longest wait for a publication; a run that takes longer has failed.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// How often it is looked how far it is.
+/// Interval between two looks at the progress.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
@@ -59,8 +59,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-/// All assets are known and valid, so that everything is published; of the trades only the oldest ledger is there, and of
-/// the markets only its own.
+/// Seeds the database. All assets are known and valid, so that everything is published. Of the trades and markets it holds
+/// only those of the oldest ledger.
 async fn seed(store: &Store, synthetic: &Synthetic) {
     copy::make_days(&store.client, "trades", synthetic).await;
     copy::seed_markets(&store.client, synthetic).await;
@@ -73,7 +73,7 @@ async fn seed(store: &Store, synthetic: &Synthetic) {
     }
 }
 
-/// Waits until all trades are stored, and all that was stored by then is published. Gives the publication.
+/// Waits until all trades are stored, and all that was stored by then is published. Returns the publication.
 async fn all_published(store: &Store, daemon: &Daemon, trades: u64) -> Value {
     let begun = Instant::now();
     let stored = "SELECT coalesce(sum(trades), 0)::bigint, max(seq) FROM ingest_batches";

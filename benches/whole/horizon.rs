@@ -14,7 +14,7 @@ use super::synthetic::{self, Synthetic};
 /// The network that it serves.
 pub(crate) const PASSPHRASE: &str = "Bench Network";
 
-/// How its stream begins, and all that it ever says.
+/// Everything that the stream sends: its head and its first event.
 const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
     retry: 1000\nevent: open\ndata: \"hello\"\n\n";
 const NOT_NOW: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";

@@ -42,7 +42,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures, and tells what came of it.
 type Subject = fn(&Bench) -> Vec<Row>;
 
-/// What can be measured, and what its figures do not contain although a reader might think so.
+/// Subjects that can be measured, each with a note on what a reader might wrongly expect in its figures.
 const SUBJECTS: [(&str, Subject, &str); 11] = [
     (
         "publish",

@@ -84,7 +84,7 @@ impl Row {
         self.also(format!("ratio at least {}", (bound * 1e3).round() / 1e3), is_met)
     }
 
-    /// What the figure does not contain although a reader might think so. A text of its own stays.
+    /// Notes what a reader might wrongly expect in the figure. A note that is already there stays.
     pub(crate) fn leaving_out(mut self, what: &str) -> Self {
         if self.leaves_out.is_empty() {
             what.clone_into(&mut self.leaves_out);

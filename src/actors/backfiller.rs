@@ -164,7 +164,7 @@ impl Backfill {
         let read = descent.read(stretch).await;
         let held = self.tell_coverage().await?;
         if matches!(read, Err(Stop::End(_))) && !held.is_empty() {
-            upstream.tail_is_read.set(true); // what lies below is a gap like any other
+            upstream.tail_is_read.set(true); // anything below is a gap like any other
         }
         let read = read?;
         upstream.tail_is_read.set(true);
@@ -270,7 +270,7 @@ impl Backfill {
         }
     }
 
-    /// What Horizon has, and that what came until now is of the right network.
+    /// Returns the range of history that Horizon has. Also confirms that everything received so far is of the right network.
     async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
         let history = network_check::confirmed(
             upstream.history.get(),

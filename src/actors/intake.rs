@@ -19,7 +19,7 @@ pub struct Intake {
     pub source: &'static str,
     /// No ledger beyond this one can be there yet: a trade of one would carry a cursor past everything to come.
     pub ceiling: u32,
-    /// About what time it is for Horizon; none where it does not say.
+    /// About what time it is for Horizon; none if it does not say.
     pub latest_time: Option<Second>,
     /// Trades older than this are passed over.
     pub retention_days: i64,
@@ -59,20 +59,21 @@ impl Intake {
         Fate::Stored(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
     }
 
-    /// Whether ledger and close time of a trade can be at all, so that other times may be compared with it.
+    /// Returns true if ledger and close time of a trade are possible, so that other times may be compared with it.
     #[must_use]
     pub fn can_be(&self, ledger: u32, closed_at: Second, now: Second) -> bool {
         ledger <= self.ceiling && (EARLIEST..=self.latest_possible(now)).contains(&closed_at)
     }
 
-    /// By the later of both clocks, so that one that is behind does no harm. Where only ours is known a day is allowed.
+    /// Latest possible close time, by the later of both clocks, so that a slow one does no harm. If only ours is known, a day
+    /// is allowed.
     fn latest_possible(&self, now: Second) -> Second {
         self.latest_time
             .map_or_else(|| now.plus(DAY), |latest| latest.min(now.plus(DAY)).max(now).plus(SLACK_S))
     }
 
     /// A trade whose close time does not fit those of the ledgers around it goes to quarantine. The reason names none of
-    /// them: whoever comes upon it again, beside other ledgers, says the same.
+    /// them, so it is the same if the trade is read again beside other ledgers.
     #[must_use]
     pub fn misfit(&self, received: Received) -> QuarantineEntry {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);

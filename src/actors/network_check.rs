@@ -14,11 +14,11 @@ use crate::{
     published::Published,
 };
 
-/// How long Horizon's word is believed where its root fails and no connection was opened or broken since.
+/// Longest time that an earlier check stays usable while Horizon's root fails and no connection was opened or broken.
 const USABLE_FOR: Duration = Duration::from_secs(600);
 /// The part of the request budget that one actor may spend on asking again: a twentieth, so every 20 s on the public one.
 const SECONDS_BETWEEN_BY_BUDGET: u32 = 20 * 3_600;
-/// How often Horizon is asked again at most, where requests cost nothing.
+/// Shortest interval between two checks, used if requests cost nothing.
 const BETWEEN_MIN: Duration = Duration::from_secs(1);
 
 /// One server of a Horizon may be so many ledgers ahead of another.
@@ -38,7 +38,7 @@ pub struct History {
     pub elder: u32,
     /// Its newest ledger, when it was asked.
     pub latest: u32,
-    /// When that ledger closed; none where it does not say.
+    /// Close time of that ledger; none if Horizon does not state it.
     pub latest_at: Option<Second>,
     asked_at: Instant,
     /// Connections of any client that had broken by then.
@@ -53,9 +53,9 @@ pub enum Unusable {
     /// It serves another network: nothing may be stored.
     #[error("horizon serves another network: {0:?}")]
     WrongNetwork(String),
-    /// Its newest ledger closed later than held ledgers with higher numbers: the same network has begun anew.
+    /// Its newest ledger closed later than held ledgers with higher numbers: the same network was reset.
     #[error(
-        "the network has begun anew: horizon's newest ledger is {latest}, ledger {held} is held and is older; nothing is \
+        "the network was reset: horizon's newest ledger is {latest}, ledger {held} is held and is older; nothing is \
          stored. Stop all daemons of this database, run `stellar-ticker start-over --yes`, and start them again"
     )]
     BegunAnew {
@@ -64,7 +64,7 @@ pub enum Unusable {
         /// The newest ledger of which trades are held.
         held: u32,
     },
-    /// What is held cannot be read.
+    /// The held ledgers cannot be read from the database.
     #[error(transparent)]
     Database(#[from] DbError),
     /// It does not answer.
@@ -83,7 +83,7 @@ impl History {
             .saturating_add(seconds.saturating_mul(LEDGERS_A_SECOND_MAX))
     }
 
-    /// About what time it is for Horizon: a ledger that closed later than this is not there yet. None where it does not
+    /// About what time it is for Horizon: a ledger that closed later than this is not there yet. None if it does not
     /// say. A Horizon that catches up is behind by this; the clock here then bounds times.
     #[must_use]
     pub fn time(&self) -> Option<Second> {
@@ -97,13 +97,13 @@ impl History {
         self.latest_at.filter(|at| *at <= now.plus(SLACK_S)).map(|at| (self.latest, at))
     }
 
-    /// Whether trades that come now may be stored on that word.
+    /// Returns true if trades received now may be stored on the strength of this check.
     #[must_use]
     pub fn is_good(&self, horizon: &HorizonClient) -> bool {
         self.is_usable(horizon) && self.asked_at.elapsed() < between(horizon.governor().requests_per_hour())
     }
 
-    /// Whether requests may be made on that word. What they bring waits until it is good.
+    /// Returns true if requests may be made on the strength of this check. Their results wait until the check is renewed.
     #[must_use]
     pub fn is_usable(&self, horizon: &HorizonClient) -> bool {
         self.asked_at.elapsed() < USABLE_FOR
@@ -112,7 +112,7 @@ impl History {
     }
 }
 
-/// How long a word is good, by the request budget.
+/// Interval between two checks, by the request budget.
 fn between(requests_per_hour: u32) -> Duration {
     let seconds = SECONDS_BETWEEN_BY_BUDGET.checked_div(requests_per_hour).unwrap_or(0);
     Duration::from_secs(seconds.into()).clamp(BETWEEN_MIN, USABLE_FOR)
@@ -179,9 +179,9 @@ async fn ask(
     Ok(History { elder, latest, latest_at, asked_at, disruptions, opened })
 }
 
-/// Whether the network was reset, as testnet is each quarter: its passphrase stays, and its ledgers are counted from 1
-/// again. Ledgers close in their order, so most of the newest held trades cannot have higher numbers and be older. Where
-/// Horizon does not say when its newest ledger closed, the numbers alone must do.
+/// Returns true if the network was reset, as testnet is each quarter: its passphrase stays, and its ledgers count from 1
+/// again. Ledgers close in order, so most of the newest held trades cannot be older and have higher numbers. If Horizon
+/// does not state the close time of its newest ledger, only the numbers are compared.
 fn has_begun_anew(newest_held: &[(u32, Second)], latest: u32, latest_at: Option<Second>) -> bool {
     let is_older = |(ledger, at): &&(u32, Second)| match latest_at {
         Some(latest_at) => *ledger > latest && at.plus(OLDER_S) < latest_at,

@@ -20,8 +20,8 @@ pub fn database_failed(database: &Database, error: &DbError, doing: &'static str
     }
 }
 
-/// Reports a request to Horizon that failed and is tried again. While Horizon as a whole cannot be reached, the line that
-/// says so is enough.
+/// Logs a request to Horizon that failed and is retried. While Horizon as a whole cannot be reached, nothing is logged: the
+/// line about the outage is enough.
 pub fn horizon_failed(horizon: &HorizonClient, error: &HorizonError, doing: &'static str, wait: Duration) {
     let wait_ms = wait.as_millis();
     let governor = horizon.governor();

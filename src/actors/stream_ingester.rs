@@ -134,11 +134,11 @@ impl From<NotWritten> for Ended {
     }
 }
 
-/// What `/readyz` says. Horizon's own words stay out of it.
+/// Text for `/readyz`. It contains nothing that Horizon sent.
 const fn detail(unusable: &Unusable) -> &'static str {
     match unusable {
         Unusable::BegunAnew { .. } => {
-            "the network has begun anew, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
+            "the network was reset, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
         }
         _ => "horizon serves another network",
     }

@@ -60,7 +60,7 @@ pub struct TradeWriter {
     pub clock: SharedClock,
     /// Where readers see how the database is.
     pub published: Arc<Published>,
-    /// What the log is told at most of what came.
+    /// Limit of the log lines about received records.
     pub lines: IntakeLines,
 }
 
@@ -131,7 +131,7 @@ impl TradeWriter {
 pub struct IntakeLines {
     /// Records that went to quarantine.
     records: Arc<SharedLimit>,
-    /// That some were left out there.
+    /// Limit of the log lines about records that quarantine left out.
     left_out: Arc<SharedLimit>,
     /// Assets that were not seen before.
     new_assets: Arc<SharedLimit>,

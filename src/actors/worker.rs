@@ -36,7 +36,7 @@ pub struct Life(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Where the supervisor sees progress; none in a command, which nobody supervises.
+    /// Status in which the supervisor sees progress; none in a command, which runs without a supervisor.
     status: Option<Arc<ChildStatus>>,
     draining: Cell<bool>,
     drain_within: Cell<Duration>,

@@ -54,7 +54,7 @@ pub(super) struct Common {
     pub(super) began: DateTime<Utc>,
     pub(super) leadership: Leadership,
     pub(super) governor: Governor,
-    /// What the log is told at most of what comes from Horizon.
+    /// Limit of the log lines about records from Horizon.
     lines: IntakeLines,
 }
 
@@ -87,14 +87,14 @@ impl Common {
                 )))
             }
             Ok(Ok(_)) => Ok(()),
-            // The client has told the log.
+            // The client has logged it.
             Ok(Err(_)) => Ok(()),
             Err(_) => {
                 let url = shown_url(&config.horizon_url);
                 warn!(
                     url,
                     waited_s = NETWORK_CHECK_TIMEOUT.as_secs(),
-                    "Horizon has not told its network yet"
+                    "Horizon has not reported its network yet"
                 );
                 Ok(())
             }

@@ -163,7 +163,7 @@ struct Daemon {
 async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Failure> {
     let clock: SharedClock = SystemClock::shared();
     let patience = config.startup_timeout;
-    // Whatever another process holds is found out before anything is read, written or led; each is waited for as long.
+    // Everything that another process may hold is taken before anything is read, written or led. All waits run in parallel.
     let (public, admin, nginx, opened) = tokio::try_join!(
         Reserved::take(config.bind, "--bind", patience),
         Reserved::take(config.admin_bind, "--admin-bind", patience),

@@ -29,7 +29,7 @@ pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result
     ended
 }
 
-/// Tells the reader what was started: lines for people where the log is text, else one event.
+/// Announces the start: lines for people if the log is text, else one event.
 fn welcome(config: &Config) {
     let is_text = match config.log_format {
         LogFormat::Text => true,
@@ -38,7 +38,7 @@ fn welcome(config: &Config) {
     };
     let file = config.output_dir.join("markets.json");
     if is_text {
-        // Nobody reading is no reason not to start.
+        // A closed output does not prevent the start.
         let _ =
             std::io::stderr().write_all(welcome_text(config.bind, &file.display().to_string()).as_bytes());
     } else {
@@ -51,7 +51,7 @@ fn welcome(config: &Config) {
     }
 }
 
-/// Where this machine's browser finds the pairs. With port 0 the port is not known before the listener is there.
+/// URL of the pairs for a browser on this machine. With port 0 the port is known only once the listener is bound.
 pub(super) fn markets_url(bind: SocketAddr) -> String {
     let local =
         if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };

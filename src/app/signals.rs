@@ -1,4 +1,4 @@
-//! The signals of a process: which of them stop it, and which it only notes.
+//! The signals of a process: those that stop it, and those that it only logs.
 //!
 //! | signal | effect |
 //! |---|---|
@@ -24,7 +24,7 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// Signals that ask the process to stop. SIGQUIT comes from a terminal too, and is how images that derive from nginx's stop.
 const STOPPING: [Number; 3] = [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT];
-/// Signals that would end the process by default and that nobody sends to end it. A file that reaches the size limit of
+/// Signals that would end the process by default although their senders do not want that. A file that reaches the size limit of
 /// the process raises SIGXFSZ; with a handler the write fails with an error instead.
 const NOTED: [Number; 3] = [Number::SIGUSR1, Number::SIGUSR2, Number::SIGXFSZ];
 
@@ -79,7 +79,7 @@ impl Signals {
         }
     }
 
-    /// Whether this is the request of a moment ago once more. If not, it becomes the last request.
+    /// Returns true if this repeats the request of a moment ago. If not, it becomes the last request.
     fn is_repeated(&mut self, number: Number, now: Instant) -> bool {
         let is_same = |(last, at): (Number, Instant)| last == number && now.duration_since(at) < SAME_REQUEST;
         let repeated = self.requested.is_some_and(is_same);
@@ -100,7 +100,7 @@ impl Signals {
     }
 }
 
-/// A closed terminal is none any more.
+/// Returns true if standard input, output or error is a terminal that is still open.
 fn has_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stdout().is_terminal() || std::io::stderr().is_terminal()
 }

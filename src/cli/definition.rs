@@ -82,8 +82,8 @@ pub(super) fn completions(shell: Shell) -> String {
     clap_complete::generate(shell, &mut definition(), "stellar-ticker", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
-        // clap_complete spells the hyphen of the program's name in two ways: what the script finds behind the first word
-        // then has no branch of its own, and nothing is completed.
+        // clap_complete spells the hyphen of the program's name in two ways. The state after the first word then has no
+        // branch, and nothing is completed.
         Shell::Bash => script.replace("stellar__subcmd__ticker", "stellar__ticker"),
         _ => script,
     }
@@ -138,7 +138,7 @@ fn start_over() -> Command {
     let start_over = settings(
         command(
             "start-over",
-            "Begin with an empty database where a network has begun anew, as testnet does each quarter. All tables are \
+            "Begin with an empty database after a reset of the network, as on testnet each quarter. All tables are \
              moved to a schema named by the time (ticker_20261127_051200) and kept there. Refused while a daemon leads",
             "stellar-ticker start-over --yes --database-url postgres://ticker:PASSWORD@localhost/ticker",
         ),
@@ -240,7 +240,7 @@ fn generate() -> Command {
 fn config() -> Command {
     let check = command(
         "check",
-        "Validate the configuration, look at the files, directories and addresses that it names, and tell all faults",
+        "Validate the configuration, check the files, directories and addresses that it names, and report all faults",
         "stellar-ticker config check --config ticker.toml",
     );
     let show = command(

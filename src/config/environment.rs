@@ -18,7 +18,7 @@ pub const CHAOS: &str = "TICKER_CHAOS";
 /// Length of the lease for such tests, in milliseconds.
 pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
 
-/// How variables of this program begin.
+/// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that the program, `./ticker` and the tests read and that are no settings.
 const OTHERS: [&str; 9] = [
@@ -32,11 +32,11 @@ const OTHERS: [&str; 9] = [
     "TICKER_POLICY_FILE",
     "TICKER_URL",
 ];
-/// How the figures begin that a longer test run is given by hand.
+/// Prefix of the figures that a developer sets for a longer test run.
 const OF_TESTS: &str = "TICKER_TEST_";
 
-/// A fault for each variable that begins like those of this program and is none: it would be a setting that silently
-/// does nothing.
+/// Returns a fault for each variable that has the prefix of this program but no meaning: such a setting would silently do
+/// nothing.
 pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
     let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
     let is_known = |name: &str| {
@@ -53,7 +53,7 @@ pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
         .collect()
 }
 
-/// Whether Kubernetes or Docker made a variable for a service or a linked container named `ticker…`:
+/// Returns true if Kubernetes or Docker made a variable for a service or a linked container named `ticker…`:
 /// `TICKER_SERVICE_HOST`, `TICKER_PORT=tcp://…`, `TICKER_PORT_8000_TCP_ADDR`.
 fn is_of_a_service(name: &str, value: &str) -> bool {
     let of_a_port = |protocol: &str| name.contains("_PORT_") && name.contains(protocol);

@@ -14,7 +14,7 @@ pub const EXIT_USAGE: u8 = 64;
 /// Exit code of any other fault of the configuration (`EX_CONFIG`).
 pub const EXIT_CONFIG: u8 = 78;
 
-/// What is wrong with a value.
+/// Kind of fault of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// The text is not of the setting's form.
@@ -53,18 +53,18 @@ pub enum Fault {
         shown: String,
         /// Where the value came from.
         source: Source,
-        /// What is wrong with it.
+        /// Kind of fault.
         kind: FaultKind,
-        /// What exactly is wrong, when there is more to say than that it does not parse.
+        /// Exact reason, if there is more to say than that it does not parse.
         detail: Option<String>,
-        /// What a value may be.
+        /// Values that the option may have.
         allowed: &'static str,
     },
-    /// The environment has a variable that begins like ours and is none.
+    /// The environment has a variable with the prefix of this program that names no setting.
     UnknownVariable {
         /// The variable as it may be shown.
         variable: String,
-        /// The variable that was probably meant.
+        /// A variable with a similar name.
         suggestion: Option<String>,
     },
     /// The file has a key that is no setting.
@@ -90,7 +90,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the command line itself is wrong: only what stands on it can be.
+    /// Returns true if a value on the command line does not parse. Faults in the environment or a file are of another kind.
     #[must_use]
     pub const fn is_of_usage(&self) -> bool {
         matches!(self, Self::Value { kind: FaultKind::Unparsable, source: Source::Flag { .. }, .. })

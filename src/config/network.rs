@@ -16,7 +16,7 @@ const TESTNET_HORIZON: &str = "https://horizon-testnet.stellar.org";
 /// Where nothing can listen: a demo whose simulated Horizon was not put in its place must not reach a real one.
 const DEMO_HORIZON: &str = "http://127.0.0.1:0";
 
-/// Names that people give to networks, and what is to be given instead. A passphrase is none of them.
+/// Common names of networks that are not settings, each with the value to use instead. No passphrase is among them.
 const MISTAKEN: [(&str, &str); 16] = [
     ("mainnet", "public"),
     ("main", "public"),
@@ -38,8 +38,8 @@ const MISTAKEN: [(&str, &str); 16] = [
 const FUTURENET_PASSPHRASE: &str = "Test SDF Future Network ; October 2022";
 const STANDALONE_PASSPHRASE: &str = "Standalone Network ; February 2017";
 
-/// What was probably meant by a network that is none: a single word that people use for one, or nearly `public` or
-/// `testnet`. Anything else may be the passphrase of a network that nobody else knows.
+/// Suggestion for an unknown network: a common single-word name, or a misspelt `public` or `testnet`. Anything else may be
+/// the passphrase of a private network.
 pub(super) fn meant(network: &str) -> Option<String> {
     let written = network.trim().to_lowercase();
     if ["public", "testnet"].contains(&network) || written.contains(char::is_whitespace) {

@@ -132,7 +132,7 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Only looked at; whoever connects parses it again.
+/// Validates only; the code that connects parses it again.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
     let known = ConnectionString::parse(text).map_err(|error| {
         let detail = error.to_string();

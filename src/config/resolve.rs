@@ -244,7 +244,7 @@ fn read_secret(path: &Path, variable: String, faults: &mut Vec<Fault>) -> Option
     }
 }
 
-/// Lets a demo, which people read, log its main steps only. Whoever wants more says so with `--log`.
+/// Makes a demo, which people read, log its main steps only. `--log` asks for more.
 pub(super) fn settle_log(settings: &mut Settings, profile: Profile) {
     let is_default = settings.get("log").is_some_and(|log| matches!(log.source, Source::Default));
     if profile == Profile::Demo && is_default {

@@ -1,8 +1,8 @@
-//! What was probably meant by a name that is none of ours.
+//! Suggestions for unknown names.
 
 /// A suggestion must share most of its letters with what was written.
 const SIMILARITY_MIN: f64 = 0.7;
-/// Longer names than any of ours are nobody's slip of the pen.
+/// Longest name to suggest for. All real names are shorter, so a longer one is no typing mistake.
 const CHARS_MAX: usize = 64;
 
 /// The known name that is nearest to what was written, if any is near.

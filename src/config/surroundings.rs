@@ -1,4 +1,4 @@
-//! What `config check` looks at beside the settings themselves: files, directories and addresses.
+//! Checks of `config check` beyond the settings themselves: files, directories and addresses.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -15,9 +15,9 @@ use crate::connection_string::ConnectionString;
 /// A file of certificates is a few hundred kilobytes at most.
 const CERTIFICATES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Looks at what a valid configuration names.
+/// Checks the files, directories and addresses that a valid configuration names.
 ///
-/// Gives notes about what may change until the start, such as an address that is in use.
+/// Returns notes about what may change until the start, such as an address that is in use.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ impl Looked<'_> {
         }
     }
 
-    /// An address in use is no fault: the running ticker may be the one who has it.
+    /// An address in use is a note, not a fault: the running ticker may hold it.
     fn address(&mut self, name: &str, address: SocketAddr) {
         let found = TcpListener::bind(address).map(drop);
         match found {
@@ -73,7 +73,7 @@ impl Looked<'_> {
     }
 }
 
-/// Whether a file can be read and holds certificates.
+/// Checks that a file can be read and holds certificates.
 fn certificates(path: &Path) -> Result<(), String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
@@ -86,7 +86,7 @@ fn certificates(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Whether a directory can be written, or made.
+/// Checks that a directory can be written, or made.
 fn directory(path: &Path) -> Result<(), String> {
     let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
     let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();

@@ -2,7 +2,7 @@
 
 use super::ConnectionStringError;
 
-/// What becomes of an option.
+/// Treatment of an option.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Treatment {
     /// tokio-postgres takes it as it is.
@@ -15,7 +15,7 @@ pub(super) enum Treatment {
     Trust,
 }
 
-/// Which values an option may have.
+/// Values that an option may have.
 #[derive(Clone, Copy)]
 enum Values {
     Any,
@@ -89,7 +89,7 @@ const UNSUPPORTED: [(&str, &str); 16] = [
 const MODES: &str = "disable, prefer, require, verify-ca or verify-full";
 const SESSIONS: &str = "any, read-write, read-only, primary, standby or prefer-standby";
 
-/// What becomes of an option with this value. `place` counts the options from 1.
+/// Returns the treatment of an option with this value. `place` counts the options from 1.
 pub(super) fn treat(name: &str, value: &str, place: usize) -> Result<Treatment, ConnectionStringError> {
     if let Some((option, values)) = KEPT.iter().find(|(kept, _)| *kept == name) {
         return values.check(option, value).map(|()| Treatment::Kept);

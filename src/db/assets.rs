@@ -76,7 +76,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn due_assets(&self, ranked: &[AssetId], limit: i64) -> Result<DueAssets, DbError> {
         let client = self.client().await?;
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8)];
@@ -93,7 +93,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn any_asset_checked(&self) -> Result<bool, DbError> {
         let client = self.client().await?;
         Ok(client.query_typed_one(include_str!("sql/assets/any_checked.sql"), &[]).await?.try_get(0)?)
@@ -103,7 +103,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn asset_sweep(&self) -> Result<AssetSweep, DbError> {
         let client = self.client().await?;
         let row = client.query_typed_opt(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
@@ -117,12 +117,12 @@ impl Database {
     }
 
     /// Stores what Horizon said of assets, and with it how far the sweep has come, where that was one of its pages.
-    /// `links_count` is false where a stellar.toml decides nothing. Gives the last batch's number. An asset that PostgreSQL
+    /// `links_count` is false where a stellar.toml decides nothing. Returns the last batch's number. An asset that PostgreSQL
     /// refuses stays as it is and is due again after the next sweep.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; the sweep has not moved on then.
+    /// [`DbError::LeaseLost`], or an error of the connection; the sweep has not moved on then.
     pub async fn record_standings(
         &self,
         epoch: i64,
@@ -174,7 +174,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection; nothing is stored then.
     pub async fn postpone_assets(
         &self,
         epoch: i64,

@@ -94,7 +94,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn recompute(&self, audited: Audited, hours: i64) -> Result<Recomputed, DbError> {
         let mut client = self.client().await?;
         let transaction = one_moment::begin(&mut client, LIMITS).await?;

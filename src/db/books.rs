@@ -30,12 +30,12 @@ pub struct MarketAssets {
     pub counter: Asset,
 }
 
-/// What came of books that were to be stored.
+/// Outcome of storing books.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordedBooks {
-    /// The last batch's number; none where all were refused.
+    /// The last batch's number; none if all were refused.
     pub seq: Option<i64>,
-    /// Markets whose books PostgreSQL refuses; each was told in the log.
+    /// Markets whose books PostgreSQL refused; each was logged.
     pub refused: Vec<MarketId>,
 }
 
@@ -47,7 +47,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn book_times(&self) -> Result<Vec<(MarketId, DateTime<Utc>)>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/books/times.sql"), &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
@@ -57,7 +57,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn market_assets(&self, markets: &[MarketId]) -> Result<Vec<MarketAssets>, DbError> {
         let client = self.client().await?;
         let sql = include_str!("sql/markets/assets.sql");
@@ -77,7 +77,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; some of the books may be stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection; some of the books may be stored then.
     pub async fn record_books(
         &self,
         epoch: i64,
@@ -132,7 +132,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is removed then.
+    /// [`DbError::LeaseLost`], or an error of the connection; nothing is removed then.
     pub async fn keep_books_of(&self, epoch: i64, alive: &[MarketId]) -> Result<u64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;

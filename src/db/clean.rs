@@ -38,7 +38,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; what was done before stays done.
+    /// [`DbError::LeaseLost`], or an error of the connection; what was done before stays done.
     pub async fn clean(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<Cleaned, DbError> {
         let today = Second::from(now).day();
         self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;

@@ -28,7 +28,7 @@ use tracing::debug;
 use super::targets::{Place, Target, targets};
 use crate::outbound::{Names, dial};
 
-/// How long a host that gave no connection in time comes after the others of the same connection string.
+/// Time for which a host that timed out is tried after the others of the same connection string.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 
 /// deadpool's own connector drives a connection on whichever thread asked first: block or stop that thread, and

@@ -18,7 +18,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn coverage(&self) -> Result<Vec<LedgerRange>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
         merged(&rows)
@@ -28,7 +28,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is changed then.
+    /// [`DbError::LeaseLost`], or an error of the connection; nothing is changed then.
     pub async fn uncover(&self, epoch: i64, hole: LedgerRange) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;

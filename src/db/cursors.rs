@@ -12,7 +12,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn cursor(&self, name: &str) -> Result<Option<PagingToken>, DbError> {
         let client = self.client().await?;
         let row = client.query_typed_opt(include_str!("sql/cursor/get.sql"), &[(&name, Type::TEXT)]).await?;

@@ -122,7 +122,7 @@ impl DbError {
         }
     }
 
-    /// Whether the database as a whole does not answer or takes no writes: whoever else asks comes upon the same.
+    /// Returns true if the whole database does not answer or takes no writes, so that every other caller fails as well.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {

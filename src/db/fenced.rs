@@ -11,8 +11,8 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeou
                       SET LOCAL idle_in_transaction_session_timeout = '3s'; \
                       SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
-/// Held by every write until it ends: shared, for the numbers of markets and assets that it works with stay theirs; or alone,
-/// by one that takes numbers away. Some number that nothing else of ours locks.
+/// Advisory lock that every write holds until it ends. Writes share it, so that their numbers of markets and assets stay
+/// valid. A deletion of numbers holds it alone. The key is arbitrary; nothing else here locks it.
 const SHARE_NUMBERS: &str = "SELECT pg_advisory_xact_lock_shared(8241991830413505)";
 /// The wait is short, because all other writes wait behind it.
 const OWN_NUMBERS: &str = "SET LOCAL lock_timeout = '500ms'; SELECT pg_advisory_xact_lock(8241991830413505); \

@@ -76,7 +76,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn held_between(&self, from: PagingToken, to: PagingToken) -> Result<HeldRows, DbError> {
         let limit = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
         let params: [(&(dyn ToSql + Sync), Type); 5] = [
@@ -111,7 +111,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn newest_held_between(
         &self,
         from: PagingToken,
@@ -124,7 +124,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn oldest_held_between(
         &self,
         from: PagingToken,
@@ -137,7 +137,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, Second)>, DbError> {
         let client = self.client().await?;
         let sql = include_str!("sql/trades/newest.sql");

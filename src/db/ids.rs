@@ -60,7 +60,7 @@ impl KnownIds {
     }
 
     /// Forgets all numbers if markets were deleted since, or if the database has lost the batch that they were learned
-    /// with: they may be nobody's or another market's by now.
+    /// with. They may be unused or another market's by now.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), DbError> {
         let row = transaction.query_typed_opt(include_str!("sql/ids/generation.sql"), &[]).await?;
         let generation: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();

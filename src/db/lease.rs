@@ -8,11 +8,11 @@ use tracing::warn;
 use super::{Database, DbError};
 
 impl Database {
-    /// Takes the lease if nobody holds it, and gives its epoch. Makes the lease's row again where somebody deleted it.
+    /// Takes the lease if nobody holds it, and gives its epoch. Restores the lease's row if somebody deleted it.
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn take_lease(&self, holder: &str, ttl: Duration) -> Result<Option<i64>, DbError> {
         let client = self.client().await?;
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
@@ -30,7 +30,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; then nobody knows.
+    /// Any error of the connection; the outcome is then unknown.
     pub async fn renew_lease(&self, epoch: i64, ttl: Duration) -> Result<bool, DbError> {
         let client = self.client().await?;
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
@@ -42,7 +42,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; the lease then ends by time.
+    /// Any error of the connection; the lease then expires.
     pub async fn release_lease(&self, epoch: i64) -> Result<(), DbError> {
         let client = self.client().await?;
         client.execute_typed(include_str!("sql/lease/release.sql"), &[(&epoch, Type::INT8)]).await?;
@@ -53,7 +53,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn current_seq(&self) -> Result<i64, DbError> {
         let client = self.client().await?;
         Ok(client.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)

@@ -22,7 +22,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said, or [`DbError::Corrupt`].
+    /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn asset_listing(&self) -> Result<Arc<Vec<Arc<ListedAsset>>>, DbError> {
         let mut client = self.client().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;

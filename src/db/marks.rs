@@ -53,7 +53,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::Rewound`] where it does not, or what the connection said.
+    /// [`DbError::Rewound`] where it does not, or an error of the connection.
     pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;

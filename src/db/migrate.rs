@@ -25,7 +25,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], or what the connection said.
+    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], or an error of the connection.
     /// Nothing is half done: each migration is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
         let told = |error: refinery::Error| DbError::Migration(error.to_string());

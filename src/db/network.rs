@@ -10,7 +10,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::OtherNetwork`], or what the connection said.
+    /// [`DbError::OtherNetwork`], or an error of the connection.
     pub async fn claim_network(&self, passphrase: &str) -> Result<(), DbError> {
         let client = self.client().await?;
         let get = include_str!("sql/network/get.sql");

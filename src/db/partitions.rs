@@ -47,7 +47,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; some of the days may be there then.
+    /// Any error of the connection. Some of the days may exist by then.
     pub(super) async fn ensure_days(&self, days: impl Iterator<Item = i64>) -> Result<(), DbError> {
         for missing in self.days.missing(days).chunks(DAYS_AT_ONCE) {
             let mut tries = 1;

@@ -14,11 +14,11 @@ use super::{
     quarantine_limit::QuarantineLimit, targets, tls,
 };
 
-/// How long to wait for a connection out of the pool, and for one of those to answer.
+/// Longest wait for a connection from the pool, and for a pooled connection to answer.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit for each host of the connection string, TLS and log-in included, unless that sets `connect_timeout`.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
-/// What making a connection may take beyond the limits of its hosts.
+/// Time that making a connection may take beyond the limits of its hosts.
 const CREATE_SLACK: Duration = Duration::from_secs(1);
 /// A server across a network that confirms nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub struct Database {
     pub(super) ids: Arc<KnownIds>,
     /// Days whose partitions are there.
     pub(super) days: Arc<KnownDays>,
-    /// That the database does not answer, as all who ask it come upon it.
+    /// Outage of the database, shared by all callers.
     trouble: Arc<SharedTrouble>,
     /// Bounds what goes to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
@@ -135,7 +135,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::Silent`], or what the call said.
+    /// [`DbError::Silent`], or the error of the call.
     pub async fn within<T>(
         &self,
         limit: Duration,
@@ -154,7 +154,7 @@ impl Database {
         !error.is_outage() || self.trouble.is_news(now)
     }
 
-    /// A call succeeded: whether the log was told of an outage before.
+    /// Records a successful call. Returns true if an outage was logged before it.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.trouble.is_over()

@@ -53,7 +53,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn latest_quarantined(&self, limit: i64) -> Result<Vec<Quarantined>, DbError> {
         let client = self.client().await?;
         let rows =

@@ -1,4 +1,4 @@
-//! How much may go to quarantine: a broken or hostile Horizon can send records that are refused without end.
+//! Limit on what goes to quarantine: a broken or hostile Horizon can send an endless series of refused records.
 
 use std::{
     sync::{
@@ -14,11 +14,11 @@ use super::quarantine::QuarantineEntry;
 const BYTES_AN_HOUR: f64 = 16.0 * 1024.0 * 1024.0;
 /// Bytes that may be kept at once.
 const BYTES_AT_ONCE: f64 = BYTES_AN_HOUR;
-/// What an entry takes beside its record and its reason: the row, and its places in two indexes.
+/// Size of an entry beyond its record and its reason: the row, and its places in two indexes.
 const ENTRY_BYTES: usize = 256;
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
-/// The limit, shared by all who write.
+/// The limit, shared by all writers.
 #[derive(Debug, Default)]
 pub(super) struct QuarantineLimit {
     bucket: Mutex<Bucket>,
@@ -66,7 +66,7 @@ pub(super) struct Fitting<'a> {
 }
 
 impl Fitting<'_> {
-    /// So many of the entries are kept; the others were there already. Gives how many did not fit.
+    /// Records that `count` of the entries were stored; the others existed already. Returns the number that did not fit.
     pub(super) fn kept(mut self, count: usize) -> u64 {
         let each = self.unused.checked_div(self.entries.len()).unwrap_or_default();
         self.unused = self.unused.saturating_sub(each.saturating_mul(count));
@@ -103,7 +103,7 @@ impl QuarantineLimit {
     }
 }
 
-/// What an entry takes.
+/// Size of an entry.
 fn bytes_of(entry: &QuarantineEntry) -> usize {
     let kept = entry.raw.len().min(super::quarantine::RAW_BYTES_MAX);
     kept.saturating_add(entry.reason.len()).saturating_add(ENTRY_BYTES)

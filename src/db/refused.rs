@@ -20,8 +20,8 @@ const REFUSED_MAX: usize = 100;
 pub(super) type Refusals = Vec<(usize, DbError)>;
 
 impl DbError {
-    /// Whether PostgreSQL refuses some row for what it holds: SQLSTATE class 22 (a value that cannot be: encoding, range)
-    /// or 23 (a constraint). Never a row that came twice, nor one whose partition is away: those pass.
+    /// Returns true if PostgreSQL refuses a row for its content: SQLSTATE class 22 (an impossible value: encoding, range) or
+    /// 23 (a constraint). Duplicate rows and missing partitions do not count: those faults pass.
     pub(super) fn refuses_a_row(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         let Some(told) = error.as_db_error() else { return false };

@@ -1,5 +1,5 @@
-//! What the database must be like. Checked once at start, so that what can never work is refused with its remedy instead of
-//! failing at some row days later.
+//! Requirements on the database, checked once at start. A database that can never work is refused with its remedy, instead
+//! of failing at some row days later.
 
 use tracing::debug;
 
@@ -16,7 +16,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::Unsuitable`] with what to do, or what the connection said.
+    /// [`DbError::Unsuitable`] with what to do, or an error of the connection.
     pub async fn check_server(&self) -> Result<(), DbError> {
         let client = self.client().await?;
         let row = client.query_typed_one(include_str!("sql/requirements/server.sql"), &[]).await?;
@@ -30,7 +30,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::Unsuitable`] with the missing rights, or what the connection said.
+    /// [`DbError::Unsuitable`] with the missing rights, or an error of the connection.
     pub async fn check_rights(&self) -> Result<(), DbError> {
         let client = self.client().await?;
         let rows = client.query_typed(include_str!("sql/requirements/missing_rights.sql"), &[]).await?;

@@ -20,7 +20,7 @@ use crate::domain::windows::MarketId;
 /// A batch of this kind says that markets are gone: readers read all that are left.
 pub(super) const MARKETS_REMOVED: &str = "markets_removed";
 
-/// All trades are scanned once: there is no index by market. Nobody waits for it.
+/// Limits of the scan of all trades, which is needed because there is no index by market. No other work waits for it.
 const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
                            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 /// Markets deleted in one transaction: no write of trades waits for longer than that takes.
@@ -31,14 +31,14 @@ const ASSETS_AT_ONCE: i64 = 200;
 
 impl Database {
     /// Deletes the markets without a stored trade and without a book, the assets that are in no market and not even
-    /// candidates for validity, and the issuers without an asset. Gives how many rows that were.
+    /// candidates for validity, and the issuers without an asset. Returns the number of deleted rows.
     ///
     /// Valid assets stay, traded or not: `assets.json` lists them. So do those that meet the rules and only wait for
     /// their stellar.toml.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; what was done before stays done.
+    /// [`DbError::LeaseLost`], or an error of the connection; what was done before stays done.
     pub(super) async fn retire(&self, epoch: i64) -> Result<u64, DbError> {
         let (seq, untraded) = self.untraded_markets().await?;
         let mut deleted = 0;

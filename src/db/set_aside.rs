@@ -4,18 +4,18 @@ use chrono::{DateTime, Utc};
 
 use super::{Database, DbError};
 
-/// Nobody reads the tables for longer than this while they are moved.
+/// Longest wait for other users of the tables, and longest move.
 const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'";
 
 impl Database {
     /// Moves all tables of the ticker to a new schema that is named by the time, and gives that name. The next
-    /// [`Database::migrate`] makes new ones. Of the functions that make and drop days of trades nothing is kept: they name
-    /// the schema that they were made in.
+    /// [`Database::migrate`] makes new ones. The functions that make and drop days of trades are dropped: they name the
+    /// schema that they were made in.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseHeld`] while a daemon leads, [`DbError::NothingToSetAside`], [`DbError::MayNotSetAside`], or what
-    /// the connection said. Nothing is moved then.
+    /// [`DbError::LeaseHeld`] while a daemon leads, [`DbError::NothingToSetAside`], [`DbError::MayNotSetAside`], or an
+    /// error of the connection. Nothing is moved then.
     pub async fn set_aside(&self, now: DateTime<Utc>) -> Result<String, DbError> {
         let schema = now.format("ticker_%Y%m%d_%H%M%S").to_string();
         let mut client = self.client().await?;

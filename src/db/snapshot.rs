@@ -98,7 +98,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn load_lists(&self) -> Result<CatchUp, DbError> {
         let mut client = self.client().await?;
         let transaction = one_moment::begin(&mut client, LIMITS).await?;
@@ -113,7 +113,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; the sink may have got trades by then.
+    /// Any error of the connection. The sink may have received trades by then.
     pub async fn load_markets(
         &self,
         markets: &[MarketId],

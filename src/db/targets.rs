@@ -24,9 +24,9 @@ pub(super) enum Place {
     Socket(PathBuf),
     /// A host across the network.
     Host {
-        /// What is dialled: `hostaddr` if it is given, else `host`.
+        /// Address to dial: `hostaddr` if it is given, else `host`.
         dialled: String,
-        /// What the server's certificate must be made for.
+        /// Name that the server's certificate must be made for.
         name: String,
         port: u16,
     },
@@ -41,7 +41,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// How many hosts a connection string names.
+/// Number of hosts in a connection string.
 pub(super) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len()).max(1)
 }

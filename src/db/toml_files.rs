@@ -37,7 +37,7 @@ pub struct DueFile {
     pub failures: u32,
 }
 
-/// Which words of a file are taken over.
+/// Choice of the words of a file to store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
     /// All of them, or nothing of the file.
@@ -59,7 +59,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn due_files(
         &self,
         ranked: &[AssetId],
@@ -78,12 +78,12 @@ impl Database {
             .collect()
     }
 
-    /// Stores what came of fetches: words and verdicts for all assets of each file. Gives the last batch's number. Words
-    /// that PostgreSQL refuses are left out, and the asset or the issuers have none then.
+    /// Stores the results of fetches: words and verdicts for all assets of each file. Returns the last batch's number. Words
+    /// that PostgreSQL refuses are left out; the asset or the issuers then have none.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; some of the files may be stored then.
+    /// [`DbError::LeaseLost`], or the error of the connection. Some of the files may be stored by then.
     pub async fn record_files(
         &self,
         epoch: i64,
@@ -146,7 +146,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or what the connection said; nothing is stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection; nothing is stored then.
     pub async fn expire_verdicts(
         &self,
         epoch: i64,
@@ -213,7 +213,7 @@ async fn apply(
     Ok(changed)
 }
 
-/// What `write` gave; none where PostgreSQL refuses what it writes and only storable words are wanted.
+/// Returns the result of `write`; none if PostgreSQL refuses the words and only storable ones are wanted.
 async fn storable<T>(
     transaction: &mut Transaction<'_>,
     words: Words,

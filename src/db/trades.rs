@@ -186,7 +186,7 @@ impl Database {
         Ok(kept)
     }
 
-    /// Whether PostgreSQL would take these trades.
+    /// Checks that PostgreSQL would accept these trades.
     async fn insert_and_roll_back(&self, trades: &[IncomingTrade]) -> Result<(), DbError> {
         self.ensure_days(trades.iter().map(|incoming| incoming.trade.closed_at.day())).await?;
         let mut client = self.client().await?;

@@ -253,7 +253,7 @@ impl Board {
         self.directory.count_markets_of_code(one).min(self.directory.count_markets_of_code(other))
     }
 
-    /// How many markets a filter can let through, at most. Costs next to nothing.
+    /// Upper bound on the number of markets that match a filter. Costs next to nothing.
     #[must_use]
     pub fn count_markets(&self, filter: &MarketFilter) -> usize {
         let counts = filter.codes().into_iter().map(|code| self.directory.count_markets_of_code(code));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::instant::{HOUR, Second};
 
-/// Times may be out of order by this many seconds: Horizon's clock and ours differ, and nobody is hurt by less.
+/// Times may be out of order by this many seconds: Horizon's clock and ours differ, and less does no harm.
 pub const SLACK_S: i64 = 600;
 /// No network is older: an earlier time is no close time of a ledger.
 pub const EARLIEST: Second = Second(1_420_070_400); // 2015-01-01T00:00:00Z, the first day that has a table
@@ -68,14 +68,14 @@ impl CloseTimes {
         weighed
     }
 
-    /// Whether a trade of this ledger that says `closed_at` is not believed. Nothing is known of ledgers of other pages.
+    /// Returns true if `closed_at` is not credible for a trade of this ledger. Ledgers outside this page are unknown here.
     #[must_use]
     pub fn contradict(&self, ledger: u32, closed_at: Second) -> bool {
         let is_far = |believed: &Second| closed_at.0.saturating_sub(believed.0).saturating_abs() > SLACK_S;
         self.misfits.contains(&ledger) || self.believed.get(&ledger).is_some_and(is_far)
     }
 
-    /// When a ledger closed as far as can be believed: its own time, or that of the nearest believed ledger.
+    /// Credible close time of a ledger: its own, or that of the nearest credible ledger.
     #[must_use]
     pub fn believed(&self, ledger: u32) -> Option<Second> {
         if let Some(at) = self.believed.get(&ledger) {
@@ -91,7 +91,7 @@ impl CloseTimes {
         self.believed.iter().filter(move |(_, at)| **at < since).map(|(ledger, _)| *ledger)
     }
 
-    /// From this ledger down times may be wrong: more ledgers below are needed to tell.
+    /// Highest ledger whose time is uncertain; it and all lower ones need ledgers further below to compare with.
     #[must_use]
     pub const fn undecided_from(&self) -> Option<u32> {
         self.undecided_from
@@ -105,7 +105,7 @@ impl CloseTimes {
     }
 }
 
-/// Close times of the ledgers that a stream brought last, as it told them.
+/// Close times of the last ledgers of a stream, as received.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
     ledgers: [Option<(u32, Second)>; RECENT],
@@ -136,7 +136,7 @@ impl Recent {
 }
 
 impl Bounds {
-    /// Whether this can be a close time between them.
+    /// Returns true if this can be a close time between them.
     fn allow(self, closed_at: Second) -> bool {
         self.after.is_none_or(|after| closed_at.plus(SLACK_S) >= after)
             && self.before.is_none_or(|before| closed_at <= before.plus(SLACK_S))
@@ -155,7 +155,7 @@ fn by_ledger(page: impl IntoIterator<Item = (u32, Second)>) -> Vec<(u32, Second)
     votes.into_iter().rev().map(|(ledger, votes)| (ledger, most(votes))).collect()
 }
 
-/// The largest part of the ledgers, the newest first, whose times never grow. Of several the one that ends latest: a
+/// The largest subset of the ledgers, the newest first, whose times never grow. Of several, the one that ends latest: a
 /// pause is less likely than none.
 fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
     // The longest chain that ends at each ledger: its length, and the place before in it.

@@ -109,7 +109,7 @@ pub fn held_ratio(merged: &[LedgerRange], from: u32) -> f64 {
     if wanted <= 0 { 1.0 } else { ratio_to_f64(i128::from(held), wanted) }
 }
 
-/// How many of the ledgers from `from` to `to` are held.
+/// Number of held ledgers from `from` to `to`.
 #[must_use]
 pub fn held_between(merged: &[LedgerRange], from: u32, to: u32) -> u32 {
     let held = |range: &LedgerRange| {

@@ -61,7 +61,7 @@ impl Directory {
         self.take_markets(told, false);
     }
 
-    /// Takes in all markets that there are; those that are not among them go.
+    /// Learns all markets: adds new ones and removes those that are not in `told`.
     pub fn learn_all_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
         self.take_markets(told, true);
     }
@@ -111,13 +111,13 @@ impl Directory {
         Arc::ptr_eq(&self.books, &other.books)
     }
 
-    /// How many markets there are.
+    /// Number of markets.
     #[must_use]
     pub fn market_count(&self) -> usize {
         self.markets.len()
     }
 
-    /// How many valid assets there are.
+    /// Number of valid assets.
     #[must_use]
     pub fn asset_count(&self) -> usize {
         self.assets.len()
@@ -254,7 +254,7 @@ pub(crate) mod tests {
         directory.learn_all_markets([(10, 2, 3), (8, 1, 3)]);
         directory.learn_markets([(10, 2, 3)]);
         assert!(directory.names_as(&same));
-        // One that comes back has a number of its own.
+        // A market that returns has a new number.
         directory.learn_markets([(11, 1, 2)]);
         assert_eq!(of(&directory, 2), [10, 11]);
     }

@@ -76,8 +76,8 @@ impl IssuerFile {
         self.currencies.iter().find(|currency| currency.code == code && currency.issuer == issuer)
     }
 
-    /// Whether the domain of the file at `toml_url` speaks for the asset: the file is served by https and lists it, and
-    /// the organisation's page, where it names one, is served by https on the same host or below it.
+    /// Returns true if the domain of the file at `toml_url` vouches for the asset. The file must be served by https and list
+    /// the asset. If it names a page of the organisation, that must be served by https on the same host or below it.
     #[must_use]
     pub fn controls(&self, toml_url: &str, code: &str, issuer: &str) -> bool {
         // The host that the asset itself names, wherever that redirects to.

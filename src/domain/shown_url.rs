@@ -25,7 +25,7 @@ pub fn shown_url(url: &str) -> String {
     format!("{scheme}://{user}{authority}{}{query}", parts.join("/"))
 }
 
-/// Whether a part of a path is a key and no word: long, of the characters of hex and base64, and with digits among them.
+/// Returns true if a part of a path looks like a key: long, of the characters of hex or base64, with digits among them.
 fn looks_like_a_key(part: &str) -> bool {
     let is_of_keys = |character: char| character.is_ascii_alphanumeric() || "-_.=+%".contains(character);
     part.len() >= KEY_CHARS_MIN

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// Where every such file lies (SEP-1).
+/// Path of every such file (SEP-1).
 pub const WELL_KNOWN: &str = "/.well-known/stellar.toml";
 const HTTPS: &str = "https://";
 /// Schemes in front of a domain that are taken off, e.g. of `https://https://example.com`.
@@ -22,7 +22,7 @@ pub struct TomlLink {
 }
 
 impl TomlLink {
-    /// Reads a link. None unless it begins with `https://`: nothing else is asked.
+    /// Reads a link. None unless it begins with `https://`, the only scheme that is fetched.
     #[must_use]
     pub fn parse(link: &str) -> Option<Self> {
         let mut rest = without_scheme(link.trim(), &[HTTPS])?.trim_start();
@@ -74,7 +74,7 @@ mod tests {
         TomlLink::parse(link).map(|link| (link.authority, link.path))
     }
 
-    /// What Horizon makes of a home domain.
+    /// The link that Horizon makes of a home domain.
     fn of_home_domain(domain: &str) -> (String, String) {
         parsed(&format!("https://{domain}{WELL_KNOWN}")).unwrap()
     }

@@ -54,9 +54,9 @@ impl Running {
 
 impl MarketWindow {
     /// Adds the trades of a run, which must be in the order of [`sort_run`]. Leaves out trades that are there already and
-    /// gives the others to `on_new`.
+    /// passes the others to `on_new`.
     ///
-    /// Costs about as much wherever in the window they go: no block is packed anew for a trade beside or within it.
+    /// The cost hardly depends on their place in the window: no block is repacked for a trade beside or within it.
     pub(super) fn add_run(&mut self, mut run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) {
         while let Some(new) = run.first().map(key) {
             let place = self.place_of(new);
@@ -76,7 +76,7 @@ impl MarketWindow {
         }
     }
 
-    /// The first chunk that ends at a key or later; mostly there is none, and it is the last one or a new one.
+    /// Index of the first chunk that ends at a key or later. Mostly no chunk does: then it is the last chunk or a new one.
     fn place_of(&mut self, new: Key) -> usize {
         match self.chunks.last() {
             Some(last) if last.last() >= new => self.chunks.partition_point(|chunk| chunk.last() < new),

@@ -185,7 +185,7 @@ impl WindowsView {
         &self.markets
     }
 
-    /// How many markets traded in the last 7 days.
+    /// Number of markets that traded in the last 7 days.
     #[must_use]
     pub fn market_count(&self) -> usize {
         self.markets.len()
@@ -223,7 +223,7 @@ impl WindowsView {
 impl Tracked {
     /// Adds trades, which are in order, to the window and to the figures as of `as_of`. Says whether any was new.
     fn add(&mut self, trades: &[WindowTrade], as_of: Second) -> bool {
-        // To sum many anew costs less than to add each.
+        // Summing many from scratch costs less than adding each.
         self.is_stale |= trades.len() > ADDED_MAX;
         let Self { market, is_stale, running, .. } = self;
         let Market { window, figures } = Arc::make_mut(market);

@@ -35,8 +35,8 @@ use super::{
 pub const LIMIT_MAX: u32 = 200;
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection is kept so long for the next request. Proxies close it after 60 s or more, and each new one costs a look
-/// at the root.
+/// Time for which an idle connection is kept. Proxies close it after 60 s or more, and each new one costs a request of the
+/// root.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// A connection is used no longer than this, so that a name that moved is followed.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
@@ -98,7 +98,7 @@ impl HorizonClient {
         let (dialler, url) = TcpDialler::of(&settings.url, tls);
         settings.url = url;
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
-        // A word of the server that answers now is wanted, and not of the one that answered some time ago.
+        // The root must come from the server that answers now, so no connection is reused.
         let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
         let shown = shown_url(&settings.url).into();
@@ -124,7 +124,7 @@ impl HorizonClient {
         &self.governor
     }
 
-    /// What the server tells of itself: its network and its history. Asked on a connection of its own.
+    /// Requests the root on a connection of its own: the network and the range of history of the server.
     pub async fn root(&self) -> Result<Root, HorizonError> {
         let asking = Self { client: self.root_client.clone(), ..self.clone() };
         wire::root(&asking.page("root", "/").await?)
@@ -194,7 +194,7 @@ impl HorizonClient {
         self.counted(kind, self.learned(fetched.await))
     }
 
-    /// Counts a request by how it ended, and notes whether the server answers at all.
+    /// Counts a request by its outcome, and records the reachability of the server.
     fn counted<T>(&self, kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
         let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
         counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);

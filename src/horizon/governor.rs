@@ -32,9 +32,9 @@ struct Shared {
     disruptions: AtomicU64,
     /// The server is of another network: nothing but its root is asked for.
     wrong_network: AtomicBool,
-    /// Whether the server answers.
+    /// Reachability of the server.
     reachability: Mutex<Reachability>,
-    /// Bounds what the log is told of single requests.
+    /// Limit of the log lines about single requests.
     lines: SharedLimit,
     /// Requests for live trades that wait for their turn.
     live_waits: Mutex<LiveWaits>,
@@ -164,13 +164,13 @@ impl Governor {
         self.reachability().outage()
     }
 
-    /// Whether any request was ever answered.
+    /// Returns true if any request was ever answered.
     #[must_use]
     pub fn was_answered(&self) -> bool {
         self.reachability().was_answered()
     }
 
-    /// Whether a line about a single request may be written; then how many were left out before it.
+    /// Returns the number of lines left out since the last one if a line about a single request may be written, else none.
     pub fn allow_line(&self, now: Instant) -> Option<u64> {
         self.0.lines.allow(now)
     }

@@ -1,4 +1,4 @@
-//! Whether a Horizon answers at all, as all who ask it see it.
+//! Reachability of a Horizon, shared by all its clients.
 
 use std::time::Instant;
 
@@ -10,13 +10,13 @@ use crate::trouble::Trouble;
 /// Requests that failed, with none between them that was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When the first of them failed.
+    /// Time of the first failure.
     pub since: Instant,
-    /// What the last of them said.
+    /// Error of the last failure.
     pub error: String,
 }
 
-/// What is known of a Horizon, and what the log was told of it.
+/// Reachability of a Horizon, and the outage as last logged.
 #[derive(Debug, Default)]
 pub(super) struct Reachability {
     outage: Option<Outage>,
@@ -50,7 +50,7 @@ impl Reachability {
         self.outage.clone()
     }
 
-    /// Whether any request was ever answered.
+    /// Returns true if any request was ever answered.
     pub(super) const fn was_answered(&self) -> bool {
         self.was_answered
     }

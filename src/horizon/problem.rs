@@ -6,12 +6,12 @@ use crate::domain::plain_text::stripped;
 
 /// Largest error body that is read; Horizon's have some hundred bytes.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
-/// What the `type` of every problem of Horizon begins with.
+/// Prefix of the `type` of every problem document of Horizon.
 const TYPE_PREFIX: &str = "https://stellar.org/horizon-errors/";
 /// A title longer than this is cut for the log.
 const TITLE_CHARS_MAX: usize = 100;
 
-/// What Horizon itself says is wrong with a request.
+/// Problem document of Horizon itself about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     /// The last part of its `type`, e.g. `not_found`.

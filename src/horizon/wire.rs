@@ -30,7 +30,7 @@ pub struct Root {
     /// The newest ledger that its core knows; 0 where it does not say.
     #[serde(default)]
     pub core_latest_ledger: u32,
-    /// When its newest ledger closed; none where it does not say, or says what is no time.
+    /// Close time of its newest ledger; none if it is missing or does not parse.
     #[serde(default, deserialize_with = "time_or_none")]
     pub history_latest_ledger_closed_at: Option<Second>,
 }
@@ -64,7 +64,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
     }
 }
 
-/// A time, or none where there is anything else. The rest of the document is good without it.
+/// A time, or none if there is anything else. The rest of the document is good without it.
 fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Second>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_str().and_then(|text| Second::parse(text).ok()))

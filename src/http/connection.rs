@@ -1,9 +1,9 @@
-//! Connections, watched from outside: who holds one for nothing, or reads too slowly, loses it.
+//! Watch over connections: those that do nothing, or whose reader is too slow, are shut down.
 //!
 //! actix gives a time to the head of a connection's first request and to silence between two requests. A single byte of a
-//! second request ends both: whoever sends it, and then no more or a byte a minute, would hold the connection for good.
-//! It waits for ever for a reader that takes nothing, too. So each connection is watched from outside, and its socket is
-//! shut down where the rules here say so; actix then notices.
+//! second request ends both. A client that then stops, or sends a byte a minute, would hold the connection for good.
+//! actix also waits for ever for a reader that takes nothing. So each connection is watched from outside. If it breaks the
+//! rules here, its socket is shut down, and actix notices.
 
 use std::{
     net::{Shutdown, TcpStream as Socket},
@@ -37,7 +37,7 @@ const UNREAD_MAX: Duration = Duration::from_secs(20);
 /// Bytes of an answer in the kernel that its reader has not taken, doubled by Linux. Without this it would let the buffer
 /// grow to 4 MB for each reader, and how fast one reads would show only whenever a third of that has gone.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// How often the pace of a reader is looked at.
+/// Interval over which the pace of a reader is measured.
 const PACE_SPAN: Duration = Duration::from_secs(30);
 /// Bytes that a reader must take in [`PACE_SPAN`] while more is there for it: 16 KiB a second. It is more than the kernel
 /// takes at a time, or a steady reader could look like one that stands still.
@@ -80,7 +80,7 @@ pub(super) struct Connection {
     began: Instant,
     /// Requests under way.
     requests: AtomicU32,
-    /// Since when there is none, in milliseconds since it began.
+    /// Start of the idle time, in milliseconds after the connection began.
     idle_since_ms: AtomicU64,
     /// Bodies that are being sent.
     bodies: AtomicU32,
@@ -105,7 +105,7 @@ impl Connection {
         self.was_cut.load(Ordering::Relaxed)
     }
 
-    /// How long there has been no request under way; none if there is one.
+    /// Time without a request under way; none if one is.
     pub(super) fn idle_for(&self) -> Option<Duration> {
         let is_idle = self.requests.load(Ordering::Relaxed) == 0;
         is_idle.then(|| self.idle_since().elapsed())
@@ -131,7 +131,7 @@ impl Connection {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A connection of nobody's, for tests, which has been idle for so long.
+    /// A connection without a client, idle for the given time, for tests.
     #[cfg(test)]
     pub(super) fn idle(idle: Duration) -> Arc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,7 +153,7 @@ impl Connection {
     }
 }
 
-/// What a connection's thread holds for as long as actix has it.
+/// State that a connection's thread holds as long as actix has the connection.
 struct Held {
     connection: Arc<Connection>,
     /// Its place among all.
@@ -179,8 +179,8 @@ pub(super) fn watch(crowd: &Arc<Crowd>, stream: &TcpStream, data: &mut Extension
 /// Shuts a connection down when it has been idle for too long, or when its reader is too slow.
 async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
     let mut until = Instant::now() + WITHOUT_REQUEST_MAX;
-    // When the pace was last looked at, and what was being sent then. Only a body that is sent at both ends of a span is
-    // judged by it.
+    // Time of the last measurement, and the body being sent then. A span counts only for a body that is being sent at both
+    // of its ends.
     let (mut looked, mut then) = (Instant::now(), Pace::default());
     loop {
         let next_look = until.min(looked + PACE_SPAN);
@@ -208,7 +208,7 @@ async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
     }
 }
 
-/// What a connection is sending.
+/// Progress of the body that a connection is sending.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     /// The number of the body; none between two.
@@ -218,7 +218,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Whether the reader took too little of one body since a look that was [`PACE_SPAN`] ago.
+    /// Returns true if the reader took too little of one body since a measurement [`PACE_SPAN`] ago.
     fn is_too_slow_since(&self, then: &Self) -> bool {
         self.body.is_some() && self.body == then.body && self.sent.saturating_sub(then.sent) < PACE_BYTES_MIN
     }
@@ -276,7 +276,7 @@ impl Drop for Body {
 }
 
 /// Bounds what the kernel holds for a reader, and lets it end a connection whose reader takes nothing: actix itself waits
-/// for ever. Where that cannot be set the connection is as good as without.
+/// for ever. If the option cannot be set, the connection works without it.
 #[cfg(target_os = "linux")]
 fn prepare(socket: &TcpStream) {
     use nix::sys::socket::{setsockopt, sockopt};

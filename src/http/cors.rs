@@ -1,4 +1,4 @@
-//! What pages of other hosts may read.
+//! Headers that let pages of other hosts read the answers.
 
 use actix_web::{
     Error,
@@ -8,7 +8,7 @@ use actix_web::{
     middleware::Next,
 };
 
-/// Headers that scripts of such pages may read. Without this list a browser shows them none of ours.
+/// Headers that scripts of such pages may read. Without this list a browser hides them.
 const EXPOSED: &str = "ETag, Retry-After, X-Ticker-As-Of, X-Ticker-Seq";
 
 /// Exposes our headers on every answer that any page may read. What no page may read (the admin listener) stays so.

@@ -9,18 +9,18 @@ use std::{
 
 use super::connection::{Connection, Cut};
 
-/// Where there are too many, so many of them go at once (of 8), the longest idle first: looking for them costs a look at
-/// all.
+/// Eighths of the connections that are closed at once if there are too many, the longest idle first. Finding them costs a
+/// look at all.
 const GOING_EIGHTHS: usize = 1;
 
-/// How many connections there may be.
+/// Limits on the number of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places {
     /// In all. The listener itself stops taking connections at a few more, until some end.
     pub(super) all: usize,
     /// Of one address, or of one /64 network of IPv6; none: as many as there are.
     pub(super) of_address: Option<usize>,
-    /// Whether that goes for this machine's own addresses as well.
+    /// Applies the limit per address to this machine's own addresses as well.
     pub(super) loopback_counts: bool,
 }
 
@@ -59,13 +59,13 @@ pub(super) struct Member {
 }
 
 impl Crowd {
-    /// So many places.
+    /// An empty crowd with these limits.
     pub(super) fn new(places: Places) -> Arc<Self> {
         Arc::new(Self { places, members: Mutex::default() })
     }
 
-    /// Takes a new connection in. If it is one too many, those that were idle for longest go; if none is idle, the new
-    /// one goes.
+    /// Adds a new connection. If it is one too many, those that were idle for longest are cut. If none is idle, the new one
+    /// is cut.
     pub(super) fn join(crowd: &Arc<Self>, connection: &Arc<Connection>, address: Option<IpAddr>) -> Member {
         let counts = |address: &IpAddr| crowd.places.loopback_counts || !address.to_canonical().is_loopback();
         let origin = address.filter(counts).map(Origin::of);
@@ -97,7 +97,7 @@ impl Crowd {
 }
 
 impl Members {
-    /// Cuts the longest idle of those that `of` picks by their origin; says whether there was one.
+    /// Cuts the longest idle of the connections that `of` picks by their origin. Returns true if there was one.
     fn make_room(&mut self, most: usize, why: Cut, of: impl Fn(Option<Origin>) -> bool) -> bool {
         let idle = self.all.iter().filter(|(_, (_, origin))| of(*origin));
         let mut idle: Vec<(Duration, u64)> = idle

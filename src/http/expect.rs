@@ -1,4 +1,4 @@
-//! Who asks before sending a body (`Expect: 100-continue`) is told at once if the body is too large.
+//! Refusal of a body that is too large before it is sent, if the client asks first (`Expect: 100-continue`).
 
 use actix_http::Request;
 use actix_web::{

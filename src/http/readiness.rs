@@ -40,7 +40,7 @@ pub(super) fn readiness(
         checks.insert("budget".into(), budget(vitals, now));
     }
     for (name, part) in vitals.parts.load().iter() {
-        // What a follower does not do is no check of its own.
+        // A follower has no checks for the work that it does not do.
         if !(follows && LEADERS_PARTS.contains(name)) {
             checks.insert((*name).into(), graced(part, grace_s(name), now));
         }
@@ -60,10 +60,10 @@ pub(super) fn readiness(
 
 /// Parts that only the leader works on.
 pub(super) const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
-/// A request that fails now and then is none of an operator's business: what fails for this long is.
+/// Time for which requests must fail before the operator sees it. Single failures are normal.
 const GRACE_S: i64 = 30;
 
-/// How long a part may fail before its check does.
+/// Time for which a part may fail before its check fails.
 fn grace_s(part: &str) -> i64 {
     if LEADERS_PARTS.contains(&part) { GRACE_S } else { 0 }
 }
@@ -86,7 +86,7 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     }
 }
 
-/// A connection that breaks is made anew within seconds.
+/// A broken connection is replaced within seconds.
 const HORIZON_GRACE_S: i64 = 10;
 
 fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {

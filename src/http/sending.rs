@@ -1,8 +1,8 @@
-//! What is being sent to readers, and what it keeps in memory.
+//! Accounts of the bodies that are being sent, and of the memory that they hold.
 //!
-//! A publication a second is made, and each reader keeps the bytes that it is being sent. Slow readers of a file of 25 MB
-//! would hold dozens of old ones. So the bytes in use are bounded: if a reader needs another buffer and there is no room,
-//! the readers of the oldest one are cut off. The newest readers win, for they get the newest data.
+//! A publication is made each second, and each reader holds the bytes that it receives. Slow readers of a 25 MB file would
+//! hold dozens of old ones. So the bytes in use are bounded. If a reader needs another buffer and there is no room, the
+//! readers of the oldest buffer are cut off. The newest readers win, since they get the newest data.
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,8 @@ const CODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Answers of GraphQL. All that are made or kept have a bound of their own, so that others can be made meanwhile.
 const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What all threads of a listener send. Each kind has room of its own, so that who asks for one does not cut off who asks
-/// for another.
+/// Bodies that all threads of a listener are sending. Each kind has room of its own, so that readers of one kind do not
+/// cut off those of another.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     plain: InUse<PLAIN_BYTES_MAX>,
@@ -33,7 +33,7 @@ pub(super) struct Sending {
     answers: InUse<ANSWERS_BYTES_MAX>,
 }
 
-/// What is kept until a body is sent: its connection is watched, and its bytes are counted.
+/// Guard held until a body is sent: its connection is watched, and its bytes are counted.
 #[derive(Debug)]
 pub(super) struct Ticket {
     body: Body,
@@ -54,7 +54,7 @@ struct Buffers {
 
 #[derive(Debug)]
 struct Buffer {
-    /// Where it lies, which nothing else does for as long as somebody reads it.
+    /// Address of the buffer, unique as long as somebody reads it.
     at: usize,
     bytes: usize,
     readers: BTreeMap<u64, Arc<Connection>>,
@@ -69,7 +69,7 @@ struct Place {
 }
 
 impl Ticket {
-    /// For a file that goes to the one who asked; none in a test without a listener.
+    /// Guard for a file that is sent as the answer to a request; none in a test without a listener.
     pub(super) fn file(request: &HttpRequest, bytes: &Bytes, coding: Coding) -> Option<Self> {
         Self::of(request, |sending, connection| match coding {
             Coding::Identity => sending.plain.begin(connection, bytes.as_ptr().addr(), bytes.len()),

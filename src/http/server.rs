@@ -33,12 +33,12 @@ use super::{
 const PUBLIC_WORKERS: usize = 2;
 /// Threads of the admin listener.
 const ADMIN_WORKERS: usize = 1;
-/// Connections of the public listener at a time, where the system gives as many descriptors. Each takes some 33 KB.
+/// Connections of the public listener at a time, if the system gives enough descriptors. Each takes some 33 KB.
 const CONNECTIONS_MAX: usize = 5_000;
 /// The fewest, whatever the system gives.
 const CONNECTIONS_MIN: usize = 4;
-/// Connections beyond these that a thread takes before those that make room for them have ended; no more than there are
-/// places, for a process with few descriptors has none to spare.
+/// Extra connections that a thread accepts before the ones cut for them have ended. Never more than there are places: a
+/// process with few descriptors has none to spare.
 const CONNECTIONS_SPARE: usize = 64;
 /// Of the admin listener.
 const ADMIN_CONNECTIONS_MAX: usize = 100;
@@ -48,12 +48,12 @@ const DESCRIPTORS_KEPT: u64 = 400;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// An idle connection is closed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long a connection that is being closed may take for it.
+/// Longest time that closing a connection may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long requests under way may take when the listener stops.
 const SHUTDOWN_SECONDS: u64 = 1;
 
-/// Who connects to the public listener.
+/// Kind of clients that connect to the public listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitors {
     /// Connections that one address may hold at a time; `None`: as many as there are.

@@ -54,8 +54,8 @@ fn heard_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Ut
     vitals.stream.load().as_ref().map(|stream| stream.at)
 }
 
-/// What lies between the ranges that are held, and what is wanted below them and cannot be had now. The first ledger of
-/// what Horizon no longer has is unknown.
+/// Gaps between the held ranges, and wanted ledgers below them that cannot be read now. The first ledger is unknown for
+/// those that Horizon no longer has.
 fn all_gaps(vitals: &Vitals, coverage: &[LedgerRange]) -> Vec<Value> {
     let unread = vitals.unread_history.load();
     let unread = unread.as_ref().map(|unread| {

@@ -54,7 +54,7 @@ mod tests {
         encoder.finish().unwrap().into()
     }
 
-    /// Gives bytes for ever, and counts them.
+    /// Yields bytes for ever, and counts them.
     struct Endless(u64);
 
     impl Read for &mut Endless {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::net::TcpStream;
 
-/// How long the newest attempt may take before the next address is tried beside it (RFC 8305, section 8).
+/// Time that the newest attempt may take before the next address is tried beside it (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried. More only serve to make this program knock at many doors.
 const ADDRESSES_MAX: usize = 8;

@@ -19,9 +19,9 @@ use servers::Servers;
 
 /// Longest lookup, search list and all name servers included. Callers have shorter limits of their own.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
-/// How often the two files are checked for changes.
+/// Interval between two checks of the files for changes.
 const CHECKED_EVERY: Duration = Duration::from_secs(1);
-/// What counts without an `/etc/resolv.conf`, or with one that names no server (resolv.conf(5)).
+/// Default if `/etc/resolv.conf` is missing or names no server (resolv.conf(5)).
 const DEFAULT_SERVER: &str = "nameserver 127.0.0.1\n";
 /// Largest of either file that is read; a hosts file that blocks advertisers has some megabytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -39,7 +39,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     checked_at: Option<Instant>,
-    /// What the two files looked like when `system` was read.
+    /// Stamps of the two files when `system` was read.
     stamps: [Option<Stamp>; 2],
     system: Option<Arc<System>>,
 }
@@ -51,7 +51,7 @@ struct Stamp {
     bytes: u64,
 }
 
-/// What the two files say.
+/// Content of the two files.
 struct System {
     hosts: Hosts,
     servers: Servers,
@@ -107,7 +107,7 @@ impl Names {
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 
-    /// What the files say now. Checking them takes two calls of `stat` a second.
+    /// Present content of the files. Checking them takes two calls of `stat` a second.
     fn current(&self) -> Arc<System> {
         let Shared { hosts_file, resolv_conf, state } = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

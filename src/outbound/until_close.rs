@@ -10,7 +10,7 @@ use actix_rt::net::{ActixStream, Ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Largest head that is looked at; what is longer is passed on as it is, for awc to refuse.
+/// Largest head that is parsed. A longer one is passed on unchanged, for awc to refuse.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 const READ_BYTES: usize = 8 * 1_024;
 
@@ -24,7 +24,7 @@ pub struct UntilClose<Io> {
 enum State {
     /// The head of the next answer, as far as it has come.
     Head(BytesMut),
-    /// What came behind a head, until it is read; then the connection itself.
+    /// Bytes received behind a head, until they are read; then the connection itself.
     Body(Bytes),
 }
 
@@ -63,10 +63,10 @@ impl<Io: AsyncRead + Unpin> UntilClose<Io> {
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const HTTP_1_1: &[u8] = b"HTTP/1.1 ";
-/// Where the minor version stands in [`HTTP_1_1`].
+/// Index of the minor version in [`HTTP_1_1`].
 const MINOR_VERSION_AT: usize = 7;
 
-/// Whether the body behind this head ends with the connection.
+/// Returns true if the body behind this head ends with the connection.
 fn ends_with_connection(head: &[u8]) -> bool {
     let Some(status) = head.strip_prefix(HTTP_1_1).and_then(|rest| rest.get(..3)) else { return false };
     let has_body = matches!(status, [b'2'..=b'5', ..]) && !matches!(status, b"204" | b"304");
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client reads of answers that come in pieces of some size, each after a request.
+    /// Returns the text that a client reads of answers sent in pieces of some size, each after a request.
     async fn passed_on(answers: &[&str], piece: usize) -> Vec<String> {
         let (near, mut far) = tokio::io::duplex(piece);
         let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();

@@ -30,11 +30,11 @@ pub struct Publication {
     pub as_of: Second,
     /// The latest ledger with a trade in it, and when that closed; none before the first trade.
     pub latest: Option<(u32, Second)>,
-    /// What answers are computed from. Readers of an older one hold it without the files.
+    /// Data that answers are computed from. Readers of an older publication hold it without the files.
     pub board: Arc<Board>,
     /// What is ready to be sent.
     pub files: Files,
-    /// The ages of the books; made when somebody first asks. None where the compressor failed.
+    /// The ages of the books; made when somebody first asks. None if the compressor failed.
     pub book_ages: OnceLock<Option<EncodedFile>>,
 }
 

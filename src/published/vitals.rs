@@ -13,7 +13,7 @@ use crate::domain::{coverage::LedgerRange, instant::Second};
 pub struct Check {
     /// Whether all is well.
     pub ok: bool,
-    /// In a few words; no secret. It may hold words of Horizon or of a proxy: whoever shows it strips what is hidden.
+    /// Short text without secrets. It may contain text of Horizon or of a proxy: strip hidden characters before showing it.
     pub detail: String,
     /// When it last was well (`ok`), or since when it is not.
     pub at: DateTime<Utc>,
@@ -37,7 +37,7 @@ pub struct Backfilled {
 /// Ledgers that are wanted and lie below all that is held: gone upstream, or not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadHistory {
-    /// The first of them; none where they are gone upstream, for nobody can tell its number any more.
+    /// The first of them; none if Horizon no longer has them, since its number is then unknown.
     pub from: Option<u32>,
     /// The last of them.
     pub to: u32,
@@ -92,7 +92,7 @@ pub struct Reread {
     pub surplus: u64,
 }
 
-/// How Horizon is doing, as all who ask it see it.
+/// Reachability of Horizon, shared by all its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HorizonState {
     /// Its base URL as anyone may see it.
@@ -104,7 +104,7 @@ pub struct HorizonState {
 }
 
 impl HorizonState {
-    /// What a reader should know of an outage.
+    /// Text about an outage for readers.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let (since, error) = self.outage.as_ref()?;

@@ -150,7 +150,7 @@ impl FaultPlan {
         *self.hidden() = Some(Hidden { below, only_descending, until: None });
     }
 
-    /// For so long all pages are empty, as those of a server that has just started.
+    /// Makes all pages empty for `time`, as those of a server that has just started.
     pub fn hide_all_for(&self, time: Duration) {
         let until = Instant::now().checked_add(time);
         *self.hidden() = Some(Hidden { below: TradeId::MAX, only_descending: false, until });

@@ -74,7 +74,7 @@ impl Batch {
         Some((id, self.bytes.get(start..end)?))
     }
 
-    /// How many records come before the first that is below this one; a page that goes down has no other after it.
+    /// Number of leading records at or above this id. In a page that goes down, all shown records come first.
     pub(crate) fn shown(&self, below: TradeId) -> usize {
         self.ends.iter().take_while(|(id, _)| *id >= below).count()
     }

@@ -24,7 +24,7 @@ const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
 /// Standard error, one writer an event.
 pub(super) struct PlainStderr {
     pub(super) form: Form,
-    /// Whether a progress bar may stand where the event goes: on a terminal.
+    /// True if the event goes to a terminal, where a progress bar may stand.
     pub(super) is_over_bar: bool,
 }
 

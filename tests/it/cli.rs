@@ -276,7 +276,7 @@ fn completions_of_every_shell_name_every_command_and_are_a_script() {
     }
 }
 
-/// What bash offers where the last of these words is being typed, by the function that the script registers.
+/// Completions that bash offers for the last of these words, by the function that the script registers.
 fn bash_offers(script: &std::path::Path, words: &[&str]) -> Vec<String> {
     let asked = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         registered=$(complete -p stellar-ticker); function=${registered##*-F }; function=${function%% *}

@@ -136,7 +136,7 @@ fn starts_again_after_the_server_was_killed() {
     let mut server = start(dir.path());
     assert!(server.is_running());
     kill(Pid::from_raw(cluster_pid(dir.path())), Signal::SIGKILL).unwrap();
-    // Not `wait_until_gone`: a process that is ending has no command line any more, and is not yet waited for.
+    // Not `wait_until_gone`: an ending process already lacks its command line, but is not reaped yet.
     wait_until("the end of the server is noticed", || !server.is_running());
     server.stop();
     assert!(dir.path().join("pg/postmaster.pid").exists());

@@ -14,7 +14,7 @@ use crate::{
 
 /// Trades that go into the windows together: 8 MB.
 const RUN_TRADES: usize = 100_000;
-/// Runs that wait for their turn; the reader of one more waits, too.
+/// Runs that may wait for their turn. The reader of one more waits itself.
 const RUNS_WAITING_MAX: usize = 2;
 
 type Run = Vec<(MarketId, WindowTrade)>;
@@ -38,7 +38,7 @@ impl Adder {
 
     /// The windows with all trades in them that were pushed.
     pub(super) async fn finish(self, runs: Runs) -> Result<Windows, DbError> {
-        // Nobody takes it only after a panic, which shows below.
+        // Sending fails only after a panic of the receiver, which shows below.
         let _ = runs.sender.send(runs.run);
         drop(runs.sender);
         outcome(self.0.await)
@@ -46,8 +46,8 @@ impl Adder {
 }
 
 impl Runs {
-    /// Adds a trade. Says whether it was the last of a run, which then is handed over; that blocks for some milliseconds
-    /// where the thread is behind.
+    /// Adds a trade. Returns true if it completed a run. The run is then handed over, which blocks for some milliseconds if
+    /// the thread is behind.
     pub(super) fn push(&mut self, market: MarketId, trade: WindowTrade) -> bool {
         self.run.push((market, trade));
         let is_full = self.run.len() >= RUN_TRADES;

@@ -48,7 +48,7 @@ pub struct Update {
     after: i64,
     told: CatchUp,
     trades: Vec<(MarketId, WindowTrade)>,
-    /// How many of them were taken in.
+    /// Number of them that went into the windows.
     taken: usize,
 }
 
@@ -65,16 +65,16 @@ impl MarketState {
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// Any error of the database.
     pub async fn load(database: &Database, now: Second) -> Result<(Self, Vec<LedgerRange>), DbError> {
         Self::load_in_steps(database, now, &|| {}).await
     }
 
-    /// The same; calls `step` after each part of the trades, so that whoever watches sees it advance.
+    /// Like [`Self::load`], but calls `step` after each part of the trades, so that the supervisor sees progress.
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// Any error of the database.
     pub async fn load_in_steps(
         database: &Database,
         now: Second,
@@ -133,8 +133,8 @@ impl MarketState {
         self.unverified.extend(known.iter().max_by_key(|mark| mark.seq));
     }
 
-    /// Takes in what was read, or the next part of it. Harmless where part of it is known already. Says whether that was
-    /// all; else nothing may be published until the rest is in, and [`Self::is_settled`] says so.
+    /// Applies an update, or the next part of it. Parts that are known already do no harm. Returns true if nothing
+    /// of the update is left. Until then nothing may be published, and [`Self::is_settled`] is false.
     pub fn update(&mut self, update: &mut Update) -> bool {
         if update.after > self.seq {
             return true; // windows were rebuilt meanwhile: what lies in between is read again first

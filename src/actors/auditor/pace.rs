@@ -30,7 +30,7 @@ const SLICES_MAX: u64 = 32;
 /// Trades in the largest slice.
 const TRADES_MAX: u64 = 2_000_000;
 
-/// How much goes into a slice, and how long the rest after it is.
+/// Size of a slice, and the rest after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     trades: u64,
@@ -47,7 +47,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The pace of passes that begin at most so often.
+    /// The pace of passes that begin at least `interval` apart.
     pub(super) const fn new(interval: Duration) -> Self {
         let rest_times_max =
             if interval.as_secs() < OFTEN.as_secs() { REST_TIMES_MIN } else { REST_TIMES_MAX };
@@ -82,7 +82,7 @@ impl Pace {
         self.rest_after(took)
     }
 
-    /// How long to rest after what took so long.
+    /// Rest after a slice that took `took`.
     pub(super) fn rest_after(&self, took: Duration) -> Duration {
         took.mul_f64(self.rest_times())
     }

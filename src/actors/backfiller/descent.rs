@@ -38,8 +38,8 @@ const BATCH_TRADES: usize = 2_000;
 const BATCH_TIME: Duration = Duration::from_secs(1);
 /// Pages of one ledger at most: 200,000 trades.
 pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
-/// Pages read ahead where the close times at the end of one cannot be judged: with 200 trades each they hold a few
-/// ledgers, unless these are very large. Then what they say is taken as it is.
+/// Pages read ahead if the close times at the end of one cannot be judged. With 200 trades each they hold a few ledgers,
+/// unless these are very large. After that many, the close times are accepted as they are.
 const PAGES_AHEAD_MAX: u32 = 3;
 /// Horizon's answer where a page would lie before all that it still has.
 const BEFORE_HISTORY: u16 = 410;
@@ -124,7 +124,7 @@ impl Descent<'_> {
         Ok(sum)
     }
 
-    /// Weighs the close times of a page, and reads on where its lowest ones cannot be judged without those below.
+    /// Weighs the close times of a page. If the lowest ones cannot be judged without those below, it reads on.
     async fn weighed(&self, mut page: Page, reading: &mut Reading) -> Result<(Page, Intake), Stop> {
         let now = Second::from(self.deps.writer.clock.now());
         let mut more = 0;
@@ -149,11 +149,11 @@ impl Descent<'_> {
         }
     }
 
-    /// Where history ends if the page says that nothing lies below it, or why that is not believed.
+    /// Oldest ledger of history, if the page claims that nothing lies below it, or the reason to doubt that claim.
     async fn end_of(&self, page: &Page, reading: &Reading) -> Result<Option<Result<u32, EndDoubt>>, Stop> {
         let reaches_below = page.lowest().is_some_and(|lowest| lowest.ledger() < reading.stretch.from);
         if !page.is_last || reaches_below {
-            return Ok(None); // what lies below the stretch is held, or read by another
+            return Ok(None); // ledgers below the stretch are held, or another stretch reads them
         }
         let place = page.lowest().or(reading.cursor);
         end::confirm(self.horizon, Some(&self.deps.writer.database), place).await.map(Some)
@@ -256,7 +256,7 @@ impl Reading {
         self.cursor = Some(lowest);
         // More of the lowest ledger may come with the next page.
         self.whole_from = lowest.ledger().saturating_add(1).max(from);
-        // One ledger that says so is not enough: all that is older would never be read.
+        // One such ledger is not enough: if its time is wrong, all older ledgers would never be read.
         self.old.extend(self.times.ledgers_before(self.stretch.since));
         self.is_done = lowest.ledger() < from || self.old.len() >= CONFIRMED_BY;
     }

@@ -1,10 +1,10 @@
-//! Which held ledgers are read again. Pure.
+//! Random choice of the held ledgers to read again. Pure.
 
 use rand::Rng;
 
 use crate::domain::coverage::LedgerRange;
 
-/// What to read again.
+/// Ledgers to read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Draw {
     /// A ledger of a range.
@@ -35,7 +35,8 @@ pub(super) fn draw(
     }
 }
 
-/// That of the oldest range as often as those of all others: nothing that is held below it can speak against it.
+/// Bottom of a held range. The oldest range is drawn as often as all others together: no held trade below it could
+/// contradict its end.
 fn bottom(held: &[LedgerRange], random: &mut impl Rng) -> Option<Draw> {
     let oldest = held.first()?;
     if random.random() {

@@ -1,5 +1,5 @@
-//! The end of Horizon's history: what must agree before "nothing lies below" is believed. A page that is empty by mistake
-//! would otherwise make all older ledgers count as held, for good.
+//! The end of Horizon's history, and the evidence that must agree before it is believed. Otherwise a page that is empty by
+//! mistake would make all older ledgers count as held, for good.
 
 use crate::{
     actors::network_check::LEADING_LEDGERS_MAX,
@@ -13,7 +13,7 @@ use super::Stop;
 /// Records asked for from the oldest ledger on. One would do; more are read in case the first has no readable token.
 const FIRST_RECORDS: u32 = 10;
 
-/// What contradicts the claim that nothing lies below a place.
+/// Evidence against the claim that no trade lies below a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EndDoubt {
     /// The root names no oldest ledger, or one above the newest: there is no history yet.
@@ -46,7 +46,7 @@ pub(super) enum EndDoubt {
 /// Everything that speaks for or against the claim that nothing lies below `place`.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
-    /// Below this nothing shall lie; none where the server gave no trade at all.
+    /// Below this nothing shall lie; none if the server gave no trade at all.
     place: Option<PagingToken>,
     /// `history_elder_ledger`, `history_latest_ledger` and `core_latest_ledger` of the root.
     elder: u32,
@@ -58,11 +58,11 @@ struct Claim {
     held: Option<PagingToken>,
 }
 
-/// Asks the server from the other end, looks at what is held below, and gives the server's oldest ledger, or what
-/// contradicts the claim. Costs two requests: the end is reached once per stretch.
+/// Asks the server from the other end and looks at the held trades below. Returns the server's oldest ledger, or the
+/// contradiction. Costs two requests: the end is reached once per stretch.
 ///
-/// Without `held_in` held trades do not contradict: whoever compares them with the server wants to know of those that
-/// it lacks.
+/// Without `held_in` held trades do not contradict: the comparison of held trades with the server wants those that it
+/// lacks.
 ///
 /// The root is read after the page: history that was reaped meanwhile must not count as held.
 pub(super) async fn confirm(

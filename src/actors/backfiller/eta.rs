@@ -1,14 +1,14 @@
-//! How long the filling of history will take. Pure: instants come in.
+//! Estimate of the time that filling history will take. Pure: the caller passes the instants.
 
 use std::time::{Duration, Instant};
 
-/// Nothing is told before the pace was measured for so long.
+/// Shortest measurement of the pace before an estimate is given.
 const MEASURED_FOR_MIN: Duration = Duration::from_secs(15);
-/// Nor before ledgers came so often: one large batch says little of a pace.
+/// Smallest number of batches before an estimate is given: one large batch says little of a pace.
 const STEPS_MIN: u32 = 8;
 
-/// A time that grows by no more than this part of it, or by so many seconds, stands still instead: ledgers come in batches
-/// and are counted once a second, so that the pace looks different each time.
+/// Growth of the estimate that is treated as noise, as a part of it, or in seconds below. Ledgers come in batches and are
+/// counted once a second, so the measured pace varies.
 const NOISE_PART: f64 = 0.25;
 const NOISE_S: f64 = 10.0;
 
@@ -50,7 +50,7 @@ struct Told {
 #[derive(Debug)]
 struct Measured {
     since: Instant,
-    /// When work was last done.
+    /// Time of the last progress.
     until: Instant,
     /// Ledgers that were held then.
     held: u32,
@@ -63,8 +63,8 @@ impl Eta {
         Self { shares, measured: None, told: None }
     }
 
-    /// Takes note of how many ledgers are held and missing. While `in_burst`, requests go as fast as the server answers:
-    /// that pace lasts for a hundred pages and says nothing of the others.
+    /// Records the numbers of held and missing ledgers. While `in_burst`, requests go as fast as the server answers. That
+    /// pace lasts for a hundred pages and does not predict the later one.
     pub(super) fn update(&mut self, held: u32, left: Left, in_burst: bool, now: Instant) {
         if in_burst {
             return;
@@ -78,7 +78,7 @@ impl Eta {
             return; // ledgers come in batches: between two of them the pace has not dropped
         }
         if measured.steps == 0 {
-            // The first batch was begun at a time that nobody knows: it only starts the clock.
+            // The start of the first batch is unknown: it only starts the clock.
             (measured.since, measured.until, measured.steps) = (now, now, 1);
             return;
         }
@@ -105,7 +105,7 @@ impl Eta {
         }
         let measured = self.measured.as_ref()?;
         let took = measured.until.saturating_duration_since(measured.since);
-        // Time goes on between batches. Where none comes for much longer than usual, it stands still.
+        // The estimate counts down between batches. If none comes for much longer than usual, it stands still.
         let between = took.checked_div(measured.steps).unwrap_or_default().saturating_mul(2);
         let passed = now.saturating_duration_since(at).min(between);
         Some((seconds - passed.as_secs_f64()).max(0.0))
@@ -120,7 +120,7 @@ mod tests {
     /// Ledgers a page, of 100 trades each.
     const PAGE: u32 = 2;
 
-    /// Fills by an even server and gives what was told and what was true, once a second.
+    /// Simulates filling from an even server. Returns the estimate and the true remaining time, once a second.
     fn filling(mut left: Left, burst: u32, a_second: f64) -> Vec<(Option<f64>, f64)> {
         let begun = Instant::now();
         let at = |seconds: f64| begun + Duration::from_secs_f64(seconds);

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// The first line about progress comes after this time, each further one after twice as long as the one before …
+/// Pause before the first line about progress. Each further pause is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_LINE: Duration = Duration::from_secs(10);
-/// … but not later than this after it, and as soon as so much more is held.
+/// Longest pause between two lines.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Progress after which a line is due before its pause ends, but not within [`FIRST_LINE`].
 const STEP_RATIO: f64 = 0.05;
 
-/// When a line about progress is worth writing.
+/// Schedule of the log lines about progress.
 #[derive(Debug)]
 pub(super) struct Lines {
     told_at: Instant,
@@ -17,12 +18,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The filling begins with so much of it held.
+    /// A schedule for a filling that begins with `ratio` of it held.
     pub(super) const fn new(begun: Instant, ratio: f64) -> Self {
         Self { told_at: begun, told_ratio: ratio, pause: FIRST_LINE }
     }
 
-    /// Whether one is now; then the next one waits for longer.
+    /// Returns true if a line is due now. The next line then waits longer.
     pub(super) fn is_due(&mut self, ratio: f64, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.told_at);
         let is_due = passed >= self.pause || (passed >= FIRST_LINE && ratio >= self.told_ratio + STEP_RATIO);

@@ -42,7 +42,7 @@ struct Begun {
     eta: Eta,
 }
 
-/// What shall be held.
+/// Range of history that shall be held.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
     /// Horizon's oldest ledger.
@@ -77,8 +77,8 @@ impl Progress {
 }
 
 impl Begun {
-    /// How much of what is wanted is held, 0 to 1. Where the wanted history begins is estimated by the pace of what is held,
-    /// which is known better the more that is.
+    /// Held share of the wanted history, 0 to 1. The first wanted ledger is estimated from the pace of the held ones; the
+    /// estimate improves as more are held.
     fn measure(&mut self, held: &[LedgerRange], has_waited: bool, now: Instant) -> f64 {
         let Wanted { floor, day, all } = self.wanted;
         let day_from = plan::wanted_from(held, floor, day);
@@ -143,8 +143,8 @@ impl Backfill {
         self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
     }
 
-    /// Tells readers of the wanted ledgers below all that is held: those that Horizon no longer has, or, where an end of
-    /// its history was not believed, those that it did not give.
+    /// Publishes the wanted ledgers below all held ones as unread. Horizon no longer has them. If an end of its history was
+    /// doubted, they are those that it did not return.
     pub(super) fn tell_unread(
         &self,
         held: &[LedgerRange],
@@ -165,8 +165,8 @@ impl Backfill {
     }
 }
 
-/// What is wanted and older than Horizon's own history. Only once its oldest ledger is held is it known when that one
-/// closed: before, the gap would get the time of a much newer ledger.
+/// Wanted history that is older than Horizon's own. Its end is known only once Horizon's oldest ledger is held: before
+/// that, the gap would get the close time of a much newer ledger.
 fn lost(held: &[LedgerRange], floor: u32, wanted: Second) -> Option<UnreadHistory> {
     let oldest = held.first()?;
     let is_lost = floor > FIRST_LEDGERS && oldest.from <= floor && oldest.from_time > wanted;

@@ -297,8 +297,8 @@ impl Backfill {
         Ok(())
     }
 
-    /// Where a trade was missing more may be: all between the held trades around it counts as held no more, and is
-    /// filled as any gap is. An end of history that was believed wrongly is healed as a whole by that.
+    /// Marks the ledgers between the held trades around a missing trade as not held, since more may be missing there. They
+    /// are then filled like any gap. This also repairs an end of history that was believed wrongly.
     async fn uncover_around(&self, missing: &[IncomingTrade], range: LedgerRange) -> Result<(), Stop> {
         let tokens = || missing.iter().map(|incoming| incoming.trade.token);
         let (Some(lowest), Some(highest)) = (tokens().min(), tokens().max()) else { return Ok(()) };

@@ -29,7 +29,7 @@ pub(super) struct Collector {
     /// The cursor as the database has it.
     stored: Option<PagingToken>,
     intake: Intake,
-    /// A ledger and when it closed, by the root; ledgers above it closed later. None where the root does not say.
+    /// A ledger and when it closed, by the root; ledgers above it closed later. None if the root does not say.
     anchor: Option<(u32, Second)>,
     recent: Recent,
     /// Everything up to here is collected or committed, as far as the stream can be believed.
@@ -83,7 +83,7 @@ impl Collector {
         self.reached
     }
 
-    /// Whether a commit moves the cursor on.
+    /// Returns true if a commit moves the cursor.
     #[must_use]
     pub(super) fn has_advanced(&self) -> bool {
         self.stored.is_none_or(|stored| self.reached > stored)
@@ -99,7 +99,7 @@ impl Collector {
         self.anchor = anchor;
     }
 
-    /// Whether a ledger closed after those that are known below it: the root's, and those that came before.
+    /// Returns true if a ledger closed after the known ledgers below it: the root's, and those received earlier.
     fn fits(&self, ledger: u32, closed_at: Second) -> bool {
         let known = [self.anchor, self.recent.middle()];
         let mut below = known.into_iter().flatten().filter(|(known, _)| *known < ledger);
@@ -255,7 +255,7 @@ mod tests {
         );
         let reason = &batch.quarantine[0].reason;
         assert!(reason.contains("does not fit those of the ledgers around 103"), "{reason}");
-        // Without the root's word the ledgers that came before tell.
+        // Without the root's close time the earlier ledgers decide.
         collector.set_anchor(None);
         collector.trade(received(105, 0, NOW - 3 * DAY), now());
         assert_eq!(collector.batch().quarantine.len(), 2);

@@ -39,9 +39,9 @@ const SILENT_BESIDE_NEWS_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
     life: &'a Life,
-    /// What Horizon last told of itself; it outlives the connection.
+    /// Horizon's last report on its own history; it outlives the connection.
     history: &'a Cell<Option<History>>,
-    /// Where the present connection began.
+    /// Cursor with which the present connection was opened.
     start: Cell<Option<PagingToken>>,
     /// The cursor has moved on.
     has_advanced: Cell<bool>,
@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
         Self { deps, life, history, start: Cell::new(None), has_advanced: Cell::new(false) }
     }
 
-    /// Whether the session got on: the cursor moved.
+    /// Returns true if the session moved the cursor.
     pub(super) fn has_advanced(&self) -> bool {
         self.has_advanced.get()
     }

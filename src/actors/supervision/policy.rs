@@ -28,9 +28,9 @@ pub struct Policy {
     pub child_limit: Limit,
     /// The limit for all children together.
     pub tree_limit: Limit,
-    /// How often each child is probed; an answer, or another sign of work, is due before the next probe.
+    /// Interval between two probes of a child. An answer, or another sign of work, is due before the next probe.
     pub probe_every: Duration,
-    /// After so many missed answers in a row, with no sign of work in between, the child is killed and restarted.
+    /// Missed answers in a row, with no sign of work in between, after which the child is killed and restarted.
     pub kill_after_missed: u32,
     /// After so many its thread is blocked: nothing but the end of the process helps.
     pub hung_after_missed: u32,

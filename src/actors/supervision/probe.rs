@@ -1,5 +1,5 @@
-//! Whether one child lives and works, from its counters and its answers. Pure: the supervisor ticks it and does what
-//! it finds.
+//! Judgement of one child from its counters and its answers: alive and working, or not. Pure: the supervisor ticks it
+//! and acts on its findings.
 //!
 //! Slow is not dead. A `Ping` waits behind data messages in the same mailbox, so a missing answer alone proves
 //! nothing. A child is silent while a `Ping` waits and its activity counter stands still. Silence is measured in the
@@ -92,7 +92,7 @@ impl Probe {
         if let Some(kill) = is_stale.then(|| self.kill_once(KillReason::Stalled)).flatten() {
             return kill;
         }
-        // A child that is being killed is asked on: if its thread is blocked, only silence tells.
+        // Probes go on while a child is being killed: only silence shows that its thread is blocked.
         if std::mem::replace(&mut self.is_outstanding, true) { Finding::Wait } else { Finding::Ask }
     }
 

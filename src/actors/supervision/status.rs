@@ -51,9 +51,9 @@ pub struct ChildStatus {
     activity: AtomicU64,
     /// Steps of work since the start of the process. Written and read by the same.
     progress: AtomicU64,
-    /// Whether its work succeeds; none before it has said so.
+    /// Success or failure of its work; none before its first report.
     health: Mutex<Option<Health>>,
-    /// The system's accounts of the child's thread; none where the system keeps none.
+    /// The system's accounts of the child's thread; none if the system keeps none.
     thread: OnceLock<Option<ThreadAccounts>>,
     /// The type of message whose next handling shall panic: only tests of the whole set it.
     provoked: Mutex<Option<String>>,
@@ -61,14 +61,14 @@ pub struct ChildStatus {
     hangs: AtomicBool,
 }
 
-/// Whether the work of a child succeeds.
+/// Success or failure of the work of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// It does.
     pub ok: bool,
-    /// What it does, or why it fails.
+    /// Current work, or the reason of the failure.
     pub detail: String,
-    /// When it last succeeded (`ok`), or since when it fails.
+    /// Time of the last success (`ok`), or of the first failure since.
     pub at: DateTime<Utc>,
 }
 
@@ -135,7 +135,7 @@ impl ChildStatus {
         *health = Some(Health { ok: false, detail: error.to_string(), at });
     }
 
-    /// Whether its work succeeds; none before it has said so.
+    /// Success or failure of its work; none before its first report.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         self.health_cell().clone()
@@ -164,7 +164,7 @@ impl ChildStatus {
         }
     }
 
-    /// What the system says of the child's thread at this moment.
+    /// The system's present account of the child's thread.
     pub(crate) fn thread_sample(&self) -> Option<ThreadSample> {
         self.thread.get()?.as_ref()?.sample()
     }

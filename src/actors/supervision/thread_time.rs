@@ -6,7 +6,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-/// Where the accounts of one thread are.
+/// Paths of the accounts of one thread.
 #[derive(Debug)]
 pub struct ThreadAccounts(PathBuf);
 
@@ -24,7 +24,7 @@ pub struct ThreadSample {
 }
 
 impl ThreadAccounts {
-    /// The accounts of the calling thread; none where the system shows none.
+    /// The accounts of the calling thread; none if the system shows none.
     #[must_use]
     pub fn of_this_thread() -> Option<Self> {
         // `/proc/thread-self` is a link to `PID/task/TID`, and only its own thread can follow it.
@@ -32,7 +32,7 @@ impl ThreadAccounts {
         Some(Self(PathBuf::from("/proc").join(link)))
     }
 
-    /// The accounts as they are now; none where they cannot be read.
+    /// The accounts as they are now; none if they cannot be read.
     #[must_use]
     pub fn sample(&self) -> Option<ThreadSample> {
         let read = |name: &str| fs::read_to_string(self.0.join(name)).ok();
@@ -53,7 +53,7 @@ fn parse(stat: &str, schedstat: &str) -> Option<ThreadSample> {
     Some(ThreadSample { ran, waited, major_faults, is_runnable: state == "R" })
 }
 
-/// How much of an interval of `wall` a thread could use, from its accounts at both ends of it.
+/// Part of an interval of `wall` that a thread could use, from its accounts at both ends.
 #[must_use]
 pub fn usable(before: Option<ThreadSample>, after: Option<ThreadSample>, wall: Duration) -> Duration {
     let (Some(before), Some(after)) = (before, after) else { return wall };

@@ -11,13 +11,13 @@ use tracing::warn;
 
 use crate::app::Failure;
 
-/// How often an address that is taken is tried again.
+/// Interval between two attempts to bind a taken address.
 pub(super) const BIND_POLL: Duration = Duration::from_millis(200);
 /// Connections that may wait for being accepted.
 const BACKLOG: u32 = 1_024;
 
-/// An address that is bound and not open: connections are refused until [`Self::open`], so no reader waits for a daemon
-/// that still waits for its database, and a balancer asks another replica.
+/// An address that is bound but not open: connections are refused until [`Self::open`]. While the daemon waits for its
+/// database, readers fail at once and a balancer asks another replica.
 pub(super) struct Reserved {
     socket: TcpSocket,
     address: SocketAddr,
@@ -68,12 +68,12 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Whether waiting may help: the program that listens there ends, or the network comes up.
+/// Returns true if waiting may help: the program that listens there ends, or the network comes up.
 fn may_pass(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }
 
-/// What failed, and what to do about it.
+/// Error text: the failure, and the remedy.
 fn remedy(address: SocketAddr, flag: &str, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {

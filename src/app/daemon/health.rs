@@ -1,4 +1,4 @@
-//! How the parts of the daemon are doing, gathered for `/readyz`, `/api/v1/status` and the metrics.
+//! Health of the parts of the daemon, gathered for `/readyz`, `/api/v1/status` and the metrics.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
 };
 
-/// How often it is gathered.
+/// Interval between two rounds.
 pub(super) const POLL: Duration = Duration::from_millis(500);
 /// Actors whose work may fail for long while they run, and the names of their checks.
 const PARTS: [(&str, &str); 5] = [
@@ -24,8 +24,8 @@ const PARTS: [(&str, &str); 5] = [
     ("cleaner", "cleaning"),
 ];
 
-/// Gathers it again and again. Sums up what histograms were told as well: they keep each figure until somebody does, and
-/// nobody may ever scrape.
+/// Gathers health in a loop. It also drains the histograms: they keep every figure until a scrape, and a scrape may never
+/// come.
 pub(super) async fn watch(status: Arc<TreeStatus>, common: Common, metrics: PrometheusHandle) {
     let vitals = &common.published.vitals;
     loop {

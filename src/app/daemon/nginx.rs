@@ -54,7 +54,7 @@ impl Nginx {
     }
 }
 
-/// Whether nginx's address is free; nginx itself would only say so in its own words, again and again.
+/// Checks that nginx's address is free. nginx itself would retry and repeat its own message.
 fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
     match TcpListener::bind(listen) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(NginxError::PortTaken(listen)),
@@ -69,7 +69,7 @@ pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
     }
 }
 
-/// Tries again while that may help and `patience` lasts. What it waits for is said once.
+/// Retries while that may help and `patience` lasts. Logs the reason of the wait once.
 async fn in_time<T>(patience: Duration, attempt: impl Fn() -> Result<T, NginxError>) -> Result<T, Failure> {
     let until = Instant::now() + patience;
     let mut told = false;

@@ -20,7 +20,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; that it took too long, too.
+    /// Any error of the connection, a time-out among them.
     pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
         let mut client = self.client().await?;
         let transaction = one_moment::begin(&mut client, LIMITS).await?;

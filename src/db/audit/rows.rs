@@ -35,7 +35,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said; that it took too long, too.
+    /// Any error of the connection, a time-out among them.
     pub async fn sum_markets(&self, audited: Audited, markets: &[MarketId]) -> Result<Summed, DbError> {
         let mut client = self.client().await?;
         let transaction = one_moment::begin(&mut client, LIMITS).await?;
@@ -73,7 +73,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What the connection said.
+    /// Any error of the connection.
     pub async fn market_ids(&self) -> Result<Vec<MarketId>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("../sql/markets/ids.sql"), &[]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

@@ -49,7 +49,7 @@ impl Account {
             .ok_or(PrivatePostgresError::NoAccount)
     }
 
-    /// `initdb` looks the name up and says only that there is none; the server itself needs none.
+    /// Fails if the user has no name. `initdb` needs one and gives no remedy; the server itself does not need it.
     pub(super) fn must_have_a_name(&self) -> Result<(), PrivatePostgresError> {
         match User::from_uid(self.uid) {
             Ok(None) => Err(PrivatePostgresError::NoName { uid: self.uid.as_raw(), gid: self.gid.as_raw() }),

@@ -34,7 +34,7 @@ impl Deadline {
         self.started.elapsed() >= self.total
     }
 
-    /// What is left of it.
+    /// Remaining time.
     pub(super) fn left(&self) -> Duration {
         self.total.saturating_sub(self.started.elapsed())
     }

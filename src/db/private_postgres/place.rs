@@ -101,7 +101,7 @@ impl Place {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(doing())?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
-                // For whoever comes next; the lock counts without it.
+                // Information for the next process; the lock holds without it.
                 let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
                 Ok(Some(lock))
             }
@@ -110,7 +110,7 @@ impl Place {
         }
     }
 
-    /// Process id of whoever holds the lock, if that one has written it down.
+    /// Process id of the lock's holder, if it has written it down.
     pub(super) fn lock_holder(&self) -> Option<u32> {
         fs::read_to_string(self.data_dir.join("pg.lock")).ok()?.trim().parse().ok()
     }

@@ -27,7 +27,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// A block of the first trades of a run in order, as many as it takes; and the others. None where there is no trade.
+    /// A block of the first trades of a run in order, as many as it takes; and the others. None if there is no trade.
     pub(super) fn filled(run: &[WindowTrade]) -> Option<(Self, &[WindowTrade])> {
         let first = key(run.first()?);
         let mut block = Self {
@@ -41,7 +41,7 @@ impl Block {
         Some((block, others))
     }
 
-    /// A block of the last trades of a run in order, as many as it takes; and the others. None where there is no trade.
+    /// A block of the last trades of a run in order, as many as it takes; and the others. None if there is no trade.
     pub(super) fn filled_from_the_end(run: &[WindowTrade]) -> Option<(&[WindowTrade], Self)> {
         let mut taken = run.len().min(BLOCK_TRADES);
         loop {
@@ -67,7 +67,7 @@ impl Block {
         &self.sum
     }
 
-    /// How many ordinary trades more it takes.
+    /// Number of further ordinary trades that it has room for.
     pub(super) const fn room(&self) -> usize {
         let by_bytes = BLOCK_BYTES.saturating_sub(self.bytes.len()) / TRADE_BYTES;
         let by_count = BLOCK_TRADES.saturating_sub(self.count);
@@ -78,11 +78,11 @@ impl Block {
         self.room() == 0
     }
 
-    /// Appends the first trades of a run that comes after all of its own, as many as it takes. Gives the others.
+    /// Appends the first trades of a run that comes after all of its own, as many as it takes. Returns the others.
     pub(super) fn append<'a>(&mut self, mut run: &'a [WindowTrade]) -> &'a [WindowTrade] {
         while let Some((trade, others)) = run.split_first().filter(|_| !self.is_full()) {
             if self.bytes.capacity() - self.bytes.len() < TRADE_BYTES {
-                // By little, because most markets seldom trade; by more where more trades are there already.
+                // Small steps, because most markets seldom trade; larger ones if the block holds more trades already.
                 let coming = self.room().min(run.len());
                 self.bytes.reserve_exact(coming * TRADE_BYTES + self.bytes.len() / 8);
             }
@@ -98,7 +98,7 @@ impl Block {
     }
 
     /// This block with some trades more, which are in order and for which there is room. Leaves out repeats and gives the
-    /// others to `on_new`. None where nothing is new.
+    /// others to `on_new`. None if nothing is new.
     ///
     /// Reads no further than to where the last of them goes, and writes hardly more than them: other bytes are copied.
     pub(super) fn with(&self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Option<Self> {

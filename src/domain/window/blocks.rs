@@ -19,7 +19,7 @@ pub(super) fn add(
     on_new: &mut impl FnMut(&WindowTrade),
 ) {
     while let Some(new) = run.first().map(key) {
-        // The first block that ends there or later; mostly there is none.
+        // The first block that ends there or later; mostly none does.
         let place = match blocks.last() {
             Some(last) if last.last() < new => blocks.len(),
             _ => blocks.partition_point(|block| block.last() < new),

@@ -27,7 +27,7 @@ impl Chunk {
         self.blocks.last().map_or_else(Key::default, |block| block.last())
     }
 
-    /// Whether none of its trades closed after `edge`. Looks at nothing but the sum: blocks are mostly in no cache.
+    /// Returns true if none of its trades closed after `edge`. Reads only the sum, since blocks are mostly in no cache.
     pub(super) fn ends_by(&self, edge: Second) -> bool {
         self.sum.times.is_none_or(|(_, last)| last <= edge)
     }
@@ -36,7 +36,7 @@ impl Chunk {
         self.blocks.len() >= CHUNK_BLOCKS && self.blocks.last().is_none_or(|block| block.is_full())
     }
 
-    /// Adds a run, which is in order. Leaves out trades that are there already and gives the others to `on_new`. Gives the
+    /// Adds a run, which is in order. Leaves out trades that are there already and passes the others to `on_new`. Returns the
     /// chunks that come after this one where it became too large.
     pub(super) fn add(&mut self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Vec<Self> {
         let ends = |blocks: &[Arc<Block>]| Some((blocks.first()?.first(), blocks.last()?.last()));

@@ -19,7 +19,7 @@ pub(super) const fn key(trade: &WindowTrade) -> Key {
     (trade.closed_at, trade.token)
 }
 
-/// How a trade's price is written. Takes the two lowest bits beside the trade's order.
+/// Encoding of a trade's price, in the two lowest bits beside the trade's order.
 const NO_PRICE: u64 = 0;
 /// The price is the ratio of the two amounts, as in trades with a pool.
 const PRICE_OF_AMOUNTS: u64 = 1;
@@ -27,7 +27,7 @@ const OWN_PRICE: u64 = 2;
 /// The denominator is that of the last price written whole. Many prices of a market share one.
 const OWN_NUMERATOR: u64 = 3;
 
-/// What the next trade is written relative to, and read relative to.
+/// Reference values that the next trade is encoded and decoded against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Previous {
     /// The trade before.
@@ -42,7 +42,7 @@ impl Previous {
         Self { key, denominator: 0 }
     }
 
-    /// Whether bytes that were written after `other` read the same after this. Before the first whole price the
+    /// Returns true if bytes that were written after `other` read the same after this. Before the first whole price the
     /// denominator does not matter, because none of those bytes refers to it.
     pub(super) fn reads_as(&self, other: &Self) -> bool {
         self.key == other.key && (self.denominator == other.denominator || other.denominator == 0)
@@ -201,7 +201,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     thread_local! {
-        /// How many trades this thread has read: what a window costs, without a clock.
+        /// Number of trades that this thread has read: the cost of a window, without a clock.
         pub(in super::super) static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     }
 

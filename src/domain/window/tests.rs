@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::super::cursor::PagingToken;
 
-/// Adds trades in any order. Gives how many were new.
+/// Adds trades in any order. Returns how many were new.
 fn add(window: &mut MarketWindow, trades: &[WindowTrade]) -> usize {
     let mut run = trades.to_vec();
     sort_run(&mut run);
@@ -74,7 +74,7 @@ fn time_lets_go_of_what_no_window_reaches() {
     assert!(window.is_empty());
 }
 
-/// What closed at the edge is out of every window, and what closed a second later is not.
+/// A trade that closed at the edge is in no window; one that closed a second later is.
 #[test]
 fn what_is_let_go_is_exact_to_the_second_by_blocks_and_by_chunks() {
     // The last of each block closed in one of these places: within a chunk, and at its end.
@@ -136,7 +136,7 @@ fn blocks_are_filled_in_whatever_order_history_comes() {
     }
 }
 
-/// What a trade costs, without a clock: how many others are read for it, on average.
+/// Cost of a trade, without a clock: the average number of other trades read for it.
 #[test]
 fn history_costs_as_little_in_whatever_order_it_comes() {
     let trades = seconds(0..100 * BLOCK_TRADES);
@@ -199,12 +199,12 @@ fn many_trades_in_any_order_equal_a_recomputation() {
     }
 }
 
-/// What may happen to a window.
+/// Operation on a window.
 #[derive(Clone, Debug)]
 enum Step {
     /// These of the trades come, as one run.
     Run(Vec<Index>),
-    /// Those from here on, at most so many, come one by one.
+    /// Adds the trades from this index on, at most that many, one by one.
     Singles(Index, usize),
     /// A run of neighbours in time comes: a page.
     Page(Index, usize),
@@ -287,7 +287,7 @@ proptest! {
                     continue;
                 }
             };
-            // Whoever holds windows lets nothing in that time has let go of.
+            // The caller never adds trades that the window has already dropped.
             coming.retain(|trade| trade.closed_at > forgotten);
             let unknown = coming.iter().filter(|trade| fed.insert(trade.token)).count();
             let new = if is_run {
@@ -307,8 +307,8 @@ proptest! {
         prop_assert_eq!(view.0.trades().collect::<Vec<_>>(), view.1, "a view stays as it was");
     }
 
-    /// What is kept from one second to the next, where many trades share a second: before, within and behind the block
-    /// that the edge cuts.
+    /// Trades kept from one second to the next, if many share a second: before, within and behind the block that the edge
+    /// cuts.
     #[test]
     fn what_is_kept_from_the_last_time_equals_a_recomputation_in_crowded_seconds(
         seconds in prop::collection::vec(0..12_i64, 700..1_500), steps in prop::collection::vec((1..60_usize, 0..2_i64), 5..40),

@@ -29,14 +29,14 @@ use crate::outbound::{coding::CodingError, coding::decoded, dial};
 /// Largest head of an answer. hyper keeps no more of a body than this either, until it is read.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 
-/// What a host answered.
+/// Answer of a host.
 pub(super) enum Answer {
     File(Bytes),
-    /// Where it says that the file is.
+    /// Redirect, with the location that the host gave.
     Moved(String),
 }
 
-/// The means of asking. Redirects are answers: whoever asks decides whether to follow.
+/// Sends requests. Redirects are answers: the caller decides whether to follow.
 #[derive(Clone)]
 pub(super) struct Asker {
     pub(super) names: Guarded,

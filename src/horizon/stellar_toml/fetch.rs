@@ -171,7 +171,7 @@ impl TomlClient {
                 .filter(|next| self.may_ask(next))
                 .ok_or(TomlError::Redirect)?;
             if next.host != target.host {
-                drop(turn); // whoever holds one turn waits for no other: two domains may redirect to each other
+                drop(turn); // the holder of a turn must not wait for another: two domains may redirect to each other
                 turn = self.turn(&next.host).await;
             }
             target = next;
@@ -187,7 +187,7 @@ impl TomlClient {
         url.parse().map_err(|_| TomlError::NotServed)
     }
 
-    /// Waits until nobody else asks this host.
+    /// Waits until no other request to this host is under way.
     async fn turn(&self, host: &str) -> HostTurn {
         let entry = Arc::clone(self.hosts.borrow_mut().entry(host.to_owned()).or_default());
         let queued = Queued { hosts: Rc::clone(&self.hosts), host: host.to_owned() };
@@ -201,7 +201,7 @@ struct HostTurn {
     _queued: Queued,
 }
 
-/// Forgets a host that nobody asks any more, also if the wait for its turn was given up.
+/// Forgets a host without requests, also if the wait for its turn was given up.
 struct Queued {
     hosts: Hosts,
     host: String,

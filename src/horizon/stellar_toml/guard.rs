@@ -97,8 +97,8 @@ fn is_domain(host: &str) -> bool {
     host.len() <= HOST_BYTES_MAX && host.contains('.') && host.split('.').all(is_label) && !is_number
 }
 
-/// Whether an address is one of the public internet: no private, local, documentation or other special range of the IANA
-/// registries. One that holds an IPv4 address, as NAT64's do, is as public as that is.
+/// Returns true if an address is on the public internet: in no private, local, documentation or other special range of the
+/// IANA registries. If it embeds an IPv4 address, as NAT64's do, that address decides.
 #[must_use]
 pub const fn is_public(address: IpAddr) -> bool {
     match address {

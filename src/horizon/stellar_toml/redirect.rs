@@ -1,4 +1,4 @@
-//! Where a redirect leads. Pure.
+//! Target of a redirect. Pure.
 
 use super::guard::Target;
 

@@ -1,4 +1,4 @@
-//! How each field of each type is printed.
+//! Printers of the fields of each type.
 
 use crate::domain::{
     amount::STROOPS_PER_UNIT,
@@ -118,7 +118,7 @@ pub(super) fn of_asset(type_name: &str, name: &str) -> Option<OfAsset> {
     }
 }
 
-/// What Horizon says of an asset.
+/// Fields of an asset that come from Horizon.
 fn of_identity(name: &str) -> Option<OfAsset> {
     Some(match name {
         "code" => |out, asset| push_string(out, asset.code()),
@@ -136,7 +136,7 @@ fn of_identity(name: &str) -> Option<OfAsset> {
     })
 }
 
-/// What its issuer's stellar.toml says of it.
+/// Fields of an asset that come from its issuer's stellar.toml.
 fn of_currency(name: &str) -> Option<OfAsset> {
     Some(match name {
         "anchorAssetCode" => |out, asset| push_string(out, &asset.currency.anchor_asset),

@@ -78,7 +78,7 @@ pub(super) struct GraphQl {
     room: Room,
 }
 
-/// What an answer is made from: a publication without its files, which may be large.
+/// Source of an answer: a publication without its files, which may be large.
 #[derive(Clone)]
 struct View {
     board: Arc<Board>,
@@ -195,7 +195,7 @@ pub(super) async fn endpoint(
     response
 }
 
-/// Whether a browser has come to the path itself, without a document.
+/// Returns true if a browser requests the path itself, without a document.
 fn is_for_explorer(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     matches!(*request.method(), Method::GET | Method::HEAD)

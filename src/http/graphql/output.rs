@@ -23,17 +23,17 @@ pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// All answers that are being made, kept or sent, in KiB. The documented memory holds them beside everything else. Half is
 /// for those that are sent ([`crate::http::sending`]), so that one of the largest can always be made.
 pub(super) const ANSWERS_KIB_MAX: usize = 160 * 1024;
-/// What an answer takes of the room where it turns out longer than it was estimated, in KiB.
+/// Step by which an answer that is longer than estimated reserves more room, in KiB.
 const GROWTH_KIB: u32 = 1_024;
 /// Bytes of a value with its name, on average: 27 in a list of markets with all fields.
 const VALUE_BYTES: u64 = 32;
-/// How much smaller gzip makes a list, at least: figures shrink to a fifth, names of issuers to a half.
+/// Factor by which gzip shrinks a list, at least: figures shrink to a fifth, names of issuers to a half.
 const GZIP_RATIO: u64 = 2;
 
 /// Why an answer was not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stop {
-    /// Nobody waits for it any more.
+    /// The client has gone or its deadline has passed.
     #[error("nobody waits for the answer")]
     Unwanted,
     /// All answers together would take too much memory.
@@ -59,7 +59,7 @@ impl Stop {
     }
 }
 
-/// Held by whoever waits for an answer. When it is dropped, the work for the answer ends.
+/// Guard held by the request that waits for an answer. When it is dropped, the work for the answer ends.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Arc<()>);
 
@@ -97,7 +97,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits for room for an answer of so many values; none if the room was closed, which nobody does.
+    /// Waits for room for an answer of that many values. None if the room was closed, which never happens.
     pub(super) async fn share(&self, values: u64, coding: Coding) -> Option<Share> {
         let plain = values.saturating_mul(VALUE_BYTES);
         let bytes = if coding == Coding::Gzip { plain / GZIP_RATIO } else { plain };
@@ -132,7 +132,7 @@ impl Share {
         Ok(())
     }
 
-    /// Gives back what so many bytes do not need.
+    /// Releases the room beyond that many bytes.
     fn shrink(mut self, bytes: usize) -> OwnedSemaphorePermit {
         let spare = self.permit.num_permits().saturating_sub(bytes.div_ceil(1_024));
         drop(self.permit.split(spare));
@@ -173,7 +173,7 @@ impl Output {
         &self.interest
     }
 
-    /// Called between two rows: passes on what has been collected, and ends work that nobody waits for.
+    /// Called between two rows: passes on what has been collected, and ends unwanted work.
     pub(super) fn settle(&mut self) -> Result<(), Stop> {
         if !self.interest.is_there() {
             return Err(Stop::Unwanted);
@@ -229,7 +229,7 @@ impl Sink {
         self.pieces().stop.unwrap_or(Stop::Failed)
     }
 
-    /// Whether nothing was passed on yet; a compressor has written its header at most.
+    /// Returns true if nothing was passed on yet. A compressor may have written its header.
     fn is_empty(&self) -> bool {
         match self {
             Self::Plain(pieces) => pieces.bytes == 0,

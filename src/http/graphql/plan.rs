@@ -1,6 +1,6 @@
 //! The lists that a document asks for, noted while it is executed and printed afterwards, row by row.
 //!
-//! async-graphql would build a value for every field of every row: a gigabyte for a document that its limits let through.
+//! async-graphql would build a value for every field of every row: a gigabyte for a document within the limits.
 //! So the resolvers of lists only note what is asked, and put a mark into the answer where the list belongs.
 
 use std::{
@@ -26,7 +26,7 @@ pub(super) enum Rows {
     Assets,
     /// Every issuer of a valid asset.
     Issuers,
-    /// Markets that a filter lets through, over so many hours.
+    /// Markets that match a filter, over a number of hours.
     Markets(MarketFilter, i64),
     /// Pairs, all or those of two codes, over so many hours.
     Pairs(Option<PairCodes>, i64),
@@ -43,7 +43,7 @@ impl Rows {
         }
     }
 
-    /// The type of a row, as `__typename` tells it.
+    /// The type of a row, as `__typename` gives it.
     pub(super) const fn type_name(&self) -> &'static str {
         match self {
             Self::Assets => "Asset",
@@ -61,7 +61,7 @@ pub(super) struct Chosen {
     pub(super) key: String,
     /// The name in the schema.
     pub(super) name: String,
-    /// Fields within it; none where it is no object.
+    /// Fields within it; none if it is no object.
     pub(super) children: Vec<Chosen>,
 }
 
@@ -159,7 +159,7 @@ impl Plan {
     }
 }
 
-/// The numbers of the lists that a value stands for; none where it is no mark.
+/// The numbers of the lists that a value stands for; none if it is no mark.
 fn marks(value: &Value) -> impl Iterator<Item = usize> {
     let object = if let Value::Object(fields) = value { Some(fields) } else { None };
     object.into_iter().flatten().filter_map(|(name, _)| name.strip_prefix(MARK)?.parse().ok())

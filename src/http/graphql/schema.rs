@@ -86,19 +86,19 @@ pub(super) struct Asset {
     kind: String,
     /// Authorised accounts that hold it; 0 for XLM.
     num_accounts: i32,
-    /// Whether holders need the issuer's approval.
+    /// True if holders need the issuer's approval.
     auth_required: bool,
-    /// Whether the issuer can take the approval back.
+    /// True if the issuer can take the approval back.
     auth_revocable: bool,
     /// Units that authorised accounts hold; 0 for XLM.
     amount: f64,
-    /// Whether the stellar.toml lists this asset and its organisation's URL is on the file's domain.
+    /// True if the stellar.toml lists this asset and its organisation's URL is on the file's domain.
     asset_controlled_by_domain: bool,
     /// Code of what it stands for; empty if none. Pairs are named after it.
     anchor_asset_code: String,
     /// Kind of what it stands for, such as `fiat` or `crypto`, in lower case.
     anchor_asset_type: String,
-    /// Whether it stands for something else.
+    /// True if it stands for something else.
     is_asset_anchored: bool,
     /// Decimal places that wallets should show; 0: not stated.
     display_decimals: BigInt,
@@ -112,9 +112,9 @@ pub(super) struct Asset {
     fixed_number: BigInt,
     /// Units that may exist at most; 0: not stated.
     max_number: BigInt,
-    /// Whether the issuer may issue any number.
+    /// True if the issuer may issue any number.
     is_unlimited: bool,
-    /// How to redeem it.
+    /// Instructions for redeeming it.
     redemption_instructions: String,
     /// Addresses of the collateral, joined by commas.
     collateral_addresses: String,

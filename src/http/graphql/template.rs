@@ -7,7 +7,7 @@ use crate::domain::json_text::push_string;
 pub(super) struct Template<P> {
     /// A text, and the value that follows it.
     parts: Vec<(String, P)>,
-    /// What follows the last value.
+    /// Text after the last value.
     tail: String,
 }
 

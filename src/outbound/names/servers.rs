@@ -20,12 +20,12 @@ use hickory_resolver::{
 const SERVERS_MAX: usize = 3;
 /// Longest wait for one server, so that a silent one leaves its successors time within a caller's patience.
 const SERVER_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a server that did not answer comes after the others.
+/// Time for which a server that did not answer is asked after the others.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 /// Rounds through all servers at most; `attempts` of `resolv.conf` may ask for fewer.
 const ROUNDS_MAX: usize = 2;
-/// How long the addresses of one family wait for those of the other. A server that drops questions for one of them
-/// must not hold up the other (RFC 8305, section 3, allows less; a lookup is rare here).
+/// Time for which the addresses of one family wait for those of the other. A server that drops questions for one family
+/// must not hold up the other. RFC 8305, section 3, allows less, but a lookup is rare here.
 const OTHER_FAMILY_PATIENCE: Duration = Duration::from_millis(500);
 /// Answers that a resolver remembers: none, as the C library. A database whose container is not up yet has no name, and
 /// "no such name" may be good for a day (the root zone says so).
@@ -42,7 +42,7 @@ pub(super) struct Servers {
 
 struct Server {
     resolver: TokioResolver,
-    /// When it last failed to answer, in milliseconds after `epoch`; 0 if it answered last.
+    /// Time of its last silence, in milliseconds after `epoch`; 0 if it answered last.
     silent_at_ms: AtomicU64,
     epoch: Instant,
 }

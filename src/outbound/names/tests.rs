@@ -27,7 +27,7 @@ fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'sta
                 reply.extend_from_slice(&address.octets());
             }
             if count == 0 {
-                // The authority: that there is none is good for a day.
+                // The authority: the negative answer is valid for a day.
                 reply[9] = 1;
                 reply.extend_from_slice(&[0, 0, 6, 0, 1, 0, 1, 0x51, 0x80, 0, 22, 0, 0]);
                 reply.extend((0..5).flat_map(|_| 86_400_u32.to_be_bytes()));

@@ -1,4 +1,4 @@
-//! What surrounds the settings: variables that are none of ours, names of networks, files, directories and addresses.
+//! Surroundings of the settings: foreign variables, names of networks, files, directories and addresses.
 
 use super::*;
 

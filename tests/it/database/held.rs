@@ -1,4 +1,4 @@
-//! What is held, for whoever compares it with Horizon, and ledgers that count as held no more.
+//! Held ledgers and trades as they are compared with Horizon, and ledgers that stop counting as held.
 
 use stellar_ticker::db::DbError;
 

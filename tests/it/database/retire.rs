@@ -104,7 +104,7 @@ async fn a_write_that_is_under_way_keeps_its_market() {
     let scene = Scene::new().await;
     scene.database.write_trades(scene.epoch, &on_day(0, 1, 1)).await.unwrap();
     scene.client.batch_execute("DELETE FROM trades").await.unwrap();
-    // What every write holds until it ends.
+    // The lock that every write holds until it ends.
     let writer = connect(&scene.url).await;
     let hold = "BEGIN; SELECT pg_advisory_xact_lock_shared(8241991830413505)";
     writer.batch_execute(hold).await.unwrap();

@@ -1,4 +1,4 @@
-//! A network that begins anew under the same passphrase, as testnet does each quarter.
+//! Reset of a network under the same passphrase, as testnet does each quarter.
 
 use super::*;
 
@@ -35,10 +35,12 @@ fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside(
             ..SimConfig::default()
         };
         let new = stellar_ticker::sim::start(new, address).unwrap();
-        wait_until("it is told", || stream(&daemon)["detail"].as_str().unwrap().contains("begun anew"));
+        wait_until("it is told", || {
+            stream(&daemon)["detail"].as_str().unwrap().contains("the network was reset")
+        });
         let told = stream(&daemon)["detail"].as_str().unwrap().to_owned();
         assert!(told.contains("stellar-ticker start-over --yes"), "{told}");
-        assert!(daemon.log().contains("the network has begun anew: horizon's newest ledger is"));
+        assert!(daemon.log().contains("the network was reset: horizon's newest ledger is"));
         let latest = new.oracle().head().latest;
         wait_until("more ledgers have closed", || new.oracle().head().latest > latest + 10);
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, held, "nothing is mixed");

@@ -1,4 +1,4 @@
-//! Records whose close time cannot be right: they cost themselves, and not the history below them.
+//! Records with impossible close times: they are lost themselves, and the history below them is not.
 
 use chrono::{TimeDelta, Utc};
 
@@ -54,7 +54,7 @@ fn wrong_close_times_in_the_middle_end_no_history_and_are_quarantined() {
         source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
         wait_for_trades(&client, good + 1).await;
         assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, refused + 1);
-        // What is read again finds nothing to repair.
+        // Reading the ledgers again finds nothing to repair.
         let reread = || daemon.status()["audit"]["reread"].clone();
         wait_until("ledgers were read again", || {
             reread()["ledgers"].as_u64().is_some_and(|count| count > 1_000)

@@ -109,7 +109,7 @@ fn empty_pages_between_held_ledgers_leave_the_gap_open() {
         wait_until_whole(&daemon);
         assert!(daemon.terminate().success());
         emit(&source, 500..1_000);
-        // What it served before it says no more, in neither direction: only what is held speaks against it.
+        // It no longer serves these trades, in neither direction. Only the held trades contradict it.
         plan.hide(TradeId::before_ledger(hostile::LEDGER + 700), false);
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, 304).await;

@@ -1,4 +1,4 @@
-//! What is not traded any more leaves the daemon's memory.
+//! Markets that are no longer traded leave the daemon's memory.
 
 use chrono::Utc;
 use stellar_ticker::{

@@ -1,4 +1,4 @@
-//! What an operator sees of parts that fail for long: in `/readyz`, `/api/v1/status`, the 503 and the log.
+//! Parts that fail for long, as an operator sees them: in `/readyz`, `/api/v1/status`, the 503 and the log.
 
 use super::hostile::{LEDGER, scripted, trade};
 use super::*;
@@ -54,7 +54,7 @@ fn a_horizon_that_cannot_be_reached_is_named_everywhere_and_told_once() {
         );
         wait_until("many requests failed", || requests(&daemon, "connect") >= 8);
         let told = lines(&daemon, "WARN", "Horizon cannot be reached");
-        // Once a minute it is told again.
+        // It is logged again once a minute.
         let minutes = began.elapsed().as_secs() / 60;
         assert!(!told.is_empty() && told.len() as u64 <= 1 + minutes, "{told:?}");
         assert_eq!(told[0]["fields"]["url"], "http://127.0.0.1:1/v1/***");

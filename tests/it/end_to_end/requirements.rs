@@ -1,4 +1,4 @@
-//! What the database must be like, and what becomes of a daemon whose rows somebody deletes.
+//! Requirements on the database, and the recovery of a daemon whose rows somebody deletes.
 
 use super::*;
 use crate::support::postgres::{execute, superuser};

@@ -1,4 +1,4 @@
-//! What a start finds taken, and what signals do.
+//! Addresses and directories that are taken at a start, and the effect of signals.
 
 use std::{
     io::{BufRead, BufReader},
@@ -37,7 +37,7 @@ fn ended(mut child: Child, mut log: String) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), log)
 }
 
-/// `serve` that listens where it is told, with a directory of its own.
+/// `serve` with the given addresses and a directory of its own.
 fn serve(sim: &SimServer, directory: &std::path::Path, more: &[&str]) -> Child {
     let data_dir = directory.join("data");
     let url = sim.url();
@@ -184,7 +184,7 @@ fn gnu_timeout_ends_the_daemon_drained() {
         command.arg("--data-dir").arg(directory.path().join("data"));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = read_until(&mut child, "\"listening\"");
-        // What it is told to do after its time it does at a signal: it passes that on to the process and to its group.
+        // `timeout` treats a signal like its own expiry: it passes the signal on to the process and to its group.
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         let (_, log) = ended(child, log);
         assert!(log.contains("\"drained\"") && !log.contains("a second request to stop"), "{log}");

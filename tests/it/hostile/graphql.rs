@@ -26,10 +26,10 @@ const PARALLEL: usize = 500;
 const REFUSALS_KIB: u64 = 64 << 10;
 /// What hundreds of documents may cost that are parsed, with 40 s of a daemon's first minute: some 50 MiB were seen.
 const DOCUMENTS_KIB: u64 = 96 << 10;
-/// What answers may cost: 128 MiB that are made, kept or sent, the rows of those that are being made, 500 connections, and
-/// what the daemon's first minute and a debug build's allocator take beside that.
-const ANSWERS_KIB: u64 = (128 + 192) << 10;
-/// So many markets that the worst document asks for more values than are given at once.
+/// Memory that answers may take: 160 MiB made, kept or sent. The rest is for the rows of answers under way, 500 connections,
+/// the daemon's first minute and the allocator of a debug build.
+const ANSWERS_KIB: u64 = (160 + 160) << 10;
+/// Number of markets at which the worst document asks for more values than the limit.
 const MANY_MARKETS: u32 = 16_000;
 /// Replies that are no data: so many times the query, or one problem.
 const REPLY_FACTOR: usize = 10;
@@ -209,7 +209,7 @@ fn whole_lists(lists: usize, number: usize, aliases: bool) -> String {
     json!({"query": format!("{{{lists}}}")}).to_string()
 }
 
-/// The most that the limits of a document let through.
+/// The largest document within the limits.
 fn worst_legal(number: usize) -> String {
     whole_lists(8, number, false)
 }
@@ -380,7 +380,7 @@ fn what_a_document_costs_is_bounded_by_rows_times_fields() {
     assert!(answered.iter().all(|bytes| *bytes > 30_000_000), "{answers:?}");
     assert!(grown < ANSWERS_KIB, "{grown} KiB");
 
-    // The work for an answer ends with the one who asked for it, and others have the place.
+    // The work for an answer ends when its client goes, and others get the place.
     let stopped = "ticker_graphql_stopped_total{reason=\"unwanted\"}";
     let before = counter(&daemon, stopped);
     let mut number = 100;

@@ -58,7 +58,7 @@ fn five_thousand_that_hold_connections_hold_up_nobody_and_are_let_go() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = usize::try_from(HOLDING.min(hard.saturating_sub(1_000) / 2)).unwrap();
-    // All of them are of one address here; that those have a share is told elsewhere.
+    // All of them come from one address here. Another test covers the limit per address.
     let (daemon, _sim) = served(531, &["--connections-per-address", "0"]);
     let before = memory_kib(daemon.pid().as_raw(), "VmHWM");
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Readers that read slowly, and steadily, and connections that do nothing: what they hold, and who has to go for it.
+//! Slow and steady readers, and idle connections: the memory that they hold, and which of them are cut off.
 
 use std::{
     io::{Read, Write},
@@ -23,7 +23,7 @@ use stellar_ticker::sim::FaultPlan;
 const MARKETS: u32 = 12_000;
 /// Slow readers, each of another publication.
 const READERS: usize = 16;
-/// What may be in use for them: 80 MiB of plain files, and what publications and buffers take beside that.
+/// Memory that may be in use for them: 80 MiB of plain files, and 72 MiB for publications and buffers.
 const GROWN_KIB: u64 = (80 + 72) << 10;
 
 /// A daemon with one address' share of connections, where `more` says so.

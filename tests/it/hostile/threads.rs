@@ -27,7 +27,7 @@ use crate::{
 
 /// A user of this test alone, so that its limit counts nobody else's threads.
 const USER: u32 = 54_321;
-/// What `docs/run.md` gives a container.
+/// Limit that `docs/run.md` gives a container.
 const THREADS_MAX: usize = 256;
 const MEMORY_MIB_MAX: u64 = 1_024;
 
@@ -50,7 +50,7 @@ async fn database() -> String {
     format!("host={} port={} {rest}", address.ip(), address.port())
 }
 
-/// How far published time has come.
+/// Published time.
 fn as_of(daemon: &Daemon) -> i64 {
     daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap()
 }
@@ -156,7 +156,7 @@ fn list_assets(source: &FixedSource, domains: u32) {
     }
 }
 
-/// How many stellar.toml files could not be read so far.
+/// Number of stellar.toml files that could not be read so far.
 fn failed_fetches(daemon: &Daemon) -> u64 {
     let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
     let failed = |line: &&str| line.starts_with("ticker_toml_fetches_total") && !line.contains("\"ok\"");

@@ -1,4 +1,4 @@
-//! What nginx asks the daemon, with a stand-in that tells what it was asked.
+//! Requests that nginx sends to the daemon, seen by a stand-in that records them.
 
 use std::{
     io::{Read, Write},
@@ -35,7 +35,7 @@ fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, connections)
 }
 
-/// The head of the next request; none where the connection has ended.
+/// The head of the next request; none if the connection has ended.
 fn head(stream: &mut TcpStream) -> Option<String> {
     let (mut bytes, mut byte) = (Vec::new(), [0]);
     while !bytes.ends_with(b"\r\n\r\n") {

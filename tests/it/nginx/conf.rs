@@ -49,7 +49,7 @@ fn two_replicas_believe_their_balancer_and_it_tells_who_asks() {
     assert!(compose.contains("volumes: *trusted"), "the other replica");
 }
 
-/// Each directive that bounds something stands in the documentation as it is in the configuration, and the other way round.
+/// The documentation lists each limiting directive as the configuration has it, and the other way round.
 #[test]
 fn the_limits_are_those_that_are_documented() {
     let directives = directives();

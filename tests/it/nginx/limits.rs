@@ -242,7 +242,7 @@ fn a_reader_that_reads_nothing_is_cut_off() {
     stream.write_all(b"GET /markets.json HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     stream.read_exact(&mut [0; 100]).unwrap();
     wait_until("its connection is gone", || sockets(&nginx) == 0);
-    // It is reset, so that the kernel does not go on to offer what nobody takes.
+    // It is reset, so that the kernel stops offering bytes that the reader does not take.
     let rest = stream.read_to_end(&mut Vec::new());
     assert_eq!(rest.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }

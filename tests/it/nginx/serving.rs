@@ -176,7 +176,7 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
         assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("BYPASS")), "{}", answer.head);
         assert_eq!(answer.header("Content-Encoding"), Some("gzip"));
     }
-    // What takes both is one class, however it is written.
+    // Clients that accept both are one class, however they write it.
     let cached = |accepted: &str| {
         let answer = nginx.ask("GET", "/assets.json", &accept(accepted));
         answer.header("X-Cache").unwrap().to_owned()

@@ -12,7 +12,7 @@ pub(crate) struct BusyCore {
 }
 
 impl BusyCore {
-    /// Starts the loops; none where the system cannot bind a process to a core.
+    /// Starts the loops; none if the system cannot bind a process to a core.
     pub(crate) fn start() -> Option<Self> {
         let cpu = last_allowed_cpu()?;
         let busy_loop = || {

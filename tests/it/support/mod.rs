@@ -24,7 +24,7 @@ pub(crate) mod wide;
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A promise about time is kept by an idle machine; one that is loaded may take so many times as long.
+/// Factor by which a loaded machine may exceed a promise about time; an idle one keeps it.
 pub(crate) const LOADED: u32 = 4;
 
 /// Prints what a promise came to, as a row of `docs/reliability.md`; the name of the test is that of the caller.

@@ -102,7 +102,7 @@ fn open(dir: &Path) {
     fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Where the test's server listens, and the rest of its connection string.
+/// Socket directory and port of the test's server, and the rest of its connection string.
 pub(crate) fn socket_of(url: &str) -> (PathBuf, u16, String) {
     let config: tokio_postgres::Config = url.parse().unwrap();
     let [Host::Unix(directory)] = config.get_hosts() else { panic!("{url}") };

@@ -389,7 +389,7 @@ fn answer_of_hosts(host: &str, path: &str) -> String {
 
 /// A client whose names lead to `address`, which counts as public, except `inward.net`, which leads to `canary`.
 fn of_hosts(address: SocketAddr, canary: SocketAddr, ca_file: PathBuf) -> TomlClient {
-    // Told apart by port alone, for both are on loopback: `is_allowed` sees addresses, so inward.net gets another one.
+    // Both are on loopback and differ by port alone. `is_allowed` sees addresses, so inward.net gets another one.
     let inward = SocketAddr::from(([127, 0, 0, 2], canary.port()));
     let lookup: Lookup = Rc::new(move |host, port| {
         assert_eq!(port, 443);
@@ -466,7 +466,7 @@ fn domains_that_redirect_to_each_other_hold_each_other_up_no_longer_than_they_ta
 fn a_dead_address_of_a_name_hides_no_living_one() {
     let directory = tempfile::tempdir().unwrap();
     let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
-    // A listener whose queue is full never answers another knock, as an address that nobody has.
+    // A listener with a full queue never answers another connection, like an unused address.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     full.listen(0).unwrap();

@@ -26,7 +26,7 @@ fn the_names_and_types_are_the_old_tickers() {
     insta::assert_snapshot!(sdl);
 }
 
-/// The types of the schema, as introspection tells them, less those that every schema has.
+/// The types of the schema, as introspection lists them, less those that every schema has.
 fn types() -> Vec<Value> {
     const ALL: &str = "{__schema{types{name description fields{name description args{name description}}}}}";
     let answer = legacy().execute(Request::new(ALL)).now_or_never().unwrap();
