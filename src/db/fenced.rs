@@ -83,3 +83,16 @@ pub(super) async fn commit_marked(
     transaction.commit().await?;
     Ok(mark)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_told_by_the_first_and_the_last_of_its_versions() {
+        let done = Done::versions(Some((3, 9)));
+        assert_eq!((done.from_token.as_deref(), done.to_token.as_deref()), (Some("3"), Some("9")));
+        let none = Done::versions(None);
+        assert_eq!((none.from_token, none.to_token, none.trades), (None, None, 0));
+    }
+}

@@ -229,6 +229,62 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_a_misfit_at_the_top_is_that_of_the_page_above_or_of_the_next_below() {
+        let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
+        let lowest = Second(NOW - 5 * 40);
+        let odd = [(59, NOW - 20 * DAY), (58, NOW - 210), (57, NOW - 215)];
+        let odd = odd.map(|(ledger, at)| (ledger, Second(at)));
+        assert_eq!(CloseTimes::weigh(&above, odd).believed(59), Some(lowest));
+        let alone = CloseTimes::weigh(&CloseTimes::default(), odd);
+        assert_eq!(alone.believed(59), Some(Second(NOW - 210)));
+    }
+
+    #[test]
+    fn a_clocks_difference_is_believed_to_the_second() {
+        let bounds = Bounds { after: Some(Second(NOW)), before: Some(Second(NOW + DAY)) };
+        let [low, high] = [NOW - SLACK_S, NOW + DAY + SLACK_S];
+        assert!(bounds.allow(Second(low)) && bounds.allow(Second(high)));
+        assert!(!bounds.allow(Second(low - 1)) && !bounds.allow(Second(high + 1)));
+        let weighed = CloseTimes::weigh(&CloseTimes::default(), [(80, Second(NOW))]);
+        for slack in [SLACK_S, -SLACK_S] {
+            assert!(!weighed.contradict(80, Second(NOW + slack)));
+            assert!(weighed.contradict(80, Second(NOW + slack + slack.signum())));
+        }
+        assert_eq!(weighed.ledgers_before(Second(NOW)).count(), 0, "closed at that time, not before");
+        assert_eq!(weighed.ledgers_before(Second(NOW + 1)).count(), 1);
+    }
+
+    #[test]
+    fn most_trades_of_a_ledger_tell_its_time_and_of_as_many_the_latest() {
+        let weighed = |times: &[i64]| {
+            let trades = times.iter().map(|at| (80, Second(*at)));
+            CloseTimes::weigh(&CloseTimes::default(), trades).believed(80)
+        };
+        assert_eq!(weighed(&[NOW, NOW + 9, NOW]), Some(Second(NOW)));
+        assert_eq!(weighed(&[NOW + 9, NOW]), Some(Second(NOW + 9)));
+    }
+
+    #[test]
+    fn a_pause_of_an_hour_needs_no_confirmation_and_ledgers_of_one_moment_confirm_a_longer_one() {
+        let undecided = |below: &[i64]| {
+            let below = (0_u32..).zip(below).map(|(place, at)| (99 - place, Second(*at)));
+            let page = [(100, Second(NOW))].into_iter().chain(below);
+            CloseTimes::weigh(&CloseTimes::default(), page).undecided_from()
+        };
+        assert_eq!(undecided(&[NOW - DROP_MAX_S]), None);
+        assert_eq!(undecided(&[NOW - DROP_MAX_S - 1]), Some(99));
+        assert_eq!(undecided(&[NOW - 9 * DAY; CONFIRMED_BY]), None);
+    }
+
+    #[test]
+    fn only_the_lowest_ledgers_of_the_pages_above_are_compared() {
+        let weighed = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
+        let ledgers: Vec<u32> = weighed.tail().iter().map(|(ledger, _)| *ledger).collect();
+        assert_eq!(ledgers, (60..60 + 16).rev().collect::<Vec<_>>());
+        assert_eq!(ledgers.len(), CONTEXT_MAX);
+    }
+
+    #[test]
     fn one_trade_of_a_ledger_does_not_speak_for_the_others() {
         let mut trades = page(&[]);
         trades.extend([(80, Second(NOW - 100)), (80, Second(NOW - 20 * DAY))]);

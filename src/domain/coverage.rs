@@ -133,7 +133,8 @@ mod tests {
     fn joins_what_touches_and_names_what_is_missing() {
         let merged = merge(vec![range(10, 12), range(1, 3), range(4, 5), range(2, 3), range(9, 8)]);
         assert_eq!(merged, [range(1, 5), range(10, 12)]);
-        assert_eq!(gaps(&merged).iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(6, 9)]);
+        let gap = LedgerRange { from: 6, to: 9, from_time: Second(5), to_time: Second(10) };
+        assert_eq!(gaps(&merged), [gap], "it begins and ends with the times of the ledgers around it");
     }
 
     #[test]
@@ -147,6 +148,10 @@ mod tests {
         assert_eq!(found(15, 0), [(26, 29, 30), (15, 19, 20)], "what Horizon no longer has is not asked for");
         assert_eq!(found(5, 20), [(26, 29, 30)], "what is above reaches back far enough");
         assert!(missing(&[], 0, Second(0), Second(0)).is_empty());
+        let sinces = missing(&merged, 5, Second(3), Second(4)).into_iter().map(|missing| missing.since.0);
+        assert_eq!(sinces.collect::<Vec<_>>(), [i64::MIN, i64::MIN, 3], "gaps between are wanted whole");
+        let one = missing(&[range(1, 3), range(5, 6)], 1, Second(0), Second(0));
+        assert_eq!(one.iter().map(|missing| (missing.from, missing.to)).collect::<Vec<_>>(), [(4, 4)]);
         let old_gaps = missing(&merged, 5, Second(20), Second(i64::MIN));
         assert_eq!(
             old_gaps.len(),
@@ -162,6 +167,9 @@ mod tests {
         assert!((ratio(1) - 0.6).abs() < 1e-12);
         assert!((ratio(41) - 40.0 / 60.0).abs() < 1e-12);
         assert_eq!((ratio(61), ratio(200), held_ratio(&[], 1)), (1.0, 1.0, 0.0));
+        assert_eq!((ratio(100), ratio(101)), (1.0, 1.0), "all of one ledger, and of none");
+        let one = [range(5, 5)];
+        assert_eq!([held_between(&one, 5, 9), held_between(&one, 1, 5), held_between(&one, 6, 9)], [1, 1, 0]);
     }
 
     proptest! {
@@ -190,6 +198,7 @@ mod tests {
             let wanted: Vec<_> = ledgers(&ranges).into_iter().filter(|ledger| !hole.contains(ledger)).collect();
             prop_assert_eq!(ledgers(&left), wanted);
             for part in &left {
+                prop_assert!(part.from <= part.to);
                 prop_assert!(ranges.contains(part) || part.to_time.0 == i64::from(from) || part.from_time.0 == i64::from(from + len));
             }
         }

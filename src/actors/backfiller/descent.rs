@@ -322,6 +322,8 @@ mod tests {
         reading.saw(40, Second(400));
         reading.reached(place(40), None);
         assert_eq!(held(&reading), None, "all of the page was one ledger");
+        assert!(reading.has_whole(), "those above it are");
+        assert_eq!(reading.cursor, place(40), "the next page begins where this one ended");
         reading.saw(9, Second(90));
         reading.reached(place(9), None);
         assert_eq!((held(&reading), reading.is_done), (Some((10, 40, 90, 400)), true));
@@ -334,6 +336,11 @@ mod tests {
         reading.saw(20, Second(200));
         reading.reached(place(20), None);
         assert_eq!(held(&reading), Some((21, 28, 200, 300)));
+    }
+
+    fn incoming() -> IncomingTrade {
+        let received = page::tests::received(20, 0);
+        IncomingTrade { trade: received.trade, raw: received.raw }
     }
 
     /// A page with one trade in each of these ledgers.
@@ -364,5 +371,44 @@ mod tests {
         let mut empty = reading(10, Some(50));
         empty.reached(place(60), Some(5));
         assert_eq!(held(&empty), Some((10, 50, 900, 900)));
+        let mut one = reading(50, Some(50));
+        one.saw(49, Second(490));
+        one.reached(place(49), None);
+        assert_eq!((held(&one), one.is_done), (Some((50, 50, 490, 490)), true));
+    }
+
+    #[test]
+    fn nothing_is_whole_before_the_first_page_and_the_lowest_ledger_is_read_to_its_end() {
+        let mut reading = reading(10, Some(50));
+        assert_eq!((held(&reading), reading.has_whole()), (None, false));
+        assert_eq!(reading.cursor, Some(PagingToken::before_ledger(51)));
+        reading.reached(place(10), None);
+        assert!(!reading.is_done, "more of the ledger 10 may come");
+    }
+
+    #[test]
+    fn a_range_never_begins_later_than_it_ends() {
+        let mut reading = reading(10, Some(50));
+        reading.saw(48, Second(480));
+        reading.saw(40, Second(490)); // within the slack of clocks
+        reading.reached(place(40), None);
+        assert_eq!(held(&reading), Some((41, 50, 480, 480)));
+    }
+
+    #[test]
+    fn a_batch_is_due_when_it_is_large_or_old() {
+        let mut reading = reading(10, Some(50));
+        let never = Instant::now().checked_add(Duration::from_secs(3_600)).unwrap();
+        reading.written_at = never;
+        reading.trades = vec![incoming(); BATCH_TRADES - 1];
+        assert!(!reading.is_due());
+        reading.trades.push(incoming());
+        assert!(reading.is_due());
+        reading.trades.clear();
+        reading.written_at = Instant::now().checked_sub(BATCH_TIME).unwrap();
+        assert!(reading.is_due());
+        reading.written_at = never;
+        reading.written(None);
+        assert!(reading.written_at < never, "the next batch is as old as the last write");
     }
 }

@@ -67,5 +67,12 @@ mod tests {
         assert_eq!((doubts.next(), doubts.next(), doubts.is_empty()), (None, None, true));
         doubts.add(0..20_000);
         assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX);
+        doubts.add(30_000..50_000);
+        assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX, "none is added where there is no room");
+        doubts.clear();
+        assert!(doubts.is_empty());
+        assert_eq!(doubts.next(), None);
+        doubts.add([3]);
+        assert_eq!(doubts.next(), Some(3), "nothing was tried before it");
     }
 }

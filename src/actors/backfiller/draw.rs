@@ -122,4 +122,23 @@ mod tests {
         assert_eq!(draw(&[], Some(7), 0, &mut random), None);
         assert!(matches!(draw(&held, None, 900, &mut random), Some(Draw::Bottom(_))), "no trade is held");
     }
+
+    #[test]
+    fn the_first_and_the_last_ledger_of_a_range_are_held() {
+        let held = [range(3, 5), range(20, 22)];
+        assert_eq!(ledgers(&draws(&held, 5)), [5, 20, 21, 22], "the range ends with the oldest trade");
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for ledger in [20, 22] {
+            assert_eq!(draw(&held, Some(ledger), 0, &mut random), Some(Draw::Ledger(held[1], ledger)));
+        }
+    }
+
+    #[test]
+    fn the_oldest_bottom_is_drawn_as_often_as_all_others_and_always_where_no_trade_is_held() {
+        let held: Vec<LedgerRange> = (1..=20).map(|place| range(place * 10, place * 10 + 3)).collect();
+        let draws = draws(&held, 900);
+        assert_eq!(draws.len(), 1_000, "each draw finds something");
+        let oldest = draws.iter().filter(|draw| **draw == Draw::Bottom(held[0])).count();
+        assert!((450..600).contains(&oldest), "about every other draw: {oldest}");
+    }
 }

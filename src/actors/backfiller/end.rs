@@ -123,6 +123,8 @@ mod tests {
         assert_eq!(claim().judge(), Ok(40), "quiet ledgers lie between the oldest one and the first trade");
         assert_eq!(Claim { core: 0, ..claim() }.judge(), Ok(40), "an old server names no core");
         assert_eq!(Claim { place: None, first: None, ..claim() }.judge(), Ok(40), "a network without trades");
+        let alone = Claim { place: place(900), elder: 900, first: place(900), ..claim() };
+        assert_eq!(alone.judge(), Ok(900), "one ledger is a history");
         // The server reaped its oldest ledgers after the page was read.
         assert_eq!(Claim { elder: 101, first: place(102), ..claim() }.judge(), Ok(101));
     }

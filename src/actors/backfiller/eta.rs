@@ -198,8 +198,51 @@ mod tests {
         for step in 0..=20 {
             let held = u32::try_from(step).unwrap();
             eta.update(held, Left { day: 0, older: 100 - held }, false, at(step));
+            if step > 16 {
+                let half = eta.seconds(at(step) + Duration::from_millis(500)).unwrap();
+                let left = 99.5 - f64::from(held);
+                assert!((half - left).abs() < 1e-6, "it goes on between two batches: {half} of {left}");
+            }
         }
         let told = |seconds| eta.seconds(at(seconds)).map(f64::round);
         assert_eq!([20, 21, 500].map(told), [Some(80.0), Some(79.0), Some(78.0)], "blocked");
+        eta.update(20, Left { day: 0, older: 80 }, false, at(500));
+        let told = eta.seconds(at(500)).map(f64::round);
+        assert_eq!(told, Some(78.0), "no batch says nothing of the pace");
+    }
+
+    /// What is told after a first batch of 1,000 ledgers and one of a single ledger after each of these pauses.
+    fn after_batches(pauses_ms: &[u64], left: u32) -> (Eta, Instant) {
+        let mut now = Instant::now();
+        let mut eta = Eta::new(Shares { day: 1.0, older: 1.0 });
+        let pending = |held: u32, missing: usize| (held, u32::try_from(missing).unwrap() + left);
+        let (mut held, mut older) = pending(0, pauses_ms.len());
+        eta.update(held, Left { day: 0, older: older + 1_000 }, false, now);
+        held += 1_000;
+        eta.update(held, Left { day: 0, older }, false, now);
+        for pause in pauses_ms {
+            now += Duration::from_millis(*pause);
+            (held, older) = (held + 1, older - 1);
+            eta.update(held, Left { day: 0, older }, false, now);
+        }
+        (eta, now)
+    }
+
+    #[test]
+    fn it_is_told_after_15_seconds_and_8_batches_and_the_first_batch_says_nothing_of_the_pace() {
+        let told = |pauses: &[u64]| {
+            let (eta, now) = after_batches(pauses, 70);
+            eta.seconds(now)
+        };
+        assert_eq!(told(&[2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 3_000]), Some(150.0));
+        assert_eq!(told(&[2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_999]), None, "too soon");
+        assert_eq!(told(&[2_000, 2_000, 2_000, 2_000, 2_000, 5_000]), None, "too few batches");
+    }
+
+    #[test]
+    fn it_is_never_less_than_nothing() {
+        let (eta, now) = after_batches(&[1_000; 20], 1);
+        assert_eq!(eta.seconds(now), Some(1.0));
+        assert_eq!(eta.seconds(now + Duration::from_secs(60)), Some(0.0));
     }
 }

@@ -50,5 +50,10 @@ mod tests {
         assert!((144..=170).contains(&day), "{day}");
         assert_eq!(lines(70, 86_400.0), 3, "after 10, 30 and 70 s");
         assert_eq!(lines(100, 100.0), 10, "fast progress: each 5 %, but not each second");
+        let at = |second| start + Duration::from_secs(second);
+        let mut lines = Lines::new(start, 0.0);
+        assert!(lines.is_due(0.0, at(10)));
+        assert!(!lines.is_due(STEP_RATIO, at(19)), "too soon");
+        assert!(lines.is_due(STEP_RATIO, at(20)), "as soon as so much more is held, and not at 30 s");
     }
 }

@@ -125,3 +125,85 @@ fn is_sound(records: &Records, cursor: Option<PagingToken>) -> bool {
         Err(_) => false,
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{domain::asset::tests::address, horizon::wire};
+
+    pub(crate) fn received(ledger: u32, order: i32) -> Received {
+        let record = serde_json::json!({
+            "paging_token": format!("{}-{order}", (i64::from(ledger) << 32) + 4097),
+            "ledger_close_time": Second(1_795_457_237).to_rfc3339(),
+            "base_amount": "1.0", "base_asset_type": "native", "base_account": address(1),
+            "counter_amount": "2.0", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
+            "counter_asset_issuer": address(2), "counter_account": address(3), "base_is_seller": true,
+            "price": {"n": "2", "d": "1"}
+        });
+        wire::trade(serde_json::to_vec(&record).unwrap().into(), None).unwrap()
+    }
+
+    fn token(ledger: u32) -> PagingToken {
+        received(ledger, 0).trade.token
+    }
+
+    fn refused(ledger: u32) -> Refused {
+        Refused { token: Some(token(ledger)), reason: "x".into(), raw: "{}".into() }
+    }
+
+    /// Trades of these ledgers, in this order.
+    fn records(ledgers: &[u32]) -> Records {
+        ledgers.iter().map(|ledger| Ok(received(*ledger, 0))).collect()
+    }
+
+    fn ledgers(page: &Page) -> Vec<u32> {
+        page.trades.keys().map(|token| token.ledger()).collect()
+    }
+
+    #[test]
+    fn a_sound_page_goes_strictly_down_from_its_cursor_and_holds_only_trades() {
+        assert!(is_sound(&records(&[9, 8, 3]), Some(token(10))) && is_sound(&records(&[9, 8]), None));
+        assert!(is_sound(&records(&[]), Some(token(10))));
+        assert!(!is_sound(&records(&[10, 9]), Some(token(10))), "the cursor itself was not asked for");
+        assert!(!is_sound(&records(&[9, 9]), None), "a repeat");
+        assert!(!is_sound(&records(&[8, 9]), Some(token(10))), "out of order");
+        assert!(!is_sound(&vec![Ok(received(9, 0)), Err(refused(8))], None), "no trade");
+    }
+
+    #[test]
+    fn a_page_is_full_with_all_the_records_that_were_asked_for() {
+        let limit = usize::try_from(LIMIT_MAX).unwrap();
+        let page = |count: usize| (0..count).map(|_| Err(refused(5))).collect::<Records>();
+        assert!(is_full(&page(limit)) && !is_full(&page(limit - 1)));
+    }
+
+    #[test]
+    fn a_page_holds_what_lies_below_its_cursor_and_begins_the_next_at_its_lowest_trade() {
+        let mut mixed = records(&[11, 10, 9, 7]);
+        mixed.extend([Err(refused(8)), Err(refused(5))]);
+        let page = Page::of(mixed, Some(token(10)));
+        assert_eq!((ledgers(&page), page.refused.len(), page.is_last), (vec![7, 9], 2, false));
+        assert_eq!(page.lowest(), Some(token(7)), "a record that is no trade may be in a false place");
+        let odd = Page::of(vec![Err(refused(8)), Err(refused(5)), Err(refused(6))], None);
+        assert_eq!(odd.lowest(), Some(token(5)), "nothing better tells it");
+        assert_eq!(Page::default().lowest(), None);
+    }
+
+    #[test]
+    fn another_answer_adds_what_it_holds_and_takes_back_what_was_spoiled() {
+        let mut union = Page::of(vec![Ok(received(9, 0)), Err(refused(8)), Err(refused(6))], None);
+        union.absorb(Page::of(vec![Ok(received(8, 0)), Err(refused(7))], None));
+        assert_eq!(ledgers(&union), [8, 9]);
+        let refused: Vec<_> = union.refused.iter().filter_map(|refused| refused.token).collect();
+        assert_eq!(refused, [token(6), token(7)]);
+    }
+
+    #[test]
+    fn the_page_below_decides_whether_both_are_the_last() {
+        let mut page = Page::of(records(&[9, 8]), None);
+        let mut below = Page::of(vec![Ok(received(7, 0)), Err(refused(6))], None);
+        below.is_last = true;
+        page.join(below);
+        assert_eq!((ledgers(&page), page.refused.len(), page.is_last), (vec![7, 8, 9], 1, true));
+    }
+}

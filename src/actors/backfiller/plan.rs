@@ -108,6 +108,26 @@ mod tests {
         assert_eq!(ends, [(89_751, 90_000), (89_501, 89_750), (89_251, 89_500), (2, 89_250)]);
     }
 
+    #[test]
+    fn a_part_has_32_ledgers_at_least() {
+        let parts = |wanted| split(&gap(2, 1_000, 1), wanted, 2).len();
+        assert_eq!((parts(63), parts(64)), (1, 2));
+    }
+
+    #[test]
+    fn where_history_is_wanted_from_is_guessed_by_a_pace_or_by_five_seconds_a_ledger() {
+        let held = |from, took: i64| {
+            [LedgerRange { from, to: 1_000, from_time: Second(9_000 - took), to_time: Second(9_000) }]
+        };
+        let wanted = |held: &[LedgerRange], floor, since| wanted_from(held, floor, Second(since));
+        assert_eq!(wanted(&held(900, 1_000), 2, 8_000), 900, "ten seconds a ledger");
+        assert_eq!(wanted(&held(1_000, 10), 2, 8_000), 800, "one ledger has no pace");
+        assert_eq!(wanted(&held(900, 0), 2, 8_000), 800, "nor have ledgers of one moment");
+        assert_eq!(wanted(&held(900, 1_000), 950, 8_000), 950, "not below Horizon's oldest ledger");
+        assert_eq!(wanted(&held(900, 1_000), 2, 20_000), 1_000, "nothing older is wanted");
+        assert_eq!(wanted(&[], 7, 8_000), 7);
+    }
+
     proptest! {
         #[test]
         fn the_parts_are_the_gap(from in 0..5_000_u32, len in 0..5_000_u32, wanted in 0..9_000_u32, parts in 1..9_u32) {
@@ -117,6 +137,7 @@ mod tests {
             for part in &parts {
                 prop_assert_eq!(part.to, Some(at - 1));
                 prop_assert!(part.from < at);
+                prop_assert_eq!((part.before, part.since), (Some(gap.before), gap.since));
                 at = part.from;
             }
             prop_assert_eq!(at, gap.from);

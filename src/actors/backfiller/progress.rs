@@ -80,18 +80,22 @@ impl Begun {
     /// Held share of the wanted history, 0 to 1. The first wanted ledger is estimated from the pace of the held ones; the
     /// estimate improves as more are held.
     fn measure(&mut self, held: &[LedgerRange], has_waited: bool, now: Instant) -> f64 {
+        let in_burst = self.is_limited && !has_waited;
+        let left = self.left(held);
+        self.eta.update(coverage::held_between(held, 0, self.top), left, in_burst, now);
+        coverage::held_ratio(held, plan::wanted_from(held, self.wanted.floor, self.wanted.all))
+    }
+
+    /// Wanted ledgers up to the newest one at the beginning that are not held.
+    fn left(&self, held: &[LedgerRange]) -> Left {
         let Wanted { floor, day, all } = self.wanted;
-        let day_from = plan::wanted_from(held, floor, day);
-        let all_from = plan::wanted_from(held, floor, all);
-        let missing = |from: u32| {
+        let missing = |since: Second| {
+            let from = plan::wanted_from(held, floor, since);
             let wanted = self.top.saturating_sub(from).saturating_add(1);
             wanted.saturating_sub(coverage::held_between(held, from, self.top))
         };
-        let left =
-            Left { day: missing(day_from), older: missing(all_from).saturating_sub(missing(day_from)) };
-        let in_burst = self.is_limited && !has_waited;
-        self.eta.update(coverage::held_between(held, 0, self.top), left, in_burst, now);
-        coverage::held_ratio(held, all_from)
+        let day = missing(day);
+        Left { day, older: missing(all).saturating_sub(day) }
     }
 }
 
@@ -196,5 +200,52 @@ mod tests {
         assert_eq!(told(&held(100, 1_000), 100), None, "what is older is not wanted");
         assert_eq!(told(&held(2, 5_000), 2), None, "nothing lies below the first ledgers of a network");
         assert_eq!(told(&[], 100), None);
+    }
+
+    /// Held from one ledger to another; each ledger takes a second.
+    fn range(from: u32, to: u32) -> LedgerRange {
+        LedgerRange { from, to, from_time: Second(i64::from(from)), to_time: Second(i64::from(to)) }
+    }
+
+    /// Began when the ledgers 900 to 1,000 were held, with those from 101 on wanted, and the day from 501 on.
+    fn begun(is_limited: bool) -> Begun {
+        let now = Instant::now();
+        Begun {
+            at: now,
+            lines: Lines::new(now, 0.0),
+            wanted: Wanted { floor: 2, day: Second(501), all: Second(101) },
+            top: 1_000,
+            is_limited,
+            eta: Eta::new(Shares { day: 1.0, older: 1.0 }),
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_the_day_and_what_is_older_and_nothing_newer() {
+        let left = |held: &[LedgerRange]| begun(true).left(held);
+        assert_eq!(left(&[range(900, 1_000)]), Left { day: 399, older: 400 });
+        assert_eq!(left(&[range(301, 310), range(600, 1_000)]), Left { day: 99, older: 390 });
+        assert_eq!(left(&[range(101, 1_000)]), Left::default());
+        let ratio = begun(true).measure(&[range(551, 1_000)], true, Instant::now());
+        assert!((ratio - 0.5).abs() < 1e-9, "{ratio}");
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_filling_behind_the_burst() {
+        let told = |is_limited: bool, has_waited: bool, step: fn(u32) -> LedgerRange| {
+            let (mut begun, start) = (begun(is_limited), Instant::now());
+            for second in 0..30 {
+                let now = start + std::time::Duration::from_secs(second.into());
+                begun.measure(&[step(second)], has_waited, now);
+            }
+            begun.eta.seconds(start + std::time::Duration::from_secs(29)).is_some()
+        };
+        let fills = |second| range(900 - second, 1_000);
+        assert!(told(true, true, fills) && told(false, false, fills) && told(false, true, fills));
+        assert!(!told(true, false, fills), "as fast as the server answers");
+        assert!(
+            !told(true, true, |second| range(900, 1_000 + second)),
+            "what the stream brings fills nothing"
+        );
     }
 }

@@ -363,3 +363,18 @@ fn ledgers_between(below: PagingToken, above: PagingToken) -> u64 {
     };
     u64::from(whole_from(above).saturating_sub(whole_from(below)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_counts_with_the_page_that_completes_it() {
+        let before = PagingToken::before_ledger;
+        let within = |ledger: u32| PagingToken { order: 1, ..before(ledger) };
+        assert_eq!(ledgers_between(before(10), before(12)), 2);
+        assert_eq!(ledgers_between(within(10), before(12)), 1, "more of 10 lies below");
+        assert_eq!(ledgers_between(before(10), within(12)), 3, "the upper part of 12 was compared before");
+        assert_eq!(ledgers_between(within(10), within(10)), 0);
+    }
+}

@@ -182,6 +182,10 @@ fn amount(stroops: i64) -> Result<Amount, DbError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        asset::{AccountId, Asset, tests::address},
+        trade::{Side, TradeRecord},
+    };
 
     #[test]
     fn tokens_that_lie_close_together_are_looked_up_at_once() {
@@ -189,5 +193,28 @@ mod tests {
         let tokens = [5, 5, 6, 22, 39, 1_000_000].map(|ledger| PagingToken { toid: toid(ledger), order: 0 });
         let (low, high) = ranges(tokens.into_iter());
         assert_eq!((low, high), ([5, 39, 1_000_000].map(toid).into(), [22, 39, 1_000_000].map(toid).into()));
+    }
+
+    #[test]
+    fn figures_and_parties_stand_in_the_order_of_the_columns() {
+        let side = |asset, stroops, party: u8| Side {
+            asset,
+            amount: Amount::from_stroops(stroops).unwrap(),
+            account: Some(AccountId::parse(&address(party)).unwrap()),
+            pool: None,
+        };
+        let record = TradeRecord {
+            token: PagingToken::before_ledger(5),
+            closed_at: Second(1_795_457_237),
+            base: side(Asset::Native, 10, 1),
+            counter: side(Asset::issued("TEA", &address(2)).unwrap(), 20, 3),
+            price_n: 2,
+            price_d: 1,
+            base_is_seller: true,
+        };
+        let trade = record.normalise().unwrap();
+        assert_eq!(figures(&trade), [10, 20, 2, 1]);
+        let (base, counter) = (address(1), address(3));
+        assert_eq!(parties(&trade), [Some(base.as_str()), Some(counter.as_str()), None]);
     }
 }
