@@ -5,5 +5,6 @@ mod conf;
 mod limits;
 mod process;
 mod serving;
+mod steady;
 mod streaming;
 mod tls;

@@ -43,11 +43,11 @@ fn timeless() -> String {
     conf_with(&[("|$minute\"", "\"")])
 }
 
-fn accept(coding: &str) -> String {
+pub(super) fn accept(coding: &str) -> String {
     format!("Accept-Encoding: {coding}\r\n")
 }
 
-fn unpacked(answer: &Answer) -> Vec<u8> {
+pub(super) fn unpacked(answer: &Answer) -> Vec<u8> {
     let mut plain = Vec::new();
     match answer.header("Content-Encoding") {
         None => plain.clone_from(&answer.body),
@@ -370,4 +370,22 @@ fn an_answer_of_an_earlier_minute_is_not_given_whatever_the_daemon_does() {
     assert_eq!(nginx.get("/markets.json").status, 200);
     daemon.kill();
     wait_until("there is the file", || nginx.get("/markets.json").header("X-Cache") == Some("FILE"));
+}
+
+#[test]
+fn a_daemon_that_says_nothing_is_waited_for_as_long_as_the_path_allows() {
+    // The kernel takes connections for it; nobody ever reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let www = open_tempdir();
+    fs::write(www.path().join("markets.json"), "{\"earlier\": true}").unwrap();
+    let start = |elsewhere: &str| {
+        let conf = conf_with(&[("proxy_read_timeout 30s", elsewhere)]);
+        Nginx::start(&conf, silent.local_addr().unwrap(), www.path())
+    };
+    // Where there are files the wait is another one: this one never ends.
+    let file = start("proxy_read_timeout 1h").get("/markets.json");
+    assert_eq!((file.status, file.header("X-Cache")), (200, Some("FILE")), "{}", file.head);
+    let late = start("proxy_read_timeout 1s").get("/livez");
+    assert_problem("elsewhere", &late, 504);
+    assert_well_formed("elsewhere", &late);
 }
