@@ -26,9 +26,14 @@ const PARALLEL: usize = 500;
 const REFUSALS_KIB: u64 = 64 << 10;
 /// What hundreds of documents may cost that are parsed, with 40 s of a daemon's first minute: some 50 MiB were seen.
 const DOCUMENTS_KIB: u64 = 96 << 10;
-/// Memory that answers may take: 160 MiB made, kept or sent. The rest is for the rows of answers under way, 500 connections,
-/// the daemon's first minute and the allocator of a debug build.
-const ANSWERS_KIB: u64 = (160 + 160) << 10;
+/// What answers may cost beside what a daemon at work takes: all answers that are made, kept or sent, as
+/// `docs/limits.md` says; publications that are held for answers; rows; and buffers of [`PARALLEL`] connections.
+const ANSWERS_KIB: u64 = (160 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALLEL as u64;
+/// Two documents with whole lists are executed at once, each on a publication of its own, while a third is published and a
+/// fourth is made. Each has a file of 1 KiB a market and its compressed forms, a quarter of that.
+const PUBLICATIONS_KIB: u64 = 4 * MANY_MARKETS as u64 * 5 / 4;
+/// The rows of one list in each of the two, at most 1 KiB each.
+const ROWS_KIB: u64 = 2 * MANY_MARKETS as u64;
 /// Number of markets at which the worst document asks for more values than the limit.
 const MANY_MARKETS: u32 = 16_000;
 /// Replies that are no data: so many times the query, or one problem.
@@ -349,35 +354,49 @@ fn many_markets() -> Daemon {
     daemon
 }
 
+/// Twelve clients at once that ask for two whole lists each: status and bytes of each answer.
+fn whole_lists_at_once(address: SocketAddr, from: usize) -> Vec<(u16, u64)> {
+    std::thread::scope(|scope| {
+        let asked = (from..from + 12).map(|number| whole_lists(2, number, false));
+        let asking: Vec<_> =
+            asked.map(|body| scope.spawn(move || post_unkept(address, &body).unwrap())).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    })
+}
+
 #[test]
 fn what_a_document_costs_is_bounded_by_rows_times_fields() {
     let daemon = many_markets();
     // Books are summed once a publication, whoever asks first.
     assert_eq!(daemon.graphql("{ticker{close}}")["data"]["ticker"].as_array().map(Vec::len), Some(16_000));
+    // A daemon at work has made a few publications, which takes more than the first.
+    let made = counter(&daemon, "ticker_publications_total");
+    wait_until("publications were made", || counter(&daemon, "ticker_publications_total") > made + 5);
     let before = peak(&daemon);
     let refused = daemon.post("/graphql", "", whole_lists(8, 0, true).as_bytes());
     assert_problem("eight lists", &refused, 400);
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("values (rows times fields)") && detail.contains("4000000"), "{detail}");
-    assert!(peak(&daemon) - before < 32 << 10, "nothing was made for what was refused");
+    assert!(peak(&daemon).saturating_sub(before) < 32 << 10, "nothing was made for what was refused");
 
     wait_until("what is let through is answered", || {
         daemon.post("/graphql", "", whole_lists(2, 50, false).as_bytes()).status == 200
     });
 
-    // It comes in pieces, compressed as it is made, and takes no more than its share.
-    let answers: Vec<_> = std::thread::scope(|scope| {
-        let (address, asked) = (daemon.public, (0..12).map(|number| whole_lists(5, number, false)));
-        let asking: Vec<_> =
-            asked.map(|body| scope.spawn(move || post_unkept(address, &body).unwrap())).collect();
-        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    // It comes in pieces and takes no more than its share. Where the machine is slow all may be refused for their time.
+    let (mut number, mut answered) = (60, 0);
+    wait_until("some of many at once are answered", || {
+        let answers = whole_lists_at_once(daemon.public, number);
+        number += answers.len();
+        assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 503)), "{answers:?}");
+        let whole: Vec<u64> =
+            answers.iter().filter(|(status, _)| *status == 200).map(|(_, bytes)| *bytes).collect();
+        assert!(whole.iter().all(|bytes| *bytes > 12_000_000), "{answers:?}");
+        answered += whole.len();
+        answered > 0
     });
-    let answered: Vec<u64> =
-        answers.iter().filter(|(status, _)| *status == 200).map(|(_, bytes)| *bytes).collect();
-    let grown = peak(&daemon) - before;
-    println!("{} of 12 answers of some 60 MB: {grown} KiB more memory", answered.len());
-    assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 503)), "{answers:?}");
-    assert!(answered.iter().all(|bytes| *bytes > 30_000_000), "{answers:?}");
+    let grown = peak(&daemon).saturating_sub(before);
+    println!("{answered} of {} answers of some 20 MB: {grown} KiB more memory", number - 60);
     assert!(grown < ANSWERS_KIB, "{grown} KiB");
 
     // The work for an answer ends when its client goes, and others get the place.
