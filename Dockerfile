@@ -21,8 +21,10 @@ RUN groupadd --gid 10001 ticker \
   && install -d -o 10001 -g 10001 -m 0755 /var/lib/ticker
 COPY --chmod=0644 LICENSE /usr/share/doc/stellar-ticker/LICENSE
 COPY --chmod=0644 nginx.conf /etc/ticker/nginx.conf
-# The admin listener is for the network of the container only: it is not exposed.
-ENV TICKER_ADMIN_BIND=0.0.0.0:9090 \
+# The admin listener is for the network of the container only: it is not exposed. The allocator gives freed memory back at
+# once: under load at 30,000 markets it keeps some 200 MB otherwise, and the documented 1 GiB is exceeded.
+ENV MIMALLOC_PURGE_DELAY=0 \
+  TICKER_ADMIN_BIND=0.0.0.0:9090 \
   TICKER_DATA_DIR=/var/lib/ticker \
   TICKER_NGINX=/etc/ticker/nginx.conf
 USER 10001:10001

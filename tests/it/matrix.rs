@@ -6,6 +6,7 @@ mod clock;
 mod disk;
 mod failover;
 mod horizon;
+mod memory;
 mod patroni;
 mod postgres;
 mod process;

@@ -29,6 +29,8 @@ pub(crate) const OWN_USER: &str = "TEST_OWN_USER";
 pub(crate) const RESOLV_CONF: &str = "TEST_RESOLV_CONF";
 /// In a daemon's environment: the core that it shall run on, with everything that it starts.
 pub(crate) const ON_CPU: &str = "TEST_ON_CPU";
+/// In a daemon's environment: the directory of the control group that it shall be in from its first instruction on.
+pub(crate) const MEMORY_GROUP: &str = "TEST_MEMORY_GROUP";
 
 /// An answer of a listener.
 pub(crate) struct Answer {
@@ -268,8 +270,8 @@ fn threads_that_run(pid: Pid) -> usize {
         .count()
 }
 
-/// The program; under a limit of open files or on one core where the environment is to hold [`OPEN_FILES`] or
-/// [`ON_CPU`].
+/// The program; under a limit of open files, on one core or in a control group where the environment is to hold
+/// [`OPEN_FILES`], [`ON_CPU`] or [`MEMORY_GROUP`].
 fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
@@ -286,6 +288,11 @@ fn program(environment: &[(&str, &str)]) -> Command {
         let mut own = Command::new("unshare");
         own.args(["-m", "sh", "-c", &format!("{names}exec {user} \"$0\" \"$@\""), BINARY]);
         return own;
+    }
+    if let Some(group) = wanted(MEMORY_GROUP) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), BINARY]);
+        return shell;
     }
     let Some(limit) = wanted(OPEN_FILES) else {
         return Command::new(BINARY);
