@@ -15,13 +15,16 @@ use bytes::Bytes;
 use super::sending::Ticket;
 
 /// The size of a piece.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// A reader that takes longer for one body is cut off: as long as it reads, an old publication stays in memory.
 const SENDING_MAX: Duration = Duration::from_secs(180);
 
 /// What is left to be sent, and whatever must live until it is.
 pub(super) struct Pieces<K = ()> {
+    /// What is being sent; most bodies have nothing else.
+    first: Bytes,
+    /// What follows it.
     left: VecDeque<Bytes>,
     begun: Instant,
     /// None in a test without a listener.
@@ -32,7 +35,9 @@ pub(super) struct Pieces<K = ()> {
 impl<K> Pieces<K> {
     /// All of `bytes`, one after the other; `kept` is dropped when they are sent or the reader has gone.
     pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, ticket: Option<Ticket>, kept: K) -> Self {
-        Self { left: bytes.into_iter().collect(), begun: Instant::now(), ticket, _kept: kept }
+        let mut bytes = bytes.into_iter();
+        let first = bytes.next().unwrap_or_default();
+        Self { first, left: bytes.collect(), begun: Instant::now(), ticket, _kept: kept }
     }
 }
 
@@ -41,23 +46,27 @@ impl<K: Unpin> MessageBody for Pieces<K> {
 
     fn size(&self) -> BodySize {
         let left: usize = self.left.iter().map(Bytes::len).sum();
-        BodySize::Sized(u64::try_from(left).unwrap_or(u64::MAX))
+        BodySize::Sized(u64::try_from(self.first.len() + left).unwrap_or(u64::MAX))
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
-        while self.left.front().is_some_and(Bytes::is_empty) {
-            self.left.pop_front();
+        while self.first.is_empty() {
+            let Some(next) = self.left.pop_front() else { return Poll::Ready(None) };
+            self.first = next;
         }
-        if self.begun.elapsed() > SENDING_MAX && !self.left.is_empty() {
+        if self.begun.elapsed() > SENDING_MAX {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
-        let piece = self.left.front_mut().map(|piece| piece.split_to(piece.len().min(PIECE_BYTES)));
-        if let (Some(piece), Some(ticket)) = (&piece, &self.ticket)
-            && !ticket.count(piece.len())
-        {
+        // The last piece is taken, not split off: no handle of the buffer stays behind.
+        let piece = if self.first.len() <= PIECE_BYTES {
+            std::mem::take(&mut self.first)
+        } else {
+            self.first.split_to(PIECE_BYTES)
+        };
+        if self.ticket.as_ref().is_some_and(|ticket| !ticket.count(piece.len())) {
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
         }
-        Poll::Ready(piece.map(Ok))
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 

@@ -3,10 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use serde_json::{Value, json};
 
-use super::{
-    files::{self, named},
-    problem::problem,
-};
+use super::{files, labels::Labels, problem::problem};
 use crate::{
     domain::{asset::Asset, instant::Second, listed_asset::ListedAsset, market::Market},
     published::{EncodedFile, Publication},
@@ -21,8 +18,7 @@ pub(super) fn books(request: &HttpRequest, newest: &Publication) -> HttpResponse
     let Some(file) = made else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the ages of the books could not be compressed");
     };
-    let response = files::send(request, file, newest.as_of.to_utc(), "Accept-Encoding");
-    named(response, newest.seq, newest.as_of)
+    files::send(request, file, Labels::of(newest.seq, newest.as_of), "Accept-Encoding")
 }
 
 /// The oldest first; ages are those at the publication's second.

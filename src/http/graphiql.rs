@@ -78,20 +78,27 @@ static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/graphiql", web::route().to(|request: HttpRequest| respond(request, PAGE.to_owned())))
+        .route(
+            "/graphiql",
+            web::route().to(|request: HttpRequest| respond(request, "/graphiql", PAGE.to_owned())),
+        )
         // The page's addresses are relative to where it lies, not to a directory.
-        .route("/graphiql/", web::route().to(|request: HttpRequest| async move { answer(&request, moved) }))
+        .route(
+            "/graphiql/",
+            web::route().to(|request: HttpRequest| async move { answer(&request, "/graphiql/", moved) }),
+        )
         .route(
             "/graphiql/{file}",
-            web::route()
-                .to(|request: HttpRequest, name: web::Path<String>| respond(request, name.into_inner())),
+            web::route().to(|request: HttpRequest, name: web::Path<String>| {
+                respond(request, "/graphiql/{file}", name.into_inner())
+            }),
         );
 }
 
-async fn respond(request: HttpRequest, name: String) -> HttpResponse {
+async fn respond(request: HttpRequest, path: &'static str, name: String) -> HttpResponse {
     // Compressing takes a fraction of a second, once: not on a thread that answers others.
     let files = crate::blocking::run(|| LazyLock::force(&FILES)).await;
-    answer(&request, || match files {
+    answer(&request, path, || match files {
         Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
             Some(file) => send(&request, file),
             None => problem(StatusCode::NOT_FOUND, "the explorer has no such file"),
@@ -109,7 +116,7 @@ fn send(request: &HttpRequest, file: &File) -> HttpResponse {
         content_type: file.source.content_type,
         cache_control: CACHE_CONTROL,
         vary: "Accept-Encoding",
-        changed: None,
+        labels: None,
     };
     let mut response = send_on(request, &file.encoded, &terms);
     let headers = response.headers_mut();

@@ -7,12 +7,13 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web,
 };
-use metrics::counter;
 
 use super::{
     books, files, graphiql, graphql,
+    labels::Labels,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
+    requests,
     status::status,
 };
 use crate::{
@@ -37,9 +38,9 @@ pub struct PublicState {
 type Answer = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let get = |handler: Answer| {
+    let get = |path: &'static str, handler: Answer| {
         move |request: HttpRequest, state: web::Data<PublicState>| {
-            let response = answer(&request, || handler(request.clone(), state));
+            let response = answer(&request, path, || handler(request.clone(), state));
             async move { response }
         }
     };
@@ -53,18 +54,23 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ("/api/v1/books", api_books),
     ];
     for (path, handler) in handlers {
-        config.route(path, web::route().to(get(handler)));
+        config.route(path, web::route().to(get(path, handler)));
     }
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
-        counter!("ticker_http_requests_total", "path" => "none", "status" => "404").increment(1);
+        requests::count("none", StatusCode::NOT_FOUND);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }
 
-/// GET and HEAD are answered, OPTIONS says so, the rest is refused.
-pub(super) fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> HttpResponse {
+/// Answers GET and HEAD by `handler`, OPTIONS with what is allowed, and refuses other methods. Counts the request for the
+/// route `path`.
+pub(super) fn answer(
+    request: &HttpRequest,
+    path: &'static str,
+    handler: impl FnOnce() -> HttpResponse,
+) -> HttpResponse {
     const ALLOWED: &str = "GET, HEAD, OPTIONS";
     let response = match *request.method() {
         Method::GET | Method::HEAD => handler(),
@@ -81,9 +87,7 @@ pub(super) fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpRespon
             refused
         }
     };
-    let path = request.match_pattern().unwrap_or_default();
-    counter!("ticker_http_requests_total", "path" => path, "status" => response.status().as_str().to_owned())
-        .increment(1);
+    requests::count(path, response.status());
     response
 }
 
@@ -107,10 +111,7 @@ fn send(
     vary: &'static str,
 ) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => {
-            let response = files::send(request, pick(&newest.files), newest.as_of.to_utc(), vary);
-            files::named(response, newest.seq, newest.as_of)
-        }
+        Some(newest) => files::send(request, pick(&newest.files), Labels::of(newest.seq, newest.as_of), vary),
         None => not_yet(&state.published.vitals),
     }
 }

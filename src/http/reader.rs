@@ -7,7 +7,7 @@ use awc::{Client, ClientRequest, Connector, error::PayloadError};
 use bytes::Bytes;
 use rustls::ClientConfig;
 
-use super::files::{AS_OF_HEADER, SEQ_HEADER};
+use super::labels::{AS_OF_HEADER, SEQ_HEADER};
 use crate::{
     domain::instant::Second,
     outbound::{TcpDialler, coding::decoded},

@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 
 use super::{
+    body::PIECE_BYTES,
     connection::{Body, Connection, Cut},
     negotiation::Coding,
 };
@@ -71,6 +72,11 @@ struct Place {
 impl Ticket {
     /// Guard for a file that is sent as the answer to a request; none in a test without a listener.
     pub(super) fn file(request: &HttpRequest, bytes: &Bytes, coding: Coding) -> Option<Self> {
+        // A body of one piece is copied to its connection's buffer at once and kept by nobody. Counting its bytes would
+        // make all threads wait for one lock with each request.
+        if bytes.len() <= PIECE_BYTES {
+            return Body::of(request).map(|body| Self { body, _place: None });
+        }
         Self::of(request, |sending, connection| match coding {
             Coding::Identity => sending.plain.begin(connection, bytes.as_ptr().addr(), bytes.len()),
             Coding::Gzip | Coding::Brotli => {

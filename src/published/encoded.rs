@@ -17,6 +17,33 @@ pub struct EncodedFile {
     pub brotli: Arc<Brotli>,
     /// A hash of the plain bytes in hex, without quotes.
     pub etag: String,
+    /// The entity tags of its forms.
+    pub tags: Tags,
+}
+
+/// Entity tags as HTTP sends them, in quotes. Each form has its own, for its bytes are other ones.
+#[derive(Clone, Debug)]
+pub struct Tags {
+    /// Of the plain bytes.
+    pub raw: Bytes,
+    /// Of those by gzip.
+    pub gzip: Bytes,
+    /// Of those by brotli.
+    pub brotli: Bytes,
+}
+
+impl Tags {
+    /// The tags of a file with this hash.
+    #[must_use]
+    pub fn of(hash: &str) -> Self {
+        let tag = |suffix: &str| Bytes::from(format!("\"{hash}{suffix}\""));
+        Self { raw: tag(""), gzip: tag("-gz"), brotli: tag("-br") }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        [&self.raw, &self.gzip, &self.brotli].into_iter().map(|tag| tag.as_ref())
+    }
 }
 
 impl EncodedFile {

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-pub use encoded::EncodedFile;
+pub use encoded::{EncodedFile, Tags};
 pub use files::{FileMaker, Files};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::EncodedFile;
+use super::{EncodedFile, encoded::Tags};
 
 /// Fast enough to be made each second, and about as small as the higher levels make JSON of figures.
 const GZIP_LEVEL: u32 = 5;
@@ -132,7 +132,8 @@ pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> EncodedFile {
     let etag = format!("{:032x}", xxh3_128(&raw));
     let raw = Bytes::from(raw);
     let brotli = Arc::new(Brotli { raw: raw.clone(), pieces, joined: OnceLock::new() });
-    EncodedFile { raw, gzip: gzip.into(), etag, brotli }
+    let tags = Tags::of(&etag);
+    EncodedFile { raw, gzip: gzip.into(), brotli, etag, tags }
 }
 
 /// The brotli form of a file, made once it is asked for.

@@ -37,10 +37,11 @@ use self::{
 };
 use super::{
     body::Pieces,
-    files::named,
+    labels::Labels,
     negotiation::{Coding, coding},
     problem::{not_yet, problem},
     public::PublicState,
+    requests,
     sending::Ticket,
 };
 use crate::{
@@ -190,8 +191,7 @@ pub(super) async fn endpoint(
     } else {
         not_yet(&state.published.vitals)
     };
-    let status = response.status().as_str().to_owned();
-    counter!("ticker_http_requests_total", "path" => "/graphql", "status" => status).increment(1);
+    requests::count("/graphql", response.status());
     response
 }
 
@@ -234,8 +234,9 @@ impl GraphQl {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
         let ticket = Ticket::answer(request, &answer, answer.len());
-        let response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
-        Ok(named(response, view.seq, view.board.as_of()))
+        let mut response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
+        Labels::of(view.seq, view.board.as_of()).name(response.headers_mut());
+        Ok(response)
     }
 
     /// Parses, waits for a place and for room, prints and compresses, all on a thread that may take its time. If the
