@@ -28,7 +28,7 @@ const REFUSALS_KIB: u64 = 64 << 10;
 const DOCUMENTS_KIB: u64 = 96 << 10;
 /// What answers may cost beside what a daemon at work takes: all answers that are made, kept or sent, as
 /// `docs/limits.md` says; publications that are held for answers; rows; and buffers of [`PARALLEL`] connections.
-const ANSWERS_KIB: u64 = (160 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALLEL as u64;
+const ANSWERS_KIB: u64 = (128 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALLEL as u64;
 /// Two documents with whole lists are executed at once, each on a publication of its own, while a third is published and a
 /// fourth is made. Each has a file of 1 KiB a market and its compressed forms, a quarter of that.
 const PUBLICATIONS_KIB: u64 = 4 * MANY_MARKETS as u64 * 5 / 4;
