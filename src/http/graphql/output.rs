@@ -22,7 +22,7 @@ const COMPRESSED_FROM_BYTES: usize = 1_024;
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// All answers that are being made, kept or sent, in KiB. The documented memory holds them beside everything else. Half is
 /// for those that are sent ([`crate::http::sending`]), so that one of the largest can always be made.
-pub(super) const ANSWERS_KIB_MAX: usize = 160 * 1024;
+pub(super) const ANSWERS_KIB_MAX: usize = 128 * 1024;
 /// Step by which an answer that is longer than estimated reserves more room, in KiB.
 const GROWTH_KIB: u32 = 1_024;
 /// Bytes of a value with its name, on average: 27 in a list of markets with all fields.
