@@ -110,8 +110,9 @@ fn every_real_reply_is_read_and_none_makes_a_reader_fall() {
     }
     let mut counts = Counts::default();
     let files = fixtures::files("");
-    for path in &files {
-        read(path, &fixtures::read(path).unwrap(), &mut counts);
+    // Ledgers are binary: no reader of text is for them.
+    for (path, text) in files.iter().filter_map(|path| Some((path, fixtures::read(path)?))) {
+        read(path, &text, &mut counts);
     }
     println!("{} files: {counts:?}", files.len());
     assert!(counts.trades >= 100 && counts.assets >= 100 && counts.events >= 40, "{counts:?}");

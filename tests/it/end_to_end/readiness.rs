@@ -76,6 +76,8 @@ fn an_outage_is_told_once_and_so_is_its_end() {
         wait_until("the tail is read", || {
             check(&daemon, "history")["detail"] == "recent ledgers are read again by pages"
         });
+        // Without one the daemon is not ready, and no outage makes it less so.
+        daemon.wait_for_publication();
         assert_eq!(check(&daemon, "horizon")["detail"], "answers");
         let before = daemon.log().len();
         sim.stop();
