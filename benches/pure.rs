@@ -13,13 +13,13 @@ use rand::{SeedableRng, seq::SliceRandom};
 use stellar_ticker::{
     domain::{
         asset::Asset,
-        board::Board,
         directory::Directory,
-        instant::{DAY, Second},
+        instant::{DAY, UnixSeconds},
         issuer_file::Currency,
         listed_asset::ListedAsset,
+        market_snapshot::MarketSnapshot,
         markets_json,
-        summary::WindowTrade,
+        trade_stats::WindowTrade,
         windows::{MarketId, Windows},
     },
     horizon::wire,
@@ -29,7 +29,7 @@ use synthetic::Synthetic;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const NEWEST: Second = Second(1_795_457_237);
+const NEWEST: UnixSeconds = UnixSeconds(1_795_457_237);
 const MARKETS: u64 = 30_000;
 const TRADES: u64 = 200_000;
 const PAGE: u64 = 200;
@@ -137,11 +137,11 @@ fn render(criterion: &mut Criterion) {
     let network = Synthetic::new(TRADES, MARKETS, NEWEST, DAY);
     let mut windows = filled(&window_trades(&network));
     windows.advance(NEWEST);
-    let board = Board::new(windows.view(), directory(&network));
+    let snapshot = MarketSnapshot::new(windows.view(), directory(&network));
     let mut group = criterion.benchmark_group("render");
     group.sample_size(10);
-    group.bench_function("pairs", |bencher| bencher.iter(|| board.pairs()));
-    let pairs = board.pairs();
+    group.bench_function("pairs", |bencher| bencher.iter(|| snapshot.pairs()));
+    let pairs = snapshot.pairs();
     group.bench_function("markets.json of the pairs", |bencher| {
         bencher.iter(|| markets_json::render(NEWEST, &pairs));
     });

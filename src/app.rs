@@ -1,12 +1,12 @@
 //! The composition root: one file a command, each puts together what the command needs.
 
 mod audit;
-mod common;
 mod daemon;
 mod demo;
 mod ingest;
 mod one_shot;
 mod progress_bar;
+mod services;
 mod signals;
 mod store;
 

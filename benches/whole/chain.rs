@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use serde_json::Value;
-use stellar_ticker::domain::instant::Second;
+use stellar_ticker::domain::instant::UnixSeconds;
 
 use super::{
     bench::{Bench, Store, timed},
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
-    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), MARKETS, Second::from(Utc::now()));
+    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), MARKETS, UnixSeconds::from(Utc::now()));
     let address = Rendered::of(&synthetic).serve();
     bench.block_on(async {
         let store = bench.store().await;

@@ -142,7 +142,7 @@ pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
 pub(crate) async fn make_days(client: &Client, table: &str, synthetic: &Synthetic) {
     let day = |number| synthetic.make(number).record.closed_at.day();
     for day in day(0)..=day(synthetic.trades - 1) {
-        let from = stellar_ticker::domain::instant::Second(day * DAY).to_utc().date_naive();
+        let from = stellar_ticker::domain::instant::UnixSeconds(day * DAY).to_utc().date_naive();
         let to = from.succ_opt().unwrap();
         let name = format!("{table}_p{}", from.format("%Y%m%d"));
         let make = format!(

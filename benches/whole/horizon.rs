@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use stellar_ticker::domain::{cursor::PagingToken, instant::Second};
+use stellar_ticker::domain::{cursor::PagingToken, instant::UnixSeconds};
 
 use super::synthetic::{self, Synthetic};
 
@@ -30,7 +30,7 @@ pub(crate) struct Rendered {
 impl Rendered {
     pub(crate) fn of(synthetic: &Synthetic) -> Self {
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
-        let mut closed_at = (Second(0), String::new());
+        let mut closed_at = (UnixSeconds(0), String::new());
         for number in (0..synthetic.trades).rev() {
             let record = synthetic.make(number).record;
             if closed_at.0 != record.closed_at {

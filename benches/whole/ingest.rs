@@ -9,11 +9,11 @@ use stellar_ticker::{
         leadership::{Leadership, Lease},
         supervision::status::ChildStatus,
         trade_writer::{IntakeLines, TradeWriter},
-        worker::Life,
+        worker::WorkContext,
     },
     clock::SystemClock,
-    domain::instant::Second,
-    horizon::{HorizonClient, client::HorizonSettings, governor::Governor},
+    domain::instant::UnixSeconds,
+    horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
     published::Published,
 };
 
@@ -28,13 +28,13 @@ use super::{
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
-    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), 30_000, Second::from(Utc::now()));
+    let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), 30_000, UnixSeconds::from(Utc::now()));
     let address = Rendered::of(&synthetic).serve();
     bench.block_on(async {
         let store = bench.store().await;
         let copied = copy::raw(&store, &synthetic).await;
         let backfill = backfill(&store, &format!("http://{address}")).await;
-        let (seconds, filled) = timed(backfill.fill_once(&Life::default())).await;
+        let (seconds, filled) = timed(backfill.fill_once(&WorkContext::default())).await;
         filled.unwrap();
         let stored: i64 = store.client.query_one("SELECT count(*) FROM trades", &[]).await.unwrap().get(0);
         assert_eq!(u64::try_from(stored).unwrap(), synthetic.trades, "all trades are stored");
@@ -58,7 +58,7 @@ async fn backfill(store: &Store, url: &str) -> Backfill {
     leadership.set(Some(Lease { epoch, until: clock.monotonic() + HOUR }));
     let settings = HorizonSettings { url: url.to_owned(), ca_file: None, stream_idle_timeout: HOUR };
     Backfill {
-        horizon: HorizonClient::new(settings, Governor::new(0)).unwrap(),
+        horizon: HorizonClient::new(settings, RateLimiter::new(0)).unwrap(),
         writer: TradeWriter {
             database: store.database.clone(),
             leadership,

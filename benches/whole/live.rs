@@ -20,7 +20,7 @@ use stellar_ticker::{
     domain::{
         amount::Amount,
         cursor::PagingToken,
-        instant::Second,
+        instant::UnixSeconds,
         trade::{Side, TradeRecord},
     },
     sim::{self, Endpoint, Fault, FaultPlan, FixedSource, SimConfig, SimServer},
@@ -65,7 +65,7 @@ pub(crate) struct Live {
 impl Live {
     /// Goes on behind a week of so many trades, as [`super::start::filled`] makes them.
     pub(crate) fn after(trades: u64, has_books: bool) -> Self {
-        let synthetic = Synthetic::week(trades, MARKETS, Second::from(Utc::now()));
+        let synthetic = Synthetic::week(trades, MARKETS, UnixSeconds::from(Utc::now()));
         // Behind it comes one without trades, which is all that Horizon has.
         let ledger = synthetic.make(trades - 1).record.token.ledger() + 1;
         let (source, faults) = (FixedSource::new(ledger, ledger, Utc::now()), FaultPlan::none());
@@ -100,7 +100,7 @@ impl Live {
     /// Puts out a ledger of so many trades, all at once, and gives the moment before it did.
     pub(crate) fn emit(&mut self, trades: u64) -> Instant {
         self.ledger += 1;
-        let closed_at = Second::from(Utc::now());
+        let closed_at = UnixSeconds::from(Utc::now());
         let text = closed_at.to_rfc3339();
         let value = |record: &TradeRecord| -> Value {
             let mut bytes = Vec::new();
@@ -125,7 +125,7 @@ impl Live {
         moment
     }
 
-    fn mark(&self, token: PagingToken, closed_at: Second, price: i64) -> TradeRecord {
+    fn mark(&self, token: PagingToken, closed_at: UnixSeconds, price: i64) -> TradeRecord {
         const ONE: i64 = 10_000_000;
         let market = self.synthetic.markets.get(MARK_MARKET).unwrap();
         let of = self.synthetic.make(0).record;

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use stellar_ticker::{
     domain::{
-        board::Board,
         directory::Directory,
-        instant::{DAY, HOUR, Second},
+        instant::{DAY, HOUR, UnixSeconds},
         issuer_file::Currency,
         listed_asset::ListedAsset,
+        market_snapshot::MarketSnapshot,
         orderbook::{BookFigures, PolledBook},
-        summary::{Summary, WindowTrade},
+        trade_stats::{TradeStats, WindowTrade},
         windows::{MarketId, Windows},
     },
     published::{FileMaker, Files},
@@ -120,12 +120,12 @@ struct Network {
     directory: Directory,
     held: u64,
     add_s: f64,
-    now: Second,
+    now: UnixSeconds,
 }
 
 impl Network {
     fn filled(trades: u64, markets: u64) -> Self {
-        let now = Second(1_800_000_000);
+        let now = UnixSeconds(1_800_000_000);
         let synthetic = Synthetic::week(trades, markets, now);
         let mut windows = Windows::default();
         windows.advance(now.minus(DAY));
@@ -163,8 +163,8 @@ impl Network {
             self.windows.add_run(&ledger);
             self.windows.advance(self.now);
             self.directory.listing();
-            let board = Board::new(self.windows.view(), self.directory.clone());
-            maker.update(&board);
+            let snapshot = MarketSnapshot::new(self.windows.view(), self.directory.clone());
+            maker.update(&snapshot);
             let rendered_s = (thread_cpu() - begun_cpu).as_secs_f64();
             let files = maker.encode(self.now).unwrap();
             let served_s = begun.elapsed().as_secs_f64();
@@ -211,7 +211,7 @@ impl Network {
 
 /// What the old program did each minute, though with all rows in memory: every trade of both windows anew.
 fn in_memory(trades: u64) -> f64 {
-    let now = Second(1_800_000_000);
+    let now = UnixSeconds(1_800_000_000);
     let synthetic = Synthetic::week(trades, MARKETS, now);
     let trades: Vec<_> = (0..trades)
         .map(|number| {
@@ -221,10 +221,10 @@ fn in_memory(trades: u64) -> f64 {
         .collect();
     let begun = Instant::now();
     for hours in [24, 168] {
-        let mut sums = vec![Summary::default(); synthetic.markets.len()];
+        let mut sums = vec![TradeStats::default(); synthetic.markets.len()];
         let edge = now.minus(hours * HOUR);
         for (market, trade) in trades.iter().filter(|(_, trade)| trade.closed_at > edge) {
-            sums.get_mut(*market).unwrap().merge(&Summary::of(trade));
+            sums.get_mut(*market).unwrap().merge(&TradeStats::of(trade));
         }
         std::hint::black_box(&sums);
     }
@@ -279,7 +279,7 @@ fn directory(synthetic: &Synthetic) -> Directory {
         ask_volume: 2.5,
         ask_min: 0.6,
     };
-    let book = |market: usize| (market as MarketId, PolledBook { figures, fetched_at: Second(1) });
+    let book = |market: usize| (market as MarketId, PolledBook { figures, fetched_at: UnixSeconds(1) });
     directory.learn_books((0..synthetic.markets.len()).step_by(3).map(book).collect(), true);
     directory
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use stellar_ticker::{
     db::trades::{BatchKind, IncomingTrade, TradeBatch},
-    domain::instant::{DAY, Second},
+    domain::instant::{DAY, UnixSeconds},
 };
 
 use super::{
@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     bench.block_on(async {
         let store = bench.store().await;
         let now = Utc::now();
-        let midnight = Second(Second::from(now).day() * DAY);
+        let midnight = UnixSeconds(UnixSeconds::from(now).day() * DAY);
         let old = Synthetic::new(DAY_TRADES, MARKETS, midnight.minus(10 * DAY + 60), DAY - 120);
         copy::make_days(&store.client, "trades", &old).await;
         copy::seed_markets(&store.client, &old).await;
@@ -70,7 +70,7 @@ async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>
     store.database.clean(epoch, 3 * KEEP_DAYS, now).await.unwrap();
     let (idle_s, idle) = timed(store.database.clean(epoch, 3 * KEEP_DAYS, now)).await;
     assert_eq!(idle.unwrap().days, 0);
-    let live = Synthetic::new(2_000 * LEDGER_TRADES, markets, Second::from(now), 3_600);
+    let live = Synthetic::new(2_000 * LEDGER_TRADES, markets, UnixSeconds::from(now), 3_600);
     let (is_over, longest, count) = (Cell::new(false), RefCell::new(vec![0.0_f64; 2]), Cell::new(0_usize));
     let (has_begun, drop_s) = (Cell::new(false), Cell::new(0.0));
     let write = async {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use stellar_ticker::{
     actors::aggregator::MarketState,
     db::{Database, DatabaseSettings},
-    domain::instant::Second,
+    domain::instant::UnixSeconds,
 };
 
 use super::{
@@ -101,7 +101,7 @@ fn steady(pid: u32) -> Sorted {
 /// A database as a daemon leaves it: a week of trades, vacuumed and analysed.
 pub(crate) async fn filled(bench: &Bench, trades: u64) -> Store {
     let store = bench.store().await;
-    let synthetic = Synthetic::week(trades, MARKETS, Second::from(Utc::now()));
+    let synthetic = Synthetic::week(trades, MARKETS, UnixSeconds::from(Utc::now()));
     copy::make_days(&store.client, "trades", &synthetic).await;
     copy::seed_markets(&store.client, &synthetic).await;
     copy::send(&store.client, "trades", copy::encode(&synthetic, 0..trades)).await;
@@ -116,7 +116,7 @@ async fn check(store: &Store, published: &Value, trades: u64) {
     let pairs = published["pairs"].as_array().unwrap();
     let sum = |field: &str| pairs.iter().map(|pair| pair[field].as_u64().unwrap()).sum::<u64>();
     assert_eq!(sum("trade_count_7d"), trades, "all trades of the week");
-    let as_of = Second(published["generated_at"].as_i64().unwrap() / 1_000);
+    let as_of = UnixSeconds(published["generated_at"].as_i64().unwrap() / 1_000);
     let day = "SELECT count(*) FROM trades WHERE ledger_close_time > $1";
     let counted: i64 = store.client.query_one(day, &[&as_of.minus(86_400).to_utc()]).await.unwrap().get(0);
     assert_eq!(sum("trade_count"), u64::try_from(counted).unwrap(), "all trades of the day");
@@ -232,10 +232,10 @@ pub(crate) fn load(url: &str) {
         let database = Database::new(&settings, tokio::runtime::Handle::current()).unwrap();
         database.current_seq().await.unwrap();
         let (before, _) = resident(std::process::id());
-        let now = Second::from(Utc::now());
+        let now = UnixSeconds::from(Utc::now());
         let (seconds, state) = timed(async {
             let (mut state, _) = MarketState::load(&database, now).await.unwrap();
-            state.board_at(now);
+            state.snapshot_at(now);
             state
         })
         .await;

@@ -6,7 +6,7 @@ use stellar_ticker::domain::{
     amount::Amount,
     asset::{AccountId, Asset},
     cursor::PagingToken,
-    instant::{DAY, Second},
+    instant::{DAY, UnixSeconds},
     market::Market,
     trade::{PoolId, Side, Trade, TradeRecord},
 };
@@ -29,7 +29,7 @@ pub(crate) struct Synthetic {
     shares: Vec<u64>,
     accounts: Vec<AccountId>,
     pub(crate) trades: u64,
-    newest: Second,
+    newest: UnixSeconds,
     span: i64,
     seed: u64,
 }
@@ -48,12 +48,12 @@ impl Made {
 
 impl Synthetic {
     /// So many trades in so many markets, spread over the seven days before `newest`.
-    pub(crate) fn week(trades: u64, markets: u64, newest: Second) -> Self {
+    pub(crate) fn week(trades: u64, markets: u64, newest: UnixSeconds) -> Self {
         Self::new(trades, markets, newest, 7 * DAY - 600)
     }
 
     /// The same over so many seconds.
-    pub(crate) fn new(trades: u64, markets: u64, newest: Second, span: i64) -> Self {
+    pub(crate) fn new(trades: u64, markets: u64, newest: UnixSeconds, span: i64) -> Self {
         let assets = markets / 2 + 1;
         let asset = |number: u64| {
             let code = format!("T{number:X}");
@@ -93,8 +93,9 @@ impl Synthetic {
     /// The trade of this number, from old to new.
     pub(crate) fn make(&self, number: u64) -> Made {
         let within = number / LEDGER_TRADES;
-        let closed_at =
-            Second(self.newest.0 - self.span + self.span * (within as i64 + 1) / i64::from(self.ledgers()));
+        let closed_at = UnixSeconds(
+            self.newest.0 - self.span + self.span * (within as i64 + 1) / i64::from(self.ledgers()),
+        );
         let toid =
             (i64::from(FIRST_LEDGER) + within as i64) << 32 | ((number % LEDGER_TRADES) as i64 + 1) << 12 | 1;
         let mut random = Random(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));

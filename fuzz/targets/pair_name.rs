@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stellar_ticker::domain::{amount::Amount, asset::Asset, board::PairCodes, instant::Second, plain_text};
+use stellar_ticker::domain::{amount::Amount, asset::Asset, market_snapshot::PairCodes, instant::UnixSeconds, plain_text};
 
 fuzz_target!(|text: &str| {
     let _ = PairCodes::parse(text);
@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
     if let Ok(amount) = Amount::parse(text) {
         assert!(amount.stroops() >= 0);
     }
-    if let Ok(second) = Second::parse(text) {
+    if let Ok(second) = UnixSeconds::parse(text) {
         let _ = second.to_rfc3339();
     }
     assert!(!plain_text::stripped(text).contains(plain_text::is_hidden));

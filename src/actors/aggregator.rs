@@ -35,7 +35,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::{Database, DbError, marks::Mark},
-    domain::{coverage::LedgerRange, instant::Second},
+    domain::{coverage::LedgerRange, instant::UnixSeconds},
     published::{FileMaker, Published, Vitals},
 };
 
@@ -86,7 +86,7 @@ struct State {
     /// When the last ones were begun.
     pace: Pace,
     /// The name of the last one.
-    last: Option<(i64, Second)>,
+    last: Option<(i64, UnixSeconds)>,
     /// Up to which batch everything was known when the first trades were seen.
     trades_since: Option<i64>,
     /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
@@ -123,7 +123,7 @@ impl Aggregator {
         }
         let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
         let (database, status) = (self.deps.database.clone(), Arc::clone(&self.deps.status));
-        let now = Second::from(self.deps.clock.now());
+        let now = UnixSeconds::from(self.deps.clock.now());
         let read = async move {
             Ok(match known {
                 None => {
@@ -285,7 +285,7 @@ impl Handler<Envelope<RankMarkets>> for Aggregator {
         _: &mut Context<Self>,
     ) -> MessageResult<Envelope<RankMarkets>> {
         let _handling = self.deps.status.begin(&envelope);
-        let now = Second::from(self.deps.clock.now());
+        let now = UnixSeconds::from(self.deps.clock.now());
         MessageResult(self.state.markets.as_mut().map(|markets| Arc::new(markets.ranked_at(now))))
     }
 }

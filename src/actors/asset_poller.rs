@@ -20,7 +20,7 @@ use super::{
     ranking::Ranking,
     supervision::status::ChildStatus,
     timetable::Schedule,
-    worker::{Life, Work, Worker},
+    worker::{Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
@@ -49,7 +49,7 @@ pub struct AssetPoll {
     /// When all assets are swept.
     pub schedule: Schedule,
     /// Whether a stellar.toml decides on validity: everywhere but on testnet.
-    pub links_count: bool,
+    pub requires_toml: bool,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -58,11 +58,11 @@ pub struct AssetPoll {
 pub type AssetPoller = Worker<AssetPoll>;
 
 impl Work for AssetPoll {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         // On a small budget both may wait for their turns for long: that is no standstill.
-        let this = Self { horizon: self.horizon.while_waiting(life.advancing()), ..self };
+        let this = Self { horizon: self.horizon.while_waiting(context.advancing()), ..self };
         // Side by side: on a small budget a page of the sweep may have to wait, and a new asset must not wait with it.
-        tokio::join!(this.look_up_forever(&life), this.sweep_forever(&life));
+        tokio::join!(this.look_up_forever(&context), this.sweep_forever(&context));
     }
 
     fn status(&self) -> &Arc<ChildStatus> {
@@ -75,17 +75,17 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
 
     fn handle(&mut self, envelope: Envelope<AssetsSeen>, _: &mut Context<Self>) {
         let _handling = self.work.status.begin(&envelope);
-        self.life.wake();
+        self.context.wake();
     }
 }
 
 impl AssetPoll {
     /// After a failure: waits as long as it seems wise.
-    async fn wait_after(&self, error: &PollError, retry: &mut Retry, life: &Life) {
+    async fn wait_after(&self, error: &PollError, retry: &mut Retry, context: &WorkContext) {
         let wait = retry.next_wait(error.retry_after());
         self.status.fails(error);
         outage::poll_failed(&self.horizon, &self.database, error, "looking assets up", wait);
-        life.pause(wait).await;
+        context.pause(wait).await;
     }
 
     /// Tells that assets were looked up, all of the busiest markets of the trades up to a batch.

@@ -22,7 +22,7 @@ use super::{
     messages::{AuditNow, RebuildMarkets, ReloadDirectory, RereadLedgers},
     port::Port,
     supervision::status::ChildStatus,
-    worker::{Life, Work, Worker},
+    worker::{Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
@@ -90,15 +90,15 @@ struct Tally {
 }
 
 impl Work for Audit {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         let mut pace = Pace::new(self.interval);
         loop {
             self.status.set_state("auditing");
             let begun = self.clock.monotonic();
-            self.pass(&life, &mut pace).await;
+            self.pass(&context, &mut pace).await;
             self.status.set_state("resting");
             if !self.is_hurried.get() {
-                life.rest(self.interval.saturating_sub(self.since(begun))).await;
+                context.rest(self.interval.saturating_sub(self.since(begun))).await;
             }
         }
     }
@@ -114,37 +114,37 @@ impl Handler<Envelope<AuditNow>> for Auditor {
     fn handle(&mut self, envelope: Envelope<AuditNow>, _: &mut Context<Self>) {
         let _handling = self.work.status.begin(&envelope);
         self.work.is_hurried.set(true);
-        self.life.wake();
+        self.context.wake();
     }
 }
 
 impl Audit {
     /// All markets once. A slice that cannot be read is left to the next pass.
-    async fn pass(&self, life: &Life, pace: &mut Pace) {
+    async fn pass(&self, context: &WorkContext, pace: &mut Pace) {
         let is_hurried = self.is_hurried.take();
-        let publication = self.publication_after(life, |_| true).await;
+        let publication = self.publication_after(context, |_| true).await;
         let begun = self.clock.monotonic();
         let all = match self.database.market_ids().await {
             Ok(all) => all,
             Err(error) => {
                 warn!(%error, "the audit cannot read the markets");
-                life.pause(AFTER_FAILURE).await;
+                context.pause(AFTER_FAILURE).await;
                 return;
             }
         };
-        let mut groups = pace::groups(&publication.board, &all);
+        let mut groups = pace::groups(&publication.snapshot, &all);
         drop(publication);
         pace.begin(&groups);
         let mut tally = Tally { spent: self.since(begun), ..Tally::default() };
-        if let Err(error) = self.audit_lists(life, &mut tally).await {
+        if let Err(error) = self.audit_lists(context, &mut tally).await {
             warn!(%error, "assets and books are left to the next pass of the audit");
         }
-        self.rest(life, pace.rest_after(tally.spent), is_hurried).await;
+        self.rest(context, pace.rest_after(tally.spent), is_hurried).await;
         while !groups.is_empty() {
-            life.advance();
+            context.advance();
             let markets = pace.cut(&mut groups);
             let before = tally.spent;
-            let read = self.audit(life, &markets, &mut tally).await.unwrap_or_else(|error| {
+            let read = self.audit(context, &markets, &mut tally).await.unwrap_or_else(|error| {
                 warn!(%error, markets = markets.len(), "a slice is left to the next pass of the audit");
                 false
             });
@@ -152,20 +152,25 @@ impl Audit {
                 tally.unread = tally.unread.saturating_add(u64::try_from(markets.len()).unwrap_or(u64::MAX));
             }
             let rest = pace.took(tally.spent.saturating_sub(before));
-            self.rest(life, rest, is_hurried).await;
+            self.rest(context, rest, is_hurried).await;
         }
         self.tell(&tally, true);
     }
 
-    async fn rest(&self, life: &Life, rest: Duration, is_hurried: bool) {
+    async fn rest(&self, context: &WorkContext, rest: Duration, is_hurried: bool) {
         if !is_hurried && !self.is_hurried.get() {
-            life.rest(rest).await;
+            context.rest(rest).await;
         }
     }
 
     /// One slice: what differs twice is told and repaired. Says whether it could be compared.
-    async fn audit(&self, life: &Life, markets: &[MarketId], tally: &mut Tally) -> Result<bool, DbError> {
-        let Some((first, found)) = self.compared(life, markets, tally, |_| true).await? else {
+    async fn audit(
+        &self,
+        context: &WorkContext,
+        markets: &[MarketId],
+        tally: &mut Tally,
+    ) -> Result<bool, DbError> {
+        let Some((first, found)) = self.compared(context, markets, tally, |_| true).await? else {
             return Ok(false);
         };
         let number = u64::try_from(markets.len()).unwrap_or(u64::MAX);
@@ -182,7 +187,7 @@ impl Audit {
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
-        let Some((_, again)) = self.compared(life, &suspects, tally, is_next).await? else {
+        let Some((_, again)) = self.compared(context, &suspects, tally, is_next).await? else {
             return Ok(false);
         };
         if again.comparison.difference_count == 0 {
@@ -197,7 +202,7 @@ impl Audit {
                 expected = %told.expected.escape_debug(), "a published figure is not what the rows come to"
             );
         }
-        let repaired = self.repair(life, &first, &suspects, &again, tally).await?;
+        let repaired = self.repair(context, &first, &suspects, &again, tally).await?;
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.tell(tally, false);
         Ok(true)
@@ -206,7 +211,7 @@ impl Audit {
     /// Has the windows rebuilt and looks again. Gives how many markets agree now that did not.
     async fn repair(
         &self,
-        life: &Life,
+        context: &WorkContext,
         before: &Publication,
         suspects: &[MarketId],
         found: &Found,
@@ -219,10 +224,10 @@ impl Audit {
             return Ok(0);
         };
         let is_rebuilt = |newest: &Publication| rebuilt.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);
-        let after = self.compared(life, suspects, tally, is_rebuilt).await?;
+        let after = self.compared(context, suspects, tally, is_rebuilt).await?;
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
-        let ledgers = differing_ledgers(&before.board, &publication.board, &differing);
+        let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
         self.have_reread(ledgers.into_iter().take(LEDGERS_MAX).collect()).await;
         let repaired = u64::try_from(differing.difference(&after.markets).count()).unwrap_or(0);
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
@@ -274,16 +279,16 @@ impl Audit {
     /// The first publication that will do.
     async fn publication_after(
         &self,
-        life: &Life,
+        context: &WorkContext,
         will_do: impl Fn(&Publication) -> bool,
     ) -> Arc<Publication> {
         loop {
             if let Some(newest) = self.published.newest().filter(|newest| will_do(newest)) {
                 return newest;
             }
-            life.pause(PUBLICATION_POLL).await;
-            if life.is_draining() {
-                std::future::pending::<()>().await; // dropped when the life ends
+            context.pause(PUBLICATION_POLL).await;
+            if context.is_draining() {
+                std::future::pending::<()>().await; // dropped when the context ends
             }
         }
     }

@@ -4,8 +4,8 @@
 //! What is held whole is told by the coverage and by nothing else: what it lacks is read, the newest first. So a start,
 //! a gap after an outage and a trade that the stream skipped are one and the same case.
 
-mod descent;
-mod doubts;
+mod descending_read;
+mod doubtful_ledgers;
 mod draw;
 mod end;
 mod eta;
@@ -33,20 +33,20 @@ use super::{
     outage,
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
-    worker::{Life, TICK, Work, Worker},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     db::trades::{BatchKind, LIVE_CURSOR},
     domain::{
         coverage::{self, LedgerRange},
         cursor::PagingToken,
-        instant::{DAY, HOUR, Second},
+        instant::{DAY, HOUR, UnixSeconds},
     },
     horizon::{HorizonClient, budget::Class, retry::Retry},
 };
 
-use descent::Descent;
-use doubts::Doubts;
+use descending_read::DescendingRead;
+use doubtful_ledgers::DoubtfulLedgers;
 use plan::{Stretch, stretches};
 use progress::{Progress, Wanted};
 use stop::Stop;
@@ -87,7 +87,7 @@ pub struct Backfill {
     /// Whether progress is told in the log; a terminal has a bar.
     pub tells_by_log: bool,
     /// Ledgers that an audit named, to be read again first.
-    pub in_doubt: Rc<RefCell<Doubts>>,
+    pub in_doubt: Rc<RefCell<DoubtfulLedgers>>,
     /// Its own line in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -96,12 +96,12 @@ pub struct Backfill {
 pub type Backfiller = Worker<Backfill>;
 
 impl Work for Backfill {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         let upstream = Upstream::default();
         tokio::join!(
-            self.watch_tail(&life, &upstream),
-            self.fill_forever(&life, &upstream),
-            self.reread_forever(&life, &upstream)
+            self.watch_tail(&context, &upstream),
+            self.fill_forever(&context, &upstream),
+            self.reread_forever(&context, &upstream)
         );
     }
 
@@ -122,27 +122,27 @@ struct Upstream {
 }
 
 impl Backfill {
-    async fn watch_tail(&self, life: &Life, upstream: &Upstream) {
+    async fn watch_tail(&self, context: &WorkContext, upstream: &Upstream) {
         let interval = if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
         loop {
-            life.advance();
+            context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 continue;
             }
-            match self.read_tail(life, upstream).await {
+            match self.read_tail(context, upstream).await {
                 Ok(()) => {
                     self.status.succeeds("recent ledgers are read again by pages");
                     retry.succeeded();
-                    life.pause(interval).await;
+                    context.pause(interval).await;
                 }
-                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
             }
         }
     }
 
     /// Reads from the newest trade down to what is held whole, or as far as a tail goes.
-    async fn read_tail(&self, life: &Life, upstream: &Upstream) -> Result<(), Stop> {
+    async fn read_tail(&self, context: &WorkContext, upstream: &Upstream) -> Result<(), Stop> {
         let horizon = self.horizon.of_class(Class::Live);
         let history = self.history(&horizon, upstream).await?;
         let held = self.held().await?;
@@ -151,15 +151,15 @@ impl Backfill {
             from: newest.map_or(history.elder.max(1), |newest| newest.to.saturating_add(1)),
             to: None,
             before: None,
-            since: Second(i64::MIN),
+            since: UnixSeconds(i64::MIN),
         };
         // That a ledger is whole needs a second witness than the page: the stream, or the root.
         let live = self.writer.database.cursor(LIVE_CURSOR).await?.map_or(0, PagingToken::ledger);
-        let descent = Descent {
+        let descent = DescendingRead {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
             top_max: live.max(history.latest),
             kind: BatchKind::Repair,
-            ..self.descent(&horizon, life, upstream)
+            ..self.descent(&horizon, context, upstream)
         };
         let read = descent.read(stretch).await;
         let held = self.tell_coverage().await?;
@@ -177,41 +177,46 @@ impl Backfill {
         Ok(())
     }
 
-    async fn fill_forever(&self, life: &Life, upstream: &Upstream) {
+    async fn fill_forever(&self, context: &WorkContext, upstream: &Upstream) {
         let (mut retry, mut progress) = (Retry::default(), Progress::default());
         loop {
-            life.advance();
+            context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 self.status.set_state("following");
                 continue;
             }
             if !upstream.tail_is_read.get() {
-                life.pause(TAIL_POLL).await;
+                context.pause(TAIL_POLL).await;
                 continue;
             }
-            match self.fill(life, upstream, &mut progress).await {
+            match self.fill(context, upstream, &mut progress).await {
                 Ok(true) => {
                     self.status.set_state("whole");
-                    life.pause(REST).await;
+                    context.pause(REST).await;
                 }
                 Ok(false) => retry.succeeded(),
-                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
             }
         }
     }
 
     /// Reads what is missing now, the last 24 hours first. Says whether nothing was.
-    async fn fill(&self, life: &Life, upstream: &Upstream, progress: &mut Progress) -> Result<bool, Stop> {
+    async fn fill(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+        progress: &mut Progress,
+    ) -> Result<bool, Stop> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         let held = self.held().await?;
-        let now = Second::from(self.writer.clock.now());
+        let now = UnixSeconds::from(self.writer.clock.now());
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
         let floor = history.elder.max(1);
         let day = day.max(all);
         let day_is_whole = !held.is_empty() && coverage::missing(&held, floor, day, day).is_empty();
-        self.horizon.governor().set_day_is_whole(day_is_whole);
+        self.horizon.limiter().set_day_is_whole(day_is_whole);
         // Gaps are filled however old they are: what is too old to be kept is not held either.
-        let (since, gaps_since) = if day_is_whole { (all, Second(i64::MIN)) } else { (day, day) };
+        let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
         let missing = coverage::missing(&held, floor, since, gaps_since);
         self.tell_unread(&held, floor, all, missing.last().filter(|_| upstream.end_is_doubted.get()));
         if missing.is_empty() {
@@ -223,7 +228,8 @@ impl Backfill {
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
         let horizon = self.horizon.of_class(Class::History).while_waiting(progress.waiting());
         progress.begin(&held, Wanted { floor, day, all }, self.is_limited);
-        let descent = Descent { stored: progress.stored(), ..self.descent(&horizon, life, upstream) };
+        let descent =
+            DescendingRead { stored: progress.stored(), ..self.descent(&horizon, context, upstream) };
         let mut reads = stream::iter(stretches(&missing, &held, at_once))
             .map(|stretch| descent.read(stretch))
             .buffer_unordered(at_once);
@@ -254,14 +260,14 @@ impl Backfill {
     fn descent<'a>(
         &'a self,
         horizon: &'a HorizonClient,
-        life: &'a Life,
+        context: &'a WorkContext,
         upstream: &'a Upstream,
-    ) -> Descent<'a> {
-        Descent {
+    ) -> DescendingRead<'a> {
+        DescendingRead {
             deps: self,
             horizon,
             upstream,
-            life,
+            context,
             kind: BatchKind::Backfill,
             top_max: u32::MAX,
             pages_max: ROUND_PAGES,
@@ -289,7 +295,7 @@ impl Backfill {
     }
 
     /// After anything that went wrong Horizon is asked anew what it has.
-    async fn wait_after(&self, stop: &Stop, retry: &mut Retry, life: &Life, upstream: &Upstream) {
+    async fn wait_after(&self, stop: &Stop, retry: &mut Retry, context: &WorkContext, upstream: &Upstream) {
         upstream.history.set(None);
         let asked = match stop {
             Stop::Horizon(error) | Stop::Unusable(Unusable::Horizon(error)) => error.retry_after(),
@@ -309,6 +315,6 @@ impl Backfill {
             }
             other => warn!(%other, wait_ms = wait.as_millis(), "history cannot be read now, retrying"),
         }
-        life.pause(wait).await;
+        context.pause(wait).await;
     }
 }

@@ -10,7 +10,7 @@ use super::{
     outage,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
-    worker::{Life, TICK, Work, Worker},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{clock::SharedClock, db::Database};
 
@@ -38,16 +38,16 @@ pub struct Clean {
 pub type Cleaner = Worker<Clean>;
 
 impl Work for Clean {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let mut is_due = false;
         loop {
-            life.advance();
+            context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             is_due |= timetable.take_due(self.clock.now());
             if !is_due {
                 self.status.set_state("idle");
-                life.pause(TICK).await;
+                context.pause(TICK).await;
                 continue;
             }
             self.status.set_state("cleaning");
@@ -72,7 +72,7 @@ impl Work for Clean {
                 }
             }
             if is_due {
-                life.pause(AGAIN).await;
+                context.pause(AGAIN).await;
             }
         }
     }

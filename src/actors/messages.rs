@@ -7,7 +7,7 @@ use actix::Message;
 
 use crate::{
     db::trades::CommittedBatch,
-    domain::{instant::Second, ranking::RankedMarket, windows::MarketId},
+    domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId},
     published::Publication,
 };
 
@@ -79,13 +79,13 @@ pub struct Rebuilt {
     /// From everything up to this batch.
     pub seq: i64,
     /// Every publication of a later second has them.
-    pub as_of: Second,
+    pub as_of: UnixSeconds,
 }
 
 impl Rebuilt {
     /// Whether a publication has them. Time goes back, by `back_s` seconds or more, only where everything is loaded anew.
     #[must_use]
-    pub fn is_in(&self, seq: i64, as_of: Second, back_s: i64) -> bool {
+    pub fn is_in(&self, seq: i64, as_of: UnixSeconds, back_s: i64) -> bool {
         seq >= self.seq && (as_of > self.as_of || as_of.plus(back_s) < self.as_of)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     db::{Database, DbError},
-    domain::{close_times::SLACK_S, instant::Second},
+    domain::{close_times::SLACK_S, instant::UnixSeconds},
     horizon::{HorizonClient, HorizonError, wire::Root},
     published::Published,
 };
@@ -39,7 +39,7 @@ pub struct History {
     /// Its newest ledger, when it was asked.
     pub latest: u32,
     /// Close time of that ledger; none if Horizon does not state it.
-    pub latest_at: Option<Second>,
+    pub latest_at: Option<UnixSeconds>,
     asked_at: Instant,
     /// Connections of any client that had broken by then.
     disruptions: u64,
@@ -58,7 +58,7 @@ pub enum Unusable {
         "the network was reset: horizon's newest ledger is {latest}, ledger {held} is held and is older; nothing is \
          stored. Stop all daemons of this database, run `stellar-ticker start-over --yes`, and start them again"
     )]
-    BegunAnew {
+    HistoryReset {
         /// Horizon's newest ledger.
         latest: u32,
         /// The newest ledger of which trades are held.
@@ -86,28 +86,28 @@ impl History {
     /// About what time it is for Horizon: a ledger that closed later than this is not there yet. None if it does not
     /// say. A Horizon that catches up is behind by this; the clock here then bounds times.
     #[must_use]
-    pub fn time(&self) -> Option<Second> {
+    pub fn time(&self) -> Option<UnixSeconds> {
         let seconds = i64::try_from(self.asked_at.elapsed().as_secs()).unwrap_or(i64::MAX);
         self.latest_at.map(|at| at.plus(seconds))
     }
 
     /// Its newest ledger and when that closed, unless the clock here contradicts it.
     #[must_use]
-    pub fn anchor(&self, now: Second) -> Option<(u32, Second)> {
+    pub fn anchor(&self, now: UnixSeconds) -> Option<(u32, UnixSeconds)> {
         self.latest_at.filter(|at| *at <= now.plus(SLACK_S)).map(|at| (self.latest, at))
     }
 
     /// Returns true if trades received now may be stored on the strength of this check.
     #[must_use]
     pub fn is_good(&self, horizon: &HorizonClient) -> bool {
-        self.is_usable(horizon) && self.asked_at.elapsed() < between(horizon.governor().requests_per_hour())
+        self.is_usable(horizon) && self.asked_at.elapsed() < between(horizon.limiter().requests_per_hour())
     }
 
     /// Returns true if requests may be made on the strength of this check. Their results wait until the check is renewed.
     #[must_use]
     pub fn is_usable(&self, horizon: &HorizonClient) -> bool {
         self.asked_at.elapsed() < USABLE_FOR
-            && self.disruptions == horizon.governor().disruptions()
+            && self.disruptions == horizon.limiter().disruptions()
             && self.opened == horizon.connections_opened()
     }
 }
@@ -153,7 +153,7 @@ async fn ask(
     database: &Database,
     published: &Published,
 ) -> Result<History, Unusable> {
-    let (disruptions, opened) = (horizon.governor().disruptions(), horizon.connections_opened());
+    let (disruptions, opened) = (horizon.limiter().disruptions(), horizon.connections_opened());
     let asked_at = Instant::now();
     let Root {
         network_passphrase,
@@ -167,12 +167,12 @@ async fn ask(
     let unusable = if network_passphrase != passphrase {
         Some(Unusable::WrongNetwork(network_passphrase))
     } else if has_begun_anew(&newest, latest, latest_at) {
-        Some(Unusable::BegunAnew { latest, held })
+        Some(Unusable::HistoryReset { latest, held })
     } else {
         None
     };
     published.vitals.wrong_network.store(unusable.is_some(), Ordering::Relaxed);
-    horizon.governor().set_wrong_network(unusable.is_some());
+    horizon.limiter().set_wrong_network(unusable.is_some());
     if let Some(unusable) = unusable {
         return Err(unusable);
     }
@@ -182,8 +182,8 @@ async fn ask(
 /// Returns true if the network was reset, as testnet is each quarter: its passphrase stays, and its ledgers count from 1
 /// again. Ledgers close in order, so most of the newest held trades cannot be older and have higher numbers. If Horizon
 /// does not state the close time of its newest ledger, only the numbers are compared.
-fn has_begun_anew(newest_held: &[(u32, Second)], latest: u32, latest_at: Option<Second>) -> bool {
-    let is_older = |(ledger, at): &&(u32, Second)| match latest_at {
+fn has_begun_anew(newest_held: &[(u32, UnixSeconds)], latest: u32, latest_at: Option<UnixSeconds>) -> bool {
+    let is_older = |(ledger, at): &&(u32, UnixSeconds)| match latest_at {
         Some(latest_at) => *ledger > latest && at.plus(OLDER_S) < latest_at,
         None => *ledger > latest.saturating_add(LEADING_LEDGERS_MAX),
     };
@@ -195,8 +195,8 @@ fn has_begun_anew(newest_held: &[(u32, Second)], latest: u32, latest_at: Option<
 mod tests {
     use super::*;
 
-    fn held(ledger: u32, at: i64) -> Vec<(u32, Second)> {
-        (0..9).map(|step| (ledger - step, Second(at - i64::from(step)))).collect()
+    fn held(ledger: u32, at: i64) -> Vec<(u32, UnixSeconds)> {
+        (0..9).map(|step| (ledger - step, UnixSeconds(at - i64::from(step)))).collect()
     }
 
     #[test]
@@ -209,20 +209,20 @@ mod tests {
     #[test]
     fn a_network_that_counts_from_one_again_is_told_from_a_server_that_is_behind() {
         let held = held(5_000, 100_000);
-        let anew = |latest, latest_at| has_begun_anew(&held, latest, Some(Second(latest_at)));
+        let anew = |latest, latest_at| has_begun_anew(&held, latest, Some(UnixSeconds(latest_at)));
         assert!(anew(2, 100_100), "reset");
         assert!(anew(4_000, 900_000), "and grown since");
         assert!(!anew(2, 100_000 - 30_000), "a server that reads history in from its beginning");
         assert!(!anew(4_990, 99_990), "a server some ledgers behind another");
         assert!(!anew(5_000, 900_000) && !anew(9_000, 900_000), "a network that stood still");
-        assert!(!has_begun_anew(&[], 2, Some(Second(1))));
+        assert!(!has_begun_anew(&[], 2, Some(UnixSeconds(1))));
     }
 
     #[test]
     fn trades_of_ledgers_that_cannot_be_are_outvoted() {
         let mut mixed = held(5_000, 100_000);
-        mixed.extend([(9_000, Second(90_000)), (9_001, Second(90_000))]);
-        assert!(!has_begun_anew(&mixed, 5_100, Some(Second(100_500))));
+        mixed.extend([(9_000, UnixSeconds(90_000)), (9_001, UnixSeconds(90_000))]);
+        assert!(!has_begun_anew(&mixed, 5_100, Some(UnixSeconds(100_500))));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     envelope::Envelope,
     messages::ReloadNginx,
     supervision::status::ChildStatus,
-    worker::{Life, Work, Worker},
+    worker::{Work, WorkContext, Worker},
 };
 use master::Master;
 pub use place::{NginxError, NginxPlace, NginxSettings};
@@ -47,11 +47,11 @@ pub type NginxProcess = Worker<NginxRun>;
 impl Work for NginxRun {
     const FINISHES: bool = true;
 
-    async fn run(mut self, life: Life) {
+    async fn run(mut self, context: WorkContext) {
         self.status.set_state("waiting");
         tokio::select! {
             opened = self.is_open.wait_for(|is_open| *is_open) => if opened.is_err() { return },
-            () = advancing(&life) => return,
+            () = advancing(&context) => return,
         }
         self.reload.set(false);
         self.status.set_state("starting");
@@ -60,11 +60,11 @@ impl Work for NginxRun {
                 Ok(master) => master,
                 Err(error) => return error!(%error, "nginx cannot be started"),
             },
-            () = life.draining() => return,
+            () = context.draining() => return,
         };
         info!(pid = %master.pid(), listen = %self.place.listen(), "nginx started");
-        if self.watch(&mut master, &life).await {
-            master.stop(life.drain_within()).await;
+        if self.watch(&mut master, &context).await {
+            master.stop(context.drain_within()).await;
             info!("nginx stopped");
         }
     }
@@ -76,7 +76,7 @@ impl Work for NginxRun {
 
 impl NginxRun {
     /// Comes back when the drain begins: true; or when nginx has ended, or must.
-    async fn watch(&self, master: &mut Master, life: &Life) -> bool {
+    async fn watch(&self, master: &mut Master, context: &WorkContext) -> bool {
         let start = Instant::now();
         let (mut is_up, mut missed) = (false, 0);
         loop {
@@ -86,9 +86,9 @@ impl NginxRun {
                     error!(status, "nginx ended by itself; its own words are in this log, as it wrote them");
                     return false;
                 }
-                () = life.rest(PROBE_EVERY) => {}
+                () = context.rest(PROBE_EVERY) => {}
             }
-            if life.is_draining() {
+            if context.is_draining() {
                 return true;
             }
             if self.reload.take() {
@@ -104,7 +104,7 @@ impl NginxRun {
             }
             let answers = tokio::select! {
                 answers = master.answers() => answers,
-                () = life.draining() => return true,
+                () = context.draining() => return true,
             };
             if answers {
                 (is_up, missed) = (true, 0);
@@ -123,9 +123,9 @@ impl NginxRun {
 }
 
 /// Says that it lives, until the drain begins.
-async fn advancing(life: &Life) {
-    while !life.is_draining() {
-        life.pause(PROBE_EVERY).await;
+async fn advancing(context: &WorkContext) {
+    while !context.is_draining() {
+        context.pause(PROBE_EVERY).await;
     }
 }
 
@@ -135,6 +135,6 @@ impl Handler<Envelope<ReloadNginx>> for NginxProcess {
     fn handle(&mut self, envelope: Envelope<ReloadNginx>, _: &mut Context<Self>) {
         let _handling = self.work.status.begin(&envelope);
         self.work.reload.set(true);
-        self.life.wake();
+        self.context.wake();
     }
 }

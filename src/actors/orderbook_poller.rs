@@ -15,13 +15,13 @@ use super::{
     ranking::Ranking,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
-    worker::{Life, TICK, Work, Worker},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
     db::{Database, books::MarketAssets},
     domain::{
-        instant::Second,
+        instant::UnixSeconds,
         orderbook::{OrderBook, PolledBook},
         windows::MarketId,
     },
@@ -35,7 +35,7 @@ const ROUND: usize = 32;
 /// Requests at a time; the budget says how fast.
 const AT_ONCE: usize = 4;
 /// Before every moment: nothing was read since then but what never was.
-const NEVER: Second = Second(i64::MIN);
+const NEVER: UnixSeconds = UnixSeconds(i64::MIN);
 /// How often it is looked for new markets between passes.
 const REST: Duration = Duration::from_secs(5);
 /// Books that are stored together at most.
@@ -70,22 +70,22 @@ pub struct OrderbookPoll {
 pub type OrderbookPoller = Worker<OrderbookPoll>;
 
 impl Work for OrderbookPoll {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         // On a small budget a book may wait for its turn for long: that is no standstill.
-        let this = Self { horizon: self.horizon.while_waiting(life.advancing()), ..self };
+        let this = Self { horizon: self.horizon.while_waiting(context.advancing()), ..self };
         let mut timetable = Timetable::due_at_start(Arc::clone(&this.schedule));
         let (mut pass_began, mut tries) = (None, Tries::new());
         let mut retry = Retry::default();
         loop {
-            life.advance();
+            context.advance();
             let Some(epoch) = this.leadership.epoch_within(TICK).await else { continue };
             if timetable.take_due(this.clock.now()) {
                 // A pass that is not at its end begins anew: those that waited longest take turns with the busiest.
-                pass_began = Some(Second::from(this.clock.now()));
+                pass_began = Some(UnixSeconds::from(this.clock.now()));
             }
             // Between passes only markets are read that never were.
-            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &life).await {
-                Ok(Round::NobodyKnows) => life.pause(TICK).await,
+            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &context).await {
+                Ok(Round::NobodyKnows) => context.pause(TICK).await,
                 Ok(Round::Read) => {
                     this.status.succeeds("order books are read");
                     retry.succeeded();
@@ -96,13 +96,13 @@ impl Work for OrderbookPoll {
                         tries.clear();
                     }
                     this.status.set_state("idle");
-                    life.pause(REST).await;
+                    context.pause(REST).await;
                 }
                 Err(error) => {
                     let wait = retry.next_wait(error.retry_after());
                     this.status.fails(&error);
                     outage::poll_failed(&this.horizon, &this.database, &error, "reading order books", wait);
-                    life.pause(wait).await;
+                    context.pause(wait).await;
                 }
             }
         }
@@ -128,20 +128,20 @@ impl OrderbookPoll {
     /// # Errors
     ///
     /// In words: the lease or the database is lost, or Horizon failed too often in a row.
-    pub async fn poll_once(&self, life: &Life) -> Result<(), String> {
+    pub async fn poll_once(&self, context: &WorkContext) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
-        let since = Second::from(self.clock.now());
+        let since = UnixSeconds::from(self.clock.now());
         let (mut retry, mut failures, mut tries) = (Retry::default(), 0, Tries::new());
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            match self.round(epoch, since, &mut tries, life).await {
+            match self.round(epoch, since, &mut tries, context).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
                     let wait = retry.next_wait(error.retry_after());
                     outage::horizon_failed(&self.horizon, &error, "reading order books", wait);
-                    life.pause(wait).await;
+                    context.pause(wait).await;
                 }
                 Err(error) => return Err(error.to_string()),
             }
@@ -151,14 +151,14 @@ impl OrderbookPoll {
     async fn round(
         &self,
         epoch: i64,
-        since: Second,
+        since: UnixSeconds,
         tries: &mut Tries,
-        life: &Life,
+        context: &WorkContext,
     ) -> Result<Round, PollError> {
         let Some(ranked) = self.ranking.ask().await else { return Ok(Round::NobodyKnows) };
         let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
-        let read_at = times.into_iter().map(|(market, at)| (market, Second::from(at))).collect();
+        let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
         let wanted = queue(&ranked, &read_at, since, given_up, ROUND);
         if wanted.is_empty() && since == NEVER {
             return Ok(Round::AllRead);
@@ -178,7 +178,7 @@ impl OrderbookPoll {
             .buffer_unordered(AT_ONCE)
             .ready_chunks(STORED_AT_ONCE);
         while let Some(chunk) = reads.next().await {
-            life.advance();
+            context.advance();
             let mut books = Vec::new();
             for (market, read) in chunk {
                 match read {
@@ -213,7 +213,7 @@ impl OrderbookPoll {
             Err(HorizonError::Problem { status: 400 | 404, .. }) => Ok(OrderBook::default()),
             other => other,
         };
-        let fetched_at = Second::from(self.clock.now());
+        let fetched_at = UnixSeconds::from(self.clock.now());
         (market.market, book.map(|book| PolledBook { figures: book.figures(), fetched_at }))
     }
 }

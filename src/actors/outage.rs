@@ -24,9 +24,9 @@ pub fn database_failed(database: &Database, error: &DbError, doing: &'static str
 /// line about the outage is enough.
 pub fn horizon_failed(horizon: &HorizonClient, error: &HorizonError, doing: &'static str, wait: Duration) {
     let wait_ms = wait.as_millis();
-    let governor = horizon.governor();
-    if governor.outage().is_none()
-        && let Some(left_out) = governor.allow_line(Instant::now())
+    let limiter = horizon.limiter();
+    if limiter.outage().is_none()
+        && let Some(left_out) = limiter.allow_line(Instant::now())
     {
         warn!(%error, doing, wait_ms, left_out, "a request to Horizon failed, trying again");
     } else {

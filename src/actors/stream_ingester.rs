@@ -17,7 +17,7 @@ use super::{
     outage,
     supervision::status::ChildStatus,
     trade_writer::{NotWritten, TradeWriter},
-    worker::{Life, TICK, Work, Worker},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     db::DbError,
@@ -49,8 +49,8 @@ impl Work for StreamIngest {
     /// A batch that is collected is worth a moment of the drain.
     const FINISHES: bool = true;
 
-    async fn run(self, life: Life) {
-        ingest(self, life).await;
+    async fn run(self, context: WorkContext) {
+        ingest(self, context).await;
     }
 
     fn status(&self) -> &Arc<ChildStatus> {
@@ -90,17 +90,17 @@ impl Ended {
 }
 
 /// Session after session, with waits between them that fit how each ended.
-async fn ingest(deps: StreamIngest, life: Life) {
+async fn ingest(deps: StreamIngest, context: WorkContext) {
     let mut retry = Retry::default();
     let history = Cell::new(None);
-    while !life.is_draining() {
-        life.advance();
+    while !context.is_draining() {
+        context.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
             deps.status.set_state("following");
             continue;
         };
         let begun = Instant::now();
-        let mut session = Session::new(&deps, &life, &history);
+        let mut session = Session::new(&deps, &context, &history);
         let ended = session.run().await;
         if session.has_advanced() {
             retry.succeeded();
@@ -110,7 +110,7 @@ async fn ingest(deps: StreamIngest, life: Life) {
             history.set(None);
         }
         if let Some(wait) = after(&deps, &ended, &mut retry) {
-            life.pause(wait).await;
+            context.pause(wait).await;
         }
     }
 }
@@ -137,7 +137,7 @@ impl From<NotWritten> for Ended {
 /// Text for `/readyz`. It contains nothing that Horizon sent.
 const fn detail(unusable: &Unusable) -> &'static str {
     match unusable {
-        Unusable::BegunAnew { .. } => {
+        Unusable::HistoryReset { .. } => {
             "the network was reset, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
         }
         _ => "horizon serves another network",
@@ -180,7 +180,7 @@ fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Durati
             Some(wait)
         }
         Ended::WrongNetwork(unusable) => {
-            if deps.horizon.governor().allow_line(Instant::now()).is_some() {
+            if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
                 tracing::error!(%unusable, "nothing is stored");
             }
             Vitals::tell(&vitals.stream, false, detail(unusable), now);

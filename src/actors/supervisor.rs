@@ -190,7 +190,7 @@ impl Actor for Supervisor {
 impl MessageResponse<Supervisor, ChildExited> for Verdict {
     fn handle(self, _: &mut Context<Supervisor>, answer: Option<actix::dev::OneshotSender<Self>>) {
         if let Some(answer) = answer {
-            let _ = answer.send(self); // the caretaker may be gone
+            let _ = answer.send(self); // the runner may be gone
         }
     }
 }

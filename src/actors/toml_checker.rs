@@ -17,7 +17,7 @@ use super::{
     port::Port,
     ranking::Ranking,
     supervision::status::ChildStatus,
-    worker::{Life, TICK, Work, Worker},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
@@ -70,7 +70,7 @@ pub struct TomlCheck {
     /// What time it is.
     pub clock: SharedClock,
     /// Whether a stellar.toml decides on validity: everywhere but on testnet.
-    pub links_count: bool,
+    pub requires_toml: bool,
     /// Up to which batch the assets of the busiest markets have been looked up, as the asset poller told.
     pub looked_up: Rc<Cell<i64>>,
     /// Its own line in `/actors.json`.
@@ -81,22 +81,22 @@ pub struct TomlCheck {
 pub type TomlChecker = Worker<TomlCheck>;
 
 impl Work for TomlCheck {
-    async fn run(self, life: Life) {
+    async fn run(self, context: WorkContext) {
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
         loop {
-            life.advance();
+            context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             let all_upto = self.looked_up.get(); // before it is looked which files are due
-            match self.round(epoch, &life, &mut expired_at).await {
+            match self.round(epoch, &context, &mut expired_at).await {
                 Ok(0) => {
                     self.status.set_state("idle");
                     self.tell(all_upto).await;
-                    life.rest(REST).await;
+                    context.rest(REST).await;
                 }
                 Ok(_) => {}
                 Err(error) => {
                     outage::database_failed(&self.database, &error, "checking stellar.toml files");
-                    life.pause(TICK).await;
+                    context.pause(TICK).await;
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
         let _handling = self.work.status.begin(&envelope);
         let looked_up = &self.work.looked_up;
         looked_up.set(looked_up.get().max(envelope.body.all_upto));
-        self.life.wake();
+        self.context.wake();
     }
 }
 
@@ -124,26 +124,31 @@ impl TomlCheck {
     /// # Errors
     ///
     /// In words: the lease or the database is lost.
-    pub async fn check_once(&self, life: &Life) -> Result<(), String> {
+    pub async fn check_once(&self, context: &WorkContext) -> Result<(), String> {
         let in_words = |error: DbError| error.to_string();
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            if self.round(epoch, life, &mut expired_at).await.map_err(in_words)? > 0 {
+            if self.round(epoch, context, &mut expired_at).await.map_err(in_words)? > 0 {
                 continue;
             }
             let soon = self.clock.now() + SLOW_RETRY;
             if self.database.due_files(&[], 1, soon).await.map_err(in_words)?.is_empty() {
                 return Ok(());
             }
-            life.pause(TICK).await;
+            context.pause(TICK).await;
         }
     }
 
     /// Fetches what is due and stores what came of it. Gives how many files that were.
-    async fn round(&self, epoch: i64, life: &Life, expired_at: &mut DateTime<Utc>) -> Result<usize, DbError> {
+    async fn round(
+        &self,
+        epoch: i64,
+        context: &WorkContext,
+        expired_at: &mut DateTime<Utc>,
+    ) -> Result<usize, DbError> {
         let now = self.clock.now();
-        if self.links_count && now - *expired_at >= EXPIRY_EVERY {
+        if self.requires_toml && now - *expired_at >= EXPIRY_EVERY {
             *expired_at = now;
             if self.database.expire_verdicts(epoch, GRACE, now).await?.is_some() {
                 info!("assets are not valid any more: their stellar.toml could not be read for a day");
@@ -163,8 +168,8 @@ impl TomlCheck {
         let mut fetched =
             stream::iter(due).map(|file| self.fetch(file)).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
         while let Some(fetches) = fetched.next().await {
-            life.advance();
-            self.database.record_files(epoch, &fetches, self.links_count, self.clock.now()).await?;
+            context.advance();
+            self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now()).await?;
         }
         Ok(count)
     }

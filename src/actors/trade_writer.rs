@@ -14,7 +14,7 @@ use super::{
     messages::{AssetsSeen, TradesCommitted},
     outage,
     port::Port,
-    worker::Life,
+    worker::WorkContext,
 };
 use crate::{
     clock::SharedClock,
@@ -81,28 +81,32 @@ impl TradeWriter {
     /// # Errors
     ///
     /// [`NotWritten`]; nothing of the batch is stored then.
-    pub async fn write(&self, batch: &TradeBatch, life: &Life) -> Result<CommittedSummary, NotWritten> {
+    pub async fn write(
+        &self,
+        batch: &TradeBatch,
+        context: &WorkContext,
+    ) -> Result<CommittedSummary, NotWritten> {
         let mut retry = Retry::default();
         let committed = loop {
-            life.advance();
+            context.advance();
             let epoch = self.leadership.epoch().ok_or(NotWritten::NotLeading)?;
             match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
                 Ok(committed) => break committed,
-                Err(error) if error.is_transient() && !life.is_draining() => {
+                Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
                     let now = self.clock.now();
                     Vitals::tell(&self.published.vitals.database, false, "does not take trades", now);
-                    life.pause(retry.next_wait(None)).await;
+                    context.pause(retry.next_wait(None)).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         };
         self.tell_quarantined(&committed);
-        let summary = count(batch, &committed);
+        let stats = count(batch, &committed);
         if let Some(listeners) = &self.listeners {
             listeners.tell(committed, &self.lines).await;
         }
-        Ok(summary)
+        Ok(stats)
     }
 }
 

@@ -18,21 +18,21 @@ pub const TICK: Duration = Duration::from_secs(1);
 
 /// What a worker does. It is cloned for each incarnation, so it holds what the work needs and no state of it.
 pub trait Work: Clone + Unpin + 'static {
-    /// Works until the life ends. Where nothing must be finished it may simply be dropped at any await: what is
+    /// Works until the context ends. Where nothing must be finished it may simply be dropped at any await: what is
     /// written is written in transactions. If it comes back before, it has failed, and the actor stops: the supervisor
     /// restarts it.
-    fn run(self, life: Life) -> impl Future<Output = ()> + 'static;
+    fn run(self, context: WorkContext) -> impl Future<Output = ()> + 'static;
 
     /// Its own line in `/actors.json`.
     fn status(&self) -> &Arc<ChildStatus>;
 
-    /// Whether `run` sees to its own end when the life is draining, for it has something to finish.
+    /// Whether `run` sees to its own end when the context is draining, for it has something to finish.
     const FINISHES: bool = false;
 }
 
-/// How one incarnation of a worker stands. All clones are the same life.
+/// How one incarnation of a worker stands. All clones are the same context.
 #[derive(Clone, Debug, Default)]
-pub struct Life(Rc<Inner>);
+pub struct WorkContext(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -47,8 +47,8 @@ struct Inner {
     turn: Notify,
 }
 
-impl Life {
-    /// The life of a supervised worker.
+impl WorkContext {
+    /// The context of a supervised worker.
     fn of(status: &Arc<ChildStatus>) -> Self {
         Self(Rc::new(Inner { status: Some(Arc::clone(status)), ..Inner::default() }))
     }
@@ -60,10 +60,10 @@ impl Life {
         }
     }
 
-    /// The same, for somebody who has no life of its own to tell of.
+    /// The same, for somebody who has no context of its own to tell of.
     pub fn advancing(&self) -> impl Fn() + 'static {
-        let life = self.clone();
-        move || life.advance()
+        let context = self.clone();
+        move || context.advance()
     }
 
     /// Nothing new shall be begun.
@@ -139,15 +139,15 @@ impl Life {
 /// The actor around some work. The work runs in the actor's own context, so a panic in it ends this incarnation.
 pub struct Worker<W> {
     pub(super) work: W,
-    pub(super) life: Life,
+    pub(super) context: WorkContext,
 }
 
 impl<W: Work> Worker<W> {
     /// The actor, not yet started.
     #[must_use]
     pub fn new(work: W) -> Self {
-        let life = Life::of(work.status());
-        Self { work, life }
+        let context = WorkContext::of(work.status());
+        Self { work, context }
     }
 }
 
@@ -155,22 +155,22 @@ impl<W: Work> Actor for Worker<W> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let (work, life) = (self.work.clone(), self.life.clone());
+        let (work, context) = (self.work.clone(), self.context.clone());
         let run = async move {
             let drained = async {
-                life.draining().await;
+                context.draining().await;
                 if W::FINISHES {
                     std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
-                () = work.run(life.clone()) => {}
+                () = work.run(context.clone()) => {}
                 () = drained => {}
             }
-            life.end();
+            context.end();
         };
         ctx.spawn(run.into_actor(self).map(|(), this, ctx| {
-            if !this.life.is_draining() {
+            if !this.context.is_draining() {
                 ctx.stop();
             }
         }));
@@ -179,7 +179,7 @@ impl<W: Work> Actor for Worker<W> {
 
 impl<W: Work> Supervised for Worker<W> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        self.life = Life::of(self.work.status());
+        self.context = WorkContext::of(self.work.status());
     }
 }
 
@@ -195,10 +195,10 @@ impl<W: Work> Handler<Drain> for Worker<W> {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
-        self.life.drain(drain.within);
-        let life = self.life.clone();
+        self.context.drain(drain.within);
+        let context = self.context.clone();
         let wait = async move {
-            let _ = tokio::time::timeout(drain.within, life.until(|inner| inner.ended.get())).await;
+            let _ = tokio::time::timeout(drain.within, context.until(|inner| inner.ended.get())).await;
         };
         Box::pin(wait.into_actor(self))
     }

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{EXIT_SOFTWARE, Failure, common::Common, demo, progress_bar, signals::Signals, store::Store};
+use super::{EXIT_SOFTWARE, Failure, demo, progress_bar, services::Services, signals::Signals, store::Store};
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -39,7 +39,7 @@ use crate::{
 };
 use address::Reserved;
 use nginx::Nginx;
-use tree::Planted;
+use tree::DaemonTree;
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
 const RUNTIME_THREADS: usize = 2;
@@ -172,10 +172,10 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
     )?;
     let database = store.insert(opened).database(config).await?;
     database.check_rights().await?;
-    let common = Common::new(config, &database, Arc::clone(&clock));
-    common.check_network().await?;
-    let published = Arc::clone(&common.published);
-    let Planted { tree, auditor, nginx: nginx_port } = tree::plant(&common, nginx.as_ref())?;
+    let services = Services::new(config, &database, Arc::clone(&clock));
+    services.check_network().await?;
+    let published = Arc::clone(&services.published);
+    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::plant(&services, nginx.as_ref())?;
     let metrics = admin::install_recorder()
         .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
     let (public, admin) = (public.open()?, admin.open()?);
@@ -209,7 +209,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
     actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
-    actix_rt::spawn(health::watch(status, common, metrics));
+    actix_rt::spawn(health::watch(status, services, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 

@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     db::private_postgres::IfRunning,
-    domain::{assets_json, instant::Second, markets_json},
+    domain::{assets_json, instant::UnixSeconds, markets_json},
     http::probe,
 };
 
@@ -45,10 +45,10 @@ pub(super) fn start_over(config: &Config) -> Result<u8, Failure> {
 pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
     with_store(config, async |store| {
         let database = store.database(config).await?;
-        let now = Second::from(SystemClock.now());
+        let now = UnixSeconds::from(SystemClock.now());
         let (mut markets, _) = MarketState::load(&database, now).await?;
-        let board = markets.board_at(now);
-        write(out_file, &markets_json::render(board.as_of(), &board.pairs()))?;
+        let snapshot = markets.snapshot_at(now);
+        write(out_file, &markets_json::render(snapshot.as_of(), &snapshot.pairs()))?;
         info!(file = %out_file.display(), seq = markets.seq(), "written");
         Ok(())
     })
@@ -59,7 +59,7 @@ pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8
     with_store(config, async |store| {
         let database = store.database(config).await?;
         let assets = database.asset_listing().await?;
-        write(out_file, &assets_json::render(Second::from(SystemClock.now()), &assets))?;
+        write(out_file, &assets_json::render(UnixSeconds::from(SystemClock.now()), &assets))?;
         info!(file = %out_file.display(), assets = assets.len(), "written");
         Ok(())
     })

@@ -16,7 +16,7 @@ const TESTNET_HORIZON: &str = "https://horizon-testnet.stellar.org";
 /// Where nothing can listen: a demo whose simulated Horizon was not put in its place must not reach a real one.
 const DEMO_HORIZON: &str = "http://127.0.0.1:0";
 
-/// Common names of networks that are not settings, each with the value to use instead. No passphrase is among them.
+/// Services names of networks that are not settings, each with the value to use instead. No passphrase is among them.
 const MISTAKEN: [(&str, &str); 16] = [
     ("mainnet", "public"),
     ("main", "public"),

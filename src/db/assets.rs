@@ -117,7 +117,7 @@ impl Database {
     }
 
     /// Stores what Horizon said of assets, and with it how far the sweep has come, where that was one of its pages.
-    /// `links_count` is false where a stellar.toml decides nothing. Returns the last batch's number. An asset that PostgreSQL
+    /// `requires_toml` is false where a stellar.toml decides nothing. Returns the last batch's number. An asset that PostgreSQL
     /// refuses stays as it is and is due again after the next sweep.
     ///
     /// # Errors
@@ -127,14 +127,14 @@ impl Database {
         &self,
         epoch: i64,
         standings: &[AssetStanding],
-        links_count: bool,
+        requires_toml: bool,
         sweep: Option<&AssetSweep>,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
         let (mut parts, mut written) = (Parts::of(standings), None);
         while let Some(part) = parts.next() {
             let sweep = sweep.filter(|_| part.end() == standings.len());
-            match self.record_standings_part(epoch, part.rows, links_count, sweep, now).await {
+            match self.record_standings_part(epoch, part.rows, requires_toml, sweep, now).await {
                 Ok(seq) => written = Some(seq),
                 Err(error) => parts.failed(&part, error)?,
             }
@@ -155,14 +155,14 @@ impl Database {
         &self,
         epoch: i64,
         standings: &[AssetStanding],
-        links_count: bool,
+        requires_toml: bool,
         sweep: Option<&AssetSweep>,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         insert_qualified(&transaction, standings).await?;
-        let versions = update(&transaction, standings, links_count, now).await?;
+        let versions = update(&transaction, standings, requires_toml, now).await?;
         if let Some(sweep) = sweep {
             set_sweep(&transaction, sweep).await?;
         }
@@ -236,7 +236,7 @@ async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStand
 async fn update(
     transaction: &Transaction<'_>,
     standings: &[AssetStanding],
-    links_count: bool,
+    requires_toml: bool,
     now: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let bools = |pick: fn(&AssetStanding) -> bool| standings.iter().map(pick).collect::<Vec<_>>();
@@ -257,7 +257,7 @@ async fn update(
         (&required, Type::BOOL_ARRAY),
         (&revocable, Type::BOOL_ARRAY),
         (&urls, Type::TEXT_ARRAY),
-        (&links_count, Type::BOOL),
+        (&requires_toml, Type::BOOL),
         (&now, Type::TIMESTAMPTZ),
     ];
     let row = transaction.query_typed_one(include_str!("sql/assets/record_standings.sql"), &params).await?;

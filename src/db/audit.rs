@@ -23,7 +23,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, batches, one_moment};
+use super::{Database, DbError, batches, snapshot_read};
 use crate::domain::{
     audit::{
         Expected,
@@ -32,7 +32,7 @@ use crate::domain::{
         sums::{Ratio, TradeSums},
     },
     cursor::PagingToken,
-    instant::{DAY, HOUR, Second},
+    instant::{DAY, HOUR, UnixSeconds},
 };
 
 /// Ten million rows take tens of seconds; what takes minutes will not end.
@@ -46,7 +46,7 @@ pub struct Audited {
     /// Up to which batch everything is in it.
     pub seq: i64,
     /// The second of its windows.
-    pub as_of: Second,
+    pub as_of: UnixSeconds,
 }
 
 /// What the raw rows say.
@@ -97,7 +97,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn recompute(&self, audited: Audited, hours: i64) -> Result<Recomputed, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
                 return Ok(Recomputed::Missed("assets or books changed since the publication"));
@@ -177,10 +177,10 @@ fn token(text: &str) -> Result<PagingToken, DbError> {
 
 async fn markets(
     transaction: &Transaction<'_>,
-    edges: [Second; 2],
+    edges: [UnixSeconds; 2],
     later: &Later,
 ) -> Result<Vec<ExpectedMarket>, DbError> {
-    let [week, recent] = edges.map(Second::to_utc);
+    let [week, recent] = edges.map(UnixSeconds::to_utc);
     let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
         later.columns();
     let params: [(&(dyn ToSql + Sync), Type); 7] = [

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
 use super::DbError;
-use crate::domain::instant::Second;
+use crate::domain::instant::UnixSeconds;
 
 /// What the stream of rows begins with: the signature, no flags, no extension.
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -99,8 +99,8 @@ impl<'a> Fields<'a> {
         Ok(i32::from_be_bytes(self.take()?))
     }
 
-    pub(super) fn timestamptz(&mut self) -> Result<Second, DbError> {
-        Ok(Second(self.int8()?.div_euclid(MICROS).saturating_add(EPOCH_2000_SECONDS)))
+    pub(super) fn timestamptz(&mut self) -> Result<UnixSeconds, DbError> {
+        Ok(UnixSeconds(self.int8()?.div_euclid(MICROS).saturating_add(EPOCH_2000_SECONDS)))
     }
 
     fn length(&mut self, wanted: i32) -> Result<(), DbError> {
@@ -128,12 +128,12 @@ mod tests {
         rows.row(3);
         rows.int8(i64::MIN);
         rows.int4(-7);
-        rows.timestamptz(Second(-1).to_utc());
+        rows.timestamptz(UnixSeconds(-1).to_utc());
         let bytes = rows.finish();
         let (row, end) = bytes.split_at(bytes.len() - 2);
         let mut fields = Fields::of(row).unwrap().unwrap();
         assert_eq!((fields.int8().unwrap(), fields.int4().unwrap()), (i64::MIN, -7));
-        assert_eq!(fields.timestamptz().unwrap(), Second(-1));
+        assert_eq!(fields.timestamptz().unwrap(), UnixSeconds(-1));
         assert!(fields.int4().is_err(), "nothing is left");
         assert!(Fields::of(end).unwrap().is_none());
     }

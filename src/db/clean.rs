@@ -8,7 +8,7 @@ use super::{
     Database, DbError,
     fenced::{self, Done},
 };
-use crate::domain::instant::{DAY, Second};
+use crate::domain::instant::{DAY, UnixSeconds};
 
 /// Days made ahead of the present one, so that no batch makes one at midnight.
 const DAYS_AHEAD: i64 = 2;
@@ -40,9 +40,9 @@ impl Database {
     ///
     /// [`DbError::LeaseLost`], or an error of the connection; what was done before stays done.
     pub async fn clean(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<Cleaned, DbError> {
-        let today = Second::from(now).day();
+        let today = UnixSeconds::from(now).day();
         self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;
-        let edge = Second::from(now).minus(keep_days.saturating_mul(DAY));
+        let edge = UnixSeconds::from(now).minus(keep_days.saturating_mul(DAY));
         let mut cleaned = Cleaned::default();
         for day in self.days_before(edge.day()).await? {
             match self.drop_day(epoch, day).await {
@@ -67,7 +67,7 @@ impl Database {
     async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
         let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-        let before = Second(day.saturating_mul(DAY)).to_utc().date_naive();
+        let before = UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive();
         Ok(names.iter().filter_map(|name| day_of(name)).filter(|its_day| *its_day < before).collect())
     }
 
@@ -90,7 +90,7 @@ impl Database {
     }
 
     /// Deletes in steps that hold no lock for long.
-    async fn trim(&self, epoch: i64, sql: &str, edge: Second, kept: i64) -> Result<u64, DbError> {
+    async fn trim(&self, epoch: i64, sql: &str, edge: UnixSeconds, kept: i64) -> Result<u64, DbError> {
         let mut deleted = 0;
         loop {
             let mut client = self.client().await?;

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 
 use super::{Database, DbError};
-use crate::domain::{cursor::PagingToken, instant::Second, trade::Trade};
+use crate::domain::{cursor::PagingToken, instant::UnixSeconds, trade::Trade};
 
 /// More rows are not read at once: a page of Horizon holds 200 trades, so these are many that it lacks.
 const ROWS_MAX: usize = 2_000;
@@ -29,7 +29,7 @@ pub struct HeldRows {
 pub struct HeldRow {
     /// How often its identity is held: more than once is wrong, whatever the rows say.
     copies: u32,
-    closed_at: Second,
+    closed_at: UnixSeconds,
     /// Of the market and of the row itself: code and issuer of base and counter.
     assets: [Option<String>; 4],
     figures: [i64; 4],
@@ -40,7 +40,7 @@ pub struct HeldRow {
 impl HeldRow {
     /// When its ledger closed.
     #[must_use]
-    pub const fn closed_at(&self) -> Second {
+    pub const fn closed_at(&self) -> UnixSeconds {
         self.closed_at
     }
 
@@ -116,7 +116,7 @@ impl Database {
         &self,
         from: PagingToken,
         to: PagingToken,
-    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+    ) -> Result<Option<(PagingToken, UnixSeconds)>, DbError> {
         self.one_between(include_str!("sql/trades/newest_between.sql"), from, to).await
     }
 
@@ -129,7 +129,7 @@ impl Database {
         &self,
         from: PagingToken,
         to: PagingToken,
-    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+    ) -> Result<Option<(PagingToken, UnixSeconds)>, DbError> {
         self.one_between(include_str!("sql/trades/oldest_between.sql"), from, to).await
     }
 
@@ -138,7 +138,7 @@ impl Database {
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, Second)>, DbError> {
+    pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, UnixSeconds)>, DbError> {
         let client = self.client().await?;
         let sql = include_str!("sql/trades/newest.sql");
         let rows = client.query_typed(sql, &[(&count, Type::INT8)]).await?;
@@ -154,7 +154,7 @@ impl Database {
         sql: &str,
         from: PagingToken,
         to: PagingToken,
-    ) -> Result<Option<(PagingToken, Second)>, DbError> {
+    ) -> Result<Option<(PagingToken, UnixSeconds)>, DbError> {
         let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),

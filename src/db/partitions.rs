@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{Database, DbError};
-use crate::domain::instant::{DAY, Second};
+use crate::domain::instant::{DAY, UnixSeconds};
 
 /// No more days than these are made in one transaction.
 const DAYS_AT_ONCE: usize = 64;
@@ -90,7 +90,7 @@ fn name(day: i64) -> String {
 }
 
 fn date(day: i64) -> NaiveDate {
-    Second(day.saturating_mul(DAY)).to_utc().date_naive()
+    UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio_postgres::{error::SqlState, types::Type};
 use super::{
     Database, DbError, batches,
     fenced::{self, Done},
-    one_moment,
+    snapshot_read,
 };
 use crate::domain::windows::MarketId;
 
@@ -63,7 +63,7 @@ impl Database {
     /// The markets that no stored trade is of, and no book, as everything up to a batch says.
     async fn untraded_markets(&self) -> Result<(i64, Vec<MarketId>), DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, SCAN_LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, SCAN_LIMITS).await?;
         let seq = seq(&transaction).await?;
         let rows = transaction.query_typed(include_str!("sql/clean/untraded_markets.sql"), &[]).await?;
         let markets = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;

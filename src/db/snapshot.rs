@@ -15,12 +15,12 @@ use super::{
     binary::Fields,
     books, coverage, listing,
     marks::{self, Mark, Position},
-    one_moment,
+    snapshot_read,
     trades::rows::{copied_trade, window_trade},
 };
 use crate::domain::{
-    coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::Second,
-    listed_asset::ListedAsset, orderbook::PolledBook, summary::WindowTrade, windows::MarketId,
+    coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
+    listed_asset::ListedAsset, orderbook::PolledBook, trade_stats::WindowTrade, windows::MarketId,
 };
 
 /// Ten million rows take seconds; what takes minutes will not end.
@@ -53,7 +53,7 @@ pub struct CatchUp {
     /// Ledgers that are held whole.
     pub coverage: Vec<LedgerRange>,
     /// The latest ledger with a trade, and when that closed.
-    pub latest: Option<(u32, Second)>,
+    pub latest: Option<(u32, UnixSeconds)>,
 }
 
 /// Takes trades one by one, so that ten million rows need no memory of their own.
@@ -70,11 +70,11 @@ impl Database {
         &self,
         after: Option<i64>,
         known: &[Mark],
-        edge: Second,
+        edge: UnixSeconds,
         sink: TradeSink<'_>,
     ) -> Result<CatchUp, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let Position { seq, newest } = marks::position(&transaction, known).await?;
         let mut told = CatchUp {
             seq,
@@ -101,7 +101,7 @@ impl Database {
     /// Any error of the connection.
     pub async fn load_lists(&self) -> Result<CatchUp, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let mut told = CatchUp { seq, ..CatchUp::default() };
         lists(&transaction, &mut told).await?;
@@ -117,11 +117,11 @@ impl Database {
     pub async fn load_markets(
         &self,
         markets: &[MarketId],
-        edge: Second,
+        edge: UnixSeconds,
         sink: TradeSink<'_>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&edge.to_utc(), Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];
@@ -133,7 +133,7 @@ impl Database {
 
 async fn everything(
     transaction: &Transaction<'_>,
-    edge: Second,
+    edge: UnixSeconds,
     sink: TradeSink<'_>,
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
@@ -148,7 +148,7 @@ async fn everything(
     // Closed with the end of this function, before the transaction: behind a pooler nobody else meets its name.
     let statement = transaction.prepare(&sql).await?;
     let mut rows = pin!(transaction.copy_out(&statement).await?);
-    let mut newest: Option<(PagingToken, Second)> = None;
+    let mut newest: Option<(PagingToken, UnixSeconds)> = None;
     while let Some(row) = rows.try_next().await? {
         let Some(fields) = Fields::of(&row)? else { continue };
         let (market, trade) = copied_trade(fields)?;
@@ -168,13 +168,13 @@ async fn lists(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), 
 async fn only_after(
     transaction: &Transaction<'_>,
     seq: i64,
-    edge: Second,
+    edge: UnixSeconds,
     sink: TradeSink<'_>,
     told: &mut CatchUp,
 ) -> Result<(), DbError> {
     let written = batches::read_after(transaction, seq, told.seq).await?;
     let mut seen: HashSet<MarketId> = HashSet::new();
-    let mut newest: Option<(PagingToken, Second)> = None;
+    let mut newest: Option<(PagingToken, UnixSeconds)> = None;
     for (from, to) in &written.trades {
         let edge = edge.to_utc();
         let params: [(&(dyn ToSql + Sync), Type); 5] = [

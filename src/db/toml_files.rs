@@ -88,12 +88,12 @@ impl Database {
         &self,
         epoch: i64,
         fetches: &[FileFetch],
-        links_count: bool,
+        requires_toml: bool,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
         let (mut parts, mut seq) = (Parts::of(fetches), None);
         while let Some(part) = parts.next() {
-            match self.record_fetches(epoch, part.rows, Words::All, links_count, now).await {
+            match self.record_fetches(epoch, part.rows, Words::All, requires_toml, now).await {
                 Ok(written) => seq = Some(written),
                 Err(error) => parts.failed(&part, error)?,
             }
@@ -104,7 +104,7 @@ impl Database {
                 FileFetch { outcome: Err("the database refuses what it says".into()), ..fetch.clone() };
             for (fetch, words) in [(fetch, Words::Storable), (&failed, Words::All)] {
                 let one = std::slice::from_ref(fetch);
-                match self.record_fetches(epoch, one, words, links_count, now).await {
+                match self.record_fetches(epoch, one, words, requires_toml, now).await {
                     Ok(written) => {
                         seq = Some(written);
                         break;
@@ -125,7 +125,7 @@ impl Database {
         epoch: i64,
         fetches: &[FileFetch],
         words: Words,
-        links_count: bool,
+        requires_toml: bool,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
@@ -136,7 +136,7 @@ impl Database {
             if let Ok(file) = &fetch.outcome {
                 changed = widest(changed, apply(&mut transaction, &fetch.url, file, words, now).await?);
             }
-            changed = widest(changed, judge(&transaction, &fetch.url, links_count, now).await?);
+            changed = widest(changed, judge(&transaction, &fetch.url, requires_toml, now).await?);
         }
         fenced::commit(transaction, epoch, "assets", &Done::versions(changed)).await
     }
@@ -294,11 +294,11 @@ async fn describe_issuers(
 async fn judge(
     transaction: &Transaction<'_>,
     url: &str,
-    links_count: bool,
+    requires_toml: bool,
     now: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let params: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&url, Type::TEXT), (&links_count, Type::BOOL), (&now, Type::TIMESTAMPTZ)];
+        [(&url, Type::TEXT), (&requires_toml, Type::BOOL), (&now, Type::TIMESTAMPTZ)];
     let row = transaction.query_typed_one(include_str!("sql/toml_files/judge.sql"), &params).await?;
     versions(&row)
 }

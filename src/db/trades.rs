@@ -24,8 +24,8 @@ pub use super::{
     quarantine::{NewlyQuarantined, QuarantineEntry},
 };
 use crate::domain::{
-    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, summary::WindowTrade,
-    trade::Trade, windows::MarketId,
+    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, trade::Trade,
+    trade_stats::WindowTrade, windows::MarketId,
 };
 
 /// The stream's cursor in `ingest_cursor`, the only one there is: history goes on from what the coverage lacks.

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::{
     amount::STROOPS_PER_UNIT,
-    instant::Second,
+    instant::UnixSeconds,
     json_text::push_string,
     listed_asset::ListedAsset,
     number::{push_go_number, ratio_to_f64},
@@ -12,14 +12,14 @@ use super::{
 
 /// Renders the file for `as_of`; `assets` come sorted by code, then issuer.
 #[must_use]
-pub fn render<A: Borrow<ListedAsset>>(as_of: Second, assets: &[A]) -> String {
+pub fn render<A: Borrow<ListedAsset>>(as_of: UnixSeconds, assets: &[A]) -> String {
     let rows: Vec<String> = assets.iter().map(|asset| row(asset.borrow())).collect();
     [head(as_of), rows.join(","), foot(assets.is_empty()).to_owned()].concat()
 }
 
 /// What stands before the first asset.
 #[must_use]
-pub fn head(as_of: Second) -> String {
+pub fn head(as_of: UnixSeconds) -> String {
     let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
     format!("{{\n\t\"generated_at\": {millis},\n\t\"generated_at_rfc3339\": \"{text}\",\n\t\"assets\": [")
 }
@@ -167,12 +167,12 @@ mod tests {
             toml_url: "https://tea.example/.well-known/stellar.toml".into(),
             ..ListedAsset::default()
         };
-        insta::assert_snapshot!(render(Second(1_795_457_237), &[tea.clone(), tea]));
+        insta::assert_snapshot!(render(UnixSeconds(1_795_457_237), &[tea.clone(), tea]));
     }
 
     #[test]
     fn no_asset_is_an_empty_list() {
-        let none = render::<ListedAsset>(Second(1), &[]);
+        let none = render::<ListedAsset>(UnixSeconds(1), &[]);
         assert_eq!(
             none,
             "{\n\t\"generated_at\": 1000,\n\t\"generated_at_rfc3339\": \"1970-01-01T00:00:01Z\",\n\t\"assets\": []\n}"
@@ -191,7 +191,7 @@ mod tests {
             },
             ..ListedAsset::default()
         };
-        let read: serde_json::Value = serde_json::from_str(&render(Second(1), &[asset])).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&render(UnixSeconds(1), &[asset])).unwrap();
         assert_eq!(read["assets"][0]["name"], hostile);
         assert_eq!(read["assets"][0]["collateral_addresses"][0], hostile);
     }

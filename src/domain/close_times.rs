@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::instant::{HOUR, Second};
+use super::instant::{HOUR, UnixSeconds};
 
 /// Times may be out of order by this many seconds: Horizon's clock and ours differ, and less does no harm.
 pub const SLACK_S: i64 = 600;
 /// No network is older: an earlier time is no close time of a ledger.
-pub const EARLIEST: Second = Second(1_420_070_400); // 2015-01-01T00:00:00Z, the first day that has a table
+pub const EARLIEST: UnixSeconds = UnixSeconds(1_420_070_400); // 2015-01-01T00:00:00Z, the first day that has a table
 /// A longer pause between two ledgers is believed only once further ledgers below confirm it.
 const DROP_MAX_S: i64 = HOUR;
 /// Ledgers below such a pause that confirm it.
@@ -22,22 +22,22 @@ const CONTEXT_MAX: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct CloseTimes {
     /// Times of the page's ledgers as far as they fit.
-    believed: BTreeMap<u32, Second>,
+    believed: BTreeMap<u32, UnixSeconds>,
     /// The ledgers of the page that do not fit.
     misfits: BTreeSet<u32>,
     /// The ledgers from this one down lie below a long pause that too few of them confirm.
     undecided_from: Option<u32>,
     /// Ledgers above the page, the lowest last.
-    context: Vec<(u32, Second)>,
+    context: Vec<(u32, UnixSeconds)>,
 }
 
 /// The close times between which a ledger closed, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
     /// Of the nearest believed ledger below.
-    after: Option<Second>,
+    after: Option<UnixSeconds>,
     /// Of the nearest believed ledger above.
-    before: Option<Second>,
+    before: Option<UnixSeconds>,
 }
 
 impl CloseTimes {
@@ -47,12 +47,12 @@ impl CloseTimes {
     /// The largest set of ledgers whose times are in order is believed. One wrong time, or a few, cannot outweigh the
     /// others, whichever way they are wrong.
     #[must_use]
-    pub fn weigh(above: &Self, page: impl IntoIterator<Item = (u32, Second)>) -> Self {
+    pub fn weigh(above: &Self, page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Self {
         let context = above.tail();
-        let page: Vec<(u32, Second)> = by_ledger(page);
-        let all: Vec<(u32, Second)> = context.iter().copied().chain(page.iter().copied()).collect();
+        let page: Vec<(u32, UnixSeconds)> = by_ledger(page);
+        let all: Vec<(u32, UnixSeconds)> = context.iter().copied().chain(page.iter().copied()).collect();
         let chain = longest_in_order(&all);
-        let chained: BTreeMap<u32, Second> = chain.iter().copied().collect();
+        let chained: BTreeMap<u32, UnixSeconds> = chain.iter().copied().collect();
         let mut weighed = Self { undecided_from: undecided_from(&chain), context, ..Self::default() };
         for (ledger, closed_at) in page {
             let bounds = Bounds {
@@ -70,14 +70,15 @@ impl CloseTimes {
 
     /// Returns true if `closed_at` is not credible for a trade of this ledger. Ledgers outside this page are unknown here.
     #[must_use]
-    pub fn contradict(&self, ledger: u32, closed_at: Second) -> bool {
-        let is_far = |believed: &Second| closed_at.0.saturating_sub(believed.0).saturating_abs() > SLACK_S;
+    pub fn contradict(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
+        let is_far =
+            |believed: &UnixSeconds| closed_at.0.saturating_sub(believed.0).saturating_abs() > SLACK_S;
         self.misfits.contains(&ledger) || self.believed.get(&ledger).is_some_and(is_far)
     }
 
     /// Credible close time of a ledger: its own, or that of the nearest credible ledger.
     #[must_use]
-    pub fn believed(&self, ledger: u32) -> Option<Second> {
+    pub fn believed(&self, ledger: u32) -> Option<UnixSeconds> {
         if let Some(at) = self.believed.get(&ledger) {
             return Some(*at);
         }
@@ -87,7 +88,7 @@ impl CloseTimes {
     }
 
     /// Ledgers of the page whose time is believed and before `since`.
-    pub fn ledgers_before(&self, since: Second) -> impl Iterator<Item = u32> {
+    pub fn ledgers_before(&self, since: UnixSeconds) -> impl Iterator<Item = u32> {
         self.believed.iter().filter(move |(_, at)| **at < since).map(|(ledger, _)| *ledger)
     }
 
@@ -98,9 +99,9 @@ impl CloseTimes {
     }
 
     /// The lowest believed ledgers, the lowest last.
-    fn tail(&self) -> Vec<(u32, Second)> {
+    fn tail(&self) -> Vec<(u32, UnixSeconds)> {
         let page = self.believed.iter().rev().map(|(ledger, at)| (*ledger, *at));
-        let all: Vec<(u32, Second)> = self.context.iter().copied().chain(page).collect();
+        let all: Vec<(u32, UnixSeconds)> = self.context.iter().copied().chain(page).collect();
         all.get(all.len().saturating_sub(CONTEXT_MAX)..).unwrap_or_default().to_vec()
     }
 }
@@ -108,12 +109,12 @@ impl CloseTimes {
 /// Close times of the last ledgers of a stream, as received.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
-    ledgers: [Option<(u32, Second)>; RECENT],
+    ledgers: [Option<(u32, UnixSeconds)>; RECENT],
 }
 
 impl Recent {
     /// Keeps the time of a ledger that is newer than those before.
-    pub fn saw(&mut self, ledger: u32, closed_at: Second) {
+    pub fn saw(&mut self, ledger: u32, closed_at: UnixSeconds) {
         let [newest, ..] = self.ledgers;
         if newest.is_none_or(|(newest, _)| newest < ledger) {
             self.ledgers.rotate_right(1);
@@ -126,10 +127,10 @@ impl Recent {
     /// A time after which ledgers above these closed: the middle one, so that two wrong ones of five do not count. None
     /// until all five are there.
     #[must_use]
-    pub fn middle(&self) -> Option<(u32, Second)> {
+    pub fn middle(&self) -> Option<(u32, UnixSeconds)> {
         let (newest, _) = (*self.ledgers.first()?)?;
         let mut times = self.ledgers.iter().copied().map(|ledger| ledger.map(|(_, at)| at));
-        let mut times = times.by_ref().collect::<Option<Vec<Second>>>()?;
+        let mut times = times.by_ref().collect::<Option<Vec<UnixSeconds>>>()?;
         times.sort_unstable();
         times.get(times.len() / 2).map(|middle| (newest, *middle))
     }
@@ -137,27 +138,27 @@ impl Recent {
 
 impl Bounds {
     /// Returns true if this can be a close time between them.
-    fn allow(self, closed_at: Second) -> bool {
+    fn allow(self, closed_at: UnixSeconds) -> bool {
         self.after.is_none_or(|after| closed_at.plus(SLACK_S) >= after)
             && self.before.is_none_or(|before| closed_at <= before.plus(SLACK_S))
     }
 }
 
 /// Each ledger once, the newest first, with the time that most of its trades say.
-fn by_ledger(page: impl IntoIterator<Item = (u32, Second)>) -> Vec<(u32, Second)> {
-    let mut votes: BTreeMap<u32, BTreeMap<Second, usize>> = BTreeMap::new();
+fn by_ledger(page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Vec<(u32, UnixSeconds)> {
+    let mut votes: BTreeMap<u32, BTreeMap<UnixSeconds, usize>> = BTreeMap::new();
     for (ledger, closed_at) in page {
         *votes.entry(ledger).or_default().entry(closed_at).or_default() += 1;
     }
-    let most = |votes: BTreeMap<Second, usize>| {
-        votes.into_iter().max_by_key(|(at, count)| (*count, *at)).map_or(Second(0), |(at, _)| at)
+    let most = |votes: BTreeMap<UnixSeconds, usize>| {
+        votes.into_iter().max_by_key(|(at, count)| (*count, *at)).map_or(UnixSeconds(0), |(at, _)| at)
     };
     votes.into_iter().rev().map(|(ledger, votes)| (ledger, most(votes))).collect()
 }
 
 /// The largest subset of the ledgers, the newest first, whose times never grow. Of several, the one that ends latest: a
 /// pause is less likely than none.
-fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
+fn longest_in_order(ledgers: &[(u32, UnixSeconds)]) -> Vec<(u32, UnixSeconds)> {
     // The longest chain that ends at each ledger: its length, and the place before in it.
     let mut chains: Vec<(usize, Option<usize>)> = Vec::with_capacity(ledgers.len());
     for (_, at) in ledgers {
@@ -178,7 +179,7 @@ fn longest_in_order(ledgers: &[(u32, Second)]) -> Vec<(u32, Second)> {
 }
 
 /// The ledger below the first long pause that fewer ledgers below than it takes confirm.
-fn undecided_from(chain: &[(u32, Second)]) -> Option<u32> {
+fn undecided_from(chain: &[(u32, UnixSeconds)]) -> Option<u32> {
     let pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
     let mut unconfirmed = pairs.skip(chain.len().saturating_sub(CONFIRMED_BY));
     let pause = unconfirmed.find(|(_, ((_, above), (_, below)))| above.minus(DROP_MAX_S) > *below);
@@ -194,13 +195,13 @@ mod tests {
     const DAY: i64 = 86_400;
 
     /// Ledgers from 100 down, five seconds each, with other times for some.
-    fn page(wrong: &[(u32, i64)]) -> Vec<(u32, Second)> {
+    fn page(wrong: &[(u32, i64)]) -> Vec<(u32, UnixSeconds)> {
         let right = |ledger: u32| NOW - 5 * i64::from(100 - ledger);
         let at = |ledger| wrong.iter().find(|(odd, _)| *odd == ledger).map_or(right(ledger), |(_, at)| *at);
-        (60..=100).rev().map(|ledger| (ledger, Second(at(ledger)))).collect()
+        (60..=100).rev().map(|ledger| (ledger, UnixSeconds(at(ledger)))).collect()
     }
 
-    fn misfits(page: &[(u32, Second)]) -> Vec<u32> {
+    fn misfits(page: &[(u32, UnixSeconds)]) -> Vec<u32> {
         let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().copied());
         let odd = page.iter().filter(|(ledger, at)| weighed.contradict(*ledger, *at));
         odd.map(|(ledger, _)| *ledger).collect()
@@ -225,50 +226,50 @@ mod tests {
     fn the_time_of_a_misfit_is_that_of_its_neighbour() {
         let page = page(&[(80, NOW - 20 * DAY)]);
         let weighed = CloseTimes::weigh(&CloseTimes::default(), page);
-        assert_eq!(weighed.believed(80), Some(Second(NOW - 5 * 19)));
+        assert_eq!(weighed.believed(80), Some(UnixSeconds(NOW - 5 * 19)));
     }
 
     #[test]
     fn the_time_of_a_misfit_at_the_top_is_that_of_the_page_above_or_of_the_next_below() {
         let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
-        let lowest = Second(NOW - 5 * 40);
+        let lowest = UnixSeconds(NOW - 5 * 40);
         let odd = [(59, NOW - 20 * DAY), (58, NOW - 210), (57, NOW - 215)];
-        let odd = odd.map(|(ledger, at)| (ledger, Second(at)));
+        let odd = odd.map(|(ledger, at)| (ledger, UnixSeconds(at)));
         assert_eq!(CloseTimes::weigh(&above, odd).believed(59), Some(lowest));
         let alone = CloseTimes::weigh(&CloseTimes::default(), odd);
-        assert_eq!(alone.believed(59), Some(Second(NOW - 210)));
+        assert_eq!(alone.believed(59), Some(UnixSeconds(NOW - 210)));
     }
 
     #[test]
     fn a_clocks_difference_is_believed_to_the_second() {
-        let bounds = Bounds { after: Some(Second(NOW)), before: Some(Second(NOW + DAY)) };
+        let bounds = Bounds { after: Some(UnixSeconds(NOW)), before: Some(UnixSeconds(NOW + DAY)) };
         let [low, high] = [NOW - SLACK_S, NOW + DAY + SLACK_S];
-        assert!(bounds.allow(Second(low)) && bounds.allow(Second(high)));
-        assert!(!bounds.allow(Second(low - 1)) && !bounds.allow(Second(high + 1)));
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), [(80, Second(NOW))]);
+        assert!(bounds.allow(UnixSeconds(low)) && bounds.allow(UnixSeconds(high)));
+        assert!(!bounds.allow(UnixSeconds(low - 1)) && !bounds.allow(UnixSeconds(high + 1)));
+        let weighed = CloseTimes::weigh(&CloseTimes::default(), [(80, UnixSeconds(NOW))]);
         for slack in [SLACK_S, -SLACK_S] {
-            assert!(!weighed.contradict(80, Second(NOW + slack)));
-            assert!(weighed.contradict(80, Second(NOW + slack + slack.signum())));
+            assert!(!weighed.contradict(80, UnixSeconds(NOW + slack)));
+            assert!(weighed.contradict(80, UnixSeconds(NOW + slack + slack.signum())));
         }
-        assert_eq!(weighed.ledgers_before(Second(NOW)).count(), 0, "closed at that time, not before");
-        assert_eq!(weighed.ledgers_before(Second(NOW + 1)).count(), 1);
+        assert_eq!(weighed.ledgers_before(UnixSeconds(NOW)).count(), 0, "closed at that time, not before");
+        assert_eq!(weighed.ledgers_before(UnixSeconds(NOW + 1)).count(), 1);
     }
 
     #[test]
     fn most_trades_of_a_ledger_tell_its_time_and_of_as_many_the_latest() {
         let weighed = |times: &[i64]| {
-            let trades = times.iter().map(|at| (80, Second(*at)));
+            let trades = times.iter().map(|at| (80, UnixSeconds(*at)));
             CloseTimes::weigh(&CloseTimes::default(), trades).believed(80)
         };
-        assert_eq!(weighed(&[NOW, NOW + 9, NOW]), Some(Second(NOW)));
-        assert_eq!(weighed(&[NOW + 9, NOW]), Some(Second(NOW + 9)));
+        assert_eq!(weighed(&[NOW, NOW + 9, NOW]), Some(UnixSeconds(NOW)));
+        assert_eq!(weighed(&[NOW + 9, NOW]), Some(UnixSeconds(NOW + 9)));
     }
 
     #[test]
     fn a_pause_of_an_hour_needs_no_confirmation_and_ledgers_of_one_moment_confirm_a_longer_one() {
         let undecided = |below: &[i64]| {
-            let below = (0_u32..).zip(below).map(|(place, at)| (99 - place, Second(*at)));
-            let page = [(100, Second(NOW))].into_iter().chain(below);
+            let below = (0_u32..).zip(below).map(|(place, at)| (99 - place, UnixSeconds(*at)));
+            let page = [(100, UnixSeconds(NOW))].into_iter().chain(below);
             CloseTimes::weigh(&CloseTimes::default(), page).undecided_from()
         };
         assert_eq!(undecided(&[NOW - DROP_MAX_S]), None);
@@ -287,18 +288,21 @@ mod tests {
     #[test]
     fn one_trade_of_a_ledger_does_not_speak_for_the_others() {
         let mut trades = page(&[]);
-        trades.extend([(80, Second(NOW - 100)), (80, Second(NOW - 20 * DAY))]);
+        trades.extend([(80, UnixSeconds(NOW - 100)), (80, UnixSeconds(NOW - 20 * DAY))]);
         let weighed = CloseTimes::weigh(&CloseTimes::default(), trades);
-        assert!(!weighed.contradict(80, Second(NOW - 100)));
-        assert!(weighed.contradict(80, Second(NOW - 20 * DAY)));
-        assert_eq!(weighed.believed(80), Some(Second(NOW - 100)));
+        assert!(!weighed.contradict(80, UnixSeconds(NOW - 100)));
+        assert!(weighed.contradict(80, UnixSeconds(NOW - 20 * DAY)));
+        assert_eq!(weighed.believed(80), Some(UnixSeconds(NOW - 100)));
     }
 
     #[test]
     fn a_wrong_time_that_equals_that_of_an_old_ledger_leaves_out_no_right_one_between() {
-        let old = Second(NOW - 30 * DAY);
-        assert_eq!(misfits(&[(106, old), (101, Second(NOW)), (95, old)]), [106]);
-        assert_eq!(misfits(&[(108, Second(NOW)), (106, old), (101, Second(NOW)), (95, old)]), [106]);
+        let old = UnixSeconds(NOW - 30 * DAY);
+        assert_eq!(misfits(&[(106, old), (101, UnixSeconds(NOW)), (95, old)]), [106]);
+        assert_eq!(
+            misfits(&[(108, UnixSeconds(NOW)), (106, old), (101, UnixSeconds(NOW)), (95, old)]),
+            [106]
+        );
     }
 
     #[test]
@@ -306,21 +310,22 @@ mod tests {
         let empty = CloseTimes::default();
         let odd = page(&[(60, NOW - 20 * DAY)]);
         assert_eq!(CloseTimes::weigh(&empty, odd.clone()).undecided_from(), Some(60));
-        let below = (40..60).rev().map(|ledger| (ledger, Second(NOW - 5 * i64::from(100 - ledger))));
+        let below = (40..60).rev().map(|ledger| (ledger, UnixSeconds(NOW - 5 * i64::from(100 - ledger))));
         let both = CloseTimes::weigh(&empty, odd.into_iter().chain(below));
-        assert!(both.undecided_from().is_none() && both.contradict(60, Second(NOW - 20 * DAY)));
+        assert!(both.undecided_from().is_none() && both.contradict(60, UnixSeconds(NOW - 20 * DAY)));
     }
 
     #[test]
     fn a_network_that_stood_still_for_days_is_believed() {
         let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
-        let below =
-            |count: u32| (60 - count..60).map(|ledger| (ledger, Second(NOW - 9 * DAY + i64::from(ledger))));
+        let below = |count: u32| {
+            (60 - count..60).map(|ledger| (ledger, UnixSeconds(NOW - 9 * DAY + i64::from(ledger))))
+        };
         assert_eq!(CloseTimes::weigh(&above, below(2)).undecided_from(), Some(59));
         let weighed = CloseTimes::weigh(&above, below(3));
         assert_eq!(weighed.undecided_from(), None);
         assert!(below(3).all(|(ledger, at)| !weighed.contradict(ledger, at)));
-        let before = |since| weighed.ledgers_before(Second(since)).count();
+        let before = |since| weighed.ledgers_before(UnixSeconds(since)).count();
         assert_eq!((before(NOW - DAY), before(0)), (3, 0));
     }
 
@@ -329,7 +334,7 @@ mod tests {
         let mut above = CloseTimes::weigh(&CloseTimes::default(), page(&[(60, NOW - 20 * DAY)]));
         let mut refused = 0;
         for ledger in (50..60).rev() {
-            let at = Second(NOW - 5 * i64::from(100 - ledger));
+            let at = UnixSeconds(NOW - 5 * i64::from(100 - ledger));
             above = CloseTimes::weigh(&above, [(ledger, at)]);
             refused += usize::from(above.contradict(ledger, at));
         }
@@ -340,14 +345,14 @@ mod tests {
     fn two_of_five_wrong_times_of_a_stream_do_not_count() {
         let mut recent = Recent::default();
         for (ledger, by) in [(1, 0), (2, 20 * DAY), (3, -20 * DAY), (4, 15)] {
-            recent.saw(ledger, Second(NOW + by));
+            recent.saw(ledger, UnixSeconds(NOW + by));
         }
         assert_eq!(recent.middle(), None, "too few to tell");
-        recent.saw(4, Second(0)); // another trade of the same ledger
-        recent.saw(5, Second(NOW + 20));
-        assert_eq!(recent.middle(), Some((5, Second(NOW + 15))));
-        recent.saw(6, Second(NOW + 25));
-        assert_eq!(recent.middle(), Some((6, Second(NOW + 20))), "the oldest is forgotten");
+        recent.saw(4, UnixSeconds(0)); // another trade of the same ledger
+        recent.saw(5, UnixSeconds(NOW + 20));
+        assert_eq!(recent.middle(), Some((5, UnixSeconds(NOW + 15))));
+        recent.saw(6, UnixSeconds(NOW + 25));
+        assert_eq!(recent.middle(), Some((6, UnixSeconds(NOW + 20))), "the oldest is forgotten");
     }
 
     proptest! {
@@ -367,9 +372,9 @@ mod tests {
 
         #[test]
         fn nothing_overflows(page in prop::collection::vec((any::<u32>(), any::<i64>()), 0..40)) {
-            let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().map(|(ledger, at)| (*ledger, Second(*at))));
+            let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
             for (ledger, at) in page {
-                let _ = (weighed.contradict(ledger, Second(at)), weighed.believed(ledger), weighed.tail());
+                let _ = (weighed.contradict(ledger, UnixSeconds(at)), weighed.believed(ledger), weighed.tail());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which ledgers are held whole.
 
-use super::{instant::Second, number::ratio_to_f64};
+use super::{instant::UnixSeconds, number::ratio_to_f64};
 
 /// A range of ledgers of which every trade is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,9 +10,9 @@ pub struct LedgerRange {
     /// Its last ledger, inclusive.
     pub to: u32,
     /// When its first ledger closed, as far as is known.
-    pub from_time: Second,
+    pub from_time: UnixSeconds,
     /// When its last ledger closed, as far as is known.
-    pub to_time: Second,
+    pub to_time: UnixSeconds,
 }
 
 /// The same ledgers in as few ranges as they need, in order. Ranges that end before they begin are dropped.
@@ -77,20 +77,25 @@ pub struct Missing {
     /// The last of them, inclusive.
     pub to: u32,
     /// When the ledger above them closed: they are at least as old.
-    pub before: Second,
+    pub before: UnixSeconds,
     /// Back to when they are wanted; those between held ranges all are.
-    pub since: Second,
+    pub since: UnixSeconds,
 }
 
 /// What is missing below the newest held ledger, the newest first: what lies below all that is held back to `since` and
 /// down to `floor`, and gaps between held ranges back to `gaps_since`.
 #[must_use]
-pub fn missing(merged: &[LedgerRange], floor: u32, since: Second, gaps_since: Second) -> Vec<Missing> {
+pub fn missing(
+    merged: &[LedgerRange],
+    floor: u32,
+    since: UnixSeconds,
+    gaps_since: UnixSeconds,
+) -> Vec<Missing> {
     let mut missing = Vec::new();
     for (index, above) in merged.iter().enumerate().rev() {
         let below = index.checked_sub(1).and_then(|below| merged.get(below));
         let (wanted_since, since) =
-            if below.is_some() { (gaps_since, Second(i64::MIN)) } else { (since, since) };
+            if below.is_some() { (gaps_since, UnixSeconds(i64::MIN)) } else { (since, since) };
         let from = below.map_or(floor, |below| floor.max(below.to.saturating_add(1)));
         let Some(to) = above.from.checked_sub(1) else { continue };
         if from <= to && above.from_time > wanted_since {
@@ -126,14 +131,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn range(from: u32, to: u32) -> LedgerRange {
-        LedgerRange { from, to, from_time: Second(i64::from(from)), to_time: Second(i64::from(to)) }
+        LedgerRange { from, to, from_time: UnixSeconds(i64::from(from)), to_time: UnixSeconds(i64::from(to)) }
     }
 
     #[test]
     fn joins_what_touches_and_names_what_is_missing() {
         let merged = merge(vec![range(10, 12), range(1, 3), range(4, 5), range(2, 3), range(9, 8)]);
         assert_eq!(merged, [range(1, 5), range(10, 12)]);
-        let gap = LedgerRange { from: 6, to: 9, from_time: Second(5), to_time: Second(10) };
+        let gap = LedgerRange { from: 6, to: 9, from_time: UnixSeconds(5), to_time: UnixSeconds(10) };
         assert_eq!(gaps(&merged), [gap], "it begins and ends with the times of the ledgers around it");
     }
 
@@ -141,18 +146,19 @@ mod tests {
     fn the_newest_missing_ledgers_come_first_down_to_the_floor_and_back_to_the_time() {
         let merged = [range(10, 12), range(20, 25), range(30, 40)];
         let found = |floor, since| {
-            let missing = missing(&merged, floor, Second(since), Second(since));
+            let missing = missing(&merged, floor, UnixSeconds(since), UnixSeconds(since));
             missing.iter().map(|missing| (missing.from, missing.to, missing.before.0)).collect::<Vec<_>>()
         };
         assert_eq!(found(5, 0), [(26, 29, 30), (13, 19, 20), (5, 9, 10)]);
         assert_eq!(found(15, 0), [(26, 29, 30), (15, 19, 20)], "what Horizon no longer has is not asked for");
         assert_eq!(found(5, 20), [(26, 29, 30)], "what is above reaches back far enough");
-        assert!(missing(&[], 0, Second(0), Second(0)).is_empty());
-        let sinces = missing(&merged, 5, Second(3), Second(4)).into_iter().map(|missing| missing.since.0);
+        assert!(missing(&[], 0, UnixSeconds(0), UnixSeconds(0)).is_empty());
+        let sinces =
+            missing(&merged, 5, UnixSeconds(3), UnixSeconds(4)).into_iter().map(|missing| missing.since.0);
         assert_eq!(sinces.collect::<Vec<_>>(), [i64::MIN, i64::MIN, 3], "gaps between are wanted whole");
-        let one = missing(&[range(1, 3), range(5, 6)], 1, Second(0), Second(0));
+        let one = missing(&[range(1, 3), range(5, 6)], 1, UnixSeconds(0), UnixSeconds(0));
         assert_eq!(one.iter().map(|missing| (missing.from, missing.to)).collect::<Vec<_>>(), [(4, 4)]);
-        let old_gaps = missing(&merged, 5, Second(20), Second(i64::MIN));
+        let old_gaps = missing(&merged, 5, UnixSeconds(20), UnixSeconds(i64::MIN));
         assert_eq!(
             old_gaps.len(),
             2,

@@ -189,7 +189,7 @@ impl Directory {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::domain::{instant::Second, issuer_file::Currency, orderbook::BookFigures};
+    use crate::domain::{instant::UnixSeconds, issuer_file::Currency, orderbook::BookFigures};
 
     pub(crate) fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
         let (code, issuer, anchor_asset) = (code.into(), issuer.into(), anchor_asset.into());
@@ -198,7 +198,10 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn book(bid_count: u64) -> PolledBook {
-        PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: Second(1) }
+        PolledBook {
+            figures: BookFigures { bid_count, ..BookFigures::default() },
+            fetched_at: UnixSeconds(1),
+        }
     }
 
     /// Asset numbers from 1 on, as they are given; markets and books as they are.

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 /// A moment in whole seconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Second(pub i64);
+pub struct UnixSeconds(pub i64);
 
 /// Seconds in an hour.
 pub const HOUR: i64 = 3_600;
@@ -14,12 +14,12 @@ pub const DAY: i64 = 24 * HOUR;
 /// The text is no RFC 3339 time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time must look like 2019-05-02T12:23:57Z")]
-pub struct SecondError;
+pub struct UnixSecondsError;
 
-impl Second {
+impl UnixSeconds {
     /// Reads an RFC 3339 time; a fraction of a second is cut off.
-    pub fn parse(text: &str) -> Result<Self, SecondError> {
-        DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp())).map_err(|_| SecondError)
+    pub fn parse(text: &str) -> Result<Self, UnixSecondsError> {
+        DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp())).map_err(|_| UnixSecondsError)
     }
 
     /// This moment less so many seconds.
@@ -59,7 +59,7 @@ impl Second {
     }
 }
 
-impl From<DateTime<Utc>> for Second {
+impl From<DateTime<Utc>> for UnixSeconds {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time.timestamp())
     }
@@ -73,21 +73,21 @@ mod tests {
     #[test]
     fn reads_other_zones_and_cuts_fractions() {
         assert_eq!(
-            Second::parse("2019-05-02T14:23:57.999+02:00").unwrap().to_rfc3339(),
+            UnixSeconds::parse("2019-05-02T14:23:57.999+02:00").unwrap().to_rfc3339(),
             "2019-05-02T12:23:57Z"
         );
-        assert_eq!(Second::parse("yesterday"), Err(SecondError));
+        assert_eq!(UnixSeconds::parse("yesterday"), Err(UnixSecondsError));
     }
 
     proptest! {
         #[test]
         fn round_trips(seconds in 0..253_402_300_799_i64) {
-            prop_assert_eq!(Second::parse(&Second(seconds).to_rfc3339()), Ok(Second(seconds)));
+            prop_assert_eq!(UnixSeconds::parse(&UnixSeconds(seconds).to_rfc3339()), Ok(UnixSeconds(seconds)));
         }
 
         #[test]
         fn arithmetic_saturates(seconds in any::<i64>(), other in any::<i64>()) {
-            let _ = (Second(seconds).minus(other), Second(seconds).plus(other), Second(seconds).to_rfc3339());
+            let _ = (UnixSeconds(seconds).minus(other), UnixSeconds(seconds).plus(other), UnixSeconds(seconds).to_rfc3339());
         }
     }
 }

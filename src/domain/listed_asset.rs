@@ -2,7 +2,7 @@
 
 use super::{
     amount::Total,
-    instant::Second,
+    instant::UnixSeconds,
     issuer_file::{Currency, Organisation},
 };
 
@@ -30,7 +30,7 @@ pub struct ListedAsset {
     /// Where the issuer's stellar.toml lies.
     pub toml_url: String,
     /// When it was last found valid.
-    pub last_valid: Second,
+    pub last_valid: UnixSeconds,
 }
 
 impl ListedAsset {

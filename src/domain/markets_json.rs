@@ -1,7 +1,7 @@
 //! `markets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
 
 use super::{
-    instant::Second,
+    instant::UnixSeconds,
     json_text::push_string,
     number::push_go_number,
     orderbook::BookFigures,
@@ -10,14 +10,14 @@ use super::{
 
 /// Renders the file for `as_of`; `pairs` come sorted by name.
 #[must_use]
-pub fn render(as_of: Second, pairs: &[Pair]) -> String {
+pub fn render(as_of: UnixSeconds, pairs: &[Pair]) -> String {
     let rows: Vec<String> = pairs.iter().map(row).collect();
     [head(as_of), rows.join(","), foot(pairs.is_empty()).to_owned()].concat()
 }
 
 /// What stands before the first pair.
 #[must_use]
-pub fn head(as_of: Second) -> String {
+pub fn head(as_of: UnixSeconds) -> String {
     let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
     format!(
         "{{\n    \"generated_at\": {millis},\n    \"generated_at_rfc3339\": \"{text}\",\n    \"pairs\": ["
@@ -112,7 +112,7 @@ mod tests {
             day,
             week: LegacyFigures { trade_count: 19, ..day },
             price: day.close,
-            close_time: Second(1_795_457_187),
+            close_time: UnixSeconds(1_795_457_187),
             book: BookFigures {
                 bid_count: 2,
                 bid_max: 8.0,
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn an_empty_ticker_has_an_empty_list() {
         assert_eq!(
-            render(Second(1_795_457_237), &[]),
+            render(UnixSeconds(1_795_457_237), &[]),
             "{\n    \"generated_at\": 1795457237000,\n    \"generated_at_rfc3339\": \"2026-11-23T18:07:17Z\",\n    \"pairs\": []\n}"
         );
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn renders_the_bytes_of_the_old_program() {
         insta::assert_snapshot!(render(
-            Second(1_795_457_237),
+            UnixSeconds(1_795_457_237),
             &[pair("XLM_A&B<\u{2028}\"\u{1}>"), pair("XLM_TEA1")]
         ));
     }
@@ -144,7 +144,7 @@ mod tests {
         fn any_text_and_figures_stay_json(name in "\\PC*", numbers in prop::array::uniform4(any::<f64>())) {
             let mut odd = pair(&name);
             [odd.price, odd.day.open, odd.day.base_volume, odd.book.ask_min] = numbers;
-            let text = render(Second(0), &[odd]);
+            let text = render(UnixSeconds(0), &[odd]);
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(json["pairs"][0]["name"].as_str(), Some(name.as_str()));
             prop_assert_eq!(json["pairs"][0].as_object().unwrap().len(), 26);

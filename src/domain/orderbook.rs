@@ -2,7 +2,7 @@
 
 use super::{
     amount::{STROOPS_PER_UNIT, Total},
-    instant::Second,
+    instant::UnixSeconds,
     number::ratio_to_f64,
     price::Price,
 };
@@ -48,7 +48,7 @@ pub struct PolledBook {
     /// The figures.
     pub figures: BookFigures,
     /// When Horizon was asked.
-    pub fetched_at: Second,
+    pub fetched_at: UnixSeconds,
 }
 
 impl OrderBook {

@@ -1,4 +1,4 @@
-//! Which markets make which pair of `markets.json`, and which pairs changed from one board to the next.
+//! Which markets make which pair of `markets.json`, and which pairs changed from one snapshot to the next.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -6,18 +6,18 @@ use std::{
 };
 
 use super::{
-    board::Board,
     listed_asset::ListedAsset,
+    market_snapshot::MarketSnapshot,
     orderbook::BookFigures,
     ticker::{Pair, pair_name},
     windows::{Figures, MarketId},
 };
 
-/// The pairs of the board that it was last shown. Keeps that board, so that what is shared with the next one can be told
+/// The pairs of the snapshot that it was last shown. Keeps that snapshot, so that what is shared with the next one can be told
 /// from what was copied because it changed.
 #[derive(Debug, Default)]
 pub struct PairIndex {
-    board: Board,
+    snapshot: MarketSnapshot,
     pairs: BTreeMap<Arc<str>, Members>,
     names: HashMap<MarketId, Names>,
 }
@@ -41,15 +41,15 @@ struct Names {
 }
 
 impl PairIndex {
-    /// Moves on to another board, and gives the names of all pairs that may be other now, or gone. Costs a comparison a
+    /// Moves on to another snapshot, and gives the names of all pairs that may be other now, or gone. Costs a comparison a
     /// market, and little more for each that changed.
-    pub fn advance(&mut self, board: Board) -> BTreeSet<Arc<str>> {
+    pub fn advance(&mut self, snapshot: MarketSnapshot) -> BTreeSet<Arc<str>> {
         let mut dirty = BTreeSet::new();
-        let before = std::mem::replace(&mut self.board, board);
-        let has_same_names = self.board.directory().names_as(before.directory());
-        let has_same_books = self.board.directory().books_as(before.directory());
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let has_same_names = self.snapshot.directory().names_as(before.directory());
+        let has_same_books = self.snapshot.directory().books_as(before.directory());
         let mut old = before.windows().markets().iter().peekable();
-        for (id, market) in self.board.windows().markets() {
+        for (id, market) in self.snapshot.windows().markets() {
             while let Some((gone, _)) = old.next_if(|(old, _)| old < id) {
                 forget(&mut self.pairs, &mut self.names, *gone, &mut dirty);
             }
@@ -59,13 +59,13 @@ impl PairIndex {
                 continue; // as nearly all of them
             }
             if was.is_none() || !has_same_names {
-                rename(&mut self.pairs, &mut self.names, &self.board, *id, &mut dirty);
+                rename(&mut self.pairs, &mut self.names, &self.snapshot, *id, &mut dirty);
             }
             let Some(names) = self.names.get(id) else { continue };
             if !is_same {
                 dirty.insert(Arc::clone(&names.pair));
             }
-            if !has_same_books && figures(&before, *id) != figures(&self.board, *id) {
+            if !has_same_books && figures(&before, *id) != figures(&self.snapshot, *id) {
                 dirty.insert(Arc::clone(&names.codes));
             }
         }
@@ -80,11 +80,11 @@ impl PairIndex {
     pub fn pair(&self, name: &str) -> Option<Pair> {
         let members = self.pairs.get(name).filter(|members| !members.traded.is_empty())?;
         let mut sum = Figures::default();
-        for market in members.traded.iter().filter_map(|id| self.board.windows().figures_of(*id)) {
+        for market in members.traded.iter().filter_map(|id| self.snapshot.windows().figures_of(*id)) {
             sum.day.merge(&market.day);
             sum.week.merge(&market.week);
         }
-        let books = members.spelled.iter().filter_map(|id| figures(&self.board, *id));
+        let books = members.spelled.iter().filter_map(|id| figures(&self.snapshot, *id));
         let book = books.reduce(|mut sum, book| {
             sum.merge(&book);
             sum
@@ -93,8 +93,8 @@ impl PairIndex {
     }
 }
 
-fn figures(board: &Board, market: MarketId) -> Option<BookFigures> {
-    board.directory().book(market).map(|book| book.figures)
+fn figures(snapshot: &MarketSnapshot, market: MarketId) -> Option<BookFigures> {
+    snapshot.directory().book(market).map(|book| book.figures)
 }
 
 type Pairs = BTreeMap<Arc<str>, Members>;
@@ -103,11 +103,11 @@ type Pairs = BTreeMap<Arc<str>, Members>;
 fn rename(
     pairs: &mut Pairs,
     names: &mut HashMap<MarketId, Names>,
-    board: &Board,
+    snapshot: &MarketSnapshot,
     id: MarketId,
     dirty: &mut BTreeSet<Arc<str>>,
 ) {
-    let sides = board.directory().valid_sides(id);
+    let sides = snapshot.directory().valid_sides(id);
     let is_named = |names: &Names, (base, counter): (&ListedAsset, &ListedAsset)| {
         spells(&names.pair, base.pair_code(), counter.pair_code())
             && spells(&names.codes, base.code(), counter.code())

@@ -55,14 +55,14 @@ pub fn assets_of(markets: &[RankedMarket]) -> Vec<AssetId> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{directory::tests::directory, summary::Summary};
+    use super::super::{directory::tests::directory, trade_stats::TradeStats};
     use super::*;
 
     #[test]
     fn the_busiest_comes_first_and_each_asset_once() {
         let figures = |day, week| Figures {
-            day: Summary { trade_count: day, ..Summary::default() },
-            week: Summary { trade_count: week, ..Summary::default() },
+            day: TradeStats { trade_count: day, ..TradeStats::default() },
+            week: TradeStats { trade_count: week, ..TradeStats::default() },
         };
         let directory =
             directory(&[("XLM", "native", ""), ("A", "G", "")], &[(10, 1, 2), (11, 1, 3), (12, 2, 3)], &[]);

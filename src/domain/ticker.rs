@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     amount::STROOPS_PER_UNIT,
     directory::Directory,
-    instant::Second,
+    instant::UnixSeconds,
     number::ratio_to_f64,
     orderbook::BookFigures,
     price::Price,
-    summary::Summary,
+    trade_stats::TradeStats,
     windows::{Figures, MarketId},
 };
 
@@ -37,16 +37,16 @@ pub struct LegacyFigures {
     pub close: f64,
 }
 
-impl From<&Summary> for LegacyFigures {
-    fn from(summary: &Summary) -> Self {
+impl From<&TradeStats> for LegacyFigures {
+    fn from(stats: &TradeStats) -> Self {
         // Base per counter turns smallest and greatest round.
-        let legacy = |pick: fn(&super::summary::Prices) -> Price| {
-            summary.prices.as_ref().map_or(0.0, |prices| pick(prices).inverse().to_f64())
+        let legacy = |pick: fn(&super::trade_stats::Prices) -> Price| {
+            stats.prices.as_ref().map_or(0.0, |prices| pick(prices).inverse().to_f64())
         };
         Self {
-            base_volume: ratio_to_f64(summary.base_volume, STROOPS_PER_UNIT),
-            counter_volume: ratio_to_f64(summary.counter_volume, STROOPS_PER_UNIT),
-            trade_count: summary.trade_count,
+            base_volume: ratio_to_f64(stats.base_volume, STROOPS_PER_UNIT),
+            counter_volume: ratio_to_f64(stats.counter_volume, STROOPS_PER_UNIT),
+            trade_count: stats.trade_count,
             open: legacy(|prices| prices.open.price),
             low: legacy(|prices| prices.max),
             high: legacy(|prices| prices.min),
@@ -67,7 +67,7 @@ pub struct Pair {
     /// The last price of the 7 days, which is also the day's `close`.
     pub price: f64,
     /// When the latest trade closed, priced or not.
-    pub close_time: Second,
+    pub close_time: UnixSeconds,
     /// Its order books.
     pub book: BookFigures,
 }
@@ -82,7 +82,7 @@ impl Pair {
         if figures.day.is_empty() {
             day = LegacyFigures { open: price, low: price, high: price, close: price, ..day };
         }
-        let close_time = figures.week.times.map_or(Second::default(), |(_, last)| last);
+        let close_time = figures.week.times.map_or(UnixSeconds::default(), |(_, last)| last);
         Self { name, day, week, price, close_time, book }
     }
 }
@@ -131,7 +131,7 @@ pub fn books_by_name(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{directory::tests, summary::tests::trade};
+    use super::super::{directory::tests, trade_stats::tests::trade};
     use super::*;
 
     /// BAD, the fourth asset, is not valid.
@@ -146,11 +146,11 @@ mod tests {
     }
 
     fn figures(
-        day: &[super::super::summary::WindowTrade],
-        older: &[super::super::summary::WindowTrade],
+        day: &[super::super::trade_stats::WindowTrade],
+        older: &[super::super::trade_stats::WindowTrade],
     ) -> Figures {
-        let day: Summary = day.iter().collect();
-        let mut week: Summary = older.iter().collect();
+        let day: TradeStats = day.iter().collect();
+        let mut week: TradeStats = older.iter().collect();
         week.merge(&day);
         Figures { day, week }
     }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(pair.name, "XLM_BRL");
         assert_eq!((pair.day.base_volume, pair.day.counter_volume, pair.day.trade_count), (3.0, 5.0, 2));
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (2.0, 0.25, 2.0, 0.25));
-        assert_eq!(pair.close_time, Second(60));
+        assert_eq!(pair.close_time, UnixSeconds(60));
         assert_eq!(pair.book.bid_count, 3, "the book of the code, not that of the anchored one");
     }
 
@@ -181,6 +181,6 @@ mod tests {
         let mixed = figures(&[trade(9, 0, 90, (10, 10), (0, 1))], &[trade(5, 0, 50, (10, 10), (1, 4))]);
         let pair = &pairs_of(&[(12, &mixed)])[0];
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (0.0, 0.0, 0.0, 0.0));
-        assert_eq!((pair.price, pair.close_time, pair.day.trade_count), (4.0, Second(90), 1));
+        assert_eq!((pair.price, pair.close_time, pair.day.trade_count), (4.0, UnixSeconds(90), 1));
     }
 }

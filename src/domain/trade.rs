@@ -6,7 +6,7 @@ use super::{
     amount::{Amount, AmountError},
     asset::{AccountId, Asset, AssetError},
     cursor::PagingToken,
-    instant::Second,
+    instant::UnixSeconds,
     market::Market,
     price::Price,
 };
@@ -37,7 +37,7 @@ pub struct TradeRecord {
     /// Its identity and place.
     pub token: PagingToken,
     /// When its ledger closed.
-    pub closed_at: Second,
+    pub closed_at: UnixSeconds,
     /// One side.
     pub base: Side,
     /// The other.
@@ -56,7 +56,7 @@ pub struct Trade {
     /// Its identity and place.
     pub token: PagingToken,
     /// When its ledger closed.
-    pub closed_at: Second,
+    pub closed_at: UnixSeconds,
     /// Where it happened.
     pub market: Market,
     /// How much of the base asset.
@@ -175,7 +175,7 @@ mod tests {
         };
         TradeRecord {
             token: PagingToken::new(5 << 32, 1).unwrap(),
-            closed_at: Second(1_700_000_000),
+            closed_at: UnixSeconds(1_700_000_000),
             base: side(issued("USD", 1), 30),
             counter: Side {
                 account: None,

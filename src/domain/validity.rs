@@ -20,13 +20,13 @@ pub struct Standing<'a> {
     pub toml_url: &'a str,
 }
 
-/// Whether the asset may be valid. `links_count` is false on testnet, where no stellar.toml is asked for.
+/// Whether the asset may be valid. `requires_toml` is false on testnet, where no stellar.toml is asked for.
 #[must_use]
-pub fn may_be_valid(standing: &Standing<'_>, links_count: bool) -> bool {
+pub fn may_be_valid(standing: &Standing<'_>, requires_toml: bool) -> bool {
     let supplied = standing.supply > 0;
     let held = standing.accounts >= MIN_ACCOUNTS;
     let linked = standing.toml_url.starts_with("https://") || standing.accounts >= ACCOUNTS_WITHOUT_LINK;
-    supplied && held && standing.code != REMOVED_CODE && (linked || !links_count)
+    supplied && held && standing.code != REMOVED_CODE && (linked || !requires_toml)
 }
 
 #[cfg(test)]

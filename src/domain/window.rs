@@ -17,8 +17,8 @@ use self::{
     codec::{Key, key},
 };
 use super::{
-    instant::{DAY, HOUR, Second},
-    summary::{Summary, WindowTrade},
+    instant::{DAY, HOUR, UnixSeconds},
+    trade_stats::{TradeStats, WindowTrade},
 };
 
 /// The longest window, in hours; what is older is let go.
@@ -40,14 +40,14 @@ pub(super) struct Running {
     /// The last trade of the block that the edge cut.
     upto: Option<Key>,
     /// The sum of all trades behind it.
-    rest: Summary,
+    rest: TradeStats,
 }
 
 impl Running {
     /// Must be told of each trade that the window took.
     pub(super) fn add(&mut self, trade: &WindowTrade) {
         if self.upto.is_some_and(|upto| key(trade) > upto) {
-            self.rest.merge(&Summary::of(trade));
+            self.rest.merge(&TradeStats::of(trade));
         }
     }
 }
@@ -90,25 +90,25 @@ impl MarketWindow {
 
     /// The figures of all trades that closed after `edge` (the lower edge is exclusive; there is no upper one).
     #[must_use]
-    pub fn since(&self, edge: Second) -> Summary {
+    pub fn since(&self, edge: UnixSeconds) -> TradeStats {
         let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
         let mut chunks = self.chunks.iter().skip(from);
-        let mut summary = chunks.next().map(|chunk| chunk.since(edge)).unwrap_or_default();
+        let mut stats = chunks.next().map(|chunk| chunk.since(edge)).unwrap_or_default();
         for chunk in chunks {
-            summary.merge(&chunk.sum);
+            stats.merge(&chunk.sum);
         }
-        summary
+        stats
     }
 
     /// The same as [`Self::since`], with what `running` keeps from the last time.
-    pub(super) fn since_running(&self, edge: Second, running: &mut Running) -> Summary {
+    pub(super) fn since_running(&self, edge: UnixSeconds, running: &mut Running) -> TradeStats {
         let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
         let place = |chunk: &Arc<Chunk>| chunk.blocks.partition_point(|block| block.last().0 <= edge);
         let cut = self.chunks.get(from).map(|chunk| (chunk, place(chunk)));
         let block = cut.and_then(|(chunk, place)| chunk.blocks.get(place));
         let (Some((chunk, place)), Some(block)) = (cut, block) else {
             *running = Running::default();
-            return Summary::default();
+            return TradeStats::default();
         };
         if running.upto != Some(block.last()) {
             let mut rest = sum_of(chunk.blocks.get(place + 1..).unwrap_or_default());
@@ -117,9 +117,9 @@ impl MarketWindow {
             }
             *running = Running { upto: Some(block.last()), rest };
         }
-        let mut summary = block.since(edge);
-        summary.merge(&running.rest);
-        summary
+        let mut stats = block.since(edge);
+        stats.merge(&running.rest);
+        stats
     }
 
     /// Whether there is so much that it is worth to keep a [`Running`] for it.
@@ -129,12 +129,12 @@ impl MarketWindow {
 
     /// When the earliest trade after `edge` closed.
     #[must_use]
-    pub fn first_after(&self, edge: Second) -> Option<Second> {
+    pub fn first_after(&self, edge: UnixSeconds) -> Option<UnixSeconds> {
         self.since(edge).times.map(|(first, _)| first)
     }
 
     /// Lets go of what no window can reach again, now that `as_of` is reached, as far as it lies in blocks of its own.
-    pub fn forget_before(&mut self, as_of: Second) {
+    pub fn forget_before(&mut self, as_of: UnixSeconds) {
         let edge = as_of.minus(LONGEST_HOURS * HOUR);
         let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
         self.chunks.drain(..gone);
@@ -165,7 +165,7 @@ pub(super) fn sort_run(run: &mut Vec<WindowTrade>) {
 
 /// The lower edges of the two windows that are published all the time, at `as_of`.
 #[must_use]
-pub const fn published_edges(as_of: Second) -> [Second; 2] {
+pub const fn published_edges(as_of: UnixSeconds) -> [UnixSeconds; 2] {
     [as_of.minus(DAY), as_of.minus(LONGEST_HOURS * HOUR)]
 }
 

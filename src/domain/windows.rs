@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    instant::{DAY, HOUR, Second},
-    summary::{Summary, WindowTrade},
+    instant::{DAY, HOUR, UnixSeconds},
+    trade_stats::{TradeStats, WindowTrade},
     window::{LONGEST_HOURS, MarketWindow, Running, published_edges, sort_run},
 };
 
@@ -21,9 +21,9 @@ pub type MarketId = i32;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// The last 24 hours.
-    pub day: Summary,
+    pub day: TradeStats,
     /// The last 7 days.
-    pub week: Summary,
+    pub week: TradeStats,
 }
 
 /// The windows of all markets.
@@ -36,9 +36,9 @@ pub struct Windows {
     /// Markets to which something came since `as_of`.
     changed: HashSet<MarketId>,
     /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
-    departures: BTreeMap<Second, Vec<MarketId>>,
+    departures: BTreeMap<UnixSeconds, Vec<MarketId>>,
     /// The second of the figures; never goes back.
-    as_of: Second,
+    as_of: UnixSeconds,
 }
 
 /// One market with its figures at the last `as_of` that changed them.
@@ -54,7 +54,7 @@ struct Tracked {
     /// Shared with views, and copied when it changes while there is one.
     market: Arc<Market>,
     /// The earliest departure that is on the list for it.
-    departs: Option<Second>,
+    departs: Option<UnixSeconds>,
     /// Whether the figures lack something, so that all must be summed anew.
     is_stale: bool,
     /// Of the day and the week, where the market has many trades.
@@ -107,7 +107,7 @@ impl Windows {
     }
 
     /// Moves time on to `as_of` (never back) and brings the figures of the markets that changed there.
-    pub fn advance(&mut self, as_of: Second) {
+    pub fn advance(&mut self, as_of: UnixSeconds) {
         self.as_of = self.as_of.max(as_of);
         let as_of = self.as_of;
         let later = self.departures.split_off(&as_of.plus(1));
@@ -130,7 +130,7 @@ impl Windows {
 
     /// The second of the figures.
     #[must_use]
-    pub const fn as_of(&self) -> Second {
+    pub const fn as_of(&self) -> UnixSeconds {
         self.as_of
     }
 
@@ -163,7 +163,7 @@ impl Windows {
 /// The windows of all markets at one second; nothing changes it any more.
 #[derive(Clone, Debug, Default)]
 pub struct WindowsView {
-    as_of: Second,
+    as_of: UnixSeconds,
     /// By their numbers.
     markets: Vec<(MarketId, Arc<Market>)>,
 }
@@ -171,7 +171,7 @@ pub struct WindowsView {
 impl WindowsView {
     /// The second of the figures.
     #[must_use]
-    pub const fn as_of(&self) -> Second {
+    pub const fn as_of(&self) -> UnixSeconds {
         self.as_of
     }
 
@@ -210,8 +210,8 @@ impl WindowsView {
     /// The figures of a market over the last so many hours (1 to 168). The cost does not depend on the trades in the
     /// hours that are whole.
     #[must_use]
-    pub fn last_hours(&self, id: MarketId, hours: i64) -> Summary {
-        let Some(market) = self.market(id) else { return Summary::default() };
+    pub fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
+        let Some(market) = self.market(id) else { return TradeStats::default() };
         match hours {
             24 => market.figures.day,
             LONGEST_HOURS => market.figures.week,
@@ -222,7 +222,7 @@ impl WindowsView {
 
 impl Tracked {
     /// Adds trades, which are in order, to the window and to the figures as of `as_of`. Says whether any was new.
-    fn add(&mut self, trades: &[WindowTrade], as_of: Second) -> bool {
+    fn add(&mut self, trades: &[WindowTrade], as_of: UnixSeconds) -> bool {
         // Summing many from scratch costs less than adding each.
         self.is_stale |= trades.len() > ADDED_MAX;
         let Self { market, is_stale, running, .. } = self;
@@ -237,7 +237,7 @@ impl Tracked {
             if !*is_stale {
                 for (sum, edge) in [(&mut figures.day, day), (&mut figures.week, week)] {
                     if trade.closed_at > edge {
-                        sum.merge(&Summary::of(trade));
+                        sum.merge(&TradeStats::of(trade));
                     }
                 }
             }
@@ -246,10 +246,10 @@ impl Tracked {
     }
 
     /// Moves the figures on to `as_of`: nothing is summed where no trade leaves, for those that came are added already.
-    fn refresh(&mut self, as_of: Second) {
+    fn refresh(&mut self, as_of: UnixSeconds) {
         let [day, week] = published_edges(as_of);
         let is_stale = std::mem::take(&mut self.is_stale);
-        let is_left = |sum: &Summary, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
+        let is_left = |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
         let figures = &self.market.figures;
         let (of_day, of_week) = (is_left(&figures.day, day), is_left(&figures.week, week));
         if !of_day && !of_week {
@@ -276,9 +276,9 @@ impl Tracked {
     }
 
     /// When a trade next leaves a window, if that is not on the list yet.
-    fn next_departure(&mut self) -> Option<Second> {
+    fn next_departure(&mut self) -> Option<UnixSeconds> {
         let Figures { day, week } = &self.market.figures;
-        let leaves = |sum: &Summary, length| sum.times.map(|(first, _)| first.plus(length));
+        let leaves = |sum: &TradeStats, length| sum.times.map(|(first, _)| first.plus(length));
         let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
         if self.departs.is_some_and(|departs| departs <= next) {
             return None;
@@ -290,7 +290,7 @@ impl Tracked {
 
 #[cfg(test)]
 mod tests {
-    use super::super::summary::tests::{any_trade, trade};
+    use super::super::trade_stats::tests::{any_trade, trade};
     use super::*;
     use proptest::prelude::*;
 
@@ -298,12 +298,12 @@ mod tests {
     fn a_trade_leaves_by_time_passing_alone() {
         let mut windows = Windows::default();
         windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
-        windows.advance(Second(1_000 + DAY - 1));
+        windows.advance(UnixSeconds(1_000 + DAY - 1));
         assert_eq!(windows.figures().next().unwrap().1.day.trade_count, 1);
-        windows.advance(Second(1_000 + DAY));
+        windows.advance(UnixSeconds(1_000 + DAY));
         let figures = *windows.figures().next().unwrap().1;
         assert_eq!((figures.day.trade_count, figures.week.trade_count), (0, 1));
-        windows.advance(Second(1_000 + LONGEST_HOURS * HOUR));
+        windows.advance(UnixSeconds(1_000 + LONGEST_HOURS * HOUR));
         assert_eq!(windows.figures().count(), 0);
     }
 
@@ -311,22 +311,22 @@ mod tests {
     fn a_view_stays_as_it_was() {
         let mut windows = Windows::default();
         windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
-        windows.advance(Second(2_000));
+        windows.advance(UnixSeconds(2_000));
         let view = windows.view();
         windows.add(1, trade(2, 0, 1_001, (5, 7), (1, 1)));
         windows.add(2, trade(3, 0, 1_001, (5, 7), (1, 1)));
-        windows.advance(Second(1_000 + LONGEST_HOURS * HOUR));
+        windows.advance(UnixSeconds(1_000 + LONGEST_HOURS * HOUR));
         let counts = |hours| [1, 2].map(|market| view.last_hours(market, hours).trade_count);
         assert_eq!([24, 12, LONGEST_HOURS].map(counts), [[1, 0]; 3]);
-        assert_eq!((view.as_of(), view.figures().count()), (Second(2_000), 1));
+        assert_eq!((view.as_of(), view.figures().count()), (UnixSeconds(2_000), 1));
     }
 
     #[test]
     fn time_never_goes_back() {
         let mut windows = Windows::default();
-        windows.advance(Second(500));
-        windows.advance(Second(400));
-        assert_eq!(windows.as_of(), Second(500));
+        windows.advance(UnixSeconds(500));
+        windows.advance(UnixSeconds(400));
+        assert_eq!(windows.as_of(), UnixSeconds(500));
     }
 
     #[test]
@@ -335,10 +335,10 @@ mod tests {
         for market in 0..100 {
             windows.add(market, trade(i64::from(market), 0, 1_000, (1, 1), (1, 1)));
         }
-        windows.advance(Second(2_000));
+        windows.advance(UnixSeconds(2_000));
         windows.add(7, trade(200, 0, 1_500, (1, 1), (1, 1)));
         assert_eq!(windows.changed.len(), 1);
-        windows.advance(Second(2_001));
+        windows.advance(UnixSeconds(2_001));
         assert!(windows.changed.is_empty());
         assert!(
             windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
@@ -356,14 +356,14 @@ mod tests {
         let (mut windows, mut fed) = (Windows::default(), 0);
         let mut was_kept = false;
         for step in 0..2_000_i64 {
-            let as_of = Second(step * 600);
+            let as_of = UnixSeconds(step * 600);
             while let Some(new) = trades.get(fed).filter(|trade| trade.closed_at < as_of) {
                 windows.add(1, *new);
                 fed += 1;
             }
             windows.advance(as_of);
             was_kept |= windows.markets.get(&1).is_some_and(|tracked| tracked.running.is_some());
-            let sum = |edge: Second| -> Summary {
+            let sum = |edge: UnixSeconds| -> TradeStats {
                 trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect()
             };
             let [day, week] = published_edges(as_of).map(sum);
@@ -385,7 +385,7 @@ mod tests {
             let mut seen = HashSet::new();
             let trades: Vec<_> = trades.into_iter().filter(|(_, trade)| seen.insert(trade.token)).collect();
             let mut windows = Windows::default();
-            let mut as_of = Second(1_000_000);
+            let mut as_of = UnixSeconds(1_000_000);
             for (step, wait) in waits.iter().enumerate() {
                 let fed = trades.len() * (step + 1) / waits.len();
                 // Most of them again.
@@ -401,9 +401,9 @@ mod tests {
                 let [day, week] = published_edges(as_of);
                 for (market, trade) in trades[..fed].iter().filter(|(_, trade)| trade.closed_at > week) {
                     let figures = scratch.entry(*market).or_default();
-                    figures.week.merge(&Summary::of(trade));
+                    figures.week.merge(&TradeStats::of(trade));
                     if trade.closed_at > day {
-                        figures.day.merge(&Summary::of(trade));
+                        figures.day.merge(&TradeStats::of(trade));
                     }
                 }
                 prop_assert_eq!(published, scratch);
@@ -411,7 +411,7 @@ mod tests {
                 for market in 0..5 {
                     let edge = as_of.minus(hours * HOUR);
                     let of_it = trades[..fed].iter().filter(|(of, trade)| *of == market && trade.closed_at > edge);
-                    let scratch: Summary = of_it.map(|(_, trade)| trade).collect();
+                    let scratch: TradeStats = of_it.map(|(_, trade)| trade).collect();
                     prop_assert_eq!(view.last_hours(market, hours), scratch);
                 }
             }

@@ -23,8 +23,8 @@ use super::{
     budget::{Allowance, Class},
     connections::Counting,
     error::HorizonError,
-    governor::Governor,
     problem::{self, problem},
+    rate_limiter::RateLimiter,
     retry::asked_wait,
     stream::TradeStream,
     tls,
@@ -82,7 +82,7 @@ pub struct HorizonClient {
     settings: HorizonSettings,
     /// The base URL as anyone may see it.
     shown: Rc<str>,
-    governor: Governor,
+    limiter: RateLimiter,
     class: Class,
     /// Called while a request waits for its turn.
     waiting: Rc<dyn Fn()>,
@@ -92,7 +92,7 @@ pub struct HorizonClient {
 
 impl HorizonClient {
     /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
-    pub fn new(mut settings: HorizonSettings, governor: Governor) -> Result<Self, HorizonError> {
+    pub fn new(mut settings: HorizonSettings, limiter: RateLimiter) -> Result<Self, HorizonError> {
         let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tls = tls::client_config(settings.ca_file.as_deref())?;
         let (dialler, url) = TcpDialler::of(&settings.url, tls);
@@ -103,7 +103,7 @@ impl HorizonClient {
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
         let shown = shown_url(&settings.url).into();
         let class = Class::Live;
-        Ok(Self { client, root_client, dialled, settings, shown, governor, class, waiting, given_up })
+        Ok(Self { client, root_client, dialled, settings, shown, limiter, class, waiting, given_up })
     }
 
     /// The same client, whose requests are of another class.
@@ -120,8 +120,8 @@ impl HorizonClient {
 
     /// The budget of all clients.
     #[must_use]
-    pub const fn governor(&self) -> &Governor {
-        &self.governor
+    pub const fn limiter(&self) -> &RateLimiter {
+        &self.limiter
     }
 
     /// Requests the root on a connection of its own: the network and the range of history of the server.
@@ -185,7 +185,7 @@ impl HorizonClient {
             Err(HorizonError::Unreadable("no event stream".into()))
         };
         let response = self.counted("stream", self.learned(opened.await))?;
-        Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.governor.clone()))
+        Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.limiter.clone()))
     }
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
@@ -199,11 +199,11 @@ impl HorizonClient {
         let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
         counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
         match &outcome {
-            Ok(_) => self.governor.answered(&self.shown),
+            Ok(_) => self.limiter.answered(&self.shown),
             // Horizon itself says that it does not know what was asked for.
-            Err(HorizonError::Problem { status: 400..500, .. }) => self.governor.answered(&self.shown),
+            Err(HorizonError::Problem { status: 400..500, .. }) => self.limiter.answered(&self.shown),
             Err(HorizonError::RateLimited { .. }) => {}
-            Err(error) => self.governor.failed(&self.shown, error),
+            Err(error) => self.limiter.failed(&self.shown, error),
         }
         outcome
     }
@@ -232,26 +232,26 @@ impl HorizonClient {
         headers: [(header::HeaderName, &'static str); 2],
     ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
     {
-        let turn = self.governor.admit(self.class, &*self.waiting).await;
+        let turn = self.limiter.admit(self.class, &*self.waiting).await;
         let patience = self.patience();
         let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(patience);
         for header in headers {
             request = request.insert_header(header);
         }
-        let sent = request.send().await.inspect_err(|_| self.governor.disrupted());
+        let sent = request.send().await.inspect_err(|_| self.limiter.disrupted());
         let response = sent.map_err(|error| match error {
             SendRequestError::Timeout => HorizonError::Silent(patience),
             error => HorizonError::Connect(error.to_string()),
         })?;
         if let Some(allowance) = allowance(response.headers()) {
-            self.governor.told(allowance);
+            self.limiter.told(allowance);
         }
         drop(turn);
         let good = good(response, patience).await;
         match &good {
-            Err(HorizonError::RateLimited { retry_after }) => self.governor.limited(*retry_after),
+            Err(HorizonError::RateLimited { retry_after }) => self.limiter.limited(*retry_after),
             Err(HorizonError::Connect(_)) => {}
-            _ => self.governor.succeeded(),
+            _ => self.limiter.succeeded(),
         }
         good
     }

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 use super::{
     client::LIVE_SILENCE_MAX,
     error::HorizonError,
-    governor::Governor,
+    rate_limiter::RateLimiter,
     sse::{EventDecoder, StreamEvent},
     wire::{self, Received, Refused},
 };
@@ -43,13 +43,13 @@ pub struct TradeStream {
     greeted: bool,
     /// When the last bytes came: the wait is told apart from the patience of whoever calls `next`.
     heard_at: Instant,
-    governor: Governor,
+    limiter: RateLimiter,
     /// The ledger of the last record: each new one costs a request, asked for or not.
     ledger: u32,
 }
 
 impl TradeStream {
-    pub(super) fn new<S>(response: ClientResponse<S>, idle_timeout: Duration, governor: Governor) -> Self
+    pub(super) fn new<S>(response: ClientResponse<S>, idle_timeout: Duration, limiter: RateLimiter) -> Self
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
@@ -60,7 +60,7 @@ impl TradeStream {
             idle_timeout,
             greeted: false,
             heard_at: Instant::now(),
-            governor,
+            limiter,
             ledger: 0,
         }
     }
@@ -82,7 +82,7 @@ impl TradeStream {
             match chunk {
                 None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
                 Some(Err(error)) => {
-                    self.governor.disrupted();
+                    self.limiter.disrupted();
                     return Err(HorizonError::Connect(error.to_string()));
                 }
                 Some(Ok(mut chunk)) => {
@@ -103,11 +103,11 @@ impl TradeStream {
                 let ledger = received.trade.token.ledger();
                 // The connection itself has paid for the first look.
                 if ledger != self.ledger && self.ledger != 0 {
-                    self.governor.spent(1);
+                    self.limiter.spent(1);
                 }
                 self.ledger = ledger;
             }
-            Err(HorizonError::RateLimited { retry_after }) => self.governor.limited(*retry_after),
+            Err(HorizonError::RateLimited { retry_after }) => self.limiter.limited(*retry_after),
             _ => {}
         }
     }

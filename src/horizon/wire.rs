@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::error::HorizonError;
-use crate::domain::instant::Second;
+use crate::domain::instant::UnixSeconds;
 
 pub use asset::{AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
@@ -32,7 +32,7 @@ pub struct Root {
     pub core_latest_ledger: u32,
     /// Close time of its newest ledger; none if it is missing or does not parse.
     #[serde(default, deserialize_with = "time_or_none")]
-    pub history_latest_ledger_closed_at: Option<Second>,
+    pub history_latest_ledger_closed_at: Option<UnixSeconds>,
 }
 
 #[derive(Deserialize)]
@@ -65,9 +65,9 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
 }
 
 /// A time, or none if there is anything else. The rest of the document is good without it.
-fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Second>, D::Error> {
+fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixSeconds>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(value.as_str().and_then(|text| Second::parse(text).ok()))
+    Ok(value.as_str().and_then(|text| UnixSeconds::parse(text).ok()))
 }
 
 /// What the root tells.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{files, labels::Labels, problem::problem};
 use crate::{
-    domain::{asset::Asset, instant::Second, listed_asset::ListedAsset, market::Market},
+    domain::{asset::Asset, instant::UnixSeconds, listed_asset::ListedAsset, market::Market},
     published::{EncodedFile, Publication},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn books(request: &HttpRequest, newest: &Publication) -> HttpResponse
 
 /// The oldest first; ages are those at the publication's second.
 fn render(newest: &Publication) -> Vec<u8> {
-    let times = newest.board.book_times();
+    let times = newest.snapshot.book_times();
     let books = times.iter().filter_map(|(base, counter, fetched_at)| {
         let (market, _) = Market::of(asset(base)?, asset(counter)?)?;
         Some(book(&market.name(), *fetched_at, newest.as_of))
@@ -31,11 +31,11 @@ fn render(newest: &Publication) -> Vec<u8> {
     document(newest.as_of, times.len(), books.take(BOOKS_MAX).collect()).to_string().into_bytes()
 }
 
-fn document(as_of: Second, total: usize, books: Vec<Value>) -> Value {
+fn document(as_of: UnixSeconds, total: usize, books: Vec<Value>) -> Value {
     json!({"as_of": as_of.to_rfc3339(), "total": total, "books": books})
 }
 
-fn book(market: &str, fetched_at: Second, as_of: Second) -> Value {
+fn book(market: &str, fetched_at: UnixSeconds, as_of: UnixSeconds) -> Value {
     json!({
         "market": market,
         "fetched_at": fetched_at.to_rfc3339(),
@@ -46,7 +46,7 @@ fn book(market: &str, fetched_at: Second, as_of: Second) -> Value {
 /// An answer with one book.
 #[cfg(test)]
 pub(super) fn example() -> Value {
-    document(Second(2), 1, vec![book("XLM_A", Second(1), Second(2))])
+    document(UnixSeconds(2), 1, vec![book("XLM_A", UnixSeconds(1), UnixSeconds(2))])
 }
 
 fn asset(listed: &ListedAsset) -> Option<Asset> {

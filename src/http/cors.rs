@@ -30,7 +30,7 @@ mod tests {
 
     use crate::{
         clock::SystemClock,
-        domain::board::Board,
+        domain::market_snapshot::MarketSnapshot,
         http::{PublicState, server},
         published::{FileMaker, Publication, Published},
     };
@@ -41,7 +41,8 @@ mod tests {
     fn listener(is_published: bool) -> server::Listener {
         let published = Published::default();
         if is_published {
-            let newest = Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap();
+            let newest =
+                Publication::render(1, None, MarketSnapshot::default(), &mut FileMaker::default()).unwrap();
             published.publish(Arc::new(newest));
         }
         let state = PublicState {

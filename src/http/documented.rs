@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     domain::{
-        assets_json, board::Board, coverage::LedgerRange, instant::Second, issuer_file::Currency,
-        listed_asset::ListedAsset, markets_json, ticker::Pair, windows::Figures,
+        assets_json, coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency,
+        listed_asset::ListedAsset, market_snapshot::MarketSnapshot, markets_json, ticker::Pair,
+        windows::Figures,
     },
     published::{
         Backfilled, BudgetUse, Check, FileMaker, HorizonState, Publication, Reread, SelfAudit, Vitals,
@@ -55,10 +56,10 @@ fn assert_documented(heading: &str, value: &Value) {
 #[test]
 fn every_field_of_the_files_is_documented() {
     let pair = Pair::new("A_B".into(), &Figures::default(), crate::domain::orderbook::BookFigures::default());
-    let markets = markets_json::render(Second(1), &[pair]);
+    let markets = markets_json::render(UnixSeconds(1), &[pair]);
     assert_documented("## `markets.json`", &serde_json::from_str(&markets).unwrap());
     let asset = ListedAsset { currency: Currency::default(), ..ListedAsset::default() };
-    let assets = assets_json::render(Second(1), &[asset]);
+    let assets = assets_json::render(UnixSeconds(1), &[asset]);
     assert_documented("## `assets.json`", &serde_json::from_str(&assets).unwrap());
 }
 
@@ -80,11 +81,11 @@ fn every_field_and_argument_of_graphql_is_documented() {
 /// Vitals of which every part is known.
 fn vitals() -> Vitals {
     let vitals = Vitals::default();
-    let at = Second(1).to_utc();
+    let at = UnixSeconds(1).to_utc();
     for cell in [&vitals.database, &vitals.stream, &vitals.children, &vitals.leader] {
         Vitals::tell(cell, true, "", at);
     }
-    let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
+    let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
     vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
     vitals.replica_id.store(Some(Arc::new("id".into())));
     vitals.backfill.store(Some(Arc::new(Backfilled {
@@ -121,12 +122,13 @@ fn classes() -> Vec<(&'static str, u64)> {
 }
 
 fn publication() -> Publication {
-    Publication::render(1, Some((9, Second(2))), Board::default(), &mut FileMaker::default()).unwrap()
+    Publication::render(1, Some((9, UnixSeconds(2))), MarketSnapshot::default(), &mut FileMaker::default())
+        .unwrap()
 }
 
 #[test]
 fn every_field_of_the_status_is_documented() {
-    let told = status(&vitals(), Some(&publication()), Duration::from_secs(1), Second(3).to_utc());
+    let told = status(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
     assert_documented("## `/api/v1/status`", &told);
 }
 
@@ -138,7 +140,8 @@ fn every_field_of_the_books_is_documented() {
 
 #[test]
 fn every_check_is_documented() {
-    let (_, told) = readiness(&vitals(), Some(&publication()), Duration::from_secs(1), Second(3).to_utc());
+    let (_, told) =
+        readiness(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
     let mut expected: BTreeSet<String> = BTreeSet::new();
     for (field, value) in told.as_object().unwrap() {
         if field == "checks" {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::domain::instant::Second;
+use crate::domain::instant::UnixSeconds;
 
 /// The last batch in the publication.
 pub(super) const SEQ_HEADER: &str = "x-ticker-seq";
@@ -20,7 +20,7 @@ thread_local! {
 /// The header values of one publication.
 #[derive(Clone, Debug)]
 pub(super) struct Labels {
-    of: (i64, Second),
+    of: (i64, UnixSeconds),
     seq: HeaderValue,
     as_of: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
@@ -29,14 +29,14 @@ pub(super) struct Labels {
 impl Labels {
     /// The labels of the publication with this last batch and this second. Formats them only if the thread's last
     /// request was for another publication.
-    pub(super) fn of(seq: i64, as_of: Second) -> Self {
+    pub(super) fn of(seq: i64, as_of: UnixSeconds) -> Self {
         LAST.with_borrow_mut(|last| match last {
             Some(labels) if labels.of == (seq, as_of) => labels.clone(),
             _ => last.insert(Self::format(seq, as_of)).clone(),
         })
     }
 
-    fn format(seq: i64, as_of: Second) -> Self {
+    fn format(seq: i64, as_of: UnixSeconds) -> Self {
         let last_modified = as_of.to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         Self {
             of: (seq, as_of),
@@ -47,7 +47,7 @@ impl Labels {
     }
 
     /// The second of the publication.
-    pub(super) const fn as_of(&self) -> Second {
+    pub(super) const fn as_of(&self) -> UnixSeconds {
         self.of.1
     }
 
@@ -78,12 +78,12 @@ mod tests {
             (8, 1_000_000_001, "Sun, 09 Sep 2001 01:46:41 GMT"),
             (8, 1_000_000_001, "Sun, 09 Sep 2001 01:46:41 GMT"),
         ] {
-            let labels = Labels::of(seq, Second(as_of));
+            let labels = Labels::of(seq, UnixSeconds(as_of));
             assert_eq!(labels.last_modified().unwrap(), date);
             let mut headers = HeaderMap::new();
             labels.name(&mut headers);
             assert_eq!(headers.get(SEQ_HEADER).unwrap(), &seq.to_string());
-            assert_eq!(headers.get(AS_OF_HEADER).unwrap(), &Second(as_of).to_rfc3339());
+            assert_eq!(headers.get(AS_OF_HEADER).unwrap(), &UnixSeconds(as_of).to_rfc3339());
         }
     }
 }

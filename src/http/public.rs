@@ -35,16 +35,16 @@ pub struct PublicState {
 }
 
 /// What makes an answer to a GET or HEAD.
-type Answer = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
+type RouteHandler = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let get = |path: &'static str, handler: Answer| {
+    let get = |path: &'static str, handler: RouteHandler| {
         move |request: HttpRequest, state: web::Data<PublicState>| {
             let response = answer(&request, path, || handler(request.clone(), state));
             async move { response }
         }
     };
-    let handlers: [(&str, Answer); 7] = [
+    let handlers: [(&str, RouteHandler); 7] = [
         ("/", root),
         ("/markets.json", markets_json),
         ("/assets.json", assets_json),

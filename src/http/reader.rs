@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 
 use super::labels::{AS_OF_HEADER, SEQ_HEADER};
 use crate::{
-    domain::instant::Second,
+    domain::instant::UnixSeconds,
     outbound::{TcpDialler, coding::decoded},
 };
 
@@ -55,7 +55,7 @@ pub struct Served {
     /// Up to which batch everything is in it.
     pub seq: i64,
     /// The second of its windows.
-    pub as_of: Second,
+    pub as_of: UnixSeconds,
     /// Its bytes, uncompressed.
     pub body: Bytes,
 }
@@ -135,7 +135,7 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
     }
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let seq = text(SEQ_HEADER).and_then(|text| text.parse().ok());
-    let as_of = text(AS_OF_HEADER).and_then(|text| Second::parse(text).ok());
+    let as_of = text(AS_OF_HEADER).and_then(|text| UnixSeconds::parse(text).ok());
     let Some((seq, as_of)) = seq.zip(as_of) else { return Err(ReadError::Unnamed(url)) };
     let read = actix_rt::time::timeout(BODY_TIMEOUT, response.body().limit(BODY_BYTES_MAX));
     let read = read.await.map_err(|_| unreachable(&format_args!("half an answer in {BODY_TIMEOUT:?}")))?;

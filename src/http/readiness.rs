@@ -102,7 +102,7 @@ fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        domain::{board::Board, instant::Second},
+        domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot},
         published::{BudgetFault, FileMaker, HorizonState},
     };
 
@@ -110,8 +110,8 @@ mod tests {
 
     fn publication(age_s: i64) -> Publication {
         Publication {
-            as_of: Second(NOW - age_s),
-            ..Publication::render(1, None, Board::default(), &mut FileMaker::default()).unwrap()
+            as_of: UnixSeconds(NOW - age_s),
+            ..Publication::render(1, None, MarketSnapshot::default(), &mut FileMaker::default()).unwrap()
         }
     }
 
@@ -124,13 +124,13 @@ mod tests {
             ("leader", &vitals.leader),
         ];
         for (name, cell) in cells {
-            Vitals::tell(cell, !faults.contains(&name), "", Second(NOW - 5).to_utc());
+            Vitals::tell(cell, !faults.contains(&name), "", UnixSeconds(NOW - 5).to_utc());
         }
         vitals
     }
 
     fn status(vitals: &Vitals, newest: Option<&Publication>) -> (bool, String) {
-        let (failing, body) = readiness(vitals, newest, Duration::from_secs(600), Second(NOW).to_utc());
+        let (failing, body) = readiness(vitals, newest, Duration::from_secs(600), UnixSeconds(NOW).to_utc());
         (failing, body["status"].as_str().unwrap().to_owned())
     }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn part(ok: bool, age_s: i64) -> Check {
-        Check { ok, detail: "x".into(), at: Second(NOW - age_s).to_utc() }
+        Check { ok, detail: "x".into(), at: UnixSeconds(NOW - age_s).to_utc() }
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let newest = publication(1);
         let checks = |vitals: &Vitals| {
             let (failing, body) =
-                readiness(vitals, Some(&newest), Duration::from_secs(600), Second(NOW).to_utc());
+                readiness(vitals, Some(&newest), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
             assert!(!failing, "{body}");
             body
         };
@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(body["status"], if degraded { "degraded" } else { "ok" }, "{name} {age_s}");
         }
         let vitals = vitals(&[]);
-        let since = Second(NOW - 10).to_utc();
+        let since = UnixSeconds(NOW - 10).to_utc();
         let state = HorizonState { outage: Some((since, "refused".into())), ..answering() };
         vitals.horizon.store(Some(Arc::new(state)));
         let body = checks(&vitals);
@@ -197,7 +197,7 @@ mod tests {
         let detail = body["checks"]["horizon"]["detail"].as_str().unwrap();
         assert_eq!(detail, "https://h cannot be reached since 2027-01-15T07:59:50Z: refused");
         vitals.horizon.store(Some(Arc::new(answering())));
-        let since = Second(NOW - 30).to_utc();
+        let since = UnixSeconds(NOW - 30).to_utc();
         vitals.budget_fault.store(Some(Arc::new(BudgetFault { since, detail: "used up".into() })));
         let body = checks(&vitals);
         assert_eq!((&body["status"], &body["checks"]["budget"]["ok"]), (&json!("degraded"), &json!(false)));
@@ -208,7 +208,7 @@ mod tests {
         let vitals = vitals(&["leader", "stream"]);
         vitals.parts.store(Arc::new(vec![("files", part(true, 1)), ("history", part(false, 99))]));
         let (_, body) =
-            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), Second(NOW).to_utc());
+            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
         let mut names: Vec<&str> = body["checks"].as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["children", "database", "files", "leader", "publication"]);
@@ -221,7 +221,7 @@ mod tests {
         vitals.horizon.store(Some(Arc::new(answering())));
         vitals.parts.store(Arc::new(vec![("files", part(true, 1))]));
         let (_, body) =
-            readiness(&vitals, Some(&publication(3)), Duration::from_secs(9), Second(NOW).to_utc());
+            readiness(&vitals, Some(&publication(3)), Duration::from_secs(9), UnixSeconds(NOW).to_utc());
         for name in ["database", "stream", "publication", "children", "leader", "horizon", "budget", "files"]
         {
             let check = &body["checks"][name];
@@ -230,7 +230,8 @@ mod tests {
                 "{name}: {check}"
             );
         }
-        let (_, unknown) = readiness(&Vitals::default(), None, Duration::from_secs(9), Second(NOW).to_utc());
+        let (_, unknown) =
+            readiness(&Vitals::default(), None, Duration::from_secs(9), UnixSeconds(NOW).to_utc());
         assert_eq!(unknown["checks"]["stream"]["age_s"], Value::Null);
     }
 }

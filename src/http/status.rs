@@ -18,7 +18,7 @@ pub(super) fn status(
     now: DateTime<Utc>,
 ) -> Value {
     let latest = newest.and_then(|newest| newest.latest);
-    let oldest_book = newest.and_then(|newest| newest.board.oldest_book());
+    let oldest_book = newest.and_then(|newest| newest.snapshot.oldest_book());
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let heard_s = heard_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
@@ -136,14 +136,14 @@ fn range(range: &LedgerRange) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        domain::{board::Board, instant::Second},
+        domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot},
         published::FileMaker,
     };
     use std::sync::Arc;
 
     #[test]
     fn nothing_is_left_out_before_anything_is_known() {
-        let told = status(&Vitals::default(), None, Duration::from_secs(600), Second(1_000).to_utc());
+        let told = status(&Vitals::default(), None, Duration::from_secs(600), UnixSeconds(1_000).to_utc());
         let keys: Vec<_> = told.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted = [
             "as_of",
@@ -172,43 +172,43 @@ mod tests {
     #[test]
     fn a_follower_is_as_stale_as_what_it_took_in() {
         let newest = |closed_at| {
-            let board = Board::default();
-            Publication::render(4, Some((9, closed_at)), board, &mut FileMaker::default()).unwrap()
+            let snapshot = MarketSnapshot::default();
+            Publication::render(4, Some((9, closed_at)), snapshot, &mut FileMaker::default()).unwrap()
         };
         let vitals = Vitals::default();
         let stale = |vitals: &Vitals, newest: &Publication| {
-            let now = Second(1_000).to_utc();
+            let now = UnixSeconds(1_000).to_utc();
             status(vitals, Some(newest), Duration::from_secs(10), now)["stale"].clone()
         };
-        assert_eq!(stale(&vitals, &newest(Second(995))), json!(true), "nobody knows yet who leads");
-        Vitals::tell(&vitals.leader, false, "", Second(1).to_utc());
-        assert_eq!(stale(&vitals, &newest(Second(995))), json!(false));
-        assert_eq!(stale(&vitals, &newest(Second(989))), json!(true));
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "nobody knows yet who leads");
+        Vitals::tell(&vitals.leader, false, "", UnixSeconds(1).to_utc());
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(989))), json!(true));
         // It led once, and heard the stream then.
-        Vitals::tell(&vitals.stream, true, "", Second(500).to_utc());
-        assert_eq!(stale(&vitals, &newest(Second(995))), json!(false));
-        Vitals::tell(&vitals.leader, true, "", Second(999).to_utc());
-        assert_eq!(stale(&vitals, &newest(Second(995))), json!(true), "who leads listens for himself");
+        Vitals::tell(&vitals.stream, true, "", UnixSeconds(500).to_utc());
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
+        Vitals::tell(&vitals.leader, true, "", UnixSeconds(999).to_utc());
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "who leads listens for himself");
     }
 
     #[test]
     fn tells_freshness_coverage_and_gaps() {
         let vitals = Vitals::default();
-        Vitals::tell(&vitals.stream, true, "", Second(990).to_utc());
-        let range = |from, to| LedgerRange { from, to, from_time: Second(1), to_time: Second(2) };
+        Vitals::tell(&vitals.stream, true, "", UnixSeconds(990).to_utc());
+        let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
         vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
-        let latest = Some((9, Second(995)));
+        let latest = Some((9, UnixSeconds(995)));
         let newest = Publication {
-            as_of: Second(999),
-            ..Publication::render(4, latest, Board::default(), &mut FileMaker::default()).unwrap()
+            as_of: UnixSeconds(999),
+            ..Publication::render(4, latest, MarketSnapshot::default(), &mut FileMaker::default()).unwrap()
         };
-        let told = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_000).to_utc());
+        let told = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_000).to_utc());
         assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
         assert_eq!(
             told["gaps"],
             json!([{"from": 4, "to": 6, "from_time": "1970-01-01T00:00:02Z", "to_time": "1970-01-01T00:00:01Z"}])
         );
-        let later = status(&vitals, Some(&newest), Duration::from_secs(10), Second(1_001).to_utc());
+        let later = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_001).to_utc());
         assert_eq!(later["stale"], json!(true));
     }
 }

@@ -37,13 +37,13 @@ impl Stream for Shared {
 }
 
 /// An answer that holds the request's body until it is sent; until then the request is under way.
-pub(super) struct Answer<B> {
+pub(super) struct WatchedBody<B> {
     answer: B,
     _body: Option<Shared>,
     _under_way: Option<UnderWay>,
 }
 
-impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
+impl<B: MessageBody + Unpin> MessageBody for WatchedBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
@@ -62,7 +62,7 @@ impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
 pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<Answer<B>>, Error> {
+) -> Result<ServiceResponse<WatchedBody<B>>, Error> {
     let under_way = UnderWay::of(&request);
     let mut held = None;
     if request.headers().contains_key(header::TRANSFER_ENCODING) {
@@ -71,5 +71,5 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
         held = Some(shared);
     }
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, answer| Answer { answer, _body: held, _under_way: under_way }))
+    Ok(response.map_body(|_, answer| WatchedBody { answer, _body: held, _under_way: under_way }))
 }

@@ -8,8 +8,8 @@ use super::{
     rows::{Key, Rows},
 };
 use crate::domain::{
-    assets_json, board::Board, instant::Second, listed_asset::ListedAsset, markets_json,
-    pair_index::PairIndex,
+    assets_json, instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot,
+    markets_json, pair_index::PairIndex,
 };
 
 /// Files whose plain bytes are fewer are compressed by brotli with each publication; of others the writer does it.
@@ -68,14 +68,14 @@ impl Key for AssetKey {
 }
 
 impl FileMaker {
-    /// The files of a board.
+    /// The files of a snapshot.
     ///
     /// # Errors
     ///
-    /// What a compressor said; the next board mends it.
-    pub fn make(&mut self, board: &Board) -> io::Result<Files> {
-        self.update(board);
-        let files = self.encode(board.as_of())?;
+    /// What a compressor said; the next snapshot mends it.
+    pub fn make(&mut self, snapshot: &MarketSnapshot) -> io::Result<Files> {
+        self.update(snapshot);
+        let files = self.encode(snapshot.as_of())?;
         for (_, file) in files.all() {
             if file.raw.len() < SMALL_BYTES {
                 file.brotli.make();
@@ -89,7 +89,7 @@ impl FileMaker {
     /// # Errors
     ///
     /// What a compressor said.
-    pub fn encode(&mut self, as_of: Second) -> io::Result<Files> {
+    pub fn encode(&mut self, as_of: UnixSeconds) -> io::Result<Files> {
         let markets_foot = markets_json::foot(self.markets.is_empty());
         let markets = file(&mut self.markets, &markets_json::head(as_of), markets_foot)?;
         let assets_foot = assets_json::foot(self.assets.is_empty());
@@ -97,12 +97,12 @@ impl FileMaker {
         Ok(Files { markets, assets })
     }
 
-    /// Renders the rows that are other than those of the board before.
-    pub fn update(&mut self, board: &Board) {
-        for name in self.pairs.advance(board.clone()) {
+    /// Renders the rows that are other than those of the snapshot before.
+    pub fn update(&mut self, snapshot: &MarketSnapshot) {
+        for name in self.pairs.advance(snapshot.clone()) {
             self.markets.set(&name, self.pairs.pair(&name).as_ref().map(markets_json::row));
         }
-        let before = std::mem::replace(&mut self.listing, Arc::clone(board.assets()));
+        let before = std::mem::replace(&mut self.listing, Arc::clone(snapshot.assets()));
         if Arc::ptr_eq(&before, &self.listing) {
             return;
         }
@@ -139,15 +139,15 @@ mod tests {
     use super::*;
     use crate::domain::{
         directory::tests::directory,
-        instant::{HOUR, Second},
-        summary::tests::{MERGES, trade},
+        instant::{HOUR, UnixSeconds},
+        trade_stats::tests::{MERGES, trade},
         windows::Windows,
     };
 
     const MARKETS: i32 = 50;
 
-    fn many(count: i64) -> (Windows, Second) {
-        let (mut windows, now) = (Windows::default(), Second(1_000_000_000));
+    fn many(count: i64) -> (Windows, UnixSeconds) {
+        let (mut windows, now) = (Windows::default(), UnixSeconds(1_000_000_000));
         windows.advance(now.minus(168 * HOUR));
         for number in 0..count {
             let closed_at = now.0 - 167 * HOUR + number * 166 * HOUR / count;
@@ -171,13 +171,13 @@ mod tests {
         let directory = directory(&assets, &markets, &[]);
         let (mut windows, now) = many(trades);
         let mut maker = FileMaker::default();
-        let before = maker.make(&Board::new(windows.view(), directory.clone())).unwrap();
+        let before = maker.make(&MarketSnapshot::new(windows.view(), directory.clone())).unwrap();
         let began = MERGES.get();
         for market in 0..40 {
             windows.add(market, trade(trades + i64::from(market), 1, now.0, (10, 20), (3, 1)));
         }
         windows.advance(now.plus(1));
-        maker.update(&Board::new(windows.view(), directory));
+        maker.update(&MarketSnapshot::new(windows.view(), directory));
         let merges = MERGES.get() - began;
         let made = maker.markets.dirty();
         assert_ne!(maker.encode(now.plus(1)).unwrap().markets.raw, before.markets.raw);
@@ -199,16 +199,17 @@ mod tests {
     fn files_are_those_that_are_rendered_as_a_whole_whatever_changed_before() {
         let assets = [("XLM", "native", ""), ("A", "G1", ""), ("B", "G2", "A"), ("C", "G3", "")];
         let mut directory = directory(&assets, &[(1, 1, 2), (2, 1, 3), (3, 1, 4)], &[(1, 3), (2, 5)]);
-        let (mut windows, mut maker, now) = (Windows::default(), FileMaker::default(), Second(1_000_000_000));
+        let (mut windows, mut maker, now) =
+            (Windows::default(), FileMaker::default(), UnixSeconds(1_000_000_000));
         let mut check = |windows: &Windows, directory: &mut crate::domain::directory::Directory| {
             directory.listing();
-            let board = Board::new(windows.view(), directory.clone());
-            let files = maker.make(&board).unwrap();
-            let markets = markets_json::render(board.as_of(), &board.pairs());
+            let snapshot = MarketSnapshot::new(windows.view(), directory.clone());
+            let files = maker.make(&snapshot).unwrap();
+            let markets = markets_json::render(snapshot.as_of(), &snapshot.pairs());
             assert_eq!(String::from_utf8_lossy(&files.markets.raw), markets);
             assert_eq!(
                 String::from_utf8_lossy(&files.assets.raw),
-                assets_json::render(board.as_of(), board.assets())
+                assets_json::render(snapshot.as_of(), snapshot.assets())
             );
         };
         windows.advance(now);

@@ -19,7 +19,7 @@ pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
 };
 
-use crate::domain::{board::Board, instant::Second};
+use crate::domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot};
 
 /// One publication: everything that readers get, made of one state of the database at one second.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub struct Publication {
     /// The number of the last committed batch in it.
     pub seq: i64,
     /// The second up to which time has passed for its windows.
-    pub as_of: Second,
+    pub as_of: UnixSeconds,
     /// The latest ledger with a trade in it, and when that closed; none before the first trade.
-    pub latest: Option<(u32, Second)>,
+    pub latest: Option<(u32, UnixSeconds)>,
     /// Data that answers are computed from. Readers of an older publication hold it without the files.
-    pub board: Arc<Board>,
+    pub snapshot: Arc<MarketSnapshot>,
     /// What is ready to be sent.
     pub files: Files,
     /// The ages of the books; made when somebody first asks. None if the compressor failed.
@@ -39,7 +39,7 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Renders and compresses what changed since the board that `maker` was given before. Takes a while: not for an
+    /// Renders and compresses what changed since the snapshot that `maker` was given before. Takes a while: not for an
     /// actor's own thread.
     ///
     /// # Errors
@@ -47,16 +47,16 @@ impl Publication {
     /// What a compressor said.
     pub fn render(
         seq: i64,
-        latest: Option<(u32, Second)>,
-        board: Board,
+        latest: Option<(u32, UnixSeconds)>,
+        snapshot: MarketSnapshot,
         maker: &mut FileMaker,
     ) -> io::Result<Self> {
-        let files = maker.make(&board)?;
+        let files = maker.make(&snapshot)?;
         Ok(Self {
             seq,
-            as_of: board.as_of(),
+            as_of: snapshot.as_of(),
             latest,
-            board: Arc::new(board),
+            snapshot: Arc::new(snapshot),
             files,
             book_ages: OnceLock::new(),
         })

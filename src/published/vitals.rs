@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::sync::Arc;
 
-use crate::domain::{coverage::LedgerRange, instant::Second};
+use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
 
 /// What a part last said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Backfilled {
     /// How many that is a second.
     pub trades_per_second: u64,
     /// How far back everything is held without a gap.
-    pub whole_back_to: Option<Second>,
+    pub whole_back_to: Option<UnixSeconds>,
 }
 
 /// Ledgers that are wanted and lie below all that is held: gone upstream, or not given.
@@ -42,9 +42,9 @@ pub struct UnreadHistory {
     /// The last of them.
     pub to: u32,
     /// From when on they are wanted.
-    pub from_time: Second,
+    pub from_time: UnixSeconds,
     /// When the first ledger that is held closed.
-    pub to_time: Second,
+    pub to_time: UnixSeconds,
 }
 
 /// How the budget of requests to Horizon stands.

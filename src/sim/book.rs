@@ -1,7 +1,7 @@
 //! Order books around the current price.
 
 use super::generator::ratio;
-use super::markets::{Market, Markets};
+use super::markets::{Markets, SimMarket};
 use super::num::{hash3, low, round_i64, unit};
 use super::render::amount;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn price(n: i64, d: i64) -> String {
     amount(i64::try_from((n * 10_000_000 + d / 2) / d).unwrap_or(i64::MAX))
 }
 
-fn side(markets: &Markets, market: &Market, step: u32, asks: bool, busy: bool) -> Vec<Level> {
+fn side(markets: &Markets, market: &SimMarket, step: u32, asks: bool, busy: bool) -> Vec<Level> {
     let Some(quote) = markets.quote(market, step.saturating_mul(LEDGERS_PER_BOOK)) else { return Vec::new() };
     let seed = market.seed ^ u64::from(asks);
     let depth = match (busy, seed % 17) {

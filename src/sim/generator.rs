@@ -2,7 +2,7 @@
 
 use super::config::{Burst, SimConfig};
 use super::layout::{Layout, Layouts};
-use super::markets::{Market, Markets};
+use super::markets::{Markets, SimMarket};
 use super::model::{SimSide, SimTrade, TradeId, TradeKind};
 use super::num::{below, hash3, high, low, mix, round_i64, unit};
 use super::timeline::Timeline;
@@ -34,7 +34,7 @@ pub(crate) struct Network {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawTrade<'a> {
     pub(crate) id: TradeId,
-    pub(crate) market: &'a Market,
+    pub(crate) market: &'a SimMarket,
     pub(crate) maker: &'a str,
     pub(crate) taker: &'a str,
     pub(crate) maker_offer: i64,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// One market in the server's own orientation.
 #[derive(Debug)]
-pub(crate) struct Market {
+pub(crate) struct SimMarket {
     /// Index into the catalog.
     pub(crate) base: usize,
     /// Index into the catalog.
@@ -22,7 +22,7 @@ pub(crate) struct Market {
 #[derive(Debug)]
 pub(crate) struct Markets {
     pub(crate) catalog: Catalog,
-    pub(crate) list: Vec<Market>,
+    pub(crate) list: Vec<SimMarket>,
     /// Running sums of the markets' weights; a market's share falls with its rank.
     weights: Vec<u64>,
     by_keys: HashMap<(String, String), usize>,
@@ -52,7 +52,7 @@ impl Markets {
             .chain(others.clone().map(|asset| (1, asset)))
             .chain(others.skip(ENTRIES.len() - 6).map(|asset| (0, asset)))
             .take(count);
-        let list: Vec<Market> =
+        let list: Vec<SimMarket> =
             (0u64..).zip(pairs).filter_map(|(rank, pair)| market(seed, &catalog, rank, pair)).collect();
         let mut sum = 0;
         let weights = (0u64..).zip(&list).map(|(rank, _)| {
@@ -80,7 +80,7 @@ impl Markets {
             .or_else(|| find(buying, selling).map(|index| (index, false)))
     }
 
-    pub(crate) fn quote(&self, market: &Market, ledger: u32) -> Option<Quote> {
+    pub(crate) fn quote(&self, market: &SimMarket, ledger: u32) -> Option<Quote> {
         let base_usd = self.catalog.assets.get(market.base)?.usd_at(ledger);
         let counter_usd = self.catalog.assets.get(market.counter)?.usd_at(ledger);
         let own = 1.0 + 0.002 * noise(market.seed, ledger, 400);
@@ -88,11 +88,11 @@ impl Markets {
     }
 }
 
-fn market(seed: u64, catalog: &Catalog, rank: u64, (one, other): (usize, usize)) -> Option<Market> {
+fn market(seed: u64, catalog: &Catalog, rank: u64, (one, other): (usize, usize)) -> Option<SimMarket> {
     let own = hash3(seed, 0x6d61_726b, rank);
     // The server's own order is by an internal id that nobody can foresee.
     let (base, counter) = if unit(own) < 0.5 { (one, other) } else { (other, one) };
-    Some(Market {
+    Some(SimMarket {
         base,
         counter,
         pool: pool_id(seed, rank),

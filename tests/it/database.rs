@@ -26,7 +26,7 @@ use stellar_ticker::{
         asset::{AccountId, Asset},
         coverage::LedgerRange,
         cursor::PagingToken,
-        instant::Second,
+        instant::UnixSeconds,
         trade::{Side, Trade, TradeRecord},
     },
 };
@@ -92,7 +92,7 @@ pub(crate) fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade 
     };
     TradeRecord {
         token: token(ledger, order),
-        closed_at: Second(NOW + i64::from(ledger)),
+        closed_at: UnixSeconds(NOW + i64::from(ledger)),
         base: side(Asset::Native, stroops),
         counter: side(Asset::issued("TEA", &address(issuer)).unwrap(), 2 * stroops),
         price_n: 2,
@@ -116,6 +116,11 @@ fn batch(expected: Option<PagingToken>, trades: Vec<Trade>) -> TradeBatch {
         cursor: Some(CursorMove { name: "live".into(), expected, to }),
         trades: trades.into_iter().map(incoming).collect(),
         quarantine: Vec::new(),
-        covered: Some(LedgerRange { from: ledger, to: ledger, from_time: Second(NOW), to_time: Second(NOW) }),
+        covered: Some(LedgerRange {
+            from: ledger,
+            to: ledger,
+            from_time: UnixSeconds(NOW),
+            to_time: UnixSeconds(NOW),
+        }),
     }
 }

@@ -16,7 +16,7 @@ use stellar_ticker::{
         HorizonClient, HorizonError,
         budget::Class,
         client::{HorizonSettings, Order},
-        governor::Governor,
+        rate_limiter::RateLimiter,
         stream::Told,
     },
     sim::{Endpoint, Fault, FaultPlan, SimConfig, SimServer, start},
@@ -38,7 +38,7 @@ fn network(faults: FaultPlan) -> SimServer {
 fn client(sim: &SimServer) -> HorizonClient {
     let settings =
         HorizonSettings { url: sim.url(), ca_file: None, stream_idle_timeout: Duration::from_millis(300) };
-    HorizonClient::new(settings, Governor::new(0)).unwrap()
+    HorizonClient::new(settings, RateLimiter::new(0)).unwrap()
 }
 
 async fn tokens(client: &HorizonClient, cursor: PagingToken, order: Order) -> Vec<PagingToken> {
@@ -188,7 +188,7 @@ fn answers_that_end_with_their_connection_are_read_within_the_bounds() {
     });
     System::new().block_on(async {
         let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(20) };
-        let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
+        let client = HorizonClient::new(settings, RateLimiter::new(0)).unwrap();
         assert_eq!(client.root().await.unwrap().network_passphrase, "Tea");
         let mut stream = client.stream_trades(PagingToken::before_ledger(1)).await.unwrap();
         assert!(matches!(stream.next().await.unwrap(), Told::Hello));
@@ -241,7 +241,7 @@ fn a_horizon_behind_tls_is_read_if_its_certificate_is_right() {
             let url = format!("https://{host}:{port}");
             let ca_file = ca_file.map(Path::to_owned);
             let settings = HorizonSettings { url, ca_file, stream_idle_timeout: Duration::from_secs(1) };
-            HorizonClient::new(settings, Governor::new(0)).unwrap().root().await
+            HorizonClient::new(settings, RateLimiter::new(0)).unwrap().root().await
         };
         for _ in 0..2 {
             assert_eq!(asked("localhost", Some(&trusted)).await.unwrap().network_passphrase, "Tea");
@@ -283,7 +283,7 @@ fn a_page_of_some_kilobytes_that_decodes_to_hundreds_of_megabytes_is_not_decoded
     });
     System::new().block_on(async {
         let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(1) };
-        let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
+        let client = HorizonClient::new(settings, RateLimiter::new(0)).unwrap();
         let before = resident_mib();
         for _ in 0..3 {
             let page = client.root().await.unwrap_err();

@@ -7,7 +7,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::{
     db::DbError,
     domain::{
-        summary::WindowTrade,
+        trade_stats::WindowTrade,
         windows::{MarketId, Windows},
     },
 };

@@ -9,13 +9,13 @@ use crate::{
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
         amount::Amount,
-        board::Board,
         coverage::LedgerRange,
         cursor::PagingToken,
         directory::Directory,
-        instant::Second,
+        instant::UnixSeconds,
+        market_snapshot::MarketSnapshot,
         ranking::{self, RankedMarket},
-        summary::WindowTrade,
+        trade_stats::WindowTrade,
         window::{MarketWindow, published_edges},
         windows::{MarketId, Windows},
     },
@@ -34,7 +34,7 @@ pub struct MarketState {
     seq: i64,
     /// Windows that were made anew may know more than `seq` says, or less than the others, until that reaches this.
     settles_at: i64,
-    latest: Option<(u32, Second)>,
+    latest: Option<(u32, UnixSeconds)>,
     /// When the first batch was committed, if some asset had been looked up as it was loaded.
     checked_since: Option<DateTime<Utc>>,
     /// Batches that were taken in since the database was last seen to hold all that is known, and the one of then.
@@ -66,7 +66,7 @@ impl MarketState {
     /// # Errors
     ///
     /// Any error of the database.
-    pub async fn load(database: &Database, now: Second) -> Result<(Self, Vec<LedgerRange>), DbError> {
+    pub async fn load(database: &Database, now: UnixSeconds) -> Result<(Self, Vec<LedgerRange>), DbError> {
         Self::load_in_steps(database, now, &|| {}).await
     }
 
@@ -77,7 +77,7 @@ impl MarketState {
     /// Any error of the database.
     pub async fn load_in_steps(
         database: &Database,
-        now: Second,
+        now: UnixSeconds,
         step: &(dyn Fn() + Sync),
     ) -> Result<(Self, Vec<LedgerRange>), DbError> {
         let [_, edge] = published_edges(now);
@@ -108,7 +108,7 @@ impl MarketState {
         database: &Database,
         seq: i64,
         known: &[Mark],
-        now: Second,
+        now: UnixSeconds,
     ) -> Result<Option<Update>, DbError> {
         if database.current_seq_after(known).await? <= seq {
             return Ok(None);
@@ -155,7 +155,7 @@ impl MarketState {
     pub async fn read_markets(
         database: &Database,
         markets: Arc<[MarketId]>,
-        now: Second,
+        now: UnixSeconds,
     ) -> Result<(i64, BTreeMap<MarketId, MarketWindow>), DbError> {
         let [_, edge] = published_edges(now);
         let (adder, mut runs) = Adder::start();
@@ -257,7 +257,7 @@ impl MarketState {
 
     /// The latest ledger with a trade, and when it closed.
     #[must_use]
-    pub const fn latest(&self) -> Option<(u32, Second)> {
+    pub const fn latest(&self) -> Option<(u32, UnixSeconds)> {
         self.latest
     }
 
@@ -275,21 +275,21 @@ impl MarketState {
 
     /// Moves time on (never back) and gives the markets that traded in the last 7 days, the busiest first.
     #[must_use]
-    pub fn ranked_at(&mut self, now: Second) -> Vec<RankedMarket> {
+    pub fn ranked_at(&mut self, now: UnixSeconds) -> Vec<RankedMarket> {
         self.windows.advance(now);
         ranking::rank(self.windows.figures(), &self.directory)
     }
 
     /// Moves time on (never back) and gives everything that a publication is made of.
-    pub fn board_at(&mut self, now: Second) -> Board {
+    pub fn snapshot_at(&mut self, now: UnixSeconds) -> MarketSnapshot {
         self.windows.advance(now);
         self.directory.listing(); // kept, so that boards share it until an asset changes
-        Board::new(self.windows.view(), self.directory.clone())
+        MarketSnapshot::new(self.windows.view(), self.directory.clone())
     }
 
     /// The second that time has moved on to.
     #[must_use]
-    pub const fn as_of(&self) -> Second {
+    pub const fn as_of(&self) -> UnixSeconds {
         self.windows.as_of()
     }
 }

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::{Aggregator, MarketState};
 use crate::{
     actors::{envelope::TraceContext, messages::PublicationReady},
-    domain::instant::Second,
+    domain::instant::UnixSeconds,
     published::Publication,
 };
 
@@ -68,7 +68,7 @@ impl Aggregator {
         if self.state.rendering || !self.may_publish() {
             return;
         }
-        let now = Second::from(self.deps.clock.now());
+        let now = UnixSeconds::from(self.deps.clock.now());
         self.forget_what_is_ahead(now);
         let now = self.not_before_the_last(now);
         let Some(markets) = &mut self.state.markets else { return };
@@ -78,14 +78,14 @@ impl Aggregator {
         }
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
-        let board = markets.board_at(now);
+        let snapshot = markets.snapshot_at(now);
         let trace = self.state.cause.take().unwrap_or_else(TraceContext::root);
         self.state.rendering = true;
         self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
         let render = crate::blocking::run(move || {
             let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
-            Publication::render(seq, latest, board, &mut maker)
+            Publication::render(seq, latest, snapshot, &mut maker)
         });
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.rendering = false;
@@ -106,7 +106,7 @@ impl Aggregator {
 
     /// Windows never go back in time: trades that belong in them again have left them for good. So where the clock has
     /// gone back they are loaded anew, and the published time goes back as well.
-    fn forget_what_is_ahead(&mut self, now: Second) {
+    fn forget_what_is_ahead(&mut self, now: UnixSeconds) {
         let ahead_s = |markets: &MarketState| markets.as_of().0.saturating_sub(now.0);
         let Some(ahead_s) = self.state.markets.as_ref().map(ahead_s) else { return };
         if ahead_s > AHEAD_SECONDS_MAX {
@@ -117,9 +117,9 @@ impl Aggregator {
     }
 
     /// A clock that was put back by little does not take the published time with it, even where windows began anew.
-    fn not_before_the_last(&self, now: Second) -> Second {
+    fn not_before_the_last(&self, now: UnixSeconds) -> UnixSeconds {
         let last = self.deps.published.newest().map(|newest| newest.as_of);
-        let is_near = |last: &Second| last.0.saturating_sub(now.0) <= AHEAD_SECONDS_MAX;
+        let is_near = |last: &UnixSeconds| last.0.saturating_sub(now.0) <= AHEAD_SECONDS_MAX;
         last.filter(is_near).map_or(now, |last| last.max(now))
     }
 
@@ -140,7 +140,7 @@ impl Aggregator {
         self.deps.status.advance();
         counter!("ticker_publications_total").increment(1);
         histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
-        let directory = publication.board.directory();
+        let directory = publication.snapshot.directory();
         #[expect(clippy::as_conversions, reason = "gauges are doubles")]
         for (gauge, figure) in [
             (gauge!("ticker_publication_seq"), seq as f64),

@@ -11,7 +11,7 @@ use crate::{
         envelope::Envelope,
         messages::{RebuildMarkets, Rebuilt, ReloadDirectory},
     },
-    domain::instant::Second,
+    domain::instant::UnixSeconds,
 };
 
 /// By this name a test lets a window go wrong (`TICKER_CHAOS`).
@@ -25,7 +25,7 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
     fn handle(&mut self, envelope: Envelope<RebuildMarkets>, _: &mut Context<Self>) -> Self::Result {
         let handling = self.deps.status.begin(&envelope);
         let (database, markets) = (self.deps.database.clone(), envelope.body.markets);
-        let now = Second::from(self.deps.clock.now());
+        let now = UnixSeconds::from(self.deps.clock.now());
         let read = async move {
             database.within(LOAD_TIMEOUT, MarketState::read_markets(&database, markets, now)).await
         };

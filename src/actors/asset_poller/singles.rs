@@ -12,7 +12,7 @@ use super::{
 use crate::{
     actors::{
         poll_error::PollError,
-        worker::{Life, TICK},
+        worker::{TICK, WorkContext},
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, plain_text::listed, ranking::assets_of},
@@ -67,12 +67,12 @@ impl First {
 
 impl AssetPoll {
     /// Looks up what waits to be looked up singly, again and again.
-    pub(super) async fn look_up_forever(&self, life: &Life) {
+    pub(super) async fn look_up_forever(&self, context: &WorkContext) {
         let (mut first, mut retry) = (First::Unknown, Retry::default());
         loop {
-            life.advance();
+            context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            match self.look_up_singly(epoch, &mut first, life).await {
+            match self.look_up_singly(epoch, &mut first, context).await {
                 Ok(Round::LookedUp) => {
                     self.status.succeeds("assets are looked up");
                     retry.succeeded();
@@ -83,15 +83,20 @@ impl AssetPoll {
                     retry.succeeded();
                     self.tell(all_upto).await;
                     self.status.set_state("idle");
-                    life.rest(REST).await;
+                    context.rest(REST).await;
                 }
-                Err(error) => self.wait_after(&error, &mut retry, life).await,
+                Err(error) => self.wait_after(&error, &mut retry, context).await,
             }
         }
     }
 
     /// One round.
-    async fn look_up_singly(&self, epoch: i64, first: &mut First, life: &Life) -> Result<Round, PollError> {
+    async fn look_up_singly(
+        &self,
+        epoch: i64,
+        first: &mut First,
+        context: &WorkContext,
+    ) -> Result<Round, PollError> {
         if matches!(first, First::Unknown) {
             let is_empty = !self.database.any_asset_checked().await?;
             *first = if is_empty { First::Running(0) } else { First::Over };
@@ -114,7 +119,7 @@ impl AssetPoll {
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
-        self.look_up(epoch, &wanted, class, life).await?;
+        self.look_up(epoch, &wanted, class, context).await?;
         Ok(Round::LookedUp)
     }
 
@@ -123,7 +128,7 @@ impl AssetPoll {
         epoch: i64,
         assets: &[Asset],
         class: Class,
-        life: &Life,
+        context: &WorkContext,
     ) -> Result<(), PollError> {
         let horizon = self.horizon.of_class(class);
         let mut failed = None;
@@ -135,9 +140,9 @@ impl AssetPoll {
             })
             .buffer_unordered(AT_ONCE);
         while let Some((asset, found)) = found.next().await {
-            life.advance();
+            context.advance();
             match found {
-                Ok(Some(record)) => match standing(&record, self.links_count) {
+                Ok(Some(record)) => match standing(&record, self.requires_toml) {
                     Some(told) => standings.push(told),
                     None => unreadable.push(asset),
                 },
@@ -147,7 +152,7 @@ impl AssetPoll {
         }
         if !standings.is_empty() {
             let now = self.clock.now();
-            self.database.record_standings(epoch, &standings, self.links_count, None, now).await?;
+            self.database.record_standings(epoch, &standings, self.requires_toml, None, now).await?;
             debug!(looked_up = standings.len(), "assets looked up");
         }
         if !unreadable.is_empty() {

@@ -13,7 +13,7 @@ use crate::{
 const TOML_URL_BYTES_MAX: usize = 512;
 
 /// What is stored of an asset that Horizon lists; none where its record cannot be believed: it stays as it is then.
-pub(super) fn standing(record: &AssetRecord, links_count: bool) -> Option<AssetStanding> {
+pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<AssetStanding> {
     let supply = record.balances_authorized?.stroops();
     let link =
         Some(record.toml_url.as_str()).filter(|url| url.len() <= TOML_URL_BYTES_MAX).unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn standing(record: &AssetRecord, links_count: bool) -> Option<AssetS
         Standing { code: record.asset.code(), accounts: record.accounts_authorized, supply, toml_url: link };
     Some(AssetStanding {
         asset: record.asset,
-        meets_rules: may_be_valid(&told, links_count),
+        meets_rules: may_be_valid(&told, requires_toml),
         num_accounts: i64::try_from(record.accounts_authorized).unwrap_or(i64::MAX),
         amount: supply,
         auth_required: record.auth_required,

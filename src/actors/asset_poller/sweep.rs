@@ -10,7 +10,7 @@ use crate::{
         outage,
         poll_error::PollError,
         timetable::Timetable,
-        worker::{Life, TICK},
+        worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
     horizon::{budget::Class, retry::Retry},
@@ -25,16 +25,16 @@ const FAILURES_MAX: u32 = 10;
 
 impl AssetPoll {
     /// Sweeps all assets by schedule, again and again.
-    pub(super) async fn sweep_forever(&self, life: &Life) {
+    pub(super) async fn sweep_forever(&self, context: &WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let mut retry = Retry::default();
         loop {
-            life.advance();
+            context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             match self.sweep_if_due(epoch, &mut timetable).await {
                 Ok(true) => retry.succeeded(),
-                Ok(false) => life.pause(REST).await,
-                Err(error) => self.wait_after(&error, &mut retry, life).await,
+                Ok(false) => context.pause(REST).await,
+                Err(error) => self.wait_after(&error, &mut retry, context).await,
             }
         }
     }
@@ -66,7 +66,7 @@ impl AssetPoll {
     /// # Errors
     ///
     /// In words: the lease or the database is lost, or Horizon failed too often in a row.
-    pub async fn sweep_once(&self, life: &Life) -> Result<(), String> {
+    pub async fn sweep_once(&self, context: &WorkContext) -> Result<(), String> {
         let (mut retry, mut failures) = (Retry::default(), 0);
         let mut sweep = AssetSweep { began_at: Some(self.clock.now()), ..AssetSweep::default() };
         while sweep.began_at.is_some() {
@@ -77,7 +77,7 @@ impl AssetPoll {
                     failures += 1;
                     let wait = retry.next_wait(error.retry_after());
                     outage::horizon_failed(&self.horizon, &error, "reading a page of assets", wait);
-                    life.pause(wait).await;
+                    context.pause(wait).await;
                 }
                 Err(error) => return Err(error.to_string()),
             }
@@ -100,8 +100,8 @@ impl AssetPoll {
             AssetSweep { token: page.next, ..sweep.clone() }
         };
         let standings: Vec<AssetStanding> =
-            page.records.iter().filter_map(|record| standing(record, self.links_count)).collect();
-        self.database.record_standings(epoch, &standings, self.links_count, Some(&next), now).await?;
+            page.records.iter().filter_map(|record| standing(record, self.requires_toml)).collect();
+        self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
         if is_last {
             info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "all assets are swept");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_TOLD_MAX, Life, QUIET, REBUILD_TIMEOUT, Tally};
+use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_TOLD_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
     actors::{envelope::TraceContext, messages::ReloadDirectory},
     db::{
@@ -18,8 +18,10 @@ use crate::{
 
 impl Audit {
     /// What differs twice is told, and everything of that kind is read anew.
-    pub(super) async fn audit_lists(&self, life: &Life, tally: &mut Tally) -> Result<(), DbError> {
-        let Some((first, found)) = self.lists_compared(life, tally, |_| true).await? else { return Ok(()) };
+    pub(super) async fn audit_lists(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
+        let Some((first, found)) = self.lists_compared(context, tally, |_| true).await? else {
+            return Ok(());
+        };
         counter!("ticker_audit_lists_total").increment(1);
         if found.difference_count == 0 {
             return Ok(());
@@ -29,7 +31,7 @@ impl Audit {
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
-        let Some((_, again)) = self.lists_compared(life, tally, is_next).await? else { return Ok(()) };
+        let Some((_, again)) = self.lists_compared(context, tally, is_next).await? else { return Ok(()) };
         if again.difference_count == 0 {
             return Ok(());
         }
@@ -48,7 +50,7 @@ impl Audit {
             return Ok(());
         };
         let is_reloaded = |newest: &Publication| reloaded.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);
-        let Some((publication, after)) = self.lists_compared(life, tally, is_reloaded).await? else {
+        let Some((publication, after)) = self.lists_compared(context, tally, is_reloaded).await? else {
             return Ok(());
         };
         let still_differing = after.difference_count;
@@ -58,12 +60,12 @@ impl Audit {
 
     async fn lists_compared(
         &self,
-        life: &Life,
+        context: &WorkContext,
         tally: &mut Tally,
         will_do: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, Comparison)>, DbError> {
         let compare = async |publication: &Arc<Publication>| self.compare_lists(publication).await;
-        self.caught(life, tally, will_do, compare).await
+        self.caught(context, tally, will_do, compare).await
     }
 
     async fn compare_lists(&self, publication: &Arc<Publication>) -> Result<Option<Comparison>, DbError> {
@@ -77,7 +79,7 @@ impl Audit {
         };
         let publication = Arc::clone(publication);
         let compared = crate::blocking::run(move || {
-            lists::compare(&publication.board, &publication.files.assets.raw, &rows)
+            lists::compare(&publication.snapshot, &publication.files.assets.raw, &rows)
         });
         Ok(super::slice::usable(compared.await))
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{board::Board, windows::MarketId};
+use crate::domain::{market_snapshot::MarketSnapshot, windows::MarketId};
 
 /// Longest rest after a slice, as a multiple of the slice: 1 of 81 parts of the time.
 const REST_TIMES_MAX: f64 = 80.0;
@@ -119,15 +119,15 @@ impl Pace {
 /// The markets of a pair, which are compared together, or one that is of none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
-    /// How many trades they have, by the board.
+    /// How many trades they have, by the snapshot.
     trades: u64,
     markets: Vec<MarketId>,
 }
 
-/// All markets of a pass: those of the board, and those that it should have.
-pub(super) fn groups(board: &Board, all: &[MarketId]) -> VecDeque<Group> {
+/// All markets of a pass: those of the snapshot, and those that it should have.
+pub(super) fn groups(snapshot: &MarketSnapshot, all: &[MarketId]) -> VecDeque<Group> {
     let trades: BTreeMap<MarketId, u64> =
-        board.windows().figures().map(|(market, figures)| (market, figures.week.trade_count)).collect();
+        snapshot.windows().figures().map(|(market, figures)| (market, figures.week.trade_count)).collect();
     let mut ids: Vec<MarketId> = trades.keys().chain(all).copied().collect();
     ids.sort_unstable();
     ids.dedup();
@@ -135,7 +135,7 @@ pub(super) fn groups(board: &Board, all: &[MarketId]) -> VecDeque<Group> {
     let mut groups = VecDeque::new();
     for market in ids {
         let mut single = Group::default();
-        let name = board.pair_of(market);
+        let name = snapshot.pair_of(market);
         let group = name.clone().map_or(&mut single, |name| pairs.entry(name).or_default());
         group.trades = group.trades.saturating_add(trades.get(&market).copied().unwrap_or(0));
         group.markets.push(market);

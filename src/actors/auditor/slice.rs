@@ -6,7 +6,7 @@ use metrics::histogram;
 use tokio::task::JoinError;
 use tracing::{debug, warn};
 
-use super::{AFTER_FAILURE, Audit, Life, Tally};
+use super::{AFTER_FAILURE, Audit, Tally, WorkContext};
 use crate::{
     db::{
         DbError,
@@ -31,26 +31,26 @@ impl Audit {
     /// Compares some markets of the first publication that will do; none where no try of some could be compared.
     pub(super) async fn compared(
         &self,
-        life: &Life,
+        context: &WorkContext,
         markets: &[MarketId],
         tally: &mut Tally,
         will_do: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, Found)>, DbError> {
         let compare = async |publication: &Arc<Publication>| self.compare(publication, markets).await;
-        self.caught(life, tally, will_do, compare).await
+        self.caught(context, tally, will_do, compare).await
     }
 
     /// The first publication that will do and can be compared, and what came of that; none where no try of some could.
     pub(super) async fn caught<T>(
         &self,
-        life: &Life,
+        context: &WorkContext,
         tally: &mut Tally,
         will_do: impl Fn(&Publication) -> bool,
         compare: impl AsyncFn(&Arc<Publication>) -> Result<Option<T>, DbError>,
     ) -> Result<Option<(Arc<Publication>, T)>, DbError> {
         let mut failures = 0;
         for _ in 0..TRIES_MAX {
-            let publication = self.publication_after(life, &will_do).await;
+            let publication = self.publication_after(context, &will_do).await;
             let begun = self.clock.monotonic();
             let outcome = compare(&publication).await;
             let took = self.since(begun);
@@ -66,7 +66,7 @@ impl Audit {
                 }
                 Err(error) => return Err(error),
             }
-            life.pause(AFTER_FAILURE).await;
+            context.pause(AFTER_FAILURE).await;
         }
         Ok(None)
     }
@@ -86,7 +86,7 @@ impl Audit {
         };
         let (publication, markets) = (Arc::clone(publication), markets.to_vec());
         let compared = crate::blocking::run(move || {
-            windows::compare(&publication.board, &publication.files.markets.raw, &markets, &sums)
+            windows::compare(&publication.snapshot, &publication.files.markets.raw, &markets, &sums)
         });
         Ok(usable(compared.await))
     }

@@ -70,12 +70,12 @@ fn any_ledger(held: &[LedgerRange], with_trades: u32, random: &mut impl Rng) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::instant::Second;
+    use crate::domain::instant::UnixSeconds;
     use rand::SeedableRng;
     use std::collections::BTreeSet;
 
     fn range(from: u32, to: u32) -> LedgerRange {
-        LedgerRange { from, to, from_time: Second(1), to_time: Second(2) }
+        LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) }
     }
 
     fn draws(held: &[LedgerRange], with_trades: u32) -> Vec<Draw> {

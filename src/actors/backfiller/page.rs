@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{cursor::PagingToken, instant::Second},
+    domain::{cursor::PagingToken, instant::UnixSeconds},
     horizon::{
         HorizonClient, HorizonError,
         client::{LIMIT_MAX, Order},
@@ -63,7 +63,7 @@ impl Page {
     }
 
     /// Ledger and close time of each trade.
-    pub(super) fn times(&self) -> impl Iterator<Item = (u32, Second)> {
+    pub(super) fn times(&self) -> impl Iterator<Item = (u32, UnixSeconds)> {
         self.trades.iter().map(|(token, received)| (token.ledger(), received.trade.closed_at))
     }
 
@@ -134,7 +134,7 @@ pub(super) mod tests {
     pub(crate) fn received(ledger: u32, order: i32) -> Received {
         let record = serde_json::json!({
             "paging_token": format!("{}-{order}", (i64::from(ledger) << 32) + 4097),
-            "ledger_close_time": Second(1_795_457_237).to_rfc3339(),
+            "ledger_close_time": UnixSeconds(1_795_457_237).to_rfc3339(),
             "base_amount": "1.0", "base_asset_type": "native", "base_account": address(1),
             "counter_amount": "2.0", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
             "counter_asset_issuer": address(2), "counter_account": address(3), "base_is_seller": true,

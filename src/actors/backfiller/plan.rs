@@ -2,7 +2,7 @@
 
 use crate::domain::{
     coverage::{LedgerRange, Missing},
-    instant::Second,
+    instant::UnixSeconds,
 };
 
 /// A ledger takes about this long where nothing better is known, in seconds.
@@ -16,9 +16,9 @@ pub(super) struct Stretch {
     /// The first to be read; none: the newest there is.
     pub(super) to: Option<u32>,
     /// Everything in it closed at this time or before; none where that is not known.
-    pub(super) before: Option<Second>,
+    pub(super) before: Option<UnixSeconds>,
     /// Trades that are older need not be read.
-    pub(super) since: Second,
+    pub(super) since: UnixSeconds,
 }
 
 /// The stretches to read now: the newest missing one, or several at once where requests cost nothing. The lower parts
@@ -36,13 +36,13 @@ pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usiz
 }
 
 /// About where the history that is wanted begins: at the floor, or where `since` was by the pace of what is held.
-pub(super) fn wanted_from(held: &[LedgerRange], floor: u32, since: Second) -> u32 {
+pub(super) fn wanted_from(held: &[LedgerRange], floor: u32, since: UnixSeconds) -> u32 {
     let Some(newest) = held.last() else { return floor };
     newest.to.saturating_sub(ledgers_since(newest.to_time, held, since)).max(floor)
 }
 
 /// How many ledgers closed between `since` and `until`, by the pace of what is held.
-fn ledgers_since(until: Second, held: &[LedgerRange], since: Second) -> u32 {
+fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -> u32 {
     let seconds = until.0.saturating_sub(since.0).max(0);
     let pace = held
         .iter()
@@ -85,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn gap(from: u32, to: u32, before: i64) -> Missing {
-        Missing { from, to, before: Second(before), since: Second(10_000) }
+        Missing { from, to, before: UnixSeconds(before), since: UnixSeconds(10_000) }
     }
 
     #[test]
@@ -94,15 +94,19 @@ mod tests {
         let stretches = stretches(&gaps, &[], 1);
         assert_eq!(
             stretches,
-            [Stretch { from: 50, to: Some(60), before: Some(Second(600)), since: Second(10_000) }]
+            [Stretch { from: 50, to: Some(60), before: Some(UnixSeconds(600)), since: UnixSeconds(10_000) }]
         );
     }
 
     #[test]
     fn a_long_gap_is_cut_where_the_wanted_time_is_and_the_lowest_part_goes_on_below() {
         // 10 s a ledger, 10,000 s wanted: 1,000 ledgers above the wanted time, of a history of 90,000.
-        let held =
-            [LedgerRange { from: 90_001, to: 90_101, from_time: Second(20_000), to_time: Second(21_000) }];
+        let held = [LedgerRange {
+            from: 90_001,
+            to: 90_101,
+            from_time: UnixSeconds(20_000),
+            to_time: UnixSeconds(21_000),
+        }];
         let stretches = stretches(&[gap(2, 90_000, 20_000)], &held, 4);
         let ends: Vec<_> = stretches.iter().map(|part| (part.from, part.to.unwrap())).collect();
         assert_eq!(ends, [(89_751, 90_000), (89_501, 89_750), (89_251, 89_500), (2, 89_250)]);
@@ -117,9 +121,14 @@ mod tests {
     #[test]
     fn where_history_is_wanted_from_is_guessed_by_a_pace_or_by_five_seconds_a_ledger() {
         let held = |from, took: i64| {
-            [LedgerRange { from, to: 1_000, from_time: Second(9_000 - took), to_time: Second(9_000) }]
+            [LedgerRange {
+                from,
+                to: 1_000,
+                from_time: UnixSeconds(9_000 - took),
+                to_time: UnixSeconds(9_000),
+            }]
         };
-        let wanted = |held: &[LedgerRange], floor, since| wanted_from(held, floor, Second(since));
+        let wanted = |held: &[LedgerRange], floor, since| wanted_from(held, floor, UnixSeconds(since));
         assert_eq!(wanted(&held(900, 1_000), 2, 8_000), 900, "ten seconds a ledger");
         assert_eq!(wanted(&held(1_000, 10), 2, 8_000), 800, "one ledger has no pace");
         assert_eq!(wanted(&held(900, 0), 2, 8_000), 800, "nor have ledgers of one moment");

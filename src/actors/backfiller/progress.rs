@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         coverage::{self, LedgerRange, Missing},
-        instant::Second,
+        instant::UnixSeconds,
     },
     horizon::budget::HISTORY_SHARES,
     published::{Backfilled, UnreadHistory},
@@ -48,9 +48,9 @@ pub(super) struct Wanted {
     /// Horizon's oldest ledger.
     pub(super) floor: u32,
     /// The beginning of the last 24 hours.
-    pub(super) day: Second,
+    pub(super) day: UnixSeconds,
     /// The beginning of all that is wanted.
-    pub(super) all: Second,
+    pub(super) all: UnixSeconds,
 }
 
 impl Progress {
@@ -89,7 +89,7 @@ impl Begun {
     /// Wanted ledgers up to the newest one at the beginning that are not held.
     fn left(&self, held: &[LedgerRange]) -> Left {
         let Wanted { floor, day, all } = self.wanted;
-        let missing = |since: Second| {
+        let missing = |since: UnixSeconds| {
             let from = plan::wanted_from(held, floor, since);
             let wanted = self.top.saturating_sub(from).saturating_add(1);
             wanted.saturating_sub(coverage::held_between(held, from, self.top))
@@ -127,7 +127,7 @@ impl Backfill {
                 trades_per_second = told.trades_per_second,
                 done_percent = format!("{:.1}", done_ratio * 100.0),
                 left_s = told.eta_s.map(f64::ceil),
-                whole_back_to = told.whole_back_to.map(Second::to_rfc3339),
+                whole_back_to = told.whole_back_to.map(UnixSeconds::to_rfc3339),
                 "filling history"
             );
         }
@@ -153,7 +153,7 @@ impl Backfill {
         &self,
         held: &[LedgerRange],
         floor: u32,
-        wanted: Second,
+        wanted: UnixSeconds,
         doubted: Option<&Missing>,
     ) {
         let unread = doubted
@@ -171,7 +171,7 @@ impl Backfill {
 
 /// Wanted history that is older than Horizon's own. Its end is known only once Horizon's oldest ledger is held: before
 /// that, the gap would get the close time of a much newer ledger.
-fn lost(held: &[LedgerRange], floor: u32, wanted: Second) -> Option<UnreadHistory> {
+fn lost(held: &[LedgerRange], floor: u32, wanted: UnixSeconds) -> Option<UnreadHistory> {
     let oldest = held.first()?;
     let is_lost = floor > FIRST_LEDGERS && oldest.from <= floor && oldest.from_time > wanted;
     is_lost.then(|| UnreadHistory {
@@ -189,11 +189,13 @@ mod tests {
     #[test]
     fn what_horizon_no_longer_has_is_told_once_its_oldest_ledger_is_held() {
         let held = |from, from_time| {
-            let range = LedgerRange { from, to: 900, from_time: Second(from_time), to_time: Second(9_000) };
+            let range =
+                LedgerRange { from, to: 900, from_time: UnixSeconds(from_time), to_time: UnixSeconds(9_000) };
             [range]
         };
-        let told =
-            |held: &[LedgerRange], floor| lost(held, floor, Second(1_000)).map(|gap| (gap.to, gap.to_time.0));
+        let told = |held: &[LedgerRange], floor| {
+            lost(held, floor, UnixSeconds(1_000)).map(|gap| (gap.to, gap.to_time.0))
+        };
         assert_eq!(told(&held(100, 5_000), 100), Some((99, 5_000)));
         assert_eq!(told(&held(90, 5_000), 100), Some((89, 5_000)), "held before Horizon dropped it");
         assert_eq!(told(&held(101, 5_000), 100), None, "the ledger 99 did not close at 5,000");
@@ -204,7 +206,7 @@ mod tests {
 
     /// Held from one ledger to another; each ledger takes a second.
     fn range(from: u32, to: u32) -> LedgerRange {
-        LedgerRange { from, to, from_time: Second(i64::from(from)), to_time: Second(i64::from(to)) }
+        LedgerRange { from, to, from_time: UnixSeconds(i64::from(from)), to_time: UnixSeconds(i64::from(to)) }
     }
 
     /// Began when the ledgers 900 to 1,000 were held, with those from 101 on wanted, and the day from 501 on.
@@ -213,7 +215,7 @@ mod tests {
         Begun {
             at: now,
             lines: Lines::new(now, 0.0),
-            wanted: Wanted { floor: 2, day: Second(501), all: Second(101) },
+            wanted: Wanted { floor: 2, day: UnixSeconds(501), all: UnixSeconds(101) },
             top: 1_000,
             is_limited,
             eta: Eta::new(Shares { day: 1.0, older: 1.0 }),

@@ -9,15 +9,15 @@ use metrics::counter;
 use tracing::{info, warn};
 
 use super::{
-    Backfill, Backfiller, Life, Retry, Stop, TICK, Upstream,
-    descent::LEDGER_PAGES_MAX,
+    Backfill, Backfiller, Retry, Stop, TICK, Upstream, WorkContext,
+    descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
     end, page,
 };
 use crate::{
     actors::{
         envelope::Envelope,
-        intake::{Fate, Intake},
+        intake::{Intake, IntakeDecision},
         messages::RereadLedgers,
         trade_writer::NotWritten,
     },
@@ -29,7 +29,7 @@ use crate::{
         close_times::CloseTimes,
         coverage::LedgerRange,
         cursor::PagingToken,
-        instant::{DAY, Second},
+        instant::{DAY, UnixSeconds},
     },
     horizon::budget::Class,
     published::Reread,
@@ -80,42 +80,42 @@ struct Look {
 }
 
 impl Backfill {
-    pub(super) async fn reread_forever(&self, life: &Life, upstream: &Upstream) {
+    pub(super) async fn reread_forever(&self, context: &WorkContext, upstream: &Upstream) {
         let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
         loop {
-            life.advance();
+            context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 self.in_doubt.borrow_mut().clear(); // whoever leads has an auditor of its own
                 continue;
             }
             if !upstream.tail_is_read.get() {
-                life.pause(REREAD_POLL).await;
+                context.pause(REREAD_POLL).await;
                 continue;
             }
-            match self.reread(life, upstream).await {
+            match self.reread(context, upstream).await {
                 Ok(Reading::Compared) => retry.succeeded(),
-                Ok(Reading::Nothing) => life.pause(REREAD_POLL).await,
-                Ok(Reading::Unreadable) => life.pause(interval).await,
-                Err(stop) => self.wait_after(&stop, &mut retry, life, upstream).await,
+                Ok(Reading::Nothing) => context.pause(REREAD_POLL).await,
+                Ok(Reading::Unreadable) => context.pause(interval).await,
+                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
             }
             if self.in_doubt.borrow().is_empty() {
-                self.pause_unless_in_doubt(life, interval).await;
+                self.pause_unless_in_doubt(context, interval).await;
             }
         }
     }
 
-    async fn pause_unless_in_doubt(&self, life: &Life, interval: Duration) {
+    async fn pause_unless_in_doubt(&self, context: &WorkContext, interval: Duration) {
         let mut left = interval;
-        while !left.is_zero() && self.in_doubt.borrow().is_empty() && !life.is_draining() {
+        while !left.is_zero() && self.in_doubt.borrow().is_empty() && !context.is_draining() {
             let step = left.min(REREAD_POLL);
-            life.pause(step).await;
+            context.pause(step).await;
             left = left.saturating_sub(step);
         }
     }
 
     /// Reads some held ledgers again and has repaired what can be.
-    async fn reread(&self, life: &Life, upstream: &Upstream) -> Result<Reading, Stop> {
+    async fn reread(&self, context: &WorkContext, upstream: &Upstream) -> Result<Reading, Stop> {
         let held = self.held().await?;
         let in_doubt = self.in_doubt.borrow_mut().next();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
@@ -123,8 +123,8 @@ impl Backfill {
         let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
         let reading = match drawn {
             None => return Ok(Reading::Nothing),
-            Some(Draw::Ledger(range, top)) => self.compare(life, upstream, range, top).await?,
-            Some(Draw::Bottom(range)) => self.compare_below_trades(life, upstream, range).await?,
+            Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await?,
+            Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await?,
         };
         if let Some(ledger) = in_doubt.filter(|_| reading == Reading::Compared) {
             self.in_doubt.borrow_mut().settled(ledger);
@@ -135,18 +135,18 @@ impl Backfill {
     /// Looks below the oldest trade of a range, where no trade is held and the range says that there is none.
     async fn compare_below_trades(
         &self,
-        life: &Life,
+        context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
     ) -> Result<Reading, Stop> {
         let (from, to) =
             (PagingToken::before_ledger(range.from), PagingToken::before_ledger(range.to.saturating_add(1)));
         let Some((above, _)) = self.writer.database.oldest_held_between(from, to).await? else {
-            return self.compare(life, upstream, range, range.to).await;
+            return self.compare(context, upstream, range, range.to).await;
         };
-        let look = self.look(life, upstream, range, above).await?;
+        let look = self.look(context, upstream, range, above).await?;
         let is_unreadable = look.is_unreadable;
-        self.settle(life, upstream, range, look).await?;
+        self.settle(context, upstream, range, look).await?;
         Ok(if is_unreadable { Reading::Unreadable } else { Reading::Compared })
     }
 
@@ -154,21 +154,21 @@ impl Backfill {
     /// page holds was compared with it.
     async fn compare(
         &self,
-        life: &Life,
+        context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
         top: u32,
     ) -> Result<Reading, Stop> {
         let mut above = PagingToken::before_ledger(top.saturating_add(1));
         for _ in 0..LEDGER_PAGES_MAX {
-            let mut look = self.look(life, upstream, range, above).await?;
+            let mut look = self.look(context, upstream, range, above).await?;
             if !look.surplus.is_empty() {
                 // That a row is not there is believed when it is not there twice.
-                let again = self.look(life, upstream, range, above).await?;
+                let again = self.look(context, upstream, range, above).await?;
                 look.surplus.retain(|token, _| again.surplus.contains_key(token));
             }
             let (below, is_unreadable) = (look.below, look.is_unreadable);
-            self.settle(life, upstream, range, look).await?;
+            self.settle(context, upstream, range, look).await?;
             if is_unreadable {
                 return Ok(Reading::Unreadable);
             }
@@ -184,16 +184,16 @@ impl Backfill {
     /// of its trades.
     async fn look(
         &self,
-        life: &Life,
+        context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
         above: PagingToken,
     ) -> Result<Look, Stop> {
         let horizon = self.horizon.of_class(Class::Audit);
         let history = self.history(&horizon, upstream).await?;
-        life.advance();
+        context.advance();
         let page = page::read(&horizon, Some(above)).await?;
-        life.advance();
+        context.advance();
         let bottom = PagingToken::before_ledger(range.from);
         let lowest = page.lowest().unwrap_or(above);
         let end = if page.is_last && lowest > bottom {
@@ -212,10 +212,10 @@ impl Backfill {
             latest_time: history.time(),
             retention_days: self.retention_days,
         };
-        let now = Second::from(self.writer.clock.now());
+        let now = UnixSeconds::from(self.writer.clock.now());
         let possible = page.times().filter(|(ledger, at)| intake.can_be(*ledger, *at, now));
         let times = CloseTimes::weigh(&CloseTimes::default(), possible);
-        let is_doubtful = |ledger: u32, at: Second| {
+        let is_doubtful = |ledger: u32, at: UnixSeconds| {
             times.contradict(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
         };
         let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
@@ -236,7 +236,7 @@ impl Backfill {
             if is_doubtful(token.ledger(), received.trade.closed_at) {
                 continue; // its close time is not believed, or cannot be judged by this page alone
             }
-            let Fate::Stored(incoming) = intake.judge(received, now) else { continue };
+            let IntakeDecision::Stored(incoming) = intake.judge(received, now) else { continue };
             match row {
                 None => look.missing.push(*incoming),
                 Some(row) if row.is(&incoming.trade) => {}
@@ -254,7 +254,7 @@ impl Backfill {
 
     async fn settle(
         &self,
-        life: &Life,
+        context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
         look: Look,
@@ -290,7 +290,7 @@ impl Backfill {
             // A connection that was opened meanwhile may lead to another network.
             self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             self.uncover_around(&batch.trades, range).await?;
-            let written = self.writer.write(&batch, life).await?;
+            let written = self.writer.write(&batch, context).await?;
             info!(healed = written.new, "missing trades were stored");
         }
         self.tell_reread(told);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{instant::Second, ranking::RankedMarket, windows::MarketId};
+use crate::domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId};
 
 /// How much longer the book of a market that is shown nowhere may wait.
 const NOT_VALID_WAITS: i64 = 4;
@@ -13,8 +13,8 @@ const NOT_VALID_WAITS: i64 = 4;
 /// end however few requests there are.
 pub(super) fn queue(
     ranked: &[RankedMarket],
-    read_at: &HashMap<MarketId, Second>,
-    since: Second,
+    read_at: &HashMap<MarketId, UnixSeconds>,
+    since: UnixSeconds,
     given_up: impl Fn(MarketId) -> bool,
     limit: usize,
 ) -> Vec<MarketId> {
@@ -51,26 +51,27 @@ mod tests {
     #[test]
     fn the_busiest_and_the_one_that_waited_longest_take_turns() {
         let ranked = [1, 2, 3, 4, 5, 6].map(|id| market(id, 100 - u64::try_from(id).unwrap(), true));
-        let read_at = [(1, 90), (2, 80), (3, 70), (4, 10), (5, 120)].map(|(id, at)| (id, Second(at))).into();
-        assert_eq!(queue(&ranked, &read_at, Second(100), none, 10), [1, 6, 2, 4, 3], "5 was read since");
-        assert_eq!(queue(&ranked, &read_at, Second(100), none, 2), [1, 6]);
-        assert_eq!(queue(&ranked, &read_at, Second(100), |market| market == 1, 2), [2, 6]);
+        let read_at =
+            [(1, 90), (2, 80), (3, 70), (4, 10), (5, 120)].map(|(id, at)| (id, UnixSeconds(at))).into();
+        assert_eq!(queue(&ranked, &read_at, UnixSeconds(100), none, 10), [1, 6, 2, 4, 3], "5 was read since");
+        assert_eq!(queue(&ranked, &read_at, UnixSeconds(100), none, 2), [1, 6]);
+        assert_eq!(queue(&ranked, &read_at, UnixSeconds(100), |market| market == 1, 2), [2, 6]);
     }
 
     #[test]
     fn what_is_shown_nowhere_comes_later_but_comes() {
         let ranked = [market(1, 50, false), market(2, 40, true), market(3, 30, true)];
-        assert_eq!(queue(&ranked, &HashMap::new(), Second(100), none, 10), [2, 3, 1]);
-        let read_at = [(1, 10), (2, 95), (3, 96)].map(|(id, at)| (id, Second(at))).into();
-        assert_eq!(queue(&ranked, &read_at, Second(100), none, 2), [2, 1], "a long wait counts");
+        assert_eq!(queue(&ranked, &HashMap::new(), UnixSeconds(100), none, 10), [2, 3, 1]);
+        let read_at = [(1, 10), (2, 95), (3, 96)].map(|(id, at)| (id, UnixSeconds(at))).into();
+        assert_eq!(queue(&ranked, &read_at, UnixSeconds(100), none, 2), [2, 1], "a long wait counts");
     }
 
     proptest! {
         #[test]
         fn every_due_market_is_in_it_once(times in prop::collection::vec(prop::option::of(0..200_i64), 0..40)) {
             let ranked: Vec<_> = (0..).zip(&times).map(|(id, _)| market(id, 5, id % 3 == 0)).collect();
-            let read_at = (0..).zip(&times).filter_map(|(id, at)| at.map(|at| (id, Second(at)))).collect();
-            let mut queued = queue(&ranked, &read_at, Second(100), none, 1_000);
+            let read_at = (0..).zip(&times).filter_map(|(id, at)| at.map(|at| (id, UnixSeconds(at)))).collect();
+            let mut queued = queue(&ranked, &read_at, UnixSeconds(100), none, 1_000);
             queued.sort_unstable();
             let due = (0..).zip(&times).filter(|(_, at)| at.is_none_or(|at| at < 100)).map(|(id, _)| id);
             prop_assert_eq!(queued, due.collect::<Vec<MarketId>>());

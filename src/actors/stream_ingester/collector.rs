@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    actors::intake::{Fate, Intake},
+    actors::intake::{Intake, IntakeDecision},
     db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
     domain::{
         close_times::{Recent, SLACK_S},
         cursor::PagingToken,
-        instant::Second,
+        instant::UnixSeconds,
     },
     horizon::wire::{Received, Refused},
 };
@@ -30,7 +30,7 @@ pub(super) struct Collector {
     stored: Option<PagingToken>,
     intake: Intake,
     /// A ledger and when it closed, by the root; ledgers above it closed later. None if the root does not say.
-    anchor: Option<(u32, Second)>,
+    anchor: Option<(u32, UnixSeconds)>,
     recent: Recent,
     /// Everything up to here is collected or committed, as far as the stream can be believed.
     reached: PagingToken,
@@ -95,19 +95,19 @@ impl Collector {
     }
 
     /// Ledgers above this one closed after this time.
-    pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, Second)>) {
+    pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, UnixSeconds)>) {
         self.anchor = anchor;
     }
 
     /// Returns true if a ledger closed after the known ledgers below it: the root's, and those received earlier.
-    fn fits(&self, ledger: u32, closed_at: Second) -> bool {
+    fn fits(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
         let known = [self.anchor, self.recent.middle()];
         let mut below = known.into_iter().flatten().filter(|(known, _)| *known < ledger);
         below.all(|(_, at)| closed_at.plus(SLACK_S) >= at)
     }
 
     /// Takes in a trade.
-    pub(super) fn trade(&mut self, received: Received, now: Second) {
+    pub(super) fn trade(&mut self, received: Received, now: UnixSeconds) {
         let token = received.trade.token;
         self.bytes = self.bytes.saturating_add(received.raw.len());
         let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
@@ -119,9 +119,9 @@ impl Collector {
             }
         }
         match self.intake.judge(received, now) {
-            Fate::Stored(trade) => self.trades.push(*trade),
-            Fate::PassedOver => self.passed_over += 1,
-            Fate::Quarantined(entry) => return self.quarantined(entry),
+            IntakeDecision::Stored(trade) => self.trades.push(*trade),
+            IntakeDecision::PassedOver => self.passed_over += 1,
+            IntakeDecision::Quarantined(entry) => return self.quarantined(entry),
         }
         self.advance(token);
     }
@@ -193,14 +193,14 @@ mod tests {
 
     const NOW: i64 = 1_795_457_237;
 
-    fn now() -> Second {
-        Second(NOW)
+    fn now() -> UnixSeconds {
+        UnixSeconds(NOW)
     }
 
     fn received(ledger: i64, order: i32, closed_at: i64) -> Received {
         let record = serde_json::json!({
             "paging_token": format!("{}-{order}", (ledger << 32) + 4097),
-            "ledger_close_time": Second(closed_at).to_rfc3339(),
+            "ledger_close_time": UnixSeconds(closed_at).to_rfc3339(),
             "base_amount": "1.0", "base_asset_type": "native", "base_account": address(1),
             "counter_amount": "2.0", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
             "counter_asset_issuer": address(2), "counter_account": address(3), "base_is_seller": true,
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_time_that_does_not_fit_what_came_before_is_quarantined_and_the_next_one_counts() {
         let mut collector = collector();
-        collector.set_anchor(Some((100, Second(NOW))));
+        collector.set_anchor(Some((100, UnixSeconds(NOW))));
         collector.trade(received(100, 0, NOW - DAY), now()); // the anchor says nothing of this ledger
         collector.trade(received(101, 0, NOW - SLACK_S), now());
         collector.trade(received(102, 0, NOW - SLACK_S - 1), now());
@@ -265,12 +265,12 @@ mod tests {
     #[test]
     fn the_clock_of_horizon_bounds_the_future_closely_and_a_clock_of_ours_that_is_behind_does_no_harm() {
         let mut collector = collector();
-        let intake = Intake { latest_time: Some(Second(NOW)), ..collector.intake };
+        let intake = Intake { latest_time: Some(UnixSeconds(NOW)), ..collector.intake };
         collector.set_intake(intake);
         collector.trade(received(100, 0, NOW + SLACK_S), now());
         collector.trade(received(101, 0, NOW + SLACK_S + 1), now());
         assert_eq!((collector.batch().trades.len(), collector.batch().quarantine.len()), (1, 1));
-        collector.trade(received(102, 0, NOW + SLACK_S), Second(NOW - 3_600));
+        collector.trade(received(102, 0, NOW + SLACK_S), UnixSeconds(NOW - 3_600));
         assert_eq!(collector.batch().trades.len(), 2);
     }
 

@@ -17,10 +17,10 @@ use crate::{
     actors::{
         intake::Intake,
         network_check::{self, History, LEADING_LEDGERS_MAX},
-        worker::{Life, TICK},
+        worker::{TICK, WorkContext},
     },
     db::trades::LIVE_CURSOR,
-    domain::{cursor::PagingToken, instant::Second},
+    domain::{cursor::PagingToken, instant::UnixSeconds},
     horizon::{
         HorizonError,
         stream::{Told, TradeStream},
@@ -38,7 +38,7 @@ const SILENT_BESIDE_NEWS_MAX: Duration = Duration::from_secs(10);
 /// One connection to the stream.
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
-    life: &'a Life,
+    context: &'a WorkContext,
     /// Horizon's last report on its own history; it outlives the connection.
     history: &'a Cell<Option<History>>,
     /// Cursor with which the present connection was opened.
@@ -50,10 +50,10 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) const fn new(
         deps: &'a StreamIngest,
-        life: &'a Life,
+        context: &'a WorkContext,
         history: &'a Cell<Option<History>>,
     ) -> Self {
-        Self { deps, life, history, start: Cell::new(None), has_advanced: Cell::new(false) }
+        Self { deps, context, history, start: Cell::new(None), has_advanced: Cell::new(false) }
     }
 
     /// Returns true if the session moved the cursor.
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
         let Some(history) = self.history.get().filter(|history| history.is_usable(horizon)) else {
             return Ok(None);
         };
-        if collector.is_empty() || self.life.is_draining() {
+        if collector.is_empty() || self.context.is_draining() {
             return Ok(None);
         }
         counter!("ticker_stream_sessions_total", "end" => "end").increment(1);
@@ -127,8 +127,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn now(&self) -> Second {
-        Second::from(self.deps.writer.clock.now())
+    fn now(&self) -> UnixSeconds {
+        UnixSeconds::from(self.deps.writer.clock.now())
     }
 
     /// Checks the network, finds the place to go on from, and connects.
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
             let told = tokio::time::timeout(patience, stream.next()).await;
-            self.life.advance();
+            self.context.advance();
             match told {
                 // Quiet: what was collected is all there is for now.
                 Err(_) if self.is_silent_beside_news(collector, &mut missing_since) => {
@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
             if let Err(ended) = self.commit(collector).await {
                 return ended;
             }
-            if self.life.is_draining() {
+            if self.context.is_draining() {
                 return Ended::NotLeading;
             }
         }
@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
             return if leads { Ok(()) } else { Err(Ended::NotLeading) };
         }
         self.confirm().await?;
-        self.deps.writer.write(&collector.batch(), self.life).await?;
+        self.deps.writer.write(&collector.batch(), self.context).await?;
         counter!("ticker_trades_passed_over_total").increment(collector.passed_over());
         if collector.has_advanced() {
             self.has_advanced.set(true);

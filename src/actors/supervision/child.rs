@@ -1,4 +1,4 @@
-//! The caretaker of one actor: runs its incarnations one after another on its arbiter, behind one mailbox.
+//! The runner of one actor: runs its incarnations one after another on its arbiter, behind one mailbox.
 
 use std::{
     any::Any,
@@ -18,12 +18,12 @@ use super::{
     status::ChildStatus,
 };
 
-/// What a caretaker works with.
-pub(super) struct Caretaker {
+/// What a runner works with.
+pub(super) struct ChildRunner {
     pub(super) id: ChildId,
     pub(super) status: Arc<ChildStatus>,
     pub(super) orders: UnboundedReceiver<Order>,
-    pub(super) boss: Recipient<ChildExited>,
+    pub(super) supervisor: Recipient<ChildExited>,
 }
 
 /// How the wait for an incarnation's end came out.
@@ -32,7 +32,7 @@ enum Ended {
     Dismissed,
 }
 
-impl Caretaker {
+impl ChildRunner {
     /// Runs the actor for the life of the process. Its mailbox outlives every crash; its struct is reused, which
     /// `Supervised::restarting` must undo.
     pub(super) async fn run<A>(mut self, mut actor: ContextFut<A, Context<A>>)
@@ -56,8 +56,10 @@ impl Caretaker {
                 let reason =
                     restarted.err().map_or_else(|| "its mailbox is gone".into(), |panic| text_of(&*panic));
                 error!(actor = self.status.name(), reason, "an actor cannot be restarted");
-                let _ =
-                    self.boss.send(ChildExited { id: self.id, generation, exit: Exit::Lost(reason) }).await;
+                let _ = self
+                    .supervisor
+                    .send(ChildExited { id: self.id, generation, exit: Exit::Lost(reason) })
+                    .await;
                 break;
             }
         }
@@ -104,7 +106,7 @@ impl Caretaker {
     /// Asks the supervisor what to do, and waits as long as it says. The next generation, or none to leave.
     async fn ask(&mut self, generation: u64, exit: Exit) -> Option<u64> {
         let exited = ChildExited { id: self.id, generation, exit: exit.clone() };
-        let verdict = self.boss.send(exited).await;
+        let verdict = self.supervisor.send(exited).await;
         let name = self.status.name();
         let Ok(Verdict::Restart { after, generation: next }) = verdict else {
             // In a drain actors end, by themselves once nobody holds their address; a panic is news even then.

@@ -80,7 +80,7 @@ impl fmt::Display for Exit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChildId(pub(crate) usize);
 
-/// An incarnation has ended; its caretaker asks what to do.
+/// An incarnation has ended; its runner asks what to do.
 #[derive(Debug)]
 pub(crate) struct ChildExited {
     pub(crate) id: ChildId,
@@ -92,7 +92,7 @@ impl Message for ChildExited {
     type Result = Verdict;
 }
 
-/// What the caretaker is to do after an exit.
+/// What the runner is to do after an exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Begin the next incarnation after the delay.
@@ -101,7 +101,7 @@ pub(crate) enum Verdict {
     Leave,
 }
 
-/// What the supervisor orders of its own accord. Read by the caretaker, so a hung child cannot miss it; only a
+/// What the supervisor orders of its own accord. Read by the runner, so a hung child cannot miss it; only a
 /// blocked thread can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {

@@ -99,7 +99,7 @@ impl Probe {
     fn is_active(&mut self) {
         self.silence = Duration::ZERO;
         self.excused = Duration::ZERO;
-        // The caretaker does not carry out an order that the child has overtaken, so it may have to be given again.
+        // The runner does not carry out an order that the child has overtaken, so it may have to be given again.
         self.kill_ordered = self.kill_ordered.filter(|reason| *reason != KillReason::Unresponsive);
     }
 

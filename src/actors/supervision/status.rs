@@ -44,7 +44,7 @@ pub struct ChildStatus {
     name: &'static str,
     clock: SharedClock,
     queue: Arc<Queue>,
-    life: Mutex<Life>,
+    life: Mutex<Incarnation>,
     stats: Mutex<Stats>,
     /// Signs of life of all kinds since the start of the process. Written on the child's thread, read by the
     /// supervisor.
@@ -73,7 +73,7 @@ pub struct Health {
 }
 
 #[derive(Debug)]
-struct Life {
+struct Incarnation {
     state: Cow<'static, str>,
     generation: u64,
     restarts: u64,
@@ -86,8 +86,13 @@ impl ChildStatus {
     /// The status of a child that has not begun. `capacity`: the most messages in its mailbox.
     #[must_use]
     pub fn new(name: &'static str, capacity: usize, clock: SharedClock) -> Arc<Self> {
-        let life =
-            Life { state: STOPPED.into(), generation: 0, restarts: 0, begun_at: None, last_exit: None };
+        let life = Incarnation {
+            state: STOPPED.into(),
+            generation: 0,
+            restarts: 0,
+            begun_at: None,
+            last_exit: None,
+        };
         Arc::new(Self {
             name,
             clock,
@@ -311,7 +316,7 @@ impl ChildStatus {
         life.begun_at = None;
     }
 
-    fn life(&self) -> MutexGuard<'_, Life> {
+    fn life(&self) -> MutexGuard<'_, Incarnation> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

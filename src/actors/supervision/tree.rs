@@ -13,7 +13,7 @@ use tokio::sync::{
 };
 
 use super::{
-    child::Caretaker,
+    child::ChildRunner,
     messages::{ChildExited, ChildId, Drain, Order, Ping},
     policy::{Policy, PolicyError},
     report::TreeStatus,
@@ -127,13 +127,13 @@ impl Tree {
     pub fn place<A: Child>(&mut self, slot: Slot<A>, build: impl FnOnce() -> A + Send + 'static) {
         let Slot { spec, address, mailbox, status } = slot;
         let told = Arc::clone(&status);
-        let launch = move |id, boss| {
+        let launch = move |id, supervisor| {
             let arbiter = Arbiter::new();
             let (orders, inbox) = unbounded_channel();
-            let caretaker = Caretaker { id, status: Arc::clone(&status), orders: inbox, boss };
+            let runner = ChildRunner { id, status: Arc::clone(&status), orders: inbox, supervisor };
             arbiter.spawn_fn(move || {
                 let actor = Context::with_receiver(mailbox).into_future(build());
-                actix_rt::spawn(caretaker.run(actor));
+                actix_rt::spawn(runner.run(actor));
             });
             let (ping, drain) = (address.clone().recipient(), address.recipient());
             Running { spec, status, ping, drain, orders, _arbiter: arbiter }
@@ -151,11 +151,11 @@ impl Tree {
         let tree_status = Arc::clone(&status);
         let mut children = Vec::new();
         let supervisor = Supervisor::create(|ctx| {
-            let boss = actix::AsyncContext::address(ctx).recipient();
+            let supervisor = actix::AsyncContext::address(ctx).recipient();
             let running: Vec<Running> = launches
                 .into_iter()
                 .enumerate()
-                .map(|(place, (_, launch))| launch(ChildId(place), boss.clone()))
+                .map(|(place, (_, launch))| launch(ChildId(place), supervisor.clone()))
                 .collect();
             children = running.iter().map(|child| (child.spec, child.drain.clone())).collect();
             Supervisor::new(policy, clock, tree_status, running, outcome)

@@ -21,12 +21,12 @@ pub(super) struct Report {
     /// How many figures differ, in all.
     difference_count: u64,
     /// What came of each subject.
-    answers: Vec<Answer>,
+    answers: Vec<GraphqlReply>,
 }
 
 /// What came of one subject.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct GraphqlReply {
     /// The subject.
     answer: String,
     /// What its entries are.
@@ -66,7 +66,7 @@ impl Report {
     }
 
     fn push(&mut self, subject: Subject, found: Option<Found>) {
-        self.answers.push(Answer { answer: subject.name(), kind: subject.entries(), found });
+        self.answers.push(GraphqlReply { answer: subject.name(), kind: subject.entries(), found });
     }
 
     /// How many figures differ.
@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-fn push_answer(out: &mut String, Answer { answer, kind, found }: &Answer) {
+fn push_answer(out: &mut String, GraphqlReply { answer, kind, found }: &GraphqlReply) {
     // Writing to a String never fails.
     let Some(Found { seq, as_of, comparison: told }) = found else {
         let _ = writeln!(out, "{answer}: not served (404), so not compared");
@@ -136,7 +136,7 @@ fn ascii(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{audit::Difference, instant::Second};
+    use crate::domain::{audit::Difference, instant::UnixSeconds};
     use bytes::Bytes;
 
     fn report() -> Report {
@@ -149,7 +149,7 @@ mod tests {
         let assets =
             Comparison { entries: 1, figures: 60, difference_count: 60, differences: vec![hostile; 60] };
         let markets = Comparison { entries: 3, figures: 80, ..Comparison::default() };
-        let served = Served { seq: 7, as_of: Second(1_795_457_237), body: Bytes::new() };
+        let served = Served { seq: 7, as_of: UnixSeconds(1_795_457_237), body: Bytes::new() };
         let mut report = Report::new("http://127.0.0.1:8080".into());
         report.add(Subject::MarketsFile, &served, markets);
         report.add(Subject::AssetsFile, &served, assets);

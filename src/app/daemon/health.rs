@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     actors::supervision::{report::TreeStatus, status::Health},
-    app::common::Common,
+    app::services::Services,
     domain::shown_url::shown_url,
     published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
 };
@@ -26,17 +26,17 @@ const PARTS: [(&str, &str); 5] = [
 
 /// Gathers health in a loop. It also drains the histograms: they keep every figure until a scrape, and a scrape may never
 /// come.
-pub(super) async fn watch(status: Arc<TreeStatus>, common: Common, metrics: PrometheusHandle) {
-    let vitals = &common.published.vitals;
+pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: PrometheusHandle) {
+    let vitals = &services.published.vitals;
     loop {
-        tell_children(&status, vitals, common.clock.now());
-        let budget = common.budget_use();
+        tell_children(&status, vitals, services.clock.now());
+        let budget = services.budget_use();
         gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
         gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
         for (class, requests) in &budget.requests {
             counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
         }
-        tell_horizon(&common, &budget);
+        tell_horizon(&services, &budget);
         vitals.budget.store(Some(Arc::new(budget)));
         metrics.run_upkeep();
         actix_rt::time::sleep(POLL).await;
@@ -57,19 +57,19 @@ fn tell_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
     vitals.parts.store(Arc::new(PARTS.into_iter().filter_map(part).collect()));
 }
 
-fn tell_horizon(common: &Common, budget: &BudgetUse) {
-    let (governor, vitals, now) = (&common.governor, &common.published.vitals, common.clock.now());
+fn tell_horizon(services: &Services, budget: &BudgetUse) {
+    let (limiter, vitals, now) = (&services.limiter, &services.published.vitals, services.clock.now());
     let at = |since: Instant| {
-        let ago = common.clock.monotonic().saturating_duration_since(since);
+        let ago = services.clock.monotonic().saturating_duration_since(since);
         now - TimeDelta::from_std(ago).unwrap_or_default()
     };
     vitals.horizon.store(Some(Arc::new(HorizonState {
-        url: shown_url(&common.config.horizon_url),
-        outage: governor.outage().map(|outage| (at(outage.since), outage.error)),
-        was_answered: governor.was_answered(),
+        url: shown_url(&services.config.horizon_url),
+        outage: limiter.outage().map(|outage| (at(outage.since), outage.error)),
+        was_answered: limiter.was_answered(),
     })));
     let fault =
-        governor.live_waits_since().map(|since| BudgetFault { since: at(since), detail: reason(budget) });
+        limiter.live_waits_since().map(|since| BudgetFault { since: at(since), detail: reason(budget) });
     vitals.budget_fault.store(fault.map(Arc::new));
 }
 

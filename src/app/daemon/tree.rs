@@ -27,7 +27,7 @@ use crate::{
         trade_writer::Listeners,
         worker::{Work, Worker},
     },
-    app::{Failure, common::Common},
+    app::{Failure, services::Services},
     config::FileInterval,
     shutdown,
 };
@@ -74,7 +74,7 @@ impl Slots {
 }
 
 /// The tree, and who of it is told something from outside.
-pub(super) struct Planted {
+pub(super) struct DaemonTree {
     pub(super) tree: Tree,
     /// Who audits on demand.
     pub(super) auditor: Port<AuditNow>,
@@ -83,8 +83,8 @@ pub(super) struct Planted {
 }
 
 /// Makes all mailboxes, then says how each actor is made.
-pub(super) fn plant(common: &Common, nginx: Option<&Nginx>) -> Result<Planted, Failure> {
-    let mut tree = Tree::new(Policy::default(), Arc::clone(&common.clock))
+pub(super) fn plant(services: &Services, nginx: Option<&Nginx>) -> Result<DaemonTree, Failure> {
+    let mut tree = Tree::new(Policy::default(), Arc::clone(&services.clock))
         .map_err(|error| Failure::Software(error.to_string()))?;
     let slots = Slots::make(&tree);
     let writer = slots.json_writer.port();
@@ -96,69 +96,69 @@ pub(super) fn plant(common: &Common, nginx: Option<&Nginx>) -> Result<Planted, F
         (listeners.clone(), ranking.clone(), ranking.clone());
     let (rebuilder, reloader) = (slots.aggregator.port(), slots.aggregator.port());
     let (rereader, auditor) = (slots.backfiller.port(), slots.auditor.port());
-    place_lease_keeper(&mut tree, slots.lease_keeper, common);
-    let mut place = Placer { tree: &mut tree, common };
-    place.worker(slots.stream_ingester, |common, status| common.stream_ingest(Some(listeners), status));
-    place.worker(slots.backfiller, |common, status| common.backfill(Some(history_listeners), status));
-    place.worker(slots.asset_poller, |common, status| common.asset_poll(ranking, Some(checker), status));
-    place.worker(slots.toml_checker, |common, status| {
-        common.toml_check(files_ranking, Some(aggregator), status)
+    place_lease_keeper(&mut tree, slots.lease_keeper, services);
+    let mut place = Placer { tree: &mut tree, services };
+    place.worker(slots.stream_ingester, |services, status| services.stream_ingest(Some(listeners), status));
+    place.worker(slots.backfiller, |services, status| services.backfill(Some(history_listeners), status));
+    place.worker(slots.asset_poller, |services, status| services.asset_poll(ranking, Some(checker), status));
+    place.worker(slots.toml_checker, |services, status| {
+        services.toml_check(files_ranking, Some(aggregator), status)
     });
-    place.worker(slots.orderbook_poller, |common, status| common.orderbook_poll(books_ranking, status));
-    place.worker(slots.cleaner, |common, status| common.clean(status));
-    place.worker(slots.auditor, |common, status| common.audit(rebuilder, reloader, rereader, status));
-    place_aggregator(&mut tree, slots.aggregator, common, writer);
-    place_json_writer(&mut tree, slots.json_writer, common);
+    place.worker(slots.orderbook_poller, |services, status| services.orderbook_poll(books_ranking, status));
+    place.worker(slots.cleaner, |services, status| services.clean(status));
+    place.worker(slots.auditor, |services, status| services.audit(rebuilder, reloader, rereader, status));
+    place_aggregator(&mut tree, slots.aggregator, services, writer);
+    place_json_writer(&mut tree, slots.json_writer, services);
     let nginx = nginx.map(|nginx| place_nginx(&mut tree, nginx));
-    Ok(Planted { tree, auditor, nginx })
+    Ok(DaemonTree { tree, auditor, nginx })
 }
 
 /// Puts workers into the tree; each is made on its own thread.
 struct Placer<'a> {
     tree: &'a mut Tree,
-    common: &'a Common,
+    services: &'a Services,
 }
 
 impl Placer<'_> {
     fn worker<W: Work>(
         &mut self,
         slot: Slot<Worker<W>>,
-        make: impl FnOnce(Common, Arc<ChildStatus>) -> W + Send + 'static,
+        make: impl FnOnce(Services, Arc<ChildStatus>) -> W + Send + 'static,
     ) {
-        let (common, status) = (self.common.clone(), slot.status());
-        self.tree.place(slot, move || Worker::new(make(common, status)));
+        let (services, status) = (self.services.clone(), slot.status());
+        self.tree.place(slot, move || Worker::new(make(services, status)));
     }
 }
 
-fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, common: &Common) {
-    let deps = common.lease_keeper(slot.status());
+fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, services: &Services) {
+    let deps = services.lease_keeper(slot.status());
     tree.place(slot, move || LeaseKeeper::new(deps));
 }
 
 fn place_aggregator(
     tree: &mut Tree,
     slot: Slot<Aggregator>,
-    common: &Common,
+    services: &Services,
     writer: Port<PublicationReady>,
 ) {
     let deps = AggregatorDeps {
-        database: common.database.clone(),
-        published: Arc::clone(&common.published),
+        database: services.database.clone(),
+        published: Arc::clone(&services.published),
         writer,
-        clock: Arc::clone(&common.clock),
-        run_began: common.began,
-        publish_interval: common.config.publish_interval,
+        clock: Arc::clone(&services.clock),
+        run_began: services.began,
+        publish_interval: services.config.publish_interval,
         status: slot.status(),
     };
     tree.place(slot, move || Aggregator::new(deps));
 }
 
-fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, common: &Common) {
-    let pace = match common.config.file_interval {
+fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, services: &Services) {
+    let pace = match services.config.file_interval {
         FileInterval::Auto => FilePace::Auto,
         FileInterval::Every(interval) => FilePace::Every(interval),
     };
-    let deps = JsonWriterDeps { directory: common.config.output_dir.clone(), pace, status: slot.status() };
+    let deps = JsonWriterDeps { directory: services.config.output_dir.clone(), pace, status: slot.status() };
     tree.place(slot, move || JsonWriter::new(deps));
 }
 

@@ -1,6 +1,6 @@
 //! All rows of assets, markets and books, of one moment: the slice of the self-audit that is no market's.
 
-use super::{Audited, Database, DbError, assets, later, one_moment, rows::LIMITS};
+use super::{Audited, Database, DbError, assets, later, rows::LIMITS, snapshot_read};
 use crate::{
     db::{books, listing},
     domain::audit::lists::Lists,
@@ -23,7 +23,7 @@ impl Database {
     /// Any error of the connection, a time-out among them.
     pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
                 return Ok(Listed::Missed("assets or books changed since the publication"));

@@ -9,7 +9,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Audited, Database, DbError, LaterColumns, later, one_moment};
+use super::{Audited, Database, DbError, LaterColumns, later, snapshot_read};
 use crate::domain::{
     audit::{sums::RawTrade, windows::MarketSums},
     cursor::PagingToken,
@@ -38,7 +38,7 @@ impl Database {
     /// Any error of the connection, a time-out among them.
     pub async fn sum_markets(&self, audited: Audited, markets: &[MarketId]) -> Result<Summed, DbError> {
         let mut client = self.client().await?;
-        let transaction = one_moment::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),

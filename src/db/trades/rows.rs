@@ -13,7 +13,7 @@ use tokio_postgres::{
 use super::{DbError, IncomingTrade, MarketId, MarketIds, PagingToken, Resolved, Trade, WindowTrade};
 use crate::{
     db::binary::{Encoder, Fields},
-    domain::{amount::Amount, instant::Second, price::Price},
+    domain::{amount::Amount, instant::UnixSeconds, price::Price},
 };
 
 /// Trades with no more ledgers than these between them are looked up in one range: it costs less to read past the few
@@ -24,7 +24,7 @@ const RANGE_GAP_LEDGERS: u32 = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Held {
     market: MarketId,
-    closed_at: Second,
+    closed_at: UnixSeconds,
     figures: [i64; 4],
     base_is_seller: bool,
     parties: [Option<String>; 3],
@@ -205,7 +205,7 @@ mod tests {
         };
         let record = TradeRecord {
             token: PagingToken::before_ledger(5),
-            closed_at: Second(1_795_457_237),
+            closed_at: UnixSeconds(1_795_457_237),
             base: side(Asset::Native, 10, 1),
             counter: side(Asset::issued("TEA", &address(2)).unwrap(), 20, 3),
             price_n: 2,

@@ -1,7 +1,7 @@
 //! `assets.json` against the rows of the valid assets.
 
 use super::{
-    super::instant::Second,
+    super::instant::UnixSeconds,
     Comparison, Unreadable,
     rows::{List, row_of},
     served::{ServedFile, compare_head},
@@ -28,7 +28,11 @@ pub struct ExpectedAsset {
 /// # Errors
 ///
 /// [`Unreadable`]: it is no such file at all, or an expected object is none.
-pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedAsset]) -> Result<Comparison, Unreadable> {
+pub fn compare(
+    body: &[u8],
+    as_of: UnixSeconds,
+    expected: &[ExpectedAsset],
+) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("assets.json", "assets", body)?;
     let mut comparison = Comparison::default();
     compare_head(&mut comparison, &served.head, as_of);
@@ -70,13 +74,13 @@ mod tests {
             r#"{"code": "A", "issuer": "G1", "desc": "\u003c\u0026\u001b\u003e", "amount": 1e-7, "max_number": 9007199254740993,
                 "list": ["x", "y"], "issuer_detail": {"url": "", "name": "N"}}"#,
         );
-        let comparison = compare(&same, Second(1), &wanted).unwrap();
+        let comparison = compare(&same, UnixSeconds(1), &wanted).unwrap();
         assert_eq!((told(&comparison), comparison.figures), (vec![], 10));
         let other = file(
             r#"{"code": "A", "issuer": "G1", "desc": "<&>", "amount": 1.0000000000000002e-7, "max_number": 9007199254740992,
                 "list": ["y", "x"], "issuer_detail": {"url": "", "name": 7}}"#,
         );
-        let comparison = compare(&other, Second(1), &wanted).unwrap();
+        let comparison = compare(&other, UnixSeconds(1), &wanted).unwrap();
         let fields: Vec<&str> = told(&comparison).into_iter().map(|(_, field)| field).collect();
         assert_eq!(fields, ["amount", "desc", "issuer_detail.name", "list", "max_number"]);
     }
@@ -89,7 +93,7 @@ mod tests {
             r#"{"code": "C", "issuer": "G1", "status": ""}, {"code": "A", "issuer": "G1", "extra": 1},
                {"code": "Z", "issuer": "G1", "status": ""}"#,
         );
-        let comparison = compare(&served, Second(2), &wanted).unwrap();
+        let comparison = compare(&served, UnixSeconds(2), &wanted).unwrap();
         assert_eq!(
             told(&comparison),
             [
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_no_such_file_is_said_to_be_none() {
         for body in [&b"[]"[..], b"{}", b"{\"assets\": 1}", b"\xff", b"", b"{\"assets\": [1]}"] {
-            assert!(compare(body, Second(1), &[]).is_err(), "{body:?}");
+            assert!(compare(body, UnixSeconds(1), &[]).is_err(), "{body:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::instant::{HOUR, Second},
+    super::instant::{HOUR, UnixSeconds},
     Comparison, Expected, Unreadable,
     markets::{ExpectedMarket, PairBook, Side, book_figures, count, legacy, pairs, priced, units},
     rows::{Figure, List, Row, row_of},
@@ -51,7 +51,7 @@ pub fn document(hours: i64) -> String {
 /// [`Unreadable`]: it is no such answer at all, or an expected object is none.
 pub fn compare(
     body: &[u8],
-    as_of: Second,
+    as_of: UnixSeconds,
     hours: i64,
     expected: &Expected,
 ) -> Result<Comparison, Unreadable> {
@@ -100,7 +100,7 @@ fn market_name(market: &ExpectedMarket) -> String {
     format!("{} / {}", side(&market.base), side(&market.counter))
 }
 
-fn market_row(market: &ExpectedMarket, since: Second) -> Row {
+fn market_row(market: &ExpectedMarket, since: UnixSeconds) -> Row {
     let book = market.book.unwrap_or_default();
     let mut row = figures(market_name(market), &market.recent, &book, since);
     for (name, text) in [
@@ -115,7 +115,7 @@ fn market_row(market: &ExpectedMarket, since: Second) -> Row {
 }
 
 /// The fields that markets and pairs have.
-fn figures(name: String, sums: &TradeSums, book: &PairBook, since: Second) -> Row {
+fn figures(name: String, sums: &TradeSums, book: &PairBook, since: UnixSeconds) -> Row {
     let (open, close) = (priced(sums.open), priced(sums.close));
     let (first, last) = sums.times.unwrap_or_default();
     let mut row: Row = [

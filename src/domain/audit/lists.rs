@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     super::{
-        board::Board, directory::AssetId, listed_asset::ListedAsset, orderbook::PolledBook, windows::MarketId,
+        directory::AssetId, listed_asset::ListedAsset, market_snapshot::MarketSnapshot,
+        orderbook::PolledBook, windows::MarketId,
     },
     Comparison, Unreadable,
     assets::{self, ExpectedAsset},
@@ -26,14 +27,18 @@ pub struct Lists {
     pub books: BTreeMap<MarketId, PolledBook>,
 }
 
-/// Compares what a board holds, and the file that was rendered from it, with the rows.
+/// Compares what a snapshot holds, and the file that was rendered from it, with the rows.
 ///
 /// # Errors
 ///
 /// [`Unreadable`]: it is no such file at all, or an expected object is none.
-pub fn compare(board: &Board, assets_file: &[u8], rows: &Lists) -> Result<Comparison, Unreadable> {
-    let mut comparison = assets::compare(assets_file, board.as_of(), &rows.file)?;
-    let directory = board.directory();
+pub fn compare(
+    snapshot: &MarketSnapshot,
+    assets_file: &[u8],
+    rows: &Lists,
+) -> Result<Comparison, Unreadable> {
+    let mut comparison = assets::compare(assets_file, snapshot.as_of(), &rows.file)?;
+    let directory = snapshot.directory();
     let held: BTreeMap<AssetId, &ListedAsset> = directory.assets().collect();
     let expected = rows.assets.iter().map(|(id, asset)| (*id, asset)).collect();
     let named = |id: &AssetId| {
@@ -45,7 +50,7 @@ pub fn compare(board: &Board, assets_file: &[u8], rows: &Lists) -> Result<Compar
     let expected = rows.books.iter().map(|(market, book)| (*market, book)).collect();
     let named = |market: &MarketId| format!("book of market {market}");
     compare_maps(&mut comparison, &held, &expected, named);
-    let traded: BTreeSet<MarketId> = board.windows().figures().map(|(market, _)| market).collect();
+    let traded: BTreeSet<MarketId> = snapshot.windows().figures().map(|(market, _)| market).collect();
     for market in traded.iter().chain(rows.markets.keys().filter(|market| !traded.contains(*market))) {
         let (held, row) = (directory.sides(*market), rows.markets.get(market).copied());
         // One that no window reaches may be unknown.
@@ -80,24 +85,24 @@ fn compare_maps<K: Ord, V: PartialEq + Debug>(
 mod tests {
     use super::super::super::{
         directory::tests::{book, directory, listed},
-        summary::tests::trade,
+        trade_stats::tests::trade,
         windows::Windows,
     };
     use super::*;
-    use crate::domain::{assets_json, instant::Second};
+    use crate::domain::{assets_json, instant::UnixSeconds};
 
     const ASSETS: [(&str, &str, &str); 2] = [("XLM", "native", ""), ("TEA", "G1", "")];
 
-    fn board() -> Board {
+    fn snapshot() -> MarketSnapshot {
         let mut windows = Windows::default();
         windows.add(7, trade(1, 0, 999, (10, 20), (2, 1)));
-        windows.advance(Second(1_000));
-        Board::new(windows.view(), directory(&ASSETS, &[(7, 1, 2)], &[(7, 3)]))
+        windows.advance(UnixSeconds(1_000));
+        MarketSnapshot::new(windows.view(), directory(&ASSETS, &[(7, 1, 2)], &[(7, 3)]))
     }
 
-    /// Rows that are what the board holds, and a market without trades that it need not know.
-    fn rows(board: &Board) -> Lists {
-        let file = assets_json::render(board.as_of(), board.assets());
+    /// Rows that are what the snapshot holds, and a market without trades that it need not know.
+    fn rows(snapshot: &MarketSnapshot) -> Lists {
+        let file = assets_json::render(snapshot.as_of(), snapshot.assets());
         let file: serde_json::Value = serde_json::from_str(&file).unwrap();
         let objects = file["assets"].as_array().unwrap().iter().map(|object| ExpectedAsset {
             code: object["code"].as_str().unwrap().to_owned(),
@@ -114,26 +119,26 @@ mod tests {
         }
     }
 
-    fn told(board: &Board, rows: &Lists) -> Vec<String> {
-        let file = assets_json::render(board.as_of(), board.assets());
-        let comparison = compare(board, file.as_bytes(), rows).unwrap();
+    fn told(snapshot: &MarketSnapshot, rows: &Lists) -> Vec<String> {
+        let file = assets_json::render(snapshot.as_of(), snapshot.assets());
+        let comparison = compare(snapshot, file.as_bytes(), rows).unwrap();
         assert_eq!(comparison.difference_count, u64::try_from(comparison.differences.len()).unwrap());
         comparison.differences.into_iter().map(|told| told.entry).collect()
     }
 
     #[test]
     fn what_is_as_its_rows_agrees() {
-        let board = board();
-        assert_eq!(told(&board, &rows(&board)), Vec::<String>::new());
+        let snapshot = snapshot();
+        assert_eq!(told(&snapshot, &rows(&snapshot)), Vec::<String>::new());
     }
 
     #[test]
     fn whatever_differs_is_told_in_memory_and_in_the_file() {
-        let board = board();
+        let snapshot = snapshot();
         let spoil = |spoil: &dyn Fn(&mut Lists)| {
-            let mut rows = rows(&board);
+            let mut rows = rows(&snapshot);
             spoil(&mut rows);
-            told(&board, &rows)
+            told(&snapshot, &rows)
         };
         assert_eq!(
             spoil(&|rows| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{amount::STROOPS_PER_UNIT, instant::Second, number::ratio_to_f64, ticker::pair_name},
+    super::{amount::STROOPS_PER_UNIT, instant::UnixSeconds, number::ratio_to_f64, ticker::pair_name},
     Comparison, Unreadable,
     rows::{Figure, List, Row, compare_row},
     served::{ServedFile, compare_head, fields, named_entries},
@@ -109,7 +109,7 @@ pub fn pairs(markets: &[ExpectedMarket]) -> Vec<ExpectedPair> {
 /// # Errors
 ///
 /// [`Unreadable`]: it is no such file at all.
-pub fn compare(body: &[u8], as_of: Second, expected: &[ExpectedPair]) -> Result<Comparison, Unreadable> {
+pub fn compare(body: &[u8], as_of: UnixSeconds, expected: &[ExpectedPair]) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("markets.json", "pairs", body)?;
     let mut comparison = Comparison::default();
     compare_head(&mut comparison, &served.head, as_of);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{super::instant::Second, Comparison};
+use super::{super::instant::UnixSeconds, Comparison};
 
 /// An answer that is none.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +88,7 @@ pub(super) fn number(raw: &RawValue) -> Option<f64> {
 }
 
 /// Compares what a file says about its own time.
-pub(super) fn compare_head(comparison: &mut Comparison, head: &Fields<'_>, as_of: Second) {
+pub(super) fn compare_head(comparison: &mut Comparison, head: &Fields<'_>, as_of: UnixSeconds) {
     for (field, wanted) in [
         ("generated_at", as_of.0.saturating_mul(1_000).to_string()),
         ("generated_at_rfc3339", format!("\"{}\"", as_of.to_rfc3339())),

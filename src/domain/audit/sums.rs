@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::{cursor::PagingToken, instant::Second};
+use super::super::{cursor::PagingToken, instant::UnixSeconds};
 
 /// A price in the legacy orientation, base per counter, as the ratio that it was traded at.
 pub type Ratio = (i64, i64);
@@ -13,7 +13,7 @@ pub struct RawTrade {
     /// Identity and place.
     pub token: PagingToken,
     /// When its ledger closed.
-    pub closed_at: Second,
+    pub closed_at: UnixSeconds,
     /// Stroops of the base.
     pub base_amount: i64,
     /// Stroops of the counter.
@@ -49,7 +49,7 @@ pub struct TradeSums {
     /// The last price by (toid, order), and whose it is.
     pub close: Option<(PagingToken, Ratio)>,
     /// When the first and the last trade closed.
-    pub times: Option<(Second, Second)>,
+    pub times: Option<(UnixSeconds, UnixSeconds)>,
 }
 
 impl TradeSums {
@@ -95,8 +95,8 @@ impl TradeSums {
 
     /// When the last trade closed; the epoch where there is none.
     #[must_use]
-    pub fn latest(&self) -> Second {
-        self.times.map_or(Second::default(), |(_, last)| last)
+    pub fn latest(&self) -> UnixSeconds {
+        self.times.map_or(UnixSeconds::default(), |(_, last)| last)
     }
 }
 

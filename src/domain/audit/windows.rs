@@ -1,4 +1,4 @@
-//! The self-audit of some markets: the windows of a board, and the pairs that were rendered from them, against the raw
+//! The self-audit of some markets: the windows of a snapshot, and the pairs that were rendered from them, against the raw
 //! rows. Trade by trade: a row that differs in any figure is found, also where no published figure shows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -7,10 +7,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     super::{
-        board::Board,
         cursor::PagingToken,
-        instant::Second,
-        summary::{Summary, WindowTrade},
+        instant::UnixSeconds,
+        market_snapshot::MarketSnapshot,
+        trade_stats::{TradeStats, WindowTrade},
         window::published_edges,
         windows::{Figures, MarketId},
     },
@@ -64,7 +64,7 @@ pub struct MarketSums {
 
 impl MarketSums {
     /// Adds a row of the last 7 days; those that closed after `day` are of the last 24 hours too.
-    pub fn add(&mut self, trade: &RawTrade, day: Second) {
+    pub fn add(&mut self, trade: &RawTrade, day: UnixSeconds) {
         let sum = TradeSums::of(trade);
         self.week.merge(&sum);
         if trade.closed_at > day {
@@ -89,13 +89,13 @@ pub struct Found {
 }
 
 /// Compares some markets of a publication with what their rows come to at its `seq`: each market's windows, and the rows
-/// of `markets.json` whose markets are all among them. Names, validity and books are taken as the board has them.
+/// of `markets.json` whose markets are all among them. Names, validity and books are taken as the snapshot has them.
 ///
 /// # Errors
 ///
 /// [`Unreadable`]: what is served as `markets.json` is no such file at all.
 pub fn compare(
-    board: &Board,
+    snapshot: &MarketSnapshot,
     markets_json: &[u8],
     markets: &[MarketId],
     sums: &BTreeMap<MarketId, MarketSums>,
@@ -104,35 +104,35 @@ pub fn compare(
     let none = MarketSums::default();
     let rows_of = |market: &MarketId| sums.get(market).unwrap_or(&none);
     for market in markets {
-        if !compare_market(&mut found.comparison, board, *market, rows_of(market)) {
+        if !compare_market(&mut found.comparison, snapshot, *market, rows_of(market)) {
             found.markets.insert(*market);
         }
     }
     let mut pairs: BTreeMap<String, Vec<MarketId>> = BTreeMap::new();
     for market in markets.iter().filter(|market| !rows_of(market).week.is_empty()) {
-        if let Some(name) = board.pair_of(*market) {
+        if let Some(name) = snapshot.pair_of(*market) {
             pairs.entry(name).or_default().push(*market);
         }
     }
     // A pair is compared where it is whole; and what is served of no market at all is too much.
     let here: BTreeSet<MarketId> = markets.iter().copied().collect();
     let mut names = BTreeSet::new();
-    for (market, _) in board.windows().figures() {
-        let Some(name) = board.pair_of(market) else { continue };
+    for (market, _) in snapshot.windows().figures() {
+        let Some(name) = snapshot.pair_of(market) else { continue };
         if !here.contains(&market) {
             pairs.remove(&name);
         }
         names.insert(name);
     }
     let expected: Vec<ExpectedPair> =
-        pairs.iter().map(|(name, of)| expected(board, name, of, &rows_of)).collect();
+        pairs.iter().map(|(name, of)| expected(snapshot, name, of, &rows_of)).collect();
     let differing = compare_some(&mut found.comparison, markets_json, &expected, &names)?;
     found.markets.extend(differing.iter().filter_map(|name| pairs.get(name)).flatten());
     Ok(found)
 }
 
 fn expected<'a>(
-    board: &Board,
+    snapshot: &MarketSnapshot,
     name: &str,
     markets: &[MarketId],
     rows_of: &impl Fn(&MarketId) -> &'a MarketSums,
@@ -141,7 +141,7 @@ fn expected<'a>(
     for market in markets {
         sums.merge(rows_of(market));
     }
-    let book = board.book_of_pair(name);
+    let book = snapshot.book_of_pair(name);
     let count = |levels: u64| i64::try_from(levels).unwrap_or(i64::MAX);
     ExpectedPair {
         name: name.to_owned(),
@@ -159,29 +159,40 @@ fn expected<'a>(
 }
 
 /// Says whether all agrees.
-fn compare_market(comparison: &mut Comparison, board: &Board, market: MarketId, rows: &MarketSums) -> bool {
+fn compare_market(
+    comparison: &mut Comparison,
+    snapshot: &MarketSnapshot,
+    market: MarketId,
+    rows: &MarketSums,
+) -> bool {
     let before = comparison.difference_count;
-    let entry = format!("market {market} {}", board.pair_of(market).unwrap_or_default());
-    let figures = board.windows().figures_of(market).copied().unwrap_or_default();
+    let entry = format!("market {market} {}", snapshot.pair_of(market).unwrap_or_default());
+    let figures = snapshot.windows().figures_of(market).copied().unwrap_or_default();
     let Figures { day, week } = figures;
     compare_window(comparison, &entry, "24h", &day, &rows.day);
     compare_window(comparison, &entry, "7d", &week, &rows.week);
-    let latest = [week.times.map_or(Second::default(), |(_, latest)| latest), rows.week.latest()];
-    let [told, right] = latest.map(Second::to_rfc3339);
+    let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.latest()];
+    let [told, right] = latest.map(UnixSeconds::to_rfc3339);
     comparison.compared(told == right, &entry, "close_time", &told, &right);
-    let digest = digest(board, market);
+    let digest = digest(snapshot, market);
     let hex = |digest: u128| format!("{digest:032x}");
     comparison.compared(digest == rows.digest, &entry, "trades", &hex(digest), &hex(rows.digest));
     comparison.difference_count == before
 }
 
-fn digest(board: &Board, market: MarketId) -> u128 {
-    let [_, week] = published_edges(board.as_of());
-    let trades = board.windows().trades_of(market).filter(|trade| trade.closed_at > week);
+fn digest(snapshot: &MarketSnapshot, market: MarketId) -> u128 {
+    let [_, week] = published_edges(snapshot.as_of());
+    let trades = snapshot.windows().trades_of(market).filter(|trade| trade.closed_at > week);
     trades.fold(0, |sum, trade| sum.wrapping_add(RawTrade::from(&trade).digest()))
 }
 
-fn compare_window(comparison: &mut Comparison, entry: &str, window: &str, told: &Summary, rows: &TradeSums) {
+fn compare_window(
+    comparison: &mut Comparison,
+    entry: &str,
+    window: &str,
+    told: &TradeStats,
+    rows: &TradeSums,
+) {
     let mut number = |name: &str, told: i128, rows: i128| {
         let field = format!("{window} {name}");
         comparison.compared(told == rows, entry, &field, &told.to_string(), &rows.to_string());
@@ -207,18 +218,22 @@ fn compare_window(comparison: &mut Comparison, entry: &str, window: &str, told: 
     }
 }
 
-/// The ledgers of trades in which the windows of some markets differ from one board to another.
+/// The ledgers of trades in which the windows of some markets differ from one snapshot to another.
 #[must_use]
-pub fn differing_ledgers(before: &Board, after: &Board, markets: &BTreeSet<MarketId>) -> BTreeSet<u32> {
+pub fn differing_ledgers(
+    before: &MarketSnapshot,
+    after: &MarketSnapshot,
+    markets: &BTreeSet<MarketId>,
+) -> BTreeSet<u32> {
     let mut ledgers = BTreeSet::new();
     let [_, week] = published_edges(after.as_of());
     // What came up between the two is no difference.
     let newest =
         before.windows().figures().filter_map(|(_, figures)| figures.week.times).map(|(_, last)| last).max();
     for market in markets {
-        let trades = |board: &Board| -> HashMap<PagingToken, WindowTrade> {
+        let trades = |snapshot: &MarketSnapshot| -> HashMap<PagingToken, WindowTrade> {
             let counts = |trade: &WindowTrade| trade.closed_at > week && Some(trade.closed_at) <= newest;
-            board.windows().trades_of(*market).filter(counts).map(|trade| (trade.token, trade)).collect()
+            snapshot.windows().trades_of(*market).filter(counts).map(|trade| (trade.token, trade)).collect()
         };
         let (before, after) = (trades(before), trades(after));
         let lacks = |other: &HashMap<PagingToken, WindowTrade>, trade: &&WindowTrade| {

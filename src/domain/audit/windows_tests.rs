@@ -3,22 +3,22 @@ use crate::domain::{
     directory::tests::directory,
     instant::DAY,
     price::Price,
-    summary::tests::{any_trade, trade},
+    trade_stats::tests::{any_trade, trade},
     window::LONGEST_HOURS,
     windows::Windows,
 };
 use proptest::prelude::*;
 
-const NOW: Second = Second(2_000_000);
+const NOW: UnixSeconds = UnixSeconds(2_000_000);
 
-fn board(trades: &[(MarketId, WindowTrade)]) -> Board {
+fn snapshot(trades: &[(MarketId, WindowTrade)]) -> MarketSnapshot {
     let mut windows = Windows::default();
     for (market, trade) in trades {
         windows.add(*market, *trade);
     }
     windows.advance(NOW);
     let assets = [("XLM", "native", ""), ("TEA", "G1", ""), ("TEA", "G2", "")];
-    Board::new(windows.view(), directory(&assets, &[(1, 1, 2), (2, 1, 3)], &[(1, 3)]))
+    MarketSnapshot::new(windows.view(), directory(&assets, &[(1, 1, 2), (2, 1, 3)], &[(1, 3)]))
 }
 
 fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
@@ -30,14 +30,14 @@ fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
     sums
 }
 
-fn rendered(board: &Board) -> Vec<u8> {
-    crate::domain::markets_json::render(board.as_of(), &board.pairs()).into()
+fn rendered(snapshot: &MarketSnapshot) -> Vec<u8> {
+    crate::domain::markets_json::render(snapshot.as_of(), &snapshot.pairs()).into()
 }
 
-/// What differs between a board of some trades and these rows, all of both markets.
+/// What differs between a snapshot of some trades and these rows, all of both markets.
 fn found(trades: &[(MarketId, WindowTrade)], raw: &[(MarketId, RawTrade)]) -> Found {
-    let board = board(trades);
-    compare(&board, &rendered(&board), &[1, 2], &rows(raw)).unwrap()
+    let snapshot = snapshot(trades);
+    compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(raw)).unwrap()
 }
 
 fn raw(trades: &[(MarketId, WindowTrade)]) -> Vec<(MarketId, RawTrade)> {
@@ -51,14 +51,14 @@ fn at(token: u32, closed_at: i64, price: (i64, i64)) -> WindowTrade {
 #[test]
 fn a_slice_that_does_not_hold_all_of_a_pair_leaves_its_row_to_another() {
     let trades = [(1, at(1, NOW.0 - 5, (1, 2))), (2, at(2, NOW.0 - 4, (1, 3)))];
-    let board = board(&trades);
+    let snapshot = snapshot(&trades);
     let mut wrong = raw(&trades);
     wrong[0].1.base_amount += 1;
-    let told = compare(&board, &rendered(&board), &[1], &rows(&wrong)).unwrap();
+    let told = compare(&snapshot, &rendered(&snapshot), &[1], &rows(&wrong)).unwrap();
     assert!(told.comparison.differences.iter().all(|told| told.entry == "market 1 XLM_TEA"));
-    let told = compare(&board, &rendered(&board), &[1, 2], &rows(&wrong)).unwrap();
+    let told = compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(&wrong)).unwrap();
     assert_eq!(told.markets.into_iter().collect::<Vec<_>>(), [1, 2], "the pair's row is of both");
-    let told = compare(&board, &rendered(&board), &[2], &rows(&wrong)).unwrap();
+    let told = compare(&snapshot, &rendered(&snapshot), &[2], &rows(&wrong)).unwrap();
     assert_eq!(told.comparison.difference_count, 0);
 }
 
@@ -78,7 +78,7 @@ fn ledgers_in_doubt_are_those_of_trades_that_only_one_has_or_that_differ() {
     after.remove(0);
     after[0].1.price = Price::new(1, 3);
     after.push((1, at(9, NOW.0, (1, 2)))); // it came in between
-    let ledgers = differing_ledgers(&board(&before), &board(&after), &BTreeSet::from([1]));
+    let ledgers = differing_ledgers(&snapshot(&before), &snapshot(&after), &BTreeSet::from([1]));
     assert_eq!(ledgers, [1, 2].map(|token| before[token - 1].1.token.ledger()).into());
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        instant::Second,
-        summary::{Summary, WindowTrade},
+        instant::UnixSeconds,
+        trade_stats::{TradeStats, WindowTrade},
     },
     codec::{Key, Previous, Reader, TRADE_BYTES, key},
     splice::Splice,
@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 2_560;
 pub(super) struct Block {
     first: Key,
     count: usize,
-    sum: Summary,
+    sum: TradeStats,
     bytes: Vec<u8>,
     /// The last trade, after which the next is appended.
     last: Previous,
@@ -33,7 +33,7 @@ impl Block {
         let mut block = Self {
             first,
             count: 0,
-            sum: Summary::default(),
+            sum: TradeStats::default(),
             bytes: Vec::new(),
             last: Previous::of_first(first),
         };
@@ -63,7 +63,7 @@ impl Block {
         self.last.key
     }
 
-    pub(super) const fn sum(&self) -> &Summary {
+    pub(super) const fn sum(&self) -> &TradeStats {
         &self.sum
     }
 
@@ -88,7 +88,7 @@ impl Block {
             }
             self.last.write(&mut self.bytes, trade);
             self.count += 1;
-            self.sum.merge(&Summary::of(trade));
+            self.sum.merge(&TradeStats::of(trade));
             run = others;
         }
         if self.is_full() {
@@ -110,7 +110,7 @@ impl Block {
                 continue; // a repeat
             }
             splice.put(trade);
-            sum.merge(&Summary::of(trade));
+            sum.merge(&TradeStats::of(trade));
             count += 1;
             on_new(trade);
         }
@@ -127,13 +127,13 @@ impl Block {
     }
 
     /// The sum of the trades that closed after `edge`.
-    pub(super) fn since(&self, edge: Second) -> Summary {
+    pub(super) fn since(&self, edge: UnixSeconds) -> TradeStats {
         if self.first.0 > edge {
             return self.sum;
         }
-        let mut sum = Summary::default();
+        let mut sum = TradeStats::default();
         for trade in self.trades().filter(|trade| trade.closed_at > edge) {
-            sum.merge(&Summary::of(&trade));
+            sum.merge(&TradeStats::of(&trade));
         }
         sum
     }
@@ -141,7 +141,7 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{price::Price, summary::tests::any_trade};
+    use super::super::super::{price::Price, trade_stats::tests::any_trade};
     use super::*;
     use proptest::{prelude::*, sample::Index};
 

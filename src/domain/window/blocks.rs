@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::summary::WindowTrade,
+    super::trade_stats::WindowTrade,
     block::{BLOCK_TRADES, Block},
     codec::{Key, key},
 };

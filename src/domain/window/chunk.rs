@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        instant::Second,
-        summary::{Summary, WindowTrade},
+        instant::UnixSeconds,
+        trade_stats::{TradeStats, WindowTrade},
     },
     block::Block,
     blocks,
@@ -19,7 +19,7 @@ pub(super) const CHUNK_BLOCKS: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunk {
     pub(super) blocks: Vec<Arc<Block>>,
-    pub(super) sum: Summary,
+    pub(super) sum: TradeStats,
 }
 
 impl Chunk {
@@ -28,7 +28,7 @@ impl Chunk {
     }
 
     /// Returns true if none of its trades closed after `edge`. Reads only the sum, since blocks are mostly in no cache.
-    pub(super) fn ends_by(&self, edge: Second) -> bool {
+    pub(super) fn ends_by(&self, edge: UnixSeconds) -> bool {
         self.sum.times.is_none_or(|(_, last)| last <= edge)
     }
 
@@ -42,7 +42,7 @@ impl Chunk {
         let ends = |blocks: &[Arc<Block>]| Some((blocks.first()?.first(), blocks.last()?.last()));
         let (sum, before) = (&mut self.sum, ends(&self.blocks));
         blocks::add(&mut self.blocks, run, &mut |trade| {
-            sum.merge(&Summary::of(trade));
+            sum.merge(&TradeStats::of(trade));
             on_new(trade);
         });
         let count = self.blocks.len();
@@ -69,25 +69,25 @@ impl Chunk {
         others.chunks(size).map(chunk).collect()
     }
 
-    pub(super) fn forget_until(&mut self, edge: Second) {
+    pub(super) fn forget_until(&mut self, edge: UnixSeconds) {
         let gone = self.blocks.partition_point(|block| block.last().0 <= edge);
         self.blocks.drain(..gone);
         self.sum = sum_of(&self.blocks);
     }
 
-    pub(super) fn since(&self, edge: Second) -> Summary {
+    pub(super) fn since(&self, edge: UnixSeconds) -> TradeStats {
         let from = self.blocks.partition_point(|block| block.last().0 <= edge);
         let mut blocks = self.blocks.iter().skip(from);
-        let mut summary = blocks.next().map(|block| block.since(edge)).unwrap_or_default();
+        let mut stats = blocks.next().map(|block| block.since(edge)).unwrap_or_default();
         for block in blocks {
-            summary.merge(block.sum());
+            stats.merge(block.sum());
         }
-        summary
+        stats
     }
 }
 
-pub(super) fn sum_of(blocks: &[Arc<Block>]) -> Summary {
-    let mut sum = Summary::default();
+pub(super) fn sum_of(blocks: &[Arc<Block>]) -> TradeStats {
+    let mut sum = TradeStats::default();
     for block in blocks {
         sum.merge(block.sum());
     }

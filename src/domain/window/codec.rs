@@ -4,7 +4,7 @@
 //! about 20 bytes this way, where the plain figures take 64; ten million of them must fit in memory.
 
 use super::super::{
-    amount::Amount, cursor::PagingToken, instant::Second, price::Price, summary::WindowTrade,
+    amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade_stats::WindowTrade,
 };
 
 /// Bytes of an ordinary trade, at most.
@@ -13,7 +13,7 @@ pub(super) const TRADE_BYTES: usize = 24;
 const LEDGER_SHIFT: u32 = 32;
 
 /// The order of trades: close time first, then (toid, order).
-pub(super) type Key = (Second, PagingToken);
+pub(super) type Key = (UnixSeconds, PagingToken);
 
 pub(super) const fn key(trade: &WindowTrade) -> Key {
     (trade.closed_at, trade.token)
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         #[cfg(test)]
         tests::READS.with(|reads| reads.set(reads.get() + 1));
         let (closed_before, token_before) = self.previous.key;
-        let closed_at = Second(closed_before.0.wrapping_add(self.number()?.cast_signed()));
+        let closed_at = UnixSeconds(closed_before.0.wrapping_add(self.number()?.cast_signed()));
         let ledger = (token_before.toid >> LEDGER_SHIFT).wrapping_add(unzigzag(self.number()?));
         let toid = ledger << LEDGER_SHIFT | self.number()?.cast_signed();
         let order_and_kind = self.number()?;

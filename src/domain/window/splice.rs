@@ -2,7 +2,7 @@
 //! the one before it, so only the trades right behind a new one must be written again.
 
 use super::{
-    super::summary::WindowTrade,
+    super::trade_stats::WindowTrade,
     codec::{Key, Previous, Reader, key},
 };
 

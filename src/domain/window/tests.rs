@@ -1,4 +1,4 @@
-use super::super::summary::tests::{any_trade, trade};
+use super::super::trade_stats::tests::{any_trade, trade};
 use super::{block::BLOCK_TRADES, chunk::CHUNK_BLOCKS, *};
 use proptest::{prelude::*, sample::Index};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -33,7 +33,7 @@ fn blocks(window: &MarketWindow) -> usize {
 fn assert_holds(window: &MarketWindow, mut trades: Vec<WindowTrade>) {
     sort_run(&mut trades);
     assert_eq!(window.trades().collect::<Vec<_>>(), trades);
-    assert_eq!(window.since(Second(i64::MIN)), trades.iter().collect());
+    assert_eq!(window.since(UnixSeconds(i64::MIN)), trades.iter().collect());
     for chunk in &window.chunks {
         assert!(!chunk.blocks.is_empty() && chunk.blocks.len() <= CHUNK_BLOCKS);
         assert_eq!(chunk.sum, sum_of(&chunk.blocks));
@@ -46,11 +46,11 @@ fn the_lower_edge_is_exact_to_the_second_and_there_is_no_upper_one() {
     for (ledger, second) in [(1, 7_200), (2, 7_201), (3, 999_999)] {
         add_one(&mut window, trade(ledger, 0, second, (1, 1), (1, 1)));
     }
-    assert_eq!(window.since(Second(7_199)).trade_count, 3);
-    assert_eq!(window.since(Second(7_200)).trade_count, 2);
-    assert_eq!(window.since(Second(7_201)).trade_count, 1);
-    assert_eq!(window.first_after(Second(7_200)), Some(Second(7_201)));
-    assert_eq!(window.first_after(Second(999_999)), None);
+    assert_eq!(window.since(UnixSeconds(7_199)).trade_count, 3);
+    assert_eq!(window.since(UnixSeconds(7_200)).trade_count, 2);
+    assert_eq!(window.since(UnixSeconds(7_201)).trade_count, 1);
+    assert_eq!(window.first_after(UnixSeconds(7_200)), Some(UnixSeconds(7_201)));
+    assert_eq!(window.first_after(UnixSeconds(999_999)), None);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_clone_stays_as_it_was() {
     add_one(&mut window, trade(1, 0, 7_200, (1, 1), (1, 1)));
     let before = window.clone();
     add_one(&mut window, trade(2, 0, 7_201, (1, 1), (1, 1)));
-    let count = |window: &MarketWindow| window.since(Second(0)).trade_count;
+    let count = |window: &MarketWindow| window.since(UnixSeconds(0)).trade_count;
     assert_eq!((count(&before), count(&window)), (1, 2));
 }
 
@@ -67,10 +67,10 @@ fn a_clone_stays_as_it_was() {
 fn time_lets_go_of_what_no_window_reaches() {
     let mut window = MarketWindow::default();
     add(&mut window, &seconds(0..1_000));
-    window.forget_before(Second(499 + LONGEST_HOURS * HOUR));
+    window.forget_before(UnixSeconds(499 + LONGEST_HOURS * HOUR));
     assert_eq!(window.trades().count(), 1_000 - 3 * BLOCK_TRADES, "whole blocks go");
-    assert_eq!(window.since(Second(499)).trade_count, 500);
-    window.forget_before(Second(i64::MAX));
+    assert_eq!(window.since(UnixSeconds(499)).trade_count, 500);
+    window.forget_before(UnixSeconds(i64::MAX));
     assert!(window.is_empty());
 }
 
@@ -91,7 +91,7 @@ fn what_is_let_go_is_exact_to_the_second_by_blocks_and_by_chunks() {
             .collect();
         let upto: usize = held.iter().take(blocks).sum();
         let last = trades[upto - 1].closed_at;
-        let let_go = |window: &mut MarketWindow, edge: Second| {
+        let let_go = |window: &mut MarketWindow, edge: UnixSeconds| {
             let before = window.trades().count();
             window.forget_before(edge.plus(LONGEST_HOURS * HOUR));
             before - window.trades().count()
@@ -183,19 +183,20 @@ fn many_trades_in_any_order_equal_a_recomputation() {
         (0..count).map(|place| trade(place / 3, 0, place / 5, (place, 7), (1 + place % 9, 3))).collect();
     trades.dedup_by_key(|trade| (trade.closed_at, trade.token));
     let edges = [-1, 0, 1, count / 10, count / 7, count / 6, count / 5 - 1, count];
-    let right = edges
-        .map(|edge| -> Summary { trades.iter().filter(|trade| trade.closed_at > Second(edge)).collect() });
+    let right = edges.map(|edge| -> TradeStats {
+        trades.iter().filter(|trade| trade.closed_at > UnixSeconds(edge)).collect()
+    });
     for (seed, run) in [(0, 1), (1, 3), (2, 1_000)] {
         trades.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
         let mut window = MarketWindow::default();
         for run in trades.chunks(run) {
             assert_eq!(add(&mut window, run), run.len());
         }
-        assert_eq!(edges.map(|edge| window.since(Second(edge))), right);
+        assert_eq!(edges.map(|edge| window.since(UnixSeconds(edge))), right);
         assert!(trades.iter().step_by(99).all(|trade| !add_one(&mut window, *trade)));
         assert_eq!(add(&mut window, &trades), 0, "all of them again");
-        window.forget_before(Second(count / 10 + LONGEST_HOURS * HOUR));
-        assert_eq!(window.since(Second(count / 10)), right[3]);
+        window.forget_before(UnixSeconds(count / 10 + LONGEST_HOURS * HOUR));
+        assert_eq!(window.since(UnixSeconds(count / 10)), right[3]);
     }
 }
 
@@ -237,7 +238,7 @@ proptest! {
         let mut seen = HashSet::new();
         let trades: Vec<_> = trades.into_iter().filter(|trade| seen.insert(trade.token)).collect();
         let mut window = MarketWindow::default();
-        let mut as_of = Second(1_000_000);
+        let mut as_of = UnixSeconds(1_000_000);
         let mut fed = 0;
         for (step, (wait, hours)) in steps.iter().enumerate() {
             let until = trades.len() * (step + 1) / steps.len();
@@ -250,7 +251,7 @@ proptest! {
             }
             for hours in [*hours, 24, LONGEST_HOURS] {
                 let edge = as_of.minus(hours * HOUR);
-                let scratch: Summary = trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect();
+                let scratch: TradeStats = trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect();
                 prop_assert_eq!(window.since(edge), scratch);
                 let first = trades[..fed].iter().map(|trade| trade.closed_at).filter(|time| *time > edge).min();
                 prop_assert_eq!(window.first_after(edge), first);
@@ -270,7 +271,7 @@ proptest! {
         sort_run(&mut trades);
         let mut window = MarketWindow::default();
         let mut fed: HashSet<PagingToken> = HashSet::new();
-        let (mut forgotten, mut view) = (Second(i64::MIN), (window.clone(), Vec::new()));
+        let (mut forgotten, mut view) = (UnixSeconds(i64::MIN), (window.clone(), Vec::new()));
         for step in steps {
             let some = |from: Index, count: usize| trades.iter().skip(from.index(trades.len())).take(count).copied();
             let (mut coming, is_run) = match step {
@@ -297,10 +298,10 @@ proptest! {
             };
             prop_assert_eq!(new, unknown);
         }
-        let edges = [forgotten, forgotten.plus(1), forgotten.plus(hours * HOUR), Second(1_000_000 + hours * HOUR)];
+        let edges = [forgotten, forgotten.plus(1), forgotten.plus(hours * HOUR), UnixSeconds(1_000_000 + hours * HOUR)];
         for edge in edges.into_iter().filter(|edge| *edge >= forgotten) {
             let is_after = |trade: &&WindowTrade| fed.contains(&trade.token) && trade.closed_at > edge;
-            let scratch: Summary = trades.iter().filter(is_after).collect();
+            let scratch: TradeStats = trades.iter().filter(is_after).collect();
             prop_assert_eq!(window.since(edge), scratch);
         }
         assert_holds(&window, window.trades().collect());
@@ -316,7 +317,7 @@ proptest! {
         let mut trades: Vec<_> = seconds.iter().enumerate().map(|(order, second)| {
             trade(*second, i32::try_from(order).unwrap(), *second, (1 + second, 2), (1 + *second, 7))
         }).collect();
-        let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), Running::default(), Second(-1), 0);
+        let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), Running::default(), UnixSeconds(-1), 0);
         trades.rotate_left(seconds.len() / 3);
         // Half of them are there from the beginning.
         let ahead = trades.len() / 2;
@@ -326,7 +327,7 @@ proptest! {
             window.add_run(&run, &mut |trade| running.add(trade));
             fed = (fed + count).min(trades.len());
             edge = edge.plus(passed);
-            let scratch: Summary = trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect();
+            let scratch: TradeStats = trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect();
             prop_assert_eq!(window.since_running(edge, &mut running), scratch);
         }
     }
@@ -342,7 +343,7 @@ proptest! {
         for run in trades.chunks(run) {
             prop_assert_eq!(add(&mut window, run), run.len());
         }
-        let scratch: Summary = trades.iter().filter(|trade| trade.closed_at > Second(edge)).collect();
-        prop_assert_eq!(window.since(Second(edge)), scratch);
+        let scratch: TradeStats = trades.iter().filter(|trade| trade.closed_at > UnixSeconds(edge)).collect();
+        prop_assert_eq!(window.since(UnixSeconds(edge)), scratch);
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::{
     amount::Amount,
     asset::{AccountId, Asset, AssetError},
     cursor::{PagingToken, PagingTokenError},
-    instant::Second,
+    instant::UnixSeconds,
     trade::{PoolId, Side, Trade, TradeError, TradeRecord},
 };
 
@@ -113,7 +113,7 @@ fn read_trade(raw: &[u8]) -> Result<Trade, String> {
     let told = |error: TradeError| error.to_string();
     let record = TradeRecord {
         token: wire.paging_token.parse().map_err(|error: PagingTokenError| error.to_string())?,
-        closed_at: Second::parse(&wire.ledger_close_time).map_err(|error| error.to_string())?,
+        closed_at: UnixSeconds::parse(&wire.ledger_close_time).map_err(|error| error.to_string())?,
         base: base.map_err(told)?,
         counter: counter.map_err(told)?,
         price_n: wire.price.n,

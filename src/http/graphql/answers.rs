@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 
 use super::request::Asked;
-use crate::{domain::board::Board, http::negotiation::Coding, published::Published};
+use crate::{domain::market_snapshot::MarketSnapshot, http::negotiation::Coding, published::Published};
 
 /// Answers that are kept, and requests for which one is being made.
 const KEPT_MAX: usize = 512;
@@ -19,7 +19,7 @@ const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A body that is ready to be sent.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CachedAnswer {
     /// As they are sent, one after the other.
     pub(super) pieces: Vec<Bytes>,
     /// How they are coded: what was asked for, or not at all where that is not worth it.
@@ -28,7 +28,7 @@ pub(super) struct Answer {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-impl Answer {
+impl CachedAnswer {
     /// An answer that holds `room` for as long as it lives.
     pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
         Self { pieces, coding, _room: room }
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-type Place = Arc<OnceCell<Arc<Answer>>>;
+type Place = Arc<OnceCell<Arc<CachedAnswer>>>;
 
 /// The answers of the newest publication that anybody asked.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Their publication's board: it itself, for `seq` goes back where a database lost what it had committed.
-    of: Weak<Board>,
+    /// Their publication's snapshot: it itself, for `seq` goes back where a database lost what it had committed.
+    of: Weak<MarketSnapshot>,
     places: HashMap<(Asked, Coding), Place>,
     bytes: usize,
 }
@@ -62,11 +62,11 @@ impl Answers {
     /// Whatever `make` gives; the next who asks tries again.
     pub(super) async fn get<E>(
         &self,
-        of: &Arc<Board>,
+        of: &Arc<MarketSnapshot>,
         published: &Published,
         question: &(Asked, Coding),
-        make: impl Future<Output = Result<Answer, E>>,
-    ) -> Result<Arc<Answer>, E> {
+        make: impl Future<Output = Result<CachedAnswer, E>>,
+    ) -> Result<Arc<CachedAnswer>, E> {
         let Some(place) = self.place(of, published, question) else { return make.await.map(Arc::new) };
         let mut is_new = false;
         let made = place
@@ -85,11 +85,16 @@ impl Answers {
     }
 
     /// Where the answer lies or will lie; none where nothing more is kept.
-    fn place(&self, of: &Arc<Board>, published: &Published, question: &(Asked, Coding)) -> Option<Place> {
+    fn place(
+        &self,
+        of: &Arc<MarketSnapshot>,
+        published: &Published,
+        question: &(Asked, Coding),
+    ) -> Option<Place> {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             let newest = published.newest();
-            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.board, of)) {
+            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.snapshot, of)) {
                 return None; // a reader that holds an older publication
             }
             *kept = Kept { of: Arc::downgrade(of), ..Kept::default() };
@@ -108,7 +113,7 @@ impl Answers {
     }
 
     /// Counts an answer that was made, and lets go of it where it is too much; who waits for it has it all the same.
-    fn account(&self, of: &Arc<Board>, question: &(Asked, Coding), bytes: usize) {
+    fn account(&self, of: &Arc<MarketSnapshot>, question: &(Asked, Coding), bytes: usize) {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             return;
@@ -120,7 +125,7 @@ impl Answers {
         }
     }
 
-    fn forget(&self, of: &Arc<Board>, question: &(Asked, Coding)) {
+    fn forget(&self, of: &Arc<MarketSnapshot>, question: &(Asked, Coding)) {
         let mut kept = self.kept();
         if kept.is_of(of) && kept.places.remove(question).is_some() {
             kept.bytes = kept.bytes.saturating_sub(question.0.len());
@@ -133,8 +138,8 @@ impl Answers {
 }
 
 impl Kept {
-    fn is_of(&self, board: &Arc<Board>) -> bool {
-        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(board))
+    fn is_of(&self, snapshot: &Arc<MarketSnapshot>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot))
     }
 }
 
@@ -152,30 +157,30 @@ mod tests {
         (Asked::from_body(body.as_bytes()).unwrap(), Coding::Identity)
     }
 
-    async fn make(made: &AtomicU32, bytes: usize) -> Result<Answer, Infallible> {
+    async fn make(made: &AtomicU32, bytes: usize) -> Result<CachedAnswer, Infallible> {
         made.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
-        Ok(Answer::new(vec![vec![0; bytes].into()], Coding::Identity, None))
+        Ok(CachedAnswer::new(vec![vec![0; bytes].into()], Coding::Identity, None))
     }
 
-    fn published(seq: i64) -> (Published, Arc<Board>) {
+    fn published(seq: i64) -> (Published, Arc<MarketSnapshot>) {
         let published = Published::default();
         let newest = publish(&published, seq);
         (published, newest)
     }
 
-    fn publish(published: &Published, seq: i64) -> Arc<Board> {
+    fn publish(published: &Published, seq: i64) -> Arc<MarketSnapshot> {
         let maker = &mut FileMaker::default();
-        let newest = Arc::new(Publication::render(seq, None, Board::default(), maker).unwrap());
+        let newest = Arc::new(Publication::render(seq, None, MarketSnapshot::default(), maker).unwrap());
         published.publish(Arc::clone(&newest));
-        Arc::clone(&newest.board)
+        Arc::clone(&newest.snapshot)
     }
 
     #[tokio::test]
     async fn the_same_question_is_answered_once_a_publication() {
         let (answers, made) = (Answers::default(), AtomicU32::new(0));
         let (published, first) = published(1);
-        let ask = |of: &Arc<Board>, query: &'static str| {
+        let ask = |of: &Arc<MarketSnapshot>, query: &'static str| {
             let (answers, made, published, of) = (&answers, &made, &published, Arc::clone(of));
             async move { answers.get(&of, published, &question(query), make(made, 1)).await }
         };

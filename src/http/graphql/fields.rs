@@ -2,14 +2,14 @@
 
 use crate::domain::{
     amount::STROOPS_PER_UNIT,
-    board::{MarketRow, TickerRow},
-    instant::Second,
+    instant::UnixSeconds,
     json_text::push_string,
     listed_asset::ListedAsset,
+    market_snapshot::{MarketRow, TickerRow},
     number::{push_go_number, ratio_to_f64},
     orderbook::BookFigures,
-    summary::Summary,
     ticker::LegacyFigures,
+    trade_stats::TradeStats,
 };
 
 /// Finds how a field is printed by the names of its type and its own.
@@ -25,25 +25,25 @@ pub(super) struct Traded<'a> {
     /// Base and counter, of a market.
     sides: Option<(&'a ListedAsset, &'a ListedAsset)>,
     figures: LegacyFigures,
-    since: Second,
-    first: Second,
-    last: Second,
+    since: UnixSeconds,
+    first: UnixSeconds,
+    last: UnixSeconds,
     book: BookFigures,
 }
 
 impl<'a> Traded<'a> {
-    pub(super) fn market(row: &MarketRow<'a>, since: Second) -> Self {
+    pub(super) fn market(row: &MarketRow<'a>, since: UnixSeconds) -> Self {
         let sides = Some((row.base, row.counter));
-        Self { sides, ..Self::of(row.name(), &row.summary, row.book, since) }
+        Self { sides, ..Self::of(row.name(), &row.stats, row.book, since) }
     }
 
-    pub(super) fn pair(row: TickerRow, since: Second) -> Self {
-        Self::of(row.name, &row.summary, row.book, since)
+    pub(super) fn pair(row: TickerRow, since: UnixSeconds) -> Self {
+        Self::of(row.name, &row.stats, row.book, since)
     }
 
-    fn of(name: String, summary: &Summary, book: BookFigures, since: Second) -> Self {
-        let (first, last) = summary.times.unwrap_or_default();
-        Self { name, sides: None, figures: LegacyFigures::from(summary), since, first, last, book }
+    fn of(name: String, stats: &TradeStats, book: BookFigures, since: UnixSeconds) -> Self {
+        let (first, last) = stats.times.unwrap_or_default();
+        Self { name, sides: None, figures: LegacyFigures::from(stats), since, first, last, book }
     }
 
     fn base(&self) -> Option<&ListedAsset> {

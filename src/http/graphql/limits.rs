@@ -9,7 +9,7 @@ use async_graphql::{
 };
 
 use super::{output::ANSWER_BYTES_MAX, plan::List};
-use crate::domain::board::{Board, PairCodes};
+use crate::domain::market_snapshot::{MarketSnapshot, PairCodes};
 
 /// Brackets of any kind within each other, seen before the parser is let at the text. GraphiQL's introspection has 14.
 const NESTING_MAX: usize = 40;
@@ -125,7 +125,7 @@ fn behind_string(text: &str) -> &str {
     ""
 }
 
-/// Counts a document, and what is looked at on this board to answer it.
+/// Counts a document, and what is looked at on this snapshot to answer it.
 ///
 /// # Errors
 ///
@@ -133,12 +133,12 @@ fn behind_string(text: &str) -> &str {
 pub(super) fn check(
     document: &ExecutableDocument,
     variables: &Variables,
-    board: &Board,
+    snapshot: &MarketSnapshot,
 ) -> Result<Cost, TooMuch> {
     if document.fragments.len() > FRAGMENTS_MAX {
         return Err(TooMuch::Fragments); // each can lead to the next, and counting goes along
     }
-    let mut counter = Counter { document, variables, board, fragments: HashMap::new() };
+    let mut counter = Counter { document, variables, snapshot, fragments: HashMap::new() };
     let mut all = Cost::default();
     for (_, operation) in document.operations.iter() {
         let operation = &operation.node;
@@ -154,20 +154,23 @@ pub(super) fn check(
     all.within_bounds()
 }
 
-/// The values of these lists on a board, at most.
+/// The values of these lists on a snapshot, at most.
 ///
 /// # Errors
 ///
 /// They are too many.
-pub(super) fn weigh<'a>(lists: impl IntoIterator<Item = &'a List>, board: &Board) -> Result<u64, TooMuch> {
-    let values = lists.into_iter().fold(0_u64, |sum, list| sum.saturating_add(list.count_max(board)));
+pub(super) fn weigh<'a>(
+    lists: impl IntoIterator<Item = &'a List>,
+    snapshot: &MarketSnapshot,
+) -> Result<u64, TooMuch> {
+    let values = lists.into_iter().fold(0_u64, |sum, list| sum.saturating_add(list.count_max(snapshot)));
     if values > VALUES_MAX { Err(TooMuch::Values(values)) } else { Ok(values) }
 }
 
 struct Counter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
-    board: &'a Board,
+    snapshot: &'a MarketSnapshot,
     /// What each fragment comes to; none while it is being counted, for a circle is the validator's to refuse.
     fragments: HashMap<Name, Option<Cost>>,
 }
@@ -216,11 +219,12 @@ impl Counter<'_> {
         let text = |value: &Value| if let Value::String(text) = value { text.clone() } else { String::new() };
         if let Some(name) = argument("pairName") {
             return Some(
-                PairCodes::parse(&text(&name)).map_or(0, |codes| self.board.count_candidates(codes.both())),
+                PairCodes::parse(&text(&name))
+                    .map_or(0, |codes| self.snapshot.count_candidates(codes.both())),
             );
         }
         let (base, counter) = (argument("baseAssetCode")?, argument("counterAssetCode")?);
-        Some(self.board.count_candidates([&text(&base), &text(&counter)]))
+        Some(self.snapshot.count_candidates([&text(&base), &text(&counter)]))
     }
 
     fn fragment(&mut self, name: &Name) -> Cost {
@@ -247,9 +251,9 @@ impl Cost {
         self.whole_lists > 0 || self.markets > LITTLE_MARKETS
     }
 
-    /// Whether an answer takes well below a millisecond on this board.
-    pub(super) fn asks_for_little(&self, board: &Board) -> bool {
-        let has_books = !self.asks_for_pairs || board.has_book_sums();
+    /// Whether an answer takes well below a millisecond on this snapshot.
+    pub(super) fn asks_for_little(&self, snapshot: &MarketSnapshot) -> bool {
+        let has_books = !self.asks_for_pairs || snapshot.has_book_sums();
         !self.asks_for_much() && self.fields <= LITTLE_FIELDS && has_books
     }
 
@@ -290,7 +294,7 @@ mod tests {
 
     fn cost_with(query: &str, variables: serde_json::Value) -> Result<Cost, TooMuch> {
         check_nesting(query)?;
-        check(&parse_query(query).unwrap(), &Variables::from_json(variables), &Board::default())
+        check(&parse_query(query).unwrap(), &Variables::from_json(variables), &MarketSnapshot::default())
     }
 
     fn cost(query: &str) -> Result<Cost, TooMuch> {
@@ -369,22 +373,22 @@ mod tests {
     }
 
     /// XLM against so many others; A0 to A9 are the codes of ten of them each.
-    fn board(markets: i32) -> Board {
+    fn snapshot(markets: i32) -> MarketSnapshot {
         let codes: Vec<String> = (0..markets).map(|n| format!("A{}", n / 10)).collect();
         let assets: Vec<_> = [("XLM", "native", "")]
             .into_iter()
             .chain(codes.iter().map(|code| (code.as_str(), "G", "")))
             .collect();
         let markets: Vec<_> = (1..=markets).map(|n| (n, 1, n + 1)).collect();
-        Board::new(Windows::default().view(), directory(&assets, &markets, &[]))
+        MarketSnapshot::new(Windows::default().view(), directory(&assets, &markets, &[]))
     }
 
     #[test]
     fn what_many_markets_are_looked_at_for_is_not_little_whatever_its_arguments_are_called() {
-        let board = board(1_001);
-        let _ = board.book_of_pair("XLM_A0"); // sums the books
+        let snapshot = snapshot(1_001);
+        let _ = snapshot.book_of_pair("XLM_A0"); // sums the books
         let count = |query: &str| {
-            check(&parse_query(query).unwrap(), &Variables::from_json(json!({"p": "XLM_XLM"})), &board)
+            check(&parse_query(query).unwrap(), &Variables::from_json(json!({"p": "XLM_XLM"})), &snapshot)
                 .unwrap()
         };
         for query in [
@@ -394,12 +398,12 @@ mod tests {
         ] {
             let cost = count(query);
             assert_eq!((cost.markets, cost.whole_lists), (1_001, 0), "{query}");
-            assert!(cost.asks_for_much() && !cost.asks_for_little(&board), "{query}");
+            assert!(cost.asks_for_much() && !cost.asks_for_little(&snapshot), "{query}");
         }
         let few = "ticker(pairName: \"A1_XLM\") { open }";
         let cost = count(&format!("{{ {few} b: {few} ...c }} fragment c on Query {{ d: {few} }}"));
         assert_eq!(cost.markets, 30, "all fields together");
-        assert!(cost.asks_for_little(&board));
+        assert!(cost.asks_for_little(&snapshot));
         for none in ["pairName: \"XLM\"", "pairName: 5", "pairName: \"XLM_NONE\""] {
             assert_eq!(count(&format!("{{ ticker({none}) {{ open }} }}")).markets, 0, "{none}");
         }
@@ -407,24 +411,25 @@ mod tests {
 
     #[test]
     fn a_pair_waits_elsewhere_for_the_sums_of_all_books() {
-        let board = board(10);
-        let cost = |query: &str| check(&parse_query(query).unwrap(), &Variables::default(), &board).unwrap();
+        let snapshot = snapshot(10);
+        let cost =
+            |query: &str| check(&parse_query(query).unwrap(), &Variables::default(), &snapshot).unwrap();
         let pair = cost("{ ticker(pairName: \"XLM_A0\") { open } }");
-        assert!(!pair.asks_for_little(&board) && !pair.asks_for_much());
+        assert!(!pair.asks_for_little(&snapshot) && !pair.asks_for_much());
         let market = cost("{ markets(baseAssetCode: \"XLM\", counterAssetCode: \"A0\") { open } }");
-        assert!(market.asks_for_little(&board), "a market's book is its own");
-        let _ = board.book_of_pair("XLM_A0");
-        assert!(pair.asks_for_little(&board));
+        assert!(market.asks_for_little(&snapshot), "a market's book is its own");
+        let _ = snapshot.book_of_pair("XLM_A0");
+        assert!(pair.asks_for_little(&snapshot));
     }
 
     #[tokio::test]
     async fn rows_times_fields_are_weighed_before_a_row_is_printed() {
         use super::super::{prepared::Prepared, request::Asked, schema::legacy};
-        let board = board(1_001); // 1,002 assets, and no market that traded
+        let snapshot = snapshot(1_001); // 1,002 assets, and no market that traded
         let weighed = async |query: &str| {
             let body = json!({ "query": query }).to_string();
-            let request = Asked::from_body(body.as_bytes()).unwrap().parse(&board).unwrap().unwrap().0;
-            weigh(Prepared::of(&legacy(), request).await.lists(), &board)
+            let request = Asked::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
+            weigh(Prepared::of(&legacy(), request).await.lists(), &snapshot)
         };
         assert_eq!(weighed("{ assets { code issuerAccount } issuers { name } }").await, Ok(3 * 1_002));
         assert_eq!(
@@ -438,13 +443,13 @@ mod tests {
         let aliases: String = (0..1_000).map(|n| format!("a{n}: code ")).collect();
         let lists: String = (0..4).map(|n| format!("l{n}: assets {{ {aliases} }} ")).collect();
         // Such a document has too many aliases as well; it is not checked here.
-        assert_eq!(weigh_unchecked(&lists, &board).await, Err(TooMuch::Values(4 * 1_000 * 1_002)));
+        assert_eq!(weigh_unchecked(&lists, &snapshot).await, Err(TooMuch::Values(4 * 1_000 * 1_002)));
     }
 
-    async fn weigh_unchecked(lists: &str, board: &Board) -> Result<u64, TooMuch> {
+    async fn weigh_unchecked(lists: &str, snapshot: &MarketSnapshot) -> Result<u64, TooMuch> {
         use super::super::{prepared::Prepared, schema::legacy};
         let request = async_graphql_actix_web::GraphQLRequest(format!("{{ {lists} }}").into());
-        weigh(Prepared::of(&legacy(), request).await.lists(), board)
+        weigh(Prepared::of(&legacy(), request).await.lists(), snapshot)
     }
 
     #[test]
@@ -465,7 +470,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[\\PC\\n\"#{}()\\[\\]\\\\]{0,200}") {
             if check_nesting(&text).is_ok() && let Ok(document) = parse_query(&text) {
-                let _ = check(&document, &Variables::default(), &Board::default());
+                let _ = check(&document, &Variables::default(), &MarketSnapshot::default());
             }
         }
     }

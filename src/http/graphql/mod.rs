@@ -29,7 +29,7 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    answers::{Answer, Answers},
+    answers::{Answers, CachedAnswer},
     limits::TooMuch,
     output::{Output, Room, Stop, Waiting},
     prepared::Prepared,
@@ -45,7 +45,7 @@ use super::{
     sending::Ticket,
 };
 use crate::{
-    domain::board::Board,
+    domain::market_snapshot::MarketSnapshot,
     published::{Publication, Published},
 };
 
@@ -82,7 +82,7 @@ pub(super) struct GraphQl {
 /// Source of an answer: a publication without its files, which may be large.
 #[derive(Clone)]
 struct View {
-    board: Arc<Board>,
+    snapshot: Arc<MarketSnapshot>,
     seq: i64,
 }
 
@@ -144,7 +144,7 @@ impl From<Stop> for Refusal {
 
 impl View {
     fn of(publication: &Publication) -> Self {
-        Self { board: Arc::clone(&publication.board), seq: publication.seq }
+        Self { snapshot: Arc::clone(&publication.snapshot), seq: publication.seq }
     }
 }
 
@@ -220,8 +220,8 @@ impl GraphQl {
         // Brotli takes too long for what is made on demand.
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
         let question = (asked, coding);
-        let making = self.make(&question, Arc::clone(&view.board));
-        let made = self.answers.get(&view.board, published, &question, making);
+        let making = self.make(&question, Arc::clone(&view.snapshot));
+        let made = self.answers.get(&view.snapshot, published, &question, making);
         let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| Refusal::Late)??;
         let mut response = HttpResponse::Ok();
         response
@@ -235,43 +235,47 @@ impl GraphQl {
         }
         let ticket = Ticket::answer(request, &answer, answer.len());
         let mut response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
-        Labels::of(view.seq, view.board.as_of()).name(response.headers_mut());
+        Labels::of(view.seq, view.snapshot.as_of()).name(response.headers_mut());
         Ok(response)
     }
 
     /// Parses, waits for a place and for room, prints and compresses, all on a thread that may take its time. If the
     /// future is dropped, that thread stops at its next row.
-    async fn make(&self, question: &(Asked, Coding), board: Arc<Board>) -> Result<Answer, Refusal> {
+    async fn make(
+        &self,
+        question: &(Asked, Coding),
+        snapshot: Arc<MarketSnapshot>,
+    ) -> Result<CachedAnswer, Refusal> {
         let (asked, coding) = question.clone();
         let mut place = acquire(&self.executions).await?;
         let is_short = asked.len() <= SHORT_BYTES;
         let parsed = if is_short {
-            asked.parse(&board)?
+            asked.parse(&snapshot)?
         } else {
-            let board = Arc::clone(&board);
-            crate::blocking::run(move || asked.parse(&board)).await.map_err(|_| Refusal::Failed)??
+            let snapshot = Arc::clone(&snapshot);
+            crate::blocking::run(move || asked.parse(&snapshot)).await.map_err(|_| Refusal::Failed)??
         };
         let waiting = Waiting::default();
         let (request, cost) = match parsed {
             Ok(parsed) => parsed,
-            Err(wrong) => return Ok(Prepared::from(wrong).short(&board, waiting.interest())?),
+            Err(wrong) => return Ok(Prepared::from(wrong).short(&snapshot, waiting.interest())?),
         };
         if cost.asks_for_much() {
             drop(place); // who waits for long must not hold up those who ask for little
             place = acquire(&self.whole_executions).await?;
         }
-        if is_short && cost.asks_for_little(&board) {
+        if is_short && cost.asks_for_little(&snapshot) {
             let prepared = Prepared::of(&self.schema, request).await;
-            return Ok(prepared.short(&board, waiting.interest())?);
+            return Ok(prepared.short(&snapshot, waiting.interest())?);
         }
         let schema = self.schema.clone();
         let prepare = move || tokio::runtime::Handle::current().block_on(Prepared::of(&schema, request));
         let prepared = crate::blocking::run(prepare).await.map_err(|_| Refusal::Failed)?;
-        let values = limits::weigh(prepared.lists(), &board)?;
+        let values = limits::weigh(prepared.lists(), &snapshot)?;
         let share = self.room.share(values, coding).await.ok_or(Refusal::Failed)?;
         let mut output = Output::new(coding, Some(share), waiting.interest());
         let print = move || {
-            let printed = prepared.print(&board, &mut output).and_then(|()| output.finish());
+            let printed = prepared.print(&snapshot, &mut output).and_then(|()| output.finish());
             drop(place); // not before, whether anybody still waits or not
             printed.inspect_err(|stop| {
                 counter!("ticker_graphql_stopped_total", "reason" => stop.reason()).increment(1);
@@ -323,14 +327,14 @@ pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
         Ok(text) if !text.starts_with('{') => Asked::from_query_string(text),
         _ => Asked::from_body(asked),
     };
-    let board = Board::default();
-    let prepared = match asked.ok()?.parse(&board).ok()? {
+    let snapshot = MarketSnapshot::default();
+    let prepared = match asked.ok()?.parse(&snapshot).ok()? {
         // Nothing in it waits.
         Ok((request, _)) => Prepared::of(&schema::legacy(), request).now_or_never()?,
         Err(wrong) => Prepared::from(wrong),
     };
-    limits::weigh(prepared.lists(), &board).ok()?;
-    let answer = prepared.short(&board, Waiting::default().interest()).ok()?;
+    limits::weigh(prepared.lists(), &snapshot).ok()?;
+    let answer = prepared.short(&snapshot, Waiting::default().interest()).ok()?;
     String::from_utf8(answer.pieces.concat()).ok()
 }
 

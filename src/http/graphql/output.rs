@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answers::Answer;
+use super::answers::CachedAnswer;
 use crate::http::negotiation::Coding;
 
 /// Bytes of an answer that are allocated at once. A single buffer would take twice its size whenever it grows.
@@ -194,11 +194,11 @@ impl Output {
     }
 
     /// The whole answer.
-    pub(super) fn finish(mut self) -> Result<Answer, Stop> {
+    pub(super) fn finish(mut self) -> Result<CachedAnswer, Stop> {
         if self.sink.is_empty() && self.text.len() < COMPRESSED_FROM_BYTES {
             let share = self.sink.into_share();
             let room = share.map(|share| share.shrink(self.text.len()));
-            return Ok(Answer::new(vec![self.text.into()], Coding::Identity, room));
+            return Ok(CachedAnswer::new(vec![self.text.into()], Coding::Identity, room));
         }
         self.write_text()?;
         let stop = Stop::Failed;
@@ -213,7 +213,7 @@ impl Output {
         };
         pieces.close();
         let room = pieces.share.map(|share| share.shrink(pieces.bytes));
-        Ok(Answer::new(pieces.done, self.coding, room))
+        Ok(CachedAnswer::new(pieces.done, self.coding, room))
     }
 }
 

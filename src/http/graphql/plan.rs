@@ -14,7 +14,7 @@ use async_graphql::{
     indexmap::IndexMap, parser::types::Field, registry::Registry,
 };
 
-use crate::domain::board::{Board, MarketFilter, PairCodes};
+use crate::domain::market_snapshot::{MarketFilter, MarketSnapshot, PairCodes};
 
 /// The first character of a mark. No name in GraphQL can begin with it.
 const MARK: char = '#';
@@ -33,13 +33,13 @@ pub(super) enum Rows {
 }
 
 impl Rows {
-    /// The most rows that the list can have on this board.
-    pub(super) fn count_max(&self, board: &Board) -> usize {
+    /// The most rows that the list can have on this snapshot.
+    pub(super) fn count_max(&self, snapshot: &MarketSnapshot) -> usize {
         match self {
-            Self::Assets | Self::Issuers => board.assets().len(),
-            Self::Markets(filter, _) => board.count_markets(filter),
-            Self::Pairs(Some(codes), _) => board.count_candidates(codes.both()),
-            Self::Pairs(None, _) => board.windows().market_count(),
+            Self::Assets | Self::Issuers => snapshot.assets().len(),
+            Self::Markets(filter, _) => snapshot.count_markets(filter),
+            Self::Pairs(Some(codes), _) => snapshot.count_candidates(codes.both()),
+            Self::Pairs(None, _) => snapshot.windows().market_count(),
         }
     }
 
@@ -106,9 +106,9 @@ pub(super) struct List {
 }
 
 impl List {
-    /// The most values that it can have on this board: rows times fields.
-    pub(super) fn count_max(&self, board: &Board) -> u64 {
-        let rows = u64::try_from(self.rows.count_max(board)).unwrap_or(u64::MAX);
+    /// The most values that it can have on this snapshot: rows times fields.
+    pub(super) fn count_max(&self, snapshot: &MarketSnapshot) -> u64 {
+        let rows = u64::try_from(self.rows.count_max(snapshot)).unwrap_or(u64::MAX);
         let fields = u64::try_from(Chosen::count(&self.fields).max(1)).unwrap_or(u64::MAX);
         rows.saturating_mul(fields)
     }

@@ -6,13 +6,13 @@ use async_graphql::{Response, ServerError};
 use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
-    answers::Answer,
+    answers::CachedAnswer,
     output::{Interest, Output, Stop},
     plan::{Conflict, List, Plan},
     render,
     schema::Legacy,
 };
-use crate::{domain::board::Board, http::negotiation::Coding};
+use crate::{domain::market_snapshot::MarketSnapshot, http::negotiation::Coding};
 
 /// See the module.
 pub(super) struct Prepared {
@@ -45,8 +45,8 @@ impl Prepared {
     /// # Errors
     ///
     /// Why it was not finished.
-    pub(super) fn print(&self, board: &Board, output: &mut Output) -> Result<(), Stop> {
-        render::print(&self.response, &self.lists, board, output)
+    pub(super) fn print(&self, snapshot: &MarketSnapshot, output: &mut Output) -> Result<(), Stop> {
+        render::print(&self.response, &self.lists, snapshot, output)
     }
 
     /// A short answer, made on the spot and not compressed.
@@ -54,9 +54,9 @@ impl Prepared {
     /// # Errors
     ///
     /// Why it was not finished.
-    pub(super) fn short(&self, board: &Board, interest: Interest) -> Result<Answer, Stop> {
+    pub(super) fn short(&self, snapshot: &MarketSnapshot, interest: Interest) -> Result<CachedAnswer, Stop> {
         let mut output = Output::new(Coding::Identity, None, interest);
-        self.print(board, &mut output)?;
+        self.print(snapshot, &mut output)?;
         output.finish()
     }
 }

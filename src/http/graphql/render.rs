@@ -9,7 +9,7 @@ use super::{
     plan::List,
     rows,
 };
-use crate::domain::{board::Board, json_text::push_string, number::push_go_number};
+use crate::domain::{json_text::push_string, market_snapshot::MarketSnapshot, number::push_go_number};
 
 /// Errors that are told; a document can have as many as it has fields.
 const ERRORS_MAX: usize = 10;
@@ -35,7 +35,7 @@ pub(super) fn render(response: &Response) -> String {
 pub(super) fn print(
     response: &Response,
     lists: &BTreeMap<String, List>,
-    board: &Board,
+    snapshot: &MarketSnapshot,
     out: &mut Output,
 ) -> Result<(), Stop> {
     out.text.push('{');
@@ -47,7 +47,7 @@ pub(super) fn print(
                     push_string(&mut out.text, name);
                     out.text.push(':');
                     match lists.get(name.as_str()) {
-                        Some(list) => rows::print(list, board, out)?,
+                        Some(list) => rows::print(list, snapshot, out)?,
                         None => push_value(&mut out.text, value),
                     }
                 }

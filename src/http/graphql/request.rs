@@ -7,7 +7,7 @@ use async_graphql_actix_web::GraphQLRequest;
 use serde_json::Value;
 
 use super::limits::{self, Cost, TooMuch};
-use crate::domain::board::Board;
+use crate::domain::market_snapshot::MarketSnapshot;
 
 /// Why a body or a query string is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,14 +77,14 @@ impl Asked {
         self.query.len() + self.variables.len() + self.operation_name.as_ref().map_or(0, String::len)
     }
 
-    /// Parses the document and weighs it by what is on this board: the request, or what is wrong with the document.
+    /// Parses the document and weighs it by what is on this snapshot: the request, or what is wrong with the document.
     ///
     /// # Errors
     ///
     /// The bound that it breaks.
     pub(super) fn parse(
         &self,
-        board: &Board,
+        snapshot: &MarketSnapshot,
     ) -> Result<Result<(GraphQLRequest, Cost), ServerError>, TooMuch> {
         limits::check_nesting(&self.query)?;
         let document = match parse_query(&self.query) {
@@ -93,7 +93,7 @@ impl Asked {
         };
         // It was an object, or nothing.
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
-        let cost = limits::check(&document, &variables, board)?;
+        let cost = limits::check(&document, &variables, snapshot)?;
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(document);
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_document_that_is_wrong_is_no_refusal() {
-        let board = Board::default();
-        assert!(asked("{", None, "").parse(&board).unwrap().is_err());
-        assert!(asked("", None, "").parse(&board).unwrap().is_err());
-        assert!(asked("{a}", None, "").parse(&board).unwrap().is_ok());
-        assert_eq!(asked(&"{".repeat(9_999), None, "").parse(&board).err(), Some(TooMuch::Nesting));
+        let snapshot = MarketSnapshot::default();
+        assert!(asked("{", None, "").parse(&snapshot).unwrap().is_err());
+        assert!(asked("", None, "").parse(&snapshot).unwrap().is_err());
+        assert!(asked("{a}", None, "").parse(&snapshot).unwrap().is_ok());
+        assert_eq!(asked(&"{".repeat(9_999), None, "").parse(&snapshot).err(), Some(TooMuch::Nesting));
     }
 
     proptest! {

@@ -8,29 +8,29 @@ use super::{
     plan::{List, Rows},
     template::Template,
 };
-use crate::domain::{board::Board, listed_asset::ListedAsset};
+use crate::domain::{listed_asset::ListedAsset, market_snapshot::MarketSnapshot};
 
 /// Appends a list as JSON.
-pub(super) fn print(list: &List, board: &Board, out: &mut Output) -> Result<(), Stop> {
+pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) -> Result<(), Stop> {
     let interest = out.interest().clone();
     let is_wanted = || interest.is_there();
     match &list.rows {
-        Rows::Assets => print_assets(list, board.assets().iter().map(AsRef::as_ref), out),
+        Rows::Assets => print_assets(list, snapshot.assets().iter().map(AsRef::as_ref), out),
         Rows::Issuers => {
-            let assets = board.assets().iter().map(|asset| (asset.issuer(), asset.as_ref()));
+            let assets = snapshot.assets().iter().map(|asset| (asset.issuer(), asset.as_ref()));
             let by_key: BTreeMap<&str, &ListedAsset> = assets.collect();
             print_assets(list, by_key.into_values(), out)
         }
         Rows::Markets(filter, hours) => {
-            let since = board.since(*hours);
-            let rows = board.markets_while(filter, *hours, &is_wanted);
+            let since = snapshot.since(*hours);
+            let rows = snapshot.markets_while(filter, *hours, &is_wanted);
             print_traded(list, rows.iter().map(|row| Traded::market(row, since)), out)
         }
         Rows::Pairs(codes, hours) => {
-            let since = board.since(*hours);
+            let since = snapshot.since(*hours);
             let rows = match codes {
-                None => board.tickers_while(*hours, &is_wanted),
-                Some(codes) => board.tickers_of(codes, *hours),
+                None => snapshot.tickers_while(*hours, &is_wanted),
+                Some(codes) => snapshot.tickers_of(codes, *hours),
             };
             print_traded(list, rows.into_iter().map(|row| Traded::pair(row, since)), out)
         }

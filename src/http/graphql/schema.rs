@@ -14,8 +14,8 @@ use async_graphql::{
 
 use super::plan::{Listed, Plan, Rows};
 use crate::domain::{
-    board::{MarketFilter, PairCodes},
-    instant::Second,
+    instant::UnixSeconds,
+    market_snapshot::{MarketFilter, PairCodes},
     window::LONGEST_HOURS,
 };
 
@@ -57,14 +57,14 @@ impl ScalarType for BigInt {
 
 /// A moment in UTC, in whole seconds: RFC 3339, such as `2019-05-02T12:23:57Z`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Time(Second);
+pub(super) struct Time(UnixSeconds);
 
 /// A moment in UTC, in whole seconds: RFC 3339, such as `2019-05-02T12:23:57Z`.
 #[Scalar]
 impl ScalarType for Time {
     fn parse(value: Value) -> InputValueResult<Self> {
         match value {
-            Value::String(text) => Ok(Self(Second::parse(&text)?)),
+            Value::String(text) => Ok(Self(UnixSeconds::parse(&text)?)),
             other => Err(InputValueError::expected_type(other)),
         }
     }

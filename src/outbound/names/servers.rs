@@ -165,10 +165,10 @@ impl Server {
     }
 }
 
-type Answer = Result<Vec<IpAddr>, NetError>;
+type LookupResult = Result<Vec<IpAddr>, NetError>;
 
 /// The second answer: waited for shortly if the first has addresses, else as long as it takes.
-async fn rest(first: &Answer, second: impl Future<Output = Result<Lookup, NetError>>) -> Answer {
+async fn rest(first: &LookupResult, second: impl Future<Output = Result<Lookup, NetError>>) -> LookupResult {
     if first.as_ref().is_ok_and(|found| !found.is_empty()) {
         let second = tokio::time::timeout(OTHER_FAMILY_PATIENCE, second).await;
         return second.map_or(Err(NetError::Timeout), answered);
@@ -176,7 +176,7 @@ async fn rest(first: &Answer, second: impl Future<Output = Result<Lookup, NetErr
     answered(second.await)
 }
 
-fn answered(outcome: Result<Lookup, NetError>) -> Answer {
+fn answered(outcome: Result<Lookup, NetError>) -> LookupResult {
     match outcome {
         Ok(lookup) => Ok(addresses(&lookup).collect()),
         Err(error) if error.is_no_records_found() => Ok(Vec::new()),

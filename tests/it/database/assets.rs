@@ -245,7 +245,7 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     assert_eq!(assets.iter().map(sides).collect::<Vec<_>>(), expected.map(|tea| (Asset::Native, tea)));
     let book = |bid_count| PolledBook {
         figures: BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() },
-        fetched_at: Second(NOW),
+        fetched_at: UnixSeconds(NOW),
     };
     let first = [(markets[0], book(1)), (markets[1], book(2))];
     scene.database.record_books(scene.epoch, &first).await.unwrap();

@@ -31,7 +31,7 @@ impl Scene {
     }
 
     async fn pairs(&self, seq: i64, as_of: i64) -> Result<Vec<ExpectedPair>, &'static str> {
-        match self.database.recompute(Audited { seq, as_of: Second(as_of) }, 24).await.unwrap() {
+        match self.database.recompute(Audited { seq, as_of: UnixSeconds(as_of) }, 24).await.unwrap() {
             Recomputed::Expected(expected) => Ok(pairs(&expected.markets)),
             Recomputed::Missed(reason) => Err(reason),
         }
@@ -68,7 +68,7 @@ async fn sums_and_prices_are_exact_and_edges_are_to_the_second() {
         low: Some((MAX - 2, MAX)),
         high: Some((MAX, MAX - 1)),
         close: Some((token(4, 0), (MAX, MAX - 1))),
-        times: Some((Second(NOW + 2), Second(NOW + 6))),
+        times: Some((UnixSeconds(NOW + 2), UnixSeconds(NOW + 6))),
     };
     let week = TradeSums {
         trade_count: 6,
@@ -76,7 +76,7 @@ async fn sums_and_prices_are_exact_and_edges_are_to_the_second() {
         counter_volume: day.counter_volume + 20,
         open: Some((token(1, 0), (1, 2))),
         low: Some((1, 2)),
-        times: Some((Second(NOW + 1), Second(NOW + 6))),
+        times: Some((UnixSeconds(NOW + 1), UnixSeconds(NOW + 6))),
         ..day
     };
     let expected = ExpectedPair { name: "XLM_TEA".into(), recent: day, week, ..ExpectedPair::default() };
@@ -104,7 +104,7 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
             ask_volume: 2.5,
             ask_min,
         },
-        fetched_at: Second(NOW),
+        fetched_at: UnixSeconds(NOW),
     };
     let books: Vec<_> =
         markets.iter().zip([1.0, 8.0, 9.0]).map(|(row, best)| (row.get(0), book(best, best))).collect();
@@ -153,7 +153,7 @@ async fn what_cannot_be_told_any_more_is_missed() {
     let known = &scene;
     let record = |fetches: Vec<FileFetch>| async move {
         let scene = known;
-        scene.database.record_files(scene.epoch, &fetches, true, Second(NOW).to_utc()).await.unwrap()
+        scene.database.record_files(scene.epoch, &fetches, true, UnixSeconds(NOW).to_utc()).await.unwrap()
     };
     let nothing = record(Vec::new()).await;
     assert!(nothing == seq + 1 && missed(seq).await.is_ok());
@@ -171,7 +171,7 @@ async fn what_cannot_be_told_any_more_is_missed() {
             },
             ..Default::default()
         }),
-        next_check_at: Second(NOW).to_utc(),
+        next_check_at: UnixSeconds(NOW).to_utc(),
     };
     let changed = record(vec![good]).await;
     assert!(missed(nothing).await.unwrap_err().contains("assets or books"));

@@ -191,7 +191,7 @@ async fn a_batch_of_a_quiet_network_may_span_years() {
     let scene = Scene::new().await;
     let of_day = |day: i64| {
         let ledger = u32::try_from(day).unwrap() + 1;
-        Trade { closed_at: Second(NOW - (DAYS - day) * 86_400), ..trade(ledger, 0, 1, 10) }
+        Trade { closed_at: UnixSeconds(NOW - (DAYS - day) * 86_400), ..trade(ledger, 0, 1, 10) }
     };
     let written = scene
         .database

@@ -5,7 +5,7 @@ use stellar_ticker::db::DbError;
 use super::*;
 
 fn range(from: u32, to: u32) -> LedgerRange {
-    let at = |ledger: u32| Second(1_795_000_000 + i64::from(ledger));
+    let at = |ledger: u32| UnixSeconds(1_795_000_000 + i64::from(ledger));
     LedgerRange { from, to, from_time: at(from), to_time: at(to) }
 }
 
@@ -41,7 +41,7 @@ async fn a_hole_is_cut_out_of_what_counts_as_held_and_numbered_like_every_write(
 #[tokio::test]
 async fn the_nearest_held_trades_are_found_on_either_side_and_none_at_the_edge() {
     let scene = scene().await;
-    let ledger = |found: Option<(PagingToken, Second)>| found.map(|(token, _)| token.ledger());
+    let ledger = |found: Option<(PagingToken, UnixSeconds)>| found.map(|(token, _)| token.ledger());
     let newest = async |from, to| ledger(scene.database.newest_held_between(from, to).await.unwrap());
     let oldest = async |from, to| ledger(scene.database.oldest_held_between(from, to).await.unwrap());
     assert_eq!(newest(PagingToken::FIRST, PagingToken::LAST).await, Some(9));

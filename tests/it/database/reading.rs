@@ -3,7 +3,7 @@
 use stellar_ticker::{
     actors::aggregator::MarketState,
     db::DbError,
-    domain::{board::Board, summary::WindowTrade, windows::MarketId},
+    domain::{market_snapshot::MarketSnapshot, trade_stats::WindowTrade, windows::MarketId},
 };
 
 use super::*;
@@ -14,7 +14,7 @@ pub(super) async fn load(
 ) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {
     let mut trades = Vec::new();
     let told = database
-        .load_snapshot(after, &[], Second(NOW), &mut |market, trade| trades.push((market, trade)))
+        .load_snapshot(after, &[], UnixSeconds(NOW), &mut |market, trade| trades.push((market, trade)))
         .await
         .unwrap();
     trades.sort_by_key(|(_, trade)| trade.token);
@@ -54,14 +54,14 @@ async fn a_reader_finds_everything_or_what_came_after_a_number() {
     let (all, trades) = load(&scene.database, None).await;
     assert_eq!(trades, [first.trades.clone(), second.trades.clone()].concat());
     assert_eq!((all.seq, all.markets.len(), all.assets.len()), (2, 2, 1), "XLM alone is valid");
-    assert_eq!(all.latest, Some((7, Second(NOW + 7))));
+    assert_eq!(all.latest, Some((7, UnixSeconds(NOW + 7))));
     let (later, trades) = load(&scene.database, Some(1)).await;
     assert_eq!((later.seq, &trades), (2, &second.trades));
     assert_eq!(later.markets.len(), 2);
     let (nothing, trades) = load(&scene.database, Some(2)).await;
     assert!(nothing.seq == 2 && trades.is_empty() && nothing.assets.is_empty());
     scene.client.batch_execute("DELETE FROM ingest_batches WHERE seq = 1").await.unwrap();
-    let trimmed = scene.database.load_snapshot(Some(0), &[], Second(NOW), &mut |_, _| {}).await;
+    let trimmed = scene.database.load_snapshot(Some(0), &[], UnixSeconds(NOW), &mut |_, _| {}).await;
     assert!(matches!(trimmed, Err(DbError::Trimmed { after: 0 })), "{trimmed:?}");
 }
 
@@ -92,9 +92,9 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     let now = async || -> chrono::DateTime<chrono::Utc> {
         scene.client.query_one("SELECT clock_timestamp()", &[]).await.unwrap().get(0)
     };
-    let (after, before) = (now().await, Second(NOW).to_utc() - chrono::TimeDelta::days(3_650));
+    let (after, before) = (now().await, UnixSeconds(NOW).to_utc() - chrono::TimeDelta::days(3_650));
     let is_known = async |begun| {
-        let (state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+        let (state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
         state.is_of_a_run_before(begun)
     };
     assert!(!is_known(after).await, "no asset was looked up");
@@ -106,18 +106,21 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
 #[tokio::test]
 async fn a_batch_with_new_markets_is_followed_as_it_would_be_read() {
     let scene = Scene::new().await;
-    let (mut state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let mut cursor = None;
     for (ledger, issuer) in [(5, 1), (6, 2), (7, 1), (8, 3)] {
         let batch = batch(cursor, vec![trade(ledger, 0, issuer, 10), trade(ledger, 1, issuer + 10, 20)]);
         assert!(state.follow(&scene.database.write_trades(scene.epoch, &batch).await.unwrap()));
         cursor = Some(token(ledger, 1));
         let read =
-            MarketState::read_after(&scene.database, state.seq(), &state.unverified(), Second(NOW)).await;
+            MarketState::read_after(&scene.database, state.seq(), &state.unverified(), UnixSeconds(NOW))
+                .await;
         assert!(read.unwrap().is_none(), "there is nothing left to read");
-        let (mut loaded, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
-        let (followed, loaded) = (state.board_at(Second(NOW)), loaded.board_at(Second(NOW)));
-        let figures = |board: &Board| board.windows().figures().map(|(id, of)| (id, *of)).collect::<Vec<_>>();
+        let (mut loaded, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+        let (followed, loaded) = (state.snapshot_at(UnixSeconds(NOW)), loaded.snapshot_at(UnixSeconds(NOW)));
+        let figures = |snapshot: &MarketSnapshot| {
+            snapshot.windows().figures().map(|(id, of)| (id, *of)).collect::<Vec<_>>()
+        };
         assert_eq!(figures(&followed), figures(&loaded));
         for (market, _) in figures(&loaded) {
             assert_eq!(followed.directory().sides(market), loaded.directory().sides(market));

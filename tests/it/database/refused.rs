@@ -127,7 +127,7 @@ async fn a_book_that_is_refused_is_named_and_the_others_are_stored() {
     refuse(&scene, "orderbook_stats", "bid_count = 13", "NEW.bid_count = 14").await;
     let book = |bid_count| PolledBook {
         figures: BookFigures { bid_count, ..BookFigures::default() },
-        fetched_at: Second(NOW),
+        fetched_at: UnixSeconds(NOW),
     };
     let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();
     let books = [(markets[0], book(13)), (markets[1], book(1)), (markets[2], book(14)), (999_999, book(2))];

@@ -16,7 +16,7 @@ fn at(second: i64) -> DateTime<Utc> {
 /// A day's trades, one a ledger, with some that are quarantined.
 fn day_of_trades(day: u32) -> TradeBatch {
     let begin = NOW - NOW.rem_euclid(DAY) + i64::from(day) * DAY;
-    let closed_at = |ledger: u32| Second(begin + i64::from(ledger % LEDGERS_A_DAY) * 600);
+    let closed_at = |ledger: u32| UnixSeconds(begin + i64::from(ledger % LEDGERS_A_DAY) * 600);
     let (first, last) = (day * LEDGERS_A_DAY + 1, (day + 1) * LEDGERS_A_DAY - 1);
     let trades: Vec<Trade> = (first..=last)
         .map(|ledger| Trade { closed_at: closed_at(ledger), ..trade(ledger, 0, 1, 10) })
@@ -134,7 +134,7 @@ async fn writers_that_make_the_same_days_at_the_same_moment_all_succeed() {
         let issuer = u8::try_from(writer).unwrap() + 20;
         let trades: Vec<Trade> = (0..DAYS)
             .map(|day| Trade {
-                closed_at: Second(NOW + i64::from((day + writer) % DAYS) * DAY),
+                closed_at: UnixSeconds(NOW + i64::from((day + writer) % DAYS) * DAY),
                 ..trade(1_000 * (writer + 1) + day, 0, issuer, 10)
             })
             .collect();

@@ -15,7 +15,7 @@ fn at(second: i64) -> DateTime<Utc> {
 
 /// One trade of XLM against an issuer's `TEA`, so many days after the first.
 fn on_day(day: i64, ledger: u32, issuer: u8) -> TradeBatch {
-    let trade = Trade { closed_at: Second(NOW + day * DAY), ..trade(ledger, 0, issuer, 10) };
+    let trade = Trade { closed_at: UnixSeconds(NOW + day * DAY), ..trade(ledger, 0, issuer, 10) };
     TradeBatch {
         kind: BatchKind::Backfill,
         cursor: None,
@@ -61,8 +61,8 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
     );
     scene.client.batch_execute(&setting).await.unwrap();
     let late = NOW + 20 * DAY;
-    let (mut follower, _) = MarketState::load(&other, Second(late)).await.unwrap();
-    let known = |state: &mut MarketState| state.board_at(Second(late)).directory().market_count();
+    let (mut follower, _) = MarketState::load(&other, UnixSeconds(late)).await.unwrap();
+    let known = |state: &mut MarketState| state.snapshot_at(UnixSeconds(late)).directory().market_count();
     assert_eq!(known(&mut follower), 5);
     let number = "SELECT m.id FROM markets m JOIN assets a ON a.id = m.counter_asset_id WHERE a.issuer = $1";
     let before: i32 = scene.client.query_one(number, &[&address(GONE)]).await.unwrap().get(0);
@@ -80,7 +80,7 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
 
     // Memory follows by the batches' numbers.
     let (seq, marks) = (follower.seq(), follower.unverified());
-    let update = MarketState::read_after(&other, seq, &marks, Second(late)).await.unwrap();
+    let update = MarketState::read_after(&other, seq, &marks, UnixSeconds(late)).await.unwrap();
     assert!(follower.update(&mut update.expect("there is something to follow")));
     assert_eq!(known(&mut follower), 2);
 
@@ -92,7 +92,7 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
     let after: i32 = scene.client.query_one(number, &[&address(GONE)]).await.unwrap().get(0);
     assert!(after > before, "{before} is not given out again");
     let (seq, marks) = (follower.seq(), follower.unverified());
-    let update = MarketState::read_after(&other, seq, &marks, Second(late)).await.unwrap();
+    let update = MarketState::read_after(&other, seq, &marks, UnixSeconds(late)).await.unwrap();
     assert!(follower.update(&mut update.unwrap()));
     assert_eq!(known(&mut follower), 3);
     let again = scene.database.clean(scene.epoch, KEEP, at(late)).await.unwrap();

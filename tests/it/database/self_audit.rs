@@ -32,7 +32,7 @@ fn trade_of(market: i32, place: i32) -> Trade {
     };
     TradeRecord {
         token: token(u32::try_from(place * MARKETS + market + 1).unwrap(), 0),
-        closed_at: Second(NOW - 6 * 86_400 + i64::from(place) * 43_000 + i64::from(market)),
+        closed_at: UnixSeconds(NOW - 6 * 86_400 + i64::from(place) * 43_000 + i64::from(market)),
         base: side(Asset::Native, 1_000 + seed),
         counter: side(Asset::issued(&format!("M{market}"), &address(1)).unwrap(), 2_000 + 3 * seed),
         price_n: 2_000 + seed % 97,
@@ -55,13 +55,13 @@ async fn world() -> (Scene, MarketState) {
         scene.database.write_trades(scene.epoch, &batch).await.unwrap();
     }
     scene.client.batch_execute("UPDATE assets SET is_valid = true").await.unwrap();
-    let (state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    let (state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     (scene, state)
 }
 
 fn published(state: &mut MarketState) -> Publication {
-    let board = state.board_at(Second(NOW));
-    Publication::render(state.seq(), state.latest(), board, &mut FileMaker::default()).unwrap()
+    let snapshot = state.snapshot_at(UnixSeconds(NOW));
+    Publication::render(state.seq(), state.latest(), snapshot, &mut FileMaker::default()).unwrap()
 }
 
 /// The markets that an audit of everything finds, and how many figures it compared.
@@ -73,7 +73,7 @@ async fn found(scene: &Scene, publication: &Publication) -> (BTreeSet<i32>, u64)
             panic!("nothing was committed meanwhile")
         };
         let told =
-            windows::compare(&publication.board, &publication.files.markets.raw, slice, &sums).unwrap();
+            windows::compare(&publication.snapshot, &publication.files.markets.raw, slice, &sums).unwrap();
         assert_eq!(told.comparison.difference_count == 0, told.markets.is_empty());
         found.extend(told.markets);
         figures += told.comparison.figures;
@@ -150,13 +150,13 @@ async fn all_of_1000_random_corruptions_are_found_and_nothing_else_and_rebuildin
     );
     let suspects: Vec<i32> = told.into_iter().collect();
     let (seq, windows) =
-        MarketState::read_markets(&scene.database, suspects.clone().into(), Second(NOW)).await.unwrap();
-    let before = wrong.board.clone();
+        MarketState::read_markets(&scene.database, suspects.clone().into(), UnixSeconds(NOW)).await.unwrap();
+    let before = wrong.snapshot.clone();
     state.replace(seq, windows);
     let healed = published(&mut state);
     assert_eq!(found(&scene, &healed).await.0, BTreeSet::new());
     // Which ledgers were in doubt is told exactly, so that they can be read again.
-    let ledgers = windows::differing_ledgers(&before, &healed.board, &suspects.into_iter().collect());
+    let ledgers = windows::differing_ledgers(&before, &healed.snapshot, &suspects.into_iter().collect());
     assert!(ledgers.len() >= CORRUPTIONS - skewed - 1, "{}", ledgers.len());
 }
 
@@ -168,7 +168,7 @@ async fn a_skew_of_the_file_alone_is_found() {
     let ids = scene.database.market_ids().await.unwrap();
     let audited = Audited { seq: clean.seq, as_of: clean.as_of };
     let Summed::Sums(sums) = scene.database.sum_markets(audited, &ids).await.unwrap() else { panic!() };
-    let entries = |text: &str| windows::compare(&clean.board, text.as_bytes(), &ids, &sums).unwrap();
+    let entries = |text: &str| windows::compare(&clean.snapshot, text.as_bytes(), &ids, &sums).unwrap();
     assert_eq!(entries(&text).comparison.difference_count, 0);
     let told = entries(&text.replacen("\"trade_count_7d\": 12", "\"trade_count_7d\": 13", 1));
     assert_eq!((told.comparison.difference_count, told.markets.len()), (1, 1));
@@ -189,11 +189,13 @@ async fn rows_that_were_committed_after_the_publication_are_no_difference() {
     // And windows that were made anew from more than the rest go back until all is read.
     let ids = scene.database.market_ids().await.unwrap();
     let seq = state.seq();
-    let (newer, windows) = MarketState::read_markets(&scene.database, ids.into(), Second(NOW)).await.unwrap();
+    let (newer, windows) =
+        MarketState::read_markets(&scene.database, ids.into(), UnixSeconds(NOW)).await.unwrap();
     assert_eq!(newer, seq + 1);
     state.replace(newer, windows);
     assert_eq!((state.seq(), state.is_settled()), (seq, false));
-    let mut update = MarketState::read_after(&scene.database, seq, &[], Second(NOW)).await.unwrap().unwrap();
+    let mut update =
+        MarketState::read_after(&scene.database, seq, &[], UnixSeconds(NOW)).await.unwrap().unwrap();
     assert!(state.update(&mut update), "few trades are taken in at once");
     assert_eq!((state.seq(), state.is_settled()), (newer, true));
     assert_eq!(found(&scene, &published(&mut state)).await.0, BTreeSet::new());
@@ -213,15 +215,16 @@ async fn the_lists_of_ten_thousand_valid_assets_fit_into_a_slice() {
         address(1)
     );
     scene.client.batch_execute(&many).await.unwrap();
-    let (mut state, _) = MarketState::load(&scene.database, Second(NOW)).await.unwrap();
+    let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let seq = state.seq();
     let publication =
-        Publication::render(seq, None, state.board_at(Second(NOW)), &mut FileMaker::default()).unwrap();
+        Publication::render(seq, None, state.snapshot_at(UnixSeconds(NOW)), &mut FileMaker::default())
+            .unwrap();
     let audited = Audited { seq, as_of: publication.as_of };
     let begun = std::time::Instant::now();
     let Listed::Lists(rows) = scene.database.listed(audited).await.unwrap() else { panic!("missed") };
     let read = begun.elapsed();
-    let comparison = lists::compare(&publication.board, &publication.files.assets.raw, &rows).unwrap();
+    let comparison = lists::compare(&publication.snapshot, &publication.files.assets.raw, &rows).unwrap();
     assert_eq!(comparison.difference_count, 0, "{:?}", comparison.differences);
     assert!(rows.assets.len() > 10_000 && rows.markets.len() > 30_000 && rows.books.len() == 5_000);
     figure!(

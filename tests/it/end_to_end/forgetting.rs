@@ -3,7 +3,7 @@
 use chrono::Utc;
 use stellar_ticker::{
     db::trades::{BatchKind, TradeBatch},
-    domain::{instant::Second, trade::Trade},
+    domain::{instant::UnixSeconds, trade::Trade},
 };
 
 use super::*;
@@ -28,7 +28,7 @@ fn markets_that_nobody_trades_leave_the_memory_of_a_follower() {
         leader.migrate().await.unwrap();
         leader.claim_network(PASSPHRASE).await.unwrap();
         let epoch = leader.take_lease("another", Duration::from_secs(600)).await.unwrap().unwrap();
-        let recent = Trade { closed_at: Second::from(Utc::now()).minus(60), ..trade(1, 0, 1, 10) };
+        let recent = Trade { closed_at: UnixSeconds::from(Utc::now()).minus(60), ..trade(1, 0, 1, 10) };
         let batch = TradeBatch {
             kind: BatchKind::Backfill,
             cursor: None,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Read};
 
 use serde_json::json;
-use stellar_ticker::domain::instant::{HOUR, Second};
+use stellar_ticker::domain::instant::{HOUR, UnixSeconds};
 
 use super::*;
 
@@ -80,7 +80,8 @@ fn windows_of_any_hours_equal_a_recomputation() {
                 let before = daemon.status();
                 let answer = daemon.graphql(&format!("{{markets(numHoursAgo: {hours}) {{ {ROW} }}}}"));
                 let after = daemon.status();
-                let since = Second::parse(before["as_of"].as_str().unwrap()).unwrap().minus(hours * HOUR);
+                let since =
+                    UnixSeconds::parse(before["as_of"].as_str().unwrap()).unwrap().minus(hours * HOUR);
                 let rows = &answer["data"]["markets"];
                 let is_of_one =
                     before["seq"] == after["seq"] && rows[0]["intervalStart"] == since.to_rfc3339();

@@ -10,7 +10,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use stellar_ticker::{
     domain::cursor::PagingToken,
-    horizon::{HorizonClient, client::HorizonSettings, governor::Governor, stream::Told},
+    horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter, stream::Told},
     sim::{Endpoint, Fault, ManualTime, SimClock, SimConfig},
 };
 
@@ -58,7 +58,7 @@ fn cut_everywhere(next: &AtomicUsize, time: &ManualTime) -> usize {
     System::new().block_on(async {
         let settings =
             HorizonSettings { url: sim.url(), ca_file: None, stream_idle_timeout: Duration::from_secs(20) };
-        let client = HorizonClient::new(settings, Governor::new(0)).unwrap();
+        let client = HorizonClient::new(settings, RateLimiter::new(0)).unwrap();
         let mut cut = 0;
         loop {
             let offset = next.fetch_add(1, Ordering::SeqCst);

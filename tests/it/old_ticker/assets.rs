@@ -3,7 +3,7 @@
 use stellar_ticker::domain::{
     amount::Total,
     assets_json,
-    instant::Second,
+    instant::UnixSeconds,
     issuer_file::{Currency, Organisation},
     listed_asset::ListedAsset,
 };
@@ -64,7 +64,7 @@ fn assets_json_is_rendered_to_the_byte() {
     let raw = read("raw-assets.json").unwrap();
     let file: Value = serde_json::from_str(&raw).unwrap();
     let assets: Vec<ListedAsset> = file["assets"].as_array().unwrap().iter().map(listed).collect();
-    let second = Second(file["generated_at"].as_i64().unwrap() / 1_000);
+    let second = UnixSeconds(file["generated_at"].as_i64().unwrap() / 1_000);
     let rendered = assets_json::render(second, &assets);
     // Milliseconds of its own are among what was wrong.
     let mut raw = raw.replace(&file["generated_at"].to_string(), &(second.0 * 1_000).to_string());
@@ -122,7 +122,7 @@ fn listed(asset: &Value) -> ListedAsset {
             deposit_server: org("deposit_server"),
         },
         toml_url: org("toml_url"),
-        last_valid: Second::parse(asset["last_valid"].as_str().unwrap()).unwrap(),
+        last_valid: UnixSeconds::parse(asset["last_valid"].as_str().unwrap()).unwrap(),
     }
 }
 

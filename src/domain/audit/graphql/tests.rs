@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::{audit::assets::ExpectedAsset, cursor::PagingToken};
 
-const AS_OF: Second = Second(1_795_457_237);
+const AS_OF: UnixSeconds = UnixSeconds(1_795_457_237);
 
 fn sums(toid: i64, count: i64) -> TradeSums {
     let at = |toid| PagingToken { toid, order: 0 };

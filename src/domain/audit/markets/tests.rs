@@ -8,7 +8,7 @@ use crate::domain::{
     ticker::{LegacyFigures, Pair},
 };
 
-const AS_OF: Second = Second(1_795_457_237);
+const AS_OF: UnixSeconds = UnixSeconds(1_795_457_237);
 
 fn expected(name: &str) -> ExpectedPair {
     let at = |toid| PagingToken { toid, order: 0 };
@@ -20,7 +20,7 @@ fn expected(name: &str) -> ExpectedPair {
         low: Some((1, 7)),
         high: Some((5, 2)),
         close: Some((at(3), (2, 3))),
-        times: Some((Second(1_795_400_000), Second(1_795_457_000))),
+        times: Some((UnixSeconds(1_795_400_000), UnixSeconds(1_795_457_000))),
     };
     let recent = TradeSums { trade_count: 1, base_volume: 1, open: week.close, ..week };
     let book =
@@ -41,7 +41,7 @@ fn served(name: &str) -> Pair {
         day: figures(1, (1e-7, counter), [close, low, high, close]),
         week: figures(3, (1.000_000_1, counter), [open, low, high, close]),
         price: close,
-        close_time: Second(1_795_457_000),
+        close_time: UnixSeconds(1_795_457_000),
         book: BookFigures {
             bid_count: 2,
             bid_volume: 0.1 + 0.2, // not 0.3

@@ -10,15 +10,15 @@ use super::{
 };
 use crate::domain::{
     amount::{STROOPS_PER_UNIT, Total},
-    board::{Board, MarketFilter, MarketRow, PairCodes, TickerRow},
     directory::{Directory, tests::listed},
-    instant::{HOUR, Second},
+    instant::{HOUR, UnixSeconds},
     issuer_file::{Currency, Organisation},
     listed_asset::ListedAsset,
+    market_snapshot::{MarketFilter, MarketRow, MarketSnapshot, PairCodes, TickerRow},
     number::ratio_to_f64,
     orderbook::{BookFigures, PolledBook},
-    summary::{Summary, tests::trade},
     ticker::LegacyFigures,
+    trade_stats::{TradeStats, tests::trade},
     windows::Windows,
 };
 
@@ -27,11 +27,11 @@ struct Reference;
 #[Object(name = "Query")]
 impl Reference {
     async fn assets(&self, ctx: &Context<'_>) -> Vec<Asset> {
-        board(ctx).assets().iter().map(|asset| Asset::from(asset.as_ref())).collect()
+        snapshot(ctx).assets().iter().map(|asset| Asset::from(asset.as_ref())).collect()
     }
 
     async fn issuers(&self, ctx: &Context<'_>) -> Vec<Issuer> {
-        let assets = board(ctx).assets();
+        let assets = snapshot(ctx).assets();
         let by_key: BTreeMap<&str, &ListedAsset> =
             assets.iter().map(|asset| (asset.issuer(), asset.as_ref())).collect();
         by_key.into_values().map(Issuer::from).collect()
@@ -46,15 +46,15 @@ impl Reference {
         counter_asset_issuer: Option<String>,
         num_hours_ago: Option<i32>,
     ) -> Vec<Option<Market>> {
-        let (board, hours) = (board(ctx), i64::from(num_hours_ago.unwrap_or(24)));
+        let (snapshot, hours) = (snapshot(ctx), i64::from(num_hours_ago.unwrap_or(24)));
         let filter = MarketFilter {
             base_code: base_asset_code,
             base_issuer: base_asset_issuer,
             counter_code: counter_asset_code,
             counter_issuer: counter_asset_issuer,
         };
-        let since = board.since(hours);
-        board.markets(&filter, hours).iter().map(|row| Some(Market::of(row, since))).collect()
+        let since = snapshot.since(hours);
+        snapshot.markets(&filter, hours).iter().map(|row| Some(Market::of(row, since))).collect()
     }
 
     async fn ticker(
@@ -63,33 +63,33 @@ impl Reference {
         pair_name: Option<String>,
         num_hours_ago: Option<i32>,
     ) -> Vec<Option<AggregatedMarket>> {
-        let (board, hours) = (board(ctx), i64::from(num_hours_ago.unwrap_or(24)));
+        let (snapshot, hours) = (snapshot(ctx), i64::from(num_hours_ago.unwrap_or(24)));
         let rows = match pair_name {
-            None => board.tickers(hours),
-            Some(name) => board.tickers_of(&PairCodes::parse(&name).unwrap(), hours),
+            None => snapshot.tickers(hours),
+            Some(name) => snapshot.tickers_of(&PairCodes::parse(&name).unwrap(), hours),
         };
-        let since = board.since(hours);
+        let since = snapshot.since(hours);
         rows.into_iter().map(|row| Some(AggregatedMarket::of(row, since))).collect()
     }
 }
 
-fn board<'a>(ctx: &Context<'a>) -> &'a Board {
-    ctx.data_unchecked::<Arc<Board>>()
+fn snapshot<'a>(ctx: &Context<'a>) -> &'a MarketSnapshot {
+    ctx.data_unchecked::<Arc<MarketSnapshot>>()
 }
 
 fn count(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn times(summary: &Summary) -> (Time, Time) {
-    let (first, last) = summary.times.unwrap_or_default();
+fn times(stats: &TradeStats) -> (Time, Time) {
+    let (first, last) = stats.times.unwrap_or_default();
     (Time(first), Time(last))
 }
 
 impl Market {
-    fn of(row: &MarketRow<'_>, since: Second) -> Self {
-        let figures = LegacyFigures::from(&row.summary);
-        let (first, last) = times(&row.summary);
+    fn of(row: &MarketRow<'_>, since: UnixSeconds) -> Self {
+        let figures = LegacyFigures::from(&row.stats);
+        let (first, last) = times(&row.stats);
         Self {
             trade_pair: row.name(),
             base_asset_code: row.base.code().to_owned(),
@@ -113,9 +113,9 @@ impl Market {
 }
 
 impl AggregatedMarket {
-    fn of(row: TickerRow, since: Second) -> Self {
-        let figures = LegacyFigures::from(&row.summary);
-        let (first, last) = times(&row.summary);
+    fn of(row: TickerRow, since: UnixSeconds) -> Self {
+        let figures = LegacyFigures::from(&row.stats);
+        let (first, last) = times(&row.stats);
         Self {
             trade_pair: row.name,
             base_volume: figures.base_volume,
@@ -202,7 +202,7 @@ impl From<&ListedAsset> for Issuer {
 }
 
 /// Three markets of assets whose texts and figures are hard to print, one of which has a book.
-fn hard_board() -> Board {
+fn hard_board() -> MarketSnapshot {
     let text = |text: &str| format!("{text} \"<&>\\\n\u{2028}\u{1f600}\u{1}");
     let odd = |code: &str, issuer: &str, anchor: &str| {
         let plain = listed(code, issuer, anchor);
@@ -242,8 +242,8 @@ fn hard_board() -> Board {
         ask_volume: f64::INFINITY,
         ask_min: 0.1,
     };
-    directory.learn_books(vec![(1, PolledBook { figures, fetched_at: Second(1) })], true);
-    let (mut windows, now) = (Windows::default(), Second(1_000_000_000));
+    directory.learn_books(vec![(1, PolledBook { figures, fetched_at: UnixSeconds(1) })], true);
+    let (mut windows, now) = (Windows::default(), UnixSeconds(1_000_000_000));
     for (number, market) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
         let closed_at = now.0 - number * HOUR - 5;
         windows.add(market, trade(number, 0, closed_at, (i64::MAX, number), (number, 3_000_000_007)));
@@ -251,18 +251,18 @@ fn hard_board() -> Board {
         windows.add(market, trade(number, 2, closed_at, (0, 1), (0, 1)));
     }
     windows.advance(now);
-    Board::new(windows.view(), directory)
+    MarketSnapshot::new(windows.view(), directory)
 }
 
 async fn both(query: &str) -> (String, String) {
-    let board = Arc::new(hard_board());
+    let snapshot = Arc::new(hard_board());
     let body = serde_json::json!({ "query": query }).to_string();
-    let parse = || Asked::from_body(body.as_bytes()).unwrap().parse(&board).unwrap().unwrap().0;
+    let parse = || Asked::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
     let reference = Schema::build(Reference, EmptyMutation, EmptySubscription).finish();
-    let expected = render::render(&reference.execute(parse().into_inner().data(Arc::clone(&board))).await);
+    let expected = render::render(&reference.execute(parse().into_inner().data(Arc::clone(&snapshot))).await);
     let prepared = Prepared::of(&legacy(), parse()).await;
-    limits::weigh(prepared.lists(), &board).unwrap();
-    let answer = prepared.short(&board, output::Waiting::default().interest());
+    limits::weigh(prepared.lists(), &snapshot).unwrap();
+    let answer = prepared.short(&snapshot, output::Waiting::default().interest());
     (String::from_utf8(answer.unwrap().pieces.concat()).unwrap(), expected)
 }
 

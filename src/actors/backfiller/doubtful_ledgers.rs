@@ -7,7 +7,7 @@ const IN_DOUBT_MAX: usize = 10_000;
 
 /// Ledgers that an audit named. Each waits until it was compared: whatever ends a reading before that, it comes again.
 #[derive(Debug, Default)]
-pub struct Doubts {
+pub struct DoubtfulLedgers {
     ledgers: BTreeSet<u32>,
     /// The one that was tried last.
     tried: Option<u32>,
@@ -15,7 +15,7 @@ pub struct Doubts {
     is_open: bool,
 }
 
-impl Doubts {
+impl DoubtfulLedgers {
     pub(super) fn add(&mut self, ledgers: impl IntoIterator<Item = u32>) {
         let room = IN_DOUBT_MAX.saturating_sub(self.ledgers.len());
         self.ledgers.extend(ledgers.into_iter().take(room));
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_compared_comes_again_and_holds_up_nothing() {
-        let mut doubts = Doubts::default();
+        let mut doubts = DoubtfulLedgers::default();
         doubts.add([5, 9, 7]);
         assert_eq!(doubts.next(), Some(9));
         assert_eq!(doubts.next(), None, "it is chance's turn");

@@ -18,16 +18,16 @@ use super::{
 };
 use crate::{
     actors::{
-        intake::{Fate, Intake},
+        intake::{Intake, IntakeDecision},
         trade_writer::CommittedSummary,
-        worker::Life,
+        worker::WorkContext,
     },
     db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
     domain::{
         close_times::{CONFIRMED_BY, CloseTimes},
         coverage::LedgerRange,
         cursor::PagingToken,
-        instant::Second,
+        instant::UnixSeconds,
     },
     horizon::{HorizonClient, HorizonError},
 };
@@ -45,12 +45,12 @@ const PAGES_AHEAD_MAX: u32 = 3;
 const BEFORE_HISTORY: u16 = 410;
 
 /// What a descent works with.
-pub(super) struct Descent<'a> {
+pub(super) struct DescendingRead<'a> {
     pub(super) deps: &'a Backfill,
     /// The client of the class that this reading is of.
     pub(super) horizon: &'a HorizonClient,
     pub(super) upstream: &'a Upstream,
-    pub(super) life: &'a Life,
+    pub(super) context: &'a WorkContext,
     pub(super) kind: BatchKind,
     /// Nothing above this ledger is told to be whole, whatever a page holds.
     pub(super) top_max: u32,
@@ -66,11 +66,11 @@ pub(super) struct Descent<'a> {
 struct Reading {
     stretch: Stretch,
     /// The ledger and the close time of the highest trade that is not told yet; none before the first.
-    top: Option<(u32, Second)>,
+    top: Option<(u32, UnixSeconds)>,
     /// Where the next page begins.
     cursor: Option<PagingToken>,
     /// When the lowest trade that was read closed.
-    lowest_at: Option<Second>,
+    lowest_at: Option<UnixSeconds>,
     /// All ledgers from here up are read whole.
     whole_from: u32,
     is_done: bool,
@@ -85,7 +85,7 @@ struct Reading {
     old: BTreeSet<u32>,
 }
 
-impl Descent<'_> {
+impl DescendingRead<'_> {
     /// Reads a stretch. Comes back with what was stored.
     pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, Stop> {
         let mut reading = Reading::new(stretch);
@@ -93,7 +93,7 @@ impl Descent<'_> {
         let mut pages = 0;
         while pages < self.pages_max || (!reading.has_whole() && pages < LEDGER_PAGES_MAX) {
             pages += 1;
-            self.life.advance();
+            self.context.advance();
             match page::read(self.horizon, reading.cursor).await {
                 Ok(page) => {
                     let (page, intake) = self.weighed(page, &mut reading).await?;
@@ -126,7 +126,7 @@ impl Descent<'_> {
 
     /// Weighs the close times of a page. If the lowest ones cannot be judged without those below, it reads on.
     async fn weighed(&self, mut page: Page, reading: &mut Reading) -> Result<(Page, Intake), Stop> {
-        let now = Second::from(self.deps.writer.clock.now());
+        let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut more = 0;
         loop {
             let history = self.deps.history(self.horizon, self.upstream).await?;
@@ -143,7 +143,7 @@ impl Descent<'_> {
                 return Ok((page, intake));
             }
             more += 1;
-            self.life.advance();
+            self.context.advance();
             let lowest = page.lowest();
             page.join(page::read(self.horizon, lowest).await?);
         }
@@ -161,14 +161,14 @@ impl Descent<'_> {
 
     /// Takes in a page. Where its end of history is believed, `ends_at` is the oldest ledger that Horizon has.
     fn take_in(&self, page: Page, ends_at: Option<u32>, intake: &Intake, reading: &mut Reading) {
-        let now = Second::from(self.deps.writer.clock.now());
+        let now = UnixSeconds::from(self.deps.writer.clock.now());
         let lowest = page.lowest();
         let from = reading.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
             let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
             if ledger > intake.ceiling {
                 // It would pass for the newest ledger; the rest of the page is what counts.
-                if let Fate::Quarantined(entry) = intake.judge(received, now) {
+                if let IntakeDecision::Quarantined(entry) = intake.judge(received, now) {
                     reading.quarantine.push(entry);
                 }
                 continue;
@@ -185,9 +185,9 @@ impl Descent<'_> {
                 continue;
             }
             match intake.judge(received, now) {
-                Fate::Stored(trade) => reading.trades.push(*trade),
-                Fate::Quarantined(entry) => reading.quarantine.push(entry),
-                Fate::PassedOver => counter!("ticker_trades_passed_over_total").increment(1),
+                IntakeDecision::Stored(trade) => reading.trades.push(*trade),
+                IntakeDecision::Quarantined(entry) => reading.quarantine.push(entry),
+                IntakeDecision::PassedOver => counter!("ticker_trades_passed_over_total").increment(1),
             }
         }
         for refused in page.refused {
@@ -212,7 +212,7 @@ impl Descent<'_> {
         };
         // A connection that was opened meanwhile may lead to another network.
         self.deps.history(self.horizon, self.upstream).await?;
-        let written = self.deps.writer.write(&batch, self.life).await?;
+        let written = self.deps.writer.write(&batch, self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         sum.new = sum.new.saturating_add(written.new);
         sum.repeats = sum.repeats.saturating_add(written.repeats);
@@ -240,7 +240,7 @@ impl Reading {
     }
 
     /// A trade of this ledger was read.
-    fn saw(&mut self, ledger: u32, closed_at: Second) {
+    fn saw(&mut self, ledger: u32, closed_at: UnixSeconds) {
         self.top.get_or_insert((ledger, closed_at));
         self.lowest_at = Some(closed_at);
     }
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     fn reading(from: u32, to: Option<u32>) -> Reading {
-        Reading::new(Stretch { from, to, before: Some(Second(900)), since: Second(100) })
+        Reading::new(Stretch { from, to, before: Some(UnixSeconds(900)), since: UnixSeconds(100) })
     }
 
     fn place(ledger: u32) -> Option<PagingToken> {
@@ -313,18 +313,18 @@ mod tests {
     #[test]
     fn the_lowest_ledger_of_a_page_is_whole_only_with_the_next() {
         let mut reading = reading(10, Some(50));
-        reading.saw(48, Second(480));
-        reading.saw(40, Second(400));
+        reading.saw(48, UnixSeconds(480));
+        reading.saw(40, UnixSeconds(400));
         reading.reached(place(40), None);
         assert_eq!((held(&reading), reading.is_done), (Some((41, 50, 400, 480)), false));
         let covered = reading.covered();
         reading.written(covered);
-        reading.saw(40, Second(400));
+        reading.saw(40, UnixSeconds(400));
         reading.reached(place(40), None);
         assert_eq!(held(&reading), None, "all of the page was one ledger");
         assert!(reading.has_whole(), "those above it are");
         assert_eq!(reading.cursor, place(40), "the next page begins where this one ended");
-        reading.saw(9, Second(90));
+        reading.saw(9, UnixSeconds(90));
         reading.reached(place(9), None);
         assert_eq!((held(&reading), reading.is_done), (Some((10, 40, 90, 400)), true));
     }
@@ -332,8 +332,8 @@ mod tests {
     #[test]
     fn a_tail_begins_at_its_newest_trade_or_at_what_a_second_witness_says() {
         let mut reading = reading(10, None);
-        reading.saw(28, Second(300)); // the page began at 30
-        reading.saw(20, Second(200));
+        reading.saw(28, UnixSeconds(300)); // the page began at 30
+        reading.saw(20, UnixSeconds(200));
         reading.reached(place(20), None);
         assert_eq!(held(&reading), Some((21, 28, 200, 300)));
     }
@@ -346,7 +346,7 @@ mod tests {
     /// A page with one trade in each of these ledgers.
     fn page(reading: &mut Reading, ledgers: &[(u32, i64)]) {
         reading.times =
-            CloseTimes::weigh(&reading.times, ledgers.iter().map(|(ledger, at)| (*ledger, Second(*at))));
+            CloseTimes::weigh(&reading.times, ledgers.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
         for (ledger, _) in ledgers {
             let believed = reading.times.believed(*ledger).unwrap();
             reading.saw(*ledger, believed);
@@ -372,7 +372,7 @@ mod tests {
         empty.reached(place(60), Some(5));
         assert_eq!(held(&empty), Some((10, 50, 900, 900)));
         let mut one = reading(50, Some(50));
-        one.saw(49, Second(490));
+        one.saw(49, UnixSeconds(490));
         one.reached(place(49), None);
         assert_eq!((held(&one), one.is_done), (Some((50, 50, 490, 490)), true));
     }
@@ -389,8 +389,8 @@ mod tests {
     #[test]
     fn a_range_never_begins_later_than_it_ends() {
         let mut reading = reading(10, Some(50));
-        reading.saw(48, Second(480));
-        reading.saw(40, Second(490)); // within the slack of clocks
+        reading.saw(48, UnixSeconds(480));
+        reading.saw(40, UnixSeconds(490)); // within the slack of clocks
         reading.reached(place(40), None);
         assert_eq!(held(&reading), Some((41, 50, 480, 480)));
     }

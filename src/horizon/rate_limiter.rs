@@ -22,7 +22,7 @@ const LINES_A_MINUTE: u32 = 12;
 
 /// The budget of one address, and what all who share it must know of the server. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Governor(Arc<Shared>);
+pub struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -48,17 +48,17 @@ struct LiveWaits {
 }
 
 /// A request for live trades that waits.
-struct LiveWaiting<'a>(&'a Governor);
+struct LiveWaiting<'a>(&'a RateLimiter);
 
 /// A request's place; given back when its answer has come or it is given up.
 #[derive(Debug)]
-pub struct Turn(Governor);
+pub struct Turn(RateLimiter);
 
 /// A look-up of a first asset that waits.
-struct FirstWaiting<'a>(&'a Governor);
+struct FirstWaiting<'a>(&'a RateLimiter);
 
-impl Governor {
-    /// A governor of so many requests an hour; 0 is no limit.
+impl RateLimiter {
+    /// A limiter of so many requests an hour; 0 is no limit.
     #[must_use]
     pub fn new(requests_per_hour: u32) -> Self {
         Self(Arc::new(Shared {
@@ -207,11 +207,11 @@ impl Drop for Turn {
 }
 
 impl<'a> LiveWaiting<'a> {
-    fn begin(governor: &'a Governor) -> Self {
-        let mut waits = governor.live_waits();
+    fn begin(limiter: &'a RateLimiter) -> Self {
+        let mut waits = limiter.live_waits();
         waits.count = waits.count.saturating_add(1);
         drop(waits);
-        Self(governor)
+        Self(limiter)
     }
 
     /// It still waits; another one that went may have ended the time since when none does.
@@ -231,9 +231,9 @@ impl Drop for LiveWaiting<'_> {
 }
 
 impl<'a> FirstWaiting<'a> {
-    fn begin(governor: &'a Governor) -> Self {
-        governor.budget().first_begins_to_wait();
-        Self(governor)
+    fn begin(limiter: &'a RateLimiter) -> Self {
+        limiter.budget().first_begins_to_wait();
+        Self(limiter)
     }
 }
 
@@ -250,28 +250,28 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_known_since_when_live_requests_wait_and_only_while_they_do() {
-        let governor = Governor::new(1);
-        let _first = governor.admit(Class::Live, || ()).await;
-        assert!(governor.live_waits_since().is_none());
+        let limiter = RateLimiter::new(1);
+        let _first = limiter.admit(Class::Live, || ()).await;
+        assert!(limiter.live_waits_since().is_none());
         let waits = Cell::new(false);
         tokio::select! {
-            _ = governor.admit(Class::Live, || waits.set(true)) => panic!("one request an hour"),
+            _ = limiter.admit(Class::Live, || waits.set(true)) => panic!("one request an hour"),
             () = async { while !waits.get() { tokio::task::yield_now().await } } => {}
         }
-        assert!(governor.live_waits_since().is_none(), "whoever waited is gone");
-        let waiting = governor.admit(Class::Live, || assert!(governor.live_waits_since().is_some()));
+        assert!(limiter.live_waits_since().is_none(), "whoever waited is gone");
+        let waiting = limiter.admit(Class::Live, || assert!(limiter.live_waits_since().is_some()));
         assert!(tokio::time::timeout(STEP / 10, waiting).await.is_err());
     }
 
     #[tokio::test]
     async fn whoever_waits_for_its_turn_says_so_again_and_again() {
-        let governor = Governor::new(1);
+        let limiter = RateLimiter::new(1);
         let told = Cell::new(0);
         while told.get() == 0 {
-            let turn = tokio::time::timeout(STEP, governor.admit(Class::Books, || told.set(told.get() + 1)));
+            let turn = tokio::time::timeout(STEP, limiter.admit(Class::Books, || told.set(told.get() + 1)));
             drop(turn.await); // what there is to begin with goes first
         }
-        let waits = governor.admit(Class::Books, || told.set(told.get() + 1));
+        let waits = limiter.admit(Class::Books, || told.set(told.get() + 1));
         tokio::select! {
             _ = waits => panic!("one request an hour"),
             () = async { while told.get() < 3 { tokio::time::sleep(STEP / 10).await } } => {}

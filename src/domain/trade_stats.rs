@@ -1,6 +1,6 @@
 //! What a set of trades comes to.
 
-use super::{amount::Amount, cursor::PagingToken, instant::Second, price::Price, trade::Trade};
+use super::{amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade::Trade};
 
 /// The few figures of a trade that a window keeps, in its market's orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct WindowTrade {
     /// Identity and place.
     pub token: PagingToken,
     /// When its ledger closed.
-    pub closed_at: Second,
+    pub closed_at: UnixSeconds,
     /// How much of the base asset.
     pub base_amount: Amount,
     /// How much of the counter asset.
@@ -54,7 +54,7 @@ pub struct Prices {
 /// The exact figures of a set of trades. Merging is commutative and associative, so trades may come in any
 /// order and in any parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct TradeStats {
     /// How many trades.
     pub trade_count: u64,
     /// Sum of the base amounts, in stroops.
@@ -64,10 +64,10 @@ pub struct Summary {
     /// Prices; none where no trade of the set has one.
     pub prices: Option<Prices>,
     /// Close times of the earliest and the latest ledger; none where the set is empty.
-    pub times: Option<(Second, Second)>,
+    pub times: Option<(UnixSeconds, UnixSeconds)>,
 }
 
-impl Summary {
+impl TradeStats {
     /// The figures of one trade.
     #[must_use]
     pub fn of(trade: &WindowTrade) -> Self {
@@ -124,13 +124,13 @@ impl Prices {
     }
 }
 
-impl<'a> FromIterator<&'a WindowTrade> for Summary {
+impl<'a> FromIterator<&'a WindowTrade> for TradeStats {
     fn from_iter<I: IntoIterator<Item = &'a WindowTrade>>(trades: I) -> Self {
-        let mut summary = Self::default();
+        let mut stats = Self::default();
         for trade in trades {
-            summary.merge(&Self::of(trade));
+            stats.merge(&Self::of(trade));
         }
-        summary
+        stats
     }
 }
 
@@ -153,7 +153,7 @@ pub(crate) mod tests {
     ) -> WindowTrade {
         WindowTrade {
             token: PagingToken { toid: ledger << 32, order },
-            closed_at: Second(second),
+            closed_at: UnixSeconds(second),
             base_amount: Amount::from_stroops(amounts.0).unwrap(),
             counter_amount: Amount::from_stroops(amounts.1).unwrap(),
             price: Price::new(price.0, price.1),
@@ -175,9 +175,9 @@ pub(crate) mod tests {
         fn merging_in_any_order_and_in_any_parts_is_the_same(
             trades in prop::collection::vec(any_trade(), 0..40), cut in 0..40_usize,
         ) {
-            let whole: Summary = trades.iter().collect();
+            let whole: TradeStats = trades.iter().collect();
             let (left, right) = trades.split_at(cut.min(trades.len()));
-            let mut parts: Summary = right.iter().rev().collect();
+            let mut parts: TradeStats = right.iter().rev().collect();
             parts.merge(&left.iter().collect());
             prop_assert_eq!(parts, whole);
         }

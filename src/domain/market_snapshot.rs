@@ -8,18 +8,18 @@ use std::{
 
 use super::{
     directory::Directory,
-    instant::{HOUR, Second},
+    instant::{HOUR, UnixSeconds},
     listed_asset::ListedAsset,
     orderbook::BookFigures,
-    summary::Summary,
     ticker::{self, Pair, pair_name},
+    trade_stats::TradeStats,
     window::LONGEST_HOURS,
     windows::{MarketId, WindowsView},
 };
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Board {
+pub struct MarketSnapshot {
     windows: WindowsView,
     directory: Directory,
     /// The valid assets, sorted by code, then issuer.
@@ -53,7 +53,7 @@ pub struct MarketRow<'a> {
     /// The counter.
     pub counter: &'a ListedAsset,
     /// Its trades; at least one.
-    pub summary: Summary,
+    pub stats: TradeStats,
     /// Its own book; all 0 where none was polled.
     pub book: BookFigures,
 }
@@ -64,12 +64,12 @@ pub struct TickerRow {
     /// `<base>_<counter>`, anchors in place of the codes that have one.
     pub name: String,
     /// Its trades; at least one.
-    pub summary: Summary,
+    pub stats: TradeStats,
     /// The books of the markets whose codes spell the name.
     pub book: BookFigures,
 }
 
-impl Board {
+impl MarketSnapshot {
     /// Puts together what belongs together: all of one state, windows and directory.
     #[must_use]
     pub fn new(windows: WindowsView, mut directory: Directory) -> Self {
@@ -116,7 +116,7 @@ impl Board {
 
     /// The second of all figures.
     #[must_use]
-    pub const fn as_of(&self) -> Second {
+    pub const fn as_of(&self) -> UnixSeconds {
         self.windows.as_of()
     }
 
@@ -134,7 +134,7 @@ impl Board {
 
     /// When the oldest book of a market that counts was fetched.
     #[must_use]
-    pub fn oldest_book(&self) -> Option<Second> {
+    pub fn oldest_book(&self) -> Option<UnixSeconds> {
         let shown = |(market, _)| {
             let book = self.directory.book(market)?;
             self.directory.valid_sides(market).map(|_| book.fetched_at)
@@ -145,7 +145,7 @@ impl Board {
     /// When the book of each market that counts was fetched, the oldest first: market, in the order of its sides in the
     /// database, and second.
     #[must_use]
-    pub fn book_times(&self) -> Vec<(&ListedAsset, &ListedAsset, Second)> {
+    pub fn book_times(&self) -> Vec<(&ListedAsset, &ListedAsset, UnixSeconds)> {
         let shown = |(market, _)| {
             let book = self.directory.book(market)?;
             self.directory.valid_sides(market).map(|(base, counter)| (base, counter, book.fetched_at))
@@ -157,7 +157,7 @@ impl Board {
 
     /// When a window of so many hours began; its lower edge is exclusive.
     #[must_use]
-    pub const fn since(&self, hours: i64) -> Second {
+    pub const fn since(&self, hours: i64) -> UnixSeconds {
         self.as_of().minus(hours.saturating_mul(HOUR))
     }
 
@@ -179,9 +179,9 @@ impl Board {
         let mut rows: Vec<MarketRow<'_>> = self
             .traded(hours, &self.candidates(&filter.codes()), |base, counter| filter.takes(base, counter))
             .take_while(|_| go_on())
-            .map(|(market, base, counter, summary)| {
+            .map(|(market, base, counter, stats)| {
                 let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
-                MarketRow { base, counter, summary, book }
+                MarketRow { base, counter, stats, book }
             })
             .collect();
         rows.sort_by_cached_key(MarketRow::name);
@@ -223,13 +223,13 @@ impl Board {
         takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
         go_on: &dyn Fn() -> bool,
     ) -> Vec<TickerRow> {
-        let mut sums: BTreeMap<String, Summary> = BTreeMap::new();
-        for (_, base, counter, summary) in self.traded(hours, candidates, takes).take_while(|_| go_on()) {
-            sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&summary);
+        let mut sums: BTreeMap<String, TradeStats> = BTreeMap::new();
+        for (_, base, counter, stats) in self.traded(hours, candidates, takes).take_while(|_| go_on()) {
+            sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&stats);
         }
-        let row = |(name, summary): (String, Summary)| {
+        let row = |(name, stats): (String, TradeStats)| {
             let book = self.books().get(&name).copied().unwrap_or_default();
-            TickerRow { name, summary, book }
+            TickerRow { name, stats, book }
         };
         sums.into_iter().map(row).collect()
     }
@@ -267,13 +267,13 @@ impl Board {
         hours: i64,
         markets: &[MarketId],
         takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
-    ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, Summary)> {
+    ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, TradeStats)> {
         let is_window = (1..=LONGEST_HOURS).contains(&hours);
         markets.iter().copied().filter(move |_| is_window).filter_map(move |market| {
             let sides = self.directory.valid_sides(market);
             let (base, counter) = sides.filter(|(base, counter)| takes(base, counter))?;
-            let summary = self.windows.last_hours(market, hours);
-            (!summary.is_empty()).then_some((market, base, counter, summary))
+            let stats = self.windows.last_hours(market, hours);
+            (!stats.is_empty()).then_some((market, base, counter, stats))
         })
     }
 }
@@ -325,7 +325,7 @@ impl MarketRow<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{directory::tests::directory, summary::tests::trade, windows::Windows};
+    use super::super::{directory::tests::directory, trade_stats::tests::trade, windows::Windows};
     use super::*;
 
     const ASSETS: [(&str, &str, &str); 5] = [
@@ -337,41 +337,41 @@ mod tests {
     ];
 
     /// Market 1 traded 10 hours ago, 2 and 3 one hour ago, 4 (of an asset that is not valid) now.
-    fn board() -> Board {
-        let now = Second(10_000_000);
+    fn snapshot() -> MarketSnapshot {
+        let now = UnixSeconds(10_000_000);
         let mut windows = Windows::default();
         for (market, hours) in [(1, 10), (2, 1), (3, 1), (4, 0)] {
             windows.add(market, trade(market.into(), 0, now.0 - hours * HOUR + 1, (10, 20), (2, 1)));
         }
         windows.advance(now);
         let markets = [(1, 1, 2), (2, 1, 3), (3, 4, 5), (4, 1, 9)];
-        Board::new(windows.view(), directory(&ASSETS, &markets, &[(1, 3), (2, 5)]))
+        MarketSnapshot::new(windows.view(), directory(&ASSETS, &markets, &[(1, 3), (2, 5)]))
     }
 
     fn names(rows: &[TickerRow]) -> Vec<(&str, u64)> {
-        rows.iter().map(|row| (row.name.as_str(), row.summary.trade_count)).collect()
+        rows.iter().map(|row| (row.name.as_str(), row.stats.trade_count)).collect()
     }
 
     #[test]
     fn a_window_holds_what_traded_in_it_to_the_second() {
-        let board = board();
+        let snapshot = snapshot();
         let market_names = |hours| {
-            let rows = board.markets(&MarketFilter::default(), hours);
+            let rows = snapshot.markets(&MarketFilter::default(), hours);
             rows.iter().map(MarketRow::name).collect::<Vec<_>>()
         };
         assert_eq!(market_names(9), ["TEA1:G3 / TEA:G4", "XLM:native / BRLT:G2"]);
         assert_eq!(market_names(10).len(), 3);
         assert_eq!(market_names(24).len(), 3, "the asset of market 4 is not valid");
         for none in [0, -3, 169] {
-            assert!(market_names(none).is_empty() && board.tickers(none).is_empty());
+            assert!(market_names(none).is_empty() && snapshot.tickers(none).is_empty());
         }
-        assert_eq!(names(&board.tickers(10)), [("TEA1_TEA", 1), ("XLM_BRL", 2)]);
-        assert_eq!(board.since(10), Second(10_000_000 - 10 * HOUR));
+        assert_eq!(names(&snapshot.tickers(10)), [("TEA1_TEA", 1), ("XLM_BRL", 2)]);
+        assert_eq!(snapshot.since(10), UnixSeconds(10_000_000 - 10 * HOUR));
     }
 
     #[test]
     fn filters_are_exact_on_the_normalised_sides() {
-        let count = |filter: MarketFilter| board().markets(&filter, 168).len();
+        let count = |filter: MarketFilter| snapshot().markets(&filter, 168).len();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(count(MarketFilter { base_code: some("XLM"), ..MarketFilter::default() }), 2);
         assert_eq!(
@@ -388,8 +388,8 @@ mod tests {
 
     #[test]
     fn a_pair_is_selected_by_codes_in_either_order_and_named_by_anchors() {
-        let board = board();
-        let of = |name: &str| board.tickers_of(&PairCodes::parse(name).unwrap(), 168);
+        let snapshot = snapshot();
+        let of = |name: &str| snapshot.tickers_of(&PairCodes::parse(name).unwrap(), 168);
         assert_eq!(names(&of("XLM_BRL")), [("XLM_BRL", 1)]);
         assert_eq!(names(&of("BRLT_XLM")), [("XLM_BRL", 1)]);
         assert_eq!(of("BRLT_XLM")[0].book.bid_count, 3, "the book is that of the name");
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn the_code_with_fewer_markets_says_how_many_are_looked_at() {
-        let board = board();
+        let snapshot = snapshot();
         for (codes, count) in [
             (["XLM", "BRL"], 1),
             (["BRL", "XLM"], 1),
@@ -410,36 +410,36 @@ mod tests {
             (["XLM", "TEA"], 1),
             (["XLM", "NONE"], 0),
         ] {
-            assert_eq!(board.count_candidates(codes), count, "{codes:?}");
-            assert_eq!(board.candidates(&codes).len(), count, "{codes:?}");
+            assert_eq!(snapshot.count_candidates(codes), count, "{codes:?}");
+            assert_eq!(snapshot.candidates(&codes).len(), count, "{codes:?}");
         }
-        assert!(board.tickers_of(&PairCodes::parse("XLM_XLM").unwrap(), 168).is_empty());
+        assert!(snapshot.tickers_of(&PairCodes::parse("XLM_XLM").unwrap(), 168).is_empty());
     }
 
     #[test]
     fn a_market_that_is_not_asked_for_is_not_summed() {
-        let board = board();
+        let snapshot = snapshot();
         let asked = std::cell::Cell::new(0);
         let takes = |base: &ListedAsset, _: &ListedAsset| {
             asked.set(asked.get() + 1);
             base.code() == "TEA1"
         };
-        assert_eq!(names(&board.summed(5, &board.candidates(&[]), takes, &|| true)), [("TEA1_TEA", 1)]);
+        assert_eq!(names(&snapshot.summed(5, &snapshot.candidates(&[]), takes, &|| true)), [("TEA1_TEA", 1)]);
         assert_eq!(asked.get(), 3, "also about market 1, of which only its sum tells that it did not trade");
     }
 
     #[test]
     fn a_markets_own_book_and_the_oldest_of_all() {
-        let board = board();
-        let rows = board.markets(&MarketFilter::default(), 168);
+        let snapshot = snapshot();
+        let rows = snapshot.markets(&MarketFilter::default(), 168);
         assert_eq!(rows.iter().map(|row| row.book.bid_count).collect::<Vec<_>>(), [0, 3, 5]);
-        assert_eq!(board.oldest_book(), Some(Second(1)));
-        let times = board.book_times();
+        assert_eq!(snapshot.oldest_book(), Some(UnixSeconds(1)));
+        let times = snapshot.book_times();
         let told: Vec<_> =
             times.iter().map(|(base, counter, at)| (base.code(), counter.code(), at.0)).collect();
         assert_eq!(told, [("XLM", "BRL", 1), ("XLM", "BRLT", 1)]);
         assert_eq!(
-            board.assets().iter().map(|asset| asset.code()).collect::<Vec<_>>(),
+            snapshot.assets().iter().map(|asset| asset.code()).collect::<Vec<_>>(),
             ["BRL", "BRLT", "TEA", "TEA1", "XLM"]
         );
     }

@@ -34,7 +34,7 @@ use crate::{
         HorizonClient,
         budget::Class,
         client::HorizonSettings,
-        governor::Governor,
+        rate_limiter::RateLimiter,
         stellar_toml::{TomlClient, TomlSettings},
     },
     published::{BudgetUse, Published},
@@ -45,7 +45,7 @@ const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the parts share. Cheap to clone, and may go to any thread.
 #[derive(Clone)]
-pub(super) struct Common {
+pub(super) struct Services {
     pub(super) config: Arc<Config>,
     pub(super) database: Database,
     pub(super) published: Arc<Published>,
@@ -53,12 +53,12 @@ pub(super) struct Common {
     /// When this process began.
     pub(super) began: DateTime<Utc>,
     pub(super) leadership: Leadership,
-    pub(super) governor: Governor,
+    pub(super) limiter: RateLimiter,
     /// Limit of the log lines about records from Horizon.
     lines: IntakeLines,
 }
 
-impl Common {
+impl Services {
     pub(super) fn new(config: &Config, database: &Database, clock: SharedClock) -> Self {
         Self {
             config: Arc::new(config.clone()),
@@ -67,7 +67,7 @@ impl Common {
             leadership: Leadership::new(Arc::clone(&clock)),
             began: clock.now(),
             clock,
-            governor: Governor::new(config.horizon_requests_per_hour),
+            limiter: RateLimiter::new(config.horizon_requests_per_hour),
             lines: IntakeLines::default(),
         }
     }
@@ -75,7 +75,7 @@ impl Common {
     /// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
     pub(super) async fn check_network(&self) -> Result<(), Failure> {
         let config = &self.config;
-        let client = HorizonClient::new(horizon_settings(config), self.governor.clone())
+        let client = HorizonClient::new(horizon_settings(config), self.limiter.clone())
             .map_err(|error| Failure::Configuration(error.to_string()))?;
         match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
             Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
@@ -104,7 +104,7 @@ impl Common {
     /// awc's clients belong to the thread that makes them, so this and all below run on the actor's own. That the
     /// settings can be used was seen before, when the network was checked.
     fn horizon(&self) -> HorizonClient {
-        usable(HorizonClient::new(horizon_settings(&self.config), self.governor.clone()))
+        usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
     }
 
     fn writer(&self, listeners: Option<Listeners>) -> TradeWriter {
@@ -123,13 +123,13 @@ impl Common {
     }
 
     /// Whether a stellar.toml decides on validity.
-    fn links_count(&self) -> bool {
+    fn requires_toml(&self) -> bool {
         self.config.network_passphrase != TESTNET_PASSPHRASE
     }
 
     /// How the budget of requests stands, for readers.
     pub(super) fn budget_use(&self) -> BudgetUse {
-        let report = self.governor.report();
+        let report = self.limiter.report();
         let requests = Class::ALL.iter().zip(report.granted).map(|(class, count)| (class.name(), count));
         BudgetUse {
             requests_per_hour: report.per_hour,
@@ -216,7 +216,7 @@ impl Common {
             toml_checker,
             clock: Arc::clone(&self.clock),
             schedule: schedule(&self.config.assets_schedule),
-            links_count: self.links_count(),
+            requires_toml: self.requires_toml(),
             status,
         }
     }
@@ -236,7 +236,7 @@ impl Common {
             ranking,
             aggregator,
             clock: Arc::clone(&self.clock),
-            links_count: self.links_count(),
+            requires_toml: self.requires_toml(),
             looked_up: Rc::default(),
             status,
         }
