@@ -21,6 +21,10 @@ use super::{
 const CONNECTIONS: usize = 8;
 /// How long each kind of request is sent.
 const SPAN: Duration = Duration::from_secs(6);
+/// Markets in the small file.
+const SMALL_MARKETS: u64 = 130;
+/// Times that both sides send the small file.
+const SMALL_ROUNDS: usize = 3;
 /// First answers that are measured.
 const FIRSTS: usize = 9;
 /// All fields that both lists have.
@@ -34,11 +38,34 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let (naive_s, _) = timed(store.client.query(NAIVE, &[&"24 hours"])).await;
         let daemon = Daemon::start(&store.url);
         daemon.first_publication().await;
-        let rows = measure(&daemon, naive_s);
+        let mut rows = measure(&daemon, naive_s);
         drop(daemon);
         store.close().await;
+        rows.push(measure_small(bench).await);
         rows
     })
+}
+
+/// A small file, of which each answer costs more than its bytes.
+async fn measure_small(bench: &Bench) -> Row {
+    let store = start::filled_with(bench, 20_000, SMALL_MARKETS).await;
+    let daemon = Daemon::start(&store.url);
+    daemon.first_publication().await;
+    let file = get("/markets.json");
+    let bytes = exchange(&mut Connection::open(daemon.public), &file).body;
+    let nginx = Nginx::serving(&bytes);
+    // In turns, so that neither side alone has the machine's better seconds.
+    let rounds: Vec<(f64, f64)> = (0..SMALL_ROUNDS)
+        .map(|_| (load(nginx.address, &file).per_second, load(daemon.public, &file).per_second))
+        .collect();
+    drop(daemon);
+    store.close().await;
+    let median = |rates: Vec<f64>| Sorted::new(rates).at(500);
+    let (theirs, ours): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
+    let title = format!("GET /markets.json of {SMALL_MARKETS} markets, {} KB by gzip", bytes.len() / 1_000);
+    Row::new(title, median(ours), Unit::PerSecond)
+        .baseline("nginx, the same bytes", median(theirs))
+        .goal_ratio(0.8)
 }
 
 fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {

@@ -100,8 +100,13 @@ fn steady(pid: u32) -> Sorted {
 
 /// A database as a daemon leaves it: a week of trades, vacuumed and analysed.
 pub(crate) async fn filled(bench: &Bench, trades: u64) -> Store {
+    filled_with(bench, trades, MARKETS).await
+}
+
+/// The same with so many markets.
+pub(crate) async fn filled_with(bench: &Bench, trades: u64, markets: u64) -> Store {
     let store = bench.store().await;
-    let synthetic = Synthetic::week(trades, MARKETS, UnixSeconds::from(Utc::now()));
+    let synthetic = Synthetic::week(trades, markets, UnixSeconds::from(Utc::now()));
     copy::make_days(&store.client, "trades", &synthetic).await;
     copy::seed_markets(&store.client, &synthetic).await;
     copy::send(&store.client, "trades", copy::encode(&synthetic, 0..trades)).await;
