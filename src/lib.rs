@@ -10,7 +10,6 @@ pub mod clock;
 pub mod config;
 pub mod connection_string;
 pub mod db;
-pub mod domain;
 pub mod horizon;
 pub mod http;
 pub mod init;
@@ -18,6 +17,8 @@ pub mod outbound;
 pub mod process;
 pub mod published;
 pub mod shutdown;
-pub mod sim;
 pub mod telemetry;
 pub mod trouble;
+
+pub use horizon_sim as sim;
+pub use ticker_domain as domain;

@@ -9,10 +9,8 @@ use std::{
 };
 
 use actix_rt::{System, SystemRunner};
-use stellar_ticker::db::{
-    Database, DatabaseSettings,
-    private_postgres::{Options, PrivatePostgres},
-};
+use private_postgres::{Options, PrivatePostgres};
+use stellar_ticker::db::{Database, DatabaseSettings};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 

@@ -19,7 +19,6 @@ use crate::{
     db::{
         Database, DbError,
         audit::{Audited, Recomputed},
-        private_postgres::IfRunning,
     },
     domain::{
         audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
@@ -28,6 +27,7 @@ use crate::{
     horizon::tls,
     http::reader::{ReadError, Reader, Served},
 };
+use private_postgres::IfRunning;
 
 /// Publications that are tried before it gives up.
 const TRIES_MAX: u32 = 200;

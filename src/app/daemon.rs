@@ -28,7 +28,7 @@ use crate::{
     blocking,
     clock::{SharedClock, SystemClock},
     config::{CHAOS, Config},
-    db::{Database, private_postgres::IfRunning},
+    db::Database,
     http::{
         PublicState,
         admin::{self, AdminState},
@@ -39,6 +39,7 @@ use crate::{
 };
 use address::Reserved;
 use nginx::Nginx;
+use private_postgres::IfRunning;
 use tree::DaemonTree;
 
 /// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.

@@ -18,9 +18,9 @@ use crate::{
     },
     clock::SystemClock,
     config::Config,
-    db::private_postgres::IfRunning,
     domain::instant::UnixSeconds,
 };
+use private_postgres::IfRunning;
 
 /// A lease that nobody renews ends sooner.
 const LEASE_PATIENCE: Duration = Duration::from_secs(9);

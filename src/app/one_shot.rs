@@ -10,10 +10,10 @@ use crate::{
     actors::{aggregator::MarketState, json_writer::replace_bytes},
     clock::{Clock, SystemClock},
     config::Config,
-    db::private_postgres::IfRunning,
     domain::{assets_json, instant::UnixSeconds, markets_json},
     http::probe,
 };
+use private_postgres::IfRunning;
 
 /// How long the running daemon may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -9,11 +9,9 @@ use super::Failure;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, PG_BIN_DIR},
-    db::{
-        Database, DatabaseSettings,
-        private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError},
-    },
+    db::{Database, DatabaseSettings},
 };
+use private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError};
 
 /// Connections of the daemon's pool.
 const CONNECTIONS_MAX: usize = 16;

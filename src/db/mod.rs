@@ -23,7 +23,6 @@ mod migrate;
 mod network;
 mod partitions;
 mod pool;
-pub mod private_postgres;
 pub mod quarantine;
 mod quarantine_limit;
 mod refused;

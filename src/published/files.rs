@@ -138,9 +138,9 @@ fn file<K: Key>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<Encode
 mod tests {
     use super::*;
     use crate::domain::{
-        directory::tests::directory,
         instant::{HOUR, UnixSeconds},
-        trade_stats::tests::{MERGES, trade},
+        test_support::directory,
+        test_support::{MERGES, trade},
         windows::Windows,
     };
 
@@ -220,11 +220,11 @@ mod tests {
             check(&windows, &mut directory);
         }
         // An anchor goes, an asset ceases to be valid, books change and go, trades leave by time.
-        directory.learn_assets([(3, Some(crate::domain::directory::tests::listed("B", "G2", "")))]);
+        directory.learn_assets([(3, Some(crate::domain::test_support::listed("B", "G2", "")))]);
         check(&windows, &mut directory);
         directory.learn_assets([(4, None)]);
         check(&windows, &mut directory);
-        directory.learn_books(vec![(1, crate::domain::directory::tests::book(9))], false);
+        directory.learn_books(vec![(1, crate::domain::test_support::book(9))], false);
         check(&windows, &mut directory);
         directory.learn_books(Vec::new(), true);
         check(&windows, &mut directory);

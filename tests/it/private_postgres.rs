@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
-use stellar_ticker::db::private_postgres::{IfRunning, Options, PrivatePostgres, PrivatePostgresError};
+use private_postgres::{IfRunning, Options, PrivatePostgres, PrivatePostgresError};
 use tokio_postgres::NoTls;
 
 use crate::support::postgres::{fresh_database, open_tempdir, test_options};

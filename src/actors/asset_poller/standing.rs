@@ -38,7 +38,7 @@ pub(super) const fn gone(asset: Asset) -> AssetStanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{amount::Total, asset::tests::address};
+    use crate::domain::{amount::Total, test_support::address};
 
     #[test]
     fn a_link_that_no_home_domain_makes_is_none() {

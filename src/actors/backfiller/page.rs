@@ -129,7 +129,7 @@ fn is_sound(records: &Records, cursor: Option<PagingToken>) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{domain::asset::tests::address, horizon::wire};
+    use crate::{domain::test_support::address, horizon::wire};
 
     pub(crate) fn received(ledger: u32, order: i32) -> Received {
         let record = serde_json::json!({

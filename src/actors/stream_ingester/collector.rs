@@ -186,7 +186,7 @@ impl Collector {
 mod tests {
     use super::*;
     use crate::{
-        domain::{asset::tests::address, close_times::EARLIEST, instant::DAY},
+        domain::{close_times::EARLIEST, instant::DAY, test_support::address},
         horizon::wire,
     };
     use bytes::Bytes;

@@ -183,7 +183,8 @@ fn amount(stroops: i64) -> Result<Amount, DbError> {
 mod tests {
     use super::*;
     use crate::domain::{
-        asset::{AccountId, Asset, tests::address},
+        asset::{AccountId, Asset},
+        test_support::address,
         trade::{Side, TradeRecord},
     };
 

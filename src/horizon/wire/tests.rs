@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::amount::Total;
-use crate::domain::asset::tests::address;
 use crate::domain::cursor::PagingToken;
+use crate::domain::test_support::address;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

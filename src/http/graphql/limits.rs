@@ -287,7 +287,7 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{directory::tests::directory, windows::Windows};
+    use crate::domain::{test_support::directory, windows::Windows};
     use async_graphql::parser::parse_query;
     use proptest::prelude::*;
     use serde_json::json;

@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use stellar_ticker::db::private_postgres::PrivatePostgres;
+use private_postgres::PrivatePostgres;
 use tempfile::TempDir;
 use tokio_postgres::Client;
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use stellar_ticker::db::private_postgres::{Options, PrivatePostgres};
+use private_postgres::{Options, PrivatePostgres};
 use tokio_postgres::{NoTls, config::Host};
 
 use super::DEADLINE;

@@ -15,8 +15,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use private_postgres::{PrivatePostgres, bound_to_this_thread};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use stellar_ticker::{db::private_postgres::PrivatePostgres, process::bound_to_this_thread};
 use tempfile::TempDir;
 
 use super::{

@@ -10,15 +10,16 @@ use super::{
 };
 use crate::domain::{
     amount::{STROOPS_PER_UNIT, Total},
-    directory::{Directory, tests::listed},
+    directory::Directory,
     instant::{HOUR, UnixSeconds},
     issuer_file::{Currency, Organisation},
     listed_asset::ListedAsset,
     market_snapshot::{MarketFilter, MarketRow, MarketSnapshot, PairCodes, TickerRow},
     number::ratio_to_f64,
     orderbook::{BookFigures, PolledBook},
+    test_support::{listed, trade},
     ticker::LegacyFigures,
-    trade_stats::{TradeStats, tests::trade},
+    trade_stats::TradeStats,
     windows::Windows,
 };
 

@@ -1,0 +1,157 @@
+//! The smaller endpoints.
+
+use super::Shared;
+use super::query::Params;
+use super::reply::{Admission, Problem, bad_request, of_status};
+use crate::faults::Endpoint;
+use crate::render_asset::parse_cursor;
+use crate::simulation::{AssetAsk, Book, Head};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+use std::sync::PoisonError;
+
+/// Levels a side of a book unless asked otherwise.
+const LEVELS_DEFAULT: usize = 20;
+
+/// A body of JSON or a problem, behind the rate limit and the faults.
+fn answer(
+    shared: &Shared,
+    endpoint: Endpoint,
+    body: impl FnOnce() -> Result<String, Problem>,
+) -> HttpResponse {
+    match Admission::ask(shared, endpoint) {
+        Err(reply) => *reply,
+        Ok(admission) => match body() {
+            Ok(body) => admission.hal(body),
+            Err(problem) => admission.finish(problem),
+        },
+    }
+}
+
+pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    let Head { elder, latest, closed_at } = shared.sim.head();
+    let body = json!({
+        "_links": {"self": {"href": format!("{}/", Params::of(&request).origin)}},
+        "horizon_version": "23.0.0-simulated",
+        "core_version": "stellar-core 23.0.0 (simulated)",
+        "ingest_latest_ledger": latest,
+        "history_latest_ledger": latest,
+        "history_latest_ledger_closed_at": closed_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "history_elder_ledger": elder,
+        "core_latest_ledger": latest,
+        "network_passphrase": *shared.passphrase.read().unwrap_or_else(PoisonError::into_inner),
+        "current_protocol_version": 23,
+        "supported_protocol_version": 23,
+        "core_supported_protocol_version": 23,
+    });
+    answer(&shared, Endpoint::Root, || Ok(body.to_string()))
+}
+
+pub(super) async fn assets(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    answer(&shared, Endpoint::Assets, || {
+        let params = Params::of(&request);
+        let ask = asset_ask(&params)?;
+        Ok(page(&params, shared.sim.assets(&ask), ask.limit, ask.descending))
+    })
+}
+
+fn asset_ask(params: &Params) -> Result<AssetAsk, Problem> {
+    let cursor = |token| parse_cursor(token).ok_or_else(|| bad_request("cursor", "cursor: invalid value"));
+    Ok(AssetAsk {
+        code: params.get("asset_code").map(str::to_owned),
+        issuer: params.get("asset_issuer").map(str::to_owned),
+        after: params.get("cursor").map(cursor).transpose()?,
+        descending: params.descending()?,
+        limit: params.limit()?,
+    })
+}
+
+fn page(params: &Params, records: Vec<(String, Value)>, limit: usize, descending: bool) -> String {
+    let ends = records.first().zip(records.last()).map(|(first, last)| (first.0.clone(), last.0.clone()));
+    let links = params.links(ends, limit, descending);
+    let records = Value::Array(records.into_iter().map(|record| record.1).collect());
+    format!(r#"{{"_links":{links},"_embedded":{{"records":{records}}}}}"#)
+}
+
+pub(super) async fn order_book(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    answer(&shared, Endpoint::OrderBook, || {
+        let params = Params::of(&request);
+        let limit = params.limit_or(LEVELS_DEFAULT)?;
+        let (selling, buying) = (asset_param(&params, "selling")?, asset_param(&params, "buying")?);
+        let body = match shared.sim.book(&selling.0, &buying.0, limit) {
+            Book::Whole(book) => book,
+            Book::Sides { bids, asks } => {
+                json!({"bids": bids, "asks": asks, "base": selling.1, "counter": buying.1})
+            }
+        };
+        Ok(body.to_string())
+    })
+}
+
+/// One asset of a pair: its key, and how it is repeated in the reply.
+fn asset_param(params: &Params, side: &str) -> Result<(String, Value), Problem> {
+    let field = |name: &str| {
+        let name = format!("{side}_asset_{name}");
+        let value = params.get(&name).map(str::to_owned);
+        value.ok_or_else(|| bad_request(&name, "missing required field"))
+    };
+    let kind = field("type")?;
+    match kind.as_str() {
+        "native" => Ok(("native".to_owned(), json!({"asset_type": "native"}))),
+        "credit_alphanum4" | "credit_alphanum12" => {
+            let (code, issuer) = (field("code")?, field("issuer")?);
+            let key = format!("{code}:{issuer}");
+            Ok((key, json!({"asset_type": kind, "asset_code": code, "asset_issuer": issuer})))
+        }
+        _ => Err(bad_request(&format!("{side}_asset_type"), "invalid asset type")),
+    }
+}
+
+pub(super) async fn ledgers(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    answer(&shared, Endpoint::Ledgers, || {
+        let params = Params::of(&request);
+        let records = ledger_records(&params, &shared)?;
+        Ok(page(&params, records, params.limit()?, params.descending()?))
+    })
+}
+
+fn ledger_records(params: &Params, shared: &Shared) -> Result<Vec<(String, Value)>, Problem> {
+    let head = shared.sim.head();
+    let ask = params.trades(None, head)?;
+    let record = |ledger: u32| {
+        let token = (u64::from(ledger) << 32).to_string();
+        let closed_at = shared.sim.closed_at(ledger).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let id = format!("{ledger:064x}");
+        let body =
+            json!({"id": id, "hash": id, "paging_token": token, "sequence": ledger, "closed_at": closed_at});
+        (token, body)
+    };
+    // A ledger's own token is its toid with transaction and operation 0, and a cursor is exclusive.
+    let place = |ledger: u32| i64::from(ledger) << 32;
+    let held = head.elder..=head.latest;
+    Ok(if ask.descending {
+        held.rev().filter(|ledger| place(*ledger) < ask.after.toid).take(ask.limit).map(record).collect()
+    } else {
+        held.filter(|ledger| place(*ledger) > ask.after.toid).take(ask.limit).map(record).collect()
+    })
+}
+
+pub(super) async fn toml(domain: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
+    let admission = match Admission::ask(&shared, Endpoint::Toml) {
+        Ok(admission) => admission,
+        Err(reply) => return *reply,
+    };
+    match shared.sim.toml(&domain) {
+        Some(file) => {
+            let status = StatusCode::from_u16(file.status).unwrap_or(StatusCode::OK);
+            admission.body(status, "text/plain; charset=utf-8", file.body)
+        }
+        None => admission.finish(of_status(404)),
+    }
+}
+
+pub(super) async fn not_found() -> HttpResponse {
+    Admission { allowance: None, fault: None }.finish(of_status(404))
+}

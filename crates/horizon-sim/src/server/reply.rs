@@ -1,0 +1,157 @@
+//! Problem replies, headers, and what stands before every handler: the rate limit and the faults.
+
+use super::Shared;
+use super::body::{ByteFault, faulty, half_gzip};
+use super::limit::Allowance;
+use crate::faults::{Endpoint, Fault};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// A request that may go on.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) allowance: Option<Allowance>,
+    pub(super) fault: Option<Fault>,
+}
+
+impl Admission {
+    /// Takes from the rate limit and the fault plan; an error is the whole reply.
+    pub(super) fn ask(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
+        // Files of strangers' hosts are no requests to Horizon, although this server stands in for them.
+        let limit = shared.limit.as_ref().filter(|_| endpoint != Endpoint::Toml);
+        let allowance = limit.map(super::RateLimit::take);
+        let admission = Self { allowance, fault: shared.faults.take(endpoint) };
+        let streaming = endpoint == Endpoint::Stream;
+        if allowance.is_some_and(|allowance| !allowance.granted) {
+            return Err(Box::new(admission.rate_limited(streaming)));
+        }
+        match &admission.fault {
+            Some(Fault::Status(429)) => Err(Box::new(admission.rate_limited(streaming))),
+            Some(Fault::Status(status)) => Err(Box::new(admission.finish(of_status(*status)))),
+            Some(Fault::HtmlWith200) => Err(Box::new(admission.html(200))),
+            Some(Fault::ProxyPage(status)) => Err(Box::new(admission.html(*status))),
+            _ => Ok(admission),
+        }
+    }
+
+    /// A builder with this request's headers.
+    pub(super) fn reply(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut builder = HttpResponse::build(status);
+        if let Some(allowance) = self.allowance {
+            builder.insert_header(("X-RateLimit-Limit", allowance.limit.to_string()));
+            builder.insert_header(("X-RateLimit-Remaining", allowance.remaining.to_string()));
+            builder.insert_header(("X-RateLimit-Reset", allowance.reset_s.to_string()));
+        }
+        builder
+    }
+
+    /// The body, through whatever fault of bytes this request has.
+    pub(super) fn body(
+        &self,
+        status: StatusCode,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> HttpResponse {
+        let mut builder = self.reply(status);
+        builder.content_type(content_type);
+        let body = body.into();
+        if self.fault == Some(Fault::TruncatedGzip) {
+            return builder.insert_header(("Content-Encoding", "gzip")).body(half_gzip(&body));
+        }
+        match ByteFault::of(self.fault.as_ref()) {
+            None => builder.body(body),
+            Some(fault) => builder.streaming(faulty(futures_util::stream::iter([body]), fault)),
+        }
+    }
+
+    /// JSON as Horizon types it.
+    pub(super) fn hal(&self, body: impl Into<Bytes>) -> HttpResponse {
+        self.body(StatusCode::OK, "application/hal+json; charset=utf-8", body)
+    }
+
+    /// A problem.
+    pub(super) fn finish(&self, problem: Problem) -> HttpResponse {
+        let mut body = json!({
+            "type": format!("https://stellar.org/horizon-errors/{}", problem.kind),
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+        });
+        if let (Some(extras), Some(body)) = (problem.extras, body.as_object_mut()) {
+            body.insert("extras".to_owned(), extras);
+        }
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.body(status, "application/problem+json; charset=utf-8", body.to_string())
+    }
+
+    fn rate_limited(&self, streaming: bool) -> HttpResponse {
+        if streaming {
+            // A stream's own 429 carries neither the counters nor Retry-After.
+            return Self { allowance: None, fault: None }.finish(of_status(429));
+        }
+        let seconds = self.allowance.map_or(1, |allowance| allowance.reset_s);
+        let mut reply = self.finish(of_status(429));
+        reply.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds.into());
+        reply
+    }
+
+    fn html(&self, status: u16) -> HttpResponse {
+        self.reply(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))
+            .content_type("text/html; charset=utf-8")
+            .body("<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>")
+    }
+}
+
+/// A problem+json in Horizon's words.
+#[derive(Debug)]
+pub(super) struct Problem {
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    extras: Option<Value>,
+}
+
+const fn problem(kind: &'static str, title: &'static str, status: u16, detail: &'static str) -> Problem {
+    Problem { kind, title, status, detail, extras: None }
+}
+
+/// 400, with the parameter that is wrong.
+pub(super) fn bad_request(field: &str, reason: &str) -> Problem {
+    let detail = "The request you sent was invalid in some way.";
+    let extras = Some(json!({"invalid_field": field, "reason": reason}));
+    Problem { extras, ..problem("bad_request", "Bad Request", 400, detail) }
+}
+
+/// The problem that belongs to a status.
+pub(super) fn of_status(status: u16) -> Problem {
+    match status {
+        404 => {
+            problem("not_found", "Resource Missing", 404, "The resource at the url requested was not found.")
+        }
+        410 => problem(
+            "before_history",
+            "Data Requested Is Before Recorded History",
+            410,
+            "This horizon instance only tracks a portion of the network's latest history, and this request \
+             asks for results prior to it.",
+        ),
+        429 => problem(
+            "rate_limit_exceeded",
+            "Rate Limit Exceeded",
+            429,
+            "The rate limit for the requesting IP address is over its allotted limit.",
+        ),
+        502 => problem("bad_gateway", "Bad Gateway", 502, "The server behind this one did not answer."),
+        503 => problem("stale_history", "Historical DB Is Too Stale", 503, "Please try again later."),
+        504 => problem("timeout", "Timeout", 504, "Your request timed out before completing."),
+        other => problem(
+            "server_error",
+            "Internal Server Error",
+            other,
+            "An error occurred while processing this request.",
+        ),
+    }
+}

@@ -1,0 +1,146 @@
+//! The stream of trades, event by event as Horizon frames it.
+
+use super::Shared;
+use super::trades::push_record;
+use crate::faults::{Fault, arrange};
+use crate::simulation::Ask;
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use std::sync::Arc;
+use tokio::time::{Instant, sleep_until};
+
+const HELLO: &[u8] = b"retry: 1000\nevent: open\ndata: \"hello\"\n\n";
+const BYEBYE: &[u8] = b"retry: 10\nevent: close\ndata: \"byebye\"\n\n";
+const RATE_LIMITED: &[u8] = b"event: error\ndata: Rate limit exceeded\n\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Hello,
+    Records,
+    Byebye,
+    RateLimited,
+    Done,
+}
+
+/// One open stream.
+pub(super) struct TradeStream {
+    shared: Arc<Shared>,
+    ask: Ask,
+    origin: String,
+    fault: Option<Fault>,
+    phase: Phase,
+    deadline: Instant,
+    /// The ledger up to which records were looked for; a new one costs a request of the rate limit.
+    seen: Option<u32>,
+    /// Records until a fault ends the stream, and how it then goes on.
+    ends_early: Option<(usize, Phase)>,
+}
+
+impl TradeStream {
+    pub(super) fn new(shared: Arc<Shared>, ask: Ask, origin: String, fault: Option<Fault>) -> Self {
+        let ends_early = match &fault {
+            Some(Fault::ByeByeEarly { after_records }) => Some((*after_records, Phase::Byebye)),
+            Some(Fault::RateLimitedMidStream { after_records }) => Some((*after_records, Phase::RateLimited)),
+            _ => None,
+        };
+        let deadline = Instant::now() + shared.stream_duration;
+        Self { shared, ask, origin, fault, phase: Phase::Hello, deadline, seen: None, ends_early }
+    }
+
+    pub(super) fn into_stream(self) -> impl Stream<Item = Bytes> + 'static {
+        stream::unfold(self, |mut events| async move {
+            let bytes = events.next().await?;
+            Some((bytes, events))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.phase {
+            Phase::Hello => {
+                self.phase = Phase::Records;
+                Some(self.hello())
+            }
+            Phase::Records => match self.records().await {
+                Some(records) => Some(records),
+                None => self.farewell(),
+            },
+            Phase::Byebye | Phase::RateLimited | Phase::Done => self.farewell(),
+        }
+    }
+
+    fn hello(&self) -> Bytes {
+        let mut hello = HELLO.to_vec();
+        if let Some(Fault::HugeEvent { bytes }) = self.fault {
+            hello.extend_from_slice(b"data: \"");
+            hello.resize(hello.len() + bytes, b'x');
+            hello.extend_from_slice(b"\"\n\n");
+        }
+        Bytes::from(hello)
+    }
+
+    fn farewell(&mut self) -> Option<Bytes> {
+        let bytes = match self.phase {
+            Phase::Byebye => BYEBYE,
+            Phase::RateLimited => RATE_LIMITED,
+            _ => return None,
+        };
+        self.phase = Phase::Done;
+        Some(Bytes::from_static(bytes))
+    }
+
+    /// The records of the next look that finds any; None once the phase has changed without one.
+    async fn records(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some((0, phase)) = self.ends_early {
+                self.phase = phase;
+                return None;
+            }
+            if let Some(bytes) = self.look() {
+                return Some(bytes);
+            }
+            if self.phase != Phase::Records {
+                return None;
+            }
+            let poll = Instant::now() + self.shared.stream_poll;
+            sleep_until(poll.min(self.deadline)).await;
+            if Instant::now() >= self.deadline {
+                self.phase = Phase::Byebye;
+                return None;
+            }
+        }
+    }
+
+    fn look(&mut self) -> Option<Bytes> {
+        let head = self.shared.sim.head();
+        // The connection itself paid for the first look.
+        if self.seen.is_some_and(|seen| seen < head.latest)
+            && self.shared.limit.as_ref().is_some_and(|limit| !limit.take().granted)
+        {
+            self.phase = Phase::RateLimited;
+            return None;
+        }
+        self.seen = Some(head.latest);
+        let limit = self.ends_early.map_or(self.ask.limit, |(left, _)| left.min(self.ask.limit));
+        let batch = self.shared.sim.batch(Ask { limit, ..self.ask }, head, &self.origin);
+        self.ask.after = batch.id(batch.len().checked_sub(1)?)?;
+        self.ask.limit -= batch.len();
+        if let Some((left, _)) = &mut self.ends_early {
+            *left -= batch.len();
+        }
+        if self.ask.limit == 0 {
+            self.phase = Phase::Byebye;
+        }
+        let mut out = Vec::new();
+        for item in arrange(self.fault.as_ref(), batch.len()) {
+            let id = batch.id(item.index)?;
+            out.extend_from_slice(format!("id: {id}\ndata: ").as_bytes());
+            push_record(&mut out, &batch, item);
+            out.extend_from_slice(b"\n\n");
+        }
+        // A fault of records happens once, not at each ledger.
+        if matches!(self.fault, Some(Fault::MalformedRecord { .. } | Fault::Repeat { .. } | Fault::Reorder)) {
+            self.fault = None;
+        }
+        Some(Bytes::from(out))
+    }
+}

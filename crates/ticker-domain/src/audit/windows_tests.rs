@@ -1,0 +1,114 @@
+use super::*;
+use crate::{
+    instant::DAY,
+    price::Price,
+    test_support::{directory, trade},
+    trade_stats::tests::any_trade,
+    window::LONGEST_HOURS,
+    windows::Windows,
+};
+use proptest::prelude::*;
+
+const NOW: UnixSeconds = UnixSeconds(2_000_000);
+
+fn snapshot(trades: &[(MarketId, WindowTrade)]) -> MarketSnapshot {
+    let mut windows = Windows::default();
+    for (market, trade) in trades {
+        windows.add(*market, *trade);
+    }
+    windows.advance(NOW);
+    let assets = [("XLM", "native", ""), ("TEA", "G1", ""), ("TEA", "G2", "")];
+    MarketSnapshot::new(windows.view(), directory(&assets, &[(1, 1, 2), (2, 1, 3)], &[(1, 3)]))
+}
+
+fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
+    let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
+    let [day, week] = published_edges(NOW);
+    for (market, trade) in trades.iter().filter(|(_, trade)| trade.closed_at > week) {
+        sums.entry(*market).or_default().add(trade, day);
+    }
+    sums
+}
+
+fn rendered(snapshot: &MarketSnapshot) -> Vec<u8> {
+    crate::markets_json::render(snapshot.as_of(), &snapshot.pairs()).into()
+}
+
+/// What differs between a snapshot of some trades and these rows, all of both markets.
+fn found(trades: &[(MarketId, WindowTrade)], raw: &[(MarketId, RawTrade)]) -> Found {
+    let snapshot = snapshot(trades);
+    compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(raw)).unwrap()
+}
+
+fn raw(trades: &[(MarketId, WindowTrade)]) -> Vec<(MarketId, RawTrade)> {
+    trades.iter().map(|(market, trade)| (*market, RawTrade::from(trade))).collect()
+}
+
+fn at(token: u32, closed_at: i64, price: (i64, i64)) -> WindowTrade {
+    trade(token.into(), 0, closed_at, (10, 20), price)
+}
+
+#[test]
+fn a_slice_that_does_not_hold_all_of_a_pair_leaves_its_row_to_another() {
+    let trades = [(1, at(1, NOW.0 - 5, (1, 2))), (2, at(2, NOW.0 - 4, (1, 3)))];
+    let snapshot = snapshot(&trades);
+    let mut wrong = raw(&trades);
+    wrong[0].1.base_amount += 1;
+    let told = compare(&snapshot, &rendered(&snapshot), &[1], &rows(&wrong)).unwrap();
+    assert!(told.comparison.differences.iter().all(|told| told.entry == "market 1 XLM_TEA"));
+    let told = compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(&wrong)).unwrap();
+    assert_eq!(told.markets.into_iter().collect::<Vec<_>>(), [1, 2], "the pair's row is of both");
+    let told = compare(&snapshot, &rendered(&snapshot), &[2], &rows(&wrong)).unwrap();
+    assert_eq!(told.comparison.difference_count, 0);
+}
+
+#[test]
+fn a_market_that_only_the_rows_or_only_the_windows_have_is_found() {
+    let trades = [(1, at(1, NOW.0 - 5, (1, 2)))];
+    let both = [trades[0], (2, at(2, NOW.0 - DAY - 4, (1, 3)))];
+    assert!(found(&trades, &raw(&both)).markets.contains(&2));
+    assert!(found(&both, &raw(&trades)).markets.contains(&2));
+    assert_eq!(found(&both, &raw(&both)).comparison.difference_count, 0);
+}
+
+#[test]
+fn ledgers_in_doubt_are_those_of_trades_that_only_one_has_or_that_differ() {
+    let before = [1, 2, 3].map(|token| (1, at(token, NOW.0 - 100 + i64::from(token), (1, 2))));
+    let mut after = before.to_vec();
+    after.remove(0);
+    after[0].1.price = Price::new(1, 3);
+    after.push((1, at(9, NOW.0, (1, 2)))); // it came in between
+    let ledgers = differing_ledgers(&snapshot(&before), &snapshot(&after), &BTreeSet::from([1]));
+    assert_eq!(ledgers, [1, 2].map(|token| before[token - 1].1.token.ledger()).into());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn windows_that_are_right_agree_with_their_rows_and_any_change_of_any_row_is_found(
+        trades in prop::collection::vec((1..3, any_trade()), 1..60), place in any::<prop::sample::Index>(),
+        field in 0..6_u8, delta in 1..1_000_i64,
+    ) {
+        let mut seen = BTreeSet::new();
+        let trades: Vec<(MarketId, WindowTrade)> = trades
+            .into_iter()
+            .filter(|(_, trade)| seen.insert(trade.token) && trade.closed_at > NOW.minus(LONGEST_HOURS * 3_600))
+            .collect();
+        prop_assume!(!trades.is_empty());
+        let mut rows = raw(&trades);
+        let right = found(&trades, &rows);
+        prop_assert_eq!(right.comparison.difference_count, 0, "{:?}", right.comparison.differences);
+        let (market, row) = &mut rows[place.index(trades.len())];
+        match field {
+            0 => row.base_amount = row.base_amount.wrapping_add(delta),
+            1 => row.counter_amount = row.counter_amount.wrapping_add(delta),
+            2 => (row.price_n, row.price_d) = (row.price_n.max(1) + delta, row.price_d.max(1)),
+            3 => row.token.order = row.token.order.wrapping_add(i32::try_from(delta).unwrap()),
+            4 => row.token.toid = row.token.toid.wrapping_add(delta),
+            _ => row.closed_at = row.closed_at.plus(delta),
+        }
+        let market = *market;
+        prop_assert!(found(&trades, &rows).markets.contains(&market));
+    }
+}

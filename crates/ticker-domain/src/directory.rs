@@ -1,0 +1,254 @@
+//! Who is who: valid assets, markets and their books, by their numbers in the database. Clones share what is in it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{listed_asset::ListedAsset, orderbook::PolledBook, windows::MarketId};
+
+/// An asset's number in the database.
+pub type AssetId = i32;
+
+/// Assets, markets and books. What is shared with a clone is copied when it changes, so clones stay as they were.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    /// The valid assets, and no others.
+    assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,
+    /// Each market's base and counter, in the normalised orientation of [`super::market::Market`].
+    markets: Arc<HashMap<MarketId, (AssetId, AssetId)>>,
+    /// Each market twice, under its base and under its counter; sorted.
+    by_asset: Arc<Vec<(AssetId, MarketId)>>,
+    /// The valid assets of each code.
+    by_code: Arc<HashMap<String, Vec<AssetId>>>,
+    /// The books that were polled.
+    books: Arc<HashMap<MarketId, PolledBook>>,
+    /// The valid assets sorted by code, then issuer; made when it is asked for.
+    listing: Option<Arc<Vec<Arc<ListedAsset>>>>,
+}
+
+impl Directory {
+    /// Takes over what is known of assets now; none: it is not valid.
+    pub fn learn_assets(&mut self, told: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
+        let mut told = told.into_iter().peekable();
+        if told.peek().is_none() {
+            return;
+        }
+        self.listing = None;
+        let assets = Arc::make_mut(&mut self.assets);
+        for (id, asset) in told {
+            let code = asset.as_ref().map(|asset| asset.code().to_owned());
+            let was = match asset {
+                Some(asset) => assets.insert(id, Arc::new(asset)),
+                None => assets.remove(&id),
+            };
+            // Codes never change: an asset comes to be valid, or ceases to be.
+            match (was, code) {
+                (None, Some(code)) => Arc::make_mut(&mut self.by_code).entry(code).or_default().push(id),
+                (Some(was), None) => {
+                    let by_code = Arc::make_mut(&mut self.by_code);
+                    if let Some(ids) = by_code.get_mut(was.code()) {
+                        ids.retain(|other| *other != id);
+                        if ids.is_empty() {
+                            by_code.remove(was.code());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes in markets: number, base, counter.
+    pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        self.take_markets(told, false);
+    }
+
+    /// Learns all markets: adds new ones and removes those that are not in `told`.
+    pub fn learn_all_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        self.take_markets(told, true);
+    }
+
+    fn take_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>, are_all: bool) {
+        let told: HashMap<MarketId, (AssetId, AssetId)> =
+            told.into_iter().map(|(market, base, counter)| (market, (base, counter))).collect();
+        let any_gone = are_all && self.markets.keys().any(|market| !told.contains_key(market));
+        if !any_gone && told.keys().all(|market| self.markets.contains_key(market)) {
+            return;
+        }
+        let (markets, by_asset) = (Arc::make_mut(&mut self.markets), Arc::make_mut(&mut self.by_asset));
+        if any_gone {
+            markets.retain(|market, _| told.contains_key(market));
+            markets.shrink_to_fit();
+            by_asset.retain(|(_, market)| told.contains_key(market));
+            by_asset.shrink_to_fit();
+        }
+        // A market's sides never change.
+        for (market, (base, counter)) in told {
+            if markets.insert(market, (base, counter)).is_none() {
+                by_asset.extend([(base, market), (counter, market)]);
+            }
+        }
+        by_asset.sort(); // it was, but for the last: the stable sort is fast then
+        by_asset.dedup();
+    }
+
+    /// Takes in books; where they are all that there are, those that are not among them go.
+    pub fn learn_books(&mut self, told: Vec<(MarketId, PolledBook)>, are_all: bool) {
+        if are_all {
+            self.books = Arc::new(told.into_iter().collect());
+        } else if !told.is_empty() {
+            Arc::make_mut(&mut self.books).extend(told);
+        }
+    }
+
+    /// Whether markets and assets are those of another one, to the last; false may also mean that they are only copies.
+    #[must_use]
+    pub fn names_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.assets, &other.assets) && Arc::ptr_eq(&self.markets, &other.markets)
+    }
+
+    /// Whether books are those of another one, to the last; false may also mean that they are only copies.
+    #[must_use]
+    pub fn books_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.books, &other.books)
+    }
+
+    /// Number of markets.
+    #[must_use]
+    pub fn market_count(&self) -> usize {
+        self.markets.len()
+    }
+
+    /// Number of valid assets.
+    #[must_use]
+    pub fn asset_count(&self) -> usize {
+        self.assets.len()
+    }
+
+    /// The base and the counter of a market.
+    #[must_use]
+    pub fn sides(&self, market: MarketId) -> Option<(AssetId, AssetId)> {
+        self.markets.get(&market).copied()
+    }
+
+    /// Both assets of a market whose trades count; none where an asset of it is not valid.
+    #[must_use]
+    pub fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
+        let (base, counter) = self.markets.get(&market)?;
+        Some((self.assets.get(base)?, self.assets.get(counter)?))
+    }
+
+    /// The valid assets, in no particular order.
+    pub fn assets(&self) -> impl Iterator<Item = (AssetId, &ListedAsset)> {
+        self.assets.iter().map(|(id, asset)| (*id, asset.as_ref()))
+    }
+
+    /// The books, in no particular order.
+    pub fn books(&self) -> impl Iterator<Item = (MarketId, &PolledBook)> {
+        self.books.iter().map(|(market, book)| (*market, book))
+    }
+
+    /// The valid assets of a code.
+    #[must_use]
+    pub fn assets_of_code(&self, code: &str) -> &[AssetId] {
+        self.by_code.get(code).map_or(&[], Vec::as_slice)
+    }
+
+    /// The markets with an asset on either side, by their numbers.
+    pub fn markets_of_asset(&self, asset: AssetId) -> impl Iterator<Item = MarketId> {
+        let from = self.by_asset.partition_point(|(of, _)| *of < asset);
+        let of_it = self.by_asset.iter().skip(from).take_while(move |(of, _)| *of == asset);
+        of_it.map(|(_, market)| *market)
+    }
+
+    /// How many markets have an asset of this code on either side; one with such assets on both counts twice.
+    #[must_use]
+    pub fn count_markets_of_code(&self, code: &str) -> usize {
+        let count = |asset: &AssetId| {
+            let from = self.by_asset.partition_point(|(of, _)| of < asset);
+            self.by_asset.partition_point(|(of, _)| of <= asset) - from
+        };
+        self.assets_of_code(code).iter().map(count).sum()
+    }
+
+    /// The book of a market, where it was polled.
+    #[must_use]
+    pub fn book(&self, market: MarketId) -> Option<&PolledBook> {
+        self.books.get(&market)
+    }
+
+    /// All valid assets, sorted by code, then issuer, by their bytes.
+    pub fn listing(&mut self) -> Arc<Vec<Arc<ListedAsset>>> {
+        let assets = &self.assets;
+        Arc::clone(self.listing.get_or_insert_with(|| {
+            let mut all: Vec<_> = assets.values().cloned().collect();
+            all.sort_unstable_by(|a, b| (a.code(), a.issuer()).cmp(&(b.code(), b.issuer())));
+            Arc::new(all)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{directory, listed};
+
+    #[test]
+    fn clones_stay_as_they_were() {
+        let mut directory = directory(&[("XLM", "native", ""), ("B", "G", "")], &[(7, 1, 2)], &[(7, 3)]);
+        let (before, listing) = (directory.clone(), directory.listing());
+        directory.learn_assets([(2, None), (3, Some(listed("A", "G", "")))]);
+        directory.learn_books(Vec::new(), true);
+        directory.learn_markets([(8, 1, 3)]);
+        assert!(before.valid_sides(7).is_some() && before.book(7).is_some() && before.sides(8).is_none());
+        assert!(directory.valid_sides(7).is_none() && directory.book(7).is_none());
+        assert_eq!(directory.sides(7), Some((1, 2)));
+        let codes = |listing: &[Arc<ListedAsset>]| {
+            listing.iter().map(|asset| asset.code().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (codes(&listing), codes(&directory.listing())),
+            (vec!["B".into(), "XLM".into()], vec!["A".into(), "XLM".into()])
+        );
+    }
+
+    #[test]
+    fn markets_that_are_gone_leave_nothing_behind() {
+        let mut directory = directory(
+            &[("XLM", "native", ""), ("B", "G", ""), ("C", "G", "")],
+            &[(7, 1, 2), (8, 1, 3), (9, 2, 3)],
+            &[],
+        );
+        let before = directory.clone();
+        directory.learn_all_markets([(8, 1, 3), (10, 2, 3)]);
+        assert_eq!([7, 8, 9, 10].map(|market| directory.sides(market).is_some()), [false, true, false, true]);
+        let of = |directory: &Directory, asset| directory.markets_of_asset(asset).collect::<Vec<_>>();
+        assert_eq!([1, 2, 3].map(|asset| of(&directory, asset)), [vec![8], vec![10], vec![8, 10]]);
+        assert_eq!(directory.market_count(), 2);
+        assert_eq!(["XLM", "B", "C"].map(|code| directory.count_markets_of_code(code)), [1, 1, 2]);
+        assert_eq!(of(&before, 1), [7, 8], "a clone stays as it was");
+        // The same ones again, or some of them, are no change.
+        let same = directory.clone();
+        directory.learn_all_markets([(10, 2, 3), (8, 1, 3)]);
+        directory.learn_markets([(10, 2, 3)]);
+        assert!(directory.names_as(&same));
+        // A market that returns has a new number.
+        directory.learn_markets([(11, 1, 2)]);
+        assert_eq!(of(&directory, 2), [10, 11]);
+    }
+
+    #[test]
+    fn assets_that_cease_to_be_valid_leave_nothing_behind() {
+        let mut directory = Directory::default();
+        for round in 0..10 {
+            let code = format!("C{round}");
+            directory.learn_assets([(1, Some(listed("TWO", "G", ""))), (2, Some(listed("TWO", "H", "")))]);
+            directory.learn_assets([(10 + round, Some(listed(&code, "G", "")))]);
+            assert_eq!(directory.assets_of_code("TWO"), [1, 2]);
+            assert_eq!(directory.assets_of_code(&code), [10 + round]);
+            directory.learn_assets([(1, None), (10 + round, None)]);
+            assert_eq!(directory.assets_of_code("TWO"), [2]);
+            assert_eq!(directory.assets_of_code(&code), [0; 0]);
+            directory.learn_assets([(2, None)]);
+            assert_eq!((directory.asset_count(), directory.by_code.len()), (0, 0), "nothing is left");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The pure heart: money, assets, markets, trades, windows and the files made of them.
+//!
+//! Nothing in here does I/O, reads a clock or panics, whatever the input.
+
+pub mod amount;
+pub mod asset;
+pub mod assets_json;
+pub mod audit;
+pub mod close_times;
+pub mod coverage;
+pub mod cursor;
+pub mod directory;
+pub mod instant;
+pub mod issuer_file;
+pub mod json_text;
+pub mod listed_asset;
+pub mod listener;
+pub mod market;
+pub mod market_snapshot;
+pub mod markets_json;
+pub mod number;
+pub mod orderbook;
+pub mod pair_index;
+pub mod plain_text;
+pub mod price;
+pub mod ranking;
+pub mod shown_url;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_support;
+pub mod ticker;
+pub mod toml_link;
+pub mod trade;
+pub mod trade_stats;
+pub mod validity;
+pub mod window;
+pub mod windows;

@@ -1,0 +1,74 @@
+//! Values that tests are built from, in this crate and in those that use it.
+
+use std::cell::Cell;
+
+use crate::{
+    amount::Amount,
+    cursor::PagingToken,
+    directory::{AssetId, Directory},
+    instant::UnixSeconds,
+    issuer_file::Currency,
+    listed_asset::ListedAsset,
+    orderbook::{BookFigures, PolledBook},
+    price::Price,
+    trade_stats::WindowTrade,
+    windows::MarketId,
+};
+
+thread_local! {
+    /// Merges of two [`TradeStats`](crate::trade_stats::TradeStats) on this thread: the cost of windows, without a clock.
+    pub static MERGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A valid account address made of one byte.
+#[must_use]
+pub fn address(byte: u8) -> String {
+    stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
+}
+
+/// A trade of a ledger; the first amount and the first price term are the base's.
+///
+/// # Panics
+///
+/// If an amount is negative.
+#[must_use]
+#[expect(clippy::unwrap_used, reason = "a test that passes a negative amount shall fail")]
+pub fn trade(ledger: i64, order: i32, second: i64, amounts: (i64, i64), price: (i64, i64)) -> WindowTrade {
+    WindowTrade {
+        token: PagingToken { toid: ledger << 32, order },
+        closed_at: UnixSeconds(second),
+        base_amount: Amount::from_stroops(amounts.0).unwrap(),
+        counter_amount: Amount::from_stroops(amounts.1).unwrap(),
+        price: Price::new(price.0, price.1),
+    }
+}
+
+/// A valid asset.
+#[must_use]
+pub fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
+    let (code, issuer, anchor_asset) = (code.into(), issuer.into(), anchor_asset.into());
+    let currency = Currency { code, issuer, anchor_asset, ..Currency::default() };
+    ListedAsset { currency, ..ListedAsset::default() }
+}
+
+/// A book with so many bids and nothing else.
+#[must_use]
+pub fn book(bid_count: u64) -> PolledBook {
+    PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: UnixSeconds(1) }
+}
+
+/// A directory of assets `(code, issuer, anchor asset)` numbered from 1 on, of markets `(number, base, counter)` and of
+/// books `(market, bids)`.
+#[must_use]
+pub fn directory(
+    assets: &[(&str, &str, &str)],
+    markets: &[(MarketId, AssetId, AssetId)],
+    books: &[(MarketId, u64)],
+) -> Directory {
+    let mut directory = Directory::default();
+    let assets = assets.iter().map(|(code, issuer, anchor)| Some(listed(code, issuer, anchor)));
+    directory.learn_assets((1..).zip(assets));
+    directory.learn_markets(markets.iter().copied());
+    directory.learn_books(books.iter().map(|(market, bids)| (*market, book(*bids))).collect(), true);
+    directory
+}

@@ -1,0 +1,165 @@
+//! What a set of trades comes to.
+
+use super::{amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade::Trade};
+
+/// The few figures of a trade that a window keeps, in its market's orientation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowTrade {
+    /// Identity and place.
+    pub token: PagingToken,
+    /// When its ledger closed.
+    pub closed_at: UnixSeconds,
+    /// How much of the base asset.
+    pub base_amount: Amount,
+    /// How much of the counter asset.
+    pub counter_amount: Amount,
+    /// Counter per base; none where n or d is 0.
+    pub price: Option<Price>,
+}
+
+impl From<&Trade> for WindowTrade {
+    fn from(trade: &Trade) -> Self {
+        Self {
+            token: trade.token,
+            closed_at: trade.closed_at,
+            base_amount: trade.base_amount,
+            counter_amount: trade.counter_amount,
+            price: trade.price(),
+        }
+    }
+}
+
+/// A price and the trade that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PricedAt {
+    /// Whose price it is.
+    pub token: PagingToken,
+    /// The price, counter per base.
+    pub price: Price,
+}
+
+/// The prices of a set of trades, counter per base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prices {
+    /// The first by (toid, order).
+    pub open: PricedAt,
+    /// The last by (toid, order).
+    pub close: PricedAt,
+    /// The smallest.
+    pub min: Price,
+    /// The greatest.
+    pub max: Price,
+}
+
+/// The exact figures of a set of trades. Merging is commutative and associative, so trades may come in any
+/// order and in any parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TradeStats {
+    /// How many trades.
+    pub trade_count: u64,
+    /// Sum of the base amounts, in stroops.
+    pub base_volume: i128,
+    /// Sum of the counter amounts, in stroops.
+    pub counter_volume: i128,
+    /// Prices; none where no trade of the set has one.
+    pub prices: Option<Prices>,
+    /// Close times of the earliest and the latest ledger; none where the set is empty.
+    pub times: Option<(UnixSeconds, UnixSeconds)>,
+}
+
+impl TradeStats {
+    /// The figures of one trade.
+    #[must_use]
+    pub fn of(trade: &WindowTrade) -> Self {
+        Self {
+            trade_count: 1,
+            base_volume: i128::from(trade.base_amount.stroops()),
+            counter_volume: i128::from(trade.counter_amount.stroops()),
+            prices: trade.price.map(|price| {
+                let at = PricedAt { token: trade.token, price };
+                Prices { open: at, close: at, min: price, max: price }
+            }),
+            times: Some((trade.closed_at, trade.closed_at)),
+        }
+    }
+
+    /// Adds the figures of another, disjoint set.
+    pub fn merge(&mut self, other: &Self) {
+        #[cfg(any(test, feature = "test-support"))]
+        crate::test_support::MERGES.with(|merges| merges.set(merges.get() + 1));
+        self.trade_count = self.trade_count.saturating_add(other.trade_count);
+        // 2^64 trades of 2^63 stroops fit in 127 bits, so these never saturate.
+        self.base_volume = self.base_volume.saturating_add(other.base_volume);
+        self.counter_volume = self.counter_volume.saturating_add(other.counter_volume);
+        self.prices = match (self.prices, other.prices) {
+            (Some(ours), Some(theirs)) => Some(ours.merged(&theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        self.times = match (self.times, other.times) {
+            (Some((first, last)), Some((other_first, other_last))) => {
+                Some((first.min(other_first), last.max(other_last)))
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// Whether the set holds no trade.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.trade_count == 0
+    }
+}
+
+impl Prices {
+    /// At one token (which a lying server may have given to two markets) the smaller price opens and the
+    /// greater closes, so that the result does not depend on the order of merging.
+    fn merged(&self, other: &Self) -> Self {
+        let key = |at: &PricedAt| (at.token, at.price);
+        Self {
+            open: if key(&other.open) < key(&self.open) { other.open } else { self.open },
+            close: if key(&other.close) > key(&self.close) { other.close } else { self.close },
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a WindowTrade> for TradeStats {
+    fn from_iter<I: IntoIterator<Item = &'a WindowTrade>>(trades: I) -> Self {
+        let mut stats = Self::default();
+        for trade in trades {
+            stats.merge(&Self::of(trade));
+        }
+        stats
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::test_support::trade;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        /// Any trade whose ledger closes at `1_000_000 + 6 * ledger`, now and then with a lying close time.
+        pub(crate) fn any_trade()(
+            ledger in 0..130_000_i64, order in 0..4_i32, lie in prop_oneof![9 => Just(0_i64), 1 => -5_000..5_000_i64],
+            base in prop_oneof![0..50_i64, Just(i64::MAX)], counter in 0..=i64::MAX, n in 0..40_i64, d in 0..40_i64,
+        ) -> WindowTrade {
+            trade(ledger, order, 1_000_000 + 6 * ledger + lie, (base, counter), (n, d))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_in_any_order_and_in_any_parts_is_the_same(
+            trades in prop::collection::vec(any_trade(), 0..40), cut in 0..40_usize,
+        ) {
+            let whole: TradeStats = trades.iter().collect();
+            let (left, right) = trades.split_at(cut.min(trades.len()));
+            let mut parts: TradeStats = right.iter().rev().collect();
+            parts.merge(&left.iter().collect());
+            prop_assert_eq!(parts, whole);
+        }
+    }
+}

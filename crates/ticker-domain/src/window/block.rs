@@ -1,0 +1,207 @@
+//! Trades of one market in a row, packed, and their sum.
+
+use super::{
+    super::{
+        instant::UnixSeconds,
+        trade_stats::{TradeStats, WindowTrade},
+    },
+    codec::{Key, Previous, Reader, TRADE_BYTES, key},
+    splice::Splice,
+};
+
+/// Trades in a block, at most.
+pub(super) const BLOCK_TRADES: usize = 160;
+/// Bytes in a full block, about. It is a size class of the allocator, so little of what it gives is left over. Most
+/// blocks are full by this.
+const BLOCK_BYTES: usize = 2_560;
+
+/// At least one and at most [`BLOCK_TRADES`] trades in the order of their keys, and their sum.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    first: Key,
+    count: usize,
+    sum: TradeStats,
+    bytes: Vec<u8>,
+    /// The last trade, after which the next is appended.
+    last: Previous,
+}
+
+impl Block {
+    /// A block of the first trades of a run in order, as many as it takes; and the others. None if there is no trade.
+    pub(super) fn filled(run: &[WindowTrade]) -> Option<(Self, &[WindowTrade])> {
+        let first = key(run.first()?);
+        let mut block = Self {
+            first,
+            count: 0,
+            sum: TradeStats::default(),
+            bytes: Vec::new(),
+            last: Previous::of_first(first),
+        };
+        let others = block.append(run);
+        Some((block, others))
+    }
+
+    /// A block of the last trades of a run in order, as many as it takes; and the others. None if there is no trade.
+    pub(super) fn filled_from_the_end(run: &[WindowTrade]) -> Option<(&[WindowTrade], Self)> {
+        let mut taken = run.len().min(BLOCK_TRADES);
+        loop {
+            let (others, last) = run.split_at_checked(run.len() - taken)?;
+            let (block, left) = Self::filled(last)?;
+            if left.is_empty() {
+                return Some((others, block));
+            }
+            // Their bytes are too many for a block: try with as many as fitted.
+            taken -= left.len();
+        }
+    }
+
+    pub(super) const fn first(&self) -> Key {
+        self.first
+    }
+
+    pub(super) const fn last(&self) -> Key {
+        self.last.key
+    }
+
+    pub(super) const fn sum(&self) -> &TradeStats {
+        &self.sum
+    }
+
+    /// Number of further ordinary trades that it has room for.
+    pub(super) const fn room(&self) -> usize {
+        let by_bytes = BLOCK_BYTES.saturating_sub(self.bytes.len()) / TRADE_BYTES;
+        let by_count = BLOCK_TRADES.saturating_sub(self.count);
+        if by_bytes < by_count { by_bytes } else { by_count }
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// Appends the first trades of a run that comes after all of its own, as many as it takes. Returns the others.
+    pub(super) fn append<'a>(&mut self, mut run: &'a [WindowTrade]) -> &'a [WindowTrade] {
+        while let Some((trade, others)) = run.split_first().filter(|_| !self.is_full()) {
+            if self.bytes.capacity() - self.bytes.len() < TRADE_BYTES {
+                // Small steps, because most markets seldom trade; larger ones if the block holds more trades already.
+                let coming = self.room().min(run.len());
+                self.bytes.reserve_exact(coming * TRADE_BYTES + self.bytes.len() / 8);
+            }
+            self.last.write(&mut self.bytes, trade);
+            self.count += 1;
+            self.sum.merge(&TradeStats::of(trade));
+            run = others;
+        }
+        if self.is_full() {
+            self.bytes.shrink_to_fit();
+        }
+        run
+    }
+
+    /// This block with some trades more, which are in order and for which there is room. Leaves out repeats and gives the
+    /// others to `on_new`. None if nothing is new.
+    ///
+    /// Reads no further than to where the last of them goes, and writes hardly more than them: other bytes are copied.
+    pub(super) fn with(&self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Option<Self> {
+        let first = self.first.min(key(run.first()?));
+        let mut splice = Splice::new(&self.bytes, self.first, first, run.len() * TRADE_BYTES);
+        let (mut sum, mut count) = (self.sum, self.count);
+        for trade in run {
+            if splice.pass_before(key(trade)) {
+                continue; // a repeat
+            }
+            splice.put(trade);
+            sum.merge(&TradeStats::of(trade));
+            count += 1;
+            on_new(trade);
+        }
+        if count == self.count {
+            return None;
+        }
+        let (bytes, last) = splice.finish(self.last);
+        Some(Self { first, count, sum, bytes, last })
+    }
+
+    pub(super) fn trades(&self) -> impl Iterator<Item = WindowTrade> {
+        let mut reader = Reader::new(&self.bytes, self.first);
+        std::iter::from_fn(move || reader.next_trade())
+    }
+
+    /// The sum of the trades that closed after `edge`.
+    pub(super) fn since(&self, edge: UnixSeconds) -> TradeStats {
+        if self.first.0 > edge {
+            return self.sum;
+        }
+        let mut sum = TradeStats::default();
+        for trade in self.trades().filter(|trade| trade.closed_at > edge) {
+            sum.merge(&TradeStats::of(&trade));
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{price::Price, trade_stats::tests::any_trade};
+    use proptest::{prelude::*, sample::Index};
+
+    fn in_order(mut trades: Vec<WindowTrade>) -> Vec<WindowTrade> {
+        trades.sort_by_key(key);
+        trades.dedup_by_key(|trade| key(trade));
+        trades
+    }
+
+    /// Trades as pools and the order book make them, few enough for one block.
+    fn trades(count: usize) -> impl Strategy<Value = Vec<WindowTrade>> {
+        let like_a_pool = |(mut trade, is_pool, low): (WindowTrade, bool, u32)| {
+            trade.token.toid |= i64::from(low);
+            if is_pool {
+                trade.price = Price::new(trade.counter_amount.stroops(), trade.base_amount.stroops());
+            }
+            trade
+        };
+        let one = (any_trade(), any::<bool>(), 0..u32::MAX).prop_map(like_a_pool);
+        prop::collection::vec(one, 1..=count).prop_map(in_order)
+    }
+
+    fn assert_holds(block: &Block, trades: &[WindowTrade]) {
+        assert_eq!(block.trades().collect::<Vec<_>>(), trades);
+        assert_eq!(*block.sum(), trades.iter().collect());
+        assert_eq!((block.first(), block.last()), (key(&trades[0]), key(&trades[trades.len() - 1])));
+        assert_eq!(block.count, trades.len());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_reads_back_the_same(trades in trades(60)) {
+            let (block, others) = Block::filled(&trades).unwrap();
+            assert_holds(&block, &trades[..trades.len() - others.len()]);
+            let (others, block) = Block::filled_from_the_end(&trades).unwrap();
+            assert_holds(&block, &trades[others.len()..]);
+            prop_assert!(block.with(&trades, &mut |_| panic!("a repeat is new")).is_none());
+        }
+
+        /// Whatever is put where, and in however many steps, and appended to afterwards.
+        #[test]
+        fn what_is_put_between_reads_back_the_same(
+            trades in trades(60), steps in prop::collection::vec(prop::collection::vec(any::<Index>(), 1..8), 1..12),
+        ) {
+            let mut held = vec![trades[trades.len() / 2]];
+            let (mut block, _) = Block::filled(&held).unwrap();
+            for step in steps {
+                let run = in_order(step.iter().map(|place| *place.get(&trades)).collect());
+                let mut new = Vec::new();
+                let with = block.with(&run, &mut |trade| new.push(*trade));
+                prop_assert_eq!(with.is_some(), !new.is_empty());
+                block = with.unwrap_or(block);
+                prop_assert!(new.iter().all(|trade| !held.contains(trade)));
+                held = in_order([held, new, run].concat());
+                assert_holds(&block, &held);
+            }
+            let later: Vec<_> = trades.iter().filter(|trade| key(trade) > block.last()).copied().collect();
+            let left = block.append(&later).len();
+            held.extend_from_slice(&later[..later.len() - left]);
+            assert_holds(&block, &held);
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The windows of all markets, and their published figures, refreshed only where something changed.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    instant::{DAY, HOUR, UnixSeconds},
+    trade_stats::{TradeStats, WindowTrade},
+    window::{LONGEST_HOURS, MarketWindow, Running, published_edges, sort_run},
+};
+
+/// Trades of one market that are added to its figures one by one; where more come at once, it is summed anew.
+const ADDED_MAX: usize = 64;
+
+/// A market's number in the database.
+pub type MarketId = i32;
+
+/// A market's figures of the two windows that are published all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The last 24 hours.
+    pub day: TradeStats,
+    /// The last 7 days.
+    pub week: TradeStats,
+}
+
+/// The windows of all markets.
+///
+/// A trade that comes is added to its market's figures, and a market is summed anew only after one left a window by time
+/// passing, so the cost of a publication depends on the markets that changed and not on the trades in the windows.
+#[derive(Debug, Default)]
+pub struct Windows {
+    markets: BTreeMap<MarketId, Tracked>,
+    /// Markets to which something came since `as_of`.
+    changed: HashSet<MarketId>,
+    /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
+    departures: BTreeMap<UnixSeconds, Vec<MarketId>>,
+    /// The second of the figures; never goes back.
+    as_of: UnixSeconds,
+}
+
+/// One market with its figures at the last `as_of` that changed them.
+#[derive(Clone, Debug, Default)]
+pub struct Market {
+    window: MarketWindow,
+    figures: Figures,
+}
+
+/// A market and what is to be done for it.
+#[derive(Debug, Default)]
+struct Tracked {
+    /// Shared with views, and copied when it changes while there is one.
+    market: Arc<Market>,
+    /// The earliest departure that is on the list for it.
+    departs: Option<UnixSeconds>,
+    /// Whether the figures lack something, so that all must be summed anew.
+    is_stale: bool,
+    /// Of the day and the week, where the market has many trades.
+    running: Option<Box<[Running; 2]>>,
+}
+
+impl Windows {
+    /// Adds a trade; a repeat and one that no window reaches change nothing.
+    pub fn add(&mut self, market: MarketId, trade: WindowTrade) {
+        self.add_sorted(market, &[trade]);
+    }
+
+    /// Adds many trades, in whatever order they come: the same as adding each, at a fraction of the cost. They are sorted
+    /// by market and time first, so that each market and each packed block of trades is visited once and not once a trade.
+    pub fn add_run(&mut self, run: &[(MarketId, WindowTrade)]) {
+        let mut order: Vec<(MarketId, usize)> =
+            run.iter().enumerate().map(|(place, (market, _))| (*market, place)).collect();
+        order.sort_unstable();
+        let mut trades: Vec<WindowTrade> = Vec::new();
+        for group in order.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((market, _)) = group.first() else { continue };
+            trades.clear();
+            trades.extend(group.iter().filter_map(|(_, place)| run.get(*place)).map(|(_, trade)| *trade));
+            sort_run(&mut trades);
+            self.add_sorted(*market, &trades);
+        }
+    }
+
+    /// Adds trades of one market, in the order of [`sort_run`].
+    fn add_sorted(&mut self, market: MarketId, trades: &[WindowTrade]) {
+        let [_, week_edge] = published_edges(self.as_of);
+        let from = trades.partition_point(|trade| trade.closed_at <= week_edge);
+        let reached = trades.get(from..).unwrap_or_default();
+        if reached.is_empty() {
+            return;
+        }
+        if self.markets.entry(market).or_default().add(reached, self.as_of) {
+            self.changed.insert(market);
+        }
+    }
+
+    /// Puts a market's window in place of the one that it has; an empty one takes it away.
+    pub fn replace(&mut self, market: MarketId, window: MarketWindow) {
+        let tracked = self.markets.entry(market).or_default();
+        tracked.market = Arc::new(Market { window, figures: Figures::default() });
+        tracked.departs = None;
+        tracked.running = None;
+        tracked.is_stale = true;
+        self.changed.insert(market);
+    }
+
+    /// Moves time on to `as_of` (never back) and brings the figures of the markets that changed there.
+    pub fn advance(&mut self, as_of: UnixSeconds) {
+        self.as_of = self.as_of.max(as_of);
+        let as_of = self.as_of;
+        let later = self.departures.split_off(&as_of.plus(1));
+        for market in std::mem::replace(&mut self.departures, later).into_values().flatten() {
+            if let Some(tracked) = self.markets.get_mut(&market) {
+                tracked.departs = None;
+                self.changed.insert(market);
+            }
+        }
+        for market in std::mem::take(&mut self.changed) {
+            let Some(tracked) = self.markets.get_mut(&market) else { continue };
+            tracked.refresh(as_of);
+            if tracked.market.figures.week.is_empty() {
+                self.markets.remove(&market);
+            } else if let Some(departs) = tracked.next_departure() {
+                self.departures.entry(departs).or_default().push(market);
+            }
+        }
+    }
+
+    /// The second of the figures.
+    #[must_use]
+    pub const fn as_of(&self) -> UnixSeconds {
+        self.as_of
+    }
+
+    /// Every market with a trade in the last 7 days, and its figures at `as_of`; by their numbers.
+    pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
+        self.markets.iter().map(|(market, tracked)| (*market, &tracked.market.figures))
+    }
+
+    /// Everything as it stands at `as_of`, for readers on other threads. Costs a pointer a market.
+    #[must_use]
+    pub fn view(&self) -> WindowsView {
+        let markets = self.markets.iter().map(|(id, tracked)| (*id, Arc::clone(&tracked.market)));
+        WindowsView { as_of: self.as_of, markets: markets.collect() }
+    }
+
+    /// The windows, by market; the figures are dropped.
+    pub fn into_windows(self) -> impl Iterator<Item = (MarketId, MarketWindow)> {
+        self.markets
+            .into_iter()
+            .map(|(market, tracked)| (market, Arc::unwrap_or_clone(tracked.market).window))
+    }
+
+    /// How many trades the 7 days hold.
+    #[must_use]
+    pub fn trade_count(&self) -> u64 {
+        self.markets.values().map(|tracked| tracked.market.figures.week.trade_count).sum()
+    }
+}
+
+/// The windows of all markets at one second; nothing changes it any more.
+#[derive(Clone, Debug, Default)]
+pub struct WindowsView {
+    as_of: UnixSeconds,
+    /// By their numbers.
+    markets: Vec<(MarketId, Arc<Market>)>,
+}
+
+impl WindowsView {
+    /// The second of the figures.
+    #[must_use]
+    pub const fn as_of(&self) -> UnixSeconds {
+        self.as_of
+    }
+
+    /// Every market with a trade in the last 7 days, and its figures; by their numbers.
+    pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
+        self.markets.iter().map(|(id, market)| (*id, &market.figures))
+    }
+
+    /// Every market with a trade in the last 7 days, by their numbers; shared with other views as long as it is the same.
+    pub(super) fn markets(&self) -> &[(MarketId, Arc<Market>)] {
+        &self.markets
+    }
+
+    /// Number of markets that traded in the last 7 days.
+    #[must_use]
+    pub fn market_count(&self) -> usize {
+        self.markets.len()
+    }
+
+    /// A market's figures.
+    #[must_use]
+    pub fn figures_of(&self, id: MarketId) -> Option<&Figures> {
+        self.market(id).map(|market| &market.figures)
+    }
+
+    /// The trades of a market, those of the last 7 days and some that are older.
+    pub fn trades_of(&self, id: MarketId) -> impl Iterator<Item = WindowTrade> {
+        self.market(id).into_iter().flat_map(|market| market.window.trades())
+    }
+
+    fn market(&self, id: MarketId) -> Option<&Market> {
+        let place = self.markets.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.markets.get(place).map(|(_, market)| market.as_ref())
+    }
+
+    /// The figures of a market over the last so many hours (1 to 168). The cost does not depend on the trades in the
+    /// hours that are whole.
+    #[must_use]
+    pub fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
+        let Some(market) = self.market(id) else { return TradeStats::default() };
+        match hours {
+            24 => market.figures.day,
+            LONGEST_HOURS => market.figures.week,
+            _ => market.window.since(self.as_of.minus(hours.clamp(0, LONGEST_HOURS) * HOUR)),
+        }
+    }
+}
+
+impl Tracked {
+    /// Adds trades, which are in order, to the window and to the figures as of `as_of`. Says whether any was new.
+    fn add(&mut self, trades: &[WindowTrade], as_of: UnixSeconds) -> bool {
+        // Summing many from scratch costs less than adding each.
+        self.is_stale |= trades.len() > ADDED_MAX;
+        let Self { market, is_stale, running, .. } = self;
+        let Market { window, figures } = Arc::make_mut(market);
+        let [day, week] = published_edges(as_of);
+        let mut any_new = false;
+        window.add_run(trades, &mut |trade| {
+            any_new = true;
+            if let Some(running) = running {
+                running.iter_mut().for_each(|running| running.add(trade));
+            }
+            if !*is_stale {
+                for (sum, edge) in [(&mut figures.day, day), (&mut figures.week, week)] {
+                    if trade.closed_at > edge {
+                        sum.merge(&TradeStats::of(trade));
+                    }
+                }
+            }
+        });
+        any_new
+    }
+
+    /// Moves the figures on to `as_of`: nothing is summed where no trade leaves, for those that came are added already.
+    fn refresh(&mut self, as_of: UnixSeconds) {
+        let [day, week] = published_edges(as_of);
+        let is_stale = std::mem::take(&mut self.is_stale);
+        let is_left = |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
+        let figures = &self.market.figures;
+        let (of_day, of_week) = (is_left(&figures.day, day), is_left(&figures.week, week));
+        if !of_day && !of_week {
+            return;
+        }
+        let Market { window, figures } = Arc::make_mut(&mut self.market);
+        window.forget_before(as_of);
+        if !window.is_large() {
+            self.running = None;
+        } else if self.running.is_none() {
+            self.running = Some(Box::default());
+        }
+        let mut running = self.running.as_deref_mut();
+        let mut sum = |edge, place: usize| match running.as_mut().and_then(|both| both.get_mut(place)) {
+            Some(running) => window.since_running(edge, running),
+            None => window.since(edge),
+        };
+        if of_day {
+            figures.day = sum(day, 0);
+        }
+        if of_week {
+            figures.week = sum(week, 1);
+        }
+    }
+
+    /// When a trade next leaves a window, if that is not on the list yet.
+    fn next_departure(&mut self) -> Option<UnixSeconds> {
+        let Figures { day, week } = &self.market.figures;
+        let leaves = |sum: &TradeStats, length| sum.times.map(|(first, _)| first.plus(length));
+        let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
+        if self.departs.is_some_and(|departs| departs <= next) {
+            return None;
+        }
+        self.departs = Some(next);
+        Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{test_support::trade, trade_stats::tests::any_trade};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_trade_leaves_by_time_passing_alone() {
+        let mut windows = Windows::default();
+        windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
+        windows.advance(UnixSeconds(1_000 + DAY - 1));
+        assert_eq!(windows.figures().next().unwrap().1.day.trade_count, 1);
+        windows.advance(UnixSeconds(1_000 + DAY));
+        let figures = *windows.figures().next().unwrap().1;
+        assert_eq!((figures.day.trade_count, figures.week.trade_count), (0, 1));
+        windows.advance(UnixSeconds(1_000 + LONGEST_HOURS * HOUR));
+        assert_eq!(windows.figures().count(), 0);
+    }
+
+    #[test]
+    fn a_view_stays_as_it_was() {
+        let mut windows = Windows::default();
+        windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
+        windows.advance(UnixSeconds(2_000));
+        let view = windows.view();
+        windows.add(1, trade(2, 0, 1_001, (5, 7), (1, 1)));
+        windows.add(2, trade(3, 0, 1_001, (5, 7), (1, 1)));
+        windows.advance(UnixSeconds(1_000 + LONGEST_HOURS * HOUR));
+        let counts = |hours| [1, 2].map(|market| view.last_hours(market, hours).trade_count);
+        assert_eq!([24, 12, LONGEST_HOURS].map(counts), [[1, 0]; 3]);
+        assert_eq!((view.as_of(), view.figures().count()), (UnixSeconds(2_000), 1));
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let mut windows = Windows::default();
+        windows.advance(UnixSeconds(500));
+        windows.advance(UnixSeconds(400));
+        assert_eq!(windows.as_of(), UnixSeconds(500));
+    }
+
+    #[test]
+    fn only_markets_that_changed_are_summed_anew() {
+        let mut windows = Windows::default();
+        for market in 0..100 {
+            windows.add(market, trade(i64::from(market), 0, 1_000, (1, 1), (1, 1)));
+        }
+        windows.advance(UnixSeconds(2_000));
+        windows.add(7, trade(200, 0, 1_500, (1, 1), (1, 1)));
+        assert_eq!(windows.changed.len(), 1);
+        windows.advance(UnixSeconds(2_001));
+        assert!(windows.changed.is_empty());
+        assert!(
+            windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
+            "one departure a market and change"
+        );
+    }
+
+    /// Hot enough for what is kept from one second to the next, with trades that come late.
+    #[test]
+    fn a_busy_market_equals_a_recomputation_while_time_passes() {
+        let late = |number: i64| if number % 50 == 0 { 3_000 } else { 0 };
+        let trades: Vec<_> = (0..6_000_i64)
+            .map(|number| trade(number, 0, number * 150 - late(number), (number, 7), (1 + number % 9, 3)))
+            .collect();
+        let (mut windows, mut fed) = (Windows::default(), 0);
+        let mut was_kept = false;
+        for step in 0..2_000_i64 {
+            let as_of = UnixSeconds(step * 600);
+            while let Some(new) = trades.get(fed).filter(|trade| trade.closed_at < as_of) {
+                windows.add(1, *new);
+                fed += 1;
+            }
+            windows.advance(as_of);
+            was_kept |= windows.markets.get(&1).is_some_and(|tracked| tracked.running.is_some());
+            let sum = |edge: UnixSeconds| -> TradeStats {
+                trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect()
+            };
+            let [day, week] = published_edges(as_of).map(sum);
+            let right = (!week.is_empty()).then_some(Figures { day, week });
+            assert_eq!(windows.figures().next().map(|(_, figures)| *figures), right, "at {as_of:?}");
+        }
+        assert!(was_kept && fed == trades.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn published_figures_equal_a_recomputation_at_every_step(
+            trades in prop::collection::vec((0..5_i32, any_trade()), 0..300),
+            waits in prop::collection::vec(prop_oneof![0..3_i64, 0..100_000_i64], 1..15),
+            hours in 1..=LONGEST_HOURS,
+        ) {
+            let mut seen = HashSet::new();
+            let trades: Vec<_> = trades.into_iter().filter(|(_, trade)| seen.insert(trade.token)).collect();
+            let mut windows = Windows::default();
+            let mut as_of = UnixSeconds(1_000_000);
+            for (step, wait) in waits.iter().enumerate() {
+                let fed = trades.len() * (step + 1) / waits.len();
+                // Most of them again.
+                if step % 2 == 0 {
+                    windows.add_run(&trades[..fed]);
+                } else {
+                    trades[..fed].iter().for_each(|(market, trade)| windows.add(*market, *trade));
+                }
+                as_of = as_of.plus(*wait);
+                windows.advance(as_of);
+                let published: BTreeMap<_, _> = windows.figures().map(|(market, figures)| (market, *figures)).collect();
+                let mut scratch: BTreeMap<MarketId, Figures> = BTreeMap::new();
+                let [day, week] = published_edges(as_of);
+                for (market, trade) in trades[..fed].iter().filter(|(_, trade)| trade.closed_at > week) {
+                    let figures = scratch.entry(*market).or_default();
+                    figures.week.merge(&TradeStats::of(trade));
+                    if trade.closed_at > day {
+                        figures.day.merge(&TradeStats::of(trade));
+                    }
+                }
+                prop_assert_eq!(published, scratch);
+                let view = windows.view();
+                for market in 0..5 {
+                    let edge = as_of.minus(hours * HOUR);
+                    let of_it = trades[..fed].iter().filter(|(of, trade)| *of == market && trade.closed_at > edge);
+                    let scratch: TradeStats = of_it.map(|(_, trade)| trade).collect();
+                    prop_assert_eq!(view.last_hours(market, hours), scratch);
+                }
+            }
+        }
+    }
+}
