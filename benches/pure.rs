@@ -18,13 +18,13 @@ use stellar_ticker::{
         issuer_file::Currency,
         listed_asset::ListedAsset,
         market_snapshot::MarketSnapshot,
-        markets_json,
         trade_stats::WindowTrade,
         windows::{MarketId, Windows},
     },
     horizon::wire,
 };
 use synthetic::Synthetic;
+use ticker_formats::legacy::markets_json;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -4,6 +4,7 @@
 
 pub mod actors;
 pub mod app;
+pub mod audit;
 pub mod blocking;
 pub mod cli;
 pub mod clock;

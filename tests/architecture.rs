@@ -11,7 +11,7 @@ use std::{
 const LINES_MAX: usize = 500;
 
 /// What each room may import of the others. What is not listed is forbidden; a room may always import itself.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("clock", &[]),
     ("process", &[]),
@@ -25,18 +25,31 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("blocking", &[]),
     ("shutdown", &["clock"]),
     ("published", &["domain"]),
+    ("audit", &["domain"]),
     ("horizon", &["domain", "clock", "outbound", "trouble"]),
-    ("db", &["domain", "clock", "connection_string", "outbound", "process", "trouble"]),
+    ("db", &["audit", "domain", "clock", "connection_string", "outbound", "process", "trouble"]),
     ("sim", &["domain", "clock"]),
     ("http", &["blocking", "domain", "db", "clock", "outbound", "published"]),
     (
         "actors",
-        &["blocking", "domain", "horizon", "db", "clock", "process", "published", "shutdown", "trouble"],
+        &[
+            "audit",
+            "blocking",
+            "domain",
+            "horizon",
+            "db",
+            "clock",
+            "process",
+            "published",
+            "shutdown",
+            "trouble",
+        ],
     ),
     (
         "app",
         &[
             "actors",
+            "audit",
             "blocking",
             "cli",
             "clock",

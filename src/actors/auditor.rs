@@ -25,12 +25,10 @@ use super::{
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
+    audit::windows::{Found, differing_ledgers},
     clock::SharedClock,
     db::{Database, DbError},
-    domain::{
-        audit::windows::{Found, differing_ledgers},
-        windows::MarketId,
-    },
+    domain::windows::MarketId,
     published::{Publication, Published, SelfAudit},
 };
 use pace::Pace;

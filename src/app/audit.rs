@@ -15,15 +15,13 @@ use tracing::warn;
 use self::report::Report;
 use super::{EXIT_FOUND, Failure, store::Store};
 use crate::{
+    audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
     config::{AuditOptions, Config, ReportFormat},
     db::{
         Database, DbError,
         audit::{Audited, Recomputed},
     },
-    domain::{
-        audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
-        listener::reachable,
-    },
+    domain::listener::reachable,
     horizon::tls,
     http::reader::{ReadError, Reader, Served},
 };

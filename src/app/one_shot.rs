@@ -10,10 +10,11 @@ use crate::{
     actors::{aggregator::MarketState, json_writer::replace_bytes},
     clock::{Clock, SystemClock},
     config::Config,
-    domain::{assets_json, instant::UnixSeconds, markets_json},
+    domain::instant::UnixSeconds,
     http::probe,
 };
 use private_postgres::IfRunning;
+use ticker_formats::legacy::{assets_json, markets_json};
 
 /// How long the running daemon may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -24,15 +24,17 @@ use tokio_postgres::{
 };
 
 use super::{Database, DbError, batches, snapshot_read};
-use crate::domain::{
+use crate::{
     audit::{
         Expected,
         assets::ExpectedAsset,
         markets::{ExpectedMarket, PairBook, Side},
         sums::{Ratio, TradeSums},
     },
-    cursor::PagingToken,
-    instant::{DAY, HOUR, UnixSeconds},
+    domain::{
+        cursor::PagingToken,
+        instant::{DAY, HOUR, UnixSeconds},
+    },
 };
 
 /// Ten million rows take tens of seconds; what takes minutes will not end.

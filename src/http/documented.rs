@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     domain::{
-        assets_json, coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency,
-        listed_asset::ListedAsset, market_snapshot::MarketSnapshot, markets_json, ticker::Pair,
-        windows::Figures,
+        coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency, listed_asset::ListedAsset,
+        market_snapshot::MarketSnapshot, ticker::Pair, windows::Figures,
     },
     published::{
         Backfilled, BudgetUse, Check, FileMaker, HorizonState, Publication, Reread, SelfAudit, Vitals,
     },
 };
+use ticker_formats::legacy::{assets_json, markets_json};
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 

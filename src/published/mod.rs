@@ -1,9 +1,5 @@
 //! The published state: actors write it, HTTP reads it, and neither ever waits for the other.
 
-mod encoded;
-mod files;
-pub mod pieces;
-mod rows;
 mod vitals;
 
 use std::{
@@ -13,8 +9,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-pub use encoded::{EncodedFile, Tags};
-pub use files::{FileMaker, Files};
+pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
 };

@@ -4,8 +4,6 @@
 
 pub mod amount;
 pub mod asset;
-pub mod assets_json;
-pub mod audit;
 pub mod close_times;
 pub mod coverage;
 pub mod cursor;
@@ -17,7 +15,6 @@ pub mod listed_asset;
 pub mod listener;
 pub mod market;
 pub mod market_snapshot;
-pub mod markets_json;
 pub mod number;
 pub mod orderbook;
 pub mod pair_index;

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use proptest::prelude::*;
+
 use crate::{
     amount::Amount,
     cursor::PagingToken,
@@ -71,4 +73,14 @@ pub fn directory(
     directory.learn_markets(markets.iter().copied());
     directory.learn_books(books.iter().map(|(market, bids)| (*market, book(*bids))).collect(), true);
     directory
+}
+
+prop_compose! {
+    /// Any trade whose ledger closes at `1_000_000 + 6 * ledger`, now and then with a lying close time.
+    pub fn any_trade()(
+        ledger in 0..130_000_i64, order in 0..4_i32, lie in prop_oneof![9 => Just(0_i64), 1 => -5_000..5_000_i64],
+        base in prop_oneof![0..50_i64, Just(i64::MAX)], counter in 0..=i64::MAX, n in 0..40_i64, d in 0..40_i64,
+    ) -> WindowTrade {
+        trade(ledger, order, 1_000_000 + 6 * ledger + lie, (base, counter), (n, d))
+    }
 }

@@ -14,7 +14,8 @@ use super::{
 };
 
 /// `<base>_<counter>`.
-pub(super) fn pair_name(base: &str, counter: &str) -> String {
+#[must_use]
+pub fn pair_name(base: &str, counter: &str) -> String {
     format!("{base}_{counter}")
 }
 

@@ -291,7 +291,7 @@ impl Tracked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{test_support::trade, trade_stats::tests::any_trade};
+    use crate::test_support::{any_trade, trade};
     use proptest::prelude::*;
 
     #[test]

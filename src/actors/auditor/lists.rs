@@ -8,11 +8,11 @@ use tracing::{debug, info, warn};
 use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_TOLD_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
     actors::{envelope::TraceContext, messages::ReloadDirectory},
+    audit::{Comparison, lists},
     db::{
         DbError,
         audit::{Audited, Listed},
     },
-    domain::audit::{Comparison, lists},
     published::Publication,
 };
 

@@ -8,17 +8,15 @@ use tracing::{debug, warn};
 
 use super::{AFTER_FAILURE, Audit, Tally, WorkContext};
 use crate::{
+    audit::{
+        Unreadable,
+        windows::{self, Found},
+    },
     db::{
         DbError,
         audit::{Audited, Summed},
     },
-    domain::{
-        audit::{
-            Unreadable,
-            windows::{self, Found},
-        },
-        windows::MarketId,
-    },
+    domain::windows::MarketId,
     published::Publication,
 };
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Subject;
 use crate::{
-    domain::audit::{Comparison, printable},
+    audit::{Comparison, printable},
     http::reader::Served,
 };
 
@@ -136,7 +136,7 @@ fn ascii(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{audit::Difference, instant::UnixSeconds};
+    use crate::{audit::Difference, domain::instant::UnixSeconds};
     use bytes::Bytes;
 
     fn report() -> Report {

@@ -2,8 +2,8 @@
 
 use super::{Audited, Database, DbError, assets, later, rows::LIMITS, snapshot_read};
 use crate::{
+    audit::lists::Lists,
     db::{books, listing},
-    domain::audit::lists::Lists,
 };
 
 /// What the rows of the lists say.

@@ -10,10 +10,9 @@ use tokio_postgres::{
 };
 
 use super::{Audited, Database, DbError, LaterColumns, later, snapshot_read};
-use crate::domain::{
+use crate::{
     audit::{sums::RawTrade, windows::MarketSums},
-    cursor::PagingToken,
-    windows::MarketId,
+    domain::{cursor::PagingToken, windows::MarketId},
 };
 
 /// One core only: what a slice costs is then the time that it takes. The auditor keeps that below 5 s as long as the week

@@ -1,15 +1,15 @@
 //! The audit's own reading of the raw rows.
 
 use stellar_ticker::{
+    audit::{
+        markets::{ExpectedPair, pairs},
+        sums::TradeSums,
+    },
     db::{
         audit::{Audited, Recomputed},
         toml_files::FileFetch,
     },
     domain::{
-        audit::{
-            markets::{ExpectedPair, pairs},
-            sums::TradeSums,
-        },
         instant::DAY,
         orderbook::{BookFigures, PolledBook},
     },

@@ -6,8 +6,8 @@ use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use stellar_ticker::{
     actors::aggregator::MarketState,
+    audit::{lists, windows},
     db::audit::{Audited, Listed, Summed},
-    domain::audit::{lists, windows},
     published::{FileMaker, Publication},
 };
 

@@ -2,11 +2,11 @@
 
 use stellar_ticker::domain::{
     amount::Total,
-    assets_json,
     instant::UnixSeconds,
     issuer_file::{Currency, Organisation},
     listed_asset::ListedAsset,
 };
+use ticker_formats::legacy::assets_json;
 
 use super::*;
 use crate::support::daemon::run;

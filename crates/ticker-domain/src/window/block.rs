@@ -142,7 +142,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{price::Price, trade_stats::tests::any_trade};
+    use crate::{price::Price, test_support::any_trade};
     use proptest::{prelude::*, sample::Index};
 
     fn in_order(mut trades: Vec<WindowTrade>) -> Vec<WindowTrade> {

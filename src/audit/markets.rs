@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{amount::STROOPS_PER_UNIT, instant::UnixSeconds, number::ratio_to_f64, ticker::pair_name},
     Comparison, Unreadable,
     rows::{Figure, List, Row, compare_row},
     served::{ServedFile, compare_head, fields, named_entries},
     sums::{Ratio, TradeSums},
+};
+use crate::domain::{
+    amount::STROOPS_PER_UNIT, instant::UnixSeconds, number::ratio_to_f64, ticker::pair_name,
 };
 
 /// How the pairs of `markets.json` are compared.

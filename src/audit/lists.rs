@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    super::{
-        directory::AssetId, listed_asset::ListedAsset, market_snapshot::MarketSnapshot,
-        orderbook::PolledBook, windows::MarketId,
-    },
     Comparison, Unreadable,
     assets::{self, ExpectedAsset},
+};
+use crate::domain::{
+    directory::AssetId, listed_asset::ListedAsset, market_snapshot::MarketSnapshot, orderbook::PolledBook,
+    windows::MarketId,
 };
 
 /// All rows of assets, markets and books.
@@ -83,12 +83,14 @@ fn compare_maps<K: Ord, V: PartialEq + Debug>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{
+    use ticker_formats::legacy::assets_json;
+
+    use super::*;
+    use crate::domain::{
+        instant::UnixSeconds,
         test_support::{book, directory, listed, trade},
         windows::Windows,
     };
-    use super::*;
-    use crate::{assets_json, instant::UnixSeconds};
 
     const ASSETS: [(&str, &str, &str); 2] = [("XLM", "native", ""), ("TEA", "G1", "")];
 

@@ -1,6 +1,6 @@
 //! `markets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
 
-use super::{
+use ticker_domain::{
     instant::UnixSeconds,
     json_text::push_string,
     number::push_go_number,

@@ -1,9 +1,8 @@
 use super::*;
-use crate::{
+use crate::domain::{
     instant::DAY,
     price::Price,
-    test_support::{directory, trade},
-    trade_stats::tests::any_trade,
+    test_support::{any_trade, directory, trade},
     window::LONGEST_HOURS,
     windows::Windows,
 };
@@ -31,7 +30,7 @@ fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
 }
 
 fn rendered(snapshot: &MarketSnapshot) -> Vec<u8> {
-    crate::markets_json::render(snapshot.as_of(), &snapshot.pairs()).into()
+    ticker_formats::legacy::markets_json::render(snapshot.as_of(), &snapshot.pairs()).into()
 }
 
 /// What differs between a snapshot of some trades and these rows, all of both markets.

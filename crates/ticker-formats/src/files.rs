@@ -4,12 +4,12 @@ use std::{io, sync::Arc};
 
 use super::{
     EncodedFile,
+    legacy::{assets_json, markets_json},
     pieces::{Piece, join},
     rows::{Key, Rows},
 };
-use crate::domain::{
-    assets_json, instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot,
-    markets_json, pair_index::PairIndex,
+use ticker_domain::{
+    instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot, pair_index::PairIndex,
 };
 
 /// Files whose plain bytes are fewer are compressed by brotli with each publication; of others the writer does it.
@@ -137,10 +137,9 @@ fn file<K: Key>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<Encode
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use ticker_domain::{
         instant::{HOUR, UnixSeconds},
-        test_support::directory,
-        test_support::{MERGES, trade},
+        test_support::{MERGES, directory, trade},
         windows::Windows,
     };
 
@@ -201,7 +200,7 @@ mod tests {
         let mut directory = directory(&assets, &[(1, 1, 2), (2, 1, 3), (3, 1, 4)], &[(1, 3), (2, 5)]);
         let (mut windows, mut maker, now) =
             (Windows::default(), FileMaker::default(), UnixSeconds(1_000_000_000));
-        let mut check = |windows: &Windows, directory: &mut crate::domain::directory::Directory| {
+        let mut check = |windows: &Windows, directory: &mut ticker_domain::directory::Directory| {
             directory.listing();
             let snapshot = MarketSnapshot::new(windows.view(), directory.clone());
             let files = maker.make(&snapshot).unwrap();
@@ -220,11 +219,11 @@ mod tests {
             check(&windows, &mut directory);
         }
         // An anchor goes, an asset ceases to be valid, books change and go, trades leave by time.
-        directory.learn_assets([(3, Some(crate::domain::test_support::listed("B", "G2", "")))]);
+        directory.learn_assets([(3, Some(ticker_domain::test_support::listed("B", "G2", "")))]);
         check(&windows, &mut directory);
         directory.learn_assets([(4, None)]);
         check(&windows, &mut directory);
-        directory.learn_books(vec![(1, crate::domain::test_support::book(9))], false);
+        directory.learn_books(vec![(1, ticker_domain::test_support::book(9))], false);
         check(&windows, &mut directory);
         directory.learn_books(Vec::new(), true);
         check(&windows, &mut directory);

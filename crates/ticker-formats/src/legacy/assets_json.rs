@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{
+use ticker_domain::{
     amount::STROOPS_PER_UNIT,
     instant::UnixSeconds,
     json_text::push_string,
@@ -147,8 +147,8 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{amount::Total, issuer_file::Currency};
     use super::*;
+    use ticker_domain::{amount::Total, issuer_file::Currency};
 
     #[test]
     fn the_bytes_are_those_of_the_old_program() {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{audit::assets::ExpectedAsset, cursor::PagingToken};
+use crate::{audit::assets::ExpectedAsset, domain::cursor::PagingToken};
 
 const AS_OF: UnixSeconds = UnixSeconds(1_795_457_237);
 

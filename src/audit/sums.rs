@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::{cursor::PagingToken, instant::UnixSeconds};
+use crate::domain::{cursor::PagingToken, instant::UnixSeconds};
 
 /// A price in the legacy orientation, base per counter, as the ratio that it was traded at.
 pub type Ratio = (i64, i64);

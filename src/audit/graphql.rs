@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::instant::{HOUR, UnixSeconds},
     Comparison, Expected, Unreadable,
     markets::{ExpectedMarket, PairBook, Side, book_figures, count, legacy, pairs, priced, units},
     rows::{Figure, List, Row, row_of},
     served::{Fields, fields},
     sums::TradeSums,
 };
+use crate::domain::instant::{HOUR, UnixSeconds};
 
 /// What the answers are called where they cannot be read.
 const NAME: &str = "an answer of /graphql";

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{super::instant::UnixSeconds, Comparison};
+use super::Comparison;
+use crate::domain::instant::UnixSeconds;
 
 /// An answer that is none.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,10 @@
 //! The renderer makes the file, the audit reads it: they share no code but the rounding.
 
+use ticker_formats::legacy::markets_json;
+
 use super::*;
-use crate::{
+use crate::domain::{
     cursor::PagingToken,
-    markets_json,
     orderbook::BookFigures,
     ticker::{LegacyFigures, Pair},
 };

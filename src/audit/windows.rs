@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    super::{
-        cursor::PagingToken,
-        instant::UnixSeconds,
-        market_snapshot::MarketSnapshot,
-        trade_stats::{TradeStats, WindowTrade},
-        window::published_edges,
-        windows::{Figures, MarketId},
-    },
     Comparison, Unreadable,
     markets::{ExpectedPair, PairBook, compare_some},
     sums::{Ratio, RawTrade, TradeSums, compared},
+};
+use crate::domain::{
+    cursor::PagingToken,
+    instant::UnixSeconds,
+    market_snapshot::MarketSnapshot,
+    trade_stats::{TradeStats, WindowTrade},
+    window::published_edges,
+    windows::{Figures, MarketId},
 };
 
 impl From<&WindowTrade> for RawTrade {
@@ -201,7 +201,7 @@ fn compare_window(
     number("base_volume", told.base_volume, rows.base_volume);
     number("counter_volume", told.counter_volume, rows.counter_volume);
     // Base per counter turns smallest and greatest round.
-    let legacy = |price: super::super::price::Price| (price.d(), price.n());
+    let legacy = |price: crate::domain::price::Price| (price.d(), price.n());
     let told =
         told.prices.map(|prices| [prices.open.price, prices.max, prices.min, prices.close.price].map(legacy));
     let placed = |placed: Option<(PagingToken, Ratio)>| placed.map(|(_, ratio)| ratio);

@@ -149,7 +149,7 @@ mod tests {
     fn texts<K: Key>(rows: &mut Rows<K>) -> [String; 2] {
         let mut raw = Vec::new();
         rows.push_all(&mut raw);
-        let file = super::super::pieces::join(raw, rows.pieces().unwrap());
+        let file = crate::pieces::join(raw, rows.pieces().unwrap());
         let unzipped = io::read_to_string(flate2::read::GzDecoder::new(&file.gzip[..])).unwrap();
         [String::from_utf8(file.raw.to_vec()).unwrap(), unzipped]
     }

@@ -1,11 +1,11 @@
 //! `assets.json` against the rows of the valid assets.
 
 use super::{
-    super::instant::UnixSeconds,
     Comparison, Unreadable,
     rows::{List, row_of},
     served::{ServedFile, compare_head},
 };
+use crate::domain::instant::UnixSeconds;
 
 /// How the assets of `assets.json` are compared.
 const ASSETS: List = List { key: &["code", "issuer"], kind: "an asset", absent: "it is not valid" };
