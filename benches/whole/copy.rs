@@ -136,6 +136,11 @@ pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
         )
         .await
         .unwrap();
+    // The cleaner removes markets without trades. If they trade again, they get new numbers.
+    for table in ["assets", "markets"] {
+        let next = format!("SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}");
+        client.batch_execute(&next).await.unwrap();
+    }
 }
 
 /// Makes the partitions of a table of this shape for all days of the trades.

@@ -19,7 +19,7 @@ use super::{
     bench::{Bench, Sorted, Store, pause, resident, timed},
     copy,
     horizon::PASSPHRASE,
-    report::{Row, Unit},
+    report::{self, Row, Unit},
     synthetic::Synthetic,
 };
 
@@ -146,6 +146,8 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         let [public, admin] = std::array::from_fn(|_| free_address());
         let begun = Instant::now();
+        std::fs::create_dir_all(report::directory()).unwrap();
+        let log = std::fs::File::create(report::directory().join("daemon.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_stellar-ticker"))
             .args(["serve", "--database-url", url, "--network", PASSPHRASE])
             .args(["--horizon-url", horizon])
@@ -153,7 +155,7 @@ impl Daemon {
             .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
             .arg("--data-dir")
             .arg(directory.path())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self { child, public, admin, begun, _directory: directory }
