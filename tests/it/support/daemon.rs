@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -20,7 +20,6 @@ use super::wait_until;
 
 /// How often a request is sent whose answer was lost.
 const TRIES_MAX: u32 = 5;
-const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
 /// In a daemon's environment: `UID:N`, as which user it runs and how many threads that user may have. Only for root.
@@ -270,13 +269,22 @@ fn threads_that_run(pid: Pid) -> usize {
         .count()
 }
 
+/// The program that cargo built, or the one that `TICKER_TEST_PROGRAM` names, such as a release.
+fn binary() -> &'static str {
+    static BINARY: LazyLock<String> = LazyLock::new(|| {
+        let named = std::env::var("TICKER_TEST_PROGRAM").ok();
+        named.unwrap_or_else(|| env!("CARGO_BIN_EXE_stellar-ticker").to_owned())
+    });
+    &BINARY
+}
+
 /// The program; under a limit of open files, on one core or in a control group where the environment is to hold
 /// [`OPEN_FILES`], [`ON_CPU`] or [`MEMORY_GROUP`].
 fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
         let mut bound = Command::new("taskset");
-        bound.args(["-c", cpu, BINARY]);
+        bound.args(["-c", cpu, binary()]);
         return bound;
     }
     if let Some(user) = wanted(OWN_USER) {
@@ -286,25 +294,29 @@ fn program(environment: &[(&str, &str)]) -> Command {
             .unwrap_or_default();
         let user = format!("setpriv --reuid={uid} --regid={uid} --clear-groups prlimit --nproc={threads}");
         let mut own = Command::new("unshare");
-        own.args(["-m", "sh", "-c", &format!("{names}exec {user} \"$0\" \"$@\""), BINARY]);
+        own.args(["-m", "sh", "-c", &format!("{names}exec {user} \"$0\" \"$@\""), binary()]);
         return own;
     }
     if let Some(group) = wanted(MEMORY_GROUP) {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), BINARY]);
+        shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), binary()]);
         return shell;
     }
     let Some(limit) = wanted(OPEN_FILES) else {
-        return Command::new(BINARY);
+        return Command::new(binary());
     };
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), BINARY]);
+    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), binary()]);
     shell
 }
 
 /// Starts a command that does not listen.
 pub(crate) fn spawn(arguments: &[&str]) -> Child {
-    clean(Command::new(BINARY).args(arguments)).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    clean(Command::new(binary()).args(arguments))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// Runs a command to its end: exit code, stdout, stderr.
