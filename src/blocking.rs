@@ -1,8 +1,8 @@
-//! Work that computes for long or waits for a disk, on the threads of one pool for the whole process.
+//! The thread pool for long computations and disk access, one for the whole process.
 //!
-//! Every tokio runtime has such a pool of its own. It makes threads on demand, ends them when they are idle, and panics
-//! if it has none while the system gives none. This pool makes all of its threads at start and keeps them, so later
-//! work may wait for a thread but always gets one.
+//! Every tokio runtime has its own blocking pool, but that one makes threads on demand, ends idle ones, and panics if
+//! the system refuses its first thread. This pool makes all its threads at start and keeps them. Later work may wait
+//! for a thread but always gets one.
 
 use std::{
     io,
@@ -15,15 +15,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads of the pool: one for each job that may run at a time (GraphQL's bounded executions, rendering, the fold of
-/// history, the writer of files, the auditor), and a few spare ones in case a hanging disk holds some.
+/// Threads of the pool: one for each job that may run at the same time (GraphQL executions, rendering, loading of
+/// windows, file writes, the audit), and a few spare ones in case a hanging disk blocks some.
 const THREADS: usize = 16;
-/// Idle threads end after this time: not within the life of a process.
+/// Idle time after which a thread ends: ten years, so never.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-/// Longest time that the system may take to make all threads at start.
+/// Time limit for starting all threads.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Only its pool is used; nothing ever runs on the runtime itself.
+/// The runtime that owns the pool. No task ever runs on the runtime itself.
 static POOL: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_current_thread()
         .thread_name("blocking")
@@ -32,7 +32,7 @@ static POOL: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
-/// Runs work on a thread of the pool, or as soon as one is free. Dropping the handle does not stop the work.
+/// Runs `work` on a thread of the pool, once one is free. Dropping the handle does not stop the work.
 pub fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     match &*POOL {
         Ok(pool) => pool.spawn_blocking(work),
@@ -40,19 +40,19 @@ pub fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Join
     }
 }
 
-/// The system gave no descriptor for a runtime, before [`prepare`] could say so. The caller's own has a pool as well.
+/// Runs `work` on the pool of the caller's runtime. Used only if the system refused the descriptors of the pool's own.
 #[expect(clippy::disallowed_methods, reason = "the only place that may")]
 fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(work)
 }
 
-/// Makes all threads of the pool. Blocks until they run.
+/// Starts all threads of the pool and waits until they run.
 ///
 /// # Errors
 ///
-/// The system gives fewer: a limit of processes or of memory.
+/// The system gives fewer threads: a limit on processes or on memory.
 pub fn prepare() -> io::Result<()> {
-    // The pool panics if it cannot make its first thread; this one shows whether it could.
+    // The pool panics if its first thread cannot be made. Try with a plain thread first, which returns an error.
     std::thread::Builder::new()
         .name("probe".into())
         .spawn(|| ())?
@@ -66,7 +66,7 @@ pub fn prepare() -> io::Result<()> {
             let mut here = meeting.lock().unwrap_or_else(PoisonError::into_inner);
             here.threads += 1;
             changed.notify_all();
-            // No job ends before all have started, so each has a thread of its own.
+            // No job returns before all have started, so each occupies a thread of its own.
             drop(changed.wait_while(here, |here| !here.is_over));
         });
     }
@@ -85,7 +85,7 @@ pub fn prepare() -> io::Result<()> {
     Ok(())
 }
 
-/// Threads of the pool as they begin.
+/// Rendezvous of the threads at start.
 #[derive(Default)]
 struct Meeting {
     threads: usize,

@@ -1,7 +1,7 @@
-//! The one source of time.
+//! The source of time.
 //!
-//! Code that decides by time takes a [`SharedClock`] (or, if pure, the instants themselves), so that a test can
-//! move it. Waiting stays with tokio's timers: a clock tells the time, it does not sleep.
+//! Code that depends on time takes a [`SharedClock`], or instants if it is pure. A test can then set the time. Waiting
+//! is left to tokio's timers: a clock only returns the time.
 
 use std::{
     fmt,
@@ -11,16 +11,16 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The wall clock. May jump in both directions: for what is shown or stored, never for measuring.
+    /// Wall-clock time. It may jump in both directions, so use it for display and storage, not for durations.
     fn now(&self) -> DateTime<Utc>;
 
-    /// A clock that never goes back: for measuring and for deadlines.
+    /// Monotonic time, for durations and deadlines.
     fn monotonic(&self) -> Instant;
 }
 
-/// A clock as everything holds it.
+/// A clock shared between threads.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the operating system.
@@ -28,7 +28,7 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The system's clock, ready to be handed around.
+    /// Returns the system clock as a shared clock.
     #[must_use]
     pub fn shared() -> SharedClock {
         Arc::new(Self)
@@ -45,7 +45,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to [`advance`](Self::advance). For tests.
+/// A clock that stands still until [`advance`](Self::advance) moves it. For tests.
 #[derive(Debug)]
 pub struct ManualClock {
     wall_start: DateTime<Utc>,
@@ -54,13 +54,13 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `wall_start`.
+    /// Creates a clock that shows `wall_start`.
     #[must_use]
     pub fn new(wall_start: DateTime<Utc>) -> Self {
         Self { wall_start, monotonic_start: Instant::now(), elapsed: Mutex::new(Duration::ZERO) }
     }
 
-    /// Moves both readings forward. A step beyond what a `Duration` holds stops at its end.
+    /// Moves wall and monotonic time forward. The sum of all steps saturates at `Duration::MAX`.
     pub fn advance(&self, step: Duration) {
         let mut elapsed = self.elapsed.lock().unwrap_or_else(PoisonError::into_inner);
         *elapsed = elapsed.saturating_add(step);

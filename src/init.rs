@@ -1,8 +1,7 @@
-//! What the first process of a container owes the others: it reaps the orphans that the kernel hands to it, and passes
-//! signals on.
+//! Duties of process 1 in a container: reap the orphans that the kernel hands to it, and forward signals.
 //!
-//! As process 1 the program starts itself once more and does nothing else but this, so no part of the program has to
-//! know where it runs. Process 1 is also the only one whom signals without a handler do not end.
+//! As process 1, the program starts itself as a child and does nothing but these duties. No other part of the program
+//! has to know where it runs. Signals without a handler do not end process 1, so it needs handlers for all of them.
 
 use std::{
     io,
@@ -20,16 +19,17 @@ use nix::{
 };
 use tokio::signal::unix::{self, SignalKind};
 
-/// What is passed on.
+/// Signals that are forwarded to the child.
 const FORWARDED: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
-/// Added to a signal's number, as shells do, where a signal ended the program.
+/// Offset of the exit code when a signal ended the child, as in shells.
 const ENDED_BY_SIGNAL: i32 = 128;
-/// The program could not be started once more.
+/// Exit code if the child could not be started, or its exit status is unknown.
 const EXIT_SOFTWARE: u8 = 70;
 
-/// Does nothing and gives none unless this is process 1. Else runs the program as a child until it ends, and gives its
-/// exit code. Call it first of all: before there is any thread, and any child.
+/// If this is process 1, runs the program as a child until it ends and returns its exit code. Otherwise returns none.
+///
+/// Call it first in `main`: before any thread or child process exists.
 #[must_use]
 pub fn run_as_first_process() -> Option<ExitCode> {
     if std::process::id() != 1 {
@@ -44,7 +44,7 @@ pub fn run_as_first_process() -> Option<ExitCode> {
 fn run() -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
-        // Listened to before there is a child: nothing that comes in between is lost.
+        // Handlers are installed before the child starts, so that no signal in between is lost.
         let mut ended = unix::signal(SignalKind::child())?;
         let mut forwarded = FORWARDED
             .into_iter()
@@ -55,7 +55,7 @@ fn run() -> io::Result<ExitCode> {
             tokio::select! {
                 _ = ended.recv() => if let Some(code) = reap(child) { return Ok(code) },
                 signal = next(&mut forwarded) => {
-                    // It may have ended just now; then that is the next thing to be seen.
+                    // The child may have ended a moment ago. The next SIGCHLD then reports it.
                     let _ = kill(child, signal);
                 }
             }
@@ -63,15 +63,17 @@ fn run() -> io::Result<ExitCode> {
     })
 }
 
-/// The program itself, with the same arguments. In a group of its own: what a terminal sends comes once, from here, and
-/// a second signal would end the program at once.
+/// Starts the program as a child with the same arguments, in a process group of its own.
+///
+/// A terminal signals the whole foreground group. Without an own group, Ctrl-C would reach the child twice: from the
+/// terminal and from here. A second signal ends the program at once.
 fn start() -> io::Result<Pid> {
     let mut command = Command::new(std::env::current_exe()?);
     let child = command.args(std::env::args_os().skip(1)).process_group(0).spawn()?;
     i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
 }
 
-/// The next signal of any kind.
+/// Waits for the next signal of any kind.
 async fn next(forwarded: &mut [(Signal, unix::Signal)]) -> Signal {
     let all = forwarded.iter_mut().map(|(signal, stream)| {
         Box::pin(async move {
@@ -82,7 +84,7 @@ async fn next(forwarded: &mut [(Signal, unix::Signal)]) -> Signal {
     futures_util::future::select_all(all).await.0
 }
 
-/// Takes away all that has ended; the exit code if the program was among it.
+/// Reaps all children that have ended. Returns the exit code if the program itself is among them.
 fn reap(child: Pid) -> Option<ExitCode> {
     let mut code = None;
     loop {

@@ -1,4 +1,4 @@
-//! The program: reads the command line, starts the log, runs the command, ends with its exit code.
+//! Entry point: parses the command line, starts logging, runs the command and exits with its code.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -8,16 +8,17 @@ use stellar_ticker::cli::{self, CliError, Command};
 use stellar_ticker::config::{EXIT_CONFIG, Environment};
 use stellar_ticker::{app, init, process, telemetry};
 
-/// Publishing makes and frees many large buffers from several threads, where the system's allocator fragments.
+/// Allocator of the program. Publishing allocates and frees many large buffers on several threads, and the system's
+/// allocator fragments under that load.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    process::disable_huge_pages(); // first of all: what was touched before may have them
+    process::disable_huge_pages(); // before anything else: memory that is already touched keeps its huge pages
     if let Some(code) = init::run_as_first_process() {
         return code;
     }
-    // Before any TLS is set up. It fails only if a provider is there already, which then serves as well.
+    // Set before the first TLS connection. It fails only if a provider is installed already, and that one serves too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let environment: Environment =
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     if let Some(answer) = command.answer() {
-        // Nobody reading is no fault of the configuration.
+        // A closed standard output is no error of the command.
         let _ = std::io::stdout().write_all(answer.as_bytes());
         return ExitCode::SUCCESS;
     }

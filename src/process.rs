@@ -1,12 +1,13 @@
-//! This process's memory, and child processes, which must not outlive it.
+//! Memory settings of this process, and child processes that must not outlive it.
 
 pub use private_postgres::bound_to_this_thread;
 
-/// Has the kernel back memory with pages of 4 KiB only, also in child processes. Huge pages save no CPU here, but made up
-/// most of what a small daemon held: the allocator asks for them, and a page of 2 MiB stays whole as long as a byte of it
-/// is in use.
+/// Makes the kernel use 4 KiB pages only, for this process and its children.
+///
+/// Huge pages save no CPU here, and they were most of the memory of a small daemon. The allocator asks for them, and a
+/// 2 MiB page stays resident as long as one byte of it is in use.
 pub fn disable_huge_pages() {
-    // A kernel that refuses it only costs memory.
+    // If the kernel refuses, the only cost is memory.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_thp_disable(true);
 }

@@ -1,17 +1,17 @@
-//! The drain: what finishes in which order, and how long each may take. Eight seconds in all.
+//! Phases of the drain and their time limits. The whole drain takes at most eight seconds.
 
 use std::time::Duration;
 
-/// Sources begin nothing new and commit what they have.
+/// Phase of the sources: they stop reading and commit what they have.
 pub const SOURCES: usize = 0;
-/// The lease is given back, now that nobody writes.
+/// Phase of the lease: it is released once no writer is left.
 pub const LEASE: usize = 1;
-/// The last publication is made.
+/// Phase of the aggregator: it makes the last publication.
 pub const AGGREGATOR: usize = 2;
-/// It is written to files.
+/// Phase of the JSON writer: it writes the last publication to files.
 pub const FILES: usize = 3;
 
-/// The phases of the actors, in order, and how long each may take.
+/// Phases of the actors in their order, with the time limit of each.
 pub const PHASES: [(usize, Duration); 4] = [
     (SOURCES, Duration::from_millis(2_000)),
     (LEASE, Duration::from_millis(600)),
@@ -19,13 +19,13 @@ pub const PHASES: [(usize, Duration); 4] = [
     (FILES, Duration::from_millis(1_000)),
 ];
 
-/// How long the HTTP listeners may take, after the actors.
+/// Time limit for closing the HTTP listeners, after the phases of the actors.
 pub const HTTP: Duration = Duration::from_millis(1_200);
 
-/// nginx ends, last of all that readers see: until then it tells them what it has.
+/// Phase of nginx and its time limit. nginx stops last, so that readers are served from its cache until then.
 pub const NGINX: (usize, Duration) = (4, Duration::from_millis(1_000));
 
-/// After giving up nothing is worth waiting for long.
+/// Returns the time limit of a phase after an escalation or a hang: there is little left worth waiting for.
 #[must_use]
 pub fn shortened(phase: Duration) -> Duration {
     phase.min(Duration::from_millis(500))

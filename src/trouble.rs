@@ -1,5 +1,5 @@
-//! Limits on log lines about a lasting trouble, or about input that others can send without end. Pure: the caller passes
-//! the instants.
+//! Limits on log lines: about a failure that lasts, and about input that strangers can send without end. Pure: callers
+//! pass the instants.
 
 use std::{
     fmt::Display,
@@ -7,25 +7,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Interval between two log lines about a lasting trouble.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Lines about one trouble in [`TOLD_EVERY`], whatever it changes to and however often it begins: the text may be a
-/// stranger's.
+/// Interval between two log lines about the same lasting failure.
+const REPEAT_EVERY: Duration = Duration::from_secs(60);
+/// Log lines per [`REPEAT_EVERY`] for one failure, however often its text changes or it starts again. The text may come
+/// from a stranger.
 const CHANGES_MAX: u32 = 6;
 
-/// Limit on lines of one kind: a number at once, and as many again in the given time.
+/// A token bucket of log lines: a burst of `lines_max`, refilled at `per_second`.
 #[derive(Debug)]
 pub struct LineLimit {
     lines_max: f64,
     per_second: f64,
-    /// Lines that may be written now.
+    /// Lines that may be written now. [`Self::allow`] refills and spends them.
     lines: f64,
     refilled_at: Option<Instant>,
+    /// Lines suppressed since the last one that was allowed.
     left_out: u64,
 }
 
 impl LineLimit {
-    /// A limit of `lines` within a time.
+    /// Creates a limit of `lines` per `within`.
     #[must_use]
     pub fn new(lines: u32, within: Duration) -> Self {
         let lines_max = f64::from(lines);
@@ -33,7 +34,7 @@ impl LineLimit {
         Self { lines_max, per_second, lines: lines_max, refilled_at: None, left_out: 0 }
     }
 
-    /// Returns the number of lines left out since the last one if a line may be written now, else none.
+    /// Returns the number of suppressed lines since the last allowed one if a line may be written now, otherwise none.
     pub fn allow(&mut self, now: Instant) -> Option<u64> {
         let last = self.refilled_at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(last).as_secs_f64();
@@ -47,51 +48,52 @@ impl LineLimit {
     }
 }
 
-/// The last failure, which may repeat.
+/// The last logged failure of an operation that is retried.
 #[derive(Debug)]
 pub struct Trouble {
-    told: Option<(String, Instant)>,
+    /// Text of the last logged failure and the time of its log line; none after a success.
+    logged: Option<(String, Instant)>,
     lines: LineLimit,
 }
 
 impl Default for Trouble {
     fn default() -> Self {
-        Self { told: None, lines: LineLimit::new(CHANGES_MAX, TOLD_EVERY) }
+        Self { logged: None, lines: LineLimit::new(CHANGES_MAX, REPEAT_EVERY) }
     }
 }
 
 impl Trouble {
-    /// Something went wrong: whether that is worth a line. It is when it begins, when it changes, and once a minute.
+    /// Records a failure. Returns true if it deserves a log line: it is the first, its text changed, or a minute
+    /// passed.
     pub fn is_news(&mut self, error: &dyn Display, now: Instant) -> bool {
         let error = error.to_string();
-        let is_known = self
-            .told
-            .as_ref()
-            .is_some_and(|(told, at)| *told == error && now.saturating_duration_since(*at) < TOLD_EVERY);
+        let is_known = self.logged.as_ref().is_some_and(|(logged, at)| {
+            *logged == error && now.saturating_duration_since(*at) < REPEAT_EVERY
+        });
         if is_known || self.lines.allow(now).is_none() {
             return false;
         }
-        self.told = Some((error, now));
+        self.logged = Some((error, now));
         true
     }
 
-    /// Records a success. Returns true if a failure was logged before it.
+    /// Records a success. Returns true if a failure had been logged, so that the recovery deserves a line too.
     pub fn is_over(&mut self) -> bool {
-        self.told.take().is_some()
+        self.logged.take().is_some()
     }
 }
 
-/// One trouble that several parts of the program meet, logged once for all of them.
+/// A failure that several parts of the program see, logged once for all of them.
 #[derive(Debug, Default)]
 pub struct SharedTrouble(Mutex<Trouble>);
 
 impl SharedTrouble {
-    /// Somebody came upon it: whether that is worth a line. What each of them says of it makes no difference.
+    /// Records a failure. Returns true if it deserves a log line. The text is ignored: each part words it differently.
     pub fn is_news(&self, now: Instant) -> bool {
         self.trouble().is_news(&"", now)
     }
 
-    /// Records a success. Returns true if a failure was logged before it.
+    /// Records a success. Returns true if a failure had been logged, so that the recovery deserves a line too.
     pub fn is_over(&self) -> bool {
         self.trouble().is_over()
     }
@@ -106,13 +108,13 @@ impl SharedTrouble {
 pub struct SharedLimit(Mutex<LineLimit>);
 
 impl SharedLimit {
-    /// A limit of `lines` within a time.
+    /// Creates a limit of `lines` per `within`.
     #[must_use]
     pub fn new(lines: u32, within: Duration) -> Self {
         Self(Mutex::new(LineLimit::new(lines, within)))
     }
 
-    /// As [`LineLimit::allow`].
+    /// Spends a line; see [`LineLimit::allow`].
     pub fn allow(&self, now: Instant) -> Option<u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(now)
     }
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trouble_is_told_when_it_begins_changes_or_lasts_a_minute() {
+    fn a_failure_is_logged_when_it_begins_changes_or_lasts_a_minute() {
         let (mut trouble, start) = (Trouble::default(), Instant::now());
         assert!(!trouble.is_over());
         for (seconds, error, news) in [
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_that_always_changes_or_always_begins_anew_is_told_a_few_times_a_minute() {
+    fn a_failure_that_always_changes_or_flaps_is_logged_a_few_times_a_minute() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let (mut changing, mut flapping) = (Trouble::default(), Trouble::default());
@@ -157,8 +159,8 @@ mod tests {
                 news
             })
             .count();
-        for told in [changes, begins] {
-            assert!((6..=12).contains(&told), "{told}");
+        for logged in [changes, begins] {
+            assert!((6..=12).contains(&logged), "{logged}");
         }
     }
 
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_trouble_is_told_once_whatever_each_says() {
+    fn a_shared_failure_is_logged_once_whatever_its_text() {
         let (trouble, start) = (SharedTrouble::default(), Instant::now());
         assert!(trouble.is_news(start) && !trouble.is_news(start));
         assert!(trouble.is_over() && !trouble.is_over());

@@ -6,19 +6,21 @@ use std::{
     sync::LazyLock,
 };
 
-/// Whether util-linux's setpriv is there. Busybox has a program of that name that knows no death signal.
+/// True if util-linux's `setpriv` is installed. Busybox has a `setpriv` too, but without the death signal.
 static HAS_DEATH_SIGNAL: LazyLock<bool> = LazyLock::new(|| {
     let mut probe = Command::new("setpriv");
     probe.args(["--pdeathsig", "keep", "true"]).stdin(Stdio::null()).stdout(Stdio::null());
     probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 });
 
-/// A command that gets `death_signal` when the calling THREAD ends, where that exists: spawn it from one that lives as
-/// long as the process. Changing the user in the command is safe: that is done before setpriv runs, and would clear
-/// the signal after it.
+/// Builds a command whose process gets `death_signal` when the calling thread ends. Needs util-linux's `setpriv`;
+/// without it the command runs unbound.
 ///
-/// It has a process group of its own, since Ctrl-C in a terminal goes to the whole group and such programs outlast the
-/// drain; no standard input; and the root as its directory, so that it holds no other.
+/// Call it from a thread that lives as long as the process. The command may change the user: that happens before
+/// `setpriv` runs, and a change after it would clear the death signal.
+///
+/// The process has its own group: Ctrl-C in a terminal goes to the whole group, but these programs must outlive the
+/// drain. It has no standard input. Its directory is the root, so that it keeps no other directory busy.
 #[must_use]
 pub fn bound_to_this_thread(program: &Path, death_signal: &str) -> Command {
     use std::os::unix::process::CommandExt;
