@@ -41,14 +41,6 @@ pub enum CallError {
     },
 }
 
-impl CallError {
-    /// Whether the same call may succeed later: always, as far as the sender can know.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        true
-    }
-}
-
 impl<M> Port<M>
 where
     M: Message + Send + 'static,
@@ -59,12 +51,6 @@ where
     #[must_use]
     pub fn new(recipient: Recipient<Envelope<M>>, receiver: Arc<ChildStatus>) -> Self {
         Self { recipient, receiver }
-    }
-
-    /// The receiver's name.
-    #[must_use]
-    pub fn receiver(&self) -> &'static str {
-        self.receiver.name()
     }
 
     /// Sends `body` and waits for the answer, in all at most `timeout` (waiting for room included).
@@ -90,7 +76,7 @@ where
         let Some((ticket, _caller)) = self.receiver.queue().enter().await else {
             return Err(CallError::Closed { actor });
         };
-        let envelope = Envelope::ticketed(*trace, self.receiver.monotonic(), body, ticket);
+        let envelope = Envelope::new(*trace, self.receiver.monotonic(), body, ticket);
         self.recipient.send(envelope).await.map_err(|_| CallError::Closed { actor })
     }
 }

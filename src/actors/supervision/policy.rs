@@ -39,8 +39,6 @@ pub struct Policy {
     pub excused_max: Duration,
     /// A supervisor whose own tick came later than this counts no misses: it was the one that slept.
     pub late_tick: Duration,
-    /// How long a drain may take after an escalation.
-    pub escalation_drain: Duration,
 }
 
 impl Default for Policy {
@@ -56,7 +54,6 @@ impl Default for Policy {
             hung_after_missed: 6,
             excused_max: Duration::from_secs(300),
             late_tick: Duration::from_secs(1),
-            escalation_drain: Duration::from_secs(2),
         }
     }
 }
@@ -124,11 +121,7 @@ impl Policy {
     /// Whether a child that fails at once, or hangs at once, again and again, comes to its limit: the delays and
     /// the time that the probes need must fit into the window. The tree's limit is reached by several children
     /// at the same time, each within its own, so for that one the same time must fit.
-    ///
-    /// # Errors
-    ///
-    /// [`PolicyError::LimitOutOfReach`] with the numbers.
-    pub fn limit_is_reachable(&self) -> Result<(), PolicyError> {
+    fn limit_is_reachable(&self) -> Result<(), PolicyError> {
         let until_killed = self.probe_every.saturating_mul(self.kill_after_missed.saturating_add(1));
         // Beyond the streak at which the delay no longer grows every further restart takes the same time, so
         // the sum of a silly limit need not be walked through; it is long over any window by then.

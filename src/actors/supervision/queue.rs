@@ -48,12 +48,6 @@ impl Queue {
         }
     }
 
-    /// The number of slots.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Waits for a slot, first come, first served. The ticket goes into the envelope, the other half stays with
     /// the caller. None: the queue is closed (never, today).
     pub(crate) async fn enter(self: &Arc<Self>) -> Option<(Ticket, Caller)> {

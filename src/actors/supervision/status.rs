@@ -114,12 +114,6 @@ impl ChildStatus {
         self.name
     }
 
-    /// What the child says it is doing, or [`BACKOFF`] or [`STOPPED`].
-    #[must_use]
-    pub fn state(&self) -> Cow<'static, str> {
-        self.life().state.clone()
-    }
-
     /// Called by the actor: what it is doing now, in a word (`loading`, `streaming`).
     pub fn set_state(&self, state: impl Into<Cow<'static, str>>) {
         self.note_activity();
@@ -187,12 +181,6 @@ impl ChildStatus {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.life().begun_at.is_some()
-    }
-
-    /// Which incarnation this is; 0 is the first.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.life().generation
     }
 
     /// How often it was restarted after an exit.

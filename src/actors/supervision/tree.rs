@@ -75,12 +75,6 @@ impl<A: Actor> Slot<A> {
     pub fn status(&self) -> Arc<ChildStatus> {
         Arc::clone(&self.status)
     }
-
-    /// The actor's address, valid for the life of the process; for tests and supervision.
-    #[must_use]
-    pub fn address(&self) -> Addr<A> {
-        self.address.clone()
-    }
 }
 
 type Launch = Box<dyn FnOnce(ChildId, Recipient<ChildExited>) -> Running>;
