@@ -9,6 +9,7 @@ mod progress_bar;
 mod services;
 mod signals;
 mod store;
+mod test_hooks;
 
 use std::process::ExitCode;
 

@@ -218,7 +218,7 @@ impl Actor for Aggregator {
         self.deps.status.set_state("loading");
         self.catch_up(ctx);
         ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| {
-            this.skew_if_provoked();
+            this.corrupt_if_armed();
             this.catch_up(ctx);
             this.publish_first(ctx);
         });

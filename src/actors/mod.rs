@@ -24,6 +24,7 @@ pub mod ranking;
 pub mod stream_ingester;
 pub mod supervision;
 pub mod supervisor;
+pub mod test_hooks;
 pub mod timetable;
 pub mod toml_checker;
 pub mod trade_writer;

@@ -16,7 +16,10 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::{EXIT_SOFTWARE, Failure, demo, progress_bar, services::Services, signals::Signals, store::Store};
+use super::{
+    EXIT_SOFTWARE, Failure, demo, progress_bar, services::Services, signals::Signals, store::Store,
+    test_hooks,
+};
 use crate::{
     actors::{
         envelope::TraceContext,
@@ -27,7 +30,7 @@ use crate::{
     },
     blocking,
     clock::{SharedClock, SystemClock},
-    config::{CHAOS, Config},
+    config::Config,
     db::Database,
     http::{
         PublicState,
@@ -193,7 +196,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
         actors: status.report(),
         database: database.clone(),
         audit: audit_on_demand(auditor),
-        provoke: provoke(&status),
+        provoke: test_hooks::provoke(&status),
     };
     let visitors = Visitors {
         connections_per_address: config.connections_per_address,
@@ -230,18 +233,6 @@ fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
         let auditor = auditor.clone();
         async move { auditor.call(&TraceContext::root(), AuditNow, AUDITOR_TIMEOUT).await.is_ok() }
             .boxed_local()
-    })
-}
-
-/// Panics on demand, for tests of the whole program: only where the environment asks for them.
-fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
-    let wanted = std::env::var_os(CHAOS).is_some_and(|value| value == "1");
-    let status = Arc::clone(status);
-    wanted.then(|| -> admin::Provoke {
-        Arc::new(move |actor, message| {
-            let child = status.children().iter().find(|child| child.name() == actor);
-            child.map(|child| child.provoke(message)).is_some()
-        })
     })
 }
 

@@ -6,7 +6,7 @@ use std::{io::IsTerminal, rc::Rc, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tracing::{error, warn};
 
-use super::Failure;
+use super::{Failure, test_hooks};
 
 use crate::{
     actors::{
@@ -14,7 +14,7 @@ use crate::{
         auditor::Audit,
         backfiller::Backfill,
         cleaner::Clean,
-        leadership::{Leadership, LeaseTerms},
+        leadership::Leadership,
         lease_keeper::LeaseKeeperDeps,
         messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, ReloadDirectory, RereadLedgers},
         orderbook_poller::OrderbookPoll,
@@ -27,7 +27,7 @@ use crate::{
         trade_writer::{IntakeLines, Listeners, TradeWriter},
     },
     clock::SharedClock,
-    config::{CHAOS, CHAOS_LEASE_MS, Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
+    config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
     db::Database,
     domain::shown_url::shown_url,
     horizon::{
@@ -146,7 +146,7 @@ impl Services {
         LeaseKeeperDeps {
             database: self.database.clone(),
             leadership: self.leadership.clone(),
-            terms: lease_terms(),
+            terms: test_hooks::lease_terms(),
             replica_id,
             clock: Arc::clone(&self.clock),
             published: Arc::clone(&self.published),
@@ -285,12 +285,4 @@ fn usable<T, E: std::fmt::Display>(client: Result<T, E>) -> T {
         error!(%error, "a client cannot be made");
         std::process::exit(EXIT_CONFIG.into())
     })
-}
-
-/// The usual terms; only tests of the whole program ask for shorter ones, as they ask for panics (`TICKER_CHAOS`).
-fn lease_terms() -> LeaseTerms {
-    let wanted = std::env::var_os(CHAOS).is_some_and(|value| value == "1");
-    let ttl = std::env::var(CHAOS_LEASE_MS).ok().filter(|_| wanted);
-    let ttl = ttl.and_then(|text| text.parse().ok()).map(Duration::from_millis);
-    ttl.map_or_else(LeaseTerms::default, LeaseTerms::of)
 }

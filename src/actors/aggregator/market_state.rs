@@ -6,11 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::bulk::{Adder, aside};
 use crate::{
+    actors::test_hooks::{self, TestHooks},
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
-        amount::Amount,
         coverage::LedgerRange,
-        cursor::PagingToken,
         directory::Directory,
         instant::UnixSeconds,
         market_snapshot::MarketSnapshot,
@@ -189,11 +188,9 @@ impl MarketState {
         self.directory.learn_books(told.books, true);
     }
 
-    /// For tests of the audit: forgets an asset, and all books.
-    pub fn skew_directory(&mut self) {
-        let asset = self.directory.assets().map(|(id, _)| id).max();
-        self.directory.learn_assets(asset.map(|id| (id, None)));
-        self.directory.learn_books(Vec::new(), true);
+    /// Corrupts the data if a test hook asks for it.
+    pub(super) fn corrupt_if_armed(&mut self, hooks: &TestHooks) {
+        test_hooks::corrupt_if_armed(hooks, &mut self.windows, &mut self.directory);
     }
 
     /// Whether all windows are of one batch: else nothing may be published.
@@ -204,14 +201,7 @@ impl MarketState {
 
     /// For tests of the audit: adds a trade that never was to a market, or to the first. Says to which.
     pub fn skew(&mut self, market: Option<MarketId>) -> Option<MarketId> {
-        let wanted = |id: MarketId| market.is_none_or(|market| market == id);
-        let (market, figures) = self.windows.figures().find(|(id, _)| wanted(*id))?;
-        let (token, closed_at) = (PagingToken::default(), figures.week.times?.1);
-        let amount = Amount::from_stroops(1).ok()?;
-        let trade =
-            WindowTrade { token, closed_at, base_amount: amount, counter_amount: amount, price: None };
-        self.windows.add(market, trade);
-        Some(market)
+        test_hooks::skew_windows(&mut self.windows, market)
     }
 
     /// Takes in a batch that follows directly on what is known. Says whether it did.

@@ -14,11 +14,6 @@ use crate::{
     domain::instant::UnixSeconds,
 };
 
-/// By this name a test lets a window go wrong (`TICKER_CHAOS`).
-const SKEW: &str = "Skew";
-/// By this name it lets assets and books go wrong.
-const SKEW_DIRECTORY: &str = "SkewDirectory";
-
 impl Handler<Envelope<RebuildMarkets>> for Aggregator {
     type Result = ResponseActFuture<Self, Option<Rebuilt>>;
 
@@ -70,17 +65,10 @@ impl Aggregator {
         self.catch_up(ctx);
     }
 
-    /// Lets a window go wrong where a test asked for it.
-    pub(super) fn skew_if_provoked(&mut self) {
-        if self.deps.status.take_provoked(SKEW) {
-            let market = self.state.markets.as_mut().and_then(|markets| markets.skew(None));
-            warn!(market, "a window was made wrong, as a test asked for");
-        }
-        if self.deps.status.take_provoked(SKEW_DIRECTORY)
-            && let Some(markets) = &mut self.state.markets
-        {
-            markets.skew_directory();
-            warn!("assets and books were made wrong, as a test asked for");
+    /// Corrupts the data in memory if a test hook asks for it.
+    pub(super) fn corrupt_if_armed(&mut self) {
+        if let Some(markets) = &mut self.state.markets {
+            markets.corrupt_if_armed(self.deps.status.test_hooks());
         }
     }
 }

@@ -78,7 +78,8 @@ impl ChildRunner {
         let status = Arc::clone(&self.status);
         let mut life = AssertUnwindSafe(actor).catch_unwind();
         // As an actor does that waits in its context for what never comes.
-        let mut life = poll_fn(|cx| if status.hangs() { Poll::Pending } else { life.poll_unpin(cx) });
+        let mut life =
+            poll_fn(|cx| if status.test_hooks().is_hanging() { Poll::Pending } else { life.poll_unpin(cx) });
         loop {
             tokio::select! {
                 biased;

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -23,7 +23,10 @@ use super::{
     thread_time::{ThreadAccounts, ThreadSample},
 };
 use crate::{
-    actors::envelope::{Envelope, TraceContext},
+    actors::{
+        envelope::{Envelope, TraceContext},
+        test_hooks::TestHooks,
+    },
     clock::SharedClock,
 };
 
@@ -33,11 +36,6 @@ pub const STARTING: &str = "starting";
 pub const BACKOFF: &str = "backoff";
 /// Not running: not started yet, its group is stopped, or over for good.
 pub const STOPPED: &str = "stopped";
-/// Before the name of a message that is provoked: its handling never ends, and holds its thread.
-const BLOCK: &str = "block-";
-/// The same, but leaves its thread to others.
-const HANG: &str = "hang-";
-
 /// The status of one child, for the life of the process.
 #[derive(Debug)]
 pub struct ChildStatus {
@@ -55,10 +53,7 @@ pub struct ChildStatus {
     health: Mutex<Option<Health>>,
     /// The system's accounts of the child's thread; none if the system keeps none.
     thread: OnceLock<Option<ThreadAccounts>>,
-    /// The type of message whose next handling shall panic: only tests of the whole set it.
-    provoked: Mutex<Option<String>>,
-    /// This incarnation shall not be polled any more: for tests as well.
-    hangs: AtomicBool,
+    test_hooks: TestHooks,
 }
 
 /// Success or failure of the work of a child.
@@ -103,8 +98,7 @@ impl ChildStatus {
             progress: AtomicU64::new(0),
             health: Mutex::default(),
             thread: OnceLock::new(),
-            provoked: Mutex::default(),
-            hangs: AtomicBool::new(false),
+            test_hooks: TestHooks::default(),
         })
     }
 
@@ -202,7 +196,7 @@ impl ChildStatus {
         envelope.leave_queue();
         self.note_activity();
         let message = short_type_name::<M>();
-        self.fall_if_provoked(message);
+        self.test_hooks.fail_if_armed(message);
         let trace = envelope.trace.child();
         let span = tracing::debug_span!("handle", actor = self.name, message, %trace);
         Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
@@ -211,41 +205,15 @@ impl ChildStatus {
     /// The answer to a probe.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
-        self.fall_if_provoked("Ping");
+        self.test_hooks.fail_if_armed("Ping");
         self.note_activity();
         Pulse(())
     }
 
-    /// Lets the next handling of a message of this type panic or, with `block-` before its name, block its thread for
-    /// good or, with `hang-`, be the last thing that this incarnation does, while its thread goes on. For tests of the
-    /// whole program, which must see real falls of real actors; the composition root offers it only when asked to
-    /// (`TICKER_CHAOS`).
-    pub fn provoke(&self, message: &str) {
-        *self.provoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
-    }
-
-    /// Whether something other than a fall was asked for by this name; it is asked for once.
+    /// The hooks by which tests make this child fail.
     #[must_use]
-    pub fn take_provoked(&self, what: &str) -> bool {
-        let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
-        provoked.take_if(|wanted| wanted == what).is_some()
-    }
-
-    #[expect(clippy::panic, reason = "what it is for")]
-    fn fall_if_provoked(&self, message: &str) {
-        let provoked = {
-            let mut provoked = self.provoked.lock().unwrap_or_else(PoisonError::into_inner);
-            provoked.take_if(|wanted| wanted.trim_start_matches(BLOCK).trim_start_matches(HANG) == message)
-        };
-        match provoked {
-            // For good, as a deadlock would.
-            Some(wanted) if wanted.starts_with(BLOCK) => loop {
-                std::thread::park();
-            },
-            Some(wanted) if wanted.starts_with(HANG) => self.hangs.store(true, Ordering::Relaxed),
-            Some(_) => panic!("provoked while handling {message}"),
-            None => {}
-        }
+    pub fn test_hooks(&self) -> &TestHooks {
+        &self.test_hooks
     }
 
     /// This child as `/actors.json` shows it.
@@ -266,18 +234,13 @@ impl ChildStatus {
         }
     }
 
-    /// Whether this incarnation was made to hang.
-    pub(super) fn hangs(&self) -> bool {
-        self.hangs.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn monotonic(&self) -> Instant {
         self.clock.monotonic()
     }
 
     pub(crate) fn note_begun(&self, generation: u64) {
         let begun_at = Some(self.monotonic());
-        self.hangs.store(false, Ordering::Relaxed);
+        self.test_hooks.reset();
         let mut life = self.life();
         life.state = STARTING.into();
         life.generation = generation;
