@@ -4,6 +4,7 @@ mod bulk;
 mod market_state;
 mod pace;
 mod publishing;
+mod readiness;
 mod rebuilding;
 
 use std::{
@@ -21,6 +22,7 @@ use tracing::{debug, info, warn};
 pub use market_state::MarketState;
 use market_state::Update;
 use pace::Pace;
+use readiness::Readiness;
 
 use super::{
     envelope::{Envelope, TraceContext},
@@ -73,7 +75,6 @@ pub struct Aggregator {
     state: State,
 }
 
-#[derive(Default)]
 struct State {
     /// What publications are made of; none while it is being loaded.
     markets: Option<MarketState>,
@@ -87,19 +88,31 @@ struct State {
     pace: Pace,
     /// The name of the last one.
     last: Option<(i64, UnixSeconds)>,
-    /// Up to which batch everything was known when the first trades were seen.
-    trades_since: Option<i64>,
-    /// With everything up to this batch the assets of the trades are known, so a list without pairs is not for want of
-    /// that.
-    assets_known_at: Option<i64>,
+    /// Decides when the first publication may be made.
+    readiness: Readiness,
     /// The trace of the last message that the next publication will be the doing of.
     cause: Option<TraceContext>,
     /// The drain has begun: what is committed now is published at once.
     draining: bool,
     /// The drain is over: the pool may be closed at any moment.
     drained: bool,
-    /// When this incarnation began.
-    started: Option<Instant>,
+}
+
+impl State {
+    fn new(published: &Published) -> Self {
+        Self {
+            markets: None,
+            reading: false,
+            rendering: false,
+            maker: Arc::default(),
+            pace: Pace::default(),
+            last: None,
+            readiness: Readiness::new(Instant::now(), published.newest().is_some()),
+            cause: None,
+            draining: false,
+            drained: false,
+        }
+    }
 }
 
 /// A read of the database.
@@ -113,7 +126,8 @@ impl Aggregator {
     /// The actor, not yet started.
     #[must_use]
     pub fn new(deps: AggregatorDeps) -> Self {
-        Self { deps, state: State::default() }
+        let state = State::new(&deps.published);
+        Self { deps, state }
     }
 
     /// Reads what the database has and the windows have not, unless that is under way.
@@ -149,12 +163,12 @@ impl Aggregator {
         match read {
             Err(DbError::Trimmed { .. }) => {
                 info!("the batches in between are gone: loading everything anew");
-                self.state.markets = None;
+                self.drop_markets();
             }
             Err(error @ DbError::Rewound { .. }) => {
                 // Restored, or a standby that was behind took over: what is in memory was never committed there.
                 warn!(%error, "loading everything anew");
-                self.state.markets = None;
+                self.drop_markets();
             }
             // The pool may be closed by now; the supervisor tells of a drain that is not done in time.
             Err(_) if self.state.draining => return,
@@ -168,12 +182,10 @@ impl Aggregator {
                 self.deps.status.set_state("publishing");
                 // Else the first trades of all may have come while the windows were loaded, and the assets that are known
                 // may be others.
-                if markets.is_of_a_run_before(self.deps.run_began) {
-                    self.state.assets_known_at.get_or_insert(markets.seq());
-                }
+                let was_validated = markets.is_of_a_run_before(self.deps.run_began);
+                self.state.readiness.loaded(markets.seq(), markets.has_trades(), was_validated);
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));
                 self.state.markets = Some(markets);
-                self.note_trades();
                 self.publish(ctx);
             }
             Ok(Read::After(known, update)) => {
@@ -191,6 +203,19 @@ impl Aggregator {
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
     }
+
+    /// Drops the windows. The next [`Self::catch_up`] loads them from the database.
+    pub(super) fn drop_markets(&mut self) {
+        self.state.markets = None;
+        self.state.readiness.reloading(self.deps.published.newest().is_some());
+    }
+
+    /// Tells the readiness how far the windows are.
+    fn note_progress(&mut self) {
+        if let Some(markets) = &self.state.markets {
+            self.state.readiness.advanced(markets.seq(), markets.has_trades());
+        }
+    }
 }
 
 impl Aggregator {
@@ -205,7 +230,7 @@ impl Aggregator {
         }
         self.state.reading = false;
         self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
-        self.note_trades();
+        self.note_progress();
         self.publish_if_due(ctx);
     }
 }
@@ -214,7 +239,6 @@ impl Actor for Aggregator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.state.started = Some(Instant::now());
         self.deps.status.set_state("loading");
         self.catch_up(ctx);
         ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| {
@@ -228,7 +252,7 @@ impl Actor for Aggregator {
 
 impl Supervised for Aggregator {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        self.state = State::default();
+        self.state = State::new(&self.deps.published);
         self.deps.run_began = self.deps.clock.now();
     }
 }
@@ -253,7 +277,7 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
             self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
         debug!(seq = envelope.body.batch.seq, followed, "a batch is heard of");
         if followed {
-            self.note_trades();
+            self.note_progress();
             self.publish_if_due(ctx);
         } else {
             self.catch_up(ctx);
@@ -269,8 +293,8 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
         let _in_trace = handling.span().enter();
         self.state.cause = Some(handling.trace());
         let AssetsCommitted { all_upto, seq } = envelope.body;
-        if self.state.trades_since.is_some_and(|since| since <= all_upto) {
-            self.state.assets_known_at.get_or_insert(seq);
+        if let Some(markets) = &self.state.markets {
+            self.state.readiness.assets_committed(all_upto, seq, markets.seq());
         }
         self.catch_up(ctx);
     }
@@ -296,7 +320,7 @@ impl Handler<Drain> for Aggregator {
     /// One last publication of everything that was committed, so that the files end with it.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.state.draining = true;
-        if !self.may_publish() {
+        if !self.state.readiness.may_publish(Instant::now()) {
             self.state.drained = true;
             return Box::pin(async {}.into_actor(self));
         }

@@ -16,8 +16,6 @@ use crate::{
     published::Publication,
 };
 
-/// A ticker is published after this time whatever is not known of its assets yet: before a minute is over.
-const EMPTY_AFTER: Duration = Duration::from_secs(55);
 /// Windows that are so far ahead of the clock were moved on by a clock that was wrong, and has been put right since.
 const AHEAD_SECONDS_MAX: i64 = 5;
 /// How long the JSON writer may take to say that it heard.
@@ -47,25 +45,9 @@ impl Aggregator {
         latest > published
     }
 
-    /// Whether a publication would tell the truth: not before the trades that there are have been weighed.
-    pub(super) fn may_publish(&self) -> bool {
-        let waited = self.state.started.is_some_and(|started| started.elapsed() >= EMPTY_AFTER);
-        let seq = self.state.markets.as_ref().map(MarketState::seq);
-        let known = self.state.assets_known_at.is_some_and(|at| seq.is_some_and(|seq| seq >= at));
-        known || waited || self.deps.published.newest().is_some()
-    }
-
-    /// Notes when the first trades came: their assets must be known before anything is published.
-    pub(super) fn note_trades(&mut self) {
-        let markets = self.state.markets.as_ref().filter(|markets| markets.has_trades());
-        if let (None, Some(markets)) = (self.state.trades_since, markets) {
-            self.state.trades_since = Some(markets.seq());
-        }
-    }
-
     /// Renders a publication of what is known now, unless it would be the last one again.
     pub(super) fn publish(&mut self, ctx: &mut Context<Self>) {
-        if self.state.rendering || !self.may_publish() {
+        if self.state.rendering || !self.state.readiness.may_publish(Instant::now()) {
             return;
         }
         let now = UnixSeconds::from(self.deps.clock.now());
@@ -111,7 +93,7 @@ impl Aggregator {
         let Some(ahead_s) = self.state.markets.as_ref().map(ahead_s) else { return };
         if ahead_s > AHEAD_SECONDS_MAX {
             warn!(ahead_s, "the clock has gone back: loading everything anew");
-            self.state.markets = None;
+            self.drop_markets();
             self.state.maker = Arc::default(); // its rows are told apart by what changed since
         }
     }
