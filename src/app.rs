@@ -1,4 +1,4 @@
-//! The composition root: one file a command, each puts together what the command needs.
+//! The composition root. One file per command, each builds what its command needs.
 
 mod audit;
 mod daemon;
@@ -19,31 +19,31 @@ use crate::{
     db::DbError,
 };
 
-/// PostgreSQL or a port is not to be had.
+/// Exit code: PostgreSQL or a port is not available.
 const EXIT_UNAVAILABLE: u8 = 69;
-/// A check found something.
+/// Exit code: a check found a difference, or the health check failed.
 const EXIT_FOUND: u8 = 1;
-/// The program itself failed.
+/// Exit code: an internal failure.
 const EXIT_SOFTWARE: u8 = 70;
 
-/// Why a command ended otherwise than it should.
+/// Error of a command, by exit code. The text says what failed and what to do.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// PostgreSQL or a port is not to be had; what to do stands in the text.
+enum CommandError {
+    /// PostgreSQL, a port or another resource is not available.
     #[error("{0}")]
     Unavailable(String),
-    /// The configuration does not fit what is there: another network, an unusable file.
+    /// The configuration does not fit its surroundings: another network, an unusable file.
     #[error("{0}")]
     Configuration(String),
-    /// A check found something.
+    /// A check found a difference, or the health check failed.
     #[error("{0}")]
     Found(String),
-    /// Anything else.
+    /// An internal failure.
     #[error("{0}")]
     Software(String),
 }
 
-impl Failure {
+impl CommandError {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Unavailable(_) => EXIT_UNAVAILABLE,
@@ -54,7 +54,7 @@ impl Failure {
     }
 }
 
-impl From<DbError> for Failure {
+impl From<DbError> for CommandError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Settings(_)
@@ -72,7 +72,7 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Runs a command to its end and gives the program's exit code.
+/// Runs a command to its end and returns the exit code.
 #[must_use]
 pub fn run(command: Command) -> ExitCode {
     let ended = match command {
@@ -91,16 +91,16 @@ pub fn run(command: Command) -> ExitCode {
         Command::CleanTrades(config) => ingest::clean(&config),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
         Command::Audit { config, options } => audit::audit(&config, &options),
-        // Answered by main, from the settings alone.
+        // main handles these commands itself: they need nothing but the settings.
         Command::ConfigCheck { .. } | Command::ConfigShow(_) | Command::Completions(_) => {
             return ExitCode::from(EXIT_USAGE);
         }
     };
     match ended {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            tracing::error!("{failure}");
-            ExitCode::from(failure.exit_code())
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(error.exit_code())
         }
     }
 }

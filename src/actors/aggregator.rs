@@ -1,4 +1,4 @@
-//! The aggregator: committed trades into windows, windows into publications.
+//! The aggregator: applies committed trades to the windows, and makes publications of the windows.
 
 mod bulk;
 mod market_state;
@@ -41,31 +41,31 @@ use crate::{
     published::{FileMaker, Published, Vitals},
 };
 
-/// How often the database is asked whether it is ahead: for commits of others, and for messages that were lost.
+/// Interval between two checks whether the database is ahead: by commits of other replicas, or by lost messages.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
-/// How long everything may take to be read: longer than the server lets it.
+/// Time limit for reading everything. Longer than the server's own statement timeout.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(330);
-/// How long what came after it may take.
+/// Time limit for reading what was committed since.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the drain looks whether the last publication is there.
+/// Interval at which the drain checks for the last publication.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
-/// What the aggregator works with.
+/// Dependencies of the aggregator.
 #[derive(Clone)]
 pub struct AggregatorDeps {
-    /// What is committed.
+    /// Source of committed trades, assets and books.
     pub database: Database,
-    /// Where publications go.
+    /// Receives publications and vitals.
     pub published: Arc<Published>,
-    /// Who makes files of them.
+    /// Writes publications to files.
     pub writer: Port<PublicationReady>,
-    /// What time it is.
+    /// Source of the time of publications.
     pub clock: SharedClock,
-    /// When this run began: the process, or after a fall the incarnation.
+    /// Start of this run: of the process, or after a crash of this incarnation.
     pub run_began: DateTime<Utc>,
-    /// The shortest time between two publications.
+    /// Shortest time between two publications.
     pub publish_interval: Duration,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -75,64 +75,66 @@ pub struct Aggregator {
     state: State,
 }
 
+/// State of one incarnation.
 struct State {
-    /// What publications are made of; none while it is being loaded.
+    /// Data of publications; none while it is loaded.
     markets: Option<MarketState>,
-    /// A read of the database is under way.
-    reading: bool,
-    /// A publication is being rendered.
-    rendering: bool,
-    /// Makes publications, and keeps of the last one what the next will need.
+    /// True while a read of the database is under way, or its result is being applied.
+    is_reading: bool,
+    /// True while a publication is rendered.
+    is_rendering: bool,
+    /// Renders publications. It keeps parts of the last one that the next one reuses.
     maker: Arc<Mutex<FileMaker>>,
-    /// When the last ones were begun.
+    /// Times of the last publications.
     pace: Pace,
-    /// The name of the last one.
-    last: Option<(i64, UnixSeconds)>,
+    /// `seq` and `as_of` of the last publication of this incarnation.
+    last_published: Option<(i64, UnixSeconds)>,
     /// Decides when the first publication may be made.
     readiness: Readiness,
-    /// The trace of the last message that the next publication will be the doing of.
+    /// Trace of the last message whose effect the next publication contains.
     cause: Option<TraceContext>,
-    /// The drain has begun: what is committed now is published at once.
-    draining: bool,
-    /// The drain is over: the pool may be closed at any moment.
-    drained: bool,
+    /// True once the drain began: everything committed is then published at once.
+    is_draining: bool,
+    /// True once the drain is over: the connection pool may close at any moment.
+    is_drained: bool,
 }
 
 impl State {
     fn new(published: &Published) -> Self {
         Self {
             markets: None,
-            reading: false,
-            rendering: false,
+            is_reading: false,
+            is_rendering: false,
             maker: Arc::default(),
             pace: Pace::default(),
-            last: None,
+            last_published: None,
             readiness: Readiness::new(Instant::now(), published.newest().is_some()),
             cause: None,
-            draining: false,
-            drained: false,
+            is_draining: false,
+            is_drained: false,
         }
     }
 }
 
-/// A read of the database.
+/// Result of a read of the database.
 enum Read {
-    Whole(MarketState, Vec<LedgerRange>),
-    /// What was known and still is, and what came after.
-    After(Vec<Mark>, Option<Update>),
+    /// All data, read for the first time or again, and the complete ledgers.
+    Full(MarketState, Vec<LedgerRange>),
+    /// Marks that the database still holds, and what was committed since; none if nothing was.
+    Since(Vec<Mark>, Option<Update>),
 }
 
 impl Aggregator {
-    /// The actor, not yet started.
+    /// Creates the actor. It is not started yet.
     #[must_use]
     pub fn new(deps: AggregatorDeps) -> Self {
         let state = State::new(&deps.published);
         Self { deps, state }
     }
 
-    /// Reads what the database has and the windows have not, unless that is under way.
+    /// Reads what the database has beyond the windows, unless a read is under way already.
     fn catch_up(&mut self, ctx: &mut Context<Self>) {
-        if self.state.drained || std::mem::replace(&mut self.state.reading, true) {
+        if self.state.is_drained || std::mem::replace(&mut self.state.is_reading, true) {
             return;
         }
         let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
@@ -144,12 +146,12 @@ impl Aggregator {
                     let step = || status.advance();
                     let load = MarketState::load_in_steps(&database, now, &step);
                     let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
-                    Read::Whole(markets, coverage)
+                    Read::Full(markets, coverage)
                 }
                 Some((seq, known)) => {
                     let read = MarketState::read_after(&database, seq, &known, now);
                     let update = database.within(CATCH_UP_TIMEOUT, read).await?;
-                    Read::After(known, update)
+                    Read::Since(known, update)
                 }
             })
         };
@@ -157,49 +159,47 @@ impl Aggregator {
     }
 
     fn caught_up(&mut self, read: Result<Read, DbError>, ctx: &mut Context<Self>) {
-        self.state.reading = false;
+        self.state.is_reading = false;
         self.deps.status.advance();
         let now = self.deps.clock.now();
         match read {
             Err(DbError::Trimmed { .. }) => {
-                info!("the batches in between are gone: loading everything anew");
+                info!("batches were trimmed, reloading everything");
                 self.drop_markets();
             }
             Err(error @ DbError::Rewound { .. }) => {
-                // Restored, or a standby that was behind took over: what is in memory was never committed there.
-                warn!(%error, "loading everything anew");
+                // The database was restored, or a standby that lagged took over: some data in memory is not in it.
+                warn!(%error, "database was rewound, reloading everything");
                 self.drop_markets();
             }
-            // The pool may be closed by now; the supervisor tells of a drain that is not done in time.
-            Err(_) if self.state.draining => return,
+            // The pool may be closed by now. The supervisor reports a drain that takes too long.
+            Err(_) if self.state.is_draining => return,
             Err(error) => {
-                outage::database_failed(&self.deps.database, &error, "reading what was committed");
-                Vitals::tell(&self.deps.published.vitals.database, false, "does not answer", now);
+                outage::database_failed(&self.deps.database, &error, "reading committed trades");
+                Vitals::tell(&self.deps.published.vitals.database, false, "reads fail", now);
                 return;
             }
-            Ok(Read::Whole(markets, coverage)) => {
-                info!(seq = markets.seq(), "the windows are loaded");
+            Ok(Read::Full(markets, coverage)) => {
+                info!(seq = markets.seq(), "windows loaded");
                 self.deps.status.set_state("publishing");
-                // Else the first trades of all may have come while the windows were loaded, and the assets that are known
-                // may be others.
-                let was_validated = markets.is_of_a_run_before(self.deps.run_began);
+                let was_validated = markets.was_validated_before(self.deps.run_began);
                 self.state.readiness.loaded(markets.seq(), markets.has_trades(), was_validated);
                 self.deps.published.vitals.coverage.store(Arc::new(coverage));
                 self.state.markets = Some(markets);
                 self.publish(ctx);
             }
-            Ok(Read::After(known, update)) => {
+            Ok(Read::Since(known, update)) => {
                 if let Some(markets) = &mut self.state.markets {
                     markets.verified(&known);
                 }
                 if let Some(update) = update {
-                    self.state.reading = true; // until all of it is in
-                    self.take_in(update, ctx);
+                    self.state.is_reading = true; // until all parts are applied
+                    self.apply(update, ctx);
                 }
             }
         }
         if self.deps.database.is_over() {
-            info!("the database can be read again");
+            info!("database can be read again");
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
     }
@@ -219,16 +219,16 @@ impl Aggregator {
 }
 
 impl Aggregator {
-    /// Takes in what was read, part by part. Messages and probes are handled in between.
-    fn take_in(&mut self, mut update: Update, ctx: &mut Context<Self>) {
+    /// Applies an update part by part. Messages and probes are handled between two parts.
+    fn apply(&mut self, mut update: Update, ctx: &mut Context<Self>) {
         self.deps.status.advance();
-        let is_over = self.state.markets.as_mut().is_none_or(|markets| markets.update(&mut update));
-        if !is_over {
+        let is_done = self.state.markets.as_mut().is_none_or(|markets| markets.update(&mut update));
+        if !is_done {
             let next = tokio::task::yield_now().into_actor(self);
-            ctx.spawn(next.map(|(), this, ctx| this.take_in(update, ctx)));
+            ctx.spawn(next.map(|(), this, ctx| this.apply(update, ctx)));
             return;
         }
-        self.state.reading = false;
+        self.state.is_reading = false;
         self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
         self.note_progress();
         self.publish_if_due(ctx);
@@ -273,13 +273,14 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
         let _in_trace = handling.span().enter();
         self.state.cause = Some(handling.trace());
         self.deps.status.advance();
-        let followed =
-            self.state.markets.as_mut().is_some_and(|markets| markets.follow(&envelope.body.batch));
-        debug!(seq = envelope.body.batch.seq, followed, "a batch is heard of");
-        if followed {
+        let is_applied =
+            self.state.markets.as_mut().is_some_and(|markets| markets.append(&envelope.body.batch));
+        debug!(seq = envelope.body.batch.seq, is_applied, "batch received");
+        if is_applied {
             self.note_progress();
             self.publish_if_due(ctx);
         } else {
+            // A batch is missing in between, or brings a new market: read it from the database.
             self.catch_up(ctx);
         }
     }
@@ -317,11 +318,11 @@ impl Handler<Envelope<RankMarkets>> for Aggregator {
 impl Handler<Drain> for Aggregator {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// One last publication of everything that was committed, so that the files end with it.
+    /// Makes one last publication of everything committed, so that the files end with it.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.state.draining = true;
+        self.state.is_draining = true;
         if !self.state.readiness.may_publish(Instant::now()) {
-            self.state.drained = true;
+            self.state.is_drained = true;
             return Box::pin(async {}.into_actor(self));
         }
         self.catch_up(ctx);
@@ -336,6 +337,6 @@ impl Handler<Drain> for Aggregator {
         let wait = async move {
             let _ = tokio::time::timeout(drain.within, everything).await;
         };
-        Box::pin(wait.into_actor(self).map(|(), this, _| this.state.drained = true))
+        Box::pin(wait.into_actor(self).map(|(), this, _| this.state.is_drained = true))
     }
 }

@@ -1,5 +1,5 @@
-//! The asset poller: what Horizon's `/assets` says of assets. Those of the busiest markets are looked up singly first;
-//! then all are swept by schedule, and what is new in trades is looked up singly again. Only while this replica leads.
+//! The asset poller: looks assets up at Horizon. First those of the busiest markets, one by one; then all assets in
+//! sweeps by schedule, and new ones one by one. It works while this replica leads.
 
 mod singles;
 mod standing;
@@ -28,29 +28,29 @@ use crate::{
     horizon::{HorizonClient, retry::Retry},
 };
 
-/// How long the next one may take to say that it heard.
-const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time limit for the TOML checker to acknowledge a message.
+const TOML_CHECKER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the asset poller works with.
+/// Dependencies of the asset poller.
 #[derive(Clone)]
 pub struct AssetPoll {
-    /// Where assets are looked up.
+    /// Source of assets.
     pub horizon: HorizonClient,
-    /// Where they were seen, and where what was found goes.
+    /// Database with the traded assets; it stores the results.
     pub database: Database,
-    /// Whether this replica may write.
+    /// The lease under which it writes.
     pub leadership: Leadership,
-    /// Which markets are busiest.
+    /// Ranking of the markets.
     pub ranking: Ranking,
-    /// Who learns that assets were looked up; nobody in a command that runs alone.
+    /// Actor to notify of look-ups; none in a command that runs alone.
     pub toml_checker: Option<Port<AssetsLookedUp>>,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// When all assets are swept.
+    /// Schedule of the sweeps.
     pub schedule: Schedule,
-    /// Whether a stellar.toml decides on validity: everywhere but on testnet.
+    /// True if validity depends on a stellar.toml: on every network except testnet.
     pub requires_toml: bool,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -59,9 +59,10 @@ pub type AssetPoller = Worker<AssetPoll>;
 
 impl Work for AssetPoll {
     async fn run(self, context: WorkContext) {
-        // On a small budget both may wait for their turns for long: that is no standstill.
-        let this = Self { horizon: self.horizon.while_waiting(context.advancing()), ..self };
-        // Side by side: on a small budget a page of the sweep may have to wait, and a new asset must not wait with it.
+        // On a small budget a request may wait for long. Report progress meanwhile, so that it is not taken for a
+        // stall.
+        let this = Self { horizon: self.horizon.while_waiting(context.heartbeat()), ..self };
+        // Concurrently: a new asset must not wait behind a page of the sweep.
         tokio::join!(this.look_up_forever(&context), this.sweep_forever(&context));
     }
 
@@ -80,7 +81,7 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
 }
 
 impl AssetPoll {
-    /// After a failure: waits as long as it seems wise.
+    /// Records a failure and waits before the next attempt.
     async fn wait_after(&self, error: &PollError, retry: &mut Retry, context: &WorkContext) {
         let wait = retry.next_wait(error.retry_after());
         self.status.fails(error);
@@ -88,12 +89,14 @@ impl AssetPoll {
         context.pause(wait).await;
     }
 
-    /// Tells that assets were looked up, all of the busiest markets of the trades up to a batch.
-    async fn tell(&self, all_upto: i64) {
+    /// Notifies the TOML checker that all assets of the busiest markets up to a batch were looked up. With 0, only some
+    /// were.
+    async fn notify(&self, all_upto: i64) {
         let Some(toml_checker) = &self.toml_checker else { return };
-        let told = toml_checker.call(&TraceContext::root(), AssetsLookedUp { all_upto }, TOLD_TIMEOUT).await;
-        if let Err(error) = told {
-            debug!(%error, "the looked-up assets were not heard of");
+        let message = AssetsLookedUp { all_upto };
+        let sent = toml_checker.call(&TraceContext::root(), message, TOML_CHECKER_TIMEOUT).await;
+        if let Err(error) = sent {
+            debug!(%error, "TOML checker did not confirm looked-up assets");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The auditor: recomputes what is published from the raw rows, slice by slice, and has repaired what differs twice. On
-//! every replica, since each publishes from a memory of its own.
+//! The auditor: recomputes the published figures from the raw rows, slice by slice, and has repaired what differs
+//! twice. It runs on every replica, since each publishes from its own memory.
 
 mod lists;
 mod pace;
@@ -33,57 +33,62 @@ use crate::{
 };
 use pace::Pace;
 
-/// How often it is looked whether the next publication is there.
+/// Interval at which the next publication is looked for.
 const PUBLICATION_POLL: Duration = Duration::from_millis(100);
-/// Where nothing is committed meanwhile a difference is looked at again after this time.
+/// Time after which a difference is compared again even if nothing was committed meanwhile.
 const QUIET: Duration = Duration::from_secs(5);
-/// How long a market's window may take to be rebuilt.
+/// Time limit for rebuilding windows or reloading lists.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(60);
-/// A publication that is older than a rebuilt window by this is later all the same: the clock has gone back.
+/// Seconds by which a publication must be older than a rebuild to count as later: the clock went back, and everything
+/// was reloaded since.
 const BACK_SECONDS_MIN: i64 = 60;
-/// How long the re-reader may take to say that it heard.
+/// Time limit for the backfiller to acknowledge a message.
 const REREAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause after the database failed, or a publication could not be compared.
+/// Pause after a failure of the database or a publication that could not be compared.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Differences that are told in the log each time; more are only counted.
-const DIFFERENCES_TOLD_MAX: usize = 10;
-/// Ledgers that are named to the re-reader at a time; it reads others at random.
+/// Differences that are logged each time. The rest is only counted.
+const DIFFERENCES_LOGGED_MAX: usize = 10;
+/// Ledgers that are sent to the backfiller at a time. It also reads others at random.
 const LEDGERS_MAX: usize = 1_000;
 
-/// What the auditor works with.
+/// Dependencies of the auditor.
 #[derive(Clone)]
 pub struct Audit {
-    /// Where the raw rows are.
+    /// Database with the raw rows.
     pub database: Database,
-    /// What is published.
+    /// Publications, and vitals that receive the result.
     pub published: Arc<Published>,
-    /// Who rebuilds a market's window.
+    /// Aggregator, which rebuilds windows of markets.
     pub aggregator: Port<RebuildMarkets>,
-    /// Who reads assets, markets and books anew.
+    /// Aggregator, which reloads assets, markets and books.
     pub reloader: Port<ReloadDirectory>,
-    /// Who reads ledgers again from Horizon.
+    /// Backfiller, which reads ledgers again from Horizon.
     pub rereader: Port<RereadLedgers>,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// A pass over all markets begins at most so often.
+    /// Shortest time between the starts of two passes over all markets.
     pub interval: Duration,
-    /// Somebody asked for a pass without rests.
+    /// True if an operator asked for a pass without rests. Set by the handler, taken by the next pass.
     pub is_hurried: Rc<Cell<bool>>,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
 /// The actor.
 pub type Auditor = Worker<Audit>;
 
-/// What a pass has come to so far.
+/// Counts of a pass.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
+    /// Compared markets.
     markets: u64,
-    /// Markets whose rows could not be read, or not in time.
+    /// Markets that could not be compared, because their rows could not be read in time.
     unread: u64,
+    /// Differences that were found twice.
     differences: u64,
+    /// Markets that agreed after a repair.
     repaired: u64,
+    /// Time spent on reading and comparing.
     spent: Duration,
 }
 
@@ -96,7 +101,7 @@ impl Work for Audit {
             self.pass(&context, &mut pace).await;
             self.status.set_state("resting");
             if !self.is_hurried.get() {
-                context.rest(self.interval.saturating_sub(self.since(begun))).await;
+                context.pause_until_woken(self.interval.saturating_sub(self.since(begun))).await;
             }
         }
     }
@@ -117,7 +122,7 @@ impl Handler<Envelope<AuditNow>> for Auditor {
 }
 
 impl Audit {
-    /// All markets once. A slice that cannot be read is left to the next pass.
+    /// Audits all markets once. A slice that cannot be read is left to the next pass.
     async fn pass(&self, context: &WorkContext, pace: &mut Pace) {
         let is_hurried = self.is_hurried.take();
         let publication = self.publication_after(context, |_| true).await;
@@ -125,7 +130,7 @@ impl Audit {
         let all = match self.database.market_ids().await {
             Ok(all) => all,
             Err(error) => {
-                warn!(%error, "the audit cannot read the markets");
+                warn!(%error, "audit could not read the list of markets");
                 context.pause(AFTER_FAILURE).await;
                 return;
             }
@@ -135,7 +140,7 @@ impl Audit {
         pace.begin(&groups);
         let mut tally = Tally { spent: self.since(begun), ..Tally::default() };
         if let Err(error) = self.audit_lists(context, &mut tally).await {
-            warn!(%error, "assets and books are left to the next pass of the audit");
+            warn!(%error, "audit of assets and books failed, the next pass tries again");
         }
         self.rest(context, pace.rest_after(tally.spent), is_hurried).await;
         while !groups.is_empty() {
@@ -143,32 +148,32 @@ impl Audit {
             let markets = pace.cut(&mut groups);
             let before = tally.spent;
             let read = self.audit(context, &markets, &mut tally).await.unwrap_or_else(|error| {
-                warn!(%error, markets = markets.len(), "a slice is left to the next pass of the audit");
+                warn!(%error, markets = markets.len(), "audit of a slice failed, the next pass tries again");
                 false
             });
             if !read {
                 tally.unread = tally.unread.saturating_add(u64::try_from(markets.len()).unwrap_or(u64::MAX));
             }
-            let rest = pace.took(tally.spent.saturating_sub(before));
+            let rest = pace.record_slice(tally.spent.saturating_sub(before));
             self.rest(context, rest, is_hurried).await;
         }
-        self.tell(&tally, true);
+        self.publish_tally(&tally, true);
     }
 
     async fn rest(&self, context: &WorkContext, rest: Duration, is_hurried: bool) {
         if !is_hurried && !self.is_hurried.get() {
-            context.rest(rest).await;
+            context.pause_until_woken(rest).await;
         }
     }
 
-    /// One slice: what differs twice is told and repaired. Says whether it could be compared.
+    /// Audits one slice. Logs and repairs what differs twice. Returns false if the slice could not be compared.
     async fn audit(
         &self,
         context: &WorkContext,
         markets: &[MarketId],
         tally: &mut Tally,
     ) -> Result<bool, DbError> {
-        let Some((first, found)) = self.compared(context, markets, tally, |_| true).await? else {
+        let Some((first, found)) = self.compare_markets(context, markets, tally, |_| true).await? else {
             return Ok(false);
         };
         let number = u64::try_from(markets.len()).unwrap_or(u64::MAX);
@@ -177,15 +182,20 @@ impl Audit {
         if found.comparison.difference_count == 0 {
             return Ok(true);
         }
-        debug!(differences = found.comparison.difference_count, seq = first.seq, "to be looked at again");
-        // Where the file alone differs, all markets of the slice are looked at, and rebuilt.
+        debug!(
+            differences = found.comparison.difference_count,
+            seq = first.seq,
+            "slice differs, comparing again"
+        );
+        // If only the file differs, no single market is to blame: compare and rebuild the whole slice.
         let suspects: Vec<MarketId> =
             if found.markets.is_empty() { markets.to_vec() } else { found.markets.iter().copied().collect() };
         let since = self.clock.monotonic();
+        // A later batch, or after a quiet time at least a later second, shows whether the difference persists.
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
-        let Some((_, again)) = self.compared(context, &suspects, tally, is_next).await? else {
+        let Some((_, again)) = self.compare_markets(context, &suspects, tally, is_next).await? else {
             return Ok(false);
         };
         if again.comparison.difference_count == 0 {
@@ -193,20 +203,21 @@ impl Audit {
         }
         tally.differences = tally.differences.saturating_add(again.comparison.difference_count);
         counter!("ticker_audit_differences_total").increment(again.comparison.difference_count);
-        self.tell(tally, false);
-        for told in again.comparison.differences.iter().take(DIFFERENCES_TOLD_MAX) {
+        self.publish_tally(tally, false);
+        for difference in again.comparison.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
-                entry = %told.entry.escape_debug(), field = %told.field, published = %told.served.escape_debug(),
-                expected = %told.expected.escape_debug(), "a published figure is not what the rows come to"
+                entry = %difference.entry.escape_debug(), field = %difference.field,
+                published = %difference.served.escape_debug(), expected = %difference.expected.escape_debug(),
+                "published figure differs from the rows"
             );
         }
         let repaired = self.repair(context, &first, &suspects, &again, tally).await?;
         tally.repaired = tally.repaired.saturating_add(repaired);
-        self.tell(tally, false);
+        self.publish_tally(tally, false);
         Ok(true)
     }
 
-    /// Has the windows rebuilt and looks again. Gives how many markets agree now that did not.
+    /// Has the windows rebuilt and compares again. Returns the number of markets that agree now and did not before.
     async fn repair(
         &self,
         context: &WorkContext,
@@ -218,46 +229,49 @@ impl Audit {
         let message = RebuildMarkets { markets: suspects.into() };
         let rebuilt = self.aggregator.call(&TraceContext::root(), message, REBUILD_TIMEOUT).await;
         let Ok(Some(rebuilt)) = rebuilt else {
-            warn!(markets = suspects.len(), "windows could not be rebuilt; the next pass tries again");
+            warn!(markets = suspects.len(), "windows could not be rebuilt, the next pass tries again");
             return Ok(0);
         };
         let is_rebuilt = |newest: &Publication| rebuilt.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);
-        let after = self.compared(context, suspects, tally, is_rebuilt).await?;
+        let after = self.compare_markets(context, suspects, tally, is_rebuilt).await?;
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
-        self.have_reread(ledgers.into_iter().take(LEDGERS_MAX).collect()).await;
+        self.request_reread(ledgers.into_iter().take(LEDGERS_MAX).collect()).await;
         let repaired = u64::try_from(differing.difference(&after.markets).count()).unwrap_or(0);
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
         if after.comparison.difference_count > 0 {
             let differences = after.comparison.difference_count;
             warn!(
                 differences,
-                "rebuilt windows differ from the rows again: the next pass comes back to them"
+                "rebuilt windows differ from the rows again, the next pass compares them again"
             );
         }
-        info!(repaired, still_differing = after.markets.len(), seq = publication.seq, "windows were rebuilt");
+        info!(repaired, still_differing = after.markets.len(), seq = publication.seq, "windows rebuilt");
         Ok(repaired)
     }
 
-    /// The rows were not what the windows were made of: which of them is right Horizon tells.
-    async fn have_reread(&self, ledgers: Vec<u32>) {
+    /// Asks the backfiller to read ledgers again. Rows and windows differed, and only Horizon can tell which is right.
+    async fn request_reread(&self, ledgers: Vec<u32>) {
         if ledgers.is_empty() {
             return;
         }
-        let told = self.rereader.call(&TraceContext::root(), RereadLedgers { ledgers }, REREAD_TIMEOUT).await;
-        if let Err(error) = told {
-            debug!(%error, "ledgers in doubt were not heard of: they may be read by chance");
+        let message = RereadLedgers { ledgers };
+        let sent = self.rereader.call(&TraceContext::root(), message, REREAD_TIMEOUT).await;
+        if let Err(error) = sent {
+            debug!(%error, "backfiller did not confirm doubtful ledgers, it may still read them at random");
         }
     }
 
-    fn tell(&self, tally: &Tally, is_whole: bool) {
+    /// Publishes the counts in the vitals. `is_complete`: the pass is over. Before that, only its findings are
+    /// published.
+    fn publish_tally(&self, tally: &Tally, is_complete: bool) {
         let audit = &self.published.vitals.audit;
         let last = audit.load().as_deref().copied().unwrap_or_default();
-        let told = if is_whole {
+        let new = if is_complete {
             gauge!("ticker_audit_pass_spent_seconds").set(tally.spent.as_secs_f64());
             SelfAudit {
-                // A pass that could not read everything says nothing of all.
+                // A pass that could not read everything is no evidence about everything.
                 at: if tally.unread == 0 { Some(self.clock.now()) } else { last.at },
                 markets: tally.markets,
                 unread: tally.unread,
@@ -267,26 +281,26 @@ impl Audit {
         } else {
             SelfAudit { differences: tally.differences, repaired: tally.repaired, ..last }
         };
-        audit.store(Some(Arc::new(told)));
+        audit.store(Some(Arc::new(new)));
     }
 
     fn since(&self, begun: Instant) -> Duration {
         self.clock.monotonic().saturating_duration_since(begun)
     }
 
-    /// The first publication that will do.
+    /// Waits for the first publication that `is_acceptable`.
     async fn publication_after(
         &self,
         context: &WorkContext,
-        will_do: impl Fn(&Publication) -> bool,
+        is_acceptable: impl Fn(&Publication) -> bool,
     ) -> Arc<Publication> {
         loop {
-            if let Some(newest) = self.published.newest().filter(|newest| will_do(newest)) {
+            if let Some(newest) = self.published.newest().filter(|newest| is_acceptable(newest)) {
                 return newest;
             }
             context.pause(PUBLICATION_POLL).await;
             if context.is_draining() {
-                std::future::pending::<()>().await; // dropped when the context ends
+                std::future::pending::<()>().await; // the worker drops this future
             }
         }
     }

@@ -1,21 +1,21 @@
-//! The backfiller: history, gaps and the tail of recent ledgers, read by pages from new to old. Only while this replica
-//! leads.
+//! The backfiller: reads history, gaps and the tail of recent ledgers by pages, from new to old. It works while this
+//! replica leads.
 //!
-//! What is held whole is told by the coverage and by nothing else: what it lacks is read, the newest first. So a start,
-//! a gap after an outage and a trade that the stream skipped are one and the same case.
+//! The coverage alone says which ledgers are complete. The backfiller reads what it lacks, the newest first. So a first
+//! start, a gap after an outage and a trade that the stream skipped are one and the same case.
 
 mod descending_read;
 mod doubtful_ledgers;
 mod draw;
 mod end;
 mod eta;
-mod lines;
+mod history_error;
+mod log_schedule;
 mod once;
 mod page;
 mod plan;
 mod progress;
 mod reread;
-mod stop;
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,10 +29,10 @@ use metrics::counter;
 use tracing::warn;
 
 use super::{
-    network_check::{self, History, Unusable},
+    network_check::{self, History, NetworkError},
     outage,
     supervision::status::ChildStatus,
-    trade_writer::{NotWritten, TradeWriter},
+    trade_writer::{TradeWriter, WriteError},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -47,48 +47,48 @@ use crate::{
 
 use descending_read::DescendingRead;
 use doubtful_ledgers::DoubtfulLedgers;
+use history_error::HistoryError;
 use plan::{Stretch, stretches};
 use progress::{Progress, Wanted};
-use stop::Stop;
 
-/// How often the tail of recent ledgers is read again where requests are counted. What a stream skipped is healed
-/// within a minute, also where a request fails.
+/// Interval at which the tail is read again if requests are limited. What the stream skipped is healed within a minute,
+/// even if one request fails.
 const TAIL_INTERVAL: Duration = Duration::from_secs(15);
-/// The same where requests cost nothing.
+/// The same interval if requests are not limited.
 const TAIL_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
-/// How often it is looked whether the tail was read.
+/// Interval at which filling checks whether the tail was read.
 const TAIL_POLL: Duration = Duration::from_millis(100);
-/// Pages of the tail at most; what lies below is history.
+/// Most pages of the tail. Ledgers below are filled as history.
 const TAIL_PAGES_MAX: u32 = 10;
-/// The tail may be so many ledgers ahead of the stream before the root is asked which of them is right.
+/// Ledgers by which the tail may be ahead of the stream before the root is asked which of them is right.
 const TAIL_LAG_MAX: u32 = 5;
-/// Pages of a stretch until it is looked again what is missing: what came up meanwhile is newer.
+/// Pages of a stretch until the missing ledgers are determined again, since newer ones may be missing by then.
 const ROUND_PAGES: u32 = 100;
-/// Stretches read at once where requests cost nothing.
+/// Stretches that are read concurrently if requests are not limited.
 const AT_ONCE: usize = 4;
-/// How often it is looked for gaps when there were none.
+/// Interval at which gaps are looked for while nothing is missing.
 const REST: Duration = Duration::from_secs(2);
 
-/// What the backfiller works with.
+/// Dependencies of the backfiller.
 #[derive(Clone)]
 pub struct Backfill {
-    /// Where history is.
+    /// Source of history.
     pub horizon: HorizonClient,
-    /// Where it goes.
+    /// Writer that commits it.
     pub writer: TradeWriter,
-    /// Which network's trades these must be.
+    /// Network passphrase that Horizon must report.
     pub network_passphrase: String,
-    /// How far back history is wanted, in hours.
+    /// Length of the wanted history, in hours.
     pub hours: i64,
-    /// Trades older than this are passed over.
+    /// Age in days beyond which trades are skipped.
     pub retention_days: i64,
-    /// Whether requests are counted: then one at a time.
+    /// True if requests are limited. Then one stretch is read at a time.
     pub is_limited: bool,
-    /// Whether progress is told in the log; a terminal has a bar.
-    pub tells_by_log: bool,
-    /// Ledgers that an audit named, to be read again first.
+    /// True if progress is logged. A terminal shows a bar instead.
+    pub logs_progress: bool,
+    /// Ledgers that an audit named, to be read again first. The handler adds them.
     pub in_doubt: Rc<RefCell<DoubtfulLedgers>>,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -110,14 +110,14 @@ impl Work for Backfill {
     }
 }
 
-/// What is known of upstream by this incarnation.
+/// What this incarnation knows of Horizon.
 #[derive(Default)]
 struct Upstream {
-    /// What Horizon last told of its history.
+    /// Last check of the network; none if it must be repeated.
     history: Cell<Option<History>>,
-    /// The tail was read: before that nobody knows what is missing.
+    /// True once the tail was read. Before that it is unknown what is missing.
     tail_is_read: Cell<bool>,
-    /// The last empty page of history was not believed to be its end.
+    /// True if the last end of history was not believed.
     end_is_doubted: Cell<bool>,
 }
 
@@ -136,13 +136,13 @@ impl Backfill {
                     retry.succeeded();
                     context.pause(interval).await;
                 }
-                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
         }
     }
 
-    /// Reads from the newest trade down to what is held whole, or as far as a tail goes.
-    async fn read_tail(&self, context: &WorkContext, upstream: &Upstream) -> Result<(), Stop> {
+    /// Reads from the newest trade down to what is held, or as far as the tail goes.
+    async fn read_tail(&self, context: &WorkContext, upstream: &Upstream) -> Result<(), HistoryError> {
         let horizon = self.horizon.of_class(Class::Live);
         let history = self.history(&horizon, upstream).await?;
         let held = self.held().await?;
@@ -153,24 +153,25 @@ impl Backfill {
             before: None,
             since: UnixSeconds(i64::MIN),
         };
-        // That a ledger is whole needs a second witness than the page: the stream, or the root.
+        // A page alone does not prove that its newest ledger is complete. The stream or the root must have seen it too.
         let live = self.writer.database.cursor(LIVE_CURSOR).await?.map_or(0, PagingToken::ledger);
-        let descent = DescendingRead {
+        let descending_read = DescendingRead {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
             top_max: live.max(history.latest),
             kind: BatchKind::Repair,
-            ..self.descent(&horizon, context, upstream)
+            ..self.descending_read(&horizon, context, upstream)
         };
-        let read = descent.read(stretch).await;
-        let held = self.tell_coverage().await?;
-        if matches!(read, Err(Stop::End(_))) && !held.is_empty() {
-            upstream.tail_is_read.set(true); // anything below is a gap like any other
+        let read = descending_read.read(stretch).await;
+        let held = self.publish_coverage().await?;
+        if matches!(read, Err(HistoryError::End(_))) && !held.is_empty() {
+            upstream.tail_is_read.set(true); // everything below is a gap like any other
         }
         let read = read?;
         upstream.tail_is_read.set(true);
-        self.writer.published.vitals.newest_by_pages.store(descent.newest_seen.get(), Ordering::Relaxed);
-        if descent.top_max.saturating_add(TAIL_LAG_MAX) < descent.newest_seen.get() {
-            upstream.history.set(None); // the stream is behind: the root is asked next time
+        let newest_seen = descending_read.newest_seen.get();
+        self.writer.published.vitals.newest_by_pages.store(newest_seen, Ordering::Relaxed);
+        if descending_read.top_max.saturating_add(TAIL_LAG_MAX) < newest_seen {
+            upstream.history.set(None); // the stream is behind: ask the root next time
         }
         counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
         counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
@@ -195,18 +196,18 @@ impl Backfill {
                     context.pause(REST).await;
                 }
                 Ok(false) => retry.succeeded(),
-                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
         }
     }
 
-    /// Reads what is missing now, the last 24 hours first. Says whether nothing was.
+    /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
     async fn fill(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
         progress: &mut Progress,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         let held = self.held().await?;
         let now = UnixSeconds::from(self.writer.clock.now());
@@ -215,49 +216,49 @@ impl Backfill {
         let day = day.max(all);
         let day_is_whole = !held.is_empty() && coverage::missing(&held, floor, day, day).is_empty();
         self.horizon.limiter().set_day_is_whole(day_is_whole);
-        // Gaps are filled however old they are: what is too old to be kept is not held either.
+        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
         let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
         let missing = coverage::missing(&held, floor, since, gaps_since);
-        self.tell_unread(&held, floor, all, missing.last().filter(|_| upstream.end_is_doubted.get()));
+        self.publish_unread(&held, floor, all, missing.last().filter(|_| upstream.end_is_doubted.get()));
         if missing.is_empty() {
-            self.tell_done(&held);
+            self.publish_done(&held);
             *progress = Progress::default();
             return Ok(true);
         }
         self.status.set_state("filling");
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
-        let horizon = self.horizon.of_class(Class::History).while_waiting(progress.waiting());
+        let horizon = self.horizon.of_class(Class::History).while_waiting(progress.wait_callback());
         progress.begin(&held, Wanted { floor, day, all }, self.is_limited);
-        let descent =
-            DescendingRead { stored: progress.stored(), ..self.descent(&horizon, context, upstream) };
+        let descending_read =
+            DescendingRead { stored: progress.stored(), ..self.descending_read(&horizon, context, upstream) };
         let mut reads = stream::iter(stretches(&missing, &held, at_once))
-            .map(|stretch| descent.read(stretch))
+            .map(|stretch| descending_read.read(stretch))
             .buffer_unordered(at_once);
-        let mut stopped = None;
+        let mut failure = None;
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 read = reads.next() => match read {
                     None => break,
                     Some(Ok(_)) => {}
-                    Some(Err(stop)) => stopped = Some(stop),
+                    Some(Err(error)) => failure = Some(error),
                 },
-                _ = tick.tick() => self.tell_progress(progress).await?,
+                _ = tick.tick() => self.publish_progress(progress).await?,
             }
         }
         drop(reads);
-        self.tell_progress(progress).await?;
-        upstream.end_is_doubted.set(matches!(stopped, Some(Stop::End(_))));
+        self.publish_progress(progress).await?;
+        upstream.end_is_doubted.set(matches!(failure, Some(HistoryError::End(_))));
         if upstream.end_is_doubted.get() {
-            // Readers see the gap now, and not only when it is tried again.
+            // Publish the gap now, not only at the next attempt.
             let held = self.held().await?;
             let missing = coverage::missing(&held, floor, since, gaps_since);
-            self.tell_unread(&held, floor, all, missing.last());
+            self.publish_unread(&held, floor, all, missing.last());
         }
-        stopped.map_or(Ok(false), Err)
+        failure.map_or(Ok(false), Err)
     }
 
-    fn descent<'a>(
+    fn descending_read<'a>(
         &'a self,
         horizon: &'a HorizonClient,
         context: &'a WorkContext,
@@ -276,8 +277,8 @@ impl Backfill {
         }
     }
 
-    /// Returns the range of history that Horizon has. Also confirms that everything received so far is of the right network.
-    async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, Stop> {
+    /// Returns Horizon's history. Also confirms that everything received so far is of the right network.
+    async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, HistoryError> {
         let history = network_check::confirmed(
             upstream.history.get(),
             horizon,
@@ -290,30 +291,39 @@ impl Backfill {
         Ok(history)
     }
 
-    async fn held(&self) -> Result<Vec<LedgerRange>, Stop> {
+    async fn held(&self) -> Result<Vec<LedgerRange>, HistoryError> {
         Ok(self.writer.database.coverage().await?)
     }
 
-    /// After anything that went wrong Horizon is asked anew what it has.
-    async fn wait_after(&self, stop: &Stop, retry: &mut Retry, context: &WorkContext, upstream: &Upstream) {
+    /// Records a failure and waits before the next attempt. The network is then checked again.
+    async fn wait_after(
+        &self,
+        error: &HistoryError,
+        retry: &mut Retry,
+        context: &WorkContext,
+        upstream: &Upstream,
+    ) {
         upstream.history.set(None);
-        let asked = match stop {
-            Stop::Horizon(error) | Stop::Unusable(Unusable::Horizon(error)) => error.retry_after(),
+        let asked = match error {
+            HistoryError::Horizon(error) | HistoryError::Network(NetworkError::Horizon(error)) => {
+                error.retry_after()
+            }
             _ => None,
         };
-        if matches!(stop, Stop::NotWritten(NotWritten::NotLeading)) {
+        // Losing the lease is no failure. The loops wait for it by themselves.
+        if matches!(error, HistoryError::Write(WriteError::NotLeading)) {
             return;
         }
         let wait = retry.next_wait(asked);
-        self.status.fails(stop);
-        match stop {
-            Stop::Horizon(error) | Stop::Unusable(Unusable::Horizon(error)) => {
+        self.status.fails(error);
+        match error {
+            HistoryError::Horizon(error) | HistoryError::Network(NetworkError::Horizon(error)) => {
                 outage::horizon_failed(&self.horizon, error, "reading history", wait);
             }
-            Stop::NotWritten(NotWritten::Database(error)) => {
+            HistoryError::Write(WriteError::Database(error)) => {
                 outage::database_failed(&self.writer.database, error, "storing history");
             }
-            other => warn!(%other, wait_ms = wait.as_millis(), "history cannot be read now, retrying"),
+            other => warn!(error = %other, wait_ms = wait.as_millis(), "history could not be read, retrying"),
         }
         context.pause(wait).await;
     }

@@ -1,4 +1,4 @@
-//! The cleaner: retention by schedule. Only while this replica leads.
+//! The cleaner: drops old trades by schedule, while this replica leads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,23 +14,23 @@ use super::{
 };
 use crate::{clock::SharedClock, db::Database};
 
-/// What could not be done now, because others were reading, is tried again after this time.
+/// Pause before days are tried again that could not be dropped because others were reading them.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What the cleaner works with.
+/// Dependencies of the cleaner.
 #[derive(Clone)]
 pub struct Clean {
-    /// What is cleaned.
+    /// Database that is cleaned.
     pub database: Database,
-    /// Whether this replica may write.
+    /// The lease under which it writes.
     pub leadership: Leadership,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// When it cleans.
+    /// Schedule of the passes.
     pub schedule: Schedule,
-    /// What is older goes.
+    /// Age in days beyond which trades are dropped.
     pub retention_days: i64,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 

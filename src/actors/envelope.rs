@@ -1,4 +1,4 @@
-//! What every data message travels in: a trace id, the time it was queued, and the message.
+//! Envelope of a data message: trace context, time of queueing, and the message.
 
 use std::{fmt, time::Instant};
 
@@ -6,17 +6,17 @@ use actix::Message;
 
 use super::supervision::queue::Ticket;
 
-/// A data message on its way. Made by [`Port::call`](super::port::Port::call); the receiver calls
-/// [`ChildStatus::begin`](super::supervision::status::ChildStatus::begin) on it first of all.
+/// A data message in transit. [`Port::call`](super::port::Port::call) makes it. Its receiver first calls
+/// [`ChildStatus::begin`](super::supervision::status::ChildStatus::begin) on it.
 #[derive(Debug)]
 pub struct Envelope<M> {
-    /// Whose doing this message is; a message sent while handling it carries `trace.child()`.
+    /// Position in the trace. Messages sent while handling this one carry a child of it.
     pub trace: TraceContext,
-    /// When it was put into the mailbox (monotonic).
+    /// Time at which it entered the mailbox (monotonic).
     pub queued_at: Instant,
-    /// The message itself.
+    /// The message.
     pub body: M,
-    /// Its place in the receiver's queue, given back when the envelope is dropped unread.
+    /// Place in the receiver's queue, freed when handling begins or the envelope is dropped.
     ticket: Ticket,
 }
 
@@ -25,7 +25,7 @@ impl<M> Envelope<M> {
         Self { trace, queued_at, body, ticket }
     }
 
-    /// Gives the place in the queue back: handling has begun.
+    /// Frees the place in the queue: handling has begun.
     pub(super) fn leave_queue(&self) {
         self.ticket.leave();
     }
@@ -35,10 +35,10 @@ impl<M: Message> Message for Envelope<M> {
     type Result = M::Result;
 }
 
-/// A position in a trace, as of W3C Trace Context level 1.
+/// Position in a trace, as defined by W3C Trace Context level 1.
 ///
-/// Shown as `00-<trace id, 32 hex digits>-<span id, 16 hex digits>-01`: lower case, always "sampled". Neither id
-/// is ever all zeros, which the standard forbids.
+/// Displayed as `00-<trace id, 32 hex digits>-<span id, 16 hex digits>-01`: lower case, always "sampled". Neither id is
+/// ever zero, which the standard forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     trace_id: u128,
@@ -46,13 +46,13 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// The start of a new trace.
+    /// Starts a new trace.
     #[must_use]
     pub fn root() -> Self {
         Self { trace_id: rand::random::<u128>().max(1), span_id: new_span_id() }
     }
 
-    /// The next step of the same trace.
+    /// Returns the next position in the same trace.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { trace_id: self.trace_id, span_id: new_span_id() }

@@ -1,4 +1,4 @@
-//! What becomes of a record that came from Horizon. No I/O.
+//! Decision on records received from Horizon: store, skip or quarantine. Pure.
 
 use bytes::Bytes;
 
@@ -12,68 +12,69 @@ use crate::{
     horizon::wire::{Received, Refused},
 };
 
-/// The rules by which records are taken in.
+/// Rules by which records are accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Intake {
-    /// What came is told by this name in quarantine.
+    /// Name of the source in quarantine.
     pub source: &'static str,
-    /// No ledger beyond this one can be there yet: a trade of one would carry a cursor past everything to come.
+    /// Highest ledger that can exist yet. A trade of a higher one would move a cursor past real trades to come.
     pub ceiling: u32,
-    /// About what time it is for Horizon; none if it does not say.
+    /// Horizon's current time, estimated from its newest ledger; none if Horizon does not report it.
     pub latest_time: Option<UnixSeconds>,
-    /// Trades older than this are passed over.
+    /// Age in days beyond which trades are skipped.
     pub retention_days: i64,
 }
 
-/// What becomes of a record.
+/// Decision on a record.
 #[derive(Debug)]
 pub enum IntakeDecision {
-    /// It is stored.
-    Stored(Box<IncomingTrade>),
-    /// It is older than all that is kept.
-    PassedOver,
-    /// It cannot be stored.
-    Quarantined(QuarantineEntry),
+    /// Store it.
+    Store(Box<IncomingTrade>),
+    /// Skip it: it is older than the retention.
+    Skip,
+    /// Quarantine it: it cannot be stored.
+    Quarantine(QuarantineEntry),
 }
 
 impl Intake {
     /// Decides on a trade.
     #[must_use]
-    pub fn judge(&self, received: Received, now: UnixSeconds) -> IntakeDecision {
+    pub fn decide(&self, received: Received, now: UnixSeconds) -> IntakeDecision {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
         if token.ledger() > self.ceiling {
             let reason = format!("ledger {} is far beyond the newest one", token.ledger());
-            return IntakeDecision::Quarantined(self.entry(None, reason, received.raw));
+            // No token: the claimed position cannot exist, so it must not move a cursor.
+            return IntakeDecision::Quarantine(self.entry(None, reason, received.raw));
         }
         if closed_at > self.latest_possible(now) {
             let reason = format!("close time {} is ahead of the clock", closed_at.to_rfc3339());
-            return IntakeDecision::Quarantined(self.entry(Some(token), reason, received.raw));
+            return IntakeDecision::Quarantine(self.entry(Some(token), reason, received.raw));
         }
         if closed_at < EARLIEST {
             let reason = format!("close time {} is before the first ledger", closed_at.to_rfc3339());
-            return IntakeDecision::Quarantined(self.entry(Some(token), reason, received.raw));
+            return IntakeDecision::Quarantine(self.entry(Some(token), reason, received.raw));
         }
         if closed_at < now.minus(self.retention_days.saturating_mul(DAY)) {
-            return IntakeDecision::PassedOver;
+            return IntakeDecision::Skip;
         }
-        IntakeDecision::Stored(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
+        IntakeDecision::Store(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
     }
 
-    /// Returns true if ledger and close time of a trade are possible, so that other times may be compared with it.
+    /// Returns true if the ledger and close time can exist, so that they may serve to check others.
     #[must_use]
-    pub fn can_be(&self, ledger: u32, closed_at: UnixSeconds, now: UnixSeconds) -> bool {
+    pub fn is_possible(&self, ledger: u32, closed_at: UnixSeconds, now: UnixSeconds) -> bool {
         ledger <= self.ceiling && (EARLIEST..=self.latest_possible(now)).contains(&closed_at)
     }
 
-    /// Latest possible close time, by the later of both clocks, so that a slow one does no harm. If only ours is known, a day
-    /// is allowed.
+    /// Returns the latest possible close time. It takes the later of both clocks, so that one slow clock does no harm.
+    /// If Horizon's time is unknown, a day of tolerance is added to ours.
     fn latest_possible(&self, now: UnixSeconds) -> UnixSeconds {
         self.latest_time
             .map_or_else(|| now.plus(DAY), |latest| latest.min(now.plus(DAY)).max(now).plus(SLACK_S))
     }
 
-    /// A trade whose close time does not fit those of the ledgers around it goes to quarantine. The reason names none of
-    /// them, so it is the same if the trade is read again beside other ledgers.
+    /// Makes the quarantine entry of a trade whose close time does not fit its ledger. The reason names no other
+    /// ledger, so it is the same when the trade is read again beside others.
     #[must_use]
     pub fn misfit(&self, received: Received) -> QuarantineEntry {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
@@ -85,7 +86,7 @@ impl Intake {
         self.entry(Some(token), reason, received.raw)
     }
 
-    /// A record that is no trade goes to quarantine; a place that cannot be is none.
+    /// Makes the quarantine entry of a record that is no trade. A position that cannot exist is dropped.
     #[must_use]
     pub fn refuse(&self, refused: Refused) -> QuarantineEntry {
         let token = refused.token.filter(|token| token.ledger() <= self.ceiling);

@@ -1,4 +1,4 @@
-//! The JSON writer: publications into files, each replaced atomically, the newest only.
+//! The JSON writer: writes the newest publication to files, and replaces each file atomically.
 
 use std::{
     cell::Cell,
@@ -30,34 +30,34 @@ use crate::{
     trouble::Trouble,
 };
 
-/// With [`FilePace::Auto`] files up to this size in all are written at each publication …
+/// With [`FilePace::Auto`], files of up to this total size are written at each publication …
 const SMALL_BYTES: usize = 4_000_000;
-/// … and larger ones this often.
+/// … and larger ones at this interval.
 const LARGE_INTERVAL: Duration = Duration::from_secs(15);
-/// How often it looks whether a file is due, and says that it lives.
+/// Interval at which a due write is looked for and progress is reported.
 const TICK: Duration = Duration::from_millis(100);
-/// A write that takes longer hangs: a network's file system whose server is gone, say.
+/// Duration after which a write counts as hanging, for example on a network file system whose server is gone.
 const HANGING_AFTER: Duration = Duration::from_secs(30);
-/// How often the drain looks whether the last write is done.
+/// Interval at which the drain checks for the end of the last write.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
-/// How often files are written.
+/// Pace of file writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilePace {
-    /// Each publication while the files are small, else every 15 s.
+    /// Each publication while the files are small, otherwise every 15 s.
     Auto,
-    /// This often at most.
+    /// At most once per interval.
     Every(Duration),
 }
 
-/// What the JSON writer works with.
+/// Dependencies of the JSON writer.
 #[derive(Clone)]
 pub struct JsonWriterDeps {
-    /// Where the files go; made if it is not there.
+    /// Directory of the files; created if missing.
     pub directory: PathBuf,
-    /// How often.
+    /// Pace of the writes.
     pub pace: FilePace,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -69,22 +69,22 @@ pub struct JsonWriter {
 
 #[derive(Default)]
 struct State {
-    /// The newest publication that is in no file yet.
+    /// Newest publication that is not written yet, and its trace.
     waiting: Option<(Arc<Publication>, TraceContext)>,
-    /// A write is under way.
-    writing: bool,
-    /// When the last write began.
-    begun: Option<Instant>,
-    /// That files cannot be written.
+    /// True while a write runs on the blocking pool.
+    is_writing: bool,
+    /// Start of the last write.
+    begun_at: Option<Instant>,
+    /// Failures of writes, to log each once.
     trouble: Trouble,
-    /// The hash of each file as it was last written.
+    /// Hash of each file as last written.
     written: HashMap<&'static str, String>,
-    /// Something waits or is being written: the drain looks at it from its own future.
-    busy: Rc<Cell<bool>>,
+    /// True while a publication waits or is written. Shared with the future of the drain.
+    is_busy: Rc<Cell<bool>>,
 }
 
 impl JsonWriter {
-    /// The actor, not yet started.
+    /// Creates the actor. It is not started yet.
     #[must_use]
     pub fn new(deps: JsonWriterDeps) -> Self {
         Self { deps, state: State::default() }
@@ -96,20 +96,20 @@ impl JsonWriter {
             FilePace::Auto if publication.files.bytes() < SMALL_BYTES => Duration::ZERO,
             FilePace::Auto => LARGE_INTERVAL,
         };
-        self.state.begun.is_none_or(|begun| begun.elapsed() >= interval)
+        self.state.begun_at.is_none_or(|begun_at| begun_at.elapsed() >= interval)
     }
 
     fn write_if_due(&mut self, ctx: &mut Context<Self>) {
         let due = self.state.waiting.as_ref().is_some_and(|(waiting, _)| self.is_due(waiting));
-        if self.state.writing || !due {
+        if self.state.is_writing || !due {
             return;
         }
         let Some((publication, trace)) = self.state.waiting.take() else { return };
-        self.state.writing = true;
-        self.state.begun = Some(Instant::now());
+        self.state.is_writing = true;
+        self.state.begun_at = Some(Instant::now());
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
         let write = crate::blocking::run(move || {
-            // Content that is there already is not written again.
+            // Content that is in the files already is not written again.
             let changed = |(name, file): &(&'static str, &EncodedFile)| written.get(name) != Some(&file.etag);
             let mut etags = HashMap::new();
             for (name, file) in publication.files.all().into_iter().filter(changed) {
@@ -119,8 +119,8 @@ impl JsonWriter {
             Ok(etags)
         });
         ctx.spawn(write.into_actor(self).map(move |written, this, _| {
-            this.state.writing = false;
-            this.state.busy.set(this.state.waiting.is_some());
+            this.state.is_writing = false;
+            this.state.is_busy.set(this.state.waiting.is_some());
             this.deps.status.advance();
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(etags) => {
@@ -129,46 +129,46 @@ impl JsonWriter {
                     this.deps.status.set_state("writing");
                     this.deps.status.succeeds("files follow the publications");
                     if this.state.trouble.is_over() {
-                        info!("files can be written again");
+                        info!("files written again after a failure");
                     }
                 }
-                Err(error) => this.trouble(&error, "failing"),
+                Err(error) => this.write_failed(&error, "failing"),
             }
         }));
     }
 
-    fn trouble(&mut self, error: &dyn Display, state: &'static str) {
+    fn write_failed(&mut self, error: &dyn Display, state: &'static str) {
         if self.state.trouble.is_news(error, Instant::now()) {
-            warn!(%error, directory = %self.deps.directory.display(), "files cannot be written");
+            warn!(%error, directory = %self.deps.directory.display(), "files could not be written");
         }
         self.deps.status.fails(&format_args!("{}: {error}", self.deps.directory.display()));
         self.deps.status.set_state(state);
     }
 }
 
-/// Removes what a writer that was killed left behind: hidden files that are named after ours.
+/// Removes temporary files of a killed writer: hidden files named after ours.
 fn sweep(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     let is_left_behind = |name: &str| Files::NAMES.iter().any(|ours| name.starts_with(&format!(".{ours}.")));
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left_behind)) {
-        debug!(path = %entry.path().display(), "a file of a writer that was killed is removed");
+        debug!(path = %entry.path().display(), "removing temporary file of a killed writer");
         if let Err(error) = std::fs::remove_file(entry.path()) {
-            warn!(%error, path = %entry.path().display(), "a file that was left behind cannot be removed");
+            warn!(%error, path = %entry.path().display(), "temporary file could not be removed");
         }
     }
 }
 
-/// Replaces a file and its compressed twins, each in one step.
+/// Replaces a file and its compressed twins, each atomically.
 pub fn replace(directory: &Path, name: &str, file: &EncodedFile) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
-    // The twins first: a reader that prefers them never sees an older one beside a newer plain file for long.
+    // Twins first: a reader that prefers them never sees an old twin beside a new plain file.
     for (ending, bytes) in [(".br", file.brotli.make()), (".gz", &file.gzip), ("", &file.raw)] {
         replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
     }
     Ok(())
 }
 
-/// Replaces one file in one step: whoever reads it sees the old content or the new, whole.
+/// Replaces a file atomically: a reader sees the whole old content or the whole new content.
 pub fn replace_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicWriteFile::open(path)?;
     file.write_all(bytes)?;
@@ -183,8 +183,9 @@ impl Actor for JsonWriter {
         sweep(&self.deps.directory);
         ctx.run_interval(TICK, |this, ctx| {
             this.deps.status.advance();
-            if this.state.writing && this.state.begun.is_some_and(|begun| begun.elapsed() >= HANGING_AFTER) {
-                this.trouble(&"a write does not end", "hanging");
+            let hangs = |begun_at: Instant| begun_at.elapsed() >= HANGING_AFTER;
+            if this.state.is_writing && this.state.begun_at.is_some_and(hangs) {
+                this.write_failed(&"a write does not end", "hanging");
             }
             this.write_if_due(ctx);
         });
@@ -212,7 +213,7 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
         self.state.waiting = Some((Arc::clone(&envelope.body.publication), handling.trace()));
-        self.state.busy.set(true);
+        self.state.is_busy.set(true);
         self.write_if_due(ctx);
     }
 }
@@ -220,11 +221,11 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
 impl Handler<Drain> for JsonWriter {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// Writes what waits, without regard to the pace.
+    /// Writes the waiting publication at once, whatever the pace.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.deps.pace = FilePace::Every(Duration::ZERO);
         self.write_if_due(ctx);
-        let busy = Rc::clone(&self.state.busy);
+        let busy = Rc::clone(&self.state.is_busy);
         let wait = async move {
             let written = async {
                 while busy.get() {

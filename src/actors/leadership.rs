@@ -1,4 +1,4 @@
-//! Who may write: the lease as this process knows it, shared by all writers.
+//! The lease as this process knows it, shared by all writers. Whoever holds it may write.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -6,21 +6,21 @@ use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 
-/// How the lease is kept. Tests of take-overs use a faster set.
+/// Times of the lease. Tests of take-overs use shorter ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTerms {
-    /// How long a lease lasts in the database.
+    /// Duration of the lease in the database.
     pub ttl: Duration,
-    /// The leader stops this long before the database would let another one in.
+    /// Time before the lease's end at which the leader stops writing.
     pub margin: Duration,
-    /// How often the leader renews it.
+    /// Interval at which the leader renews the lease.
     pub renew_every: Duration,
-    /// How often a follower asks for it: one that was given back shall find a new holder at once.
+    /// Interval at which a follower asks for the lease. Short, so that a released lease finds a new holder at once.
     pub ask_every: Duration,
 }
 
 impl LeaseTerms {
-    /// Terms in the usual proportions to a time to live.
+    /// Returns terms in the usual proportions to a time to live.
     #[must_use]
     pub const fn of(ttl: Duration) -> Self {
         let ask_every = Duration::from_millis(250);
@@ -28,7 +28,7 @@ impl LeaseTerms {
     }
 }
 
-/// A part of a time.
+/// Divides a duration in a const context.
 const fn divided(time: Duration, by: u32) -> Duration {
     match time.checked_div(by) {
         Some(part) => part,
@@ -37,7 +37,7 @@ const fn divided(time: Duration, by: u32) -> Duration {
 }
 
 impl Default for LeaseTerms {
-    /// Six seconds.
+    /// Terms of a lease of six seconds.
     fn default() -> Self {
         Self::of(Duration::from_secs(6))
     }
@@ -46,13 +46,13 @@ impl Default for LeaseTerms {
 /// A lease that was held when it was last asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Its number; every write is fenced by it.
+    /// Epoch of the lease. Every write is fenced by it.
     pub epoch: i64,
-    /// Until when this process may act on it, by its own monotonic clock.
+    /// End of the right to write, on this process's monotonic clock.
     pub until: Instant,
 }
 
-/// The lease as this process knows it. Cloned to every writer; only the lease keeper writes it.
+/// The lease as this process knows it. Every writer has a clone; only the lease keeper writes it.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     lease: Arc<watch::Sender<Option<Lease>>>,
@@ -60,31 +60,31 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Nobody's, so far.
+    /// Creates a leadership without a lease.
     #[must_use]
     pub fn new(clock: SharedClock) -> Self {
         Self { lease: Arc::new(watch::Sender::new(None)), clock }
     }
 
-    /// The epoch to write under; none while another replica leads or nobody knows.
+    /// Returns the epoch to write under; none if another replica leads or the lease has run out.
     #[must_use]
     pub fn epoch(&self) -> Option<i64> {
         let lease = *self.lease.borrow();
         lease.filter(|lease| self.clock.monotonic() < lease.until).map(|lease| lease.epoch)
     }
 
-    /// What is known of the lease changed.
+    /// Stores what is known of the lease now. Called by the lease keeper.
     pub fn set(&self, lease: Option<Lease>) {
         self.lease.send_replace(lease);
     }
 
-    /// Comes back once this replica leads or the time is over, with the epoch in the first case.
+    /// Waits until this replica leads, for at most `patience`. Returns the epoch, or none after that time.
     pub async fn epoch_within(&self, patience: Duration) -> Option<i64> {
         let mut lease = self.lease.subscribe();
         let led = async {
             while self.epoch().is_none() {
                 if lease.changed().await.is_err() {
-                    std::future::pending::<()>().await; // the keeper is gone for good: nobody leads here again
+                    std::future::pending::<()>().await; // the keeper is gone: this process never leads again
                 }
             }
         };

@@ -1,4 +1,4 @@
-//! The lease keeper: takes, renews and gives back the lease that orders every write.
+//! The lease keeper: takes, renews and releases the lease that fences every write.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -19,29 +19,29 @@ use crate::{
     published::{Published, Vitals},
 };
 
-/// How long giving it back may take.
+/// Time limit for releasing the lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the lease keeper works with.
+/// Dependencies of the lease keeper.
 #[derive(Clone)]
 pub struct LeaseKeeperDeps {
-    /// Where the lease row is.
+    /// Database with the lease row.
     pub database: Database,
-    /// Where all writers look.
+    /// The lease as all writers see it.
     pub leadership: Leadership,
-    /// How long it lasts, how often it is renewed and asked for.
+    /// Duration of the lease and the intervals of its renewal.
     pub terms: LeaseTerms,
-    /// Who this process is in the lease row; another one each start.
+    /// Id of this process in the lease row. A new one at each start.
     pub replica_id: String,
-    /// For the lease's end by our own clock.
+    /// Clock for the lease's end.
     pub clock: SharedClock,
-    /// Where readers see who leads and how the database is.
+    /// Vitals: who leads, and whether the database answers.
     pub published: Arc<Published>,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
-/// The actor. It leads or follows; the writers only look.
+/// The actor. It only keeps the lease; the writers check it themselves.
 pub struct LeaseKeeper {
     deps: LeaseKeeperDeps,
     state: State,
@@ -49,14 +49,14 @@ pub struct LeaseKeeper {
 
 #[derive(Clone, Default)]
 struct State {
-    /// The epoch that we hold, as far as we know; given back in the drain.
+    /// Epoch of the held lease, as far as known; released in the drain.
     epoch: Rc<Cell<Option<i64>>>,
-    /// The process is going: take no lease any more.
-    draining: Rc<Cell<bool>>,
+    /// True once the drain began: no lease is taken any more.
+    is_draining: Rc<Cell<bool>>,
 }
 
 impl LeaseKeeper {
-    /// The actor, not yet started.
+    /// Creates the actor. It is not started yet.
     #[must_use]
     pub fn new(deps: LeaseKeeperDeps) -> Self {
         Self { deps, state: State::default() }
@@ -89,17 +89,17 @@ impl Handler<Ping> for LeaseKeeper {
 impl Handler<Drain> for LeaseKeeper {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// Every writer has stopped by now, so the next replica may begin at once.
+    /// Releases the lease. All writers have stopped by now, so another replica may start at once.
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         let (deps, state) = (self.deps.clone(), self.state.clone());
         let release = async move {
-            state.draining.set(true);
+            state.is_draining.set(true);
             deps.leadership.set(None);
             if let Some(epoch) = state.epoch.take() {
                 let released =
                     tokio::time::timeout(RELEASE_TIMEOUT, deps.database.release_lease(epoch)).await;
                 if !matches!(released, Ok(Ok(()))) {
-                    warn!("the lease could not be given back: the next start waits until it ends");
+                    warn!("lease could not be released, the next start waits until it expires");
                 }
             }
         };
@@ -109,7 +109,7 @@ impl Handler<Drain> for LeaseKeeper {
 
 async fn keep(deps: LeaseKeeperDeps, state: State) {
     loop {
-        if !state.draining.get() {
+        if !state.is_draining.get() {
             keep_once(&deps, &state).await;
         }
         deps.status.advance();
@@ -128,13 +128,13 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             None => deps.database.take_lease(&deps.replica_id, ttl).await,
         }
     };
-    // A server that hangs is one that does not answer; after the lease's own time its answer is worth nothing.
+    // A hanging server counts as failed after the lease's own duration: its answer would be worth nothing by then.
     match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
             if deps.database.is_over() {
-                info!("the database answers again");
+                info!("database answers again");
             }
-            tell_change(state.epoch.get(), epoch);
+            log_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
             let until = began + ttl.saturating_sub(margin);
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));
@@ -144,12 +144,13 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
             Vitals::tell(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }
-        Err(error) => not_answered(deps, &error),
+        Err(error) => record_failure(deps, &error),
     }
 }
 
-/// Nothing is known of the lease: it runs out by our own clock, and is asked for again with its epoch.
-fn not_answered(deps: &LeaseKeeperDeps, error: &DbError) {
+/// Records that the state of the lease is unknown. The lease runs out by our own clock, and the next attempt renews its
+/// epoch.
+fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     outage::database_failed(&deps.database, error, "taking or renewing the lease");
     let now = deps.clock.now();
     Vitals::tell(&deps.published.vitals.database, false, "does not answer", now);
@@ -158,10 +159,10 @@ fn not_answered(deps: &LeaseKeeperDeps, error: &DbError) {
     }
 }
 
-fn tell_change(before: Option<i64>, after: Option<i64>) {
+fn log_change(before: Option<i64>, after: Option<i64>) {
     match (before, after) {
         (None, Some(epoch)) => info!(epoch, "this replica leads"),
-        (Some(epoch), None) => warn!(epoch, "the lease was lost: this replica stops ingesting"),
+        (Some(epoch), None) => warn!(epoch, "lease lost, this replica stops ingesting"),
         _ => {}
     }
 }

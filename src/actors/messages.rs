@@ -1,5 +1,5 @@
-//! The data messages between actors. Each travels in an [`Envelope`](super::envelope::Envelope) through a
-//! [`Port`](super::port::Port), and each is harmless when repeated or lost: the database tells the same.
+//! Data messages between actors. Each travels in an [`Envelope`](super::envelope::Envelope) through a
+//! [`Port`](super::port::Port). Each may be lost or repeated without harm, since the database holds the same facts.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::{
     published::Publication,
 };
 
-/// A batch of trades is in the database. Sent by whoever committed it, after the commit.
+/// A batch of trades was committed. Sent by the writer after the commit.
 ///
-/// A receiver that misses one finds out by `seq`, which has no holes, and reads the database instead.
+/// `seq` has no gaps, so a receiver that misses a message notices it and reads the database.
 #[derive(Clone, Debug)]
 pub struct TradesCommitted {
-    /// What was committed.
+    /// The committed batch.
     pub batch: Arc<CommittedBatch>,
 }
 
 impl Message for TradesCommitted {
-    /// Answered when it is in the windows: waiting for that is the sender's back-pressure.
+    /// Answered once the trades are in the windows. The sender waits for that, which is the back-pressure.
     type Result = ();
 }
 
-/// Trades came of assets that were never seen before.
+/// Trades of unknown assets were committed.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsSeen;
 
@@ -33,10 +33,10 @@ impl Message for AssetsSeen {
     type Result = ();
 }
 
-/// Assets have been looked up at Horizon; their stellar.toml files may be due.
+/// Assets were looked up at Horizon. Their stellar.toml files may be due.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsLookedUp {
-    /// No asset of the busiest markets was left to be looked up when everything up to this batch was committed.
+    /// Last batch up to which every asset of the busiest markets has been looked up; 0 if that is unknown.
     pub all_upto: i64,
 }
 
@@ -44,21 +44,21 @@ impl Message for AssetsLookedUp {
     type Result = ();
 }
 
-/// Which markets are busiest?
+/// Request for the ranking of all markets.
 #[derive(Clone, Copy, Debug)]
 pub struct RankMarkets;
 
 impl Message for RankMarkets {
-    /// All that traded in the last 7 days, the busiest first; none while the windows are being loaded.
+    /// Markets with trades in the last 7 days, the busiest first; none while the windows are loaded.
     type Result = Option<Arc<Vec<RankedMarket>>>;
 }
 
-/// The assets of the busiest markets have been looked up, files included, and what was found is in the database.
+/// The assets of the busiest markets were looked up, files included. The results are in the database.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsCommitted {
-    /// That is so for the trades up to this batch.
+    /// Last batch whose traded assets are covered.
     pub all_upto: i64,
-    /// What was found is in the batches up to this one.
+    /// Last batch with results of the look-ups.
     pub seq: i64,
 }
 
@@ -66,24 +66,27 @@ impl Message for AssetsCommitted {
     type Result = ();
 }
 
-/// The windows of these markets shall be made anew from the database.
+/// Request to rebuild the windows of some markets from the database.
 #[derive(Clone, Debug)]
 pub struct RebuildMarkets {
-    /// By their numbers.
+    /// Ids of the markets.
     pub markets: Arc<[MarketId]>,
 }
 
-/// Windows were made anew.
+/// Windows or lists were rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// From everything up to this batch.
+    /// Last batch that they contain.
     pub seq: i64,
-    /// Every publication of a later second has them.
+    /// Time of the windows at the rebuild. Every later publication contains the rebuilt data.
     pub as_of: UnixSeconds,
 }
 
 impl Rebuilt {
-    /// Whether a publication has them. Time goes back, by `back_s` seconds or more, only where everything is loaded anew.
+    /// Returns true if the publication named by `seq` and `as_of` contains the rebuilt data.
+    ///
+    /// A publication that is older by more than `back_s` seconds does too: published time goes back so far only if
+    /// everything was reloaded.
     #[must_use]
     pub fn is_in(&self, seq: i64, as_of: UnixSeconds, back_s: i64) -> bool {
         seq >= self.seq && (as_of > self.as_of || as_of.plus(back_s) < self.as_of)
@@ -91,32 +94,32 @@ impl Rebuilt {
 }
 
 impl Message for RebuildMarkets {
-    /// None where they could not be: the windows are as they were, or are being loaded altogether.
+    /// None if the read failed, which leaves the windows as they were, or if all windows are being loaded.
     type Result = Option<Rebuilt>;
 }
 
-/// Assets, markets and books shall be read anew from the database.
+/// Request to reload assets, markets and books from the database.
 #[derive(Clone, Copy, Debug)]
 pub struct ReloadDirectory;
 
 impl Message for ReloadDirectory {
-    /// None where they could not be: they are as they were, or are being loaded with everything else.
+    /// None if the read failed, which leaves the lists as they were, or if everything is being loaded.
     type Result = Option<Rebuilt>;
 }
 
-/// These ledgers are in doubt: they shall be read again from Horizon. Harmless where this replica does not lead.
+/// Request to read doubtful ledgers again from Horizon. A replica that does not lead ignores it.
 #[derive(Clone, Debug)]
 pub struct RereadLedgers {
-    /// Their numbers.
+    /// Ledger numbers.
     pub ledgers: Vec<u32>,
 }
 
 impl Message for RereadLedgers {
-    /// Answered at once; they are read later.
+    /// Answered at once; the ledgers are read later.
     type Result = ();
 }
 
-/// An operator wants all markets audited now, without the rests in between.
+/// Request of an operator to audit all markets now, without rests in between.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditNow;
 
@@ -124,7 +127,7 @@ impl Message for AuditNow {
     type Result = ();
 }
 
-/// A new publication is there; HTTP has it already.
+/// A new publication exists. HTTP serves it already.
 #[derive(Clone, Debug)]
 pub struct PublicationReady {
     /// The newest publication.
@@ -132,11 +135,11 @@ pub struct PublicationReady {
 }
 
 impl Message for PublicationReady {
-    /// Answered at once; the file is written later.
+    /// Answered at once; the files are written later.
     type Result = ();
 }
 
-/// nginx shall read its configuration again. A lost one is asked for anew by the operator.
+/// Request to reload nginx's configuration. If it is lost, the operator has to repeat it.
 #[derive(Clone, Copy, Debug)]
 pub struct ReloadNginx;
 

@@ -1,7 +1,7 @@
-//! The actors: everything that runs on and on, each supervised, each with a mailbox.
+//! The actors of the daemon. Each is supervised and has a mailbox.
 //!
-//! To follow a message: [`messages`] says what there is, [`envelope`] what it travels in, [`port`] how it is sent;
-//! the handlers are in the file of the actor that is named like what it does. Actors know each other only as ports.
+//! To follow a message: [`messages`] defines it, [`envelope`] carries it, [`port`] sends it, and the file named after
+//! the receiving actor handles it. Actors know each other only by ports.
 
 pub mod aggregator;
 pub mod asset_poller;

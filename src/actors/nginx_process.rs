@@ -1,7 +1,7 @@
-//! nginx in front of the public listener: started, probed, reloaded, stopped. On every replica, where it is asked for.
+//! nginx in front of the public listener: started, probed, reloaded, stopped. It runs on every replica with `--nginx`.
 //!
-//! When nginx ends, so does this incarnation of the actor: the supervisor paces and bounds the restarts of it as of any
-//! other, counts them, and gives up when they do not help.
+//! When nginx ends, this incarnation of the actor ends too. The supervisor then restarts it like any other actor,
+//! counts the restarts, and gives up when they do not help.
 
 mod master;
 mod place;
@@ -21,23 +21,23 @@ use super::{
 use master::Master;
 pub use place::{NginxError, NginxPlace, NginxSettings};
 
-/// How often it is probed.
+/// Interval between two probes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// So many probes without an answer, one after another, and it is killed.
+/// Unanswered probes in a row after which nginx is killed.
 const MISSED_MAX: u32 = 5;
-/// It must have its address within this time.
+/// Time limit for nginx to open its address.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What the actor works with.
+/// Dependencies of the actor.
 #[derive(Clone)]
 pub struct NginxRun {
-    /// The prefix, ready.
+    /// nginx's prefix, prepared.
     pub place: NginxPlace,
-    /// True from when the daemon listens and its address is in the prefix.
+    /// True once the daemon listens and its address is in nginx's configuration.
     pub is_open: watch::Receiver<bool>,
-    /// A reload was asked for.
+    /// True if a reload was requested. Set by the handler, taken by the watch loop.
     pub reload: Rc<Cell<bool>>,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -45,20 +45,20 @@ pub struct NginxRun {
 pub type NginxProcess = Worker<NginxRun>;
 
 impl Work for NginxRun {
-    const FINISHES: bool = true;
+    const FINISHES_ON_DRAIN: bool = true;
 
     async fn run(mut self, context: WorkContext) {
         self.status.set_state("waiting");
         tokio::select! {
             opened = self.is_open.wait_for(|is_open| *is_open) => if opened.is_err() { return },
-            () = advancing(&context) => return,
+            () = report_progress(&context) => return,
         }
         self.reload.set(false);
         self.status.set_state("starting");
         let mut master = tokio::select! {
             started = Master::start(&self.place) => match started {
                 Ok(master) => master,
-                Err(error) => return error!(%error, "nginx cannot be started"),
+                Err(error) => return error!(%error, "nginx could not be started"),
             },
             () = context.draining() => return,
         };
@@ -75,7 +75,7 @@ impl Work for NginxRun {
 }
 
 impl NginxRun {
-    /// Comes back when the drain begins: true; or when nginx has ended, or must.
+    /// Watches nginx. Returns true when the drain begins, false when nginx has ended or must be killed.
     async fn watch(&self, master: &mut Master, context: &WorkContext) -> bool {
         let start = Instant::now();
         let (mut is_up, mut missed) = (false, 0);
@@ -83,21 +83,21 @@ impl NginxRun {
             tokio::select! {
                 status = master.ended() => {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                    error!(status, "nginx ended by itself; its own words are in this log, as it wrote them");
+                    error!(status, "nginx ended by itself, its own messages are in this log");
                     return false;
                 }
-                () = context.rest(PROBE_EVERY) => {}
+                () = context.pause_until_woken(PROBE_EVERY) => {}
             }
             if context.is_draining() {
                 return true;
             }
             if self.reload.take() {
-                info!("nginx reads its configuration again");
+                info!("nginx reloads its configuration");
                 master.reload();
             }
             if !is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
-                    error!(within_s = START_TIMEOUT.as_secs(), "nginx does not come up: it is killed");
+                    error!(within_s = START_TIMEOUT.as_secs(), "nginx did not come up, killing it");
                     return false;
                 }
                 continue;
@@ -113,17 +113,17 @@ impl NginxRun {
             }
             missed += 1;
             self.status.set_state("not answering");
-            warn!(missed, "nginx does not answer");
+            warn!(missed, "nginx did not answer a probe");
             if missed >= MISSED_MAX {
-                error!("nginx does not answer: it is killed");
+                error!("nginx does not answer, killing it");
                 return false;
             }
         }
     }
 }
 
-/// Says that it lives, until the drain begins.
-async fn advancing(context: &WorkContext) {
+/// Reports progress until the drain begins.
+async fn report_progress(context: &WorkContext) {
     while !context.is_draining() {
         context.pause(PROBE_EVERY).await;
     }

@@ -1,5 +1,5 @@
-//! The order-book poller: the books of all markets that traded in 7 days, by schedule and within its share of the
-//! budget. Only while this replica leads.
+//! The order-book poller: reads the books of all markets with trades in the last 7 days, by schedule and within its
+//! share of the request budget, while this replica leads.
 
 mod queue;
 
@@ -30,39 +30,39 @@ use crate::{
 
 use queue::queue;
 
-/// Books read until it is looked again which come next.
+/// Books per round. After each round the next ones are chosen again.
 const ROUND: usize = 32;
-/// Requests at a time; the budget says how fast.
+/// Concurrent requests. The budget limits their rate.
 const AT_ONCE: usize = 4;
-/// Before every moment: nothing was read since then but what never was.
+/// A time before all others. With it as the start of a pass, only books that were never read are due.
 const NEVER: UnixSeconds = UnixSeconds(i64::MIN);
-/// How often it is looked for new markets between passes.
+/// Interval at which new markets are looked for between passes.
 const REST: Duration = Duration::from_secs(5);
-/// Books that are stored together at most.
+/// Most books that are stored together.
 const STORED_AT_ONCE: usize = 8;
 
-/// How often a book that itself is the trouble is asked for in a pass.
+/// Attempts per pass for a book that cannot be read while others can.
 const TRIES_MAX: u32 = 3;
 
-/// How often books were asked for in vain in a pass that themselves were the trouble.
+/// Failed attempts in this pass, for books that cannot be read while others can.
 type Tries = HashMap<MarketId, u32>;
 
-/// What the order-book poller works with.
+/// Dependencies of the order-book poller.
 #[derive(Clone)]
 pub struct OrderbookPoll {
-    /// Where books are.
+    /// Source of order books.
     pub horizon: HorizonClient,
-    /// Where their figures go.
+    /// Database that stores their figures.
     pub database: Database,
-    /// Whether this replica may write.
+    /// The lease under which it writes.
     pub leadership: Leadership,
-    /// Which markets are busiest.
+    /// Ranking of the markets.
     pub ranking: Ranking,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// When a pass over all markets begins.
+    /// Schedule of the passes over all markets.
     pub schedule: Schedule,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -71,8 +71,9 @@ pub type OrderbookPoller = Worker<OrderbookPoll>;
 
 impl Work for OrderbookPoll {
     async fn run(self, context: WorkContext) {
-        // On a small budget a book may wait for its turn for long: that is no standstill.
-        let this = Self { horizon: self.horizon.while_waiting(context.advancing()), ..self };
+        // On a small budget a request may wait for long. Report progress meanwhile, so that it is not taken for a
+        // stall.
+        let this = Self { horizon: self.horizon.while_waiting(context.heartbeat()), ..self };
         let mut timetable = Timetable::due_at_start(Arc::clone(&this.schedule));
         let (mut pass_began, mut tries) = (None, Tries::new());
         let mut retry = Retry::default();
@@ -80,12 +81,12 @@ impl Work for OrderbookPoll {
             context.advance();
             let Some(epoch) = this.leadership.epoch_within(TICK).await else { continue };
             if timetable.take_due(this.clock.now()) {
-                // A pass that is not at its end begins anew: those that waited longest take turns with the busiest.
+                // An unfinished pass starts again: its oldest books then take turns with the busiest ones.
                 pass_began = Some(UnixSeconds::from(this.clock.now()));
             }
-            // Between passes only markets are read that never were.
+            // Between passes, only markets whose book was never read are due.
             match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &context).await {
-                Ok(Round::NobodyKnows) => context.pause(TICK).await,
+                Ok(Round::RankingUnknown) => context.pause(TICK).await,
                 Ok(Round::Read) => {
                     this.status.succeeds("order books are read");
                     retry.succeeded();
@@ -113,21 +114,22 @@ impl Work for OrderbookPoll {
     }
 }
 
-/// What a round came to.
+/// Result of a round.
 enum Round {
-    /// Which markets there are is not known now.
-    NobodyKnows,
+    /// The ranking is not available now.
+    RankingUnknown,
+    /// Some books were read or tried.
     Read,
     /// No book is due any more.
     AllRead,
 }
 
 impl OrderbookPoll {
-    /// Reads every book once, and comes back.
+    /// Reads every book once.
     ///
     /// # Errors
     ///
-    /// In words: the lease or the database is lost, or Horizon failed too often in a row.
+    /// A text: the lease was lost, the database failed, or Horizon failed too often in a row.
     pub async fn poll_once(&self, context: &WorkContext) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
         let since = UnixSeconds::from(self.clock.now());
@@ -136,7 +138,7 @@ impl OrderbookPoll {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
             match self.round(epoch, since, &mut tries, context).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
-                Ok(Round::AllRead | Round::NobodyKnows) => return Ok(()),
+                Ok(Round::AllRead | Round::RankingUnknown) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
                     let wait = retry.next_wait(error.retry_after());
@@ -155,7 +157,7 @@ impl OrderbookPoll {
         tries: &mut Tries,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
-        let Some(ranked) = self.ranking.ask().await else { return Ok(Round::NobodyKnows) };
+        let Some(ranked) = self.ranking.ask().await else { return Ok(Round::RankingUnknown) };
         let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
@@ -186,7 +188,7 @@ impl OrderbookPoll {
                     Err(error) => {
                         if is_its_own(&error) {
                             *tries.entry(market).or_default() += 1;
-                            debug!(market, %error, "an order book cannot be read");
+                            debug!(market, %error, "order book could not be read");
                         }
                         failed = Some(error);
                     }
@@ -195,21 +197,21 @@ impl OrderbookPoll {
             if !books.is_empty() {
                 let recorded = self.database.record_books(epoch, &books).await?;
                 for market in recorded.refused {
-                    *tries.entry(market).or_default() += 1; // asking again changes nothing
+                    *tries.entry(market).or_default() += 1; // another attempt would not change that
                 }
                 any_read = true;
                 debug!(books = books.len(), "order books stored");
             }
         }
-        // One that cannot be read stays due for some tries and holds up no other.
+        // Some books failed. If others were read, Horizon works, and the failed ones stay due for some attempts.
         failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))
     }
 
     async fn read(&self, market: MarketAssets) -> (MarketId, Result<PolledBook, HorizonError>) {
         let horizon = self.horizon.of_class(Class::Books);
         let book = match horizon.order_book(&market.base, &market.counter).await {
-            // Horizon does not know the pair (any more): there is no book, and asking again changes nothing. Only its
-            // own problem document says so. A proxy's 404 says nothing about the pair.
+            // Horizon does not know the pair (any more), so it has no book. Only Horizon's own problem document says
+            // so: a proxy's 404 says nothing about the pair.
             Err(HorizonError::Problem { status: 400 | 404, .. }) => Ok(OrderBook::default()),
             other => other,
         };
@@ -218,7 +220,7 @@ impl OrderbookPoll {
     }
 }
 
-/// Whether asking for another book instead may well succeed.
+/// Returns true if the failure concerns this book, so that another one may still be readable.
 const fn is_its_own(error: &HorizonError) -> bool {
     match error {
         HorizonError::Unreadable(_) | HorizonError::TooLarge(_) => true,

@@ -1,5 +1,5 @@
-//! Failures of the database and of Horizon, as workers report them: one line of the log for an outage, not one of each
-//! worker at each retry.
+//! Log lines about failures of the database and of Horizon, as workers see them. One line per outage, not one per
+//! worker and retry.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +11,30 @@ use crate::{
     horizon::{HorizonClient, HorizonError},
 };
 
-/// Reports a call of the database that failed and is tried again.
+/// Logs a failed database call that is retried. Repetitions of an outage are logged at debug level.
 pub fn database_failed(database: &Database, error: &DbError, doing: &'static str) {
     if database.is_news(error, Instant::now()) {
-        warn!(%error, doing, "a call of the database failed, trying again");
+        warn!(%error, doing, "database call failed, retrying");
     } else {
-        debug!(%error, doing, "a call of the database failed, trying again");
+        debug!(%error, doing, "database call failed, retrying");
     }
 }
 
-/// Logs a request to Horizon that failed and is retried. While Horizon as a whole cannot be reached, nothing is logged: the
-/// line about the outage is enough.
+/// Logs a failed request to Horizon that is retried. While Horizon as a whole is unreachable, it is logged at debug
+/// level only: the line about the outage is enough.
 pub fn horizon_failed(horizon: &HorizonClient, error: &HorizonError, doing: &'static str, wait: Duration) {
     let wait_ms = wait.as_millis();
     let limiter = horizon.limiter();
     if limiter.outage().is_none()
         && let Some(left_out) = limiter.allow_line(Instant::now())
     {
-        warn!(%error, doing, wait_ms, left_out, "a request to Horizon failed, trying again");
+        warn!(%error, doing, wait_ms, left_out, "request to Horizon failed, retrying");
     } else {
-        debug!(%error, doing, wait_ms, "a request to Horizon failed, trying again");
+        debug!(%error, doing, wait_ms, "request to Horizon failed, retrying");
     }
 }
 
-/// Reports whichever of both it was.
+/// Logs a failed polling step, see [`horizon_failed`] and [`database_failed`].
 pub fn poll_failed(
     horizon: &HorizonClient,
     database: &Database,

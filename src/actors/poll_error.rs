@@ -1,22 +1,22 @@
-//! Why something that is read from Horizon and stored could not be.
+//! Error of a step that reads from Horizon and stores the result.
 
 use std::time::Duration;
 
 use crate::{db::DbError, horizon::HorizonError};
 
-/// Why a step of polling failed. The next one tries again.
+/// Error of a polling step. The next step tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// Horizon does not tell.
+    /// The request to Horizon failed.
     #[error(transparent)]
     Horizon(#[from] HorizonError),
-    /// The database does not take it.
+    /// The database failed or refused the data.
     #[error(transparent)]
     Database(#[from] DbError),
 }
 
 impl PollError {
-    /// The wait that Horizon asked for.
+    /// Returns the wait that Horizon asked for, if any.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

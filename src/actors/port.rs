@@ -1,4 +1,4 @@
-//! The only way to send a data message.
+//! Ports: the only way to send a data message.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,11 +9,11 @@ use super::{
     supervision::status::ChildStatus,
 };
 
-/// One kind of message to one actor, with the receiver's queue limit enforced.
+/// Sender of one type of message to one actor. Enforces the limit of the receiver's queue.
 ///
-/// actix's own capacity binds no one: `do_send` ignores it, and each clone of an address has a slot of its own.
-/// So a port takes one of the receiver's `capacity` slots first and waits for it if there is none. The slot
-/// travels in the envelope and is given back when handling begins or the envelope is dropped.
+/// actix's own capacity is no limit: `do_send` ignores it, and each clone of an address has a slot of its own. So a
+/// port first takes one of the receiver's `capacity` slots and waits if there is none. The slot travels in the
+/// envelope. It is freed when handling begins or the envelope is dropped.
 pub struct Port<M>
 where
     M: Message + Send + 'static,
@@ -23,20 +23,20 @@ where
     receiver: Arc<ChildStatus>,
 }
 
-/// Why a call has no answer. In both cases nobody knows whether the message was or will be handled, so every
-/// data message must be harmless when repeated.
+/// Error of a call without an answer. The message may or may not be handled, now or later, so every data message must
+/// be harmless when repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No answer came in time: the receiver is busy, backing off, stopped for now, or hung.
+    /// No answer in time: the receiver is busy, restarting, or hung.
     #[error("no answer from {actor} in time")]
     TimedOut {
-        /// The receiver's name.
+        /// Name of the receiver.
         actor: &'static str,
     },
-    /// The receiver failed or was killed while handling it, or has stopped for good.
+    /// The receiver panicked, stopped or was killed while it handled the message, or has stopped for good.
     #[error("{actor} ended before it answered")]
     Closed {
-        /// The receiver's name.
+        /// Name of the receiver.
         actor: &'static str,
     },
 }
@@ -46,18 +46,18 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// A port to the actor behind `recipient`, whose status is `receiver`. Usually made by
+    /// Creates a port to the actor behind `recipient`, whose status is `receiver`. Usually called by
     /// [`Slot::port`](super::supervision::tree::Slot::port).
     #[must_use]
     pub fn new(recipient: Recipient<Envelope<M>>, receiver: Arc<ChildStatus>) -> Self {
         Self { recipient, receiver }
     }
 
-    /// Sends `body` and waits for the answer, in all at most `timeout` (waiting for room included).
+    /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot.
     ///
     /// # Errors
     ///
-    /// See [`CallError`]; the meaning is always "handled or not: unknown".
+    /// [`CallError`]: it is unknown whether the message was handled.
     pub async fn call(
         &self,
         trace: &TraceContext,
@@ -72,7 +72,7 @@ where
 
     async fn deliver(&self, trace: &TraceContext, body: M) -> Result<M::Result, CallError> {
         let actor = self.receiver.name();
-        // Held to the end: if this call is given up, the queue must no longer count it as waited for.
+        // Held to the end: if this call is dropped, the queue must stop counting the message as waited for.
         let Some((ticket, _caller)) = self.receiver.queue().enter().await else {
             return Err(CallError::Closed { actor });
         };

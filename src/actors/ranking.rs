@@ -1,4 +1,4 @@
-//! Who knows which markets are busiest: the aggregator, which has them in its windows.
+//! Source of the ranking of markets. The aggregator computes it from its windows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,27 +7,27 @@ use tracing::debug;
 use super::{envelope::TraceContext, messages::RankMarkets, port::Port};
 use crate::domain::ranking::RankedMarket;
 
-/// How long the aggregator may take to answer.
+/// Time limit for the aggregator's answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the ranking comes from.
+/// Source of the ranking.
 #[derive(Clone)]
 pub enum Ranking {
-    /// From the aggregator, each time anew.
+    /// Asks the aggregator each time.
     Aggregator(Port<RankMarkets>),
-    /// Made once, for a command that runs alone.
+    /// A ranking that was computed once, for a command that runs alone.
     Fixed(Arc<Vec<RankedMarket>>),
 }
 
 impl Ranking {
-    /// The markets that traded in the last 7 days, the busiest first; none while nobody knows.
+    /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator cannot tell now.
     pub async fn ask(&self) -> Option<Arc<Vec<RankedMarket>>> {
         match self {
             Self::Fixed(ranked) => Some(Arc::clone(ranked)),
             Self::Aggregator(port) => port
                 .call(&TraceContext::root(), RankMarkets, TIMEOUT)
                 .await
-                .inspect_err(|error| debug!(%error, "the markets are not ranked now"))
+                .inspect_err(|error| debug!(%error, "ranking of markets not available"))
                 .ok()
                 .flatten(),
         }

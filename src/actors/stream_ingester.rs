@@ -1,5 +1,5 @@
-//! The stream ingester: Horizon's live trades, into the database, told to the aggregator. Only while this replica
-//! leads.
+//! The stream ingester: reads Horizon's live trades, writes them to the database and notifies the aggregator. It works
+//! while this replica leads.
 
 mod collector;
 mod session;
@@ -13,10 +13,10 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    network_check::Unusable,
+    network_check::NetworkError,
     outage,
     supervision::status::ChildStatus,
-    trade_writer::{NotWritten, TradeWriter},
+    trade_writer::{TradeWriter, WriteError},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -27,18 +27,18 @@ use crate::{
 
 use session::Session;
 
-/// What the stream ingester works with.
+/// Dependencies of the stream ingester.
 #[derive(Clone)]
 pub struct StreamIngest {
-    /// Where trades come from.
+    /// Source of trades.
     pub horizon: HorizonClient,
-    /// Where they go.
+    /// Writer that commits them.
     pub writer: TradeWriter,
-    /// Which network's trades these must be.
+    /// Network passphrase that Horizon must report.
     pub network_passphrase: String,
-    /// Trades older than this are passed over.
+    /// Age in days beyond which trades are skipped.
     pub retention_days: i64,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -46,8 +46,8 @@ pub struct StreamIngest {
 pub type StreamIngester = Worker<StreamIngest>;
 
 impl Work for StreamIngest {
-    /// A batch that is collected is worth a moment of the drain.
-    const FINISHES: bool = true;
+    /// A collected batch is committed during the drain.
+    const FINISHES_ON_DRAIN: bool = true;
 
     async fn run(self, context: WorkContext) {
         ingest(self, context).await;
@@ -58,29 +58,30 @@ impl Work for StreamIngest {
     }
 }
 
-/// Why a session with Horizon ended.
+/// End of a session with Horizon.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
-    /// As it should: reconnect at once.
-    #[error("the stream came to its end")]
+enum SessionEnd {
+    /// Horizon ended the stream, as it does from time to time. Reconnect at once.
+    #[error("the stream ended")]
     Normally,
-    /// The stream came to its end at once, without a record that was new.
-    #[error("the stream ended before anything new came")]
+    /// Horizon ended the stream at once, before any new record.
+    #[error("the stream ended before any new record")]
     Empty,
     #[error(transparent)]
     Horizon(#[from] HorizonError),
     #[error(transparent)]
     Database(#[from] DbError),
-    /// Horizon serves another network, or the same one from a new beginning.
+    /// Horizon serves another network, or the network was reset.
     #[error("{0}")]
-    WrongNetwork(Unusable),
-    /// This replica leads no more.
-    #[error("this replica does not lead any more")]
+    WrongNetwork(NetworkError),
+    /// This replica does not lead, or drains.
+    #[error("this replica does not hold the lease any more")]
     NotLeading,
 }
 
-impl Ended {
-    /// A session that ended at once and brought nothing new was empty: to connect again at once would be a tight loop.
+impl SessionEnd {
+    /// Turns a normal end into an empty one if the session was short and brought nothing new. Reconnecting at once
+    /// would then be a tight loop.
     fn or_empty(self, has_advanced: bool, lasted: Duration) -> Self {
         match self {
             Self::Normally if !has_advanced && lasted < TICK => Self::Empty,
@@ -89,7 +90,7 @@ impl Ended {
     }
 }
 
-/// Session after session, with waits between them that fit how each ended.
+/// Runs session after session. The wait between two depends on how the first one ended.
 async fn ingest(deps: StreamIngest, context: WorkContext) {
     let mut retry = Retry::default();
     let history = Cell::new(None);
@@ -106,7 +107,8 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
             retry.succeeded();
         }
         let ended = ended.or_empty(session.has_advanced(), begun.elapsed());
-        if !matches!(ended, Ended::Normally) {
+        // After any failure Horizon may be another server: check the network again.
+        if !matches!(ended, SessionEnd::Normally) {
             history.set(None);
         }
         if let Some(wait) = after(&deps, &ended, &mut retry) {
@@ -115,75 +117,76 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
     }
 }
 
-impl From<Unusable> for Ended {
-    fn from(error: Unusable) -> Self {
+impl From<NetworkError> for SessionEnd {
+    fn from(error: NetworkError) -> Self {
         match error {
-            Unusable::Horizon(error) => Self::Horizon(error),
-            Unusable::Database(error) => Self::Database(error),
+            NetworkError::Horizon(error) => Self::Horizon(error),
+            NetworkError::Database(error) => Self::Database(error),
             other => Self::WrongNetwork(other),
         }
     }
 }
 
-impl From<NotWritten> for Ended {
-    fn from(error: NotWritten) -> Self {
+impl From<WriteError> for SessionEnd {
+    fn from(error: WriteError) -> Self {
         match error {
-            NotWritten::NotLeading => Self::NotLeading,
-            NotWritten::Database(error) => Self::Database(error),
+            WriteError::NotLeading => Self::NotLeading,
+            WriteError::Database(error) => Self::Database(error),
         }
     }
 }
 
-/// Text for `/readyz`. It contains nothing that Horizon sent.
-const fn detail(unusable: &Unusable) -> &'static str {
-    match unusable {
-        Unusable::HistoryReset { .. } => {
+/// Returns the text for `/readyz`. It contains nothing that Horizon sent.
+const fn detail(error: &NetworkError) -> &'static str {
+    match error {
+        NetworkError::HistoryReset { .. } => {
             "the network was reset, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
         }
         _ => "horizon serves another network",
     }
 }
 
-/// Tells how a session ended, and how long to wait before the next.
-fn after(deps: &StreamIngest, ended: &Ended, retry: &mut Retry) -> Option<Duration> {
+/// Records how a session ended. Returns the wait before the next one; none to continue at once.
+fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<Duration> {
     let reason = match ended {
-        Ended::Normally => "end",
-        Ended::Empty => "empty",
-        Ended::Horizon(error) => error.kind(),
-        Ended::Database(_) => "database",
-        Ended::WrongNetwork(_) => "wrong_network",
-        Ended::NotLeading => "not_leading",
+        SessionEnd::Normally => "end",
+        SessionEnd::Empty => "empty",
+        SessionEnd::Horizon(error) => error.kind(),
+        SessionEnd::Database(_) => "database",
+        SessionEnd::WrongNetwork(_) => "wrong_network",
+        SessionEnd::NotLeading => "not_leading",
     };
     metrics::counter!("ticker_stream_sessions_total", "end" => reason).increment(1);
     let (now, vitals) = (deps.writer.clock.now(), &deps.writer.published.vitals);
     match ended {
-        Ended::Normally => None,
-        Ended::Empty => Some(retry.next_wait(None)),
-        Ended::NotLeading => {
-            info!("this replica stops ingesting");
+        SessionEnd::Normally => None,
+        SessionEnd::Empty => Some(retry.next_wait(None)),
+        SessionEnd::NotLeading => {
+            info!("stream stopped, this replica does not lead any more");
             None
         }
-        Ended::Database(DbError::CursorMoved { .. } | DbError::LeaseLost) => {
+        // Another writer was here. The next session reads the cursor that it left.
+        SessionEnd::Database(DbError::CursorMoved { .. } | DbError::LeaseLost) => {
             let wait = retry.next_wait(None);
-            warn!(%ended, wait_ms = wait.as_millis(), "reading the cursor again");
+            warn!(%ended, wait_ms = wait.as_millis(), "batch refused, reading the cursor again");
             Some(wait)
         }
-        Ended::Database(error) => {
+        SessionEnd::Database(error) => {
             outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
-            Vitals::tell(&vitals.database, false, "does not take trades", now);
+            Vitals::tell(&vitals.database, false, "writes of trades fail", now);
             Some(retry.next_wait(None))
         }
-        Ended::Horizon(error) => {
+        SessionEnd::Horizon(error) => {
             let wait = retry.next_wait(error.retry_after());
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             Vitals::tell(&vitals.stream, false, reason, now);
             Some(wait)
         }
-        Ended::WrongNetwork(unusable) => {
+        SessionEnd::WrongNetwork(error) => {
             if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
-                tracing::error!(%unusable, "nothing is stored");
+                tracing::error!(%error, "wrong network, nothing is stored");
             }
-            Vitals::tell(&vitals.stream, false, detail(unusable), now);
+            Vitals::tell(&vitals.stream, false, detail(error), now);
             Some(retry.next_wait(None))
         }
     }
@@ -194,12 +197,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_session_that_got_on_or_took_its_time_is_followed_by_the_next_at_once() {
-        let is_empty =
-            |has_advanced, lasted| matches!(Ended::Normally.or_empty(has_advanced, lasted), Ended::Empty);
-        assert!(is_empty(false, Duration::ZERO), "it brought what was known");
-        assert!(!is_empty(true, Duration::ZERO), "a large ledger is many connections");
+    fn only_a_session_that_advanced_or_lasted_is_followed_by_the_next_at_once() {
+        let is_empty = |has_advanced, lasted| {
+            matches!(SessionEnd::Normally.or_empty(has_advanced, lasted), SessionEnd::Empty)
+        };
+        assert!(is_empty(false, Duration::ZERO), "it brought only known records");
+        assert!(!is_empty(true, Duration::ZERO), "a large ledger takes many connections");
         assert!(!is_empty(false, TICK), "a quiet network ends its stream now and then");
-        assert!(matches!(Ended::NotLeading.or_empty(false, Duration::ZERO), Ended::NotLeading));
+        assert!(matches!(SessionEnd::NotLeading.or_empty(false, Duration::ZERO), SessionEnd::NotLeading));
     }
 }

@@ -1,5 +1,5 @@
-//! The supervisor: restarts children, paces and bounds that, probes whether they live and work, and gives up when
-//! only a new process can help. Never waits for anything; all it reads is counters and its own threads' accounts.
+//! The supervisor. It restarts children within limits, probes whether they live and work, and gives up when only a new
+//! process can help. It never waits: it reads only counters and the kernel's accounts of the children's threads.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::supervision::{
-    messages::{ChildExited, ChildId, Exit, Order, Ping, Verdict},
+    messages::{ChildExited, ChildId, Exit, ExitReply, Order, Ping},
     policy::{Decision, Intensity, Policy, RestartRecord},
     probe::{Finding, Probe},
     report::TreeStatus,
@@ -20,19 +20,19 @@ use super::supervision::{
 };
 use crate::clock::SharedClock;
 
-/// How a tree came to its end.
+/// End of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// By a drain that was asked for.
+    /// A drain that was asked for.
     Drained,
-    /// Too many restarts, or a child that cannot be restarted.
+    /// An escalation: too many restarts, or a child that cannot be restarted.
     Escalated,
-    /// A child's thread is blocked.
+    /// The thread of a child is blocked.
     Hung,
 }
 
 impl Outcome {
-    /// The process's exit code.
+    /// Returns the exit code of the process.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -53,7 +53,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The process is going: exits are not mended any more.
+/// Tells the supervisor that the process stops: exits are expected and nothing is restarted any more.
 #[derive(Clone, Copy, Debug)]
 pub struct BeginDrain;
 
@@ -61,30 +61,30 @@ impl Message for BeginDrain {
     type Result = ();
 }
 
-/// The actor, on the system's own thread.
+/// The actor. It runs on the system's own thread.
 pub struct Supervisor {
     policy: Policy,
     clock: SharedClock,
     status: Arc<TreeStatus>,
     children: Vec<Supervised>,
-    /// Restarts of all children.
+    /// Restarts of all children together.
     intensity: Intensity,
-    /// When the last tick came.
+    /// Time of the last tick.
     ticked_at: Instant,
-    /// Told once.
+    /// Reports the end of the tree, once.
     outcome: Option<oneshot::Sender<Outcome>>,
     draining: bool,
 }
 
-/// A child and what is remembered of it.
+/// A child and its history.
 struct Supervised {
     running: Running,
     record: RestartRecord,
     probe: Probe,
-    /// The accounts of its thread at the last tick.
+    /// Accounts of its thread at the last tick.
     thread: Option<ThreadSample>,
     generation: u64,
-    /// None: it is waiting for its restart.
+    /// Start of this incarnation; none while it waits for its restart.
     begun_at: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ impl Supervisor {
         let now = clock.monotonic();
         let supervise = |running: Running| Supervised {
             record: RestartRecord::default(),
-            probe: Probe::new(now, running.status.signs()),
+            probe: Probe::new(now, running.status.counters()),
             thread: None,
             running,
             generation: 0,
@@ -118,16 +118,16 @@ impl Supervisor {
     }
 
     fn give_up(&mut self, outcome: Outcome) {
-        if let Some(told) = self.outcome.take() {
-            error!(%outcome, "the supervisor gives up");
-            let _ = told.send(outcome);
+        if let Some(sender) = self.outcome.take() {
+            error!(%outcome, "supervisor gives up");
+            let _ = sender.send(outcome);
         }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.monotonic();
-        // After a sleep the timer makes up for the ticks that it missed, all at once: they would count as many missed
-        // answers within a millisecond.
+        // After the machine slept, the timer delivers all missed ticks at once. They would count as many missed probes
+        // within a millisecond.
         let since = now.saturating_duration_since(self.ticked_at);
         if since < self.policy.probe_every / 2 {
             return;
@@ -138,8 +138,8 @@ impl Supervisor {
             return;
         }
         if since > self.policy.probe_every + self.policy.late_tick {
-            warn!(late_ms = since.as_millis(), "the supervisor itself slept: all counts begin anew");
-            self.children.iter_mut().for_each(|child| child.probe.forgive(now));
+            warn!(late_ms = since.as_millis(), "supervisor was late, counts of missed probes are reset");
+            self.children.iter_mut().for_each(|child| child.probe.restart_count(now));
         }
         for place in 0..self.children.len() {
             self.probe(ChildId(place), now, ctx);
@@ -156,7 +156,7 @@ impl Supervisor {
         let after = status.thread_sample();
         let before = std::mem::replace(&mut child.thread, after);
         let usable = |interval| usable(before, after, interval);
-        match child.probe.tick(&self.policy, stale_after, now, status.signs(), usable) {
+        match child.probe.tick(&self.policy, stale_after, now, status.counters(), usable) {
             Finding::Wait => {}
             Finding::Ask => {
                 let asked = child.running.ping.send(Ping);
@@ -168,11 +168,11 @@ impl Supervisor {
                 }));
             }
             Finding::Kill(reason) => {
-                let activity = child.probe.signs().activity;
+                let activity = child.probe.counters().activity;
                 let _ = child.running.orders.send(Order::Kill { generation, reason, activity });
             }
             Finding::Hung => {
-                error!(actor = child.running.spec.name, "the thread of an actor is blocked");
+                error!(actor = child.running.spec.name, "thread of an actor is blocked");
                 self.give_up(Outcome::Hung);
             }
         }
@@ -187,7 +187,7 @@ impl Actor for Supervisor {
     }
 }
 
-impl MessageResponse<Supervisor, ChildExited> for Verdict {
+impl MessageResponse<Supervisor, ChildExited> for ExitReply {
     fn handle(self, _: &mut Context<Supervisor>, answer: Option<actix::dev::OneshotSender<Self>>) {
         if let Some(answer) = answer {
             let _ = answer.send(self); // the runner may be gone
@@ -196,46 +196,46 @@ impl MessageResponse<Supervisor, ChildExited> for Verdict {
 }
 
 impl Handler<ChildExited> for Supervisor {
-    type Result = Verdict;
+    type Result = ExitReply;
 
-    fn handle(&mut self, exited: ChildExited, ctx: &mut Context<Self>) -> Verdict {
+    fn handle(&mut self, exited: ChildExited, ctx: &mut Context<Self>) -> ExitReply {
         let now = self.clock.monotonic();
         if matches!(exited.exit, Exit::Lost(_)) {
             self.give_up(Outcome::Escalated);
-            return Verdict::Leave;
+            return ExitReply::Stop;
         }
-        let Some(child) = self.children.get_mut(exited.id.0) else { return Verdict::Leave };
+        let Some(child) = self.children.get_mut(exited.id.0) else { return ExitReply::Stop };
         if self.draining || child.generation != exited.generation {
-            return Verdict::Leave;
+            return ExitReply::Stop;
         }
-        let lived =
+        let uptime =
             child.begun_at.take().map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
-        match child.record.on_exit(&self.policy, &mut self.intensity, lived, now, rand::random()) {
+        match child.record.on_exit(&self.policy, &mut self.intensity, uptime, now, rand::random()) {
             Decision::Escalate(excess) => {
                 error!(actor = child.running.spec.name, %excess, exit = %exited.exit, "too many restarts");
                 self.give_up(Outcome::Escalated);
-                Verdict::Leave
+                ExitReply::Stop
             }
             Decision::RestartAfter(after) => {
                 let name = child.running.spec.name;
                 counter!("ticker_actor_restarts_total", "actor" => name).increment(1);
-                info!(actor = name, delay_ms = after.as_millis(), "an actor is restarted");
+                info!(actor = name, delay_ms = after.as_millis(), "restarting actor");
                 child.generation += 1;
                 let (id, generation) = (exited.id, child.generation);
-                ctx.run_later(after, move |this, _| this.begun(id, generation));
-                Verdict::Restart { after, generation }
+                ctx.run_later(after, move |this, _| this.started_again(id, generation));
+                ExitReply::Restart { after, generation }
             }
         }
     }
 }
 
 impl Supervisor {
-    /// The delay of a restart is over: the new incarnation is probed from now on.
-    fn begun(&mut self, id: ChildId, generation: u64) {
+    /// Starts to probe the new incarnation, after the delay of its restart.
+    fn started_again(&mut self, id: ChildId, generation: u64) {
         let now = self.clock.monotonic();
         if let Some(child) = self.children.get_mut(id.0).filter(|child| child.generation == generation) {
             child.begun_at = Some(now);
-            child.probe = Probe::new(now, child.running.status.signs());
+            child.probe = Probe::new(now, child.running.status.counters());
         }
     }
 }

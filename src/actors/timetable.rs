@@ -1,26 +1,26 @@
-//! When something that runs by schedule is due. No clock of its own.
+//! Due times of work that runs by a schedule. Pure: callers pass the time.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-/// The first time of a schedule after a given one; none where it has come to its end.
+/// Function that returns the first time of a schedule after a given one; none after its end.
 pub type Schedule = Arc<dyn Fn(DateTime<Utc>) -> Option<DateTime<Utc>> + Send + Sync>;
 
-/// A schedule and its next time. What runs by it also runs at start.
+/// A schedule and its next due time. Scheduled work also runs at start.
 pub struct Timetable {
     schedule: Schedule,
     next: Option<DateTime<Utc>>,
 }
 
 impl Timetable {
-    /// Due at once, and then by schedule.
+    /// Creates a timetable that is due at once, then by schedule.
     #[must_use]
     pub fn due_at_start(schedule: Schedule) -> Self {
         Self { schedule, next: Some(DateTime::<Utc>::MIN_UTC) }
     }
 
-    /// Whether its time has come; then the next one counts. Times that passed meanwhile are one.
+    /// Returns true if the due time has come, and moves on to the next one. Several missed times count as one.
     pub fn take_due(&mut self, now: DateTime<Utc>) -> bool {
         let is_due = self.next.is_some_and(|next| next <= now);
         if is_due {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn due_at_start_then_by_schedule_and_once_however_late() {
+    fn is_due_at_start_then_by_schedule_and_once_however_late() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let every_ten = |now: DateTime<Utc>| DateTime::from_timestamp((now.timestamp() / 10 + 1) * 10, 0);
         let mut table = Timetable::due_at_start(Arc::new(every_ten));

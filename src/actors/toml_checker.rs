@@ -1,5 +1,5 @@
-//! The TOML checker: reads the stellar.toml files of assets that meet the rules, each file once for all its assets, and
-//! so decides which assets are valid. Only while this replica leads.
+//! The TOML checker: fetches the stellar.toml files of assets that meet the rules, each file once for all its assets,
+//! and thereby decides which assets are valid. It works while this replica leads.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -29,51 +29,51 @@ use crate::{
     horizon::stellar_toml::{AT_ONCE, TomlClient, TomlError},
 };
 
-/// Files fetched in one round; the client bounds how many at once.
+/// Files per round. The client bounds the number of concurrent requests.
 const ROUND: i64 = 1_024;
-/// Assets of so many of the busiest markets are asked for first.
+/// Number of the busiest markets whose assets are checked first.
 const RANKED_MARKETS: usize = 500;
-/// How often it looks for files that are due when nobody tells it.
+/// Interval at which due files are looked for without a message.
 const REST: Duration = Duration::from_secs(10);
-/// How often verdicts are looked through that have held too long.
+/// Interval at which expired verdicts are looked for.
 const EXPIRY_EVERY: TimeDelta = TimeDelta::minutes(1);
-/// A failure does not take away the last good verdict for this time.
+/// Time for which the last good verdict outlives failed fetches.
 const GRACE: Duration = Duration::from_secs(24 * 3_600);
-/// A good file is read again after this time.
+/// Time after which a good file is fetched again.
 const GOOD_FOR: TimeDelta = TimeDelta::hours(6);
-/// How long a file may take that has not failed before: thousands of domains never answer, and a sweep must end.
+/// Time limit for a file without earlier failures. Thousands of domains never answer, and a sweep must end.
 const FIRST_PATIENCE: Duration = Duration::from_millis(1_250);
-/// One that was not there by then is tried again after this time, with all patience.
+/// Time after which a file that exceeded it is tried again, with the full time limit.
 const SLOW_RETRY: TimeDelta = TimeDelta::seconds(5);
-/// A file that failed is tried again after this time, which doubles with each failure.
+/// Time after which a failed file is tried again. It doubles with each failure.
 const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
-/// Doublings at most: some 17 hours.
+/// Most doublings. The longest wait is some 17 hours.
 const DOUBLINGS_MAX: u32 = 10;
-/// A problem's text is kept up to this length.
+/// Longest stored text of a problem.
 const PROBLEM_CHARS_MAX: usize = 200;
-/// How long the aggregator may take to hear of it.
+/// Time limit for the aggregator to acknowledge a message.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the TOML checker works with.
+/// Dependencies of the TOML checker.
 #[derive(Clone)]
 pub struct TomlCheck {
-    /// Where files are.
+    /// Client for stellar.toml files.
     pub files: TomlClient,
-    /// Which are due, and where what they tell goes.
+    /// Database with the due files; it stores the results.
     pub database: Database,
-    /// Whether this replica may write.
+    /// The lease under which it writes.
     pub leadership: Leadership,
-    /// Which markets are busiest.
+    /// Ranking of the markets.
     pub ranking: Ranking,
-    /// Who learns that nothing is due any more; nobody in a command that runs alone.
+    /// Actor to notify when no file is due; none in a command that runs alone.
     pub aggregator: Option<Port<AssetsCommitted>>,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// Whether a stellar.toml decides on validity: everywhere but on testnet.
+    /// True if validity depends on a stellar.toml: on every network except testnet.
     pub requires_toml: bool,
-    /// Up to which batch the assets of the busiest markets have been looked up, as the asset poller told.
+    /// Last batch whose traded assets have been looked up, as reported by the asset poller.
     pub looked_up: Rc<Cell<i64>>,
-    /// Its own line in `/actors.json`.
+    /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
 
@@ -86,12 +86,12 @@ impl Work for TomlCheck {
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            let all_upto = self.looked_up.get(); // before it is looked which files are due
+            let all_upto = self.looked_up.get(); // read before the due files, so that it is never too high
             match self.round(epoch, &context, &mut expired_at).await {
                 Ok(0) => {
                     self.status.set_state("idle");
-                    self.tell(all_upto).await;
-                    context.rest(REST).await;
+                    self.notify(all_upto).await;
+                    context.pause_until_woken(REST).await;
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -119,11 +119,11 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
 }
 
 impl TomlCheck {
-    /// Checks every file that is due, those that take their time for a second time, and comes back.
+    /// Checks every due file, and the slow ones a second time.
     ///
     /// # Errors
     ///
-    /// In words: the lease or the database is lost.
+    /// A text: the lease was lost or the database failed.
     pub async fn check_once(&self, context: &WorkContext) -> Result<(), String> {
         let in_words = |error: DbError| error.to_string();
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
@@ -140,7 +140,7 @@ impl TomlCheck {
         }
     }
 
-    /// Fetches what is due and stores what came of it. Gives how many files that were.
+    /// Fetches the due files and stores the results. Returns the number of files.
     async fn round(
         &self,
         epoch: i64,
@@ -151,7 +151,7 @@ impl TomlCheck {
         if self.requires_toml && now - *expired_at >= EXPIRY_EVERY {
             *expired_at = now;
             if self.database.expire_verdicts(epoch, GRACE, now).await?.is_some() {
-                info!("assets are not valid any more: their stellar.toml could not be read for a day");
+                info!("assets expired, their stellar.toml was unreadable for a day");
             }
         }
         if self.database.due_files(&[], 1, now).await?.is_empty() {
@@ -164,7 +164,7 @@ impl TomlCheck {
         if count > 0 {
             self.status.set_state("fetching");
         }
-        // Whatever is there is stored: a host that takes its time holds up no other's verdict.
+        // Store results as they come: a slow host must not delay the verdicts of others.
         let mut fetched =
             stream::iter(due).map(|file| self.fetch(file)).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
         while let Some(fetches) = fetched.next().await {
@@ -185,11 +185,12 @@ impl TomlCheck {
         counter!("ticker_toml_fetches_total", "outcome" => outcome).increment(1);
         let now = self.clock.now();
         let (outcome, wait) = match fetched {
-            Ok(told) => (Ok(told), GOOD_FOR),
+            Ok(file) => (Ok(file), GOOD_FOR),
             Err(error) => {
-                debug!(url = %file.url.escape_debug(), %error, "a stellar.toml cannot be read");
+                debug!(url = %file.url.escape_debug(), %error, "stellar.toml could not be read");
                 let is_slow = is_first && matches!(error, TomlError::TimedOut);
                 let wait = if is_slow { SLOW_RETRY } else { retry_after(file.failures) };
+                // PostgreSQL's text type cannot hold NUL.
                 let text = error.to_string().replace('\0', "");
                 (Err(text.chars().take(PROBLEM_CHARS_MAX).collect()), wait)
             }
@@ -197,19 +198,19 @@ impl TomlCheck {
         FileFetch { url: file.url, outcome, next_check_at: now + wait }
     }
 
-    async fn tell(&self, all_upto: i64) {
+    async fn notify(&self, all_upto: i64) {
         let Some(aggregator) = &self.aggregator else { return };
-        let Ok(seq) = self.database.current_seq().await else { return }; // told again soon
-        let told = aggregator
+        let Ok(seq) = self.database.current_seq().await else { return }; // the next round notifies again
+        let sent = aggregator
             .call(&TraceContext::root(), AssetsCommitted { all_upto, seq }, AGGREGATOR_TIMEOUT)
             .await;
-        if let Err(error) = told {
-            debug!(%error, "the aggregator did not hear of assets");
+        if let Err(error) = sent {
+            debug!(%error, "aggregator did not confirm checked assets");
         }
     }
 }
 
-/// How long to leave a file alone that has failed so often before.
+/// Returns the wait before the next attempt at a file that failed so often before.
 fn retry_after(failures: u32) -> TimeDelta {
     FIRST_RETRY.checked_mul(1 << failures.min(DOUBLINGS_MAX)).unwrap_or(GOOD_FOR)
 }
@@ -221,12 +222,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_fails_is_left_alone_longer_each_time_up_to_a_bound() {
+    fn the_wait_for_a_failing_file_doubles_up_to_a_bound() {
         let waits: Vec<i64> = [0, 1, 2, 10, 99].map(|failures| retry_after(failures).num_minutes()).to_vec();
         assert_eq!(waits, [1, 2, 4, 1_024, 1_024]);
     }
 
-    /// How long rounds of fetches take, each file for so long, as `round` fetches them.
+    /// Time that rounds of fetches take, for files that take so long each. Simulates `round`.
     fn swept_within(files: &[Duration]) -> Duration {
         let mut clock = Duration::ZERO;
         for round in files.chunks(usize::try_from(ROUND).unwrap()) {

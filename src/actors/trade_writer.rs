@@ -1,4 +1,4 @@
-//! Writing batches of trades and telling those who wait for them: the way of the stream, of history and of repairs.
+//! Writing of trade batches, and notification of the actors that need them. Used by stream, history and repairs.
 
 use std::{
     sync::Arc,
@@ -27,121 +27,120 @@ use crate::{
     trouble::SharedLimit,
 };
 
-/// How long the database may take for a batch; its own timeouts are shorter.
+/// Time limit for a batch. The database's own timeouts are shorter.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a batch may wait for the aggregator. If it is over, the aggregator reads the database instead.
+/// Time limit for the aggregator. After it, the aggregator reads the batch from the database instead.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
-/// Lines in a minute about records that went to quarantine, and about new assets: a line has up to 700 bytes.
+/// Log lines per minute about quarantined records. One line may have 700 bytes.
 const QUARANTINED_A_MINUTE: u32 = 10;
+/// Log lines per minute about new assets.
 const NEW_ASSETS_A_MINUTE: u32 = 6;
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long the asset poller may take to say that it heard.
+/// Time limit for the asset poller to acknowledge a message.
 const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Who hears of what was written; nobody in a command that runs alone.
+/// Actors that are notified of a batch. A command that runs alone has none.
 #[derive(Clone, Debug)]
 pub struct Listeners {
-    /// Who learns of every batch.
+    /// Receives every batch.
     pub aggregator: Port<TradesCommitted>,
-    /// Who learns of assets that were never seen before.
+    /// Notified if a batch has assets that were not known before.
     pub asset_poller: Port<AssetsSeen>,
 }
 
-/// Writes batches of trades while this replica leads.
+/// Writer of trade batches. It writes while this replica leads.
 #[derive(Clone)]
 pub struct TradeWriter {
-    /// Where trades go.
+    /// Database that stores the trades.
     pub database: Database,
-    /// Whether this replica may write.
+    /// The lease under which it writes.
     pub leadership: Leadership,
-    /// Who hears of it.
+    /// Actors to notify; none in a command.
     pub listeners: Option<Listeners>,
-    /// What time it is.
+    /// Clock for the times in vitals and limits.
     pub clock: SharedClock,
-    /// Where readers see how the database is.
+    /// Vitals that record failures of the database.
     pub published: Arc<Published>,
-    /// Limit of the log lines about received records.
-    pub lines: IntakeLines,
+    /// Limits on log lines about received records.
+    pub lines: IntakeLogLimits,
 }
 
-/// Why a batch was not written.
+/// Error of writing a batch. Nothing of the batch is stored then.
 #[derive(Debug, thiserror::Error)]
-pub enum NotWritten {
-    /// This replica leads no more, or the drain began.
-    #[error("this replica does not lead any more")]
+pub enum WriteError {
+    /// This replica does not lead, or lost the lease.
+    #[error("this replica does not hold the lease any more")]
     NotLeading,
-    /// The database refuses it for good, or another writer was here.
+    /// The database refused the batch for good, failed during a drain, or another writer moved the cursor.
     #[error(transparent)]
     Database(#[from] DbError),
 }
 
 impl TradeWriter {
-    /// Writes a batch, as often as it takes while this replica leads, and tells it to the others.
+    /// Writes a batch and notifies the listeners. Retries transient failures while this replica leads.
     ///
     /// # Errors
     ///
-    /// [`NotWritten`]; nothing of the batch is stored then.
+    /// [`WriteError`]; nothing of the batch is stored then.
     pub async fn write(
         &self,
         batch: &TradeBatch,
         context: &WorkContext,
-    ) -> Result<CommittedSummary, NotWritten> {
+    ) -> Result<CommittedSummary, WriteError> {
         let mut retry = Retry::default();
         let committed = loop {
             context.advance();
-            let epoch = self.leadership.epoch().ok_or(NotWritten::NotLeading)?;
+            let epoch = self.leadership.epoch().ok_or(WriteError::NotLeading)?;
             match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
                 Ok(committed) => break committed,
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
                     let now = self.clock.now();
-                    Vitals::tell(&self.published.vitals.database, false, "does not take trades", now);
+                    Vitals::tell(&self.published.vitals.database, false, "writes of trades fail", now);
                     context.pause(retry.next_wait(None)).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         };
-        self.tell_quarantined(&committed);
-        let stats = count(batch, &committed);
+        self.log_quarantined(&committed);
+        let summary = count(batch, &committed);
         if let Some(listeners) = &self.listeners {
-            listeners.tell(committed, &self.lines).await;
+            listeners.notify(committed, &self.lines).await;
         }
-        Ok(stats)
+        Ok(summary)
     }
 }
 
 impl TradeWriter {
-    /// Names each record once, although each look at the tail comes upon it again; of many within a minute only some.
-    fn tell_quarantined(&self, committed: &CommittedBatch) {
+    /// Logs the new entries of quarantine, within limits. An entry is new only once, although every read of the tail
+    /// finds the record again.
+    fn log_quarantined(&self, committed: &CommittedBatch) {
         let now = self.clock.monotonic();
         for new in &committed.quarantined {
-            if let Some(unnamed) = self.lines.records.allow(now) {
+            if let Some(suppressed) = self.lines.records.allow(now) {
                 let token = new.token.as_deref();
-                warn!(token, reason = %new.reason.escape_debug(), unnamed, "a record goes to quarantine");
+                warn!(token, reason = %new.reason.escape_debug(), suppressed, "record quarantined");
             }
         }
         if committed.quarantine_left_out > 0 && self.lines.left_out.allow(now).is_some() {
             let left_out = self.database.quarantine_left_out();
-            warn!(
-                left_out,
-                "more records were refused within the hour than quarantine keeps; the rest is only counted"
-            );
+            warn!(left_out, "quarantine is full for this hour, further refused records are only counted");
         }
     }
 }
 
-/// Bounds of the lines that a Horizon can cause by what it sends.
+/// Limits on log lines that Horizon can cause by what it sends. Shared by all writers.
 #[derive(Clone, Debug)]
-pub struct IntakeLines {
-    /// Records that went to quarantine.
+pub struct IntakeLogLimits {
+    /// Limit for quarantined records.
     records: Arc<SharedLimit>,
-    /// Limit of the log lines about records that quarantine left out.
+    /// Limit for records that quarantine had no room for.
     left_out: Arc<SharedLimit>,
-    /// Assets that were not seen before.
+    /// Limit for new assets.
     new_assets: Arc<SharedLimit>,
 }
 
-impl Default for IntakeLines {
+impl Default for IntakeLogLimits {
     fn default() -> Self {
         let limit = |lines, within| Arc::new(SharedLimit::new(lines, within));
         Self {
@@ -152,32 +151,32 @@ impl Default for IntakeLines {
     }
 }
 
-/// What came of a batch, in numbers.
+/// Numbers of a committed batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommittedSummary {
-    /// Trades that were not there before.
+    /// Trades that were not stored before.
     pub new: u64,
-    /// Trades that were there already.
+    /// Trades that were stored already.
     pub repeats: u64,
 }
 
 impl Listeners {
-    /// A listener that does not answer is not waited for: the database tells it the same.
-    async fn tell(&self, committed: CommittedBatch, lines: &IntakeLines) {
+    /// Notifies the listeners. Failures are logged only: the listeners find the same in the database.
+    async fn notify(&self, committed: CommittedBatch, lines: &IntakeLogLimits) {
         let trace = TraceContext::root();
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
-        debug!(%trace, seq, trades = committed.trades.len(), "a batch is stored");
+        debug!(%trace, seq, trades = committed.trades.len(), "batch committed");
         let message = TradesCommitted { batch: Arc::new(committed) };
         if let Err(error) = self.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
-            warn!(%error, seq, "a batch was not heard");
+            warn!(%error, seq, "aggregator did not confirm a batch, it will read the database");
         }
         if new_assets > 0 {
-            if let Some(unnamed) = lines.new_assets.allow(Instant::now()) {
-                info!(new_assets, unnamed, "trades of assets that were not seen before");
+            if let Some(suppressed) = lines.new_assets.allow(Instant::now()) {
+                info!(new_assets, suppressed, "new assets in trades");
             }
-            let told = self.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
-            if let Err(error) = told {
-                debug!(%error, "new assets were not heard");
+            let sent = self.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
+            if let Err(error) = sent {
+                debug!(%error, "asset poller did not confirm new assets, it will find them itself");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! An actor that does one thing over and over: the frame that most actors of this program share.
+//! The frame of actors that do one thing over and over, as most actors of this program do.
 
 use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
@@ -13,88 +13,91 @@ use super::supervision::{
     status::ChildStatus,
 };
 
-/// A worker that waits says so often that it lives.
+/// Interval at which a waiting worker reports progress.
 pub const TICK: Duration = Duration::from_secs(1);
 
-/// What a worker does. It is cloned for each incarnation, so it holds what the work needs and no state of it.
+/// Work of a worker. It is cloned for each incarnation, so it holds dependencies and no state.
 pub trait Work: Clone + Unpin + 'static {
-    /// Works until the context ends. Where nothing must be finished it may simply be dropped at any await: what is
-    /// written is written in transactions. If it comes back before, it has failed, and the actor stops: the supervisor
-    /// restarts it.
+    /// Works until the context drains. The future may be dropped at any await, since everything is written in
+    /// transactions; [`Self::FINISHES_ON_DRAIN`] prevents that. If it returns before the drain, the work has failed:
+    /// the actor stops and the supervisor restarts it.
     fn run(self, context: WorkContext) -> impl Future<Output = ()> + 'static;
 
-    /// Its own line in `/actors.json`.
+    /// Returns the status of the actor, its entry in `/actors.json`.
     fn status(&self) -> &Arc<ChildStatus>;
 
-    /// Whether `run` sees to its own end when the context is draining, for it has something to finish.
-    const FINISHES: bool = false;
+    /// True if `run` returns by itself when the context drains, because it has something to finish.
+    const FINISHES_ON_DRAIN: bool = false;
 }
 
-/// How one incarnation of a worker stands. All clones are the same context.
+/// Lifecycle of one incarnation of a worker, shared by the actor and its work. All clones are the same context.
 #[derive(Clone, Debug, Default)]
 pub struct WorkContext(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Status in which the supervisor sees progress; none in a command, which runs without a supervisor.
+    /// Status that receives progress; none in a command, which runs without a supervisor.
     status: Option<Arc<ChildStatus>>,
+    /// True once the drain began.
     draining: Cell<bool>,
+    /// Time limit of the drain; zero before it begins.
     drain_within: Cell<Duration>,
+    /// True once the work returned or was dropped.
     ended: Cell<bool>,
-    /// Something came that shall not wait for the tick.
+    /// Notified if there is something to do before the next tick.
     wake: Notify,
-    /// The drain began, or the work ended.
-    turn: Notify,
+    /// Notified when `draining` or `ended` becomes true.
+    changed: Notify,
 }
 
 impl WorkContext {
-    /// The context of a supervised worker.
+    /// Creates the context of a supervised worker.
     fn of(status: &Arc<ChildStatus>) -> Self {
         Self(Rc::new(Inner { status: Some(Arc::clone(status)), ..Inner::default() }))
     }
 
-    /// Something was done, or at least it lives.
+    /// Reports progress to the supervisor.
     pub fn advance(&self) {
         if let Some(status) = &self.0.status {
             status.advance();
         }
     }
 
-    /// The same, for somebody who has no context of its own to tell of.
-    pub fn advancing(&self) -> impl Fn() + 'static {
+    /// Returns [`Self::advance`] as a function, for code that must not depend on actors.
+    pub fn heartbeat(&self) -> impl Fn() + 'static {
         let context = self.clone();
         move || context.advance()
     }
 
-    /// Nothing new shall be begun.
+    /// Returns true once the drain began. Begin nothing new then.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.draining.get()
     }
 
-    /// Comes back when nothing new shall be begun.
+    /// Waits until the drain begins.
     pub async fn draining(&self) {
         self.until(|inner| inner.draining.get()).await;
     }
 
-    /// How long the drain may take; nothing before it has begun.
+    /// Returns the time limit of the drain; zero before it begins.
     #[must_use]
     pub fn drain_within(&self) -> Duration {
         self.0.drain_within.get()
     }
 
-    /// Do not wait any longer.
+    /// Ends the current or the next [`Self::pause_until_woken`].
     pub fn wake(&self) {
         self.0.wake.notify_one();
     }
 
-    /// Waits, saying every second that it lives, until the time is over or the drain begins.
+    /// Waits for the given time, or until the drain begins. Reports progress meanwhile.
     pub async fn pause(&self, wait: Duration) {
         self.wait(wait, false).await;
     }
 
-    /// The same, and until someone wakes it.
-    pub async fn rest(&self, wait: Duration) {
+    /// Waits like [`Self::pause`], but also until [`Self::wake`].
+    pub async fn pause_until_woken(&self, wait: Duration) {
         self.wait(wait, true).await;
     }
 
@@ -114,36 +117,37 @@ impl WorkContext {
 
     async fn until(&self, reached: impl Fn(&Inner) -> bool) {
         loop {
-            let turn = self.0.turn.notified();
+            // Register before the check, so that a change in between is not lost.
+            let changed = self.0.changed.notified();
             if reached(&self.0) {
                 return;
             }
-            turn.await;
+            changed.await;
         }
     }
 
-    /// Nothing new shall be begun, and what is begun may take so long.
+    /// Begins the drain, which may take `within`.
     pub fn drain(&self, within: Duration) {
         self.0.drain_within.set(within);
         self.0.draining.set(true);
-        self.0.turn.notify_waiters();
+        self.0.changed.notify_waiters();
         self.0.wake.notify_one();
     }
 
     fn end(&self) {
         self.0.ended.set(true);
-        self.0.turn.notify_waiters();
+        self.0.changed.notify_waiters();
     }
 }
 
-/// The actor around some work. The work runs in the actor's own context, so a panic in it ends this incarnation.
+/// Actor around some work. The work runs in the actor's own context, so a panic in it ends the incarnation.
 pub struct Worker<W> {
     pub(super) work: W,
     pub(super) context: WorkContext,
 }
 
 impl<W: Work> Worker<W> {
-    /// The actor, not yet started.
+    /// Creates the actor. It is not started yet.
     #[must_use]
     pub fn new(work: W) -> Self {
         let context = WorkContext::of(work.status());
@@ -159,7 +163,7 @@ impl<W: Work> Actor for Worker<W> {
         let run = async move {
             let drained = async {
                 context.draining().await;
-                if W::FINISHES {
+                if W::FINISHES_ON_DRAIN {
                     std::future::pending::<()>().await;
                 }
             };
@@ -170,6 +174,7 @@ impl<W: Work> Actor for Worker<W> {
             context.end();
         };
         ctx.spawn(run.into_actor(self).map(|(), this, ctx| {
+            // Work that returned without a drain has failed.
             if !this.context.is_draining() {
                 ctx.stop();
             }

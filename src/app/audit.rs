@@ -1,4 +1,4 @@
-//! `audit`: every published figure recomputed from the raw trades and compared with what is served.
+//! The command `audit`: recomputes every published figure from the raw trades and compares it with what is served.
 
 mod report;
 
@@ -13,7 +13,7 @@ use actix_rt::System;
 use tracing::warn;
 
 use self::report::Report;
-use super::{EXIT_FOUND, Failure, store::Store};
+use super::{CommandError, EXIT_FOUND, store::Store};
 use crate::{
     audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
     config::{AuditOptions, Config, ReportFormat},
@@ -27,26 +27,26 @@ use crate::{
 };
 use private_postgres::IfRunning;
 
-/// Publications that are tried before it gives up.
+/// Publications that are tried before the audit gives up.
 const TRIES_MAX: u32 = 200;
-/// Between two tries.
+/// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the ticker may take to repair what differs: a pass without rests over ten million trades.
+/// Time that the daemon has to repair all differences: enough for a pass without rests over ten million trades.
 const REPAIR_PATIENCE: Duration = Duration::from_secs(180);
-/// Between two looks whether it has.
+/// Interval between two comparisons during a repair.
 const REPAIR_POLL: Duration = Duration::from_secs(1);
 
-/// An answer of the daemon that is audited. Each is of one publication; which one it says itself.
+/// An answer of the daemon that is audited. Its headers name the publication it was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     MarketsFile,
     AssetsFile,
-    /// Everything that GraphQL tells, of a window of so many hours.
+    /// All that GraphQL returns, for a window of so many hours.
     Graphql(i64),
 }
 
-/// Everything that is audited: both files, and GraphQL by default, at its longest, and by another number of hours.
+/// All audited answers: both files, and GraphQL with its default, its longest and another window.
 const SUBJECTS: [Subject; 5] = [
     Subject::MarketsFile,
     Subject::AssetsFile,
@@ -56,7 +56,7 @@ const SUBJECTS: [Subject; 5] = [
 ];
 
 impl Subject {
-    /// What it is called in a report.
+    /// Name in a report.
     fn name(self) -> String {
         match self {
             Self::MarketsFile => "markets.json".into(),
@@ -65,7 +65,7 @@ impl Subject {
         }
     }
 
-    /// What its entries are.
+    /// Noun for its entries in a report.
     const fn entries(self) -> &'static str {
         match self {
             Self::MarketsFile => "pairs",
@@ -74,7 +74,7 @@ impl Subject {
         }
     }
 
-    /// The hours beside the last 7 days that its figures are of.
+    /// Hours of the window that is compared besides the 7 days.
     const fn hours(self) -> i64 {
         match self {
             Self::MarketsFile | Self::AssetsFile => 24,
@@ -101,17 +101,17 @@ impl Subject {
     }
 }
 
-/// Audits the running daemon; 1 where anything differs.
-pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failure> {
+/// Audits the running daemon. Returns exit code 1 if anything differs.
+pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, CommandError> {
     let url = match &options.url {
         Some(url) => url.clone(),
         None => listener(config.bind)?,
     };
     let tls = tls::client_config(config.ca_file.as_deref())
-        .map_err(|error| Failure::Configuration(error.to_string()))?;
+        .map_err(|error| CommandError::Configuration(error.to_string()))?;
     let system = System::new();
     let reader = Reader::new(url.clone(), Arc::clone(&tls));
-    // First the daemon: where nothing is served there is nothing to compare, and no database is asked.
+    // Ask the daemon first. If it serves nothing, there is nothing to compare and no reason to open the database.
     system.block_on(look(&reader))?;
     let store = system.block_on(Store::open(config, IfRunning::JoinOnly))?;
     let compared = system.block_on(async {
@@ -121,10 +121,10 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
             return Ok(first);
         }
         let admin = options.admin_url.clone().map_or_else(|| listener(config.admin_bind), Ok)?;
-        warn!(differences = first.difference_count(), "asking the ticker to repair what differs");
+        warn!(differences = first.difference_count(), "asking the daemon to repair the differences");
         let admin = Reader::new(admin, tls);
         admin.ask_for_audit().await.map_err(|error| {
-            Failure::Unavailable(format!("{error}; a repair needs the admin listener: see --admin-url"))
+            CommandError::Unavailable(format!("{error}; a repair needs the admin listener: see --admin-url"))
         })?;
         repaired(&reader, &database, url).await
     });
@@ -134,31 +134,34 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Failu
         ReportFormat::Text => report.text(),
         ReportFormat::Json => report.json(),
     };
-    // Nobody reading is no fault of the figures.
+    // A closed standard output is no error of the audit.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(if report.difference_count() == 0 { 0 } else { EXIT_FOUND })
 }
 
-/// The base URL of a listener; one on all addresses is asked on loopback.
-fn listener(bind: SocketAddr) -> Result<String, Failure> {
+/// Returns the base URL of a listener. A listener on all addresses is reached on loopback.
+fn listener(bind: SocketAddr) -> Result<String, CommandError> {
     if bind.port() == 0 {
-        let told = "--bind leaves the port to the system: tell where the daemon listens by --url";
-        return Err(Failure::Configuration(told.into()));
+        let problem = "--bind leaves the port to the system: give the daemon's URL with --url";
+        return Err(CommandError::Configuration(problem.into()));
     }
     Ok(format!("http://{}", reachable(bind)))
 }
 
-/// Fails where nothing is served.
-async fn look(reader: &Reader) -> Result<(), Failure> {
-    let told = |told: &dyn std::fmt::Display| {
-        Failure::Unavailable(format!("{told}; an audit needs the running daemon: see --url and --bind"))
+/// Checks that the daemon serves `markets.json`.
+async fn look(reader: &Reader) -> Result<(), CommandError> {
+    let unavailable = |problem: &dyn std::fmt::Display| {
+        CommandError::Unavailable(format!(
+            "{problem}; an audit needs the running daemon: see --url and --bind"
+        ))
     };
-    let file = reader.file("markets.json").await.map_err(|error| told(&error))?;
-    file.map(drop).ok_or_else(|| told(&"there is no markets.json"))
+    let file = reader.file("markets.json").await.map_err(|error| unavailable(&error))?;
+    file.map(drop).ok_or_else(|| unavailable(&"there is no markets.json"))
 }
 
-/// Catches, of each subject, an answer whose rows can be told, and compares it.
-async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Report, Failure> {
+/// Compares all subjects. A publication whose rows are gone by the time they are read is missed; its subjects are read
+/// again from a newer one.
+async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Report, CommandError> {
     let mut report = Report::new(url);
     let mut open = SUBJECTS.to_vec();
     let mut missed = "";
@@ -166,19 +169,19 @@ async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Re
         let mut served = Vec::new();
         for subject in &open {
             let read = subject.read(reader).await;
-            let answer = read.map_err(|error| Failure::Unavailable(error.to_string()))?;
+            let answer = read.map_err(|error| CommandError::Unavailable(error.to_string()))?;
             match answer {
                 Some(answer) => served.push((*subject, answer)),
                 None => report.absent(*subject),
             }
         }
         open.clear();
-        // One recomputation serves what is of one publication, as the two files mostly are.
+        // The two files mostly come from one publication, so that one recomputation serves both.
         let key = |(subject, served): &(Subject, Served)| (served.seq, served.as_of, subject.hours());
         for group in served.chunk_by(|one, other| key(one) == key(other)) {
             let Some((seq, as_of, hours)) = group.first().map(key) else { continue };
             let read = database.recompute(Audited { seq, as_of }, hours).await;
-            match read.map_err(database_failure)? {
+            match read.map_err(database_error)? {
                 Recomputed::Missed(reason) => {
                     missed = reason;
                     open.extend(group.iter().map(|(subject, _)| *subject));
@@ -186,7 +189,8 @@ async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Re
                 Recomputed::Expected(expected) => {
                     for (subject, served) in group {
                         let comparison = subject.compare(served, &expected);
-                        let comparison = comparison.map_err(|error| Failure::Found(error.to_string()))?;
+                        let comparison =
+                            comparison.map_err(|error| CommandError::Found(error.to_string()))?;
                         report.add(*subject, served, comparison);
                     }
                 }
@@ -197,13 +201,13 @@ async fn compare(reader: &Reader, database: &Database, url: String) -> Result<Re
         }
         actix_rt::time::sleep(PAUSE).await;
     }
-    Err(Failure::Unavailable(format!(
-        "none of {TRIES_MAX} publications could be compared, the last one because {missed}"
+    Err(CommandError::Unavailable(format!(
+        "none of {TRIES_MAX} publications could be compared; the last one failed because {missed}"
     )))
 }
 
-/// Compares until nothing differs any more, or the ticker has had the time to repair it.
-async fn repaired(reader: &Reader, database: &Database, url: String) -> Result<Report, Failure> {
+/// Compares until nothing differs any more or [`REPAIR_PATIENCE`] is over. Returns the last report.
+async fn repaired(reader: &Reader, database: &Database, url: String) -> Result<Report, CommandError> {
     let until = Instant::now() + REPAIR_PATIENCE;
     loop {
         actix_rt::time::sleep(REPAIR_POLL).await;
@@ -214,12 +218,12 @@ async fn repaired(reader: &Reader, database: &Database, url: String) -> Result<R
     }
 }
 
-fn database_failure(error: DbError) -> Failure {
+fn database_error(error: DbError) -> CommandError {
     match error {
-        // A table or a column is missing.
-        DbError::Postgres(_) if !error.is_transient() => {
-            Failure::Unavailable(format!("{error}; is it the daemon's own database, and of its version?"))
-        }
+        // For example, a missing table or column.
+        DbError::Postgres(_) if !error.is_transient() => CommandError::Unavailable(format!(
+            "{error}; is this the daemon's own database, and of its version?"
+        )),
         other => other.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! The daemon: database, actors, listeners, signals, drain.
+//! The command `serve`: starts database, actors and listeners, waits for a signal, drains.
 
 mod address;
 mod health;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    EXIT_SOFTWARE, Failure, demo, progress_bar, services::Services, signals::Signals, store::Store,
+    CommandError, EXIT_SOFTWARE, demo, progress_bar, services::Services, signals::Signals, store::Store,
     test_hooks,
 };
 use crate::{
@@ -45,19 +45,19 @@ use nginx::Nginx;
 use private_postgres::IfRunning;
 use tree::DaemonTree;
 
-/// Threads of the shared runtime: the system, PostgreSQL's sockets and drivers.
+/// Threads of the shared runtime. It serves the actix system and the sockets of PostgreSQL.
 const RUNTIME_THREADS: usize = 2;
-/// The supervisor counts as alive while its last tick is not older than this.
+/// Age of the supervisor's last tick up to which `/livez` is healthy.
 const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 
-/// With fewer descriptors something would have none now and then. A daemon on a real Horizon without readers has some
-/// 110 open at most.
+/// Fewest file descriptors to start with. A daemon on the real Horizon without readers has some 110 open at most; with
+/// less room than this, some part would fail now and then.
 const DESCRIPTORS_MIN: u64 = 200;
-/// With fewer only a handful of readers is served at a time.
+/// Below this number of descriptors the daemon starts with a warning: it serves only a handful of readers at a time.
 const DESCRIPTORS_FEW: u64 = 1_024;
 
-/// Runs the daemon to its end.
-pub(super) fn serve(config: Config) -> Result<u8, Failure> {
+/// Runs the daemon until it has drained. Returns the exit code.
+pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
     check_descriptors(server::descriptors())?;
     prepare_threads()?;
     let system = System::with_tokio_rt(|| {
@@ -68,53 +68,56 @@ pub(super) fn serve(config: Config) -> Result<u8, Failure> {
     });
     let ended = system.block_on(run(&config));
     if matches!(ended, Ok(code) if code == Outcome::Hung.exit_code()) {
-        // A blocked thread would be waited for in vain.
+        // Leaving `main` would wait for the blocked thread for ever.
         std::process::exit(Outcome::Hung.exit_code().into());
     }
     ended
 }
 
-/// Refuses a process that would run out of threads: makes those that it needs for long work now, not when it needs them.
-fn prepare_threads() -> Result<(), Failure> {
+/// Starts the threads for long work. Returns an error now rather than running out of threads later.
+fn prepare_threads() -> Result<(), CommandError> {
     blocking::prepare().map_err(|error| {
-        Failure::Unavailable(format!(
-            "this process may not make the threads that it needs ({error}): raise the limit (ulimit -u, TasksMax= of systemd, \
-             --pids-limit of a container), to 256 for the daemon with nginx and a PostgreSQL of its own"
+        CommandError::Unavailable(format!(
+            "this process cannot start the threads it needs ({error}): raise the limit on threads (ulimit -u, TasksMax= of \
+             systemd, --pids-limit of a container), to 256 for the daemon with nginx and a private PostgreSQL"
         ))
     })
 }
 
-/// Refuses a process that would run out of files and sockets: it would live, and neither answer nor ingest.
-fn check_descriptors(descriptors: u64) -> Result<(), Failure> {
+/// Checks the limit on file descriptors. Without room for sockets the process would run but neither answer nor ingest.
+fn check_descriptors(descriptors: u64) -> Result<(), CommandError> {
     if descriptors < DESCRIPTORS_MIN {
-        return Err(Failure::Unavailable(format!(
-            "this process may open {descriptors} files, and {DESCRIPTORS_MIN} are the least: raise the limit (ulimit -n, \
+        return Err(CommandError::Unavailable(format!(
+            "this process may open {descriptors} files but needs at least {DESCRIPTORS_MIN}: raise the limit (ulimit -n, \
              LimitNOFILE= of systemd, nofile of a container), to 16384 for 5,000 readers at a time"
         )));
     }
     if descriptors < DESCRIPTORS_FEW {
-        warn!(descriptors, "few files may be opened: only some readers are served at a time (ulimit -n)");
+        warn!(descriptors, "low limit on open files (ulimit -n): only a few readers can be served at a time");
     }
     Ok(())
 }
 
-/// Runs the daemon, and stops the private PostgreSQL after it. A second request to stop ends the process at once, however
-/// far the first one has come.
-async fn run(config: &Config) -> Result<u8, Failure> {
+/// Runs the daemon, then stops the private PostgreSQL. During the drain, another stop signal ends the process at once.
+async fn run(config: &Config) -> Result<u8, CommandError> {
     let mut signals = Signals::listen()?;
     let mut store = None;
     let ended = run_on(config, &mut store, &mut signals).await;
     if let Some(store) = store {
         let closed = blocking::run(|| store.close());
         let exit_code = ended.as_ref().map_or(EXIT_SOFTWARE, |code| *code);
-        // A panic in it was logged, and there is nothing left to do.
+        // A panic while closing is logged by the panic hook. Nothing is left to do here.
         let _ = or_end_at_once(closed, exit_code, &mut signals).await;
     }
     ended
 }
 
-/// Starts everything, waits for a signal or for the supervisor to give up, drains.
-async fn run_on(config: &Config, store: &mut Option<Store>, signals: &mut Signals) -> Result<u8, Failure> {
+/// Starts everything, waits for a signal or an escalation, then drains.
+async fn run_on(
+    config: &Config,
+    store: &mut Option<Store>,
+    signals: &mut Signals,
+) -> Result<u8, CommandError> {
     let reload = Arc::new(Notify::new());
     if config.nginx.is_some() {
         signals.reload_by(&reload);
@@ -123,7 +126,7 @@ async fn run_on(config: &Config, store: &mut Option<Store>, signals: &mut Signal
     let mut daemon = tokio::select! {
         started = starting => started?,
         signal = signals.next() => {
-            info!(signal, "stopping before everything was started");
+            info!(signal, "stopping before the start was complete");
             return Ok(Outcome::Drained.exit_code());
         }
     };
@@ -142,32 +145,33 @@ async fn run_on(config: &Config, store: &mut Option<Store>, signals: &mut Signal
     Ok(outcome.exit_code())
 }
 
-/// Waits for the last work of the process, unless another request to stop ends it.
+/// Waits for `work`, the last work of the process. A second stop signal exits the process at once with `exit_code`, or
+/// with 1 if that is 0.
 async fn or_end_at_once<T>(work: impl Future<Output = T>, exit_code: u8, signals: &mut Signals) -> T {
     tokio::select! {
         done = work => done,
         signal = signals.next() => {
-            warn!(signal, "a second request to stop: ending at once");
+            warn!(signal, "second stop signal, exiting at once");
             std::process::exit(exit_code.max(1).into());
         }
     }
 }
 
-/// Everything that runs.
+/// A running daemon.
 struct Daemon {
     tree: RunningTree,
     public: Listener,
     admin: Listener,
     published: Arc<Published>,
     database: Database,
-    /// Where nginx runs, who tells it to reload.
+    /// Port that makes nginx reload its configuration; none without `--nginx`.
     nginx: Option<Port<ReloadNginx>>,
 }
 
-async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Failure> {
+async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, CommandError> {
     let clock: SharedClock = SystemClock::shared();
     let patience = config.startup_timeout;
-    // Everything that another process may hold is taken before anything is read, written or led. All waits run in parallel.
+    // Take everything that another process may hold before reading, writing or leading. All waits run in parallel.
     let (public, admin, nginx, opened) = tokio::try_join!(
         Reserved::take(config.bind, "--bind", patience),
         Reserved::take(config.admin_bind, "--admin-bind", patience),
@@ -179,9 +183,10 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
     let services = Services::new(config, &database, Arc::clone(&clock));
     services.check_network().await?;
     let published = Arc::clone(&services.published);
-    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::plant(&services, nginx.as_ref())?;
-    let metrics = admin::install_recorder()
-        .ok_or_else(|| Failure::Software("metrics cannot be counted: another recorder is there".into()))?;
+    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::build(&services, nginx.as_ref())?;
+    let metrics = admin::install_recorder().ok_or_else(|| {
+        CommandError::Software("metrics cannot be recorded: another recorder is installed".into())
+    })?;
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
@@ -200,7 +205,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
     };
     let visitors = Visitors {
         connections_per_address: config.connections_per_address,
-        // nginx has limits of its own, and all of its readers come from there.
+        // nginx has limits of its own, and all connections come from its one address.
         is_behind_nginx: config.nginx.is_some(),
     };
     let public = server::start_public(public, public_state, visitors).map_err(not_served)?;
@@ -217,15 +222,16 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Fai
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
-fn not_served(error: io::Error) -> Failure {
-    Failure::Unavailable(format!("a listener that was opened cannot be used: {error}"))
+fn not_served(error: io::Error) -> CommandError {
+    CommandError::Unavailable(format!("an opened listener cannot be served: {error}"))
 }
 
+/// Returns the check behind `/livez`.
 fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     Arc::new(move || status.tick_age() <= TICK_AGE_MAX)
 }
 
-/// How long the auditor may take to say that it heard.
+/// Time limit for the auditor to acknowledge a request.
 const AUDITOR_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
@@ -236,7 +242,7 @@ fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
     })
 }
 
-/// Logs where to read the figures, once there are any.
+/// Waits for the first publication and logs the URL of the figures.
 async fn announce(published: Arc<Published>, url: String) {
     while published.newest().is_none() {
         actix_rt::time::sleep(health::POLL).await;
@@ -251,7 +257,8 @@ impl Daemon {
         }
     }
 
-    /// Everything in order: no new readers, sources, lease, last publication, files, listeners, nginx, pool.
+    /// Stops everything in order: sources, lease, last publication, files, listeners, nginx, connection pool. `/readyz`
+    /// fails from the beginning, so that balancers stop sending new readers.
     async fn drain(self, outcome: Outcome) {
         let at_most = |within| if outcome == Outcome::Drained { within } else { shutdown::shortened(within) };
         self.published.vitals.begin_draining();
@@ -261,7 +268,7 @@ impl Daemon {
         }
         let listeners = async { tokio::join!(self.public.stop(), self.admin.stop()) };
         if tokio::time::timeout(shutdown::HTTP, listeners).await.is_err() {
-            warn!("readers were cut off");
+            warn!("connections of readers were cut at the end of the drain");
         }
         info!("listeners closed");
         let (phase, within) = shutdown::NGINX;

@@ -1,4 +1,4 @@
-//! The simulated Horizon: alone, or with the daemon on it.
+//! The commands `demo` and `horizon-sim`: the simulated Horizon, with the daemon on it or alone.
 
 use std::{
     io::{IsTerminal, Write},
@@ -7,29 +7,29 @@ use std::{
 
 use tracing::info;
 
-use super::{Failure, daemon, signals::Signals};
+use super::{CommandError, daemon, signals::Signals};
 use crate::{
     config::{Config, HorizonSimOptions, LogFormat, SimulationOptions},
     sim::{FaultPlan, SimConfig, SimServer, start},
 };
 
-/// How often a random fault strikes, of all requests.
+/// Share of all requests that a random fault hits, if faults are on.
 const FAULT_RATE: f64 = 0.05;
 
-/// A simulated Horizon in this process, and the daemon on it.
-pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result<u8, Failure> {
+/// Runs a simulated Horizon in this process and the daemon on it. Returns the daemon's exit code.
+pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result<u8, CommandError> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = serve(loopback, &config.network_passphrase, simulation)?;
     config.horizon_url = server.url();
     config.toml_gateway = Some(format!("{}/_toml", server.url()));
-    config.horizon_requests_per_hour = 0; // it is ours alone
+    config.horizon_requests_per_hour = 0; // no limit: nobody else uses this Horizon
     welcome(&config);
     let ended = daemon::serve(config);
     server.stop();
     ended
 }
 
-/// Announces the start: lines for people if the log is text, else one event.
+/// Announces the start: a text for people if the log is text, otherwise one log event.
 fn welcome(config: &Config) {
     let is_text = match config.log_format {
         LogFormat::Text => true,
@@ -38,7 +38,7 @@ fn welcome(config: &Config) {
     };
     let file = config.output_dir.join("markets.json");
     if is_text {
-        // A closed output does not prevent the start.
+        // A closed standard error does not prevent the start.
         let _ =
             std::io::stderr().write_all(welcome_text(config.bind, &file.display().to_string()).as_bytes());
     } else {
@@ -51,7 +51,8 @@ fn welcome(config: &Config) {
     }
 }
 
-/// URL of the pairs for a browser on this machine. With port 0 the port is known only once the listener is bound.
+/// Returns the URL of `markets.json` for a browser on this machine. If `bind` has port 0, the real port is known only
+/// once the listener is bound.
 pub(super) fn markets_url(bind: SocketAddr) -> String {
     let local =
         if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };
@@ -72,23 +73,23 @@ fn welcome_text(bind: SocketAddr, file: &str) -> String {
     )
 }
 
-/// The simulated Horizon alone, until a signal.
-pub(super) fn horizon_sim(options: &HorizonSimOptions) -> Result<u8, Failure> {
+/// Runs the simulated Horizon alone until a signal stops it.
+pub(super) fn horizon_sim(options: &HorizonSimOptions) -> Result<u8, CommandError> {
     let server = serve(options.bind, &options.network_passphrase, &options.simulation)?;
-    info!(
-        url = server.url(),
-        toml_gateway = format!("{}/_toml", server.url()),
-        "the simulated Horizon is there"
-    );
+    info!(url = server.url(), toml_gateway = format!("{}/_toml", server.url()), "simulated Horizon started");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Software(error.to_string()))?;
-    let signal = runtime.block_on(async { Ok::<_, Failure>(Signals::listen()?.next().await) })?;
+    let runtime = runtime.map_err(|error| CommandError::Software(error.to_string()))?;
+    let signal = runtime.block_on(async { Ok::<_, CommandError>(Signals::listen()?.next().await) })?;
     info!(signal, "stopping");
     server.stop();
     Ok(0)
 }
 
-fn serve(bind: SocketAddr, passphrase: &str, simulation: &SimulationOptions) -> Result<SimServer, Failure> {
+fn serve(
+    bind: SocketAddr,
+    passphrase: &str,
+    simulation: &SimulationOptions,
+) -> Result<SimServer, CommandError> {
     let config = SimConfig {
         seed: simulation.seed,
         network_passphrase: passphrase.to_owned(),
@@ -104,7 +105,7 @@ fn serve(bind: SocketAddr, passphrase: &str, simulation: &SimulationOptions) -> 
         ..SimConfig::default()
     };
     start(config, bind)
-        .map_err(|error| Failure::Unavailable(format!("the simulated Horizon at {bind}: {error}")))
+        .map_err(|error| CommandError::Unavailable(format!("the simulated Horizon at {bind}: {error}")))
 }
 
 #[cfg(test)]

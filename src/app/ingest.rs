@@ -1,5 +1,5 @@
-//! Commands that do one task of the daemon once, as the old program had them. Each needs the lease: beside a daemon that
-//! ingests there is nothing for them to do.
+//! Commands that do one task of the daemon once: `ingest assets`, `ingest orderbooks`, `ingest trades`, `clean trades`.
+//! Each needs the lease. If a daemon holds it, the command fails, since the daemon does the same work.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use actix::Actor;
 use actix_rt::System;
 use tracing::info;
 
-use super::{Failure, progress_bar, services::Services, signals::Signals, store::Store};
+use super::{CommandError, progress_bar, services::Services, signals::Signals, store::Store};
 use crate::{
     actors::{
         aggregator::MarketState,
@@ -22,23 +22,23 @@ use crate::{
 };
 use private_postgres::IfRunning;
 
-/// A lease that nobody renews ends sooner.
+/// Longest wait for the lease. A lease that nobody renews expires sooner.
 const LEASE_PATIENCE: Duration = Duration::from_secs(9);
-/// How long what was begun may take when a signal has come.
+/// Time limit for finishing work after a signal.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long giving the lease back may take.
+/// Time limit for releasing the lease.
 const RELEASE: Duration = Duration::from_secs(1);
 
-/// How a command's work ended.
+/// End of a command's work without an error.
 enum Done {
-    /// All is done that was to be done.
+    /// All work was done.
     Whole,
-    /// It was told to stop, as what has no end of its own is.
+    /// A signal stopped work that has no end of its own, such as the stream.
     Stopped,
 }
 
-/// One sweep of all assets, and the files of those that meet the rules.
-pub(super) fn assets(config: &Config) -> Result<u8, Failure> {
+/// Sweeps all assets once, then fetches the stellar.toml files of those that meet the rules.
+pub(super) fn assets(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
         let ranking = ranking(services).await?;
         services
@@ -50,8 +50,8 @@ pub(super) fn assets(config: &Config) -> Result<u8, Failure> {
     })
 }
 
-/// Every book once.
-pub(super) fn orderbooks(config: &Config) -> Result<u8, Failure> {
+/// Reads every order book once.
+pub(super) fn orderbooks(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
         let ranking = ranking(services).await?;
         services.orderbook_poll(ranking, status(services, "orderbook_poller")).poll_once(context).await?;
@@ -59,23 +59,23 @@ pub(super) fn orderbooks(config: &Config) -> Result<u8, Failure> {
     })
 }
 
-/// History as far back as is wanted, and then the stream, where that is wanted too.
-pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, Failure> {
+/// Fills history as far back as configured. With `and_stream`, then follows the stream until a signal.
+pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
         let backfill = services.backfill(None, status(services, "backfiller"));
-        if !backfill.tells_by_log {
+        if !backfill.logs_progress {
             actix_rt::spawn(progress_bar::draw(Arc::clone(&services.published)));
         }
         tokio::select! {
             filled = backfill.fill_once(context) => filled?,
             () = context.draining(), if and_stream => return Ok(Done::Stopped),
         }
-        info!("history is held whole, as far as Horizon has it");
+        info!("history is complete, as far as Horizon has it");
         if !and_stream {
             return Ok(Done::Whole);
         }
         let stream = services.stream_ingest(None, status(services, "stream_ingester"));
-        // When it is told to stop, the stream stores what it has collected and ends; history is dropped at any moment.
+        // On a signal, the stream commits what it has collected and ends. History may be dropped at any await.
         let history = async {
             tokio::select! {
                 () = backfill.run(context.clone()) => {}
@@ -87,8 +87,8 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, Failure> {
     })
 }
 
-/// One pass of the cleaner.
-pub(super) fn clean(config: &Config) -> Result<u8, Failure> {
+/// Runs one pass of the cleaner.
+pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, _| {
         let epoch = services.leadership.epoch().ok_or("the lease was lost")?;
         let keep_days = i64::from(services.config.retention_days);
@@ -105,7 +105,7 @@ pub(super) fn clean(config: &Config) -> Result<u8, Failure> {
     })
 }
 
-/// The markets by what the database holds now.
+/// Ranks the markets from what the database holds now.
 async fn ranking(services: &Services) -> Result<Ranking, String> {
     let now = UnixSeconds::from(services.clock.now());
     let (mut markets, _) =
@@ -117,11 +117,11 @@ fn status(services: &Services, name: &'static str) -> Arc<ChildStatus> {
     ChildStatus::new(name, 1, Arc::clone(&services.clock))
 }
 
-/// Does the work while this process holds the lease, which is given back whatever ends it.
+/// Runs `work` while this process holds the lease. Releases the lease whatever ends the work.
 fn with_lease(
     config: &Config,
     work: impl AsyncFnOnce(&Services, &WorkContext) -> Result<Done, String>,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let system = System::new();
     let mut store = None;
     let done = system.block_on(async {
@@ -134,12 +134,13 @@ fn with_lease(
         let context = WorkContext::default();
         let led = async {
             if services.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
-                let told = "a running daemon ingests into this database already, and does this by itself";
-                return Err(told.into());
+                let reason = "a running daemon ingests into this database already and does this task itself";
+                return Err(reason.into());
             }
             work(&services, &context).await
         };
         let done = until_stopped(led, &context, &mut signals).await;
+        // The release may time out; the lease then expires by itself.
         let _ = keeper.send(Drain { within: RELEASE }).await;
         done
     });
@@ -149,7 +150,7 @@ fn with_lease(
     done.map(|()| 0)
 }
 
-async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, Failure> {
+async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, CommandError> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
     database.check_rights().await?;
@@ -158,16 +159,16 @@ async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services
     Ok(services)
 }
 
-/// The work to its end, or until a signal. What has no end of its own may then finish what it has begun; all else is
-/// dropped after that time: what is written is written in transactions.
+/// Runs `work` to its end, or until a signal. After a signal it has [`DRAIN`] to finish what it began; then it is
+/// dropped. Dropping is safe, since everything is written in transactions.
 async fn until_stopped(
     work: impl Future<Output = Result<Done, String>>,
     context: &WorkContext,
     signals: &mut Signals,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut work = pin!(work);
     let signal = tokio::select! {
-        done = &mut work => return done.map(|_| ()).map_err(Failure::Unavailable),
+        done = &mut work => return done.map(|_| ()).map_err(CommandError::Unavailable),
         signal = signals.next() => signal,
     };
     info!(signal, "stopping");
@@ -181,6 +182,8 @@ async fn until_stopped(
     }
 }
 
-fn interrupted(signal: &str) -> Failure {
-    Failure::Unavailable(format!("{signal}: stopped before all was done; what was stored stays"))
+fn interrupted(signal: &str) -> CommandError {
+    CommandError::Unavailable(format!(
+        "{signal}: stopped before all work was done; everything stored so far is kept"
+    ))
 }

@@ -1,11 +1,11 @@
-//! Commands that do one thing and end.
+//! Commands that do one thing and end: migrations, single files, the health check.
 
 use std::{path::Path, time::Duration};
 
 use tokio::runtime::Runtime;
 use tracing::info;
 
-use super::{Failure, store::Store};
+use super::{CommandError, store::Store};
 use crate::{
     actors::{aggregator::MarketState, json_writer::replace_bytes},
     clock::{Clock, SystemClock},
@@ -16,11 +16,11 @@ use crate::{
 use private_postgres::IfRunning;
 use ticker_formats::legacy::{assets_json, markets_json};
 
-/// How long the running daemon may take to answer.
+/// Time limit for the running daemon's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Brings the schema up to date.
-pub(super) fn migrate(config: &Config) -> Result<u8, Failure> {
+/// Migrates the schema.
+pub(super) fn migrate(config: &Config) -> Result<u8, CommandError> {
     with_store(config, async |store| {
         let migrated = store.migrated(config).await?;
         info!(applied = migrated.len(), "migrated");
@@ -28,8 +28,8 @@ pub(super) fn migrate(config: &Config) -> Result<u8, Failure> {
     })
 }
 
-/// Sets all tables aside and makes new ones.
-pub(super) fn start_over(config: &Config) -> Result<u8, Failure> {
+/// Moves all tables to a schema of their own and creates new ones.
+pub(super) fn start_over(config: &Config) -> Result<u8, CommandError> {
     with_store(config, async |store| {
         let schema = store.set_aside(config).await?;
         store.migrated(config).await?;
@@ -43,7 +43,7 @@ pub(super) fn start_over(config: &Config) -> Result<u8, Failure> {
 }
 
 /// Writes `markets.json` once.
-pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
+pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, CommandError> {
     with_store(config, async |store| {
         let database = store.database(config).await?;
         let now = UnixSeconds::from(SystemClock.now());
@@ -56,7 +56,7 @@ pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u
 }
 
 /// Writes `assets.json` once.
-pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8, Failure> {
+pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8, CommandError> {
     with_store(config, async |store| {
         let database = store.database(config).await?;
         let assets = database.asset_listing().await?;
@@ -66,17 +66,22 @@ pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8
     })
 }
 
-fn write(file: &Path, json: &str) -> Result<(), Failure> {
+fn write(file: &Path, json: &str) -> Result<(), CommandError> {
     replace_bytes(file, json.as_bytes())
-        .map_err(|error| Failure::Unavailable(format!("{}: {error}", file.display())))
+        .map_err(|error| CommandError::Unavailable(format!("{}: {error}", file.display())))
 }
 
-/// Asks the running daemon whether it lives.
-pub(super) fn healthcheck(config: &Config) -> Result<u8, Failure> {
-    probe::livez(config.bind, PROBE_TIMEOUT).map(|()| 0).map_err(|error| Failure::Found(error.to_string()))
+/// Checks `/livez` of the running daemon.
+pub(super) fn healthcheck(config: &Config) -> Result<u8, CommandError> {
+    probe::livez(config.bind, PROBE_TIMEOUT)
+        .map(|()| 0)
+        .map_err(|error| CommandError::Found(error.to_string()))
 }
 
-fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<(), Failure>) -> Result<u8, Failure> {
+fn with_store(
+    config: &Config,
+    work: impl AsyncFnOnce(&Store) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
     let runtime = runtime()?;
     let store = runtime.block_on(Store::open(config, IfRunning::Join))?;
     let done = runtime.block_on(work(&store));
@@ -84,7 +89,7 @@ fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<(), Fail
     done.map(|()| 0)
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+fn runtime() -> Result<Runtime, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| Failure::Software(error.to_string()))
+    runtime.map_err(|error| CommandError::Software(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! How the filling of history goes, as a bar for whoever sits at the terminal.
+//! Progress of filling history, as a bar on the terminal.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::published::Published;
 
-/// How often it is drawn.
+/// Interval between two redraws.
 const REDRAW: Duration = Duration::from_millis(500);
-/// The bar's length in steps.
+/// Resolution of the bar.
 const STEPS: u64 = 1_000;
 const TEMPLATE: &str = "history [{bar:30}] {percent}% {msg}";
 
-/// Draws the bar until all is held. Never ends otherwise.
+/// Draws the bar until history is complete.
 pub(super) async fn draw(published: Arc<Published>) {
     let bar = ProgressBar::new(STEPS);
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -20,30 +20,29 @@ pub(super) async fn draw(published: Arc<Published>) {
     }
     loop {
         actix_rt::time::sleep(REDRAW).await;
-        let told = published.vitals.backfill.load();
-        let Some(told) = told.as_ref() else { continue };
-        if told.done_ratio >= 1.0 {
+        let progress = published.vitals.backfill.load();
+        let Some(progress) = progress.as_ref() else { continue };
+        if progress.done_ratio >= 1.0 {
             bar.finish_and_clear();
             return;
         }
-        let left = told.eta_s.map_or_else(|| "?".to_owned(), |seconds| clock(seconds.ceil()));
-        let back_to = told.whole_back_to.map(|at| at.to_rfc3339()).unwrap_or_default();
+        let left = progress.eta_s.map_or_else(|| "?".to_owned(), |seconds| clock(seconds.ceil()));
+        let back_to = progress.whole_back_to.map(|at| at.to_rfc3339()).unwrap_or_default();
         bar.set_message(format!(
             "{} trades, {}/s, back to {back_to}, {left} left",
-            told.trades, told.trades_per_second
+            progress.trades, progress.trades_per_second
         ));
-        bar.set_position(position(told.done_ratio));
+        bar.set_position(position(progress.done_ratio));
     }
 }
 
+/// Returns the bar's position for a ratio. NaN and negative ratios are 0.
+#[expect(clippy::as_conversions, reason = "`as` turns NaN into 0")]
 fn position(ratio: f64) -> u64 {
-    (1..=STEPS)
-        .rev()
-        .find(|step| crate::domain::number::ratio_to_f64(i128::from(*step), 1_000) <= ratio)
-        .unwrap_or(0)
+    (ratio.clamp(0.0, 1.0) * STEPS as f64) as u64
 }
 
-/// `1:02:03`
+/// Formats seconds as `1:02:03`.
 fn clock(seconds: f64) -> String {
     let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)

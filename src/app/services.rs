@@ -1,12 +1,12 @@
-//! What the parts of the program share, and how each piece of work is made of it: for the daemon's actors and for the
-//! commands that do one of these things alone.
+//! Shared parts of the program, and constructors for the dependencies of each actor. The daemon uses them for its
+//! actors, and the single-task commands use them directly.
 
 use std::{io::IsTerminal, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tracing::{error, warn};
 
-use super::{Failure, test_hooks};
+use super::{CommandError, test_hooks};
 
 use crate::{
     actors::{
@@ -24,7 +24,7 @@ use crate::{
         supervision::status::ChildStatus,
         timetable::Schedule,
         toml_checker::TomlCheck,
-        trade_writer::{IntakeLines, Listeners, TradeWriter},
+        trade_writer::{IntakeLogLimits, Listeners, TradeWriter},
     },
     clock::SharedClock,
     config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
@@ -40,22 +40,24 @@ use crate::{
     published::{BudgetUse, Published},
 };
 
-/// How long Horizon may take to tell its network at start; one that is not there is no reason to wait.
+/// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
 const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the parts share. Cheap to clone, and may go to any thread.
+/// Parts shared by all actors. Cheap to clone; may be sent to any thread.
 #[derive(Clone)]
 pub(super) struct Services {
     pub(super) config: Arc<Config>,
     pub(super) database: Database,
     pub(super) published: Arc<Published>,
     pub(super) clock: SharedClock,
-    /// When this process began.
+    /// Start time of this process.
     pub(super) began: DateTime<Utc>,
+    /// The lease as this process knows it.
     pub(super) leadership: Leadership,
+    /// Budget of requests to Horizon, shared by all clients.
     pub(super) limiter: RateLimiter,
-    /// Limit of the log lines about records from Horizon.
-    lines: IntakeLines,
+    /// Limits on log lines about records from Horizon.
+    lines: IntakeLogLimits,
 }
 
 impl Services {
@@ -68,18 +70,19 @@ impl Services {
             began: clock.now(),
             clock,
             limiter: RateLimiter::new(config.horizon_requests_per_hour),
-            lines: IntakeLines::default(),
+            lines: IntakeLogLimits::default(),
         }
     }
 
-    /// Refuses another network right away. A Horizon that is not there is asked later, before each stream.
-    pub(super) async fn check_network(&self) -> Result<(), Failure> {
+    /// Checks that Horizon serves the configured network. An unreachable Horizon passes: the network is checked again
+    /// before each stream.
+    pub(super) async fn check_network(&self) -> Result<(), CommandError> {
         let config = &self.config;
         let client = HorizonClient::new(horizon_settings(config), self.limiter.clone())
-            .map_err(|error| Failure::Configuration(error.to_string()))?;
+            .map_err(|error| CommandError::Configuration(error.to_string()))?;
         match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
             Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
-                Err(Failure::Configuration(format!(
+                Err(CommandError::Configuration(format!(
                     "{} serves the network {:?}, not {:?}",
                     shown_url(&config.horizon_url),
                     root.network_passphrase,
@@ -87,22 +90,22 @@ impl Services {
                 )))
             }
             Ok(Ok(_)) => Ok(()),
-            // The client has logged it.
+            // The client has logged the error.
             Ok(Err(_)) => Ok(()),
             Err(_) => {
                 let url = shown_url(&config.horizon_url);
                 warn!(
                     url,
                     waited_s = NETWORK_CHECK_TIMEOUT.as_secs(),
-                    "Horizon has not reported its network yet"
+                    "Horizon did not report its network in time, it is checked again before trades are stored"
                 );
                 Ok(())
             }
         }
     }
 
-    /// awc's clients belong to the thread that makes them, so this and all below run on the actor's own. That the
-    /// settings can be used was seen before, when the network was checked.
+    /// Creates a Horizon client. Clients of awc belong to the thread that makes them, so this and the constructors
+    /// below run on the actor's thread. [`Self::check_network`] has shown before that the settings are usable.
     fn horizon(&self) -> HorizonClient {
         usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
     }
@@ -122,12 +125,12 @@ impl Services {
         i64::from(self.config.retention_days)
     }
 
-    /// Whether a stellar.toml decides on validity.
+    /// Returns true if validity of an asset depends on its stellar.toml: on every network except testnet.
     fn requires_toml(&self) -> bool {
         self.config.network_passphrase != TESTNET_PASSPHRASE
     }
 
-    /// How the budget of requests stands, for readers.
+    /// Reports the use of the request budget for metrics and `/api/v1/status`.
     pub(super) fn budget_use(&self) -> BudgetUse {
         let report = self.limiter.report();
         let requests = Class::ALL.iter().zip(report.granted).map(|(class, count)| (class.name(), count));
@@ -177,7 +180,7 @@ impl Services {
             retention_days: self.retention_days(),
             is_limited: self.config.horizon_requests_per_hour > 0,
             in_doubt: Rc::default(),
-            tells_by_log: !std::io::stderr().is_terminal(),
+            logs_progress: !std::io::stderr().is_terminal(),
             status,
         }
     }
@@ -266,7 +269,7 @@ impl Services {
     }
 }
 
-/// How to reach the configured Horizon.
+/// Returns the client settings of the configured Horizon.
 pub(super) fn horizon_settings(config: &Config) -> HorizonSettings {
     HorizonSettings {
         url: config.horizon_url.clone(),
@@ -280,9 +283,10 @@ fn schedule(spec: &CronSpec) -> Schedule {
     Arc::new(move |time| spec.next_after(time))
 }
 
+/// Unwraps a client, or exits: actors are built on their own threads, where no error can be returned to the start.
 fn usable<T, E: std::fmt::Display>(client: Result<T, E>) -> T {
     client.unwrap_or_else(|error| {
-        error!(%error, "a client cannot be made");
+        error!(%error, "client could not be created, exiting");
         std::process::exit(EXIT_CONFIG.into())
     })
 }

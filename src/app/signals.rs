@@ -1,9 +1,9 @@
-//! The signals of a process: those that stop it, and those that it only logs.
+//! Signals of the process: those that stop it, and those that are only logged.
 //!
 //! | signal | effect |
 //! |---|---|
 //! | SIGTERM, SIGINT, SIGQUIT | the first one drains, a second one ends the process at once |
-//! | SIGHUP | nginx reloads, where it runs; if the terminal was closed, the process drains; else a line in the log |
+//! | SIGHUP | reloads nginx if it runs; drains if the terminal was closed; otherwise a line in the log |
 //! | SIGUSR1, SIGUSR2, SIGXFSZ | a line in the log |
 
 use std::{io::IsTerminal, sync::Arc, time::Duration};
@@ -16,43 +16,43 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::Failure;
+use super::CommandError;
 
-/// GNU `timeout`, shells and npm signal a process and then its group, so one request arrives twice. A second signal of
-/// the same kind counts as another request only after this time.
+/// Interval within which a second signal of the same kind is the same request. GNU `timeout`, shells and npm signal a
+/// process and then its group, so that one request arrives twice.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// Signals that ask the process to stop. SIGQUIT comes from a terminal too, and is how images that derive from nginx's stop.
+/// Signals that stop the process. Terminals send SIGQUIT, and so do container images that are based on nginx's.
 const STOPPING: [Number; 3] = [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT];
-/// Signals that would end the process by default although their senders do not want that. A file that reaches the size limit of
-/// the process raises SIGXFSZ; with a handler the write fails with an error instead.
+/// Signals that are logged only. By default they would end the process, which their senders do not want. A file that
+/// reaches the process's size limit raises SIGXFSZ; with a handler, the write returns an error instead.
 const NOTED: [Number; 3] = [Number::SIGUSR1, Number::SIGUSR2, Number::SIGXFSZ];
 
-/// Every signal that this process handles.
+/// Handlers of all signals that this process handles.
 pub(super) struct Signals {
     handled: Vec<(Number, Signal)>,
-    /// The last request to stop.
+    /// Last stop request and its time, to recognise its repetition.
     requested: Option<(Number, Instant)>,
-    /// Notified by SIGHUP, where something can be reloaded.
+    /// Notified by SIGHUP; none if there is nothing to reload.
     reload: Option<Arc<Notify>>,
-    /// The process had a terminal when it began.
+    /// True if the process had a terminal when it started.
     had_terminal: bool,
 }
 
 impl Signals {
-    /// Installs the handlers; the signals' default effects are gone from here on.
-    pub(super) fn listen() -> Result<Self, Failure> {
+    /// Installs all handlers. From here on, no signal has its default effect.
+    pub(super) fn listen() -> Result<Self, CommandError> {
         let all = STOPPING.into_iter().chain(NOTED).chain([Number::SIGHUP]);
-        let handled = all.map(|number| Ok((number, listen(number)?))).collect::<Result<_, Failure>>()?;
+        let handled = all.map(|number| Ok((number, listen(number)?))).collect::<Result<_, CommandError>>()?;
         Ok(Self { handled, requested: None, reload: None, had_terminal: has_terminal() })
     }
 
-    /// From here on SIGHUP notifies this.
+    /// Makes SIGHUP notify `reload`.
     pub(super) fn reload_by(&mut self, reload: &Arc<Notify>) {
         self.reload = Some(Arc::clone(reload));
     }
 
-    /// Comes back at the next request to stop, with the signal's name.
+    /// Waits for the next stop request. Returns the name of the signal.
     pub(super) async fn next(&mut self) -> &'static str {
         loop {
             let number = self.received().await;
@@ -62,10 +62,10 @@ impl Signals {
                 }
                 Number::SIGHUP => self.hang_up(),
                 number if NOTED.contains(&number) => {
-                    info!(signal = number.as_str(), "a signal without a meaning here was ignored");
+                    info!(signal = number.as_str(), "signal ignored, it has no meaning here");
                 }
                 number if self.is_repeated(number, Instant::now()) => {
-                    debug!(signal = number.as_str(), "the same request to stop arrived twice");
+                    debug!(signal = number.as_str(), "repeated stop signal ignored");
                 }
                 number => return number.as_str(),
             }
@@ -75,11 +75,11 @@ impl Signals {
     fn hang_up(&self) {
         match &self.reload {
             Some(reload) => reload.notify_one(),
-            None => info!("SIGHUP was ignored: there is no nginx to reload; settings are read at start only"),
+            None => info!("SIGHUP ignored: there is no nginx to reload, and settings are read at start only"),
         }
     }
 
-    /// Returns true if this repeats the request of a moment ago. If not, it becomes the last request.
+    /// Returns true if this repeats the stop request of a moment ago. Otherwise it becomes the last request.
     fn is_repeated(&mut self, number: Number, now: Instant) -> bool {
         let is_same = |(last, at): (Number, Instant)| last == number && now.duration_since(at) < SAME_REQUEST;
         let repeated = self.requested.is_some_and(is_same);
@@ -106,9 +106,9 @@ fn has_terminal() -> bool {
 }
 
 #[expect(clippy::as_conversions, reason = "a signal is its number")]
-fn listen(number: Number) -> Result<Signal, Failure> {
+fn listen(number: Number) -> Result<Signal, CommandError> {
     signal(SignalKind::from_raw(number as i32))
-        .map_err(|error| Failure::Software(format!("cannot handle {number}: {error}")))
+        .map_err(|error| CommandError::Software(format!("cannot handle {number}: {error}")))
 }
 
 #[cfg(test)]

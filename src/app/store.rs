@@ -1,11 +1,11 @@
-//! The database of a command: the one that was given, or a private one.
+//! The database of a command: the one that is configured, or a private server.
 
 use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 use tracing::info;
 
-use super::Failure;
+use super::CommandError;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, PG_BIN_DIR},
@@ -13,21 +13,23 @@ use crate::{
 };
 use private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError};
 
-/// Connections of the daemon's pool.
+/// Connections of the pool.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Where the database is, and the server if it is ours.
+/// Addresses of the database, and the private server if this process runs or joined one.
 pub(super) struct Store {
+    /// Connection string for normal use; it may lead through a pooler.
     url: String,
+    /// Connection string for migrations, past a pooler. Equal to `url` unless configured.
     direct_url: String,
     ca_file: Option<PathBuf>,
     private: Option<KeptPostgres>,
 }
 
 impl Store {
-    /// Finds the database's address; starts or joins the private server where none is given. May be dropped at any
-    /// time, at a signal for example.
-    pub(super) async fn open(config: &Config, if_running: IfRunning) -> Result<Self, Failure> {
+    /// Determines the connection strings. If none is configured, starts a private server or joins the running one.
+    /// The future may be dropped at any time, for example by a signal.
+    pub(super) async fn open(config: &Config, if_running: IfRunning) -> Result<Self, CommandError> {
         let ca_file = config.ca_file.clone();
         if let Some(url) = &config.database_url {
             let url = url.expose().to_owned();
@@ -50,8 +52,10 @@ impl Store {
         Ok(Self { direct_url: url.clone(), url, ca_file, private: Some(private) })
     }
 
-    /// The database, ready and up to date, holding this network and no other.
-    pub(super) async fn database(&self, config: &Config) -> Result<Database, Failure> {
+    /// Migrates the schema, waits until the database is ready and claims it for the configured network.
+    ///
+    /// Fails if the database holds another network.
+    pub(super) async fn database(&self, config: &Config) -> Result<Database, CommandError> {
         self.migrated(config).await?;
         let database = self.connect(&self.url)?;
         database.wait_until_ready(config.startup_timeout).await?;
@@ -59,28 +63,28 @@ impl Store {
         Ok(database)
     }
 
-    /// The database as it is: nothing is migrated and nothing is written.
-    pub(super) async fn untouched(&self, config: &Config) -> Result<Database, Failure> {
+    /// Waits until the database is ready. Migrates nothing and writes nothing.
+    pub(super) async fn untouched(&self, config: &Config) -> Result<Database, CommandError> {
         let database = self.connect(&self.url)?;
         database.wait_until_ready(config.startup_timeout).await?;
         Ok(database)
     }
 
-    /// Brings the schema up to date, past a pooler.
-    pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, Failure> {
+    /// Migrates the schema over the direct connection. Returns the names of the applied migrations.
+    pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, CommandError> {
         let direct = self.connect(&self.direct_url)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         direct.check_server().await?;
         let migrated = direct.migrate().await?;
         if !migrated.is_empty() {
-            info!(migrations = migrated.join(", "), "the schema is up to date now");
+            info!(migrations = migrated.join(", "), "schema migrated");
         }
         direct.close();
         Ok(migrated)
     }
 
-    /// Moves everything that is held to a schema of its own, past a pooler, and gives its name.
-    pub(super) async fn set_aside(&self, config: &Config) -> Result<String, Failure> {
+    /// Moves all tables to a schema of their own, over the direct connection. Returns the name of that schema.
+    pub(super) async fn set_aside(&self, config: &Config) -> Result<String, CommandError> {
         let direct = self.connect(&self.direct_url)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         let schema = direct.set_aside(SystemClock.now()).await?;
@@ -88,7 +92,7 @@ impl Store {
         Ok(schema)
     }
 
-    fn connect(&self, url: &str) -> Result<Database, Failure> {
+    fn connect(&self, url: &str) -> Result<Database, CommandError> {
         let settings = DatabaseSettings {
             url: url.to_owned(),
             ca_file: self.ca_file.clone(),
@@ -97,12 +101,12 @@ impl Store {
         Ok(Database::new(&settings, Handle::current())?)
     }
 
-    /// Stops the private server, if it is ours.
+    /// Stops the private server, if this process started one.
     pub(super) fn close(self) {
         drop(self.private);
     }
 }
 
-fn unavailable(error: PrivatePostgresError) -> Failure {
-    Failure::Unavailable(error.to_string())
+fn unavailable(error: PrivatePostgresError) -> CommandError {
+    CommandError::Unavailable(error.to_string())
 }

@@ -93,7 +93,7 @@ fn simulation() -> String {
 #[test]
 fn as_process_1_it_passes_sigterm_on_and_ends_as_the_program_does() {
     let Some(mut namespace) = Namespace::run(&simulation()) else { return };
-    namespace.wait_for_line("the simulated Horizon is there");
+    namespace.wait_for_line("simulated Horizon started");
     kill(Pid::from_raw(namespace.first()), Signal::SIGTERM).unwrap();
     let (code, said) = namespace.wait();
     assert_eq!(code, Some(0), "{said}");
@@ -110,7 +110,7 @@ fn as_process_1_it_passes_the_exit_code_on() {
 #[test]
 fn as_process_1_it_tells_a_program_that_was_killed() {
     let Some(mut namespace) = Namespace::run(&simulation()) else { return };
-    namespace.wait_for_line("the simulated Horizon is there");
+    namespace.wait_for_line("simulated Horizon started");
     let program = children(namespace.first());
     assert_eq!(program.len(), 1);
     kill(Pid::from_raw(program[0]), Signal::SIGKILL).unwrap();
@@ -122,7 +122,7 @@ fn as_process_1_it_reaps_orphans() {
     // The inner shell ends at once, so what it started in the background becomes a child of process 1.
     let script = format!("sh -c 'sleep 1000 &'; {}", simulation());
     let Some(mut namespace) = Namespace::run(&script) else { return };
-    namespace.wait_for_line("the simulated Horizon is there");
+    namespace.wait_for_line("simulated Horizon started");
     let first = namespace.first();
     let all = children(first);
     let orphans: Vec<i32> = all.iter().copied().filter(|pid| name(*pid) == "sleep").collect();

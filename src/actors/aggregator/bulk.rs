@@ -1,4 +1,4 @@
-//! Windows filled on a thread of their own, while more trades are read.
+//! Filling of windows on a thread of its own, while more trades are read.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -12,20 +12,20 @@ use crate::{
     },
 };
 
-/// Trades that go into the windows together: 8 MB.
+/// Trades that are handed over together: 8 MB.
 const RUN_TRADES: usize = 100_000;
-/// Runs that may wait for their turn. The reader of one more waits itself.
+/// Runs that may wait in the channel. Handing over another one blocks the reader.
 const RUNS_WAITING_MAX: usize = 2;
 
 type Run = Vec<(MarketId, WindowTrade)>;
 
-/// The thread that fills windows.
+/// The thread that fills the windows.
 pub(super) struct Adder(JoinHandle<Windows>);
 
-/// The way to it; it ends when this is dropped.
+/// Sender of trades to the filling thread, which ends when this is dropped.
 pub(super) struct Runs {
     sender: SyncSender<Run>,
-    /// The trades that come next.
+    /// Trades of the next run.
     run: Run,
 }
 
@@ -36,9 +36,9 @@ impl Adder {
         (Self(crate::blocking::run(move || fill(&receiver))), runs)
     }
 
-    /// The windows with all trades in them that were pushed.
+    /// Returns the windows with all pushed trades.
     pub(super) async fn finish(self, runs: Runs) -> Result<Windows, DbError> {
-        // Sending fails only after a panic of the receiver, which shows below.
+        // Sending fails only if the receiver panicked. The handle below then returns the panic.
         let _ = runs.sender.send(runs.run);
         drop(runs.sender);
         outcome(self.0.await)
@@ -46,8 +46,8 @@ impl Adder {
 }
 
 impl Runs {
-    /// Adds a trade. Returns true if it completed a run. The run is then handed over, which blocks for some milliseconds if
-    /// the thread is behind.
+    /// Adds a trade. Returns true if that completed a run, which was then handed over. If the filling thread is behind,
+    /// that blocks for some milliseconds.
     pub(super) fn push(&mut self, market: MarketId, trade: WindowTrade) -> bool {
         self.run.push((market, trade));
         let is_full = self.run.len() >= RUN_TRADES;
@@ -67,7 +67,7 @@ fn fill(runs: &Receiver<Run>) -> Windows {
     windows
 }
 
-/// Does something long on a thread of its own, so that the actor's goes on. A panic there is one here.
+/// Runs long work on a thread of the blocking pool. A panic there continues here.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DbError> {
@@ -77,6 +77,6 @@ pub(super) async fn aside<T: Send + 'static>(
 fn outcome<T>(ended: Result<T, JoinError>) -> Result<T, DbError> {
     ended.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => DbError::Pool(error.to_string()), // the runtime ends
+        Err(error) => DbError::Pool(error.to_string()), // the runtime is shutting down
     })
 }

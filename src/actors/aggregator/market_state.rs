@@ -1,4 +1,4 @@
-//! Everything that a publication is made of, as of one `seq`.
+//! Data of publications, as of one `seq`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,47 +20,51 @@ use crate::{
     },
 };
 
-/// Batches taken in between two looks at the database, half a second apart; beyond it they are read from there.
+/// Batches appended between two checks of the database, half a second apart. Further ones are read from the database.
 const UNVERIFIED_MAX: usize = 10_000;
-/// Trades that are taken in at once: some milliseconds, so that messages never wait for long.
+/// Trades that are applied in one part: some milliseconds, so that messages do not wait for long.
 const PART_TRADES: usize = 10_000;
 
-/// The committed trades, assets and markets up to a `seq`, as far as publications need them.
+/// Committed trades, assets, markets and books up to a `seq`, as far as publications need them.
 #[derive(Debug, Default)]
 pub struct MarketState {
     windows: Windows,
     directory: Directory,
+    /// Last batch that everything below contains, apart from rebuilt windows.
     seq: i64,
-    /// Windows that were made anew may know more than `seq` says, or less than the others, until that reaches this.
+    /// Batch from which all windows agree. Rebuilt windows may be ahead of or behind `seq`. Nothing is published until
+    /// `seq >= settles_at`.
     settles_at: i64,
+    /// Latest ledger with a trade, and its close time.
     latest: Option<(u32, UnixSeconds)>,
-    /// When the first batch was committed, if some asset had been looked up as it was loaded.
+    /// Commit time of the oldest batch, if any asset had been looked up when it was loaded.
     checked_since: Option<DateTime<Utc>>,
-    /// Batches that were taken in since the database was last seen to hold all that is known, and the one of then.
+    /// Batches appended since the database was last seen to hold all known ones, and the newest one of that time.
     unverified: Vec<Mark>,
 }
 
-/// What was read from the database to bring a state up to date.
+/// Data read from the database to bring a state up to date.
 #[derive(Debug)]
 pub struct Update {
-    /// Everything up to this batch was known.
+    /// Last batch that was known before.
     after: i64,
-    told: CatchUp,
+    rows: CatchUp,
+    /// New trades, in order.
     trades: Vec<(MarketId, WindowTrade)>,
-    /// Number of them that went into the windows.
-    taken: usize,
+    /// Number of those that are in the windows already.
+    applied: usize,
 }
 
 impl Update {
-    /// Which ledgers are held whole.
+    /// Complete ledgers.
     #[must_use]
     pub fn coverage(&self) -> &[LedgerRange] {
-        &self.told.coverage
+        &self.rows.coverage
     }
 }
 
 impl MarketState {
-    /// Reads everything that the windows of `now` reach.
+    /// Loads everything that the windows of `now` contain. Returns the complete ledgers too.
     ///
     /// # Errors
     ///
@@ -81,7 +85,7 @@ impl MarketState {
     ) -> Result<(Self, Vec<LedgerRange>), DbError> {
         let [_, edge] = published_edges(now);
         let (adder, mut runs) = Adder::start();
-        let told = database
+        let rows = database
             .load_snapshot(None, &[], edge, &mut |market, trade| {
                 if runs.push(market, trade) {
                     step();
@@ -90,11 +94,11 @@ impl MarketState {
             .await?;
         let windows = adder.finish(runs).await?;
         step();
-        let coverage = told.coverage.clone();
-        // All markets are summed for the first time, and all assets sorted: too long for the actor's thread.
+        let coverage = rows.coverage.clone();
+        // This sums all markets and sorts all assets for the first time, which takes too long for the actor's thread.
         let state = aside(move || {
             let mut state = Self { windows, ..Self::default() };
-            state.learn(told);
+            state.learn(rows);
             state.windows.advance(now);
             state.directory.listing();
             state
@@ -102,7 +106,12 @@ impl MarketState {
         Ok((state.await?, coverage))
     }
 
-    /// Reads what was committed after `seq`; none where that is nothing. `known` must still be there.
+    /// Reads what was committed after `seq`; none if nothing was. Fails if the database does not hold `known` any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Trimmed`] or [`DbError::Rewound`] if the state must be reloaded, or any other error of the database.
     pub async fn read_after(
         database: &Database,
         seq: i64,
@@ -114,43 +123,48 @@ impl MarketState {
         }
         let [_, edge] = published_edges(now);
         let mut trades = Vec::new();
-        let told = database
+        let rows = database
             .load_snapshot(Some(seq), known, edge, &mut |market, trade| trades.push((market, trade)))
             .await?;
-        Ok(Some(Update { after: seq, told, trades, taken: 0 }))
+        Ok(Some(Update { after: seq, rows, trades, applied: 0 }))
     }
 
-    /// What the database must still hold.
+    /// Returns the batches that the database must still hold.
     #[must_use]
     pub fn unverified(&self) -> Vec<Mark> {
         self.unverified.clone()
     }
 
-    /// The database still holds these, which were all that was unverified when it was asked; the newest stands for all.
+    /// Records that the database holds `known`, which were all unverified batches when it was asked. The newest one
+    /// stands for all of them from now on.
     pub fn verified(&mut self, known: &[Mark]) {
         self.unverified.drain(..known.len().min(self.unverified.len()));
         self.unverified.extend(known.iter().max_by_key(|mark| mark.seq));
     }
 
-    /// Applies an update, or the next part of it. Parts that are known already do no harm. Returns true if nothing
-    /// of the update is left. Until then nothing may be published, and [`Self::is_settled`] is false.
+    /// Applies an update or its next part. Returns true if nothing of it is left. Until then nothing may be published
+    /// and [`Self::is_settled`] is false. Applying known trades again changes nothing.
     pub fn update(&mut self, update: &mut Update) -> bool {
         if update.after > self.seq {
-            return true; // windows were rebuilt meanwhile: what lies in between is read again first
+            return true; // a rebuild moved `seq` back meanwhile: what lies between is read first
         }
-        let left = update.trades.get(update.taken..).unwrap_or_default();
+        let left = update.trades.get(update.applied..).unwrap_or_default();
         let part = left.get(..PART_TRADES).unwrap_or(left);
         self.windows.add_run(part);
-        update.taken += part.len();
-        if update.taken < update.trades.len() {
-            self.settles_at = self.settles_at.max(update.told.seq);
+        update.applied += part.len();
+        if update.applied < update.trades.len() {
+            self.settles_at = self.settles_at.max(update.rows.seq);
             return false;
         }
-        self.learn(std::mem::take(&mut update.told));
+        self.learn(std::mem::take(&mut update.rows));
         true
     }
 
-    /// Reads the windows of some markets anew, and up to which batch everything is in them.
+    /// Reads the windows of some markets from the database. Returns them with the last batch that they contain.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the database.
     pub async fn read_markets(
         database: &Database,
         markets: Arc<[MarketId]>,
@@ -162,14 +176,15 @@ impl MarketState {
             runs.push(market, trade);
         };
         let seq = database.load_markets(&markets, edge, &mut push).await?;
+        // Markets without any trade left get an empty window.
         let mut windows: BTreeMap<MarketId, MarketWindow> =
             markets.iter().map(|market| (*market, MarketWindow::default())).collect();
         windows.extend(adder.finish(runs).await?.into_windows());
         Ok((seq, windows))
     }
 
-    /// Puts windows that were read anew in place of those that it has. What was committed since they were read is read
-    /// again: so far it goes back.
+    /// Replaces windows by those that [`Self::read_markets`] read at batch `seq`. Moves `seq` back to that batch, so
+    /// that everything committed since is read again.
     pub fn replace(&mut self, seq: i64, windows: BTreeMap<MarketId, MarketWindow>) {
         for (market, window) in windows {
             self.windows.replace(market, window);
@@ -178,14 +193,14 @@ impl MarketState {
         self.seq = self.seq.min(seq);
     }
 
-    /// Puts assets, markets and books that were read anew in place of those that it has; as [`Self::replace`].
-    pub fn replace_directory(&mut self, told: CatchUp) {
+    /// Replaces assets, markets and books by those in `rows`. Moves `seq` back like [`Self::replace`].
+    pub fn replace_directory(&mut self, rows: CatchUp) {
         self.directory = Directory::default();
-        self.settles_at = self.settles_at.max(self.seq).max(told.seq);
-        self.seq = self.seq.min(told.seq);
-        self.directory.learn_assets(told.assets);
-        self.directory.learn_all_markets(told.markets);
-        self.directory.learn_books(told.books, true);
+        self.settles_at = self.settles_at.max(self.seq).max(rows.seq);
+        self.seq = self.seq.min(rows.seq);
+        self.directory.learn_assets(rows.assets);
+        self.directory.learn_all_markets(rows.markets);
+        self.directory.learn_books(rows.books, true);
     }
 
     /// Corrupts the data if a test hook asks for it.
@@ -193,26 +208,27 @@ impl MarketState {
         test_hooks::corrupt_if_armed(hooks, &mut self.windows, &mut self.directory);
     }
 
-    /// Whether all windows are of one batch: else nothing may be published.
+    /// Returns true if all windows are of one batch. Otherwise nothing may be published.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         self.seq >= self.settles_at
     }
 
-    /// For tests of the audit: adds a trade that never was to a market, or to the first. Says to which.
+    /// Adds a false trade to a market, or to the first one, for tests of the audit. Returns the market.
     pub fn skew(&mut self, market: Option<MarketId>) -> Option<MarketId> {
         test_hooks::skew_windows(&mut self.windows, market)
     }
 
-    /// Takes in a batch that follows directly on what is known. Says whether it did.
-    pub fn follow(&mut self, batch: &CommittedBatch) -> bool {
+    /// Applies a batch that directly follows `seq`. Returns true if the batch is known now, false if the database must
+    /// be read first.
+    pub fn append(&mut self, batch: &CommittedBatch) -> bool {
         if batch.seq != self.seq + 1 {
             return batch.seq <= self.seq;
         }
         if self.unverified.len() >= UNVERIFIED_MAX {
             return false;
         }
-        // New assets are not valid yet: they become so by a batch of their own.
+        // New assets are not valid yet. A later batch, of the look-ups, makes them valid.
         let markets = batch.new_markets.iter().map(|ids| (ids.market, ids.base, ids.counter));
         self.directory.learn_markets(markets);
         self.windows.add_run(&batch.trades);
@@ -223,61 +239,64 @@ impl MarketState {
         true
     }
 
-    fn learn(&mut self, told: CatchUp) {
-        if told.assets_were_checked {
-            self.checked_since = self.checked_since.or(told.batches_since);
+    fn learn(&mut self, rows: CatchUp) {
+        if rows.assets_were_checked {
+            self.checked_since = self.checked_since.or(rows.batches_since);
         }
-        self.directory.learn_assets(told.assets);
-        if told.markets_are_all {
-            self.directory.learn_all_markets(told.markets);
+        self.directory.learn_assets(rows.assets);
+        if rows.markets_are_all {
+            self.directory.learn_all_markets(rows.markets);
         } else {
-            self.directory.learn_markets(told.markets);
+            self.directory.learn_markets(rows.markets);
         }
-        self.directory.learn_books(told.books, told.books_are_all);
-        self.latest = self.latest.max(told.latest);
-        self.seq = self.seq.max(told.seq);
-        self.unverified.extend(told.newest);
+        self.directory.learn_books(rows.books, rows.books_are_all);
+        self.latest = self.latest.max(rows.latest);
+        self.seq = self.seq.max(rows.seq);
+        self.unverified.extend(rows.newest);
     }
 
-    /// Up to which batch it goes.
+    /// Last batch that this state contains.
     #[must_use]
     pub const fn seq(&self) -> i64 {
         self.seq
     }
 
-    /// The latest ledger with a trade, and when it closed.
+    /// Latest ledger with a trade, and its close time.
     #[must_use]
     pub const fn latest(&self) -> Option<(u32, UnixSeconds)> {
         self.latest
     }
 
-    /// Whether trades were loaded that had their assets looked up in a run before that which began then.
+    /// Returns true if trades were loaded whose assets were looked up before the run that began at `run_began`.
+    ///
+    /// Otherwise the first trades of all may have come while the windows were loaded, and the assets that were looked
+    /// up may be others.
     #[must_use]
-    pub fn is_of_a_run_before(&self, begun: DateTime<Utc>) -> bool {
-        self.has_trades() && self.checked_since.is_some_and(|since| since < begun)
+    pub fn was_validated_before(&self, run_began: DateTime<Utc>) -> bool {
+        self.has_trades() && self.checked_since.is_some_and(|since| since < run_began)
     }
 
-    /// Whether any trade was ever taken in.
+    /// Returns true if any trade was ever seen.
     #[must_use]
     pub const fn has_trades(&self) -> bool {
         self.latest.is_some()
     }
 
-    /// Moves time on (never back) and gives the markets that traded in the last 7 days, the busiest first.
+    /// Moves the windows forward to `now` and returns the markets with trades in the last 7 days, the busiest first.
     #[must_use]
     pub fn ranked_at(&mut self, now: UnixSeconds) -> Vec<RankedMarket> {
         self.windows.advance(now);
         ranking::rank(self.windows.figures(), &self.directory)
     }
 
-    /// Moves time on (never back) and gives everything that a publication is made of.
+    /// Moves the windows forward to `now` and returns a snapshot for a publication.
     pub fn snapshot_at(&mut self, now: UnixSeconds) -> MarketSnapshot {
         self.windows.advance(now);
-        self.directory.listing(); // kept, so that boards share it until an asset changes
+        self.directory.listing(); // sorts and keeps the listing, which snapshots share until an asset changes
         MarketSnapshot::new(self.windows.view(), self.directory.clone())
     }
 
-    /// The second that time has moved on to.
+    /// Time of the windows.
     #[must_use]
     pub const fn as_of(&self) -> UnixSeconds {
         self.windows.as_of()

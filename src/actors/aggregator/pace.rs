@@ -1,8 +1,8 @@
-//! How often publications are made.
+//! Pace of publications. Pure: callers pass the instants.
 
 use std::time::{Duration, Instant};
 
-/// When the last publications were begun.
+/// Start times of the last publications.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     last: Option<Instant>,
@@ -10,7 +10,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A publication is begun; whether it has newer trades than the one before.
+    /// Records the start of a publication. `has_news`: it contains newer trades than the one before.
     pub(super) fn begin(&mut self, now: Instant, has_news: bool) {
         self.last = Some(now);
         if has_news {
@@ -18,8 +18,8 @@ impl Pace {
         }
     }
 
-    /// Whether one more may begin after a commit. A publication that only moved time on keeps no newer trades waiting:
-    /// ledgers are 5 s apart, and in between there is one of those each second.
+    /// Returns true if a publication may start after a commit. One that only moved time on does not delay newer trades:
+    /// ledgers are 5 s apart, and one such publication per second lies between them.
     pub(super) fn is_due(&self, now: Instant, interval: Duration, has_news: bool) -> bool {
         let last = if has_news { self.last_with_news } else { self.last };
         last.is_none_or(|last| now.saturating_duration_since(last) >= interval)
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn news_wait_for_news_only_and_the_rest_for_any() {
+    fn news_wait_only_for_news_and_the_rest_for_any_publication() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         let at = |millis: u64| start + Duration::from_millis(millis);
         pace.begin(at(0), true);

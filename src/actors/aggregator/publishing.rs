@@ -1,4 +1,4 @@
-//! When a publication is made, and how.
+//! Making of publications: when, and from what.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -16,45 +16,45 @@ use crate::{
     published::Publication,
 };
 
-/// Windows that are so far ahead of the clock were moved on by a clock that was wrong, and has been put right since.
+/// Seconds by which windows may be ahead of the clock. If it is more, a wrong clock moved them on and was corrected.
 const AHEAD_SECONDS_MAX: i64 = 5;
-/// How long the JSON writer may take to say that it heard.
+/// Time limit for the JSON writer to acknowledge a publication.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Aggregator {
-    /// After a commit: at once if the last publication is long enough ago; else the tick does it.
+    /// Publishes after a commit if the last publication is long enough ago. Otherwise the tick does it.
     pub(super) fn publish_if_due(&mut self, ctx: &mut Context<Self>) {
         let has_news = self.has_news();
         let is_due = self.state.pace.is_due(Instant::now(), self.deps.publish_interval, has_news);
-        if is_due || self.state.draining {
+        if is_due || self.state.is_draining {
             self.publish(ctx);
         }
     }
 
-    /// The first one waits for what it must, and not for a tick, which may be hours away.
+    /// Publishes for the first time as soon as that is possible. The tick may be hours away, by `--publish-interval`.
     pub(super) fn publish_first(&mut self, ctx: &mut Context<Self>) {
-        if self.state.last.is_none() {
+        if self.state.last_published.is_none() {
             self.publish(ctx);
         }
     }
 
-    /// Whether there are newer trades than those that were published.
+    /// Returns true if there are newer trades than the published ones.
     fn has_news(&self) -> bool {
         let latest = self.state.markets.as_ref().and_then(MarketState::latest);
         let published = self.deps.published.newest().and_then(|newest| newest.latest);
         latest > published
     }
 
-    /// Renders a publication of what is known now, unless it would be the last one again.
+    /// Renders a publication of the current data, unless the last one has the same `seq` and `as_of`.
     pub(super) fn publish(&mut self, ctx: &mut Context<Self>) {
-        if self.state.rendering || !self.state.readiness.may_publish(Instant::now()) {
+        if self.state.is_rendering || !self.state.readiness.may_publish(Instant::now()) {
             return;
         }
         let now = UnixSeconds::from(self.deps.clock.now());
-        self.forget_what_is_ahead(now);
-        let now = self.not_before_the_last(now);
+        self.reload_if_clock_went_back(now);
+        let now = self.not_before_last(now);
         let Some(markets) = &mut self.state.markets else { return };
-        let is_last = self.state.last == Some((markets.seq(), markets.as_of().max(now)));
+        let is_last = self.state.last_published == Some((markets.seq(), markets.as_of().max(now)));
         if is_last || !markets.is_settled() {
             return;
         }
@@ -62,7 +62,7 @@ impl Aggregator {
         let (seq, latest) = (markets.seq(), markets.latest());
         let snapshot = markets.snapshot_at(now);
         let trace = self.state.cause.take().unwrap_or_else(TraceContext::root);
-        self.state.rendering = true;
+        self.state.is_rendering = true;
         self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
         let render = crate::blocking::run(move || {
@@ -70,36 +70,36 @@ impl Aggregator {
             Publication::render(seq, latest, snapshot, &mut maker)
         });
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
-            this.state.rendering = false;
+            this.state.is_rendering = false;
             match rendered {
                 Ok(Ok(publication)) => this.published(publication, begun, trace, ctx),
-                Ok(Err(error)) => warn!(%error, "a publication could not be compressed"),
+                Ok(Err(error)) => warn!(%error, "publication could not be compressed"),
                 Err(error) => {
-                    warn!(%error, "a publication could not be rendered");
-                    this.state.maker = Arc::default(); // who knows where it stopped
+                    warn!(%error, "publication could not be rendered");
+                    this.state.maker = Arc::default(); // it may have stopped at any point
                 }
             }
-            // What came while this one was rendered.
-            if this.state.draining || this.has_news() {
+            // Trades may have come while this one was rendered.
+            if this.state.is_draining || this.has_news() {
                 this.publish_if_due(ctx);
             }
         }));
     }
 
-    /// Windows never go back in time: trades that belong in them again have left them for good. So where the clock has
-    /// gone back they are loaded anew, and the published time goes back as well.
-    fn forget_what_is_ahead(&mut self, now: UnixSeconds) {
+    /// Drops the windows if the clock went back. Windows cannot go back in time: trades that would belong in them again
+    /// have left them for good. After the reload, the published time goes back too.
+    fn reload_if_clock_went_back(&mut self, now: UnixSeconds) {
         let ahead_s = |markets: &MarketState| markets.as_of().0.saturating_sub(now.0);
         let Some(ahead_s) = self.state.markets.as_ref().map(ahead_s) else { return };
         if ahead_s > AHEAD_SECONDS_MAX {
-            warn!(ahead_s, "the clock has gone back: loading everything anew");
+            warn!(ahead_s, "clock went back, reloading everything");
             self.drop_markets();
-            self.state.maker = Arc::default(); // its rows are told apart by what changed since
+            self.state.maker = Arc::default(); // its rows are identified by changes since the last snapshot
         }
     }
 
-    /// A clock that was put back by little does not take the published time with it, even where windows began anew.
-    fn not_before_the_last(&self, now: UnixSeconds) -> UnixSeconds {
+    /// Keeps the published time from going back if the clock went back by a little, even if the windows were reloaded.
+    fn not_before_last(&self, now: UnixSeconds) -> UnixSeconds {
         let last = self.deps.published.newest().map(|newest| newest.as_of);
         let is_near = |last: &UnixSeconds| last.0.saturating_sub(now.0) <= AHEAD_SECONDS_MAX;
         last.filter(is_near).map_or(now, |last| last.max(now))
@@ -115,8 +115,8 @@ impl Aggregator {
         let (seq, as_of) = (publication.seq, publication.as_of);
         let publication = Arc::new(publication);
         self.deps.published.publish(Arc::clone(&publication));
-        if self.state.last.replace((seq, as_of)).is_none() {
-            info!(seq, as_of = %as_of.to_rfc3339(), "the first publication is there");
+        if self.state.last_published.replace((seq, as_of)).is_none() {
+            info!(seq, as_of = %as_of.to_rfc3339(), "first publication made");
         }
         debug!(%trace, seq, "published");
         self.deps.status.advance();
@@ -132,12 +132,12 @@ impl Aggregator {
             gauge.set(figure);
         }
         let writer = self.deps.writer.clone();
-        let tell = async move {
+        let notify = async move {
             writer.call(&trace.child(), PublicationReady { publication }, WRITER_TIMEOUT).await
         };
-        ctx.spawn(tell.into_actor(self).map(|told, _, _| {
-            if let Err(error) = told {
-                debug!(%error, "the writer did not hear of a publication: the next one follows");
+        ctx.spawn(notify.into_actor(self).map(|sent, _, _| {
+            if let Err(error) = sent {
+                debug!(%error, "JSON writer did not confirm a publication, it will get the next one");
             }
         }));
     }

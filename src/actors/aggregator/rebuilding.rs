@@ -1,4 +1,4 @@
-//! Windows that the audit found wrong, made anew from the database.
+//! Rebuilding of windows and lists that the audit found to be wrong.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
             let _handling = handling;
             let (seq, windows) =
-                read.inspect_err(|error| warn!(%error, "windows cannot be made anew")).ok()?;
+                read.inspect_err(|error| warn!(%error, "windows could not be rebuilt")).ok()?;
             let markets = this.state.markets.as_mut()?;
             markets.replace(seq, windows);
             let as_of = markets.as_of();
@@ -46,10 +46,10 @@ impl Handler<Envelope<ReloadDirectory>> for Aggregator {
         let read = async move { database.within(LOAD_TIMEOUT, database.load_lists()).await };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
             let _handling = handling;
-            let told = read.inspect_err(|error| warn!(%error, "lists cannot be read anew")).ok()?;
+            let rows = read.inspect_err(|error| warn!(%error, "lists could not be reloaded")).ok()?;
             let markets = this.state.markets.as_mut()?;
-            let seq = told.seq;
-            markets.replace_directory(told);
+            let seq = rows.seq;
+            markets.replace_directory(rows);
             let as_of = markets.as_of();
             this.was_rebuilt(ctx);
             Some(Rebuilt { seq, as_of })
@@ -59,7 +59,7 @@ impl Handler<Envelope<ReloadDirectory>> for Aggregator {
 
 impl Aggregator {
     fn was_rebuilt(&mut self, ctx: &mut Context<Self>) {
-        // Rows of the file that were made of what is gone are made anew, whatever they were told of.
+        // The maker reuses rows unless their market changed. Rebuilt windows change without that.
         self.state.maker = Arc::default();
         self.deps.status.advance();
         self.catch_up(ctx);

@@ -1,4 +1,4 @@
-//! Assets looked up one by one: those of the busiest markets before everything else, then what is new in trades.
+//! Single look-ups of assets: first those of the busiest markets, later those that are new in trades.
 
 use std::time::Duration;
 
@@ -19,45 +19,45 @@ use crate::{
     horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
 };
 
-/// How often it looks for something to do when nobody tells it.
+/// Interval at which assets to look up are searched without a message.
 const REST: Duration = Duration::from_secs(5);
-/// Assets looked up singly in one round.
+/// Single look-ups per round.
 const SINGLES: i64 = 20;
-/// More than so many that wait are met sooner by a sweep, of which a request brings 200.
+/// Number of waiting assets beyond which a sweep is faster than single look-ups: one request returns 200 assets.
 pub(super) const SINGLES_MAX: i64 = 300;
-/// Requests for single assets at a time.
+/// Concurrent requests for single assets.
 const AT_ONCE: usize = 4;
-/// On an empty database the assets of so many of the busiest markets come before everything but the stream.
+/// Number of the busiest markets whose assets come first on an empty database, before everything but the stream.
 const FIRST_MARKETS: usize = 200;
-/// That is over after so many look-ups, whatever markets come to the top meanwhile.
+/// Look-ups after which that first phase ends, whichever markets become busy meanwhile.
 const FIRST_ASSETS_MAX: usize = 400;
 
-/// The look-ups that come before everything else on an empty database.
+/// Phase of the first look-ups on an empty database. They have a budget class of their own.
 enum First {
-    /// Nobody has looked yet whether the database is empty.
+    /// It is not known yet whether the database was empty.
     Unknown,
-    /// So many have been looked up.
+    /// The phase goes on, with so many look-ups done.
     Running(usize),
+    /// The phase is over, or the database was not empty.
     Over,
 }
 
-/// What a round of single look-ups came to.
+/// Result of a round of single look-ups.
 enum Round {
+    /// Some assets were looked up.
     LookedUp,
-    /// Nothing that shall be looked up singly was left when everything up to this batch was committed.
-    NothingDue {
-        all_upto: i64,
-    },
+    /// No asset was left to be looked up singly when everything up to this batch was committed.
+    NothingDue { all_upto: i64 },
 }
 
 impl First {
-    /// What the look-ups of a round count as, of which there are so many; and whether the first ones are over.
+    /// Returns the budget class for a round of `wanted` look-ups, and ends the first phase if it is complete.
     fn class(&mut self, wanted: usize, ranked: usize) -> Class {
         let Self::Running(looked_up) = self else { return Class::Assets };
         *looked_up = looked_up.saturating_add(wanted);
         let all_known = wanted == 0 && ranked >= FIRST_MARKETS;
         if all_known || *looked_up > FIRST_ASSETS_MAX {
-            info!(looked_up, "the assets of the busiest markets are known");
+            info!(looked_up, "assets of the busiest markets looked up");
             *self = Self::Over;
             return Class::Assets;
         }
@@ -66,7 +66,7 @@ impl First {
 }
 
 impl AssetPoll {
-    /// Looks up what waits to be looked up singly, again and again.
+    /// Looks assets up one by one, in a loop.
     pub(super) async fn look_up_forever(&self, context: &WorkContext) {
         let (mut first, mut retry) = (First::Unknown, Retry::default());
         loop {
@@ -76,21 +76,21 @@ impl AssetPoll {
                 Ok(Round::LookedUp) => {
                     self.status.succeeds("assets are looked up");
                     retry.succeeded();
-                    self.tell(0).await;
+                    self.notify(0).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
                     self.status.succeeds("assets are looked up");
                     retry.succeeded();
-                    self.tell(all_upto).await;
+                    self.notify(all_upto).await;
                     self.status.set_state("idle");
-                    context.rest(REST).await;
+                    context.pause_until_woken(REST).await;
                 }
                 Err(error) => self.wait_after(&error, &mut retry, context).await,
             }
         }
     }
 
-    /// One round.
+    /// Looks up the next assets that are due.
     async fn look_up_singly(
         &self,
         epoch: i64,
@@ -101,7 +101,7 @@ impl AssetPoll {
             let is_empty = !self.database.any_asset_checked().await?;
             *first = if is_empty { First::Running(0) } else { First::Over };
         }
-        let all_upto = self.database.current_seq().await?; // before it is looked what is due
+        let all_upto = self.database.current_seq().await?; // read before the due assets, so that it is never too high
         if self.database.due_assets(&[], 1).await?.count == 0 {
             return Ok(Round::NothingDue { all_upto });
         }
@@ -110,12 +110,12 @@ impl AssetPoll {
         let due = self.database.due_assets(&busiest, SINGLES).await?;
         let mut wanted = due.assets;
         if matches!(first, First::Running(_)) || due.count > SINGLES_MAX {
-            // The others do not wait for a sweep to meet them, or for the busiest to be known.
+            // The others wait: for a sweep, or until the busiest markets are known.
             wanted.truncate(usize::try_from(due.ranked).unwrap_or(usize::MAX));
         }
         let class = first.class(wanted.len(), ranked.len());
         if wanted.is_empty() {
-            // While nobody can rank the markets, it is not known whose assets are wanted.
+            // Without a ranking it is unknown which assets belong to the busiest markets.
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
@@ -143,7 +143,7 @@ impl AssetPoll {
             context.advance();
             match found {
                 Ok(Some(record)) => match standing(&record, self.requires_toml) {
-                    Some(told) => standings.push(told),
+                    Some(found) => standings.push(found),
                     None => unreadable.push(asset),
                 },
                 Ok(None) => standings.push(gone(asset)),
@@ -160,7 +160,7 @@ impl AssetPoll {
             warn!(
                 count = assets.len(),
                 assets = listed(&assets),
-                "supply of assets cannot be read: their rows stay as they are"
+                "supply of assets could not be read, their rows are unchanged"
             );
             self.database.postpone_assets(epoch, &unreadable, self.clock.now()).await?;
         }
@@ -168,7 +168,7 @@ impl AssetPoll {
     }
 }
 
-/// What Horizon knows of an asset. That it knows nothing would take the asset's trades away, so it must say so twice.
+/// Looks an asset up. An asset that Horizon does not know loses its trades, so Horizon must say so twice.
 async fn find(horizon: &HorizonClient, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
     match horizon.asset(asset).await? {
         Some(record) => Ok(Some(record)),
@@ -181,12 +181,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_look_ups_are_over_when_the_busiest_are_known_or_enough_were_made() {
+    fn the_first_phase_ends_when_the_busiest_are_known_or_enough_were_looked_up() {
         let mut first = First::Running(0);
         assert_eq!(first.class(20, 3), Class::FirstAssets);
-        assert_eq!(first.class(0, 199), Class::FirstAssets, "more markets may yet be seen");
+        assert_eq!(first.class(0, 199), Class::FirstAssets, "more markets may come");
         assert_eq!(first.class(0, 200), Class::Assets);
-        assert_eq!(first.class(20, 200), Class::Assets, "over once and for all");
+        assert_eq!(first.class(20, 200), Class::Assets, "it never starts again");
         let mut first = First::Running(0);
         let rounds = (0..100).take_while(|_| first.class(20, 50) == Class::FirstAssets).count();
         assert_eq!(rounds, 20, "400 look-ups and no more");

@@ -1,4 +1,4 @@
-//! From what Horizon says of an asset to what is stored of it. Pure.
+//! Conversion of Horizon's record of an asset into what is stored. Pure.
 
 use crate::{
     db::assets::AssetStanding,
@@ -9,19 +9,19 @@ use crate::{
     horizon::wire::AssetRecord,
 };
 
-/// A home domain has 32 characters at most; a link that is longer than this is none. (PostgreSQL could not index it.)
+/// Longest link to a stellar.toml. A home domain has at most 32 characters, and PostgreSQL could not index long links.
 const TOML_URL_BYTES_MAX: usize = 512;
 
-/// What is stored of an asset that Horizon lists; none where its record cannot be believed: it stays as it is then.
+/// Returns what is stored of an asset; none if its supply is unreadable, and then the stored row must not change.
 pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<AssetStanding> {
     let supply = record.balances_authorized?.stroops();
     let link =
         Some(record.toml_url.as_str()).filter(|url| url.len() <= TOML_URL_BYTES_MAX).unwrap_or_default();
-    let told =
+    let found =
         Standing { code: record.asset.code(), accounts: record.accounts_authorized, supply, toml_url: link };
     Some(AssetStanding {
         asset: record.asset,
-        meets_rules: may_be_valid(&told, requires_toml),
+        meets_rules: may_be_valid(&found, requires_toml),
         num_accounts: i64::try_from(record.accounts_authorized).unwrap_or(i64::MAX),
         amount: supply,
         auth_required: record.auth_required,
@@ -30,7 +30,7 @@ pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<Asse
     })
 }
 
-/// What is stored of an asset that Horizon does not list (any more).
+/// Returns what is stored of an asset that Horizon does not list (any more).
 pub(super) const fn gone(asset: Asset) -> AssetStanding {
     AssetStanding::gone(asset)
 }
@@ -41,7 +41,7 @@ mod tests {
     use crate::domain::{amount::Total, test_support::address};
 
     #[test]
-    fn a_link_that_no_home_domain_makes_is_none() {
+    fn a_link_that_no_home_domain_can_have_is_dropped() {
         let record = |toml_url: String| AssetRecord {
             asset: Asset::issued("TEA", &address(1)).unwrap(),
             accounts_authorized: 12,
@@ -50,10 +50,10 @@ mod tests {
             auth_revocable: false,
             toml_url,
         };
-        let told = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true).unwrap();
-        assert_eq!(told.toml_url, "https://tea.example/.well-known/stellar.toml");
-        assert!(told.meets_rules && told.auth_required);
-        let told = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true).unwrap();
-        assert_eq!((told.toml_url.as_str(), told.meets_rules), ("", false));
+        let found = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true).unwrap();
+        assert_eq!(found.toml_url, "https://tea.example/.well-known/stellar.toml");
+        assert!(found.meets_rules && found.auth_required);
+        let found = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true).unwrap();
+        assert_eq!((found.toml_url.as_str(), found.meets_rules), ("", false));
     }
 }

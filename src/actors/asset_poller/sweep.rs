@@ -1,4 +1,4 @@
-//! The sweep of all assets, page by page; it goes on where it was after a stop.
+//! Sweep of all assets, page by page. After a stop it continues where it was.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::{
     horizon::{budget::Class, retry::Retry},
 };
 
-/// A sweep for the sake of new assets begins no sooner after the last one.
+/// Shortest time between two sweeps that are made for the sake of new assets.
 const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
-/// How often it looks whether a sweep is due.
+/// Interval at which a due sweep is looked for.
 const REST: Duration = Duration::from_secs(2);
-/// A command that sweeps once gives up after so many failures in a row.
+/// Failures in a row after which a command that sweeps once gives up.
 const FAILURES_MAX: u32 = 10;
 
 impl AssetPoll {
-    /// Sweeps all assets by schedule, again and again.
+    /// Sweeps all assets by schedule, in a loop.
     pub(super) async fn sweep_forever(&self, context: &WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let mut retry = Retry::default();
@@ -39,11 +39,11 @@ impl AssetPoll {
         }
     }
 
-    /// Takes in a page if a sweep is due or under way. Says whether it did.
+    /// Reads the next page if a sweep is due or under way. Returns true if it did.
     async fn sweep_if_due(&self, epoch: i64, timetable: &mut Timetable) -> Result<bool, PollError> {
         let now = self.clock.now();
         let mut sweep = self.database.asset_sweep().await?;
-        // A sweep that goes on after a restart is the one that is due at start.
+        // Taken even if a sweep is under way: a sweep continued after a restart is the one that is due at start.
         let is_due = timetable.take_due(now);
         if sweep.began_at.is_none() {
             let rested = sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
@@ -56,7 +56,7 @@ impl AssetPoll {
         self.status.set_state("sweeping");
         let next = self.sweep_step(epoch, &sweep).await?;
         if next.began_at.is_none() {
-            self.tell(0).await;
+            self.notify(0).await;
         }
         Ok(true)
     }
@@ -65,7 +65,7 @@ impl AssetPoll {
     ///
     /// # Errors
     ///
-    /// In words: the lease or the database is lost, or Horizon failed too often in a row.
+    /// A text: the lease was lost, the database failed, or Horizon failed too often in a row.
     pub async fn sweep_once(&self, context: &WorkContext) -> Result<(), String> {
         let (mut retry, mut failures) = (Retry::default(), 0);
         let mut sweep = AssetSweep { began_at: Some(self.clock.now()), ..AssetSweep::default() };
@@ -85,12 +85,12 @@ impl AssetPoll {
         Ok(())
     }
 
-    /// Takes in the next page of the sweep, and gives how far the sweep then is.
+    /// Reads and stores the next page of the sweep. Returns the position after it.
     pub(super) async fn sweep_step(&self, epoch: i64, sweep: &AssetSweep) -> Result<AssetSweep, PollError> {
         let horizon = self.horizon.of_class(Class::Assets);
         let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
         if page.next.is_none() {
-            page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is no end
+            page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is not trusted as the end
         }
         let now = self.clock.now();
         let is_last = page.next.is_none() || page.next == sweep.token;
@@ -103,7 +103,7 @@ impl AssetPoll {
             page.records.iter().filter_map(|record| standing(record, self.requires_toml)).collect();
         self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
         if is_last {
-            info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "all assets are swept");
+            info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "sweep of all assets complete");
         }
         Ok(next)
     }

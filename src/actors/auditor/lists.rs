@@ -1,11 +1,11 @@
-//! The slice that is no market's: assets, markets and books in memory, and `assets.json`, against their rows.
+//! Audit of the lists: assets, markets and books in memory, and `assets.json`, compared with their rows.
 
 use std::sync::Arc;
 
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_TOLD_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
+use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
     actors::{envelope::TraceContext, messages::ReloadDirectory},
     audit::{Comparison, lists},
@@ -17,63 +17,64 @@ use crate::{
 };
 
 impl Audit {
-    /// What differs twice is told, and everything of that kind is read anew.
+    /// Compares the lists. Logs what differs twice and has all lists reloaded.
     pub(super) async fn audit_lists(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
-        let Some((first, found)) = self.lists_compared(context, tally, |_| true).await? else {
+        let Some((first, found)) = self.compare_lists(context, tally, |_| true).await? else {
             return Ok(());
         };
         counter!("ticker_audit_lists_total").increment(1);
         if found.difference_count == 0 {
             return Ok(());
         }
-        debug!(differences = found.difference_count, seq = first.seq, "lists to be looked at again");
+        debug!(differences = found.difference_count, seq = first.seq, "lists differ, comparing again");
         let since = self.clock.monotonic();
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
-        let Some((_, again)) = self.lists_compared(context, tally, is_next).await? else { return Ok(()) };
+        let Some((_, again)) = self.compare_lists(context, tally, is_next).await? else { return Ok(()) };
         if again.difference_count == 0 {
             return Ok(());
         }
         tally.differences = tally.differences.saturating_add(again.difference_count);
         counter!("ticker_audit_differences_total").increment(again.difference_count);
-        self.tell(tally, false);
-        for told in again.differences.iter().take(DIFFERENCES_TOLD_MAX) {
+        self.publish_tally(tally, false);
+        for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
-                entry = %told.entry.escape_debug(), field = %told.field, held = %told.served.escape_debug(),
-                expected = %told.expected.escape_debug(), "an asset, a market or a book is not what its row says"
+                entry = %difference.entry.escape_debug(), field = %difference.field,
+                held = %difference.served.escape_debug(), expected = %difference.expected.escape_debug(),
+                "asset, market or book differs from its row"
             );
         }
         let reloaded = self.reloader.call(&TraceContext::root(), ReloadDirectory, REBUILD_TIMEOUT).await;
         let Ok(Some(reloaded)) = reloaded else {
-            warn!("assets, markets and books could not be read anew; the next pass tries again");
+            warn!("assets, markets and books could not be reloaded, the next pass tries again");
             return Ok(());
         };
         let is_reloaded = |newest: &Publication| reloaded.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);
-        let Some((publication, after)) = self.lists_compared(context, tally, is_reloaded).await? else {
+        let Some((publication, after)) = self.compare_lists(context, tally, is_reloaded).await? else {
             return Ok(());
         };
         let still_differing = after.difference_count;
-        info!(still_differing, seq = publication.seq, "assets, markets and books were read anew");
+        info!(still_differing, seq = publication.seq, "assets, markets and books reloaded");
         Ok(())
     }
 
-    async fn lists_compared(
+    async fn compare_lists(
         &self,
         context: &WorkContext,
         tally: &mut Tally,
-        will_do: impl Fn(&Publication) -> bool,
+        is_acceptable: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, Comparison)>, DbError> {
-        let compare = async |publication: &Arc<Publication>| self.compare_lists(publication).await;
-        self.caught(context, tally, will_do, compare).await
+        let compare = async |publication: &Arc<Publication>| self.compare_lists_of(publication).await;
+        self.compare_first(context, tally, is_acceptable, compare).await
     }
 
-    async fn compare_lists(&self, publication: &Arc<Publication>) -> Result<Option<Comparison>, DbError> {
+    async fn compare_lists_of(&self, publication: &Arc<Publication>) -> Result<Option<Comparison>, DbError> {
         let audited = Audited { seq: publication.seq, as_of: publication.as_of };
         let rows = match self.database.listed(audited).await? {
             Listed::Lists(rows) => rows,
             Listed::Missed(reason) => {
-                debug!(reason, "a publication's lists cannot be audited any more");
+                debug!(reason, "lists of a publication cannot be audited any more");
                 return Ok(None);
             }
         };
@@ -81,6 +82,6 @@ impl Audit {
         let compared = crate::blocking::run(move || {
             lists::compare(&publication.snapshot, &publication.files.assets.raw, &rows)
         });
-        Ok(super::slice::usable(compared.await))
+        Ok(super::slice::result_of(compared.await))
     }
 }

@@ -1,4 +1,4 @@
-//! What a slice of the audit holds, and how long it rests after one. Pure: what a slice took comes in.
+//! Size of the slices and length of the rests between them. Pure: callers pass how long a slice took.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,47 +7,47 @@ use std::{
 
 use crate::domain::{market_snapshot::MarketSnapshot, windows::MarketId};
 
-/// Longest rest after a slice, as a multiple of the slice: 1 of 81 parts of the time.
+/// Longest rest after a slice, as a multiple of the slice: the audit then takes 1/81 of the time.
 const REST_TIMES_MAX: f64 = 80.0;
-/// Shortest rest, likewise: 1 of 21 parts, below 5 % of the time.
+/// Shortest rest, likewise: the audit then takes 1/21 of the time, below 5 %.
 const REST_TIMES_MIN: f64 = 20.0;
-/// Rests are cut, down to the shortest, if a pass would otherwise take longer than this: every market is audited at least
-/// hourly at 30,000 markets and 10 million trades.
+/// Time limit for a pass. Rests are shortened, down to the shortest, if a pass would take longer. With it every market
+/// is audited hourly at 30,000 markets and 10 million trades.
 const PASS_WITHIN: Duration = Duration::from_secs(50 * 60);
-/// If an operator wants a pass more often than this, rests are the shortest.
+/// Interval between passes below which rests are the shortest: the operator wants them often.
 const OFTEN: Duration = Duration::from_secs(60);
-/// A slice is made smaller when one takes longer.
+/// A slice that takes longer makes the next ones smaller.
 const SLICE_LONG: Duration = Duration::from_millis(4_000);
-/// And larger when one takes less: each of them scans the week.
+/// A slice that takes less makes the next ones larger, since each slice scans the whole week.
 const SLICE_SHORT: Duration = Duration::from_millis(2_000);
 /// Trades in the first slice.
 const TRADES_FIRST: u64 = 200_000;
 /// Trades in the smallest slice; one market is never cut.
 const TRADES_MIN: u64 = 1_000;
-/// A pass is of so many slices or little more, however long one takes: where the scan alone takes long, smaller ones would
-/// only be more of them.
+/// Number of slices per pass, more or less. If the scan alone takes long, smaller slices would only be more numerous.
 const SLICES_MAX: u64 = 32;
 /// Trades in the largest slice.
 const TRADES_MAX: u64 = 2_000_000;
 
-/// Size of a slice, and the rest after it.
+/// Size of the slices of a pass, and the rest after each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
+    /// Trades in the next slice.
     trades: u64,
-    /// No slice of this pass is made smaller.
+    /// Smallest size of a slice in this pass.
     least: u64,
-    /// The longest rest of these passes, as a multiple of the slice before.
+    /// Longest rest, as a multiple of the slice before.
     rest_times_max: f64,
     /// Trades of all slices of this pass.
     pass_trades: u64,
-    /// Trades of the slices that were cut.
+    /// Trades of the slices so far.
     cut_trades: u64,
     /// Time spent on those slices.
     spent: Duration,
 }
 
 impl Pace {
-    /// The pace of passes that begin at least `interval` apart.
+    /// Creates the pace of passes that begin at least `interval` apart.
     pub(super) const fn new(interval: Duration) -> Self {
         let rest_times_max =
             if interval.as_secs() < OFTEN.as_secs() { REST_TIMES_MIN } else { REST_TIMES_MAX };
@@ -61,7 +61,7 @@ impl Pace {
         }
     }
 
-    /// A pass over these begins.
+    /// Begins a pass over these groups.
     pub(super) fn begin(&mut self, groups: &VecDeque<Group>) {
         self.pass_trades = groups.iter().map(|group| group.trades).sum();
         self.cut_trades = 0;
@@ -70,8 +70,8 @@ impl Pace {
         self.trades = self.trades.max(self.least);
     }
 
-    /// A slice took so long. Gives how long to rest now.
-    pub(super) fn took(&mut self, took: Duration) -> Duration {
+    /// Records how long a slice took and adapts the size of the next ones. Returns the rest after this slice.
+    pub(super) fn record_slice(&mut self, took: Duration) -> Duration {
         self.spent = self.spent.saturating_add(took);
         if took > SLICE_LONG {
             self.trades /= 2;
@@ -82,13 +82,13 @@ impl Pace {
         self.rest_after(took)
     }
 
-    /// Rest after a slice that took `took`.
+    /// Returns the rest after a slice that took `took`.
     pub(super) fn rest_after(&self, took: Duration) -> Duration {
         took.mul_f64(self.rest_times())
     }
 
-    /// The rest as a multiple of the slice before it, so that the whole pass fits into [`PASS_WITHIN`] if that is possible.
-    /// The time of the whole pass follows from the slices so far, by their trades.
+    /// Returns the rest as a multiple of the slice before it, so that the pass fits into [`PASS_WITHIN`] if possible.
+    /// The work of the whole pass is extrapolated from the slices so far, by their trades.
     #[expect(clippy::as_conversions, reason = "a share of a pass needs no more digits than a double has")]
     fn rest_times(&self) -> f64 {
         let share_done = self.cut_trades as f64 / self.pass_trades.max(1) as f64;
@@ -100,7 +100,7 @@ impl Pace {
         }
     }
 
-    /// The next slice of a pass.
+    /// Takes the next slice off the groups. It has at least one group.
     pub(super) fn cut(&mut self, groups: &mut VecDeque<Group>) -> Vec<MarketId> {
         let (mut markets, mut trades) = (Vec::new(), 0_u64);
         while let Some(group) = groups.front() {
@@ -116,15 +116,15 @@ impl Pace {
     }
 }
 
-/// The markets of a pair, which are compared together, or one that is of none.
+/// Markets of one pair, which are compared together, or a single market without a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
-    /// How many trades they have, by the snapshot.
+    /// Their number of trades, by the snapshot.
     trades: u64,
     markets: Vec<MarketId>,
 }
 
-/// All markets of a pass: those of the snapshot, and those that it should have.
+/// Groups all markets of a pass: those of the snapshot, and those in `all` that it should have.
 pub(super) fn groups(snapshot: &MarketSnapshot, all: &[MarketId]) -> VecDeque<Group> {
     let trades: BTreeMap<MarketId, u64> =
         snapshot.windows().figures().map(|(market, figures)| (market, figures.week.trade_count)).collect();
@@ -151,12 +151,12 @@ pub(super) fn groups(snapshot: &MarketSnapshot, all: &[MarketId]) -> VecDeque<Gr
 mod tests {
     use super::*;
 
-    /// What a slice costs: a scan of the week, some time a trade of it, some a market of the file.
+    /// Cost of a slice: a scan of the week, some time per trade in it, some per market of the file.
     fn cost(all_trades: u64, all_markets: u64, trades: u64) -> Duration {
         Duration::from_nanos(all_trades * 200 + trades * 2_000 + all_markets * 20_000)
     }
 
-    /// A pass on a clock of its own: how long it took, the longest slice, and the time spent.
+    /// Simulates a pass. Returns its duration, the longest slice, and the time spent on slices.
     fn pass(pace: &mut Pace, weights: &[u64]) -> (Duration, Duration, Duration) {
         let group = |(market, trades): (i32, &u64)| Group { trades: *trades, markets: vec![market] };
         let mut groups: VecDeque<Group> = (0..).zip(weights).map(group).collect();
@@ -169,7 +169,7 @@ mod tests {
             seen += slice.len();
             let trades = slice.iter().map(|market| weights[usize::try_from(*market).unwrap()]).sum();
             let took = cost(all, markets, trades);
-            passed += took + pace.took(took);
+            passed += took + pace.record_slice(took);
             longest = longest.max(took);
             spent += took;
         }
@@ -177,13 +177,13 @@ mod tests {
         (passed, longest, spent)
     }
 
-    /// So many trades over so many markets, the first of which have most.
+    /// Distributes trades over markets, most of them to the first ones.
     fn weights(trades: u64, markets: u64) -> Vec<u64> {
         let sum: u64 = (1..=markets).map(|rank| 1_000_000 / rank).sum();
         (1..=markets).map(|rank| trades * 1_000_000 / rank / sum + 1).collect()
     }
 
-    /// The default of `--audit-interval`.
+    /// Default of `--audit-interval`.
     const INTERVAL: Duration = Duration::from_secs(120);
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// Shares of the time that three passes take, or of the interval where that is longer.
+    /// Shares of the time that three passes take. A pass shorter than the interval counts as long as the interval.
     fn shares(interval: Duration, trades: u64, markets: u64) -> [f64; 3] {
         let (mut pace, weights) = (Pace::new(interval), weights(trades, markets));
         [(); 3].map(|()| {
@@ -225,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn slices_shrink_where_they_take_long_and_one_market_is_never_cut() {
+    fn slow_slices_make_the_next_ones_smaller_and_a_market_is_never_split() {
         let mut pace = Pace::new(INTERVAL);
         for _ in 0..20 {
-            pace.took(Duration::from_secs(5));
+            pace.record_slice(Duration::from_secs(5));
         }
         assert_eq!(pace.trades, TRADES_MIN);
         let groups = [5_000, 400, 500, 200].map(|trades| Group { trades, markets: vec![1] });
@@ -240,7 +240,7 @@ mod tests {
         .collect();
         assert_eq!(sizes, [1, 2, 1]);
         for _ in 0..20 {
-            pace.took(Duration::ZERO);
+            pace.record_slice(Duration::ZERO);
         }
         assert_eq!(pace.trades, TRADES_MAX);
     }

@@ -1,4 +1,4 @@
-//! One slice: the rows of some markets, as they were at a publication, against that publication.
+//! Audit of one slice: the rows of some markets as of a publication, compared with that publication.
 
 use std::sync::Arc;
 
@@ -20,35 +20,37 @@ use crate::{
     published::Publication,
 };
 
-/// Publications that are tried for a slice; the next pass comes to its markets again.
+/// Publications that are tried for a slice. After that the next pass takes its markets.
 const TRIES_MAX: u32 = 5;
-/// Reads that may fail among them.
+/// Failed reads among those tries.
 const FAILURES_MAX: u32 = 1;
 
 impl Audit {
-    /// Compares some markets of the first publication that will do; none where no try of some could be compared.
-    pub(super) async fn compared(
+    /// Compares some markets of the first acceptable publication, see [`Self::compare_first`].
+    pub(super) async fn compare_markets(
         &self,
         context: &WorkContext,
         markets: &[MarketId],
         tally: &mut Tally,
-        will_do: impl Fn(&Publication) -> bool,
+        is_acceptable: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, Found)>, DbError> {
-        let compare = async |publication: &Arc<Publication>| self.compare(publication, markets).await;
-        self.caught(context, tally, will_do, compare).await
+        let compare =
+            async |publication: &Arc<Publication>| self.compare_markets_of(publication, markets).await;
+        self.compare_first(context, tally, is_acceptable, compare).await
     }
 
-    /// The first publication that will do and can be compared, and what came of that; none where no try of some could.
-    pub(super) async fn caught<T>(
+    /// Compares the first acceptable publication whose rows can still be read. Returns it with the result of `compare`,
+    /// or none after [`TRIES_MAX`] publications.
+    pub(super) async fn compare_first<T>(
         &self,
         context: &WorkContext,
         tally: &mut Tally,
-        will_do: impl Fn(&Publication) -> bool,
+        is_acceptable: impl Fn(&Publication) -> bool,
         compare: impl AsyncFn(&Arc<Publication>) -> Result<Option<T>, DbError>,
     ) -> Result<Option<(Arc<Publication>, T)>, DbError> {
         let mut failures = 0;
         for _ in 0..TRIES_MAX {
-            let publication = self.publication_after(context, &will_do).await;
+            let publication = self.publication_after(context, &is_acceptable).await;
             let begun = self.clock.monotonic();
             let outcome = compare(&publication).await;
             let took = self.since(begun);
@@ -57,9 +59,9 @@ impl Audit {
             match outcome {
                 Ok(Some(found)) => return Ok(Some((publication, found))),
                 Ok(None) => {}
-                // One that took too long, or a database that is away for a moment.
+                // The read took too long, or the database was away for a moment.
                 Err(error) if error.is_transient() && failures < FAILURES_MAX => {
-                    warn!(%error, "a slice of the audit could not be read");
+                    warn!(%error, "audit could not read a slice, retrying");
                     failures += 1;
                 }
                 Err(error) => return Err(error),
@@ -69,7 +71,7 @@ impl Audit {
         Ok(None)
     }
 
-    async fn compare(
+    async fn compare_markets_of(
         &self,
         publication: &Arc<Publication>,
         markets: &[MarketId],
@@ -78,7 +80,7 @@ impl Audit {
         let sums = match self.database.sum_markets(audited, markets).await? {
             Summed::Sums(sums) => sums,
             Summed::Missed(reason) => {
-                debug!(reason, "a publication cannot be audited any more");
+                debug!(reason, "publication cannot be audited any more");
                 return Ok(None);
             }
         };
@@ -86,20 +88,20 @@ impl Audit {
         let compared = crate::blocking::run(move || {
             windows::compare(&publication.snapshot, &publication.files.markets.raw, &markets, &sums)
         });
-        Ok(usable(compared.await))
+        Ok(result_of(compared.await))
     }
 }
 
-/// What came of a comparison on a thread of its own; none, and told, where nothing did.
-pub(super) fn usable<T>(compared: Result<Result<T, Unreadable>, JoinError>) -> Option<T> {
+/// Returns the result of a comparison on the blocking pool. Logs a failure and returns none for it.
+pub(super) fn result_of<T>(compared: Result<Result<T, Unreadable>, JoinError>) -> Option<T> {
     match compared {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {
-            warn!(%error, "what is published cannot be audited");
+            warn!(%error, "published data could not be audited");
             None
         }
         Err(error) => {
-            warn!(%error, "a slice could not be compared");
+            warn!(%error, "comparison of a slice failed");
             None
         }
     }

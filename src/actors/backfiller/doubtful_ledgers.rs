@@ -1,18 +1,18 @@
-//! Ledgers that wait to be read again. Pure.
+//! Ledgers that an audit named and that wait to be read again. Pure.
 
 use std::collections::BTreeSet;
 
-/// Ledgers in doubt that wait; more are left to chance.
+/// Most waiting ledgers. Further ones are left to the random choice.
 const IN_DOUBT_MAX: usize = 10_000;
 
-/// Ledgers that an audit named. Each waits until it was compared: whatever ends a reading before that, it comes again.
+/// Ledgers that wait to be compared with Horizon. A ledger whose reading ends early stays and is tried again.
 #[derive(Debug, Default)]
 pub struct DoubtfulLedgers {
     ledgers: BTreeSet<u32>,
-    /// The one that was tried last.
+    /// Ledger that was tried last.
     tried: Option<u32>,
-    /// That one has not been compared.
-    is_open: bool,
+    /// True if `tried` has not been compared since.
+    is_unresolved: bool,
 }
 
 impl DoubtfulLedgers {
@@ -29,22 +29,22 @@ impl DoubtfulLedgers {
         self.ledgers.is_empty()
     }
 
-    /// The one to be tried now, the newest first. After one that could not be compared chance has a turn, and then the
-    /// one below: so none that can never be compared holds up the others.
+    /// Returns the ledger to try now, the newest first. After one that could not be compared it returns none once, so
+    /// that a random ledger has a turn, and then the next lower one. So no ledger can hold up the others.
     pub(super) fn next(&mut self) -> Option<u32> {
-        if std::mem::take(&mut self.is_open) {
+        if std::mem::take(&mut self.is_unresolved) {
             return None;
         }
         let below = self.tried.and_then(|tried| self.ledgers.range(..tried).next_back());
         self.tried = below.or(self.ledgers.last()).copied();
-        self.is_open = self.tried.is_some();
+        self.is_unresolved = self.tried.is_some();
         self.tried
     }
 
-    /// It was compared, or is not held at all.
-    pub(super) fn settled(&mut self, ledger: u32) {
+    /// Removes a ledger that was compared or is not held.
+    pub(super) fn remove(&mut self, ledger: u32) {
         self.ledgers.remove(&ledger);
-        self.is_open = false;
+        self.is_unresolved = false;
     }
 }
 
@@ -53,22 +53,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_compared_comes_again_and_holds_up_nothing() {
+    fn a_ledger_that_could_not_be_compared_is_tried_again_and_holds_up_no_other() {
         let mut doubts = DoubtfulLedgers::default();
         doubts.add([5, 9, 7]);
         assert_eq!(doubts.next(), Some(9));
-        assert_eq!(doubts.next(), None, "it is chance's turn");
+        assert_eq!(doubts.next(), None, "a random ledger has a turn");
         assert_eq!(doubts.next(), Some(7));
-        doubts.settled(7);
+        doubts.remove(7);
         assert_eq!(doubts.next(), Some(5));
-        doubts.settled(5);
+        doubts.remove(5);
         assert_eq!((doubts.next(), doubts.is_empty()), (Some(9), false));
-        doubts.settled(9);
+        doubts.remove(9);
         assert_eq!((doubts.next(), doubts.next(), doubts.is_empty()), (None, None, true));
         doubts.add(0..20_000);
         assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX);
         doubts.add(30_000..50_000);
-        assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX, "none is added where there is no room");
+        assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX, "there is no room for more");
         doubts.clear();
         assert!(doubts.is_empty());
         assert_eq!(doubts.next(), None);

@@ -1,21 +1,21 @@
-//! Random choice of the held ledgers to read again. Pure.
+//! Random choice of held ledgers to read again. Pure.
 
 use rand::Rng;
 
 use crate::domain::coverage::LedgerRange;
 
-/// Ledgers to read again.
+/// Choice of what to read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Draw {
-    /// A ledger of a range.
+    /// A ledger of a held range.
     Ledger(LedgerRange, u32),
-    /// The bottom of a range, below its oldest trade: an end of history that was believed wrongly is there.
+    /// The bottom of a range, below its oldest trade. A wrongly believed end of history would be there.
     Bottom(LedgerRange),
 }
 
-/// The ledger in doubt, if it is held. Otherwise, with even chances, the bottom of a range or one of the ledgers from
-/// `with_trades` on. Below that ledger no trade is held: on the public network those are 60 million ledgers, in which
-/// chance alone would find nothing.
+/// Chooses the ledger in doubt, if it is held. Otherwise, with even chances, the bottom of a range or a ledger from
+/// `with_trades` on. Below that ledger no trade is held; on the public network those are 60 million ledgers, in which a
+/// random choice would find nothing.
 pub(super) fn draw(
     held: &[LedgerRange],
     in_doubt: Option<u32>,
@@ -35,8 +35,8 @@ pub(super) fn draw(
     }
 }
 
-/// Bottom of a held range. The oldest range is drawn as often as all others together: no held trade below it could
-/// contradict its end.
+/// Chooses the bottom of a held range. The oldest one is chosen as often as all others together, since no held trade
+/// below it could contradict its end.
 fn bottom(held: &[LedgerRange], random: &mut impl Rng) -> Option<Draw> {
     let oldest = held.first()?;
     if random.random() {
@@ -45,7 +45,7 @@ fn bottom(held: &[LedgerRange], random: &mut impl Rng) -> Option<Draw> {
     held.get(random.random_range(0..held.len())).copied().map(Draw::Bottom)
 }
 
-/// Each held ledger from `with_trades` on is as likely.
+/// Chooses a held ledger from `with_trades` on, each with the same chance.
 fn any_ledger(held: &[LedgerRange], with_trades: u32, random: &mut impl Rng) -> Option<Draw> {
     let parts = || {
         held.iter().filter(|range| range.to >= with_trades).map(|range| {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn every_held_ledger_and_every_bottom_is_drawn_and_no_other() {
+    fn every_held_ledger_and_every_bottom_is_chosen_and_no_other() {
         let held = [range(3, 5), range(9, 9), range(20, 22)];
         let draws = draws(&held, 0);
         assert_eq!(ledgers(&draws), [3, 4, 5, 9, 20, 21, 22]);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_in_doubt_comes_first_if_it_is_held() {
+    fn a_ledger_in_doubt_is_chosen_if_it_is_held() {
         let held = [range(3, 5), range(20, 22)];
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for _ in 0..50 {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_bottom_is_drawn_as_often_as_all_others_and_always_where_no_trade_is_held() {
+    fn the_oldest_bottom_is_chosen_as_often_as_all_others_and_always_without_held_trades() {
         let held: Vec<LedgerRange> = (1..=20).map(|place| range(place * 10, place * 10 + 3)).collect();
         let draws = draws(&held, 900);
         assert_eq!(draws.len(), 1_000, "each draw finds something");

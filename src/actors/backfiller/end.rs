@@ -1,5 +1,5 @@
-//! The end of Horizon's history, and the evidence that must agree before it is believed. Otherwise a page that is empty by
-//! mistake would make all older ledgers count as held, for good.
+//! The end of Horizon's history, and the evidence that must agree before it is believed. If a page that is empty by
+//! mistake were believed, all older ledgers would count as held for ever.
 
 use crate::{
     actors::network_check::LEADING_LEDGERS_MAX,
@@ -8,15 +8,15 @@ use crate::{
     horizon::{HorizonClient, client::Order, wire::Root},
 };
 
-use super::Stop;
+use super::HistoryError;
 
-/// Records asked for from the oldest ledger on. One would do; more are read in case the first has no readable token.
+/// Records requested from the oldest ledger on. One would do, unless the first has no readable token.
 const FIRST_RECORDS: u32 = 10;
 
 /// Evidence against the claim that no trade lies below a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum EndDoubt {
-    /// The root names no oldest ledger, or one above the newest: there is no history yet.
+pub(super) enum HistoryEndError {
+    /// The root names no oldest ledger, or one above the newest. There is no history yet.
     #[error("its root names no history (oldest ledger {elder}, newest {latest})")]
     NoHistory {
         /// `history_elder_ledger`
@@ -24,52 +24,54 @@ pub(super) enum EndDoubt {
         /// `history_latest_ledger`
         latest: u32,
     },
-    /// The server is still far from what its core, or this database, knows.
+    /// The server is far behind what its core or this database knows.
     #[error("its newest ledger is {latest}, far behind {known}: it is still ingesting")]
     Behind {
         /// `history_latest_ledger`
         latest: u32,
-        /// `core_latest_ledger`, or the ledger of a trade that was read.
+        /// `core_latest_ledger`, or the ledger of a trade that was read
         known: u32,
     },
-    /// The server has an older trade when it is asked from its oldest ledger on.
+    /// Read upwards from its oldest ledger, the server has an older trade.
     #[error("it has the older trade {0}")]
     ServerHasOlder(PagingToken),
-    /// Asked from its oldest ledger on, the server has no trade at all.
+    /// Read upwards from its oldest ledger, the server has no trade at all.
     #[error("it has no trade from its oldest ledger on, although newer ones are known")]
     NoTrades,
-    /// An older trade of the server's own range of ledgers is held.
+    /// A held trade is older, though within the server's range of ledgers.
     #[error("the older trade {0} is held")]
     HeldBelow(PagingToken),
 }
 
-/// Everything that speaks for or against the claim that nothing lies below `place`.
+/// Evidence for and against the claim that nothing lies below `place`.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
-    /// Below this nothing shall lie; none if the server gave no trade at all.
+    /// Position below which nothing is claimed to lie; none if the server returned no trade at all.
     place: Option<PagingToken>,
-    /// `history_elder_ledger`, `history_latest_ledger` and `core_latest_ledger` of the root.
+    /// `history_elder_ledger` of the root.
     elder: u32,
+    /// `history_latest_ledger` of the root.
     latest: u32,
+    /// `core_latest_ledger` of the root; 0 if not reported.
     core: u32,
-    /// The oldest trade that the server has, asked upwards from its oldest ledger.
+    /// Oldest trade of the server, read upwards from its oldest ledger.
     first: Option<PagingToken>,
-    /// The newest held trade below `place` that is not older than the server's oldest ledger.
+    /// Newest held trade below `place` within the server's range of ledgers.
     held: Option<PagingToken>,
 }
 
-/// Asks the server from the other end and looks at the held trades below. Returns the server's oldest ledger, or the
-/// contradiction. Costs two requests: the end is reached once per stretch.
+/// Collects the evidence: reads the server's history from the other end, and the held trades below. Returns the
+/// server's oldest ledger, or the contradiction. Costs two requests, once per stretch.
 ///
-/// Without `held_in` held trades do not contradict: the comparison of held trades with the server wants those that it
-/// lacks.
+/// Without `held_in`, held trades do not count as evidence. A comparison of held trades with the server needs that: it
+/// looks for held trades that the server lacks.
 ///
-/// The root is read after the page: history that was reaped meanwhile must not count as held.
+/// The root is read after the page, so that history which was reaped in between does not count as held.
 pub(super) async fn confirm(
     horizon: &HorizonClient,
     held_in: Option<&Database>,
     place: Option<PagingToken>,
-) -> Result<Result<u32, EndDoubt>, Stop> {
+) -> Result<Result<u32, HistoryEndError>, HistoryError> {
     let Root { history_elder_ledger: elder, history_latest_ledger: latest, core_latest_ledger: core, .. } =
         horizon.root().await?;
     let bottom = PagingToken::before_ledger(elder);
@@ -87,22 +89,24 @@ pub(super) async fn confirm(
 }
 
 impl Claim {
-    fn judge(self) -> Result<u32, EndDoubt> {
+    fn judge(self) -> Result<u32, HistoryEndError> {
         let Self { place, elder, latest, core, first, held } = self;
         if elder == 0 || elder > latest {
-            return Err(EndDoubt::NoHistory { elder, latest });
+            return Err(HistoryEndError::NoHistory { elder, latest });
         }
         let known = core.max(place.map_or(0, PagingToken::ledger));
         if known > latest.saturating_add(LEADING_LEDGERS_MAX) {
-            return Err(EndDoubt::Behind { latest, known });
+            return Err(HistoryEndError::Behind { latest, known });
         }
         match (place, first) {
-            (Some(place), Some(first)) if first < place => return Err(EndDoubt::ServerHasOlder(first)),
-            (None, Some(first)) => return Err(EndDoubt::ServerHasOlder(first)),
-            (Some(_), None) => return Err(EndDoubt::NoTrades),
+            (Some(place), Some(first)) if first < place => {
+                return Err(HistoryEndError::ServerHasOlder(first));
+            }
+            (None, Some(first)) => return Err(HistoryEndError::ServerHasOlder(first)),
+            (Some(_), None) => return Err(HistoryEndError::NoTrades),
             _ => {}
         }
-        held.map_or(Ok(elder), |held| Err(EndDoubt::HeldBelow(held)))
+        held.map_or(Ok(elder), |held| Err(HistoryEndError::HeldBelow(held)))
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_believed_where_server_root_and_what_is_held_agree() {
+    fn an_end_is_believed_if_server_root_and_held_trades_agree() {
         assert_eq!(claim().judge(), Ok(40), "quiet ledgers lie between the oldest one and the first trade");
         assert_eq!(Claim { core: 0, ..claim() }.judge(), Ok(40), "an old server names no core");
         assert_eq!(Claim { place: None, first: None, ..claim() }.judge(), Ok(40), "a network without trades");
@@ -130,20 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn each_contradiction_is_doubt() {
+    fn each_contradiction_is_an_error() {
         let doubt = |claim: Claim| claim.judge().unwrap_err();
         let starts = Claim { elder: 0, latest: 0, ..claim() };
-        assert_eq!(doubt(starts), EndDoubt::NoHistory { elder: 0, latest: 0 });
-        assert_eq!(doubt(Claim { elder: 901, ..claim() }), EndDoubt::NoHistory { elder: 901, latest: 900 });
-        let ingesting = EndDoubt::Behind { latest: 900, known: 1_901 };
+        assert_eq!(doubt(starts), HistoryEndError::NoHistory { elder: 0, latest: 0 });
+        let above = HistoryEndError::NoHistory { elder: 901, latest: 900 };
+        assert_eq!(doubt(Claim { elder: 901, ..claim() }), above);
+        let ingesting = HistoryEndError::Behind { latest: 900, known: 1_901 };
         assert_eq!(doubt(Claim { core: 1_901, ..claim() }), ingesting);
         assert_eq!(Claim { core: 1_900, ..claim() }.judge(), Ok(40));
         let below_what_was_read = Claim { place: place(1_901), first: place(1_901), ..claim() };
         assert_eq!(doubt(below_what_was_read), ingesting);
         let older = place(99).unwrap();
-        assert_eq!(doubt(Claim { first: Some(older), ..claim() }), EndDoubt::ServerHasOlder(older));
-        assert_eq!(doubt(Claim { place: None, ..claim() }), EndDoubt::ServerHasOlder(place(100).unwrap()));
-        assert_eq!(doubt(Claim { first: None, ..claim() }), EndDoubt::NoTrades);
-        assert_eq!(doubt(Claim { held: Some(older), ..claim() }), EndDoubt::HeldBelow(older));
+        assert_eq!(doubt(Claim { first: Some(older), ..claim() }), HistoryEndError::ServerHasOlder(older));
+        let server_has = HistoryEndError::ServerHasOlder(place(100).unwrap());
+        assert_eq!(doubt(Claim { place: None, ..claim() }), server_has);
+        assert_eq!(doubt(Claim { first: None, ..claim() }), HistoryEndError::NoTrades);
+        assert_eq!(doubt(Claim { held: Some(older), ..claim() }), HistoryEndError::HeldBelow(older));
     }
 }

@@ -1,20 +1,20 @@
-//! History filled once, for a command.
+//! Filling of history once, for the command `ingest trades`.
 
-use super::{Backfill, Progress, Stop, Upstream};
+use super::{Backfill, HistoryError, Progress, Upstream};
 use crate::{
-    actors::{network_check::Unusable, worker::WorkContext},
+    actors::{network_check::NetworkError, worker::WorkContext},
     horizon::retry::Retry,
 };
 
-/// A command that fills history once gives up after so many failures in a row.
+/// Failures in a row after which the command gives up.
 const FAILURES_MAX: u32 = 10;
 
 impl Backfill {
-    /// Reads all history that is wanted and missing, and comes back.
+    /// Reads all wanted history that is missing.
     ///
     /// # Errors
     ///
-    /// In words: the database refuses, another network is served, or Horizon failed too often in a row.
+    /// A text: the database failed, the network is wrong or was reset, or Horizon failed too often in a row.
     pub async fn fill_once(&self, context: &WorkContext) -> Result<(), String> {
         let (upstream, mut progress) = (Upstream::default(), Progress::default());
         let (mut retry, mut failures) = (Retry::default(), 0);
@@ -27,15 +27,17 @@ impl Backfill {
                 Ok(true) => return Ok(()),
                 Ok(false) => (retry, failures) = (Retry::default(), 0),
                 Err(
-                    stop @ (Stop::NotWritten(_)
-                    | Stop::Unusable(Unusable::WrongNetwork(_) | Unusable::HistoryReset { .. })),
+                    error @ (HistoryError::Write(_)
+                    | HistoryError::Network(
+                        NetworkError::WrongNetwork(_) | NetworkError::HistoryReset { .. },
+                    )),
                 ) => {
-                    return Err(stop.to_string());
+                    return Err(error.to_string());
                 }
-                Err(stop) if failures >= FAILURES_MAX => return Err(stop.to_string()),
-                Err(stop) => {
+                Err(error) if failures >= FAILURES_MAX => return Err(error.to_string()),
+                Err(error) => {
                     failures += 1;
-                    self.wait_after(&stop, &mut retry, context, &upstream).await;
+                    self.wait_after(&error, &mut retry, context, &upstream).await;
                 }
             }
         }

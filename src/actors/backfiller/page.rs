@@ -1,4 +1,4 @@
-//! Pages of trades from new to old, and what may be believed of them.
+//! Pages of trades from new to old, read until they can be trusted.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use crate::{
     },
 };
 
-/// A page that looks wrong is asked for so often.
+/// Attempts for a page that looks wrong.
 const ASKED_MAX: u32 = 3;
 
-/// That nothing lies below is asked so often: it would mean that all of history is held.
+/// Empty answers below a page that confirm the end of history. A false end would make all older ledgers count as held.
 const END_CONFIRMED: u32 = 2;
 
 type Records = Vec<Result<Received, Refused>>;
 
-/// Trades directly below a cursor, whatever order and however often they came in.
+/// Trades directly below a cursor, in any order and without repetitions.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// By their place.
+    /// Trades by position.
     pub(super) trades: BTreeMap<PagingToken, Received>,
     /// Records that are no trades.
     pub(super) refused: Vec<Refused>,
-    /// Nothing lies below.
+    /// True if nothing lies below.
     pub(super) is_last: bool,
 }
 
 impl Page {
-    /// The records of an answer that are below the cursor; others were not asked for.
+    /// Makes a page of the records of an answer that lie below the cursor. Others were not asked for and are dropped.
     fn of(records: Records, cursor: Option<PagingToken>) -> Self {
         let mut page = Self::default();
         for record in records {
@@ -46,16 +46,16 @@ impl Page {
         page
     }
 
-    /// Takes in what another answer to the same question held.
+    /// Adds what another answer to the same request held.
     fn absorb(&mut self, other: Self) {
         self.trades.extend(other.trades);
         self.refused.extend(other.refused);
-        // What one answer spoiled and another did not was never wrong.
+        // A record that one answer spoiled and another did not is a good trade.
         let trades = &self.trades;
         self.refused.retain(|record| record.token.is_none_or(|token| !trades.contains_key(&token)));
     }
 
-    /// Adds the page that lies directly below.
+    /// Adds the page directly below.
     pub(super) fn join(&mut self, below: Self) {
         self.trades.extend(below.trades);
         self.refused.extend(below.refused);
@@ -67,19 +67,20 @@ impl Page {
         self.trades.iter().map(|(token, received)| (token.ledger(), received.trade.closed_at))
     }
 
-    /// Where the next page begins. A record that is no trade tells it only where nothing better does: it would come
-    /// again on the next page, but a false place would leave out all that lies between.
+    /// Returns the position below which the next page begins. Records that are no trades count only if there is no
+    /// trade: with a false position they would skip everything in between, and otherwise they come again on the next
+    /// page.
     pub(super) fn lowest(&self) -> Option<PagingToken> {
         let trade = self.trades.first_key_value().map(|(token, _)| *token);
         trade.or_else(|| self.refused.iter().filter_map(|refused| refused.token).min())
     }
 }
 
-/// Reads the page below `cursor`; none is the newest.
+/// Reads the page below `cursor`, or the newest page without one.
 ///
-/// Horizon's pages go strictly down and are short only at the end of history. One that is not so, or that holds what is
-/// no trade, was spoiled on its way: it is asked for again, and if no answer is as it should be, what any of them holds
-/// counts.
+/// Horizon's pages go strictly down and are short only at the end of history. A page that does not, or that holds a
+/// record that is no trade, was spoiled on its way and is requested again. If no attempt returns a sound page, the
+/// union of all attempts counts.
 pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -> Result<Page, HorizonError> {
     let ask = |cursor| horizon.trades_page(cursor, Order::Descending, LIMIT_MAX);
     let mut union = Page::default();
@@ -117,7 +118,7 @@ fn is_full(records: &Records) -> bool {
     u32::try_from(records.len()).is_ok_and(|count| count >= LIMIT_MAX)
 }
 
-/// Only trades, all below the cursor, each below the one before it.
+/// Returns true if there are only trades, all below the cursor, each below the one before it.
 fn is_sound(records: &Records, cursor: Option<PagingToken>) -> bool {
     let mut above = cursor;
     records.iter().all(|record| match record {
@@ -151,7 +152,7 @@ pub(super) mod tests {
         Refused { token: Some(token(ledger)), reason: "x".into(), raw: "{}".into() }
     }
 
-    /// Trades of these ledgers, in this order.
+    /// Makes trades in these ledgers, in this order.
     fn records(ledgers: &[u32]) -> Records {
         ledgers.iter().map(|ledger| Ok(received(*ledger, 0))).collect()
     }
@@ -167,7 +168,7 @@ pub(super) mod tests {
         assert!(!is_sound(&records(&[10, 9]), Some(token(10))), "the cursor itself was not asked for");
         assert!(!is_sound(&records(&[9, 9]), None), "a repeat");
         assert!(!is_sound(&records(&[8, 9]), Some(token(10))), "out of order");
-        assert!(!is_sound(&vec![Ok(received(9, 0)), Err(refused(8))], None), "no trade");
+        assert!(!is_sound(&vec![Ok(received(9, 0)), Err(refused(8))], None), "a record that is no trade");
     }
 
     #[test]
@@ -183,14 +184,14 @@ pub(super) mod tests {
         mixed.extend([Err(refused(8)), Err(refused(5))]);
         let page = Page::of(mixed, Some(token(10)));
         assert_eq!((ledgers(&page), page.refused.len(), page.is_last), (vec![7, 9], 2, false));
-        assert_eq!(page.lowest(), Some(token(7)), "a record that is no trade may be in a false place");
+        assert_eq!(page.lowest(), Some(token(7)), "a record that is no trade may have a false position");
         let odd = Page::of(vec![Err(refused(8)), Err(refused(5)), Err(refused(6))], None);
-        assert_eq!(odd.lowest(), Some(token(5)), "nothing better tells it");
+        assert_eq!(odd.lowest(), Some(token(5)), "there is no trade to go by");
         assert_eq!(Page::default().lowest(), None);
     }
 
     #[test]
-    fn another_answer_adds_what_it_holds_and_takes_back_what_was_spoiled() {
+    fn another_answer_adds_its_trades_and_replaces_spoiled_records() {
         let mut union = Page::of(vec![Ok(received(9, 0)), Err(refused(8)), Err(refused(6))], None);
         union.absorb(Page::of(vec![Ok(received(8, 0)), Err(refused(7))], None));
         assert_eq!(ledgers(&union), [8, 9]);

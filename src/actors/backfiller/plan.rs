@@ -1,28 +1,28 @@
-//! Which stretches of history to read, and in which order. Pure.
+//! Choice of the stretches of history to read, and their order. Pure.
 
 use crate::domain::{
     coverage::{LedgerRange, Missing},
     instant::UnixSeconds,
 };
 
-/// A ledger takes about this long where nothing better is known, in seconds.
+/// Assumed seconds per ledger if no pace is known.
 const LEDGER_SECONDS_GUESSED: i64 = 5;
 
-/// Ledgers to be read from `to` down to `from`, or until trades are older than is wanted.
+/// Ledgers to read from `to` down to `from`, or until trades are older than wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
-    /// The last to be read.
+    /// Lowest ledger to read.
     pub(super) from: u32,
-    /// The first to be read; none: the newest there is.
+    /// Highest ledger to read; none for the newest of all.
     pub(super) to: Option<u32>,
-    /// Everything in it closed at this time or before; none where that is not known.
+    /// Latest possible close time in the stretch; none if unknown.
     pub(super) before: Option<UnixSeconds>,
-    /// Trades that are older need not be read.
+    /// Time before which trades are not wanted.
     pub(super) since: UnixSeconds,
 }
 
-/// The stretches to read now: the newest missing one, or several at once where requests cost nothing. The lower parts
-/// of a long stretch are cut by guess of how long a ledger takes; a wrong guess costs a request, no trade.
+/// Chooses the stretches to read now: the newest missing one, or several if requests are not limited. A long stretch is
+/// cut by the assumed duration of a ledger. A wrong assumption costs a request, but no trade.
 pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for gap in missing {
@@ -35,13 +35,13 @@ pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usiz
     stretches
 }
 
-/// About where the history that is wanted begins: at the floor, or where `since` was by the pace of what is held.
+/// Estimates the first ledger of the wanted history: the floor, or the ledger of `since` by the pace of held ledgers.
 pub(super) fn wanted_from(held: &[LedgerRange], floor: u32, since: UnixSeconds) -> u32 {
     let Some(newest) = held.last() else { return floor };
     newest.to.saturating_sub(ledgers_since(newest.to_time, held, since)).max(floor)
 }
 
-/// How many ledgers closed between `since` and `until`, by the pace of what is held.
+/// Estimates the number of ledgers between `since` and `until`, by the pace of held ledgers.
 fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -> u32 {
     let seconds = until.0.saturating_sub(since.0).max(0);
     let pace = held
@@ -61,7 +61,7 @@ fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
     let step = gap.to.saturating_sub(low).checked_div(parts).unwrap_or(0);
     let mut stretches = Vec::new();
     let mut to = gap.to;
-    // A part of a few ledgers is not worth its last page, which reads into the next.
+    // A part of a few ledgers is not worth its last page, which reaches into the next part.
     for _ in 1..parts {
         if step < 32 {
             break;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_gap_is_cut_where_the_wanted_time_is_and_the_lowest_part_goes_on_below() {
+    fn a_long_gap_is_cut_at_the_wanted_time_and_the_lowest_part_continues_below() {
         // 10 s a ledger, 10,000 s wanted: 1,000 ledgers above the wanted time, of a history of 90,000.
         let held = [LedgerRange {
             from: 90_001,
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn where_history_is_wanted_from_is_guessed_by_a_pace_or_by_five_seconds_a_ledger() {
+    fn the_start_of_wanted_history_is_estimated_by_pace_or_by_five_seconds_a_ledger() {
         let held = |from, took: i64| {
             [LedgerRange {
                 from,
@@ -131,7 +131,7 @@ mod tests {
         let wanted = |held: &[LedgerRange], floor, since| wanted_from(held, floor, UnixSeconds(since));
         assert_eq!(wanted(&held(900, 1_000), 2, 8_000), 900, "ten seconds a ledger");
         assert_eq!(wanted(&held(1_000, 10), 2, 8_000), 800, "one ledger has no pace");
-        assert_eq!(wanted(&held(900, 0), 2, 8_000), 800, "nor have ledgers of one moment");
+        assert_eq!(wanted(&held(900, 0), 2, 8_000), 800, "nor have ledgers that closed at the same time");
         assert_eq!(wanted(&held(900, 1_000), 950, 8_000), 950, "not below Horizon's oldest ledger");
         assert_eq!(wanted(&held(900, 1_000), 2, 20_000), 1_000, "nothing older is wanted");
         assert_eq!(wanted(&[], 7, 8_000), 7);

@@ -1,13 +1,13 @@
-//! How far the filling of history has come, told to readers and to the log.
+//! Progress of filling history, published for readers and logged.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 
 use tracing::info;
 
 use super::{
-    Backfill, Stop,
+    Backfill, HistoryError,
     eta::{Eta, Left, Shares},
-    lines::Lines,
+    log_schedule::LogSchedule,
     plan,
 };
 use crate::{
@@ -19,66 +19,70 @@ use crate::{
     published::{Backfilled, UnreadHistory},
 };
 
-/// A history that begins with these ledgers has lost nothing.
+/// A history that begins with one of these ledgers is not missing older ones.
 const FIRST_LEDGERS: u32 = 2;
 
-/// How far the filling has come since it began; the default has not begun.
+/// Progress of filling. The default has not begun.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Trades that were stored and had not been there.
+    /// Trades stored that were not there before. The reads add to it.
     stored: Rc<Cell<u64>>,
-    /// A request had to wait for its turn: the burst of the budget is spent.
+    /// True once a request waited for its turn: the burst of the budget is spent. The client sets it.
     has_waited: Rc<Cell<bool>>,
-    begun: Option<Begun>,
+    /// The filling since its beginning; none before it begins.
+    filling: Option<Filling>,
 }
 
-struct Begun {
+struct Filling {
+    /// Time of the beginning.
     at: Instant,
-    lines: Lines,
+    lines: LogSchedule,
     wanted: Wanted,
-    /// The newest ledger that was held then. What is newer comes by the stream and is no filling.
+    /// Newest held ledger at the beginning. Newer ones come by the stream and do not count as filling.
     top: u32,
+    /// True if requests are limited.
     is_limited: bool,
     eta: Eta,
 }
 
-/// Range of history that shall be held.
+/// Range of the wanted history.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
     /// Horizon's oldest ledger.
     pub(super) floor: u32,
-    /// The beginning of the last 24 hours.
+    /// Start of the last 24 hours.
     pub(super) day: UnixSeconds,
-    /// The beginning of all that is wanted.
+    /// Start of the wanted history.
     pub(super) all: UnixSeconds,
 }
 
 impl Progress {
-    /// Begins to count, unless that was done before.
+    /// Begins to measure, unless it has begun before.
     pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
         let at = Instant::now();
         let ratio = coverage::held_ratio(held, plan::wanted_from(held, wanted.floor, wanted.all));
         let [day, older] = if is_limited { HISTORY_SHARES } else { [1.0, 1.0] };
         let top = held.last().map_or(0, |newest| newest.to);
         let eta = Eta::new(Shares { day, older });
-        self.begun.get_or_insert(Begun { at, lines: Lines::new(at, ratio), wanted, top, is_limited, eta });
+        let lines = LogSchedule::new(at, ratio);
+        self.filling.get_or_insert(Filling { at, lines, wanted, top, is_limited, eta });
     }
 
-    /// Where stored trades are counted.
+    /// Returns the counter of stored trades.
     pub(super) fn stored(&self) -> Rc<Cell<u64>> {
         Rc::clone(&self.stored)
     }
 
-    /// To be called while a request waits for its turn.
-    pub(super) fn waiting(&self) -> impl Fn() + 'static {
+    /// Returns the function to call while a request waits for its turn.
+    pub(super) fn wait_callback(&self) -> impl Fn() + 'static {
         let has_waited = Rc::clone(&self.has_waited);
         move || has_waited.set(true)
     }
 }
 
-impl Begun {
-    /// Held share of the wanted history, 0 to 1. The first wanted ledger is estimated from the pace of the held ones; the
-    /// estimate improves as more are held.
+impl Filling {
+    /// Updates the estimate and returns the held share of the wanted history, 0 to 1. The first wanted ledger is
+    /// estimated from the pace of held ones; the estimate improves as more are held.
     fn measure(&mut self, held: &[LedgerRange], has_waited: bool, now: Instant) -> f64 {
         let in_burst = self.is_limited && !has_waited;
         let left = self.left(held);
@@ -86,7 +90,7 @@ impl Begun {
         coverage::held_ratio(held, plan::wanted_from(held, self.wanted.floor, self.wanted.all))
     }
 
-    /// Wanted ledgers up to the newest one at the beginning that are not held.
+    /// Counts the wanted ledgers that are missing, up to the newest one at the beginning.
     fn left(&self, held: &[LedgerRange]) -> Left {
         let Wanted { floor, day, all } = self.wanted;
         let missing = |since: UnixSeconds| {
@@ -100,42 +104,43 @@ impl Begun {
 }
 
 impl Backfill {
-    /// Tells readers what is held whole.
-    pub(super) async fn tell_coverage(&self) -> Result<Vec<LedgerRange>, Stop> {
+    /// Publishes which ledgers are complete, and returns them.
+    pub(super) async fn publish_coverage(&self) -> Result<Vec<LedgerRange>, HistoryError> {
         let held = self.held().await?;
         self.writer.published.vitals.coverage.store(Arc::new(held.clone()));
         Ok(held)
     }
 
-    pub(super) async fn tell_progress(&self, progress: &mut Progress) -> Result<(), Stop> {
-        let held = self.tell_coverage().await?;
+    /// Publishes and logs the progress.
+    pub(super) async fn publish_progress(&self, progress: &mut Progress) -> Result<(), HistoryError> {
+        let held = self.publish_coverage().await?;
         let trades = progress.stored.get();
-        let Some(begun) = &mut progress.begun else { return Ok(()) };
+        let Some(filling) = &mut progress.filling else { return Ok(()) };
         let now = Instant::now();
-        let done_ratio = begun.measure(&held, progress.has_waited.get(), now);
-        let told = Backfilled {
+        let done_ratio = filling.measure(&held, progress.has_waited.get(), now);
+        let backfilled = Backfilled {
             done_ratio,
-            eta_s: begun.eta.seconds(now),
+            eta_s: filling.eta.seconds(now),
             trades,
-            trades_per_second: trades / begun.at.elapsed().as_secs().max(1),
+            trades_per_second: trades / filling.at.elapsed().as_secs().max(1),
             whole_back_to: held.last().map(|newest| newest.from_time),
         };
-        self.writer.published.vitals.backfill.store(Some(Arc::new(told)));
-        if self.tells_by_log && begun.lines.is_due(done_ratio, Instant::now()) {
+        self.writer.published.vitals.backfill.store(Some(Arc::new(backfilled)));
+        if self.logs_progress && filling.lines.is_due(done_ratio, Instant::now()) {
             info!(
                 trades,
-                trades_per_second = told.trades_per_second,
+                trades_per_second = backfilled.trades_per_second,
                 done_percent = format!("{:.1}", done_ratio * 100.0),
-                left_s = told.eta_s.map(f64::ceil),
-                whole_back_to = told.whole_back_to.map(UnixSeconds::to_rfc3339),
+                left_s = backfilled.eta_s.map(f64::ceil),
+                whole_back_to = backfilled.whole_back_to.map(UnixSeconds::to_rfc3339),
                 "filling history"
             );
         }
         Ok(())
     }
 
-    /// Nothing that is wanted and to be had is missing.
-    pub(super) fn tell_done(&self, held: &[LedgerRange]) {
+    /// Publishes that everything wanted is held, as far as Horizon has it.
+    pub(super) fn publish_done(&self, held: &[LedgerRange]) {
         let Some(newest) = held.last() else { return };
         let done = Backfilled {
             done_ratio: 1.0,
@@ -147,9 +152,9 @@ impl Backfill {
         self.writer.published.vitals.backfill.store(Some(Arc::new(done)));
     }
 
-    /// Publishes the wanted ledgers below all held ones as unread. Horizon no longer has them. If an end of its history was
-    /// doubted, they are those that it did not return.
-    pub(super) fn tell_unread(
+    /// Publishes the wanted ledgers below all held ones as unread, because Horizon no longer has them. If an end of its
+    /// history was doubted, they are those that Horizon did not return.
+    pub(super) fn publish_unread(
         &self,
         held: &[LedgerRange],
         floor: u32,
@@ -169,8 +174,8 @@ impl Backfill {
     }
 }
 
-/// Wanted history that is older than Horizon's own. Its end is known only once Horizon's oldest ledger is held: before
-/// that, the gap would get the close time of a much newer ledger.
+/// Returns the wanted history that is older than Horizon's own. Its end is known only once Horizon's oldest ledger is
+/// held. Before that, the gap would get the close time of a much newer ledger.
 fn lost(held: &[LedgerRange], floor: u32, wanted: UnixSeconds) -> Option<UnreadHistory> {
     let oldest = held.first()?;
     let is_lost = floor > FIRST_LEDGERS && oldest.from <= floor && oldest.from_time > wanted;
@@ -187,34 +192,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_horizon_no_longer_has_is_told_once_its_oldest_ledger_is_held() {
+    fn history_that_horizon_no_longer_has_is_reported_once_its_oldest_ledger_is_held() {
         let held = |from, from_time| {
             let range =
                 LedgerRange { from, to: 900, from_time: UnixSeconds(from_time), to_time: UnixSeconds(9_000) };
             [range]
         };
-        let told = |held: &[LedgerRange], floor| {
+        let gap = |held: &[LedgerRange], floor| {
             lost(held, floor, UnixSeconds(1_000)).map(|gap| (gap.to, gap.to_time.0))
         };
-        assert_eq!(told(&held(100, 5_000), 100), Some((99, 5_000)));
-        assert_eq!(told(&held(90, 5_000), 100), Some((89, 5_000)), "held before Horizon dropped it");
-        assert_eq!(told(&held(101, 5_000), 100), None, "the ledger 99 did not close at 5,000");
-        assert_eq!(told(&held(100, 1_000), 100), None, "what is older is not wanted");
-        assert_eq!(told(&held(2, 5_000), 2), None, "nothing lies below the first ledgers of a network");
-        assert_eq!(told(&[], 100), None);
+        assert_eq!(gap(&held(100, 5_000), 100), Some((99, 5_000)));
+        assert_eq!(gap(&held(90, 5_000), 100), Some((89, 5_000)), "held before Horizon dropped it");
+        assert_eq!(gap(&held(101, 5_000), 100), None, "the ledger 99 did not close at 5,000");
+        assert_eq!(gap(&held(100, 1_000), 100), None, "older history is not wanted");
+        assert_eq!(gap(&held(2, 5_000), 2), None, "nothing lies below the first ledgers of a network");
+        assert_eq!(gap(&[], 100), None);
     }
 
-    /// Held from one ledger to another; each ledger takes a second.
+    /// Makes a held range in which each ledger takes a second.
     fn range(from: u32, to: u32) -> LedgerRange {
         LedgerRange { from, to, from_time: UnixSeconds(i64::from(from)), to_time: UnixSeconds(i64::from(to)) }
     }
 
-    /// Began when the ledgers 900 to 1,000 were held, with those from 101 on wanted, and the day from 501 on.
-    fn begun(is_limited: bool) -> Begun {
+    /// Makes a filling that began with the ledgers 900 to 1,000 held. The day begins at 501, the wanted history at 101.
+    fn filling(is_limited: bool) -> Filling {
         let now = Instant::now();
-        Begun {
+        Filling {
             at: now,
-            lines: Lines::new(now, 0.0),
+            lines: LogSchedule::new(now, 0.0),
             wanted: Wanted { floor: 2, day: UnixSeconds(501), all: UnixSeconds(101) },
             top: 1_000,
             is_limited,
@@ -223,31 +228,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_the_day_and_what_is_older_and_nothing_newer() {
-        let left = |held: &[LedgerRange]| begun(true).left(held);
+    fn the_missing_ledgers_are_those_of_the_day_and_older_ones_but_no_newer_ones() {
+        let left = |held: &[LedgerRange]| filling(true).left(held);
         assert_eq!(left(&[range(900, 1_000)]), Left { day: 399, older: 400 });
         assert_eq!(left(&[range(301, 310), range(600, 1_000)]), Left { day: 99, older: 390 });
         assert_eq!(left(&[range(101, 1_000)]), Left::default());
-        let ratio = begun(true).measure(&[range(551, 1_000)], true, Instant::now());
+        let ratio = filling(true).measure(&[range(551, 1_000)], true, Instant::now());
         assert!((ratio - 0.5).abs() < 1e-9, "{ratio}");
     }
 
     #[test]
-    fn the_pace_is_that_of_the_filling_behind_the_burst() {
-        let told = |is_limited: bool, has_waited: bool, step: fn(u32) -> LedgerRange| {
-            let (mut begun, start) = (begun(is_limited), Instant::now());
+    fn the_pace_is_measured_after_the_burst_and_only_from_filling() {
+        let has_estimate = |is_limited: bool, has_waited: bool, step: fn(u32) -> LedgerRange| {
+            let (mut filling, start) = (filling(is_limited), Instant::now());
             for second in 0..30 {
                 let now = start + std::time::Duration::from_secs(second.into());
-                begun.measure(&[step(second)], has_waited, now);
+                filling.measure(&[step(second)], has_waited, now);
             }
-            begun.eta.seconds(start + std::time::Duration::from_secs(29)).is_some()
+            filling.eta.seconds(start + std::time::Duration::from_secs(29)).is_some()
         };
         let fills = |second| range(900 - second, 1_000);
-        assert!(told(true, true, fills) && told(false, false, fills) && told(false, true, fills));
-        assert!(!told(true, false, fills), "as fast as the server answers");
-        assert!(
-            !told(true, true, |second| range(900, 1_000 + second)),
-            "what the stream brings fills nothing"
-        );
+        assert!(has_estimate(true, true, fills) && has_estimate(false, false, fills));
+        assert!(has_estimate(false, true, fills));
+        assert!(!has_estimate(true, false, fills), "the burst goes as fast as the server answers");
+        let streamed = |second| range(900, 1_000 + second);
+        assert!(!has_estimate(true, true, streamed), "ledgers of the stream fill nothing");
     }
 }

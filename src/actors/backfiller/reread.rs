@@ -1,5 +1,5 @@
-//! Held ledgers, read again from Horizon: at random, and those that an audit named. What is missing is stored as any
-//! repair is; what contradicts Horizon stays as it is held, and goes to quarantine for the operator to decide.
+//! Held ledgers, read again from Horizon: random ones, and those that an audit named. Missing trades are stored like
+//! any repair. Rows that contradict Horizon stay as they are, and go to quarantine for the operator to decide.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use metrics::counter;
 use tracing::{info, warn};
 
 use super::{
-    Backfill, Backfiller, Retry, Stop, TICK, Upstream, WorkContext,
+    Backfill, Backfiller, HistoryError, Retry, TICK, Upstream, WorkContext,
     descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
     end, page,
@@ -19,7 +19,7 @@ use crate::{
         envelope::Envelope,
         intake::{Intake, IntakeDecision},
         messages::RereadLedgers,
-        trade_writer::NotWritten,
+        trade_writer::WriteError,
     },
     db::{
         held::{HeldRow, HeldRows},
@@ -35,11 +35,11 @@ use crate::{
     published::Reread,
 };
 
-/// How often ledgers are read again where requests are counted; the budget makes it slower where it must.
+/// Interval between two reads if requests are limited. The request budget may make it longer.
 const REREAD_INTERVAL: Duration = Duration::from_secs(10);
-/// The same where requests cost nothing.
+/// The same interval if requests are not limited.
 const REREAD_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
-/// How often it is looked whether there is anything to read again.
+/// Interval at which ledgers to read again are looked for.
 const REREAD_POLL: Duration = Duration::from_millis(500);
 
 impl Handler<Envelope<RereadLedgers>> for Backfiller {
@@ -51,42 +51,43 @@ impl Handler<Envelope<RereadLedgers>> for Backfiller {
     }
 }
 
-/// How reading again ended.
+/// Result of reading again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
+enum RereadOutcome {
     /// Nothing is held.
-    Nothing,
-    /// What was chosen is compared.
+    NothingHeld,
+    /// The chosen ledger was compared.
     Compared,
-    /// Not all of it can be compared now.
+    /// Some of it cannot be compared now.
     Unreadable,
 }
 
-/// What one look at a page has found.
+/// Comparison of one page with the held rows.
 #[derive(Debug)]
-struct Look {
-    /// All from here up to where the page began was compared.
+struct PageComparison {
+    /// Everything from here up to the beginning of the page was compared.
     below: PagingToken,
-    /// Ledgers that are compared whole now.
+    /// Ledgers that are completely compared now.
     ledgers: u64,
-    /// Something on the page cannot be told from a trade that is held.
+    /// True if something on the page could be a held trade but cannot be read.
     is_unreadable: bool,
     /// Trades that are not held.
     missing: Vec<IncomingTrade>,
     /// Trades that are held with other figures.
     contradicting: Vec<IncomingTrade>,
-    /// Rows that Horizon does not have.
+    /// Held rows that Horizon does not have.
     surplus: BTreeMap<PagingToken, HeldRow>,
 }
 
 impl Backfill {
+    /// Reads held ledgers again, in a loop.
     pub(super) async fn reread_forever(&self, context: &WorkContext, upstream: &Upstream) {
         let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
-                self.in_doubt.borrow_mut().clear(); // whoever leads has an auditor of its own
+                self.in_doubt.borrow_mut().clear(); // the leading replica has an auditor of its own
                 continue;
             }
             if !upstream.tail_is_read.get() {
@@ -94,10 +95,10 @@ impl Backfill {
                 continue;
             }
             match self.reread(context, upstream).await {
-                Ok(Reading::Compared) => retry.succeeded(),
-                Ok(Reading::Nothing) => context.pause(REREAD_POLL).await,
-                Ok(Reading::Unreadable) => context.pause(interval).await,
-                Err(stop) => self.wait_after(&stop, &mut retry, context, upstream).await,
+                Ok(RereadOutcome::Compared) => retry.succeeded(),
+                Ok(RereadOutcome::NothingHeld) => context.pause(REREAD_POLL).await,
+                Ok(RereadOutcome::Unreadable) => context.pause(interval).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
             if self.in_doubt.borrow().is_empty() {
                 self.pause_unless_in_doubt(context, interval).await;
@@ -105,6 +106,7 @@ impl Backfill {
         }
     }
 
+    /// Waits for the interval, or until a ledger in doubt is added.
     async fn pause_unless_in_doubt(&self, context: &WorkContext, interval: Duration) {
         let mut left = interval;
         while !left.is_zero() && self.in_doubt.borrow().is_empty() && !context.is_draining() {
@@ -114,81 +116,85 @@ impl Backfill {
         }
     }
 
-    /// Reads some held ledgers again and has repaired what can be.
-    async fn reread(&self, context: &WorkContext, upstream: &Upstream) -> Result<Reading, Stop> {
+    /// Reads a chosen ledger again and repairs what can be repaired.
+    async fn reread(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+    ) -> Result<RereadOutcome, HistoryError> {
         let held = self.held().await?;
         let in_doubt = self.in_doubt.borrow_mut().next();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
         let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
-        let reading = match drawn {
-            None => return Ok(Reading::Nothing),
+        let outcome = match drawn {
+            None => return Ok(RereadOutcome::NothingHeld),
             Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await?,
             Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await?,
         };
-        if let Some(ledger) = in_doubt.filter(|_| reading == Reading::Compared) {
-            self.in_doubt.borrow_mut().settled(ledger);
+        if let Some(ledger) = in_doubt.filter(|_| outcome == RereadOutcome::Compared) {
+            self.in_doubt.borrow_mut().remove(ledger);
         }
-        Ok(reading)
+        Ok(outcome)
     }
 
-    /// Looks below the oldest trade of a range, where no trade is held and the range says that there is none.
+    /// Compares what lies below the oldest trade of a range. The range claims that no trade is there.
     async fn compare_below_trades(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
-    ) -> Result<Reading, Stop> {
+    ) -> Result<RereadOutcome, HistoryError> {
         let (from, to) =
             (PagingToken::before_ledger(range.from), PagingToken::before_ledger(range.to.saturating_add(1)));
         let Some((above, _)) = self.writer.database.oldest_held_between(from, to).await? else {
             return self.compare(context, upstream, range, range.to).await;
         };
-        let look = self.look(context, upstream, range, above).await?;
-        let is_unreadable = look.is_unreadable;
-        self.settle(context, upstream, range, look).await?;
-        Ok(if is_unreadable { Reading::Unreadable } else { Reading::Compared })
+        let comparison = self.compare_page(context, upstream, range, above).await?;
+        let is_unreadable = comparison.is_unreadable;
+        self.settle(context, upstream, range, comparison).await?;
+        Ok(if is_unreadable { RereadOutcome::Unreadable } else { RereadOutcome::Compared })
     }
 
-    /// Compares page by page from the end of the ledger `top` down until that one was compared whole; what else its last
-    /// page holds was compared with it.
+    /// Compares page by page from the end of ledger `top` downwards, until that ledger is completely compared. Other
+    /// ledgers on its last page are compared too.
     async fn compare(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
         top: u32,
-    ) -> Result<Reading, Stop> {
+    ) -> Result<RereadOutcome, HistoryError> {
         let mut above = PagingToken::before_ledger(top.saturating_add(1));
         for _ in 0..LEDGER_PAGES_MAX {
-            let mut look = self.look(context, upstream, range, above).await?;
-            if !look.surplus.is_empty() {
-                // That a row is not there is believed when it is not there twice.
-                let again = self.look(context, upstream, range, above).await?;
-                look.surplus.retain(|token, _| again.surplus.contains_key(token));
+            let mut comparison = self.compare_page(context, upstream, range, above).await?;
+            if !comparison.surplus.is_empty() {
+                // The absence of a trade is believed only if Horizon omits it twice.
+                let again = self.compare_page(context, upstream, range, above).await?;
+                comparison.surplus.retain(|token, _| again.surplus.contains_key(token));
             }
-            let (below, is_unreadable) = (look.below, look.is_unreadable);
-            self.settle(context, upstream, range, look).await?;
+            let (below, is_unreadable) = (comparison.below, comparison.is_unreadable);
+            self.settle(context, upstream, range, comparison).await?;
             if is_unreadable {
-                return Ok(Reading::Unreadable);
+                return Ok(RereadOutcome::Unreadable);
             }
             if below <= PagingToken::before_ledger(top) {
-                return Ok(Reading::Compared);
+                return Ok(RereadOutcome::Compared);
             }
             above = below;
         }
-        Ok(Reading::Unreadable)
+        Ok(RereadOutcome::Unreadable)
     }
 
-    /// The page below `above`, against the rows between its lowest trade and there: a page leaves out none between two
-    /// of its trades.
-    async fn look(
+    /// Compares the page below `above` with the rows between there and the page's lowest trade. A page omits no trade
+    /// between two of its own.
+    async fn compare_page(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
         above: PagingToken,
-    ) -> Result<Look, Stop> {
+    ) -> Result<PageComparison, HistoryError> {
         let horizon = self.horizon.of_class(Class::Audit);
         let history = self.history(&horizon, upstream).await?;
         context.advance();
@@ -213,17 +219,17 @@ impl Backfill {
             retention_days: self.retention_days,
         };
         let now = UnixSeconds::from(self.writer.clock.now());
-        let possible = page.times().filter(|(ledger, at)| intake.can_be(*ledger, *at, now));
+        let possible = page.times().filter(|(ledger, at)| intake.is_possible(*ledger, *at, now));
         let times = CloseTimes::weigh(&CloseTimes::default(), possible);
         let is_doubtful = |ledger: u32, at: UnixSeconds| {
             times.contradict(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
         };
         let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
-        // An end of history that is not believed says nothing of the rows that are held there. Neither does a server
-        // without any trade below: it may be reading its history in again.
+        // A doubtful end of history says nothing about the rows held there. Neither does a server without any trade
+        // below: it may be ingesting its history again.
         let is_bare = page.is_last && page.trades.is_empty() && !rows.is_empty();
         let is_doubted = is_bare || matches!(end, Some(Err(_)));
-        let mut look = Look {
+        let mut comparison = PageComparison {
             below,
             ledgers: ledgers_between(below, above),
             is_unreadable: is_doubted || !page.refused.is_empty(),
@@ -234,72 +240,78 @@ impl Backfill {
         for (token, received) in page.trades.into_iter().filter(|(token, _)| *token >= below) {
             let row = rows.remove(&token);
             if is_doubtful(token.ledger(), received.trade.closed_at) {
-                continue; // its close time is not believed, or cannot be judged by this page alone
+                continue; // the close time is not believed, or this page alone cannot judge it
             }
-            let IntakeDecision::Stored(incoming) = intake.judge(received, now) else { continue };
+            let IntakeDecision::Store(incoming) = intake.decide(received, now) else { continue };
             match row {
-                None => look.missing.push(*incoming),
+                None => comparison.missing.push(*incoming),
                 Some(row) if row.is(&incoming.trade) => {}
-                Some(_) => look.contradicting.push(*incoming),
+                Some(_) => comparison.contradicting.push(*incoming),
             }
         }
-        if look.is_unreadable {
-            return Ok(look); // a row that seems to be surplus may be what could not be read
+        if comparison.is_unreadable {
+            return Ok(comparison); // a row that seems to be surplus may be a trade that could not be read
         }
-        // A day of slack: what is about to be dropped may be gone at Horizon, too.
+        // A day of slack: Horizon may have dropped trades that are about to be dropped here.
         let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
-        look.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
-        Ok(look)
+        comparison.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
+        Ok(comparison)
     }
 
+    /// Stores missing trades, quarantines contradictions and surplus rows, and publishes the counts.
     async fn settle(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
-        look: Look,
-    ) -> Result<(), Stop> {
+        comparison: PageComparison,
+    ) -> Result<(), HistoryError> {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let told = Reread {
+        let counts = Reread {
             at: Some(self.writer.clock.now()),
-            ledgers: look.ledgers,
-            missing: number(look.missing.len()),
-            contradicting: number(look.contradicting.len()),
-            surplus: number(look.surplus.len()),
+            ledgers: comparison.ledgers,
+            missing: number(comparison.missing.len()),
+            contradicting: number(comparison.contradicting.len()),
+            surplus: number(comparison.surplus.len()),
         };
-        if told.missing + told.contradicting + told.surplus > 0 {
+        if counts.missing + counts.contradicting + counts.surplus > 0 {
             let places = || {
-                let trades =
-                    look.missing.iter().chain(&look.contradicting).map(|incoming| incoming.trade.token);
-                trades.chain(look.surplus.keys().copied())
+                let differing = comparison.missing.iter().chain(&comparison.contradicting);
+                let tokens = differing.map(|incoming| incoming.trade.token);
+                tokens.chain(comparison.surplus.keys().copied())
             };
             warn!(
-                missing = told.missing,
-                contradicting = told.contradicting,
-                surplus = told.surplus,
+                missing = counts.missing,
+                contradicting = counts.contradicting,
+                surplus = counts.surplus,
                 from = places().min().map(|token| token.to_string()),
                 to = places().max().map(|token| token.to_string()),
-                "held ledgers are not what horizon tells"
+                "held ledgers differ from Horizon"
             );
-            let conflicts = look.contradicting.iter().map(conflict);
-            let quarantine =
-                conflicts.chain(look.surplus.iter().map(|(token, row)| surplus(*token, row))).collect();
-            let trades = look.missing;
+            let conflicts = comparison.contradicting.iter().map(conflict);
+            let surplus = comparison.surplus.iter().map(|(token, row)| surplus(*token, row));
+            let quarantine = conflicts.chain(surplus).collect();
+            let trades = comparison.missing;
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
-            // A connection that was opened meanwhile may lead to another network.
+            // A connection opened meanwhile may lead to another network: check again before storing.
             self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             self.uncover_around(&batch.trades, range).await?;
             let written = self.writer.write(&batch, context).await?;
-            info!(healed = written.new, "missing trades were stored");
+            info!(healed = written.new, "missing trades stored");
         }
-        self.tell_reread(told);
+        self.publish_counts(counts);
         Ok(())
     }
 
-    /// Marks the ledgers between the held trades around a missing trade as not held, since more may be missing there. They
-    /// are then filled like any gap. This also repairs an end of history that was believed wrongly.
-    async fn uncover_around(&self, missing: &[IncomingTrade], range: LedgerRange) -> Result<(), Stop> {
+    /// Marks the ledgers around missing trades as not held, from the next held trade below to the next one above: more
+    /// trades may be missing there. They are then filled like any gap. This also repairs a wrongly believed end of
+    /// history.
+    async fn uncover_around(
+        &self,
+        missing: &[IncomingTrade],
+        range: LedgerRange,
+    ) -> Result<(), HistoryError> {
         let tokens = || missing.iter().map(|incoming| incoming.trade.token);
         let (Some(lowest), Some(highest)) = (tokens().min(), tokens().max()) else { return Ok(()) };
         let database = &self.writer.database;
@@ -313,22 +325,23 @@ impl Backfill {
             from_time: below.map_or(range.from_time, |(_, at)| at),
             to_time: above.map_or(range.to_time, |(_, at)| at),
         };
-        let epoch = self.writer.leadership.epoch().ok_or(NotWritten::NotLeading)?;
+        let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
         database.uncover(epoch, hole).await?;
-        warn!(from = hole.from, to = hole.to, "ledgers count as held no more: trades were missing there");
+        warn!(from = hole.from, to = hole.to, "ledgers marked as not held, trades were missing there");
         Ok(())
     }
 
-    fn tell_reread(&self, new: Reread) {
+    /// Adds the counts of a comparison to the published ones and the metrics.
+    fn publish_counts(&self, new: Reread) {
         counter!("ticker_reread_ledgers_total").increment(new.ledgers);
         for (found, count) in
             [("missing", new.missing), ("contradicting", new.contradicting), ("surplus", new.surplus)]
         {
             counter!("ticker_reread_trades_total", "found" => found).increment(count);
         }
-        let told = &self.writer.published.vitals.reread;
-        let before = told.load().as_deref().copied().unwrap_or_default();
-        told.store(Some(Arc::new(Reread {
+        let published = &self.writer.published.vitals.reread;
+        let before = published.load().as_deref().copied().unwrap_or_default();
+        published.store(Some(Arc::new(Reread {
             at: new.at,
             ledgers: before.ledgers.saturating_add(new.ledgers),
             missing: before.missing.saturating_add(new.missing),
@@ -356,7 +369,8 @@ fn surplus(token: PagingToken, row: &HeldRow) -> QuarantineEntry {
     }
 }
 
-/// How many ledgers are compared whole once all between two places is, and all above them was before.
+/// Counts the ledgers that are completely compared by a comparison from `below` to `above`, if everything above was
+/// compared before.
 fn ledgers_between(below: PagingToken, above: PagingToken) -> u64 {
     let whole_from = |place: PagingToken| {
         place.ledger().saturating_add((place != PagingToken::before_ledger(place.ledger())).into())
@@ -373,7 +387,7 @@ mod tests {
         let before = PagingToken::before_ledger;
         let within = |ledger: u32| PagingToken { order: 1, ..before(ledger) };
         assert_eq!(ledgers_between(before(10), before(12)), 2);
-        assert_eq!(ledgers_between(within(10), before(12)), 1, "more of 10 lies below");
+        assert_eq!(ledgers_between(within(10), before(12)), 1, "ledger 10 has more below");
         assert_eq!(ledgers_between(before(10), within(12)), 3, "the upper part of 12 was compared before");
         assert_eq!(ledgers_between(within(10), within(10)), 0);
     }

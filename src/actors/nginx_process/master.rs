@@ -1,4 +1,4 @@
-//! A running nginx: its master process, and with it the group of its workers.
+//! A running nginx: its master process, and the process group of its workers.
 
 use std::{io, net::SocketAddr, process::ExitStatus, time::Duration};
 
@@ -17,15 +17,15 @@ use tracing::warn;
 use super::place::{NginxError, NginxPlace};
 use crate::domain::listener::reachable;
 
-/// Workers of an nginx that was killed give its address back within this time.
+/// Time limit for the workers of a killed nginx to free its address.
 const PORT_PATIENCE: Duration = Duration::from_secs(3);
 const PORT_POLL: Duration = Duration::from_millis(50);
-/// How long nginx may take to answer a probe.
+/// Time limit for the answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// What remains of the time for ending it, for killing it.
+/// Part of the drain's time that is kept for killing nginx.
 const KILL_TIME: Duration = Duration::from_millis(200);
 
-/// nginx. Dropping it kills it.
+/// A running nginx. Dropping it kills the process group.
 pub(super) struct Master {
     child: Child,
     pid: Pid,
@@ -34,13 +34,13 @@ pub(super) struct Master {
 }
 
 impl Master {
-    /// Starts nginx once its address is free.
+    /// Waits until nginx's address is free, then starts nginx.
     pub(super) async fn start(place: &NginxPlace) -> Result<Self, NginxError> {
         wait_for_port(place.listen()).await?;
         place.clear().await;
         let mut command = Command::from(place.command());
         let child = command.spawn().map_err(NginxError::io("run nginx"))?;
-        let id = child.id().ok_or_else(|| io::Error::other("it has no number"));
+        let id = child.id().ok_or_else(|| io::Error::other("the process has no id"));
         let id = id.and_then(|id| i32::try_from(id).map_err(io::Error::other));
         let pid = Pid::from_raw(id.map_err(NginxError::io("run nginx"))?);
         Ok(Self { child, pid, place: place.clone(), has_ended_well: false })
@@ -50,12 +50,12 @@ impl Master {
         self.pid
     }
 
-    /// Comes back when the master has ended. Its workers may go on: they do not notice when it is killed.
+    /// Waits until the master process has ended. Its workers may go on: they do not notice when it is killed.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Whether this nginx has its address; whoever answers there before is another program.
+    /// Returns true if this nginx has opened its address. Before that, another program may answer there.
     pub(super) async fn has_its_address(&self) -> bool {
         let pid_file = self.place.pid_file();
         let read = crate::blocking::run(move || std::fs::read_to_string(pid_file));
@@ -63,24 +63,24 @@ impl Master {
         text.trim() == self.pid.to_string()
     }
 
-    /// Whether it answers, whatever it says: an error, or that HTTPS is wanted, is an answer too.
+    /// Returns true if nginx answers a probe with anything. An error, or a demand for HTTPS, is an answer too.
     pub(super) async fn answers(&self) -> bool {
         let asked = ask(reachable(self.place.listen()));
         tokio::time::timeout(PROBE_TIMEOUT, asked).await.is_ok_and(|answer| answer.is_ok())
     }
 
-    /// Lets it read its configuration again. One that it does not take it tells of, and goes on with the old one.
+    /// Makes nginx read its configuration again. nginx logs a configuration that it refuses, and keeps the old one.
     pub(super) fn reload(&self) {
         self.signal(Signal::SIGHUP);
     }
 
-    /// Lets requests under way end, and kills what is left.
+    /// Stops nginx: lets running requests end, then kills what is left.
     pub(super) async fn stop(mut self, within: Duration) {
         self.signal(Signal::SIGQUIT);
         let graceful = within.saturating_sub(KILL_TIME);
         self.has_ended_well = tokio::time::timeout(graceful, self.child.wait()).await.is_ok();
         if !self.has_ended_well {
-            warn!("readers of nginx were cut off");
+            warn!("connections of nginx were cut at the end of the drain");
             self.kill_group();
             let _ = tokio::time::timeout(KILL_TIME, self.child.wait()).await;
         }
@@ -88,13 +88,13 @@ impl Master {
 
     fn signal(&self, signal: Signal) {
         if let Err(error) = kill(self.pid, signal) {
-            warn!(pid = %self.pid, %signal, %error, "could not signal nginx");
+            warn!(pid = %self.pid, %signal, %error, "nginx could not be signalled");
         }
     }
 
-    /// Master and workers: the master began a group of its own.
+    /// Kills master and workers. The master started a group of its own.
     fn kill_group(&self) {
-        let _ = killpg(self.pid, Signal::SIGKILL); // none left is as good
+        let _ = killpg(self.pid, Signal::SIGKILL); // fails only if no process is left
     }
 }
 
@@ -111,7 +111,7 @@ async fn wait_for_port(listen: SocketAddr) -> Result<(), NginxError> {
     loop {
         match TcpListener::bind(listen).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            // Anything else is told by nginx, in its own words.
+            // nginx itself reports any other problem.
             _ => return Ok(()),
         }
         if Instant::now() >= until {
@@ -121,7 +121,7 @@ async fn wait_for_port(listen: SocketAddr) -> Result<(), NginxError> {
     }
 }
 
-/// One byte will do. The path is nginx's own, so the daemon is not asked.
+/// Sends a request and waits for the first byte of the answer. nginx answers this path itself, without the daemon.
 async fn ask(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("HEAD /-/alive HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Where nginx lives: its prefix, what the daemon puts in there, and whether nginx takes its configuration.
+//! nginx's prefix: the files that the daemon puts there, and the test of nginx's configuration.
 
 use std::{
     env, fs,
@@ -19,39 +19,39 @@ use nix::{
 
 use crate::{domain::listener::reachable, process::bound_to_this_thread};
 
-/// Where nginx is when `PATH` does not say: it leaves these out for users who are not root.
+/// Directories to look for nginx besides `PATH`, which leaves them out for users other than root.
 const SBIN: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
-/// How long nginx may look at its configuration; names in it are looked up.
+/// Time limit for nginx's test of its configuration. It may have to resolve names.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// As much of nginx's words goes into an error, in characters.
-const WORDS_MAX: usize = 2_000;
+/// Longest part of nginx's output in an error, in characters.
+const OUTPUT_MAX: usize = 2_000;
 
-/// Why nginx cannot be run.
+/// Reason for which nginx cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum NginxError {
-    /// There is no such program.
+    /// nginx is not installed.
     #[error("nginx is not installed, but --nginx asks for it (on Debian: apt-get install nginx-light)")]
     NotInstalled,
-    /// A file or a program could not be used.
+    /// An I/O failure.
     #[error("could not {doing}: {source}")]
     Io {
-        /// What was tried.
+        /// Attempted action.
         doing: String,
-        /// The system's answer.
+        /// Error of the system.
         source: io::Error,
     },
-    /// nginx does not take the file.
-    #[error("nginx does not take {file}: {words}")]
+    /// nginx refuses its configuration.
+    #[error("nginx refuses {file}: {output}")]
     Refused {
-        /// The file, as given.
+        /// Path of the configuration, as given.
         file: PathBuf,
-        /// What nginx said.
-        words: String,
+        /// Output of nginx.
+        output: String,
     },
-    /// Another process has this prefix.
-    #[error("another daemon runs nginx in {0}: each needs a data directory of its own")]
+    /// Another process uses this prefix.
+    #[error("another daemon runs nginx in {0}: give each daemon a data directory of its own")]
     InUse(PathBuf),
-    /// Its address is not free.
+    /// nginx's address is in use.
     #[error(
         "{0} is in use by another program (ss -ltnp 'sport = :{port}' names it), so nginx cannot listen there: stop it, or choose another address with --nginx-bind",
         port = .0.port()
@@ -65,19 +65,19 @@ impl NginxError {
         move |source| Self::Io { doing, source }
     }
 
-    /// Whether the same may succeed a little later.
+    /// Returns true if a retry may succeed.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::InUse(_) | Self::PortTaken(_))
     }
 }
 
-/// What the operator chose.
+/// Settings of nginx.
 #[derive(Clone, Debug)]
 pub struct NginxSettings {
-    /// The nginx.conf.
+    /// Path of the nginx.conf.
     pub file: PathBuf,
-    /// Where nginx listens.
+    /// Address on which nginx listens.
     pub listen: SocketAddr,
     /// Directory of the published files.
     pub output_dir: PathBuf,
@@ -85,23 +85,25 @@ pub struct NginxSettings {
     pub data_dir: PathBuf,
 }
 
-/// The prefix, with everything in it. Cheap to clone; the lock goes with the last one.
+/// A prepared prefix. Cheap to clone. It stays locked until the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct NginxPlace {
+    /// Path of the nginx binary.
     program: PathBuf,
+    /// Canonical path of the prefix.
     prefix: PathBuf,
     settings: Arc<NginxSettings>,
-    /// nginx can open its standard output anew, for the access log.
+    /// True if nginx can open /dev/stdout, for its access log.
     has_stdout: bool,
     _lock: Arc<Flock<File>>,
 }
 
 impl NginxPlace {
-    /// Makes the prefix `<data-dir>/nginx`, and puts into it what `nginx.conf` expects there.
+    /// Creates the prefix `<data-dir>/nginx` with the files that `nginx.conf` includes.
     ///
     /// # Errors
     ///
-    /// See [`NginxError`]
+    /// [`NginxError`]
     pub fn prepare(settings: NginxSettings) -> Result<Self, NginxError> {
         let program = find_program().ok_or(NginxError::NotInstalled)?;
         let file = fs::canonicalize(&settings.file)
@@ -122,13 +124,13 @@ impl NginxPlace {
         Ok(place)
     }
 
-    /// Where nginx listens.
+    /// Address on which nginx listens.
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
         self.settings.listen
     }
 
-    /// Tells nginx where the daemon listens; heeded at its next start or reload.
+    /// Writes the daemon's address for nginx. nginx reads it at its next start or reload.
     ///
     /// # Errors
     ///
@@ -137,36 +139,39 @@ impl NginxPlace {
         self.write("upstream.conf", &format!("server {};\n", reachable(daemon)))
     }
 
-    /// Asks nginx whether it takes the configuration.
+    /// Lets nginx test its configuration.
     ///
     /// # Errors
     ///
-    /// [`NginxError::Refused`] with nginx's own words, or it could not be asked.
+    /// [`NginxError::Refused`] with nginx's output, or the test could not run.
     pub async fn test(&self) -> Result<(), NginxError> {
         let mut command = Command::new(&self.program);
         self.complete(&mut command).arg("-t").stdin(Stdio::null()).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
         let asked = tokio::time::timeout(TEST_TIMEOUT, command.kill_on_drop(true).output());
-        let late = |_| io::Error::new(ErrorKind::TimedOut, "it does not end");
+        let late = |_| io::Error::new(ErrorKind::TimedOut, "the test does not end");
         let output =
             asked.await.map_err(late).and_then(|output| output).map_err(NginxError::io("run nginx -t"))?;
         if output.status.success() {
             return Ok(());
         }
-        let words: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(WORDS_MAX).collect();
-        Err(NginxError::Refused { file: self.settings.file.clone(), words: words.replace('\n', " | ") })
+        let output: String =
+            String::from_utf8_lossy(&output.stderr).trim().chars().take(OUTPUT_MAX).collect();
+        Err(NginxError::Refused { file: self.settings.file.clone(), output: output.replace('\n', " | ") })
     }
 
-    /// nginx in the foreground, which ends with the calling thread: call it from one that lives as long as the process.
+    /// Returns the command for nginx in the foreground. nginx ends with the calling thread, so call this from a thread
+    /// that lives as long as the process.
     pub(super) fn command(&self) -> Command {
         let mut command = bound_to_this_thread(&self.program, "TERM");
         self.complete(&mut command).args(["-g", "daemon off;"]);
         command
     }
 
-    /// What nginx kept of an earlier run: it is older than the files, and its numbers mean other processes now.
+    /// Removes the cache and pid file of an earlier run. The cache is older than the files, and the pid may belong to
+    /// another process now.
     pub(super) async fn clear(&self) {
-        // What is not there need not be removed, and what cannot be is told by nginx.
+        // Missing files are fine. nginx itself reports files that cannot be removed.
         let (cache, pid_file) = (self.prefix.join("cache"), self.pid_file());
         let removed = crate::blocking::run(move || {
             let _ = fs::remove_dir_all(cache);
@@ -175,17 +180,17 @@ impl NginxPlace {
         let _ = removed.await;
     }
 
-    /// Written by nginx once it has its address.
+    /// Path of nginx's pid file, which nginx writes once it has opened its address.
     pub(super) fn pid_file(&self) -> PathBuf {
         self.prefix.join("nginx.pid")
     }
 
-    /// The arguments and surroundings that are always the same.
+    /// Adds the arguments and the environment that all invocations share.
     fn complete<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let mut prefix = self.prefix.clone().into_os_string();
         prefix.push("/");
         command.args(["-e", "stderr", "-p"]).arg(prefix).arg("-c").arg(self.prefix.join("nginx.conf"));
-        // Nothing of the daemon's environment: there are secrets in it.
+        // Do not pass on the daemon's environment: it holds secrets.
         command.env_clear();
         for name in ["PATH", "TZ"] {
             if let Some(value) = env::var_os(name) {
@@ -220,12 +225,12 @@ fn find_program() -> Option<PathBuf> {
     places.map(|place| place.join("nginx")).find(|program| program.is_file())
 }
 
-/// The access log opens /dev/stdout anew. A socket does not permit that, and systemd gives one; nor does the file of
-/// another user.
+/// Returns true if nginx's access log can open /dev/stdout. That fails for a socket, which systemd gives, and for the
+/// file of another user.
 fn has_stdout() -> bool {
     let opened = OpenOptions::new().append(true).open("/dev/stdout");
     if let Err(error) = &opened {
-        tracing::warn!(%error, "standard output cannot be opened anew: nginx's access log is dropped");
+        tracing::warn!(%error, "standard output cannot be reopened, nginx's access log is dropped");
     }
     opened.is_ok()
 }

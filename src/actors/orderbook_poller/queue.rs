@@ -1,16 +1,16 @@
-//! Whose book is read next. Pure.
+//! Order in which books are read. Pure.
 
 use std::collections::HashMap;
 
 use crate::domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId};
 
-/// How much longer the book of a market that is shown nowhere may wait.
+/// Factor by which the book of a market without valid assets may wait longer.
 const NOT_VALID_WAITS: i64 = 4;
 
-/// The markets whose books were not read since `since` and are not given up, in the order in which they shall be.
+/// Returns the next markets whose books were not read since `since` and are not given up.
 ///
-/// One of the busiest and one that has waited longest take turns: so busy markets stay fresh, and all are read in the
-/// end however few requests there are.
+/// The busiest market and the one that waited longest take turns. So busy markets stay fresh, and all books are read in
+/// the end, however few requests there are.
 pub(super) fn queue(
     ranked: &[RankedMarket],
     read_at: &HashMap<MarketId, UnixSeconds>,
@@ -23,7 +23,7 @@ pub(super) fn queue(
     };
     let mut busiest: Vec<&RankedMarket> = ranked.iter().filter(is_due).collect();
     let mut waiting = busiest.clone();
-    busiest.sort_by_key(|market| !market.is_valid); // stable: the busiest of the valid ones first
+    busiest.sort_by_key(|market| !market.is_valid); // stable, so the valid ones stay ordered by activity
     let waited = |market: &&RankedMarket| {
         let at = read_at.get(&market.market).map_or(0, |at| at.0);
         let waited = since.0.saturating_sub(at);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_nowhere_comes_later_but_comes() {
+    fn markets_without_valid_assets_come_later_but_come() {
         let ranked = [market(1, 50, false), market(2, 40, true), market(3, 30, true)];
         assert_eq!(queue(&ranked, &HashMap::new(), UnixSeconds(100), none, 10), [2, 3, 1]);
         let read_at = [(1, 10), (2, 95), (3, 96)].map(|(id, at)| (id, UnixSeconds(at))).into();

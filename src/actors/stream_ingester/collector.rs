@@ -1,4 +1,4 @@
-//! What the stream told since the last commit, until it is worth a transaction. No I/O.
+//! Collector of streamed records between two commits. Pure, apart from reading the clock for the age of a batch.
 
 use std::time::{Duration, Instant};
 
@@ -13,41 +13,45 @@ use crate::{
     horizon::wire::{Received, Refused},
 };
 
-/// A batch is committed when it holds this many records: a large ledger is one transaction, and one publication.
+/// Most records in a batch. A large ledger then still fits into one transaction and one publication.
 pub(super) const BATCH_RECORDS_MAX: usize = 5_000;
-/// A batch is committed when its records are this long: those of a sane Horizon have some 1.2 KB each.
+/// Most bytes in a batch. Records of a sane Horizon have some 1.2 KB each.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// A batch is committed when nothing came for so long.
+/// Time without a record after which the batch is committed.
 pub(super) const QUIET: Duration = Duration::from_millis(50);
 
-/// A batch of one ledger is committed when it was begun so long ago, for who tells it slowly is never quiet.
+/// Upper bound on how long a single-ledger batch stays open. A server that drips records never goes quiet.
 const ONE_LEDGER_MAX: Duration = Duration::from_millis(500);
 
-/// Collects what the stream tells into batches.
+/// Collector of streamed records into batches.
 #[derive(Debug)]
 pub(super) struct Collector {
-    /// The cursor as the database has it.
+    /// Cursor in the database; none if it has none.
     stored: Option<PagingToken>,
+    /// Rules by which records are accepted.
     intake: Intake,
-    /// A ledger and when it closed, by the root; ledgers above it closed later. None if the root does not say.
+    /// A ledger and its close time from Horizon's root, which bounds the times of later ledgers; none if not reported.
     anchor: Option<(u32, UnixSeconds)>,
+    /// Close times of the last ledgers received.
     recent: Recent,
-    /// Everything up to here is collected or committed, as far as the stream can be believed.
+    /// Position up to which everything is collected or committed, as far as the stream can be trusted.
     reached: PagingToken,
+    /// Trades of this batch.
     trades: Vec<IncomingTrade>,
+    /// Refused records of this batch.
     quarantine: Vec<QuarantineEntry>,
-    /// How long its records are.
+    /// Length of the raw records of this batch.
     bytes: usize,
-    /// Trades older than the retention since the last commit.
-    passed_over: u64,
-    /// When the first record of the batch came.
+    /// Trades skipped since the last commit, because they are older than the retention.
+    skipped: u64,
+    /// Time of the first record of this batch; none if it is empty.
     opened: Option<Instant>,
-    /// A trade of a later ledger than the batch's first came.
+    /// True if a trade of a later ledger than the batch's first one was received.
     next_ledger_came: bool,
 }
 
 impl Collector {
-    /// A collector that goes on behind `start`, while the database still has `stored`.
+    /// Creates a collector that continues behind `start`, while the database has the cursor `stored`.
     #[must_use]
     pub(super) fn new(stored: Option<PagingToken>, start: PagingToken, intake: Intake) -> Self {
         Self {
@@ -59,74 +63,76 @@ impl Collector {
             trades: Vec::new(),
             quarantine: Vec::new(),
             bytes: 0,
-            passed_over: 0,
+            skipped: 0,
             opened: None,
             next_ledger_came: false,
         }
     }
 
-    /// Whether there is nothing to commit.
+    /// Returns true if there is nothing to commit.
     #[must_use]
     pub(super) const fn is_empty(&self) -> bool {
         self.opened.is_none()
     }
 
-    /// The ledger up to which everything is collected, as far as the stream can be believed.
+    /// Ledger up to which everything is collected, as far as the stream can be trusted.
     #[must_use]
     pub(super) fn ledger(&self) -> u32 {
         self.reached.ledger()
     }
 
-    /// The place from which a stream would go on behind what is collected.
+    /// Position from which a stream would continue.
     #[must_use]
     pub(super) const fn reached(&self) -> PagingToken {
         self.reached
     }
 
-    /// Returns true if a commit moves the cursor.
+    /// Returns true if a commit would move the cursor.
     #[must_use]
     pub(super) fn has_advanced(&self) -> bool {
         self.stored.is_none_or(|stored| self.reached > stored)
     }
 
-    /// From now on records are taken in by these rules.
+    /// Sets the rules for further records.
     pub(super) const fn set_intake(&mut self, intake: Intake) {
         self.intake = intake;
     }
 
-    /// Ledgers above this one closed after this time.
+    /// Sets a ledger and its close time. Ledgers above it closed later.
     pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, UnixSeconds)>) {
         self.anchor = anchor;
     }
 
-    /// Returns true if a ledger closed after the known ledgers below it: the root's, and those received earlier.
+    /// Returns true if a close time is not before those of known ledgers below: the root's, and those received earlier.
     fn fits(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
         let known = [self.anchor, self.recent.middle()];
         let mut below = known.into_iter().flatten().filter(|(known, _)| *known < ledger);
         below.all(|(_, at)| closed_at.plus(SLACK_S) >= at)
     }
 
-    /// Takes in a trade.
+    /// Adds a trade, or its quarantine entry.
     pub(super) fn trade(&mut self, received: Received, now: UnixSeconds) {
         let token = received.trade.token;
         self.bytes = self.bytes.saturating_add(received.raw.len());
         let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
-        if self.intake.can_be(ledger, closed_at, now) {
+        if self.intake.is_possible(ledger, closed_at, now) {
+            // Compare before the time is recorded, but record it even if it does not fit: one wrong time must not
+            // outvote all later ones.
             let fits = self.fits(ledger, closed_at);
             self.recent.saw(ledger, closed_at);
             if !fits {
                 return self.quarantined(self.intake.misfit(received));
             }
         }
-        match self.intake.judge(received, now) {
-            IntakeDecision::Stored(trade) => self.trades.push(*trade),
-            IntakeDecision::PassedOver => self.passed_over += 1,
-            IntakeDecision::Quarantined(entry) => return self.quarantined(entry),
+        match self.intake.decide(received, now) {
+            IntakeDecision::Store(trade) => self.trades.push(*trade),
+            IntakeDecision::Skip => self.skipped += 1,
+            IntakeDecision::Quarantine(entry) => return self.quarantined(entry),
         }
         self.advance(token);
     }
 
-    /// Takes in a record that is no trade.
+    /// Adds a record that is no trade.
     pub(super) fn refused(&mut self, refused: Refused) {
         self.bytes = self.bytes.saturating_add(refused.raw.len());
         self.quarantined(self.intake.refuse(refused));
@@ -142,22 +148,23 @@ impl Collector {
         let is_first = self.opened.is_none();
         self.opened.get_or_insert_with(Instant::now);
         if token <= self.reached {
-            return; // a repeat, or out of order: the cursor never goes back
+            return; // repeated or out of order: the cursor never goes back
         }
         self.next_ledger_came |= !is_first && token.ledger() > self.reached.ledger();
         self.reached = token;
     }
 
-    /// Whether the batch shall be committed although more is coming.
+    /// Returns true if the batch must be committed although more records are coming.
     #[must_use]
     pub(super) fn is_due(&self) -> bool {
         let records = self.trades.len() + self.quarantine.len();
+        // A later ledger shows that the batch's first ledger is complete, so there is no reason to wait for more of it.
         let patience = if self.next_ledger_came { QUIET } else { ONE_LEDGER_MAX };
         let waited = self.opened.is_some_and(|opened| opened.elapsed() >= patience);
         records >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX || waited
     }
 
-    /// What to commit. The collector keeps it until [`Self::committed`].
+    /// Returns the batch to commit. The collector keeps it until [`Self::committed`].
     #[must_use]
     pub(super) fn batch(&self) -> TradeBatch {
         TradeBatch {
@@ -165,17 +172,17 @@ impl Collector {
             cursor: Some(CursorMove { name: LIVE_CURSOR.into(), expected: self.stored, to: self.reached }),
             trades: self.trades.clone(),
             quarantine: self.quarantine.clone(),
-            covered: None, // pages tell what is whole: a stream may skip
+            covered: None, // only pages show which ledgers are complete: a stream may skip trades
         }
     }
 
-    /// Trades passed over since the last commit.
+    /// Trades skipped since the last commit.
     #[must_use]
-    pub(super) const fn passed_over(&self) -> u64 {
-        self.passed_over
+    pub(super) const fn skipped(&self) -> u64 {
+        self.skipped
     }
 
-    /// The batch is in the database.
+    /// Starts the next batch, after a commit.
     pub(super) fn committed(&mut self) {
         let (anchor, recent) = (self.anchor, self.recent);
         *self = Self { anchor, recent, ..Self::new(Some(self.reached), self.reached, self.intake) };
@@ -215,19 +222,19 @@ mod tests {
     }
 
     #[test]
-    fn the_future_is_quarantined_and_the_far_past_only_counted_and_the_cursor_goes_on() {
+    fn future_trades_are_quarantined_and_old_ones_skipped_and_the_cursor_moves_on() {
         let mut collector = collector();
         collector.trade(received(100, 0, NOW + DAY + 1), now());
         collector.trade(received(101, 0, NOW - 8 * DAY - 1), now());
         collector.trade(received(102, 0, NOW + DAY), now());
         collector.trade(received(103, 0, NOW - 8 * DAY), now());
         let batch = collector.batch();
-        assert_eq!((batch.trades.len(), batch.quarantine.len(), collector.passed_over()), (2, 1, 1));
+        assert_eq!((batch.trades.len(), batch.quarantine.len(), collector.skipped()), (2, 1, 1));
         assert_eq!(batch.cursor.unwrap().to.ledger(), 103);
     }
 
     #[test]
-    fn a_ledger_that_cannot_be_there_yet_does_not_carry_the_cursor_away() {
+    fn a_ledger_that_cannot_exist_yet_does_not_move_the_cursor() {
         let mut collector = collector();
         collector.trade(received(1_001, 0, NOW), now());
         collector.trade(received(1_000, 0, NOW), now());
@@ -239,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_does_not_fit_what_came_before_is_quarantined_and_the_next_one_counts() {
+    fn a_close_time_that_does_not_fit_earlier_ones_is_quarantined_and_the_next_is_stored() {
         let mut collector = collector();
         collector.set_anchor(Some((100, UnixSeconds(NOW))));
-        collector.trade(received(100, 0, NOW - DAY), now()); // the anchor says nothing of this ledger
+        collector.trade(received(100, 0, NOW - DAY), now()); // the anchor says nothing about its own ledger
         collector.trade(received(101, 0, NOW - SLACK_S), now());
         collector.trade(received(102, 0, NOW - SLACK_S - 1), now());
         assert_eq!((collector.batch().trades.len(), collector.batch().quarantine.len()), (2, 1));
@@ -256,14 +263,14 @@ mod tests {
         );
         let reason = &batch.quarantine[0].reason;
         assert!(reason.contains("does not fit those of the ledgers around 103"), "{reason}");
-        // Without the root's close time the earlier ledgers decide.
+        // Without the root's close time, earlier ledgers decide.
         collector.set_anchor(None);
         collector.trade(received(105, 0, NOW - 3 * DAY), now());
         assert_eq!(collector.batch().quarantine.len(), 2);
     }
 
     #[test]
-    fn the_clock_of_horizon_bounds_the_future_closely_and_a_clock_of_ours_that_is_behind_does_no_harm() {
+    fn horizons_clock_bounds_the_future_closely_and_a_slow_clock_of_ours_does_no_harm() {
         let mut collector = collector();
         let intake = Intake { latest_time: Some(UnixSeconds(NOW)), ..collector.intake };
         collector.set_intake(intake);
@@ -275,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_before_all_networks_has_no_table_and_is_quarantined() {
+    fn a_close_time_before_all_networks_is_quarantined() {
         let mut collector = collector();
         let intake = Intake { retention_days: 36_500, ..collector.intake };
         collector.set_intake(intake);
@@ -293,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_record_moves_the_cursor_if_it_has_a_place() {
+    fn a_refused_record_moves_the_cursor_if_it_has_a_position() {
         let mut collector = collector();
         let refused = |token| Refused { token, reason: "x".into(), raw: Bytes::new() };
         collector.refused(refused(None));
@@ -302,7 +309,7 @@ mod tests {
         assert_eq!((collector.reached.order, collector.batch().quarantine.len()), (5, 2));
     }
 
-    /// As if the first record of the batch had come so long before.
+    /// Makes the first record of the batch older by `time`.
     fn waits(collector: &mut Collector, time: Duration) {
         let opened = collector.opened.as_mut().unwrap();
         *opened = opened.checked_sub(time).unwrap();
@@ -314,17 +321,17 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_advances_the_cursor_only_where_something_was_collected() {
+    fn a_commit_moves_the_cursor_only_if_something_was_collected() {
         let mut collector = collector();
         assert!(collector.has_advanced(), "the database has no cursor yet");
         collector.committed();
-        assert!(!collector.has_advanced(), "the cursor stands where it stood");
+        assert!(!collector.has_advanced(), "the cursor has not moved");
         collector.trade(received(100, 0, NOW), now());
         assert!(collector.has_advanced());
     }
 
     #[test]
-    fn times_that_cannot_be_do_not_speak_against_those_that_come_after() {
+    fn impossible_close_times_are_not_evidence_against_later_ones() {
         let mut collector = collector();
         for ledger in 100..105 {
             collector.trade(received(ledger, 0, NOW + 2 * DAY), now());
@@ -345,11 +352,11 @@ mod tests {
         collector.committed();
         collector.trade(received(101, 1, NOW), now());
         waits(&mut collector, ONE_LEDGER_MAX);
-        assert!(collector.is_due(), "it comes too slowly to be waited for");
+        assert!(collector.is_due(), "the server is too slow to wait for");
         collector.committed();
         collector.trade(received(102, 0, NOW), now());
         waits(&mut collector, QUIET);
-        assert!(!collector.is_due(), "the first trade of a batch completes no ledger of it");
+        assert!(!collector.is_due(), "the first trade of a batch does not complete its ledger");
     }
 
     #[test]
@@ -366,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn few_records_that_are_long_are_due_as_well() {
+    fn few_long_records_are_due_as_well() {
         let mut collector = collector();
         never_waits(&mut collector);
         let raw = || Bytes::from(vec![b' '; BATCH_BYTES_MAX / 2]);

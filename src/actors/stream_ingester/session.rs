@@ -1,4 +1,4 @@
-//! One connection to the stream: where it begins, what it collects, how that is committed.
+//! A session: one or more connections to the stream, from the stored cursor, with commits on the way.
 
 use std::{
     cell::Cell,
@@ -10,7 +10,7 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::{
-    Ended, StreamIngest,
+    SessionEnd, StreamIngest,
     collector::{Collector, QUIET},
 };
 use crate::{
@@ -28,22 +28,22 @@ use crate::{
     published::Vitals,
 };
 
-/// A stream that is further behind begins at the newest ledger, and what it left out is read as history, the newest
-/// first: that costs as many requests and is fresh at once.
+/// Ledgers that a stream may be behind. If it is more, the stream begins at the newest ledger, and history fills the
+/// gap from its newest end. That costs as many requests and is fresh at once.
 const REPLAYED_LEDGERS_MAX: u32 = 100;
-/// How long a stream may be silent while pages hold trades that it has not told. It looks for a new ledger each 5 s, so
-/// a longer silence is that of a connection whose other end is gone.
-const SILENT_BESIDE_NEWS_MAX: Duration = Duration::from_secs(10);
+/// Longest silence of the stream while pages have newer trades. Horizon's stream looks for a new ledger every 5 s, so a
+/// longer silence means that the other end of the connection is gone.
+const SILENT_BEHIND_PAGES_MAX: Duration = Duration::from_secs(10);
 
-/// One connection to the stream.
+/// A session of one or more connections to the stream.
 pub(super) struct Session<'a> {
     deps: &'a StreamIngest,
     context: &'a WorkContext,
-    /// Horizon's last report on its own history; it outlives the connection.
+    /// Last check of the network; it outlives the session.
     history: &'a Cell<Option<History>>,
-    /// Cursor with which the present connection was opened.
+    /// Cursor with which the current connection was opened.
     start: Cell<Option<PagingToken>>,
-    /// The cursor has moved on.
+    /// True if a commit of this session moved the cursor.
     has_advanced: Cell<bool>,
 }
 
@@ -61,36 +61,37 @@ impl<'a> Session<'a> {
         self.has_advanced.get()
     }
 
-    /// Streams until something ends it. What was collected until then is committed.
-    pub(super) async fn run(&mut self) -> Ended {
+    /// Streams until something ends it, then commits what was collected.
+    pub(super) async fn run(&mut self) -> SessionEnd {
         let (mut stream, mut collector) = match self.open().await {
             Ok(opened) => opened,
             Err(ended) => return ended,
         };
         let ended = loop {
-            match self.listen(&mut stream, &mut collector).await {
-                Ended::Normally => {}
+            match self.receive(&mut stream, &mut collector).await {
+                SessionEnd::Normally => {}
                 ended => break ended,
             }
-            match self.go_on(&mut collector).await {
+            match self.reconnect(&mut collector).await {
                 Ok(Some(next)) => stream = next,
-                Ok(None) => break Ended::Normally,
+                Ok(None) => break SessionEnd::Normally,
                 Err(ended) => break ended,
             }
         };
-        // What came before the end is as good as if no end had come.
+        // Whatever ended the session, the records before it are valid.
         match self.commit(&mut collector).await {
             Err(failed) => failed,
             Ok(()) => ended,
         }
     }
 
-    /// Connects again behind what is collected, if that can be done without looking at anything else first. A large
-    /// ledger is many connections: were each a transaction, these would take longer than all else. Only where the
-    /// connection takes its time is what was collected committed meanwhile.
-    async fn go_on(&self, collector: &mut Collector) -> Result<Option<TradeStream>, Ended> {
+    /// Reconnects behind what is collected, without a commit in between. Returns none if a new session is needed.
+    ///
+    /// A large ledger takes many connections. If each were a transaction, these would take most of the time. Only if
+    /// connecting takes long is the batch committed meanwhile.
+    async fn reconnect(&self, collector: &mut Collector) -> Result<Option<TradeStream>, SessionEnd> {
         let horizon = &self.deps.horizon;
-        let Some(history) = self.history.get().filter(|history| history.is_usable(horizon)) else {
+        let Some(history) = self.history.get().filter(|history| history.allows_requests(horizon)) else {
             return Ok(None);
         };
         if collector.is_empty() || self.context.is_draining() {
@@ -111,13 +112,13 @@ impl<'a> Session<'a> {
                 connected?
             }
         };
-        self.heard();
+        self.note_received();
         collector.set_intake(self.intake(&history, start));
         collector.set_anchor(history.anchor(self.now()));
         Ok(Some(stream))
     }
 
-    /// The rules for what a stream from `start` on tells.
+    /// Returns the rules for records of a stream that begins at `start`.
     fn intake(&self, history: &History, start: PagingToken) -> Intake {
         Intake {
             source: "stream",
@@ -131,14 +132,14 @@ impl<'a> Session<'a> {
         UnixSeconds::from(self.deps.writer.clock.now())
     }
 
-    /// Checks the network, finds the place to go on from, and connects.
-    async fn open(&mut self) -> Result<(TradeStream, Collector), Ended> {
+    /// Checks the network, determines the start and connects.
+    async fn open(&mut self) -> Result<(TradeStream, Collector), SessionEnd> {
         self.deps.status.set_state("connecting");
         let database = &self.deps.writer.database;
         let stored = database.cursor(LIVE_CURSOR).await?;
         let horizon = &self.deps.horizon;
         let (history, start) = match (self.history.get(), stored) {
-            (Some(history), Some(token)) if history.is_usable(horizon) => (history, token),
+            (Some(history), Some(token)) if history.allows_requests(horizon) => (history, token),
             _ => {
                 let history = self.confirm().await?;
                 (history, start(stored, history.latest))
@@ -147,27 +148,27 @@ impl<'a> Session<'a> {
         self.start.set(Some(start));
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
-        self.heard();
+        self.note_received();
         self.deps.status.set_state("streaming");
         let mut collector = Collector::new(stored, start, self.intake(&history, start));
         collector.set_anchor(history.anchor(self.now()));
         Ok((stream, collector))
     }
 
-    /// Takes in what comes until the stream ends. Batches are committed on the way.
-    async fn listen(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> Ended {
+    /// Collects records until the stream ends. Commits batches on the way.
+    async fn receive(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> SessionEnd {
         let connected = Instant::now();
-        let (mut missing_since, mut heard_records) = (None, false);
+        let (mut missing_since, mut received_records) = (None, false);
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
-            let told = tokio::time::timeout(patience, stream.next()).await;
+            let next = tokio::time::timeout(patience, stream.next()).await;
             self.context.advance();
-            match told {
-                // Quiet: what was collected is all there is for now.
-                Err(_) if self.is_silent_beside_news(collector, &mut missing_since) => {
-                    return HorizonError::Silent(SILENT_BESIDE_NEWS_MAX).into();
+            match next {
+                // No record for a while: what was collected is all there is for now.
+                Err(_) if self.is_silent_behind_pages(collector, &mut missing_since) => {
+                    return HorizonError::Silent(SILENT_BEHIND_PAGES_MAX).into();
                 }
-                // Asked now, it costs no trade a moment: a batch that comes later need not wait for the answer.
+                // Renew the check of the network now, while nothing waits: the next batch then need not wait for it.
                 Err(_) if collector.is_empty() => {
                     if let Err(ended) = self.confirm().await {
                         return ended;
@@ -175,14 +176,14 @@ impl<'a> Session<'a> {
                 }
                 Err(_) => {}
                 Ok(Err(error)) => return error.into(),
-                // A quiet network ends its stream without a record after 55 s; at once only a sick server does.
-                Ok(Ok(Told::End)) if heard_records || connected.elapsed() >= TICK => {
-                    return Ended::Normally;
+                // A quiet network ends its stream after 55 s without a record. Only a sick server ends it at once.
+                Ok(Ok(Told::End)) if received_records || connected.elapsed() >= TICK => {
+                    return SessionEnd::Normally;
                 }
-                Ok(Ok(Told::End)) => return Ended::Empty,
-                Ok(Ok(told)) => {
+                Ok(Ok(Told::End)) => return SessionEnd::Empty,
+                Ok(Ok(event)) => {
                     missing_since = None;
-                    heard_records |= self.take_in(told, collector);
+                    received_records |= self.collect(event, collector);
                     if !collector.is_due() {
                         continue;
                     }
@@ -192,24 +193,24 @@ impl<'a> Session<'a> {
                 return ended;
             }
             if self.context.is_draining() {
-                return Ended::NotLeading;
+                return SessionEnd::NotLeading;
             }
         }
     }
 
-    /// Whether the stream has told nothing since pages told more, for too long.
-    fn is_silent_beside_news(&self, collector: &Collector, missing_since: &mut Option<Instant>) -> bool {
+    /// Returns true if pages have had newer trades than the stream for too long. The stream then skips trades or hangs.
+    fn is_silent_behind_pages(&self, collector: &Collector, missing_since: &mut Option<Instant>) -> bool {
         let newest = self.deps.writer.published.vitals.newest_by_pages.load(Ordering::Relaxed);
         if newest <= collector.ledger() {
             return false;
         }
-        missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BESIDE_NEWS_MAX
+        missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BEHIND_PAGES_MAX
     }
 
-    /// Says whether it was a record.
-    fn take_in(&self, told: Told, collector: &mut Collector) -> bool {
-        self.heard();
-        match told {
+    /// Collects an event. Returns true if it was a record.
+    fn collect(&self, event: Told, collector: &mut Collector) -> bool {
+        self.note_received();
+        match event {
             Told::Hello | Told::End => return false,
             Told::Trade(received) => {
                 collector.trade(*received, self.now());
@@ -219,13 +220,14 @@ impl<'a> Session<'a> {
         true
     }
 
-    fn heard(&self) {
+    /// Publishes that the stream is alive.
+    fn note_received(&self) {
         let writer = &self.deps.writer;
         Vitals::tell(&writer.published.vitals.stream, true, "connected", writer.clock.now());
     }
 
-    /// Makes sure that what came until now is of the right network.
-    async fn confirm(&self) -> Result<History, Ended> {
+    /// Makes sure that everything received so far is of the right network.
+    async fn confirm(&self) -> Result<History, SessionEnd> {
         let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
         let known = self.history.get();
         let history =
@@ -235,15 +237,15 @@ impl<'a> Session<'a> {
         Ok(history)
     }
 
-    /// Writes what was collected and tells it to the others.
-    async fn commit(&self, collector: &mut Collector) -> Result<(), Ended> {
+    /// Writes the collected batch and notifies the other actors. Without a batch, only checks the lease.
+    async fn commit(&self, collector: &mut Collector) -> Result<(), SessionEnd> {
         if collector.is_empty() {
             let leads = self.deps.writer.leadership.epoch().is_some();
-            return if leads { Ok(()) } else { Err(Ended::NotLeading) };
+            return if leads { Ok(()) } else { Err(SessionEnd::NotLeading) };
         }
         self.confirm().await?;
         self.deps.writer.write(&collector.batch(), self.context).await?;
-        counter!("ticker_trades_passed_over_total").increment(collector.passed_over());
+        counter!("ticker_trades_passed_over_total").increment(collector.skipped());
         if collector.has_advanced() {
             self.has_advanced.set(true);
         }
@@ -252,20 +254,20 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where to go on from: behind the stored cursor, or behind Horizon's newest ledger where there is none or it lies too
-/// far back. What is left out is history.
+/// Returns the position to start from: the stored cursor, or the end of Horizon's newest ledger if there is no cursor
+/// or it is too far away. Ledgers that are left out are filled as history.
 fn start(stored: Option<PagingToken>, newest: u32) -> PagingToken {
     let begin = PagingToken::before_ledger(newest.saturating_add(1));
     match stored {
         None => begin,
         Some(token) if token.ledger() < newest.saturating_sub(REPLAYED_LEDGERS_MAX) => {
-            info!(from = token.ledger(), to = newest, "far behind: what lies between is read as history");
+            info!(from = token.ledger(), to = newest, "stream is far behind, the gap is filled as history");
             begin
         }
         Some(token) if token.ledger() > newest.saturating_add(LEADING_LEDGERS_MAX) => {
             warn!(
                 cursor = token.ledger(),
-                newest, "the cursor is ahead of all that there is: beginning anew"
+                newest, "cursor is ahead of Horizon's newest ledger, starting at the newest"
             );
             begin
         }

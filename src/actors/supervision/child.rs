@@ -1,4 +1,4 @@
-//! The runner of one actor: runs its incarnations one after another on its arbiter, behind one mailbox.
+//! Runner of one actor. It runs the incarnations one after another on the actor's arbiter, behind one mailbox.
 
 use std::{
     any::Any,
@@ -14,11 +14,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, error, warn};
 
 use super::{
-    messages::{ChildExited, ChildId, Exit, KillReason, Order, Verdict},
+    messages::{ChildExited, ChildId, Exit, ExitReply, KillReason, Order},
     status::ChildStatus,
 };
 
-/// What a runner works with.
+/// A runner, before it starts.
 pub(super) struct ChildRunner {
     pub(super) id: ChildId,
     pub(super) status: Arc<ChildStatus>,
@@ -26,15 +26,17 @@ pub(super) struct ChildRunner {
     pub(super) supervisor: Recipient<ChildExited>,
 }
 
-/// How the wait for an incarnation's end came out.
-enum Ended {
+/// Result of watching an incarnation.
+enum IncarnationEnd {
+    /// The incarnation ended.
     Exited(Exit),
+    /// The supervisor is gone: the process ends.
     Dismissed,
 }
 
 impl ChildRunner {
-    /// Runs the actor for the life of the process. Its mailbox outlives every crash; its struct is reused, which
-    /// `Supervised::restarting` must undo.
+    /// Runs the actor for the life of the process. The mailbox survives every crash. The actor's struct is reused, so
+    /// `Supervised::restarting` must reset its state.
     pub(super) async fn run<A>(mut self, mut actor: ContextFut<A, Context<A>>)
     where
         A: Actor<Context = Context<A>> + Supervised + Unpin,
@@ -44,18 +46,18 @@ impl ChildRunner {
         loop {
             self.status.note_begun(generation);
             let exit = match self.watch(&mut actor, generation).await {
-                Ended::Exited(exit) => exit,
-                Ended::Dismissed => break,
+                IncarnationEnd::Exited(exit) => exit,
+                IncarnationEnd::Dismissed => break,
             };
             self.status.note_exit(generation, &exit);
             let Some(next) = self.ask(generation, exit).await else { break };
             generation = next;
-            // A panic in `restarting`, or no address left (the tree keeps one for life): nothing can be restarted.
+            // Fails if `restarting` panics, or if no address is left, though the tree keeps one for life.
             let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
             if !matches!(restarted, Ok(true)) {
                 let reason =
                     restarted.err().map_or_else(|| "its mailbox is gone".into(), |panic| text_of(&*panic));
-                error!(actor = self.status.name(), reason, "an actor cannot be restarted");
+                error!(actor = self.status.name(), reason, "actor cannot be restarted");
                 let _ = self
                     .supervisor
                     .send(ChildExited { id: self.id, generation, exit: Exit::Lost(reason) })
@@ -64,39 +66,40 @@ impl ChildRunner {
             }
         }
         self.status.note_stopped();
-        // Its destructor may panic like any other code of it, and two panics at once would abort the process.
+        // The destructor may panic too. Two panics at once would abort the process.
         if catch_unwind(AssertUnwindSafe(|| drop(actor))).is_err() {
-            error!(actor = self.status.name(), "an actor panicked as it was dropped");
+            error!(actor = self.status.name(), "actor panicked while it was dropped");
         }
     }
 
-    /// Polls the incarnation until it ends by itself, panics, or is ended from above.
-    async fn watch<A>(&mut self, actor: &mut ContextFut<A, Context<A>>, generation: u64) -> Ended
+    /// Polls the incarnation until it stops, panics, or the supervisor kills it.
+    async fn watch<A>(&mut self, actor: &mut ContextFut<A, Context<A>>, generation: u64) -> IncarnationEnd
     where
         A: Actor<Context = Context<A>> + Unpin,
     {
         let status = Arc::clone(&self.status);
-        let mut life = AssertUnwindSafe(actor).catch_unwind();
-        // As an actor does that waits in its context for what never comes.
-        let mut life =
-            poll_fn(|cx| if status.test_hooks().is_hanging() { Poll::Pending } else { life.poll_unpin(cx) });
+        let mut incarnation = AssertUnwindSafe(actor).catch_unwind();
+        // The test hook `hang-` behaves like an actor that waits for ever.
+        let mut incarnation = poll_fn(|cx| {
+            if status.test_hooks().is_hanging() { Poll::Pending } else { incarnation.poll_unpin(cx) }
+        });
         loop {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
                     Some(Order::Kill { generation: meant, reason, activity }) if meant == generation => {
-                        // The order waited until a long handler let go of the thread: the child worked all along.
-                        let is_overtaken = self.status.signs().activity != activity;
+                        // The order may have waited while a long handler held the thread. Then the child has worked.
+                        let is_overtaken = self.status.counters().activity != activity;
                         if reason == KillReason::Unresponsive && is_overtaken {
-                            debug!(actor = self.status.name(), "a slow actor is at work again");
+                            debug!(actor = self.status.name(), "kill ignored, the actor works again");
                             continue;
                         }
-                        return Ended::Exited(Exit::Killed(reason));
+                        return IncarnationEnd::Exited(Exit::Killed(reason));
                     }
-                    Some(Order::Kill { .. }) => {} // for an earlier incarnation
-                    None => return Ended::Dismissed, // the supervisor is gone
+                    Some(Order::Kill { .. }) => {} // meant for an earlier incarnation
+                    None => return IncarnationEnd::Dismissed, // the supervisor is gone
                 },
-                end = &mut life => return Ended::Exited(match end {
+                end = &mut incarnation => return IncarnationEnd::Exited(match end {
                     Ok(()) => Exit::Stopped,
                     Err(panic) => Exit::Panicked(text_of(&*panic)),
                 }),
@@ -104,27 +107,29 @@ impl ChildRunner {
         }
     }
 
-    /// Asks the supervisor what to do, and waits as long as it says. The next generation, or none to leave.
+    /// Reports an exit to the supervisor and waits out the delay that it orders. Returns the next generation, or none
+    /// if the child must not be restarted.
     async fn ask(&mut self, generation: u64, exit: Exit) -> Option<u64> {
         let exited = ChildExited { id: self.id, generation, exit: exit.clone() };
-        let verdict = self.supervisor.send(exited).await;
+        let reply = self.supervisor.send(exited).await;
         let name = self.status.name();
-        let Ok(Verdict::Restart { after, generation: next }) = verdict else {
-            // In a drain actors end, by themselves once nobody holds their address; a panic is news even then.
+        let Ok(ExitReply::Restart { after, generation: next }) = reply else {
+            // During a drain, actors stop once nobody holds their address. A panic is worth a warning even then.
             if matches!(exit, Exit::Stopped) {
-                debug!(actor = name, generation, "an actor is gone");
+                debug!(actor = name, generation, "actor stopped");
             } else {
-                warn!(actor = name, generation, %exit, "an actor ended");
+                warn!(actor = name, generation, %exit, "actor ended");
             }
             return None;
         };
-        warn!(actor = name, generation, %exit, "an actor ended");
+        warn!(actor = name, generation, %exit, "actor ended");
         self.status.note_restart();
         let wait = tokio::time::sleep(after);
         tokio::pin!(wait);
         loop {
             tokio::select! {
                 biased;
+                // There is nothing to kill during the delay. A closed channel means that the supervisor is gone.
                 order = self.orders.recv() => if !matches!(order, Some(Order::Kill { .. })) { return None },
                 () = &mut wait => return Some(next),
             }
@@ -132,7 +137,7 @@ impl ChildRunner {
     }
 }
 
-/// What a panic said.
+/// Returns the text of a panic's payload.
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -144,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panics_text_is_told_whatever_its_type() {
+    fn the_text_of_a_panic_is_read_from_both_types_of_payload() {
         assert_eq!(text_of(&"static"), "static");
         assert_eq!(text_of(&String::from("made")), "made");
         assert_eq!(text_of(&7), "a panic without a text");

@@ -1,4 +1,4 @@
-//! What the supervisor and its children say to each other. No data travels here, so nothing is in an envelope.
+//! Messages between the supervisor and its children. They carry no data, so they travel without an envelope.
 
 use std::{fmt, time::Duration};
 
@@ -7,7 +7,7 @@ use actix::{
     dev::{MessageResponse, OneshotSender},
 };
 
-/// "Are you well?" Waits in the mailbox like any message, so an answer shows that the mailbox is being read.
+/// Probe of a child. It waits in the mailbox like any message, so an answer shows that the mailbox is being read.
 #[derive(Debug, Clone, Copy)]
 pub struct Ping;
 
@@ -15,12 +15,11 @@ impl Message for Ping {
     type Result = Pulse;
 }
 
-/// The answer to [`Ping`]: the mailbox is being read. Made by
-/// [`ChildStatus::pulse`](super::status::ChildStatus::pulse).
+/// Answer to [`Ping`]. Made by [`ChildStatus::pulse`](super::status::ChildStatus::pulse).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pulse(pub(super) ());
 
-/// Lets a handler say `type Result = Pulse`.
+/// Allows `type Result = Pulse` in a handler.
 impl<A: Actor, M: Message<Result = Self>> MessageResponse<A, M> for Pulse {
     fn handle(self, _ctx: &mut A::Context, answer: Option<OneshotSender<Self>>) {
         if let Some(answer) = answer {
@@ -30,11 +29,11 @@ impl<A: Actor, M: Message<Result = Self>> MessageResponse<A, M> for Pulse {
     }
 }
 
-/// "Finish what you have begun and begin nothing new"; answered when done. After the answer, or when the time is
-/// over, the child is stopped. A child that has nothing to finish answers at once.
+/// Asks a child to finish what it has begun and to begin nothing new. The child answers when it is done, at once if it
+/// has nothing to finish. After the answer or the time limit it is stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
-    /// How long the child has.
+    /// Time limit of the drain.
     pub within: Duration,
 }
 
@@ -42,25 +41,25 @@ impl Message for Drain {
     type Result = ();
 }
 
-/// Why the supervisor ends an incarnation.
+/// Reason for which the supervisor ends an incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
     /// It missed its probes.
     Unresponsive,
-    /// It answered, but got nothing done within its `stale_after`.
+    /// It answered its probes but made no progress within its `stale_after`.
     Stalled,
 }
 
-/// How an incarnation ended.
+/// End of an incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// It stopped by itself (`ctx.stop()`).
     Stopped,
-    /// It panicked; the panic's text.
+    /// It panicked, with this text.
     Panicked(String),
     /// The supervisor killed it.
     Killed(KillReason),
-    /// It cannot be restarted; why. The tree escalates.
+    /// It cannot be restarted, for this reason. The tree escalates.
     Lost(String),
 }
 
@@ -76,11 +75,11 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Which child; its position in the tree.
+/// Index of a child in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChildId(pub(crate) usize);
 
-/// An incarnation has ended; its runner asks what to do.
+/// Report of a runner that an incarnation has ended. The supervisor answers with what to do next.
 #[derive(Debug)]
 pub(crate) struct ChildExited {
     pub(crate) id: ChildId,
@@ -89,23 +88,25 @@ pub(crate) struct ChildExited {
 }
 
 impl Message for ChildExited {
-    type Result = Verdict;
+    type Result = ExitReply;
 }
 
-/// What the runner is to do after an exit.
+/// Answer to [`ChildExited`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Begin the next incarnation after the delay.
+pub(crate) enum ExitReply {
+    /// Start the next incarnation, of this generation, after the delay.
     Restart { after: Duration, generation: u64 },
-    /// The child is over.
-    Leave,
+    /// Do not restart the child.
+    Stop,
 }
 
-/// What the supervisor orders of its own accord. Read by the runner, so a hung child cannot miss it; only a
-/// blocked thread can.
+/// Order of the supervisor to a runner. A hung child cannot hold it up, since the runner reads it; a blocked thread
+/// can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// End this incarnation (and no later one); it will be restarted. An unresponsive child that has shown activity
-    /// since the order was given (`activity` was the count then) is slow, not dead, and goes on.
+    /// End the incarnation of this generation, and no later one. It will be restarted.
+    ///
+    /// `activity` is the counter at the time of the order. If an unresponsive child has moved it since, the child is
+    /// slow, not dead, and the runner ignores the order.
     Kill { generation: u64, reason: KillReason, activity: u64 },
 }

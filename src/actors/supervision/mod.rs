@@ -1,5 +1,5 @@
-//! The parts of supervision: what is decided (`policy`, `probe`: pure), what is told (`messages`, `status`, `report`,
-//! `stats`, `queue`, `thread_time`), and what runs an actor over all of its incarnations (`child`, `tree`).
+//! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`, `queue` and
+//! `thread_time` hold what is known. `child` and `tree` run the actors.
 
 mod child;
 pub mod messages;

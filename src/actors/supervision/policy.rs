@@ -1,4 +1,4 @@
-//! When a child is restarted, and when the tree gives up. Pure: instants and randomness come in as arguments.
+//! Restart policy: delays, limits, escalation. Pure: callers pass instants and random bits.
 
 use std::{
     collections::VecDeque,
@@ -6,38 +6,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// More than `restarts` restarts within `within` are too many.
+/// Limit on restarts: more than `restarts` within `within` escalate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// How many restarts are still allowed.
+    /// Restarts that are allowed.
     pub restarts: u32,
-    /// The sliding window they are counted in.
+    /// Length of the sliding window.
     pub within: Duration,
 }
 
-/// All the numbers of supervision. Tests use a faster set.
+/// Numbers of supervision. Tests use a faster set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// A child that lived this long is healthy: its next exit counts as its first.
+    /// Uptime after which a child is healthy: the delays then start from the beginning.
     pub healthy_after: Duration,
-    /// The delay of the second restart in a streak; each further one doubles it.
+    /// Delay of the second restart in a streak. Each further one doubles it.
     pub backoff_base: Duration,
-    /// No delay is longer.
+    /// Longest delay.
     pub backoff_max: Duration,
-    /// The limit for each child.
+    /// Limit for each child.
     pub child_limit: Limit,
-    /// The limit for all children together.
+    /// Limit for all children together.
     pub tree_limit: Limit,
-    /// Interval between two probes of a child. An answer, or another sign of work, is due before the next probe.
+    /// Interval between two probes of a child. An answer or another sign of activity is due before the next probe.
     pub probe_every: Duration,
-    /// Missed answers in a row, with no sign of work in between, after which the child is killed and restarted.
+    /// Missed probes in a row, without activity in between, after which the child is killed and restarted.
     pub kill_after_missed: u32,
-    /// After so many its thread is blocked: nothing but the end of the process helps.
+    /// Missed probes in a row after which the thread counts as blocked. Only a new process helps then.
     pub hung_after_missed: u32,
-    /// Bound on the time for which a busy machine excuses a silent child. Beyond it all time counts, so a child that
-    /// never gets a core, or a kernel whose accounts are wrong, does not hide a hung child for ever.
+    /// Longest time for which a busy machine excuses a silent child. After it, all time counts. Otherwise a child that
+    /// never gets a core, or wrong accounts of the kernel, would hide a hung child for ever.
     pub excused_max: Duration,
-    /// A supervisor whose own tick came later than this counts no misses: it was the one that slept.
+    /// Delay of the supervisor's own tick beyond which misses do not count: then the supervisor itself was late.
     pub late_tick: Duration,
 }
 
@@ -58,20 +58,20 @@ impl Default for Policy {
     }
 }
 
-/// A set of numbers that would not work.
+/// Contradiction within a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A limit that the delays themselves keep from being reached never escalates.
+    /// A limit that the delays themselves keep out of reach never escalates.
     #[error("{restarts} restarts take up to {takes:?}, so the limit within {within:?} is never reached")]
     LimitOutOfReach {
-        /// The allowed restarts of the limit.
+        /// Allowed restarts of the limit.
         restarts: u32,
-        /// The longest time in which so many restarts happen, one after another.
+        /// Longest time in which so many restarts happen, one after another.
         takes: Duration,
-        /// The window of the limit.
+        /// Window of the limit.
         within: Duration,
     },
-    /// A thread that is declared hung before the kill could act is hung by definition.
+    /// A thread would count as blocked before the kill could help.
     #[error("a child must be killed ({kill}) before its thread counts as hung ({hung})")]
     HungBeforeKilled {
         /// `kill_after_missed`
@@ -79,13 +79,13 @@ pub enum PolicyError {
         /// `hung_after_missed`
         hung: u32,
     },
-    /// A probe period of zero would spin.
+    /// Probing without a pause would spin.
     #[error("probe_every must not be zero")]
     NoProbePeriod,
 }
 
 impl Policy {
-    /// The longest delay of the restart that follows `streak` others (0: at once), before jitter.
+    /// Returns the longest delay of a restart after `streak` others, before jitter. The first restart has none.
     #[must_use]
     pub fn longest_delay(&self, streak: u32) -> Duration {
         let Some(doublings) = streak.checked_sub(1) else { return Duration::ZERO };
@@ -93,7 +93,7 @@ impl Policy {
         self.backoff_base.saturating_mul(factor).min(self.backoff_max)
     }
 
-    /// That delay with equal jitter: half of it is certain, the other half by chance (`random`: any 64 bits).
+    /// Returns the delay with jitter: half of the longest delay plus a random part of the other half.
     #[must_use]
     pub fn delay(&self, streak: u32, random: u64) -> Duration {
         let half = self.longest_delay(streak) / 2;
@@ -102,11 +102,11 @@ impl Policy {
         half.saturating_add(Duration::from_nanos(chance))
     }
 
-    /// Refuses numbers that contradict each other. Checked when the tree is made.
+    /// Checks that the numbers do not contradict each other. Called when the tree is made.
     ///
     /// # Errors
     ///
-    /// The first contradiction found.
+    /// The first contradiction.
     pub fn check(&self) -> Result<(), PolicyError> {
         if self.probe_every.is_zero() {
             return Err(PolicyError::NoProbePeriod);
@@ -118,13 +118,13 @@ impl Policy {
         self.limit_is_reachable()
     }
 
-    /// Whether a child that fails at once, or hangs at once, again and again, comes to its limit: the delays and
-    /// the time that the probes need must fit into the window. The tree's limit is reached by several children
-    /// at the same time, each within its own, so for that one the same time must fit.
+    /// Checks that a child that fails or hangs at once, again and again, reaches its limit: the delays and the time
+    /// until each kill must fit into the window. Several children at the same time reach the tree's limit, each within
+    /// its own window, so the same time must fit into the tree's window.
     fn limit_is_reachable(&self) -> Result<(), PolicyError> {
         let until_killed = self.probe_every.saturating_mul(self.kill_after_missed.saturating_add(1));
-        // Beyond the streak at which the delay no longer grows every further restart takes the same time, so
-        // the sum of a silly limit need not be walked through; it is long over any window by then.
+        // Beyond the longest delay every restart takes the same time. 1,000 of them exceed any sensible window, so the
+        // sum for an absurd limit can stop there.
         let takes = (0..self.child_limit.restarts.min(1_000)).fold(Duration::ZERO, |sum, streak| {
             sum.saturating_add(self.longest_delay(streak)).saturating_add(until_killed)
         });
@@ -138,14 +138,14 @@ impl Policy {
     }
 }
 
-/// The restarts within a sliding window. Holds at most as many instants as the limit allows.
+/// Restarts within a sliding window. Holds at most as many instants as the limit allows.
 #[derive(Debug, Default)]
 pub struct Intensity {
     restarts: VecDeque<Instant>,
 }
 
 impl Intensity {
-    /// Counts a restart at `now`, unless it is one too many: then false.
+    /// Counts a restart at `now` and returns true, or returns false if it would exceed the limit.
     pub fn admit(&mut self, limit: Limit, now: Instant) -> bool {
         self.restarts.retain(|at| now.saturating_duration_since(*at) < limit.within);
         let allowed = usize::try_from(limit.restarts).unwrap_or(usize::MAX);
@@ -157,58 +157,57 @@ impl Intensity {
     }
 }
 
-/// What is remembered of one child's restarts.
+/// Restart history of one child.
 #[derive(Debug, Default)]
 pub struct RestartRecord {
     streak: u32,
     intensity: Intensity,
 }
 
-/// What to do about an exit.
+/// Decision about an exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Restart it after this delay.
+    /// Restart the child after this delay.
     RestartAfter(Duration),
-    /// Too many restarts: the whole tree goes down, and whoever runs the process starts it anew.
-    Escalate(Excess),
+    /// Too many restarts: end the process, so that whoever runs it starts a new one.
+    Escalate(ExceededLimit),
 }
 
-/// Which limit was exceeded.
+/// Limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Excess {
-    /// The child's own.
-    OfChild,
-    /// That of all children.
-    OfTree,
+pub enum ExceededLimit {
+    /// Limit of one child.
+    Child,
+    /// Limit of all children together.
+    Tree,
 }
 
-impl fmt::Display for Excess {
+impl fmt::Display for ExceededLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OfChild => "the limit of one actor",
-            Self::OfTree => "the limit of all actors together",
+            Self::Child => "the limit of one actor",
+            Self::Tree => "the limit of all actors together",
         })
     }
 }
 
 impl RestartRecord {
-    /// Decides about an exit at `now` of a child that had lived for `lived`; counts the restart in the child's
-    /// record and in the tree's.
+    /// Decides about an exit at `now` of a child that ran for `uptime`. Counts the restart for the child and the tree.
     pub fn on_exit(
         &mut self,
         policy: &Policy,
         tree: &mut Intensity,
-        lived: Duration,
+        uptime: Duration,
         now: Instant,
         random: u64,
     ) -> Decision {
         if !self.intensity.admit(policy.child_limit, now) {
-            return Decision::Escalate(Excess::OfChild);
+            return Decision::Escalate(ExceededLimit::Child);
         }
         if !tree.admit(policy.tree_limit, now) {
-            return Decision::Escalate(Excess::OfTree);
+            return Decision::Escalate(ExceededLimit::Tree);
         }
-        if lived >= policy.healthy_after {
+        if uptime >= policy.healthy_after {
             self.streak = 0;
         }
         let delay = policy.delay(self.streak, random);

@@ -1,4 +1,4 @@
-//! The restart policy, by example and by property.
+//! Tests of the restart policy, by example and by property.
 
 use proptest::prelude::*;
 
@@ -6,14 +6,14 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Exits every `apart`, each after having lived `lived`; the decisions in order.
+/// Exits every `apart`, each after an uptime of `lived`. Returns the decisions in order.
 fn storm(policy: &Policy, exits: u32, lived: Duration, apart: Duration) -> Vec<Decision> {
     let (start, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
     (0..exits).map(|n| record.on_exit(policy, &mut tree, lived, start + apart * n, u64::MAX)).collect()
 }
 
 #[test]
-fn the_default_numbers_are_those_of_the_design() {
+fn the_default_delays_double_up_to_thirty_seconds() {
     let policy = Policy::default();
     assert_eq!(policy.check(), Ok(()));
     let longest: Vec<u128> = (0..9).map(|n| policy.longest_delay(n).as_millis()).collect();
@@ -38,12 +38,12 @@ fn a_child_that_lived_a_minute_is_restarted_at_once_however_often() {
 #[test]
 fn the_sixth_restart_of_a_child_within_two_minutes_escalates() {
     let decisions = storm(&Policy::default(), 6, Duration::ZERO, SECOND);
-    assert_eq!(decisions.last(), Some(&Decision::Escalate(Excess::OfChild)));
+    assert_eq!(decisions.last(), Some(&Decision::Escalate(ExceededLimit::Child)));
     assert_eq!(decisions.iter().filter(|d| matches!(d, Decision::RestartAfter(_))).count(), 5);
 }
 
 #[test]
-fn the_same_six_over_a_longer_time_do_not() {
+fn six_restarts_over_a_longer_time_do_not_escalate() {
     let decisions = storm(&Policy::default(), 6, Duration::ZERO, 24 * SECOND);
     assert!(decisions.iter().all(|d| matches!(d, Decision::RestartAfter(_))), "{decisions:?}");
 }
@@ -59,11 +59,11 @@ fn the_sixteenth_restart_of_all_within_five_minutes_escalates() {
         })
         .collect();
     assert!(decisions[..15].iter().all(|d| matches!(d, Decision::RestartAfter(_))), "{decisions:?}");
-    assert_eq!(decisions[15], Decision::Escalate(Excess::OfTree));
+    assert_eq!(decisions[15], Decision::Escalate(ExceededLimit::Tree));
 }
 
 #[test]
-fn a_limit_that_the_delays_keep_out_of_reach_is_refused() {
+fn a_limit_that_the_delays_make_unreachable_is_refused() {
     let slow = Policy { backoff_base: 60 * SECOND, backoff_max: 60 * SECOND, ..Policy::default() };
     assert!(matches!(slow.check(), Err(PolicyError::LimitOutOfReach { restarts: 5, .. })));
     let short = Limit { restarts: 15, within: 10 * SECOND };
@@ -95,7 +95,7 @@ proptest! {
         prop_assert!(policy.longest_delay(streak) <= policy.longest_delay(streak + 1));
     }
 
-    /// Whatever the rhythm of exits, no window ever holds more restarts than its limit.
+    /// In any rhythm of exits, no window holds more restarts than its limit.
     #[test]
     fn no_window_holds_more_restarts_than_allowed(gaps in prop::collection::vec(0_u64..60_000, 1..80)) {
         let limit = Limit { restarts: 5, within: 120 * SECOND };
@@ -111,7 +111,7 @@ proptest! {
         }
     }
 
-    /// A policy that passes its own check does escalate when a child fails at once again and again.
+    /// A policy that passes its own check escalates if a child fails at once again and again.
     #[test]
     fn a_checked_policy_escalates_in_a_storm(
         base in 0_u64..5_000, max in 0_u64..60_000, restarts in 1_u32..8, within in 1_u64..300_000,

@@ -1,4 +1,4 @@
-//! The probe, tick by tick.
+//! Tests of the probe, tick by tick.
 
 use Finding::{Ask, Hung, Kill, Wait};
 
@@ -8,33 +8,34 @@ const TICK: Duration = Duration::from_secs(2);
 const STALE: Duration = Duration::from_secs(60);
 const UNRESPONSIVE: Finding = Kill(KillReason::Unresponsive);
 
-/// A probe, a clock that goes one tick further with each call, and the child's counters.
+/// A probe, a clock that moves by one tick per call, and the child's counters.
 struct Bench {
     probe: Probe,
     now: Instant,
-    signs: Signs,
-    /// The part of each interval that the child's thread can use, in thousandths.
+    counters: ActivityCounters,
+    /// Share of each interval that the child's thread can use, in thousandths.
     share: u32,
 }
 
 impl Bench {
     fn new() -> Self {
         let now = Instant::now();
-        Self { probe: Probe::new(now, Signs::default()), now, signs: Signs::default(), share: 1_000 }
+        let counters = ActivityCounters::default();
+        Self { probe: Probe::new(now, counters), now, counters, share: 1_000 }
     }
 
     fn tick(&mut self) -> Finding {
         self.now += TICK;
         let share = self.share;
         let usable = |interval: Duration| interval * share / 1_000;
-        self.probe.tick(&Policy::default(), STALE, self.now, self.signs, usable)
+        self.probe.tick(&Policy::default(), STALE, self.now, self.counters, usable)
     }
 
     fn ticks(&mut self, count: usize) -> Vec<Finding> {
         (0..count).map(|_| self.tick()).collect()
     }
 
-    /// Ticks until something else than waiting is found; how many that took.
+    /// Ticks until the finding is not `Wait`. Returns it with the number of ticks.
     fn ticks_until_found(&mut self) -> (Finding, u32) {
         let mut ticks = 1;
         loop {
@@ -46,11 +47,11 @@ impl Bench {
     }
 
     fn works(&mut self) {
-        self.signs.activity += 1;
+        self.counters.activity += 1;
     }
 
     fn answers(&mut self, progress: u64) {
-        self.signs = Signs { activity: self.signs.activity + 1, progress };
+        self.counters = ActivityCounters { activity: self.counters.activity + 1, progress };
         self.probe.answered();
     }
 }
@@ -62,7 +63,7 @@ fn two_missed_answers_kill_once_and_six_mean_a_blocked_thread() {
 }
 
 #[test]
-fn an_answer_sets_the_count_back() {
+fn an_answer_resets_the_count() {
     let mut bench = Bench::new();
     for progress in 0..20 {
         assert_eq!(bench.ticks(2), [Ask, Wait]);
@@ -71,29 +72,29 @@ fn an_answer_sets_the_count_back() {
 }
 
 #[test]
-fn a_child_that_works_and_does_not_come_to_its_ping_is_left_alone() {
+fn a_child_that_works_before_it_reads_its_ping_is_not_killed() {
     let mut bench = Bench::new();
     assert_eq!(bench.tick(), Ask);
     for progress in 0..1_000 {
         bench.works();
-        bench.signs.progress = progress;
+        bench.counters.progress = progress;
         assert_eq!(bench.tick(), Wait, "tick {progress}");
     }
 }
 
 #[test]
-fn a_child_that_works_now_and_then_is_left_alone() {
+fn a_child_that_works_now_and_then_is_not_killed() {
     let mut bench = Bench::new();
     assert_eq!(bench.tick(), Ask);
     for progress in 0..1_000 {
         bench.works();
-        bench.signs.progress = progress;
+        bench.counters.progress = progress;
         assert_eq!(bench.ticks(2), [Wait, Wait], "tick {progress}");
     }
 }
 
 #[test]
-fn a_child_that_hangs_after_much_work_is_found_in_the_same_time() {
+fn a_child_that_hangs_after_much_work_is_found_as_soon() {
     let mut bench = Bench::new();
     assert_eq!(bench.tick(), Ask);
     for _ in 0..10 {
@@ -104,7 +105,7 @@ fn a_child_that_hangs_after_much_work_is_found_in_the_same_time() {
 }
 
 #[test]
-fn a_kill_that_the_child_has_overtaken_is_ordered_again_when_it_is_silent_again() {
+fn a_kill_that_the_child_overtook_is_ordered_again_once_it_is_silent_again() {
     let mut bench = Bench::new();
     assert_eq!(bench.ticks(3), [Ask, Wait, UNRESPONSIVE]);
     bench.works();
@@ -112,7 +113,7 @@ fn a_kill_that_the_child_has_overtaken_is_ordered_again_when_it_is_silent_again(
 }
 
 #[test]
-fn silence_is_counted_in_the_time_that_the_child_could_use() {
+fn silence_counts_only_the_time_that_the_child_could_use() {
     let mut bench = Bench { share: 333, ..Bench::new() };
     assert_eq!(bench.tick(), Ask);
     // A third of a core: three times as long, to within one tick.
@@ -121,14 +122,14 @@ fn silence_is_counted_in_the_time_that_the_child_could_use() {
 }
 
 #[test]
-fn a_child_without_any_time_is_excused_but_not_for_ever() {
+fn a_child_without_any_cpu_time_is_excused_for_a_limited_time() {
     let mut bench = Bench { share: 0, ..Bench::new() };
-    bench.signs.progress = 1;
+    bench.counters.progress = 1;
     assert_eq!(bench.tick(), Ask);
     let excused = Policy::default().excused_max;
     let mut waited = Duration::ZERO;
     while bench.tick() != Hung {
-        bench.signs.progress += 1; // not stalled, for this is about silence
+        bench.counters.progress += 1; // not stalled: this test is about silence
         waited += TICK;
     }
     let longest = excused + (Policy::default().hung_after_missed + 1) * TICK;
@@ -136,10 +137,10 @@ fn a_child_without_any_time_is_excused_but_not_for_ever() {
 }
 
 #[test]
-fn a_late_supervisor_counts_anew() {
+fn a_late_supervisor_restarts_the_count() {
     let mut bench = Bench::new();
     assert_eq!(bench.ticks(2), [Ask, Wait]);
-    bench.probe.forgive(bench.now);
+    bench.probe.restart_count(bench.now);
     assert_eq!(bench.ticks(2), [Wait, UNRESPONSIVE]);
 }
 
@@ -152,7 +153,7 @@ fn a_tick_that_is_late_counts_as_one_miss() {
 }
 
 #[test]
-fn a_child_that_answers_but_does_not_advance_is_killed_once_it_is_stale() {
+fn a_child_that_answers_without_progress_is_killed_once_it_is_stale() {
     let mut bench = Bench::new();
     let started = bench.now;
     let killed_at = loop {
@@ -170,7 +171,7 @@ fn a_child_that_answers_but_does_not_advance_is_killed_once_it_is_stale() {
 }
 
 #[test]
-fn a_child_that_advances_is_left_alone() {
+fn a_child_that_makes_progress_is_not_killed() {
     let mut bench = Bench::new();
     for progress in 0..200 {
         assert_eq!(bench.tick(), Ask);
@@ -179,7 +180,7 @@ fn a_child_that_advances_is_left_alone() {
 }
 
 #[test]
-fn a_stalled_child_whose_thread_then_blocks_is_found_out() {
+fn a_stalled_child_whose_thread_then_blocks_is_reported_as_hung() {
     let mut bench = Bench::new();
     while bench.tick() == Ask {
         bench.answers(0);

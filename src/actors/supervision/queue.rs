@@ -1,8 +1,8 @@
-//! The limit on a child's mailbox, and the count of what is in it.
+//! Bound on a child's mailbox, and the number of messages in it.
 //!
-//! A message enters with one of `capacity` slots. The slot is bound to the envelope, so panics and kills, which
-//! leave the mailbox in place, leave the count right: it goes down when the actor takes the message out (to
-//! handle it, or to throw it away because its sender gave up) or when the mailbox is dropped with all it holds.
+//! A message takes one of `capacity` slots when it enters. The slot belongs to the envelope. It is freed when the actor
+//! takes the message out, or drops it because the sender gave up, or when the mailbox is dropped. So panics and kills,
+//! which keep the mailbox, keep the count right.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -17,26 +17,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Queue {
     capacity: usize,
     slots: Arc<Semaphore>,
-    /// Messages in the mailbox whose senders still wait.
+    /// Messages in the mailbox whose senders still wait for the answer.
     depth: AtomicUsize,
+    /// Highest `depth` since the start of the process.
     high_water: AtomicUsize,
 }
 
-/// What `/actors.json` says of a mailbox. All in messages; probes are not counted.
+/// Mailbox in `/actors.json`. All numbers are messages; probes are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct QueueView {
-    /// Messages not yet begun whose senders wait for the answer.
+    /// Messages that no handler has begun and whose senders wait for the answer.
     pub depth: usize,
-    /// The most messages that the mailbox takes.
+    /// Most messages that the mailbox takes.
     pub capacity: usize,
-    /// The highest depth since the start of the process.
+    /// Highest depth since the start of the process.
     pub high_water: usize,
-    /// Messages whose senders have given up and which the actor has not yet passed over; they still take room.
+    /// Messages whose senders gave up and that the actor has not dropped yet. They still take slots.
     pub abandoned: usize,
 }
 
 impl Queue {
-    /// A queue of `capacity` slots; at least one.
+    /// Creates a queue of `capacity` slots, at least one.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
@@ -48,8 +49,8 @@ impl Queue {
         }
     }
 
-    /// Waits for a slot, first come, first served. The ticket goes into the envelope, the other half stays with
-    /// the caller. None: the queue is closed (never, today).
+    /// Waits for a slot, first come, first served. The ticket goes into the envelope; the caller half stays with the
+    /// sender. Returns none if the semaphore is closed, which nothing does today.
     pub(crate) async fn enter(self: &Arc<Self>) -> Option<(Ticket, Caller)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         let depth = self.depth.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -62,7 +63,7 @@ impl Queue {
         Some((Ticket(Arc::clone(&place)), Caller(place)))
     }
 
-    /// The present numbers.
+    /// Returns the current numbers.
     #[must_use]
     pub fn view(&self) -> QueueView {
         let depth = self.depth.load(Ordering::Relaxed);
@@ -76,10 +77,11 @@ impl Queue {
     }
 }
 
-/// A message's place in the queue, shared by its envelope and its sender.
+/// Place of a message in the queue, shared by its envelope and its sender.
 #[derive(Debug)]
 struct Place {
     queue: Arc<Queue>,
+    /// True while the message counts in `depth`.
     is_counted: AtomicBool,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -96,12 +98,12 @@ impl Place {
     }
 }
 
-/// The envelope's half: gives the slot back when handling begins, or when the envelope is dropped.
+/// Envelope's half of a place. Frees the slot when handling begins, or when the envelope is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<Place>);
 
 impl Ticket {
-    /// Gives the slot back now. A second time it does nothing.
+    /// Frees the slot now. A second call does nothing.
     pub(crate) fn leave(&self) {
         self.0.discount();
         self.0.free_slot();
@@ -114,7 +116,7 @@ impl Drop for Ticket {
     }
 }
 
-/// The sender's half: when it goes, the message is no longer waited for, but still takes its slot.
+/// Sender's half of a place. When dropped, the message no longer counts as waited for, but it keeps its slot.
 #[derive(Debug)]
 pub(crate) struct Caller(Arc<Place>);
 
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_up_on_entry_and_down_once_whichever_half_goes_first() {
+    fn depth_rises_on_entry_and_falls_once_whichever_half_goes_first() {
         let queue = Arc::new(Queue::new(2));
         let (first, first_caller) = enter(&queue);
         let (second, second_caller) = enter(&queue);
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_lets_nobody_in_until_a_slot_is_given_back() {
+    fn a_full_queue_admits_nobody_until_a_slot_is_freed() {
         let queue = Arc::new(Queue::new(0));
         let (only, _caller) = enter(&queue);
         assert!(queue.enter().now_or_never().is_none());

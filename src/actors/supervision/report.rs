@@ -1,4 +1,4 @@
-//! The tree as the admin listener and the health checks see it: `/actors.json`, `/livez`, `/readyz`.
+//! The tree as seen by the admin listener and the health checks: `/actors.json`, `/livez`, `/readyz`.
 
 use std::{
     borrow::Cow,
@@ -13,53 +13,54 @@ use serde::Serialize;
 use super::{queue::QueueView, stats::MessageView, status::ChildStatus};
 use crate::clock::SharedClock;
 
-/// The body of `/actors.json`.
+/// Body of `/actors.json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct TreeView {
-    /// The children in the order in which they were added.
+    /// Children in the order in which they were added.
     pub actors: Vec<ActorView>,
 }
 
-/// One child in `/actors.json`.
+/// A child in `/actors.json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActorView {
-    /// Its name, as in logs.
+    /// Name, as in logs.
     pub name: &'static str,
-    /// What it is doing, in its own word, or `backoff` or `stopped`.
+    /// Current work in the actor's own word, or `backoff` or `stopped`.
     pub state: Cow<'static, str>,
-    /// Which incarnation; 0 is the first.
+    /// Number of the incarnation, from 0.
     pub generation: u64,
-    /// Restarts after an exit, since the start of the process.
+    /// Restarts since the start of the process.
     pub restarts: u64,
-    /// The age of this incarnation in seconds; 0 when it is not running.
+    /// Age of this incarnation in seconds; 0 while it does not run.
     pub uptime_s: u64,
-    /// Its queue.
+    /// Mailbox.
     pub mailbox: QueueView,
-    /// Its last exit; null: it never had one.
+    /// Last exit; null if there was none.
     pub last_exit: Option<ExitView>,
-    /// Its handling times by type of message.
+    /// Handling times by message type.
     pub messages: BTreeMap<&'static str, MessageView>,
 }
 
-/// How an incarnation ended.
+/// Exit of an incarnation in `/actors.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExitView {
-    /// When, RFC 3339.
+    /// Time of the exit, RFC 3339.
     pub at: DateTime<Utc>,
-    /// Which incarnation it was.
+    /// Number of the incarnation.
     pub generation: u64,
-    /// Why, for people.
+    /// Reason, for people.
     pub reason: String,
 }
 
-/// A function that gives the present `/actors.json`; callable from any thread, asks no actor.
+/// Function that returns the current `/actors.json`. Any thread may call it; it waits for no actor.
 pub type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-/// What is known of the whole tree from outside.
+/// State of the whole tree, readable from any thread.
 #[derive(Debug)]
 pub struct TreeStatus {
     clock: SharedClock,
     children: Vec<Arc<ChildStatus>>,
+    /// Time of the supervisor's last tick.
     ticked_at: Mutex<Instant>,
 }
 
@@ -69,26 +70,26 @@ impl TreeStatus {
         Arc::new(Self { clock, children, ticked_at })
     }
 
-    /// The children in the order in which they were added.
+    /// Children in the order in which they were added.
     #[must_use]
     pub fn children(&self) -> &[Arc<ChildStatus>] {
         &self.children
     }
 
-    /// The time since the supervisor's last tick; `/livez` holds while this is a few probe periods at most.
+    /// Returns the time since the supervisor's last tick.
     #[must_use]
     pub fn tick_age(&self) -> Duration {
         let ticked_at = *self.ticked_at.lock().unwrap_or_else(PoisonError::into_inner);
         self.clock.monotonic().saturating_duration_since(ticked_at)
     }
 
-    /// The present state of everything.
+    /// Returns the current state of all children.
     #[must_use]
     pub fn view(&self) -> TreeView {
         TreeView { actors: self.children.iter().map(|child| child.view()).collect() }
     }
 
-    /// That view as a function for those who may not know actors.
+    /// Returns [`Self::view`] as a function, for code that must not depend on actors.
     #[must_use]
     pub fn report(self: &Arc<Self>) -> TreeReport {
         let status = Arc::clone(self);

@@ -1,38 +1,38 @@
-//! How long a child takes for each type of message.
+//! Handling times of a child, by message type.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Times above this are recorded as this: an hour, in microseconds.
+/// Longest recorded time, an hour in microseconds. Longer times are recorded as this.
 const LONGEST_US: u64 = 3_600_000_000;
-/// Two significant digits: within 1 %.
+/// Precision of the histograms: two significant digits, within 1 %.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
-/// The times of all types of messages, by the short name of the type.
+/// Histograms by the short name of the message type; none if a histogram could not be created.
 #[derive(Debug, Default)]
 pub(crate) struct Stats(BTreeMap<&'static str, Option<Histogram<u64>>>);
 
-/// What `/actors.json` says of one type of message.
+/// Handling times of one message type in `/actors.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MessageView {
-    /// How many were handled, also in vain, since the start of the process.
+    /// Messages handled since the start of the process, failed ones included.
     pub count: u64,
-    /// The median of their handling times, in milliseconds.
+    /// Median, in milliseconds.
     pub p50_ms: f64,
-    /// The 99th percentile, in milliseconds.
+    /// 99th percentile, in milliseconds.
     pub p99_ms: f64,
-    /// The longest, in milliseconds.
+    /// Maximum, in milliseconds.
     pub max_ms: f64,
 }
 
 impl Stats {
-    /// Counts one message of the type `name` that took `took`.
+    /// Records a message of the type `name` that took `took`.
     pub(crate) fn record(&mut self, name: &'static str, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let times = self.0.entry(name).or_insert_with(|| {
-            // The bounds are constants that a test has seen accepted: a failure would only cost the numbers.
+            // The bounds are constants that a test has shown to be valid. A failure would only cost the figures.
             Histogram::new_with_bounds(1, LONGEST_US, SIGNIFICANT_DIGITS).ok()
         });
         if let Some(times) = times {
@@ -40,7 +40,7 @@ impl Stats {
         }
     }
 
-    /// The numbers of each type.
+    /// Returns the figures of each type.
     pub(crate) fn view(&self) -> BTreeMap<&'static str, MessageView> {
         self.0.iter().filter_map(|(name, times)| Some((*name, view(times.as_ref()?)))).collect()
     }
@@ -59,7 +59,7 @@ fn millis(micros: u64) -> f64 {
     f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0
 }
 
-/// The last path segment of a type's name, without its type arguments.
+/// Returns the last path segment of a type's name, without type arguments.
 pub(crate) fn short_type_name<T>() -> &'static str {
     let full = std::any::type_name::<T>();
     let without_arguments = full.split('<').next().unwrap_or(full);

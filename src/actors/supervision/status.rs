@@ -1,4 +1,4 @@
-//! What is known of a child from outside; read by any thread, written by the child and the supervisor.
+//! State of one child as seen from outside. The child and the supervisor write it; any thread may read it.
 
 use std::{
     borrow::Cow,
@@ -16,7 +16,7 @@ use tracing::Span;
 
 use super::{
     messages::{Exit, Pulse},
-    probe::Signs,
+    probe::ActivityCounters,
     queue::Queue,
     report::{ActorView, ExitView},
     stats::{Stats, short_type_name},
@@ -30,40 +30,40 @@ use crate::{
     clock::SharedClock,
 };
 
-/// A child that has begun and said nothing of itself yet.
+/// State of a child that has started and not set a state of its own yet.
 pub const STARTING: &str = "starting";
-/// Waiting for its restart.
+/// State of a child that waits for its restart.
 pub const BACKOFF: &str = "backoff";
-/// Not running: not started yet, its group is stopped, or over for good.
+/// State of a child that does not run: not started, stopped, or lost.
 pub const STOPPED: &str = "stopped";
-/// The status of one child, for the life of the process.
+
+/// Status of one child, for the life of the process.
 #[derive(Debug)]
 pub struct ChildStatus {
     name: &'static str,
     clock: SharedClock,
     queue: Arc<Queue>,
-    life: Mutex<Incarnation>,
+    incarnation: Mutex<Incarnation>,
     stats: Mutex<Stats>,
-    /// Signs of life of all kinds since the start of the process. Written on the child's thread, read by the
-    /// supervisor.
+    /// Signs of activity since the start of the process. Written on the child's thread, read by the supervisor.
     activity: AtomicU64,
-    /// Steps of work since the start of the process. Written and read by the same.
+    /// Steps of work since the start of the process. Written on the child's thread, read by the supervisor.
     progress: AtomicU64,
-    /// Success or failure of its work; none before its first report.
+    /// Health of its work; none before its first report.
     health: Mutex<Option<Health>>,
-    /// The system's accounts of the child's thread; none if the system keeps none.
+    /// Accounts of the child's thread; none if the system keeps none.
     thread: OnceLock<Option<ThreadAccounts>>,
     test_hooks: TestHooks,
 }
 
-/// Success or failure of the work of a child.
+/// Success or failure of a child's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// It does.
+    /// True if the work succeeds.
     pub ok: bool,
     /// Current work, or the reason of the failure.
     pub detail: String,
-    /// Time of the last success (`ok`), or of the first failure since.
+    /// Time of the last success (`ok`), or of the first failure since then.
     pub at: DateTime<Utc>,
 }
 
@@ -72,16 +72,16 @@ struct Incarnation {
     state: Cow<'static, str>,
     generation: u64,
     restarts: u64,
-    /// None: not running.
+    /// Start of this incarnation; none while it does not run.
     begun_at: Option<Instant>,
     last_exit: Option<ExitView>,
 }
 
 impl ChildStatus {
-    /// The status of a child that has not begun. `capacity`: the most messages in its mailbox.
+    /// Creates the status of a child that has not started. `capacity` is the most messages in its mailbox.
     #[must_use]
     pub fn new(name: &'static str, capacity: usize, clock: SharedClock) -> Arc<Self> {
-        let life = Incarnation {
+        let incarnation = Incarnation {
             state: STOPPED.into(),
             generation: 0,
             restarts: 0,
@@ -92,7 +92,7 @@ impl ChildStatus {
             name,
             clock,
             queue: Arc::new(Queue::new(capacity)),
-            life: Mutex::new(life),
+            incarnation: Mutex::new(incarnation),
             stats: Mutex::default(),
             activity: AtomicU64::new(0),
             progress: AtomicU64::new(0),
@@ -102,25 +102,31 @@ impl ChildStatus {
         })
     }
 
-    /// The child's name.
+    /// Name of the child.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Called by the actor: what it is doing now, in a word (`loading`, `streaming`).
+    /// Sets the current work in a word, such as `loading` or `streaming`. Called by the actor.
     pub fn set_state(&self, state: impl Into<Cow<'static, str>>) {
         self.note_activity();
-        self.life().state = state.into();
+        self.incarnation().state = state.into();
     }
 
-    /// Called by the actor: its work succeeds.
+    /// Returns the hooks by which tests make this child fail.
+    #[must_use]
+    pub fn test_hooks(&self) -> &TestHooks {
+        &self.test_hooks
+    }
+
+    /// Records that the work succeeds. Called by the actor.
     pub fn succeeds(&self, detail: &str) {
         let at = self.clock.now();
         *self.health_cell() = Some(Health { ok: true, detail: detail.to_owned(), at });
     }
 
-    /// Called by the actor: its work fails, and is tried again.
+    /// Records that the work fails and is retried. Called by the actor. The time of the first failure in a row is kept.
     pub fn fails(&self, error: &dyn fmt::Display) {
         let mut health = self.health_cell();
         let since = health.as_ref().filter(|last| !last.ok).map(|last| last.at);
@@ -128,7 +134,7 @@ impl ChildStatus {
         *health = Some(Health { ok: false, detail: error.to_string(), at });
     }
 
-    /// Success or failure of its work; none before its first report.
+    /// Returns the health of the child's work; none before its first report.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         self.health_cell().clone()
@@ -138,31 +144,31 @@ impl ChildStatus {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called by the actor: a step of its work is done. It must call this within its `stale_after`, for being alive is
-    /// not working; an actor that may be idle for longer calls it on its own tick, for there the tick is the work.
+    /// Records a step of work. Called by the actor, at least once within its `stale_after`: answering probes alone does
+    /// not count as work. An actor that may be idle for longer calls it on its own tick.
     ///
-    /// A handler that works on much at once calls it every few milliseconds: so the time that one message may take
-    /// grows with what it holds. Costs two atomic additions.
+    /// A handler with much to do calls it every few milliseconds, so that a long message does not look like a hang.
+    /// Costs two atomic additions.
     pub fn advance(&self) {
         self.note_activity();
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The child's counters at this moment.
+    /// Returns the child's counters.
     #[must_use]
-    pub fn signs(&self) -> Signs {
-        Signs {
+    pub fn counters(&self) -> ActivityCounters {
+        ActivityCounters {
             activity: self.activity.load(Ordering::Relaxed),
             progress: self.progress.load(Ordering::Relaxed),
         }
     }
 
-    /// The system's present account of the child's thread.
+    /// Samples the accounts of the child's thread.
     pub(crate) fn thread_sample(&self) -> Option<ThreadSample> {
         self.thread.get()?.as_ref()?.sample()
     }
 
-    /// Called once on the child's thread, which is the same for the life of the process.
+    /// Opens the accounts of the calling thread. Called once on the child's thread, which never changes.
     pub(super) fn note_thread(&self) {
         self.thread.get_or_init(ThreadAccounts::of_this_thread);
     }
@@ -171,27 +177,27 @@ impl ChildStatus {
         self.activity.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether an incarnation is alive; it may be working or not.
+    /// Returns true if an incarnation is alive, whether it works or not.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.life().begun_at.is_some()
+        self.incarnation().begun_at.is_some()
     }
 
-    /// How often it was restarted after an exit.
+    /// Returns the number of restarts since the start of the process.
     #[must_use]
     pub fn restarts(&self) -> u64 {
-        self.life().restarts
+        self.incarnation().restarts
     }
 
-    /// The slots of its mailbox.
+    /// Returns the slots of the mailbox.
     #[must_use]
     pub fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
 
-    /// The first line of every handler: takes the message out of the count of the queue and times its handling
-    /// until the returned guard is dropped. An asynchronous handler moves the guard into its future.
-    #[must_use = "the guard times the handling: hold it to the end"]
+    /// Begins the handling of a message; every handler calls it first. Takes the message out of the queue's count and
+    /// times its handling until the guard is dropped. An asynchronous handler moves the guard into its future.
+    #[must_use = "the guard times the handling: hold it to the end of the handler"]
     pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
         envelope.leave_queue();
         self.note_activity();
@@ -202,7 +208,7 @@ impl ChildStatus {
         Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
     }
 
-    /// The answer to a probe.
+    /// Returns the answer to a probe.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.test_hooks.fail_if_armed("Ping");
@@ -210,26 +216,20 @@ impl ChildStatus {
         Pulse(())
     }
 
-    /// The hooks by which tests make this child fail.
-    #[must_use]
-    pub fn test_hooks(&self) -> &TestHooks {
-        &self.test_hooks
-    }
-
-    /// This child as `/actors.json` shows it.
+    /// Returns this child as shown in `/actors.json`.
     #[must_use]
     pub fn view(&self) -> ActorView {
         let messages = self.stats().view();
-        let life = self.life();
+        let incarnation = self.incarnation();
         let now = self.monotonic();
         ActorView {
             name: self.name,
-            state: life.state.clone(),
-            generation: life.generation,
-            restarts: life.restarts,
-            uptime_s: life.begun_at.map_or(0, |at| now.saturating_duration_since(at).as_secs()),
+            state: incarnation.state.clone(),
+            generation: incarnation.generation,
+            restarts: incarnation.restarts,
+            uptime_s: incarnation.begun_at.map_or(0, |at| now.saturating_duration_since(at).as_secs()),
             mailbox: self.queue.view(),
-            last_exit: life.last_exit.clone(),
+            last_exit: incarnation.last_exit.clone(),
             messages,
         }
     }
@@ -241,34 +241,34 @@ impl ChildStatus {
     pub(crate) fn note_begun(&self, generation: u64) {
         let begun_at = Some(self.monotonic());
         self.test_hooks.reset();
-        let mut life = self.life();
-        life.state = STARTING.into();
-        life.generation = generation;
-        life.begun_at = begun_at;
+        let mut incarnation = self.incarnation();
+        incarnation.state = STARTING.into();
+        incarnation.generation = generation;
+        incarnation.begun_at = begun_at;
     }
 
     pub(crate) fn note_exit(&self, generation: u64, exit: &Exit) {
         let last_exit = ExitView { at: self.clock.now(), generation, reason: exit.to_string() };
-        let mut life = self.life();
-        life.state = STOPPED.into();
-        life.begun_at = None;
-        life.last_exit = Some(last_exit);
+        let mut incarnation = self.incarnation();
+        incarnation.state = STOPPED.into();
+        incarnation.begun_at = None;
+        incarnation.last_exit = Some(last_exit);
     }
 
     pub(crate) fn note_restart(&self) {
-        let mut life = self.life();
-        life.state = BACKOFF.into();
-        life.restarts = life.restarts.saturating_add(1);
+        let mut incarnation = self.incarnation();
+        incarnation.state = BACKOFF.into();
+        incarnation.restarts = incarnation.restarts.saturating_add(1);
     }
 
     pub(crate) fn note_stopped(&self) {
-        let mut life = self.life();
-        life.state = STOPPED.into();
-        life.begun_at = None;
+        let mut incarnation = self.incarnation();
+        incarnation.state = STOPPED.into();
+        incarnation.begun_at = None;
     }
 
-    fn life(&self) -> MutexGuard<'_, Incarnation> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    fn incarnation(&self) -> MutexGuard<'_, Incarnation> {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stats(&self) -> MutexGuard<'_, Stats> {
@@ -276,7 +276,7 @@ impl ChildStatus {
     }
 }
 
-/// A message being handled. Counts it when dropped, also by a panic or a kill.
+/// Guard of a message that is being handled. Records the handling time when dropped, also by a panic or a kill.
 #[derive(Debug)]
 pub struct Handling {
     status: Arc<ChildStatus>,
@@ -287,13 +287,13 @@ pub struct Handling {
 }
 
 impl Handling {
-    /// The trace to send further messages with.
+    /// Returns the trace context for messages sent while handling this one.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
         self.trace
     }
 
-    /// The span of this handling: `enter` it in a plain handler, `instrument` the future of an asynchronous one.
+    /// Returns the span of this handling. Enter it in a plain handler; instrument the future of an asynchronous one.
     #[must_use]
     pub fn span(&self) -> &Span {
         &self.span

@@ -1,8 +1,8 @@
-//! The operating system's account of a thread: how much of an interval the machine let it use.
+//! The kernel's accounts of a thread: the part of an interval that it could use.
 //!
-//! A thread that waits for a core, or for its own memory to come back from swap, is slow through no fault of its own.
-//! Linux keeps both figures under `/proc`; reading them costs microseconds and never blocks. Elsewhere, and where
-//! `/proc` is hidden, a thread counts as having had all of its time.
+//! A thread that waits for a core, or for its memory to be read from swap, is slow through no fault of its own. Linux
+//! keeps both figures under `/proc`; reading them costs microseconds and never blocks. On other systems, or if `/proc`
+//! is hidden, a thread counts as having had all of its time.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -10,29 +10,29 @@ use std::{fs, path::PathBuf, time::Duration};
 #[derive(Debug)]
 pub struct ThreadAccounts(PathBuf);
 
-/// The accounts at one moment. All times and counts are since the thread began.
+/// Accounts of a thread at one moment. Times and counts are totals since the thread began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadSample {
     /// Time on a core.
     pub ran: Duration,
-    /// Time that it was ready to run and waited for a core.
+    /// Time ready to run but waiting for a core.
     pub waited: Duration,
-    /// Page faults that had to read from a disk.
+    /// Page faults that read from a disk.
     pub major_faults: u64,
-    /// It runs or waits for a core at this moment; otherwise it sleeps.
+    /// True if it runs or waits for a core at this moment; false if it sleeps.
     pub is_runnable: bool,
 }
 
 impl ThreadAccounts {
-    /// The accounts of the calling thread; none if the system shows none.
+    /// Returns the accounts of the calling thread; none if the system has none.
     #[must_use]
     pub fn of_this_thread() -> Option<Self> {
-        // `/proc/thread-self` is a link to `PID/task/TID`, and only its own thread can follow it.
+        // `/proc/thread-self` links to `PID/task/TID`. Only the thread itself can resolve it.
         let link = fs::read_link("/proc/thread-self").ok()?;
         Some(Self(PathBuf::from("/proc").join(link)))
     }
 
-    /// The accounts as they are now; none if they cannot be read.
+    /// Reads the accounts; none if that fails.
     #[must_use]
     pub fn sample(&self) -> Option<ThreadSample> {
         let read = |name: &str| fs::read_to_string(self.0.join(name)).ok();
@@ -40,10 +40,10 @@ impl ThreadAccounts {
     }
 }
 
-/// `stat` is described in proc(5); `schedstat` holds nanoseconds on a core, nanoseconds waiting for one, and a count.
+/// Parses `stat`, as in proc(5), and `schedstat`: nanoseconds on a core, nanoseconds waiting for one, a count.
 fn parse(stat: &str, schedstat: &str) -> Option<ThreadSample> {
-    // The second field, the thread's name in brackets, may hold blanks and brackets. Behind it: state, which is
-    // field 3, and eight numbers before `majflt`, which is field 12.
+    // The second field, the name in brackets, may contain blanks and brackets. After it come the state (field 3)
+    // and eight numbers before `majflt` (field 12).
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next()?;
@@ -53,16 +53,16 @@ fn parse(stat: &str, schedstat: &str) -> Option<ThreadSample> {
     Some(ThreadSample { ran, waited, major_faults, is_runnable: state == "R" })
 }
 
-/// Part of an interval of `wall` that a thread could use, from its accounts at both ends.
+/// Returns the part of an interval of `wall` that a thread could use, from its accounts at both ends.
 #[must_use]
 pub fn usable(before: Option<ThreadSample>, after: Option<ThreadSample>, wall: Duration) -> Duration {
     let (Some(before), Some(after)) = (before, after) else { return wall };
     if after.major_faults != before.major_faults {
-        return Duration::ZERO; // its memory was on a disk, and it has some of it back
+        return Duration::ZERO; // it waited for its memory to be read from a disk
     }
     if after.is_runnable {
-        // The kernel books a wait when it ends, so one that goes on is not in `waited` yet. Time on a core is booked
-        // as it passes, and leaves out what a hypervisor took.
+        // The kernel books a wait when it ends, so a wait that still lasts is not in `waited` yet. Time on a core is
+        // booked as it passes, without the time that a hypervisor took.
         return after.ran.saturating_sub(before.ran).min(wall);
     }
     wall.saturating_sub(after.waited.saturating_sub(before.waited))

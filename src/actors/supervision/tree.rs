@@ -1,4 +1,4 @@
-//! Putting a tree together: all mailboxes first, then the actors with ports to each other, then all are started.
+//! Construction of a tree: first all mailboxes, then the actors with ports to each other, then all start at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     clock::SharedClock,
 };
 
-/// What every child must be: it answers probes, finishes when asked, and forgets when restarted.
+/// Requirements of a child: it answers probes, drains when asked, and resets its state when restarted.
 pub trait Child:
     Actor<Context = Context<Self>> + Supervised + Handler<Ping> + Handler<Drain> + Unpin
 {
@@ -36,20 +36,20 @@ pub trait Child:
 
 impl<A> Child for A where A: Actor<Context = Context<A>> + Supervised + Handler<Ping> + Handler<Drain> + Unpin {}
 
-/// What the supervisor must know of a child before it begins.
+/// Parameters of a child that the supervisor must know before it starts.
 #[derive(Clone, Copy, Debug)]
 pub struct ChildSpec {
-    /// Its name, as in logs.
+    /// Name, as in logs.
     pub name: &'static str,
-    /// The most messages in its mailbox.
+    /// Most messages in its mailbox.
     pub capacity: usize,
-    /// Bound on the time between two steps of its work ([`ChildStatus::advance`]).
+    /// Longest time between two steps of its work ([`ChildStatus::advance`]). A child that exceeds it is restarted.
     pub stale_after: Duration,
-    /// In which phase of the drain it finishes.
+    /// Phase of the drain in which it finishes.
     pub drain_phase: usize,
 }
 
-/// A mailbox whose actor is yet to be made.
+/// A mailbox whose actor does not exist yet.
 pub struct Slot<A: Actor> {
     spec: ChildSpec,
     address: Addr<A>,
@@ -58,7 +58,7 @@ pub struct Slot<A: Actor> {
 }
 
 impl<A: Actor> Slot<A> {
-    /// A port to the actor, valid for the life of the process.
+    /// Returns a port to the actor. It stays valid for the life of the process.
     #[must_use]
     pub fn port<M>(&self) -> Port<M>
     where
@@ -70,27 +70,28 @@ impl<A: Actor> Slot<A> {
         Port::new(self.address.clone().recipient(), Arc::clone(&self.status))
     }
 
-    /// The actor's status.
+    /// Returns the actor's status.
     #[must_use]
     pub fn status(&self) -> Arc<ChildStatus> {
         Arc::clone(&self.status)
     }
 }
 
+/// Starts a child on its own arbiter.
 type Launch = Box<dyn FnOnce(ChildId, Recipient<ChildExited>) -> Running>;
 
-/// A child that runs, as the supervisor sees it.
+/// A running child as the supervisor sees it.
 pub(crate) struct Running {
     pub(crate) spec: ChildSpec,
     pub(crate) status: Arc<ChildStatus>,
     pub(crate) ping: Recipient<Ping>,
     pub(crate) drain: Recipient<Drain>,
     pub(crate) orders: UnboundedSender<Order>,
-    /// Its thread, which ends when nobody holds it.
+    /// Its thread. It ends when this is dropped.
     pub(crate) _arbiter: Arbiter,
 }
 
-/// A tree that is being put together.
+/// A tree under construction.
 pub struct Tree {
     policy: Policy,
     clock: SharedClock,
@@ -98,17 +99,17 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// An empty tree.
+    /// Creates an empty tree.
     ///
     /// # Errors
     ///
-    /// Numbers that contradict each other.
+    /// The policy contradicts itself.
     pub fn new(policy: Policy, clock: SharedClock) -> Result<Self, PolicyError> {
         policy.check()?;
         Ok(Self { policy, clock, children: Vec::new() })
     }
 
-    /// A mailbox for an actor that comes later.
+    /// Creates a mailbox for an actor that is placed later.
     #[must_use]
     pub fn mailbox<A: Actor>(&self, spec: ChildSpec) -> Slot<A> {
         let status = ChildStatus::new(spec.name, spec.capacity, Arc::clone(&self.clock));
@@ -116,11 +117,11 @@ impl Tree {
         Slot { spec, address: Addr::new(sender), mailbox, status }
     }
 
-    /// Says how the actor of a mailbox is made: `build` runs on the actor's own thread, where it may make what cannot
-    /// be sent between threads.
+    /// Registers how the actor of a mailbox is made. `build` runs on the actor's own thread, so it may create values
+    /// that cannot be sent between threads.
     pub fn place<A: Child>(&mut self, slot: Slot<A>, build: impl FnOnce() -> A + Send + 'static) {
         let Slot { spec, address, mailbox, status } = slot;
-        let told = Arc::clone(&status);
+        let child_status = Arc::clone(&status);
         let launch = move |id, supervisor| {
             let arbiter = Arbiter::new();
             let (orders, inbox) = unbounded_channel();
@@ -132,15 +133,15 @@ impl Tree {
             let (ping, drain) = (address.clone().recipient(), address.recipient());
             Running { spec, status, ping, drain, orders, _arbiter: arbiter }
         };
-        self.children.push((told, Box::new(launch)));
+        self.children.push((child_status, Box::new(launch)));
     }
 
-    /// Starts all children, and the supervisor on this thread, which must be the system's.
+    /// Starts all children, and the supervisor on the calling thread, which must be the system's.
     #[must_use]
     pub fn start(self) -> RunningTree {
         let statuses = self.children.iter().map(|(status, _)| Arc::clone(status)).collect();
         let status = TreeStatus::new(Arc::clone(&self.clock), statuses);
-        let (outcome, told) = oneshot::channel();
+        let (outcome, outcome_received) = oneshot::channel();
         let (policy, clock, launches) = (self.policy, self.clock, self.children);
         let tree_status = Arc::clone(&status);
         let mut children = Vec::new();
@@ -154,11 +155,11 @@ impl Tree {
             children = running.iter().map(|child| (child.spec, child.drain.clone())).collect();
             Supervisor::new(policy, clock, tree_status, running, outcome)
         });
-        RunningTree { status, outcome: told, supervisor, children }
+        RunningTree { status, outcome: outcome_received, supervisor, children }
     }
 }
 
-/// A tree that runs.
+/// A running tree.
 pub struct RunningTree {
     status: Arc<TreeStatus>,
     outcome: oneshot::Receiver<Outcome>,
@@ -167,28 +168,28 @@ pub struct RunningTree {
 }
 
 impl RunningTree {
-    /// What is known of the tree from outside.
+    /// Returns the state of the tree.
     #[must_use]
     pub fn status(&self) -> Arc<TreeStatus> {
         Arc::clone(&self.status)
     }
 
-    /// Comes back when the supervisor gives up, and with what. A supervisor that is gone has given up too.
+    /// Waits until the supervisor gives up and returns its reason. A supervisor that is gone counts as escalated.
     pub async fn given_up(&mut self) -> Outcome {
         (&mut self.outcome).await.unwrap_or(Outcome::Escalated)
     }
 
-    /// From now on exits are not mended any more.
+    /// Ends supervision: from here on, children that exit are not restarted.
     pub async fn begin_drain(&self) {
         let _ = self.supervisor.send(super::super::supervisor::BeginDrain).await;
     }
 
-    /// Lets the children of a phase finish, all at once, and stops waiting after `within`.
+    /// Drains all children of a phase in parallel. Stops waiting after `within`.
     pub async fn drain(&self, phase: usize, within: Duration) {
         let asked = self.children.iter().filter(|(spec, _)| spec.drain_phase == phase);
         let all = futures_util::future::join_all(asked.map(|(spec, child)| async move {
             if tokio::time::timeout(within, child.send(Drain { within })).await.is_err() {
-                tracing::warn!(actor = spec.name, "an actor did not finish in time");
+                tracing::warn!(actor = spec.name, "actor did not drain in time");
             }
         }));
         all.await;

@@ -1,4 +1,4 @@
-//! What an audit found, for people and for programs.
+//! Report of an audit, as text for people or JSON for programs.
 
 use std::fmt::Write;
 
@@ -10,80 +10,80 @@ use crate::{
     http::reader::Served,
 };
 
-/// Differences that are told to people; more are only counted.
-const DIFFERENCES_TOLD_MAX: usize = 50;
+/// Differences printed in the text report. The rest is only counted.
+const DIFFERENCES_PRINTED_MAX: usize = 50;
 
-/// What an audit found.
+/// Report of an audit.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Whose answers were compared.
+    /// Base URL of the audited daemon.
     url: String,
-    /// How many figures differ, in all.
+    /// Number of differing figures in all answers.
     difference_count: u64,
-    /// What came of each subject.
-    answers: Vec<GraphqlReply>,
+    /// Result for each subject.
+    answers: Vec<SubjectResult>,
 }
 
-/// What came of one subject.
+/// Result for one subject.
 #[derive(Debug, Serialize)]
-struct GraphqlReply {
-    /// The subject.
+struct SubjectResult {
+    /// Name of the subject.
     answer: String,
-    /// What its entries are.
+    /// Noun for its entries: pairs, assets or rows.
     #[serde(skip)]
     kind: &'static str,
-    /// Which publication was compared; none where there is no such answer.
+    /// The comparison; none if the daemon does not serve this answer.
     #[serde(flatten)]
     found: Option<Found>,
 }
 
 #[derive(Debug, Serialize)]
 struct Found {
-    /// Up to which batch everything is in the publication.
+    /// Last batch in the compared publication.
     seq: i64,
-    /// The second of its windows.
+    /// Time of its windows, RFC 3339.
     as_of: String,
     #[serde(flatten)]
     comparison: Comparison,
 }
 
 impl Report {
-    /// One of nothing yet.
+    /// Creates an empty report.
     pub(super) const fn new(url: String) -> Self {
         Self { url, difference_count: 0, answers: Vec::new() }
     }
 
-    /// Takes in what came of a subject.
+    /// Adds the result for a subject.
     pub(super) fn add(&mut self, subject: Subject, served: &Served, comparison: Comparison) {
         self.difference_count = self.difference_count.saturating_add(comparison.difference_count);
         let found = Found { seq: served.seq, as_of: served.as_of.to_rfc3339(), comparison };
         self.push(subject, Some(found));
     }
 
-    /// Says that a subject is not served.
+    /// Records that a subject is not served.
     pub(super) fn absent(&mut self, subject: Subject) {
         self.push(subject, None);
     }
 
     fn push(&mut self, subject: Subject, found: Option<Found>) {
-        self.answers.push(GraphqlReply { answer: subject.name(), kind: subject.entries(), found });
+        self.answers.push(SubjectResult { answer: subject.name(), kind: subject.entries(), found });
     }
 
-    /// How many figures differ.
+    /// Number of differing figures in all answers.
     pub(super) const fn difference_count(&self) -> u64 {
         self.difference_count
     }
 
-    /// For people. What strangers wrote cannot steer a terminal.
+    /// Formats the report for people. Text from strangers is made printable, so that it cannot steer a terminal.
     pub(super) fn text(&self) -> String {
         let mut out = format!("{}\n", printable(&self.url));
-        for told in &self.answers {
-            push_answer(&mut out, told);
+        for result in &self.answers {
+            push_answer(&mut out, result);
         }
         out
     }
 
-    /// One JSON object on one line. All of it is ASCII, so that it cannot steer a terminal either.
+    /// Formats the report as one line of JSON. It is pure ASCII, so that it cannot steer a terminal either.
     pub(super) fn json(&self) -> String {
         let body = serde_json::to_string(self).unwrap_or_default();
         let mut out = ascii(&body);
@@ -92,18 +92,18 @@ impl Report {
     }
 }
 
-fn push_answer(out: &mut String, GraphqlReply { answer, kind, found }: &GraphqlReply) {
+fn push_answer(out: &mut String, SubjectResult { answer, kind, found }: &SubjectResult) {
     // Writing to a String never fails.
-    let Some(Found { seq, as_of, comparison: told }) = found else {
+    let Some(Found { seq, as_of, comparison }) = found else {
         let _ = writeln!(out, "{answer}: not served (404), so not compared");
         return;
     };
     let _ = writeln!(
         out,
         "{answer}: {} {kind}, {} figures compared, {} differences, at seq {seq}, as of {as_of}",
-        told.entries, told.figures, told.difference_count
+        comparison.entries, comparison.figures, comparison.difference_count
     );
-    for difference in told.differences.iter().take(DIFFERENCES_TOLD_MAX) {
+    for difference in comparison.differences.iter().take(DIFFERENCES_PRINTED_MAX) {
         let [entry, field, served, expected] =
             [&difference.entry, &difference.field, &difference.served, &difference.expected]
                 .map(|text| printable(text));
@@ -111,14 +111,14 @@ fn push_answer(out: &mut String, GraphqlReply { answer, kind, found }: &GraphqlR
             [entry.as_str(), field.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
         let _ = writeln!(out, "  {}: served {served}, expected {expected}", place.join(" "));
     }
-    let told_count = told.differences.len().min(DIFFERENCES_TOLD_MAX);
-    let more = told.difference_count.saturating_sub(u64::try_from(told_count).unwrap_or(0));
+    let printed = comparison.differences.len().min(DIFFERENCES_PRINTED_MAX);
+    let more = comparison.difference_count.saturating_sub(u64::try_from(printed).unwrap_or(0));
     if more > 0 {
         let _ = writeln!(out, "  and {more} more");
     }
 }
 
-/// JSON with everything that is not ASCII, and DEL, escaped: such characters stand in strings only.
+/// Escapes DEL and everything that is not ASCII. In JSON such characters occur in strings only.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
@@ -158,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_a_bounded_number_and_nothing_steers_their_terminal() {
+    fn the_text_report_lists_a_bounded_number_of_differences_and_cannot_steer_a_terminal() {
         let text = report().text();
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
         assert!(!text.contains('\u{202e}'));
-        assert_eq!(text.lines().count(), 4 + DIFFERENCES_TOLD_MAX + 1);
+        assert_eq!(text.lines().count(), 4 + DIFFERENCES_PRINTED_MAX + 1);
         let line = "markets.json: 3 pairs, 80 figures compared, 0 differences, at seq 7, as of 2026-11-23T18:07:17Z\n";
         assert!(text.contains(line), "{text}");
         let end = "  and 10 more\nGraphQL, 24 hours: not served (404), so not compared\n";
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_json_in_ascii_that_reads_back_the_same() {
+    fn the_json_report_is_ascii_and_reads_back_the_same() {
         let json = report().json();
         assert!(json.trim_end().bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{json:?}");
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -1,4 +1,4 @@
-//! Health of the parts of the daemon, gathered for `/readyz`, `/api/v1/status` and the metrics.
+//! Health of the daemon's parts, collected for `/readyz`, `/api/v1/status` and the metrics.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -13,9 +13,9 @@ use crate::{
     published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
 };
 
-/// Interval between two rounds.
+/// Interval between two collections.
 pub(super) const POLL: Duration = Duration::from_millis(500);
-/// Actors whose work may fail for long while they run, and the names of their checks.
+/// Actors whose work may fail for a long time while they run, with the names of their checks.
 const PARTS: [(&str, &str); 5] = [
     ("json_writer", "files"),
     ("backfiller", "history"),
@@ -24,26 +24,26 @@ const PARTS: [(&str, &str); 5] = [
     ("cleaner", "cleaning"),
 ];
 
-/// Gathers health in a loop. It also drains the histograms: they keep every figure until a scrape, and a scrape may never
+/// Collects health in a loop. Also drains the histograms: they keep every sample until a scrape, and a scrape may never
 /// come.
 pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: PrometheusHandle) {
     let vitals = &services.published.vitals;
     loop {
-        tell_children(&status, vitals, services.clock.now());
+        publish_children(&status, vitals, services.clock.now());
         let budget = services.budget_use();
         gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
         gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
         for (class, requests) in &budget.requests {
             counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
         }
-        tell_horizon(&services, &budget);
+        publish_horizon(&services, &budget);
         vitals.budget.store(Some(Arc::new(budget)));
         metrics.run_upkeep();
         actix_rt::time::sleep(POLL).await;
     }
 }
 
-fn tell_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
+fn publish_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
     let children = status.children();
     let down: Vec<&str> =
         children.iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
@@ -57,7 +57,7 @@ fn tell_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
     vitals.parts.store(Arc::new(PARTS.into_iter().filter_map(part).collect()));
 }
 
-fn tell_horizon(services: &Services, budget: &BudgetUse) {
+fn publish_horizon(services: &Services, budget: &BudgetUse) {
     let (limiter, vitals, now) = (&services.limiter, &services.published.vitals, services.clock.now());
     let at = |since: Instant| {
         let ago = services.clock.monotonic().saturating_duration_since(since);
@@ -73,16 +73,16 @@ fn tell_horizon(services: &Services, budget: &BudgetUse) {
     vitals.budget_fault.store(fault.map(Arc::new));
 }
 
-/// Why requests for live trades wait.
+/// Explains why requests for live trades wait.
 fn reason(budget: &BudgetUse) -> String {
     if budget.blocked_s > 0.0 {
         return format!(
-            "Horizon refuses requests for another {:.0} s: somebody else at this address asks too, or --horizon-requests-per-hour is too high",
+            "Horizon refuses requests for another {:.0} s: another client uses the same address, or --horizon-requests-per-hour is too high",
             budget.blocked_s
         );
     }
     format!(
-        "requests for live trades wait: {} an hour are too few, raise --horizon-requests-per-hour",
+        "requests for live trades wait: {} requests an hour are too few, raise --horizon-requests-per-hour",
         budget.requests_per_hour
     )
 }

@@ -1,4 +1,4 @@
-//! nginx in front of the public listener: seen to before anything else starts, opened when the daemon listens.
+//! nginx in front of the public listener: prepared before anything else starts, started when the daemon listens.
 
 use std::{net::SocketAddr, net::TcpListener, time::Duration};
 
@@ -13,23 +13,24 @@ use crate::{
         nginx_process::{NginxError, NginxPlace, NginxSettings},
         port::Port,
     },
-    app::Failure,
+    app::CommandError,
     config::Config,
 };
 
-/// How long the actor may take to hear of a reload.
+/// Time limit for the actor to acknowledge a reload.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The nginx that was asked for.
+/// The prepared nginx, and the switch that starts it.
 pub(super) struct Nginx {
     pub(super) place: NginxPlace,
+    /// Set to true once, by [`Self::open`].
     open: watch::Sender<bool>,
     pub(super) is_open: watch::Receiver<bool>,
 }
 
 impl Nginx {
-    /// Makes everything ready and lets nginx look at it; none where none is asked for.
-    pub(super) async fn prepare(config: &Config) -> Result<Option<Self>, Failure> {
+    /// Prepares nginx's files and lets nginx test its configuration. Returns none without `--nginx`.
+    pub(super) async fn prepare(config: &Config) -> Result<Option<Self>, CommandError> {
         let Some(file) = config.nginx.clone() else { return Ok(None) };
         let settings = NginxSettings {
             file,
@@ -38,23 +39,23 @@ impl Nginx {
             data_dir: config.data_dir.clone(),
         };
         let place = in_time(config.startup_timeout, || NginxPlace::prepare(settings.clone())).await?;
-        // Where the system chooses the port, nginx is told of it later.
-        place.set_upstream(with_some_port(config.bind)).map_err(Failure::from)?;
+        // With port 0 the real port is not known yet. The test only needs any valid one.
+        place.set_upstream(with_some_port(config.bind)).map_err(CommandError::from)?;
         place.test().await?;
         in_time(config.startup_timeout, || may_listen(config.nginx_bind)).await?;
         let (open, is_open) = watch::channel(false);
         Ok(Some(Self { place, open, is_open }))
     }
 
-    /// The daemon listens: nginx may come.
-    pub(super) fn open(&self, daemon: SocketAddr) -> Result<(), Failure> {
+    /// Writes the daemon's address into nginx's configuration and lets the actor start nginx.
+    pub(super) fn open(&self, daemon: SocketAddr) -> Result<(), CommandError> {
         self.place.set_upstream(daemon)?;
         self.open.send_replace(true);
         Ok(())
     }
 }
 
-/// Checks that nginx's address is free. nginx itself would retry and repeat its own message.
+/// Checks that nginx's address is free. Otherwise nginx itself would retry, and repeat its own message.
 fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
     match TcpListener::bind(listen) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(NginxError::PortTaken(listen)),
@@ -62,31 +63,34 @@ fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
     }
 }
 
-/// Tells nginx to read its configuration again.
+/// Asks the actor to make nginx read its configuration again. Logs a failure.
 pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
     if let Err(error) = nginx.call(&TraceContext::root(), ReloadNginx, RELOAD_TIMEOUT).await {
-        warn!(%error, "nginx was not reloaded");
+        warn!(%error, "nginx reload failed");
     }
 }
 
-/// Retries while that may help and `patience` lasts. Logs the reason of the wait once.
-async fn in_time<T>(patience: Duration, attempt: impl Fn() -> Result<T, NginxError>) -> Result<T, Failure> {
+/// Retries transient failures for `patience`. Logs the first one.
+async fn in_time<T>(
+    patience: Duration,
+    attempt: impl Fn() -> Result<T, NginxError>,
+) -> Result<T, CommandError> {
     let until = Instant::now() + patience;
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         match attempt() {
             Err(error) if error.is_transient() && Instant::now() < until => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!(patience_s = patience.as_secs(), "{error}; trying until the startup timeout");
+                if !std::mem::replace(&mut is_logged, true) {
+                    warn!(patience_s = patience.as_secs(), "{error}; retrying until the startup timeout");
                 }
                 tokio::time::sleep(BIND_POLL).await;
             }
-            ended => return ended.map_err(Failure::from),
+            ended => return ended.map_err(CommandError::from),
         }
     }
 }
 
-impl From<NginxError> for Failure {
+impl From<NginxError> for CommandError {
     fn from(error: NginxError) -> Self {
         if error.is_transient() {
             Self::Unavailable(error.to_string())
@@ -96,7 +100,7 @@ impl From<NginxError> for Failure {
     }
 }
 
-/// nginx takes no port 0.
+/// Replaces port 0, which nginx refuses, by port 1.
 fn with_some_port(bind: SocketAddr) -> SocketAddr {
     SocketAddr::new(bind.ip(), bind.port().max(1))
 }

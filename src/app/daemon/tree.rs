@@ -1,4 +1,4 @@
-//! The tree of actors: who is in it, and who talks to whom.
+//! The actor tree: all actors, and the ports that connect them.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -27,22 +27,22 @@ use crate::{
         trade_writer::Listeners,
         worker::{Work, Worker},
     },
-    app::{Failure, services::Services},
+    app::{CommandError, services::Services},
     config::FileInterval,
     shutdown,
 };
 
-/// Messages in a mailbox.
+/// Messages that fit into a mailbox.
 const CAPACITY: usize = 16;
-/// A child without progress for so long is restarted. All have a tick of a second or less, but a large load of the
-/// windows or a look-up at a slow Horizon takes its time.
+/// Time without progress after which a child is restarted. All have a tick of a second or less, but a large load of the
+/// windows or a request to a slow Horizon takes long.
 const STALE_AFTER: Duration = Duration::from_secs(180);
 
 const fn spec(name: &'static str, drain_phase: usize) -> ChildSpec {
     ChildSpec { name, capacity: CAPACITY, stale_after: STALE_AFTER, drain_phase }
 }
 
-/// All mailboxes, before any actor is made: each can then be told of the others.
+/// All mailboxes. They exist before any actor, so that each actor can get ports to the others.
 struct Slots {
     lease_keeper: Slot<LeaseKeeper>,
     stream_ingester: Slot<StreamIngester>,
@@ -73,19 +73,19 @@ impl Slots {
     }
 }
 
-/// The tree, and who of it is told something from outside.
+/// The tree, and the ports that the rest of the daemon uses.
 pub(super) struct DaemonTree {
     pub(super) tree: Tree,
-    /// Who audits on demand.
+    /// Port for audits on demand.
     pub(super) auditor: Port<AuditNow>,
-    /// Where nginx runs, who tells it to reload.
+    /// Port that makes nginx reload its configuration; none without `--nginx`.
     pub(super) nginx: Option<Port<ReloadNginx>>,
 }
 
-/// Makes all mailboxes, then says how each actor is made.
-pub(super) fn plant(services: &Services, nginx: Option<&Nginx>) -> Result<DaemonTree, Failure> {
+/// Builds the tree: creates all mailboxes, then registers how each actor is made.
+pub(super) fn build(services: &Services, nginx: Option<&Nginx>) -> Result<DaemonTree, CommandError> {
     let mut tree = Tree::new(Policy::default(), Arc::clone(&services.clock))
-        .map_err(|error| Failure::Software(error.to_string()))?;
+        .map_err(|error| CommandError::Software(error.to_string()))?;
     let slots = Slots::make(&tree);
     let writer = slots.json_writer.port();
     let (checker, aggregator) = (slots.toml_checker.port(), slots.aggregator.port());
@@ -97,7 +97,7 @@ pub(super) fn plant(services: &Services, nginx: Option<&Nginx>) -> Result<Daemon
     let (rebuilder, reloader) = (slots.aggregator.port(), slots.aggregator.port());
     let (rereader, auditor) = (slots.backfiller.port(), slots.auditor.port());
     place_lease_keeper(&mut tree, slots.lease_keeper, services);
-    let mut place = Placer { tree: &mut tree, services };
+    let mut place = WorkerPlacer { tree: &mut tree, services };
     place.worker(slots.stream_ingester, |services, status| services.stream_ingest(Some(listeners), status));
     place.worker(slots.backfiller, |services, status| services.backfill(Some(history_listeners), status));
     place.worker(slots.asset_poller, |services, status| services.asset_poll(ranking, Some(checker), status));
@@ -113,13 +113,13 @@ pub(super) fn plant(services: &Services, nginx: Option<&Nginx>) -> Result<Daemon
     Ok(DaemonTree { tree, auditor, nginx })
 }
 
-/// Puts workers into the tree; each is made on its own thread.
-struct Placer<'a> {
+/// Adds workers to the tree. Each worker is made on its own thread.
+struct WorkerPlacer<'a> {
     tree: &'a mut Tree,
     services: &'a Services,
 }
 
-impl Placer<'_> {
+impl WorkerPlacer<'_> {
     fn worker<W: Work>(
         &mut self,
         slot: Slot<Worker<W>>,

@@ -95,7 +95,7 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     let (after, before) = (now().await, UnixSeconds(NOW).to_utc() - chrono::TimeDelta::days(3_650));
     let is_known = async |begun| {
         let (state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
-        state.is_of_a_run_before(begun)
+        state.was_validated_before(begun)
     };
     assert!(!is_known(after).await, "no asset was looked up");
     scene.client.batch_execute("UPDATE assets SET checked_at = now()").await.unwrap();
@@ -110,7 +110,7 @@ async fn a_batch_with_new_markets_is_followed_as_it_would_be_read() {
     let mut cursor = None;
     for (ledger, issuer) in [(5, 1), (6, 2), (7, 1), (8, 3)] {
         let batch = batch(cursor, vec![trade(ledger, 0, issuer, 10), trade(ledger, 1, issuer + 10, 20)]);
-        assert!(state.follow(&scene.database.write_trades(scene.epoch, &batch).await.unwrap()));
+        assert!(state.append(&scene.database.write_trades(scene.epoch, &batch).await.unwrap()));
         cursor = Some(token(ledger, 1));
         let read =
             MarketState::read_after(&scene.database, state.seq(), &state.unverified(), UnixSeconds(NOW))

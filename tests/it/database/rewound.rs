@@ -52,7 +52,7 @@ async fn a_state_that_knows_what_was_lost_is_found_out_although_the_numbers_have
     };
     assert!(read(&state).await.unwrap().is_none());
     // One that it follows, and that is lost.
-    assert!(state.follow(&written(Some(token(5, 0)), vec![trade(6, 0, 1, 20)]).await.unwrap()));
+    assert!(state.append(&written(Some(token(5, 0)), vec![trade(6, 0, 1, 20)]).await.unwrap()));
     assert!(read(&state).await.unwrap().is_none());
     let (market, asset) = (largest(&scene, "markets").await, largest(&scene, "assets").await);
     lose_all_after(&scene, 1, token(5, 0).toid, market, asset).await;
@@ -61,14 +61,14 @@ async fn a_state_that_knows_what_was_lost_is_found_out_although_the_numbers_have
     // The same number again, for something else, and one more, which it would follow.
     written(Some(token(5, 0)), vec![trade(7, 0, 1, 30)]).await.unwrap();
     let next = written(Some(token(7, 0)), vec![trade(8, 0, 1, 40)]).await.unwrap();
-    assert!(state.follow(&next), "the number is the next one");
+    assert!(state.append(&next), "the number is the next one");
     let rewound = read(&state).await;
     assert!(matches!(rewound, Err(DbError::Rewound { seq: 3 })), "{rewound:?}");
     // What is known stays bounded while all is well.
     let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     for ledger in 9..30 {
         assert!(
-            state.follow(&written(Some(token(ledger - 1, 0)), vec![trade(ledger, 0, 1, 50)]).await.unwrap())
+            state.append(&written(Some(token(ledger - 1, 0)), vec![trade(ledger, 0, 1, 50)]).await.unwrap())
         );
         let known = state.unverified();
         assert!(read(&state).await.unwrap().is_none());

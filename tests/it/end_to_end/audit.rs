@@ -274,7 +274,7 @@ fn what_an_audit_cannot_do_is_said_plainly() {
         };
         let empty = fresh_database().await;
         let (code, _, log) = beside(&["-d", &empty]);
-        assert!(code == 69 && log.contains("is it the daemon's own database"), "{code} {log}");
+        assert!(code == 69 && log.contains("is this the daemon's own database"), "{code} {log}");
         let (code, _, log) = beside(&["-d", "postgres://nobody@127.0.0.1:1/none"]);
         assert!(code == 69 && log.contains("connect"), "{code} {log}");
         let elsewhere = crate::support::postgres::open_tempdir();

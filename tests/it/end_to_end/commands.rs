@@ -164,12 +164,12 @@ fn a_signal_ends_the_stream_in_order_and_says_of_history_that_it_is_not_whole() 
         let slow = ["ingest", "trades", "--num-hours", "1", "--horizon-requests-per-hour", "3600"];
         let (code, log) = stopped(&slow, leads).await;
         assert_eq!(code, Some(69), "{log}");
-        assert!(log.contains("SIGTERM: stopped before all was done"), "{log}");
+        assert!(log.contains("SIGTERM: stopped before all work was done"), "{log}");
         let unlimited =
             ["ingest", "trades", "--stream", "--num-hours", "0", "--horizon-requests-per-hour", "0"];
         let (code, log) =
             stopped(&unlimited, "SELECT count(*) FROM ingest_batches WHERE kind = 'live'").await;
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("history is held whole"), "{log}");
+        assert!(log.contains("history is complete"), "{log}");
     });
 }

@@ -135,7 +135,7 @@ fn after_a_long_outage_it_is_fresh_at_once_and_the_gap_is_filled() {
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 500).await;
         assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 300);
-        assert!(daemon.log().contains("what lies between is read as history"));
+        assert!(daemon.log().contains("the gap is filled as history"));
     });
 }
 

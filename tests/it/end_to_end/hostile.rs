@@ -99,7 +99,7 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
         let before = pages();
         // A look at the tail takes three pages at most here.
         wait_until("the tail was read again and again", || pages() >= before + 10);
-        let told = daemon.log().matches("a record goes to quarantine").count();
+        let told = daemon.log().matches("record quarantined").count();
         assert_eq!(told, 5, "each is told once");
         assert!(metrics().contains("ticker_quarantined_total 5\n"), "and counted once");
         compare_published(&daemon, &client).await;

@@ -42,7 +42,7 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         println!("{trades} trades over six lives, none lost, none doubled");
         assert!(
             !left_behind.iter().any(|name| output_dir.join(name).exists()),
-            "of a writer that was killed"
+            "temporary files of a killed writer are removed"
         );
         assert!(output_dir.join(".an-operators-own").exists());
         let holes = "SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) AS step FROM ingest_batches) s WHERE step <> 1";
@@ -71,7 +71,7 @@ fn a_trade_can_be_followed_through_the_log_from_its_batch_to_the_files() {
                 steps.entry((*id).to_owned()).or_default().push(message);
             }
         }
-        let whole = ["a batch is stored", "a batch is heard of", "published", "files written"];
+        let whole = ["batch committed", "batch received", "published", "files written"];
         assert!(steps.values().any(|steps| steps == &whole), "{steps:?}");
     });
 }

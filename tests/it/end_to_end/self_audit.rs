@@ -86,7 +86,7 @@ fn a_window_that_went_wrong_is_found_told_and_rebuilt_by_itself() {
             let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
             metrics.lines().any(|line| line == "ticker_audit_repaired_markets_total 1")
         });
-        assert!(daemon.log().contains("a published figure is not what the rows come to"));
+        assert!(daemon.log().contains("published figure differs from the rows"));
         assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
         wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
         assert_eq!(audit(&daemon, &[]).0, 0);
@@ -107,10 +107,10 @@ fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_th
         wait_until("its book was read", || figure(&daemon, "bid_count") > 0.0);
         assert_eq!(told(&daemon, &["differences"]), 0);
         daemon.provoke("aggregator", "SkewDirectory");
-        wait_until("it is told", || daemon.log().contains("is not what its row says"));
+        wait_until("it is told", || daemon.log().contains("differs from its row"));
         wait_until("they were read anew", || {
             let log = daemon.log();
-            log.contains("assets, markets and books were read anew") && log.contains("\"still_differing\":0")
+            log.contains("assets, markets and books reloaded") && log.contains("\"still_differing\":0")
         });
         wait_until("what was forgotten is published", || {
             figure(&daemon, "trade_count") == f64::from(TRADES) && figure(&daemon, "bid_count") > 0.0
@@ -213,7 +213,7 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
         let deleted =
             format!("DELETE FROM trades WHERE toid >> 32 = {} AND trade_order = 0", LEDGER + TRADES + 1);
         execute(&database, &deleted).await;
-        let found = "a published figure is not what the rows come to";
+        let found = "published figure differs from the rows";
         wait_until("an audit has named the ledger", || daemon.log().contains(found));
         let before = tried();
         wait_until("it was tried in vain", || tried() >= before + 3);

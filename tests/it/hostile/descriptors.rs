@@ -33,7 +33,7 @@ fn a_process_that_may_open_few_files_answers_and_ingests_whoever_holds_connectio
     block_on(async {
         let database = fresh_database().await;
         let daemon = Daemon::serve_in(&[(OPEN_FILES, "256")], &sim.url(), &database, PASSPHRASE, &[]);
-        assert!(daemon.log().contains("few files may be opened"));
+        assert!(daemon.log().contains("low limit on open files"));
         wait_for_pairs(&daemon);
         let held: Vec<_> = (0..HELD).map(|_| TcpStream::connect(daemon.public).unwrap()).collect();
         let client = connect(&database).await;

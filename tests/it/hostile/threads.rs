@@ -108,7 +108,7 @@ fn a_process_that_may_make_too_few_threads_says_so_at_once_and_ends() {
     let serve = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
     let (code, _, log) = run_in(&serve, &[(OWN_USER, &format!("{USER}:12"))]);
     assert_eq!(code, 69, "{log}");
-    assert!(log.contains("may not make the threads that it needs") && log.contains("--pids-limit"), "{log}");
+    assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
 }
 
 #[test]
