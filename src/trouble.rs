@@ -50,22 +50,22 @@ impl LineLimit {
 
 /// The last logged failure of an operation that is retried.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct FailureLog {
     /// Text of the last logged failure and the time of its log line; none after a success.
     logged: Option<(String, Instant)>,
     lines: LineLimit,
 }
 
-impl Default for Trouble {
+impl Default for FailureLog {
     fn default() -> Self {
         Self { logged: None, lines: LineLimit::new(CHANGES_MAX, REPEAT_EVERY) }
     }
 }
 
-impl Trouble {
+impl FailureLog {
     /// Records a failure. Returns true if it deserves a log line: it is the first, its text changed, or a minute
     /// passed.
-    pub fn is_news(&mut self, error: &dyn Display, now: Instant) -> bool {
+    pub fn record_failure(&mut self, error: &dyn Display, now: Instant) -> bool {
         let error = error.to_string();
         let is_known = self.logged.as_ref().is_some_and(|(logged, at)| {
             *logged == error && now.saturating_duration_since(*at) < REPEAT_EVERY
@@ -78,27 +78,27 @@ impl Trouble {
     }
 
     /// Records a success. Returns true if a failure had been logged, so that the recovery deserves a line too.
-    pub fn is_over(&mut self) -> bool {
+    pub fn record_success(&mut self) -> bool {
         self.logged.take().is_some()
     }
 }
 
 /// A failure that several parts of the program see, logged once for all of them.
 #[derive(Debug, Default)]
-pub struct SharedTrouble(Mutex<Trouble>);
+pub struct SharedFailureLog(Mutex<FailureLog>);
 
-impl SharedTrouble {
+impl SharedFailureLog {
     /// Records a failure. Returns true if it deserves a log line. The text is ignored: each part words it differently.
-    pub fn is_news(&self, now: Instant) -> bool {
-        self.trouble().is_news(&"", now)
+    pub fn record_failure(&self, now: Instant) -> bool {
+        self.log().record_failure(&"", now)
     }
 
     /// Records a success. Returns true if a failure had been logged, so that the recovery deserves a line too.
-    pub fn is_over(&self) -> bool {
-        self.trouble().is_over()
+    pub fn record_success(&self) -> bool {
+        self.log().record_success()
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+    fn log(&self) -> MutexGuard<'_, FailureLog> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_logged_when_it_begins_changes_or_lasts_a_minute() {
-        let (mut trouble, start) = (Trouble::default(), Instant::now());
-        assert!(!trouble.is_over());
+        let (mut log, start) = (FailureLog::default(), Instant::now());
+        assert!(!log.record_success());
         for (seconds, error, news) in [
             (0, "away", true),
             (1, "away", false),
@@ -136,26 +136,26 @@ mod tests {
             (61, "read-only", true),
         ] {
             assert_eq!(
-                trouble.is_news(&error, start + Duration::from_secs(seconds)),
+                log.record_failure(&error, start + Duration::from_secs(seconds)),
                 news,
                 "{seconds} {error}"
             );
         }
-        assert!(trouble.is_over() && !trouble.is_over());
-        assert!(trouble.is_news(&"read-only", start + Duration::from_secs(62)), "it begins again");
+        assert!(log.record_success() && !log.record_success());
+        assert!(log.record_failure(&"read-only", start + Duration::from_secs(62)), "it begins again");
     }
 
     #[test]
     fn a_failure_that_always_changes_or_flaps_is_logged_a_few_times_a_minute() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let (mut changing, mut flapping) = (Trouble::default(), Trouble::default());
+        let (mut changing, mut flapping) = (FailureLog::default(), FailureLog::default());
         let changes =
-            (0..60_000).filter(|millis| changing.is_news(&format!("{millis}"), at(*millis))).count();
+            (0..60_000).filter(|millis| changing.record_failure(&format!("{millis}"), at(*millis))).count();
         let begins = (0..60_000)
             .filter(|millis| {
-                let news = flapping.is_news(&"away", at(*millis));
-                flapping.is_over();
+                let news = flapping.record_failure(&"away", at(*millis));
+                flapping.record_success();
                 news
             })
             .count();
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_shared_failure_is_logged_once_whatever_its_text() {
-        let (trouble, start) = (SharedTrouble::default(), Instant::now());
-        assert!(trouble.is_news(start) && !trouble.is_news(start));
-        assert!(trouble.is_over() && !trouble.is_over());
+        let (log, start) = (SharedFailureLog::default(), Instant::now());
+        assert!(log.record_failure(start) && !log.record_failure(start));
+        assert!(log.record_success() && !log.record_success());
     }
 }

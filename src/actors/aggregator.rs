@@ -198,7 +198,7 @@ impl Aggregator {
                 }
             }
         }
-        if self.deps.database.is_over() {
+        if self.deps.database.record_success() {
             info!("database can be read again");
         }
         Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     published::{EncodedFile, Files, Publication},
-    trouble::Trouble,
+    trouble::FailureLog,
 };
 
 /// With [`FilePace::Auto`], files of up to this total size are written at each publication …
@@ -76,7 +76,7 @@ struct State {
     /// Start of the last write.
     begun_at: Option<Instant>,
     /// Failures of writes, to log each once.
-    trouble: Trouble,
+    failures: FailureLog,
     /// Hash of each file as last written.
     written: HashMap<&'static str, String>,
     /// True while a publication waits or is written. Shared with the future of the drain.
@@ -128,7 +128,7 @@ impl JsonWriter {
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
                     this.deps.status.succeeds("files follow the publications");
-                    if this.state.trouble.is_over() {
+                    if this.state.failures.record_success() {
                         info!("files written again after a failure");
                     }
                 }
@@ -138,7 +138,7 @@ impl JsonWriter {
     }
 
     fn write_failed(&mut self, error: &dyn Display, state: &'static str) {
-        if self.state.trouble.is_news(error, Instant::now()) {
+        if self.state.failures.record_failure(error, Instant::now()) {
             warn!(%error, directory = %self.deps.directory.display(), "files could not be written");
         }
         self.deps.status.fails(&format_args!("{}: {error}", self.deps.directory.display()));

@@ -131,7 +131,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     // A hanging server counts as failed after the lease's own duration: its answer would be worth nothing by then.
     match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
-            if deps.database.is_over() {
+            if deps.database.record_success() {
                 info!("database answers again");
             }
             log_change(state.epoch.get(), epoch);

@@ -13,7 +13,7 @@ use crate::{
 
 /// Logs a failed database call that is retried. Repetitions of an outage are logged at debug level.
 pub fn database_failed(database: &Database, error: &DbError, doing: &'static str) {
-    if database.is_news(error, Instant::now()) {
+    if database.record_failure(error, Instant::now()) {
         warn!(%error, doing, "database call failed, retrying");
     } else {
         debug!(%error, doing, "database call failed, retrying");

@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
-use crate::{connection_string::ConnectionString, outbound::Names, trouble::SharedTrouble};
+use crate::{connection_string::ConnectionString, outbound::Names, trouble::SharedFailureLog};
 
 use super::{
     connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays,
@@ -45,7 +45,7 @@ pub struct Database {
     /// Days whose partitions are there.
     pub(super) days: Arc<KnownDays>,
     /// Outage of the database, shared by all callers.
-    trouble: Arc<SharedTrouble>,
+    failures: Arc<SharedFailureLog>,
     /// Bounds what goes to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
 }
@@ -98,7 +98,7 @@ impl Database {
             .build()
             .map_err(|error| DbError::Settings(error.to_string()))?;
         let (ids, days) = (Arc::default(), Arc::default());
-        Ok(Self { pool, ids, days, trouble: Arc::default(), quarantine_limit: Arc::default() })
+        Ok(Self { pool, ids, days, failures: Arc::default(), quarantine_limit: Arc::default() })
     }
 
     /// Waits until the database answers.
@@ -150,14 +150,14 @@ impl Database {
 
     /// A call failed: whether that is worth a line in the log. An outage is one for all clones of this.
     #[must_use]
-    pub fn is_news(&self, error: &DbError, now: std::time::Instant) -> bool {
-        !error.is_outage() || self.trouble.is_news(now)
+    pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
+        !error.is_outage() || self.failures.record_failure(now)
     }
 
     /// Records a successful call. Returns true if an outage was logged before it.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.trouble.is_over()
+    pub fn record_success(&self) -> bool {
+        self.failures.record_success()
     }
 
     /// Closes the pool; calls fail from now on.

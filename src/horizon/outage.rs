@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::error::HorizonError;
-use crate::trouble::Trouble;
+use crate::trouble::FailureLog;
 
 /// Requests that failed, with none between them that was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Outage {
 pub(super) struct Reachability {
     outage: Option<Outage>,
     was_answered: bool,
-    trouble: Trouble,
+    failures: FailureLog,
 }
 
 impl Reachability {
@@ -29,7 +29,7 @@ impl Reachability {
     pub(super) fn answered(&mut self, url: &str) {
         let outage = self.outage.take();
         self.was_answered = true;
-        if let (Some(outage), true) = (outage, self.trouble.is_over()) {
+        if let (Some(outage), true) = (outage, self.failures.record_success()) {
             info!(url, after_s = outage.since.elapsed().as_secs(), "Horizon answers again");
         }
     }
@@ -38,7 +38,7 @@ impl Reachability {
     pub(super) fn failed(&mut self, url: &str, error: &HorizonError, now: Instant) {
         let since = self.outage.take().map_or(now, |outage| outage.since);
         let error = error.to_string();
-        if self.trouble.is_news(&error, now) {
+        if self.failures.record_failure(&error, now) {
             let since_s = now.saturating_duration_since(since).as_secs();
             warn!(url, error, since_s, "Horizon cannot be reached, trying again");
         }
