@@ -44,6 +44,7 @@ impl Work for Clean {
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            // A pass stays due until all old days are dropped.
             is_due |= timetable.take_due(self.clock.now());
             if !is_due {
                 self.status.set_state("idle");

@@ -101,6 +101,7 @@ impl JsonWriter {
 
     fn write_if_due(&mut self, ctx: &mut Context<Self>) {
         let due = self.state.waiting.as_ref().is_some_and(|(waiting, _)| self.is_due(waiting));
+        // One write at a time. A newer publication replaces the waiting one meanwhile.
         if self.state.is_writing || !due {
             return;
         }

@@ -136,6 +136,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             }
             log_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
+            // Counted from before the request: the database may have set the end at any moment since.
             let until = began + ttl.saturating_sub(margin);
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));
             deps.status.set_state(if epoch.is_some() { "leading" } else { "following" });

@@ -53,6 +53,7 @@ impl Work for NginxRun {
             opened = self.is_open.wait_for(|is_open| *is_open) => if opened.is_err() { return },
             () = report_progress(&context) => return,
         }
+        // A start reads the configuration anyway.
         self.reload.set(false);
         self.status.set_state("starting");
         let mut master = tokio::select! {
@@ -95,6 +96,7 @@ impl NginxRun {
                 info!("nginx reloads its configuration");
                 master.reload();
             }
+            // Until nginx has its address, another program may answer there.
             if !is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
                     error!(within_s = START_TIMEOUT.as_secs(), "nginx did not come up, killing it");

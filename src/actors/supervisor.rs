@@ -200,11 +200,13 @@ impl Handler<ChildExited> for Supervisor {
 
     fn handle(&mut self, exited: ChildExited, ctx: &mut Context<Self>) -> ExitReply {
         let now = self.clock.monotonic();
+        // Neither the mailbox nor the actor can be made again: only a new process helps.
         if matches!(exited.exit, Exit::Lost(_)) {
             self.give_up(Outcome::Escalated);
             return ExitReply::Stop;
         }
         let Some(child) = self.children.get_mut(exited.id.0) else { return ExitReply::Stop };
+        // A drain expects exits, and a late report of an earlier incarnation changes nothing.
         if self.draining || child.generation != exited.generation {
             return ExitReply::Stop;
         }

@@ -154,6 +154,7 @@ impl TomlCheck {
                 info!("assets expired, their stellar.toml was unreadable for a day");
             }
         }
+        // A cheap check first: mostly nothing is due, and the ranking need not be computed.
         if self.database.due_files(&[], 1, now).await?.is_empty() {
             return Ok(0);
         }

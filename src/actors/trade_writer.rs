@@ -93,6 +93,7 @@ impl TradeWriter {
             let epoch = self.leadership.epoch().ok_or(WriteError::NotLeading)?;
             match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
                 Ok(committed) => break committed,
+                // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
                     let now = self.clock.now();
@@ -167,6 +168,7 @@ impl Listeners {
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
         debug!(%trace, seq, trades = committed.trades.len(), "batch committed");
         let message = TradesCommitted { batch: Arc::new(committed) };
+        // Waiting for the answer slows the source down to the pace of the windows.
         if let Err(error) = self.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
             warn!(%error, seq, "aggregator did not confirm a batch, it will read the database");
         }

@@ -159,6 +159,7 @@ impl<W: Work> Actor for Worker<W> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        // In the actor's own context: a panic in the work ends this incarnation, and the supervisor sees it.
         let (work, context) = (self.work.clone(), self.context.clone());
         let run = async move {
             let drained = async {

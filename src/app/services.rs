@@ -144,6 +144,7 @@ impl Services {
     }
 
     pub(super) fn lease_keeper(&self, status: Arc<ChildStatus>) -> LeaseKeeperDeps {
+        // A new id at each start, so that the lease of an earlier run never looks like this one's.
         let replica_id = format!("{:016x}", rand::random::<u64>());
         self.published.vitals.replica_id.store(Some(Arc::new(replica_id.clone())));
         LeaseKeeperDeps {

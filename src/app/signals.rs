@@ -57,6 +57,7 @@ impl Signals {
         loop {
             let number = self.received().await;
             match number {
+                // A terminal that is closed sends SIGHUP too, and nobody is left to want a reload.
                 Number::SIGHUP if self.had_terminal && !has_terminal() => {
                     return "SIGHUP: the terminal was closed";
                 }

@@ -222,6 +222,7 @@ impl MarketState {
     /// Applies a batch that directly follows `seq`. Returns true if the batch is known now, false if the database must
     /// be read first.
     pub fn append(&mut self, batch: &CommittedBatch) -> bool {
+        // A known batch is done. Before a later one, batches are missing, which only the database has.
         if batch.seq != self.seq + 1 {
             return batch.seq <= self.seq;
         }

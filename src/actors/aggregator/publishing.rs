@@ -54,6 +54,7 @@ impl Aggregator {
         self.reload_if_clock_went_back(now);
         let now = self.not_before_last(now);
         let Some(markets) = &mut self.state.markets else { return };
+        // Equal names mean equal content: a publication is a function of `seq` and `as_of`.
         let is_last = self.state.last_published == Some((markets.seq(), markets.as_of().max(now)));
         if is_last || !markets.is_settled() {
             return;

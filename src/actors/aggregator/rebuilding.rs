@@ -28,6 +28,7 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
             let _handling = handling;
             let (seq, windows) =
                 read.inspect_err(|error| warn!(%error, "windows could not be rebuilt")).ok()?;
+            // The windows may have been dropped meanwhile. Then the reload replaces this.
             let markets = this.state.markets.as_mut()?;
             markets.replace(seq, windows);
             let as_of = markets.as_of();

@@ -102,6 +102,7 @@ impl AssetPoll {
             *first = if is_empty { First::Running(0) } else { First::Over };
         }
         let all_upto = self.database.current_seq().await?; // read before the due assets, so that it is never too high
+        // A cheap check first: mostly nothing is due, and the ranking need not be computed.
         if self.database.due_assets(&[], 1).await?.count == 0 {
             return Ok(Round::NothingDue { all_upto });
         }

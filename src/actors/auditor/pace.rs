@@ -66,6 +66,7 @@ impl Pace {
         self.pass_trades = groups.iter().map(|group| group.trades).sum();
         self.cut_trades = 0;
         self.spent = Duration::ZERO;
+        // Each slice scans the whole week, however few trades it has. More slices would only be more scans.
         self.least = self.pass_trades.div_ceil(SLICES_MAX).clamp(TRADES_MIN, TRADES_MAX);
         self.trades = self.trades.max(self.least);
     }
@@ -93,6 +94,7 @@ impl Pace {
     fn rest_times(&self) -> f64 {
         let share_done = self.cut_trades as f64 / self.pass_trades.max(1) as f64;
         let work_of_pass = self.spent.as_secs_f64() / share_done.max(f64::MIN_POSITIVE);
+        // Nothing is measured at the beginning of the first pass.
         if work_of_pass > 0.0 {
             (PASS_WITHIN.as_secs_f64() / work_of_pass).clamp(REST_TIMES_MIN, self.rest_times_max)
         } else {
@@ -105,6 +107,7 @@ impl Pace {
         let (mut markets, mut trades) = (Vec::new(), 0_u64);
         while let Some(group) = groups.front() {
             let with_it = trades.saturating_add(group.trades);
+            // A slice takes at least one group, since a group is never split.
             if with_it > self.trades && !markets.is_empty() {
                 break;
             }
@@ -128,6 +131,7 @@ pub(super) struct Group {
 pub(super) fn groups(snapshot: &MarketSnapshot, all: &[MarketId]) -> VecDeque<Group> {
     let trades: BTreeMap<MarketId, u64> =
         snapshot.windows().figures().map(|(market, figures)| (market, figures.week.trade_count)).collect();
+    // A market that memory lacks is exactly what an audit must find, so those of the database count too.
     let mut ids: Vec<MarketId> = trades.keys().chain(all).copied().collect();
     ids.sort_unstable();
     ids.dedup();

@@ -57,6 +57,7 @@ fn any_ledger(held: &[LedgerRange], with_trades: u32, random: &mut impl Rng) -> 
     if all == 0 {
         return None;
     }
+    // Draw among all ledgers, not among ranges: a long range has more to check.
     let mut place = random.random_range(0..all);
     for (range, from, length) in parts() {
         if place < length {

@@ -94,6 +94,7 @@ impl Claim {
         if elder == 0 || elder > latest {
             return Err(HistoryEndError::NoHistory { elder, latest });
         }
+        // A server that ingests its history again has an end too, far below what is known to exist.
         let known = core.max(place.map_or(0, PagingToken::ledger));
         if known > latest.saturating_add(LEADING_LEDGERS_MAX) {
             return Err(HistoryEndError::Behind { latest, known });

@@ -91,6 +91,7 @@ pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -
         if is_sound && is_full {
             return Ok(page);
         }
+        // A short page claims that nothing lies below. Ask for that, to be sure.
         if is_sound {
             let below = page.lowest().or(cursor);
             let mut confirmed = 0;

@@ -61,6 +61,7 @@ impl Progress {
     pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
         let at = Instant::now();
         let ratio = coverage::held_ratio(held, plan::wanted_from(held, wanted.floor, wanted.all));
+        // Without a limit on requests, both parts are read at the same pace.
         let [day, older] = if is_limited { HISTORY_SHARES } else { [1.0, 1.0] };
         let top = held.last().map_or(0, |newest| newest.to);
         let eta = Eta::new(Shares { day, older });
@@ -84,6 +85,7 @@ impl Filling {
     /// Updates the estimate and returns the held share of the wanted history, 0 to 1. The first wanted ledger is
     /// estimated from the pace of held ones; the estimate improves as more are held.
     fn measure(&mut self, held: &[LedgerRange], has_waited: bool, now: Instant) -> f64 {
+        // Only a limited budget has a burst.
         let in_burst = self.is_limited && !has_waited;
         let left = self.left(held);
         self.eta.update(coverage::held_between(held, 0, self.top), left, in_burst, now);
@@ -98,6 +100,7 @@ impl Filling {
             let wanted = self.top.saturating_sub(from).saturating_add(1);
             wanted.saturating_sub(coverage::held_between(held, from, self.top))
         };
+        // `missing(all)` contains the day.
         let day = missing(day);
         Left { day, older: missing(all).saturating_sub(day) }
     }

@@ -211,6 +211,7 @@ impl Backfill {
             Some(Ok(elder)) => bottom.max(PagingToken::before_ledger(elder)),
             _ => bottom.max(lowest),
         };
+        // If Horizon dropped these ledgers meanwhile, its oldest one lies above them. Then nothing is compared.
         let below = below.min(above);
         let intake = Intake {
             source: "audit",

@@ -53,6 +53,7 @@ impl Queue {
     /// sender. Returns none if the semaphore is closed, which nothing does today.
     pub(crate) async fn enter(self: &Arc<Self>) -> Option<(Ticket, Caller)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        // Counted only with a slot in hand, so the depth never exceeds the capacity.
         let depth = self.depth.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         self.high_water.fetch_max(depth, Ordering::Relaxed);
         let place = Arc::new(Place {
@@ -72,6 +73,7 @@ impl Queue {
             depth,
             capacity: self.capacity,
             high_water: self.high_water.load(Ordering::Relaxed),
+            // Read without a lock, so this may be off by the messages of this moment.
             abandoned: taken.saturating_sub(depth),
         }
     }

@@ -129,6 +129,7 @@ impl ChildStatus {
     /// Records that the work fails and is retried. Called by the actor. The time of the first failure in a row is kept.
     pub fn fails(&self, error: &dyn fmt::Display) {
         let mut health = self.health_cell();
+        // Keep the time of the first failure in a row: readers see how long it lasts.
         let since = health.as_ref().filter(|last| !last.ok).map(|last| last.at);
         let at = since.unwrap_or_else(|| self.clock.now());
         *health = Some(Health { ok: false, detail: error.to_string(), at });
@@ -199,6 +200,7 @@ impl ChildStatus {
     /// times its handling until the guard is dropped. An asynchronous handler moves the guard into its future.
     #[must_use = "the guard times the handling: hold it to the end of the handler"]
     pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
+        // The queue counts messages that wait, and this one is being handled now.
         envelope.leave_queue();
         self.note_activity();
         let message = short_type_name::<M>();
@@ -219,6 +221,7 @@ impl ChildStatus {
     /// Returns this child as shown in `/actors.json`.
     #[must_use]
     pub fn view(&self) -> ActorView {
+        // The two locks are never held together, so they cannot deadlock.
         let messages = self.stats().view();
         let incarnation = self.incarnation();
         let now = self.monotonic();

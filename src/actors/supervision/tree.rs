@@ -146,6 +146,7 @@ impl Tree {
         let tree_status = Arc::clone(&status);
         let mut children = Vec::new();
         let supervisor = Supervisor::create(|ctx| {
+            // The address exists before the supervisor itself, so children can report from the beginning.
             let supervisor = actix::AsyncContext::address(ctx).recipient();
             let running: Vec<Running> = launches
                 .into_iter()
