@@ -6,6 +6,7 @@ pub mod coding;
 pub mod connector;
 pub mod dial;
 pub mod names;
+pub mod roots;
 pub mod until_close;
 
 pub use connector::TcpDialler;

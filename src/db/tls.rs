@@ -1,4 +1,4 @@
-//! Whom to trust, as a connection string says it, mapped onto rustls.
+//! The TLS settings of a connection string, mapped onto rustls.
 
 use std::{path::Path, sync::Arc};
 
@@ -10,12 +10,15 @@ use rustls::{
     },
     crypto::CryptoProvider,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::error::DbError;
+use crate::outbound::roots;
 
-/// The client side of TLS. Where the server's certificate counts it must be signed by a trusted root and made for this
-/// host; else any will do, as with libpq where no root is named.
+/// Returns the client's TLS configuration.
+///
+/// With `verifies`, a trusted root must have signed the server's certificate, and it must be for this host. Otherwise
+/// any certificate is accepted, as in libpq if no root is named.
 pub(super) fn config(
     verifies: bool,
     root: Option<&Path>,
@@ -29,29 +32,18 @@ pub(super) fn config(
         let any = Arc::new(AnyCertificate(provider));
         return Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth());
     }
-    let mut roots = RootCertStore::empty();
-    match root {
-        Some(path) => add(&mut roots, path)?, // these alone, as with libpq
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    // As in libpq, `sslrootcert` replaces the built-in roots.
+    let mut trusted = if root.is_some() { RootCertStore::empty() } else { roots::built_in() };
+    for path in root.into_iter().chain(ca_file) {
+        roots::add_file(&mut trusted, path).map_err(|error| DbError::Settings(error.to_string()))?;
     }
-    if let Some(path) = ca_file {
-        add(&mut roots, path)?;
-    }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), provider)
         .build()
         .map_err(|error| DbError::Settings(error.to_string()))?;
     Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
 }
 
-fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), DbError> {
-    let told = |error: &dyn std::fmt::Display| DbError::Settings(format!("{}: {error}", path.display()));
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
-        roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
-    }
-    Ok(())
-}
-
-/// Takes any certificate: encrypted, but nobody knows with whom. What libpq's `require` means.
+/// Accepts any certificate, like `require` of libpq: the connection is encrypted, but the server is not authenticated.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -105,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_file_that_is_not_there_is_told() {
+    fn the_error_names_a_missing_root_file() {
         let error = config(true, Some(Path::new("/no/such.pem")), None).unwrap_err();
         assert!(error.to_string().contains("/no/such.pem"));
     }
