@@ -1,4 +1,4 @@
-//! Which user runs the server: PostgreSQL refuses to run as root.
+//! The user that runs the server. PostgreSQL refuses to run as root.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use nix::unistd::{Gid, Uid, User};
 
 use super::error::PrivatePostgresError;
 
-/// Who may run the server when the program runs as root, in order of preference.
+/// Users that run the server if the program runs as root, in order of preference.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// The user that runs the server and owns the cluster.
@@ -16,13 +16,13 @@ const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 pub(super) struct Account {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
-    /// True when the program is root and must become this user for the server.
+    /// True if the program runs as root, so that the server must run as this user.
     pub(super) switch: bool,
 }
 
 impl Account {
-    /// Root: the owner of the cluster that is there, else `postgres`, else `nobody`. Anybody else: themselves,
-    /// and an existing cluster must be theirs.
+    /// Returns the user that runs the server. If the program runs as root, it is the owner of the existing cluster,
+    /// else `postgres`, else `nobody`. Otherwise it is the current user, who must own an existing cluster.
     pub(super) fn for_server(data_dir: &Path) -> Result<Self, PrivatePostgresError> {
         let cluster = data_dir.join("pg");
         let owner = fs::metadata(&cluster).ok().map(|found| (found.uid(), found.gid()));
@@ -49,7 +49,8 @@ impl Account {
             .ok_or(PrivatePostgresError::NoAccount)
     }
 
-    /// Fails if the user has no name. `initdb` needs one and gives no remedy; the server itself does not need it.
+    /// Fails if the user has no name. `initdb` needs one, and its own error does not say what to do. The server needs
+    /// none.
     pub(super) fn must_have_a_name(&self) -> Result<(), PrivatePostgresError> {
         match User::from_uid(self.uid) {
             Ok(None) => Err(PrivatePostgresError::NoName { uid: self.uid.as_raw(), gid: self.gid.as_raw() }),
@@ -57,13 +58,13 @@ impl Account {
         }
     }
 
-    /// For messages.
+    /// Returns the user's name for messages.
     pub(super) fn name(&self) -> String {
         user_name(self.uid)
     }
 }
 
-/// Name of a user, or its number when it has none.
+/// Returns the name of a user, or its number if it has none.
 pub(super) fn user_name(uid: Uid) -> String {
     match User::from_uid(uid) {
         Ok(Some(user)) => format!("the user {}", user.name),
@@ -76,11 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_without_a_name_is_told_what_to_do() {
+    fn the_error_for_a_user_without_a_name_says_what_to_do() {
         let account = |uid| Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(7), switch: false };
-        let told = account(3_999_999_999).must_have_a_name().unwrap_err().to_string();
+        let text = account(3_999_999_999).must_have_a_name().unwrap_err().to_string();
         for part in ["uid 3999999999", "ticker:x:3999999999:7:", "--database-url"] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(text.contains(part), "{part}: {text}");
         }
         assert!(account(0).must_have_a_name().is_ok());
     }

@@ -1,4 +1,4 @@
-//! Finding the server's programs.
+//! Search for the programs of the server.
 
 use std::cmp::Reverse;
 use std::env;
@@ -8,14 +8,15 @@ use std::process::{Command, Stdio};
 
 use super::error::PrivatePostgresError;
 
-/// Where distributions keep one directory a major version: parent, prefix of the name, path below it.
+/// Directories in which distributions keep one subdirectory per major version: parent, prefix of the name, path below
+/// it.
 const VERSIONED: [(&str, &str, &str); 4] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
     ("/opt/homebrew/opt", "postgresql@", "bin"),
     ("/usr/local/opt", "postgresql@", "bin"),
 ];
-/// How deep below `<data>/pg-dist` a directory `bin` is looked for.
+/// Depth of the search for a directory `bin` below `<data>/pg-dist`.
 const DIST_DEPTH: usize = 5;
 
 /// One installed server.
@@ -27,7 +28,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The first server found, or, when a cluster is there already, the first of that cluster's major version.
+    /// Returns the first server found. If a cluster exists, returns the first server of its major version.
     pub(super) fn find(
         explicit: Option<&Path>,
         data_dir: &Path,
@@ -74,21 +75,21 @@ impl Binaries {
         self.dir.join("initdb")
     }
 
-    /// The client beside the server; a server without one leaves it to `PATH`.
+    /// Returns the client beside the server, or the one in `PATH`.
     pub(super) fn psql(&self) -> PathBuf {
         let beside = self.dir.join("psql");
         if beside.is_file() { beside } else { PathBuf::from("psql") }
     }
 }
 
-/// `15` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `18` from `postgres (PostgreSQL) 18beta1`.
+/// Returns `15` for `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `18` for `postgres (PostgreSQL) 18beta1`.
 fn major_of(version: &str) -> Option<String> {
     let number = version.split_once("(PostgreSQL) ")?.1;
     let major: String = number.chars().take_while(char::is_ascii_digit).collect();
     (!major.is_empty()).then_some(major)
 }
 
-/// Every directory that may hold a server, best first.
+/// Returns every directory that may hold a server, the best first.
 fn candidates(data_dir: &Path) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = pg_config_bin_dir().into_iter().collect();
     for (parent, prefix, below) in VERSIONED {
@@ -105,7 +106,7 @@ fn pg_config_bin_dir() -> Option<PathBuf> {
     answer.status.success().then(|| PathBuf::from(dir.trim()))
 }
 
-/// Directories named `<prefix><number>`, the greatest number first (10 is newer than 9).
+/// Returns the directories named `<prefix><number>`, the greatest number first (10 is newer than 9).
 fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<(f64, PathBuf)> = fs::read_dir(parent)
         .into_iter()
@@ -121,7 +122,7 @@ fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Directories named `bin` at most `depth` levels below, in the order of their names.
+/// Returns the directories named `bin`, at most `depth` levels below.
 fn bin_below(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let mut subdirs: Vec<PathBuf> = fs::read_dir(dir)
         .into_iter()
@@ -167,8 +168,9 @@ fn how_to_install(explicit: Option<&Path>, data_dir: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A directory with programs that only tell a version. A shell writes them: a handle open for writing in this
-    /// process could be inherited by another test's child, and then the program is "busy".
+    /// Makes a directory with programs that only print a version. A shell writes them, because a child process of
+    /// another test could inherit a handle that this process has open for writing. Running the program would then fail
+    /// as "busy".
     fn fake_server(dir: &Path, version: &str) {
         let write = "mkdir -p \"$1\" && cd \"$1\" && \
             printf '#!/bin/sh\\necho \"postgres (PostgreSQL) %s\"\\n' \"$2\" > postgres && \
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_cluster_of_another_major_version_and_says_both() {
+    fn refuses_a_cluster_of_another_major_version_and_names_both() {
         let dir = tempfile::tempdir().unwrap();
         fake_server(dir.path(), "17.2");
         assert_eq!(Binaries::find(Some(dir.path()), dir.path(), Some("17")).unwrap().major, "17");
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn says_how_to_install_when_there_is_nothing() {
+    fn says_how_to_install_a_server_if_none_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let error = Binaries::find(Some(dir.path()), dir.path(), None).unwrap_err();
         assert!(matches!(&error, PrivatePostgresError::NotFound(text) if text.contains("TICKER_PG_BIN_DIR")));

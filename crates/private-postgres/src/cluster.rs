@@ -1,4 +1,4 @@
-//! The cluster on disk: which version it is of, and how it comes to be.
+//! The cluster on disk: its version and its creation.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use super::error::PrivatePostgresError;
 use super::place::{Place, make_private_dir};
 use super::{NAME, SUPERUSER};
 
-/// Major version of a cluster, or None when there is none yet.
+/// Returns the major version of a cluster, or None if it does not exist.
 pub(super) fn major_version(cluster: &Path) -> Result<Option<String>, PrivatePostgresError> {
     let file = cluster.join("PG_VERSION");
     match fs::read_to_string(&file) {
@@ -21,10 +21,10 @@ pub(super) fn major_version(cluster: &Path) -> Result<Option<String>, PrivatePos
     }
 }
 
-/// Makes the cluster with role and database `ticker`.
+/// Creates the cluster with role and database `ticker`.
 ///
-/// All of it happens in `pg.new`, which is renamed when it is whole: a kill in the middle leaves nothing that
-/// the next start could take for a cluster.
+/// It is created as `pg.new` and renamed at the end. If the process is killed in between, the next start finds no
+/// incomplete cluster.
 pub(super) fn create(
     place: &Place,
     binaries: &Binaries,
@@ -34,7 +34,7 @@ pub(super) fn create(
     deadline: &Deadline,
 ) -> Result<(), PrivatePostgresError> {
     account.must_have_a_name()?;
-    tracing::info!(directory = %place.cluster.display(), user = account.name(), "making a private PostgreSQL cluster");
+    tracing::info!(directory = %place.cluster.display(), user = account.name(), "creating a private PostgreSQL cluster");
     let unfinished = place.cluster.with_extension("new");
     remove_unfinished(&unfinished, deadline)?;
     make_private_dir(&unfinished, account)?;
@@ -46,7 +46,7 @@ pub(super) fn create(
     }
     run("initdb", initdb, "", log, deadline)?;
 
-    // Single-user mode needs no client program and no second start. One statement a line.
+    // Single-user mode needs no client program and no second start. With -j an empty line ends a statement.
     let mut single = command_as(account, &binaries.postgres(), "KILL");
     single.args(["--single", "-j", "-c", "exit_on_error=on", "-D"]).arg(&unfinished).arg("postgres");
     let sql = format!("CREATE ROLE {NAME} LOGIN;\n\nCREATE DATABASE {NAME} OWNER {NAME};\n\n");
@@ -56,14 +56,14 @@ pub(super) fn create(
         .map_err(PrivatePostgresError::io(format!("rename {}", unfinished.display())))
 }
 
-/// An initdb that was killed a moment ago may still be writing, so that the removal fails once or twice.
+/// Removes an incomplete cluster. Retries, because an initdb that was just killed may still write files.
 fn remove_unfinished(unfinished: &Path, deadline: &Deadline) -> Result<(), PrivatePostgresError> {
     loop {
         match fs::remove_dir_all(unfinished) {
-            Ok(()) => tracing::info!("removed a half-made PostgreSQL cluster of an earlier start"),
+            Ok(()) => tracing::info!("removed an incomplete PostgreSQL cluster of an earlier start"),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
-                deadline.pause_or("the removal of a half-made PostgreSQL cluster")?;
+                deadline.pause_or("the removal of an incomplete PostgreSQL cluster")?;
             }
             Err(error) => {
                 return Err(PrivatePostgresError::io(format!("remove {}", unfinished.display()))(error));

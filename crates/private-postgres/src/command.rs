@@ -1,4 +1,4 @@
-//! Running the server's programs: as whom, until when, and where their output goes.
+//! Running the programs of the server: their user, their deadline, and their output.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,14 +11,14 @@ use super::account::Account;
 use super::child_process::bound_to_this_thread;
 use super::error::PrivatePostgresError;
 
-/// How often a state is looked at that nobody announces.
+/// Pause between two checks of another process.
 const POLL: Duration = Duration::from_millis(20);
-/// How much of the log goes into an error, in bytes.
+/// Bytes of the log that go into an error.
 const LOG_TAIL_BYTES: u64 = 2_000;
-/// Above this size the log of earlier runs is moved away at start, to `pg.log.old`.
+/// Size in bytes above which the log of earlier runs is renamed to `pg.log.old` at start.
 const LOG_KEEP_BYTES: u64 = 10 << 20;
 
-/// When the whole start must be done.
+/// Deadline of the whole start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     started: Instant,
@@ -34,18 +34,18 @@ impl Deadline {
         self.started.elapsed() >= self.total
     }
 
-    /// Remaining time.
+    /// Returns the remaining time.
     pub(super) fn left(&self) -> Duration {
         self.total.saturating_sub(self.started.elapsed())
     }
 
-    /// Waits a moment, or says that `what` did not come in time.
+    /// Sleeps for one poll. After the deadline returns an error that names `what`.
     pub(super) fn pause_or(&self, what: &str) -> Result<(), PrivatePostgresError> {
         let waited_s = self.total.as_secs();
         self.pause_or_else(|| PrivatePostgresError::DeadlineExceeded { what: what.to_owned(), waited_s })
     }
 
-    /// Waits a moment, or gives the error of a wait that took too long.
+    /// Sleeps for one poll. After the deadline returns the error of `late`.
     pub(super) fn pause_or_else(
         &self,
         late: impl FnOnce() -> PrivatePostgresError,
@@ -58,13 +58,13 @@ impl Deadline {
     }
 }
 
-/// One step of waiting for another process.
+/// Sleeps for one poll.
 #[expect(clippy::disallowed_methods, reason = "runs on the keeper's own thread, or on a test's")]
 pub(super) fn pause() {
     std::thread::sleep(POLL);
 }
 
-/// A command that runs as `account`, and gets `death_signal` when the calling thread ends where that exists.
+/// Returns a command that runs as `account`. On Linux it gets `death_signal` when the calling thread ends.
 pub(super) fn command_as(account: &Account, program: &Path, death_signal: &str) -> Command {
     let mut command = bound_to_this_thread(program, death_signal);
     if account.switch {
@@ -77,7 +77,8 @@ pub(super) fn command_as(account: &Account, program: &Path, death_signal: &str) 
     command
 }
 
-/// Runs a command to its end, with `input` on its standard input and all output in the log.
+/// Runs a command until it ends or the deadline passes. Writes `input` to its standard input, and its output to the
+/// log.
 pub(super) fn run(
     what: &'static str,
     mut command: Command,
@@ -88,7 +89,7 @@ pub(super) fn run(
     command.stdin(Stdio::piped()).stdout(log.stdio()?).stderr(log.stdio()?);
     let mut child = command.spawn().map_err(PrivatePostgresError::io(format!("run {what}")))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that ended early says why in the log; the broken pipe would only hide it.
+        // A program that ended early writes the reason into the log. An error of the broken pipe would hide it.
         let _written = stdin.write_all(input.as_bytes());
     }
     loop {
@@ -103,7 +104,7 @@ pub(super) fn run(
     }
 }
 
-/// The exit status, if the child has ended.
+/// Returns the exit status if the child has ended.
 pub(super) fn wait(
     what: &'static str,
     child: &mut Child,
@@ -111,12 +112,12 @@ pub(super) fn wait(
     child.try_wait().map_err(PrivatePostgresError::io(format!("wait for {what}")))
 }
 
-/// The file that the server and initdb print into.
+/// Log file of the server and of initdb.
 #[derive(Debug)]
 pub(super) struct ServerLog {
     file: File,
     path: PathBuf,
-    /// Where this run's lines begin.
+    /// Offset in bytes at which the lines of this run begin.
     start: u64,
 }
 
@@ -131,13 +132,13 @@ impl ServerLog {
         Ok(Self { file, path: path.to_owned(), start })
     }
 
-    /// A handle for a child's output.
+    /// Returns a handle for the output of a child.
     pub(super) fn stdio(&self) -> Result<Stdio, PrivatePostgresError> {
         let copy = self.file.try_clone();
         copy.map(Stdio::from).map_err(PrivatePostgresError::io("duplicate the log's handle"))
     }
 
-    /// An error with the end of this run's lines.
+    /// Returns an error that quotes the last lines of this run.
     pub(super) fn failure(&self, what: &'static str, status: &str) -> PrivatePostgresError {
         let output = self.tail().unwrap_or_else(|_| format!("see {}", self.path.display()));
         PrivatePostgresError::Failed { what, status: status.to_owned(), output }
@@ -153,7 +154,7 @@ impl ServerLog {
     }
 }
 
-/// A path as one word of a shell command.
+/// Returns a path as one word of a shell command.
 pub(super) fn shell_quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_only_what_a_shell_would_take_apart() {
+    fn quotes_only_paths_that_a_shell_would_split_or_expand() {
         assert_eq!(shell_quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
         assert_eq!(shell_quoted(Path::new("/it's here")), r"'/it'\''s here'");
     }

@@ -1,23 +1,23 @@
-//! What can go wrong with the private PostgreSQL, each with what to do about it.
+//! Errors of the private PostgreSQL. Each text says what to do.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no private PostgreSQL.
+/// Error of starting or joining the private PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivatePostgresError {
-    /// No `postgres` and `initdb` on this machine.
+    /// No `postgres` and `initdb` were found. The text says how to install them.
     #[error("{0}")]
     NotFound(String),
-    /// No process runs a server for this data directory, and none was to be started.
+    /// No process runs a server for this data directory, and the caller wanted none to be started.
     #[error(
-        "no running daemon keeps a private PostgreSQL in {data_dir}: give the --data-dir or the --database-url of the daemon that is meant"
+        "no running daemon keeps a private PostgreSQL in {data_dir}: give the --data-dir or the --database-url of the daemon"
     )]
     NotRunning {
         /// The data directory.
         data_dir: PathBuf,
     },
-    /// The cluster was made by another major version than any server that is installed.
+    /// No installed server has the major version of the cluster.
     #[error(
         "the data in {cluster} are of PostgreSQL {found}, and the installed server is {installed}: install PostgreSQL {found}, or dump with it and load into a new data directory"
     )]
@@ -26,7 +26,7 @@ pub enum PrivatePostgresError {
         cluster: PathBuf,
         /// Major version in its `PG_VERSION`.
         found: String,
-        /// Major versions of the servers found, with commas.
+        /// Major versions of the servers found, separated by commas.
         installed: String,
     },
     /// The cluster belongs to another user than the one that would run the server.
@@ -34,16 +34,16 @@ pub enum PrivatePostgresError {
         "{path} belongs to {owner}, but the program runs as {user}: it was probably started as another user before (as root, the server runs as an unprivileged one). Run it as that user again, give {path} to {user} (chown -R), or choose another data directory"
     )]
     WrongOwner {
-        /// What has the wrong owner.
+        /// File or directory with the wrong owner.
         path: PathBuf,
-        /// Who owns it.
+        /// Its owner.
         owner: String,
-        /// Who would have to.
+        /// The required owner.
         user: String,
     },
     /// The server's unprivileged user may not enter the directory of an existing cluster.
     #[error(
-        "the private PostgreSQL runs as {user}, who may not enter {path}: open the way to it (chmod o+x), or choose another data directory"
+        "the private PostgreSQL runs as {user}, which may not enter {path}: allow it (chmod o+x on the directory and its parents), or choose another data directory"
     )]
     Unreachable {
         /// The directory.
@@ -51,29 +51,29 @@ pub enum PrivatePostgresError {
         /// The unprivileged user.
         user: String,
     },
-    /// Root runs the program, and there is neither a user `postgres` nor `nobody` to run the server.
+    /// The program runs as root, and neither a user `postgres` nor `nobody` exists to run the server.
     #[error(
         "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody: create one of them"
     )]
     NoAccount,
-    /// The user has no name, as in a container with a number of its own, and `initdb` asks for one.
+    /// The user has no name, as in a container with an arbitrary uid, and `initdb` needs one.
     #[error(
-        "PostgreSQL makes no cluster for a user without a name, and uid {uid} has none in /etc/passwd: run as a user that has one, add the line `ticker:x:{uid}:{gid}::/:/bin/false` to /etc/passwd, or use a PostgreSQL elsewhere with --database-url"
+        "initdb needs a user with a name, and uid {uid} has none in /etc/passwd: run as a user with a name, add the line `ticker:x:{uid}:{gid}::/:/bin/false` to /etc/passwd, or use another PostgreSQL with --database-url"
     )]
     NoName {
-        /// The user.
+        /// Number of the user.
         uid: u32,
-        /// Its group.
+        /// Number of its group.
         gid: u32,
     },
     /// initdb, or the server itself, ended with an error.
     #[error("{what} ended with {status}: {output}")]
     Failed {
-        /// Which program.
+        /// Name of the program.
         what: &'static str,
         /// Exit status or signal.
         status: String,
-        /// The end of what it printed.
+        /// Last lines of its output.
         output: String,
     },
     /// Another living process runs the server of this data directory.
@@ -84,34 +84,34 @@ pub enum PrivatePostgresError {
     InUse {
         /// The data directory.
         data_dir: PathBuf,
-        /// The other process, if it has written its number down.
+        /// Id of the other process, if its lock file has it.
         pid: Option<u32>,
     },
-    /// Something did not come in time. More time may help: a big recovery after a crash takes minutes.
-    #[error("waited {waited_s} s in vain for {what}")]
+    /// A step did not finish in time. More time may help, since the recovery after a crash can take minutes.
+    #[error("gave up after {waited_s} s of waiting for {what}: give more time with --startup-timeout")]
     DeadlineExceeded {
-        /// What was waited for.
+        /// Step that was waited for.
         what: String,
-        /// How long the whole start had, in seconds.
+        /// Time limit of the whole start, in seconds.
         waited_s: u64,
     },
-    /// The operating system refused something.
+    /// The operating system returned an error.
     #[error("cannot {doing}: {source}")]
     Io {
-        /// What was tried.
+        /// Attempted operation, as an infinitive.
         doing: String,
-        /// The system's answer.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// The process that uses a data directory, in words.
+/// Returns the process that uses a data directory, for messages.
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"))
 }
 
 impl PrivatePostgresError {
-    /// True when the same call may succeed later with nothing changed by anyone.
+    /// Returns true if the same call may succeed later without any change by the operator.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::DeadlineExceeded { .. } | Self::InUse { .. } => true,
@@ -123,7 +123,7 @@ impl PrivatePostgresError {
         }
     }
 
-    /// For `map_err`: an I/O error with what was being done.
+    /// Returns a function for `map_err` that adds the attempted operation to an I/O error.
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }

@@ -1,7 +1,7 @@
-//! The keeper of the private server: a thread that starts it, starts it again when it ends, and stops it.
+//! The keeper of the private server: a thread that starts the server, restarts it when it ends, and stops it.
 //!
-//! The kernel ends the server with the thread that spawned it, so that thread must live as long as it: this one does
-//! nothing else, and may wait for a server that replays its log without holding up anybody.
+//! The kernel ends the server with the thread that spawned it, so that thread must live as long as the server. This one
+//! does nothing else, so it may block while a server replays its log.
 
 use std::{
     path::PathBuf,
@@ -19,34 +19,34 @@ use tracing::{error, info, warn};
 
 use super::{Options, PrivatePostgres, PrivatePostgresError};
 
-/// How often it is looked whether the server is there.
+/// Pause between two checks of the server.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The wait before the second start in a row; each further one doubles it.
+/// Wait before the second consecutive restart. Each further one doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// No wait is longer.
+/// Longest wait before a restart.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A server that lived so long is started again at once.
+/// Uptime after which a server that ends is restarted at once.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// A private server that is started again when it ends. Dropping it stops the server if it is ours.
+/// A private server that is restarted when it ends. Dropping it stops the server if it is ours.
 #[derive(Debug)]
 pub struct KeptPostgres {
-    /// How to connect: the same for each server of a data directory.
+    /// Connection string, the same after each restart.
     pub connection_string: String,
-    /// The shell command that opens the database.
+    /// Shell command that opens the database in psql.
     pub psql_command: String,
-    /// What the operator should know about where the data lie.
+    /// Sentence for the log if the data are not in the data directory.
     pub note: Option<String>,
-    /// Another process runs the server.
+    /// True if another process runs the server.
     pub is_joined: bool,
     /// Dropped to end the keeper.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// The keeper waits for a server to come up again.
+    /// True while the keeper restarts a server.
     is_starting: Arc<AtomicBool>,
 }
 
-/// What the keeper works with.
+/// State of the keeper's thread.
 struct Keeper {
     data_dir: PathBuf,
     options: Options,
@@ -56,12 +56,12 @@ struct Keeper {
 }
 
 impl KeptPostgres {
-    /// As [`PrivatePostgres::start`], on a thread of its own. May be dropped at any time: a server that is coming up
-    /// then ends again.
+    /// Starts or joins the server on a thread of its own; see [`PrivatePostgres::start`]. The future may be dropped at
+    /// any time: a server that is still starting is then stopped.
     ///
     /// # Errors
     ///
-    /// Those of the first start.
+    /// The errors of the first start.
     pub async fn start(
         data_dir: PathBuf,
         options: Options,
@@ -81,7 +81,7 @@ impl KeptPostgres {
                         server.note().map(str::to_owned),
                         server.is_joined(),
                     );
-                    // Nobody listens any more only where the process ends: then so does the server.
+                    // If the receiver is gone, the caller gave up. The server is then dropped and so stopped.
                     if first.send(Ok(facts)).is_ok() {
                         keeper.keep(server);
                     }
@@ -90,8 +90,9 @@ impl KeptPostgres {
             })
             .map_err(PrivatePostgresError::io("make a thread"))?;
         let ended = || std::io::Error::other("its thread ended");
-        let told = started.await.map_err(|_| PrivatePostgresError::io("start it")(ended()))?;
-        let (connection_string, psql_command, note, is_joined) = told?;
+        let started =
+            started.await.map_err(|_| PrivatePostgresError::io("start the private PostgreSQL")(ended()))?;
+        let (connection_string, psql_command, note, is_joined) = started?;
         Ok(Self {
             connection_string,
             psql_command,
@@ -107,7 +108,7 @@ impl KeptPostgres {
 impl Drop for KeptPostgres {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // A server that is still coming up is not waited for: it ends with this process.
+        // Do not wait for a server that is starting, which may take minutes. It ends with this process.
         if !self.is_starting.load(Ordering::SeqCst)
             && let Some(thread) = self.thread.take()
         {
@@ -121,15 +122,15 @@ impl Keeper {
         PrivatePostgres::start(&self.data_dir, self.options.clone(), self.deadline)
     }
 
-    /// Until it is told to stop.
+    /// Keeps a server running until the keeper is stopped.
     fn keep(&self, mut server: PrivatePostgres) {
         let (mut begun, mut wait) = (Instant::now(), Duration::ZERO);
         while self.goes_on(LOOK_EVERY) {
             if server.is_running() {
                 continue;
             }
-            error!("the private PostgreSQL has ended; its own words are in pg.log of the data directory");
-            // Its lock as well: the next start takes it anew.
+            error!("the private PostgreSQL has ended, see pg.log in the data directory");
+            // Releases the lock, which the next start takes again.
             drop(server);
             if begun.elapsed() >= HEALTHY_AFTER {
                 wait = Duration::ZERO;
@@ -141,7 +142,7 @@ impl Keeper {
         server.stop();
     }
 
-    /// Tries until a server runs; none where it is to stop.
+    /// Retries until a server runs. Returns none if the keeper is stopped.
     fn start_again(&self, wait: &mut Duration) -> Option<PrivatePostgres> {
         while self.goes_on(*wait) {
             *wait = (*wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
@@ -155,14 +156,14 @@ impl Keeper {
                     return Some(server);
                 }
                 Err(error) => {
-                    warn!(%error, next_try_s = wait.as_secs(), "the private PostgreSQL cannot be started again");
+                    warn!(%error, next_try_s = wait.as_secs(), "restart of the private PostgreSQL failed");
                 }
             }
         }
         None
     }
 
-    /// Waits so long; says whether nothing has told it to stop.
+    /// Waits, and returns false as soon as the keeper is stopped.
     fn goes_on(&self, wait: Duration) -> bool {
         matches!(self.stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
     }

@@ -1,14 +1,14 @@
-//! The private PostgreSQL: a server of our own under the data directory, for whoever has none to offer.
+//! The private PostgreSQL: a server under the data directory, for operators without a `DATABASE_URL`.
 //!
 //! ```text
 //! <data>/pg          the cluster, or a symlink to it (see `place`)
-//! <data>/pg.lock     held by the process that runs the server, for as long as it lives
-//! <data>/pg.log      what the server and initdb print
+//! <data>/pg.lock     locked by the process that runs the server, until it ends
+//! <data>/pg.log      output of the server and of initdb
 //! <data>/pg-socket/  the Unix socket, mode 0700; the server listens on no TCP port
 //! ```
 //!
-//! The lock tells the three situations apart that a `postmaster.pid` alone cannot: nobody runs a server, a living
-//! process runs one (join it), or a server outlived the process that ran it (stop it, then start afresh).
+//! The lock distinguishes three situations that `postmaster.pid` alone cannot: no server runs, a living process runs
+//! one (join it), or a server outlived its process (stop it, then start a new one).
 
 mod account;
 mod binaries;
@@ -36,21 +36,21 @@ pub use keeper::KeptPostgres;
 use place::Place;
 use postmaster::Launch;
 
-/// Role and database of the daemon.
+/// Name of the daemon's role and of its database.
 const NAME: &str = "ticker";
-/// The cluster's superuser, reachable only through the same 0700 socket.
+/// Superuser of the cluster, reachable only through the same socket of mode 0700.
 const SUPERUSER: &str = "postgres";
 
-/// What the caller may choose. The default is right for `serve`, but for `if_running`.
+/// Options of the server. The defaults suit `serve`, except for `if_running`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Directory of `postgres` and `initdb` (`TICKER_PG_BIN_DIR`). None: they are searched for.
+    /// Directory of `postgres` and `initdb` (`TICKER_PG_BIN_DIR`). None: search for them.
     pub bin_dir: Option<PathBuf>,
-    /// False only for tests: a power loss may then cost the whole cluster.
+    /// False only in tests: without fsync a power loss may destroy the cluster.
     pub fsync: bool,
-    /// Connections that the server takes.
+    /// Largest number of connections that the server accepts.
     pub max_connections: u16,
-    /// What to do when another living process runs the server of this data directory.
+    /// Behaviour if another living process runs the server of this data directory.
     pub if_running: IfRunning,
 }
 
@@ -60,18 +60,18 @@ impl Default for Options {
     }
 }
 
-/// A daemon's pool has 16; the rest is for commands beside it and for people.
+/// A daemon's pool has 16 connections. The rest is for other commands and for psql.
 const MAX_CONNECTIONS: u16 = 50;
 
-/// What to do when another living process runs the server of this data directory.
+/// Behaviour if another living process runs the server of this data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfRunning {
-    /// Use it. It goes away when that process does: right for a command that is soon done.
+    /// Use that server. It stops with its process, so this suits short commands.
     Join,
-    /// Wait until that process is gone: right for the daemon, which must not lose its database when a short
-    /// command that came first ends.
+    /// Wait until that process ends. This suits the daemon, which must not lose its database when a short command that
+    /// came first ends.
     WaitUntilGone,
-    /// Use it, and start none where there is none: right for a command that looks at what a daemon does.
+    /// Use that server, and start none if there is none. This suits commands that inspect a running daemon.
     JoinOnly,
 }
 
@@ -82,29 +82,30 @@ pub struct PrivatePostgres {
     port: u16,
     psql: PathBuf,
     note: Option<String>,
-    /// None when the server was joined: it is not ours to stop.
+    /// None if the server was joined, so that it is not stopped here.
     owned: Option<Owned>,
 }
 
-/// What the process holds that runs the server.
+/// Server process and lock, in the process that runs the server.
 #[derive(Debug)]
 struct Owned {
     child: Child,
-    /// Released after the server has gone, so that the next process in line finds a quiet directory.
+    /// Released after the server has ended, so that the next process finds a directory that is not in use.
     _lock: Flock<File>,
 }
 
 impl PrivatePostgres {
-    /// Starts the server of `data_dir` (which is made, and a cluster with role and database `ticker` in it, when
-    /// missing), or joins the one that another living process runs. Blocks for one to five seconds, and at most
-    /// for about `deadline`.
+    /// Starts the server of `data_dir`, or joins the one that another living process runs. Creates the directory, and a
+    /// cluster with role and database `ticker`, if they are missing. Blocks for one to five seconds, and for at most
+    /// about `deadline`.
     ///
-    /// Call it from a thread that lives as long as the server shall, such as the main thread or that of a
-    /// [`KeptPostgres`], and never one of tokio's blocking threads: on Linux the kernel stops the server when the THREAD that spawned it ends, and that is
-    /// what makes the server die with a daemon that was killed by `kill -9`.
+    /// Call it from a thread that lives as long as the server should, such as the main thread or that of a
+    /// [`KeptPostgres`], and never from one of tokio's blocking threads. On Linux the kernel stops the server when the
+    /// THREAD that spawned it ends. That is how the server ends with a daemon that was killed by `kill -9`.
     ///
     /// # Errors
-    /// See [`PrivatePostgresError`]; each text says what to do.
+    ///
+    /// See [`PrivatePostgresError`]. Each text says what to do.
     pub fn start(
         data_dir: &Path,
         options: Options,
@@ -130,7 +131,7 @@ impl PrivatePostgres {
         };
         postmaster::stop_survivor(&place.cluster, &deadline)?;
         let log = ServerLog::open(&place.log)?;
-        // Asked again: another process may have made the cluster while this one waited for the lock.
+        // Checked again: another process may have created the cluster while this one waited for the lock.
         if cluster::major_version(&place.cluster)?.is_none() {
             cluster::create(&place, &binaries, &account, options.fsync, &log, &deadline)?;
         }
@@ -158,12 +159,13 @@ impl PrivatePostgres {
         Self { socket_dir, port, psql: binaries.psql(), note, owned }
     }
 
-    /// How the daemon connects, in the keyword form: role and database `ticker` through the Unix socket.
+    /// Returns the daemon's connection string, in the keyword form: role and database `ticker`, through the Unix
+    /// socket.
     pub fn connection_string(&self) -> String {
         self.connection_string_for(NAME, NAME)
     }
 
-    /// The same for the cluster's superuser and its maintenance database, where databases can be created.
+    /// Returns the connection string of the superuser and the database `postgres`, for creating databases.
     pub fn superuser_connection_string(&self) -> String {
         self.connection_string_for(SUPERUSER, "postgres")
     }
@@ -173,36 +175,36 @@ impl PrivatePostgres {
         format!("host='{host}' port={} user={user} dbname={database}", self.port)
     }
 
-    /// The shell command that opens the database, for the log line at start.
+    /// Returns the shell command that opens the database in psql, for the log at start.
     pub fn psql_command(&self) -> String {
         let psql = command::shell_quoted(&self.psql);
         let host = command::shell_quoted(&self.socket_dir);
         format!("{psql} -h {host} -p {} -U {NAME} {NAME}", self.port)
     }
 
-    /// What the operator should know about where the data lie, if anything: a sentence for the log.
+    /// Returns a sentence for the log if the data are not in the data directory.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// True when another process runs the server: `stop` then leaves it alone.
+    /// Returns true if another process runs the server. `stop` does not stop it then.
     pub fn is_joined(&self) -> bool {
         self.owned.is_none()
     }
 
-    /// Process id of the server, when it is ours.
+    /// Returns the process id of the server, if it is ours.
     pub fn server_pid(&self) -> Option<u32> {
         self.owned.as_ref().map(|owned| owned.child.id())
     }
 
-    /// False once a server of ours has ended by itself or by another hand. To have one again, drop this and call
-    /// [`start`](Self::start). For a joined server always true: its own process looks after it.
+    /// Returns false once a server of ours has ended for any reason. To start another one, drop this and call
+    /// [`start`](Self::start). For a joined server it always returns true, because its own process supervises it.
     pub fn is_running(&mut self) -> bool {
         self.owned.as_mut().is_none_or(|owned| !postmaster::has_ended(&mut owned.child))
     }
 
-    /// Stops the server if it is ours, and waits for it: SIGINT (sessions are cut, all is written), after
-    /// 20 s SIGQUIT (the next start replays the log), after another 10 s SIGKILL. Blocks as long.
+    /// Stops the server if it is ours, and waits for its end: SIGINT (closes sessions and writes everything), after 20
+    /// s SIGQUIT (the next start replays the log), after another 10 s SIGKILL. Blocks for up to 35 s.
     pub fn stop(self) {
         drop(self);
     }
@@ -212,15 +214,17 @@ impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         if let Some(mut owned) = self.owned.take() {
             postmaster::stop_child(&mut owned.child);
-            // Empty after a clean stop, and under /tmp nobody else would clear it away.
+            // Empty after a clean stop. Under /tmp nothing else would remove it.
             let _removed = std::fs::remove_dir(&self.socket_dir);
         }
     }
 }
 
-/// What there is to be had in a data directory.
+/// Way of access to a data directory.
 enum Access {
+    /// This process has the lock and may start the server.
     Lock(Flock<File>),
+    /// Another process runs the server.
     Server(postmaster::Running),
 }
 
@@ -229,7 +233,7 @@ fn wait_for_lock_or_server(
     if_running: IfRunning,
     deadline: &Deadline,
 ) -> Result<Access, PrivatePostgresError> {
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         if let Some(lock) = place.try_lock()? {
             return Ok(Access::Lock(lock));
@@ -244,8 +248,8 @@ fn wait_for_lock_or_server(
             data_dir: place.data_dir().to_owned(),
             pid: place.lock_holder(),
         };
-        // A joining command waits for the server of the other process to be ready, which is nothing to report.
-        if if_running == IfRunning::WaitUntilGone && !std::mem::replace(&mut told, true) {
+        // A joining command only waits until the other server is ready, which is not worth a line.
+        if if_running == IfRunning::WaitUntilGone && !std::mem::replace(&mut is_logged, true) {
             tracing::warn!(patience_s = deadline.left().as_secs(), "{}; waiting for it to end", in_use());
         }
         deadline.pause_or_else(in_use)?;

@@ -1,4 +1,4 @@
-//! Where the cluster, its socket, its log and its lock lie.
+//! Paths of the cluster, its socket, its log and its lock.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -17,11 +17,11 @@ use super::command::command_as;
 use super::error::PrivatePostgresError;
 use super::postmaster::PORT;
 
-/// Where the cluster goes when the server's user may not enter the data directory (`/root` is 0700).
+/// Parent of the cluster if the server's user may not enter the data directory (`/root` has mode 0700).
 const FALLBACK_ROOT: &str = "/var/lib/stellar-ticker";
-/// Where the socket goes when the path would be too long: short on every system, whatever `TMPDIR` says.
+/// Parent of the socket's directory if its path would be too long. Not `TMPDIR`, which may be long itself.
 const SHORT_SOCKET_ROOT: &str = "/tmp";
-/// Longest socket path in bytes: Linux takes 107, macOS 103.
+/// Longest path of a socket in bytes. Linux accepts 107, macOS 103.
 const SOCKET_PATH_MAX_BYTES: usize = 100;
 
 /// The paths of one data directory's private server.
@@ -34,9 +34,7 @@ pub(super) struct Place {
     data_dir: PathBuf,
 }
 
-/// Makes the data directory if it is missing.
-///
-/// Returns its absolute path without symlinks.
+/// Creates the data directory if it is missing. Returns its absolute path without symlinks.
 pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresError> {
     let doing = || {
         PrivatePostgresError::io(format!(
@@ -48,16 +46,17 @@ pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresE
     fs::canonicalize(data_dir).map_err(doing())
 }
 
-/// Whether a cluster was ever made for a data directory. Makes nothing.
+/// Returns true if a cluster was ever created for a data directory. Creates nothing.
 pub(super) fn holds_cluster(data_dir: &Path) -> bool {
     fs::symlink_metadata(data_dir.join("pg")).is_ok()
 }
 
 impl Place {
-    /// `<data>/pg`, or below [`FALLBACK_ROOT`] with a symlink when the server's user could not get there.
+    /// Chooses `<data>/pg`, or a directory below [`FALLBACK_ROOT`] with a symlink if the server's user may not enter
+    /// the data directory.
     pub(super) fn choose(data_dir: &Path, account: &Account) -> Result<Self, PrivatePostgresError> {
         let cluster = data_dir.join("pg");
-        // The link may point to what has been deleted since: then the cluster is made anew in its place.
+        // If the target of the link was deleted, a new cluster is created there.
         if let Ok(target) = fs::read_link(&cluster) {
             if let Some(home) = target.parent() {
                 make_fallback_home(home)?;
@@ -93,15 +92,15 @@ impl Place {
         Self { log: data_dir.join("pg.log"), cluster, note: Some(note), data_dir: data_dir.to_owned() }
     }
 
-    /// The lock of whoever runs the server, or None when another living process holds it. The kernel gives it
-    /// back however its holder ends.
+    /// Takes the lock of the process that runs the server. Returns None if another living process has it. The kernel
+    /// releases it when its holder ends, for whatever reason.
     pub(super) fn try_lock(&self) -> Result<Option<Flock<File>>, PrivatePostgresError> {
         let path = self.data_dir.join("pg.lock");
         let doing = || PrivatePostgresError::io(format!("lock {}", path.display()));
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(doing())?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
-                // Information for the next process; the lock holds without it.
+                // Only for error messages of other processes. A failure does not weaken the lock.
                 let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
                 Ok(Some(lock))
             }
@@ -110,18 +109,18 @@ impl Place {
         }
     }
 
-    /// Process id of the lock's holder, if it has written it down.
+    /// Returns the process id of the lock's holder, if the lock file has it.
     pub(super) fn lock_holder(&self) -> Option<u32> {
         fs::read_to_string(self.data_dir.join("pg.lock")).ok()?.trim().parse().ok()
     }
 
-    /// The data directory, absolute.
+    /// Returns the absolute data directory.
     pub(super) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// The socket's directory, mode 0700 and the server's: beside the cluster, or in a short place when the
-    /// socket's path would be too long for the kernel.
+    /// Creates the directory of the socket, with mode 0700 and owned by the server's user. It is beside the cluster, or
+    /// in `/tmp` if the path of the socket would be too long for the kernel.
     pub(super) fn make_socket_dir(&self, account: &Account) -> Result<PathBuf, PrivatePostgresError> {
         let beside = self.cluster.with_file_name("pg-socket");
         let socket = beside.join(format!(".s.PGSQL.{PORT}"));
@@ -135,12 +134,12 @@ impl Place {
     }
 }
 
-/// A name of 16 characters for a data directory.
+/// Returns a name of 16 characters for a data directory.
 fn short_name(data_dir: &Path) -> String {
     format!("{:016x}", xxh3_64(data_dir.as_os_str().as_bytes()))
 }
 
-/// The parents of a cluster outside the data directory: open for passing through, whatever the umask.
+/// Creates the parents of a cluster outside the data directory. Every user may pass through them, whatever the umask.
 fn make_fallback_home(home: &Path) -> Result<(), PrivatePostgresError> {
     let doing = || PrivatePostgresError::io(format!("make {}", home.display()));
     if home.is_dir() {
@@ -153,9 +152,9 @@ fn make_fallback_home(home: &Path) -> Result<(), PrivatePostgresError> {
     Ok(())
 }
 
-/// Makes a directory of mode 0700 that belongs to the server's user, or takes the one that is there if it does.
+/// Creates a directory of mode 0700 that belongs to the server's user, or accepts an existing one that does.
 ///
-/// One that belongs to somebody else is refused: under `/tmp` anybody could have put it there.
+/// A directory of another user is refused: in `/tmp` anyone could have created it.
 pub(super) fn make_private_dir(dir: &Path, account: &Account) -> Result<(), PrivatePostgresError> {
     let doing = || PrivatePostgresError::io(format!("make {}", dir.display()));
     match DirBuilder::new().mode(0o700).create(dir) {
@@ -175,8 +174,8 @@ pub(super) fn make_private_dir(dir: &Path, account: &Account) -> Result<(), Priv
     fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(doing())
 }
 
-/// Whether the server's user can pass through a directory. The system is asked, since modes alone know nothing
-/// of access lists or of what a mount forbids.
+/// Returns true if the server's user can enter a directory. Tries it in a child process, because the mode alone does
+/// not show access lists and mount options.
 fn may_enter(dir: &Path, account: &Account) -> bool {
     let mut ask = command_as(account, Path::new("sh"), "KILL");
     ask.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_socket_directory_that_somebody_laid_as_a_symlink() {
+    fn refuses_a_socket_directory_that_is_a_symlink() {
         let dir = tempfile::tempdir().unwrap();
         let (place, account) = place_in(dir.path());
         symlink("/tmp", dir.path().join("pg-socket")).unwrap();

@@ -1,4 +1,4 @@
-//! The server process: starting it, knowing when it is ready, stopping it.
+//! The server process: starting it, detecting that it is ready, stopping it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,18 +14,19 @@ use super::binaries::Binaries;
 use super::command::{Deadline, ServerLog, command_as, pause, wait};
 use super::error::PrivatePostgresError;
 
-/// Part of the socket's name; there is no TCP.
+/// Port in the name of the socket. The server does not listen on TCP.
 pub(super) const PORT: u16 = 5432;
-/// PostgreSQL's words when the postmaster was killed and its children have not noticed yet.
+/// Part of PostgreSQL's error if the postmaster was killed and its child processes still run.
 const SESSIONS_REMAIN: &str = "pre-existing shared memory block";
-/// What follows when a signal has not helped: all is written, replay at the next start, nothing more to lose.
+/// Signals for stopping, with the time for each: SIGINT writes everything, SIGQUIT makes the next start replay the log,
+/// and SIGKILL loses nothing more than that.
 const STOP_STEPS: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(20)),
     (Signal::SIGQUIT, Duration::from_secs(10)),
     (Signal::SIGKILL, Duration::from_secs(5)),
 ];
 
-/// A server of this cluster that answers.
+/// A server of this cluster that accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Running {
     pub(super) pid: i32,
@@ -33,7 +34,7 @@ pub(super) struct Running {
     pub(super) socket_dir: PathBuf,
 }
 
-/// What `postmaster.pid` says, as far as it is written.
+/// Content of `postmaster.pid`. The server writes it in steps, so later lines may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PidFile {
     pid: i32,
@@ -47,7 +48,7 @@ impl PidFile {
         Self::parse(&fs::read_to_string(cluster.join("postmaster.pid")).ok()?)
     }
 
-    /// Lines: pid, data directory, start time, port, socket directory, address, shared memory, status.
+    /// Parses the lines: pid, data directory, start time, port, socket directory, address, shared memory, status.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         Some(Self {
@@ -59,7 +60,7 @@ impl PidFile {
     }
 }
 
-/// What it takes to start the server.
+/// Parameters for starting the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Launch<'a> {
     pub(super) cluster: &'a Path,
@@ -71,14 +72,14 @@ pub(super) struct Launch<'a> {
     pub(super) log: &'a ServerLog,
 }
 
-/// Starts the server and returns when it takes connections. On an error nothing is left running.
+/// Starts the server and returns when it accepts connections. After an error no process is left running.
 pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, PrivatePostgresError> {
     loop {
         let mut child = spawn(launch)?;
         match wait_until_ready(&mut child, launch.cluster, launch.log, deadline) {
             Ok(()) => return Ok(child),
             Err(PrivatePostgresError::Failed { output, .. }) if output.contains(SESSIONS_REMAIN) => {
-                deadline.pause_or("the sessions of a server that was killed to end")?;
+                deadline.pause_or("the sessions of a killed server to end")?;
             }
             Err(error) => {
                 stop_child(&mut child);
@@ -90,7 +91,7 @@ pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, Pr
 
 fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
     let Launch { cluster, socket_dir, binaries, account, fsync, max_connections, log } = launch;
-    // SIGINT: a daemon killed by `kill -9` still gets its database closed cleanly.
+    // SIGINT as the death signal: after `kill -9` of the daemon, the server still shuts down cleanly.
     let mut command = command_as(account, &binaries.postgres(), "INT");
     command.arg("-D").arg(cluster).arg("-k").arg(socket_dir);
     let mut settings = vec![
@@ -98,7 +99,7 @@ fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
         format!("port={PORT}"),
         format!("max_connections={max_connections}"),
         "unix_socket_permissions=0700".to_owned(),
-        // The log is one file without rotation while the server runs: no line every five minutes.
+        // The log is not rotated while the server runs, so avoid a line for each checkpoint.
         "log_checkpoints=off".to_owned(),
         "timezone=UTC".to_owned(),
         "log_timezone=UTC".to_owned(),
@@ -113,7 +114,7 @@ fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
     command.spawn().map_err(PrivatePostgresError::io("run postgres"))
 }
 
-/// Returns when the child takes connections; an error when it ends or the deadline passes first.
+/// Returns when the child accepts connections. Fails if it ends or the deadline passes before.
 fn wait_until_ready(
     child: &mut Child,
     cluster: &Path,
@@ -124,7 +125,7 @@ fn wait_until_ready(
         if let Some(status) = wait("postgres", child)? {
             return Err(log.failure("postgres", &status.to_string()));
         }
-        // The file of a crashed run names another pid until the server has replaced it.
+        // After a crash the old file names another pid until the server replaces it.
         let ours = PidFile::read(cluster).filter(|file| u32::try_from(file.pid) == Ok(child.id()));
         if ours.is_some_and(|file| file.is_ready) {
             return Ok(());
@@ -133,17 +134,17 @@ fn wait_until_ready(
     }
 }
 
-/// The server of another process, when it is ready.
+/// Returns the server of another process if it is ready.
 pub(super) fn ready_server(cluster: &Path) -> Option<Running> {
     let file = PidFile::read(cluster).filter(|file| file.is_ready && is_server_of(file.pid, cluster))?;
     Some(Running { pid: file.pid, port: file.port?, socket_dir: file.socket_dir? })
 }
 
-/// Stops a server that outlived the process that ran it, or waits for one that is going down by its death signal.
+/// Stops a server that outlived its process, or waits for one that its death signal is stopping.
 ///
-/// The caller holds the lock: no living process of ours runs it. A `postmaster.pid` that names a dead process is
-/// left for PostgreSQL to judge; one that names a living process which is something else (numbers come round soon
-/// in a container) is removed, because PostgreSQL would refuse to start beside it.
+/// The caller has the lock, so no living process of ours runs the server. If `postmaster.pid` names a dead process,
+/// PostgreSQL deals with it. If it names a living process of another program (in a container the same pids return
+/// soon), it is removed, because PostgreSQL would refuse to start.
 pub(super) fn stop_survivor(cluster: &Path, deadline: &Deadline) -> Result<(), PrivatePostgresError> {
     let Some(file) = PidFile::read(cluster) else { return Ok(()) };
     let pid = Pid::from_raw(file.pid);
@@ -172,24 +173,24 @@ fn remove_pid_file(cluster: &Path) -> Result<(), PrivatePostgresError> {
     }
 }
 
-/// Whether a process is the server of this cluster, told by its command line, which it keeps as it was started.
+/// Returns true if a process is the server of this cluster. Checks its command line, which the server never changes.
 fn is_server_of(pid: i32, cluster: &Path) -> bool {
     let cluster = cluster.to_string_lossy();
     if Path::new("/proc/self/cmdline").exists() {
-        // Empty for a zombie, which is as good as gone.
+        // Empty for a zombie, which counts as ended.
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         return line.split(|byte| *byte == 0).any(|argument| argument == cluster.as_bytes());
     }
     let mut ps = Command::new("ps");
     ps.args(["-o", "args=", "-p", &pid.to_string()]).stdin(Stdio::null());
-    ps.output().is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(cluster.as_ref()))
+    ps.output().is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(cluster.as_ref()))
 }
 
-/// Stops our own child and waits for it: politely first, see [`STOP_STEPS`].
+/// Stops our own child and waits for its end, with the signals of [`STOP_STEPS`].
 pub(super) fn stop_child(child: &mut Child) {
     let Ok(pid) = i32::try_from(child.id()).map(Pid::from_raw) else { return };
     for (signal, patience) in STOP_STEPS {
-        // A child that was reaped has no number any more: the signal would go to whoever has it now.
+        // The pid of a reaped child may belong to another process by now, which must not get the signal.
         if has_ended(child) {
             return;
         }
@@ -205,9 +206,9 @@ pub(super) fn stop_child(child: &mut Child) {
     }
 }
 
-/// Whether our own child is gone; then it has been reaped as well.
+/// Returns true if our own child has ended, and reaps it.
 pub(super) fn has_ended(child: &mut Child) -> bool {
-    // An error means that there is no such child any more.
+    // An error means that the child does not exist any more.
     !matches!(child.try_wait(), Ok(None))
 }
 
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_process_of_another_program_from_the_server() {
+    fn a_process_of_another_program_is_not_the_server() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(!is_server_of(own, Path::new("/data/pg")));
     }
