@@ -19,7 +19,7 @@ use crate::{
     config::{AuditOptions, Config, ReportFormat},
     db::{
         Database, DbError,
-        audit::{Audited, Recomputed},
+        recomputation::{Audited, Recomputed},
     },
     domain::listener::reachable,
     horizon::tls,

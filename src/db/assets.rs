@@ -1,4 +1,4 @@
-//! Assets: which are due to be looked up, and what Horizon says of them.
+//! Assets: the ones that are due for a look-up, and the results of look-ups at Horizon.
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -6,33 +6,33 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     Database, DbError,
-    fenced::{self, Done},
+    fenced::{self, Changes},
     ids,
     refused::{self, Parts},
 };
 use crate::domain::{asset::Asset, directory::AssetId};
 
-/// What Horizon says of an asset, and what the rules make of it.
+/// An asset as Horizon's `/assets` returns it, with the verdict of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetStanding {
-    /// Who it is.
+    /// Code and issuer.
     pub asset: Asset,
-    /// Whether it may be valid by the rules of `/assets`; one that may not is stored only if it was seen in trades.
+    /// True if the rules for `/assets` allow it to be valid. An asset that fails them is stored only if it was traded.
     pub meets_rules: bool,
-    /// Accounts that hold it and may.
+    /// Number of authorised accounts that hold it.
     pub num_accounts: i64,
-    /// What those hold, in stroops; never negative.
+    /// Sum of their balances in stroops; never negative.
     pub amount: i128,
-    /// Holders need the issuer's leave.
+    /// True if holders need the issuer's authorisation.
     pub auth_required: bool,
-    /// The issuer can take that leave back.
+    /// True if the issuer can revoke the authorisation.
     pub auth_revocable: bool,
-    /// Where its stellar.toml lies; empty where none is named. Holds no NUL.
+    /// URL of its stellar.toml; empty if it names none. Contains no NUL.
     pub toml_url: String,
 }
 
 impl AssetStanding {
-    /// An asset that Horizon does not know (any more).
+    /// Standing of an asset that Horizon does not know, or not any more.
     #[must_use]
     pub const fn gone(asset: Asset) -> Self {
         Self {
@@ -47,32 +47,32 @@ impl AssetStanding {
     }
 }
 
-/// The sweep of all assets, as far as it has come.
+/// Progress of the sweep through all assets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssetSweep {
-    /// The last paging token that was taken in; none between sweeps and before the first page.
+    /// Paging token of the last stored page; none between sweeps and before the first page.
     pub token: Option<String>,
-    /// When the sweep that is under way began; none between sweeps.
+    /// Start of the current sweep; none between sweeps.
     pub began_at: Option<DateTime<Utc>>,
-    /// When the last whole sweep began: what was checked before that, it did not meet.
+    /// Start of the last completed sweep. An asset that was checked before this was not in the sweep.
     pub swept_from: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// End of the last completed sweep.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Assets that wait to be looked up singly.
+/// Assets that wait for a look-up of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DueAssets {
-    /// The first of them, the highest ranked first.
+    /// The first of them up to the limit, the highest ranked first.
     pub assets: Vec<Asset>,
-    /// How many there are in all.
+    /// Number of all due assets.
     pub count: i64,
-    /// How many of them are among those that were ranked.
+    /// Number of due assets that are ranked.
     pub ranked: i64,
 }
 
 impl Database {
-    /// Assets that were never looked up, or that the last whole sweep should have met and did not.
+    /// Returns assets that were never looked up, or that were missing from the last completed sweep.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Database {
         Ok(due)
     }
 
-    /// Whether any issued asset was ever looked up.
+    /// Returns true if any issued asset was ever looked up.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Database {
         Ok(client.query_typed_one(include_str!("sql/assets/any_checked.sql"), &[]).await?.try_get(0)?)
     }
 
-    /// How far the sweep of all assets has come.
+    /// Returns the progress of the sweep.
     ///
     /// # Errors
     ///
@@ -107,7 +107,8 @@ impl Database {
     pub async fn asset_sweep(&self) -> Result<AssetSweep, DbError> {
         let client = self.client().await?;
         let row = client.query_typed_opt(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
-        let Some(row) = row else { return Ok(AssetSweep::default()) }; // made again when a sweep begins
+        // If somebody deleted the row, the next sweep creates it again.
+        let Some(row) = row else { return Ok(AssetSweep::default()) };
         Ok(AssetSweep {
             token: row.try_get(0)?,
             began_at: row.try_get(1)?,
@@ -116,13 +117,15 @@ impl Database {
         })
     }
 
-    /// Stores what Horizon said of assets, and with it how far the sweep has come, where that was one of its pages.
-    /// `requires_toml` is false where a stellar.toml decides nothing. Returns the last batch's number. An asset that PostgreSQL
-    /// refuses stays as it is and is due again after the next sweep.
+    /// Stores the standings of assets, and the progress of the sweep if they are one of its pages. Returns the number
+    /// of the last batch.
+    ///
+    /// `requires_toml` is false if validity does not depend on stellar.toml. An asset that PostgreSQL refuses stays as
+    /// it is, and is due again after the next sweep.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; the sweep has not moved on then.
+    /// [`DbError::LeaseLost`], or an error of the connection. The sweep has not advanced then.
     pub async fn record_standings(
         &self,
         epoch: i64,
@@ -133,6 +136,7 @@ impl Database {
     ) -> Result<i64, DbError> {
         let (mut parts, mut written) = (Parts::of(standings), None);
         while let Some(part) = parts.next() {
+            // The sweep advances with the last part only, when all rows of the page are stored.
             let sweep = sweep.filter(|_| part.end() == standings.len());
             match self.record_standings_part(epoch, part.rows, requires_toml, sweep, now).await {
                 Ok(seq) => written = Some(seq),
@@ -141,9 +145,9 @@ impl Database {
         }
         let mut left_out = Vec::new();
         for (place, error) in parts.refused() {
-            let Some(told) = standings.get(place) else { continue };
-            refused::tell("assets", &told.asset.to_string(), &error);
-            left_out.push(told.asset);
+            let Some(standing) = standings.get(place) else { continue };
+            refused::report("assets", &standing.asset.to_string(), &error);
+            left_out.push(standing.asset);
         }
         match written {
             Some(seq) if left_out.is_empty() => Ok(seq),
@@ -166,15 +170,15 @@ impl Database {
         if let Some(sweep) = sweep {
             set_sweep(&transaction, sweep).await?;
         }
-        fenced::commit(transaction, epoch, "assets", &Done::versions(versions)).await
+        fenced::commit(transaction, epoch, "assets", &Changes::versions(versions)).await
     }
 
-    /// Leaves assets as they are that Horizon tells nothing of that can be believed; they are due again after the next
-    /// sweep. Gives the batch's number.
+    /// Leaves assets unchanged for which Horizon gave no credible answer. They are due again after the next sweep.
+    /// Returns the number of the batch.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; nothing is stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Nothing is stored then.
     pub async fn postpone_assets(
         &self,
         epoch: i64,
@@ -201,7 +205,7 @@ impl Database {
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&now, Type::TIMESTAMPTZ)];
         transaction.execute_typed(include_str!("sql/assets/postpone.sql"), &params).await?;
-        fenced::commit(transaction, epoch, "assets", &Done::default()).await
+        fenced::commit(transaction, epoch, "assets", &Changes::default()).await
     }
 }
 
@@ -217,14 +221,18 @@ async fn set_sweep(transaction: &Transaction<'_>, sweep: &AssetSweep) -> Result<
 }
 
 async fn insert_qualified(transaction: &Transaction<'_>, standings: &[AssetStanding]) -> Result<(), DbError> {
-    let mut qualified: Vec<&AssetStanding> = standings.iter().filter(|told| told.meets_rules).collect();
-    // In the order in which trades make assets, so that the two never wait for each other.
-    let key = |told: &AssetStanding| (told.asset.code().to_owned(), told.asset.issuer().to_owned());
-    qualified.sort_by_key(|told| key(told));
-    let texts =
-        |pick: fn(&AssetStanding) -> &str| qualified.iter().map(|told| pick(told)).collect::<Vec<_>>();
-    let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));
-    let (kinds, urls) = (texts(|told| told.asset.kind()), texts(|told| &told.toml_url));
+    let mut qualified: Vec<&AssetStanding> =
+        standings.iter().filter(|standing| standing.meets_rules).collect();
+    // The same order as in `ids::resolve`: two writers that insert the same rows in different orders would deadlock.
+    let key =
+        |standing: &AssetStanding| (standing.asset.code().to_owned(), standing.asset.issuer().to_owned());
+    qualified.sort_by_key(|standing| key(standing));
+    let texts = |pick: fn(&AssetStanding) -> &str| {
+        qualified.iter().map(|standing| pick(standing)).collect::<Vec<_>>()
+    };
+    let (codes, issuers) =
+        (texts(|standing| standing.asset.code()), texts(|standing| standing.asset.issuer()));
+    let (kinds, urls) = (texts(|standing| standing.asset.kind()), texts(|standing| &standing.toml_url));
     let assets: [(&(dyn ToSql + Sync), Type); 3] =
         [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&kinds, Type::TEXT_ARRAY)];
     transaction.execute_typed(include_str!("sql/assets/insert_new.sql"), &assets).await?;
@@ -242,12 +250,14 @@ async fn update(
     let bools = |pick: fn(&AssetStanding) -> bool| standings.iter().map(pick).collect::<Vec<_>>();
     let numbers = |pick: fn(&AssetStanding) -> i64| standings.iter().map(pick).collect::<Vec<_>>();
     let texts = |pick: fn(&AssetStanding) -> &str| standings.iter().map(pick).collect::<Vec<_>>();
-    let (codes, issuers) = (texts(|told| told.asset.code()), texts(|told| told.asset.issuer()));
-    let (meets, required) = (bools(|told| told.meets_rules), bools(|told| told.auth_required));
-    let revocable = bools(|told| told.auth_revocable);
-    let accounts = numbers(|told| told.num_accounts);
-    let amounts: Vec<String> = standings.iter().map(|told| told.amount.to_string()).collect();
-    let urls = texts(|told| &told.toml_url);
+    let (codes, issuers) =
+        (texts(|standing| standing.asset.code()), texts(|standing| standing.asset.issuer()));
+    let (meets, required) =
+        (bools(|standing| standing.meets_rules), bools(|standing| standing.auth_required));
+    let revocable = bools(|standing| standing.auth_revocable);
+    let accounts = numbers(|standing| standing.num_accounts);
+    let amounts: Vec<String> = standings.iter().map(|standing| standing.amount.to_string()).collect();
+    let urls = texts(|standing| &standing.toml_url);
     let params: [(&(dyn ToSql + Sync), Type); 10] = [
         (&codes, Type::TEXT_ARRAY),
         (&issuers, Type::TEXT_ARRAY),
@@ -264,7 +274,7 @@ async fn update(
     versions(&row)
 }
 
-/// The first and the last version that a statement gave, from its only row.
+/// Returns the first and the last version that a statement assigned, from its only row; none if it changed nothing.
 pub(super) fn versions(row: &tokio_postgres::Row) -> Result<Option<(i64, i64)>, DbError> {
     let (first, last): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
     Ok(first.zip(last))

@@ -1,4 +1,4 @@
-//! The numbered writes, and what they tell a reader that has missed some.
+//! Numbered batches: a reader that has missed some learns from them which rows changed.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
@@ -6,22 +6,22 @@ use tokio_postgres::types::Type;
 use super::{DbError, books::BOOKS_REMOVED, retire::MARKETS_REMOVED};
 use crate::domain::cursor::PagingToken;
 
-/// What was written after some `seq`.
+/// Changes after some `seq`.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Ranges of trades, both ends inclusive; they may overlap.
+    /// Ranges of trades, both ends inclusive, in order and without overlaps.
     pub(super) trades: Vec<(PagingToken, PagingToken)>,
-    /// The first and the last version of assets that changed.
+    /// First and last version of changed assets.
     pub(super) asset_versions: Option<(i64, i64)>,
-    /// The first and the last version of books that changed.
+    /// First and last version of changed books.
     pub(super) book_versions: Option<(i64, i64)>,
-    /// Books were removed.
+    /// True if books were removed.
     pub(super) books_removed: bool,
-    /// Markets were removed.
+    /// True if markets were removed.
     pub(super) markets_removed: bool,
 }
 
-/// Reads the batches after `after`, of which `upto` is the last.
+/// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted.
 pub(super) async fn read_after(
     transaction: &Transaction<'_>,
     after: i64,
@@ -58,7 +58,7 @@ fn widen(versions: &mut Option<(i64, i64)>, from: i64, to: i64) {
     *versions = Some((first.min(from), last.max(to)));
 }
 
-/// Overlapping ranges as one, so that a row is read and counted once.
+/// Merges overlapping ranges, so that each row is read and counted once.
 pub(super) fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
     ranges.sort_unstable();
     let mut joined: Vec<(PagingToken, PagingToken)> = Vec::with_capacity(ranges.len());

@@ -1,4 +1,5 @@
-//! Rows in the binary form of `COPY`: the fastest way in and out, without a value of its own for each field.
+//! Rows in the binary format of `COPY`. It is the fastest way to write and to read many rows, because it allocates
+//! nothing per field.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -6,19 +7,19 @@ use chrono::{DateTime, Utc};
 use super::DbError;
 use crate::domain::instant::UnixSeconds;
 
-/// What the stream of rows begins with: the signature, no flags, no extension.
+/// Head of the stream: the signature, no flags, no extension.
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// In place of a row's number of fields: no row follows.
+/// Mark of the end, in place of a row's number of fields.
 const END: i16 = -1;
-/// In place of a field's length: NULL.
+/// Mark of NULL, in place of a field's length.
 const NULL: i32 = -1;
-/// Between 1970 and 2000, from when PostgreSQL counts.
+/// Seconds from 1970 to 2000, where the timestamps of PostgreSQL begin.
 const EPOCH_2000_SECONDS: i64 = 946_684_800;
 const MICROS: i64 = 1_000_000;
-/// Rows are sent when they fill so many bytes.
+/// Size at which encoded rows are sent.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Writes rows, field by field.
+/// Encodes rows, field by field.
 #[derive(Debug)]
 pub(super) struct Encoder(BytesMut);
 
@@ -27,7 +28,7 @@ impl Encoder {
         Self(BytesMut::from(HEAD))
     }
 
-    /// Begins a row of so many fields.
+    /// Begins a row with this number of fields.
     pub(super) fn row(&mut self, fields: i16) {
         self.0.put_i16(fields);
     }
@@ -51,9 +52,11 @@ impl Encoder {
         self.int8(time.timestamp_micros().saturating_sub(EPOCH_2000_SECONDS * MICROS));
     }
 
+    /// Adds a text or NULL.
+    ///
     /// # Errors
     ///
-    /// [`DbError::TooLarge`] for a text of gigabytes.
+    /// [`DbError::TooLarge`] for a text of 2 GiB or more.
     pub(super) fn text(&mut self, text: Option<&str>) -> Result<(), DbError> {
         let Some(text) = text else {
             self.0.put_i32(NULL);
@@ -65,24 +68,24 @@ impl Encoder {
         Ok(())
     }
 
-    /// What is worth sending by now.
+    /// Returns the encoded rows once they fill a chunk.
     pub(super) fn full_chunk(&mut self) -> Option<Bytes> {
         (self.0.len() >= CHUNK_BYTES).then(|| self.0.split().freeze())
     }
 
-    /// The rest.
+    /// Returns the rest, with the mark of the end.
     pub(super) fn finish(mut self) -> Bytes {
         self.0.put_i16(END);
         self.0.freeze()
     }
 }
 
-/// The fields of one row; none of them may be NULL.
+/// Decodes the fields of one row, in order. None of them may be NULL.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The fields of a row as `COPY` sends it, the first one behind the head; none at the end.
+    /// Returns the fields of a row as `COPY` sends it, or none at the end. Skips the head before the first row.
     pub(super) fn of(row: &'a [u8]) -> Result<Option<Self>, DbError> {
         let mut fields = Self(row.strip_prefix(HEAD).unwrap_or(row));
         let count = i16::from_be_bytes(fields.take()?);
@@ -106,7 +109,7 @@ impl<'a> Fields<'a> {
     fn length(&mut self, wanted: i32) -> Result<(), DbError> {
         match i32::from_be_bytes(self.take()?) {
             length if length == wanted => Ok(()),
-            length => Err(DbError::Corrupt(format!("a field of {length} bytes where {wanted} are right"))),
+            length => Err(DbError::Corrupt(format!("a field of {length} bytes instead of {wanted}"))),
         }
     }
 
@@ -123,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn encoded_rows_decode_to_the_same_values() {
         let mut rows = Encoder::new();
         rows.row(3);
         rows.int8(i64::MIN);

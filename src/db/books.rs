@@ -1,4 +1,4 @@
-//! The figures of order books, one row a market.
+//! Figures of order books, one row per market.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::{
@@ -9,7 +9,7 @@ use tokio_postgres::{
 use super::{
     Database, DbError,
     assets::versions,
-    fenced::{self, Done},
+    fenced::{self, Changes},
     ids,
     refused::{self, Parts},
 };
@@ -19,31 +19,31 @@ use crate::domain::{
     windows::MarketId,
 };
 
-/// A market and its two assets, to ask Horizon for its book.
+/// A market with its two assets, for requesting its book from Horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketAssets {
-    /// The market.
+    /// Id of the market.
     pub market: MarketId,
-    /// Its base, which is sold.
+    /// Base, the asset that the book sells.
     pub base: Asset,
-    /// Its counter, which is bought.
+    /// Counter, the asset that the book buys.
     pub counter: Asset,
 }
 
-/// Outcome of storing books.
+/// Result of storing books.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordedBooks {
-    /// The last batch's number; none if all were refused.
+    /// Number of the last batch; none if all books were refused.
     pub seq: Option<i64>,
-    /// Markets whose books PostgreSQL refused; each was logged.
+    /// Markets whose books PostgreSQL refused. Each one was logged.
     pub refused: Vec<MarketId>,
 }
 
-/// A batch of this kind says that books are gone: readers read all that are left.
+/// Kind of a batch that removed books. Readers then read all remaining ones.
 pub(super) const BOOKS_REMOVED: &str = "books_removed";
 
 impl Database {
-    /// When each book was fetched.
+    /// Returns the time at which each book was fetched.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Database {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// The assets of these markets, in no particular order.
+    /// Returns the assets of these markets, in no particular order.
     ///
     /// # Errors
     ///
@@ -73,11 +73,11 @@ impl Database {
             .collect()
     }
 
-    /// Stores books, and says which of them PostgreSQL refuses.
+    /// Stores books. The result names those that PostgreSQL refused.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; some of the books may be stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Some of the books may be stored then.
     pub async fn record_books(
         &self,
         epoch: i64,
@@ -92,7 +92,7 @@ impl Database {
         }
         for (place, error) in parts.refused() {
             let Some((market, _)) = books.get(place) else { continue };
-            refused::tell("orderbook_stats", &market.to_string(), &error);
+            refused::report("orderbook_stats", &market.to_string(), &error);
             recorded.refused.push(*market);
         }
         Ok(recorded)
@@ -124,28 +124,28 @@ impl Database {
             (&times, Type::TIMESTAMPTZ_ARRAY),
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
-        let done = Done::versions(versions(&row)?);
-        fenced::commit(transaction, epoch, "books", &done).await
+        let changes = Changes::versions(versions(&row)?);
+        fenced::commit(transaction, epoch, "books", &changes).await
     }
 
-    /// Removes the books of markets other than these. Gives how many those were.
+    /// Removes the books of all other markets. Returns the number of removed books.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; nothing is removed then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Nothing is removed then.
     pub async fn keep_books_of(&self, epoch: i64, alive: &[MarketId]) -> Result<u64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         let sql = include_str!("sql/books/keep_only.sql");
         let removed = transaction.execute_typed(sql, &[(&alive, Type::INT4_ARRAY)]).await?;
         if removed > 0 {
-            fenced::commit(transaction, epoch, BOOKS_REMOVED, &Done::default()).await?;
+            fenced::commit(transaction, epoch, BOOKS_REMOVED, &Changes::default()).await?;
         }
         Ok(removed)
     }
 }
 
-/// A row of `all.sql` or `changed.sql`.
+/// Returns a row of `all.sql` or `changed.sql`.
 pub(super) fn book(row: &Row) -> Result<(MarketId, PolledBook), DbError> {
     let count = |index| -> Result<u64, DbError> {
         let levels: i32 = row.try_get(index)?;

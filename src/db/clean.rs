@@ -1,4 +1,4 @@
-//! Retention: days of trades made ahead and dropped behind, and everything else that would grow.
+//! Retention: creates the next days of `trades`, drops the old ones, and trims all other tables that grow.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;
@@ -6,39 +6,39 @@ use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{
     Database, DbError,
-    fenced::{self, Done},
+    fenced::{self, Changes},
 };
 use crate::domain::instant::{DAY, UnixSeconds};
 
-/// Days made ahead of the present one, so that no batch makes one at midnight.
+/// Days created ahead of today, so that no batch has to create one at midnight.
 const DAYS_AHEAD: i64 = 2;
-/// Dropping a day waits no longer than this for the table's lock: a batch that came later would wait behind it.
+/// Longest wait for the table's lock before dropping a day. It is short, because later batches queue behind this wait.
 const DROP_LOCK_LIMITS: &str = "SET LOCAL lock_timeout = '50ms'";
 /// Rows deleted in one transaction.
 const ROWS_AT_ONCE: i64 = 10_000;
-/// Quarantined records kept at most, whatever their age.
+/// Largest number of quarantined records, whatever their age.
 const QUARANTINED_MAX: i64 = 100_000;
-/// Batches that readers may still want although they are old.
+/// Number of the newest batches that stay whatever their age, for readers that are behind.
 const BATCHES_KEPT_MIN: i64 = 10_000;
 
-/// What a pass has done.
+/// Result of a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// Days of trades that were dropped.
+    /// Number of dropped days.
     pub days: u64,
-    /// Days that could not be dropped now, because others were reading; the next pass tries again.
+    /// Number of days that were in use and could not be dropped. The next pass tries again.
     pub days_left: u64,
-    /// Rows that were deleted from other tables.
+    /// Number of rows deleted from other tables.
     pub rows: u64,
 }
 
 impl Database {
-    /// Makes the days ahead, drops the days that end before `keep_days` ago, and trims what else is older. Markets and
-    /// assets go with the last of their trades.
+    /// Creates the next days, drops the days that ended more than `keep_days` ago, and trims older rows of other
+    /// tables. Also deletes markets and assets without trades.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; what was done before stays done.
+    /// [`DbError::LeaseLost`], or an error of the connection. Earlier steps stay committed.
     pub async fn clean(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<Cleaned, DbError> {
         let today = UnixSeconds::from(now).day();
         self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;
@@ -63,7 +63,7 @@ impl Database {
         Ok(cleaned)
     }
 
-    /// The days before `day` (counted from 1970) that `trades` has partitions of, the oldest first.
+    /// Returns the days before `day` (counted from 1970) that have a partition, the oldest first.
     async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
         let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
@@ -76,20 +76,20 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         transaction.batch_execute(DROP_LOCK_LIMITS).await?;
         transaction.query_typed(include_str!("sql/clean/drop_day.sql"), &[(&day, Type::DATE)]).await?;
-        fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
         Ok(())
     }
 
-    /// Ledgers whose trades were dropped count as held no more.
+    /// Removes ledgers whose trades were dropped from the coverage.
     async fn trim_coverage(&self, epoch: i64) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         forget_dropped_ledgers(&transaction).await?;
-        fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
         Ok(())
     }
 
-    /// Deletes in steps that hold no lock for long.
+    /// Deletes rows older than `edge` beyond the newest `kept`, in steps that hold no lock for long.
     async fn trim(&self, epoch: i64, sql: &str, edge: UnixSeconds, kept: i64) -> Result<u64, DbError> {
         let mut deleted = 0;
         loop {
@@ -99,9 +99,9 @@ impl Database {
                 [(&edge.to_utc(), Type::TIMESTAMPTZ), (&kept, Type::INT8), (&ROWS_AT_ONCE, Type::INT8)];
             let step = transaction.execute_typed(sql, &params).await?;
             if step == 0 {
-                return Ok(deleted); // nothing written, so no number is used up either
+                return Ok(deleted); // Rolled back, so that an empty step uses up no `seq`.
             }
-            fenced::commit(transaction, epoch, "clean", &Done::default()).await?;
+            fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
             deleted += step;
         }
     }
@@ -113,7 +113,7 @@ async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<(), DbE
     Ok(())
 }
 
-/// The day of a partition by its name; none for a name that is not ours.
+/// Returns the day of a partition from its name, or none for another name.
 fn day_of(partition: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(partition.strip_prefix("trades_p")?, "%Y%m%d").ok()?;
     (partition.len() == "trades_p20260101".len()).then_some(date)
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_tells_its_day_and_other_tables_none() {
+    fn only_names_of_partitions_have_a_day() {
         assert_eq!(day_of("trades_p19700102"), NaiveDate::from_ymd_opt(1970, 1, 2));
         assert_eq!(day_of("trades_p20261123"), NaiveDate::from_ymd_opt(2026, 11, 23));
         for other in ["trades", "trades_p2026", "trades_default", "trades_p20261399", "trades_p20261123_old"]

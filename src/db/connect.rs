@@ -1,4 +1,4 @@
-//! Connections whose sockets and drivers live on the shared runtime, whoever asks for them.
+//! Connections whose sockets and drivers run on the shared runtime, whichever thread asks for them.
 
 use std::{
     future::Future,
@@ -28,22 +28,24 @@ use tracing::debug;
 use super::targets::{Place, Target, targets};
 use crate::outbound::{Names, dial};
 
-/// Time for which a host that timed out is tried after the others of the same connection string.
+/// Time for which a host that timed out is tried after the other hosts of the connection string.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 
-/// deadpool's own connector drives a connection on whichever thread asked first: block or stop that thread, and
-/// everybody else's queries on the connection hang or fail. tokio-postgres' own resolves names on threads that outlive
-/// the attempt, and gives all patience to a name's first address.
+/// Connector of the pool.
+///
+/// The connector of deadpool drives a connection on the thread that asked first. If that thread blocks or stops, the
+/// queries of all other threads on the connection hang or fail. The connector of tokio-postgres resolves names on
+/// threads that outlive the attempt, and spends the whole time limit on the first address of a name.
 pub(super) struct SharedRuntimeConnect {
     pub(super) runtime: Handle,
     pub(super) tls: MakeRustlsConnect,
     pub(super) names: Names,
-    /// Limit for each host of the connection string: its name, one of its addresses, TLS and log-in.
+    /// Limit for each host of the connection string: resolving its name, connecting, TLS and log-in.
     pub(super) host_timeout: Duration,
     pub(super) passed_over: Arc<PassedOver>,
 }
 
-/// Hosts that gave no connection in time, by their place in the connection string, and when.
+/// Hosts that timed out: index in the connection string, and time of the time-out.
 #[derive(Default)]
 pub(super) struct PassedOver(Mutex<Vec<(usize, Instant)>>);
 
@@ -65,7 +67,7 @@ impl Connect for SharedRuntimeConnect {
 }
 
 impl PassedOver {
-    /// The hosts in the order of the connection string, except that those which were silent lately come last.
+    /// Returns the hosts in the order of the connection string, with those that timed out lately at the end.
     fn ordered(&self, mut hosts: Vec<Target>) -> Vec<Target> {
         let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         silent.retain(|(_, at)| at.elapsed() < PASSED_OVER_FOR);
@@ -80,7 +82,7 @@ impl PassedOver {
     }
 }
 
-/// One try to get a session from any host of a connection string.
+/// One attempt to open a session with any host of a connection string.
 struct Attempt {
     config: Config,
     tls: MakeRustlsConnect,
@@ -89,7 +91,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// Asks one host after the other, as libpq does, each within its own limit.
+    /// Tries one host after the other, as libpq does. Each host has its own time limit.
     async fn any(&self, host_timeout: Duration, passed_over: &PassedOver) -> Result<Session, Error> {
         let mut failure = Error::__private_api_timeout();
         for host in passed_over.ordered(targets(&self.config)) {
@@ -98,7 +100,8 @@ impl Attempt {
                 Ok(Err(error)) => failure = error,
                 Err(_) => {
                     passed_over.was_silent(host.index);
-                    let text = format!("{} gave no connection within {host_timeout:?}", host.place);
+                    let text =
+                        format!("no connection to {} within {} s", host.place, host_timeout.as_secs_f32());
                     failure = self.failed(io::Error::new(io::ErrorKind::TimedOut, text)).await;
                 }
             }
@@ -109,7 +112,7 @@ impl Attempt {
     async fn one(&self, host: &Target) -> Result<Session, Error> {
         match &host.place {
             Place::Socket(path) => match UnixStream::connect(path).await {
-                // As with libpq there is no TLS on a socket of this machine, whatever `sslmode` is.
+                // As in libpq, a Unix socket never uses TLS, whatever `sslmode` says.
                 Ok(stream) => {
                     let mut config = self.config.clone();
                     config.ssl_mode(SslMode::Disable);
@@ -130,7 +133,7 @@ impl Attempt {
         }
     }
 
-    /// Connects to the first address of a host that answers, and sets up the socket as tokio-postgres would.
+    /// Connects to the first address of a host that answers. Sets the socket's options as tokio-postgres would.
     async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let stream = dial(self.names.addresses(host, port).await?).await?;
         stream.set_nodelay(true)?;
@@ -152,7 +155,7 @@ impl Attempt {
         Ok(stream)
     }
 
-    /// TLS, log-in, and a look at whether the server takes the session for what it is wanted for.
+    /// Performs TLS and log-in, and checks `target_session_attrs`.
     async fn session<S, T>(
         &self,
         config: &Config,
@@ -174,7 +177,7 @@ impl Attempt {
         let (client, connection) = config.connect_raw(stream, connector).await?;
         let driver = self.runtime.spawn(async move {
             if let Err(error) = connection.await {
-                debug!(%error, "a database connection ended");
+                debug!(%error, "database connection ended");
             }
         });
         let wanted = config.get_target_session_attrs();
@@ -185,15 +188,19 @@ impl Attempt {
                 _ => false,
             });
             if is_read_only != (wanted == TargetSessionAttrs::ReadOnly) {
-                let text =
-                    if is_read_only { "the database only reads" } else { "the database is not read-only" };
+                let text = if is_read_only {
+                    "the server is read-only, and target_session_attrs asks for read-write"
+                } else {
+                    "the server is read-write, and target_session_attrs asks for read-only"
+                };
                 return Err(self.failed(io::Error::new(io::ErrorKind::PermissionDenied, text)).await);
             }
         }
         Ok((client, driver))
     }
 
-    /// The error as tokio-postgres has it. Its type can only be made by itself, so it is given a connection that fails.
+    /// Returns the error as a tokio-postgres error. Only that crate can construct one, so it gets a connection that
+    /// fails.
     async fn failed(&self, error: io::Error) -> Error {
         let outcome = self.config.connect_raw(Failing(Some(error)), NoTls).await;
         outcome.err().unwrap_or_else(Error::__private_api_timeout)

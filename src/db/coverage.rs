@@ -1,4 +1,4 @@
-//! Which ledgers are held whole.
+//! Coverage: the ledgers whose trades are stored completely.
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -9,12 +9,12 @@ use tokio_postgres::{
 
 use super::{
     Database, DbError,
-    fenced::{self, Done},
+    fenced::{self, Changes},
 };
 use crate::domain::coverage::{self, LedgerRange};
 
 impl Database {
-    /// The ledgers that are held whole, merged and in order.
+    /// Returns the complete ledgers as merged ranges, in order.
     ///
     /// # Errors
     ///
@@ -24,33 +24,34 @@ impl Database {
         merged(&rows)
     }
 
-    /// Ledgers count as held no more: Horizon has trades there that are missing here.
+    /// Removes ledgers from the coverage, because Horizon has trades there that are not stored.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; nothing is changed then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Nothing is changed then.
     pub async fn uncover(&self, epoch: i64, hole: LedgerRange) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
-        // A batch that adds a range replaces those that it touches by their union. One that had read them before the
-        // hole was made would close it again, so this waits for all of them first.
+        // A batch that adds a range replaces the ranges that it touches by their union. If it had read them before this
+        // removal, it would restore the removed ledgers. So the table lock waits for all such batches first.
         transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
         let (from, to) = (i64::from(hole.from), i64::from(hole.to));
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];
         let touching =
             transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
         insert(&transaction, &coverage::without(&merged(&touching)?, hole)).await?;
-        fenced::commit(transaction, epoch, "repair", &Done::default()).await?;
+        fenced::commit(transaction, epoch, "repair", &Changes::default()).await?;
         Ok(())
     }
 }
 
+/// Returns the ranges of rows of `coverage`, merged and in order.
 pub(super) fn merged(rows: &[Row]) -> Result<Vec<LedgerRange>, DbError> {
     Ok(coverage::merge(rows.iter().map(range).collect::<Result<_, _>>()?))
 }
 
-/// Adds a range: those that it touches are replaced by their union. Two writers at once may leave ranges that touch,
-/// which readers merge.
+/// Adds a range, and replaces the ranges that it touches by their union. Two concurrent writers may leave ranges that
+/// touch each other. Readers merge those.
 pub(super) async fn add(transaction: &Transaction<'_>, new: LedgerRange) -> Result<(), DbError> {
     let (from, to) = (i64::from(new.from), i64::from(new.to));
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];

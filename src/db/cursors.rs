@@ -1,4 +1,5 @@
-//! Cursors: up to where history has been taken in. They move by compare-and-set, in the transaction of their rows.
+//! Cursors: the positions up to which history is stored. They move by compare-and-set, in the transaction of their
+//! rows.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
@@ -8,7 +9,7 @@ use super::{Database, DbError, trades::CursorMove};
 use crate::domain::cursor::PagingToken;
 
 impl Database {
-    /// Where a cursor stands; none if it has not begun.
+    /// Returns the position of a cursor, or none before its first move.
     ///
     /// # Errors
     ///
@@ -23,6 +24,7 @@ impl Database {
     }
 }
 
+/// Moves a cursor. Fails with [`DbError::CursorMoved`] if it is not at the expected position.
 pub(super) async fn advance(transaction: &Transaction<'_>, cursor: &CursorMove) -> Result<(), DbError> {
     let (to, expected) = (cursor.to.to_string(), cursor.expected.map(|token| token.to_string()));
     let params: [(&(dyn ToSql + Sync), Type); 3] =
@@ -30,7 +32,7 @@ pub(super) async fn advance(transaction: &Transaction<'_>, cursor: &CursorMove) 
     let moved = transaction.query_typed_opt(include_str!("sql/cursor/move.sql"), &params).await?;
     let row = moved.ok_or_else(|| DbError::CursorMoved { name: cursor.name.clone() })?;
     if row.try_get(0)? {
-        warn!(cursor = %cursor.name, token = to, "the cursor's row was missing and is made again");
+        warn!(cursor = %cursor.name, token = to, "the row of the cursor was missing and was created again");
     }
     Ok(())
 }

@@ -1,104 +1,106 @@
-//! What can go wrong with the database.
+//! Errors of database calls.
 
 use tokio_postgres::error::SqlState;
 
 use crate::connection_string::ConnectionStringError;
 
-/// Why a database call failed. No text of it holds a password.
+/// Error of a database call. No text contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The connection string or its certificates cannot be used.
+    /// The connection string or a certificate file is invalid.
     #[error("the database url cannot be used: {0}")]
     Settings(String),
-    /// No connection came out of the pool in time, or none could be made.
+    /// The pool had no connection in time, or connecting failed.
     #[error("no database connection: {0}")]
     Pool(String),
-    /// Nothing came back in a time in which the server itself would have given up.
-    #[error("the database does not answer: nothing came for {} s", .0.as_secs_f32())]
+    /// No answer within the caller's limit, which is longer than the server's own limits.
+    #[error("the database does not answer: no response for {} s", .0.as_secs_f32())]
     Silent(std::time::Duration),
-    /// PostgreSQL, or the pooler before it, lets this role in no more than it did: password, role, database or `pg_hba.conf`
-    /// is another.
-    #[error("the database lets nobody in so: {0}")]
+    /// PostgreSQL or a pooler rejected the log-in: wrong password, role or database, or no rule in `pg_hba.conf`.
+    #[error("authentication failed: {0} (check the role, the password, the database and pg_hba.conf)")]
     Refused(String),
     /// PostgreSQL refused a statement or the connection broke.
     #[error("database: {}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
-    /// The schema could not be brought up to date.
+    /// A migration failed.
     #[error("the schema could not be brought up to date: {0}")]
     Migration(String),
-    /// Migrations are missing, and this role may not make them.
+    /// Migrations are missing, and this role may not run them.
     #[error(
         "the schema lacks {missing}, and this role may not change it: run `stellar-ticker migrate` as its owner, or give the owner's address as --database-direct-url"
     )]
     SchemaNotOurs {
-        /// Their names.
+        /// Names of the missing migrations, separated by commas.
         missing: String,
     },
-    /// The database is not as it must be; the text says what to do.
+    /// The server, the database or the role does not meet a requirement. The text says what to do.
     #[error("{0}")]
     Unsuitable(String),
-    /// A later program has taken away what this one needs.
+    /// A later version of the program changed the schema in a way that this version does not support.
     #[error(
-        "the schema is of a later version of this program: it asks for one that knows migration {needs}, and this one knows {known}; install that version"
+        "the schema is of a later version of this program: it needs migration {needs}, and this version knows migrations up to {known}; install the later version"
     )]
     SchemaTooNew {
-        /// The latest migration that a program must know.
+        /// Latest migration that a program must know.
         needs: i32,
-        /// The latest that this one knows.
+        /// Latest migration that this program knows.
         known: i32,
     },
-    /// The tables cannot be set aside while a daemon writes to them.
+    /// A daemon holds the lease and writes to the tables, so they cannot be set aside.
     #[error(
-        "a daemon leads on this database, nothing was moved: stop all of its daemons and try again some seconds later"
+        "a daemon leads on this database, nothing was moved: stop all daemons and try again after some seconds"
     )]
     LeaseHeld,
-    /// There is nothing to start over from.
+    /// The database has no tables of a ticker.
     #[error("this database holds no ticker, nothing was moved")]
     NothingToSetAside,
-    /// The role may not make a schema, or does not own the tables.
+    /// The role may not create a schema, or does not own the tables.
     #[error(
-        "this role may not set the tables aside: run it as their owner (--database-direct-url), and let it make a schema \
-         (GRANT CREATE ON DATABASE … TO …)"
+        "this role may not set the tables aside: connect as their owner (--database-direct-url), with the right to \
+         create a schema (GRANT CREATE ON DATABASE … TO …)"
     )]
     MayNotSetAside,
-    /// Another replica leads: nothing was written.
+    /// Another replica holds the lease. Nothing was written.
     #[error("the lease was lost, nothing was written")]
     LeaseLost,
-    /// Another writer moved the cursor: nothing was written.
+    /// Another writer moved the cursor. Nothing was written.
     #[error("the cursor {name} was moved by another writer, nothing was written")]
     CursorMoved {
-        /// Which cursor.
+        /// Name of the cursor.
         name: String,
     },
-    /// The batches that were asked for are not kept any more.
+    /// The requested batches were deleted by the cleaner.
     #[error("the batches after {after} are not kept any more")]
     Trimmed {
-        /// The `seq` behind which batches were asked for.
+        /// Batches after this `seq` were requested.
         after: i64,
     },
-    /// The database lacks what it once said was committed: it was restored, or a standby that was behind took over.
-    #[error("the database has lost batches and stands at {seq} now")]
+    /// Committed batches are missing: a backup was restored, or a standby that was behind took over.
+    #[error("the database has lost batches: its last batch is {seq}")]
     Rewound {
-        /// Its last batch.
+        /// Number of the last batch in the database.
         seq: i64,
     },
-    /// The database holds another network's trades.
-    #[error("the database holds the network {held:?}, not {wanted:?}")]
+    /// The database holds the trades of another network.
+    #[error(
+        "the database holds trades of the network \"{}\", not of \"{}\": give another database or another --network",
+        .held.escape_debug(), .wanted.escape_debug()
+    )]
     OtherNetwork {
-        /// Whose trades it holds.
+        /// Passphrase of the network in the database.
         held: String,
-        /// Whose were wanted.
+        /// Passphrase of the configured network.
         wanted: String,
     },
-    /// A row that this program did not write, or wrote wrongly.
-    #[error("the database holds what cannot be: {0}")]
+    /// A row has a value that this program never writes.
+    #[error("the database holds an invalid value: {0}")]
     Corrupt(String),
-    /// A batch beyond a bound.
+    /// A batch exceeds a limit.
     #[error("the batch is too large: {0}")]
     TooLarge(String),
 }
 
-/// The server's own message; tokio-postgres alone says only "db error".
+/// Returns the server's own message. The `Display` of tokio-postgres says only "db error".
 fn describe(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || {
@@ -106,13 +108,13 @@ fn describe(error: &tokio_postgres::Error) -> String {
                 std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{error}{source}")
         },
-        |told| format!("{} ({})", told.message(), told.code().code()),
+        |server| format!("{} ({})", server.message(), server.code().code()),
     )
 }
 
 impl DbError {
-    /// Whether the same call may succeed later. Who is refused is at work already when that matters: a password is being
-    /// changed.
+    /// Returns true if the same call may succeed later. A refused log-in counts as transient: once the daemon runs, it
+    /// means that an operator is changing the password. At start see [`DbError::is_final_at_start`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -122,21 +124,22 @@ impl DbError {
         }
     }
 
-    /// Returns true if the whole database does not answer or takes no writes, so that every other caller fails as well.
+    /// Returns true if the whole database is down or read-only, so that every other caller fails as well.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Pool(_) | Self::Silent(_) | Self::Refused(_) => true,
             Self::Postgres(error) => {
                 let code = error.code().map(SqlState::code);
-                let of_the_server = ["08", "57P", "25006"];
-                code.is_none_or(|code| of_the_server.iter().any(|class| code.starts_with(class)))
+                // Connection exceptions, operator intervention, read-only transaction.
+                let server_wide = ["08", "57P", "25006"];
+                code.is_none_or(|code| server_wide.iter().any(|class| code.starts_with(class)))
             }
             _ => false,
         }
     }
 
-    /// Whether a start need not wait: the server is there, and what it says is a matter of settings.
+    /// Returns true if waiting at start cannot help: the server is up, and only other settings change its answer.
     pub(super) fn is_final_at_start(&self) -> bool {
         !self.is_transient() || matches!(self, Self::Refused(_))
     }
@@ -146,7 +149,8 @@ impl DbError {
     }
 }
 
-/// States that pass: a server going down or coming up, a conflict with another transaction, want of resources.
+/// Returns true for states that pass by themselves: the server stops or starts, another transaction conflicts, or
+/// resources are short.
 fn is_passing(state: &SqlState) -> bool {
     let code = state.code();
     let classes = ["08", "40", "53", "57", "58"];
@@ -158,8 +162,10 @@ fn is_passing(state: &SqlState) -> bool {
     classes.iter().any(|class| code.starts_with(class)) || single.contains(&state)
 }
 
-/// States of a log-in that only other settings change. A server that starts or stops has states of its own (57P03), a
-/// pooler whose server is away says 08P01, and a name that is unknown may belong to a container that is not up yet.
+/// Returns true for a failed log-in that only other settings can cure.
+///
+/// Other failures may pass: a server that starts or stops reports 57P03, a pooler without its server 08P01, and an
+/// unknown host name may be a container that is not up yet.
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
     let states = [
         &SqlState::INVALID_PASSWORD,

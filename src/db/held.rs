@@ -1,78 +1,63 @@
-//! Rows of `trades` with all that is held of them, to be compared with what Horizon tells.
+//! Complete rows of `trades`, for comparison with the trades that Horizon returns.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError};
+use super::{
+    Database, DbError,
+    trades::columns::{self, StoredFigures, StoredParties, TradeReader},
+};
 use crate::domain::{cursor::PagingToken, instant::UnixSeconds, trade::Trade};
 
-/// More rows are not read at once: a page of Horizon holds 200 trades, so these are many that it lacks.
+/// Largest number of rows read at once. A page of Horizon holds 200 trades, so this allows for many that Horizon lacks.
 const ROWS_MAX: usize = 2_000;
 const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '3s'";
 
-/// The rows between two places.
+/// Rows between two positions.
 #[derive(Clone, Debug)]
 pub struct HeldRows {
-    /// By their identity.
+    /// Rows by identity.
     pub rows: BTreeMap<PagingToken, HeldRow>,
-    /// All that is held from here on is there: the place that was asked for, or a later one where that would be too many.
+    /// Position from which on `rows` is complete. It is later than the requested one if there were too many rows.
     pub from: PagingToken,
 }
 
-/// A row as it stands, its assets spelt out.
+/// A row, with its assets spelt out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRow {
-    /// How often its identity is held: more than once is wrong, whatever the rows say.
+    /// Number of rows with this identity. More than one is an error, even if they are equal.
     copies: u32,
-    closed_at: UnixSeconds,
-    /// Of the market and of the row itself: code and issuer of base and counter.
+    figures: StoredFigures,
+    parties: StoredParties,
+    /// Base and counter of the market, then base and counter of the row itself, as Horizon spells them.
     assets: [Option<String>; 4],
-    figures: [i64; 4],
-    base_is_seller: bool,
-    parties: [Option<String>; 3],
 }
 
 impl HeldRow {
-    /// When its ledger closed.
+    /// Returns the close time of the trade's ledger.
     #[must_use]
     pub const fn closed_at(&self) -> UnixSeconds {
-        self.closed_at
+        self.figures.closed_at
     }
 
-    /// Whether it is this very trade.
+    /// Returns true if the row is exactly this trade, and the only one of its identity.
     #[must_use]
     pub fn is(&self, trade: &Trade) -> bool {
         let spelt = |asset: &crate::domain::asset::Asset| Some(asset.to_string());
         let [base, counter] = [trade.market.base(), trade.market.counter()].map(spelt);
-        let party = |party: Option<&str>| party.map(str::to_owned);
-        let wanted = Self {
-            copies: 1,
-            closed_at: trade.closed_at,
-            assets: [base.clone(), counter.clone(), base, counter],
-            figures: [
-                trade.base_amount.stroops(),
-                trade.counter_amount.stroops(),
-                trade.price_n,
-                trade.price_d,
-            ],
-            base_is_seller: trade.base_is_seller,
-            parties: [
-                party(trade.base_account.as_ref().map(|account| account.as_str())),
-                party(trade.counter_account.as_ref().map(|account| account.as_str())),
-                party(trade.liquidity_pool.as_ref().map(|pool| pool.as_str())),
-            ],
-        };
-        *self == wanted
+        self.copies == 1
+            && self.figures == StoredFigures::from(trade)
+            && self.parties.match_trade(trade)
+            && self.assets == [base.clone(), counter.clone(), base, counter]
     }
 }
 
 impl Database {
-    /// The rows from `from` on and before `to`, the last 2,000 of them.
+    /// Returns the last 2,000 rows at or after `from` and before `to`.
     ///
     /// # Errors
     ///
@@ -92,14 +77,15 @@ impl Database {
         let rows = transaction.query_typed(include_str!("sql/trades/held_between.sql"), &params).await?;
         transaction.commit().await?;
         let mut held: BTreeMap<PagingToken, HeldRow> = BTreeMap::new();
+        let mut reader = TradeReader::default();
         for row in &rows {
-            let (token, row) = held_row(row)?;
+            let (token, row) = held_row(row, &mut reader)?;
             held.entry(token).and_modify(|held| held.copies = held.copies.saturating_add(1)).or_insert(row);
         }
         if rows.len() < ROWS_MAX {
             return Ok(HeldRows { rows: held, from });
         }
-        // Of the lowest identity more rows may lie below.
+        // The limit may have cut off further rows of the lowest identity, so `copies` of that one is unknown.
         held.pop_first();
         let from = held.first_key_value().map_or(to, |(token, _)| *token);
         Ok(HeldRows { rows: held, from })
@@ -107,7 +93,7 @@ impl Database {
 }
 
 impl Database {
-    /// Identity and close time of the newest trade from `from` on and before `to`.
+    /// Returns identity and close time of the newest trade at or after `from` and before `to`.
     ///
     /// # Errors
     ///
@@ -120,7 +106,7 @@ impl Database {
         self.one_between(include_str!("sql/trades/newest_between.sql"), from, to).await
     }
 
-    /// Identity and close time of the oldest trade from `from` on and before `to`.
+    /// Returns identity and close time of the oldest trade at or after `from` and before `to`.
     ///
     /// # Errors
     ///
@@ -133,7 +119,7 @@ impl Database {
         self.one_between(include_str!("sql/trades/oldest_between.sql"), from, to).await
     }
 
-    /// Ledgers and close times of the newest trades, one each, the newest first.
+    /// Returns ledger and close time of the newest `count` trades, the newest first.
     ///
     /// # Errors
     ///
@@ -142,11 +128,9 @@ impl Database {
         let client = self.client().await?;
         let sql = include_str!("sql/trades/newest.sql");
         let rows = client.query_typed(sql, &[(&count, Type::INT8)]).await?;
-        let row = |row: &Row| {
-            let (toid, closed_at): (i64, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
-            Ok((PagingToken { toid, order: 0 }.ledger(), closed_at.into()))
-        };
-        rows.iter().map(row).collect()
+        rows.iter()
+            .map(|row| columns::identity(row).map(|(token, closed_at)| (token.ledger(), closed_at)))
+            .collect()
     }
 
     async fn one_between(
@@ -166,23 +150,18 @@ impl Database {
         transaction.batch_execute(LIMITS).await?;
         let row = transaction.query_typed_opt(sql, &params).await?;
         transaction.commit().await?;
-        row.map(|row| {
-            let closed_at: DateTime<Utc> = row.try_get(2)?;
-            Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, closed_at.into()))
-        })
-        .transpose()
+        row.as_ref().map(columns::identity).transpose()
     }
 }
 
-fn held_row(row: &Row) -> Result<(PagingToken, HeldRow), DbError> {
-    let closed_at: DateTime<Utc> = row.try_get(2)?;
+fn held_row(row: &Row, reader: &mut TradeReader) -> Result<(PagingToken, HeldRow), DbError> {
+    let asset = |name: &str| -> Result<Option<String>, DbError> { Ok(row.try_get(name)?) };
+    let figures = reader.figures(row)?;
     let held = HeldRow {
         copies: 1,
-        closed_at: closed_at.into(),
-        figures: [row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?],
-        base_is_seller: row.try_get(7)?,
-        parties: [row.try_get(8)?, row.try_get(9)?, row.try_get(10)?],
-        assets: [row.try_get(11)?, row.try_get(12)?, row.try_get(13)?, row.try_get(14)?],
+        figures,
+        parties: columns::stored_parties(row)?,
+        assets: [asset("market_base")?, asset("market_counter")?, asset("row_base")?, asset("row_counter")?],
     };
-    Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, held))
+    Ok((figures.token, held))
 }

@@ -1,4 +1,4 @@
-//! The numbers of assets and markets: found, made where they are new, remembered once they are committed.
+//! Ids of assets and markets: looked up, created for new ones, and cached once they are committed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,30 +15,30 @@ use super::{
 };
 use crate::domain::{asset::Asset, directory::AssetId, market::Market, windows::MarketId};
 
-/// Remembered numbers; beyond it all are forgotten and looked up again.
+/// Largest number of cached markets. Beyond it the cache is emptied.
 const KNOWN_MAX: usize = 1_000_000;
 
-/// A market and its two assets, by their numbers.
+/// Ids of a market and of its two assets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketIds {
-    /// The market.
+    /// Id of the market.
     pub market: MarketId,
-    /// Its base asset.
+    /// Id of its base asset.
     pub base: AssetId,
-    /// Its counter asset.
+    /// Id of its counter asset.
     pub counter: AssetId,
 }
 
-/// Numbers that are committed. Never those of a transaction that may yet be rolled back.
+/// Cache of committed ids. It never holds ids of a transaction that may still be rolled back.
 #[derive(Debug, Default)]
 pub(super) struct KnownIds(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     markets: HashMap<Market, MarketIds>,
-    /// The last batch of those that the numbers were learned with. A database that holds it holds them too.
+    /// Last batch that added ids to the cache. A database that holds this batch holds all cached ids.
     learned_at: Option<Mark>,
-    /// The generation of numbers that they are of; it changes when markets or assets are deleted.
+    /// Generation of the ids. It changes when markets or assets are deleted.
     generation: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl KnownIds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The transaction that found or made these is committed.
+    /// Caches the ids of a committed transaction.
     pub(super) fn learn(&self, resolved: &Resolved, mark: Mark) {
         let mut known = self.lock();
         if known.markets.len() > KNOWN_MAX {
@@ -59,8 +59,8 @@ impl KnownIds {
         }
     }
 
-    /// Forgets all numbers if markets were deleted since, or if the database has lost the batch that they were learned
-    /// with. They may be unused or another market's by now.
+    /// Empties the cache if markets were deleted, or if the database has lost the batch of `learned_at`. A cached id
+    /// may then be unused, or belong to another market.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), DbError> {
         let row = transaction.query_typed_opt(include_str!("sql/ids/generation.sql"), &[]).await?;
         let generation: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
@@ -73,7 +73,7 @@ impl KnownIds {
         };
         let Some(learned_at) = learned_at else { return Ok(()) };
         if !marks::holds(transaction, &[learned_at]).await? {
-            warn!(seq = learned_at.seq, "the database has lost batches: all numbers are looked up anew");
+            warn!(seq = learned_at.seq, "the database has lost batches, looking up all ids again");
             let mut known = self.lock();
             *known = Known { generation: known.generation.take(), ..Known::default() };
         }
@@ -81,24 +81,26 @@ impl KnownIds {
     }
 }
 
-/// The numbers of a batch's markets.
+/// Ids of the markets of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
-    remembered: HashMap<Market, MarketIds>,
+    /// Ids from the cache.
+    cached: HashMap<Market, MarketIds>,
+    /// Ids from the database. They go into the cache when the transaction is committed.
     looked_up: HashMap<Market, MarketIds>,
-    /// Assets that this transaction made.
+    /// Assets that this transaction created.
     pub(super) new_assets: Vec<(AssetId, Asset)>,
-    /// Markets that this transaction made.
+    /// Markets that this transaction created.
     pub(super) new_markets: Vec<MarketIds>,
 }
 
 impl Resolved {
     pub(super) fn get(&self, market: &Market) -> Option<MarketIds> {
-        self.remembered.get(market).or_else(|| self.looked_up.get(market)).copied()
+        self.cached.get(market).or_else(|| self.looked_up.get(market)).copied()
     }
 }
 
-/// Finds or makes the numbers of these markets and their assets.
+/// Looks up the ids of these markets and their assets, and creates the missing ones.
 pub(super) async fn resolve(
     transaction: &Transaction<'_>,
     known: &KnownIds,
@@ -111,7 +113,7 @@ pub(super) async fn resolve(
         let known = known.lock();
         for market in markets {
             match known.markets.get(&market) {
-                Some(ids) => drop(resolved.remembered.insert(market, *ids)),
+                Some(ids) => drop(resolved.cached.insert(market, *ids)),
                 None => unknown.push(market),
             }
         }
@@ -121,12 +123,12 @@ pub(super) async fn resolve(
     }
     let wanted: HashSet<Asset> =
         unknown.iter().flat_map(|market| [*market.base(), *market.counter()]).collect();
-    // In one order, here and below: two writers that make the same rows in different orders wait for each other.
+    // Sorted, here and below: two writers that insert the same rows in different orders would deadlock.
     let mut wanted: Vec<Asset> = wanted.into_iter().collect();
     wanted.sort_unstable_by(|one, other| (one.code(), one.issuer()).cmp(&(other.code(), other.issuer())));
     let (assets, new_assets) = assets(transaction, wanted).await?;
     resolved.new_assets = new_assets;
-    let missing = |what: &dyn std::fmt::Debug| DbError::Corrupt(format!("{what:?} has no number"));
+    let missing = |what: &dyn std::fmt::Debug| DbError::Corrupt(format!("{what:?} has no id"));
     let id = |asset: &Asset| assets.get(asset).copied().ok_or_else(|| missing(asset));
     let sides: Vec<(AssetId, AssetId)> = unknown
         .iter()
@@ -153,7 +155,7 @@ async fn assets(
     if before.len() == wanted.len() {
         return Ok((before, Vec::new()));
     }
-    // Only what is missing: a row that is there would use up a number of the sequence.
+    // Insert only the missing ones: a conflict with an existing row would use up a number of the sequence.
     let missing: Vec<Asset> = wanted.iter().filter(|asset| !before.contains_key(asset)).copied().collect();
     let (codes, issuers) = names(&missing);
     let kinds: Vec<&str> = missing.iter().map(Asset::kind).collect();
@@ -183,7 +185,7 @@ fn names(assets: &[Asset]) -> (Vec<&str>, Vec<&str>) {
     assets.iter().map(|asset| (asset.code(), asset.issuer())).unzip()
 }
 
-/// The asset of a row's code and issuer.
+/// Returns the asset with the code and issuer of a row.
 pub(super) fn asset(code: &str, issuer: &str) -> Result<Asset, DbError> {
     if issuer == "native" {
         return Ok(Asset::Native);

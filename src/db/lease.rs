@@ -1,4 +1,4 @@
-//! The lease: one row decides who leads, by the server's clock.
+//! The lease of `ingest_lease`: its row names the leader, and the clock of the server decides when it expires.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use tracing::warn;
 use super::{Database, DbError};
 
 impl Database {
-    /// Takes the lease if nobody holds it, and gives its epoch. Restores the lease's row if somebody deleted it.
+    /// Takes the lease for `ttl` if it has expired. Returns its epoch, or none if another replica holds it. Restores
+    /// the row if somebody deleted it.
     ///
     /// # Errors
     ///
@@ -20,13 +21,13 @@ impl Database {
         let take = include_str!("sql/lease/take.sql");
         let mut row = client.query_typed_opt(take, &params).await?;
         if row.is_none() && client.execute_typed(include_str!("sql/lease/restore.sql"), &[]).await? > 0 {
-            warn!("the lease's row was missing and is made again");
+            warn!("the row of the lease was missing and was created again");
             row = client.query_typed_opt(take, &params).await?;
         }
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Renews the lease; false: it is another's now.
+    /// Renews the lease for `ttl`. Returns false if another replica has taken it.
     ///
     /// # Errors
     ///
@@ -38,18 +39,18 @@ impl Database {
         Ok(client.execute_typed(include_str!("sql/lease/renew.sql"), &params).await? == 1)
     }
 
-    /// Gives the lease back, if it is still this epoch's.
+    /// Releases the lease if it still belongs to this epoch.
     ///
     /// # Errors
     ///
-    /// Any error of the connection; the lease then expires.
+    /// Any error of the connection. The lease then expires by itself.
     pub async fn release_lease(&self, epoch: i64) -> Result<(), DbError> {
         let client = self.client().await?;
         client.execute_typed(include_str!("sql/lease/release.sql"), &[(&epoch, Type::INT8)]).await?;
         Ok(())
     }
 
-    /// The number of the last committed write.
+    /// Returns the `seq` of the last committed write.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The valid assets with everything that is known of them.
+//! Listing of the valid assets with all their data.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 impl Database {
-    /// All valid assets, sorted by code, then issuer, by their bytes.
+    /// Returns all valid assets, sorted by the bytes of code and then issuer.
     ///
     /// # Errors
     ///
@@ -33,7 +33,8 @@ impl Database {
     }
 }
 
-/// All valid assets, or those that got a version in a range (both ends inclusive): none for one that is not valid now.
+/// Returns all valid assets, or the assets with a version in a range, both ends inclusive. None stands for an asset
+/// that is not valid any more.
 pub(super) async fn read(
     transaction: &Transaction<'_>,
     versions: Option<(i64, i64)>,

@@ -1,5 +1,5 @@
-//! Whether the database still holds what it once said was committed. A standby that takes over may lack the last
-//! second: numbers of batches and rows that were given out are then given out again, for other things.
+//! Marks of committed batches, to detect that the database has lost some. A standby that takes over may lack the last
+//! second of commits. It then assigns the same numbers again, to other batches and rows.
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -7,25 +7,25 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{Database, DbError};
 
-/// A batch as it was committed. The time tells it from another that later got the same number.
+/// Number and time of a committed batch. The time distinguishes it from a later batch with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Its number.
+    /// Number of the batch.
     pub seq: i64,
-    /// When its transaction began, to the microsecond.
+    /// Start of its transaction, to the microsecond, by the clock of the server.
     pub committed_at: DateTime<Utc>,
 }
 
-/// Where the database stands.
+/// Last batch of the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The number of the last batch; 0 before the first.
+    /// Number of the last batch; 0 before the first.
     pub(super) seq: i64,
-    /// That batch; none before the first.
+    /// Mark of the last batch; none before the first.
     pub(super) newest: Option<Mark>,
 }
 
-/// Where the database stands, if it still holds all of `known`.
+/// Returns the last batch. Fails with [`DbError::Rewound`] if the database lacks a batch of `known`.
 pub(super) async fn position(transaction: &Transaction<'_>, known: &[Mark]) -> Result<Position, DbError> {
     let row = transaction.query_typed_one(include_str!("sql/batches/position.sql"), &[]).await?;
     let seq: i64 = row.try_get(0)?;
@@ -36,7 +36,7 @@ pub(super) async fn position(transaction: &Transaction<'_>, known: &[Mark]) -> R
     Ok(Position { seq, newest: newest.map(|committed_at| Mark { seq, committed_at }) })
 }
 
-/// Whether the database still holds all of these batches.
+/// Returns true if the database holds all of these batches.
 pub(super) async fn holds(transaction: &Transaction<'_>, known: &[Mark]) -> Result<bool, DbError> {
     if known.is_empty() {
         return Ok(true);
@@ -49,11 +49,11 @@ pub(super) async fn holds(transaction: &Transaction<'_>, known: &[Mark]) -> Resu
 }
 
 impl Database {
-    /// The number of the last committed write, if the database still holds all of `known`.
+    /// Returns the number of the last committed batch.
     ///
     /// # Errors
     ///
-    /// [`DbError::Rewound`] where it does not, or an error of the connection.
+    /// [`DbError::Rewound`] if the database lacks a batch of `known`, or an error of the connection.
     pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;

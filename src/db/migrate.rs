@@ -1,4 +1,4 @@
-//! Bringing the schema up to date, safely when several start at once.
+//! Migration of the schema. Safe when several daemons start at once.
 
 use std::collections::HashSet;
 
@@ -8,34 +8,36 @@ use tokio_postgres::types::Type;
 
 use super::{Database, DbError};
 
-/// All migrations, in order. Forward only: one that has been released is never changed.
+/// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
 const MIGRATIONS: [(&str, &str); 4] = [
     ("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql")),
     ("V2__add_metadata_and_books", include_str!("../../migrations/0002_add_metadata_and_books.sql")),
     ("V3__add_days_without_ownership", include_str!("../../migrations/0003_add_days_without_ownership.sql")),
     ("V4__add_supply", include_str!("../../migrations/0004_add_supply.sql")),
 ];
-/// Any number; whoever migrates a ticker's database takes this lock.
+/// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
 
 impl Database {
-    /// Brings the schema up to date and gives the names of the migrations that were missing. Where none is, nothing is
-    /// written, so that a role may call it that owns nothing. Migrations that this program does not know do no harm, as
-    /// long as the schema does not say that one of them must be known.
+    /// Runs the missing migrations and returns their names. If none is missing, it writes nothing, so a role that owns
+    /// no table may call it.
+    ///
+    /// Unknown migrations of a later version are ignored, unless the table `schema_needs` says that a program must know
+    /// them.
     ///
     /// # Errors
     ///
     /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], or an error of the connection.
-    /// Nothing is half done: each migration is a transaction.
+    /// Each migration is one transaction, so none is half applied.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
-        let told = |error: refinery::Error| DbError::Migration(error.to_string());
+        let failed = |error: refinery::Error| DbError::Migration(error.to_string());
         let migrations: Vec<Migration> = MIGRATIONS
             .iter()
             .map(|(name, sql)| Migration::unapplied(name, sql))
             .collect::<Result<_, _>>()
-            .map_err(told)?;
-        // The lock lives in a transaction of its own, on another connection than refinery's: it ends with that
-        // transaction whatever happens, also behind a pooler.
+            .map_err(failed)?;
+        // The lock belongs to a transaction of its own, on another connection than refinery's. So it is always released
+        // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
         let guard = guard.transaction().await?;
         guard.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
@@ -55,19 +57,19 @@ impl Database {
         let mut client = self.client().await?;
         let client: &mut tokio_postgres::Client = &mut client;
         let report =
-            Runner::new(&migrations).set_abort_missing(false).run_async(client).await.map_err(told)?;
+            Runner::new(&migrations).set_abort_missing(false).run_async(client).await.map_err(failed)?;
         guard.commit().await?;
         Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
     }
 }
 
-/// The schema as it is found.
+/// Current state of the schema.
 struct Schema {
-    /// Versions of the migrations that were applied.
+    /// Versions of the applied migrations.
     applied: HashSet<i32>,
-    /// The latest that a program must know.
+    /// Latest migration that a program must know; 0 for none.
     needs: i32,
-    /// Whether this role may change it.
+    /// True if this role may change the schema.
     may_change: bool,
 }
 

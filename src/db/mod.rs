@@ -1,10 +1,10 @@
-//! PostgreSQL: the only truth. The pool, the schema, the fenced transaction, one file a table.
+//! PostgreSQL, the only durable state: the pool, the schema, the fenced transaction, and one file per table.
 //!
-//! Statements stand in `sql/<table>/<verb>.sql`. They are sent with their types and without names, so they work
-//! behind a pooler in transaction mode; nothing depends on session state.
+//! Statements are in `sql/<table>/<verb>.sql`. They are sent unnamed and with the types of their parameters, and depend
+//! on no session state. So they work behind a pooler in transaction mode.
 
 pub mod assets;
-pub mod audit;
+
 mod batches;
 mod binary;
 pub mod books;
@@ -25,6 +25,7 @@ mod partitions;
 mod pool;
 pub mod quarantine;
 mod quarantine_limit;
+pub mod recomputation;
 mod refused;
 mod requirements;
 mod retire;

@@ -1,12 +1,12 @@
-//! Whose trades the database holds.
+//! The network whose trades the database holds.
 
 use tokio_postgres::types::Type;
 
 use super::{Database, DbError};
 
 impl Database {
-    /// Claims the database for a network at first use, and refuses another network from then on. Writes nothing after that,
-    /// so that a standby may be read.
+    /// Claims an empty database for a network, or checks that it holds this network. Only the claim writes, so a
+    /// standby can be checked as well.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The days of `trades`: one partition each, made when a trade of that day first comes.
+//! Partitions of `trades`, one per day. A partition is created before the first trade of its day is inserted.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -11,17 +11,17 @@ use tokio_postgres::{error::SqlState, types::Type};
 use super::{Database, DbError};
 use crate::domain::instant::{DAY, UnixSeconds};
 
-/// No more days than these are made in one transaction.
+/// Largest number of days created in one transaction.
 const DAYS_AT_ONCE: usize = 64;
-/// Tries to make a day that others are making too.
+/// Attempts to create a day that another process creates at the same time.
 const TRIES_MAX: u32 = 5;
-/// Any number; whoever makes partitions of a ticker's database takes this lock, and its transaction gives it back.
-/// Without it two that make the same or several days lock the catalogue's rows and the parent in different orders.
+/// Advisory lock for creating partitions, held until the end of the transaction. The number is arbitrary. Without the
+/// lock, two processes would lock the rows of the catalogue and the parent table in different orders, and deadlock.
 const PARTITION_LOCK: i64 = 0x0073_7465_6c6c_6461;
-/// Making a partition waits for that lock and its parent's no longer than this.
+/// Limits of the wait for that lock and for the lock of the parent table.
 const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10s'";
 
-/// Days whose partitions are known to be there.
+/// Days whose partitions exist, counted from 1970.
 #[derive(Debug, Default)]
 pub(super) struct KnownDays(Mutex<HashSet<i64>>);
 
@@ -36,24 +36,24 @@ impl KnownDays {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(days);
     }
 
-    /// A partition is gone that was there: look again.
+    /// Forgets all days, because a partition was dropped.
     pub(super) fn forget(&self) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 }
 
 impl Database {
-    /// Makes the partitions of these days (counted from 1970, UTC) that are missing.
+    /// Creates the missing partitions of these days, which are counted from 1970 in UTC.
     ///
     /// # Errors
     ///
-    /// Any error of the connection. Some of the days may exist by then.
+    /// Any error of the connection. Some of the days may have been created by then.
     pub(super) async fn ensure_days(&self, days: impl Iterator<Item = i64>) -> Result<(), DbError> {
         for missing in self.days.missing(days).chunks(DAYS_AT_ONCE) {
             let mut tries = 1;
             while let Err(error) = self.make_days(missing).await {
-                // A program without the lock, of an earlier version, made the same day at the same moment: the next try
-                // finds it.
+                // An earlier version of the program, which does not take the lock, created the same day. The next
+                // attempt finds it.
                 let raced = error.is(&SqlState::DUPLICATE_TABLE) || error.is(&SqlState::UNIQUE_VIOLATION);
                 if !raced || tries == TRIES_MAX {
                     return Err(error);
@@ -84,7 +84,7 @@ impl Database {
     }
 }
 
-/// The partition of a day.
+/// Returns the name of the partition of a day.
 fn name(day: i64) -> String {
     date(day).format("trades_p%Y%m%d").to_string()
 }

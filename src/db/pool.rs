@@ -1,4 +1,4 @@
-//! The pool.
+//! The connection pool, and the [`Database`] that the other files of this room extend.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,23 +16,23 @@ use super::{
 
 /// Longest wait for a connection from the pool, and for a pooled connection to answer.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit for each host of the connection string, TLS and log-in included, unless that sets `connect_timeout`.
+/// Limit for each host of the connection string, TLS and log-in included. `connect_timeout` in the string overrides it.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time that making a connection may take beyond the limits of its hosts.
+/// Time that connecting may take beyond the sum of the limits of its hosts.
 const CREATE_SLACK: Duration = Duration::from_secs(1);
-/// A server across a network that confirms nothing for so long is gone.
+/// A server across a network counts as gone if it acknowledges nothing for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How often a database that is not there yet is asked again.
+/// Pause between attempts to reach the database at start.
 const READY_POLL: Duration = Duration::from_millis(200);
 
-/// How to reach the database.
+/// Settings of the connection to the database.
 #[derive(Clone)]
 pub struct DatabaseSettings {
-    /// A connection string of either form; `sslmode` and `sslrootcert` as libpq has them.
+    /// Connection string, as a URL or as keywords. `sslmode` and `sslrootcert` mean the same as in libpq.
     pub url: String,
-    /// Further certificates to trust.
+    /// PEM file of additional root certificates.
     pub ca_file: Option<PathBuf>,
-    /// Connections at most.
+    /// Largest number of connections in the pool.
     pub max_connections: usize,
 }
 
@@ -40,19 +40,19 @@ pub struct DatabaseSettings {
 #[derive(Clone)]
 pub struct Database {
     pub(super) pool: Pool,
-    /// Ids of assets and markets that are committed.
+    /// Cache of committed ids of assets and markets.
     pub(super) ids: Arc<KnownIds>,
-    /// Days whose partitions are there.
+    /// Cache of days whose partitions exist.
     pub(super) days: Arc<KnownDays>,
-    /// Outage of the database, shared by all callers.
+    /// Current outage of the database. Shared, so that it is logged once and not by every caller.
     failures: Arc<SharedFailureLog>,
-    /// Bounds what goes to quarantine.
+    /// Limit on the bytes that go to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
 }
 
-/// The driver's settings; what the connection string says counts before what is usual here.
+/// Returns the driver's settings. The connection string overrides the defaults that are set here.
 fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbError> {
-    // The parser's own error names options, never values.
+    // Safe to show: the parser's errors name options, never values such as a password.
     let mut config: tokio_postgres::Config =
         known.rest.parse().map_err(|error: tokio_postgres::Error| DbError::Settings(error.to_string()))?;
     if !known.sets("application_name") {
@@ -68,11 +68,11 @@ fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbE
 }
 
 impl Database {
-    /// A pool; nothing is connected yet. Sockets and drivers live on `runtime`.
+    /// Creates the pool without connecting. Sockets and connection drivers will run on `runtime`.
     ///
     /// # Errors
     ///
-    /// [`DbError::Settings`] where the connection string or a certificate file cannot be used.
+    /// [`DbError::Settings`] if the connection string or a certificate file is invalid.
     pub fn new(settings: &DatabaseSettings, runtime: Handle) -> Result<Self, DbError> {
         let known = ConnectionString::parse(&settings.url)?;
         let config = driver_config(&known)?;
@@ -92,7 +92,7 @@ impl Database {
             .max_size(settings.max_connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_TIMEOUT))
-            // Each host has its own limit. This one is only for what goes wrong between them.
+            // Each host has its own limit. This one is a backstop, larger than their sum.
             .create_timeout(Some(host_timeout.saturating_mul(hosts).saturating_add(CREATE_SLACK)))
             .recycle_timeout(Some(POOL_TIMEOUT))
             .build()
@@ -105,16 +105,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The last failure, if it does not answer within `patience` or never will.
+    /// The last failure, if the database does not answer within `patience` or if waiting cannot help.
     pub async fn wait_until_ready(&self, patience: Duration) -> Result<(), DbError> {
         let until = Instant::now() + patience;
-        let mut told = false;
+        let mut is_logged = false;
         loop {
             let Err(error) = self.ping().await else { return Ok(()) };
             if error.is_final_at_start() || Instant::now() >= until {
                 return Err(error);
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut is_logged, true) {
                 info!(%error, "waiting for the database");
             }
             tokio::time::sleep(READY_POLL).await;
@@ -130,12 +130,14 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
-    /// Gives up a call that takes longer than `limit`: the server has stopped, or the connection leads nowhere. It may be
-    /// in the middle of anything, so it is closed, and so is every other that nobody uses.
+    /// Runs a call with a time limit. A call that exceeds it means that the server hangs or the connection is dead.
+    ///
+    /// The connection may be in the middle of a statement, so dropping the call closes it. Idle connections probably
+    /// share its fate and are closed as well.
     ///
     /// # Errors
     ///
-    /// [`DbError::Silent`], or the error of the call.
+    /// [`DbError::Silent`] after `limit`, or the error of the call.
     pub async fn within<T>(
         &self,
         limit: Duration,
@@ -148,7 +150,8 @@ impl Database {
         })
     }
 
-    /// A call failed: whether that is worth a line in the log. An outage is one for all clones of this.
+    /// Records a failed call. Returns true if it deserves a line in the log; an outage is logged once for all clones of
+    /// this.
     #[must_use]
     pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
         !error.is_outage() || self.failures.record_failure(now)
@@ -160,7 +163,7 @@ impl Database {
         self.failures.record_success()
     }
 
-    /// Closes the pool; calls fail from now on.
+    /// Closes the pool. Later calls fail.
     pub fn close(&self) {
         self.pool.close();
     }

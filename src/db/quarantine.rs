@@ -1,4 +1,4 @@
-//! What came and could not be stored.
+//! Quarantine: records that could not be stored, with their bytes and the reason.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -9,47 +9,47 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Database, DbError};
 use crate::domain::cursor::PagingToken;
 
-/// More of a record is not kept.
+/// Largest number of bytes stored of a record.
 pub(super) const RAW_BYTES_MAX: usize = 64 * 1024;
-/// More of a reason is not kept.
+/// Largest number of characters stored of a reason.
 const REASON_CHARS_MAX: usize = 500;
 
-/// Something that came and could not be stored.
+/// A record that could not be stored.
 #[derive(Clone, Debug)]
 pub struct QuarantineEntry {
-    /// Where it came from, e.g. `stream`.
+    /// Source of the record, such as `stream`.
     pub source: &'static str,
-    /// Its place in history, where that could be read.
+    /// Paging token, if it could be decoded.
     pub token: Option<PagingToken>,
-    /// Why it could not be stored.
+    /// Reason for which the record could not be stored.
     pub reason: String,
-    /// As it came.
+    /// Bytes of the record, as received.
     pub raw: Bytes,
 }
 
-/// An entry as it is kept.
+/// A record in quarantine.
 #[derive(Clone, Debug)]
 pub struct Quarantined {
-    /// When it first came.
+    /// Time at which it was first received.
     pub seen_at: DateTime<Utc>,
-    /// Where it came from.
+    /// Source of the record, such as `stream`.
     pub source: String,
-    /// Its place in history, where that could be read.
+    /// Paging token, if it could be decoded.
     pub token: Option<String>,
-    /// Why it could not be stored.
+    /// Reason for which the record could not be stored.
     pub reason: String,
-    /// As it came, cut to 64 KiB.
+    /// Bytes of the record as received, cut to 64 KiB.
     pub raw: Vec<u8>,
 }
 
 impl Database {
-    /// Records that were not kept since the start of the process, because too many came.
+    /// Returns the number of records that the limit has kept out of quarantine since the start of the process.
     #[must_use]
     pub fn quarantine_left_out(&self) -> u64 {
         self.quarantine_limit.left_out()
     }
 
-    /// The newest entries.
+    /// Returns the newest entries.
     ///
     /// # Errors
     ///
@@ -72,16 +72,16 @@ impl Database {
     }
 }
 
-/// What came for the first time and is in quarantine now.
+/// An entry that is in quarantine for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewlyQuarantined {
-    /// Its place in history, where that could be read.
+    /// Paging token, if it could be decoded.
     pub token: Option<String>,
-    /// Why it could not be stored.
+    /// Reason for which the record could not be stored.
     pub reason: String,
 }
 
-/// Keeps entries; one that came before for the same reason is not kept again. Gives those that were not there.
+/// Inserts entries, except those that are in quarantine for the same reason already. Returns the inserted ones.
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
     entries: &[QuarantineEntry],
@@ -92,7 +92,7 @@ pub(super) async fn insert(
     let sources: Vec<&str> = entries.iter().map(|entry| entry.source).collect();
     let tokens: Vec<Option<String>> =
         entries.iter().map(|entry| entry.token.map(|token| token.to_string())).collect();
-    // PostgreSQL's text cannot hold NUL.
+    // A text of PostgreSQL cannot hold NUL.
     let text =
         |reason: &str| reason.chars().filter(|c| *c != '\0').take(REASON_CHARS_MAX).collect::<String>();
     let reasons: Vec<String> = entries.iter().map(|entry| text(&entry.reason)).collect();

@@ -1,4 +1,4 @@
-//! Limit on what goes to quarantine: a broken or hostile Horizon can send an endless series of refused records.
+//! Limit on the bytes that go to quarantine. A broken or hostile Horizon can send endless invalid records.
 
 use std::{
     sync::{
@@ -10,15 +10,15 @@ use std::{
 
 use super::quarantine::QuarantineEntry;
 
-/// Bytes that may be kept in an hour: some ten thousand records, enough to see what is wrong with them.
+/// Bytes stored per hour: some ten thousand records, enough to find out what is wrong with them.
 const BYTES_AN_HOUR: f64 = 16.0 * 1024.0 * 1024.0;
-/// Bytes that may be kept at once.
+/// Capacity of the bucket, the bytes that may be stored in one burst.
 const BYTES_AT_ONCE: f64 = BYTES_AN_HOUR;
-/// Size of an entry beyond its record and its reason: the row, and its places in two indexes.
+/// Size of an entry without its record and its reason: the row and its entries in two indexes.
 const ENTRY_BYTES: usize = 256;
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
-/// The limit, shared by all writers.
+/// The limit, a token bucket of bytes that all writers share.
 #[derive(Debug, Default)]
 pub(super) struct QuarantineLimit {
     bucket: Mutex<Bucket>,
@@ -38,7 +38,7 @@ impl Default for Bucket {
 }
 
 impl Bucket {
-    /// Takes the room of an entry, if there is as much.
+    /// Takes bytes from the bucket. Returns false and takes nothing if it holds less.
     fn take(&mut self, bytes: usize, now: Instant) -> bool {
         let last = self.refilled_at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(last).as_secs_f64();
@@ -56,17 +56,19 @@ impl Bucket {
     }
 }
 
-/// Entries that fit, and how many did not. Room that is not used goes back when this is dropped.
+/// Entries that fit the limit. Dropping this returns the unused bytes to the bucket.
 pub(super) struct Fitting<'a> {
     limit: &'a QuarantineLimit,
     pub(super) entries: Vec<QuarantineEntry>,
+    /// Number of entries that did not fit.
     left_out: u64,
-    /// Bytes that the entries took.
+    /// Bytes taken for entries that are not stored yet.
     unused: usize,
 }
 
 impl Fitting<'_> {
-    /// Records that `count` of the entries were stored; the others existed already. Returns the number that did not fit.
+    /// Records that `count` of the entries were stored and the others existed before. Returns the number that did not
+    /// fit.
     pub(super) fn kept(mut self, count: usize) -> u64 {
         let each = self.unused.checked_div(self.entries.len()).unwrap_or_default();
         self.unused = self.unused.saturating_sub(each.saturating_mul(count));
@@ -82,7 +84,7 @@ impl Drop for Fitting<'_> {
 }
 
 impl QuarantineLimit {
-    /// Takes the room of those entries that fit.
+    /// Takes the bytes of those entries that fit.
     pub(super) fn fitting(&self, entries: Vec<QuarantineEntry>, now: Instant) -> Fitting<'_> {
         let mut bucket = self.bucket();
         let count = entries.len();
@@ -97,13 +99,13 @@ impl QuarantineLimit {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that were left out since the start.
+    /// Returns the number of records that did not fit since the start.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
     }
 }
 
-/// Size of an entry.
+/// Returns the stored size of an entry.
 fn bytes_of(entry: &QuarantineEntry) -> usize {
     let kept = entry.raw.len().min(super::quarantine::RAW_BYTES_MAX);
     kept.saturating_add(entry.reason.len()).saturating_add(ENTRY_BYTES)
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_keeps_so_many_bytes_and_the_rest_is_counted() {
+    fn bytes_beyond_the_hourly_limit_are_counted_and_left_out() {
         let (limit, start) = (QuarantineLimit::default(), Instant::now());
         let kept = |count, seconds| {
             let fitting = limit.fitting(entries(count, 1_024), start + Duration::from_secs(seconds));
@@ -139,7 +141,7 @@ mod tests {
     fn repeats_and_batches_that_fail_use_up_nothing() {
         let (limit, start) = (QuarantineLimit::default(), Instant::now());
         for _ in 0..100 {
-            assert_eq!(limit.fitting(entries(1_024, 1_024), start).kept(0), 0, "all were there already");
+            assert_eq!(limit.fitting(entries(1_024, 1_024), start).kept(0), 0, "all existed before");
             drop(limit.fitting(entries(1_024, 1_024), start));
         }
         assert_eq!(limit.fitting(entries(16 * 1_024, 1_024), start).kept(16 * 1_024), 0);

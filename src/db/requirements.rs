@@ -1,18 +1,18 @@
-//! Requirements on the database, checked once at start. A database that can never work is refused with its remedy, instead
-//! of failing at some row days later.
+//! Requirements on the database, checked once at start. A database that can never work is refused with what to do,
+//! instead of failing at some row days later.
 
 use tracing::debug;
 
 use super::{Database, DbError};
 
-/// The oldest PostgreSQL that is supported, as `server_version_num`. The tests run on this one, and its own project still
+/// Oldest supported PostgreSQL, as `server_version_num`. The tests run on it, and the PostgreSQL project still
 /// maintains it.
 const VERSION_MIN: i32 = 150_000;
-/// The only encoding that holds every text that Horizon and issuers send.
+/// Required encoding: the only one that can store every text from Horizon and from issuers.
 const ENCODING: &str = "UTF8";
 
 impl Database {
-    /// Checks the server's version and the encoding of the database. Writes nothing.
+    /// Checks the version of the server and the encoding of the database. Writes nothing.
     ///
     /// # Errors
     ///
@@ -22,11 +22,12 @@ impl Database {
         let row = client.query_typed_one(include_str!("sql/requirements/server.sql"), &[]).await?;
         let (name, encoding, number): (String, String, i32) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        debug!(encoding, server_version_num = number, "the database server");
+        debug!(encoding, server_version_num = number, "database server checked");
         check(&name, &encoding, number)
     }
 
-    /// Checks that this role has the rights on rows that a writer needs. A standby is only read and needs none.
+    /// Checks that this role has the rights that a writer needs. On a standby nothing is checked, because it is only
+    /// read.
     ///
     /// # Errors
     ///
@@ -39,7 +40,7 @@ impl Database {
             return Ok(());
         }
         Err(DbError::Unsuitable(format!(
-            "this role lacks the rights {}: grant them as deploy/roles.sql does, or connect as the owner of the tables",
+            "this role lacks the rights {}: grant them as in deploy/roles.sql, or connect as the owner of the tables",
             missing.join("; ")
         )))
     }
@@ -55,9 +56,9 @@ fn check(name: &str, encoding: &str, number: i32) -> Result<(), DbError> {
     }
     if encoding != ENCODING {
         return Err(DbError::Unsuitable(format!(
-            "the database {name:?} is encoded in {encoding}, and names and texts of issuers need {ENCODING}: make one \
-             with CREATE DATABASE ticker ENCODING '{ENCODING}' TEMPLATE template0 LOCALE 'C', and give its address \
-             as --database-url"
+            "the database {name:?} has the encoding {encoding}, and texts of issuers need {ENCODING}: create one with \
+             CREATE DATABASE ticker ENCODING '{ENCODING}' TEMPLATE template0 LOCALE 'C', and give its address as \
+             --database-url"
         )));
     }
     Ok(())
@@ -68,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_utf8_and_supported_versions_are_taken() {
+    fn only_utf8_and_supported_versions_are_accepted() {
         check("d", "UTF8", 150_000).unwrap();
         check("d", "UTF8", 180_001).unwrap();
         let refused = |encoding, number| check("d", encoding, number).unwrap_err().to_string();
         assert!(refused("UTF8", 140_022).contains("PostgreSQL 14, and this program needs 15 or later"));
         for encoding in ["LATIN1", "SQL_ASCII", "EUC_JP"] {
-            let told = refused(encoding, 150_000);
-            assert!(told.contains(encoding) && told.contains("CREATE DATABASE"), "{told}");
+            let text = refused(encoding, 150_000);
+            assert!(text.contains(encoding) && text.contains("CREATE DATABASE"), "{text}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Markets that no stored trade is of, and the assets and issuers that go with them: they leave the tables, and by a
-//! numbered write every replica's memory.
+//! Deletion of markets without trades, and of the assets and issuers that only they used. A numbered batch makes every
+//! replica forget them.
 //!
-//! `trades` has no foreign keys, because they would be checked at every insert. Instead, every write holds a lock shared,
-//! and a pass that takes numbers away holds it alone. So a write either has committed, and its trades keep their market, or
-//! begins later and finds the generation of numbers changed; see `ids`.
+//! `trades` has no foreign keys, because they would be checked at every insert. Instead, every write shares a lock, and
+//! a deletion of ids holds it exclusively. So a write has either committed, and its trades keep their market, or it
+//! begins later and finds a new generation of ids; see `ids`.
 
 use std::collections::HashSet;
 
@@ -12,40 +12,40 @@ use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{
     Database, DbError, batches,
-    fenced::{self, Done},
+    fenced::{self, Changes},
     snapshot_read,
 };
 use crate::domain::windows::MarketId;
 
-/// A batch of this kind says that markets are gone: readers read all that are left.
+/// Kind of a batch that deleted markets. Readers then read all remaining ones.
 pub(super) const MARKETS_REMOVED: &str = "markets_removed";
 
-/// Limits of the scan of all trades, which is needed because there is no index by market. No other work waits for it.
+/// Limits of the scan of all trades, which is needed because no index by market exists. No other work waits for it.
 const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
                            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
-/// Markets deleted in one transaction: no write of trades waits for longer than that takes.
+/// Markets deleted in one transaction. Writes of trades wait for its duration.
 const MARKETS_AT_ONCE: usize = 1_000;
-/// Assets deleted in one transaction. For each of them PostgreSQL scans all markets, since nothing else needs an index by
-/// counter asset.
+/// Assets deleted in one transaction. PostgreSQL scans all markets for each of them, because no index by counter asset
+/// exists.
 const ASSETS_AT_ONCE: i64 = 200;
 
 impl Database {
-    /// Deletes the markets without a stored trade and without a book, the assets that are in no market and not even
-    /// candidates for validity, and the issuers without an asset. Returns the number of deleted rows.
+    /// Deletes markets without a trade and a book, assets that are in no market and do not meet the rules, and issuers
+    /// without an asset. Returns the number of deleted rows.
     ///
-    /// Valid assets stay, traded or not: `assets.json` lists them. So do those that meet the rules and only wait for
-    /// their stellar.toml.
+    /// Valid assets stay, traded or not, because `assets.json` lists them. Assets that meet the rules and wait for
+    /// their stellar.toml stay as well.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; what was done before stays done.
+    /// [`DbError::LeaseLost`], or an error of the connection. Earlier steps stay committed.
     pub(super) async fn retire(&self, epoch: i64) -> Result<u64, DbError> {
         let (seq, untraded) = self.untraded_markets().await?;
         let mut deleted = 0;
         for part in untraded.chunks(MARKETS_AT_ONCE) {
             match self.retire_markets(epoch, seq, part).await {
                 Ok(step) => deleted += step,
-                // A long write is under way: the next pass tries again.
+                // A long write holds the lock. The next pass tries again.
                 Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(deleted),
                 Err(error) => return Err(error),
             }
@@ -60,7 +60,7 @@ impl Database {
         }
     }
 
-    /// The markets that no stored trade is of, and no book, as everything up to a batch says.
+    /// Returns the markets without a trade and a book, and the last batch that this takes into account.
     async fn untraded_markets(&self) -> Result<(i64, Vec<MarketId>), DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, SCAN_LIMITS).await?;
@@ -71,7 +71,7 @@ impl Database {
         Ok((seq, markets))
     }
 
-    /// Deletes those of these markets that were not traded since `seq` either.
+    /// Deletes those of these markets that were not traded after the batch `since` either.
     async fn retire_markets(&self, epoch: i64, since: i64, markets: &[MarketId]) -> Result<u64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin_alone(&mut client).await?;
@@ -92,7 +92,7 @@ impl Database {
         let assets = transaction.execute_typed(sql, &[(&ASSETS_AT_ONCE, Type::INT8)]).await?;
         let issuers = transaction.execute_typed(include_str!("sql/clean/retire_issuers.sql"), &[]).await?;
         if assets + issuers > 0 {
-            // None of them is in anybody's memory: only valid assets are, and markets.
+            // The kind `clean` makes no replica read anything again: in memory are only valid assets and markets.
             self.commit_retired(transaction, epoch, "clean").await?;
         }
         Ok(assets + issuers)
@@ -105,7 +105,7 @@ impl Database {
         kind: &str,
     ) -> Result<(), DbError> {
         transaction.execute_typed(include_str!("sql/clean/next_generation.sql"), &[]).await?;
-        fenced::commit(transaction, epoch, kind, &Done::default()).await?;
+        fenced::commit(transaction, epoch, kind, &Changes::default()).await?;
         Ok(())
     }
 }
@@ -114,7 +114,7 @@ async fn seq(transaction: &Transaction<'_>) -> Result<i64, DbError> {
     Ok(transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)
 }
 
-/// The markets of the trades that were committed after a batch.
+/// Returns the markets of the trades that were committed after a batch.
 async fn traded_since(transaction: &Transaction<'_>, since: i64) -> Result<HashSet<MarketId>, DbError> {
     let written = batches::read_after(transaction, since, seq(transaction).await?).await?;
     let mut traded = HashSet::new();

@@ -1,16 +1,17 @@
-//! Starting over: everything that a ticker holds is moved out of the way, and nothing is deleted.
+//! The command `start-over`: moves all tables into another schema. Nothing is deleted.
 
 use chrono::{DateTime, Utc};
 
 use super::{Database, DbError};
 
-/// Longest wait for other users of the tables, and longest move.
+/// Longest wait for other sessions that use the tables, and longest move.
 const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'";
 
 impl Database {
-    /// Moves all tables of the ticker to a new schema that is named by the time, and gives that name. The next
-    /// [`Database::migrate`] makes new ones. The functions that make and drop days of trades are dropped: they name the
-    /// schema that they were made in.
+    /// Moves all tables of the ticker into a new schema that is named after the time, and returns that name. The next
+    /// [`Database::migrate`] creates new tables.
+    ///
+    /// The functions that create and drop days of trades are dropped, because they name the schema that they belong to.
     ///
     /// # Errors
     ///
@@ -26,7 +27,7 @@ impl Database {
         if !is_made {
             return Err(DbError::NothingToSetAside);
         }
-        // Holds the row until the end, so that nobody begins to lead meanwhile.
+        // Locks the row until the end, so that no daemon can take the lease meanwhile.
         let lease = transaction.query_typed_opt(include_str!("sql/set_aside/lease.sql"), &[]).await?;
         let is_held = lease.map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
         if is_held {

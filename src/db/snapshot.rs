@@ -1,4 +1,4 @@
-//! What the aggregator reads: everything, or what came after a `seq`; always of one moment.
+//! Reads of the aggregator: everything, or the changes after a `seq`. Each read sees one moment of the database.
 
 use std::{collections::HashSet, pin::pin};
 
@@ -16,56 +16,59 @@ use super::{
     books, coverage, listing,
     marks::{self, Mark, Position},
     snapshot_read,
-    trades::rows::{copied_trade, window_trade},
+    trades::{
+        columns::TradeReader,
+        rows::{copied_trade, window_trade},
+    },
 };
 use crate::domain::{
     coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
     listed_asset::ListedAsset, orderbook::PolledBook, trade_stats::WindowTrade, windows::MarketId,
 };
 
-/// Ten million rows take seconds; what takes minutes will not end.
+/// Ten million rows take seconds. The limit stops only a statement that hangs.
 const LIMITS: &str = "SET LOCAL statement_timeout = '300s'; SET LOCAL lock_timeout = '10s'";
-/// All trades are read along their indexes, by one process: neither sorted in files on disk nor in any order.
+/// Makes PostgreSQL read all trades in order, by one process and along the indexes. A sort would spill to disk.
 const IN_ORDER: &str = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
                         SET LOCAL max_parallel_workers_per_gather = 0";
 
-/// What was read beside the trades.
+/// Rows that were read, except for the trades.
 #[derive(Clone, Debug, Default)]
 pub struct CatchUp {
-    /// Up to which batch everything is in it.
+    /// Last batch that the read contains.
     pub seq: i64,
-    /// That batch; none before the first.
+    /// Mark of that batch; none before the first.
     pub newest: Option<Mark>,
-    /// Assets: all that are valid, or those that changed; none for one that is not valid any more.
+    /// All valid assets, or the changed ones. None stands for an asset that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
-    /// Some asset was looked up at Horizon before; only told where everything is read.
+    /// True if any asset was looked up at Horizon before. Only set if everything is read.
     pub assets_were_checked: bool,
-    /// When the first batch that is kept was committed; only told where everything is read.
+    /// Commit time of the oldest batch that is kept. Only set if everything is read.
     pub batches_since: Option<DateTime<Utc>>,
-    /// Markets, their bases and counters: all of them, or those of the trades that were read.
+    /// Markets with their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
-    /// The markets are all that there are: others are gone.
+    /// True if `markets` is complete, so that all others were deleted.
     pub markets_are_all: bool,
-    /// Books: all of them, or those that changed.
+    /// Books: all of them, or the changed ones.
     pub books: Vec<(MarketId, PolledBook)>,
-    /// The books are all that there are: others are gone.
+    /// True if `books` is complete, so that all others were deleted.
     pub books_are_all: bool,
-    /// Ledgers that are held whole.
+    /// Complete ledgers.
     pub coverage: Vec<LedgerRange>,
-    /// The latest ledger with a trade, and when that closed.
+    /// Latest ledger with a trade among those read, and its close time.
     pub latest: Option<(u32, UnixSeconds)>,
 }
 
-/// Takes trades one by one, so that ten million rows need no memory of their own.
+/// Receives trades one by one, so that ten million rows are never in memory at once.
 pub type TradeSink<'a> = &'a mut (dyn FnMut(MarketId, WindowTrade) + Send);
 
 impl Database {
-    /// Reads what was committed after `after` (none: everything), with the trades that closed after `edge`.
+    /// Reads the changes after `after`, or everything for none. Passes the trades that closed after `edge` to `sink`.
     ///
     /// # Errors
     ///
-    /// [`DbError::Trimmed`] where the batches after `after` are not kept any more, [`DbError::Rewound`] where those of
-    /// `known` are not there: read everything then. Or what the connection said; the sink may have got trades by then.
+    /// [`DbError::Trimmed`] if the batches after `after` were deleted, [`DbError::Rewound`] if a batch of `known` is
+    /// missing: read everything then. Or an error of the connection. The sink may have received trades by then.
     pub async fn load_snapshot(
         &self,
         after: Option<i64>,
@@ -76,7 +79,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let Position { seq, newest } = marks::position(&transaction, known).await?;
-        let mut told = CatchUp {
+        let mut read = CatchUp {
             seq,
             newest,
             coverage: coverage::merged(
@@ -85,16 +88,16 @@ impl Database {
             ..CatchUp::default()
         };
         match after {
-            None => everything(&transaction, edge, sink, &mut told).await?,
-            Some(seq) => only_after(&transaction, seq, edge, sink, &mut told).await?,
+            None => everything(&transaction, edge, sink, &mut read).await?,
+            Some(seq) => only_after(&transaction, seq, edge, sink, &mut read).await?,
         }
         transaction.commit().await?;
-        Ok(told)
+        Ok(read)
     }
 }
 
 impl Database {
-    /// Reads all assets, markets and books, and up to which batch everything is in them.
+    /// Reads all assets, markets and books. `seq` of the result is the last batch that they contain.
     ///
     /// # Errors
     ///
@@ -103,13 +106,13 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
-        let mut told = CatchUp { seq, ..CatchUp::default() };
-        lists(&transaction, &mut told).await?;
+        let mut read = CatchUp { seq, ..CatchUp::default() };
+        lists(&transaction, &mut read).await?;
         transaction.commit().await?;
-        Ok(told)
+        Ok(read)
     }
 
-    /// Reads the trades of some markets that closed after `edge`. Gives up to which batch everything is in them.
+    /// Reads the trades of some markets that closed after `edge`. Returns the last batch that they contain.
     ///
     /// # Errors
     ///
@@ -135,17 +138,18 @@ async fn everything(
     transaction: &Transaction<'_>,
     edge: UnixSeconds,
     sink: TradeSink<'_>,
-    told: &mut CatchUp,
+    read: &mut CatchUp,
 ) -> Result<(), DbError> {
-    lists(transaction, told).await?;
+    lists(transaction, read).await?;
     let any_checked = include_str!("sql/assets/any_checked.sql");
-    told.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
+    read.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
     let first = transaction.query_typed_opt(include_str!("sql/batches/first.sql"), &[]).await?;
-    told.batches_since = first.map(|row| row.try_get(0)).transpose()?;
+    read.batches_since = first.map(|row| row.try_get(0)).transpose()?;
     transaction.batch_execute(IN_ORDER).await?;
-    // The edge is a number of our own making.
+    // COPY takes no parameters. The edge is a number, so it needs no quoting.
     let sql = include_str!("sql/trades/since.sql").replace(":edge", &edge.0.to_string());
-    // Closed with the end of this function, before the transaction: behind a pooler nobody else meets its name.
+    // COPY needs a named statement. It is closed before the commit, so behind a pooler no other session can meet its
+    // name.
     let statement = transaction.prepare(&sql).await?;
     let mut rows = pin!(transaction.copy_out(&statement).await?);
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
@@ -155,14 +159,14 @@ async fn everything(
         newest = newest.max(Some((trade.token, trade.closed_at)));
         sink(market, trade);
     }
-    told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
+    read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
     Ok(())
 }
 
-async fn lists(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
-    told.assets = listing::read(transaction, None).await?;
-    all_markets(transaction, told).await?;
-    all_books(transaction, told).await
+async fn lists(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+    read.assets = listing::read(transaction, None).await?;
+    all_markets(transaction, read).await?;
+    all_books(transaction, read).await
 }
 
 async fn only_after(
@@ -170,9 +174,9 @@ async fn only_after(
     seq: i64,
     edge: UnixSeconds,
     sink: TradeSink<'_>,
-    told: &mut CatchUp,
+    read: &mut CatchUp,
 ) -> Result<(), DbError> {
-    let written = batches::read_after(transaction, seq, told.seq).await?;
+    let written = batches::read_after(transaction, seq, read.seq).await?;
     let mut seen: HashSet<MarketId> = HashSet::new();
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
     for (from, to) in &written.trades {
@@ -191,35 +195,35 @@ async fn only_after(
         })
         .await?;
     }
-    told.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
+    read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
     if written.markets_removed {
-        all_markets(transaction, told).await?;
+        all_markets(transaction, read).await?;
     } else {
         let ids: Vec<MarketId> = seen.into_iter().collect();
         let by_id = include_str!("sql/markets/by_id.sql");
-        told.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
+        read.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
     }
     if let Some(versions) = written.asset_versions {
-        told.assets = listing::read(transaction, Some(versions)).await?;
+        read.assets = listing::read(transaction, Some(versions)).await?;
     }
     if written.books_removed {
-        all_books(transaction, told).await?;
+        all_books(transaction, read).await?;
     } else if let Some((first, last)) = written.book_versions {
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
-        told.books = polled(&transaction.query_typed(include_str!("sql/books/changed.sql"), &params).await?)?;
+        read.books = polled(&transaction.query_typed(include_str!("sql/books/changed.sql"), &params).await?)?;
     }
     Ok(())
 }
 
-async fn all_markets(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
-    told.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
-    told.markets_are_all = true;
+async fn all_markets(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+    read.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
+    read.markets_are_all = true;
     Ok(())
 }
 
-async fn all_books(transaction: &Transaction<'_>, told: &mut CatchUp) -> Result<(), DbError> {
-    told.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
-    told.books_are_all = true;
+async fn all_books(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+    read.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
+    read.books_are_all = true;
     Ok(())
 }
 
@@ -231,8 +235,9 @@ async fn read_trades(
 ) -> Result<(), DbError> {
     let params = params.iter().map(|(value, kind)| (*value, kind.clone()));
     let mut rows = pin!(transaction.query_typed_raw(sql, params).await?);
+    let mut reader = TradeReader::default();
     while let Some(row) = rows.try_next().await? {
-        let (market, trade) = window_trade(&row)?;
+        let (market, trade) = window_trade(&row, &mut reader)?;
         sink(market, trade);
     }
     Ok(())

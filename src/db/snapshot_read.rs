@@ -1,11 +1,11 @@
-//! Reading several things as they are at one moment: a transaction that writes nothing and sees no later commit.
+//! Transaction that reads several tables as of one moment: it writes nothing and sees no later commit.
 
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::IsolationLevel;
 
 use super::DbError;
 
-/// Opens such a transaction; `limits` are the statements that set its time limits.
+/// Begins the transaction. `limits` are the statements that set its time limits.
 pub(super) async fn begin<'a>(client: &'a mut Client, limits: &str) -> Result<Transaction<'a>, DbError> {
     let transaction = client
         .build_transaction()

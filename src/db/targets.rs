@@ -1,4 +1,4 @@
-//! The hosts of a connection string, in the order in which they are to be asked. Pure but for the shuffle.
+//! Hosts of a connection string, in the order in which they are tried. Pure, except for the shuffle.
 
 use std::{fmt, path::PathBuf};
 
@@ -8,25 +8,27 @@ use tokio_postgres::{
     config::{Host, LoadBalanceHosts},
 };
 
+/// PostgreSQL's own port.
 const DEFAULT_PORT: u16 = 5432;
 
 /// One host of a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// Its place in the connection string.
+    /// Index in the connection string, from 0.
     pub(super) index: usize,
     pub(super) place: Place,
 }
 
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A socket of this machine.
+    /// A Unix socket.
     Socket(PathBuf),
     /// A host across the network.
     Host {
-        /// Address to dial: `hostaddr` if it is given, else `host`.
+        /// Address to connect to: `hostaddr` if given, else `host`.
         dialled: String,
-        /// Name that the server's certificate must be made for.
+        /// Name that the server's certificate must have.
         name: String,
         port: u16,
     },
@@ -41,12 +43,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// Number of hosts in a connection string.
+/// Returns the number of hosts in a connection string, at least 1.
 pub(super) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len()).max(1)
 }
 
-/// All hosts, with `load_balance_hosts=random` in a random order.
+/// Returns all hosts: in the order of the connection string, or shuffled with `load_balance_hosts=random`.
 pub(super) fn targets(config: &Config) -> Vec<Target> {
     let mut targets: Vec<Target> = (0..count(config)).filter_map(|index| target(config, index)).collect();
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_connection_string_names_is_what_is_dialled() {
+    fn each_host_of_a_connection_string_becomes_a_target() {
         for (text, expected) in [
             ("postgres://u@db.example/d", vec![host(0, "db.example", "db.example", 5432)]),
             ("postgres://u@a:1,b:2/d", vec![host(0, "a", "a", 1), host(1, "b", "b", 2)]),

@@ -1,4 +1,4 @@
-//! stellar.toml files: which are due to be fetched, and what they told of assets and issuers.
+//! stellar.toml files: the ones that are due for a fetch, and their data about assets and issuers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::{
     Database, DbError,
     assets::versions,
-    fenced::{self, Done},
+    fenced::{self, Changes},
     refused::{self, Parts},
 };
 use crate::domain::{
@@ -17,36 +17,36 @@ use crate::domain::{
     issuer_file::{Currency, IssuerFile},
 };
 
-/// A fetch of a file, and what came of it.
+/// Result of fetching a file.
 #[derive(Clone, Debug)]
 pub struct FileFetch {
-    /// Where it lies.
+    /// URL of the file.
     pub url: String,
-    /// What it says, or why it could not be read.
+    /// Content of the file, or the reason for the failure.
     pub outcome: Result<IssuerFile, String>,
-    /// When it shall be looked at again.
+    /// Time of the next fetch.
     pub next_check_at: DateTime<Utc>,
 }
 
-/// A file that is due.
+/// A file that is due for a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueFile {
-    /// Where it lies.
+    /// URL of the file.
     pub url: String,
-    /// Fetches in a row that failed.
+    /// Number of consecutive failed fetches.
     pub failures: u32,
 }
 
-/// Choice of the words of a file to store.
+/// Treatment of texts that PostgreSQL may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
-    /// All of them, or nothing of the file.
+    /// Store all texts of the file, or nothing.
     All,
-    /// Those that PostgreSQL takes; each row in a savepoint of its own, which costs two round trips more.
+    /// Skip refused rows. Each row is written in a savepoint, which costs two more round trips.
     Storable,
 }
 
-/// An asset whose metadata are taken from a file.
+/// An asset that links to a file.
 struct Listed {
     id: AssetId,
     code: String,
@@ -54,8 +54,8 @@ struct Listed {
 }
 
 impl Database {
-    /// Files that were never fetched, are due again, or hold words for an asset that has none yet; those of the highest
-    /// ranked assets first.
+    /// Returns files that were never fetched, that are due again, or that an asset without metadata links to. Those of
+    /// the highest ranked assets come first.
     ///
     /// # Errors
     ///
@@ -78,12 +78,14 @@ impl Database {
             .collect()
     }
 
-    /// Stores the results of fetches: words and verdicts for all assets of each file. Returns the last batch's number. Words
-    /// that PostgreSQL refuses are left out; the asset or the issuers then have none.
+    /// Stores the results of fetches: metadata and verdicts for all assets of each file. Returns the number of the last
+    /// batch.
+    ///
+    /// Metadata that PostgreSQL refuses are left out, so the asset or the issuers then have none.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or the error of the connection. Some of the files may be stored by then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Some of the files may be stored by then.
     pub async fn record_files(
         &self,
         epoch: i64,
@@ -98,10 +100,11 @@ impl Database {
                 Err(error) => parts.failed(&part, error)?,
             }
         }
+        // Store as much as possible of a refused file. If that fails as well, store it as a failed fetch, so that it is
+        // not fetched again at once.
         for (place, _) in parts.refused() {
             let Some(fetch) = fetches.get(place) else { continue };
-            let failed =
-                FileFetch { outcome: Err("the database refuses what it says".into()), ..fetch.clone() };
+            let failed = FileFetch { outcome: Err("the database refuses its texts".into()), ..fetch.clone() };
             for (fetch, words) in [(fetch, Words::Storable), (&failed, Words::All)] {
                 let one = std::slice::from_ref(fetch);
                 match self.record_fetches(epoch, one, words, requires_toml, now).await {
@@ -109,7 +112,7 @@ impl Database {
                         seq = Some(written);
                         break;
                     }
-                    Err(error) if error.refuses_a_row() => refused::tell("toml_files", &fetch.url, &error),
+                    Err(error) if error.refuses_a_row() => refused::report("toml_files", &fetch.url, &error),
                     Err(error) => return Err(error),
                 }
             }
@@ -138,15 +141,15 @@ impl Database {
             }
             changed = widest(changed, judge(&transaction, &fetch.url, requires_toml, now).await?);
         }
-        fenced::commit(transaction, epoch, "assets", &Done::versions(changed)).await
+        fenced::commit(transaction, epoch, "assets", &Changes::versions(changed)).await
     }
 
-    /// Files whose last good verdict has held for `grace` although fetches fail: their assets are not valid any more.
-    /// Gives the batch's number, or none if there are no such assets.
+    /// Invalidates the assets of files whose fetches have failed for `grace` since the last good one. Returns the
+    /// number of the batch, or none without such assets.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`], or an error of the connection; nothing is stored then.
+    /// [`DbError::LeaseLost`], or an error of the connection. Nothing is stored then.
     pub async fn expire_verdicts(
         &self,
         epoch: i64,
@@ -160,7 +163,9 @@ impl Database {
         let row = transaction.query_typed_one(expire, &[(&before, Type::TIMESTAMPTZ)]).await?;
         match versions(&row)? {
             None => Ok(None),
-            changed => fenced::commit(transaction, epoch, "assets", &Done::versions(changed)).await.map(Some),
+            changed => {
+                fenced::commit(transaction, epoch, "assets", &Changes::versions(changed)).await.map(Some)
+            }
         }
     }
 }
@@ -179,7 +184,7 @@ async fn record(transaction: &Transaction<'_>, fetch: &FileFetch, now: DateTime<
     Ok(())
 }
 
-/// Takes over what a file says of its assets and their issuers.
+/// Stores the data of a file about its assets and their issuers. Returns the versions of the changed assets.
 async fn apply(
     transaction: &mut Transaction<'_>,
     url: &str,
@@ -197,7 +202,7 @@ async fn apply(
     };
     for row in &rows {
         let listed = Listed { id: row.try_get(0)?, code: row.try_get(1)?, issuer: row.try_get(2)? };
-        // Not listed: valid all the same, with empty metadata.
+        // An asset that the file does not list is valid all the same, with empty metadata.
         let currency = file.currency(&listed.code, &listed.issuer).unwrap_or(&nothing);
         let is_controlled = file.controls(url, &listed.code, &listed.issuer);
         let describe = async |transaction: &Transaction<'_>| {
@@ -205,7 +210,7 @@ async fn apply(
         };
         let described = match storable(transaction, words, &listed.code, describe).await? {
             Some(described) => described,
-            // Without words, so that the file is not fetched again for this asset's sake at once.
+            // Store empty metadata. An asset without any would make the file due again at once.
             None => describe_asset(transaction, listed.id, &nothing, is_controlled, now).await?,
         };
         changed = widest(changed, described);
@@ -213,7 +218,7 @@ async fn apply(
     Ok(changed)
 }
 
-/// Returns the result of `write`; none if PostgreSQL refuses the words and only storable ones are wanted.
+/// Returns the result of `write`, or none if PostgreSQL refuses the row and `words` allows skipping it.
 async fn storable<T>(
     transaction: &mut Transaction<'_>,
     words: Words,
@@ -231,7 +236,7 @@ async fn storable<T>(
         }
         Err(error) if error.refuses_a_row() => {
             nested.rollback().await?;
-            refused::tell("stellar.toml", row, &error);
+            refused::report("stellar.toml", row, &error);
             Ok(None)
         }
         Err(error) => Err(error),
@@ -241,26 +246,26 @@ async fn storable<T>(
 async fn describe_asset(
     transaction: &Transaction<'_>,
     id: AssetId,
-    told: &Currency,
+    currency: &Currency,
     is_controlled: bool,
     now: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let params: [(&(dyn ToSql + Sync), Type); 17] = [
         (&id, Type::INT4),
-        (&told.anchor_asset, Type::TEXT),
-        (&told.anchor_asset_type, Type::TEXT),
-        (&told.is_asset_anchored, Type::BOOL),
-        (&told.display_decimals, Type::INT8),
-        (&told.name, Type::TEXT),
-        (&told.desc, Type::TEXT),
-        (&told.conditions, Type::TEXT),
-        (&told.fixed_number, Type::INT8),
-        (&told.max_number, Type::INT8),
-        (&told.is_unlimited, Type::BOOL),
-        (&told.redemption_instructions, Type::TEXT),
-        (&told.collateral_addresses, Type::TEXT_ARRAY),
-        (&told.collateral_address_signatures, Type::TEXT_ARRAY),
-        (&told.status, Type::TEXT),
+        (&currency.anchor_asset, Type::TEXT),
+        (&currency.anchor_asset_type, Type::TEXT),
+        (&currency.is_asset_anchored, Type::BOOL),
+        (&currency.display_decimals, Type::INT8),
+        (&currency.name, Type::TEXT),
+        (&currency.desc, Type::TEXT),
+        (&currency.conditions, Type::TEXT),
+        (&currency.fixed_number, Type::INT8),
+        (&currency.max_number, Type::INT8),
+        (&currency.is_unlimited, Type::BOOL),
+        (&currency.redemption_instructions, Type::TEXT),
+        (&currency.collateral_addresses, Type::TEXT_ARRAY),
+        (&currency.collateral_address_signatures, Type::TEXT_ARRAY),
+        (&currency.status, Type::TEXT),
         (&is_controlled, Type::BOOL),
         (&now, Type::TIMESTAMPTZ),
     ];
@@ -268,7 +273,8 @@ async fn describe_asset(
     versions(&row)
 }
 
-/// Takes over what the file says of its organisation, for the issuers of all its assets; theirs get a new version then.
+/// Stores the organisation of the file for the issuers of all its assets. If it changed, those assets get a new
+/// version.
 async fn describe_issuers(
     transaction: &Transaction<'_>,
     url: &str,
@@ -290,7 +296,7 @@ async fn describe_issuers(
     versions(&row)
 }
 
-/// Decides anew which assets of a file are valid.
+/// Decides again which assets of a file are valid.
 async fn judge(
     transaction: &Transaction<'_>,
     url: &str,

@@ -1,6 +1,7 @@
 //! Writing batches of trades: rows, new assets and markets, quarantine, coverage, cursor and fence in one
 //! transaction.
 
+pub(super) mod columns;
 pub(super) mod rows;
 
 use std::{
@@ -14,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use super::{
     Database, DbError, coverage, cursors,
-    fenced::{self, Done},
+    fenced::{self, Changes},
     ids::{self, Resolved},
     quarantine,
     refused::{self, Parts},
@@ -28,27 +29,26 @@ use crate::domain::{
     trade_stats::WindowTrade, windows::MarketId,
 };
 
-/// The stream's cursor in `ingest_cursor`, the only one there is: history goes on from what the coverage lacks.
+/// Name of the stream's cursor in `ingest_cursor`. History has no cursor: the coverage says which ledgers are missing.
 pub const LIVE_CURSOR: &str = "live";
-/// A batch holds no more trades than these.
+/// Largest number of trades in a batch.
 const BATCH_TRADES_MAX: usize = 100_000;
-
-/// Tries to write a batch that another writer of this process got in the way of.
+/// Attempts to write a batch that conflicts with another writer of this process.
 const TRIES_MAX: u32 = 4;
 
-/// What a batch is.
+/// Source of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchKind {
-    /// From the stream.
+    /// The stream.
     Live,
-    /// History.
+    /// Pages of history.
     Backfill,
-    /// What was missing.
+    /// Ledgers that were read again because trades were missing.
     Repair,
 }
 
 impl BatchKind {
-    /// As it stands in `ingest_batches` and in metrics.
+    /// Returns the name in `ingest_batches` and in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,65 +59,65 @@ impl BatchKind {
     }
 }
 
-/// A trade as it came.
+/// A trade with its record.
 #[derive(Clone, Debug)]
 pub struct IncomingTrade {
-    /// The trade.
+    /// The decoded trade.
     pub trade: Trade,
-    /// Its bytes, for quarantine if it contradicts what is held.
+    /// Bytes of the record. They go to quarantine if the trade contradicts the stored one.
     pub raw: Bytes,
 }
 
 /// A step of a cursor.
 #[derive(Clone, Debug)]
 pub struct CursorMove {
-    /// Which cursor.
+    /// Name of the cursor.
     pub name: String,
-    /// Where it must stand.
+    /// Position before the step; none for a cursor that has never moved.
     pub expected: Option<PagingToken>,
-    /// Where it stands afterwards.
+    /// Position after the step.
     pub to: PagingToken,
 }
 
-/// What is to be written in one transaction.
+/// Rows to write in one transaction.
 #[derive(Clone, Debug)]
 pub struct TradeBatch {
-    /// What it is.
+    /// Source of the batch.
     pub kind: BatchKind,
-    /// The cursor that it moves; none for history, which goes on from what the coverage lacks.
+    /// Step of the stream's cursor; none for history.
     pub cursor: Option<CursorMove>,
-    /// The trades, in any order.
+    /// Trades, in any order.
     pub trades: Vec<IncomingTrade>,
-    /// What came with them and is no trade.
+    /// Records of the same source that are no valid trades.
     pub quarantine: Vec<QuarantineEntry>,
-    /// Ledgers that it completes.
+    /// Ledgers that are complete with this batch.
     pub covered: Option<LedgerRange>,
 }
 
-/// What was written.
+/// Result of writing a batch.
 #[derive(Clone, Debug, Default)]
 pub struct CommittedBatch {
-    /// Its number.
+    /// Number of the batch.
     pub seq: i64,
-    /// When its transaction began, by the server's clock.
+    /// Start of its transaction, by the clock of the server.
     pub committed_at: DateTime<Utc>,
-    /// The trades that were not there before.
+    /// Trades that were not stored before.
     pub trades: Vec<(MarketId, WindowTrade)>,
-    /// Assets that were not there before.
+    /// Assets that were not stored before.
     pub new_assets: Vec<(AssetId, Asset)>,
-    /// Markets that were not there before.
+    /// Markets that were not stored before.
     pub new_markets: Vec<MarketIds>,
-    /// Trades that were there already.
+    /// Number of trades that were stored before.
     pub repeats: u64,
-    /// Trades whose identity was there with other figures; they are in quarantine.
+    /// Number of trades whose identity was stored with other figures. They are in quarantine.
     pub conflicts: u64,
-    /// What of all this went to quarantine and had not been there.
+    /// Records that this batch added to quarantine.
     pub quarantined: Vec<NewlyQuarantined>,
-    /// Records that were not kept, because too many came within the hour.
+    /// Number of records that the hourly limit kept out of quarantine.
     pub quarantine_left_out: u64,
 }
 
-/// A batch's trades, sorted by what becomes of them.
+/// Trades of a batch, classified by comparison with the stored ones.
 #[derive(Debug, Default)]
 struct Sorted<'a> {
     new: Vec<&'a Trade>,
@@ -126,27 +126,28 @@ struct Sorted<'a> {
 }
 
 impl Database {
-    /// Writes a batch. Repeats change nothing; an identity that is there with other figures goes to quarantine.
+    /// Writes a batch. Repeats change nothing. An identity that is stored with other figures goes to quarantine.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`] and [`DbError::CursorMoved`] where another writer was here, [`DbError::TooLarge`], or
-    /// what the connection said. Nothing of the batch is written then, unless the connection broke at the very end:
-    /// the cursor tells.
+    /// [`DbError::LeaseLost`] or [`DbError::CursorMoved`] if another writer was faster, [`DbError::TooLarge`], or an
+    /// error of the connection. Nothing of the batch is written then, with one exception: if the connection broke
+    /// during the commit, the outcome is unknown, and the position of the cursor shows it.
     pub async fn write_trades(&self, epoch: i64, batch: &TradeBatch) -> Result<CommittedBatch, DbError> {
         if batch.trades.len() > BATCH_TRADES_MAX {
             return Err(DbError::TooLarge(format!("{} trades", batch.trades.len())));
         }
-        match self.write_trades_patiently(epoch, batch).await {
+        match self.write_trades_with_retries(epoch, batch).await {
+            // One row with an impossible value must not block the batch for ever.
             Err(error) if error.refuses_a_row() => {
                 let batch = self.without_refused(batch).await?;
-                self.write_trades_patiently(epoch, &batch).await
+                self.write_trades_with_retries(epoch, &batch).await
             }
             other => other,
         }
     }
 
-    async fn write_trades_patiently(
+    async fn write_trades_with_retries(
         &self,
         epoch: i64,
         batch: &TradeBatch,
@@ -154,9 +155,9 @@ impl Database {
         let mut tries = 1;
         loop {
             match self.try_write_trades(epoch, batch).await {
-                // A partition that was there has been dropped: 23514 says that no partition takes the row.
+                // 23514: no partition accepts the row. The cleaner dropped a partition that the cache still names.
                 Err(error) if error.is(&SqlState::CHECK_VIOLATION) && tries < TRIES_MAX => self.days.forget(),
-                // Another writer of this replica committed the same trade a moment ago: now it is a repeat.
+                // Another writer of this replica committed the same trade meanwhile. The next attempt finds a repeat.
                 Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) && tries < TRIES_MAX => {}
                 other => return other,
             }
@@ -164,7 +165,8 @@ impl Database {
         }
     }
 
-    /// The batch with each trade that PostgreSQL refuses moved to its quarantine. Writes nothing itself.
+    /// Returns the batch with each refused trade moved to its quarantine. Finds them by trial inserts, and writes
+    /// nothing.
     async fn without_refused(&self, batch: &TradeBatch) -> Result<TradeBatch, DbError> {
         let mut parts = Parts::of(&batch.trades);
         while let Some(part) = parts.next() {
@@ -178,7 +180,7 @@ impl Database {
             match refusals.next_if(|(refused, _)| *refused == place) {
                 None => kept.trades.push(incoming.clone()),
                 Some((_, error)) => {
-                    refused::tell("trades", &incoming.trade.token.to_string(), &error);
+                    refused::report("trades", &incoming.trade.token.to_string(), &error);
                     kept.quarantine.push(refusal(incoming, &error));
                 }
             }
@@ -186,7 +188,7 @@ impl Database {
         Ok(kept)
     }
 
-    /// Checks that PostgreSQL would accept these trades.
+    /// Checks that PostgreSQL accepts these trades.
     async fn insert_and_roll_back(&self, trades: &[IncomingTrade]) -> Result<(), DbError> {
         self.ensure_days(trades.iter().map(|incoming| incoming.trade.closed_at.day())).await?;
         let mut client = self.client().await?;
@@ -221,7 +223,9 @@ impl Database {
         if let Some(cursor) = &batch.cursor {
             cursors::advance(&transaction, cursor).await?;
         }
-        let mark = fenced::commit_marked(transaction, epoch, batch.kind.name(), &done(&sorted.new)).await?;
+        let mark =
+            fenced::commit_marked(transaction, epoch, batch.kind.name(), &changes(&sorted.new)).await?;
+        // Only now: ids of a transaction that was rolled back must never get into the cache.
         self.ids.learn(&resolved, mark);
         let quarantine_left_out = fitting.kept(quarantined.len());
         Ok(CommittedBatch {
@@ -238,7 +242,8 @@ impl Database {
     }
 }
 
-/// Each identity once, in their order; of two in one batch the first counts, and the other is a repeat or contradicts it.
+/// Returns each identity once, in order. Of two trades with one identity the first counts. The other is a repeat or a
+/// conflict.
 fn without_twins(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Sorted<'_>) {
     let mut first: HashMap<PagingToken, &IncomingTrade> = HashMap::with_capacity(trades.len());
     let (mut unique, mut sorted) = (Vec::with_capacity(trades.len()), Sorted::default());
@@ -289,9 +294,9 @@ fn refusal(incoming: &IncomingTrade, error: &DbError) -> QuarantineEntry {
     }
 }
 
-fn done(new: &[&Trade]) -> Done {
+fn changes(new: &[&Trade]) -> Changes {
     let tokens = || new.iter().map(|trade| trade.token);
-    Done {
+    Changes {
         from_token: tokens().min().map(|token| token.to_string()),
         to_token: tokens().max().map(|token| token.to_string()),
         trades: i32::try_from(new.len()).unwrap_or(i32::MAX),

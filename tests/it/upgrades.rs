@@ -141,7 +141,7 @@ fn a_schema_that_asks_for_a_later_program_is_refused_with_what_to_do() {
                 PASSPHRASE,
             ]);
             assert_eq!(code, 78, "{command}: {log}");
-            assert!(log.contains("asks for one that knows migration 99"), "{log}");
+            assert!(log.contains("it needs migration 99"), "{log}");
         }
     });
 }

@@ -11,7 +11,7 @@ use crate::{
     audit::{Comparison, lists},
     db::{
         DbError,
-        audit::{Audited, Listed},
+        recomputation::{Audited, Listed},
     },
     published::Publication,
 };

@@ -14,7 +14,7 @@ use crate::{
     },
     db::{
         DbError,
-        audit::{Audited, Summed},
+        recomputation::{Audited, Summed},
     },
     domain::windows::MarketId,
     published::Publication,

@@ -1,8 +1,7 @@
-//! Rows of `trades`, in and out.
+//! Reading and writing rows of `trades`. Their columns are in [`super::columns`].
 
 use std::{collections::HashMap, pin::pin};
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use futures_util::SinkExt;
 use tokio_postgres::{
@@ -10,56 +9,39 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{DbError, IncomingTrade, MarketId, MarketIds, PagingToken, Resolved, Trade, WindowTrade};
+use super::{
+    DbError, IncomingTrade, MarketId, MarketIds, PagingToken, Resolved, Trade, WindowTrade,
+    columns::{self, StoredFigures, StoredParties, TradeReader},
+};
 use crate::{
     db::binary::{Encoder, Fields},
-    domain::{amount::Amount, instant::UnixSeconds, price::Price},
+    domain::{amount::Amount, price::Price},
 };
 
-/// Trades with no more ledgers than these between them are looked up in one range: it costs less to read past the few
-/// rows between than to look into every partition's index once more.
+/// Largest gap, in ledgers, between trades that one range looks up. Reading past the few rows in the gap costs less
+/// than looking into the index of every partition once more.
 const RANGE_GAP_LEDGERS: u32 = 16;
 
-/// A row that is held already.
+/// A stored row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Held {
     market: MarketId,
-    closed_at: UnixSeconds,
-    figures: [i64; 4],
-    base_is_seller: bool,
-    parties: [Option<String>; 3],
+    figures: StoredFigures,
+    parties: StoredParties,
 }
 
 impl Held {
-    /// Whether the row is this very trade.
+    /// Returns true if the row is exactly this trade.
     pub(super) fn is(&self, trade: &Trade, resolved: &Resolved) -> bool {
         resolved.get(&trade.market).is_some_and(|ids| {
-            let text = |party: Option<&str>| party.map(str::to_owned);
-            *self
-                == Self {
-                    market: ids.market,
-                    closed_at: trade.closed_at,
-                    figures: figures(trade),
-                    base_is_seller: trade.base_is_seller,
-                    parties: parties(trade).map(text),
-                }
+            self.market == ids.market
+                && self.figures == StoredFigures::from(trade)
+                && self.parties.match_trade(trade)
         })
     }
 }
 
-fn figures(trade: &Trade) -> [i64; 4] {
-    [trade.base_amount.stroops(), trade.counter_amount.stroops(), trade.price_n, trade.price_d]
-}
-
-fn parties(trade: &Trade) -> [Option<&str>; 3] {
-    [
-        trade.base_account.as_ref().map(|account| account.as_str()),
-        trade.counter_account.as_ref().map(|account| account.as_str()),
-        trade.liquidity_pool.as_ref().map(|pool| pool.as_str()),
-    ]
-}
-
-/// What is held of these identities, which are in order, and perhaps of some between them.
+/// Returns the stored rows of these identities, which must be in order. Rows between them may be among the results.
 pub(super) async fn find(
     transaction: &Transaction<'_>,
     trades: &[&IncomingTrade],
@@ -70,10 +52,11 @@ pub(super) async fn find(
     let (low, high) = ranges(trades.iter().map(|incoming| incoming.trade.token));
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&low, Type::INT8_ARRAY), (&high, Type::INT8_ARRAY)];
     let rows = transaction.query_typed(include_str!("../sql/trades/find.sql"), &params).await?;
-    rows.iter().map(held).collect()
+    let mut reader = TradeReader::default();
+    rows.iter().map(|row| held(row, &mut reader)).collect()
 }
 
-/// The first and the last toid of ranges in which tokens lie close together. The tokens are in order.
+/// Returns the first and the last toid of each range of tokens that are close together. The tokens must be in order.
 fn ranges(tokens: impl Iterator<Item = PagingToken>) -> (Vec<i64>, Vec<i64>) {
     let (mut low, mut high): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
     let mut ledger = 0_u32;
@@ -90,19 +73,12 @@ fn ranges(tokens: impl Iterator<Item = PagingToken>) -> (Vec<i64>, Vec<i64>) {
     (low, high)
 }
 
-fn held(row: &Row) -> Result<(PagingToken, Held), DbError> {
-    let closed_at: DateTime<Utc> = row.try_get(2)?;
-    let held = Held {
-        market: row.try_get(3)?,
-        closed_at: closed_at.into(),
-        figures: [row.try_get(4)?, row.try_get(5)?, row.try_get(6)?, row.try_get(7)?],
-        base_is_seller: row.try_get(8)?,
-        parties: [row.try_get(9)?, row.try_get(10)?, row.try_get(11)?],
-    };
-    Ok((PagingToken { toid: row.try_get(0)?, order: row.try_get(1)? }, held))
+fn held(row: &Row, reader: &mut TradeReader) -> Result<(PagingToken, Held), DbError> {
+    let (market, figures) = (reader.market(row)?, reader.figures(row)?);
+    Ok((figures.token, Held { market, figures, parties: columns::stored_parties(row)? }))
 }
 
-/// Inserts trades that are not held, and gives them as windows want them.
+/// Inserts trades that are not stored yet. Returns them in the form that windows take.
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
     trades: &[&Trade],
@@ -111,7 +87,8 @@ pub(super) async fn insert(
     if trades.is_empty() {
         return Ok(Vec::new());
     }
-    // Has a name, but is gone again before the commit: behind a pooler nobody else meets it.
+    // COPY needs a named statement. It is closed before the commit, so behind a pooler no other session can meet its
+    // name.
     let statement = transaction.prepare(include_str!("../sql/trades/insert.sql")).await?;
     let mut sink = pin!(transaction.copy_in(&statement).await?);
     let mut rows = Encoder::new();
@@ -130,49 +107,48 @@ pub(super) async fn insert(
     Ok(written)
 }
 
-/// The columns of `insert.sql`.
+/// Writes the columns of `insert.sql`, in their order.
 fn encode(rows: &mut Encoder, trade: &Trade, ids: MarketIds) -> Result<(), DbError> {
+    let figures = StoredFigures::from(trade);
     rows.row(14);
-    rows.int8(trade.token.toid);
-    rows.int4(trade.token.order);
-    rows.timestamptz(trade.closed_at.to_utc());
+    rows.int8(figures.token.toid);
+    rows.int4(figures.token.order);
+    rows.timestamptz(figures.closed_at.to_utc());
     for id in [ids.market, ids.base, ids.counter] {
         rows.int4(id);
     }
-    for figure in figures(trade) {
+    for figure in [figures.base_amount, figures.counter_amount, figures.price_n, figures.price_d] {
         rows.int8(figure);
     }
     rows.bool(trade.base_is_seller);
-    for party in parties(trade) {
+    for party in columns::parties(trade) {
         rows.text(party)?;
     }
     Ok(())
 }
 
-/// A row of `between.sql`.
-pub(in crate::db) fn window_trade(row: &Row) -> Result<(MarketId, WindowTrade), DbError> {
-    let closed_at: DateTime<Utc> = row.try_get(3)?;
-    let trade = WindowTrade {
-        token: PagingToken { toid: row.try_get(1)?, order: row.try_get(2)? },
-        closed_at: closed_at.into(),
-        base_amount: amount(row.try_get(4)?)?,
-        counter_amount: amount(row.try_get(5)?)?,
-        price: Price::new(row.try_get(6)?, row.try_get(7)?),
-    };
-    Ok((row.try_get(0)?, trade))
+/// Returns a row as windows take it.
+pub(in crate::db) fn window_trade(
+    row: &Row,
+    reader: &mut TradeReader,
+) -> Result<(MarketId, WindowTrade), DbError> {
+    Ok((reader.market(row)?, checked(reader.figures(row)?)?))
 }
 
-/// A row of `since.sql`.
-pub(in crate::db) fn copied_trade(mut fields: Fields<'_>) -> Result<(MarketId, WindowTrade), DbError> {
-    let market = fields.int4()?;
-    let trade = WindowTrade {
-        token: PagingToken { toid: fields.int8()?, order: fields.int4()? },
-        closed_at: fields.timestamptz()?,
-        base_amount: amount(fields.int8()?)?,
-        counter_amount: amount(fields.int8()?)?,
-        price: Price::new(fields.int8()?, fields.int8()?),
-    };
-    Ok((market, trade))
+/// Returns a row of `since.sql` as windows take it.
+pub(in crate::db) fn copied_trade(fields: Fields<'_>) -> Result<(MarketId, WindowTrade), DbError> {
+    let (market, figures) = columns::copied_figures(fields)?;
+    Ok((market, checked(figures)?))
+}
+
+fn checked(figures: StoredFigures) -> Result<WindowTrade, DbError> {
+    Ok(WindowTrade {
+        token: figures.token,
+        closed_at: figures.closed_at,
+        base_amount: amount(figures.base_amount)?,
+        counter_amount: amount(figures.counter_amount)?,
+        price: Price::new(figures.price_n, figures.price_d),
+    })
 }
 
 fn amount(stroops: i64) -> Result<Amount, DbError> {
@@ -182,40 +158,12 @@ fn amount(stroops: i64) -> Result<Amount, DbError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        asset::{AccountId, Asset},
-        test_support::address,
-        trade::{Side, TradeRecord},
-    };
 
     #[test]
-    fn tokens_that_lie_close_together_are_looked_up_at_once() {
+    fn tokens_close_together_are_looked_up_in_one_range() {
         let toid = |ledger: u32| i64::from(ledger) << 32 | 4_097;
         let tokens = [5, 5, 6, 22, 39, 1_000_000].map(|ledger| PagingToken { toid: toid(ledger), order: 0 });
         let (low, high) = ranges(tokens.into_iter());
         assert_eq!((low, high), ([5, 39, 1_000_000].map(toid).into(), [22, 39, 1_000_000].map(toid).into()));
-    }
-
-    #[test]
-    fn figures_and_parties_stand_in_the_order_of_the_columns() {
-        let side = |asset, stroops, party: u8| Side {
-            asset,
-            amount: Amount::from_stroops(stroops).unwrap(),
-            account: Some(AccountId::parse(&address(party)).unwrap()),
-            pool: None,
-        };
-        let record = TradeRecord {
-            token: PagingToken::before_ledger(5),
-            closed_at: UnixSeconds(1_795_457_237),
-            base: side(Asset::Native, 10, 1),
-            counter: side(Asset::issued("TEA", &address(2)).unwrap(), 20, 3),
-            price_n: 2,
-            price_d: 1,
-            base_is_seller: true,
-        };
-        let trade = record.normalise().unwrap();
-        assert_eq!(figures(&trade), [10, 20, 2, 1]);
-        let (base, counter) = (address(1), address(3));
-        assert_eq!(parties(&trade), [Some(base.as_str()), Some(counter.as_str()), None]);
     }
 }

@@ -6,7 +6,7 @@ use stellar_ticker::{
         sums::TradeSums,
     },
     db::{
-        audit::{Audited, Recomputed},
+        recomputation::{Audited, Recomputed},
         toml_files::FileFetch,
     },
     domain::{

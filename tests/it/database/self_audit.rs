@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use stellar_ticker::{
     actors::aggregator::MarketState,
     audit::{lists, windows},
-    db::audit::{Audited, Listed, Summed},
+    db::recomputation::{Audited, Listed, Summed},
     published::{FileMaker, Publication},
 };
 

@@ -60,8 +60,8 @@ fn a_lease_and_a_cursor_that_are_deleted_are_made_again_and_nothing_is_lost() {
         assert!(daemon.terminate().success());
         compare_with_what_was_emitted(&client, sim.oracle()).await;
         let log = daemon.log();
-        assert!(log.contains("the lease's row was missing and is made again"));
-        assert!(log.contains("the cursor's row was missing and is made again"));
+        assert!(log.contains("the row of the lease was missing and was created again"));
+        assert!(log.contains("the row of the cursor was missing and was created again"));
         assert!(!log.contains("another replica leads"));
         // Each deletion costs a connection or two, not hundreds a second.
         let again = log.matches("reading the cursor again").count();

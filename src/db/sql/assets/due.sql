@@ -1,4 +1,5 @@
--- Never asked for; or not met by the last whole sweep although seen before it. The highest ranked first.
+-- Assets that were never looked up, or that existed before the last whole sweep and were not in it. The highest ranked
+-- first.
 SELECT a.code, a.issuer, count(*) OVER (), count(ranked.place) OVER ()
 FROM assets a
 LEFT JOIN unnest($1::int[]) WITH ORDINALITY AS ranked (id, place) ON ranked.id = a.id

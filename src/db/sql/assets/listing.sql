@@ -1,5 +1,5 @@
--- All valid assets, or those that got a version from $1 to $2, valid or not. A supply counts only where amount cannot hold
--- it: the version before writes amount alone.
+-- All valid assets, or the assets with a version from $1 to $2, valid or not. `supply` counts only if `amount` is at
+-- its maximum, because the previous version of the program writes `amount` alone.
 SELECT a.id, a.is_valid, a.code, a.issuer, a.type, a.num_accounts, a.auth_required, a.auth_revocable,
        (CASE WHEN a.amount = 9223372036854775807 THEN coalesce(a.supply, a.amount) ELSE a.amount END)::text AS amount,
        a.asset_controlled_by_domain, a.anchor_asset_code, a.anchor_asset_type, a.display_decimals, a.name, a."desc", a.conditions, a.is_asset_anchored,

@@ -1,21 +1,21 @@
--- Only what really changed gets a new version; comes back with the first and the last version that was given.
--- An asset whose link moved waits for the new file's words; those of the old one stay until then, and its verdict for 24
--- hours where the new one was never good.
-WITH told AS (
+-- Gives a new version only to assets that change. Returns the first and the last new version. If the link of an asset
+-- changed, the words of the old file stay until the new one is read. The old verdict stays for 24 hours if the new file
+-- was never good.
+WITH found AS (
     SELECT DISTINCT ON (code, issuer) * FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::text[]::numeric[],
         $6::bool[], $7::bool[], $8::text[])
         AS t (code, issuer, meets_rules, num_accounts, amount, auth_required, auth_revocable, toml_url)
 ), judged AS (
-    SELECT told.*, a.id, a.version AS version_before,
-           least(told.amount, 9223372036854775807)::bigint AS held_amount,
-           CASE WHEN told.amount > 9223372036854775807 THEN told.amount END AS supply,
-           told.meets_rules AND (NOT $9::bool OR coalesce(f.is_good OR f.good_at > $10 - interval '24 hours', false)) AS is_proven,
-           told.toml_url <> '' AND f.good_at IS NULL AND a.is_valid
+    SELECT found.*, a.id, a.version AS version_before,
+           least(found.amount, 9223372036854775807)::bigint AS held_amount,
+           CASE WHEN found.amount > 9223372036854775807 THEN found.amount END AS supply,
+           found.meets_rules AND (NOT $9::bool OR coalesce(f.is_good OR f.good_at > $10 - interval '24 hours', false)) AS is_proven,
+           found.toml_url <> '' AND f.good_at IS NULL AND a.is_valid
                AND coalesce(a.last_valid > $10 - interval '24 hours', false) AS is_in_grace,
-           CASE WHEN a.toml_url = told.toml_url THEN a.toml_applied_at END AS toml_applied_at
-    FROM told
-    JOIN assets a ON a.code = told.code AND a.issuer = told.issuer
-    LEFT JOIN toml_files f ON f.url = told.toml_url
+           CASE WHEN a.toml_url = found.toml_url THEN a.toml_applied_at END AS toml_applied_at
+    FROM found
+    JOIN assets a ON a.code = found.code AND a.issuer = found.issuer
+    LEFT JOIN toml_files f ON f.url = found.toml_url
 ), decided AS (
     SELECT judged.*, is_proven OR meets_rules AND is_in_grace AS is_valid FROM judged
 ), checked AS (

@@ -1,4 +1,5 @@
--- Every valid asset as assets.json and as GraphQL should have it. An amount is scaled by multiplying: dividing would lose digits.
+-- Every valid asset as assets.json and as GraphQL should return it. The amount is multiplied, since a division would
+-- lose digits.
 SELECT a.code, a.issuer, json_build_object(
     'code', a.code, 'issuer', a.issuer, 'type', a.type, 'num_accounts', a.num_accounts, 'auth_required', a.auth_required,
     'auth_revocable', a.auth_revocable, 'amount', s.stroops * 0.0000001, 'asset_controlled_by_domain', a.asset_controlled_by_domain,

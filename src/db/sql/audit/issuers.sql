@@ -1,4 +1,5 @@
--- Every issuer of a valid asset as GraphQL should have it. Of several assets' files the last by code counts.
+-- Every issuer of a valid asset as GraphQL should return it. If its assets name several files, that of the last code
+-- counts.
 SELECT a.issuer, json_build_object(
     'publicKey', a.issuer, 'name', coalesce(i.name, ''), 'url', coalesce(i.url, ''), 'tomlURL', a.toml_url,
     'federationServer', coalesce(i.federation_server, ''), 'authServer', coalesce(i.auth_server, ''),

@@ -1,7 +1,7 @@
--- Every market of valid assets from the raw trades: those that closed after $1, in up to two rows, of which one is of
--- those after $2; less those of the ranges $4 to $7, none of which begins before $3. Sums are exact (numeric); a first or
--- last is the least or greatest of arrays that begin with what they are ordered by. A price to 40 places tells any two
--- ratios of 64 bits apart.
+-- Every market of valid assets, from the raw trades that closed after $1, without those in the ranges $4 to $7, none of
+-- which begins before $3. A market has up to two rows: one for the trades after $2 and one for the earlier ones. Sums
+-- are exact (numeric). First and last are the least and the greatest array, since an array sorts by its first element.
+-- Forty decimal places distinguish any two ratios of 64-bit numbers.
 WITH raw AS (
     SELECT base_asset_id, counter_asset_id, ledger_close_time > $2 AS is_recent,
            count(*) AS trade_count, sum(base_amount) AS base_volume, sum(counter_amount) AS counter_volume,

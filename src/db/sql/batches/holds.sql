@@ -1,4 +1,4 @@
--- Each number with its own time; one that was given out again has another.
+-- True if all these batches exist. A number that was assigned again after a loss has another time.
 SELECT NOT EXISTS (
     SELECT 1 FROM unnest($1, $2) AS known (seq, committed_at)
     WHERE NOT EXISTS (

@@ -1,4 +1,4 @@
--- Numbers of markets that were learned before are not to be trusted any more; see ids/generation.sql.
+-- Makes all writers discard the ids that they have cached; see ids/generation.sql.
 INSERT INTO ingest_cursor (name, token)
 SELECT 'numbers', (seq + 1)::text FROM ingest_lease WHERE name = 'ingest'
 ON CONFLICT (name) DO UPDATE SET token = excluded.token

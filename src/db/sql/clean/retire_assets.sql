@@ -1,4 +1,4 @@
--- A trade's assets are those of its market, so what no market names no trade names.
+-- The assets of a trade are those of its market. So an asset that is in no market is in no trade.
 WITH gone AS (
     SELECT a.id FROM assets a
     WHERE NOT a.is_valid AND NOT a.meets_rules AND a.issuer <> 'native'

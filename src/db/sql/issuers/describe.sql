@@ -1,7 +1,7 @@
--- Only rows that really change, and the assets of those issuers get a new version.
+-- Writes only rows that change. The assets of those issuers get a new version.
 WITH wanted AS (
     SELECT DISTINCT issuer FROM assets WHERE toml_url = $1 AND meets_rules
-), told AS (
+), written AS (
     INSERT INTO issuers (public_key, toml_url, name, url, federation_server, auth_server, transfer_server,
                          web_auth_endpoint, deposit_server, org_twitter)
     SELECT issuer, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM wanted
@@ -16,7 +16,7 @@ WITH wanted AS (
     RETURNING public_key
 ), changed AS (
     UPDATE assets a SET version = nextval('asset_version')
-    FROM told WHERE a.issuer = told.public_key AND a.toml_url = $1
+    FROM written WHERE a.issuer = written.public_key AND a.toml_url = $1
     RETURNING a.version
 )
 SELECT min(version), max(version) FROM changed

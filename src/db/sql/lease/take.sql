@@ -1,4 +1,5 @@
--- The epoch is never given out twice, also not by a standby that lost the last take-over: it grows with the clock.
+-- No epoch is used twice, even by a promoted standby that missed the last take-over, because the epoch follows the
+-- clock.
 UPDATE ingest_lease
 SET holder = $1,
     epoch = greatest(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),

@@ -1,4 +1,4 @@
--- The rights that a writer needs and this role lacks, one row a table; none on a standby.
+-- The rights that a writer needs and this role lacks, one row per table. No rows on a standby.
 WITH needed (name, rights) AS (VALUES
     ('trades', 'SELECT, INSERT'),
     ('assets', 'SELECT, INSERT, UPDATE, DELETE'),

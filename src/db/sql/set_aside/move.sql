@@ -1,5 +1,5 @@
--- Every table and sequence by its name, so that nothing of others in the same schema is moved. Indexes and the sequences
--- of identity columns go with their tables; days of trades are tables of their own.
+-- Moves tables and sequences by name, so that other objects in the same schema stay. Indexes and the sequences of
+-- identity columns move with their tables. Partitions of trades are tables of their own.
 DO $set_aside$
 DECLARE
     part record;

@@ -1,5 +1,5 @@
--- A verdict that has held long enough: that of a file which fails, or the asset's own where its link moved to one that
--- never was good.
+-- Ends verdicts that are too old: of a file that fails, or of an asset whose link changed to a file that was never
+-- good.
 WITH expired AS (
     UPDATE assets a SET is_valid = false, version = nextval('asset_version')
     FROM assets was

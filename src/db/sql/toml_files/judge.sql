@@ -1,5 +1,5 @@
--- The verdict is the same for every asset of a file; a failure does not take away the last good one for 24 hours, nor
--- that of an asset whose link moved here from another file. A new last_valid is a change that is published.
+-- All assets of a file get the same verdict. After a failure the last good verdict stays for 24 hours, and so does that
+-- of an asset whose link changed to this file. A new last_valid is published, so it counts as a change.
 WITH judged AS (
     UPDATE assets a SET
         is_valid = v.is_proven OR coalesce(v.was_never_good AND a.is_valid AND a.last_valid > $3 - interval '24 hours', false),

@@ -1,4 +1,4 @@
--- The newest trade at or after one place and before another.
+-- The newest trade at or after one position and before another.
 SELECT toid, trade_order, ledger_close_time FROM trades
 WHERE (toid, trade_order) >= ($1, $2) AND (toid, trade_order) < ($3, $4)
 ORDER BY toid DESC, trade_order DESC LIMIT 1

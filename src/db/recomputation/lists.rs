@@ -1,4 +1,4 @@
-//! All rows of assets, markets and books, of one moment: the slice of the self-audit that is no market's.
+//! All rows of assets, markets and books as of one moment, for the self-audit.
 
 use super::{Audited, Database, DbError, assets, later, rows::LIMITS, snapshot_read};
 use crate::{
@@ -6,17 +6,17 @@ use crate::{
     db::{books, listing},
 };
 
-/// What the rows of the lists say.
+/// Result of reading the lists.
 #[derive(Debug)]
 pub enum Listed {
-    /// All of them.
+    /// All rows.
     Lists(Box<Lists>),
-    /// Those of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
+    /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
     Missed(&'static str),
 }
 
 impl Database {
-    /// Reads all rows of assets, markets and books, as they were at a publication.
+    /// Reads all rows of assets, markets and books as of a publication.
     ///
     /// # Errors
     ///

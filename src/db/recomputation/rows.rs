@@ -1,8 +1,7 @@
-//! The raw rows of some markets, summed as they come: a slice of the self-audit.
+//! Sums of the raw rows of some markets, for a slice of the self-audit.
 
 use std::{collections::BTreeMap, pin::pin};
 
-use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use tokio_postgres::{
     Row,
@@ -12,25 +11,26 @@ use tokio_postgres::{
 use super::{Audited, Database, DbError, LaterColumns, later, snapshot_read};
 use crate::{
     audit::{sums::RawTrade, windows::MarketSums},
-    domain::{cursor::PagingToken, windows::MarketId},
+    db::trades::columns::TradeReader,
+    domain::windows::MarketId,
 };
 
-/// One core only: what a slice costs is then the time that it takes. The auditor keeps that below 5 s as long as the week
-/// lets it; beyond, a longer look is better than none.
+/// Limits of a slice. It runs on one core, so that its time is its cost. The auditor chooses slices of less than 5 s if
+/// the size of the week allows it; a longer slice is still better than no audit.
 pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '1s'; \
                       SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
-/// What the raw rows of some markets come to.
+/// Result of summing the raw rows of some markets.
 #[derive(Debug)]
 pub enum Summed {
-    /// By market; one without rows is left out.
+    /// Sums by market. A market without rows is missing.
     Sums(BTreeMap<MarketId, MarketSums>),
-    /// The rows of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
+    /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
     Missed(&'static str),
 }
 
 impl Database {
-    /// Sums the raw rows of some markets, as they were at a publication.
+    /// Sums the raw rows of some markets as of a publication.
     ///
     /// # Errors
     ///
@@ -59,16 +59,17 @@ impl Database {
         {
             let rows = transaction.query_typed_raw(include_str!("../sql/audit/rows.sql"), params).await?;
             let mut rows = pin!(rows);
+            let mut reader = TradeReader::default();
             while let Some(row) = rows.try_next().await? {
-                let (market, trade) = raw_trade(&row)?;
-                sums.entry(market).or_default().add(&trade, day);
+                let market = reader.market(&row)?;
+                sums.entry(market).or_default().add(&raw_trade(&row, &mut reader)?, day);
             }
         }
         transaction.commit().await?;
         Ok(Summed::Sums(sums))
     }
 
-    /// The numbers of all markets that were ever seen.
+    /// Returns the ids of all stored markets.
     ///
     /// # Errors
     ///
@@ -79,16 +80,15 @@ impl Database {
     }
 }
 
-/// A row as it stands, whatever it holds: a figure that cannot be is a difference, and no failure of the audit.
-fn raw_trade(row: &Row) -> Result<(MarketId, RawTrade), DbError> {
-    let closed_at: DateTime<Utc> = row.try_get(3)?;
-    let trade = RawTrade {
-        token: PagingToken { toid: row.try_get(1)?, order: row.try_get(2)? },
-        closed_at: closed_at.into(),
-        base_amount: row.try_get(4)?,
-        counter_amount: row.try_get(5)?,
-        price_n: row.try_get(6)?,
-        price_d: row.try_get(7)?,
-    };
-    Ok((row.try_get(0)?, trade))
+/// Returns a row without validation: an impossible figure must be reported as a difference, not fail the audit.
+fn raw_trade(row: &Row, reader: &mut TradeReader) -> Result<RawTrade, DbError> {
+    let figures = reader.figures(row)?;
+    Ok(RawTrade {
+        token: figures.token,
+        closed_at: figures.closed_at,
+        base_amount: figures.base_amount,
+        counter_amount: figures.counter_amount,
+        price_n: figures.price_n,
+        price_d: figures.price_d,
+    })
 }

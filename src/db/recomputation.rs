@@ -1,8 +1,8 @@
-//! The audit's own reading of the raw rows, of one moment, as they were at a publication's `seq`.
+//! Recomputation for the audit: expected figures from the raw rows, as of one moment and of a publication's `seq`.
 //!
-//! Trades carry no `seq`. So the rows of the batches that came after the publication are left out by their token
-//! ranges, and only where those ranges hold these rows and no others. Where assets or books changed in between, what
-//! was there before cannot be known any more: the caller asks again, with a newer publication.
+//! Trades carry no `seq`. So the rows of later batches are excluded by their ranges of tokens, provided that these
+//! ranges hold no other rows. If assets or books changed after the publication, their earlier values are lost. The
+//! caller then retries with a newer publication.
 
 mod lists;
 mod rows;
@@ -37,43 +37,43 @@ use crate::{
     },
 };
 
-/// Ten million rows take tens of seconds; what takes minutes will not end.
+/// Ten million rows take tens of seconds. The limit stops only a statement that hangs.
 const LIMITS: &str = "SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '10s'";
-/// Batches that may have come since the publication; more are not worth leaving out.
+/// Largest number of batches after the publication. With more, a newer publication is the better choice.
 const LATER_BATCHES_MAX: i64 = 1_000;
 
-/// The publication that is audited.
+/// Publication to audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Audited {
-    /// Up to which batch everything is in it.
+    /// Last batch that the publication contains.
     pub seq: i64,
-    /// The second of its windows.
+    /// End of its windows.
     pub as_of: UnixSeconds,
 }
 
-/// What the raw rows say.
+/// Result of a recomputation.
 #[derive(Debug)]
 pub enum Recomputed {
-    /// What should be served.
+    /// Expected content of the publication.
     Expected(Expected),
-    /// The rows of that `seq` cannot be told any more, or not yet: ask again with a newer publication.
+    /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
     Missed(&'static str),
 }
 
-/// What was committed after the publication.
+/// Changes after the publication.
 #[derive(Debug, Default)]
 struct Later {
     /// Ranges of trades, both ends inclusive.
     ranges: Vec<(PagingToken, PagingToken)>,
-    /// How many trades those batches wrote.
+    /// Number of trades in the later batches.
     trades: i64,
-    /// Assets or books changed too: what they were before cannot be known any more.
+    /// True if assets or books changed too, so that their earlier values are lost.
     has_others: bool,
 }
 
-/// The ranges of later trades as columns.
+/// Ranges of later trades, as arrays for a statement.
 struct LaterColumns {
-    /// No range begins before this.
+    /// Lowest toid of all ranges.
     first: i64,
     toids: [Vec<i64>; 2],
     orders: [Vec<i32>; 2],
@@ -92,7 +92,8 @@ impl Later {
 }
 
 impl Database {
-    /// Recomputes everything that a publication holds, of the last 7 days and of the last so many hours.
+    /// Recomputes the content of a publication: the windows of 7 days and of the last `hours`, the assets and the
+    /// issuers. Scans the whole week, which takes tens of seconds for ten million trades.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Database {
     }
 }
 
-/// What came after `seq`, or why that cannot be left out.
+/// Returns the changes after `seq`, or the reason for which they cannot be excluded.
 async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, &'static str>, DbError> {
     let read: i64 = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
     if read < seq {
@@ -142,13 +143,13 @@ async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, 
                 later.ranges.push((token(from)?, token(to)?));
                 later.trades = later.trades.saturating_add(i64::from(trades));
             }
-            // Days were dropped that no window reaches; or no row of assets or books changed.
+            // The cleaner drops only days that no window reaches. A batch without tokens changed no row.
             ("clean", _) | ("live" | "backfill" | "repair" | "assets" | "books", (None, None)) => {}
             _ => later.has_others = true,
         }
     }
     later.ranges = batches::joined(later.ranges);
-    // A range may reach over rows that were there before, and then tells nothing.
+    // A range that also covers earlier rows would exclude those as well. The counts show it.
     let mut held = 0_i64;
     for (from, to) in &later.ranges {
         let params = [from.toid, to.toid];
@@ -212,7 +213,7 @@ async fn markets(
     Ok(markets.into_values().collect())
 }
 
-/// A market without its trades.
+/// Returns the market of a row, without sums of trades.
 fn market(row: &Row) -> Result<ExpectedMarket, DbError> {
     let side = |first: usize| -> Result<Side, DbError> {
         let (code, issuer) = (row.try_get(first)?, row.try_get(first + 1)?);
@@ -233,14 +234,14 @@ fn market(row: &Row) -> Result<ExpectedMarket, DbError> {
 }
 
 fn sums(row: &Row) -> Result<TradeSums, DbError> {
-    let corrupt = || DbError::Corrupt("sums of trades that cannot be".into());
+    let corrupt = || DbError::Corrupt("sums of trades out of range".into());
     let sum =
         |at: usize| -> Result<i128, DbError> { row.try_get::<_, &str>(at)?.parse().map_err(|_| corrupt()) };
     let ratio = |at: usize| -> Result<Option<Ratio>, DbError> {
         let (d, n): (Option<i64>, Option<i64>) = (row.try_get(at)?, row.try_get(at + 1)?);
         Ok(d.zip(n))
     };
-    // Identity, then price.
+    // An array of toid, order, price_d and price_n.
     let placed = |at: usize| -> Result<Option<(PagingToken, Ratio)>, DbError> {
         let Some(array) = row.try_get::<_, Option<Vec<i64>>>(at)? else { return Ok(None) };
         let [toid, order, d, n] = array.try_into().map_err(|_| corrupt())?;
