@@ -1,8 +1,8 @@
-//! The admin listener: for the operator's eyes only.
+//! The admin listener, only for the operator.
 //!
-//! A browser on the operator's machine reaches it as well, and with it any page of anybody's. So no page may read what it
-//! answers (it has no CORS headers), and what a page sends changes nothing (`private`). `Host` is not looked at: containers
-//! reach it by whatever name they like.
+//! A browser on the operator's machine can reach it, and so can any web page in that browser. So web pages cannot read
+//! its answers, which have no CORS headers, and their requests change nothing (see `private`). `Host` is not checked,
+//! because containers reach the listener by any name.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,23 +25,23 @@ use crate::{
     domain::plain_text::shown,
 };
 
-/// Entries of `/quarantine.json`.
+/// Number of entries in `/quarantine.json`.
 const QUARANTINE_ENTRIES: i64 = 100;
-/// Bytes of a record shown there.
+/// Bytes of each record that are shown there.
 const RAW_SHOWN: usize = 2_000;
 
-/// What the admin listener answers from.
+/// State of the admin listener.
 #[derive(Clone)]
 pub struct AdminState {
-    /// The metrics.
+    /// Metrics for `/metrics`.
     pub metrics: PrometheusHandle,
-    /// The present `/actors.json`.
+    /// Returns the current `/actors.json`.
     pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
-    /// For the quarantine.
+    /// Database with the quarantine.
     pub database: Database,
-    /// Has everything audited now; says whether that was heard.
+    /// Starts an audit of everything. Returns false if the auditor does not accept it.
     pub audit: AuditNow,
-    /// Makes an actor panic while it handles a message, by the names of both; says whether there is such an actor.
+    /// Makes an actor panic while it handles a message, by the names of both. Returns false if no such actor exists.
     /// Only for tests of the whole program, else none.
     pub provoke: Option<Provoke>,
 }
@@ -52,7 +52,7 @@ pub type AuditNow = Arc<dyn Fn() -> LocalBoxFuture<'static, bool> + Send + Sync>
 /// See [`AdminState::provoke`].
 pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
-/// Starts counting; a second call gives the same.
+/// Installs the recorder of metrics. Later calls return the same handle. None if another recorder is installed.
 pub fn install_recorder() -> Option<PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER.get_or_init(|| {
@@ -66,22 +66,19 @@ pub fn install_recorder() -> Option<PrometheusHandle> {
 fn describe() {
     for (name, help) in [
         ("ticker_trades_ingested_total", "Trades stored for the first time."),
-        ("ticker_trades_repeated_total", "Trades that came again and changed nothing."),
+        ("ticker_trades_repeated_total", "Trades that were received again and changed nothing."),
         ("ticker_trades_passed_over_total", "Trades older than the retention."),
         ("ticker_quarantined_total", "Records that could not be stored and are in quarantine."),
         (
             "ticker_quarantine_left_out_total",
-            "Refused records that quarantine did not keep, because too many came within an hour.",
+            "Invalid records that were not quarantined, because the hourly limit was reached.",
         ),
         ("ticker_rows_refused_total", "Rows that PostgreSQL refused and that were left out, by table."),
         ("ticker_publications_total", "Publications made."),
         ("ticker_stream_sessions_total", "Connections to the stream of trades, by how they ended."),
         ("ticker_horizon_requests_total", "Requests to Horizon, by kind and outcome."),
-        ("ticker_horizon_budget_requests_total", "Requests to Horizon by what they were for."),
-        (
-            "ticker_tail_trades_total",
-            "Trades of recent ledgers read again by pages: there before, or found now.",
-        ),
+        ("ticker_horizon_budget_requests_total", "Requests to Horizon, by class."),
+        ("ticker_tail_trades_total", "Trades of recent ledgers read again by pages: known or new."),
         ("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome."),
         ("ticker_cleaned_days_total", "Days of trades that were dropped."),
         ("ticker_cleaned_rows_total", "Rows that were trimmed from other tables."),
@@ -89,18 +86,18 @@ fn describe() {
         ("ticker_audit_lists_total", "Times that assets, markets and books were compared with their rows."),
         ("ticker_audit_differences_total", "Figures that differed from the raw trades in two publications."),
         ("ticker_audit_repaired_markets_total", "Markets whose windows were rebuilt and agree since."),
-        ("ticker_reread_ledgers_total", "Held ledgers that were read again from Horizon."),
+        ("ticker_reread_ledgers_total", "Stored ledgers that were read again from Horizon."),
         (
             "ticker_reread_trades_total",
-            "Trades of such ledgers that were missing, contradicting, or held and unknown to Horizon.",
+            "Trades of such ledgers that were missing, contradicting, or unknown to Horizon.",
         ),
         ("ticker_actor_restarts_total", "Restarts of actors after an exit."),
         ("ticker_http_requests_total", "Requests to the public listener."),
         (
             "ticker_http_connections_cut_total",
-            "Connections that were shut down: idle, one too many, or read too slowly.",
+            "Connections that were shut down: idle, beyond a limit, or read too slowly.",
         ),
-        ("ticker_graphql_stopped_total", "Answers that were begun and given up, by reason."),
+        ("ticker_graphql_stopped_total", "Answers that were begun and not finished, by reason."),
     ] {
         describe_counter!(name, help);
     }
@@ -111,15 +108,15 @@ fn describe() {
     );
     describe_gauge!(
         "ticker_audit_pass_spent_seconds",
-        "Time that the last audit of all markets took, without rests."
+        "Time that the last audit of all markets took, without pauses."
     );
     describe_gauge!("ticker_publication_seq", "The last committed write in the newest publication.");
-    describe_gauge!("ticker_known_markets", "Markets in memory: those that any stored trade is of.");
+    describe_gauge!("ticker_known_markets", "Markets in memory: those with a stored trade.");
     describe_gauge!("ticker_valid_assets", "Assets in memory: those that are valid, traded or not.");
-    describe_gauge!("ticker_horizon_budget_tokens", "Requests to Horizon that may go at once.");
+    describe_gauge!("ticker_horizon_budget_tokens", "Requests to Horizon that may be sent at once.");
     describe_gauge!(
         "ticker_horizon_blocked_seconds",
-        "Time until Horizon may be asked again after a refusal."
+        "Time until the next request to Horizon after a refusal."
     );
     describe_gauge!("ticker_build_info", "1, with the version as a label.");
     gauge!("ticker_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -140,14 +137,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(paths);
 }
 
-/// Refuses what a web page sends to change something, which browsers tell by `Origin`; the other answers are for no page.
+/// Middleware that refuses unsafe requests of web pages, which browsers mark by `Origin`, and removes the CORS headers
+/// of all answers.
 async fn private<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let is_of_page = !request.method().is_safe() && request.headers().contains_key(header::ORIGIN);
     let mut response = if is_of_page {
-        let refused = problem(StatusCode::FORBIDDEN, "nothing here is for web pages");
+        let refused = problem(StatusCode::FORBIDDEN, "web pages may not use the admin listener");
         request.into_response(refused).map_into_right_body()
     } else {
         next.call(request).await?.map_into_left_body()

@@ -1,5 +1,5 @@
-//! A body that is handed out piece by piece: the server copies each piece into a connection's buffer, and a reader that
-//! does not read must not cost a whole file.
+//! A body that is passed to the server in pieces. The server copies each piece into the buffer of the connection, and a
+//! client that does not read must not cost the memory of a whole file.
 
 use std::{
     collections::VecDeque,
@@ -14,26 +14,27 @@ use bytes::Bytes;
 
 use super::sending::Ticket;
 
-/// The size of a piece.
+/// Size of a piece.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
-/// A reader that takes longer for one body is cut off: as long as it reads, an old publication stays in memory.
+/// Time limit for sending one body. An old publication stays in memory as long as a client reads it.
 const SENDING_MAX: Duration = Duration::from_secs(180);
 
-/// What is left to be sent, and whatever must live until it is.
+/// Bytes that are still to be sent.
 pub(super) struct Pieces<K = ()> {
-    /// What is being sent; most bodies have nothing else.
+    /// Buffer that is being sent. Most bodies have only this one.
     first: Bytes,
-    /// What follows it.
+    /// Buffers that follow it.
     left: VecDeque<Bytes>,
     begun: Instant,
     /// None in a test without a listener.
     ticket: Option<Ticket>,
+    /// Value that must live until the body is sent, such as a share of the memory.
     _kept: K,
 }
 
 impl<K> Pieces<K> {
-    /// All of `bytes`, one after the other; `kept` is dropped when they are sent or the reader has gone.
+    /// Returns a body of all `bytes`, in order. `kept` is dropped when they are sent or the client is gone.
     pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, ticket: Option<Ticket>, kept: K) -> Self {
         let mut bytes = bytes.into_iter();
         let first = bytes.next().unwrap_or_default();
@@ -57,7 +58,7 @@ impl<K: Unpin> MessageBody for Pieces<K> {
         if self.begun.elapsed() > SENDING_MAX {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
-        // The last piece is taken, not split off: no handle of the buffer stays behind.
+        // The last piece is moved, not split off, so that no reference to the buffer remains.
         let piece = if self.first.len() <= PIECE_BYTES {
             std::mem::take(&mut self.first)
         } else {
@@ -76,7 +77,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn all_pieces_together_are_the_whole_and_what_is_kept_lives_as_long() {
+    fn the_pieces_add_up_to_the_body_and_the_kept_value_lives_as_long() {
         let whole = Bytes::from(vec![7; 200_000]);
         let kept = Arc::new(());
         let mut body = Pieces::new(

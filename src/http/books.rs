@@ -1,4 +1,4 @@
-//! `/api/v1/books`: how old the order book of each market is.
+//! `/api/v1/books`: the age of each market's order book.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use serde_json::{Value, json};
@@ -9,10 +9,11 @@ use crate::{
     published::{EncodedFile, Publication},
 };
 
-/// Books in the answer, the oldest: with more it would be a megabyte each second for 10,000 markets.
+/// Number of books in the answer, the oldest ones. With 10,000 markets a complete answer would be a megabyte per
+/// second.
 const BOOKS_MAX: usize = 1_000;
 
-/// The answer, made and compressed once a publication.
+/// Returns the answer. It is rendered and compressed once per publication.
 pub(super) fn books(request: &HttpRequest, newest: &Publication) -> HttpResponse {
     let made = newest.book_ages.get_or_init(|| EncodedFile::encode(render(newest)).ok());
     let Some(file) = made else {
@@ -21,7 +22,7 @@ pub(super) fn books(request: &HttpRequest, newest: &Publication) -> HttpResponse
     files::send(request, file, Labels::of(newest.seq, newest.as_of), "Accept-Encoding")
 }
 
-/// The oldest first; ages are those at the publication's second.
+/// Renders the books, the oldest first. Ages are relative to the publication's `as_of`.
 fn render(newest: &Publication) -> Vec<u8> {
     let times = newest.snapshot.book_times();
     let books = times.iter().filter_map(|(base, counter, fetched_at)| {
@@ -43,7 +44,7 @@ fn book(market: &str, fetched_at: UnixSeconds, as_of: UnixSeconds) -> Value {
     })
 }
 
-/// An answer with one book.
+/// Returns an answer with one book.
 #[cfg(test)]
 pub(super) fn example() -> Value {
     document(UnixSeconds(2), 1, vec![book("XLM_A", UnixSeconds(1), UnixSeconds(2))])

@@ -1,9 +1,9 @@
-//! Watch over connections: those that do nothing, or whose reader is too slow, are shut down.
+//! Watch over connections: idle ones and those of slow clients are shut down.
 //!
-//! actix gives a time to the head of a connection's first request and to silence between two requests. A single byte of a
-//! second request ends both. A client that then stops, or sends a byte a minute, would hold the connection for good.
-//! actix also waits for ever for a reader that takes nothing. So each connection is watched from outside. If it breaks the
-//! rules here, its socket is shut down, and actix notices.
+//! actix limits the time for the head of the first request, and the silence between two requests. A single byte of a
+//! second request ends both limits. A client that then stops, or sends a byte per minute, would hold the connection for
+//! ever. actix also waits for ever for a client that reads nothing. So a task watches each connection. If the
+//! connection exceeds a limit, the task shuts down its socket, and actix notices.
 
 use std::{
     net::{Shutdown, TcpStream as Socket},
@@ -27,45 +27,46 @@ use tokio::{
     time::Instant,
 };
 
-use super::crowd::{Crowd, Member};
+use super::connection_limiter::{ConnectionLimiter, Registration};
 
-/// A connection without a request under way ends after this time, whatever comes of the next one.
+/// Longest time of a connection without a request in progress, even if the head of the next one has begun.
 const WITHOUT_REQUEST_MAX: Duration = Duration::from_secs(35);
-/// A reader that takes nothing for so long is gone: what it was to get would stay in memory.
+/// Longest time in which a client acknowledges nothing. Its answer would stay in memory.
 #[cfg(target_os = "linux")]
 const UNREAD_MAX: Duration = Duration::from_secs(20);
-/// Bytes of an answer in the kernel that its reader has not taken, doubled by Linux. Without this it would let the buffer
-/// grow to 4 MB for each reader, and how fast one reads would show only whenever a third of that has gone.
+/// Send buffer of a connection in the kernel; Linux doubles it. By default it could grow to 4 MB per client, and would
+/// accept more bytes only after a third of that was read, which is too coarse for measuring the pace.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// Interval over which the pace of a reader is measured.
+/// Interval over which the pace of a client is measured.
 const PACE_SPAN: Duration = Duration::from_secs(30);
-/// Bytes that a reader must take in [`PACE_SPAN`] while more is there for it: 16 KiB a second. It is more than the kernel
-/// takes at a time, or a steady reader could look like one that stands still.
+/// Bytes that a client must read in [`PACE_SPAN`] while more are waiting: 16 KiB per second. It is more than the kernel
+/// accepts at once, so that a steady client never seems to stand still.
 const PACE_BYTES_MIN: u64 = 480 * 1024;
 
-/// Descriptors that a connection takes: its own, and that by which it is shut down.
+/// Descriptors per connection: its own, and a copy for shutting it down.
 pub(super) const DESCRIPTORS: usize = 2;
 
-/// Why a connection was shut down.
+/// Reason for shutting down a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// No request for too long.
     Idle,
-    /// The listener is full, and this one was idle for longest.
-    Crowd,
-    /// Its address has too many.
+    /// The listener has too many connections, and this one was idle for longest.
+    Full,
+    /// Its address has too many connections.
     Address,
-    /// Its reader took too little in [`PACE_SPAN`].
+    /// The client read too little in [`PACE_SPAN`].
     Slow,
-    /// It read an old publication, and newer readers needed the memory.
+    /// The client was reading an old publication, and newer clients needed the memory.
     Old,
 }
 
 impl Cut {
+    /// Returns the label in `/metrics`.
     const fn reason(self) -> &'static str {
         match self {
             Self::Idle => "idle",
-            Self::Crowd => "crowd",
+            Self::Full => "crowd",
             Self::Address => "address",
             Self::Slow => "slow",
             Self::Old => "old",
@@ -73,30 +74,31 @@ impl Cut {
     }
 }
 
-/// A connection, as all threads see it.
+/// State of a connection that all threads share.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
     began: Instant,
-    /// Requests under way.
+    /// Number of requests in progress.
     requests: AtomicU32,
-    /// Start of the idle time, in milliseconds after the connection began.
+    /// Start of the idle time, in milliseconds after `began`.
     idle_since_ms: AtomicU64,
-    /// Bodies that are being sent.
+    /// Number of bodies that are being sent.
     bodies: AtomicU32,
-    /// Bodies that were begun so far.
+    /// Number of bodies begun so far.
     bodies_begun: AtomicU64,
-    /// Bytes of bodies that were handed to the server.
+    /// Bytes of bodies passed to the server so far.
     sent: AtomicU64,
     was_cut: AtomicBool,
 }
 
 impl Connection {
-    /// Shuts it down: what the kernel has is still sent, and the reader sees that the rest is missing.
+    /// Shuts down the socket. The kernel still sends what it has buffered, and the client sees that the rest is
+    /// missing.
     pub(super) fn cut(&self, why: Cut) {
         if !self.was_cut.swap(true, Ordering::Relaxed) {
             counter!("ticker_http_connections_cut_total", "reason" => why.reason()).increment(1);
-            // It may have ended in this moment.
+            // Fails if the connection has just ended.
             let _shut = self.socket.shutdown(Shutdown::Both);
         }
     }
@@ -105,7 +107,7 @@ impl Connection {
         self.was_cut.load(Ordering::Relaxed)
     }
 
-    /// Time without a request under way; none if one is.
+    /// Returns the time without a request in progress, or none during a request.
     pub(super) fn idle_for(&self) -> Option<Duration> {
         let is_idle = self.requests.load(Ordering::Relaxed) == 0;
         is_idle.then(|| self.idle_since().elapsed())
@@ -131,7 +133,7 @@ impl Connection {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A connection without a client, idle for the given time, for tests.
+    /// Returns a connection without a client that has been idle for the given time.
     #[cfg(test)]
     pub(super) fn idle(idle: Duration) -> Arc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,34 +155,33 @@ impl Connection {
     }
 }
 
-/// State that a connection's thread holds as long as actix has the connection.
+/// State that lives as long as actix has the connection, on the connection's thread.
 struct Held {
     connection: Arc<Connection>,
-    /// Its place among all.
-    _member: Member,
-    /// Dropped with the connection, which wakes the one who watches it.
+    _registration: Registration,
+    /// Dropped with the connection, which ends the task that watches it.
     _gone: Sender<()>,
 }
 
-/// Begins to watch a connection. Called when it is taken, on the thread that serves it.
-pub(super) fn watch(crowd: &Arc<Crowd>, stream: &TcpStream, data: &mut Extensions) {
+/// Starts watching a connection. Called when it is accepted, on the thread that serves it.
+pub(super) fn watch(limiter: &Arc<ConnectionLimiter>, stream: &TcpStream, data: &mut Extensions) {
     prepare(stream);
-    // Without a descriptor left the connection goes unwatched; so few are not taken by one stranger.
+    // Without a free descriptor the connection is not watched. Limits leave descriptors free, so that is rare.
     let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else { return };
     let connection = Arc::new(Connection::new(descriptor.into()));
     let address = stream.peer_addr().map(|address| address.ip());
-    let member = Crowd::join(crowd, &connection, address.ok());
+    let registration = ConnectionLimiter::register(limiter, &connection, address.ok());
     let (gone, ended) = channel();
     // Ends with the connection.
     actix_web::rt::spawn(watch_over(Arc::downgrade(&connection), ended));
-    data.insert(Rc::new(Held { connection, _member: member, _gone: gone }));
+    data.insert(Rc::new(Held { connection, _registration: registration, _gone: gone }));
 }
 
-/// Shuts a connection down when it has been idle for too long, or when its reader is too slow.
+/// Shuts down a connection when it is idle for too long, or when its client is too slow.
 async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
     let mut until = Instant::now() + WITHOUT_REQUEST_MAX;
-    // Time of the last measurement, and the body being sent then. A span counts only for a body that is being sent at both
-    // of its ends.
+    // Time of the last measurement, and the body of that time. A span counts only if the same body is being sent at
+    // both of its ends.
     let (mut looked, mut then) = (Instant::now(), Pace::default());
     loop {
         let next_look = until.min(looked + PACE_SPAN);
@@ -211,24 +212,24 @@ async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
 /// Progress of the body that a connection is sending.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// The number of the body; none between two.
+    /// Number of the body; none between two bodies.
     body: Option<u64>,
-    /// Bytes of all bodies until now.
+    /// Bytes of all bodies so far.
     sent: u64,
 }
 
 impl Pace {
-    /// Returns true if the reader took too little of one body since a measurement [`PACE_SPAN`] ago.
+    /// Returns true if the client read too little of one body since a measurement [`PACE_SPAN`] ago.
     fn is_too_slow_since(&self, then: &Self) -> bool {
         self.body.is_some() && self.body == then.body && self.sent.saturating_sub(then.sent) < PACE_BYTES_MIN
     }
 }
 
-/// A request under way, until it is dropped.
-pub(super) struct UnderWay(Arc<Connection>);
+/// Guard of a request in progress.
+pub(super) struct RequestGuard(Arc<Connection>);
 
-impl UnderWay {
-    /// Of a request that has just come.
+impl RequestGuard {
+    /// Begins a request on its connection; none in a test without a listener.
     pub(super) fn of(request: &ServiceRequest) -> Option<Self> {
         let held = request.conn_data::<Rc<Held>>()?;
         held.connection.begin_request();
@@ -236,23 +237,23 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.end_request();
     }
 }
 
-/// A body on its way to the reader of a connection, until it is dropped.
+/// Guard of a body that is being sent.
 #[derive(Debug)]
 pub(super) struct Body(Arc<Connection>);
 
 impl Body {
-    /// Of the answer to a request; none in a test without a listener.
+    /// Begins the body of an answer to a request; none in a test without a listener.
     pub(super) fn of(request: &HttpRequest) -> Option<Self> {
         request.conn_data::<Rc<Held>>().map(|held| Self::on(Arc::clone(&held.connection)))
     }
 
-    /// On this connection.
+    /// Begins a body on this connection.
     pub(super) fn on(connection: Arc<Connection>) -> Self {
         connection.bodies.fetch_add(1, Ordering::Relaxed);
         connection.bodies_begun.fetch_add(1, Ordering::Relaxed);
@@ -263,7 +264,7 @@ impl Body {
         &self.0
     }
 
-    /// Counts bytes that were handed on.
+    /// Counts bytes that were passed to the server.
     pub(super) fn count(&self, bytes: usize) {
         self.0.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -275,8 +276,8 @@ impl Drop for Body {
     }
 }
 
-/// Bounds what the kernel holds for a reader, and lets it end a connection whose reader takes nothing: actix itself waits
-/// for ever. If the option cannot be set, the connection works without it.
+/// Limits the send buffer, and makes the kernel end a connection whose client reads nothing; actix would wait for ever.
+/// If an option cannot be set, the connection works without it.
 #[cfg(target_os = "linux")]
 fn prepare(socket: &TcpStream) {
     use nix::sys::socket::{setsockopt, sockopt};
@@ -293,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_is_judged_by_the_pace_of_one_body() {
+    fn the_pace_is_measured_within_one_body() {
         let connection = Connection::idle(Duration::ZERO);
         let body = Body::on(Arc::clone(&connection));
         let then = connection.pace();
@@ -303,7 +304,7 @@ mod tests {
             assert_eq!(
                 connection.pace().is_too_slow_since(&before),
                 is_too_slow,
-                "{bytes_a_second} a second"
+                "{bytes_a_second} bytes per second"
             );
         }
         drop(body);
@@ -313,12 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_idle_while_no_request_is_under_way() {
+    fn a_connection_is_idle_while_no_request_is_in_progress() {
         let connection = Connection::idle(Duration::from_secs(9));
         assert!(connection.idle_for().is_some_and(|idle| idle >= Duration::from_secs(9)));
         connection.begin_request();
         assert_eq!(connection.idle_for(), None);
-        drop(UnderWay(Arc::clone(&connection)));
+        drop(RequestGuard(Arc::clone(&connection)));
         assert!(connection.idle_for().is_some_and(|idle| idle < Duration::from_secs(9)));
     }
 }

@@ -1,4 +1,4 @@
-//! Headers that let pages of other hosts read the answers.
+//! CORS: headers that let web pages of other hosts read the answers.
 
 use actix_web::{
     Error,
@@ -8,10 +8,11 @@ use actix_web::{
     middleware::Next,
 };
 
-/// Headers that scripts of such pages may read. Without this list a browser hides them.
+/// Headers that scripts of such pages may read. A browser hides all others.
 const EXPOSED: &str = "ETag, Retry-After, X-Ticker-As-Of, X-Ticker-Seq";
 
-/// Exposes our headers on every answer that any page may read. What no page may read (the admin listener) stays so.
+/// Middleware that exposes our headers on every answer that web pages may read. Answers without CORS headers, such as
+/// those of the admin listener, stay unreadable.
 pub(super) async fn exposed(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -37,7 +38,7 @@ mod tests {
 
     const ORIGIN: &str = "access-control-allow-origin";
 
-    /// The public listener, with one publication or none.
+    /// Starts the public listener, with one publication or none.
     fn listener(is_published: bool) -> server::Listener {
         let published = Published::default();
         if is_published {
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn every_answer_that_pages_may_read_exposes_the_headers_that_name_it() {
+    async fn every_answer_that_pages_may_read_exposes_the_labels_of_its_publication() {
         let client = awc::Client::default();
         for is_published in [true, false] {
             let listener = listener(is_published);

@@ -1,4 +1,4 @@
-//! `docs/api.md` names every field that readers get, and none that they do not.
+//! Tests that `docs/api.md` names exactly the fields that clients receive.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use ticker_formats::legacy::{assets_json, markets_json};
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 
-/// The first cells of the table below a heading, as far as they are code.
+/// Returns the first cells of the table below a heading that are code.
 fn documented(heading: &str) -> BTreeSet<String> {
     let below = DOCUMENT.split_once(&format!("\n{heading}\n")).map(|(_, below)| below).unwrap_or_default();
     let end = below.find("\n#").unwrap_or(below.len());
@@ -30,7 +30,7 @@ fn documented(heading: &str) -> BTreeSet<String> {
     rows.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The paths of all values that are neither an object nor a list of objects.
+/// Collects the paths of all values that are neither an object nor a list of objects.
 fn paths(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -78,7 +78,7 @@ fn every_field_and_argument_of_graphql_is_documented() {
     assert_eq!(types, 6, "Query and the five types that it answers with");
 }
 
-/// Vitals of which every part is known.
+/// Returns vitals with a value for every part.
 fn vitals() -> Vitals {
     let vitals = Vitals::default();
     let at = UnixSeconds(1).to_utc();
@@ -116,7 +116,7 @@ fn vitals() -> Vitals {
     vitals
 }
 
-/// The classes of requests. Their names are the budget's; this room may not import it.
+/// Returns the classes of requests. The names are copied from the budget, which this room may not import.
 fn classes() -> Vec<(&'static str, u64)> {
     ["live", "first_assets", "history", "assets", "books", "audit"].map(|class| (class, 1)).to_vec()
 }
@@ -128,22 +128,22 @@ fn publication() -> Publication {
 
 #[test]
 fn every_field_of_the_status_is_documented() {
-    let told = status(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
-    assert_documented("## `/api/v1/status`", &told);
+    let answer = status(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
+    assert_documented("## `/api/v1/status`", &answer);
 }
 
 #[test]
 fn every_field_of_the_books_is_documented() {
-    let told = super::books::example();
-    assert_documented("## `/api/v1/books`", &told);
+    let answer = super::books::example();
+    assert_documented("## `/api/v1/books`", &answer);
 }
 
 #[test]
 fn every_check_is_documented() {
-    let (_, told) =
+    let (_, answer) =
         readiness(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
     let mut expected: BTreeSet<String> = BTreeSet::new();
-    for (field, value) in told.as_object().unwrap() {
+    for (field, value) in answer.as_object().unwrap() {
         if field == "checks" {
             for (name, check) in value.as_object().unwrap() {
                 expected.insert(format!("checks.{name}"));

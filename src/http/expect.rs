@@ -1,4 +1,4 @@
-//! Refusal of a body that is too large before it is sent, if the client asks first (`Expect: 100-continue`).
+//! Refusal of a body that is too large before the client sends it, for `Expect: 100-continue`.
 
 use actix_http::Request;
 use actix_web::{
@@ -10,11 +10,11 @@ use actix_web::{
 
 use super::{graphql::BODY_BYTES_MAX, problem::problem};
 
-/// Lets a request go on whose body no path refuses for its length alone.
+/// Accepts a request whose announced body is within the limit.
 ///
 /// # Errors
 ///
-/// The answer to one whose body is too large, after which the connection is closed.
+/// The answer 413 for a larger body. The connection is closed after it.
 pub(super) async fn small_bodies(request: Request) -> Result<Request, Response<BoxBody>> {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());

@@ -1,4 +1,4 @@
-//! The explorer of the GraphQL endpoint at `/graphiql`: its files are embedded (`web/graphiql`), so that it needs no
+//! The explorer of the GraphQL endpoint at `/graphiql`. Its files are embedded from `web/graphiql`, so that it needs no
 //! other host.
 
 use std::{io, sync::LazyLock};
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::published::EncodedFile;
 
-/// What the page may do: load scripts and styles from here, ask here, show the pictures and fonts of its own styles.
-/// The hash is that of the one style that GraphiQL adds to the page while a dialog or a menu is open.
+/// Permissions of the page: scripts and styles from this host, requests to this host, and images and fonts of its own
+/// styles. The hash allows the one style that GraphiQL adds to the page while a dialog or a menu is open.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; connect-src 'self'; img-src data:; \
      font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Names stay the same from release to release, so whoever keeps a file asks each time whether it is still the one.
+/// Files keep their names from release to release, so a cache must revalidate them for each use.
 const CACHE_CONTROL: &str = "no-cache";
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -33,10 +33,10 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The name of the page itself, which is not served below `/graphiql/`.
+/// Name of the page itself, which is not served below `/graphiql/`.
 const PAGE: &str = "index.html";
 
-/// A file as it was embedded.
+/// An embedded file.
 struct Source {
     name: &'static str,
     content_type: &'static str,
@@ -64,7 +64,7 @@ static SOURCES: [Source; 8] = [
     source!("vendor/", "licences.txt", TEXT),
 ];
 
-/// A file in all forms, made at the first request for any: most processes are never asked for one.
+/// A file in all codings. All files are encoded at the first request, because most processes never serve one.
 struct File {
     source: &'static Source,
     encoded: EncodedFile,
@@ -82,7 +82,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             "/graphiql",
             web::route().to(|request: HttpRequest| respond(request, "/graphiql", PAGE.to_owned())),
         )
-        // The page's addresses are relative to where it lies, not to a directory.
+        // The links in the page are relative to `/graphiql`, so they would be wrong below `/graphiql/`.
         .route(
             "/graphiql/",
             web::route().to(|request: HttpRequest| async move { answer(&request, "/graphiql/", moved) }),
@@ -96,14 +96,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn respond(request: HttpRequest, path: &'static str, name: String) -> HttpResponse {
-    // Compressing takes a fraction of a second, once: not on a thread that answers others.
+    // Compressing takes a fraction of a second, once. It must not block a thread that serves other requests.
     let files = crate::blocking::run(|| LazyLock::force(&FILES)).await;
     answer(&request, path, || match files {
         Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
             Some(file) => send(&request, file),
             None => problem(StatusCode::NOT_FOUND, "the explorer has no such file"),
         },
-        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the explorer's files could not be made ready"),
+        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the files of the explorer could not be compressed"),
     })
 }
 
@@ -148,7 +148,7 @@ mod tests {
         (status, headers, actix_web::test::read_body(response).await)
     }
 
-    /// What the page loads: the values of its `src` and `href`.
+    /// Returns the addresses that the page loads: the values of its `src` and `href`.
     fn addresses(page: &str) -> Vec<&str> {
         let values = |name| page.split(name).skip(1).filter_map(|rest| rest.split('"').next());
         values("src=\"").chain(values("href=\"")).collect()
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn files_come_compressed_and_are_not_sent_twice() {
+    async fn files_are_compressed_and_revalidated() {
         let script = || TestRequest::get().uri("/graphiql/graphiql.min.js");
         let zipped = request(script().insert_header((header::ACCEPT_ENCODING, "gzip"))).await;
         assert_eq!(zipped.headers().get(header::CONTENT_ENCODING).unwrap(), "gzip");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_is_no_file_of_it_is_refused() {
+    async fn unknown_files_and_methods_are_refused() {
         assert_eq!(get("/graphiql/secret.js").await.0, StatusCode::NOT_FOUND);
         assert_eq!(get("/graphiql/..%2fCargo.toml").await.0, StatusCode::NOT_FOUND);
         let posted = request(TestRequest::default().method(Method::POST).uri("/graphiql")).await;

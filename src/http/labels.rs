@@ -1,4 +1,4 @@
-//! Headers that say which publication an answer is of.
+//! Labels: the headers that name the publication of an answer.
 
 use std::cell::RefCell;
 
@@ -6,18 +6,18 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::instant::UnixSeconds;
 
-/// The last batch in the publication.
+/// Header with the last batch in the publication.
 pub(super) const SEQ_HEADER: &str = "x-ticker-seq";
-/// The second of its windows.
+/// Header with the end of its windows.
 pub(super) const AS_OF_HEADER: &str = "x-ticker-as-of";
 
 thread_local! {
-    /// The labels that this thread used last. All requests within a second are answered from the same publication, and
-    /// formatting two dates costs more than everything else that the handler does for a small file.
+    /// Labels of this thread's last answer. All answers within a second are from the same publication, and formatting
+    /// two dates costs more than everything else that the handler does for a small file.
     static LAST: RefCell<Option<Labels>> = const { RefCell::new(None) };
 }
 
-/// The header values of one publication.
+/// Header values of one publication.
 #[derive(Clone, Debug)]
 pub(super) struct Labels {
     of: (i64, UnixSeconds),
@@ -27,8 +27,8 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// The labels of the publication with this last batch and this second. Formats them only if the thread's last
-    /// request was for another publication.
+    /// Returns the labels of the publication with this `seq` and `as_of`. Formats them only if the thread's last answer
+    /// was from another publication.
     pub(super) fn of(seq: i64, as_of: UnixSeconds) -> Self {
         LAST.with_borrow_mut(|last| match last {
             Some(labels) if labels.of == (seq, as_of) => labels.clone(),
@@ -46,18 +46,18 @@ impl Labels {
         }
     }
 
-    /// The second of the publication.
+    /// Returns the `as_of` of the publication.
     pub(super) const fn as_of(&self) -> UnixSeconds {
         self.of.1
     }
 
-    /// The same second as a date of HTTP.
+    /// Returns the `as_of` as an HTTP date.
     pub(super) const fn last_modified(&self) -> Option<&HeaderValue> {
         self.last_modified.as_ref()
     }
 
     /// Adds [`SEQ_HEADER`] and [`AS_OF_HEADER`].
-    pub(super) fn name(self, headers: &mut HeaderMap) {
+    pub(super) fn add_to(self, headers: &mut HeaderMap) {
         headers.insert(HeaderName::from_static(SEQ_HEADER), self.seq);
         if let Some(as_of) = self.as_of {
             headers.insert(HeaderName::from_static(AS_OF_HEADER), as_of);
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_those_of_the_publication_that_is_asked_for() {
-        // The same batch at another second, and the same second with another batch, are other publications.
+    fn labels_change_with_either_part_of_the_publications_name() {
+        // The same batch at another second, and another batch at the same second, are other publications.
         for (seq, as_of, date) in [
             (7, 1_000_000_000, "Sun, 09 Sep 2001 01:46:40 GMT"),
             (7, 1_000_000_001, "Sun, 09 Sep 2001 01:46:41 GMT"),
@@ -81,7 +81,7 @@ mod tests {
             let labels = Labels::of(seq, UnixSeconds(as_of));
             assert_eq!(labels.last_modified().unwrap(), date);
             let mut headers = HeaderMap::new();
-            labels.name(&mut headers);
+            labels.add_to(&mut headers);
             assert_eq!(headers.get(SEQ_HEADER).unwrap(), &seq.to_string());
             assert_eq!(headers.get(AS_OF_HEADER).unwrap(), &UnixSeconds(as_of).to_rfc3339());
         }

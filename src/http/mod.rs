@@ -1,14 +1,14 @@
-//! What readers reach over HTTP: the public listener and the admin listener.
+//! HTTP: the public listener and the admin listener.
 //!
-//! Nothing in here waits for an actor: answers come from the published state, the database, or a port given by the
+//! No handler waits for an actor. Answers come from the published state, from the database, or through a port of the
 //! composition root.
 
 pub mod admin;
 mod body;
 mod books;
 mod connection;
+mod connection_limiter;
 mod cors;
-mod crowd;
 #[cfg(test)]
 mod documented;
 mod expect;
@@ -30,9 +30,10 @@ mod unread;
 
 pub use public::PublicState;
 
-/// Answers a body of `/graphql`, or a query string, without any data; none where it is refused. For `fuzz/` alone.
+/// Returns the answer of `/graphql` to a body or a query string, without any data. None if it is refused. Only for
+/// `fuzz/`.
 #[cfg(fuzzing)]
 #[must_use]
-pub fn answer_without_data(asked: &[u8]) -> Option<String> {
-    graphql::answer_without_data(asked)
+pub fn answer_without_data(request: &[u8]) -> Option<String> {
+    graphql::answer_without_data(request)
 }

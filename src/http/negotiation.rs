@@ -1,18 +1,29 @@
-//! What a reader asks for in its headers. Pure.
+//! Content negotiation: `Accept-Encoding`, `If-None-Match` and `If-Modified-Since` (RFC 9110). Pure.
+//!
+//! The headers are parsed by the types of actix-web. Its `AcceptEncoding::negotiate` is not used, because it ignores
+//! `*`.
 
-/// How a body is sent.
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::header::{
+    ContentEncoding, Encoding, EntityTag, HttpDate, Preference, Quality, QualityItem,
+};
+
+use crate::domain::instant::UnixSeconds;
+
+/// Coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coding {
-    /// As it is.
+    /// Not compressed.
     Identity,
-    /// By gzip.
+    /// Compressed by gzip.
     Gzip,
-    /// By brotli.
+    /// Compressed by brotli.
     Brotli,
 }
 
 impl Coding {
-    /// Its name in `Content-Encoding`; none for identity.
+    /// Returns the name in `Content-Encoding`; none for identity.
     pub(super) const fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -22,58 +33,80 @@ impl Coding {
     }
 }
 
-/// The best coding that `Accept-Encoding` takes, the smaller one among equals; none where it refuses all. Brotli is there
-/// or not: large files have it late.
+/// Weights of the codings that an `Accept-Encoding` names. Of a repeated coding the first counts.
+#[derive(Default)]
+struct Weights {
+    brotli: Option<Quality>,
+    gzip: Option<Quality>,
+    identity: Option<Quality>,
+    /// Weight of `*`, for all codings that are not named.
+    rest: Option<Quality>,
+}
+
+impl Weights {
+    /// Reads a header. Elements that are invalid are skipped.
+    fn of(accept: &str) -> Self {
+        let mut weights = Self::default();
+        for element in accept.split(',') {
+            let Ok(element) = element.trim().parse::<QualityItem<Preference<Encoding>>>() else { continue };
+            let weight = match element.item {
+                Preference::Any => &mut weights.rest,
+                Preference::Specific(Encoding::Known(ContentEncoding::Brotli)) => &mut weights.brotli,
+                Preference::Specific(Encoding::Known(ContentEncoding::Gzip)) => &mut weights.gzip,
+                Preference::Specific(Encoding::Known(ContentEncoding::Identity)) => &mut weights.identity,
+                Preference::Specific(_) => continue,
+            };
+            weight.get_or_insert(element.quality);
+        }
+        weights
+    }
+
+    fn weight(&self, coding: Coding) -> Quality {
+        match coding {
+            Coding::Brotli => self.brotli.or(self.rest).unwrap_or(Quality::ZERO),
+            Coding::Gzip => self.gzip.or(self.rest).unwrap_or(Quality::ZERO),
+            // Identity is acceptable unless it is refused, by name or by `*;q=0`. But any coding that the client asks
+            // for comes first, so identity has the least weight if it is not named.
+            Coding::Identity => {
+                self.identity.unwrap_or_else(|| self.rest.unwrap_or(Quality::MIN).min(Quality::MIN))
+            }
+        }
+    }
+}
+
+/// Returns the coding that `Accept-Encoding` prefers, or none if it refuses all. Of equal ones the smallest body wins.
+/// Brotli is only considered if `has_brotli`, because large files get it late.
 pub(super) fn coding(accept: Option<&str>, has_brotli: bool) -> Option<Coding> {
     let Some(accept) = accept else { return Some(Coding::Identity) };
-    let choices = [(Coding::Brotli, "br"), (Coding::Gzip, "gzip"), (Coding::Identity, "identity")];
-    let mut best: Option<(u16, Coding)> = None;
-    for (coding, name) in choices.into_iter().skip(usize::from(!has_brotli)) {
-        // Identity is taken unless it is refused, but everything that is asked for by name comes first.
-        let unnamed = if coding == Coding::Identity { 1 } else { 0 };
-        let weight = weight(accept, name).or_else(|| weight_of_rest(accept, coding)).unwrap_or(unnamed);
-        if weight > 0 && best.is_none_or(|(most, _)| weight > most) {
+    let weights = Weights::of(accept);
+    let mut best: Option<(Quality, Coding)> = None;
+    for coding in [Coding::Brotli, Coding::Gzip, Coding::Identity].into_iter().skip(usize::from(!has_brotli))
+    {
+        let weight = weights.weight(coding);
+        if weight > Quality::ZERO && best.is_none_or(|(most, _)| weight > most) {
             best = Some((weight, coding));
         }
     }
     best.map(|(_, coding)| coding)
 }
 
-fn weight_of_rest(accept: &str, coding: Coding) -> Option<u16> {
-    let rest = weight(accept, "*")?;
-    // `*;q=0` refuses identity too; else `*` asks for nothing in particular, so identity stays the last choice.
-    Some(if coding == Coding::Identity { rest.min(1) } else { rest })
-}
-
-/// The weight, 0 to 1000, of a name in a list of names with `;q=`; none where it is not in it.
-fn weight(list: &str, name: &str) -> Option<u16> {
-    list.split(',').find_map(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        if !parts.next()?.eq_ignore_ascii_case(name) {
-            return None;
-        }
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Some(quality.map_or(1_000, thousandths))
-    })
-}
-
-/// `0.75` as 750; what is no quality is 0.
-fn thousandths(text: &str) -> u16 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    match whole {
-        "1" if fraction.bytes().all(|byte| byte == b'0') => 1_000,
-        "0" if digits(fraction) && fraction.len() <= 3 => format!("{fraction:0<3}").parse().unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// Whether `If-None-Match` names one of these tags, which are in quotes; weak tags count.
+/// Returns true if `If-None-Match` names one of these entity tags, which are in quotes. Compares weakly, as RFC 9110
+/// asks.
 pub(super) fn names_tag<'a>(if_none_match: &str, tags: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
+    let opaque = |tag: &'a [u8]| tag.strip_prefix(b"\"")?.strip_suffix(b"\"");
     if_none_match.split(',').map(str::trim).any(|given| {
-        let given = given.strip_prefix("W/").unwrap_or(given);
-        given == "*" || tags.clone().any(|tag| tag == given.as_bytes())
+        given == "*"
+            || given
+                .parse::<EntityTag>()
+                .is_ok_and(|given| tags.clone().any(|tag| opaque(tag) == Some(given.tag().as_bytes())))
     })
+}
+
+/// Returns true if `If-Modified-Since` is exactly this second.
+pub(super) fn names_second(if_modified_since: &str, second: UnixSeconds) -> bool {
+    let given = if_modified_since.parse::<HttpDate>().map(SystemTime::from);
+    let given = given.ok().and_then(|given| given.duration_since(UNIX_EPOCH).ok());
+    given.is_some_and(|given| i64::try_from(given.as_secs()) == Ok(second.0))
 }
 
 #[cfg(test)]
@@ -82,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn takes_the_smallest_form_that_the_reader_likes_best() {
+    fn chooses_the_smallest_of_the_preferred_codings() {
         for (accept, expected) in [
             (None, Some(Coding::Identity)),
             (Some(""), Some(Coding::Identity)),
@@ -105,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_tags_in_lists_and_weak_ones() {
+    fn finds_tags_in_lists_and_weak_tags() {
         let tags: [&[u8]; 2] = [b"\"abc\"", b"\"abc-gz\""];
         for (given, expected) in [
             ("\"abc\"", true),
@@ -120,17 +153,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_date_names_its_second_in_every_format_of_http() {
+        for (given, expected) in [
+            ("Sun, 09 Sep 2001 01:46:40 GMT", true),
+            ("Sunday, 09-Sep-01 01:46:40 GMT", true),
+            ("Sun Sep  9 01:46:40 2001", true),
+            ("Sun, 09 Sep 2001 01:46:41 GMT", false),
+            ("yesterday", false),
+        ] {
+            assert_eq!(names_second(given, UnixSeconds(1_000_000_000)), expected, "{given}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_is_chosen_was_not_refused(accept in "(br|gzip|identity|\\*|x)(;q=(0|1|0\\.[0-9]{1,3}))?(, ?(br|gzip|identity)(;q=(0|1))?){0,3}") {
+        fn the_chosen_coding_was_not_refused(accept in "(br|gzip|identity|\\*|x)(;q=(0|1|0\\.[0-9]{1,3}))?(, ?(br|gzip|identity)(;q=(0|1))?){0,3}") {
             if let Some(chosen) = coding(Some(&accept), true) {
-                let name = chosen.name().unwrap_or("identity");
-                prop_assert_ne!(weight(&accept, name), Some(0));
+                prop_assert_ne!(Weights::of(&accept).weight(chosen), Quality::ZERO);
             }
         }
 
         #[test]
-        fn no_header_makes_it_panic(text in "\\PC*") {
+        fn no_header_causes_a_panic(text in "\\PC*") {
             let _ = (coding(Some(&text), true), names_tag(&text, std::iter::once(b"\"a\"".as_slice())));
         }
     }

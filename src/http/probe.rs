@@ -1,4 +1,4 @@
-//! Asking a running daemon whether it lives, as a container's health check does.
+//! Probe of a running daemon's `/livez`, as for the health check of a container.
 
 use std::{
     io::{self, Read, Write},
@@ -6,20 +6,20 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::listener::reachable;
+use crate::domain::{listener::reachable, plain_text::shown};
 
-/// Why the daemon does not count as alive.
+/// Reason for which the daemon does not count as alive.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// It cannot be reached.
-    #[error("nothing answers at {0}: {1}")]
+    /// No connection, or no answer in time.
+    #[error("no answer from {0}: {1}")]
     Unreachable(SocketAddr, io::Error),
-    /// It says that it does not live.
-    #[error("{0} answers {1:?}")]
+    /// The answer is not 200.
+    #[error("{0} answers \"{1}\"")]
     NotAlive(SocketAddr, String),
 }
 
-/// Asks for `/livez`. A listener on all addresses is asked on loopback.
+/// Requests `/livez`. Connects to loopback if the listener is on all addresses.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn livez(address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
     if line.starts_with("HTTP/1.1 200") {
         Ok(())
     } else {
-        Err(ProbeError::NotAlive(address, line.to_owned()))
+        Err(ProbeError::NotAlive(address, shown(line).into_owned()))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{domain::plain_text::stripped, published::Vitals};
 
-/// A problem of this status; `detail` is for people.
+/// Returns a problem document with this status. `detail` is for people.
 pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = serde_json::json!({
         "type": "about:blank",
@@ -26,7 +26,8 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
         .body(body.to_string())
 }
 
-/// Nothing is published yet; ask again soon. Says why, if Horizon is the reason.
+/// Returns the 503 for a path that needs a publication before the first one. Names the fault of Horizon if there is
+/// one.
 pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
     let fault = vitals.horizon.load().as_ref().and_then(|state| state.fault());
     let reason = fault.unwrap_or_else(|| "the ticker has just started".to_owned());
@@ -35,7 +36,7 @@ pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
     response
 }
 
-/// JSON that is never stored by anybody on the way. Texts in it may be of strangers: what is hidden in them is stripped.
+/// Returns JSON that no cache may store. Strips hidden characters from its texts, which may come from outside.
 pub(super) fn fresh_json(status: StatusCode, mut body: Value) -> HttpResponse {
     strip(&mut body);
     HttpResponse::build(status)
@@ -65,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn texts_are_stripped_however_deep_they_lie() {
+    fn texts_are_stripped_at_every_depth() {
         let mut value = json!({"a": "x\u{202e}y", "b": [{"c": "\u{1b}[2J"}, 1, null, true]});
         strip(&mut value);
         assert_eq!(value, json!({"a": "xy", "b": [{"c": "[2J"}, 1, null, true]}));

@@ -1,4 +1,4 @@
-//! The public listener's routes.
+//! Routes of the public listener.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,20 +21,20 @@ use crate::{
     published::{EncodedFile, Files, Published},
 };
 
-/// What the public listener answers from.
+/// State of the public listener.
 #[derive(Clone)]
 pub struct PublicState {
-    /// The newest publication and the vitals.
+    /// Newest publication and vitals.
     pub published: Arc<Published>,
-    /// What time it is.
+    /// Clock for ages.
     pub clock: SharedClock,
-    /// From which age on data count as stale.
+    /// Age from which on data count as stale.
     pub stale_after: Duration,
-    /// Whether the supervisor ticks.
+    /// Returns true while the supervisor ticks.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// What makes an answer to a GET or HEAD.
+/// Handler of GET and HEAD.
 type RouteHandler = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -64,8 +64,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }));
 }
 
-/// Answers GET and HEAD by `handler`, OPTIONS with what is allowed, and refuses other methods. Counts the request for the
-/// route `path`.
+/// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods. Counts the
+/// request under the route `path`.
 pub(super) fn answer(
     request: &HttpRequest,
     path: &'static str,
@@ -82,7 +82,7 @@ pub(super) fn answer(
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
             .finish(),
         _ => {
-            let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path is only read");
+            let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path only supports GET and HEAD");
             refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
             refused
         }
@@ -92,7 +92,7 @@ pub(super) fn answer(
 }
 
 fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    // For a browser there will be a page here; the bytes already depend on `Accept` for whoever caches them.
+    // A page for browsers will be served here as well, so caches must already distinguish by `Accept`.
     send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding")
 }
 

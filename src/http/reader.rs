@@ -1,4 +1,4 @@
-//! Reading what a running daemon serves, as any consumer would, and which publication it is.
+//! HTTP client that reads what a running daemon serves, as any consumer would, and the publication that it belongs to.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,63 +13,64 @@ use crate::{
     outbound::{TcpDialler, coding::decoded},
 };
 
-/// Until a connection stands.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the head of an answer is there.
+/// Time limit for the head of an answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// Until a whole file is there.
+/// Time limit for the body of an answer.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest file that is read, compressed or not; a pair takes about 1 KB, an asset 2.
+/// Largest body, compressed or not. A pair takes about 1 KB, an asset 2 KB.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Why a file could not be read.
+/// Error of reading from the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No answer, or half of one.
-    #[error("nothing answers at {url}: {reason}")]
+    /// No answer, or an incomplete one.
+    #[error("no answer from {url}: {reason}")]
     Unreachable {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// What happened.
+        /// Text of the error.
         reason: String,
     },
     /// The daemon has published nothing yet.
     #[error("{0} answers 503: nothing is published yet")]
     NotYet(String),
-    /// Another status than those of a file.
+    /// The daemon answers with an unexpected status.
     #[error("{url} answers {status}")]
     Status {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// The status.
+        /// Status of the answer.
         status: u16,
     },
-    /// The answer does not say which publication it is.
-    #[error("{0} does not tell its publication in X-Ticker-Seq and X-Ticker-As-Of: is it this ticker?")]
+    /// The answer does not name its publication.
+    #[error("{0} has no valid headers X-Ticker-Seq and X-Ticker-As-Of: is it this ticker?")]
     Unnamed(String),
 }
 
-/// A file or an answer, as it is served.
+/// A file or an answer of the daemon.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// Up to which batch everything is in it.
+    /// Last batch in the publication.
     pub seq: i64,
-    /// The second of its windows.
+    /// End of the publication's windows.
     pub as_of: UnixSeconds,
-    /// Its bytes, uncompressed.
+    /// Body, uncompressed.
     pub body: Bytes,
 }
 
-/// A reader of one daemon. Belongs to the thread that makes it, as awc's clients do.
+/// HTTP client of one daemon. It cannot move to another thread, because awc's client cannot.
 pub struct Reader {
     client: Client,
+    /// Base URL, for messages.
     base: String,
-    /// The same base as the client is given it, which leaves TLS to its dialler.
+    /// Base URL for the client. Its scheme is `http`, because the dialler does TLS.
     for_awc: String,
 }
 
 impl Reader {
-    /// A reader of the daemon at a base URL without a slash at the end; nothing is connected yet.
+    /// Returns a client of the daemon at a base URL without a trailing slash. Does not connect.
     #[must_use]
     pub fn new(base: String, tls: Arc<ClientConfig>) -> Self {
         let (dialler, for_awc) = TcpDialler::of(&base, tls);
@@ -79,7 +80,7 @@ impl Reader {
         Self { client, base, for_awc }
     }
 
-    /// Has the daemon behind an admin listener audit itself now. It says only that it heard.
+    /// Makes the daemon behind an admin listener audit itself now. Returns when it has accepted the request.
     ///
     /// # Errors
     ///
@@ -93,7 +94,7 @@ impl Reader {
         }
     }
 
-    /// A published file; none where there is no such file.
+    /// Returns a published file, or none if the daemon answers 404.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Reader {
         served(self.client.get(format!("{}/{name}", self.for_awc)), url).await
     }
 
-    /// The answer to a GraphQL document; none where there is no such endpoint.
+    /// Returns the answer to a GraphQL document, or none if the daemon answers 404.
     ///
     /// # Errors
     ///
@@ -138,9 +139,12 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
     let as_of = text(AS_OF_HEADER).and_then(|text| UnixSeconds::parse(text).ok());
     let Some((seq, as_of)) = seq.zip(as_of) else { return Err(ReadError::Unnamed(url)) };
     let read = actix_rt::time::timeout(BODY_TIMEOUT, response.body().limit(BODY_BYTES_MAX));
-    let read = read.await.map_err(|_| unreachable(&format_args!("half an answer in {BODY_TIMEOUT:?}")))?;
+    let late = format_args!("the body is not complete after {} s", BODY_TIMEOUT.as_secs());
+    let read = read.await.map_err(|_| unreachable(&late))?;
     let body = read.map_err(|error| match error {
-        PayloadError::Overflow => unreachable(&format_args!("it is longer than {BODY_BYTES_MAX} bytes")),
+        PayloadError::Overflow => {
+            unreachable(&format_args!("the body is longer than {BODY_BYTES_MAX} bytes"))
+        }
         other => unreachable(&other),
     })?;
     let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));

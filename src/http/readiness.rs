@@ -1,4 +1,4 @@
-//! `/readyz`: whether readers should be sent here. Pure.
+//! `/readyz`: the readiness of this daemon for traffic. Pure.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::published::{Check, Publication, Vitals};
 
-/// `/readyz`, and whether it is a 503.
+/// Returns true if the daemon fails (503), and the body of `/readyz`.
 pub(super) fn readiness(
     vitals: &Vitals,
     newest: Option<&Publication>,
@@ -24,33 +24,34 @@ pub(super) fn readiness(
             (ok, json!({"ok": ok, "detail": if ok { "fresh" } else { "too old" }, "age_s": age_s}))
         }
     };
-    let told = |cell: &arc_swap::ArcSwapOption<Check>| match &*cell.load() {
+    let shown = |cell: &arc_swap::ArcSwapOption<Check>| match &*cell.load() {
         None => json!({"ok": false, "detail": "not known yet", "age_s": null}),
         Some(check) => json!({"ok": check.ok, "detail": check.detail, "age_s": age(check.at)}),
     };
     let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
     let mut checks = Map::new();
-    checks.insert("database".into(), told(&vitals.database));
+    checks.insert("database".into(), shown(&vitals.database));
     checks.insert("publication".into(), publication);
-    checks.insert("children".into(), told(&vitals.children));
-    checks.insert("leader".into(), told(&vitals.leader));
+    checks.insert("children".into(), shown(&vitals.children));
+    checks.insert("leader".into(), shown(&vitals.leader));
     if !follows {
-        checks.insert("stream".into(), told(&vitals.stream));
+        checks.insert("stream".into(), shown(&vitals.stream));
         checks.insert("horizon".into(), horizon(vitals, now));
         checks.insert("budget".into(), budget(vitals, now));
     }
     for (name, part) in vitals.parts.load().iter() {
-        // A follower has no checks for the work that it does not do.
+        // A follower has no checks for work that only the leader does.
         if !(follows && LEADERS_PARTS.contains(name)) {
             checks.insert((*name).into(), graced(part, grace_s(name), now));
         }
     }
     let failing = !published || vitals.is_draining();
-    let is_well =
+    // `leader` is only information: a follower is ready.
+    let is_ok =
         |(name, check): (&String, &Value)| name == "leader" || check.get("ok") == Some(&Value::Bool(true));
     let status = if failing {
         "failing"
-    } else if checks.iter().all(is_well) {
+    } else if checks.iter().all(is_ok) {
         "ok"
     } else {
         "degraded"
@@ -60,10 +61,10 @@ pub(super) fn readiness(
 
 /// Parts that only the leader works on.
 pub(super) const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
-/// Time for which requests must fail before the operator sees it. Single failures are normal.
+/// Seconds for which requests must fail before the check fails. Single failures are normal.
 const GRACE_S: i64 = 30;
 
-/// Time for which a part may fail before its check fails.
+/// Returns the seconds for which a part may fail before its check fails.
 fn grace_s(part: &str) -> i64 {
     if LEADERS_PARTS.contains(&part) { GRACE_S } else { 0 }
 }
@@ -80,13 +81,13 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
                 graced(&Check { ok: false, detail, at: *since }, HORIZON_GRACE_S, now)
             }
             _ if state.was_answered => json!({"ok": true, "detail": "answers", "age_s": 0}),
-            _ => json!({"ok": true, "detail": "was not asked yet", "age_s": null}),
+            _ => json!({"ok": true, "detail": "no request yet", "age_s": null}),
         },
-        None => json!({"ok": true, "detail": "was not asked yet", "age_s": null}),
+        None => json!({"ok": true, "detail": "no request yet", "age_s": null}),
     }
 }
 
-/// A broken connection is replaced within seconds.
+/// Seconds for which Horizon may be unreachable before the check fails. A broken connection is replaced within seconds.
 const HORIZON_GRACE_S: i64 = 10;
 
 fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn fails_only_before_the_first_publication_when_that_is_too_old_and_in_the_drain() {
+    fn fails_only_without_a_fresh_publication_and_while_draining() {
         assert_eq!(status(&vitals(&[]), None), (true, "failing".into()));
         assert_eq!(status(&vitals(&[]), Some(&publication(600))), (false, "ok".into()));
         assert_eq!(status(&vitals(&[]), Some(&publication(601))), (true, "failing".into()));
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_does_not_show_what_it_does_not_do() {
+    fn a_follower_has_no_checks_of_the_leaders_work() {
         let vitals = vitals(&["leader", "stream"]);
         vitals.parts.store(Arc::new(vec![("files", part(true, 1)), ("history", part(false, 99))]));
         let (_, body) =
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_is_told_with_its_age() {
+    fn every_check_has_a_detail_and_an_age() {
         let vitals = vitals(&[]);
         vitals.horizon.store(Some(Arc::new(answering())));
         vitals.parts.store(Arc::new(vec![("files", part(true, 1))]));

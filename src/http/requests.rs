@@ -1,4 +1,4 @@
-//! The count of requests to the public listener, by path and status.
+//! Counts of requests to the public listener, by path and status.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -6,8 +6,8 @@ use actix_web::http::StatusCode;
 use metrics::{Counter, counter};
 
 thread_local! {
-    /// Handles of this thread. Looking a counter up by its labels costs allocations; increasing it through a handle costs
-    /// none. Bounded: paths are those of the routes, and each has a few statuses.
+    /// Counters of this thread. Looking up a counter by its labels allocates, and a kept counter does not. The map is
+    /// bounded, because paths are those of the routes and each has a few statuses.
     static COUNTERS: RefCell<HashMap<(&'static str, StatusCode), Counter>> = RefCell::default();
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/status`: what is held, and how fresh it is. Pure.
+//! `/api/v1/status`: coverage, freshness and health of the data. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     published::{Publication, Vitals},
 };
 
-/// The answer. What is not known or not built yet is null, never left out.
+/// Returns the answer. Unknown values are null, never missing.
 pub(super) fn status(
     vitals: &Vitals,
     newest: Option<&Publication>,
@@ -21,7 +21,7 @@ pub(super) fn status(
     let oldest_book = newest.and_then(|newest| newest.snapshot.oldest_book());
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
-    let heard_s = heard_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
+    let silent_s = received_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
     let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
     json!({
         "as_of": newest.map(|newest| newest.as_of.to_rfc3339()),
@@ -29,7 +29,7 @@ pub(super) fn status(
         "ledger": latest.map(|(ledger, _)| ledger),
         "ledger_close_time": latest.map(|(_, closed_at)| closed_at.to_rfc3339()),
         "lag_s": latest.map(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0)),
-        "stale": heard_s.is_none_or(|seconds| seconds > stale_s),
+        "stale": silent_s.is_none_or(|seconds| seconds > stale_s),
         "coverage": ranges(&coverage),
         "gaps": all_gaps(vitals, &coverage),
         "backfill": backfill(vitals),
@@ -45,17 +45,17 @@ pub(super) fn status(
     })
 }
 
-/// When there last was news: a byte of the stream, or, on a follower, which has none of its own, the last trade that it
-/// took in from the other's.
-fn heard_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
+/// Returns the time of the last data: of the last byte of the stream, or on a follower, which has no stream, of the
+/// last trade that it read from the database.
+fn received_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
     if vitals.leader.load().as_ref().is_some_and(|leader| !leader.ok) {
         return newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
     }
     vitals.stream.load().as_ref().map(|stream| stream.at)
 }
 
-/// Gaps between the held ranges, and wanted ledgers below them that cannot be read now. The first ledger is unknown for
-/// those that Horizon no longer has.
+/// Returns the gaps between the covered ranges, and the wanted ledgers below them that cannot be read now. The first
+/// ledger is null if Horizon no longer has it.
 fn all_gaps(vitals: &Vitals, coverage: &[LedgerRange]) -> Vec<Value> {
     let unread = vitals.unread_history.load();
     let unread = unread.as_ref().map(|unread| {
@@ -70,55 +70,55 @@ fn all_gaps(vitals: &Vitals, coverage: &[LedgerRange]) -> Vec<Value> {
 }
 
 fn backfill(vitals: &Vitals) -> Value {
-    let told = vitals.backfill.load();
+    let backfill = vitals.backfill.load();
     let rounded = |seconds: f64| seconds.ceil();
     json!({
-        "done_ratio": told.as_ref().map(|told| told.done_ratio),
-        "eta_s": told.as_ref().and_then(|told| told.eta_s).map(rounded),
+        "done_ratio": backfill.as_ref().map(|backfill| backfill.done_ratio),
+        "eta_s": backfill.as_ref().and_then(|backfill| backfill.eta_s).map(rounded),
     })
 }
 
 fn horizon(vitals: &Vitals) -> Value {
-    let told = vitals.horizon.load();
-    let Some(told) = told.as_ref() else { return Value::Null };
-    let outage = told.outage.as_ref();
+    let state = vitals.horizon.load();
+    let Some(state) = state.as_ref() else { return Value::Null };
+    let outage = state.outage.as_ref();
     json!({
-        "url": told.url,
-        "ok": outage.is_none() && told.was_answered,
+        "url": state.url,
+        "ok": outage.is_none() && state.was_answered,
         "failing_since": outage.map(|(since, _)| since.to_rfc3339_opts(SecondsFormat::Secs, true)),
         "error": outage.map(|(_, error)| error),
     })
 }
 
 fn audit(vitals: &Vitals) -> Value {
-    let (told, reread) = (vitals.audit.load(), vitals.reread.load());
+    let (audit, reread) = (vitals.audit.load(), vitals.reread.load());
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     json!({
-        "at": told.as_ref().and_then(|told| told.at).map(time),
-        "markets": told.as_ref().map(|told| told.markets),
-        "unread": told.as_ref().map(|told| told.unread),
-        "differences": told.as_ref().map(|told| told.differences),
-        "repaired": told.as_ref().map(|told| told.repaired),
-        "reread": reread.as_ref().map(|told| json!({
-            "at": told.at.map(time),
-            "ledgers": told.ledgers,
-            "missing": told.missing,
-            "contradicting": told.contradicting,
-            "surplus": told.surplus,
+        "at": audit.as_ref().and_then(|audit| audit.at).map(time),
+        "markets": audit.as_ref().map(|audit| audit.markets),
+        "unread": audit.as_ref().map(|audit| audit.unread),
+        "differences": audit.as_ref().map(|audit| audit.differences),
+        "repaired": audit.as_ref().map(|audit| audit.repaired),
+        "reread": reread.as_ref().map(|reread| json!({
+            "at": reread.at.map(time),
+            "ledgers": reread.ledgers,
+            "missing": reread.missing,
+            "contradicting": reread.contradicting,
+            "surplus": reread.surplus,
         })),
     })
 }
 
 fn budget(vitals: &Vitals) -> Value {
-    let told = vitals.budget.load();
-    let Some(told) = told.as_ref() else { return Value::Null };
+    let budget = vitals.budget.load();
+    let Some(budget) = budget.as_ref() else { return Value::Null };
     let requests: serde_json::Map<String, Value> =
-        told.requests.iter().map(|(class, count)| ((*class).to_owned(), json!(count))).collect();
+        budget.requests.iter().map(|(class, count)| ((*class).to_owned(), json!(count))).collect();
     json!({
-        "requests_per_hour": told.requests_per_hour,
-        "tokens": told.tokens,
-        "remaining": told.remaining,
-        "blocked_s": told.blocked_s,
+        "requests_per_hour": budget.requests_per_hour,
+        "tokens": budget.tokens,
+        "remaining": budget.remaining,
+        "blocked_s": budget.blocked_s,
         "requests": requests,
     })
 }
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn nothing_is_left_out_before_anything_is_known() {
-        let told = status(&Vitals::default(), None, Duration::from_secs(600), UnixSeconds(1_000).to_utc());
-        let keys: Vec<_> = told.as_object().unwrap().keys().map(String::as_str).collect();
+        let answer = status(&Vitals::default(), None, Duration::from_secs(600), UnixSeconds(1_000).to_utc());
+        let keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted = [
             "as_of",
             "seq",
@@ -166,11 +166,11 @@ mod tests {
         let mut keys = keys;
         keys.sort_unstable();
         assert_eq!(keys, wanted);
-        assert_eq!((&told["seq"], &told["stale"]), (&Value::Null, &Value::Bool(true)));
+        assert_eq!((&answer["seq"], &answer["stale"]), (&Value::Null, &Value::Bool(true)));
     }
 
     #[test]
-    fn a_follower_is_as_stale_as_what_it_took_in() {
+    fn a_follower_is_as_stale_as_the_last_trade_that_it_read() {
         let newest = |closed_at| {
             let snapshot = MarketSnapshot::default();
             Publication::render(4, Some((9, closed_at)), snapshot, &mut FileMaker::default()).unwrap()
@@ -180,19 +180,19 @@ mod tests {
             let now = UnixSeconds(1_000).to_utc();
             status(vitals, Some(newest), Duration::from_secs(10), now)["stale"].clone()
         };
-        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "nobody knows yet who leads");
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "the leader is not known yet");
         Vitals::tell(&vitals.leader, false, "", UnixSeconds(1).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
         assert_eq!(stale(&vitals, &newest(UnixSeconds(989))), json!(true));
-        // It led once, and heard the stream then.
+        // It led before, and received data from the stream then.
         Vitals::tell(&vitals.stream, true, "", UnixSeconds(500).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
         Vitals::tell(&vitals.leader, true, "", UnixSeconds(999).to_utc());
-        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "who leads listens for himself");
+        assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "a leader has its own stream");
     }
 
     #[test]
-    fn tells_freshness_coverage_and_gaps() {
+    fn reports_freshness_coverage_and_gaps() {
         let vitals = Vitals::default();
         Vitals::tell(&vitals.stream, true, "", UnixSeconds(990).to_utc());
         let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
@@ -202,10 +202,11 @@ mod tests {
             as_of: UnixSeconds(999),
             ..Publication::render(4, latest, MarketSnapshot::default(), &mut FileMaker::default()).unwrap()
         };
-        let told = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_000).to_utc());
-        assert_eq!((&told["lag_s"], &told["stale"], &told["ledger"]), (&json!(5), &json!(false), &json!(9)));
+        let answer = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_000).to_utc());
+        let shown = (&answer["lag_s"], &answer["stale"], &answer["ledger"]);
+        assert_eq!(shown, (&json!(5), &json!(false), &json!(9)));
         assert_eq!(
-            told["gaps"],
+            answer["gaps"],
             json!([{"from": 4, "to": 6, "from_time": "1970-01-01T00:00:02Z", "to_time": "1970-01-01T00:00:01Z"}])
         );
         let later = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_001).to_utc());

@@ -1,8 +1,8 @@
-//! Bodies that nobody reads to their end.
+//! Bodies of requests that no handler reads to their end.
 //!
-//! actix reads on for ever where a body in chunks is no longer wanted, without any time limit: whoever sends a byte an
-//! hour, or never stops, would hold a connection for good. It closes the connection soon after the answer, though, while
-//! somebody still holds the body. So the answer does.
+//! If a handler drops a chunked body, actix reads the rest without any time limit. A client that sends a byte per hour
+//! would hold the connection for ever. But if the body still exists when the answer is sent, actix closes the
+//! connection soon after it. So the answer keeps the body.
 
 use std::{
     cell::RefCell,
@@ -22,9 +22,9 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::connection::UnderWay;
+use super::connection::RequestGuard;
 
-/// The body of a request, which its handler and the answer hold together.
+/// Body of a request, shared by its handler and the answer.
 #[derive(Clone)]
 struct Shared(Rc<RefCell<Payload>>);
 
@@ -36,11 +36,11 @@ impl Stream for Shared {
     }
 }
 
-/// An answer that holds the request's body until it is sent; until then the request is under way.
+/// Body of an answer. Until it is sent, it keeps the body of the request, and the request counts as in progress.
 pub(super) struct WatchedBody<B> {
     answer: B,
     _body: Option<Shared>,
-    _under_way: Option<UnderWay>,
+    _guard: Option<RequestGuard>,
 }
 
 impl<B: MessageBody + Unpin> MessageBody for WatchedBody<B> {
@@ -58,12 +58,12 @@ impl<B: MessageBody + Unpin> MessageBody for WatchedBody<B> {
     }
 }
 
-/// Closes the connection after an answer that did not wait for the end of the request's body.
+/// Middleware that closes the connection after an answer that did not wait for the end of the request's body.
 pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<WatchedBody<B>>, Error> {
-    let under_way = UnderWay::of(&request);
+    let guard = RequestGuard::of(&request);
     let mut held = None;
     if request.headers().contains_key(header::TRANSFER_ENCODING) {
         let shared = Shared(Rc::new(RefCell::new(request.take_payload())));
@@ -71,5 +71,5 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
         held = Some(shared);
     }
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, answer| WatchedBody { answer, _body: held, _under_way: under_way }))
+    Ok(response.map_body(|_, answer| WatchedBody { answer, _body: held, _guard: guard }))
 }

@@ -1,4 +1,4 @@
-//! Answers of one publication: made once, whoever else asks for the same waits for it and shares it.
+//! Cache of answers from one publication. Each answer is made once; concurrent requests for the same document share it.
 
 use std::{
     collections::HashMap,
@@ -9,67 +9,69 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 
-use super::request::Asked;
+use super::request::DocumentRequest;
 use crate::{domain::market_snapshot::MarketSnapshot, http::negotiation::Coding, published::Published};
 
-/// Answers that are kept, and requests for which one is being made.
+/// Largest number of cached answers, including those that are being made.
 const KEPT_MAX: usize = 512;
-/// Bytes of answers and questions that are kept.
+/// Largest number of bytes of cached answers and of the documents that they belong to.
 const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A body that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct CachedAnswer {
-    /// As they are sent, one after the other.
+    /// Parts of the body, in order.
     pub(super) pieces: Vec<Bytes>,
-    /// How they are coded: what was asked for, or not at all where that is not worth it.
+    /// Coding of the body: the requested one, or identity for a body that is not worth compressing.
     pub(super) coding: Coding,
     /// Its share of the memory for answers.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 impl CachedAnswer {
-    /// An answer that holds `room` for as long as it lives.
+    /// Returns an answer that holds `room` for as long as it lives.
     pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
         Self { pieces, coding, _room: room }
     }
 
-    /// Bytes of all pieces.
+    /// Returns the bytes of all pieces.
     pub(super) fn len(&self) -> usize {
         self.pieces.iter().map(Bytes::len).sum()
     }
 }
 
-type Place = Arc<OnceCell<Arc<CachedAnswer>>>;
+/// Slot of an answer that is made once.
+type Slot = Arc<OnceCell<Arc<CachedAnswer>>>;
 
-/// The answers of the newest publication that anybody asked.
+/// Cache of answers from the newest publication that was queried.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<Kept>);
+pub(super) struct AnswerCache(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Their publication's snapshot: it itself, for `seq` goes back where a database lost what it had committed.
+    /// Snapshot of the publication. It is compared by address, because `seq` is not unique: it goes back if the
+    /// database loses committed batches.
     of: Weak<MarketSnapshot>,
-    places: HashMap<(Asked, Coding), Place>,
+    slots: HashMap<(DocumentRequest, Coding), Slot>,
     bytes: usize,
 }
 
-impl Answers {
-    /// The answer to a question of a publication, made by `make` where nobody has made it yet.
+impl AnswerCache {
+    /// Returns the answer to a document. `make` makes it if it is not cached.
     ///
     /// # Errors
     ///
-    /// Whatever `make` gives; the next who asks tries again.
+    /// The error of `make`. It is not cached, so the next request tries again.
     pub(super) async fn get<E>(
         &self,
         of: &Arc<MarketSnapshot>,
         published: &Published,
-        question: &(Asked, Coding),
+        question: &(DocumentRequest, Coding),
         make: impl Future<Output = Result<CachedAnswer, E>>,
     ) -> Result<Arc<CachedAnswer>, E> {
-        let Some(place) = self.place(of, published, question) else { return make.await.map(Arc::new) };
+        let Some(slot) = self.slot(of, published, question) else { return make.await.map(Arc::new) };
         let mut is_new = false;
-        let made = place
+        let made = slot
             .get_or_try_init(async || {
                 is_new = true;
                 make.await.map(Arc::new)
@@ -84,50 +86,51 @@ impl Answers {
         made
     }
 
-    /// Where the answer lies or will lie; none where nothing more is kept.
-    fn place(
+    /// Returns the slot of an answer, or none if it will not be cached.
+    fn slot(
         &self,
         of: &Arc<MarketSnapshot>,
         published: &Published,
-        question: &(Asked, Coding),
-    ) -> Option<Place> {
+        question: &(DocumentRequest, Coding),
+    ) -> Option<Slot> {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             let newest = published.newest();
             if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.snapshot, of)) {
-                return None; // a reader that holds an older publication
+                return None; // A request that began before the newest publication must not empty its cache.
             }
             *kept = Kept { of: Arc::downgrade(of), ..Kept::default() };
         }
-        if let Some(place) = kept.places.get(question) {
-            return Some(Arc::clone(place));
+        if let Some(slot) = kept.slots.get(question) {
+            return Some(Arc::clone(slot));
         }
         let bytes = kept.bytes + question.0.len();
-        if kept.places.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
+        if kept.slots.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
             return None;
         }
         kept.bytes = bytes;
-        let place = Place::default();
-        kept.places.insert(question.clone(), Arc::clone(&place));
-        Some(place)
+        let slot = Slot::default();
+        kept.slots.insert(question.clone(), Arc::clone(&slot));
+        Some(slot)
     }
 
-    /// Counts an answer that was made, and lets go of it where it is too much; who waits for it has it all the same.
-    fn account(&self, of: &Arc<MarketSnapshot>, question: &(Asked, Coding), bytes: usize) {
+    /// Counts a new answer, and removes it from the cache if it exceeds the limit. Requests that wait for it get it all
+    /// the same.
+    fn account(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding), bytes: usize) {
         let mut kept = self.kept();
         if !kept.is_of(of) {
             return;
         }
         if kept.bytes + bytes > KEPT_BYTES_MAX {
-            kept.places.remove(question);
+            kept.slots.remove(question);
         } else {
             kept.bytes += bytes;
         }
     }
 
-    fn forget(&self, of: &Arc<MarketSnapshot>, question: &(Asked, Coding)) {
+    fn forget(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding)) {
         let mut kept = self.kept();
-        if kept.is_of(of) && kept.places.remove(question).is_some() {
+        if kept.is_of(of) && kept.slots.remove(question).is_some() {
             kept.bytes = kept.bytes.saturating_sub(question.0.len());
         }
     }
@@ -152,9 +155,9 @@ mod tests {
         sync::atomic::{AtomicU32, Ordering},
     };
 
-    fn question(query: &str) -> (Asked, Coding) {
+    fn question(query: &str) -> (DocumentRequest, Coding) {
         let body = serde_json::json!({"query": query}).to_string();
-        (Asked::from_body(body.as_bytes()).unwrap(), Coding::Identity)
+        (DocumentRequest::from_body(body.as_bytes()).unwrap(), Coding::Identity)
     }
 
     async fn make(made: &AtomicU32, bytes: usize) -> Result<CachedAnswer, Infallible> {
@@ -177,8 +180,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_question_is_answered_once_a_publication() {
-        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+    async fn the_same_document_is_answered_once_per_publication() {
+        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
         let (published, first) = published(1);
         let ask = |of: &Arc<MarketSnapshot>, query: &'static str| {
             let (answers, made, published, of) = (&answers, &made, &published, Arc::clone(of));
@@ -189,17 +192,17 @@ mod tests {
         let second = publish(&published, 2);
         ask(&second, "a").await.unwrap();
         ask(&second, "a").await.unwrap();
-        assert_eq!(made.load(Ordering::Relaxed), 3, "a new publication is asked anew");
+        assert_eq!(made.load(Ordering::Relaxed), 3, "a new publication needs a new answer");
         ask(&first, "b").await.unwrap();
         ask(&first, "b").await.unwrap();
-        assert_eq!(made.load(Ordering::Relaxed), 5, "of an older one nothing is kept");
+        assert_eq!(made.load(Ordering::Relaxed), 5, "answers of an older publication are not cached");
         ask(&second, "a").await.unwrap();
-        assert_eq!(made.load(Ordering::Relaxed), 5, "and it does not drive out what is");
+        assert_eq!(made.load(Ordering::Relaxed), 5, "and do not empty the cache");
     }
 
     #[tokio::test]
-    async fn answers_are_kept_when_seq_has_gone_back() {
-        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+    async fn answers_are_cached_after_seq_went_back() {
+        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
         let (published, mut newest) = published(1_000_000);
         for (seq, wanted) in [(None, 1), (Some(5), 2), (Some(5), 3), (Some(6), 4)] {
             newest = seq.map_or(newest, |seq| publish(&published, seq));
@@ -211,8 +214,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_is_not_kept() {
-        let answers = Answers::default();
+    async fn an_error_is_not_cached() {
+        let answers = AnswerCache::default();
         let (published, newest) = published(1);
         let failed = answers.get(&newest, &published, &question("a"), async { Err("no") }).await;
         assert_eq!(failed.unwrap_err(), "no");
@@ -222,8 +225,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_bounded_in_number_and_bytes() {
-        let (answers, made) = (Answers::default(), AtomicU32::new(0));
+    async fn the_cache_is_bounded_in_number_and_bytes() {
+        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
         let (published, newest) = published(1);
         for round in 0..3 {
             let large = question(&format!("large {round}"));
@@ -234,9 +237,9 @@ mod tests {
         }
         let kept = answers.kept();
         assert!(
-            kept.places.len() <= KEPT_MAX && kept.bytes <= KEPT_BYTES_MAX,
+            kept.slots.len() <= KEPT_MAX && kept.bytes <= KEPT_BYTES_MAX,
             "{} {}",
-            kept.places.len(),
+            kept.slots.len(),
             kept.bytes
         );
     }

@@ -12,17 +12,17 @@ use crate::domain::{
     trade_stats::TradeStats,
 };
 
-/// Finds how a field is printed by the names of its type and its own.
+/// Returns the printer of a field, by the names of its type and of the field.
 pub(super) type Printer<P> = fn(&str, &str) -> Option<P>;
 /// Appends a value of an asset, or of its issuer.
-pub(super) type OfAsset = fn(&mut String, &ListedAsset);
+pub(super) type AssetPrinter = fn(&mut String, &ListedAsset);
 /// Appends a value of a market or pair.
-pub(super) type OfTraded = fn(&mut String, &Traded<'_>);
+pub(super) type TradedPrinter = fn(&mut String, &Traded<'_>);
 
-/// A market or a pair over some hours.
+/// A market or a pair in a window.
 pub(super) struct Traded<'a> {
     name: String,
-    /// Base and counter, of a market.
+    /// Base and counter of a market; none for a pair.
     sides: Option<(&'a ListedAsset, &'a ListedAsset)>,
     figures: LegacyFigures,
     since: UnixSeconds,
@@ -55,8 +55,8 @@ impl<'a> Traded<'a> {
     }
 }
 
-/// The fields of `Market`, `AggregatedMarket` and their `OrderbookStats`.
-pub(super) fn of_traded(type_name: &str, name: &str) -> Option<OfTraded> {
+/// Returns the printer of a field of `Market`, `AggregatedMarket` or `OrderbookStats`.
+pub(super) fn of_traded(type_name: &str, name: &str) -> Option<TradedPrinter> {
     match type_name {
         "Market" => of_market(name).or_else(|| of_pair(name)),
         "AggregatedMarket" => of_pair(name),
@@ -65,7 +65,7 @@ pub(super) fn of_traded(type_name: &str, name: &str) -> Option<OfTraded> {
     }
 }
 
-fn of_market(name: &str) -> Option<OfTraded> {
+fn of_market(name: &str) -> Option<TradedPrinter> {
     Some(match name {
         "baseAssetCode" => |out, row| push_string(out, row.base().map_or("", ListedAsset::code)),
         "baseAssetIssuer" => |out, row| push_string(out, row.base().map_or("", ListedAsset::issuer)),
@@ -75,7 +75,7 @@ fn of_market(name: &str) -> Option<OfTraded> {
     })
 }
 
-fn of_pair(name: &str) -> Option<OfTraded> {
+fn of_pair(name: &str) -> Option<TradedPrinter> {
     Some(match name {
         "tradePair" => |out, row| push_string(out, &row.name),
         "baseVolume" => |out, row| push_double(out, row.figures.base_volume),
@@ -95,7 +95,7 @@ fn of_pair(name: &str) -> Option<OfTraded> {
     })
 }
 
-fn of_book(name: &str) -> Option<OfTraded> {
+fn of_book(name: &str) -> Option<TradedPrinter> {
     Some(match name {
         "bidCount" => |out, row| push_levels(out, row.book.bid_count),
         "bidVolume" => |out, row| push_double(out, row.book.bid_volume),
@@ -109,8 +109,8 @@ fn of_book(name: &str) -> Option<OfTraded> {
     })
 }
 
-/// The fields of `Asset` and `Issuer`.
-pub(super) fn of_asset(type_name: &str, name: &str) -> Option<OfAsset> {
+/// Returns the printer of a field of `Asset` or `Issuer`.
+pub(super) fn of_asset(type_name: &str, name: &str) -> Option<AssetPrinter> {
     match type_name {
         "Asset" => of_identity(name).or_else(|| of_currency(name)),
         "Issuer" => of_issuer(name),
@@ -118,8 +118,8 @@ pub(super) fn of_asset(type_name: &str, name: &str) -> Option<OfAsset> {
     }
 }
 
-/// Fields of an asset that come from Horizon.
-fn of_identity(name: &str) -> Option<OfAsset> {
+/// Returns the printer of a field that comes from Horizon.
+fn of_identity(name: &str) -> Option<AssetPrinter> {
     Some(match name {
         "code" => |out, asset| push_string(out, asset.code()),
         "issuerAccount" => |out, asset| push_string(out, asset.issuer()),
@@ -136,8 +136,8 @@ fn of_identity(name: &str) -> Option<OfAsset> {
     })
 }
 
-/// Fields of an asset that come from its issuer's stellar.toml.
-fn of_currency(name: &str) -> Option<OfAsset> {
+/// Returns the printer of a field that comes from the issuer's stellar.toml.
+fn of_currency(name: &str) -> Option<AssetPrinter> {
     Some(match name {
         "anchorAssetCode" => |out, asset| push_string(out, &asset.currency.anchor_asset),
         "anchorAssetType" => |out, asset| push_string(out, &asset.currency.anchor_asset_type),
@@ -156,13 +156,13 @@ fn of_currency(name: &str) -> Option<OfAsset> {
         "collateralAddressSignatures" => {
             |out, asset| push_string(out, &asset.currency.collateral_address_signatures.join(","))
         }
-        "countries" => |out, _| push_string(out, ""), // always empty in the old answers
+        "countries" => |out, _| push_string(out, ""), // Always empty, as in the old ticker.
         "status" => |out, asset| push_string(out, &asset.currency.status),
         _ => return None,
     })
 }
 
-fn of_issuer(name: &str) -> Option<OfAsset> {
+fn of_issuer(name: &str) -> Option<AssetPrinter> {
     Some(match name {
         "publicKey" => |out, asset| push_string(out, asset.issuer()),
         "name" => |out, asset| push_string(out, &asset.issuer.name),
@@ -178,7 +178,7 @@ fn of_issuer(name: &str) -> Option<OfAsset> {
     })
 }
 
-/// JSON has no number that is not finite.
+/// Appends a number, or null for one that is not finite, which JSON cannot express.
 fn push_double(out: &mut String, value: f64) {
     if value.is_finite() { push_go_number(out, value) } else { out.push_str("null") }
 }

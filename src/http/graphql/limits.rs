@@ -1,5 +1,5 @@
-//! What a document may hold, decided before it is executed: nesting, fields, aliases, directives, whole lists, and the
-//! markets that are looked at for it. Pure.
+//! Limits of a document, checked before it is executed: nesting, fields, aliases, directives, whole lists, and the
+//! markets that must be scanned for it. Pure.
 
 use std::collections::HashMap;
 
@@ -11,37 +11,38 @@ use async_graphql::{
 use super::{output::ANSWER_BYTES_MAX, plan::List};
 use crate::domain::market_snapshot::{MarketSnapshot, PairCodes};
 
-/// Brackets of any kind within each other, seen before the parser is let at the text. GraphiQL's introspection has 14.
+/// Depth of brackets of any kind, checked before the recursive parser runs. GraphiQL's introspection has 14.
 const NESTING_MAX: usize = 40;
-/// Fields within each other, fragments written out.
+/// Depth of fields, with fragments expanded.
 const DEPTH_MAX: u32 = 20;
-/// Fragments in all.
+/// Number of fragments.
 const FRAGMENTS_MAX: usize = 50;
-/// Fields in all, fragments written out. Each pair of a long list asked for by its own alias with all fields has 22.
+/// Number of fields, with fragments expanded. A client that queries 100 pairs by aliases, each with all fields, needs
+/// 2,200.
 const FIELDS_MAX: u32 = 2_500;
-/// Fields of a document that asks for little.
-const LITTLE_FIELDS: u32 = 60;
-/// Markets that are looked at for a document that asks for little, all its fields together: some 100 ns each, and a
-/// microsecond or two for each that is in the answer.
-const LITTLE_MARKETS: u32 = 1_000;
-/// Fields under another name.
+/// Fields of a small document.
+const SMALL_FIELDS: u32 = 60;
+/// Markets that are scanned for a small document, for all its fields together. Each takes some 100 ns, and a
+/// microsecond or two if it is in the answer.
+const SMALL_MARKETS: u32 = 1_000;
+/// Number of aliases.
 const ALIASES_MAX: u32 = 100;
-/// Directives in all.
+/// Number of directives.
 const DIRECTIVES_MAX: u32 = 50;
-/// Lists of everything, or nearly: assets, issuers, introspection, tickers without a pair's name, and markets without
-/// the codes of both sides.
+/// Number of whole lists: assets, issuers, introspection, tickers without a pair's name, and markets without the codes
+/// of both sides.
 const WHOLE_LISTS_MAX: u32 = 8;
-/// Values in all lists of rows: rows times fields. Everything that the endpoint knows of 30,000 markets and 40,000 assets,
-/// asked for once, is 2.7 million. Printing so many takes two seconds.
+/// Number of values (rows times fields) in all lists. All fields of 30,000 markets and 40,000 assets are 2.7 million
+/// values. Printing this limit takes two seconds.
 const VALUES_MAX: u64 = 4_000_000;
-/// Lists of introspection within each other: each multiplies the answer. `types { fields { args } }` has 3.
+/// Depth of lists of introspection. Each level multiplies the answer. `types { fields { args } }` has 3.
 const INTROSPECTION_LISTS_MAX: u32 = 3;
 const INTROSPECTION_LISTS: [&str; 8] =
     ["types", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes", "directives"];
 
-/// Which bound a document breaks.
+/// Limit that a document exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
+pub(super) enum LimitError {
     #[error("brackets are nested deeper than {NESTING_MAX}")]
     Nesting,
     #[error("fields are nested deeper than {DEPTH_MAX}")]
@@ -59,36 +60,36 @@ pub(super) enum TooMuch {
     #[error("lists of introspection are nested deeper than {INTROSPECTION_LISTS_MAX}")]
     Introspection,
     #[error(
-        "{0} values (rows times fields), and {VALUES_MAX} are the most: ask for fewer fields or lists at once"
+        "{0} values (rows times fields), the limit is {VALUES_MAX}: request fewer fields or lists at once"
     )]
     Values(u64),
-    #[error("an answer of more than {} MiB: ask for fewer fields or lists at once, or accept gzip", ANSWER_BYTES_MAX >> 20)]
+    #[error("an answer of more than {} MiB: request fewer fields or lists at once, or accept gzip", ANSWER_BYTES_MAX >> 20)]
     Bytes,
 }
 
-/// What a document, or a part of it, comes to with its fragments written out.
+/// Cost of a document or of a part of it, with fragments expanded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
     depth: u32,
     fields: u32,
     aliases: u32,
     directives: u32,
-    /// Lists of everything at the root.
+    /// Whole lists at the root.
     whole_lists: u32,
-    /// Markets that are looked at for all other fields at the root.
+    /// Markets that are scanned for all other fields at the root.
     markets: u32,
-    /// Whether a pair's books are asked for.
-    asks_for_pairs: bool,
+    /// True if a field returns pairs, which need the sums of all books.
+    has_pairs: bool,
     introspection_lists: u32,
 }
 
-/// Refuses a text whose brackets are nested too deep for a parser that calls itself.
-pub(super) fn check_nesting(text: &str) -> Result<(), TooMuch> {
+/// Checks the nesting of brackets. The parser is recursive, so deep nesting would overflow its stack.
+pub(super) fn check_nesting(text: &str) -> Result<(), LimitError> {
     let (mut depth, mut rest) = (0_usize, text);
     while let Some(first) = rest.chars().next() {
         rest = match first {
             '#' => rest.trim_start_matches(|character| character != '\n' && character != '\r'),
-            '"' => behind_string(rest),
+            '"' => after_string(rest),
             _ => rest.get(first.len_utf8()..).unwrap_or_default(),
         };
         match first {
@@ -97,14 +98,14 @@ pub(super) fn check_nesting(text: &str) -> Result<(), TooMuch> {
             _ => {}
         }
         if depth > NESTING_MAX {
-            return Err(TooMuch::Nesting);
+            return Err(LimitError::Nesting);
         }
     }
     Ok(())
 }
 
-/// What follows the string that `text` begins with; nothing where it does not end.
-fn behind_string(text: &str) -> &str {
+/// Returns the text after the string at the beginning of `text`; empty if the string does not end.
+fn after_string(text: &str) -> &str {
     if let Some(block) = text.strip_prefix("\"\"\"") {
         let mut from = 0;
         while let Some(at) = block.get(from..).and_then(|rest| rest.find("\"\"\"")).map(|at| at + from) {
@@ -115,7 +116,7 @@ fn behind_string(text: &str) -> &str {
         }
         return "";
     }
-    let mut is_escaped = true; // the opening quote
+    let mut is_escaped = true; // So that the opening quote does not end the string.
     for (at, character) in text.char_indices() {
         match character {
             '"' | '\n' | '\r' if !is_escaped => return text.get(at + 1..).unwrap_or_default(),
@@ -125,18 +126,18 @@ fn behind_string(text: &str) -> &str {
     ""
 }
 
-/// Counts a document, and what is looked at on this snapshot to answer it.
+/// Counts the cost of a document on this snapshot.
 ///
 /// # Errors
 ///
-/// The first bound that it breaks.
+/// The first limit that the document exceeds.
 pub(super) fn check(
     document: &ExecutableDocument,
     variables: &Variables,
     snapshot: &MarketSnapshot,
-) -> Result<Cost, TooMuch> {
+) -> Result<Cost, LimitError> {
     if document.fragments.len() > FRAGMENTS_MAX {
-        return Err(TooMuch::Fragments); // each can lead to the next, and counting goes along
+        return Err(LimitError::Fragments); // Counting recurses from fragment to fragment.
     }
     let mut counter = Counter { document, variables, snapshot, fragments: HashMap::new() };
     let mut all = Cost::default();
@@ -147,31 +148,31 @@ pub(super) fn check(
         all.directives = add(all.directives, operation.directives.len() + variables.sum::<usize>());
     }
     for (name, fragment) in &document.fragments {
-        // Also one that nothing uses: a validator looks at it.
+        // Unused fragments count as well, because the validator visits them.
         counter.fragment(name);
         all.directives = add(all.directives, fragment.node.directives.len());
     }
-    all.within_bounds()
+    all.within_limits()
 }
 
-/// The values of these lists on a snapshot, at most.
+/// Returns an upper bound of the values in these lists on a snapshot.
 ///
 /// # Errors
 ///
-/// They are too many.
+/// [`LimitError::Values`] if there are too many.
 pub(super) fn weigh<'a>(
     lists: impl IntoIterator<Item = &'a List>,
     snapshot: &MarketSnapshot,
-) -> Result<u64, TooMuch> {
+) -> Result<u64, LimitError> {
     let values = lists.into_iter().fold(0_u64, |sum, list| sum.saturating_add(list.count_max(snapshot)));
-    if values > VALUES_MAX { Err(TooMuch::Values(values)) } else { Ok(values) }
+    if values > VALUES_MAX { Err(LimitError::Values(values)) } else { Ok(values) }
 }
 
 struct Counter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
     snapshot: &'a MarketSnapshot,
-    /// What each fragment comes to; none while it is being counted, for a circle is the validator's to refuse.
+    /// Cost of each fragment. None while it is being counted, so that a cycle ends; the validator refuses it later.
     fragments: HashMap<Name, Option<Cost>>,
 }
 
@@ -203,13 +204,13 @@ impl Counter<'_> {
             let markets = self.markets(field);
             cost.whole_lists = u32::from(markets.is_none());
             cost.markets = add(0, markets.unwrap_or_default());
-            cost.asks_for_pairs = name == "ticker";
+            cost.has_pairs = name == "ticker";
         }
         cost
     }
 
-    /// How many markets are looked at for one pair, or for markets of two codes; none: it is a whole list. What is null
-    /// filters nothing, and what is no text is an error before anything is looked at.
+    /// Returns the number of markets that must be scanned for one pair or for two codes, or none for a whole list. A
+    /// null argument does not filter. An argument of another type counts as empty, because the validator refuses it.
     fn markets(&self, field: &Field) -> Option<usize> {
         let argument = |name: &str| {
             let variable = |name: Name| self.variables.get(&name).cloned().ok_or(());
@@ -233,7 +234,7 @@ impl Counter<'_> {
         }
         let Some(fragment) = self.document.fragments.get(name) else { return Cost::default() };
         self.fragments.insert(name.clone(), None);
-        // Only a fragment on Query stands at the root; elsewhere its type condition is wrong there.
+        // Only a fragment on Query can be at the root. The validator refuses any other one there.
         let is_root = fragment.node.type_condition.node.on.node == "Query";
         let cost = self.selection(&fragment.node.selection_set.node, is_root);
         self.fragments.insert(name.clone(), Some(cost));
@@ -246,18 +247,18 @@ fn add(count: u32, more: usize) -> u32 {
 }
 
 impl Cost {
-    /// Whether it waits for a place among those that take long.
-    pub(super) const fn asks_for_much(&self) -> bool {
-        self.whole_lists > 0 || self.markets > LITTLE_MARKETS
+    /// Returns true if the document may take long, so that it queues with other large ones.
+    pub(super) const fn is_large(&self) -> bool {
+        self.whole_lists > 0 || self.markets > SMALL_MARKETS
     }
 
-    /// Whether an answer takes well below a millisecond on this snapshot.
-    pub(super) fn asks_for_little(&self, snapshot: &MarketSnapshot) -> bool {
-        let has_books = !self.asks_for_pairs || snapshot.has_book_sums();
-        !self.asks_for_much() && self.fields <= LITTLE_FIELDS && has_books
+    /// Returns true if the answer takes well below a millisecond on this snapshot.
+    pub(super) fn is_small(&self, snapshot: &MarketSnapshot) -> bool {
+        let has_books = !self.has_pairs || snapshot.has_book_sums();
+        !self.is_large() && self.fields <= SMALL_FIELDS && has_books
     }
 
-    /// Beside each other: depths do not add up.
+    /// Adds the cost of a sibling. The depth is the maximum, not the sum.
     fn add(&mut self, other: &Self) {
         self.depth = self.depth.max(other.depth);
         self.fields = self.fields.saturating_add(other.fields);
@@ -265,19 +266,19 @@ impl Cost {
         self.directives = self.directives.saturating_add(other.directives);
         self.whole_lists = self.whole_lists.saturating_add(other.whole_lists);
         self.markets = self.markets.saturating_add(other.markets);
-        self.asks_for_pairs |= other.asks_for_pairs;
+        self.has_pairs |= other.has_pairs;
         self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
     }
 
-    const fn within_bounds(self) -> Result<Self, TooMuch> {
+    const fn within_limits(self) -> Result<Self, LimitError> {
         match self {
-            Self { depth, .. } if depth > DEPTH_MAX => Err(TooMuch::Depth),
-            Self { fields, .. } if fields > FIELDS_MAX => Err(TooMuch::Fields),
-            Self { aliases, .. } if aliases > ALIASES_MAX => Err(TooMuch::Aliases),
-            Self { directives, .. } if directives > DIRECTIVES_MAX => Err(TooMuch::Directives),
-            Self { whole_lists, .. } if whole_lists > WHOLE_LISTS_MAX => Err(TooMuch::WholeLists),
+            Self { depth, .. } if depth > DEPTH_MAX => Err(LimitError::Depth),
+            Self { fields, .. } if fields > FIELDS_MAX => Err(LimitError::Fields),
+            Self { aliases, .. } if aliases > ALIASES_MAX => Err(LimitError::Aliases),
+            Self { directives, .. } if directives > DIRECTIVES_MAX => Err(LimitError::Directives),
+            Self { whole_lists, .. } if whole_lists > WHOLE_LISTS_MAX => Err(LimitError::WholeLists),
             Self { introspection_lists, .. } if introspection_lists > INTROSPECTION_LISTS_MAX => {
-                Err(TooMuch::Introspection)
+                Err(LimitError::Introspection)
             }
             within => Ok(within),
         }
@@ -292,12 +293,12 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn cost_with(query: &str, variables: serde_json::Value) -> Result<Cost, TooMuch> {
+    fn cost_with(query: &str, variables: serde_json::Value) -> Result<Cost, LimitError> {
         check_nesting(query)?;
         check(&parse_query(query).unwrap(), &Variables::from_json(variables), &MarketSnapshot::default())
     }
 
-    fn cost(query: &str) -> Result<Cost, TooMuch> {
+    fn cost(query: &str) -> Result<Cost, LimitError> {
         cost_with(query, json!({}))
     }
 
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_send_is_let_through() {
+    fn documents_of_real_clients_are_accepted() {
         let all = "markets(numHoursAgo:168){tradePair orderbookStats{bidCount}} ticker{close} assets{code} issuers{url}";
         let counted = cost(&format!("{{{all}}}")).unwrap();
         assert_eq!((counted.whole_lists, counted.depth, counted.fields), (4, 3, 10));
@@ -321,26 +322,26 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_holds() {
+    fn each_limit_holds() {
         let many = |count: usize, part: &str| format!("{{{}}}", part.repeat(count));
         let aliases: String = (0..101).map(|n| format!("a{n}:__typename ")).collect();
         let fragments: String =
             (0..51).map(|n| format!("fragment f{n} on Query {{ ...f{} }} ", n + 1)).collect();
         for (query, refusal) in [
-            (nested(41), TooMuch::Nesting),
-            (nested(2_000), TooMuch::Nesting),
-            ("[".repeat(60_000), TooMuch::Nesting),
-            (nested(21), TooMuch::Depth),
-            (many(2_501, "a "), TooMuch::Fields),
-            (format!("{{{aliases}}}"), TooMuch::Aliases),
-            (many(51, "a @b "), TooMuch::Directives),
-            (format!("{{ a {} }}", "@b".repeat(51)), TooMuch::Directives),
-            (many(9, "markets { close } "), TooMuch::WholeLists),
-            (many(9, "__schema { description } "), TooMuch::WholeLists),
-            (format!("{{ ...f0 }} {fragments}"), TooMuch::Fragments),
+            (nested(41), LimitError::Nesting),
+            (nested(2_000), LimitError::Nesting),
+            ("[".repeat(60_000), LimitError::Nesting),
+            (nested(21), LimitError::Depth),
+            (many(2_501, "a "), LimitError::Fields),
+            (format!("{{{aliases}}}"), LimitError::Aliases),
+            (many(51, "a @b "), LimitError::Directives),
+            (format!("{{ a {} }}", "@b".repeat(51)), LimitError::Directives),
+            (many(9, "markets { close } "), LimitError::WholeLists),
+            (many(9, "__schema { description } "), LimitError::WholeLists),
+            (format!("{{ ...f0 }} {fragments}"), LimitError::Fragments),
             (
                 "{__schema{types{fields{type{fields{type{fields{name}}}}}}}}".to_owned(),
-                TooMuch::Introspection,
+                LimitError::Introspection,
             ),
         ] {
             assert_eq!(cost(&query), Err(refusal), "{query:.60}");
@@ -348,21 +349,21 @@ mod tests {
     }
 
     #[test]
-    fn fragments_count_as_often_as_they_are_used_and_circles_end() {
+    fn fragments_count_at_each_use_and_cycles_end() {
         let mut bomb = "{ ...f0 }".to_owned();
         for n in 0..40 {
             bomb.push_str(&format!(" fragment f{n} on Query {{ ...f{0} ...f{0} }}", n + 1));
         }
         bomb.push_str(" fragment f40 on Query { a }");
-        assert_eq!(cost(&bomb), Err(TooMuch::Fields));
+        assert_eq!(cost(&bomb), Err(LimitError::Fields));
         assert!(cost("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }").is_ok());
         let whole =
             "{ ...a ...a ...a } fragment a on Query { assets { code } issuers { url } ticker { close } }";
-        assert_eq!(cost(whole), Err(TooMuch::WholeLists));
+        assert_eq!(cost(whole), Err(LimitError::WholeLists));
     }
 
     #[test]
-    fn a_filter_that_is_null_is_none() {
+    fn a_null_argument_does_not_filter() {
         let markets =
             "query($b: String, $c: String) { markets(baseAssetCode: $b, counterAssetCode: $c) { close } }";
         let lists = |variables| cost_with(markets, variables).unwrap().whole_lists;
@@ -372,7 +373,7 @@ mod tests {
         assert_eq!(cost("{ ticker(pairName: null) { close } }").unwrap().whole_lists, 1);
     }
 
-    /// XLM against so many others; A0 to A9 are the codes of ten of them each.
+    /// Returns a snapshot with this number of markets of XLM. Each of the codes A0, A1 … belongs to ten of them.
     fn snapshot(markets: i32) -> MarketSnapshot {
         let codes: Vec<String> = (0..markets).map(|n| format!("A{}", n / 10)).collect();
         let assets: Vec<_> = [("XLM", "native", "")]
@@ -384,9 +385,9 @@ mod tests {
     }
 
     #[test]
-    fn what_many_markets_are_looked_at_for_is_not_little_whatever_its_arguments_are_called() {
+    fn a_document_that_scans_many_markets_is_large_whatever_its_arguments() {
         let snapshot = snapshot(1_001);
-        let _ = snapshot.book_of_pair("XLM_A0"); // sums the books
+        let _ = snapshot.book_of_pair("XLM_A0"); // Computes the sums of the books.
         let count = |query: &str| {
             check(&parse_query(query).unwrap(), &Variables::from_json(json!({"p": "XLM_XLM"})), &snapshot)
                 .unwrap()
@@ -398,37 +399,38 @@ mod tests {
         ] {
             let cost = count(query);
             assert_eq!((cost.markets, cost.whole_lists), (1_001, 0), "{query}");
-            assert!(cost.asks_for_much() && !cost.asks_for_little(&snapshot), "{query}");
+            assert!(cost.is_large() && !cost.is_small(&snapshot), "{query}");
         }
         let few = "ticker(pairName: \"A1_XLM\") { open }";
         let cost = count(&format!("{{ {few} b: {few} ...c }} fragment c on Query {{ d: {few} }}"));
         assert_eq!(cost.markets, 30, "all fields together");
-        assert!(cost.asks_for_little(&snapshot));
+        assert!(cost.is_small(&snapshot));
         for none in ["pairName: \"XLM\"", "pairName: 5", "pairName: \"XLM_NONE\""] {
             assert_eq!(count(&format!("{{ ticker({none}) {{ open }} }}")).markets, 0, "{none}");
         }
     }
 
     #[test]
-    fn a_pair_waits_elsewhere_for_the_sums_of_all_books() {
+    fn a_pair_is_not_small_before_the_books_are_summed() {
         let snapshot = snapshot(10);
         let cost =
             |query: &str| check(&parse_query(query).unwrap(), &Variables::default(), &snapshot).unwrap();
         let pair = cost("{ ticker(pairName: \"XLM_A0\") { open } }");
-        assert!(!pair.asks_for_little(&snapshot) && !pair.asks_for_much());
+        assert!(!pair.is_small(&snapshot) && !pair.is_large());
         let market = cost("{ markets(baseAssetCode: \"XLM\", counterAssetCode: \"A0\") { open } }");
-        assert!(market.asks_for_little(&snapshot), "a market's book is its own");
+        assert!(market.is_small(&snapshot), "a market's book is its own");
         let _ = snapshot.book_of_pair("XLM_A0");
-        assert!(pair.asks_for_little(&snapshot));
+        assert!(pair.is_small(&snapshot));
     }
 
     #[tokio::test]
-    async fn rows_times_fields_are_weighed_before_a_row_is_printed() {
-        use super::super::{prepared::Prepared, request::Asked, schema::legacy};
+    async fn values_are_counted_before_a_row_is_printed() {
+        use super::super::{prepared::Prepared, request::DocumentRequest, schema::legacy};
         let snapshot = snapshot(1_001); // 1,002 assets, and no market that traded
         let weighed = async |query: &str| {
             let body = json!({ "query": query }).to_string();
-            let request = Asked::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
+            let request =
+                DocumentRequest::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
             weigh(Prepared::of(&legacy(), request).await.lists(), &snapshot)
         };
         assert_eq!(weighed("{ assets { code issuerAccount } issuers { name } }").await, Ok(3 * 1_002));
@@ -442,11 +444,11 @@ mod tests {
         assert_eq!(weighed(&format!("{{ markets{of_two} {{ {fields} }} }}")).await, Ok(30));
         let aliases: String = (0..1_000).map(|n| format!("a{n}: code ")).collect();
         let lists: String = (0..4).map(|n| format!("l{n}: assets {{ {aliases} }} ")).collect();
-        // Such a document has too many aliases as well; it is not checked here.
-        assert_eq!(weigh_unchecked(&lists, &snapshot).await, Err(TooMuch::Values(4 * 1_000 * 1_002)));
+        // This document has too many aliases as well, so the other limits are not checked here.
+        assert_eq!(weigh_unchecked(&lists, &snapshot).await, Err(LimitError::Values(4 * 1_000 * 1_002)));
     }
 
-    async fn weigh_unchecked(lists: &str, snapshot: &MarketSnapshot) -> Result<u64, TooMuch> {
+    async fn weigh_unchecked(lists: &str, snapshot: &MarketSnapshot) -> Result<u64, LimitError> {
         use super::super::{prepared::Prepared, schema::legacy};
         let request = async_graphql_actix_web::GraphQLRequest(format!("{{ {lists} }}").into());
         weigh(Prepared::of(&legacy(), request).await.lists(), snapshot)
@@ -463,12 +465,12 @@ mod tests {
         ] {
             assert_eq!(check_nesting(&query), Ok(()), "{query}");
         }
-        assert_eq!(check_nesting(&format!("\"\" {brackets}")), Err(TooMuch::Nesting));
+        assert_eq!(check_nesting(&format!("\"\" {brackets}")), Err(LimitError::Nesting));
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[\\PC\\n\"#{}()\\[\\]\\\\]{0,200}") {
+        fn no_text_causes_a_panic(text in "[\\PC\\n\"#{}()\\[\\]\\\\]{0,200}") {
             if check_nesting(&text).is_ok() && let Ok(document) = parse_query(&text) {
                 let _ = check(&document, &Variables::default(), &MarketSnapshot::default());
             }

@@ -1,7 +1,7 @@
-//! `/graphql`: the legacy schema, answered from the newest publication, within bounds.
+//! `/graphql`: the legacy schema, answered from the newest publication, within limits.
 //!
-//! [`request`] reads what is asked, [`limits`] weighs it, [`schema`] resolves it to a [`plan`] of lists, [`render`] prints
-//! them row by row into an [`output`], and [`answers`] keeps that.
+//! [`request`] reads the request, [`limits`] counts its cost, [`schema`] resolves it to a [`plan`] of lists, [`render`]
+//! prints them row by row into an [`output`], and [`answers`] caches the result.
 
 mod answers;
 mod fields;
@@ -29,11 +29,11 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    answers::{Answers, CachedAnswer},
-    limits::TooMuch,
-    output::{Output, Room, Stop, Waiting},
+    answers::{AnswerCache, CachedAnswer},
+    limits::LimitError,
+    output::{AnswerMemory, CancelGuard, Output, OutputError},
     prepared::Prepared,
-    request::{Asked, NoRequest},
+    request::{DocumentRequest, RequestError},
 };
 use super::{
     body::Pieces,
@@ -49,68 +49,68 @@ use crate::{
     published::{Publication, Published},
 };
 
-/// A body that is read, and a query string.
+/// Largest body and largest query string.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The body must be there within this time.
+/// Time limit for reading the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The answer must be there within this time, the wait for a place included.
+/// Time limit for making the answer, including all waits.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// All bodies that are being read at once, as long as they say that they are, in KiB. Whoever sends slowly holds no more
-/// than that of it, and no place.
+/// Announced sizes of all bodies that are being read, in KiB. A slow client holds only the size of its body, and no
+/// slot for execution.
 const BODIES_KIB_MAX: usize = 64 * 1024;
-/// Requests at a time that are read; further ones are refused at once.
+/// Requests that are executed or waiting. Further ones are refused at once.
 const REQUESTS_MAX: usize = 1_024;
 /// Documents that are executed at once.
 const EXECUTIONS_MAX: usize = 8;
-/// Of those that ask for whole lists, or that many markets are looked at for.
+/// Large documents that are executed at once; see [`limits::Cost::is_large`].
 const WHOLE_EXECUTIONS_MAX: usize = 2;
-/// A document of this size that asks for little is answered on the spot, without going to another thread.
+/// Size up to which a small document is answered on the thread of the connection.
 const SHORT_BYTES: usize = 2_048;
 const ALLOWED: &str = "GET, POST, OPTIONS";
 
-/// The endpoint; one for all threads of the listener.
+/// The endpoint. All threads of the listener share one.
 pub(super) struct GraphQl {
     schema: schema::Legacy,
-    answers: Answers,
+    answers: AnswerCache,
     bodies: Semaphore,
     requests: Semaphore,
     executions: Arc<Semaphore>,
     whole_executions: Arc<Semaphore>,
-    room: Room,
+    memory: AnswerMemory,
 }
 
-/// Source of an answer: a publication without its files, which may be large.
+/// Parts of a publication that an answer needs. The files are left out, because an answer must not keep them in memory.
 #[derive(Clone)]
 struct View {
     snapshot: Arc<MarketSnapshot>,
     seq: i64,
 }
 
-/// Why there is no answer.
+/// Reason for which a request gets a problem document instead of an answer.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum GraphqlError {
     #[error("{0}")]
-    NoRequest(#[from] NoRequest),
-    #[error("the document asks for too much: {0}")]
-    TooMuch(#[from] TooMuch),
+    Request(#[from] RequestError),
+    #[error("the document exceeds a limit: {0}")]
+    Limit(#[from] LimitError),
     #[error("the request is larger than 64 KiB")]
     TooLarge,
-    #[error("the body did not come")]
+    #[error("the body was not received in time")]
     NoBody,
-    #[error("this path is asked by GET or POST")]
+    #[error("this path only supports GET and POST")]
     Method,
     #[error("too many requests at once: try again")]
     Busy,
-    #[error("there was no answer in time: try again, or ask for less")]
+    #[error("the answer took too long: try again, or request less")]
     Late,
-    #[error("the answer could not be made")]
+    #[error("internal error: the answer could not be made")]
     Failed,
 }
 
-impl Refusal {
+impl GraphqlError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::NoRequest(_) | Self::TooMuch(_) => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::Limit(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoBody => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -131,13 +131,13 @@ impl Refusal {
     }
 }
 
-impl From<Stop> for Refusal {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::NoRoom => Self::Busy,
-            Stop::TooLong => Self::TooMuch(TooMuch::Bytes),
-            Stop::Unwanted => Self::Late,
-            Stop::Failed => Self::Failed,
+impl From<OutputError> for GraphqlError {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError::NoMemory => Self::Busy,
+            OutputError::TooLong => Self::Limit(LimitError::Bytes),
+            OutputError::Cancelled => Self::Late,
+            OutputError::Failed => Self::Failed,
         }
     }
 }
@@ -152,17 +152,17 @@ impl Default for GraphQl {
     fn default() -> Self {
         Self {
             schema: schema::legacy(),
-            answers: Answers::default(),
+            answers: AnswerCache::default(),
             bodies: Semaphore::new(BODIES_KIB_MAX),
             requests: Semaphore::new(REQUESTS_MAX),
             executions: Arc::new(Semaphore::new(EXECUTIONS_MAX)),
             whole_executions: Arc::new(Semaphore::new(WHOLE_EXECUTIONS_MAX)),
-            room: Room::default(),
+            memory: AnswerMemory::default(),
         }
     }
 }
 
-/// The handler of every method.
+/// Handler of all methods.
 pub(super) async fn endpoint(
     request: HttpRequest,
     payload: web::Payload,
@@ -186,7 +186,7 @@ pub(super) async fn endpoint(
     } else if let Some(newest) = state.published.newest() {
         match graphql.answer(&request, payload, &state.published, View::of(&newest)).await {
             Ok(response) => response,
-            Err(refusal) => refusal.response(),
+            Err(error) => error.response(),
         }
     } else {
         not_yet(&state.published.vitals)
@@ -210,19 +210,19 @@ impl GraphQl {
         payload: web::Payload,
         published: &Published,
         view: View,
-    ) -> Result<HttpResponse, Refusal> {
-        let asked = {
-            let _room = self.bodies.try_acquire_many(body_kib(request)).map_err(|_| Refusal::Busy)?;
+    ) -> Result<HttpResponse, GraphqlError> {
+        let document = {
+            let _body = self.bodies.try_acquire_many(body_kib(request)).map_err(|_| GraphqlError::Busy)?;
             read(request, payload).await?
         };
-        let _place = self.requests.try_acquire().map_err(|_| Refusal::Busy)?;
+        let _slot = self.requests.try_acquire().map_err(|_| GraphqlError::Busy)?;
         let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        // Brotli takes too long for what is made on demand.
+        // Brotli takes too long for answers that are made on demand.
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
-        let question = (asked, coding);
+        let question = (document, coding);
         let making = self.make(&question, Arc::clone(&view.snapshot));
         let made = self.answers.get(&view.snapshot, published, &question, making);
-        let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| Refusal::Late)??;
+        let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| GraphqlError::Late)??;
         let mut response = HttpResponse::Ok();
         response
             .insert_header((header::CONTENT_TYPE, "application/json"))
@@ -235,84 +235,88 @@ impl GraphQl {
         }
         let ticket = Ticket::answer(request, &answer, answer.len());
         let mut response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
-        Labels::of(view.seq, view.snapshot.as_of()).name(response.headers_mut());
+        Labels::of(view.seq, view.snapshot.as_of()).add_to(response.headers_mut());
         Ok(response)
     }
 
-    /// Parses, waits for a place and for room, prints and compresses, all on a thread that may take its time. If the
-    /// future is dropped, that thread stops at its next row.
+    /// Parses the document, waits for a slot and for memory, then prints and compresses the answer on a thread of the
+    /// blocking pool. If the future is dropped, that thread stops at its next row.
     async fn make(
         &self,
-        question: &(Asked, Coding),
+        question: &(DocumentRequest, Coding),
         snapshot: Arc<MarketSnapshot>,
-    ) -> Result<CachedAnswer, Refusal> {
-        let (asked, coding) = question.clone();
-        let mut place = acquire(&self.executions).await?;
-        let is_short = asked.len() <= SHORT_BYTES;
+    ) -> Result<CachedAnswer, GraphqlError> {
+        let (document, coding) = question.clone();
+        let mut slot = acquire(&self.executions).await?;
+        let is_short = document.len() <= SHORT_BYTES;
         let parsed = if is_short {
-            asked.parse(&snapshot)?
+            document.parse(&snapshot)?
         } else {
             let snapshot = Arc::clone(&snapshot);
-            crate::blocking::run(move || asked.parse(&snapshot)).await.map_err(|_| Refusal::Failed)??
+            crate::blocking::run(move || document.parse(&snapshot))
+                .await
+                .map_err(|_| GraphqlError::Failed)??
         };
-        let waiting = Waiting::default();
+        let guard = CancelGuard::default();
         let (request, cost) = match parsed {
             Ok(parsed) => parsed,
-            Err(wrong) => return Ok(Prepared::from(wrong).short(&snapshot, waiting.interest())?),
+            Err(invalid) => return Ok(Prepared::from(invalid).short(&snapshot, guard.token())?),
         };
-        if cost.asks_for_much() {
-            drop(place); // who waits for long must not hold up those who ask for little
-            place = acquire(&self.whole_executions).await?;
+        if cost.is_large() {
+            // Release the slot before waiting: large documents must not delay small ones.
+            drop(slot);
+            slot = acquire(&self.whole_executions).await?;
         }
-        if is_short && cost.asks_for_little(&snapshot) {
+        if is_short && cost.is_small(&snapshot) {
             let prepared = Prepared::of(&self.schema, request).await;
-            return Ok(prepared.short(&snapshot, waiting.interest())?);
+            return Ok(prepared.short(&snapshot, guard.token())?);
         }
         let schema = self.schema.clone();
         let prepare = move || tokio::runtime::Handle::current().block_on(Prepared::of(&schema, request));
-        let prepared = crate::blocking::run(prepare).await.map_err(|_| Refusal::Failed)?;
+        let prepared = crate::blocking::run(prepare).await.map_err(|_| GraphqlError::Failed)?;
         let values = limits::weigh(prepared.lists(), &snapshot)?;
-        let share = self.room.share(values, coding).await.ok_or(Refusal::Failed)?;
-        let mut output = Output::new(coding, Some(share), waiting.interest());
+        let share = self.memory.share(values, coding).await.ok_or(GraphqlError::Failed)?;
+        let mut output = Output::new(coding, Some(share), guard.token());
         let print = move || {
             let printed = prepared.print(&snapshot, &mut output).and_then(|()| output.finish());
-            drop(place); // not before, whether anybody still waits or not
-            printed.inspect_err(|stop| {
-                counter!("ticker_graphql_stopped_total", "reason" => stop.reason()).increment(1);
+            // The thread is busy until here, even if the request was dropped. So the slot is held until here.
+            drop(slot);
+            printed.inspect_err(|error| {
+                counter!("ticker_graphql_stopped_total", "reason" => error.reason()).increment(1);
             })
         };
-        Ok(crate::blocking::run(print).await.map_err(|_| Refusal::Failed)??)
+        Ok(crate::blocking::run(print).await.map_err(|_| GraphqlError::Failed)??)
     }
 }
 
-async fn acquire(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-    Arc::clone(places).acquire_owned().await.map_err(|_| Refusal::Failed)
+async fn acquire(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GraphqlError> {
+    Arc::clone(slots).acquire_owned().await.map_err(|_| GraphqlError::Failed)
 }
 
-async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Refusal> {
+async fn read(request: &HttpRequest, payload: web::Payload) -> Result<DocumentRequest, GraphqlError> {
     match *request.method() {
-        Method::GET if request.query_string().len() > BODY_BYTES_MAX => Err(Refusal::TooLarge),
-        Method::GET => Ok(Asked::from_query_string(request.query_string())?),
-        // What says that it is too large is not read at all.
-        Method::POST if announced(request) > BODY_BYTES_MAX => Err(Refusal::TooLarge),
+        Method::GET if request.query_string().len() > BODY_BYTES_MAX => Err(GraphqlError::TooLarge),
+        Method::GET => Ok(DocumentRequest::from_query_string(request.query_string())?),
+        // A body that announces too large a size is not read at all.
+        Method::POST if announced(request) > BODY_BYTES_MAX => Err(GraphqlError::TooLarge),
         Method::POST => {
             let body = payload.to_bytes_limited(BODY_BYTES_MAX);
-            let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Refusal::NoBody)?;
-            let body = body.map_err(|_| Refusal::TooLarge)?.map_err(|_| Refusal::NoBody)?;
-            Ok(Asked::from_body(&body)?)
+            let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| GraphqlError::NoBody)?;
+            let body = body.map_err(|_| GraphqlError::TooLarge)?.map_err(|_| GraphqlError::NoBody)?;
+            Ok(DocumentRequest::from_body(&body)?)
         }
-        _ => Err(Refusal::Method),
+        _ => Err(GraphqlError::Method),
     }
 }
 
-/// What a body may come to: as long as it says, or as long as it may be where it comes in chunks.
+/// Returns the largest possible size of a body: its announced size, or the limit for a chunked body.
 fn body_kib(request: &HttpRequest) -> u32 {
     let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
     let bytes = if in_chunks { BODY_BYTES_MAX } else { announced(request).min(BODY_BYTES_MAX) };
     u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
 }
 
-/// How long a body says that it is.
+/// Returns the announced size of a body in bytes; 0 without `Content-Length`.
 fn announced(request: &HttpRequest) -> usize {
     let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -321,20 +325,20 @@ fn announced(request: &HttpRequest) -> usize {
 
 /// See [`super::answer_without_data`].
 #[cfg(fuzzing)]
-pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
+pub(super) fn answer_without_data(request: &[u8]) -> Option<String> {
     use futures_util::FutureExt;
-    let asked = match std::str::from_utf8(asked) {
-        Ok(text) if !text.starts_with('{') => Asked::from_query_string(text),
-        _ => Asked::from_body(asked),
+    let document = match std::str::from_utf8(request) {
+        Ok(text) if !text.starts_with('{') => DocumentRequest::from_query_string(text),
+        _ => DocumentRequest::from_body(request),
     };
     let snapshot = MarketSnapshot::default();
-    let prepared = match asked.ok()?.parse(&snapshot).ok()? {
-        // Nothing in it waits.
+    let prepared = match document.ok()?.parse(&snapshot).ok()? {
+        // The resolvers never wait, so the future is ready at once.
         Ok((request, _)) => Prepared::of(&schema::legacy(), request).now_or_never()?,
-        Err(wrong) => Prepared::from(wrong),
+        Err(invalid) => Prepared::from(invalid),
     };
     limits::weigh(prepared.lists(), &snapshot).ok()?;
-    let answer = prepared.short(&snapshot, Waiting::default().interest()).ok()?;
+    let answer = prepared.short(&snapshot, CancelGuard::default().token()).ok()?;
     String::from_utf8(answer.pieces.concat()).ok()
 }
 
@@ -342,20 +346,20 @@ pub(super) fn answer_without_data(asked: &[u8]) -> Option<String> {
 mod tests {
     use super::{output::ANSWERS_KIB_MAX, *};
 
-    fn question(query: &str, coding: Coding) -> (Asked, Coding) {
+    fn question(query: &str, coding: Coding) -> (DocumentRequest, Coding) {
         let body = serde_json::json!({ "query": query }).to_string();
-        (Asked::from_body(body.as_bytes()).unwrap(), coding)
+        (DocumentRequest::from_body(body.as_bytes()).unwrap(), coding)
     }
 
     #[actix_web::test]
-    async fn an_answer_that_finds_no_room_keeps_its_place_and_gives_back_what_it_does_not_need() {
+    async fn an_answer_waits_for_memory_in_its_slot_and_releases_what_it_does_not_need() {
         let graphql = GraphQl::default();
         let question =
             question("{ __schema { types { name description fields { name } } } }", Coding::Identity);
-        let room = graphql.room.take(ANSWERS_KIB_MAX - 1);
+        let room = graphql.memory.take(ANSWERS_KIB_MAX - 1);
         let waits = async {
             while graphql.whole_executions.available_permits() == WHOLE_EXECUTIONS_MAX
-                || graphql.room.free_kib() > 0
+                || graphql.memory.free_kib() > 0
             {
                 tokio::task::yield_now().await;
             }
@@ -366,16 +370,16 @@ mod tests {
         let made = made.unwrap();
         assert!(made.len() > 1_024);
         assert_eq!(graphql.whole_executions.available_permits(), WHOLE_EXECUTIONS_MAX);
-        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX - made.len().div_ceil(1_024));
+        assert_eq!(graphql.memory.free_kib(), ANSWERS_KIB_MAX - made.len().div_ceil(1_024));
         drop(made);
-        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX);
+        assert_eq!(graphql.memory.free_kib(), ANSWERS_KIB_MAX);
     }
 
     #[actix_web::test]
-    async fn what_nobody_waits_for_gives_its_place_and_room_back() {
+    async fn a_dropped_request_releases_its_slot_and_memory() {
         let graphql = GraphQl::default();
         let question = question("{ assets { code } }", Coding::Gzip);
-        let room = graphql.room.take(ANSWERS_KIB_MAX);
+        let room = graphql.memory.take(ANSWERS_KIB_MAX);
         let mut made = Box::pin(graphql.make(&question, Arc::default()));
         while graphql.whole_executions.available_permits() == WHOLE_EXECUTIONS_MAX {
             assert!(futures_util::poll!(&mut made).is_pending());
@@ -386,6 +390,6 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(room);
-        assert_eq!(graphql.room.free_kib(), ANSWERS_KIB_MAX);
+        assert_eq!(graphql.memory.free_kib(), ANSWERS_KIB_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of an answer while it is made: in pieces, compressed as they come, within the room of all answers.
+//! Output of an answer: bytes in pieces, compressed on the way, within the memory of all answers.
 
 use std::{
     io::{self, Write},
@@ -12,34 +12,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::answers::CachedAnswer;
 use crate::http::negotiation::Coding;
 
-/// Bytes of an answer that are allocated at once. A single buffer would take twice its size whenever it grows.
+/// Bytes that are allocated at once. A single buffer would need three times its size whenever it doubles.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Text that is collected before it is compressed.
+/// Bytes of text that are collected before they are compressed.
 const TEXT_BYTES: usize = 32 * 1024;
-/// Smaller answers are not worth compressing.
+/// Size from which on answers are worth compressing.
 const COMPRESSED_FROM_BYTES: usize = 1_024;
-/// The largest answer, as it is sent. Every market of the public network with all fields takes 20 MB, 4 by gzip.
+/// Largest answer, as it is sent. All markets of the public network with all fields take 20 MB, or 4 MB with gzip.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// All answers that are being made, kept or sent, in KiB. The documented memory holds them beside everything else. Half is
-/// for those that are sent ([`crate::http::sending`]), so that one of the largest can always be made.
+/// Memory of all answers that are being made, cached or sent, in KiB. The documented memory of the daemon includes it.
+/// Half is for those that are being sent ([`crate::http::sending`]), so that one of the largest can always be made.
 pub(super) const ANSWERS_KIB_MAX: usize = 128 * 1024;
-/// Step by which an answer that is longer than estimated reserves more room, in KiB.
+/// Step by which an answer that is longer than estimated reserves more memory, in KiB.
 const GROWTH_KIB: u32 = 1_024;
-/// Bytes of a value with its name, on average: 27 in a list of markets with all fields.
+/// Estimated bytes of a value with its name. The average is 27 in a list of markets with all fields.
 const VALUE_BYTES: u64 = 32;
-/// Factor by which gzip shrinks a list, at least: figures shrink to a fifth, names of issuers to a half.
+/// Estimated factor by which gzip shrinks a list. Figures shrink to a fifth, names of issuers to a half.
 const GZIP_RATIO: u64 = 2;
 
-/// Why an answer was not finished.
+/// Reason for which an answer was not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Stop {
+pub(super) enum OutputError {
     /// The client has gone or its deadline has passed.
-    #[error("nobody waits for the answer")]
-    Unwanted,
-    /// All answers together would take too much memory.
+    #[error("the request was dropped")]
+    Cancelled,
+    /// All answers together would exceed their memory.
     #[error("no memory is free for the answer")]
-    NoRoom,
-    /// It is longer than any answer may be.
+    NoMemory,
+    /// The answer is longer than [`ANSWER_BYTES_MAX`].
     #[error("the answer is too long")]
     TooLong,
     /// The compressor failed.
@@ -47,92 +47,93 @@ pub(super) enum Stop {
     Failed,
 }
 
-impl Stop {
-    /// Its name in `/metrics`.
+impl OutputError {
+    /// Returns the label in `/metrics`.
     pub(super) const fn reason(self) -> &'static str {
         match self {
-            Self::Unwanted => "unwanted",
-            Self::NoRoom => "no_room",
+            Self::Cancelled => "unwanted",
+            Self::NoMemory => "no_room",
             Self::TooLong => "too_long",
             Self::Failed => "failed",
         }
     }
 }
 
-/// Guard held by the request that waits for an answer. When it is dropped, the work for the answer ends.
+/// Guard held by the request that waits for an answer. Dropping it cancels the work for the answer.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Arc<()>);
+pub(super) struct CancelGuard(Arc<()>);
 
-/// Tells a thread whether its work is still wanted.
+/// Token by which a thread sees that its work was cancelled.
 #[derive(Clone, Debug)]
-pub(super) struct Interest(Weak<()>);
+pub(super) struct CancelToken(Weak<()>);
 
-impl Waiting {
-    pub(super) fn interest(&self) -> Interest {
-        Interest(Arc::downgrade(&self.0))
+impl CancelGuard {
+    pub(super) fn token(&self) -> CancelToken {
+        CancelToken(Arc::downgrade(&self.0))
     }
 }
 
-impl Interest {
-    pub(super) fn is_there(&self) -> bool {
-        self.0.strong_count() > 0
+impl CancelToken {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 
 /// Memory for answers, counted in KiB.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct AnswerMemory(Arc<Semaphore>);
 
-/// A part of the room.
+/// Memory that one answer has reserved.
 #[derive(Debug)]
-pub(super) struct Share {
-    room: Arc<Semaphore>,
+pub(super) struct MemoryShare {
+    memory: Arc<Semaphore>,
     permit: OwnedSemaphorePermit,
 }
 
-impl Default for Room {
+impl Default for AnswerMemory {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ANSWERS_KIB_MAX)))
     }
 }
 
-impl Room {
-    /// Waits for room for an answer of that many values. None if the room was closed, which never happens.
-    pub(super) async fn share(&self, values: u64, coding: Coding) -> Option<Share> {
+impl AnswerMemory {
+    /// Waits until the estimated memory of an answer with this number of values is free, and reserves it. None if the
+    /// semaphore was closed, which never happens.
+    pub(super) async fn share(&self, values: u64, coding: Coding) -> Option<MemoryShare> {
         let plain = values.saturating_mul(VALUE_BYTES);
         let bytes = if coding == Coding::Gzip { plain / GZIP_RATIO } else { plain };
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(PIECE_BYTES, ANSWER_BYTES_MAX);
         let permit = Arc::clone(&self.0).acquire_many_owned(kib(bytes)).await.ok()?;
-        Some(Share { room: Arc::clone(&self.0), permit })
+        Some(MemoryShare { memory: Arc::clone(&self.0), permit })
     }
 
-    /// KiB that are free.
+    /// Returns the free memory in KiB.
     #[cfg(test)]
     pub(super) fn free_kib(&self) -> usize {
         self.0.available_permits()
     }
 
-    /// Takes so many KiB.
+    /// Reserves this number of KiB.
     #[cfg(test)]
     pub(super) fn take(&self, kib: usize) -> OwnedSemaphorePermit {
         Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(kib).unwrap()).unwrap()
     }
 }
 
-impl Share {
-    /// Grows to hold so many bytes, without waiting: two answers that wait for each other would wait for ever.
-    fn cover(&mut self, bytes: usize) -> Result<(), Stop> {
+impl MemoryShare {
+    /// Grows to this number of bytes. Fails instead of waiting, because two answers could wait for each other for ever.
+    fn cover(&mut self, bytes: usize) -> Result<(), OutputError> {
         if bytes > ANSWER_BYTES_MAX {
-            return Err(Stop::TooLong);
+            return Err(OutputError::TooLong);
         }
         while bytes.div_ceil(1_024) > self.permit.num_permits() {
-            let more = Arc::clone(&self.room).try_acquire_many_owned(GROWTH_KIB);
-            self.permit.merge(more.map_err(|_| Stop::NoRoom)?);
+            let more = Arc::clone(&self.memory).try_acquire_many_owned(GROWTH_KIB);
+            self.permit.merge(more.map_err(|_| OutputError::NoMemory)?);
         }
         Ok(())
     }
 
-    /// Releases the room beyond that many bytes.
+    /// Releases the memory beyond this number of bytes.
     fn shrink(mut self, bytes: usize) -> OwnedSemaphorePermit {
         let spare = self.permit.num_permits().saturating_sub(bytes.div_ceil(1_024));
         drop(self.permit.split(spare));
@@ -146,11 +147,11 @@ fn kib(bytes: usize) -> u32 {
 
 /// An answer that is being written.
 pub(super) struct Output {
-    /// The end of it, not compressed yet. Written to directly; see [`Self::settle`].
+    /// Text that is not compressed yet. Callers append to it and then call [`Self::settle`].
     pub(super) text: String,
     coding: Coding,
     sink: Sink,
-    interest: Interest,
+    token: CancelToken,
 }
 
 enum Sink {
@@ -159,24 +160,24 @@ enum Sink {
 }
 
 impl Output {
-    /// Without a share of the room the answer must be a short one.
-    pub(super) fn new(coding: Coding, share: Option<Share>, interest: Interest) -> Self {
-        let pieces = Pieces { done: Vec::new(), open: Vec::new(), bytes: 0, share, stop: None };
+    /// Returns an empty output. Without a share of the memory, the answer must be a short one.
+    pub(super) fn new(coding: Coding, share: Option<MemoryShare>, token: CancelToken) -> Self {
+        let pieces = Pieces { done: Vec::new(), open: Vec::new(), bytes: 0, share, error: None };
         let sink = match coding {
             Coding::Gzip => Sink::Gzip(Box::new(GzEncoder::new(pieces, Compression::fast()))),
             _ => Sink::Plain(pieces),
         };
-        Self { text: String::new(), coding, sink, interest }
+        Self { text: String::new(), coding, sink, token }
     }
 
-    pub(super) const fn interest(&self) -> &Interest {
-        &self.interest
+    pub(super) const fn token(&self) -> &CancelToken {
+        &self.token
     }
 
-    /// Called between two rows: passes on what has been collected, and ends unwanted work.
-    pub(super) fn settle(&mut self) -> Result<(), Stop> {
-        if !self.interest.is_there() {
-            return Err(Stop::Unwanted);
+    /// Compresses the collected text if it is long enough. Fails if the work was cancelled. Call it after each row.
+    pub(super) fn settle(&mut self) -> Result<(), OutputError> {
+        if self.token.is_cancelled() {
+            return Err(OutputError::Cancelled);
         }
         if self.text.len() < TEXT_BYTES {
             return Ok(());
@@ -184,31 +185,31 @@ impl Output {
         self.write_text()
     }
 
-    fn write_text(&mut self) -> Result<(), Stop> {
+    fn write_text(&mut self) -> Result<(), OutputError> {
         let written = match &mut self.sink {
             Sink::Plain(pieces) => pieces.write_all(self.text.as_bytes()),
             Sink::Gzip(gzip) => gzip.write_all(self.text.as_bytes()),
         };
         self.text.clear();
-        written.map_err(|_| self.sink.stop())
+        written.map_err(|_| self.sink.error())
     }
 
-    /// The whole answer.
-    pub(super) fn finish(mut self) -> Result<CachedAnswer, Stop> {
+    /// Returns the whole answer.
+    pub(super) fn finish(mut self) -> Result<CachedAnswer, OutputError> {
         if self.sink.is_empty() && self.text.len() < COMPRESSED_FROM_BYTES {
             let share = self.sink.into_share();
             let room = share.map(|share| share.shrink(self.text.len()));
             return Ok(CachedAnswer::new(vec![self.text.into()], Coding::Identity, room));
         }
         self.write_text()?;
-        let stop = Stop::Failed;
+
         let mut pieces = match self.sink {
             Sink::Plain(pieces) => pieces,
             Sink::Gzip(mut gzip) => {
                 if gzip.try_finish().is_err() {
-                    return Err(gzip.get_ref().stop.unwrap_or(stop));
+                    return Err(gzip.get_ref().error.unwrap_or(OutputError::Failed));
                 }
-                gzip.finish().map_err(|_| stop)?
+                gzip.finish().map_err(|_| OutputError::Failed)?
             }
         };
         pieces.close();
@@ -225,11 +226,11 @@ impl Sink {
         }
     }
 
-    fn stop(&self) -> Stop {
-        self.pieces().stop.unwrap_or(Stop::Failed)
+    fn error(&self) -> OutputError {
+        self.pieces().error.unwrap_or(OutputError::Failed)
     }
 
-    /// Returns true if nothing was passed on yet. A compressor may have written its header.
+    /// Returns true if no text was written yet.
     fn is_empty(&self) -> bool {
         match self {
             Self::Plain(pieces) => pieces.bytes == 0,
@@ -237,7 +238,7 @@ impl Sink {
         }
     }
 
-    fn into_share(self) -> Option<Share> {
+    fn into_share(self) -> Option<MemoryShare> {
         match self {
             Self::Plain(pieces) => pieces.share,
             Self::Gzip(gzip) => gzip.finish().ok()?.share,
@@ -245,21 +246,23 @@ impl Sink {
     }
 }
 
+/// Written bytes, in pieces of [`PIECE_BYTES`].
 struct Pieces {
     done: Vec<Bytes>,
+    /// Piece that is not full yet.
     open: Vec<u8>,
-    /// Bytes of all of them.
+    /// Number of bytes in all pieces.
     bytes: usize,
-    share: Option<Share>,
-    /// Why no more is taken.
-    stop: Option<Stop>,
+    share: Option<MemoryShare>,
+    /// Error of the last write. [`io::Error`] cannot carry it through the compressor.
+    error: Option<OutputError>,
 }
 
 impl Pieces {
     fn close(&mut self) {
         if !self.open.is_empty() {
             let mut piece = std::mem::take(&mut self.open);
-            piece.shrink_to_fit(); // the last one; others are full
+            piece.shrink_to_fit(); // Only the last piece is not full.
             self.done.push(piece.into());
         }
     }
@@ -267,9 +270,9 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(Err(stop)) = self.share.as_mut().map(|share| share.cover(self.bytes + bytes.len())) {
-            self.stop = Some(stop);
-            return Err(io::Error::other(stop));
+        if let Some(Err(error)) = self.share.as_mut().map(|share| share.cover(self.bytes + bytes.len())) {
+            self.error = Some(error);
+            return Err(io::Error::other(error));
         }
         if self.open.capacity() == 0 {
             self.open.reserve_exact(PIECE_BYTES);
@@ -294,11 +297,11 @@ mod tests {
 
     use super::*;
 
-    async fn output(room: &Room, values: u64, coding: Coding, waiting: &Waiting) -> Output {
-        Output::new(coding, room.share(values, coding).await, waiting.interest())
+    async fn output(room: &AnswerMemory, values: u64, coding: Coding, waiting: &CancelGuard) -> Output {
+        Output::new(coding, room.share(values, coding).await, waiting.token())
     }
 
-    fn fill(output: &mut Output, bytes: usize) -> Result<(), Stop> {
+    fn fill(output: &mut Output, bytes: usize) -> Result<(), OutputError> {
         let text = "0123456789abcdef".repeat(4_096);
         let mut written = 0;
         while written < bytes {
@@ -310,8 +313,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_its_pieces_in_their_order_however_it_is_coded() {
-        let (room, waiting) = (Room::default(), Waiting::default());
+    async fn the_pieces_add_up_to_the_answer_in_every_coding() {
+        let (room, waiting) = (AnswerMemory::default(), CancelGuard::default());
         for bytes in [0, 100, 1_000_000] {
             let text = format!("{bytes}: ").repeat(bytes / 4);
             for coding in [Coding::Identity, Coding::Gzip] {
@@ -337,23 +340,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_waits_for_ends_at_its_next_row() {
-        let (room, waiting) = (Room::default(), Waiting::default());
+    async fn a_cancelled_answer_ends_at_its_next_row() {
+        let (room, waiting) = (AnswerMemory::default(), CancelGuard::default());
         let mut output = output(&room, 1, Coding::Gzip, &waiting).await;
         assert_eq!(fill(&mut output, 1), Ok(()));
         drop(waiting);
-        assert_eq!(fill(&mut output, usize::MAX), Err(Stop::Unwanted));
+        assert_eq!(fill(&mut output, usize::MAX), Err(OutputError::Cancelled));
     }
 
     #[tokio::test]
-    async fn an_answer_grows_while_there_is_room_and_to_its_limit() {
-        let (room, waiting) = (Room::default(), Waiting::default());
+    async fn an_answer_grows_while_memory_is_free_and_up_to_its_limit() {
+        let (room, waiting) = (AnswerMemory::default(), CancelGuard::default());
         let mut first = output(&room, 1, Coding::Identity, &waiting).await;
-        assert_eq!(fill(&mut first, usize::MAX), Err(Stop::TooLong));
+        assert_eq!(fill(&mut first, usize::MAX), Err(OutputError::TooLong));
         assert!(room.free_kib() <= ANSWERS_KIB_MAX - ANSWER_BYTES_MAX / 1_024);
         let others = room.take(room.free_kib() - PIECE_BYTES / 1_024);
         let mut second = output(&room, 1, Coding::Identity, &waiting).await;
-        assert_eq!(fill(&mut second, usize::MAX), Err(Stop::NoRoom));
+        assert_eq!(fill(&mut second, usize::MAX), Err(OutputError::NoMemory));
         drop((first, second, others));
         assert_eq!(room.free_kib(), ANSWERS_KIB_MAX);
     }

@@ -1,7 +1,7 @@
-//! The lists that a document asks for, noted while it is executed and printed afterwards, row by row.
+//! Plan of a document: its lists, recorded during execution and printed afterwards, row by row.
 //!
-//! async-graphql would build a value for every field of every row: a gigabyte for a document within the limits.
-//! So the resolvers of lists only note what is asked, and put a mark into the answer where the list belongs.
+//! async-graphql would build a value for every field of every row, which is a gigabyte for a document within the
+//! limits. So the resolvers of lists only record the requested list, and put a mark into the response where it belongs.
 
 use std::{
     collections::BTreeMap,
@@ -16,24 +16,24 @@ use async_graphql::{
 
 use crate::domain::market_snapshot::{MarketFilter, MarketSnapshot, PairCodes};
 
-/// The first character of a mark. No name in GraphQL can begin with it.
+/// First character of a mark. No name in GraphQL begins with it.
 const MARK: char = '#';
 
-/// The rows of a list.
+/// Rows of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rows {
     /// Every valid asset.
     Assets,
     /// Every issuer of a valid asset.
     Issuers,
-    /// Markets that match a filter, over a number of hours.
+    /// Markets that match a filter, in a window of this number of hours.
     Markets(MarketFilter, i64),
-    /// Pairs, all or those of two codes, over so many hours.
+    /// All pairs or those of two codes, in a window of this number of hours.
     Pairs(Option<PairCodes>, i64),
 }
 
 impl Rows {
-    /// The most rows that the list can have on this snapshot.
+    /// Returns an upper bound of the rows on this snapshot.
     pub(super) fn count_max(&self, snapshot: &MarketSnapshot) -> usize {
         match self {
             Self::Assets | Self::Issuers => snapshot.assets().len(),
@@ -43,7 +43,7 @@ impl Rows {
         }
     }
 
-    /// The type of a row, as `__typename` gives it.
+    /// Returns the type of a row, as in `__typename`.
     pub(super) const fn type_name(&self) -> &'static str {
         match self {
             Self::Assets => "Asset",
@@ -54,18 +54,18 @@ impl Rows {
     }
 }
 
-/// A field of a row, as the document asks for it.
+/// A requested field of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chosen {
-    /// The name in the answer: the alias, if there is one.
+pub(super) struct ChosenField {
+    /// Name in the answer: the alias, if there is one.
     pub(super) key: String,
-    /// The name in the schema.
+    /// Name in the schema.
     pub(super) name: String,
-    /// Fields within it; none if it is no object.
-    pub(super) children: Vec<Chosen>,
+    /// Requested fields of an object; empty for a scalar.
+    pub(super) children: Vec<ChosenField>,
 }
 
-impl Chosen {
+impl ChosenField {
     fn all<'a>(fields: impl Iterator<Item = SelectionField<'a>>) -> Vec<Self> {
         let mut all = Vec::new();
         for field in fields {
@@ -79,7 +79,7 @@ impl Chosen {
         all
     }
 
-    /// Equal names in the answer are one field, at the place of the first.
+    /// Adds the field, or merges it into the one that has the same name in the answer.
     fn merge_into(self, all: &mut Vec<Self>) {
         match all.iter_mut().find(|other| other.key == self.key) {
             None => all.push(self),
@@ -88,11 +88,12 @@ impl Chosen {
                     child.merge_into(&mut first.children);
                 }
             }
-            Some(_) => {} // the validator refuses it where it can; else the first stays
+            // The validator refuses most such documents. In the rest the first field stays.
+            Some(_) => {}
         }
     }
 
-    /// Values that are printed for one row.
+    /// Returns the number of values in one row.
     fn count(all: &[Self]) -> usize {
         all.iter().map(|chosen| Self::count(&chosen.children).max(1)).sum()
     }
@@ -102,42 +103,42 @@ impl Chosen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub(super) rows: Rows,
-    pub(super) fields: Vec<Chosen>,
+    pub(super) fields: Vec<ChosenField>,
 }
 
 impl List {
-    /// The most values that it can have on this snapshot: rows times fields.
+    /// Returns an upper bound of the values on this snapshot: rows times fields.
     pub(super) fn count_max(&self, snapshot: &MarketSnapshot) -> u64 {
         let rows = u64::try_from(self.rows.count_max(snapshot)).unwrap_or(u64::MAX);
-        let fields = u64::try_from(Chosen::count(&self.fields).max(1)).unwrap_or(u64::MAX);
+        let fields = u64::try_from(ChosenField::count(&self.fields).max(1)).unwrap_or(u64::MAX);
         rows.saturating_mul(fields)
     }
 }
 
-/// One name in the answer stands for two lists. The validator of async-graphql overlooks it where one of them is in a
+/// One name in the answer stands for two lists. The validator of async-graphql overlooks it if one of them is in a
 /// fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Conflict;
+pub(super) struct ConflictError;
 
-/// The lists of one document, in the order in which they were resolved. Given to the schema as data of the request.
+/// Lists of one document, in the order in which they were resolved. Passed to the resolvers as data of the request.
 #[derive(Debug, Default)]
 pub(super) struct Plan(Mutex<Vec<List>>);
 
 impl Plan {
-    /// Notes a list that is being resolved.
-    pub(super) fn note<T>(&self, ctx: &Context<'_>, rows: Rows) -> Listed<T> {
-        let fields = Chosen::all(ctx.field().selection_set());
+    /// Records a list that is being resolved.
+    pub(super) fn record<T>(&self, ctx: &Context<'_>, rows: Rows) -> ListMark<T> {
+        let fields = ChosenField::all(ctx.field().selection_set());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.push(List { rows, fields });
-        Listed { number: lists.len() - 1, _rows: PhantomData }
+        ListMark { number: lists.len() - 1, _rows: PhantomData }
     }
 
-    /// The lists by the names under which they stand in the answer; equal names are one list.
+    /// Returns the lists by their names in the answer. Lists with the same name are merged.
     ///
     /// # Errors
     ///
-    /// One name stands for two lists.
-    pub(super) fn take_lists(&self, data: &Value) -> Result<BTreeMap<String, List>, Conflict> {
+    /// [`ConflictError`] if one name stands for two different lists.
+    pub(super) fn take_lists(&self, data: &Value) -> Result<BTreeMap<String, List>, ConflictError> {
         let lists = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let Value::Object(answers) = data else { return Ok(BTreeMap::new()) };
         let mut named: BTreeMap<String, List> = BTreeMap::new();
@@ -148,7 +149,7 @@ impl Plan {
                     continue;
                 };
                 if first.rows != list.rows {
-                    return Err(Conflict);
+                    return Err(ConflictError);
                 }
                 for field in &list.fields {
                     field.clone().merge_into(&mut first.fields);
@@ -159,19 +160,19 @@ impl Plan {
     }
 }
 
-/// The numbers of the lists that a value stands for; none if it is no mark.
+/// Returns the numbers of the lists that a value marks; none if it is no mark.
 fn marks(value: &Value) -> impl Iterator<Item = usize> {
     let object = if let Value::Object(fields) = value { Some(fields) } else { None };
     object.into_iter().flatten().filter_map(|(name, _)| name.strip_prefix(MARK)?.parse().ok())
 }
 
-/// A list that was noted; of the type `[T]!`.
-pub(super) struct Listed<T> {
+/// Mark of a recorded list. Its GraphQL type is `[T]!`.
+pub(super) struct ListMark<T> {
     number: usize,
     _rows: PhantomData<fn() -> T>,
 }
 
-impl<T: OutputType> OutputType for Listed<T> {
+impl<T: OutputType> OutputType for ListMark<T> {
     fn type_name() -> std::borrow::Cow<'static, str> {
         Vec::<T>::type_name()
     }
@@ -184,7 +185,8 @@ impl<T: OutputType> OutputType for Listed<T> {
         Vec::<T>::create_type_info(registry)
     }
 
-    /// An object whose only field is the mark: where a document asks twice, async-graphql merges the two.
+    /// Returns an object whose only field is the mark. If a document requests a list twice, async-graphql merges the
+    /// objects, so that the result has both marks.
     async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
         let mark = Name::new(format!("{MARK}{}", self.number));
         Ok(Value::Object(IndexMap::from_iter([(mark, Value::Null)])))

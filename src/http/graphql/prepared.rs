@@ -1,4 +1,4 @@
-//! A document that was validated and resolved: all of its answer but the rows of its lists.
+//! A validated and resolved document: its whole response, except for the rows of its lists.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,17 +7,17 @@ use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
     answers::CachedAnswer,
-    output::{Interest, Output, Stop},
-    plan::{Conflict, List, Plan},
+    output::{CancelToken, Output, OutputError},
+    plan::{ConflictError, List, Plan},
     render,
     schema::Legacy,
 };
 use crate::{domain::market_snapshot::MarketSnapshot, http::negotiation::Coding};
 
-/// See the module.
+/// A document that is ready to be printed.
 pub(super) struct Prepared {
     response: Response,
-    /// By their names in the answer.
+    /// Lists by their names in the answer.
     lists: BTreeMap<String, List>,
 }
 
@@ -28,34 +28,38 @@ impl Prepared {
         let response = schema.execute(request.into_inner().data(Arc::clone(&plan))).await;
         match plan.take_lists(&response.data) {
             Ok(lists) => Self { response, lists },
-            Err(Conflict) => Self::from(ServerError::new(
-                "One name in the answer is asked for with differing fields or arguments. Use different aliases.",
+            Err(ConflictError) => Self::from(ServerError::new(
+                "One name in the answer stands for different fields or arguments. Use different aliases.",
                 None,
             )),
         }
     }
 
-    /// The lists that are printed row by row.
+    /// Returns the lists, which are printed row by row.
     pub(super) fn lists(&self) -> impl Iterator<Item = &List> {
         self.lists.values()
     }
 
-    /// Prints all of it.
+    /// Prints the whole answer.
     ///
     /// # Errors
     ///
-    /// Why it was not finished.
-    pub(super) fn print(&self, snapshot: &MarketSnapshot, output: &mut Output) -> Result<(), Stop> {
+    /// The reason for which it was not finished.
+    pub(super) fn print(&self, snapshot: &MarketSnapshot, output: &mut Output) -> Result<(), OutputError> {
         render::print(&self.response, &self.lists, snapshot, output)
     }
 
-    /// A short answer, made on the spot and not compressed.
+    /// Returns a short answer, not compressed. Does not wait for memory.
     ///
     /// # Errors
     ///
-    /// Why it was not finished.
-    pub(super) fn short(&self, snapshot: &MarketSnapshot, interest: Interest) -> Result<CachedAnswer, Stop> {
-        let mut output = Output::new(Coding::Identity, None, interest);
+    /// The reason for which it was not finished.
+    pub(super) fn short(
+        &self,
+        snapshot: &MarketSnapshot,
+        token: CancelToken,
+    ) -> Result<CachedAnswer, OutputError> {
+        let mut output = Output::new(Coding::Identity, None, token);
         self.print(snapshot, &mut output)?;
         output.finish()
     }

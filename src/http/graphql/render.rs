@@ -1,22 +1,23 @@
-//! Answers as the old endpoint printed them: its numbers and escapes, errors first, no data where nothing was executed. Pure.
+//! Rendering of answers as the old endpoint did: with its numbers and escapes, errors first, and no data if nothing was
+//! executed. Pure.
 
 use std::collections::BTreeMap;
 
 use async_graphql::{PathSegment, Response, ServerError, Value};
 
 use super::{
-    output::{Output, Stop},
+    output::{Output, OutputError},
     plan::List,
     rows,
 };
 use crate::domain::{json_text::push_string, market_snapshot::MarketSnapshot, number::push_go_number};
 
-/// Errors that are told; a document can have as many as it has fields.
+/// Errors in an answer. A document can cause one for each of its fields.
 const ERRORS_MAX: usize = 10;
-/// Characters of an error's text; it can repeat what was asked.
+/// Characters of an error's text, which can repeat parts of the document.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// The body of an answer without lists of rows.
+/// Returns the body of an answer without lists of rows.
 #[cfg(test)]
 pub(super) fn render(response: &Response) -> String {
     let mut out = String::from("{");
@@ -27,17 +28,17 @@ pub(super) fn render(response: &Response) -> String {
     out
 }
 
-/// Prints an answer; `lists` are those of its lists that are printed row by row, by their names in it.
+/// Prints an answer. `lists` are the lists that are printed row by row, by their names in the answer.
 ///
 /// # Errors
 ///
-/// Why it was not finished.
+/// The reason for which it was not finished.
 pub(super) fn print(
     response: &Response,
     lists: &BTreeMap<String, List>,
     snapshot: &MarketSnapshot,
     out: &mut Output,
-) -> Result<(), Stop> {
+) -> Result<(), OutputError> {
     out.text.push('{');
     if push_errors(&mut out.text, response) {
         match &response.data {
@@ -60,13 +61,13 @@ pub(super) fn print(
     Ok(())
 }
 
-/// Appends the errors, and the key of the data where there are any: then true.
+/// Appends the errors, and the key `data` if the document was executed. Returns true in that case.
 fn push_errors(out: &mut String, response: &Response) -> bool {
     if !response.errors.is_empty() {
         out.push_str("\"errors\":");
         push_list(out, '[', ']', response.errors.iter().take(ERRORS_MAX), push_error);
     }
-    // An error with a path comes from a resolver: then something was executed.
+    // Only errors of resolvers have a path, and resolvers only run if the document is executed.
     let was_executed = response.errors.iter().all(|error| !error.path.is_empty());
     if was_executed {
         out.push_str(if response.errors.is_empty() { "\"data\":" } else { ",\"data\":" });
@@ -112,7 +113,7 @@ fn push_error(out: &mut String, error: &ServerError) {
 
 fn push_value(out: &mut String, value: &Value) {
     match value {
-        Value::Null | Value::Binary(_) => out.push_str("null"), // no type of the schema is binary
+        Value::Null | Value::Binary(_) => out.push_str("null"), // No type of the schema is binary.
         Value::Boolean(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Value::Number(number) => match number.as_f64() {
             Some(double) if number.is_f64() => push_go_number(out, double),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_resolver_has_a_path_and_no_data_and_one_of_a_document_has_no_data_at_all() {
+    fn errors_of_resolvers_have_a_path_and_null_data_and_errors_of_documents_have_no_data() {
         let pos = async_graphql::Pos { line: 1, column: 9 };
         let refused = ServerError::new("no", Some(pos)).with_path(vec![PathSegment::Field("markets".into())]);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a reader asks, from a body or a query string. Pure.
+//! Requests to the endpoint, from a body or a query string. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,64 +6,66 @@ use async_graphql::{ServerError, Variables, parser::parse_query};
 use async_graphql_actix_web::GraphQLRequest;
 use serde_json::Value;
 
-use super::limits::{self, Cost, TooMuch};
+use super::limits::{self, Cost, LimitError};
 use crate::domain::market_snapshot::MarketSnapshot;
 
-/// Why a body or a query string is none.
+/// Error in a body or a query string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoRequest {
-    #[error("several requests at once are not taken: send them one by one")]
+pub(super) enum RequestError {
+    #[error("batches are not supported: send one request at a time")]
     Batch,
     #[error("the body must be a JSON object with \"query\"")]
     NoObject,
-    #[error("\"query\" and \"operationName\" must be texts, \"variables\" an object")]
+    #[error("\"query\" and \"operationName\" must be strings, \"variables\" must be an object")]
     WrongType,
-    #[error("the query string is no list of key=value pairs in UTF-8")]
+    #[error("the query string must be a list of key=value pairs in UTF-8")]
     QueryString,
 }
 
-/// A document and what belongs to it. Two that are equal have the same answer.
+/// A document with its parameters. Equal requests have equal answers, so it is the key of the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
+pub(super) struct DocumentRequest {
     query: String,
     operation_name: Option<String>,
-    /// As JSON, its keys sorted.
+    /// Variables as JSON with sorted keys; empty for none.
     variables: String,
 }
 
-impl Asked {
-    /// Reads a body, whatever its content type says.
-    pub(super) fn from_body(body: &[u8]) -> Result<Self, NoRequest> {
+impl DocumentRequest {
+    /// Reads a JSON body. The content type does not matter.
+    pub(super) fn from_body(body: &[u8]) -> Result<Self, RequestError> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => Self::from_parts(&|key| object.get(key).cloned()),
-            Ok(Value::Array(_)) => Err(NoRequest::Batch),
-            _ => Err(NoRequest::NoObject),
+            Ok(Value::Array(_)) => Err(RequestError::Batch),
+            _ => Err(RequestError::NoObject),
         }
     }
 
     /// Reads `query`, `operationName` and `variables` (JSON) of a query string.
-    pub(super) fn from_query_string(text: &str) -> Result<Self, NoRequest> {
+    pub(super) fn from_query_string(text: &str) -> Result<Self, RequestError> {
         let pairs = actix_web::web::Query::<BTreeMap<String, String>>::from_query(text);
-        let pairs = pairs.map_err(|_| NoRequest::QueryString)?;
+        let pairs = pairs.map_err(|_| RequestError::QueryString)?;
         let variables = pairs.get("variables").filter(|text| !text.is_empty());
-        let variables: Option<Value> =
-            variables.map(|text| serde_json::from_str(text)).transpose().map_err(|_| NoRequest::WrongType)?;
+        let variables: Option<Value> = variables
+            .map(|text| serde_json::from_str(text))
+            .transpose()
+            .map_err(|_| RequestError::WrongType)?;
         Self::from_parts(&|key| match key {
             "variables" => variables.clone(),
             _ => pairs.get(key).cloned().map(Value::String),
         })
     }
 
-    fn from_parts(part: &dyn Fn(&str) -> Option<Value>) -> Result<Self, NoRequest> {
+    fn from_parts(part: &dyn Fn(&str) -> Option<Value>) -> Result<Self, RequestError> {
         let text = |key: &str| match part(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(NoRequest::WrongType),
+            Some(_) => Err(RequestError::WrongType),
         };
         let variables = match part("variables") {
             None | Some(Value::Null) => String::new(),
             Some(variables @ Value::Object(_)) => variables.to_string(),
-            Some(_) => return Err(NoRequest::WrongType),
+            Some(_) => return Err(RequestError::WrongType),
         };
         Ok(Self {
             query: text("query")?.unwrap_or_default(),
@@ -72,26 +74,26 @@ impl Asked {
         })
     }
 
-    /// Bytes that it takes.
+    /// Returns the bytes of all parts.
     pub(super) fn len(&self) -> usize {
         self.query.len() + self.variables.len() + self.operation_name.as_ref().map_or(0, String::len)
     }
 
-    /// Parses the document and weighs it by what is on this snapshot: the request, or what is wrong with the document.
+    /// Parses the document and counts its cost on this snapshot. The inner error is the answer to an invalid document.
     ///
     /// # Errors
     ///
-    /// The bound that it breaks.
+    /// The limit that the document exceeds.
     pub(super) fn parse(
         &self,
         snapshot: &MarketSnapshot,
-    ) -> Result<Result<(GraphQLRequest, Cost), ServerError>, TooMuch> {
+    ) -> Result<Result<(GraphQLRequest, Cost), ServerError>, LimitError> {
         limits::check_nesting(&self.query)?;
         let document = match parse_query(&self.query) {
             Ok(document) => document,
             Err(error) => return Ok(Err(error.into())),
         };
-        // It was an object, or nothing.
+        // Either an object, which `from_parts` has checked, or empty.
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
         let cost = limits::check(&document, &variables, snapshot)?;
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
@@ -106,55 +108,59 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn asked(query: &str, operation_name: Option<&str>, variables: &str) -> Asked {
+    fn request(query: &str, operation_name: Option<&str>, variables: &str) -> DocumentRequest {
         let operation_name = operation_name.map(str::to_owned);
-        Asked { query: query.into(), operation_name, variables: variables.into() }
+        DocumentRequest { query: query.into(), operation_name, variables: variables.into() }
     }
 
     #[test]
     fn reads_an_object_and_nothing_else() {
         for (body, expected) in [
-            (r#"{"query": "{a}"}"#, Ok(asked("{a}", None, ""))),
-            (r#"{"query":"{a}","operationName":null,"variables":null,"x":[1]}"#, Ok(asked("{a}", None, ""))),
+            (r#"{"query": "{a}"}"#, Ok(request("{a}", None, ""))),
+            (
+                r#"{"query":"{a}","operationName":null,"variables":null,"x":[1]}"#,
+                Ok(request("{a}", None, "")),
+            ),
             (
                 r#"{"query":"q","operationName":"Q","variables":{"b":1,"a":[]}}"#,
-                Ok(asked("q", Some("Q"), r#"{"a":[],"b":1}"#)),
+                Ok(request("q", Some("Q"), r#"{"a":[],"b":1}"#)),
             ),
-            ("{}", Ok(Asked::default())),
-            (r#"[{"query": "{a}"}]"#, Err(NoRequest::Batch)),
-            ("{assets{code}}", Err(NoRequest::NoObject)),
-            ("", Err(NoRequest::NoObject)),
-            ("\"x\"", Err(NoRequest::NoObject)),
-            (r#"{"query": 5}"#, Err(NoRequest::WrongType)),
-            (r#"{"query": "", "variables": "x"}"#, Err(NoRequest::WrongType)),
+            ("{}", Ok(DocumentRequest::default())),
+            (r#"[{"query": "{a}"}]"#, Err(RequestError::Batch)),
+            ("{assets{code}}", Err(RequestError::NoObject)),
+            ("", Err(RequestError::NoObject)),
+            ("\"x\"", Err(RequestError::NoObject)),
+            (r#"{"query": 5}"#, Err(RequestError::WrongType)),
+            (r#"{"query": "", "variables": "x"}"#, Err(RequestError::WrongType)),
         ] {
-            assert_eq!(Asked::from_body(body.as_bytes()), expected, "{body}");
+            assert_eq!(DocumentRequest::from_body(body.as_bytes()), expected, "{body}");
         }
-        assert_eq!(Asked::from_body(b"\xff"), Err(NoRequest::NoObject));
-        assert_eq!(Asked::from_body("[".repeat(60_000).as_bytes()), Err(NoRequest::NoObject));
+        assert_eq!(DocumentRequest::from_body(b"\xff"), Err(RequestError::NoObject));
+        assert_eq!(DocumentRequest::from_body("[".repeat(60_000).as_bytes()), Err(RequestError::NoObject));
     }
 
     #[test]
     fn reads_a_query_string() {
-        let read = Asked::from_query_string("query=%7Ba%7D&variables=%7B%22h%22%3A1%7D&operationName=Q");
-        assert_eq!(read, Ok(asked("{a}", Some("Q"), r#"{"h":1}"#)));
-        assert_eq!(Asked::from_query_string(""), Ok(Asked::default()));
-        assert_eq!(Asked::from_query_string("variables=x"), Err(NoRequest::WrongType));
+        let read =
+            DocumentRequest::from_query_string("query=%7Ba%7D&variables=%7B%22h%22%3A1%7D&operationName=Q");
+        assert_eq!(read, Ok(request("{a}", Some("Q"), r#"{"h":1}"#)));
+        assert_eq!(DocumentRequest::from_query_string(""), Ok(DocumentRequest::default()));
+        assert_eq!(DocumentRequest::from_query_string("variables=x"), Err(RequestError::WrongType));
     }
 
     #[test]
-    fn a_document_that_is_wrong_is_no_refusal() {
+    fn an_invalid_document_exceeds_no_limit() {
         let snapshot = MarketSnapshot::default();
-        assert!(asked("{", None, "").parse(&snapshot).unwrap().is_err());
-        assert!(asked("", None, "").parse(&snapshot).unwrap().is_err());
-        assert!(asked("{a}", None, "").parse(&snapshot).unwrap().is_ok());
-        assert_eq!(asked(&"{".repeat(9_999), None, "").parse(&snapshot).err(), Some(TooMuch::Nesting));
+        assert!(request("{", None, "").parse(&snapshot).unwrap().is_err());
+        assert!(request("", None, "").parse(&snapshot).unwrap().is_err());
+        assert!(request("{a}", None, "").parse(&snapshot).unwrap().is_ok());
+        assert_eq!(request(&"{".repeat(9_999), None, "").parse(&snapshot).err(), Some(LimitError::Nesting));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC*") {
-            let _ = (Asked::from_body(&body), Asked::from_query_string(&text));
+        fn no_bytes_cause_a_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC*") {
+            let _ = (DocumentRequest::from_body(&body), DocumentRequest::from_query_string(&text));
         }
     }
 }

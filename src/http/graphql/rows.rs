@@ -1,19 +1,19 @@
-//! The rows of a list, printed one after the other.
+//! Printing of the rows of a list.
 
 use std::collections::BTreeMap;
 
 use super::{
     fields::{Traded, of_asset, of_traded},
-    output::{Output, Stop},
+    output::{Output, OutputError},
     plan::{List, Rows},
     template::Template,
 };
 use crate::domain::{listed_asset::ListedAsset, market_snapshot::MarketSnapshot};
 
 /// Appends a list as JSON.
-pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) -> Result<(), Stop> {
-    let interest = out.interest().clone();
-    let is_wanted = || interest.is_there();
+pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) -> Result<(), OutputError> {
+    let token = out.token().clone();
+    let is_wanted = || !token.is_cancelled();
     match &list.rows {
         Rows::Assets => print_assets(list, snapshot.assets().iter().map(AsRef::as_ref), out),
         Rows::Issuers => {
@@ -41,7 +41,7 @@ fn print_assets<'a>(
     list: &List,
     rows: impl Iterator<Item = &'a ListedAsset>,
     out: &mut Output,
-) -> Result<(), Stop> {
+) -> Result<(), OutputError> {
     let template = Template::new(list.rows.type_name(), &list.fields, of_asset);
     print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, row)))
 }
@@ -50,7 +50,7 @@ fn print_traded<'a>(
     list: &List,
     rows: impl Iterator<Item = Traded<'a>>,
     out: &mut Output,
-) -> Result<(), Stop> {
+) -> Result<(), OutputError> {
     let template = Template::new(list.rows.type_name(), &list.fields, of_traded);
     print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, &row)))
 }
@@ -59,7 +59,7 @@ fn print_rows<R>(
     rows: impl Iterator<Item = R>,
     out: &mut Output,
     push: impl Fn(R, &mut String),
-) -> Result<(), Stop> {
+) -> Result<(), OutputError> {
     out.text.push('[');
     for (place, row) in rows.enumerate() {
         if place > 0 {

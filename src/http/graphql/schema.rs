@@ -1,4 +1,6 @@
-//! The legacy schema: its types, fields and arguments, whose doc comments and `desc` readers see. Its lists are noted and printed later ([`super::plan`]).
+//! The legacy schema: types, fields and arguments. Clients see their doc comments and `desc` as descriptions.
+//!
+//! The resolvers of lists only record them. They are printed later; see [`super::plan`].
 
 #[cfg(test)]
 mod reference;
@@ -12,24 +14,24 @@ use async_graphql::{
     Scalar, ScalarType, Schema, SimpleObject, Value,
 };
 
-use super::plan::{Listed, Plan, Rows};
+use super::plan::{ListMark, Plan, Rows};
 use crate::domain::{
     instant::UnixSeconds,
     market_snapshot::{MarketFilter, PairCodes},
     window::LONGEST_HOURS,
 };
 
-/// Hours where none are asked for.
+/// Default of `numHoursAgo`.
 const HOURS_DEFAULT: i32 = 24;
-/// What the old ticker said to a longer window.
+/// Error of the old ticker for a longer window.
 const TOO_LONG: &str = "numHoursAgo cannot be greater than 168 (7 days)";
-/// What it said to a pair's name of another form.
+/// Error of the old ticker for an invalid name of a pair.
 const NO_PAIR: &str = "could not retrieve the requested data";
 
-/// The schema.
+/// The legacy schema.
 pub(super) type Legacy = Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// Makes the schema. A request needs a [`Plan`] as data, which says afterwards what its lists are.
+/// Returns the schema. A request needs a [`Plan`] as data, which holds its lists after the execution.
 pub(super) fn legacy() -> Legacy {
     Schema::build(Query, EmptyMutation, EmptySubscription).disable_suggestions().finish()
 }
@@ -76,7 +78,8 @@ impl ScalarType for Time {
 
 /// A valid asset.
 #[derive(Debug, SimpleObject)]
-pub(super) struct Asset {
+#[graphql(name = "Asset")]
+pub(super) struct AssetObject {
     /// Code: 1 to 12 letters and digits.
     code: String,
     /// Account that issues it; `native` for XLM.
@@ -131,7 +134,8 @@ pub(super) struct Asset {
 
 /// The issuer of a valid asset, as its stellar.toml describes it.
 #[derive(Debug, SimpleObject)]
-pub(super) struct Issuer {
+#[graphql(name = "Issuer")]
+pub(super) struct IssuerObject {
     /// Account of the issuer; `native` for XLM.
     public_key: String,
     /// ORG_NAME of the stellar.toml.
@@ -157,7 +161,8 @@ pub(super) struct Issuer {
 
 /// The trades of one market, two assets with one issuer each, in the window.
 #[derive(Debug, SimpleObject)]
-pub(super) struct Market {
+#[graphql(name = "Market")]
+pub(super) struct MarketObject {
     /// `CODE:ISSUER / CODE:ISSUER`, base first.
     trade_pair: String,
     /// Code of the base.
@@ -253,13 +258,13 @@ pub(super) struct Query;
 #[Object]
 impl Query {
     /// Valid assets, sorted by code and issuer.
-    async fn assets(&self, ctx: &Context<'_>) -> Result<Listed<Asset>, Error> {
-        note(ctx, Rows::Assets)
+    async fn assets(&self, ctx: &Context<'_>) -> Result<ListMark<AssetObject>, Error> {
+        record(ctx, Rows::Assets)
     }
 
     /// Issuers of valid assets, sorted by key; XLM's is `native`.
-    async fn issuers(&self, ctx: &Context<'_>) -> Result<Listed<Issuer>, Error> {
-        note(ctx, Rows::Issuers)
+    async fn issuers(&self, ctx: &Context<'_>) -> Result<ListMark<IssuerObject>, Error> {
+        record(ctx, Rows::Issuers)
     }
 
     /// Markets that traded in the window, sorted by name. XLM is always the base; of two issued assets the one whose
@@ -276,7 +281,7 @@ impl Query {
         >,
         #[graphql(desc = "Hours in the window: 24 if absent, at most 168. 0 or less answers an empty list.")]
         num_hours_ago: Option<i32>,
-    ) -> Result<Listed<Option<Market>>, Error> {
+    ) -> Result<ListMark<Option<MarketObject>>, Error> {
         let hours = hours(num_hours_ago)?;
         let filter = MarketFilter {
             base_code: base_asset_code,
@@ -284,7 +289,7 @@ impl Query {
             counter_code: counter_asset_code,
             counter_issuer: counter_asset_issuer,
         };
-        note(ctx, Rows::Markets(filter, hours))
+        record(ctx, Rows::Markets(filter, hours))
     }
 
     /// Pairs that traded in the window, sorted by name: all issuers of two codes together.
@@ -295,18 +300,18 @@ impl Query {
         pair_name: Option<String>,
         #[graphql(desc = "Hours in the window: 24 if absent, at most 168. 0 or less answers an empty list.")]
         num_hours_ago: Option<i32>,
-    ) -> Result<Listed<Option<AggregatedMarket>>, Error> {
+    ) -> Result<ListMark<Option<AggregatedMarket>>, Error> {
         let hours = hours(num_hours_ago)?;
         let codes = pair_name.map(|name| PairCodes::parse(&name).ok_or_else(|| Error::new(NO_PAIR)));
-        note(ctx, Rows::Pairs(codes.transpose()?, hours))
+        record(ctx, Rows::Pairs(codes.transpose()?, hours))
     }
 }
 
-fn note<T>(ctx: &Context<'_>, rows: Rows) -> Result<Listed<T>, Error> {
-    Ok(ctx.data::<Arc<Plan>>()?.note(ctx, rows))
+fn record<T>(ctx: &Context<'_>, rows: Rows) -> Result<ListMark<T>, Error> {
+    Ok(ctx.data::<Arc<Plan>>()?.record(ctx, rows))
 }
 
-fn hours(asked: Option<i32>) -> Result<i64, Error> {
-    let hours = i64::from(asked.unwrap_or(HOURS_DEFAULT));
+fn hours(num_hours_ago: Option<i32>) -> Result<i64, Error> {
+    let hours = i64::from(num_hours_ago.unwrap_or(HOURS_DEFAULT));
     if hours > LONGEST_HOURS { Err(Error::new(TOO_LONG)) } else { Ok(hours) }
 }

@@ -1,27 +1,27 @@
-//! The text of a row: what stands between its values, and how each value is printed.
+//! Template of a row: the constant text between its values, and the printer of each value.
 
-use super::{fields::Printer, plan::Chosen};
+use super::{fields::Printer, plan::ChosenField};
 use crate::domain::json_text::push_string;
 
-/// A row's text with its values left out.
+/// Text of a row without its values.
 pub(super) struct Template<P> {
-    /// A text, and the value that follows it.
+    /// Texts, each with the printer of the value that follows it.
     parts: Vec<(String, P)>,
     /// Text after the last value.
     tail: String,
 }
 
 impl<P: Copy> Template<P> {
-    /// The text of a row of this type with these fields; `printer` knows the type's values by their paths.
-    pub(super) fn new(type_name: &str, fields: &[Chosen], printer: Printer<P>) -> Self {
+    /// Returns the template for rows of this type with these fields. `printer` returns the printer of a field.
+    pub(super) fn new(type_name: &str, fields: &[ChosenField], printer: Printer<P>) -> Self {
         let mut template = Self { parts: Vec::new(), tail: String::new() };
         template.push_object(type_name, fields, printer);
         template
     }
 
-    fn push_object(&mut self, type_name: &str, fields: &[Chosen], printer: Printer<P>) {
+    fn push_object(&mut self, type_name: &str, fields: &[ChosenField], printer: Printer<P>) {
         if fields.is_empty() {
-            // Everything was skipped by directives.
+            // Directives skip all fields.
             self.tail.push_str("null");
             return;
         }
@@ -34,14 +34,14 @@ impl<P: Copy> Template<P> {
                 "orderbookStats" => self.push_object("OrderbookStats", &field.children, printer),
                 name => match printer(type_name, name) {
                     Some(print) => self.parts.push((std::mem::take(&mut self.tail), print)),
-                    None => self.tail.push_str("null"), // the validator lets no such field through
+                    None => self.tail.push_str("null"), // The validator refuses unknown fields.
                 },
             }
         }
         self.tail.push('}');
     }
 
-    /// Appends a row; `print` appends one of its values.
+    /// Appends a row. `print` appends one of its values.
     pub(super) fn push(&self, out: &mut String, print: impl Fn(P, &mut String)) {
         for (text, value) in &self.parts {
             out.push_str(text);

@@ -1,12 +1,13 @@
-//! Lists as async-graphql makes them of values: what the rows that are printed directly must come to, byte for byte.
+//! Reference implementation: async-graphql renders the lists from values. The rows that are printed directly must be
+//! equal to it, byte for byte.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
 
 use super::{
-    super::{fields, limits, output, prepared::Prepared, render, request::Asked},
-    AggregatedMarket, Asset, BigInt, Issuer, Market, OrderbookStats, Time, legacy,
+    super::{fields, limits, output, prepared::Prepared, render, request::DocumentRequest},
+    AggregatedMarket, AssetObject, BigInt, IssuerObject, MarketObject, OrderbookStats, Time, legacy,
 };
 use crate::domain::{
     amount::{STROOPS_PER_UNIT, Total},
@@ -27,15 +28,15 @@ struct Reference;
 
 #[Object(name = "Query")]
 impl Reference {
-    async fn assets(&self, ctx: &Context<'_>) -> Vec<Asset> {
-        snapshot(ctx).assets().iter().map(|asset| Asset::from(asset.as_ref())).collect()
+    async fn assets(&self, ctx: &Context<'_>) -> Vec<AssetObject> {
+        snapshot(ctx).assets().iter().map(|asset| AssetObject::from(asset.as_ref())).collect()
     }
 
-    async fn issuers(&self, ctx: &Context<'_>) -> Vec<Issuer> {
+    async fn issuers(&self, ctx: &Context<'_>) -> Vec<IssuerObject> {
         let assets = snapshot(ctx).assets();
         let by_key: BTreeMap<&str, &ListedAsset> =
             assets.iter().map(|asset| (asset.issuer(), asset.as_ref())).collect();
-        by_key.into_values().map(Issuer::from).collect()
+        by_key.into_values().map(IssuerObject::from).collect()
     }
 
     async fn markets(
@@ -46,7 +47,7 @@ impl Reference {
         counter_asset_code: Option<String>,
         counter_asset_issuer: Option<String>,
         num_hours_ago: Option<i32>,
-    ) -> Vec<Option<Market>> {
+    ) -> Vec<Option<MarketObject>> {
         let (snapshot, hours) = (snapshot(ctx), i64::from(num_hours_ago.unwrap_or(24)));
         let filter = MarketFilter {
             base_code: base_asset_code,
@@ -55,7 +56,7 @@ impl Reference {
             counter_issuer: counter_asset_issuer,
         };
         let since = snapshot.since(hours);
-        snapshot.markets(&filter, hours).iter().map(|row| Some(Market::of(row, since))).collect()
+        snapshot.markets(&filter, hours).iter().map(|row| Some(MarketObject::of(row, since))).collect()
     }
 
     async fn ticker(
@@ -87,7 +88,7 @@ fn times(stats: &TradeStats) -> (Time, Time) {
     (Time(first), Time(last))
 }
 
-impl Market {
+impl MarketObject {
     fn of(row: &MarketRow<'_>, since: UnixSeconds) -> Self {
         let figures = LegacyFigures::from(&row.stats);
         let (first, last) = times(&row.stats);
@@ -152,39 +153,39 @@ impl From<&BookFigures> for OrderbookStats {
     }
 }
 
-impl From<&ListedAsset> for Asset {
+impl From<&ListedAsset> for AssetObject {
     fn from(asset: &ListedAsset) -> Self {
-        let told = &asset.currency;
+        let currency = &asset.currency;
         Self {
-            code: told.code.clone(),
-            issuer_account: told.issuer.clone(),
+            code: currency.code.clone(),
+            issuer_account: currency.issuer.clone(),
             kind: asset.kind.clone(),
             num_accounts: i32::try_from(asset.num_accounts).unwrap_or(i32::MAX),
             auth_required: asset.auth_required,
             auth_revocable: asset.auth_revocable,
             amount: ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT),
             asset_controlled_by_domain: asset.is_controlled_by_domain,
-            anchor_asset_code: told.anchor_asset.clone(),
-            anchor_asset_type: told.anchor_asset_type.clone(),
-            is_asset_anchored: told.is_asset_anchored,
-            display_decimals: BigInt(told.display_decimals),
-            name: told.name.clone(),
-            desc: told.desc.clone(),
-            conditions: told.conditions.clone(),
-            fixed_number: BigInt(told.fixed_number),
-            max_number: BigInt(told.max_number),
-            is_unlimited: told.is_unlimited,
-            redemption_instructions: told.redemption_instructions.clone(),
-            collateral_addresses: told.collateral_addresses.join(","),
-            collateral_address_signatures: told.collateral_address_signatures.join(","),
+            anchor_asset_code: currency.anchor_asset.clone(),
+            anchor_asset_type: currency.anchor_asset_type.clone(),
+            is_asset_anchored: currency.is_asset_anchored,
+            display_decimals: BigInt(currency.display_decimals),
+            name: currency.name.clone(),
+            desc: currency.desc.clone(),
+            conditions: currency.conditions.clone(),
+            fixed_number: BigInt(currency.fixed_number),
+            max_number: BigInt(currency.max_number),
+            is_unlimited: currency.is_unlimited,
+            redemption_instructions: currency.redemption_instructions.clone(),
+            collateral_addresses: currency.collateral_addresses.join(","),
+            collateral_address_signatures: currency.collateral_address_signatures.join(","),
             countries: String::new(), // always empty in the old answers
-            status: told.status.clone(),
+            status: currency.status.clone(),
             issuer_id: asset.issuer_id,
         }
     }
 }
 
-impl From<&ListedAsset> for Issuer {
+impl From<&ListedAsset> for IssuerObject {
     fn from(asset: &ListedAsset) -> Self {
         let org = &asset.issuer;
         Self {
@@ -202,8 +203,8 @@ impl From<&ListedAsset> for Issuer {
     }
 }
 
-/// Three markets of assets whose texts and figures are hard to print, one of which has a book.
-fn hard_board() -> MarketSnapshot {
+/// Returns a snapshot of three markets with texts and figures that are hard to print. One of them has a book.
+fn hard_snapshot() -> MarketSnapshot {
     let text = |text: &str| format!("{text} \"<&>\\\n\u{2028}\u{1f600}\u{1}");
     let odd = |code: &str, issuer: &str, anchor: &str| {
         let plain = listed(code, issuer, anchor);
@@ -256,14 +257,14 @@ fn hard_board() -> MarketSnapshot {
 }
 
 async fn both(query: &str) -> (String, String) {
-    let snapshot = Arc::new(hard_board());
+    let snapshot = Arc::new(hard_snapshot());
     let body = serde_json::json!({ "query": query }).to_string();
-    let parse = || Asked::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
+    let parse = || DocumentRequest::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
     let reference = Schema::build(Reference, EmptyMutation, EmptySubscription).finish();
     let expected = render::render(&reference.execute(parse().into_inner().data(Arc::clone(&snapshot))).await);
     let prepared = Prepared::of(&legacy(), parse()).await;
     limits::weigh(prepared.lists(), &snapshot).unwrap();
-    let answer = prepared.short(&snapshot, output::Waiting::default().interest());
+    let answer = prepared.short(&snapshot, output::CancelGuard::default().token());
     (String::from_utf8(answer.unwrap().pieces.concat()).unwrap(), expected)
 }
 
@@ -294,9 +295,9 @@ async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
         "{ markets(counterAssetCode: \"TEA\") { tradePair } ticker(pairName: \"NONE_XLM\") { open } }",
         "{ __typename a: __typename issuers { name } }",
     ] {
-        let (told, expected) = both(query).await;
-        assert_eq!(told, expected, "{query}");
-        assert!(!told.contains("\"errors\""), "{told}");
+        let (printed, expected) = both(query).await;
+        assert_eq!(printed, expected, "{query}");
+        assert!(!printed.contains("\"errors\""), "{printed}");
     }
     assert!(both(&everything).await.0.len() > 5_000);
 }
@@ -307,13 +308,12 @@ async fn a_name_that_stands_for_two_lists_is_an_error() {
         "{ a: markets(numHoursAgo: 1) { close } ... on Query { a: markets(numHoursAgo: 2) { close } } }",
         "{ a: markets { close } ... on Query { a: ticker { close } } }",
     ] {
-        let (told, _) = both(query).await;
-        assert!(told.starts_with("{\"errors\":[{\"message\":\"One name in the answer"), "{told}");
-        assert!(!told.contains("\"data\""), "{told}");
+        let (printed, _) = both(query).await;
+        assert!(printed.starts_with("{\"errors\":[{\"message\":\"One name in the answer"), "{printed}");
+        assert!(!printed.contains("\"data\""), "{printed}");
     }
 }
 
-/// Every field of the schema has its text: introspection names them all.
 #[tokio::test]
 async fn every_field_of_the_schema_can_be_printed() {
     let all = super::tests::schema_fields();

@@ -1,4 +1,4 @@
-//! The schema is the old ticker's, and everything in it is described.
+//! Tests that the schema is that of the old ticker, and that everything in it has a description.
 
 use async_graphql::Request;
 use futures_util::FutureExt;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::legacy;
 
-/// The schema without its descriptions: what the old ticker's readers rely on.
+/// Returns the schema without its descriptions, which is what clients of the old ticker depend on.
 fn without_descriptions(sdl: &str) -> String {
     let mut is_description = false;
     let kept = sdl.lines().filter(|line| {
@@ -15,7 +15,7 @@ fn without_descriptions(sdl: &str) -> String {
         !is_description && !is_mark
     });
     let text: String = kept.map(|line| format!("{line}\n")).collect();
-    // Described arguments stand on a line each.
+    // Arguments with descriptions are on lines of their own.
     text.replace("(\n\t\t", "(").replace(",\n\t\t", ", ").replace("\n\t)", ")")
 }
 
@@ -26,7 +26,7 @@ fn the_names_and_types_are_the_old_tickers() {
     insta::assert_snapshot!(sdl);
 }
 
-/// The types of the schema, as introspection lists them, less those that every schema has.
+/// Returns the types of the schema from introspection, without those that every schema has.
 fn types() -> Vec<Value> {
     const ALL: &str = "{__schema{types{name description fields{name description args{name description}}}}}";
     let answer = legacy().execute(Request::new(ALL)).now_or_never().unwrap();
@@ -45,7 +45,7 @@ fn name(value: &Value) -> &str {
     value["name"].as_str().unwrap()
 }
 
-/// The fields of each type that has any, and their arguments as `field(argument)`.
+/// Returns the fields of each type that has any, and their arguments as `field(argument)`.
 pub(in crate::http) fn schema_fields() -> Vec<(String, Vec<String>)> {
     let of_field = |field: &Value| {
         let arguments =
@@ -59,7 +59,7 @@ pub(in crate::http) fn schema_fields() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Types, fields and arguments without a description.
+/// Returns the types, fields and arguments without a description.
 fn undescribed(types: &[Value]) -> Vec<String> {
     let is_bare = |value: &Value| value["description"].as_str().is_none_or(str::is_empty);
     let mut found = Vec::new();
@@ -87,7 +87,7 @@ fn every_type_field_and_argument_is_described() {
 }
 
 #[test]
-fn what_has_no_description_is_found() {
+fn missing_descriptions_are_found() {
     let types = [serde_json::json!({"name": "A", "description": "a", "fields": [
         {"name": "b", "description": null, "args": [{"name": "c", "description": ""}]}]})];
     assert_eq!(undescribed(&types), ["A.b", "A.b(c)"]);
