@@ -1,9 +1,8 @@
 //! Commands and flags.
 //!
-//! [`parse`] turns the arguments and the environment into one [`Command`] with everything it needs, checked.
-//! The flags come from the settings table of [`crate::config`]; every command that has a configuration
-//! takes all of them, so that one line of arguments suits `serve`, `config check` and `migrate` alike, and
-//! its help lists those that matter to it.
+//! [`parse`] turns the arguments and the environment into a validated [`Command`]. The flags come from the table of
+//! settings in [`crate::config`]. Every command with a configuration accepts all of them, so that the same arguments
+//! suit `serve`, `config check` and `migrate`. The help of a command lists those that matter to it.
 
 mod definition;
 
@@ -23,75 +22,75 @@ use crate::config::{
 
 pub use definition::definition;
 
-/// What the program was asked to do.
+/// A command with its parameters.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// The whole daemon.
+    /// Run the whole daemon.
     Serve(Config),
-    /// A simulated Horizon in this process, and the daemon on it.
+    /// Run a simulated Horizon in this process, and the daemon on it.
     Demo {
-        /// The daemon's configuration; its `horizon_url` and `toml_gateway` are the caller's to set.
+        /// Configuration of the daemon. The caller sets `horizon_url` and `toml_gateway`.
         config: Config,
-        /// What is simulated.
+        /// Options of the simulated network.
         simulation: SimulationOptions,
     },
-    /// The simulated Horizon alone.
+    /// Run the simulated Horizon alone.
     HorizonSim(HorizonSimOptions),
     /// Bring the schema up to date.
     Migrate(Config),
-    /// Set everything that the database holds aside, and begin with an empty one.
+    /// Set all tables of the database aside, and begin with empty ones.
     StartOver(Config),
     /// Sweep all assets once.
     IngestAssets(Config),
     /// Read every order book once.
     IngestOrderbooks(Config),
-    /// Fill history, which goes `backfill_hours` back.
+    /// Fill the last `backfill_hours` of history.
     IngestTrades {
-        /// The configuration.
+        /// Configuration.
         config: Config,
-        /// Go on with the stream afterwards.
+        /// True to continue with the stream afterwards.
         and_stream: bool,
     },
-    /// Drop what is older than `retention_days`.
+    /// Drop trades older than `retention_days`.
     CleanTrades(Config),
     /// Write `markets.json` once.
     GenerateMarketData {
-        /// The configuration.
+        /// Configuration.
         config: Config,
-        /// Where to write it.
+        /// Path of the file.
         out_file: PathBuf,
     },
     /// Write `assets.json` once.
     GenerateAssetData {
-        /// The configuration.
+        /// Configuration.
         config: Config,
-        /// Where to write it.
+        /// Path of the file.
         out_file: PathBuf,
     },
-    /// Recompute every published figure and compare it with what is served.
+    /// Recompute every published figure and compare it with the served one.
     Audit {
-        /// The configuration.
+        /// Configuration.
         config: Config,
-        /// What is compared and how it is reported.
+        /// Options of the audit.
         options: AuditOptions,
     },
-    /// Tell the completions of a shell.
+    /// Print the completions of a shell.
     Completions(Shell),
-    /// Tell that the configuration is valid: it is, or there would be no command.
+    /// Report that the configuration is valid. An invalid one makes no command.
     ConfigCheck {
-        /// The settings.
+        /// All settings.
         settings: Settings,
-        /// Remarks on conditions that may change before a start.
+        /// Notes about conditions that may change before a start.
         notes: Vec<String>,
     },
-    /// Tell every setting and its source.
+    /// Print every setting and its source.
     ConfigShow(Settings),
-    /// Ask the running daemon whether it lives.
+    /// Check that the running daemon is alive.
     Healthcheck(Config),
 }
 
 impl Command {
-    /// The whole answer, for stdout, of a command that needs nothing but the resolved settings.
+    /// Returns the output of a command that needs only the resolved settings, or none for other commands.
     #[must_use]
     pub fn answer(&self) -> Option<String> {
         match self {
@@ -102,7 +101,7 @@ impl Command {
         }
     }
 
-    /// Form and filter of the log, of a command that logs.
+    /// Returns the format and the filter of the log, or none for a command that does not log.
     #[must_use]
     pub fn log(&self) -> Option<(LogFormat, &str)> {
         match self {
@@ -124,11 +123,11 @@ impl Command {
     }
 }
 
-/// Why there is no command to run; help and version are among the reasons.
+/// Reason for which there is no command to run, such as a request for help.
 #[derive(thiserror::Error)]
 pub enum CliError {
-    /// Help, version, or arguments that are wrong in themselves.
-    #[error("{}", told(.0))]
+    /// Help, version, or invalid arguments.
+    #[error("{}", message(.0))]
     Arguments(clap::Error),
     /// The configuration has faults.
     #[error("{0}")]
@@ -136,7 +135,7 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// 0 for help and version, 64 for wrong usage, else the configuration's.
+    /// Returns 0 for help and version, 64 for wrong usage, else the exit code of the configuration error.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -146,38 +145,42 @@ impl CliError {
         }
     }
 
-    /// Prints help and version to stdout and all else to stderr; if nobody reads it, so be it.
+    /// Prints help and version to stdout and errors to stderr. Ignores an error of writing.
     pub fn print(&self) {
         let _ = match self {
             Self::Arguments(error) => {
-                let told = told(error);
-                // clap's own printing has colours, so it is left to that where nothing had to be hidden.
-                if told == error.to_string() { error.print() } else { write!(std::io::stderr(), "{told}") }
+                let message = message(error);
+                // If nothing was hidden, clap prints the message, because it uses colours.
+                if message == error.to_string() {
+                    error.print()
+                } else {
+                    write!(std::io::stderr(), "{message}")
+                }
             }
             Self::Config(error) => writeln!(std::io::stderr(), "error: {error}"),
         };
     }
 }
 
-/// As clap tells it, but a usage error quotes what was typed, which may be a password in the wrong place or steer a
-/// terminal.
-fn told(error: &clap::Error) -> String {
+/// Returns clap's message. A usage error quotes arguments, which may contain a password or control characters, so those
+/// are hidden.
+fn message(error: &clap::Error) -> String {
     let plain = error.to_string();
     if error.use_stderr() { config::visible_lines(&config::redact_credentials(&plain)) } else { plain }
 }
 
-/// Like `Display`: clap's own `Debug` holds the arguments as they were typed.
+/// Same text as `Display`, because the `Debug` of clap contains the unchanged arguments.
 impl fmt::Debug for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CliError({self})")
     }
 }
 
-/// Reads the arguments (the program's name first) and the environment.
+/// Parses the arguments, of which the first is the program's name, and the environment.
 ///
 /// # Errors
 ///
-/// [`CliError`]: help or version was asked for, the arguments are wrong, or the configuration has faults.
+/// [`CliError`] for help and version, for invalid arguments, and for a configuration with faults.
 pub fn parse(
     arguments: impl Iterator<Item = OsString>,
     environment: &Environment,
@@ -240,12 +243,12 @@ pub fn parse(
     }
 }
 
-/// What clap has refused before this can be seen.
+/// Returns an error that clap reports before this code is reached.
 fn no_such_command() -> CliError {
     CliError::Arguments(definition().error(clap::error::ErrorKind::InvalidSubcommand, "no such command"))
 }
 
-/// Settings under the names that the old program's commands had for them.
+/// Returns settings that were given under their names in the old program.
 fn old_names(matches: &ArgMatches) -> FlagValues {
     let names = [(definition::NUM_HOURS, "backfill-hours"), (definition::KEEP_DAYS, "retention-days")];
     let value = |(old, name)| {
@@ -255,12 +258,12 @@ fn old_names(matches: &ArgMatches) -> FlagValues {
     names.into_iter().filter_map(value).collect()
 }
 
-/// The commands from the outermost to the one that was meant.
+/// Returns the nested commands, from the outermost to the innermost.
 fn subcommand_path(matches: &ArgMatches) -> Vec<(&str, &ArgMatches)> {
     std::iter::successors(matches.subcommand(), |(_, inner)| inner.subcommand()).collect()
 }
 
-/// The values of a table's flags that the command line gave; a command may lack some of the flags.
+/// Returns the values of a table's flags on the command line. A command may lack some of the flags.
 fn flag_values(matches: &ArgMatches, table: &'static [Setting]) -> FlagValues {
     let value = |setting: &'static Setting| match setting.kind {
         Kind::Switch => {

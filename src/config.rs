@@ -1,11 +1,11 @@
-//! Configuration: flag, environment, file, default.
+//! Configuration from flags, the environment, a file and defaults, in this order of precedence.
 //!
-//! One table ([`SETTINGS`]) is the only list of settings: the flags of the command line, the environment
-//! names, the keys of the file and the rows of `config show` all come from it. [`load`] resolves each
-//! setting to a text and the place it came from, then makes the typed [`Config`] of them and tells all
-//! faults at once. The process environment is passed in, so nothing here reads it.
+//! [`SETTINGS`] is the only list of settings: the flags, the names in the environment, the keys of the file and the
+//! rows of `config show` come from it. [`load`] resolves each setting to a text and its source, builds the typed
+//! [`Config`], and reports all faults at once. The environment is a parameter, so nothing here reads that of the
+//! process.
 
-mod audit;
+mod audit_options;
 mod duration;
 mod environment;
 mod fault;
@@ -24,7 +24,7 @@ mod table;
 mod typed;
 mod visible;
 
-pub use audit::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
+pub use audit_options::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
 pub use environment::{CHAOS, CHAOS_LEASE_MS, Environment, PG_BIN_DIR};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
@@ -41,7 +41,7 @@ pub use surroundings::check_surroundings;
 pub use table::SETTINGS;
 pub use typed::Config;
 
-/// What somebody typed, line by line, without anything that steers a terminal.
+/// Returns a text with its line breaks kept and all other hidden characters escaped.
 #[must_use]
 pub fn visible_lines(text: &str) -> String {
     visible::on_lines(text)
@@ -49,7 +49,7 @@ pub fn visible_lines(text: &str) -> String {
 
 /// Resolves every setting of [`SETTINGS`] and checks them.
 ///
-/// `flags` holds what the command line gave, by the long flag's name.
+/// `flags` holds the values of the command line, by the names of the long flags.
 ///
 /// # Errors
 ///

@@ -1,67 +1,68 @@
-//! A PostgreSQL connection string with libpq's options, for tokio-postgres, which knows a part of them. Pure.
+//! PostgreSQL connection strings with the options of libpq, translated for tokio-postgres, which knows only some. Pure.
 //!
-//! Both forms of a string are read by libpq's rules: `postgres://…?name=value`, percent-encoded, and `name = 'value'` with
+//! Both forms follow the rules of libpq: `postgres://…?name=value` with percent-encoding, and `name = 'value'` with
 //! quotes and backslashes.
 
 mod options;
 
 use options::{Treatment, treat};
 
-/// A connection string without what tokio-postgres does not know, and what that was.
+/// A connection string, split into the part for tokio-postgres and the options that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionString {
-    /// For tokio-postgres.
+    /// Connection string for tokio-postgres.
     pub rest: String,
-    /// The server's certificate counts: `verify-ca`, `verify-full`, or a root was named. A root that is named and not
-    /// looked at would only seem to protect; libpq looks at it as well, whatever `sslmode` is.
+    /// True if the server's certificate must be verified: `sslmode` is `verify-ca` or `verify-full`, or a root is
+    /// named. As in libpq, a named root counts whatever `sslmode` is, since ignoring it would give a false sense of
+    /// security.
     pub verifies: bool,
-    /// The file of the roots that count.
+    /// Path of the file with the trusted root certificates.
     pub root: Option<String>,
-    /// Names of the options that are in it.
+    /// Names of all given options.
     pub options: Vec<String>,
 }
 
-/// Why a text is no connection string. It never quotes the text, which may hold a password.
+/// Error of parsing a connection string. It never quotes the string, which may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     #[error("the option {option} must be {allowed}")]
     Value {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// Values that the option may have.
+        /// Description of the allowed values.
         allowed: &'static str,
     },
-    /// An option of libpq that is not supported.
-    #[error("the option {option} is not supported with that value, or at all: {instead}")]
+    /// An option or a value of libpq is not supported.
+    #[error("the option {option} is not supported, or not with that value: {instead}")]
     Unsupported {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// Remedy.
+        /// Alternative.
         instead: &'static str,
     },
-    /// An option that libpq does not have.
+    /// libpq has no such option.
     #[error("option {place} is unknown{}", .suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
-        /// Its place among the options, from 1.
+        /// Position among the options, from 1. The name may be a part of a password, so it is not quoted.
         place: usize,
-        /// The option that was probably meant.
+        /// A similar option.
         suggestion: Option<&'static str>,
     },
-    /// Neither form.
+    /// The text has neither form of a connection string.
     #[error("it is neither postgres://… nor name=value pairs")]
     Unreadable,
 }
 
 impl ConnectionStringError {
-    /// Returns true if the text is a connection string that asks for an unsupported option or value.
+    /// Returns true if the text is a valid connection string with an unsupported option or value.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::Unsupported { .. })
     }
 }
 
-/// Result of the pairs read so far.
+/// Result of the pairs that were read so far.
 #[derive(Default)]
 struct Reading {
     verifies: bool,
@@ -70,11 +71,11 @@ struct Reading {
 }
 
 impl ConnectionString {
-    /// Reads a connection string of either form.
+    /// Parses a connection string of either form.
     ///
     /// # Errors
     ///
-    /// [`ConnectionStringError`]; what else is wrong with it, tokio-postgres tells.
+    /// [`ConnectionStringError`]. Other errors are found by tokio-postgres when it parses `rest`.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         let mut reading = Reading::default();
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
@@ -115,7 +116,7 @@ impl Reading {
                 Some("sslmode=require".to_owned())
             }
             ("sslmode", _) => Some(format!("{name}={value}")),
-            // The public authorities: those that are built in.
+            // As in libpq, `system` stands for the public authorities. Here those are the built-in ones.
             (_, "system") => {
                 self.verifies = true;
                 None
@@ -128,7 +129,7 @@ impl Reading {
     }
 
     fn url(&mut self, text: &str) -> Result<String, ConnectionStringError> {
-        // A password may hold a question mark: what stands before the first @ is no query.
+        // A password may contain a question mark, so the query begins after the first @.
         let host = text.find('@').unwrap_or(0);
         let query = text.get(host..).and_then(|rest| rest.find('?')).map(|at| host.saturating_add(at));
         let Some((address, query)) = query.and_then(|at| text.split_at_checked(at)) else {
@@ -156,7 +157,7 @@ impl Reading {
     }
 }
 
-/// The value that a text begins with, and what comes behind it.
+/// Returns the value at the beginning of a text, and the rest of the text.
 fn value(text: &str) -> Result<(String, &str), ConnectionStringError> {
     let (is_quoted, text) = text.strip_prefix('\'').map_or((false, text), |rest| (true, rest));
     let (mut value, mut characters) = (String::new(), text.chars());
@@ -173,7 +174,7 @@ fn value(text: &str) -> Result<(String, &str), ConnectionStringError> {
     }
 }
 
-/// A text without its percent-encoding.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> Result<String, ConnectionStringError> {
     let (mut bytes, mut left) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, rest)) = left.split_first() {
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_libpq_is_taken_or_refused_by_name() {
+    fn every_option_of_libpq_is_accepted_or_refused_by_name() {
         for (option, kept) in [
             ("application_name=a", "application_name=a"),
             ("connect_timeout=3", "connect_timeout=3"),
@@ -269,8 +270,8 @@ mod tests {
             ("canary=x", "option 1 is unknown"),
         ] {
             for text in [format!("postgres://h/db?{option}"), option.to_owned()] {
-                let told = ConnectionString::parse(&text).unwrap_err().to_string();
-                assert!(told.contains(named) && !told.contains("canary"), "{text}: {told}");
+                let error = ConnectionString::parse(&text).unwrap_err().to_string();
+                assert!(error.contains(named) && !error.contains("canary"), "{text}: {error}");
             }
         }
         let (_, verifies, root) = parsed("postgres://h/db?sslmode=verify-full&sslrootcert=system");
@@ -300,7 +301,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC*", url in any::<bool>()) {
+        fn no_text_causes_a_panic(text in "\\PC*", url in any::<bool>()) {
             let prefix = if url { "postgres://" } else { "" };
             let _ = ConnectionString::parse(&format!("{prefix}{text}"));
         }

@@ -1,7 +1,7 @@
-//! Logs and the panic hook.
+//! The log and the panic hook.
 //!
-//! Everything goes to stderr: text on a terminal, else one JSON object an event. Text from outside neither breaks a line
-//! nor steers a terminal, however it is logged: `plain` sees to it when the event is written.
+//! Events go to stderr: as text on a terminal, else as one JSON object each. Text from outside can neither break a line
+//! nor control a terminal, because `plain` escapes hidden characters when an event is written.
 
 mod plain;
 
@@ -15,13 +15,13 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use self::plain::{Form, PlainStderr};
 use crate::config::LogFormat;
 
-/// Why logging could not be set up.
+/// Error of setting up the log.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
     #[error("log filter does not parse: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something else in this process has set up logging before.
+    /// The log of this process was set up before.
     #[error("logging is set up already: {0}")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
@@ -30,16 +30,16 @@ pub enum TelemetryError {
 ///
 /// # Errors
 ///
-/// A directive that is none.
+/// The error of the first invalid directive.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     EnvFilter::builder().parse(filter)
 }
 
-/// Starts the log of this process and hands its panics to it.
+/// Sets up the log of this process, and logs its panics.
 ///
 /// # Errors
 ///
-/// [`TelemetryError`]: the filter does not parse, or a log was set up before.
+/// [`TelemetryError`] if the filter does not parse, or if a log was set up before.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let terminal = std::io::stderr().is_terminal();
     let text = match format {
@@ -47,28 +47,30 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    // A log that cannot be written must not be reported on the same stderr: that would panic, and within
-    // the panic hook abort.
     let colours = text && terminal && std::env::var_os("NO_COLOR").is_none();
     let form = match (text, colours) {
         (false, _) => Form::Json,
         (true, false) => Form::Text,
         (true, true) => Form::Coloured,
     };
+    // tracing-subscriber would report an error of writing to stderr on stderr. That would panic, and abort the process
+    // if it happened in the panic hook. So it must not report such errors. tracing-subscriber would report an error of
+    // writing to stderr on stderr. That would panic, and abort the process if it happened in the panic hook. So it must
+    // not report such errors.
     let layer =
         fmt::layer().with_writer(PlainStderr { form, is_over_bar: terminal }).log_internal_errors(false);
     let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
-    // The workers of each listener say at length that they start and stop; who wants that names them.
+    // The workers of each listener log their start and stop. The filter can enable that by naming `actix_server`.
     let filter = parse_filter(filter).and_then(|_| parse_filter(&format!("actix_server=warn,{filter}")))?;
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
-/// Logs a panic and nothing else: who catches it decides what becomes of it.
+/// Logs a panic and does nothing else. The code that catches the panic decides what happens next.
 ///
-/// A panic in here would abort the process. So the event has no parent span, whose fields might be the very
-/// ones whose formatting panicked, and nothing of it is formatted by code outside the standard library.
+/// A panic in here would abort the process. So the event has no parent span, because formatting its fields may have
+/// caused the panic, and only code of the standard library formats the event's own fields.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
     use std::process::{Command, Stdio};
 
-    /// This test binary again, running only the ignored test of that name.
+    /// Returns a command that runs this test binary with only the ignored test of this name.
     fn child(test: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", &format!("telemetry::tests::{test}"), "--ignored", "--nocapture"]);
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "the child of the tests below: it takes over the process's log and panic hook"]
+    #[ignore = "runs as a child process of the tests below, because it replaces the log and the panic hook"]
     fn child_panics_in_a_named_thread() {
         init(LogFormat::Json, "info").unwrap();
         let worker = std::thread::Builder::new().name("worker-1".to_owned());
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_with_nobody_reading_the_log_does_not_abort() {
+    fn a_panic_does_not_abort_if_stderr_is_closed() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = child("child_panics_in_a_named_thread");
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_is_an_error() {
+    fn an_invalid_filter_is_an_error() {
         assert!(parse_filter("info,stellar_ticker::horizon=debug").is_ok());
         assert!(parse_filter("stellar_ticker=loudly").is_err());
     }

@@ -1,4 +1,4 @@
-//! The commands as clap wants them: flags made from the settings tables, and an example each.
+//! Definition of the commands for clap: flags from the tables of settings, and an example for each command.
 
 use std::path::PathBuf;
 
@@ -17,11 +17,11 @@ pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
-                          port is not to be had; 70 escalated; 71 hung; 78 bad configuration";
+                          port is not available; 70 escalated; 71 hung; 78 bad configuration";
 
 const SERVE_EXAMPLE: &str = "stellar-ticker serve --database-url postgres://ticker:PASSWORD@localhost/ticker";
 
-/// What the program takes, for parsing, for its help and for whoever documents it.
+/// Returns all commands and flags, for parsing, for the help and for tests of the documentation.
 #[must_use]
 pub fn definition() -> Command {
     command("stellar-ticker", "Market data of Stellar's built-in exchange", "stellar-ticker demo")
@@ -55,7 +55,7 @@ pub fn definition() -> Command {
         .subcommand(settings(
             command(
                 "healthcheck",
-                "Exit 0 when the daemon that listens on --bind says that it lives",
+                "Exit 0 if the daemon that listens on --bind reports that it is alive",
                 "stellar-ticker healthcheck --bind 127.0.0.1:8080",
             ),
             |group| matches!(group, Group::Configuration | Group::Listeners | Group::Logging),
@@ -71,19 +71,19 @@ pub fn definition() -> Command {
                     .value_name("SHELL")
                     .required(true)
                     .value_parser(value_parser!(Shell))
-                    .help("Which shell"),
+                    .help("Name of the shell"),
             ),
         )
 }
 
-/// The completions of a shell, as its own script.
+/// Returns the completions as a script of the shell.
 pub(super) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition(), "stellar-ticker", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
-        // clap_complete spells the hyphen of the program's name in two ways. The state after the first word then has no
-        // branch, and nothing is completed.
+        // clap_complete spells the hyphen of the program's name in two ways. Without this replacement the state after
+        // the first word has no branch, and nothing is completed.
         Shell::Bash => script.replace("stellar__subcmd__ticker", "stellar__ticker"),
         _ => script,
     }
@@ -94,11 +94,11 @@ fn audit() -> Command {
         command(
             "audit",
             "Recompute every published figure from the raw trades and compare it with what the running daemon \
-             serves: exit 0 when all agree, 1 when anything differs. Compares markets.json, \
-             assets.json and what GraphQL tells; only reads, but for --repair",
+             serves: exit 0 if all agree, 1 if anything differs. Compares markets.json, assets.json and the \
+             answers of GraphQL. Changes nothing without --repair",
             "stellar-ticker audit --bind 127.0.0.1:8080\n  \
-             stellar-ticker audit --data-dir data/demo    # of a demo\n  \
-             stellar-ticker audit --repair                # and have repaired what differs\n  \
+             stellar-ticker audit --data-dir data/demo    # audit a demo\n  \
+             stellar-ticker audit --repair                # repair differences\n  \
              stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker",
         ),
         |group| {
@@ -114,13 +114,13 @@ fn audit() -> Command {
 fn demo() -> Command {
     let demo = command(
         "demo",
-        "Run the daemon on a simulated Horizon inside the process: no network needed. Its data lie in \
-         <data-dir>/demo; the database and the output directory count only as flags. Unless --log asks for more, it \
-         logs its main steps and warnings",
+        "Run the daemon on a simulated Horizon inside the process: no network needed. Its data are in \
+         <data-dir>/demo. Only flags set its database and its output directory. It logs its main steps and warnings, \
+         or more with --log",
         "stellar-ticker demo --trades-per-second 50 --history-hours 48",
     );
-    let heeded = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);
-    demo.args(SIMULATION_SETTINGS.iter().chain(heeded).map(argument))
+    let settings = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);
+    demo.args(SIMULATION_SETTINGS.iter().chain(settings).map(argument))
 }
 
 fn horizon_sim() -> Command {
@@ -139,7 +139,7 @@ fn start_over() -> Command {
         command(
             "start-over",
             "Begin with an empty database after a reset of the network, as on testnet each quarter. All tables are \
-             moved to a schema named by the time (ticker_20261127_051200) and kept there. Refused while a daemon leads",
+             moved to a schema named after the time (ticker_20261127_051200). Refused while a daemon leads",
             "stellar-ticker start-over --yes --database-url postgres://ticker:PASSWORD@localhost/ticker",
         ),
         |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
@@ -149,7 +149,7 @@ fn start_over() -> Command {
             .long("yes")
             .required(true)
             .action(ArgAction::SetTrue)
-            .help("Confirm that the daemon shall begin with an empty database"),
+            .help("Confirm that the daemon begins with an empty database"),
     )
 }
 
@@ -159,20 +159,20 @@ fn ingest() -> Command {
     };
     let trades = task(
         "trades",
-        "Fill history once, the newest first; with --stream go on with the live trades",
+        "Fill history once, the newest first; with --stream continue with the live trades",
         "stellar-ticker ingest trades --num-hours 24",
     )
     .arg(
         Arg::new(NUM_HOURS)
             .long(NUM_HOURS)
             .value_name("HOURS")
-            .help("How far back history is filled; without it --backfill-hours counts"),
+            .help("Hours of history to fill [default: --backfill-hours]"),
     )
     .arg(
         Arg::new(STREAM)
             .long(STREAM)
             .action(ArgAction::SetTrue)
-            .help("Afterwards go on with the live trades, until stopped"),
+            .help("Continue with the live trades afterwards, until stopped"),
     );
     command("ingest", "Do one task of the daemon once, then exit", "stellar-ticker ingest assets")
         .subcommand_required(true)
@@ -194,7 +194,7 @@ fn clean() -> Command {
     let trades = settings(
         command(
             "trades",
-            "Drop the days of trades that are older",
+            "Drop the days of trades that are older than --keep-days",
             "stellar-ticker clean trades --keep-days 8",
         ),
         |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
@@ -203,7 +203,7 @@ fn clean() -> Command {
         .long(KEEP_DAYS)
         .short('k')
         .value_name("DAYS")
-        .help("How many days are kept, 8 or more; without it --retention-days counts");
+        .help("Days to keep, 8 or more [default: --retention-days]");
     command("clean", "Do one pass of the cleaner, then exit", "stellar-ticker clean trades -k 8")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -217,7 +217,7 @@ fn generate() -> Command {
         .value_name("FILE")
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("The file to write");
+        .help("File to write");
     let one = |name, about, example| {
         let listed = |group| !matches!(group, Group::Listeners | Group::Schedules);
         settings(command(name, about, example), listed).arg(out_file.clone())
@@ -227,12 +227,12 @@ fn generate() -> Command {
         .arg_required_else_help(true)
         .subcommand(one(
             "market-data",
-            "Write markets.json once from what the database holds",
+            "Write markets.json once from the database",
             "stellar-ticker generate market-data -o markets.json",
         ))
         .subcommand(one(
             "asset-data",
-            "Write assets.json once from what the database holds",
+            "Write assets.json once from the database",
             "stellar-ticker generate asset-data -o assets.json",
         ))
 }
@@ -245,7 +245,7 @@ fn config() -> Command {
     );
     let show = command(
         "show",
-        "Show each setting and where it came from, secrets hidden",
+        "Show each setting and its source, without secrets",
         "stellar-ticker config show --config ticker.toml",
     );
     command(
@@ -267,7 +267,7 @@ fn command(name: &'static str, about: &'static str, example: &str) -> Command {
     Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
 }
 
-/// Adds all settings; the help lists the groups that matter to the command.
+/// Adds all settings. The help lists only groups that `listed` accepts.
 fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
     command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
 }

@@ -1,4 +1,4 @@
-//! Durations as an operator writes them: one whole number and one unit.
+//! Durations in settings: one whole number and one unit.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ const MILLIS_A_DAY: u64 = 24 * MILLIS_AN_HOUR;
 const UNITS: [(&str, u64); 5] =
     [("d", MILLIS_A_DAY), ("h", MILLIS_AN_HOUR), ("m", MILLIS_A_MINUTE), ("s", MILLIS_A_SECOND), ("ms", 1)];
 
-/// Parses `100ms`, `90s`, `10m`, `1h` or `2d`; a bare number has no meaning and is `None`, as is what
-/// exceeds 2^64 milliseconds.
+/// Parses `100ms`, `90s`, `10m`, `1h` or `2d`. Returns `None` for a number without a unit, and for more than 2^64
+/// milliseconds.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
@@ -23,8 +23,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     count.checked_mul(*millis).map(Duration::from_millis)
 }
 
-/// Writes a duration in the longest unit that holds it exactly; [`parse_duration`] reads it back. Parts
-/// under a millisecond are dropped.
+/// Formats a duration in the longest unit that expresses it exactly, so that [`parse_duration`] returns it again.
+/// Fractions of a millisecond are dropped.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();

@@ -1,4 +1,4 @@
-//! Variables of the environment: those of the settings, and those that no setting reads but that begin like them.
+//! Variables of the environment: those of the settings, and unknown ones with the prefix of this program.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use super::suggestion;
 use super::table::SETTINGS;
 use super::visible;
 
-/// The environment as the caller sees it: the program passes the process's own, a test passes what it likes.
+/// Variables by name. The program passes the environment of the process, tests pass their own.
 pub type Environment = BTreeMap<String, String>;
 
 /// Directory of `postgres` and `initdb` for the private PostgreSQL.
 pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
-/// `1` lets tests of the whole program provoke panics; see [`CHAOS_LEASE_MS`].
+/// `1` lets tests of the whole program provoke panics.
 pub const CHAOS: &str = "TICKER_CHAOS";
-/// Length of the lease for such tests, in milliseconds.
+/// Duration of the lease in such tests, in milliseconds.
 pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
 
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
-/// Variables that the program, `./ticker` and the tests read and that are no settings.
+/// Variables that are no settings, but that the program, `./ticker` or the tests read.
 const OTHERS: [&str; 9] = [
     PG_BIN_DIR,
     CHAOS,
@@ -32,20 +32,20 @@ const OTHERS: [&str; 9] = [
     "TICKER_POLICY_FILE",
     "TICKER_URL",
 ];
-/// Prefix of the figures that a developer sets for a longer test run.
-const OF_TESTS: &str = "TICKER_TEST_";
+/// Prefix of variables with which a developer scales a test run.
+const TEST_PREFIX: &str = "TICKER_TEST_";
 
-/// Returns a fault for each variable that has the prefix of this program but no meaning: such a setting would silently do
-/// nothing.
+/// Returns a fault for each unknown variable with the prefix of this program. A misspelt setting would otherwise be
+/// ignored without a word.
 pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
     let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
     let is_known = |name: &str| {
-        known.iter().any(|known| known == name) || OTHERS.contains(&name) || name.starts_with(OF_TESTS)
+        known.iter().any(|known| known == name) || OTHERS.contains(&name) || name.starts_with(TEST_PREFIX)
     };
     environment
         .iter()
         .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
-        .filter(|(name, value)| !is_known(name) && !is_of_a_service(name, value))
+        .filter(|(name, value)| !is_known(name) && !is_of_service(name, value))
         .map(|(name, _)| Fault::UnknownVariable {
             variable: visible::shortened(visible::on_one_line(name)),
             suggestion: suggested(name, &known),
@@ -53,9 +53,9 @@ pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
         .collect()
 }
 
-/// Returns true if Kubernetes or Docker made a variable for a service or a linked container named `ticker…`:
+/// Returns true for variables that Kubernetes or Docker set for a service or a linked container named `ticker…`:
 /// `TICKER_SERVICE_HOST`, `TICKER_PORT=tcp://…`, `TICKER_PORT_8000_TCP_ADDR`.
-fn is_of_a_service(name: &str, value: &str) -> bool {
+fn is_of_service(name: &str, value: &str) -> bool {
     let of_a_port = |protocol: &str| name.contains("_PORT_") && name.contains(protocol);
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
@@ -63,7 +63,7 @@ fn is_of_a_service(name: &str, value: &str) -> bool {
         || name.ends_with("_PORT") && value.contains("://")
 }
 
-/// The variable that was probably meant.
+/// Returns the variable that was probably meant.
 fn suggested(name: &str, known: &[String]) -> Option<String> {
     let written = name.strip_prefix(PREFIX)?.to_lowercase().replace('_', "-");
     let is_named =

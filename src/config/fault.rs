@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every fault, each with where it came from.
+//! Faults of a configuration, each with its source.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::resolve::Source;
 use super::visible;
 
-/// Faults that are told; a file that is none of ours has no end of them.
-const FAULTS_TOLD_MAX: usize = 100;
+/// Largest number of faults in a message. A file of another program may have thousands.
+const FAULTS_SHOWN_MAX: usize = 100;
 
 /// Exit code of a command line, or a value on it, that does not parse (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -17,20 +17,20 @@ pub const EXIT_CONFIG: u8 = 78;
 /// Kind of fault of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The text is not of the setting's form.
+    /// The text does not have the form of the setting's values.
     Unparsable,
-    /// The form is right, and the value is not allowed.
+    /// The text parses, but the value is not allowed.
     Refused,
 }
 
-/// Why one text is no value of its setting; [`Fault::Value`] adds which and from where.
+/// Error of parsing one value. [`Fault::Value`] adds the setting and the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct ValueError {
     pub(super) kind: FaultKind,
     pub(super) detail: Option<String>,
 }
 
-impl Problem {
+impl ValueError {
     pub(super) const UNPARSABLE: Self = Self { kind: FaultKind::Unparsable, detail: None };
 
     pub(super) fn unparsable(detail: impl Into<String>) -> Self {
@@ -42,57 +42,58 @@ impl Problem {
     }
 }
 
-/// One fault. No text in it holds a secret.
+/// A fault. No field holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A setting's value is not what it may be.
+    /// A setting has an invalid value.
     Value {
-        /// The setting's long flag, without dashes.
+        /// Long flag of the setting, without dashes.
         setting: &'static str,
-        /// The value as it may be shown.
+        /// Value, shortened, escaped and without secrets.
         shown: String,
-        /// Where the value came from.
+        /// Source of the value.
         source: Source,
-        /// Kind of fault.
+        /// Kind of the fault.
         kind: FaultKind,
-        /// Exact reason, if there is more to say than that it does not parse.
+        /// Exact reason, if it is known.
         detail: Option<String>,
-        /// Values that the option may have.
+        /// Description of the allowed values.
         allowed: &'static str,
     },
-    /// The environment has a variable with the prefix of this program that names no setting.
+    /// A variable of the environment has the prefix of this program and names no setting.
     UnknownVariable {
-        /// The variable as it may be shown.
+        /// Name of the variable, shortened and escaped.
         variable: String,
-        /// A variable with a similar name.
+        /// A similar variable.
         suggestion: Option<String>,
     },
-    /// The file has a key that is no setting.
+    /// A key of the file names no setting.
     UnknownKey {
-        /// The key as it may be shown.
+        /// The key, shortened, escaped and without secrets.
         key: String,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The key that was probably meant.
+        /// A similar key.
         suggestion: Option<String>,
     },
-    /// A file could not be read or is not TOML.
+    /// A file cannot be read or is not TOML.
     File {
-        /// What the file is for.
+        /// Purpose of the file.
         purpose: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where its name came from.
+        /// Source of the path.
         source: Source,
-        /// What went wrong.
+        /// Text of the error.
         reason: String,
     },
 }
 
 impl Fault {
-    /// Returns true if a value on the command line does not parse. Faults in the environment or a file are of another kind.
+    /// Returns true if a value on the command line does not parse. The same fault in the environment or a file is no
+    /// usage error.
     #[must_use]
-    pub const fn is_of_usage(&self) -> bool {
+    pub const fn is_usage_error(&self) -> bool {
         matches!(self, Self::Value { kind: FaultKind::Unparsable, source: Source::Flag { .. }, .. })
     }
 }
@@ -143,7 +144,7 @@ impl ConfigError {
         Self { faults }
     }
 
-    /// Both results, or the faults of both.
+    /// Returns both results, or the faults of both.
     pub(crate) fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Self> {
         match (a, b) {
             (Ok(a), Ok(b)) => Ok((a, b)),
@@ -155,16 +156,16 @@ impl ConfigError {
         }
     }
 
-    /// The faults: files first, then in the order of the settings table.
+    /// Returns the faults: those of files first, then in the order of [`super::SETTINGS`].
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// 64 if a value on the command line does not parse, else 78.
+    /// Returns 64 if a value on the command line does not parse, else 78.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.faults.iter().any(Fault::is_of_usage) { EXIT_USAGE } else { EXIT_CONFIG }
+        if self.faults.iter().any(Fault::is_usage_error) { EXIT_USAGE } else { EXIT_CONFIG }
     }
 }
 
@@ -172,10 +173,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.faults.len() == 1 { "fault" } else { "faults" };
         write!(f, "{} {noun} in the configuration", self.faults.len())?;
-        for fault in self.faults.iter().take(FAULTS_TOLD_MAX) {
+        for fault in self.faults.iter().take(FAULTS_SHOWN_MAX) {
             write!(f, "\n  {fault}")?;
         }
-        match self.faults.len().saturating_sub(FAULTS_TOLD_MAX) {
+        match self.faults.len().saturating_sub(FAULTS_SHOWN_MAX) {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more"),
         }

@@ -15,19 +15,19 @@ use super::suggestion;
 use super::table::SETTINGS;
 use super::visible;
 
-/// A configuration is a few dozen lines; what is longer is another file.
+/// Largest configuration file. A configuration has a few dozen lines, so a longer file is something else.
 const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The file's values, or none when there is no file.
+/// Values of the file; empty without a file.
 #[derive(Debug, Default)]
 pub(super) struct FileValues {
     path: PathBuf,
     table: Table,
 }
 
-/// The file that `--config` or `TICKER_CONFIG` names.
+/// Returns the file that `--config` or `TICKER_CONFIG` names, with the source of its name.
 pub(super) fn chosen_path(flags: &FlagValues, environment: &Environment) -> Option<(PathBuf, Source)> {
-    let setting = SETTINGS.iter().find(|setting| !setting.in_file)?;
+    let setting = SETTINGS.iter().find(|setting| !setting.is_in_file)?;
     if let Some(path) = flags.get(setting.name) {
         return Some((PathBuf::from(path), Source::Flag { name: setting.name }));
     }
@@ -38,7 +38,7 @@ pub(super) fn chosen_path(flags: &FlagValues, environment: &Environment) -> Opti
 }
 
 impl FileValues {
-    /// Reads the file and checks its keys; after a fault the other sources are still looked at.
+    /// Reads the file and checks its keys. After a fault it has no values, so that the other sources are still checked.
     pub(super) fn read(path: PathBuf, source: Source, faults: &mut Vec<Fault>) -> Self {
         let text = if path.as_os_str().is_empty() {
             Err("the path is empty".to_owned())
@@ -58,10 +58,10 @@ impl FileValues {
         }
     }
 
-    /// A setting's text, if the file has it in a type that suits.
+    /// Returns the text of a setting, if the file has it with a suitable type.
     pub(super) fn get(&self, setting: &'static Setting, faults: &mut Vec<Fault>) -> Option<(String, Source)> {
         let key = setting.file_key();
-        let value = self.table.get(&key).filter(|_| setting.in_file)?;
+        let value = self.table.get(&key).filter(|_| setting.is_in_file)?;
         let source = Source::File { path: self.path.clone(), key };
         match text_of(value, setting.kind) {
             Some(text) => Some((text, source)),
@@ -77,7 +77,7 @@ impl FileValues {
     }
 }
 
-/// A string suits every setting, other types only the kind they belong to.
+/// Returns a value as text. A string suits every setting, other types only settings of their kind.
 fn text_of(value: &Value, kind: Kind) -> Option<String> {
     match (value, kind) {
         (Value::String(text), _) => Some(text.clone()),
@@ -91,8 +91,8 @@ fn text_of(value: &Value, kind: Kind) -> Option<String> {
     }
 }
 
-/// Says where TOML went wrong and why. The parser's `message` names what it expected and quotes nothing; its `Display`
-/// quotes the line, which may hold a secret.
+/// Parses TOML. The error names the line and the parser's `message`. The `Display` of the parser's error is not used,
+/// because it quotes the line, which may contain a secret.
 fn parse(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: toml::de::Error| {
         let reason = visible::shortened(visible::on_one_line(error.message()));
@@ -100,8 +100,8 @@ fn parse(text: &str) -> Result<Table, String> {
             Some(before) => {
                 let line = before.matches('\n').count() + 1;
                 let is_twice = reason.starts_with("duplicate key");
-                let told = if is_twice { "sets a key that is set already" } else { "is not TOML" };
-                format!("line {line} {told}: {reason}")
+                let fault = if is_twice { "sets a key that is set already" } else { "is not TOML" };
+                format!("line {line} {fault}: {reason}")
             }
             None => format!("it is not TOML: {reason}"),
         }
@@ -109,7 +109,7 @@ fn parse(text: &str) -> Result<Table, String> {
 }
 
 fn unknown_keys(table: &Table, path: &Path) -> Vec<Fault> {
-    let known: Vec<String> = SETTINGS.iter().filter(|row| row.in_file).map(Setting::file_key).collect();
+    let known: Vec<String> = SETTINGS.iter().filter(|row| row.is_in_file).map(Setting::file_key).collect();
     let unknown = table.keys().filter(|key| !known.contains(key));
     unknown
         .map(|key| Fault::UnknownKey {
@@ -122,15 +122,15 @@ fn unknown_keys(table: &Table, path: &Path) -> Vec<Fault> {
 
 fn nearest(key: &str, known: &[String]) -> Option<String> {
     let written = key.replace('-', "_").to_lowercase();
-    // A flag's other names are no keys, or one file could hold two values for one setting.
+    // Aliases of flags are no keys, because one file could then hold two values for one setting.
     let is_alias = |row: &&Setting| row.aliases.iter().any(|alias| alias.replace('-', "_") == written);
-    if let Some(row) = SETTINGS.iter().filter(|row| row.in_file).find(is_alias) {
+    if let Some(row) = SETTINGS.iter().filter(|row| row.is_in_file).find(is_alias) {
         return Some(row.file_key());
     }
     suggestion::nearest(&written, known.iter().map(String::as_str))
 }
 
-/// Reads a UTF-8 file of at most `bytes_max` bytes; the error says why not, without its contents.
+/// Reads a UTF-8 file of at most `bytes_max` bytes. The error never quotes the contents.
 pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();

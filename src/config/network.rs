@@ -1,22 +1,23 @@
-//! Which network, and the Horizon that goes with it.
+//! The network and its default Horizon.
 
 use super::fault::{Fault, FaultKind};
 use super::resolve::{Profile, Settings, Source};
 use super::suggestion;
 
-/// The passphrase of the public network.
+/// Passphrase of the public network.
 pub const PUBLIC_PASSPHRASE: &str = "Public Global Stellar Network ; September 2015";
-/// The passphrase of the test network.
+/// Passphrase of the test network.
 pub const TESTNET_PASSPHRASE: &str = "Test SDF Network ; September 2015";
-/// The passphrase of `demo`'s simulated network, so that a database tells it from a real one.
+/// Passphrase of the simulated network of `demo`. It differs from real ones, so that a real database refuses it.
 pub const DEMO_PASSPHRASE: &str = "Stellar Ticker Demo Network ; simulated";
 
 const PUBLIC_HORIZON: &str = "https://horizon.stellar.org";
 const TESTNET_HORIZON: &str = "https://horizon-testnet.stellar.org";
-/// Where nothing can listen: a demo whose simulated Horizon was not put in its place must not reach a real one.
+/// Address where nothing can listen. It is a safeguard: the caller replaces it, and otherwise a demo must not reach a
+/// real Horizon.
 const DEMO_HORIZON: &str = "http://127.0.0.1:0";
 
-/// Services names of networks that are not settings, each with the value to use instead. No passphrase is among them.
+/// Common names of networks that are no values of `--network`, each with the value to use. No passphrase is among them.
 const MISTAKEN: [(&str, &str); 16] = [
     ("mainnet", "public"),
     ("main", "public"),
@@ -38,7 +39,7 @@ const MISTAKEN: [(&str, &str); 16] = [
 const FUTURENET_PASSPHRASE: &str = "Test SDF Future Network ; October 2022";
 const STANDALONE_PASSPHRASE: &str = "Standalone Network ; February 2017";
 
-/// Suggestion for an unknown network: a common single-word name, or a misspelt `public` or `testnet`. Anything else may be
+/// Returns a suggestion for a common name of a network, or for a misspelt `public` or `testnet`. Any other text may be
 /// the passphrase of a private network.
 pub(super) fn meant(network: &str) -> Option<String> {
     let written = network.trim().to_lowercase();
@@ -49,7 +50,7 @@ pub(super) fn meant(network: &str) -> Option<String> {
     mistaken.or_else(|| suggestion::nearest(&written, ["public", "testnet"].into_iter()))
 }
 
-/// The passphrase of a network as given: `public`, `testnet`, or the passphrase itself.
+/// Returns the passphrase of `public` or `testnet`; any other text is the passphrase itself.
 pub(super) fn passphrase(network: &str) -> String {
     match network {
         "public" => PUBLIC_PASSPHRASE.to_owned(),
@@ -58,7 +59,7 @@ pub(super) fn passphrase(network: &str) -> String {
     }
 }
 
-/// Settles `--network` with `--testnet` (the higher source wins) and the default Horizon.
+/// Resolves `--network`, `--testnet` (the higher source wins) and the default Horizon.
 pub(super) fn settle(settings: &mut Settings, profile: Profile, faults: &mut Vec<Fault>) {
     if profile == Profile::Demo {
         settings.set("network", DEMO_PASSPHRASE.to_owned(), Some(Source::Default));

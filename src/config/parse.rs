@@ -1,4 +1,4 @@
-//! From a setting's text to its value: one function a form.
+//! Parsers of values, one function per form.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -10,47 +10,47 @@ use actix_web::http::Uri;
 use stellar_strkey::ed25519::PublicKey;
 
 use super::duration::{format_duration, parse_duration};
-use super::fault::Problem;
+use super::fault::ValueError;
 use super::network;
 use super::secret::Secret;
-use crate::connection_string::ConnectionString;
+use crate::{connection_string::ConnectionString, domain::plain_text::shown};
 
-/// Longer ones are mistakes, and sums with them could leave the calendar.
+/// Longest duration. Longer ones are mistakes, and sums with them could exceed the range of dates.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Shorter ones would make a busy loop of a periodic task.
+/// Shortest interval. A shorter one would turn a periodic task into a busy loop.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Asset codes have up to this many letters and digits (CAP-0001, `AlphaNum12`).
+/// Longest asset code in letters and digits (CAP-0001, `AlphaNum12`).
 const ASSET_CODE_LEN_MAX: usize = 12;
 
 pub(super) const AT_MOST_A_YEAR: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, at most 365d";
 pub(super) const INTERVAL: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, from 10ms to 365d";
 
-/// Form of the program's own log.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text when stderr is a terminal, else JSON.
+    /// Text if stderr is a terminal, else JSON.
     Auto,
-    /// One line of text an event.
+    /// One line of text per event.
     Text,
-    /// One JSON object an event.
+    /// One JSON object per event.
     Json,
 }
 
-/// How often the files follow the publications.
+/// Frequency of writing the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileInterval {
-    /// Each publication while the files are small together, else more rarely.
+    /// At each publication while all files together are small, else more rarely.
     Auto,
     /// At most once in this time.
     Every(Duration),
 }
 
-type Parsed<T> = Result<T, Problem>;
+type Parsed<T> = Result<T, ValueError>;
 
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
-    let duration = parse_duration(text).ok_or(Problem::UNPARSABLE)?;
+    let duration = parse_duration(text).ok_or(ValueError::UNPARSABLE)?;
     if duration > DURATION_MAX {
-        return Err(Problem::refused("it is longer than a year"));
+        return Err(ValueError::refused("it is longer than a year"));
     }
     Ok(duration)
 }
@@ -58,7 +58,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 pub(super) fn interval(text: &str) -> Parsed<Duration> {
     let duration = duration(text)?;
     if duration < INTERVAL_MIN {
-        return Err(Problem::refused(format!("it is shorter than {}", format_duration(INTERVAL_MIN))));
+        return Err(ValueError::refused(format!("it is shorter than {}", format_duration(INTERVAL_MIN))));
     }
     Ok(duration)
 }
@@ -67,85 +67,85 @@ pub(super) fn file_interval(text: &str) -> Parsed<FileInterval> {
     if text == "auto" { Ok(FileInterval::Auto) } else { interval(text).map(FileInterval::Every) }
 }
 
-/// A whole number within `range`.
+/// Returns a parser of whole numbers within `range`.
 pub(super) fn count<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Parsed<T>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
     move |text| {
-        let number: T = text.trim().parse().map_err(|_| Problem::UNPARSABLE)?;
+        let number: T = text.trim().parse().map_err(|_| ValueError::UNPARSABLE)?;
         if range.contains(&number) {
             Ok(number)
         } else {
-            Err(Problem::refused(format!("it is not within {} to {}", range.start(), range.end())))
+            Err(ValueError::refused(format!("it is not within {} to {}", range.start(), range.end())))
         }
     }
 }
 
 pub(super) fn switch(text: &str) -> Parsed<bool> {
-    text.parse().map_err(|_| Problem::UNPARSABLE)
+    text.parse().map_err(|_| ValueError::UNPARSABLE)
 }
 
 pub(super) fn non_empty(text: &str) -> Parsed<String> {
-    if text.trim().is_empty() { Err(Problem::unparsable("it is empty")) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() { Err(ValueError::unparsable("it is empty")) } else { Ok(text.to_owned()) }
 }
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.contains('\0') {
-        return Err(Problem::unparsable("a path holds no NUL"));
+        return Err(ValueError::unparsable("a path cannot contain NUL"));
     }
     non_empty(text).map(PathBuf::from)
 }
 
-/// `HOST:PORT`; `localhost` is 127.0.0.1, other names are not looked up: a listener belongs to an address.
+/// Parses `HOST:PORT`. `localhost` is 127.0.0.1; other names are not resolved, because a listener needs one address.
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let numeric = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
     };
-    numeric.parse().map_err(|_| Problem::UNPARSABLE)
+    numeric.parse().map_err(|_| ValueError::UNPARSABLE)
 }
 
-/// An address whose port is known beforehand.
+/// Parses an address whose port is not 0.
 pub(super) fn fixed_address(text: &str) -> Parsed<SocketAddr> {
     match address(text)? {
-        address if address.port() == 0 => Err(Problem::refused("the port must be given")),
+        address if address.port() == 0 => Err(ValueError::refused("the port must be given")),
         address => Ok(address),
     }
 }
 
-/// A base URL without its trailing slash. Paths are appended to it, so a query or fragment cannot stand.
+/// Parses a base URL and removes its trailing slash. Paths are appended to it, so it cannot have a query or a fragment.
 pub(super) fn http_base(text: &str) -> Parsed<String> {
-    let uri: Uri = text.parse().map_err(|_| Problem::UNPARSABLE)?;
+    let uri: Uri = text.parse().map_err(|_| ValueError::UNPARSABLE)?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(Problem::UNPARSABLE);
+        return Err(ValueError::UNPARSABLE);
     };
     if !matches!(scheme, "http" | "https") {
-        return Err(Problem::refused("neither http nor https"));
+        return Err(ValueError::refused("the scheme must be http or https"));
     }
     if authority.as_str().contains('@') {
-        return Err(Problem::refused("a user or password has no place in it"));
+        return Err(ValueError::refused("a user or password is not allowed in it"));
     }
     if uri.query().is_some() || text.contains('#') {
-        return Err(Problem::refused("a query or fragment has no place in it"));
+        return Err(ValueError::refused("a query or fragment is not allowed in it"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Validates only; the code that connects parses it again.
+/// Validates a connection string. The code that connects parses it again.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
     let known = ConnectionString::parse(text).map_err(|error| {
         let detail = error.to_string();
-        if error.is_refusal() { Problem::refused(detail) } else { Problem::unparsable(detail) }
+        if error.is_refusal() { ValueError::refused(detail) } else { ValueError::unparsable(detail) }
     })?;
     match known.rest.parse::<tokio_postgres::Config>() {
-        Ok(config) if config.get_hosts().is_empty() => Err(Problem::refused("it names no host")),
+        Ok(config) if config.get_hosts().is_empty() => Err(ValueError::refused("it names no host")),
         Ok(_) => Ok(Secret::new(text)),
         Err(error) => {
-            // Only this text of the parser quotes nothing of what may be a password.
+            // Other texts of the parser may quote a part of a password.
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let named = source.filter(|text| text.starts_with("invalid value for option"));
-            Err(named.map_or(Problem::UNPARSABLE, Problem::unparsable))
+            Err(named.map_or(ValueError::UNPARSABLE, ValueError::unparsable))
         }
     }
 }
@@ -153,23 +153,24 @@ pub(super) fn postgres(text: &str) -> Parsed<Secret> {
 pub(super) fn network_passphrase(text: &str) -> Parsed<String> {
     let network = non_empty(text)?;
     match network::meant(&network) {
-        Some(meant) => Err(Problem::refused(format!("did you mean \"{meant}\"?"))),
+        Some(meant) => Err(ValueError::refused(format!("did you mean \"{meant}\"?"))),
         None => Ok(network::passphrase(&network)),
     }
 }
 
-/// `CODE:ISSUER` between commas, each once; an empty text is an empty list.
+/// Parses a list of `CODE:ISSUER` separated by commas, without repetitions. An empty text is an empty list.
 pub(super) fn assets(text: &str) -> Parsed<Vec<String>> {
     let mut assets: Vec<String> = Vec::new();
     for asset in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
-        let (code, issuer) = asset.split_once(':').ok_or(Problem::UNPARSABLE)?;
+        let (code, issuer) = asset.split_once(':').ok_or(ValueError::UNPARSABLE)?;
         let code_fits = (1..=ASSET_CODE_LEN_MAX).contains(&code.len());
         if !code_fits || !code.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(Problem::unparsable(format!("no asset code: {code:?}")));
+            return Err(ValueError::unparsable(format!("\"{}\" is no asset code", shown(code))));
         }
-        PublicKey::from_str(issuer).map_err(|_| Problem::unparsable(format!("no issuer: {issuer:?}")))?;
+        PublicKey::from_str(issuer)
+            .map_err(|_| ValueError::unparsable(format!("\"{}\" is no issuer", shown(issuer))))?;
         if assets.iter().any(|known| known == asset) {
-            return Err(Problem::refused(format!("{asset} stands in it twice")));
+            return Err(ValueError::refused(format!("{asset} is listed twice")));
         }
         assets.push(asset.to_owned());
     }
@@ -181,14 +182,14 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
         "auto" => Ok(LogFormat::Auto),
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(Problem::UNPARSABLE),
+        _ => Err(ValueError::UNPARSABLE),
     }
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
     match crate::telemetry::parse_filter(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Problem::unparsable(error.to_string().escape_debug().to_string())),
+        Err(error) => Err(ValueError::unparsable(shown(&error.to_string()))),
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_url_may_say_whom_to_trust() {
+    fn a_database_url_may_name_a_root_certificate() {
         for url in [
             "postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/etc/root.pem",
             "postgres://u:p@h/db?sslrootcert=/etc/root.pem&sslmode=verify-ca",

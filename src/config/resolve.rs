@@ -1,4 +1,4 @@
-//! From four sources to one text a setting: flag, environment, file, default, in that order.
+//! Resolution of each setting to one text from four sources: flag, environment, file, default, in that order.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,52 +11,52 @@ use super::secret::{Secret, redact_credentials};
 use super::setting::{Fallback, InDemo, Setting, secret_file_variable};
 use super::visible;
 
-/// A password file longer than this is not a password.
+/// Largest file with a secret. A longer one is no password.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What the command line gave: the long flag's name and its value (`true` for a switch).
+/// Values of the command line by the names of the long flags; `true` for a switch.
 pub type FlagValues = BTreeMap<&'static str, String>;
 
-/// For whom the settings are resolved.
+/// Kind of command for which the settings are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Every command on a real network.
+    /// A command on a real network.
     Real,
-    /// `demo`: see [`InDemo`].
+    /// The command `demo`; see [`InDemo`].
     Demo,
 }
 
-/// Where a value came from.
+/// Source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// The default.
     Default,
     /// The configuration file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its key.
+        /// Key in the file.
         key: String,
     },
     /// A variable of the environment.
     Environment {
-        /// The variable.
+        /// Name of the variable.
         variable: String,
     },
-    /// The contents of a file named by a variable of the environment.
+    /// A file that a variable of the environment names.
     SecretFile {
-        /// The variable.
+        /// Name of the variable.
         variable: String,
     },
     /// The command line.
     Flag {
-        /// The long flag without its dashes.
+        /// Long flag without its dashes.
         name: &'static str,
     },
 }
 
 impl Source {
-    /// The higher wins.
+    /// Returns the precedence; the highest wins.
     #[must_use]
     pub const fn rank(&self) -> u8 {
         match self {
@@ -80,31 +80,32 @@ impl fmt::Display for Source {
     }
 }
 
-/// One setting with its text and source.
+/// A setting with its text and source.
 #[derive(Clone)]
 pub struct Resolved {
-    /// The row of the table.
+    /// Row of the table.
     pub setting: &'static Setting,
-    /// The text, if there is one; it may be a secret, [`Resolved::shown`] is not.
+    /// Text, if there is one. It may be a secret; use [`Resolved::shown`] for output.
     pub text: Option<String>,
-    /// Where the text came from.
+    /// Source of the text.
     pub source: Source,
 }
 
 impl Resolved {
-    /// The value as anyone may see it, on one line; without a value, what holds then, in brackets.
+    /// Returns the value on one line and without secrets. Without a value, returns the description of the default in
+    /// parentheses.
     #[must_use]
     pub fn shown(&self) -> String {
         match (&self.text, self.setting.fallback) {
-            (Some(text), _) if self.setting.secret => Secret::new(text.as_str()).shown(),
+            (Some(text), _) if self.setting.is_secret => Secret::new(text.as_str()).shown(),
             (Some(text), _) => visible::on_one_line(&redact_credentials(text)),
-            (None, Fallback::Told(told) | Fallback::Value(told)) => format!("({told})"),
+            (None, Fallback::Described(default) | Fallback::Value(default)) => format!("({default})"),
         }
     }
 
     pub(super) fn fault(&self, kind: FaultKind, detail: Option<String>) -> Fault {
-        // A secret that did not parse has no parts that are known to be harmless.
-        let shown = if self.setting.secret { "***".to_owned() } else { visible::shortened(self.shown()) };
+        // If a secret does not parse, any part of it may be the password.
+        let shown = if self.setting.is_secret { "***".to_owned() } else { visible::shortened(self.shown()) };
         let source = self.source.clone();
         Fault::Value {
             setting: self.setting.name,
@@ -123,20 +124,20 @@ impl fmt::Debug for Resolved {
     }
 }
 
-/// Every setting, resolved, in the order of the table.
+/// All settings, resolved, in the order of the table.
 #[derive(Debug, Clone)]
 pub struct Settings {
     entries: Vec<Resolved>,
 }
 
 impl Settings {
-    /// All of them.
+    /// Returns all settings.
     #[must_use]
     pub fn entries(&self) -> &[Resolved] {
         &self.entries
     }
 
-    /// The one with this long flag.
+    /// Returns the setting with this long flag.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Resolved> {
         self.entries.iter().find(|entry| entry.setting.name == name)
@@ -146,7 +147,7 @@ impl Settings {
         self.get(name)?.text.as_deref()
     }
 
-    /// Replaces a value; the source stays unless another is given.
+    /// Replaces a value, and the source if one is given.
     pub(super) fn set(&mut self, name: &str, text: String, source: Option<Source>) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.setting.name == name) {
             entry.text = Some(text);
@@ -155,10 +156,10 @@ impl Settings {
     }
 }
 
-/// Warnings, and what the composition root says: the database, the listeners, the first publication, the drain.
+/// Default filter of a demo: warnings, and the main steps, which `app` logs.
 const DEMO_LOG: &str = "warn,stellar_ticker::app=info";
 
-/// Resolves a table; what a higher source sets hides whatever is wrong with it in a lower one.
+/// Resolves a table. If a higher source sets a value, faults of lower sources are not reported.
 pub(super) fn resolve(
     table: &'static [Setting],
     flags: &FlagValues,
@@ -168,14 +169,14 @@ pub(super) fn resolve(
     faults: &mut Vec<Fault>,
 ) -> Settings {
     let mut one = |setting: &'static Setting| {
-        let in_demo = if profile == Profile::Demo { setting.in_demo } else { InDemo::Heeded };
+        let in_demo = if profile == Profile::Demo { setting.in_demo } else { InDemo::AnySource };
         let from_flag = || {
             let text = flags.get(setting.name).filter(|_| in_demo != InDemo::Fixed)?;
             Some((text.clone(), Source::Flag { name: setting.name }))
         };
         let given = match from_flag() {
             Some(given) => Some(given),
-            None if in_demo != InDemo::Heeded => None,
+            None if in_demo != InDemo::AnySource => None,
             None => match from_environment(setting, environment, faults) {
                 Some(given) => Some(given),
                 None => file.get(setting, faults),
@@ -186,16 +187,16 @@ pub(super) fn resolve(
             (None, Fallback::Value(text)) => {
                 Resolved { setting, text: Some(text.to_owned()), source: Source::Default }
             }
-            (None, Fallback::Told(_)) => Resolved { setting, text: None, source: Source::Default },
+            (None, Fallback::Described(_)) => Resolved { setting, text: None, source: Source::Default },
         }
     };
     Settings { entries: table.iter().map(&mut one).collect() }
 }
 
-/// What stands for bytes that are no text, in a value of the environment.
-const NO_TEXT: char = char::REPLACEMENT_CHARACTER;
+/// Character that stands for bytes that are not UTF-8 in a value of the environment.
+const NOT_UTF8: char = char::REPLACEMENT_CHARACTER;
 
-/// The first of a setting's variables that is set; an empty one counts as unset.
+/// Returns the first of a setting's variables that is set. An empty variable counts as unset.
 fn from_environment(
     setting: &'static Setting,
     environment: &Environment,
@@ -203,14 +204,14 @@ fn from_environment(
 ) -> Option<(String, Source)> {
     let set = |variable: &str| environment.get(variable).filter(|value| !value.is_empty()).cloned();
     let direct = setting.env.iter().find_map(|variable| Some((set(variable)?, (*variable).to_owned())));
-    let by_file = setting.env.iter().filter(|_| setting.secret).find_map(|name| {
+    let by_file = setting.env.iter().filter(|_| setting.is_secret).find_map(|name| {
         let variable = secret_file_variable(name);
         Some((PathBuf::from(set(&variable)?), variable))
     });
     match (direct, by_file) {
         (Some((text, variable)), None) => {
             let source = Source::Environment { variable };
-            if text.contains(NO_TEXT) {
+            if text.contains(NOT_UTF8) {
                 let resolved = Resolved { setting, text: Some(text), source };
                 faults.push(resolved.fault(FaultKind::Unparsable, Some("it is not UTF-8".to_owned())));
                 return None;
@@ -219,7 +220,7 @@ fn from_environment(
         }
         (Some((text, variable)), Some((_, other))) => {
             let resolved = Resolved { setting, text: Some(text), source: Source::Environment { variable } };
-            let detail = format!("{other} is set too, and only one of them can count");
+            let detail = format!("{other} is set too: unset one of them");
             faults.push(resolved.fault(FaultKind::Refused, Some(detail)));
             None
         }
@@ -244,7 +245,7 @@ fn read_secret(path: &Path, variable: String, faults: &mut Vec<Fault>) -> Option
     }
 }
 
-/// Makes a demo, which people read, log its main steps only. `--log` asks for more.
+/// Limits the log of a demo to its main steps, because people read it on a terminal. `--log` overrides that.
 pub(super) fn settle_log(settings: &mut Settings, profile: Profile) {
     let is_default = settings.get("log").is_some_and(|log| matches!(log.source, Source::Default));
     if profile == Profile::Demo && is_default {
@@ -252,8 +253,8 @@ pub(super) fn settle_log(settings: &mut Settings, profile: Profile) {
     }
 }
 
-/// Fills in the directories that follow from others. A demo lives below the data directory of its own, so
-/// that it never meets the files or the private PostgreSQL of a real network.
+/// Sets the directories that derive from others. A demo uses a subdirectory of the data directory, so that it never
+/// touches the files or the private PostgreSQL of a real network.
 pub(super) fn settle_directories(settings: &mut Settings, profile: Profile) {
     let Some(data_dir) = settings.text("data-dir").filter(|text| !text.is_empty()).map(PathBuf::from) else {
         return;

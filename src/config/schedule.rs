@@ -5,14 +5,14 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use cron::Schedule;
 
-use super::fault::Problem;
+use super::fault::ValueError;
 
-/// Weekdays by their number in crontab(5), where 0 and 7 are both Sunday.
+/// Weekdays by their numbers in crontab(5), where 0 and 7 are both Sunday.
 const WEEKDAYS: [&str; 8] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// A cron expression of five fields, or six with the seconds first; its times are UTC.
+/// A cron expression of five fields, or of six with the seconds first. Times are UTC.
 ///
-/// When both the day of the month and the day of the week are restricted, a day must match both.
+/// If both the day of the month and the day of the week are restricted, a day must match both.
 #[derive(Clone)]
 pub struct CronSpec {
     text: String,
@@ -20,34 +20,34 @@ pub struct CronSpec {
 }
 
 impl CronSpec {
-    /// The first time after `time`, or `None` past the year 2100, where the calendar of schedules ends.
+    /// Returns the first time after `time`, or `None` after the year 2100, where the crate `cron` ends.
     #[must_use]
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.schedule.after(&time).next()
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, ValueError> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let (seconds, fields) = match fields.as_slice() {
             rest @ [_, _, _, _, _] => ("0", rest),
             [seconds, rest @ ..] if rest.len() == 5 => (*seconds, rest),
-            _ => return Err(Problem::unparsable(format!("{} fields", fields.len()))),
+            _ => return Err(ValueError::unparsable(format!("{} fields", fields.len()))),
         };
-        let [minute, hour, day, month, weekday] = fields else { return Err(Problem::UNPARSABLE) };
-        let weekday = named_weekdays(weekday).ok_or_else(|| Problem::unparsable("the weekday"))?;
+        let [minute, hour, day, month, weekday] = fields else { return Err(ValueError::UNPARSABLE) };
+        let weekday = named_weekdays(weekday).ok_or_else(|| ValueError::unparsable("the weekday"))?;
         let expression = format!("{seconds} {minute} {hour} {day} {month} {weekday}");
-        let schedule: Schedule = expression.parse().map_err(|_| Problem::UNPARSABLE)?;
+        let schedule: Schedule = expression.parse().map_err(|_| ValueError::UNPARSABLE)?;
         let spec = Self { text: text.to_owned(), schedule };
-        // Counted from a fixed day, so that the answer does not depend on when it is asked.
+        // Searched from a fixed day, so that the result does not depend on the clock.
         match spec.next_after(DateTime::UNIX_EPOCH) {
             Some(_) => Ok(spec),
-            None => Err(Problem::refused("there is no such date")),
+            None => Err(ValueError::refused("it never runs: no such date exists")),
         }
     }
 }
 
-/// The weekday field with names for numbers: crontab(5) counts from Sunday = 0, the `cron` crate from
-/// Sunday = 1, and a schedule that runs a day late is a fault nobody sees.
+/// Replaces numbers in the weekday field by names. In crontab(5) Sunday is 0, in the crate `cron` it is 1, so a
+/// schedule with numbers would silently run a day early.
 fn named_weekdays(field: &str) -> Option<String> {
     let parts: Option<Vec<String>> = field.split(',').map(named_weekday_part).collect();
     Some(parts?.join(","))
@@ -65,7 +65,7 @@ fn named_weekday_part(part: &str) -> Option<String> {
         Some((first, last)) => (first.parse().ok()?, last.parse().ok()?),
         None => {
             let day: usize = days.parse().ok()?;
-            // A step from one day goes on to the end of the week.
+            // A step after one day continues to the end of the week.
             (day, if step.is_some() { day.max(6) } else { day })
         }
     };
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_never_comes_is_refused_and_a_leap_day_is_not() {
+    fn an_impossible_date_is_refused_and_a_leap_day_is_not() {
         assert_eq!(CronSpec::parse("0 0 31 2 *").unwrap_err().kind, FaultKind::Refused);
         assert_eq!(next("0 0 29 2 *"), "2028-02-29T00:00:00+00:00");
     }
 
     #[test]
-    fn what_is_no_expression_does_not_parse() {
+    fn invalid_expressions_do_not_parse() {
         for text in [
             "",
             "hourly",
@@ -157,8 +157,8 @@ mod tests {
             "0 0 * * 1/0",
             "*/0 * * * *",
         ] {
-            let problem = CronSpec::parse(text).map(|_| ()).unwrap_err();
-            assert_eq!(problem.kind, FaultKind::Unparsable, "{text:?}");
+            let error = CronSpec::parse(text).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind, FaultKind::Unparsable, "{text:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Values that no log, error or listing may show.
+//! Secrets: values that no log, error or listing may show.
 
 use std::fmt;
 
@@ -17,13 +17,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// Returns the secret itself, for connecting.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// `postgres://user:***@host/database` of a URL whose parts are plain to see, `***` of anything else.
+    /// Returns `postgres://user:***@host/database` for a URL whose parts are unambiguous, else `***`.
     #[must_use]
     pub fn shown(&self) -> String {
         shown_postgres_url(&self.0).unwrap_or_else(|| HIDDEN.to_owned())
@@ -42,8 +42,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A password may hold any character that its owner forgot to escape, so whatever leaves a doubt about where
-/// it ends hides the whole. The query goes too: libpq takes a password there.
+/// Returns a URL without password and query, or none if it is unclear where the password ends. A password may contain
+/// any character that its owner forgot to escape, and the query may contain a password as well.
 fn shown_postgres_url(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "postgres" | "postgresql") || rest.contains(char::is_control) {
@@ -70,8 +70,8 @@ fn shown_postgres_url(url: &str) -> Option<String> {
     }
 }
 
-/// Hides, in text that was not meant to hold a secret, what looks like one: all between `://` and the last `@`
-/// of the line, and all after `password=`. For messages that quote what somebody typed in the wrong place.
+/// Hides everything that looks like a secret in other text: all between `://` and the last `@` of a line, and all after
+/// `password=`. For messages that quote what an operator typed in the wrong place.
 #[must_use]
 pub fn redact_credentials(text: &str) -> String {
     text.split_inclusive('\n').map(redact_line).collect()
@@ -84,7 +84,7 @@ fn redact_line(line: &str) -> String {
     {
         line = format!("{before}://{HIDDEN}@{host}");
     }
-    // `postgres://user:password/database`: whose owner forgot the host.
+    // `postgres://user:password/database`, without a host.
     if let Some((before, after)) = line.split_once("postgres://").or_else(|| line.split_once("postgresql://"))
         && let Some((_, port)) = after.trim_start_matches(HIDDEN).split_once(':')
         && !port.trim_start_matches(|c: char| c.is_ascii_digit()).trim_end().is_empty()
@@ -101,7 +101,7 @@ fn redact_line(line: &str) -> String {
     line
 }
 
-/// The line with what is secret in its web addresses hidden; an address ends with a space or a quote.
+/// Hides the secrets in web addresses of a line. An address ends at white space or a quote.
 fn redact_http(line: &str) -> String {
     let (mut out, mut left) = (String::with_capacity(line.len()), line);
     while let Some(at) = ["http://", "https://"].into_iter().filter_map(|scheme| left.find(scheme)).min() {
@@ -123,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn shows_where_a_url_points_without_its_password() {
+    fn shows_user_host_and_database_without_the_password() {
         let shown = |text: &str| Secret::new(text).shown();
         assert_eq!(shown("postgres://user:pw@host/db"), "postgres://user:***@host/db");
         assert_eq!(shown("postgresql://u:p#%40w@h:5432/db?password=x"), "postgresql://u:***@h:5432/db");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn redacts_what_was_typed_in_the_wrong_place() {
+    fn redacts_secrets_in_other_text() {
         assert_eq!(redact_credentials("a 'postgres://u:p w@h/db' b\nc"), "a 'postgres://***@h/db' b\nc");
         assert_eq!(redact_credentials("x 'password=hunter2' y\nz"), "x 'password=***\nz");
         assert_eq!(redact_credentials("see https://example.org"), "see https://example.org");

@@ -1,46 +1,46 @@
-//! What one row of the settings table says.
+//! Row of the table of settings.
 
-/// One setting: everything the command line, the environment, the file and the documentation need.
+/// A setting: everything that the command line, the environment, the file and the documentation need.
 #[derive(Debug)]
 pub struct Setting {
-    /// The long flag without its dashes; the file's key is the same with `_` for `-`.
+    /// Long flag without its dashes. The key in the file is the same with `_` for `-`.
     pub name: &'static str,
-    /// The short flag, if there is one.
+    /// Short flag, if there is one.
     pub short: Option<char>,
-    /// Further long flags that mean the same.
+    /// Further long flags with the same meaning.
     pub aliases: &'static [&'static str],
-    /// Variables of the environment, the first that is set counts; empty: the environment cannot set it.
+    /// Variables of the environment, of which the first that is set counts. If empty, the environment cannot set it.
     pub env: &'static [&'static str],
-    /// What holds when nobody sets it.
+    /// Default.
     pub fallback: Fallback,
-    /// The placeholder of the value in the help.
+    /// Placeholder of the value in the help.
     pub value_name: &'static str,
-    /// One line for the help, without the default and the environment, which are added from this row.
+    /// Line for the help, without the default and the environment, which are added from this row.
     pub help: &'static str,
-    /// What a value may be; every fault of this setting ends with it.
+    /// Description of the allowed values. Every fault of this setting ends with it.
     pub allowed: &'static str,
-    /// The form of its values.
+    /// Form of its values.
     pub kind: Kind,
-    /// Never shown; may also be given as a file named by `<NAME>_FILE` in the environment.
-    pub secret: bool,
-    /// Whether the file may set it.
-    pub in_file: bool,
-    /// The heading under which the help lists it.
+    /// True if the value is never shown. A file that the variable `<NAME>_FILE` names may then set it, too.
+    pub is_secret: bool,
+    /// True if the file may set it.
+    pub is_in_file: bool,
+    /// Heading in the help.
     pub group: Group,
-    /// How `demo` treats it.
+    /// Treatment in `demo`.
     pub in_demo: InDemo,
 }
 
-/// The value of a setting that nobody set.
+/// Default of a setting.
 #[derive(Debug, Clone, Copy)]
 pub enum Fallback {
-    /// This text, parsed as if it had been given.
+    /// A text that is parsed like a given one.
     Value(&'static str),
-    /// It depends on other settings or stays empty; the text tells the reader how.
-    Told(&'static str),
+    /// No text: the value derives from other settings or stays empty. This describes it for the help.
+    Described(&'static str),
 }
 
-/// The form of a setting's values: what TOML type the file may use besides a string.
+/// Form of a setting's values. It decides which TOML type, besides a string, the file may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A string.
@@ -60,26 +60,26 @@ pub enum Group {
     Configuration,
     /// PostgreSQL.
     Database,
-    /// The network and where it is read from.
+    /// The network and its sources.
     Upstream,
-    /// Addresses this program listens on.
+    /// Addresses on which this program listens.
     Listeners,
-    /// Directories and how long trades are kept.
+    /// Directories and retention.
     Storage,
-    /// When the recurring tasks run.
+    /// Schedules of the recurring tasks.
     Schedules,
-    /// What is published, and how often.
+    /// Content and frequency of publications.
     Publication,
-    /// The program's own log.
+    /// The log.
     Logging,
     /// The simulated network.
     Simulation,
-    /// What an audit compares and how it reports.
+    /// Options of `audit`.
     Audit,
 }
 
 impl Group {
-    /// The heading as the help prints it.
+    /// Returns the heading.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -97,50 +97,50 @@ impl Group {
     }
 }
 
-/// How `demo` treats a setting: simulated trades must reach neither a real database nor published files.
+/// Treatment of a setting in `demo`. Simulated trades must reach neither a real database nor published files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InDemo {
-    /// From every source, as everywhere.
-    Heeded,
-    /// From its flag alone: what the environment or the file name may be real.
+    /// Any source may set it, as for other commands.
+    AnySource,
+    /// Only its flag may set it. The environment and the file may name a real database or directory.
     FlagOnly,
-    /// The demo decides it; it has no such flag.
+    /// The demo sets it and has no such flag.
     Fixed,
 }
 
 impl Setting {
-    /// A row with nothing special about it, for the others to start from.
+    /// Defaults for the other rows.
     pub(super) const PLAIN: Self = Self {
         name: "",
         short: None,
         aliases: &[],
         env: &[],
-        fallback: Fallback::Told("none"),
+        fallback: Fallback::Described("none"),
         value_name: "VALUE",
         help: "",
         allowed: "",
         kind: Kind::Text,
-        secret: false,
-        in_file: true,
+        is_secret: false,
+        is_in_file: true,
         group: Group::Configuration,
-        in_demo: InDemo::Heeded,
+        in_demo: InDemo::AnySource,
     };
 
-    /// The key in the configuration file.
+    /// Returns the key in the configuration file.
     #[must_use]
     pub fn file_key(&self) -> String {
         self.name.replace('-', "_")
     }
 
-    /// Every variable of the environment that may set it, those that name a file included.
+    /// Returns all variables of the environment that may set it, including those that name a file.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         let direct = self.env.iter().map(|name| (*name).to_owned());
-        let by_file = self.env.iter().filter(|_| self.secret).map(|name| secret_file_variable(name));
+        let by_file = self.env.iter().filter(|_| self.is_secret).map(|name| secret_file_variable(name));
         direct.chain(by_file).collect()
     }
 
-    /// The help text with the environment and the default behind it.
+    /// Returns the help text, followed by the environment and the default.
     #[must_use]
     pub fn long_help(&self) -> String {
         let mut text = self.help.to_owned();
@@ -149,14 +149,14 @@ impl Setting {
             text.push_str(&format!(" [env: {}]", variables.join(", ")));
         }
         if self.kind != Kind::Switch {
-            let (Fallback::Value(default) | Fallback::Told(default)) = self.fallback;
+            let (Fallback::Value(default) | Fallback::Described(default)) = self.fallback;
             text.push_str(&format!(" [default: {default}]"));
         }
         text
     }
 }
 
-/// The variable that names a file holding the secret, as container platforms mount them.
+/// Returns the variable that names a file with the secret, as container platforms mount it.
 pub(super) fn secret_file_variable(name: &str) -> String {
     format!("{name}_FILE")
 }

@@ -1,9 +1,9 @@
-//! What `config check` and `config show` print.
+//! Output of `config check` and `config show`.
 
 use super::resolve::{Settings, Source};
 
 impl Settings {
-    /// The answer of `config check` when nothing is wrong: one line, and one for each note.
+    /// Returns the output of `config check` for a valid configuration: one line, and one for each note.
     #[must_use]
     pub fn check_report(&self, notes: &[String]) -> String {
         let given = self.entries().iter().filter(|entry| entry.source != Source::Default).count();
@@ -13,7 +13,7 @@ impl Settings {
         valid + &notes
     }
 
-    /// A table of name, value and source, one setting a line, secrets hidden.
+    /// Returns a table of names, values and sources, without secrets.
     #[must_use]
     pub fn table(&self) -> String {
         let heading = ["NAME".to_owned(), "VALUE".to_owned(), "SOURCE".to_owned()];

@@ -1,10 +1,10 @@
-//! Options of the simulated network: flags alone, since they mean nothing to a daemon.
+//! Options of the simulated network. Only flags set them, since they mean nothing to a daemon.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::environment::{Environment, unknown_variables};
-use super::fault::{ConfigError, Fault, Problem};
+use super::fault::{ConfigError, Fault, ValueError};
 use super::file::FileValues;
 use super::parse::{self, LogFormat};
 use super::resolve::{FlagValues, Profile, Settings, resolve};
@@ -16,15 +16,15 @@ const HISTORY_HOURS_MAX: u32 = 24 * 366;
 const LEDGER_SECONDS_MIN: f64 = 0.01;
 const LEDGER_SECONDS_MAX: f64 = 3_600.0;
 
-const SIMULATION: Setting = Setting { group: Group::Simulation, in_file: false, ..Setting::PLAIN };
+const SIMULATION: Setting = Setting { group: Group::Simulation, is_in_file: false, ..Setting::PLAIN };
 
-/// The flags that `demo` and `horizon-sim` share.
+/// Flags that `demo` and `horizon-sim` share.
 pub static SIMULATION_SETTINGS: &[Setting] = &[
     Setting {
         name: "trades-per-second",
         fallback: Fallback::Value("20"),
         value_name: "N",
-        help: "Simulated trades a second; 0 for none",
+        help: "Simulated trades per second; 0 for none",
         allowed: "a whole number from 0 to 100000",
         kind: Kind::Count,
         ..SIMULATION
@@ -33,7 +33,7 @@ pub static SIMULATION_SETTINGS: &[Setting] = &[
         name: "history-hours",
         fallback: Fallback::Value("2"),
         value_name: "HOURS",
-        help: "How much past the simulated network has at start",
+        help: "Hours of history of the simulated network at start",
         allowed: "a whole number of hours from 0 to 8784",
         kind: Kind::Count,
         ..SIMULATION
@@ -57,22 +57,22 @@ pub static SIMULATION_SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "faults",
-        fallback: Fallback::Told("off"),
-        help: "Inject faults in a random order by the seed",
+        fallback: Fallback::Described("off"),
+        help: "Inject faults in an order that the seed determines",
         allowed: "true or false",
         kind: Kind::Switch,
         ..SIMULATION
     },
 ];
 
-/// The further flags of `horizon-sim`. They are not the daemon's of the same name: its variables and file
-/// do not count, or both would want one port.
+/// Flags that only `horizon-sim` has. The variables and the file of the daemon do not set them, because both programs
+/// would then use the same port.
 pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
     Setting {
         name: "bind",
         fallback: Fallback::Value("127.0.0.1:8001"),
         value_name: "HOST:PORT",
-        help: "Where the simulated Horizon listens",
+        help: "Address of the simulated Horizon",
         allowed: "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8001",
         ..SIMULATION
     },
@@ -80,7 +80,7 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
         name: "network",
         fallback: Fallback::Value("public"),
         value_name: "NETWORK",
-        help: "The network that the simulated Horizon claims to serve",
+        help: "Network that the simulated Horizon claims to serve",
         allowed: "public, testnet or a network's passphrase",
         ..SIMULATION
     },
@@ -89,7 +89,7 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
         env: &["TICKER_LOG_FORMAT"],
         fallback: Fallback::Value("auto"),
         value_name: "FORMAT",
-        help: "Form of the log on stderr; auto: text on a terminal, else json",
+        help: "Format of the log on stderr; auto: text on a terminal, else json",
         allowed: "text, json or auto",
         group: Group::Logging,
         ..SIMULATION
@@ -99,40 +99,40 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
         env: &["RUST_LOG"],
         fallback: Fallback::Value("info"),
         value_name: "FILTER",
-        help: "What to log",
+        help: "Filter of the log",
         allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
         group: Group::Logging,
         ..SIMULATION
     },
 ];
 
-/// What the simulated network does.
+/// Options of the simulated network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimulationOptions {
-    /// Trades a second; 0 is none.
+    /// Trades per second; 0 for none.
     pub trades_per_second: u32,
-    /// Hours of past at start.
+    /// Hours of history at start.
     pub history_hours: u32,
     /// Seed of everything random.
     pub seed: u64,
     /// Time between ledgers.
     pub ledger_interval: Duration,
-    /// Whether faults are injected.
+    /// True if faults are injected.
     pub faults: bool,
 }
 
-/// Everything `horizon-sim` needs.
+/// Options of `horizon-sim`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HorizonSimOptions {
-    /// Where it listens.
+    /// Address of the listener.
     pub bind: SocketAddr,
-    /// The passphrase of the network it claims to serve.
+    /// Passphrase of the network that it claims to serve.
     pub network_passphrase: String,
-    /// What it simulates.
+    /// Options of the simulated network.
     pub simulation: SimulationOptions,
-    /// Form of the log.
+    /// Format of the log.
     pub log_format: LogFormat,
-    /// Filter of the log; it parses.
+    /// Filter of the log, which is valid.
     pub log: String,
 }
 
@@ -197,10 +197,10 @@ fn read_simulation(flags: &FlagValues, faults: &mut Vec<Fault>) -> Option<Simula
     })
 }
 
-fn seconds(text: &str) -> Result<Duration, Problem> {
-    let seconds: f64 = text.trim().parse().map_err(|_| Problem::UNPARSABLE)?;
+fn seconds(text: &str) -> Result<Duration, ValueError> {
+    let seconds: f64 = text.trim().parse().map_err(|_| ValueError::UNPARSABLE)?;
     if !(LEDGER_SECONDS_MIN..=LEDGER_SECONDS_MAX).contains(&seconds) {
-        return Err(Problem::refused("it is out of range"));
+        return Err(ValueError::refused("it is out of range"));
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| Problem::UNPARSABLE)
+    Duration::try_from_secs_f64(seconds).map_err(|_| ValueError::UNPARSABLE)
 }

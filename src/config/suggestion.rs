@@ -1,11 +1,11 @@
 //! Suggestions for unknown names.
 
-/// A suggestion must share most of its letters with what was written.
+/// Least similarity of a suggestion, from 0 to 1.
 const SIMILARITY_MIN: f64 = 0.7;
-/// Longest name to suggest for. All real names are shorter, so a longer one is no typing mistake.
+/// Longest name that gets a suggestion. All real names are shorter, so a longer one is no typing error.
 const CHARS_MAX: usize = 64;
 
-/// The known name that is nearest to what was written, if any is near.
+/// Returns the most similar known name, if one is similar enough.
 pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     if written.len() > CHARS_MAX {
         return None;

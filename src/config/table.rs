@@ -1,4 +1,4 @@
-//! The settings of the daemon: the one list that everything else is made from.
+//! The table of settings, from which flags, variables, keys of the file and help texts are made.
 
 use super::parse::{AT_MOST_A_YEAR, INTERVAL};
 use super::setting::{Fallback, Group, InDemo, Kind, Setting};
@@ -18,7 +18,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "FILE",
         help: "TOML file with further settings; its keys are the long flags with _ for -",
         allowed: "a readable TOML file",
-        in_file: false,
+        is_in_file: false,
         ..Setting::PLAIN
     },
     Setting {
@@ -26,22 +26,22 @@ pub static SETTINGS: &[Setting] = &[
         short: Some('d'),
         aliases: &["db-url"],
         env: &["DATABASE_URL", "DB_URL"],
-        fallback: Fallback::Told("a private PostgreSQL under the data directory"),
+        fallback: Fallback::Described("a private PostgreSQL under the data directory"),
         value_name: "URL",
-        help: "PostgreSQL to keep the trades in",
+        help: "PostgreSQL that stores the trades",
         allowed: POSTGRES,
-        secret: true,
+        is_secret: true,
         in_demo: InDemo::FlagOnly,
         ..DATABASE
     },
     Setting {
         name: "database-direct-url",
         env: &["DATABASE_DIRECT_URL"],
-        fallback: Fallback::Told("the same as --database-url"),
+        fallback: Fallback::Described("the same as --database-url"),
         value_name: "URL",
         help: "The same database without the pooler, for migrations",
         allowed: POSTGRES,
-        secret: true,
+        is_secret: true,
         in_demo: InDemo::FlagOnly,
         ..DATABASE
     },
@@ -50,7 +50,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_STARTUP_TIMEOUT"],
         fallback: Fallback::Value("60s"),
         value_name: "DURATION",
-        help: "How long to wait at start for the database and the ports",
+        help: "Longest wait at start for the database and the ports",
         allowed: AT_MOST_A_YEAR,
         ..DATABASE
     },
@@ -58,14 +58,14 @@ pub static SETTINGS: &[Setting] = &[
         name: "ca-file",
         env: &["SSL_CERT_FILE"],
         value_name: "FILE",
-        help: "PEM file of further certificate authorities to trust, beside the built-in ones",
+        help: "PEM file of certificate authorities to trust in addition to the built-in ones",
         allowed: PATH,
         ..UPSTREAM
     },
     Setting {
         name: "horizon-url",
         env: &["HORIZON_URL"],
-        fallback: Fallback::Told("https://horizon.stellar.org, or the test network's with --testnet"),
+        fallback: Fallback::Described("https://horizon.stellar.org, or the test network's with --testnet"),
         value_name: "URL",
         help: "Horizon to read from",
         allowed: HTTP_BASE,
@@ -77,16 +77,16 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_NETWORK"],
         fallback: Fallback::Value("public"),
         value_name: "NETWORK",
-        help: "The network that Horizon must serve",
+        help: "Network that Horizon must serve",
         allowed: "public, testnet or a network's passphrase",
         in_demo: InDemo::Fixed,
         ..UPSTREAM
     },
     Setting {
         name: "testnet",
-        fallback: Fallback::Told("off"),
+        fallback: Fallback::Described("off"),
         help: "Short for --network testnet; changes the default Horizon too",
-        allowed: "true or false; true does not go with another --network",
+        allowed: "true or false; true contradicts another --network",
         kind: Kind::Switch,
         in_demo: InDemo::Fixed,
         ..UPSTREAM
@@ -96,7 +96,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_HORIZON_REQUESTS_PER_HOUR"],
         fallback: Fallback::Value("3600"),
         value_name: "N",
-        help: "Requests to Horizon in an hour at most; 0 means no limit",
+        help: "Largest number of requests to Horizon per hour; 0 for no limit",
         allowed: "a whole number, 0 for no limit",
         kind: Kind::Count,
         ..UPSTREAM
@@ -106,7 +106,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_STREAM_IDLE_TIMEOUT"],
         fallback: Fallback::Value("90s"),
         value_name: "DURATION",
-        help: "Reconnect the trade stream after this long without a byte",
+        help: "Reconnect the stream of trades after this time without a byte",
         allowed: INTERVAL,
         ..UPSTREAM
     },
@@ -141,9 +141,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "nginx",
         env: &["TICKER_NGINX"],
-        fallback: Fallback::Told("off"),
+        fallback: Fallback::Described("off"),
         value_name: "FILE",
-        help: "Run nginx with this nginx.conf as a supervised child",
+        help: "Run nginx with this nginx.conf as a supervised child process",
         allowed: PATH,
         ..LISTENERS
     },
@@ -152,7 +152,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_NGINX_BIND"],
         fallback: Fallback::Value("0.0.0.0:8000"),
         value_name: "HOST:PORT",
-        help: "Where that nginx listens",
+        help: "Address of that nginx",
         allowed: ADDRESS,
         ..LISTENERS
     },
@@ -161,7 +161,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CONNECTIONS_PER_ADDRESS"],
         fallback: Fallback::Value("1000"),
         value_name: "N",
-        help: "Connections that one address may hold at the public listener; 0 means no limit",
+        help: "Largest number of connections to the public listener per client address; 0 for no limit",
         allowed: "a whole number, 0 for no limit",
         kind: Kind::Count,
         ..LISTENERS
@@ -171,14 +171,14 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_DATA_DIR"],
         fallback: Fallback::Value("./data"),
         value_name: "DIR",
-        help: "Directory of everything this program keeps; demo uses DIR/demo",
+        help: "Directory of all data of this program; demo uses DIR/demo",
         allowed: PATH,
         ..STORAGE
     },
     Setting {
         name: "output-dir",
         env: &["TICKER_OUTPUT_DIR"],
-        fallback: Fallback::Told("<data-dir>/www"),
+        fallback: Fallback::Described("<data-dir>/www"),
         value_name: "DIR",
         help: "Directory of the published files; each replica needs its own",
         allowed: PATH,
@@ -190,7 +190,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_BACKFILL_HOURS"],
         fallback: Fallback::Value("168"),
         value_name: "HOURS",
-        help: "How far back trades are fetched at start",
+        help: "Hours of history that are fetched at start",
         allowed: "a whole number of hours, at most --retention-days",
         kind: Kind::Count,
         ..STORAGE
@@ -200,7 +200,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_RETENTION_DAYS"],
         fallback: Fallback::Value("8"),
         value_name: "DAYS",
-        help: "How long trades are kept",
+        help: "Days for which trades are kept",
         allowed: "a whole number of days from 8 (the 7-day window needs it) to 36500",
         kind: Kind::Count,
         ..STORAGE
@@ -210,7 +210,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_ASSETS_SCHEDULE"],
         fallback: Fallback::Value("0 */6 * * *"),
         value_name: "CRON",
-        help: "When to sweep all assets; also at start",
+        help: "Schedule of the sweep of all assets; also runs at start",
         allowed: CRON,
         ..SCHEDULES
     },
@@ -219,7 +219,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_ORDERBOOKS_SCHEDULE"],
         fallback: Fallback::Value("*/10 * * * *"),
         value_name: "CRON",
-        help: "When to read the order books; also at start",
+        help: "Schedule of reading the order books; also runs at start",
         allowed: CRON,
         ..SCHEDULES
     },
@@ -228,7 +228,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CLEAN_SCHEDULE"],
         fallback: Fallback::Value("0 * * * *"),
         value_name: "CRON",
-        help: "When to delete trades past retention; also at start",
+        help: "Schedule of deleting trades past retention; also runs at start",
         allowed: CRON,
         ..SCHEDULES
     },
@@ -237,7 +237,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_PUBLISH_INTERVAL"],
         fallback: Fallback::Value("1s"),
         value_name: "DURATION",
-        help: "At most, and at least, one publication in this time",
+        help: "Time between publications",
         allowed: INTERVAL,
         ..PUBLICATION
     },
@@ -246,7 +246,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_FILE_INTERVAL"],
         fallback: Fallback::Value("auto"),
         value_name: "auto|DURATION",
-        help: "How often the files follow; auto: each publication while they are small, else every 15 s",
+        help: "Time between writes of the files; auto: at each publication while they are small, else every 15 s",
         allowed: "auto, or a duration from 10ms to 365d, such as 15s",
         ..PUBLICATION
     },
@@ -255,7 +255,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_STALE_AFTER"],
         fallback: Fallback::Value("10m"),
         value_name: "DURATION",
-        help: "Data without news for this long count as stale",
+        help: "Time without new data after which data count as stale",
         allowed: INTERVAL,
         ..PUBLICATION
     },
@@ -264,7 +264,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_AUDIT_INTERVAL"],
         fallback: Fallback::Value("2m"),
         value_name: "DURATION",
-        help: "Recompute all that is published from the raw trades at most so often",
+        help: "Shortest time between two audits, which recompute everything published from the raw trades",
         allowed: INTERVAL,
         ..PUBLICATION
     },
@@ -286,7 +286,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LOG_FORMAT"],
         fallback: Fallback::Value("auto"),
         value_name: "FORMAT",
-        help: "Form of the log on stderr; auto: text on a terminal, else json",
+        help: "Format of the log on stderr; auto: text on a terminal, else json",
         allowed: "text, json or auto",
         ..LOGGING
     },
@@ -295,7 +295,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["RUST_LOG"],
         fallback: Fallback::Value("info"),
         value_name: "FILTER",
-        help: "What to log, such as info or info,stellar_ticker::horizon=debug",
+        help: "Filter of the log, such as info or info,stellar_ticker::horizon=debug",
         allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
         ..LOGGING
     },

@@ -1,86 +1,86 @@
-//! The configuration as the program uses it.
+//! The typed configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::fault::{Fault, FaultKind, Problem};
+use super::fault::{Fault, FaultKind, ValueError};
 use super::parse::{self, FileInterval, LogFormat};
 use super::resolve::Settings;
 use super::schedule::CronSpec;
 use super::secret::Secret;
 
-/// The 7-day window needs one more day than it shows.
+/// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
 const RETENTION_DAYS_MIN: u32 = 8;
-/// A century; beyond it times would leave the calendar.
+/// Longest retention, a century. With more, times could exceed the range of dates.
 const RETENTION_DAYS_MAX: u32 = 36_500;
 const HOURS_A_DAY: u32 = 24;
 
-/// Every setting of the daemon, checked. What each means stands in the help of its flag.
+/// All settings of the daemon, validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// PostgreSQL to use; `None`: a private one under `data_dir`.
+    /// Connection string of PostgreSQL; `None` for a private one under `data_dir`.
     pub database_url: Option<Secret>,
-    /// The same database without a pooler, for migrations; `None`: `database_url`.
+    /// Connection string of the same database without a pooler, for migrations; `None` for `database_url`.
     pub database_direct_url: Option<Secret>,
-    /// How long to wait at start for the database and the ports.
+    /// Longest wait at start for the database and the ports.
     pub startup_timeout: Duration,
-    /// Further certificate authorities (PEM); its existence is not checked here.
+    /// PEM file of additional certificate authorities. It may not exist.
     pub ca_file: Option<PathBuf>,
-    /// Horizon's base URL, http or https, without a trailing slash. For `demo` an address where nothing
-    /// listens: the caller puts its simulated Horizon there.
+    /// Base URL of Horizon, http or https, without a trailing slash. For `demo` an address where nothing listens, which
+    /// the caller replaces by that of the simulated Horizon.
     pub horizon_url: String,
-    /// The network's passphrase.
+    /// Passphrase of the network.
     pub network_passphrase: String,
-    /// The network as given: `public`, `testnet` or a passphrase.
+    /// Network as given: `public`, `testnet` or a passphrase.
     pub network: String,
-    /// Public listener; port 0 lets the system choose.
+    /// Address of the public listener; with port 0 the system chooses one.
     pub bind: SocketAddr,
-    /// Admin listener; port 0 lets the system choose.
+    /// Address of the admin listener; with port 0 the system chooses one.
     pub admin_bind: SocketAddr,
-    /// Directory of everything that is kept; for `demo` already its own.
+    /// Directory of all data; for `demo` its own subdirectory.
     pub data_dir: PathBuf,
     /// Directory of the published files.
     pub output_dir: PathBuf,
-    /// How far back trades are fetched, in hours; at most the retention.
+    /// Hours of history that are fetched, at most the retention.
     pub backfill_hours: u32,
-    /// How long trades are kept, in days; 8 or more.
+    /// Days for which trades are kept, 8 or more.
     pub retention_days: u32,
-    /// Requests an hour; 0 is no limit.
+    /// Largest number of requests to Horizon per hour; 0 for no limit.
     pub horizon_requests_per_hour: u32,
-    /// Silence after which the stream is opened anew.
+    /// Time without a byte after which the stream is reconnected.
     pub stream_idle_timeout: Duration,
-    /// When all assets are swept.
+    /// Schedule of the sweep of all assets.
     pub assets_schedule: CronSpec,
-    /// When the order books are read.
+    /// Schedule of reading the order books.
     pub orderbooks_schedule: CronSpec,
-    /// When old trades are deleted.
+    /// Schedule of deleting old trades.
     pub clean_schedule: CronSpec,
     /// Time between publications, 10 ms or more.
     pub publish_interval: Duration,
-    /// How often files are written.
+    /// Frequency of writing the files.
     pub file_interval: FileInterval,
-    /// Silence after which data count as stale.
+    /// Time without new data after which data count as stale.
     pub stale_after: Duration,
-    /// Time between two passes of the self-audit, from begin to begin, 10 ms or more.
+    /// Time between the starts of two passes of the self-audit, 10 ms or more.
     pub audit_interval: Duration,
     /// Assets that count as a US dollar, each `CODE:ISSUER`.
     pub usd_anchors: Vec<String>,
     /// Base URL for every stellar.toml, without a trailing slash.
     pub toml_gateway: Option<String>,
-    /// The nginx.conf of the child process; `None`: no nginx.
+    /// Path of nginx.conf; `None` for no nginx.
     pub nginx: Option<PathBuf>,
-    /// Where that nginx listens; never port 0, nginx could not tell which it was given.
+    /// Address of that nginx. Never port 0, because nginx does not report the port that it got.
     pub nginx_bind: SocketAddr,
-    /// Connections that one address may hold at the public listener; `None`: no limit.
+    /// Largest number of connections to the public listener per client address; `None` for no limit.
     pub connections_per_address: Option<usize>,
-    /// Form of the log.
+    /// Format of the log.
     pub log_format: LogFormat,
-    /// Filter of the log; it parses.
+    /// Filter of the log, which is valid.
     pub log: String,
 }
 
-/// Parses settings and collects what is wrong with them, so that one fault does not hide the next.
+/// Parser of settings that collects faults, so that one fault does not hide the next.
 pub(super) struct Reader<'a> {
     settings: &'a Settings,
     faults: &'a mut Vec<Fault>,
@@ -91,28 +91,28 @@ impl<'a> Reader<'a> {
         Self { settings, faults }
     }
 
-    /// The value; `None` when a fault was noted.
-    pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
+    /// Returns the value of a setting, or `None` after recording a fault.
+    pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Option<T> {
         let entry = self.settings.get(name)?;
         match parse(entry.text.as_deref().unwrap_or_default()) {
             Ok(value) => Some(value),
-            Err(problem) => {
-                self.faults.push(entry.fault(problem.kind, problem.detail));
+            Err(error) => {
+                self.faults.push(entry.fault(error.kind, error.detail));
                 None
             }
         }
     }
 
-    /// The value of a setting that may be left out; the outer `None` when a fault was noted.
+    /// Returns the value of an optional setting. The outer `None` means that a fault was recorded.
     pub(super) fn read_optional<T>(
         &mut self,
         name: &str,
-        parse: impl Fn(&str) -> Result<T, Problem>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Option<Option<T>> {
         if self.settings.text(name).is_some() { self.read(name, parse).map(Some) } else { Some(None) }
     }
 
-    /// Notes that a value, good in itself, does not go with another.
+    /// Records that a value, valid in itself, contradicts another.
     fn refuse(&mut self, name: &str, detail: String) {
         if let Some(entry) = self.settings.get(name) {
             self.faults.push(entry.fault(FaultKind::Refused, Some(detail)));
@@ -120,11 +120,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Makes the configuration; `None` when there is a fault.
+/// Builds the configuration, or returns `None` if there is a fault.
 pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
     let mut reader = Reader::new(settings, faults);
     let r = &mut reader;
-    // All are read before any `?`: every fault is to be told.
+    // Read all settings before any `?`, so that every fault is reported.
     let database_url = r.read_optional("database-url", parse::postgres);
     let database_direct_url = r.read_optional("database-direct-url", parse::postgres);
     let startup_timeout = r.read("startup-timeout", parse::duration);
@@ -188,11 +188,13 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     })
 }
 
-/// Both addresses; on one port only if their hosts differ. Port 0 is another one each time.
+/// Returns none for 0, which stands for no limit.
 fn none_for_0(count: u32) -> Option<usize> {
     usize::try_from(count).ok().filter(|count| *count > 0)
 }
 
+/// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
+/// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
 fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let bind = reader.read("bind", parse::address);
     let admin_bind = reader.read("admin-bind", parse::address);
@@ -204,7 +206,7 @@ fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
     Some((bind, admin_bind))
 }
 
-/// Backfill hours and retention days; fetching what the next cleaning deletes would only cost Horizon.
+/// Reads backfill hours and retention days. Fetching trades that the next cleaning deletes would waste requests.
 fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32)> {
     let backfill_hours = reader.read("backfill-hours", parse::count(0..=u32::MAX));
     let retention_days = reader.read("retention-days", parse::count(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX));
@@ -212,7 +214,7 @@ fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32)> {
     let kept_hours = retention_days.saturating_mul(HOURS_A_DAY);
     if backfill_hours > kept_hours {
         let detail =
-            format!("it reaches past --retention-days {retention_days}, which is {kept_hours} hours");
+            format!("it is longer than --retention-days {retention_days}, which is {kept_hours} hours");
         reader.refuse("backfill-hours", detail);
     }
     Some((backfill_hours, retention_days))

@@ -1,28 +1,29 @@
-//! The options of libpq, and what becomes of each here.
+//! Treatment of each option of libpq.
 
 use super::ConnectionStringError;
 
 /// Treatment of an option.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Treatment {
-    /// tokio-postgres takes it as it is.
+    /// Passed to tokio-postgres unchanged.
     Kept,
-    /// tokio-postgres takes it by another name or in another unit.
+    /// Passed to tokio-postgres with another name or in another unit.
     Rewritten(&'static str, String),
-    /// It asks for what holds anyway.
+    /// Not passed, because the connection has this property anyway.
     Dropped,
-    /// It says whom to trust.
+    /// Not passed, because it decides which certificates are trusted.
     Trust,
 }
 
-/// Values that an option may have.
+/// Allowed values of an option.
 #[derive(Clone, Copy)]
 enum Values {
     Any,
-    /// A whole number of seconds, or 0 and 1.
+    /// A whole number: seconds, a count, or 0 and 1.
     Number,
-    /// Port numbers between commas.
+    /// Port numbers separated by commas.
     Ports,
+    /// One of these values, with their description.
     OneOf(&'static [&'static str], &'static str),
 }
 
@@ -48,7 +49,7 @@ const KEPT: [(&str, Values); 16] = [
     ("sslnegotiation", OneOf(&["postgres", "direct"], "postgres or direct")),
 ];
 
-/// Options that change nothing here with these values; any other value is not supported.
+/// Options that change nothing with these values, and what to do instead of any other value. An empty list allows all.
 const DROPPED: [(&str, &[&str], &str); 10] = [
     ("client_encoding", &["utf8", "utf-8", "unicode", "auto"], "the connection is always UTF8"),
     ("fallback_application_name", &[], ""),
@@ -75,10 +76,10 @@ const UNSUPPORTED: [(&str, &str); 16] = [
         "passfile",
         "put the password into the string, and the string into the file that DATABASE_URL_FILE names",
     ),
-    ("service", "write the options of the service out"),
-    ("servicefile", "write the options of the service out"),
+    ("service", "copy the options of the service into the string"),
+    ("servicefile", "copy the options of the service into the string"),
     ("require_auth", "use channel_binding=require"),
-    ("requirepeer", "the permissions of the socket's directory decide who may listen there"),
+    ("requirepeer", "the permissions of the socket's directory control which users can listen there"),
     ("krbsrvname", "use a password"),
     ("gsslib", "use a password"),
     ("scram_client_key", "use a password"),
@@ -125,7 +126,7 @@ pub(super) fn treat(name: &str, value: &str, place: usize) -> Result<Treatment, 
     }
 }
 
-/// libpq's word for a kind of server in tokio-postgres' own.
+/// Translates a value of libpq's `target_session_attrs` for tokio-postgres.
 fn session(value: &str) -> Result<String, ConnectionStringError> {
     let attrs = match value {
         "any" | "prefer-standby" => "any",
@@ -151,9 +152,9 @@ impl Values {
     }
 }
 
-/// The option that was probably meant. What was written is never quoted: it may be a part of a password.
+/// Returns the most similar option, if one is similar enough.
 fn nearest(written: &str) -> Option<&'static str> {
-    /// A suggestion must share most of its letters with what was written.
+    /// Least similarity of a suggestion, from 0 to 1.
     const SIMILARITY_MIN: f64 = 0.7;
     let further = ["sslmode", "sslrootcert", "keepalives_count", "tcp_user_timeout", "target_session_attrs"];
     let kept = KEPT.iter().map(|(name, _)| *name);

@@ -1,5 +1,5 @@
-//! The last thing before an event is written: whatever a stranger's text holds, an event is one line, and nothing in it
-//! steers a terminal, turns the line round or hides. Who logs need not think of it.
+//! Writer of events that escapes hidden characters. So each event is one line and cannot control a terminal, whatever
+//! text from outside it contains. Call sites of the log need not escape anything.
 
 use std::io::{self, Stderr, Write};
 
@@ -7,24 +7,25 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::domain::plain_text::is_hidden;
 
-/// How events are written.
+/// Format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// Text without colours.
     Text,
-    /// Text in which colours are set by `ESC [ numbers m`, and by nothing else.
+    /// Text in which the sequences `ESC [ numbers m` set colours. All other hidden characters are escaped.
     Coloured,
 }
 
-/// Clears the line that the cursor is in. A progress bar leaves the cursor at its end, and draws itself again soon.
+/// Sequence that clears the line of the cursor. A progress bar leaves the cursor at its end, and draws itself again
+/// soon.
 const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
 
-/// Standard error, one writer an event.
+/// Standard error, with a writer for each event.
 pub(super) struct PlainStderr {
     pub(super) form: Form,
-    /// True if the event goes to a terminal, where a progress bar may stand.
+    /// True if stderr is a terminal, where a progress bar may be.
     pub(super) is_over_bar: bool,
 }
 
@@ -36,7 +37,7 @@ impl<'a> MakeWriter<'a> for PlainStderr {
     }
 }
 
-/// A writer that takes one event in one piece, as the formatter writes it.
+/// Writer of one event. The formatter writes each event in one piece.
 pub(super) struct Plain<W> {
     out: W,
     form: Form,
@@ -84,7 +85,7 @@ fn plain(event: &str, form: Form) -> String {
     out + end
 }
 
-/// The sequence that sets a colour, where `text` begins with one.
+/// Returns the sequence that sets a colour at the beginning of `text`, if there is one.
 fn colour(text: &str) -> Option<&str> {
     let behind = text.strip_prefix("\u{1b}[")?;
     let numbers = behind.find(|character: char| !character.is_ascii_digit() && character != ';')?;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_takes_the_place_of_a_progress_bar_only_on_a_terminal() {
+    fn an_event_replaces_a_progress_bar_only_on_a_terminal() {
         for (is_over_bar, written) in [(true, "\r\u{1b}[2Kevent\n"), (false, "event\n")] {
             let mut writer = Plain { out: Vec::new(), form: Form::Text, is_over_bar };
             writer.write_all(b"event\n").unwrap();
@@ -120,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_stays_json_and_says_the_same(text in any::<String>()) {
+        fn json_stays_json_with_the_same_content(text in any::<String>()) {
             let event = serde_json::json!({"message": text}).to_string();
             let written = plain(&event, Form::Json);
             prop_assert!(!written.contains(is_hidden));
@@ -129,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_leaves_anything_hidden(text in any::<String>()) {
+        fn no_hidden_character_is_written(text in any::<String>()) {
             prop_assert!(!plain(&text, Form::Text).trim_end_matches('\n').contains(is_hidden));
             let coloured = plain(&text, Form::Coloured);
             let mut hidden = coloured.trim_end_matches('\n').chars().filter(|character| is_hidden(*character));

@@ -77,7 +77,7 @@ fn text_of(path: &Path) -> &str {
 
 #[test]
 fn flag_beats_environment_beats_file_beats_default_for_every_setting() {
-    for setting in SETTINGS.iter().filter(|setting| setting.in_file && setting.kind != Kind::Switch) {
+    for setting in SETTINGS.iter().filter(|setting| setting.is_in_file && setting.kind != Kind::Switch) {
         let [in_file, in_environment, in_flag] = samples(setting);
         let file = written(&format!("{} = {in_file:?}\n", setting.file_key()));
         let config = ["--config", text_of(file.path())];

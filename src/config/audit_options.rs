@@ -1,20 +1,20 @@
-//! Options of `audit`: flags alone, since they mean nothing to a daemon.
+//! Options of the command `audit`. Only flags set them, since they mean nothing to a daemon.
 
 use super::environment::Environment;
-use super::fault::{ConfigError, Problem};
+use super::fault::{ConfigError, ValueError};
 use super::file::FileValues;
 use super::parse;
 use super::resolve::{FlagValues, Profile, resolve};
 use super::setting::{Fallback, Group, Kind, Setting};
 use super::typed::Reader;
 
-const AUDIT: Setting = Setting { group: Group::Audit, in_file: false, ..Setting::PLAIN };
+const AUDIT: Setting = Setting { group: Group::Audit, is_in_file: false, ..Setting::PLAIN };
 
-/// The further flags of `audit`.
+/// Flags that only `audit` has.
 pub static AUDIT_SETTINGS: &[Setting] = &[
     Setting {
         name: "url",
-        fallback: Fallback::Told("the listener of --bind"),
+        fallback: Fallback::Described("the listener of --bind"),
         value_name: "URL",
         help: "Base URL of the running ticker whose answers are compared",
         allowed: "an http or https base URL without user, query or fragment",
@@ -22,15 +22,15 @@ pub static AUDIT_SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "repair",
-        fallback: Fallback::Told("off"),
-        help: "Have the running ticker audit itself now and rebuild what differs, then compare again",
+        fallback: Fallback::Described("off"),
+        help: "Make the running ticker audit and repair itself, then compare again",
         allowed: "true or false",
         kind: Kind::Switch,
         ..AUDIT
     },
     Setting {
         name: "admin-url",
-        fallback: Fallback::Told("the listener of --admin-bind"),
+        fallback: Fallback::Described("the listener of --admin-bind"),
         value_name: "URL",
         help: "Base URL of the running ticker's admin listener, for --repair",
         allowed: "an http or https base URL without user, query or fragment",
@@ -40,31 +40,31 @@ pub static AUDIT_SETTINGS: &[Setting] = &[
         name: "format",
         fallback: Fallback::Value("text"),
         value_name: "FORMAT",
-        help: "Form of the report on standard output",
+        help: "Format of the report on standard output",
         allowed: "text or json",
         ..AUDIT
     },
 ];
 
-/// Form of a report.
+/// Format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object, in ASCII.
     Json,
 }
 
-/// What `audit` needs beside the configuration.
+/// Options of `audit` beside the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditOptions {
-    /// Base URL of the ticker, without a trailing slash; `None`: where the public listener is.
+    /// Base URL of the ticker, without a trailing slash; `None` for the address of the public listener.
     pub url: Option<String>,
-    /// Whether the ticker shall repair what differs.
+    /// True if the ticker should repair differences.
     pub repair: bool,
-    /// Base URL of its admin listener, without a trailing slash; `None`: where that listener is.
+    /// Base URL of its admin listener, without a trailing slash; `None` for the address of that listener.
     pub admin_url: Option<String>,
-    /// Form of the report.
+    /// Format of the report.
     pub format: ReportFormat,
 }
 
@@ -90,10 +90,10 @@ pub fn audit(flags: &FlagValues) -> Result<AuditOptions, ConfigError> {
     }
 }
 
-fn report_format(text: &str) -> Result<ReportFormat, Problem> {
+fn report_format(text: &str) -> Result<ReportFormat, ValueError> {
     match text {
         "text" => Ok(ReportFormat::Text),
         "json" => Ok(ReportFormat::Json),
-        _ => Err(Problem::UNPARSABLE),
+        _ => Err(ValueError::UNPARSABLE),
     }
 }
