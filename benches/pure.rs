@@ -1,5 +1,5 @@
-//! The pure parts, one by one: decoding, windows, rendering.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot measure shall say so and end")]
+//! Benches of the pure parts: decoding, windows, rendering.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot measure must end with an error")]
 #![expect(clippy::as_conversions, reason = "figures are doubles")]
 
 #[path = "whole/synthetic.rs"]
@@ -33,8 +33,9 @@ const NEWEST: UnixSeconds = UnixSeconds(1_795_457_237);
 const MARKETS: u64 = 30_000;
 const TRADES: u64 = 200_000;
 const PAGE: u64 = 200;
-/// Trades that the backfiller commits at once, and how many of it read side by side.
+/// Trades that the backfiller commits at once.
 const BATCH: usize = 2_000;
+/// Ranges of history that the backfiller reads concurrently.
 const READERS: usize = 4;
 
 fn window_trades(network: &Synthetic) -> Vec<(MarketId, WindowTrade)> {
@@ -98,7 +99,7 @@ fn windows(criterion: &mut Criterion) {
 
 type Runs = Vec<Vec<(MarketId, WindowTrade)>>;
 
-/// The same trades as history may bring them, in runs as they are committed.
+/// Returns the same trades in the orders in which history may be committed.
 fn histories(trades: &[(MarketId, WindowTrade)]) -> [(&'static str, Runs); 6] {
     let from_new_to_old = |size: usize| -> Runs {
         let mut trades = trades.to_vec();
@@ -148,7 +149,7 @@ fn render(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// All assets valid, each known by its place in the order of assets.
+/// Returns a directory in which all assets are valid. The id of an asset is its index in sorted order.
 fn directory(network: &Synthetic) -> Directory {
     let sides = network.markets.iter().flat_map(|market| [*market.base(), *market.counter()]);
     let assets: Vec<Asset> = sides.collect::<BTreeSet<_>>().into_iter().collect();

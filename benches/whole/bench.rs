@@ -1,4 +1,5 @@
-//! What the subjects share: a runtime, a private PostgreSQL, databases in it, and how much a process has used.
+//! Shared tools of the subjects: a runtime, a private PostgreSQL with databases, and the CPU time and memory of
+//! processes.
 
 use std::{
     cell::Cell,
@@ -14,16 +15,16 @@ use stellar_ticker::db::{Database, DatabaseSettings};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 
-/// Starting a cluster takes seconds.
+/// Deadline of starting a cluster, which takes seconds.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Connections of a pool, as the daemon has them.
+/// Connections of a pool, as in the daemon.
 const CONNECTIONS_MAX: usize = 16;
-/// What the kernel counts CPU time in, on all machines that this runs on.
+/// Unit of CPU time in the kernel, the same on all supported machines.
 const TICKS_A_SECOND: f64 = 100.0;
 
 /// A run of benches.
 pub(crate) struct Bench {
-    /// Ten million trades, or one.
+    /// True for ten million trades, false for one million.
     pub(crate) is_full: bool,
     system: SystemRunner,
     server: PrivatePostgres,
@@ -31,21 +32,22 @@ pub(crate) struct Bench {
     _directory: tempfile::TempDir,
 }
 
-/// A migrated database of its own.
+/// A migrated database for one subject.
 pub(crate) struct Store {
-    /// The pool, as the daemon has it.
+    /// Pool, as in the daemon.
     pub(crate) database: Database,
-    /// A connection beside the pool.
+    /// Connection outside of the pool.
     pub(crate) client: Client,
-    /// How to connect.
+    /// Connection string.
     pub(crate) url: String,
 }
 
 impl Bench {
-    /// Starts the server, as the daemon would: with fsync and everything else as PostgreSQL has it.
+    /// Starts the server as the daemon would, with fsync and all other defaults of PostgreSQL.
     pub(crate) fn start(is_full: bool) -> Self {
         let directory = tempfile::Builder::new().prefix("stellar-ticker-bench-").tempdir().unwrap();
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap(); // the server's user must get in
+        // The user that runs the server must be able to enter.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let bin_dir = std::env::var_os("TICKER_PG_BIN_DIR").map(PathBuf::from);
         let options = Options { bin_dir, ..Options::default() };
         let server =
@@ -56,17 +58,17 @@ impl Bench {
         Self { is_full, system, server, databases: Cell::default(), _directory: directory }
     }
 
-    /// One of two sizes.
+    /// Returns the size for a quick run or for a full run.
     pub(crate) const fn sized<T: Copy>(&self, quick: T, full: T) -> T {
         if self.is_full { full } else { quick }
     }
 
-    /// Runs to its end, on this thread.
+    /// Runs a future on this thread.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.system.block_on(work)
     }
 
-    /// A new database with the schema in it.
+    /// Creates a database with the schema.
     pub(crate) async fn store(&self) -> Store {
         let number = self.databases.replace(self.databases.get() + 1);
         let name = format!("bench_{number}");
@@ -83,7 +85,7 @@ impl Bench {
         Store { database, client: connect(&url).await, url }
     }
 
-    /// CPU time of all processes of the server so far, in seconds.
+    /// Returns the CPU time of all processes of the server so far, in seconds.
     pub(crate) fn postgres_cpu_s(&self) -> f64 {
         let postmaster = self.server.server_pid().expect("the server's process");
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -93,7 +95,7 @@ impl Bench {
         ended.own_s + ended.children_s + served.map(|times| times.own_s).sum::<f64>()
     }
 
-    /// The server's version, for the table's head.
+    /// Returns the version of the server, for the head of the table.
     pub(crate) fn postgres_version(&self) -> String {
         self.block_on(async {
             let client = connect(&self.server.superuser_connection_string()).await;
@@ -103,21 +105,21 @@ impl Bench {
 }
 
 impl Store {
-    /// Gone for good, so that the next subject has the disk and the cache for itself.
+    /// Drops the trades, so that the next subject has the disk and the cache for itself.
     pub(crate) async fn close(self) {
         self.database.close();
         self.client.batch_execute("DROP TABLE trades CASCADE").await.unwrap();
     }
 }
 
-/// A connection of its own.
+/// Opens a connection outside of a pool.
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(driver);
     client
 }
 
-/// How long it took, in seconds, and what came of it.
+/// Returns the time that a future took, in seconds, and its result.
 pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (f64, T) {
     let begun = Instant::now();
     let made = work.await;
@@ -133,13 +135,13 @@ impl Sorted {
         Self(figures)
     }
 
-    /// So many of a thousand are no larger.
+    /// Returns the figure at this permille: 500 is the median.
     pub(crate) fn at(&self, permille: usize) -> f64 {
         *self.0.get((self.0.len() * permille / 1_000).min(self.0.len() - 1)).unwrap()
     }
 }
 
-/// Resident memory of a process, in bytes: now, and at most so far.
+/// Returns the resident memory of a process in bytes: the current one and the peak.
 pub(crate) fn resident(pid: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kilobytes = |name: &str| {
@@ -149,28 +151,25 @@ pub(crate) fn resident(pid: u32) -> (f64, f64) {
     (kilobytes("VmRSS:") * 1024.0, kilobytes("VmHWM:") * 1024.0)
 }
 
-/// Lets so much time pass.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "on threads of the bench's own, and where nothing else is to be done"
-)]
+/// Sleeps.
+#[expect(clippy::disallowed_methods, reason = "runs on threads of the bench with nothing else to do")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// CPU time that a process has used, in seconds.
+/// CPU time of a process.
 pub(crate) struct Times {
     parent: u32,
-    /// Its own.
+    /// CPU time of the process itself, in seconds.
     pub(crate) own_s: f64,
-    /// That of its children which have ended.
+    /// CPU time of its children that have ended, in seconds.
     children_s: f64,
 }
 
 impl Times {
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in brackets may hold anything; behind it come the state, the parent, and in place 11 the times.
+        // The name in parentheses may contain anything. After it come the state, the parent, and at index 11 the times.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let seconds = |place: usize| Some(fields.get(place)?.parse::<f64>().ok()? / TICKS_A_SECOND);
         Some(Self {

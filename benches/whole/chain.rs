@@ -1,7 +1,7 @@
-//! History through the whole program: pages served, decoded, committed, folded by the running aggregator and published.
+//! History through the whole program: pages are served, decoded, committed, added to the windows and published.
 //!
-//! Nothing is left out but Horizon's own work: its pages are rendered beforehand. All markets but a few are new, pages come
-//! from new to old, a publication is made each second, and files are written meanwhile.
+//! Only the work of Horizon is left out: its pages are rendered beforehand. Nearly all markets are new, pages are read
+//! from new to old, and a publication is made and written to files each second.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,9 @@ use super::{
     synthetic::{LEDGER_TRADES, Synthetic},
 };
 
-/// Longest wait for a publication; a run that takes longer has failed.
+/// Longest wait for a publication. A longer run has failed.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// Interval between two looks at the progress.
+/// Pause between two checks of the progress.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
@@ -50,7 +50,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
                 .goal(60_000.0)
                 .goal_ratio(0.2),
             Row::new(
-                format!("the longest that one message held the aggregator: {}", longest.0),
+                format!("the longest time for which one message occupied the aggregator: {}", longest.0),
                 longest.1,
                 Unit::Seconds,
             )
@@ -59,8 +59,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-/// Seeds the database. All assets are known and valid, so that everything is published. Of the trades and markets it holds
-/// only those of the oldest ledger.
+/// Seeds the database. All assets are known and valid, so that everything is published. It holds only the trades and
+/// markets of the oldest ledger.
 async fn seed(store: &Store, synthetic: &Synthetic) {
     copy::make_days(&store.client, "trades", synthetic).await;
     copy::seed_markets(&store.client, synthetic).await;
@@ -73,7 +73,7 @@ async fn seed(store: &Store, synthetic: &Synthetic) {
     }
 }
 
-/// Waits until all trades are stored, and all that was stored by then is published. Returns the publication.
+/// Waits until all trades are stored and published. Returns the publication.
 async fn all_published(store: &Store, daemon: &Daemon, trades: u64) -> Value {
     let begun = Instant::now();
     let stored = "SELECT coalesce(sum(trades), 0)::bigint, max(seq) FROM ingest_batches";
@@ -92,10 +92,10 @@ async fn all_published(store: &Store, daemon: &Daemon, trades: u64) -> Value {
     }
 }
 
-/// The message that held the aggregator longest, and for how long, in seconds.
+/// Returns the message that occupied the aggregator longest, and the time in seconds.
 fn longest_message(daemon: &Daemon) -> (String, f64) {
-    let told: Value = serde_json::from_slice(&get(daemon.admin, "/actors.json").unwrap()).unwrap();
-    let actors = told["actors"].as_array().unwrap();
+    let answer: Value = serde_json::from_slice(&get(daemon.admin, "/actors.json").unwrap()).unwrap();
+    let actors = answer["actors"].as_array().unwrap();
     let aggregator = actors.iter().find(|actor| actor["name"] == "aggregator").unwrap();
     let messages = aggregator["messages"].as_object().unwrap().iter();
     let longest = messages.map(|(name, times)| (name.clone(), times["max_ms"].as_f64().unwrap() / 1_000.0));

@@ -1,4 +1,4 @@
-//! Raw binary `COPY`: the baseline of writing, and how a database is filled for what only reads.
+//! Raw binary `COPY`: the baseline of writing, and the way to fill databases for subjects that only read.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -12,11 +12,11 @@ use super::{
 
 /// Bytes sent at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Between 1970 and 2000, from when PostgreSQL counts, in seconds.
+/// Seconds from 1970 to 2000, where the timestamps of PostgreSQL begin.
 const EPOCH_2000: i64 = 946_684_800;
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// The trades of these numbers as `COPY` wants them; the ids are those of [`seed_markets`].
+/// Encodes the trades with these numbers for `COPY`, with the ids of [`seed_markets`].
 pub(crate) fn encode(
     synthetic: &Synthetic,
     numbers: impl Iterator<Item = u64>,
@@ -90,7 +90,7 @@ pub(crate) async fn send(client: &Client, table: &str, rows: impl Iterator<Item 
     sink.finish().await.unwrap();
 }
 
-/// The same rows into a table of the same shape, days and index; rows a second.
+/// Copies the same rows into a table with the same columns, partitions and index. Returns rows per second.
 pub(crate) async fn raw(store: &Store, synthetic: &Synthetic) -> f64 {
     let make = "CREATE TABLE copied (LIKE trades INCLUDING ALL) PARTITION BY RANGE (ledger_close_time)";
     store.client.batch_execute(make).await.unwrap();
@@ -101,12 +101,12 @@ pub(crate) async fn raw(store: &Store, synthetic: &Synthetic) -> f64 {
     synthetic.trades as f64 / seconds
 }
 
-/// The number of an asset, from its code; XLM is 1 from the start.
+/// Returns the id of an asset, from its code. A migration stores XLM as 1.
 fn asset_id(asset: &stellar_ticker::domain::asset::Asset) -> i32 {
     asset.code().strip_prefix('T').map_or(1, |number| i32::from_str_radix(number, 16).unwrap() + 2)
 }
 
-/// Stores all markets and their assets, valid and looked up.
+/// Stores all markets and their assets, which are valid and looked up.
 pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
     let mut assets: Vec<_> =
         synthetic.markets.iter().flat_map(|market| [*market.base(), *market.counter()]).collect();
@@ -121,7 +121,7 @@ pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
         .execute(
             "INSERT INTO assets (id, code, issuer, type, is_valid, checked_at, last_valid)
              SELECT id, code, issuer, type, true, now(), now()
-             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS told (id, code, issuer, type)",
+             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS seeded (id, code, issuer, type)",
             &[&ids, &codes, &issuers, &kinds],
         )
         .await
@@ -131,7 +131,7 @@ pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
     client
         .execute(
             "INSERT INTO markets (id, base_asset_id, counter_asset_id)
-             SELECT place, base, counter FROM unnest($1::int[], $2::int[]) WITH ORDINALITY AS told (base, counter, place)",
+             SELECT place, base, counter FROM unnest($1::int[], $2::int[]) WITH ORDINALITY AS seeded (base, counter, place)",
             &[&bases, &counters],
         )
         .await
@@ -143,7 +143,7 @@ pub(crate) async fn seed_markets(client: &Client, synthetic: &Synthetic) {
     }
 }
 
-/// Makes the partitions of a table of this shape for all days of the trades.
+/// Creates the partitions of a table for all days of the trades.
 pub(crate) async fn make_days(client: &Client, table: &str, synthetic: &Synthetic) {
     let day = |number| synthetic.make(number).record.closed_at.day();
     for day in day(0)..=day(synthetic.trades - 1) {

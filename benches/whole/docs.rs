@@ -1,4 +1,4 @@
-//! The table in `docs/performance.md`, made of what the last runs wrote.
+//! Writer of the table in `docs/performance.md`, from the results of the last runs.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use super::{
 const BEGIN: &str = "<!-- ./ticker bench --write-docs: begin -->";
 const END: &str = "<!-- ./ticker bench --write-docs: end -->";
 
-/// Puts the results of these subjects, as far as there are any, between the marks of the page.
+/// Writes the available results of these subjects between the marks of the page.
 pub(crate) fn write(subjects: &[&str]) {
     let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let text = fs::read_to_string(&page).expect("docs/performance.md");
@@ -34,12 +34,12 @@ fn table(subjects: &[&str]) -> String {
     let mut table = format!("| {} |\n|{}\n", HEAD.join(" | "), "---|".repeat(HEAD.len()));
     let mut runs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for subject in subjects {
-        let Some(told) = told(subject) else { continue };
-        let size = if told["full"].as_bool().unwrap() { "full" } else { "quick" };
-        let text = |field: &str| told[field].as_str().unwrap().to_owned();
+        let Some(results) = results(subject) else { continue };
+        let size = if results["full"].as_bool().unwrap() { "full" } else { "quick" };
+        let text = |field: &str| results[field].as_str().unwrap().to_owned();
         let run = format!("{size}, {}, PostgreSQL {}", text("date"), text("postgres"));
         runs.entry(run).or_default().push(subject);
-        for row in told["rows"].as_array().unwrap().iter().filter(|row| row["point"].is_null()) {
+        for row in results["rows"].as_array().unwrap().iter().filter(|row| row["point"].is_null()) {
             let columns: Vec<&str> =
                 row["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap()).collect();
             writeln!(table, "| {} |", columns.join(" | ")).unwrap();
@@ -50,17 +50,17 @@ fn table(subjects: &[&str]) -> String {
     format!("{table}\nOn {}. {}.\n", machine(), runs.join("; "))
 }
 
-/// What the last run of a subject wrote.
-fn told(subject: &str) -> Option<Value> {
+/// Returns the results of the last run of a subject.
+fn results(subject: &str) -> Option<Value> {
     let text = fs::read_to_string(directory().join(format!("{subject}.json"))).ok()?;
     Some(serde_json::from_str(&text).unwrap())
 }
 
-/// How cost grows: a table by size, and the pictures of it, which are written beside the page.
+/// Returns the section about the growth of cost, and writes its plots beside the page.
 fn growth_of_cost() -> String {
-    let Some(told) = told("growth") else { return String::new() };
-    let figures = Figures::of(&told);
-    let is_full = told["full"].as_bool().unwrap();
+    let Some(results) = results("growth") else { return String::new() };
+    let figures = Figures::of(&results);
+    let is_full = results["full"].as_bool().unwrap();
     let mut text = String::from("\n### How cost grows\n\n");
     let others = [
         format!("{} markets", plots::count(publish::MARKETS as f64)),
@@ -93,12 +93,12 @@ fn growth_of_cost() -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-/// The figures of `growth`: by what, how many of it, which line, figure, and as it is written.
+/// Figures of `growth`: the quantity that grows, its size, the name of the line, the figure, and its text.
 struct Figures<'a>(Vec<(&'a str, u64, &'a str, f64, &'a str)>);
 
 impl<'a> Figures<'a> {
-    fn of(told: &'a Value) -> Self {
-        let rows = told["rows"].as_array().unwrap().iter().filter(|row| !row["point"].is_null());
+    fn of(results: &'a Value) -> Self {
+        let rows = results["rows"].as_array().unwrap().iter().filter(|row| !row["point"].is_null());
         let figure = |row: &'a Value| {
             let (by, line) = (row["point"]["by"].as_str()?, row["point"]["line"].as_str()?);
             Some((
@@ -141,7 +141,7 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// What criterion measured of the pure parts, where it did.
+/// Returns the section about the pure parts, or an empty text if criterion has no results.
 fn pure_parts() -> String {
     let criterion = directory().with_file_name("criterion");
     let mut rows: Vec<String> =

@@ -1,4 +1,4 @@
-//! From the moment at which Horizon puts a trade out until readers can see it, at 200 trades a second.
+//! Time from the emission of a trade by Horizon until clients can see it, at 200 trades per second.
 
 use std::time::Duration;
 
@@ -10,19 +10,21 @@ use super::{
     watch,
 };
 
-/// Two hundred trades a second, in ledgers that keep no step with publications.
+/// Trades per ledger for 200 trades per second. The ledgers are not in step with publications.
 pub(crate) const LEDGER_TRADES: u64 = 46;
+/// Time between these ledgers.
 pub(crate) const LEDGER_PERIOD: Duration = Duration::from_millis(230);
-/// What a start leaves to be done is done by then.
+/// Time after the first publication in which the daemon finishes the work of its start.
 pub(crate) const SETTLING: Duration = Duration::from_secs(8);
-/// No limit of requests; the bench's Horizon has none either.
+/// Arguments for no limit of requests.
 pub(crate) const UNLIMITED: [&str; 2] = ["--horizon-requests-per-hour", "0"];
 
-/// The same as the network closes them.
+/// Trades per ledger for 200 trades per second, with ledgers as on the public network.
 const NETWORK_TRADES: u64 = 1_000;
+/// Time between these ledgers.
 const NETWORK_PERIOD: Duration = Duration::from_secs(5);
 
-/// How trades come, and what is asked of that.
+/// Arrival of trades, and the goals for it.
 struct Case {
     name: &'static str,
     interval: &'static str,

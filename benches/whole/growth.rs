@@ -1,4 +1,4 @@
-//! How the cost of a publication and the memory of the windows grow with the trades and with the markets.
+//! Growth of the cost of a publication and of the memory of the windows with the number of trades and of markets.
 
 use super::{
     bench::Bench,
@@ -6,22 +6,22 @@ use super::{
     report::{Point, Row, Unit},
 };
 
-/// Trades at [`MARKETS`] markets.
+/// Numbers of trades, each at [`MARKETS`] markets.
 const TRADES: [u64; 5] = [FEW_TRADES, 1_000_000, 5_000_000, 10_000_000, 30_000_000];
 const TRADES_QUICK: [u64; 3] = [FEW_TRADES, 300_000, 1_000_000];
-/// Markets at as many trades as [`MANY`] or [`MANY_QUICK`] says.
+/// Numbers of markets, each at [`MANY`] or [`MANY_QUICK`] trades.
 const MANY_MARKETS: [u64; 4] = [1_000, 10_000, MARKETS, 100_000];
 const MANY: u64 = 10_000_000;
 const MANY_QUICK: u64 = 1_000_000;
-/// More rows take too long to be stored, and too much of the disk.
+/// Largest number of trades for SQL. Storing more takes too long and too much of the disk.
 const SQL_TRADES_MAX: u64 = 10_000_000;
 
-/// The lines of the plots.
+/// Names of the lines in the plots.
 pub(crate) const RENDERED: &str = "publication, CPU before compression";
 pub(crate) const SERVED: &str = "publication, until plain and gzip can be served";
 pub(crate) const SQL: &str = "naive SQL";
 pub(crate) const MEMORY: &str = "windows and directory";
-/// By what they grow.
+/// Names of the quantities that grow.
 pub(crate) const BY_TRADES: &str = "trades";
 pub(crate) const BY_MARKETS: &str = "markets";
 
@@ -52,7 +52,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     rows
 }
 
-/// Trades in all networks that differ in their markets.
+/// Returns the number of trades for comparing numbers of markets.
 pub(crate) const fn many(is_full: bool) -> u64 {
     if is_full { MANY } else { MANY_QUICK }
 }

@@ -1,5 +1,5 @@
-//! A Horizon that has only pages of trades, all rendered beforehand, so that it is not what is measured. Its stream is
-//! silent, and it has no assets and no books.
+//! A Horizon with only pages of trades, rendered beforehand so that its own work is not measured. Its stream is silent,
+//! and it has no assets and no books.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,10 +11,10 @@ use stellar_ticker::domain::{cursor::PagingToken, instant::UnixSeconds};
 
 use super::synthetic::{self, Synthetic};
 
-/// The network that it serves.
+/// Passphrase of its network.
 pub(crate) const PASSPHRASE: &str = "Bench Network";
 
-/// Everything that the stream sends: its head and its first event.
+/// Bytes of the stream: its head and its first event. Nothing follows.
 const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
     retry: 1000\nevent: open\ndata: \"hello\"\n\n";
 const NOT_NOW: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
@@ -22,7 +22,7 @@ const NOT_NOW: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r
 /// All records, from new to old, with a comma between two.
 pub(crate) struct Rendered {
     bytes: Vec<u8>,
-    /// Where each record begins, and the token that it has.
+    /// Offset and token of each record.
     places: Vec<(usize, PagingToken)>,
     root: String,
 }
@@ -49,7 +49,7 @@ impl Rendered {
         Self { bytes, places, root }
     }
 
-    /// The records below a cursor, at most so many.
+    /// Returns at most `limit` records below a cursor.
     fn page(&self, cursor: Option<PagingToken>, limit: usize) -> &[u8] {
         let from = cursor.map_or(0, |cursor| self.places.partition_point(|(_, token)| *token >= cursor));
         let at = |place: usize| self.places.get(place).map_or(self.bytes.len(), |(at, _)| *at);
@@ -57,7 +57,7 @@ impl Rendered {
         page.strip_suffix(b",").unwrap_or(page)
     }
 
-    /// Begins to serve; goes on until the process ends.
+    /// Starts serving, until the process ends.
     pub(crate) fn serve(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ impl Rendered {
             for connection in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || {
-                    let _ = shared.answer_all(&connection); // the client hangs up at the end
+                    let _ = shared.answer_all(&connection); // Fails when the client closes the connection.
                 });
             }
         });
@@ -83,11 +83,11 @@ impl Rendered {
             }
             if is_stream {
                 (&*connection).write_all(STREAM)?;
-                continue; // it stays open until the client hangs up
+                continue; // The stream stays open until the client closes the connection.
             }
             let target = request.split(' ').nth(1).unwrap_or_default();
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
-            let asked =
+            let parameter =
                 |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             let (front, middle, back): (&str, &[u8], &str) = match path {
                 "/" => ("", self.root.as_bytes(), ""),
@@ -96,8 +96,8 @@ impl Rendered {
                     continue;
                 }
                 _ => {
-                    let cursor = asked("cursor").and_then(|text| text.parse().ok());
-                    let limit = asked("limit").and_then(|text| text.parse().ok()).unwrap_or(10);
+                    let cursor = parameter("cursor").and_then(|text| text.parse().ok());
+                    let limit = parameter("limit").and_then(|text| text.parse().ok()).unwrap_or(10);
                     (r#"{"_embedded":{"records":["#, self.page(cursor, limit), "]}}")
                 }
             };

@@ -1,4 +1,4 @@
-//! What readers get a second: the file against nginx with the same bytes, and GraphQL.
+//! Requests per second: the file, against nginx with the same bytes, and GraphQL.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -17,17 +17,17 @@ use super::{
     start::{self, Daemon, NAIVE, free_address},
 };
 
-/// Readers at once.
+/// Number of concurrent clients.
 const CONNECTIONS: usize = 8;
-/// How long each kind of request is sent.
+/// Time for which each kind of request is sent.
 const SPAN: Duration = Duration::from_secs(6);
 /// Markets in the small file.
 const SMALL_MARKETS: u64 = 130;
-/// Times that both sides send the small file.
+/// Rounds in which both sides serve the small file.
 const SMALL_ROUNDS: usize = 3;
-/// First answers that are measured.
+/// Number of first answers that are measured.
 const FIRSTS: usize = 9;
-/// All fields that both lists have.
+/// Fields that both lists have.
 pub(crate) const ROW: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
     firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread
     spreadMidPoint }";
@@ -46,7 +46,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-/// A small file, of which each answer costs more than its bytes.
+/// Measures a small file, for which a request costs more than its bytes.
 async fn measure_small(bench: &Bench) -> Row {
     let store = start::filled_with(bench, 20_000, SMALL_MARKETS).await;
     let daemon = Daemon::start(&store.url);
@@ -54,7 +54,7 @@ async fn measure_small(bench: &Bench) -> Row {
     let file = get("/markets.json");
     let bytes = exchange(&mut Connection::open(daemon.public), &file).body;
     let nginx = Nginx::serving(&bytes);
-    // In turns, so that neither side alone has the machine's better seconds.
+    // In turns, so that fluctuations of the machine affect both sides.
     let rounds: Vec<(f64, f64)> = (0..SMALL_ROUNDS)
         .map(|_| (load(nginx.address, &file).per_second, load(daemon.public, &file).per_second))
         .collect();
@@ -81,7 +81,7 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
     let one = post("{ ticker(pairName: \"XLM_T1\") { tradePair baseVolume open low high close } }");
     let firsts = (0..FIRSTS)
         .map(|number| {
-            // A question that nobody has asked yet.
+            // A new document, so that its answer is not cached.
             let new = post(&format!("{{ a{number}: markets {{ baseAssetCode counterAssetCode {ROW} }} }}"));
             let begun = Instant::now();
             exchange(&mut Connection::open(daemon.public), &new);
@@ -112,13 +112,13 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
     ]
 }
 
-/// What came of many requests.
+/// Result of many requests.
 struct Load {
     per_second: f64,
     p99_s: f64,
 }
 
-/// Sends a request over and over, each connection one after the other.
+/// Sends a request repeatedly on all connections, on each of them one after the other.
 fn load(address: SocketAddr, request: &[u8]) -> Load {
     let stop = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
@@ -145,7 +145,7 @@ fn load(address: SocketAddr, request: &[u8]) -> Load {
     Load { per_second, p99_s: Sorted::new(times).at(990) }
 }
 
-/// nginx with one file that is compressed already.
+/// An nginx that serves one file, compressed beforehand.
 struct Nginx {
     child: Child,
     address: SocketAddr,
@@ -186,7 +186,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // A master that is asked ends its workers as well.
+        // On SIGTERM the master ends its workers as well, which SIGKILL would leave running.
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).ok();
         self.child.wait().ok();

@@ -1,4 +1,4 @@
-//! A backlog from Horizon's pages to committed rows, by the backfiller itself.
+//! Ingest of a backlog by the backfiller itself, from pages of Horizon to committed rows.
 
 use std::sync::Arc;
 

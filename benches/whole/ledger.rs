@@ -18,11 +18,11 @@ use super::{
 };
 
 const TRADES: u64 = 5_000;
-/// How often it is looked whether they are there.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(5);
-/// Between two ledgers; keeps no step with publications.
+/// Pause between two ledgers, which is not in step with publications.
 const REST: Duration = Duration::from_millis(3_370);
-/// What was not counted by then never will be.
+/// Longest wait for a ledger.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let rounds = bench.sized(9, 25);
     let mut rows = Vec::new();
     for (interval, name) in [("1s", "the default interval"), ("100ms", "--publish-interval 100ms")] {
-        // All of the week stay in the windows for ten minutes: then the sum of all counts says what is in.
+        // For ten minutes no trade of the week leaves the windows, so the sum of all counts shows which trades are in.
         let store = bench.block_on(start::filled(bench, trades));
         let mut network = Live::after(trades, false);
         let (taken, connections) = baseline(&mut network, rounds);
@@ -39,7 +39,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
             [UNLIMITED.as_slice(), &["--publish-interval", interval, "--backfill-hours", "0"]].concat();
         let daemon = Daemon::on(&store.url, &network.url(), &arguments);
         bench.block_on(daemon.first_publication());
-        network.emit(TRADES); // the first one finds prepared statements and streams that were never used
+        // The first ledger is not measured, because it also pays for first uses of statements and streams.
+        network.emit(TRADES);
         pause(SETTLING);
         let (committed, visible) = bench.block_on(measure(&daemon, &store, &mut network, rounds));
         drop(daemon);
@@ -47,7 +48,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         let what = format!("a ledger of {TRADES} trades, {name}:");
         let taken = taken.at(500);
         rows.push(Row::new(
-            format!("{what} Horizon's own {connections} connections, to a reader that does nothing else"),
+            format!("{what} Horizon's own {connections} connections, to a client that does nothing else"),
             taken,
             Unit::Seconds,
         ));
@@ -73,13 +74,13 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     rows
 }
 
-/// The wire alone, and how many connections that is.
+/// Measures the stream alone. Returns the times in seconds, and the number of connections.
 fn baseline(network: &mut Live, rounds: usize) -> (Sorted, usize) {
     let mut connections = 0;
     let seconds = (0..rounds).map(|_| {
         let (url, after) = (network.url(), network.last);
         let reader = std::thread::spawn(move || (take_stream(&url, after, TRADES as usize), Instant::now()));
-        pause(Duration::from_millis(100)); // it waits for the ledger, as the daemon will
+        pause(Duration::from_millis(100)); // So that it waits for the ledger, as the daemon does.
         let begun = network.emit(TRADES);
         let (taken, ended) = reader.join().unwrap();
         connections = taken;
@@ -89,7 +90,7 @@ fn baseline(network: &mut Live, rounds: usize) -> (Sorted, usize) {
     (ages, connections)
 }
 
-/// How long each ledger took until it was committed, and until all of it was counted.
+/// Returns the times until each ledger was committed, and until all of it was published, in seconds.
 async fn measure(daemon: &Daemon, store: &Store, network: &mut Live, rounds: usize) -> (Sorted, Sorted) {
     let (mut committed, mut visible) = (Vec::new(), Vec::new());
     let mut counter = Counter::new(daemon);
@@ -117,7 +118,7 @@ async fn measure(daemon: &Daemon, store: &Store, network: &mut Live, rounds: usi
     (Sorted::new(committed), Sorted::new(visible))
 }
 
-/// Counts the trades of all markets, as the file tells them.
+/// Counts the trades of all markets in the published file.
 struct Counter {
     connection: Connection,
     etag: String,
@@ -128,13 +129,13 @@ impl Counter {
         Self { connection: Connection::open(daemon.public), etag: String::new() }
     }
 
-    /// What is counted once it has stopped to change.
+    /// Returns the current count.
     fn settled(&mut self) -> u64 {
         let answer = exchange(&mut self.connection, &get("/markets.json"));
         count(&answer.body)
     }
 
-    /// The seconds from `begun` until so many are counted.
+    /// Waits until this number of trades is counted. Returns the time since `begun` in seconds.
     fn until(&mut self, trades: u64, begun: Instant) -> f64 {
         loop {
             let answer = exchange(&mut self.connection, &get_if_changed("/markets.json", &self.etag));

@@ -1,7 +1,7 @@
-//! A network that goes on: ledgers of made-up trades, put out at a moment that is known, by the simulated Horizon.
+//! A live network: the simulated Horizon emits ledgers of synthetic trades at known times.
 //!
-//! The last trade of each ledger is a mark: it is in the first pair of the file, and its price is the ledger's number.
-//! So what a reader gets tells which ledgers are in it.
+//! The last trade of each ledger is a mark. It belongs to the first pair of the file, and its price is the number of
+//! the ledger. So the published price shows which ledgers are published.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -33,40 +33,40 @@ use super::{
     synthetic::{self, Synthetic},
 };
 
-/// The market of the marks; its name is the first of all.
+/// Market of the marks. Its pair is the first in the file.
 const MARK_MARKET: usize = MARKETS as usize / 2 + 1;
-/// Its name.
+/// Name of the pair of the marks.
 pub(crate) const MARK_PAIR: &str = "T0_T1";
-/// The price of the first mark: more than anything else costs.
+/// Price of the first mark, higher than all other prices.
 const FIRST_MARK: i64 = 1_000_000;
-/// How often a stream of the simulated Horizon looks for a new ledger; the real one does each 5 s.
+/// Pause between two checks of a stream for a new ledger. The real Horizon checks every 5 s.
 const STREAM_POLL: Duration = Duration::from_millis(5);
-/// Requests for assets that come to nothing: those that are made up are in the database, and nowhere else.
+/// Number of requests for assets that fail. Horizon does not know the synthetic assets, which are only in the database.
 const NO_ASSETS: usize = 10_000;
-/// Records of a stream's connection.
+/// Records per connection of a stream.
 const CONNECTION_RECORDS: usize = 200;
 
-/// When each mark was put out, the first at place 0.
+/// Times at which the marks were emitted, by their numbers from 0.
 pub(crate) type Emitted = Arc<Mutex<Vec<Instant>>>;
 
-/// The network.
+/// A network that emits ledgers on demand.
 pub(crate) struct Live {
     server: SimServer,
     source: FixedSource,
     synthetic: Synthetic,
-    /// The number of the next trade.
+    /// Number of the next trade.
     next: u64,
     ledger: u32,
-    /// The last trade that was put out.
+    /// Token of the last emitted trade.
     pub(crate) last: PagingToken,
     pub(crate) emitted: Emitted,
 }
 
 impl Live {
-    /// Goes on behind a week of so many trades, as [`super::start::filled`] makes them.
+    /// Starts a network that continues after a week with this number of trades; see [`super::start::filled`].
     pub(crate) fn after(trades: u64, has_books: bool) -> Self {
         let synthetic = Synthetic::week(trades, MARKETS, UnixSeconds::from(Utc::now()));
-        // Behind it comes one without trades, which is all that Horizon has.
+        // At first Horizon has only one ledger, without trades, after that week.
         let ledger = synthetic.make(trades - 1).record.token.ledger() + 1;
         let (source, faults) = (FixedSource::new(ledger, ledger, Utc::now()), FaultPlan::none());
         for _ in 0..NO_ASSETS {
@@ -91,13 +91,13 @@ impl Live {
         self.server.url()
     }
 
-    /// From now on Horizon has nothing of what was put out so far.
+    /// Makes Horizon forget all ledgers that were emitted so far.
     pub(crate) fn forget(&mut self) {
         self.emit(1);
         self.source.set_elder(self.ledger);
     }
 
-    /// Puts out a ledger of so many trades, all at once, and gives the moment before it did.
+    /// Emits a ledger with this number of trades. Returns the time before the emission.
     pub(crate) fn emit(&mut self, trades: u64) -> Instant {
         self.ledger += 1;
         let closed_at = UnixSeconds::from(Utc::now());
@@ -147,7 +147,7 @@ impl Live {
         }
     }
 
-    /// From now on a ledger of so many trades each `period`, until it is stopped.
+    /// Emits a ledger with this number of trades each `period`, until the result is dropped.
     pub(crate) fn go_on(mut self, trades: u64, period: Duration) -> Going {
         let (stop, emitted) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.emitted));
         let stopped = Arc::clone(&stop);
@@ -163,7 +163,7 @@ impl Live {
     }
 }
 
-/// A network that puts out ledgers by itself; stops when dropped.
+/// A network that emits ledgers by itself. Dropping it stops the network.
 pub(crate) struct Going {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -177,13 +177,13 @@ impl Drop for Going {
     }
 }
 
-/// The place of the mark with this price in [`Emitted`]; none for an ordinary price. Prices are told as the old program
-/// did, the other way round.
+/// Returns the number of the mark with this price, or none for an ordinary price. Published prices are inverted, as in
+/// the old program.
 pub(crate) fn place_of(close: f64) -> Option<usize> {
     usize::try_from(close.recip().round() as i64 - FIRST_MARK).ok()
 }
 
-/// Does nothing but take so many trades of the stream behind `after`; gives how many connections that took.
+/// Reads this number of trades from the stream after `after`. Returns the number of connections that it needed.
 pub(crate) fn take_stream(url: &str, after: PagingToken, trades: usize) -> usize {
     let (mut last, mut taken, mut connections) = (after.to_string(), 0, 0);
     while taken < trades {

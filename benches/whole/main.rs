@@ -1,14 +1,14 @@
-//! The benches of the whole: each subject measures something and its baseline in one run, on a PostgreSQL of its own with
-//! default settings, and gives rows for the table in `docs/performance.md`.
+//! Benches of the whole program. Each subject measures something and its baseline in one run, on a PostgreSQL with
+//! default settings, and returns rows for the table in `docs/performance.md`.
 //!
 //! A new subject is a file here and a line in `SUBJECTS`.
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a bench that cannot measure shall say so and end"
+    reason = "a bench that cannot measure must end with an error"
 )]
-#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::print_stdout, reason = "prints the table")]
 #![expect(clippy::as_conversions, reason = "figures are doubles")]
 
 mod bench;
@@ -39,17 +39,17 @@ use report::Row;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures, and tells what came of it.
+/// Measures a subject and returns its rows.
 type Subject = fn(&Bench) -> Vec<Row>;
 
-/// Subjects that can be measured, each with a note on what a reader might wrongly expect in its figures.
+/// All subjects, each with a note about what its figures leave out.
 const SUBJECTS: [(&str, Subject, &str); 11] = [
     (
         "publish",
         publish::run,
         "compression where it says so, files, HTTP; the windows are filled from old to new",
     ),
-    ("ingest", ingest::run, "folding and publishing: nobody hears of the batches (`chain` has all)"),
+    ("ingest", ingest::run, "windows and publications: no actor receives the batches (`chain` includes all)"),
     ("chain", chain::run, "Horizon's own work: its pages are rendered beforehand; issuers' files and books"),
     ("start", start::run, "a cold cache: the rows are in memory; no Horizon, no readers"),
     ("retention", retention::run, "readers, and a database larger than memory"),
@@ -66,9 +66,9 @@ const SUBJECTS: [(&str, Subject, &str); 11] = [
 ];
 
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
-  --full        10 million trades where the quick run has 1 million
-  --write-docs  puts what target/bench holds into docs/performance.md
-subjects (all, where none is named): ";
+  --full        10 million trades instead of 1 million
+  --write-docs  write the results in target/bench into docs/performance.md
+subjects (default: all): ";
 
 fn main() {
     // cargo adds --bench.

@@ -1,37 +1,38 @@
-//! Pictures of how cost grows, as SVG: both axes logarithmic, so that what is linear has a slope of one.
+//! Plots of the growth of cost, as SVG. Both axes are logarithmic, so that linear growth has a slope of one.
 
 use std::fmt::Write as _;
 
 use super::report::Unit;
 
-/// Width and height of a picture.
+/// Width and height of a plot.
 const SIZE: (f64, f64) = (720.0, 400.0);
-/// What is left free of the axes: left, top, right, bottom.
+/// Margins around the axes: left, top, right, bottom.
 const MARGIN: (f64, f64, f64, f64) = (96.0, 84.0, 56.0, 56.0);
-/// Neither too light for white nor too dark for black, and told apart by those who do not see red or green.
+/// Colours that are legible on white and on black, and distinguishable without red and green.
 const COLOURS: [&str; 3] = ["#2f81f7", "#d9822b", "#9a6ddb"];
 const INK: &str = "#808890";
 
-/// What is to be drawn.
+/// A plot.
 pub(crate) struct Plot<'a> {
     pub(crate) title: &'a str,
-    /// Of the axis to the right.
+    /// Label of the horizontal axis.
     pub(crate) size: &'a str,
-    /// Of the axis upwards.
+    /// Label of the vertical axis.
     pub(crate) figure: &'a str,
     pub(crate) unit: Unit,
     pub(crate) lines: Vec<Line<'a>>,
 }
 
-/// Points to the right and upwards.
+/// A line of a plot.
 pub(crate) struct Line<'a> {
     pub(crate) name: &'a str,
-    /// Its number, the same in all pictures: it has its colour by that.
+    /// Index of its colour, the same in all plots.
     pub(crate) colour: usize,
+    /// Horizontal and vertical values.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// One axis: from which power of ten to which, and where these lie in the picture.
+/// An axis: the powers of ten at its ends, and their positions in the plot.
 struct Axis {
     powers: (i32, i32),
     ends: (f64, f64),
@@ -60,7 +61,7 @@ impl Axis {
 }
 
 impl Plot<'_> {
-    /// The picture.
+    /// Returns the plot as SVG.
     pub(crate) fn svg(&self) -> String {
         let ((width, height), (left, top, right, bottom)) = (SIZE, MARGIN);
         let points = || self.lines.iter().flat_map(|line| &line.points);
@@ -76,7 +77,7 @@ impl Plot<'_> {
         self.push_axes(&mut svg, &across, &upwards);
         for (number, line) in self.lines.iter().enumerate() {
             self.push_line(&mut svg, line, &across, &upwards);
-            // Two above each other, the third beside the first.
+            // The second name is below the first, the third beside the first.
             let (x, y) = ([left + 5.0, left + 335.0][number / 2], [44.0, 62.0][number % 2]);
             writeln!(
                 svg,
@@ -101,7 +102,7 @@ impl Plot<'_> {
         writeln!(svg, r#"<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>"#)
             .unwrap();
         for (x, y, figure) in places {
-            // Beside the axis there is no room to its left.
+            // A label at the vertical axis has no space to its left.
             let (anchor, at) = if x < across.ends.0 + 1.0 { ("start", x + 4.0) } else { ("middle", x) };
             writeln!(
                 svg,
@@ -126,13 +127,13 @@ impl Plot<'_> {
         across.ticks().for_each(|(_, x)| rule((x, bottom), (x, top)));
         upwards.ticks().for_each(|(_, y)| rule((left, y), (right, y)));
         for (size, x) in across.ticks() {
-            let told = count(size);
-            writeln!(svg, r#"<text x="{x:.1}" y="{}" text-anchor="middle">{told}</text>"#, bottom + 20.0)
+            let label = count(size);
+            writeln!(svg, r#"<text x="{x:.1}" y="{}" text-anchor="middle">{label}</text>"#, bottom + 20.0)
                 .unwrap();
         }
         for (figure, y) in upwards.ticks() {
-            let told = power(self.unit, figure);
-            writeln!(svg, r#"<text x="{}" y="{:.1}" text-anchor="end">{told}</text>"#, left - 8.0, y + 4.0)
+            let label = power(self.unit, figure);
+            writeln!(svg, r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#, left - 8.0, y + 4.0)
                 .unwrap();
         }
         let (middle, height) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
@@ -152,7 +153,7 @@ impl Plot<'_> {
     }
 }
 
-/// A power of ten, without the digits behind the point that a figure has.
+/// Formats a power of ten, without decimals.
 fn power(unit: Unit, figure: f64) -> String {
     let (figure, name) = match unit {
         Unit::Seconds if figure < 0.9e-3 => (figure * 1e6, "µs"),
@@ -165,7 +166,7 @@ fn power(unit: Unit, figure: f64) -> String {
     format!("{figure:.0} {name}")
 }
 
-/// A count in words, as it is written beside an axis and in a table.
+/// Formats a count for an axis and a table.
 pub(crate) fn count(size: f64) -> String {
     if size >= 1e6 {
         format!("{} million", size / 1e6)

@@ -29,13 +29,13 @@ use super::{
     synthetic::{LEDGER_TRADES, Synthetic},
 };
 
-/// Markets of the network of today.
+/// Number of markets of the public network today.
 pub(crate) const MARKETS: u64 = 30_000;
-/// Ledgers after which publications are measured; the middle one counts.
+/// Number of ledgers after which publications are measured. The median counts.
 const ROUNDS: usize = 51;
-/// Between two ledgers; the daemon publishes each second.
+/// Seconds, and so publications, between two ledgers.
 const LEDGER_SECONDS: usize = 6;
-/// The smaller network that the growth is seen against.
+/// Trades of the smaller network, for measuring the growth.
 pub(crate) const FEW_TRADES: u64 = 100_000;
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
@@ -58,7 +58,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
             .goal(0.060),
         Row::new(format!("{what} brotli on top"), many.brotli_s, Unit::Seconds),
         Row::new(
-            "the old way, but in memory: all trades of both windows anew",
+            "the old way, but in memory: all trades of both windows again",
             in_memory(trades),
             Unit::Seconds,
         ),
@@ -74,16 +74,16 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// What a network took, and its publications, in the middle.
+/// Measurements of a network: medians of its publications, and memory.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Measured {
-    /// CPU until all rows are rendered, after a ledger.
+    /// CPU time until all rows are rendered, after a ledger.
     pub(crate) rendered_s: f64,
-    /// The same where a second has passed and nothing came.
+    /// The same for a second without a ledger.
     pub(crate) quiet_s: f64,
-    /// The same of a second on average, whatever came and left in it.
+    /// The same on average over all seconds.
     pub(crate) mean_s: f64,
-    /// Time until plain and gzip can be served, after a ledger.
+    /// Wall time until plain and gzip can be served, after a ledger.
     pub(crate) served_s: f64,
     pub(crate) brotli_s: f64,
     pub(crate) raw_bytes: f64,
@@ -92,19 +92,20 @@ pub(crate) struct Measured {
     pub(crate) add_s: f64,
 }
 
-/// The argument that makes this program a process that measures one network.
+/// Argument that makes this program measure one network and exit.
 pub(crate) const ALONE: &str = "--network-only";
 
-/// Measures a network in a process of its own, for memory is counted by process, and what is freed is not given back.
+/// Measures a network in a process of its own. Memory is counted per process, and freed memory is not returned to the
+/// system.
 pub(crate) fn measure_alone(trades: u64, markets: u64) -> Measured {
     let sizes = [trades, markets].map(|size| size.to_string());
-    let told = Command::new(std::env::current_exe().unwrap()).arg(ALONE).args(sizes).output().unwrap();
-    serde_json::from_slice(&told.stdout).expect("figures of a network")
+    let output = Command::new(std::env::current_exe().unwrap()).arg(ALONE).args(sizes).output().unwrap();
+    serde_json::from_slice(&output.stdout).expect("figures of a network")
 }
 
-/// What that process does.
+/// Measures a network in this process, and prints the result.
 pub(crate) fn alone(trades: &str, markets: &str) {
-    stellar_ticker::process::disable_huge_pages(); // as the daemon does
+    stellar_ticker::process::disable_huge_pages(); // As the daemon does.
     let [trades, markets] = [trades, markets].map(|size| size.parse().expect("a size"));
     let before = resident(std::process::id()).0;
     let mut network = Network::filled(trades, markets);
@@ -113,7 +114,7 @@ pub(crate) fn alone(trades: &str, markets: &str) {
     println!("{}", serde_json::to_string(&measured).unwrap());
 }
 
-/// Windows and directory as the aggregator holds them, and the trades to come.
+/// Windows and directory as in the aggregator, and the source of further trades.
 struct Network {
     synthetic: Synthetic,
     windows: Windows,
@@ -133,7 +134,7 @@ impl Network {
         let mut batch: Vec<(MarketId, WindowTrade)> = Vec::new();
         for number in 0..trades {
             let made = synthetic.make(number);
-            // Each market has traded, however few trades there are: what is published does not depend on that.
+            // Each market trades at least once, so that all sizes publish the same markets.
             let market = if number < markets { number } else { made.market as u64 };
             batch.push((market as MarketId, WindowTrade::from(&made.trade())));
             if batch.len() == 100_000 || number + 1 == trades {
@@ -148,7 +149,7 @@ impl Network {
         Self { synthetic, windows, directory, held: trades, add_s: add_s / trades as f64, now }
     }
 
-    /// Second after second as the daemon does it, with a ledger in each sixth.
+    /// Publishes once per second, as the daemon does, with a ledger every sixth second.
     fn publish(&mut self) -> Measured {
         let mut maker = FileMaker::default();
         let mut kept: Vec<Files> = Vec::new();
@@ -171,7 +172,7 @@ impl Network {
             let begun = Instant::now();
             files.markets.brotli.make();
             if second == 0 {
-                continue; // all rows were new
+                continue; // In the first publication all rows are new.
             }
             all_s += rendered_s;
             if is_ledger {
@@ -193,12 +194,12 @@ impl Network {
             brotli_s: middle(brotli),
             raw_bytes: bytes(markets.raw.len()),
             gzip_bytes: bytes(markets.gzip.len()),
-            memory_bytes: f64::NAN, // whoever filled it knows
+            memory_bytes: f64::NAN, // The caller sets it.
             add_s: self.add_s,
         }
     }
 
-    /// A trade as the network's are, but in the next ledger.
+    /// Returns a further trade, in the next ledger.
     fn coming(&mut self, number: u64) -> (MarketId, WindowTrade) {
         let made = self.synthetic.make(self.held);
         self.held += 1;
@@ -209,7 +210,8 @@ impl Network {
     }
 }
 
-/// What the old program did each minute, though with all rows in memory: every trade of both windows anew.
+/// Recomputes all trades of both windows, as the old program did each minute, but with all rows in memory. Returns the
+/// time in seconds.
 fn in_memory(trades: u64) -> f64 {
     let now = UnixSeconds(1_800_000_000);
     let synthetic = Synthetic::week(trades, MARKETS, now);
@@ -231,7 +233,7 @@ fn in_memory(trades: u64) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-/// What it took in SQL, both windows, over so many trades, which are stored for this alone.
+/// Returns the seconds that both windows take in SQL, over this number of trades.
 pub(crate) async fn naive_seconds(bench: &Bench, trades: u64) -> f64 {
     let store = start::filled(bench, trades).await;
     let both = async {
@@ -244,7 +246,7 @@ pub(crate) async fn naive_seconds(bench: &Bench, trades: u64) -> f64 {
     seconds
 }
 
-/// CPU time of this thread so far: a machine that does other things besides makes it no longer.
+/// Returns the CPU time of this thread so far. Other work on the machine does not add to it.
 fn thread_cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }
@@ -253,7 +255,7 @@ fn middle(times: Vec<f64>) -> f64 {
     Sorted::new(times).at(500)
 }
 
-/// All assets valid, and every third market with a book.
+/// Returns a directory in which all assets are valid and every third market has a book.
 fn directory(synthetic: &Synthetic) -> Directory {
     let mut directory = Directory::default();
     let mut numbers = std::collections::HashMap::new();

@@ -1,4 +1,4 @@
-//! A reader over HTTP, one request after the other on one connection.
+//! HTTP client that sends one request after the other on one connection.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -7,18 +7,18 @@ use std::{
 
 use serde_json::json;
 
-/// A request for a file, compressed.
+/// Returns a request for a compressed file.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n").into_bytes()
 }
 
-/// The same, unless it still is what has this tag.
+/// Returns a request for a compressed file, unless it still has this entity tag.
 pub(crate) fn get_if_changed(path: &str, etag: &str) -> Vec<u8> {
     let head = "Host: bench\r\nAccept-Encoding: gzip";
     format!("GET {path} HTTP/1.1\r\n{head}\r\nIf-None-Match: {etag}\r\n\r\n").into_bytes()
 }
 
-/// A question to GraphQL, its answer compressed.
+/// Returns a request to GraphQL for a compressed answer.
 pub(crate) fn post(query: &str) -> Vec<u8> {
     let body = json!({"query": query}).to_string();
     let head =
@@ -37,14 +37,14 @@ impl Connection {
     }
 }
 
-/// What came of a request.
+/// Answer to a request.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) etag: String,
     pub(crate) body: Vec<u8>,
 }
 
-/// One request and its whole answer.
+/// Sends a request and reads the whole answer.
 pub(crate) fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
     let reader = &mut connection.0;
     reader.get_mut().write_all(request).unwrap();

@@ -1,4 +1,4 @@
-//! A thousand readers of all kinds at once, while 200 trades a second come in.
+//! A thousand clients of all kinds at once, while 200 trades per second are ingested.
 
 use std::{
     io::Read as _,
@@ -23,21 +23,21 @@ use super::{
     watch,
 };
 
-/// Bytes of an answer that are taken at once.
+/// Bytes of an answer that are read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
-/// Who asks for megabytes does so every so often: all readers together take what two cores can send beside their work.
+/// Period of requests for megabytes. All clients together read as much as two cores can send beside their other work.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// Readers that all do the same.
+/// Clients that send the same requests.
 struct Kind {
     count: u32,
     every: Duration,
-    /// The request, made of the tag of the last answer.
+    /// Returns the request, from the entity tag of the last answer.
     request: fn(&str) -> Vec<u8>,
 }
 
-/// A thousand readers: 460 requests a second.
+/// A thousand clients with 460 requests per second.
 const KINDS: [Kind; 7] = [
     Kind { count: 100, every: SELDOM, request: |_| get("/markets.json") },
     Kind { count: 20, every: SELDOM, request: |_| plain("/markets.json") },
@@ -62,7 +62,7 @@ fn whole() -> Vec<u8> {
     ))
 }
 
-/// What the question for everything is answered with.
+/// Returns the answer to the request for all markets.
 fn whole_text(address: SocketAddr) -> String {
     let answer = reader::exchange(&mut Connection::open(address), &whole());
     let mut text = String::new();
@@ -88,11 +88,11 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 }
 
 fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
-    assert!(!whole_text(daemon.public).contains("\"errors\""), "GraphQL gives everything that is asked for");
+    assert!(!whole_text(daemon.public).contains("\"errors\""), "GraphQL answers without errors");
     let alone = watch::ages(daemon.public, &network.emitted, span);
     let address = daemon.public;
     let crowd = std::thread::spawn(move || crowd(address, span + SETTLING));
-    pause(SETTLING); // all have come and asked
+    pause(SETTLING); // By then every client has connected.
     let beside = watch::ages(daemon.public, &network.emitted, span);
     let crowd = crowd.join().unwrap();
     let readers: u32 = KINDS.iter().map(|kind| kind.count).sum();
@@ -125,16 +125,16 @@ fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
     rows
 }
 
-/// What readers saw.
+/// Results of clients.
 #[derive(Default)]
 struct Seen {
-    /// How long each good answer took.
+    /// Times of the successful requests, in seconds.
     seconds: Vec<f64>,
-    /// Requests without one.
+    /// Number of failed requests.
     wrong: usize,
 }
 
-/// All of them, on this thread.
+/// Runs all clients on this thread.
 fn crowd(address: SocketAddr, span: Duration) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -143,7 +143,7 @@ fn crowd(address: SocketAddr, span: Duration) -> Seen {
             .iter()
             .flat_map(|kind| (0..kind.count).map(move |number| (kind, number)))
             .map(|(kind, number)| {
-                // Each kind comes evenly spread.
+                // The first requests of each kind are spread evenly.
                 let first = begun + kind.every * number / kind.count;
                 tokio::spawn(read_on(address, kind, first, begun + span))
             })
@@ -158,7 +158,7 @@ fn crowd(address: SocketAddr, span: Duration) -> Seen {
     })
 }
 
-/// One reader, on one connection that stays open as long as all goes well.
+/// Runs one client, on a connection that stays open until a request fails.
 async fn read_on(address: SocketAddr, kind: &'static Kind, first: Instant, until: Instant) -> Seen {
     let (mut seen, mut connection, mut etag) = (Seen::default(), None, String::new());
     let mut due = first;
@@ -178,7 +178,7 @@ async fn read_on(address: SocketAddr, kind: &'static Kind, first: Instant, until
     seen
 }
 
-/// A request and its whole answer: the status, and the tag.
+/// Sends a request and reads the whole answer. Returns the status and the entity tag.
 async fn exchange(
     address: SocketAddr,
     connection: &mut Option<BufReader<TcpStream>>,

@@ -1,4 +1,4 @@
-//! Rows of the table: printed, and written as JSON from which the table in the docs is made.
+//! Rows of the table of results. They are printed, and saved as JSON for the table in the docs.
 
 use std::{fs, path::PathBuf};
 
@@ -19,18 +19,18 @@ pub(crate) struct Row {
     point: Option<Point>,
 }
 
-/// Where a figure stands in a plot.
+/// Position of a figure in a plot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
-    /// Of what the cost grows: trades, or markets.
+    /// Quantity that grows: trades or markets.
     pub(crate) by: &'static str,
-    /// How many of it.
+    /// Size of that quantity.
     pub(crate) size: u64,
-    /// What is measured, the same for all sizes.
+    /// Name of the line.
     pub(crate) line: &'static str,
 }
 
-/// What a figure is, and whether more or less of it is better.
+/// Unit of a figure, which also decides if more or less of it is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Less is better.
@@ -57,18 +57,18 @@ impl Row {
         }
     }
 
-    /// One figure of a line in a plot; it stands in a table of sizes then, and not in that of goals.
+    /// Returns a row for a point of a plot. It appears in the table of sizes, not in that of goals.
     pub(crate) fn at(point: Point, figure: f64, unit: Unit) -> Self {
         let Point { by, size, line } = point;
         Self { point: Some(point), ..Self::new(format!("{size} {by}: {line}"), figure, unit) }
     }
 
-    /// What the same run measured to compare with.
+    /// Adds a baseline that the same run has measured.
     pub(crate) fn baseline(self, what: &'static str, figure: f64) -> Self {
         Self { baseline: Some((what, figure)), ..self }
     }
 
-    /// The figure is wanted at this or better.
+    /// Adds a bound that the figure must reach.
     pub(crate) fn goal(self, bound: f64) -> Self {
         let (is_met, word) = match self.unit {
             Unit::PerSecond => (self.figure >= bound, "at least"),
@@ -78,13 +78,13 @@ impl Row {
         self.also(text, is_met)
     }
 
-    /// The ratio is wanted at this or better.
+    /// Adds a bound that the ratio to the baseline must reach.
     pub(crate) fn goal_ratio(self, bound: f64) -> Self {
         let is_met = self.ratio().is_some_and(|ratio| ratio >= bound);
         self.also(format!("ratio at least {}", (bound * 1e3).round() / 1e3), is_met)
     }
 
-    /// Notes what a reader might wrongly expect in the figure. A note that is already there stays.
+    /// Adds a note about what the figure leaves out, unless the row has one.
     pub(crate) fn leaving_out(mut self, what: &str) -> Self {
         if self.leaves_out.is_empty() {
             what.clone_into(&mut self.leaves_out);
@@ -101,7 +101,7 @@ impl Row {
         self
     }
 
-    /// How much better it is than the baseline: 2 is twice as many a second, or half the time.
+    /// Returns the ratio to the baseline: 2 means twice as many per second, or half the time.
     fn ratio(&self) -> Option<f64> {
         self.baseline.map(|(_, baseline)| match self.unit {
             Unit::PerSecond => self.figure / baseline,
@@ -141,7 +141,7 @@ impl Unit {
     }
 }
 
-/// The names of the columns.
+/// Names of the columns.
 pub(crate) const HEAD: [&str; 7] = ["what", "figure", "baseline", "ratio", "goal", "", "leaves out"];
 
 pub(crate) fn print_head() {
@@ -156,13 +156,13 @@ fn print_columns([what, figure, baseline, ratio, goal, met, _]: [String; 7]) {
     println!("{what:<64} {figure:>12}  {baseline:<28} {ratio:>7}  {goal:<40} {met}");
 }
 
-/// Where results lie: below what cargo builds.
+/// Returns the directory of the results, below cargo's target directory.
 pub(crate) fn directory() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target")).join("bench")
 }
 
-/// Writes what a subject gave.
+/// Saves the rows of a subject.
 pub(crate) fn save(subject: &str, bench: &Bench, rows: &[Row]) {
     let rows: Vec<Value> = rows
         .iter()
@@ -174,11 +174,11 @@ pub(crate) fn save(subject: &str, bench: &Bench, rows: &[Row]) {
             })
         })
         .collect();
-    let told = json!({
+    let results = json!({
         "subject": subject, "full": bench.is_full, "date": today(), "postgres": bench.postgres_version(), "rows": rows,
     });
     fs::create_dir_all(directory()).unwrap();
-    let text = serde_json::to_string_pretty(&told).unwrap();
+    let text = serde_json::to_string_pretty(&results).unwrap();
     fs::write(directory().join(format!("{subject}.json")), text).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! A day of trades is dropped while batches go on.
+//! Dropping a day of trades while batches are written.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,13 +19,13 @@ use super::{
     synthetic::{LEDGER_TRADES, Synthetic},
 };
 
-/// The day that is dropped.
+/// Trades of the day that is dropped.
 const DAY_TRADES: u64 = 1_500_000;
 const MARKETS: u64 = 30_000;
 const KEEP_DAYS: i64 = 8;
-/// Batches before, and after, the drop.
+/// Number of batches before the drop, and after it.
 const BATCHES_AROUND: usize = 50;
-/// Between two batches.
+/// Pause between two batches.
 const BATCH_PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
@@ -63,10 +63,10 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-/// The longest batch before the drop and during it, and how long that took.
+/// Returns the time of the longest batch before the drop, of the longest one during it, and of the drop, in seconds.
 async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>) -> (f64, f64, f64) {
     let epoch = store.database.take_lease("bench", Duration::from_secs(600)).await.unwrap().unwrap();
-    // The first pass makes the days ahead; the second one finds nothing to do.
+    // The first pass creates the next days, so that the second one has nothing to do.
     store.database.clean(epoch, 3 * KEEP_DAYS, now).await.unwrap();
     let (idle_s, idle) = timed(store.database.clean(epoch, 3 * KEEP_DAYS, now)).await;
     assert_eq!(idle.unwrap().days, 0);
@@ -108,7 +108,7 @@ async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>
     (before, during, drop_s.get())
 }
 
-/// A ledger as the stream brings it.
+/// Returns a ledger as a batch of the stream.
 pub(crate) fn batch(synthetic: &Synthetic, first: u64) -> TradeBatch {
     let trades = (first..first + LEDGER_TRADES).map(|number| IncomingTrade {
         trade: synthetic.make(number).trade(),

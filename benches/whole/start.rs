@@ -1,4 +1,4 @@
-//! A start of the daemon with a week of trades in the database, and what it holds in memory then.
+//! Start of the daemon with a week of trades in the database, and its memory afterwards.
 
 use std::{
     io::{Read as _, Write as _},
@@ -24,16 +24,16 @@ use super::{
 };
 
 pub(crate) const MARKETS: u64 = 30_000;
-/// What has not started by then never will.
+/// Deadline of a start.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// What a start takes for itself is given back by then.
+/// Time after which the memory that only the start needs is free again.
 const SETTLED: Duration = Duration::from_secs(30);
-/// How often its memory is looked at then.
+/// Pause between two measurements of the memory.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often the daemon is asked for its first publication.
+/// Pause between two requests for the first publication.
 const POLL: Duration = Duration::from_millis(20);
 
-/// As the old program did it, once a window: all trades of it, grouped by pair.
+/// Statement of the old program, once per window: all trades, grouped by pair.
 pub(crate) const NAIVE: &str = "
     SELECT b.code || '_' || c.code AS pair, count(*), sum(t.base_amount), sum(t.counter_amount),
            min(t.price_d::float8 / t.price_n), max(t.price_d::float8 / t.price_n),
@@ -43,7 +43,7 @@ pub(crate) const NAIVE: &str = "
     WHERE b.is_valid AND c.is_valid AND t.price_n > 0 AND t.ledger_close_time > now() - $1::text::interval
     GROUP BY 1";
 
-/// The batch that all of them came in, in a run before.
+/// Stores a batch of an earlier run for all trades.
 pub(crate) const BATCH: &str = "
     UPDATE ingest_lease SET seq = 1;
     INSERT INTO ingest_batches (seq, kind, trades, committed_at) VALUES (1, 'backfill', 0, now() - interval '1 hour')";
@@ -74,21 +74,21 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
             Row::new(what, started_s, Unit::Seconds).baseline("naive SQL", naive_s).goal(10.0),
             Row::new("of that, from the database into the windows", loaded_s, Unit::Seconds),
             Row::new("memory of the daemon then", then, Unit::Bytes),
-            Row::new("the most until then", peak, Unit::Bytes),
+            Row::new("peak of the memory until then", peak, Unit::Bytes),
             Row::new(
                 "memory of the daemon 30 s later, a publication each second",
                 steady.at(500),
                 Unit::Bytes,
             )
             .goal(600e6),
-            Row::new("the most of 30 s, in which files are written twice", steady.at(1_000), Unit::Bytes),
+            Row::new("peak within 30 s, in which files are written twice", steady.at(1_000), Unit::Bytes),
             Row::new("audit of every figure that it serves: no difference", audit_s, Unit::Seconds),
             Row::new("memory of windows and directory alone", windows, Unit::Bytes).goal(300e6),
         ]
     })
 }
 
-/// Resident memory while nothing but time goes on, as often as it was looked at.
+/// Measures the resident memory repeatedly, while no trades arrive.
 fn steady(pid: u32) -> Sorted {
     let looks = SETTLED.as_millis() / LOOK.as_millis();
     let look = |_| {
@@ -98,12 +98,12 @@ fn steady(pid: u32) -> Sorted {
     Sorted::new((0..looks).map(look).collect())
 }
 
-/// A database as a daemon leaves it: a week of trades, vacuumed and analysed.
+/// Returns a database as a daemon leaves it: with a week of trades, vacuumed and analysed.
 pub(crate) async fn filled(bench: &Bench, trades: u64) -> Store {
     filled_with(bench, trades, MARKETS).await
 }
 
-/// The same with so many markets.
+/// Returns such a database with this number of markets.
 pub(crate) async fn filled_with(bench: &Bench, trades: u64, markets: u64) -> Store {
     let store = bench.store().await;
     let synthetic = Synthetic::week(trades, markets, UnixSeconds::from(Utc::now()));
@@ -112,11 +112,12 @@ pub(crate) async fn filled_with(bench: &Bench, trades: u64, markets: u64) -> Sto
     copy::send(&store.client, "trades", copy::encode(&synthetic, 0..trades)).await;
     store.client.batch_execute(BATCH).await.unwrap();
     store.client.batch_execute("VACUUM ANALYZE").await.unwrap();
-    store.client.batch_execute("CHECKPOINT").await.ok(); // for superusers only: then it comes later by itself
+    // Only superusers may do this. Otherwise PostgreSQL checkpoints later by itself.
+    store.client.batch_execute("CHECKPOINT").await.ok();
     store
 }
 
-/// What was published is what the rows say, by count.
+/// Checks that the published counts agree with the rows.
 async fn check(store: &Store, published: &Value, trades: u64) {
     let pairs = published["pairs"].as_array().unwrap();
     let sum = |field: &str| pairs.iter().map(|pair| pair[field].as_u64().unwrap()).sum::<u64>();
@@ -136,12 +137,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// The real program; its Horizon is not there.
+    /// Starts the real program without a reachable Horizon.
     pub(crate) fn start(url: &str) -> Self {
         Self::on(url, &format!("http://{}", free_address()), &[])
     }
 
-    /// The real program on this Horizon, with these further arguments.
+    /// Starts the real program on this Horizon, with these further arguments.
     pub(crate) fn on(url: &str, horizon: &str, further: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [public, admin] = std::array::from_fn(|_| free_address());
@@ -165,7 +166,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// How long it took from the start of the program, and what was published.
+    /// Waits for the first publication. Returns the seconds since the start of the program, and the publication.
     pub(crate) async fn first_publication(&self) -> (f64, Value) {
         loop {
             if let Some(body) = get(self.public, "/markets.json") {
@@ -178,20 +179,20 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Up to which batch everything is published.
+    /// Returns the last batch in the newest publication.
     pub(crate) fn published_seq(&self) -> Option<i64> {
         let status: Value = serde_json::from_slice(&get(self.public, "/api/v1/status")?).unwrap();
         status["seq"].as_i64()
     }
 
-    /// Has every served figure recomputed from the rows; how long that took.
+    /// Recomputes every served figure from the rows. Returns the time in seconds.
     fn audit(&self, url: &str) -> f64 {
         let begun = Instant::now();
         let served = format!("http://{}", self.public);
         let audit = ["audit", "--url", &served, "--database-url", url];
-        let told = Command::new(env!("CARGO_BIN_EXE_stellar-ticker")).args(audit).output().unwrap();
-        let report = String::from_utf8_lossy(&told.stdout);
-        assert!(told.status.success() && report.contains("markets.json: "), "{report}");
+        let output = Command::new(env!("CARGO_BIN_EXE_stellar-ticker")).args(audit).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && report.contains("markets.json: "), "{report}");
         begun.elapsed().as_secs_f64()
     }
 }
@@ -207,7 +208,7 @@ pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The body, where the answer is 200.
+/// Returns the body of an answer, if its status is 200.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<Vec<u8>> {
     let mut connection = TcpStream::connect(address).ok()?;
     connection
@@ -219,20 +220,21 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Option<Vec<u8>> {
     answer.starts_with(b"HTTP/1.1 200").then(|| answer.split_off(head + 4))
 }
 
-/// The argument that makes this program such a process.
+/// Argument that makes this program load a database and exit.
 pub(crate) const LOAD: &str = "--load-only";
 
-/// Loads in a process of its own, for memory is counted by process: seconds, and bytes that it took.
+/// Loads a database in a process of its own, because memory is counted per process. Returns the seconds and the bytes
+/// that it took.
 fn load_in_a_process(url: &str) -> (f64, f64) {
-    let told = Command::new(std::env::current_exe().unwrap()).args([LOAD, url]).output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
-    let mut figures = told.split_whitespace().map(|figure| figure.parse::<f64>().unwrap());
+    let output = Command::new(std::env::current_exe().unwrap()).args([LOAD, url]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut figures = text.split_whitespace().map(|figure| figure.parse::<f64>().unwrap());
     (figures.next().unwrap(), figures.next().unwrap())
 }
 
-/// What that process does.
+/// Loads a database in this process, and prints the seconds and the bytes that it took.
 pub(crate) fn load(url: &str) {
-    stellar_ticker::process::disable_huge_pages(); // as the daemon does
+    stellar_ticker::process::disable_huge_pages(); // As the daemon does.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = DatabaseSettings { url: url.to_owned(), ca_file: None, max_connections: 16 };

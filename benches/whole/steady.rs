@@ -1,4 +1,4 @@
-//! What the daemon costs all the time: CPU at 20 trades a second, a publication each second.
+//! Steady cost of the daemon: CPU at 20 trades per second, with a publication each second.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,11 @@ use super::{
     watch,
 };
 
-/// Twenty trades a second, in a ledger each 5 s.
+/// Trades per ledger, for 20 trades per second.
 const LEDGER_TRADES: u64 = 100;
+/// Time between two ledgers.
 const LEDGER_PERIOD: Duration = Duration::from_secs(5);
-/// What a start leaves to be done is done by then.
+/// Time after the first publication in which the daemon finishes the work of its start.
 const SETTLING: Duration = Duration::from_secs(20);
 
 /// As many trades as they need for most markets to have traded.

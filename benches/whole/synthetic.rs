@@ -1,4 +1,4 @@
-//! A week of trades, made up: each is a pure function of the seed and its number.
+//! Synthetic trades of a week. Each trade is a pure function of the seed and its number.
 
 use std::io::Write as _;
 
@@ -11,21 +11,22 @@ use stellar_ticker::domain::{
     trade::{PoolId, Side, Trade, TradeRecord},
 };
 
-/// Trades of a ledger, as on the real network of 2026.
+/// Trades per ledger, as on the public network in 2026.
 pub(crate) const LEDGER_TRADES: u64 = 115;
-/// Who trades.
+/// Number of accounts that trade.
 const ACCOUNTS: u64 = 5_000;
-/// The first ledger of the week.
+/// First ledger of the week.
 const FIRST_LEDGER: u32 = 60_000_000;
-/// Of a hundred trades so many are of pools.
+/// Percentage of trades with a liquidity pool.
 const POOL_PERCENT: u64 = 33;
-/// How fast markets grow rarer: the busiest of 30,000 has about a tenth of all trades, most have a few a week.
+/// Exponent of the distribution of trades over markets: the busiest of 30,000 has about a tenth of all trades, most
+/// have a few per week.
 const ZIPF_EXPONENT: f64 = 1.02;
 
 /// A network and its history.
 pub(crate) struct Synthetic {
     pub(crate) markets: Vec<Market>,
-    /// Up to which part of 2^64 a market is picked.
+    /// Upper bounds of the markets in the range of a random 64-bit number.
     shares: Vec<u64>,
     accounts: Vec<AccountId>,
     pub(crate) trades: u64,
@@ -34,7 +35,7 @@ pub(crate) struct Synthetic {
     seed: u64,
 }
 
-/// One trade, and the number of its market in [`Synthetic::markets`].
+/// A trade, and the index of its market in [`Synthetic::markets`].
 pub(crate) struct Made {
     pub(crate) market: usize,
     pub(crate) record: TradeRecord,
@@ -47,12 +48,13 @@ impl Made {
 }
 
 impl Synthetic {
-    /// So many trades in so many markets, spread over the seven days before `newest`.
+    /// Returns a network with these numbers of trades and markets. The trades are spread over the seven days before
+    /// `newest`.
     pub(crate) fn week(trades: u64, markets: u64, newest: UnixSeconds) -> Self {
         Self::new(trades, markets, newest, 7 * DAY - 600)
     }
 
-    /// The same over so many seconds.
+    /// Returns such a network, with trades spread over `span` seconds.
     pub(crate) fn new(trades: u64, markets: u64, newest: UnixSeconds, span: i64) -> Self {
         let assets = markets / 2 + 1;
         let asset = |number: u64| {
@@ -90,7 +92,7 @@ impl Synthetic {
         u32::try_from(self.trades.div_ceil(LEDGER_TRADES)).unwrap()
     }
 
-    /// The trade of this number, from old to new.
+    /// Returns the trade with this number; higher numbers are newer.
     pub(crate) fn make(&self, number: u64) -> Made {
         let within = number / LEDGER_TRADES;
         let closed_at = UnixSeconds(
@@ -134,7 +136,7 @@ impl Synthetic {
     }
 }
 
-/// A record as Horizon sends it, without white space.
+/// Renders a record as Horizon does, without white space.
 pub(crate) fn render(out: &mut Vec<u8>, record: &TradeRecord, closed_at: &str) {
     let (token, link) = (record.token, "https://horizon.stellar.org");
     let owner = |side: &Side| match (&side.account, &side.pool) {
@@ -173,7 +175,7 @@ pub(crate) fn render(out: &mut Vec<u8>, record: &TradeRecord, closed_at: &str) {
     .unwrap();
 }
 
-/// An address that is valid and that nobody has the key of.
+/// Returns a valid address whose secret key is unknown.
 fn account(number: u64) -> AccountId {
     let mut key = [7; 32];
     let (front, _) = key.split_at_mut(8);
@@ -185,7 +187,7 @@ fn pool(number: u64) -> PoolId {
     PoolId::parse(&format!("{number:064x}")).unwrap()
 }
 
-/// splitmix64.
+/// The generator splitmix64.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Who looks when a trade can be seen: in the file, and in GraphQL.
+//! Watchers that measure when a trade becomes visible, in the file and in GraphQL.
 
 use std::{
     io::Read as _,
@@ -15,22 +15,22 @@ use super::{
     reader::{Connection, exchange, get_if_changed, post},
 };
 
-/// How often each of them asks.
+/// Pause between two requests of a watcher.
 const POLL: Duration = Duration::from_millis(5);
-/// What was not seen by then never will be.
+/// Longest wait for a trade.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// The first pair is within so many bytes of the file.
+/// Bytes at the beginning of the file that contain the first pair.
 const FRONT_BYTES: u64 = 4_096;
 
-/// Where it is looked.
+/// Place that a watcher reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     File,
     GraphQl,
 }
 
-/// Looks for so long, in both places at once: how long it took from putting out a trade until it could be seen, in seconds,
-/// for what was put out in that time.
+/// Watches both places for `span`. Returns the seconds from the emission of each trade in this time until it was
+/// visible.
 pub(crate) fn ages(address: SocketAddr, emitted: &Emitted, span: Duration) -> [Sorted; 2] {
     let looks = [Place::File, Place::GraphQl].map(|place| {
         let emitted = Emitted::clone(emitted);
@@ -39,7 +39,7 @@ pub(crate) fn ages(address: SocketAddr, emitted: &Emitted, span: Duration) -> [S
     looks.map(|look| Sorted::new(look.join().unwrap()))
 }
 
-/// Waits until the last ledger that was put out can be seen.
+/// Waits until the last emitted ledger is visible.
 pub(crate) fn until_seen(address: SocketAddr, emitted: &Emitted) {
     look(address, Place::GraphQl, emitted, Duration::ZERO);
 }
@@ -47,7 +47,7 @@ pub(crate) fn until_seen(address: SocketAddr, emitted: &Emitted) {
 fn look(address: SocketAddr, place: Place, emitted: &Emitted, span: Duration) -> Vec<f64> {
     let mut watcher = Watcher { place, connection: Connection::open(address), etag: String::new() };
     let (begun, first) = (Instant::now(), emitted.lock().unwrap().len());
-    // With no time at all it is the last one that is waited for.
+    // A span of zero means waiting for the last mark.
     let mut seen = if span.is_zero() { first.saturating_sub(1) } else { first };
     let mut seconds = Vec::new();
     let mut end = None;
@@ -81,7 +81,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The newest mark that can be seen, and when the answer was there; no mark where there is no news.
+    /// Returns the newest visible mark and the time of the answer. No mark if the file has not changed.
     fn look(&mut self) -> (Option<usize>, Instant) {
         let request = match self.place {
             Place::File => get_if_changed("/markets.json", &self.etag),
@@ -105,7 +105,7 @@ impl Watcher {
     }
 }
 
-/// The last price of the first pair.
+/// Returns the last price of the first pair.
 fn close_in_file(gzip: &[u8]) -> Option<f64> {
     let mut front = Vec::new();
     MultiGzDecoder::new(gzip).take(FRONT_BYTES).read_to_end(&mut front).unwrap();

@@ -1,10 +1,10 @@
-//! Bodies and query strings of `/graphql`: refused, or validated and answered within bounds.
+//! Bodies and query strings of `/graphql` are refused, or answered within limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use stellar_ticker::http::answer_without_data;
 
-/// Ten errors of 300 characters each, escaped, with places and names; or the schema once for each list.
+/// Largest answer: ten errors of 300 escaped characters with locations, or the schema once for each list.
 const ANSWER_BYTES_MAX: usize = 2_000_000;
 
 fuzz_target!(|data: &[u8]| {

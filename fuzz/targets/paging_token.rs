@@ -1,4 +1,4 @@
-//! Paging tokens: what is read is written the same way.
+//! Paging tokens survive formatting and parsing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

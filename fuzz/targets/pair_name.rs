@@ -1,4 +1,4 @@
-//! Names of pairs, assets, amounts and times, as readers and records write them.
+//! Names of pairs, assets, amounts and times in requests and records.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! stellar.toml files: read or not, never with NUL, which no row can hold.
+//! stellar.toml files are parsed or refused, and the result never contains NUL, which PostgreSQL cannot store.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

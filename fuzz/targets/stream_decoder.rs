@@ -1,4 +1,4 @@
-//! The stream's bytes, cut anywhere: the events are those of the whole. The first byte says how long the pieces are.
+//! The events of a stream do not depend on where its bytes are cut. The first byte is the length of the pieces.
 #![no_main]
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ fn decode(bytes: &[u8], piece: usize) -> Vec<StreamEvent> {
         while let Some(event) = decoder.next(&mut piece) {
             events.push(event);
         }
-        assert!(piece.is_empty(), "all of a piece is taken in");
+        assert!(piece.is_empty(), "the decoder consumes the whole piece");
     }
     events
 }

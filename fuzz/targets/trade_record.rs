@@ -1,4 +1,4 @@
-//! Records and pages of trades: taken or refused with a reason, and kept as they came.
+//! Records and pages of trades are decoded or refused with a reason, and keep their bytes.
 #![no_main]
 
 use bytes::Bytes;
