@@ -81,35 +81,9 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// A text that a stranger may have written, fit for a terminal: what is no letter, digit, blank or plain sign is told
-/// by its number, so nothing moves the cursor, turns the line round or hides.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_ascii_graphic() || character == ' ' || character == '…' || character.is_alphanumeric()
-        {
-            out.push(character);
-        } else {
-            out.extend(character.escape_unicode());
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn what_steers_a_terminal_is_told_by_its_number() {
-        assert_eq!(printable("Tee & Çay 茶"), "Tee & Çay 茶");
-        assert_eq!(
-            printable("a\x1b[2J\u{202e}b\u{200b}\u{9b}\r\n"),
-            "a\\u{1b}[2J\\u{202e}b\\u{200b}\\u{9b}\\u{d}\\u{a}"
-        );
-    }
 
     #[test]
     fn differences_are_counted_beyond_those_that_are_kept_and_their_texts_are_cut() {
@@ -121,12 +95,5 @@ mod tests {
         assert_eq!(comparison.differences.len(), DIFFERENCES_KEPT_MAX);
         assert_eq!((comparison.difference_count, comparison.figures), (1_007, 1_008));
         assert_eq!(comparison.differences[0].served.chars().count(), SHOWN_CHARS_MAX + 1);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_leaves_a_control_character(text in any::<String>()) {
-            prop_assert!(!printable(&text).chars().any(char::is_control));
-        }
     }
 }

@@ -17,6 +17,7 @@ use super::{
     sse::{EventDecoder, StreamEvent},
     wire::{self, Received, Refused},
 };
+use crate::domain::plain_text::stripped;
 
 /// What a stream tells.
 #[derive(Debug)]
@@ -135,6 +136,5 @@ fn failure(reason: &str) -> HorizonError {
     if reason.eq_ignore_ascii_case("rate limit exceeded") {
         return HorizonError::RateLimited { retry_after: None };
     }
-    let printable = reason.chars().filter(|character| !character.is_control());
-    HorizonError::Stream(printable.take(REASON_CHARS_MAX).collect())
+    HorizonError::Stream(stripped(reason).chars().take(REASON_CHARS_MAX).collect())
 }

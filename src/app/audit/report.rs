@@ -5,10 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::Subject;
-use crate::{
-    audit::{Comparison, printable},
-    http::reader::Served,
-};
+use crate::{audit::Comparison, domain::plain_text::shown, http::reader::Served};
 
 /// Differences printed in the text report. The rest is only counted.
 const DIFFERENCES_PRINTED_MAX: usize = 50;
@@ -74,9 +71,9 @@ impl Report {
         self.difference_count
     }
 
-    /// Formats the report for people. Text from strangers is made printable, so that it cannot steer a terminal.
+    /// Formats the report for people. Hidden characters are escaped, so that no text from outside can control a terminal.
     pub(super) fn text(&self) -> String {
-        let mut out = format!("{}\n", printable(&self.url));
+        let mut out = format!("{}\n", shown(&self.url));
         for result in &self.answers {
             push_answer(&mut out, result);
         }
@@ -106,9 +103,8 @@ fn push_answer(out: &mut String, SubjectResult { answer, kind, found }: &Subject
     for difference in comparison.differences.iter().take(DIFFERENCES_PRINTED_MAX) {
         let [entry, field, served, expected] =
             [&difference.entry, &difference.field, &difference.served, &difference.expected]
-                .map(|text| printable(text));
-        let place: Vec<&str> =
-            [entry.as_str(), field.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+                .map(|text| shown(text));
+        let place: Vec<&str> = [&*entry, &*field].into_iter().filter(|part| !part.is_empty()).collect();
         let _ = writeln!(out, "  {}: served {served}, expected {expected}", place.join(" "));
     }
     let printed = comparison.differences.len().min(DIFFERENCES_PRINTED_MAX);
