@@ -1,5 +1,6 @@
-//! The audit: what is served against what the raw rows come to. Pure, and independent of the windows: nothing in here
-//! and below uses their sums.
+//! The audit compares what is served with figures recomputed from the raw rows.
+//!
+//! Pure, and independent of the windows: no code here uses their sums, so an error in them cannot hide itself.
 
 pub mod assets;
 pub mod graphql;
@@ -14,45 +15,45 @@ pub use served::Unreadable;
 
 use self::{assets::ExpectedAsset, markets::ExpectedMarket};
 
-/// Differences that are kept in full; more are only counted.
+/// Differences kept in full. Further ones are only counted.
 const DIFFERENCES_KEPT_MAX: usize = 1_000;
-/// Characters of a served or expected text that are kept.
+/// Characters kept of a served or expected text.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// What the rows come to at one publication, from which all answers of it follow.
+/// Figures recomputed from the rows for one publication. Every answer of that publication follows from them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
     /// Every market of valid assets with a trade in the last 7 days, in no particular order.
     pub markets: Vec<ExpectedMarket>,
     /// Every valid asset, in no particular order.
     pub assets: Vec<ExpectedAsset>,
-    /// Every issuer of a valid asset: its key, and its object in an answer to GraphQL's `issuers`.
+    /// Issuers of valid assets: public key, and the object that GraphQL's `issuers` should return.
     pub issuers: Vec<(String, String)>,
 }
 
-/// One figure that is served otherwise than it should be.
+/// Served figure that differs from the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
-    /// The pair, or the asset as `CODE:ISSUER`; empty where the file itself differs.
+    /// Pair name, or asset as `CODE:ISSUER`. Empty if the file's own head differs.
     pub entry: String,
-    /// The field; empty where the whole entry is missing or too much.
+    /// Field name. Empty if the whole entry is missing or unexpected.
     pub field: String,
-    /// What is served, as it stands in the file.
+    /// Served value, as written in the file.
     pub served: String,
-    /// What the rows come to.
+    /// Value recomputed from the rows.
     pub expected: String,
 }
 
-/// What came of comparing one file.
+/// Result of comparing one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Comparison {
-    /// Pairs or assets that are served.
+    /// Number of pairs or assets served.
     pub entries: usize,
-    /// Figures that were compared.
+    /// Number of figures compared.
     pub figures: u64,
-    /// How many differ.
+    /// Number of figures that differ.
     pub difference_count: u64,
-    /// The first of those.
+    /// First differences found, at most 1,000.
     pub differences: Vec<Difference>,
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_counted_beyond_those_that_are_kept_and_their_texts_are_cut() {
+    fn counts_all_differences_keeps_the_first_and_cuts_their_texts() {
         let mut comparison = Comparison::default();
         for _ in 0..DIFFERENCES_KEPT_MAX + 7 {
             comparison.compared(false, "TEA_TEE", "open", &"9".repeat(10_000), "1");

@@ -1,4 +1,4 @@
-//! `assets.json` against the rows of the valid assets.
+//! Comparison of `assets.json` with the rows of the valid assets.
 
 use super::{
     Comparison, Unreadable,
@@ -7,27 +7,27 @@ use super::{
 };
 use crate::domain::instant::UnixSeconds;
 
-/// How the assets of `assets.json` are compared.
-const ASSETS: List = List { key: &["code", "issuer"], kind: "an asset", absent: "it is not valid" };
+/// Comparison rules for the assets of `assets.json`.
+const ASSETS: List = List { key: &["code", "issuer"], kind: "an asset", absent: "the asset is not valid" };
 
-/// What an asset should be served as.
+/// Asset as it should be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpectedAsset {
-    /// Its code; the file is sorted by this, then the issuer.
+    /// Code. The file is sorted by code, then issuer.
     pub code: String,
-    /// Its issuer.
+    /// Issuer.
     pub issuer: String,
-    /// Its whole object in `assets.json`, in any layout.
+    /// Expected object in `assets.json`, in any JSON layout.
     pub object: String,
-    /// Its whole object in an answer to GraphQL's `assets`.
+    /// Expected object in GraphQL's `assets`, in any JSON layout.
     pub answer: String,
 }
 
-/// Compares a served `assets.json` with what its assets should be.
+/// Compares a served `assets.json` with the expected assets.
 ///
 /// # Errors
 ///
-/// [`Unreadable`]: it is no such file at all, or an expected object is none.
+/// [`Unreadable`] if the file or an expected object is not valid JSON.
 pub fn compare(
     body: &[u8],
     as_of: UnixSeconds,
@@ -59,12 +59,12 @@ mod tests {
         .into_bytes()
     }
 
-    fn told(comparison: &Comparison) -> Vec<(&str, &str)> {
-        comparison.differences.iter().map(|told| (told.entry.as_str(), told.field.as_str())).collect()
+    fn differences(comparison: &Comparison) -> Vec<(&str, &str)> {
+        comparison.differences.iter().map(|found| (found.entry.as_str(), found.field.as_str())).collect()
     }
 
     #[test]
-    fn values_agree_however_they_are_written_and_differ_by_their_last_digit() {
+    fn values_match_in_any_notation_and_differ_by_their_last_digit() {
         let wanted = [expected(
             "A",
             r#"{"code":"A","issuer":"G1","desc":"<&\u001b>","amount":0.0000001,"max_number":9007199254740993,
@@ -75,18 +75,18 @@ mod tests {
                 "list": ["x", "y"], "issuer_detail": {"url": "", "name": "N"}}"#,
         );
         let comparison = compare(&same, UnixSeconds(1), &wanted).unwrap();
-        assert_eq!((told(&comparison), comparison.figures), (vec![], 10));
+        assert_eq!((differences(&comparison), comparison.figures), (vec![], 10));
         let other = file(
             r#"{"code": "A", "issuer": "G1", "desc": "<&>", "amount": 1.0000000000000002e-7, "max_number": 9007199254740992,
                 "list": ["y", "x"], "issuer_detail": {"url": "", "name": 7}}"#,
         );
         let comparison = compare(&other, UnixSeconds(1), &wanted).unwrap();
-        let fields: Vec<&str> = told(&comparison).into_iter().map(|(_, field)| field).collect();
+        let fields: Vec<&str> = differences(&comparison).into_iter().map(|(_, field)| field).collect();
         assert_eq!(fields, ["amount", "desc", "issuer_detail.name", "list", "max_number"]);
     }
 
     #[test]
-    fn assets_and_fields_that_are_missing_too_many_or_out_of_order_are_told() {
+    fn reports_missing_unexpected_and_unordered_assets_and_fields() {
         let wanted = ["A", "B", "C"]
             .map(|code| expected(code, &format!(r#"{{"code": "{code}", "issuer": "G1", "status": ""}}"#)));
         let served = file(
@@ -95,7 +95,7 @@ mod tests {
         );
         let comparison = compare(&served, UnixSeconds(2), &wanted).unwrap();
         assert_eq!(
-            told(&comparison),
+            differences(&comparison),
             [
                 ("", "generated_at"),
                 ("", "generated_at_rfc3339"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_file_is_said_to_be_none() {
+    fn rejects_bodies_that_are_not_assets_json() {
         for body in [&b"[]"[..], b"{}", b"{\"assets\": 1}", b"\xff", b"", b"{\"assets\": [1]}"] {
             assert!(compare(body, UnixSeconds(1), &[]).is_err(), "{body:?}");
         }

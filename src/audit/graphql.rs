@@ -1,4 +1,4 @@
-//! Answers of the GraphQL endpoint against a recomputation.
+//! Comparison of GraphQL answers with recomputed figures.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,28 @@ use super::{
 };
 use crate::domain::instant::{HOUR, UnixSeconds};
 
-/// What the answers are called where they cannot be read.
+/// Name of the answer in errors.
 const NAME: &str = "an answer of /graphql";
-/// Why a market or pair should not be there.
+/// Reason why a served market or pair is unexpected.
 const NO_TRADE: &str = "no trade between valid assets in these hours";
 
-/// The lists that can be asked for, as they are compared.
+/// Comparison rules for the lists of the answer.
 const MARKETS: List = List { key: &["tradePair"], kind: "a market", absent: NO_TRADE };
 const TICKER: List = List { key: &["tradePair"], kind: "a pair", absent: NO_TRADE };
-const ASSETS: List = List { key: &["code", "issuerAccount"], kind: "an asset", absent: "it is not valid" };
-const ISSUERS: List = List { key: &["publicKey"], kind: "an issuer", absent: "it has no valid asset" };
+const ASSETS: List =
+    List { key: &["code", "issuerAccount"], kind: "an asset", absent: "the asset is not valid" };
+const ISSUERS: List =
+    List { key: &["publicKey"], kind: "an issuer", absent: "the issuer has no valid asset" };
 
-/// Fields of a market and of a pair.
+/// GraphQL fields requested for a market and for a pair.
 const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart \
      firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread \
      spreadMidPoint }";
-/// Fields of a book, in the order of [`book_figures`].
+/// Fields of an order book, in the order of [`book_figures`].
 const BOOK_FIELDS: [&str; 8] =
     ["bidCount", "bidVolume", "bidMax", "askCount", "askVolume", "askMin", "spread", "spreadMidPoint"];
 
-/// The document that asks for all figures of a window of some hours, and for everything about assets.
+/// GraphQL query for all figures of a window of `hours` hours, and for all fields of assets and issuers.
 #[must_use]
 pub fn document(hours: i64) -> String {
     format!(
@@ -44,11 +46,11 @@ pub fn document(hours: i64) -> String {
     )
 }
 
-/// Compares the answer to [`document`] with what it should be at `as_of`.
+/// Compares the answer to [`document`] with the expected figures at `as_of`.
 ///
 /// # Errors
 ///
-/// [`Unreadable`]: it is no such answer at all, or an expected object is none.
+/// [`Unreadable`] if the answer or an expected object is not valid JSON, or if the answer has errors.
 pub fn compare(
     body: &[u8],
     as_of: UnixSeconds,
@@ -83,7 +85,7 @@ pub fn compare(
     Ok(comparison)
 }
 
-/// The lists of an answer without errors.
+/// Parses the lists of an answer. Fails if it has errors or no data.
 fn lists(body: &[u8]) -> Result<BTreeMap<String, Vec<Fields<'_>>>, Unreadable> {
     let unreadable = |reason: &dyn std::fmt::Display| Unreadable { file: NAME, reason: reason.to_string() };
     let text = std::str::from_utf8(body).map_err(|error| unreadable(&error))?;
@@ -91,7 +93,7 @@ fn lists(body: &[u8]) -> Result<BTreeMap<String, Vec<Fields<'_>>>, Unreadable> {
     match (answer.get("data"), answer.get("errors")) {
         (Some(data), None) => serde_json::from_str(data.get()).map_err(|error| unreadable(&error)),
         (_, Some(errors)) => Err(unreadable(errors)),
-        (None, None) => Err(unreadable(&"it has no data")),
+        (None, None) => Err(unreadable(&"the answer has no data")),
     }
 }
 
@@ -114,7 +116,7 @@ fn market_row(market: &ExpectedMarket, since: UnixSeconds) -> Row {
     row
 }
 
-/// The fields that markets and pairs have.
+/// Fields common to markets and pairs.
 fn figures(name: String, sums: &TradeSums, book: &PairBook, since: UnixSeconds) -> Row {
     let (open, close) = (priced(sums.open), priced(sums.close));
     let (first, last) = sums.times.unwrap_or_default();
@@ -122,6 +124,7 @@ fn figures(name: String, sums: &TradeSums, book: &PairBook, since: UnixSeconds) 
         ("tradePair", Figure::Text(name)),
         ("baseVolume", Figure::Exact(units(sums.base_volume))),
         ("counterVolume", Figure::Exact(units(sums.counter_volume))),
+        // GraphQL's Int has 32 bits.
         ("tradeCount", Figure::Exact(count(sums.trade_count.min(i32::MAX.into())))),
         ("open", Figure::Exact(open)),
         ("low", Figure::Exact(legacy(sums.low))),

@@ -1,4 +1,5 @@
-//! The self-audit of what windows do not hold: assets, markets and books in memory, and `assets.json`, against their rows.
+//! Self-audit of the data outside the windows. It compares assets, markets and books in memory, and `assets.json`, with
+//! their rows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,24 +15,24 @@ use crate::domain::{
     windows::MarketId,
 };
 
-/// All rows of assets, markets and books.
+/// Expected assets, markets and books, read from their rows.
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
-    /// The valid assets as the file should have them.
+    /// Valid assets as `assets.json` should list them.
     pub file: Vec<ExpectedAsset>,
-    /// The valid assets as memory should have them.
+    /// Valid assets as the directory should hold them.
     pub assets: BTreeMap<AssetId, ListedAsset>,
     /// Base and counter of every market.
     pub markets: BTreeMap<MarketId, (AssetId, AssetId)>,
-    /// Every book.
+    /// Order books, by market.
     pub books: BTreeMap<MarketId, PolledBook>,
 }
 
-/// Compares what a snapshot holds, and the file that was rendered from it, with the rows.
+/// Compares a snapshot, and the `assets.json` rendered from it, with the rows.
 ///
 /// # Errors
 ///
-/// [`Unreadable`]: it is no such file at all, or an expected object is none.
+/// [`Unreadable`] if the file or an expected object is not valid JSON.
 pub fn compare(
     snapshot: &MarketSnapshot,
     assets_file: &[u8],
@@ -53,7 +54,7 @@ pub fn compare(
     let traded: BTreeSet<MarketId> = snapshot.windows().figures().map(|(market, _)| market).collect();
     for market in traded.iter().chain(rows.markets.keys().filter(|market| !traded.contains(*market))) {
         let (held, row) = (directory.sides(*market), rows.markets.get(market).copied());
-        // One that no window reaches may be unknown.
+        // A market without trades in any window may be missing in memory.
         if held.is_some() || traded.contains(market) {
             let entry = format!("market {market}");
             comparison.compared(held == row, &entry, "", &format!("{held:?}"), &format!("{row:?}"));
@@ -101,7 +102,7 @@ mod tests {
         MarketSnapshot::new(windows.view(), directory(&ASSETS, &[(7, 1, 2)], &[(7, 3)]))
     }
 
-    /// Rows that are what the snapshot holds, and a market without trades that it need not know.
+    /// Rows equal to the snapshot, and a market without trades that the snapshot need not hold.
     fn rows(snapshot: &MarketSnapshot) -> Lists {
         let file = assets_json::render(snapshot.as_of(), snapshot.assets());
         let file: serde_json::Value = serde_json::from_str(&file).unwrap();
@@ -120,26 +121,26 @@ mod tests {
         }
     }
 
-    fn told(snapshot: &MarketSnapshot, rows: &Lists) -> Vec<String> {
+    fn differing_entries(snapshot: &MarketSnapshot, rows: &Lists) -> Vec<String> {
         let file = assets_json::render(snapshot.as_of(), snapshot.assets());
         let comparison = compare(snapshot, file.as_bytes(), rows).unwrap();
         assert_eq!(comparison.difference_count, u64::try_from(comparison.differences.len()).unwrap());
-        comparison.differences.into_iter().map(|told| told.entry).collect()
+        comparison.differences.into_iter().map(|found| found.entry).collect()
     }
 
     #[test]
-    fn what_is_as_its_rows_agrees() {
+    fn equal_rows_have_no_differences() {
         let snapshot = snapshot();
-        assert_eq!(told(&snapshot, &rows(&snapshot)), Vec::<String>::new());
+        assert_eq!(differing_entries(&snapshot, &rows(&snapshot)), Vec::<String>::new());
     }
 
     #[test]
-    fn whatever_differs_is_told_in_memory_and_in_the_file() {
+    fn reports_every_difference_in_memory_and_in_the_file() {
         let snapshot = snapshot();
         let spoil = |spoil: &dyn Fn(&mut Lists)| {
             let mut rows = rows(&snapshot);
             spoil(&mut rows);
-            told(&snapshot, &rows)
+            differing_entries(&snapshot, &rows)
         };
         assert_eq!(
             spoil(&|rows| {

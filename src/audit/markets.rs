@@ -1,4 +1,4 @@
-//! Markets and pairs from what their rows come to, and `markets.json` against them.
+//! Expected markets and pairs, recomputed from the rows, and their comparison with `markets.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +12,24 @@ use crate::domain::{
     amount::STROOPS_PER_UNIT, instant::UnixSeconds, number::ratio_to_f64, ticker::pair_name,
 };
 
-/// How the pairs of `markets.json` are compared.
+/// Comparison rules for the pairs of `markets.json`.
 const PAIRS: List =
     List { key: &["name"], kind: "a pair", absent: "no trade between valid assets in 7 days" };
 
-/// What the rows of `orderbook_stats` whose codes spell a pair come to; all 0 where there are none.
+/// Summed order books of a pair: all rows of `orderbook_stats` whose codes spell its name. All 0 without rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PairBook {
-    /// Levels of bids.
+    /// Number of bid levels.
     pub bid_count: i64,
-    /// Sum of the bids' volumes.
+    /// Sum of the bid volumes.
     pub bid_volume: f64,
-    /// The greatest of the best bids.
+    /// Highest best bid.
     pub bid_max: f64,
-    /// Levels of asks.
+    /// Number of ask levels.
     pub ask_count: i64,
-    /// Sum of the asks' volumes.
+    /// Sum of the ask volumes.
     pub ask_volume: f64,
-    /// The smallest of the best asks.
+    /// Lowest best ask.
     pub ask_min: f64,
 }
 
@@ -44,46 +44,46 @@ impl PairBook {
     }
 }
 
-/// An asset of a market.
+/// Asset on one side of a market.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Side {
-    /// Its code.
+    /// Asset code.
     pub code: String,
-    /// Its issuer; XLM's is `native`.
+    /// Address of the issuer, or `native` for XLM.
     pub issuer: String,
-    /// What it is called in the names of pairs: the code, or its anchor's.
+    /// Code used in pair names: the anchor's code if there is one, else the asset's own.
     pub pair_code: String,
 }
 
-/// What the rows of one market of valid assets come to.
+/// Figures of one market of valid assets, recomputed from its rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExpectedMarket {
-    /// The base.
+    /// Base asset.
     pub base: Side,
-    /// The counter.
+    /// Counter asset.
     pub counter: Side,
-    /// The last hours, as many as were asked for.
+    /// Trades of the most recent hours. The caller chooses how many hours.
     pub recent: TradeSums,
-    /// The last 7 days; never empty.
+    /// Trades of the last 7 days. Never empty.
     pub week: TradeSums,
-    /// Its order book, where it was polled.
+    /// Order book, or `None` if none was polled.
     pub book: Option<PairBook>,
 }
 
-/// What a pair should be served as.
+/// Pair as it should be served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExpectedPair {
-    /// `<base>_<counter>`.
+    /// Name, `<base>_<counter>`.
     pub name: String,
-    /// The last hours: 24 in `markets.json`.
+    /// Trades of the most recent hours: 24 for `markets.json`.
     pub recent: TradeSums,
-    /// The last 7 days.
+    /// Trades of the last 7 days.
     pub week: TradeSums,
-    /// Its order books.
+    /// Summed order books.
     pub book: PairBook,
 }
 
-/// The pairs that markets belong to. Trades count by anchors, and books by the codes that spell a name.
+/// Groups markets into pairs. Trades belong to the name made of the anchors, books to the name made of the codes.
 #[must_use]
 pub fn pairs(markets: &[ExpectedMarket]) -> Vec<ExpectedPair> {
     let mut books: BTreeMap<String, PairBook> = BTreeMap::new();
@@ -106,11 +106,11 @@ pub fn pairs(markets: &[ExpectedMarket]) -> Vec<ExpectedPair> {
     pairs.into_iter().map(named).collect()
 }
 
-/// Compares a served `markets.json` with what its pairs should be at `as_of`.
+/// Compares a served `markets.json` with the expected pairs at `as_of`.
 ///
 /// # Errors
 ///
-/// [`Unreadable`]: it is no such file at all.
+/// [`Unreadable`] if the file is not valid JSON.
 pub fn compare(body: &[u8], as_of: UnixSeconds, expected: &[ExpectedPair]) -> Result<Comparison, Unreadable> {
     let served = ServedFile::read("markets.json", "pairs", body)?;
     let mut comparison = Comparison::default();
@@ -120,7 +120,8 @@ pub fn compare(body: &[u8], as_of: UnixSeconds, expected: &[ExpectedPair]) -> Re
     Ok(comparison)
 }
 
-/// Compares only these pairs, and looks for served ones that are none of `names`. Gives the names of those that differ.
+/// Compares only the `expected` pairs, and reports served pairs that are not in `names`. Returns the names of pairs
+/// that differ.
 pub(super) fn compare_some(
     comparison: &mut Comparison,
     body: &[u8],
@@ -138,6 +139,7 @@ pub(super) fn compare_some(
                 Ok(fields) => compare_row(comparison, &name, &fields, &expected_fields(pair)),
                 Err(_) => comparison.differs(&name, "", entry.get(), "an object"),
             },
+            // A served pair that this slice does not cover. Another slice compares it.
             None if names.contains(&name) => {}
             None => comparison.differs(&name, "", PAIRS.kind, PAIRS.absent),
         }
@@ -152,7 +154,7 @@ pub(super) fn compare_some(
     Ok(differing)
 }
 
-/// Every field of a pair, as the legacy file has it.
+/// Expected fields of a pair in the legacy file.
 fn expected_fields(pair: &ExpectedPair) -> Row {
     let price = priced(pair.week.close);
     let mut row = Row::new();
@@ -178,7 +180,7 @@ fn expected_fields(pair: &ExpectedPair) -> Row {
     row
 }
 
-/// The fields of a book, in the order of [`book_figures`].
+/// Fields of a book, in the order of [`book_figures`].
 const BOOK_FIELDS: [&str; 8] = [
     "bid_count",
     "bid_volume",
@@ -190,7 +192,7 @@ const BOOK_FIELDS: [&str; 8] = [
     "spread_mid_point",
 ];
 
-/// What is told of a book: bids' count, volume and best, those of asks, spread and its middle.
+/// Figures of a book: count, volume and best price of the bids, the same of the asks, spread and mid point.
 pub(super) fn book_figures(book: &PairBook) -> [Figure; 8] {
     let (spread, spread_mid_point) = spread(book);
     [
@@ -213,22 +215,22 @@ fn spread(book: &PairBook) -> (f64, f64) {
     (spread, book.bid_max + spread / 2.0)
 }
 
-/// A price as it is printed; 0 where there is none.
+/// Printed price. 0 without a price.
 pub(super) fn legacy(ratio: Option<Ratio>) -> f64 {
     ratio.map_or(0.0, |(n, d)| ratio_to_f64(i128::from(n), d))
 }
 
-/// The price of the trade that opens or closes, as it is printed.
+/// Printed price of the opening or closing trade. 0 without one.
 pub(super) fn priced<T>(placed: Option<(T, Ratio)>) -> f64 {
     legacy(placed.map(|(_, ratio)| ratio))
 }
 
-/// Stroops as they are printed.
+/// Printed value of an amount in stroops.
 pub(super) fn units(stroops: i128) -> f64 {
     ratio_to_f64(stroops, STROOPS_PER_UNIT)
 }
 
-/// A count as a double, exact below 2^53.
+/// Count as a double, exact below 2^53.
 pub(super) fn count(value: i64) -> f64 {
     ratio_to_f64(i128::from(value), 1)
 }

@@ -1,4 +1,4 @@
-//! Rows of a served list against what they should be, field by field.
+//! Field-by-field comparison of served rows with expected rows.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use super::{
     served::{Fields, fields, number, text},
 };
 
-/// Sums of doubles in another order may differ so much, relatively.
+/// Maximum relative difference between two sums of doubles that were added in different orders.
 const SUM_TOLERANCE: f64 = 1e-9;
-/// Objects within objects that are looked into; none of ours has more than one.
+/// Maximum nesting of objects to look into. Served objects nest one level deep.
 const NESTING_MAX: u32 = 4;
 
-/// What a field should be.
+/// Expected value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Figure {
     /// This double, to the last bit.
     Exact(f64),
-    /// A sum of doubles, whose order of adding is not laid down.
+    /// Sum of doubles whose order of addition is unspecified.
     Near(f64),
     /// This text.
     Text(String),
-    /// This JSON, however it is written; numbers to the last bit of what they are read as.
+    /// This JSON value in any notation. Numbers are compared as parsed, to the last bit.
     Json(String),
 }
 
@@ -48,27 +48,27 @@ impl Figure {
     }
 }
 
-/// A whole row by its fields' names; those of an object in it are named `object.field`.
+/// Expected row, by field name. A field of a nested object is named `object.field`.
 pub(super) type Row = BTreeMap<String, Figure>;
 
-/// The row that a JSON object stands for.
+/// Parses a JSON object into an expected row.
 pub(super) fn row_of(object: &str) -> Result<Row, serde_json::Error> {
     let json = |(name, raw): (String, &RawValue)| (name, Figure::Json(raw.get().to_owned()));
     Ok(flat(&fields(object)?).into_iter().map(json).collect())
 }
 
-/// How a list is to be compared.
+/// Comparison rules for one list.
 pub(super) struct List {
-    /// The fields that it is sorted by, and by which each row is found.
+    /// Fields that the list is sorted by and that identify a row.
     pub(super) key: &'static [&'static str],
-    /// What a row is called.
+    /// Name of a row in reports.
     pub(super) kind: &'static str,
-    /// Why one that is served should not be there.
+    /// Reason why a served row without a counterpart is unexpected.
     pub(super) absent: &'static str,
 }
 
 impl List {
-    /// Compares the rows that are served with what they should be, by the values of their key.
+    /// Compares the served rows with the expected ones, matched by their key fields.
     pub(super) fn compare(
         &self,
         comparison: &mut Comparison,
@@ -97,21 +97,21 @@ impl List {
     }
 }
 
-/// Compares all fields of a row, and looks for such as should not be there.
+/// Compares all fields of a row, and reports served fields that are not expected.
 pub(super) fn compare_row(comparison: &mut Comparison, entry: &str, served: &Fields<'_>, row: &Row) {
     let served = flat(served);
     for (field, figure) in row {
         let raw = served.get(field);
-        let told = raw.map_or("nothing", |raw| raw.get());
+        let written = raw.map_or("nothing", |raw| raw.get());
         let agrees = raw.is_some_and(|raw| figure.agrees(raw));
-        comparison.compared(agrees, entry, field, told, &figure.shown());
+        comparison.compared(agrees, entry, field, written, &figure.shown());
     }
     for (field, raw) in served.iter().filter(|(field, _)| !row.contains_key(*field)) {
         comparison.differs(entry, field, raw.get(), "no such field");
     }
 }
 
-/// The fields of objects within an object beside its own.
+/// Flattens nested objects into one map.
 fn flat<'a>(object: &Fields<'a>) -> Fields<'a> {
     let mut out = Fields::new();
     let mut open = vec![(String::new(), object.clone(), 0)];
@@ -120,6 +120,7 @@ fn flat<'a>(object: &Fields<'a>) -> Fields<'a> {
             let name = format!("{path}{name}");
             match fields(raw.get()) {
                 Ok(inner) if depth < NESTING_MAX => open.push((format!("{name}."), inner, depth + 1)),
+                // Not an object, or nested too deep: compare it as a whole.
                 _ => {
                     out.insert(name, raw);
                 }
@@ -129,13 +130,14 @@ fn flat<'a>(object: &Fields<'a>) -> Fields<'a> {
     out
 }
 
-/// The same value, however it is written.
+/// Returns true if both texts denote the same JSON value.
 fn same(served: &str, expected: &str) -> bool {
+    // Compare whole numbers first: two distinct 64-bit integers may round to the same double.
     let whole = |raw: &str| raw.parse::<i64>().ok();
     if let (Some(served), Some(expected)) = (whole(served), whole(expected)) {
         return served == expected;
     }
-    // Rust's own parser rounds to nearest; a JSON string or `true` does not parse.
+    // Rust's parser rounds to nearest. A JSON string or `true` does not parse.
     let double = |raw: &str| raw.parse::<f64>().ok();
     if let (Some(served), Some(expected)) = (double(served), double(expected)) {
         return served == expected;

@@ -1,4 +1,4 @@
-//! A served file, taken apart so far that every figure still stands as it was written.
+//! Parser of served files that keeps every figure as it was written.
 
 use std::collections::BTreeMap;
 
@@ -7,52 +7,52 @@ use serde_json::value::RawValue;
 use super::Comparison;
 use crate::domain::instant::UnixSeconds;
 
-/// An answer that is none.
+/// Error for an answer that is not what it claims to be.
 #[derive(Debug, thiserror::Error)]
-#[error("what is served as {file} cannot be read: {reason}")]
+#[error("served {file} is not readable: {reason}")]
 pub struct Unreadable {
-    /// Which file.
+    /// Name of the file or answer.
     pub file: &'static str,
-    /// Why.
+    /// Reason, from the parser.
     pub reason: String,
 }
 
 impl Unreadable {
-    /// What should be served, instead, is no JSON.
+    /// Creates the error for an expected object that is not JSON.
     pub(super) fn expected(file: &'static str, error: &serde_json::Error) -> Self {
         Self { file, reason: error.to_string() }
     }
 }
 
-/// The fields of an object, each as it was written: a parser of ours for numbers would round them once more.
+/// Fields of an object, each as written. Parsing numbers here would round them once more.
 pub(super) type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The fields of an object.
+/// Parses an object into its fields.
 pub(super) fn fields(raw: &str) -> Result<Fields<'_>, serde_json::Error> {
     serde_json::from_str(raw)
 }
 
-/// A served file: its head and its entries.
+/// Served file, split into its head and its entries.
 pub(super) struct ServedFile<'a> {
-    /// What stands beside the list.
+    /// Fields beside the list.
     pub(super) head: Fields<'a>,
-    /// The list.
+    /// Entries of the list.
     pub(super) entries: Vec<Fields<'a>>,
 }
 
 impl<'a> ServedFile<'a> {
-    /// Takes a file apart whose list is named `list`.
+    /// Parses a file whose entries are in the field `list`.
     pub(super) fn read(file: &'static str, list: &str, body: &'a [u8]) -> Result<Self, Unreadable> {
         let unreadable = |reason: String| Unreadable { file, reason };
         let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
         let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
-        let raw = head.remove(list).ok_or_else(|| unreadable(format!("it has no {list}")))?;
+        let raw = head.remove(list).ok_or_else(|| unreadable(format!("the field {list} is missing")))?;
         let entries = serde_json::from_str(raw.get()).map_err(|error| unreadable(error.to_string()))?;
         Ok(Self { head, entries })
     }
 }
 
-/// The entries of a served file's list, each with its name and not yet taken apart: most of them nobody looks into.
+/// Parses the list of a served file into names and unparsed entries. A slice of the self-audit looks into few of them.
 pub(super) fn named_entries<'a>(
     file: &'static str,
     list: &str,
@@ -66,7 +66,7 @@ pub(super) fn named_entries<'a>(
     let unreadable = |reason: String| Unreadable { file, reason };
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
-    let raw = head.remove(list).ok_or_else(|| unreadable(format!("it has no {list}")))?;
+    let raw = head.remove(list).ok_or_else(|| unreadable(format!("the field {list} is missing")))?;
     let entries: Vec<&'a RawValue> =
         serde_json::from_str(raw.get()).map_err(|error| unreadable(error.to_string()))?;
     let named = |entry: &'a RawValue| {
@@ -77,24 +77,24 @@ pub(super) fn named_entries<'a>(
     named.map_err(|error| unreadable(error.to_string()))
 }
 
-/// A field as text, where it is a JSON string.
+/// Text of a field, or `None` if it is not a JSON string.
 pub(super) fn text(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// A field as the double nearest to its digits.
+/// Double nearest to the digits of a field, or `None` if it is not a number.
 pub(super) fn number(raw: &RawValue) -> Option<f64> {
-    // Rust's own parser rounds to nearest; a JSON string or `true` does not parse.
+    // Rust's parser rounds to nearest. A JSON string or `true` does not parse.
     raw.get().parse().ok()
 }
 
-/// Compares what a file says about its own time.
+/// Compares the times in a file's head with `as_of`.
 pub(super) fn compare_head(comparison: &mut Comparison, head: &Fields<'_>, as_of: UnixSeconds) {
     for (field, wanted) in [
         ("generated_at", as_of.0.saturating_mul(1_000).to_string()),
         ("generated_at_rfc3339", format!("\"{}\"", as_of.to_rfc3339())),
     ] {
-        let told = head.get(field).map_or("nothing", |raw| raw.get());
-        comparison.compared(told == wanted, "", field, told, &wanted);
+        let written = head.get(field).map_or("nothing", |raw| raw.get());
+        comparison.compared(written == wanted, "", field, written, &wanted);
     }
 }

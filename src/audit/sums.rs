@@ -1,59 +1,59 @@
-//! What trades come to, in the plainest way: exact, in any order, and independent of the windows.
+//! Statistics of trades, computed in the simplest way: exact, in any order, and independent of the windows.
 
 use std::cmp::Ordering;
 
 use crate::domain::{cursor::PagingToken, instant::UnixSeconds};
 
-/// A price in the legacy orientation, base per counter, as the ratio that it was traded at.
+/// Price in the legacy orientation (base per counter), as numerator and denominator.
 pub type Ratio = (i64, i64);
 
-/// A row of `trades` as it stands, whatever it holds.
+/// Row of `trades`, unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawTrade {
-    /// Identity and place.
+    /// Identity and place in history.
     pub token: PagingToken,
-    /// When its ledger closed.
+    /// Close time of the ledger.
     pub closed_at: UnixSeconds,
-    /// Stroops of the base.
+    /// Base amount in stroops.
     pub base_amount: i64,
-    /// Stroops of the counter.
+    /// Counter amount in stroops.
     pub counter_amount: i64,
-    /// Numerator of counter per base.
+    /// Numerator of the price, counter per base.
     pub price_n: i64,
-    /// Its denominator.
+    /// Denominator of the price, counter per base.
     pub price_d: i64,
 }
 
 impl RawTrade {
-    /// Base per counter; none where the trade sets no price.
+    /// Price as base per counter, or `None` if the trade sets no price.
     pub(super) const fn price(&self) -> Option<Ratio> {
         if self.price_n > 0 && self.price_d > 0 { Some((self.price_d, self.price_n)) } else { None }
     }
 }
 
-/// What trades come to. Prices are none where no trade has one.
+/// Statistics of a set of trades. Prices are `None` if no trade has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TradeSums {
-    /// How many trades.
+    /// Number of trades.
     pub trade_count: i64,
     /// Sum of the base amounts, in stroops.
     pub base_volume: i128,
     /// Sum of the counter amounts, in stroops.
     pub counter_volume: i128,
-    /// The first price by (toid, order), and whose it is.
+    /// First price by (toid, order), and the trade that set it.
     pub open: Option<(PagingToken, Ratio)>,
-    /// The smallest price.
+    /// Lowest price.
     pub low: Option<Ratio>,
-    /// The greatest price.
+    /// Highest price.
     pub high: Option<Ratio>,
-    /// The last price by (toid, order), and whose it is.
+    /// Last price by (toid, order), and the trade that set it.
     pub close: Option<(PagingToken, Ratio)>,
-    /// When the first and the last trade closed.
+    /// Close times of the earliest and the latest trade, or `None` without trades.
     pub times: Option<(UnixSeconds, UnixSeconds)>,
 }
 
 impl TradeSums {
-    /// Those of one trade.
+    /// Statistics of a single trade.
     #[must_use]
     pub fn of(trade: &RawTrade) -> Self {
         let price = trade.price();
@@ -70,7 +70,7 @@ impl TradeSums {
         }
     }
 
-    /// Takes in other trades.
+    /// Adds the trades of another, disjoint set.
     pub fn merge(&mut self, other: &Self) {
         self.trade_count = self.trade_count.saturating_add(other.trade_count);
         self.base_volume = self.base_volume.saturating_add(other.base_volume);
@@ -87,13 +87,13 @@ impl TradeSums {
         };
     }
 
-    /// Whether there is no trade.
+    /// Returns true if the set has no trades.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.trade_count == 0
     }
 
-    /// When the last trade closed; the epoch where there is none.
+    /// Close time of the latest trade, or the Unix epoch without trades.
     #[must_use]
     pub fn latest(&self) -> UnixSeconds {
         self.times.map_or(UnixSeconds::default(), |(_, last)| last)
@@ -107,7 +107,7 @@ fn chosen<T: Copy>(ours: Option<T>, theirs: Option<T>, wins: impl Fn(&T, &T) -> 
     }
 }
 
-/// By value. Both products are below 2^126.
+/// Compares two ratios by value. Both products are below 2^126, so they never saturate.
 pub(super) fn compared((n, d): Ratio, (other_n, other_d): Ratio) -> Ordering {
     let left = i128::from(n).saturating_mul(other_d.into());
     left.cmp(&i128::from(other_n).saturating_mul(d.into()))

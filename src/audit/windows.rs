@@ -1,5 +1,7 @@
-//! The self-audit of some markets: the windows of a snapshot, and the pairs that were rendered from them, against the raw
-//! rows. Trade by trade: a row that differs in any figure is found, also where no published figure shows it.
+//! Self-audit of some markets. It compares the windows of a snapshot, and the pairs rendered from them, with the raw
+//! rows.
+//!
+//! The comparison covers every trade: it finds a row that differs in any figure, even if no published figure shows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,9 +35,10 @@ impl From<&WindowTrade> for RawTrade {
 }
 
 impl RawTrade {
-    /// All that windows keep of it; the sum over a set of trades tells any two sets apart, whatever their order.
+    /// Hash of everything that windows keep of a trade. The sum of digests identifies a set of trades, whatever their
+    /// order.
     fn digest(&self) -> u128 {
-        // A price that is none is none, whatever it was written as.
+        // Treat all spellings of "no price" alike: windows keep only that there is none.
         let (d, n) = self.price().unwrap_or_default();
         let figures = [
             self.token.toid,
@@ -54,7 +57,7 @@ impl RawTrade {
     }
 }
 
-/// What the rows of a market come to; the default has none.
+/// Statistics of a market's rows. The default is that of no rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarketSums {
     day: TradeSums,
@@ -63,7 +66,7 @@ pub struct MarketSums {
 }
 
 impl MarketSums {
-    /// Adds a row of the last 7 days; those that closed after `day` are of the last 24 hours too.
+    /// Adds a row of the last 7 days. It counts in the last 24 hours too if it closed after `day`.
     pub fn add(&mut self, trade: &RawTrade, day: UnixSeconds) {
         let sum = TradeSums::of(trade);
         self.week.merge(&sum);
@@ -79,21 +82,23 @@ impl MarketSums {
     }
 }
 
-/// What was found in a slice.
+/// Result of comparing one slice of the markets.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// The figures.
+    /// Figures compared, and their differences.
     pub comparison: Comparison,
-    /// The markets whose windows, or whose pair's row, differ.
+    /// Markets whose windows differ, or whose pair's row differs.
     pub markets: BTreeSet<MarketId>,
 }
 
-/// Compares some markets of a publication with what their rows come to at its `seq`: each market's windows, and the rows
-/// of `markets.json` whose markets are all among them. Names, validity and books are taken as the snapshot has them.
+/// Compares some markets of a publication with the sums of their rows at its `seq`.
+///
+/// Covers the windows of each market, and the rows of `markets.json` whose markets are all in this slice. Names,
+/// validity and books are taken from the snapshot.
 ///
 /// # Errors
 ///
-/// [`Unreadable`]: what is served as `markets.json` is no such file at all.
+/// [`Unreadable`] if the served `markets.json` is not valid JSON.
 pub fn compare(
     snapshot: &MarketSnapshot,
     markets_json: &[u8],
@@ -114,7 +119,7 @@ pub fn compare(
             pairs.entry(name).or_default().push(*market);
         }
     }
-    // A pair is compared where it is whole; and what is served of no market at all is too much.
+    // Compare a pair only if this slice has all of its markets. A served pair that no market belongs to is unexpected.
     let here: BTreeSet<MarketId> = markets.iter().copied().collect();
     let mut names = BTreeSet::new();
     for (market, _) in snapshot.windows().figures() {
@@ -158,7 +163,7 @@ fn expected<'a>(
     }
 }
 
-/// Says whether all agrees.
+/// Compares the windows of one market. Returns true if nothing differs.
 fn compare_market(
     comparison: &mut Comparison,
     snapshot: &MarketSnapshot,
@@ -172,8 +177,8 @@ fn compare_market(
     compare_window(comparison, &entry, "24h", &day, &rows.day);
     compare_window(comparison, &entry, "7d", &week, &rows.week);
     let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.latest()];
-    let [told, right] = latest.map(UnixSeconds::to_rfc3339);
-    comparison.compared(told == right, &entry, "close_time", &told, &right);
+    let [held, expected] = latest.map(UnixSeconds::to_rfc3339);
+    comparison.compared(held == expected, &entry, "close_time", &held, &expected);
     let digest = digest(snapshot, market);
     let hex = |digest: u128| format!("{digest:032x}");
     comparison.compared(digest == rows.digest, &entry, "trades", &hex(digest), &hex(rows.digest));
@@ -190,35 +195,35 @@ fn compare_window(
     comparison: &mut Comparison,
     entry: &str,
     window: &str,
-    told: &TradeStats,
+    held: &TradeStats,
     rows: &TradeSums,
 ) {
-    let mut number = |name: &str, told: i128, rows: i128| {
+    let mut number = |name: &str, held: i128, rows: i128| {
         let field = format!("{window} {name}");
-        comparison.compared(told == rows, entry, &field, &told.to_string(), &rows.to_string());
+        comparison.compared(held == rows, entry, &field, &held.to_string(), &rows.to_string());
     };
-    number("trade_count", told.trade_count.into(), rows.trade_count.into());
-    number("base_volume", told.base_volume, rows.base_volume);
-    number("counter_volume", told.counter_volume, rows.counter_volume);
-    // Base per counter turns smallest and greatest round.
+    number("trade_count", held.trade_count.into(), rows.trade_count.into());
+    number("base_volume", held.base_volume, rows.base_volume);
+    number("counter_volume", held.counter_volume, rows.counter_volume);
+    // In base per counter, the highest price of the windows is the lowest one here, and vice versa.
     let legacy = |price: crate::domain::price::Price| (price.d(), price.n());
-    let told =
-        told.prices.map(|prices| [prices.open.price, prices.max, prices.min, prices.close.price].map(legacy));
+    let held =
+        held.prices.map(|prices| [prices.open.price, prices.max, prices.min, prices.close.price].map(legacy));
     let placed = |placed: Option<(PagingToken, Ratio)>| placed.map(|(_, ratio)| ratio);
     let rows = [placed(rows.open), rows.low, rows.high, placed(rows.close)];
     let shown = |ratio: Option<Ratio>| ratio.map_or_else(|| "none".to_owned(), |(n, d)| format!("{n}/{d}"));
-    let told: Vec<Option<Ratio>> =
-        told.map_or_else(|| vec![None; rows.len()], |told| told.map(Some).to_vec());
-    for ((name, told), rows) in ["open", "low", "high", "close"].iter().zip(told).zip(rows) {
-        let agrees = match (told, rows) {
-            (Some(told), Some(rows)) => compared(told, rows).is_eq(),
-            (told, rows) => told.is_none() && rows.is_none(),
+    let held: Vec<Option<Ratio>> =
+        held.map_or_else(|| vec![None; rows.len()], |held| held.map(Some).to_vec());
+    for ((name, held), rows) in ["open", "low", "high", "close"].iter().zip(held).zip(rows) {
+        let agrees = match (held, rows) {
+            (Some(held), Some(rows)) => compared(held, rows).is_eq(),
+            (held, rows) => held.is_none() && rows.is_none(),
         };
-        comparison.compared(agrees, entry, &format!("{window} {name}"), &shown(told), &shown(rows));
+        comparison.compared(agrees, entry, &format!("{window} {name}"), &shown(held), &shown(rows));
     }
 }
 
-/// The ledgers of trades in which the windows of some markets differ from one snapshot to another.
+/// Ledgers of trades that differ between two snapshots in the windows of some markets.
 #[must_use]
 pub fn differing_ledgers(
     before: &MarketSnapshot,
@@ -227,7 +232,7 @@ pub fn differing_ledgers(
 ) -> BTreeSet<u32> {
     let mut ledgers = BTreeSet::new();
     let [_, week] = published_edges(after.as_of());
-    // What came up between the two is no difference.
+    // Skip trades newer than `before`: they arrived between the two snapshots.
     let newest =
         before.windows().figures().filter_map(|(_, figures)| figures.week.times).map(|(_, last)| last).max();
     for market in markets {

@@ -33,7 +33,7 @@ fn rendered(snapshot: &MarketSnapshot) -> Vec<u8> {
     ticker_formats::legacy::markets_json::render(snapshot.as_of(), &snapshot.pairs()).into()
 }
 
-/// What differs between a snapshot of some trades and these rows, all of both markets.
+/// Compares the snapshot of some trades with these rows, over both markets.
 fn found(trades: &[(MarketId, WindowTrade)], raw: &[(MarketId, RawTrade)]) -> Found {
     let snapshot = snapshot(trades);
     compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(raw)).unwrap()
@@ -48,21 +48,21 @@ fn at(token: u32, closed_at: i64, price: (i64, i64)) -> WindowTrade {
 }
 
 #[test]
-fn a_slice_that_does_not_hold_all_of_a_pair_leaves_its_row_to_another() {
+fn a_slice_without_all_markets_of_a_pair_skips_the_pairs_row() {
     let trades = [(1, at(1, NOW.0 - 5, (1, 2))), (2, at(2, NOW.0 - 4, (1, 3)))];
     let snapshot = snapshot(&trades);
     let mut wrong = raw(&trades);
     wrong[0].1.base_amount += 1;
-    let told = compare(&snapshot, &rendered(&snapshot), &[1], &rows(&wrong)).unwrap();
-    assert!(told.comparison.differences.iter().all(|told| told.entry == "market 1 XLM_TEA"));
-    let told = compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(&wrong)).unwrap();
-    assert_eq!(told.markets.into_iter().collect::<Vec<_>>(), [1, 2], "the pair's row is of both");
-    let told = compare(&snapshot, &rendered(&snapshot), &[2], &rows(&wrong)).unwrap();
-    assert_eq!(told.comparison.difference_count, 0);
+    let found = compare(&snapshot, &rendered(&snapshot), &[1], &rows(&wrong)).unwrap();
+    assert!(found.comparison.differences.iter().all(|difference| difference.entry == "market 1 XLM_TEA"));
+    let found = compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(&wrong)).unwrap();
+    assert_eq!(found.markets.into_iter().collect::<Vec<_>>(), [1, 2], "the pair's row belongs to both");
+    let found = compare(&snapshot, &rendered(&snapshot), &[2], &rows(&wrong)).unwrap();
+    assert_eq!(found.comparison.difference_count, 0);
 }
 
 #[test]
-fn a_market_that_only_the_rows_or_only_the_windows_have_is_found() {
+fn reports_a_market_that_only_the_rows_or_only_the_windows_have() {
     let trades = [(1, at(1, NOW.0 - 5, (1, 2)))];
     let both = [trades[0], (2, at(2, NOW.0 - DAY - 4, (1, 3)))];
     assert!(found(&trades, &raw(&both)).markets.contains(&2));
@@ -71,12 +71,12 @@ fn a_market_that_only_the_rows_or_only_the_windows_have_is_found() {
 }
 
 #[test]
-fn ledgers_in_doubt_are_those_of_trades_that_only_one_has_or_that_differ() {
+fn differing_ledgers_are_those_of_added_removed_and_changed_trades() {
     let before = [1, 2, 3].map(|token| (1, at(token, NOW.0 - 100 + i64::from(token), (1, 2))));
     let mut after = before.to_vec();
     after.remove(0);
     after[0].1.price = Price::new(1, 3);
-    after.push((1, at(9, NOW.0, (1, 2)))); // it came in between
+    after.push((1, at(9, NOW.0, (1, 2)))); // arrived between the two snapshots
     let ledgers = differing_ledgers(&snapshot(&before), &snapshot(&after), &BTreeSet::from([1]));
     assert_eq!(ledgers, [1, 2].map(|token| before[token - 1].1.token.ledger()).into());
 }
@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn windows_that_are_right_agree_with_their_rows_and_any_change_of_any_row_is_found(
+    fn correct_windows_match_their_rows_and_any_changed_row_is_found(
         trades in prop::collection::vec((1..3, any_trade()), 1..60), place in any::<prop::sample::Index>(),
         field in 0..6_u8, delta in 1..1_000_i64,
     ) {

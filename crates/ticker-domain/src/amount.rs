@@ -1,47 +1,47 @@
-//! Amounts in stroops, the ten-millionth part of a unit.
+//! Amounts of assets in stroops. One stroop is 1/10,000,000 of a unit.
 
 use std::fmt;
 
 /// Stroops in one unit of any asset.
 pub const STROOPS_PER_UNIT: i64 = 10_000_000;
-/// Digits after the point.
+/// Decimal places of an amount.
 const PLACES: usize = 7;
 
-/// A non-negative amount of some asset, in stroops.
+/// Non-negative amount of one asset, in stroops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(i64);
 
-/// What several hold together, in stroops: more than an [`Amount`] can be, but never negative.
+/// Sum of amounts, in stroops. Never negative, and may exceed the range of [`Amount`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Total(i128);
 
-/// Why a text or a number is no amount.
+/// Reason why a text or a number is not a valid amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Not `digits` or `digits.digits` with at most seven places.
+    /// Text that is not `digits` or `digits.digits` with at most seven decimal places.
     #[error("an amount must be a decimal number with at most 7 places")]
     NotDecimal,
-    /// Below zero.
+    /// Negative number.
     #[error("an amount must not be negative")]
     Negative,
-    /// Beyond what 64 bits of stroops hold; a total: 128.
+    /// Number beyond the range: 64 bits of stroops for an [`Amount`], 128 bits for a [`Total`].
     #[error("an amount must be at most 922337203685.4775807")]
     TooLarge,
 }
 
 impl Amount {
-    /// The amount of this many stroops.
+    /// Converts stroops to an amount. Fails if `stroops` is negative.
     pub fn from_stroops(stroops: i64) -> Result<Self, AmountError> {
         if stroops < 0 { Err(AmountError::Negative) } else { Ok(Self(stroops)) }
     }
 
-    /// How many stroops it is.
+    /// Value in stroops.
     #[must_use]
     pub const fn stroops(self) -> i64 {
         self.0
     }
 
-    /// Reads Horizon's decimal string, e.g. `12.3456789`.
+    /// Parses Horizon's decimal string, e.g. `12.3456789`.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
         let stroops = Total::parse(text)?.stroops();
         i64::try_from(stroops).map(Self).map_err(|_| AmountError::TooLarge)
@@ -49,18 +49,18 @@ impl Amount {
 }
 
 impl Total {
-    /// The total of this many stroops.
+    /// Converts stroops to a total. Fails if `stroops` is negative.
     pub fn from_stroops(stroops: i128) -> Result<Self, AmountError> {
         if stroops < 0 { Err(AmountError::Negative) } else { Ok(Self(stroops)) }
     }
 
-    /// How many stroops it is.
+    /// Value in stroops.
     #[must_use]
     pub const fn stroops(self) -> i128 {
         self.0
     }
 
-    /// Reads Horizon's decimal string, e.g. `1844674407370.9551614`.
+    /// Parses Horizon's decimal string, e.g. `1844674407370.9551614`.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
         if text.starts_with('-') {
             return Err(AmountError::Negative);
@@ -71,6 +71,7 @@ impl Total {
             return Err(AmountError::NotDecimal);
         }
         let whole: i128 = whole.parse().map_err(|_| AmountError::TooLarge)?;
+        // Pad to seven places, so that the digits count stroops: `.5` is 5,000,000.
         let fraction: i128 = format!("{fraction:0<PLACES$}").parse().map_err(|_| AmountError::NotDecimal)?;
         whole
             .checked_mul(STROOPS_PER_UNIT.into())
@@ -98,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_horizon_writes() {
+    fn parses_horizons_decimal_strings() {
         assert_eq!(Amount::parse("19.7340000"), Ok(Amount(197_340_000)));
         assert_eq!(Amount::parse("0.0000001"), Ok(Amount(1)));
         assert_eq!(Amount::parse("922337203685.4775807"), Ok(Amount(i64::MAX)));
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_amount() {
+    fn rejects_invalid_amounts() {
         for text in ["", ".", "1.", ".5", "1.23456789", "1e3", "+1", " 1", "1,0", "٣", "1.0.0"] {
             assert_eq!(Amount::parse(text), Err(AmountError::NotDecimal), "{text:?}");
         }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_may_be_more_than_an_amount() {
+    fn a_total_may_exceed_the_range_of_an_amount() {
         assert_eq!(Total::parse("1844674407370.9551614"), Ok(Total(2 * i128::from(i64::MAX))));
         assert_eq!(Total::parse("7").unwrap(), Amount(70_000_000).into());
         assert_eq!(Total::parse("9".repeat(40).as_str()), Err(AmountError::TooLarge));
@@ -133,7 +134,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC*") {
+        fn never_panics_on_any_text(text in "\\PC*") {
             let _ = (Amount::parse(&text), Total::parse(&text));
         }
     }

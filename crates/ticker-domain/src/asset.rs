@@ -1,68 +1,68 @@
-//! Who an asset is: native, or a code and the account that issues it.
+//! Identity of an asset: native XLM, or a code and its issuer.
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
-/// Length of an account's address, `G…`.
+/// Length of an account address (`G…`), in characters.
 const ADDRESS_LEN: usize = 56;
-/// The longest code.
+/// Maximum length of an asset code.
 const CODE_LEN: usize = 12;
 
-/// An account, by its checked address (`G…`, SEP-23).
+/// Account, identified by its checked address (`G…`, SEP-23).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId([u8; ADDRESS_LEN]);
 
-/// An asset's code: 1 to 12 ASCII letters and digits.
+/// Asset code: 1 to 12 ASCII letters and digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AssetCode {
     bytes: [u8; CODE_LEN],
     len: u8,
 }
 
-/// An asset's identity.
+/// Identity of an asset.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asset {
-    /// XLM itself.
+    /// XLM.
     Native,
-    /// An issued asset.
+    /// Asset that an account issued.
     Issued {
-        /// Its code, which anyone may use.
+        /// Code of the asset. Different issuers may use the same code.
         code: AssetCode,
-        /// Whose it is.
+        /// Account that issued the asset.
         issuer: AccountId,
     },
 }
 
-/// Why a text is no asset.
+/// Reason why a text is not an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssetError {
-    /// The code has another length or other characters.
+    /// Code with a wrong length or with other characters than letters and digits.
     #[error("an asset code must be 1 to 12 letters and digits")]
     Code,
-    /// The address is not `G…` with a right checksum.
-    #[error("an issuer must be an account address with a right checksum")]
+    /// Address that is not `G…` with a valid checksum.
+    #[error("an issuer must be an account address with a valid checksum")]
     Account,
-    /// Neither `native` nor `CODE:ISSUER`.
+    /// Text that is neither `native` nor `CODE:ISSUER`.
     #[error("an asset must be native or CODE:ISSUER")]
     Form,
 }
 
 impl AccountId {
-    /// Reads an address and checks its checksum.
+    /// Parses an address and verifies its checksum.
     pub fn parse(text: &str) -> Result<Self, AssetError> {
         let bytes: [u8; ADDRESS_LEN] = text.as_bytes().try_into().map_err(|_| AssetError::Account)?;
         stellar_strkey::ed25519::PublicKey::from_string(text).map_err(|_| AssetError::Account)?;
         Ok(Self(bytes))
     }
 
-    /// The address.
+    /// Address as text (`G…`).
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default() // it was parsed from a str
+        std::str::from_utf8(&self.0).unwrap_or_default() // always valid UTF-8: `parse` copied the bytes from a `str`
     }
 }
 
 impl AssetCode {
-    /// Reads a code.
+    /// Parses a code.
     pub fn parse(text: &str) -> Result<Self, AssetError> {
         let len = u8::try_from(text.len()).map_err(|_| AssetError::Code)?;
         let mut bytes = [0; CODE_LEN];
@@ -74,7 +74,7 @@ impl AssetCode {
         Ok(Self { bytes, len })
     }
 
-    /// The code.
+    /// Code as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.bytes
@@ -85,12 +85,12 @@ impl AssetCode {
 }
 
 impl Asset {
-    /// The asset of this code and issuer, both checked.
+    /// Parses the code and the issuer of an issued asset.
     pub fn issued(code: &str, issuer: &str) -> Result<Self, AssetError> {
         Ok(Self::Issued { code: AssetCode::parse(code)?, issuer: AccountId::parse(issuer)? })
     }
 
-    /// Its code; `XLM` for the native one.
+    /// Asset code. The native asset has the code `XLM`.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -99,7 +99,7 @@ impl Asset {
         }
     }
 
-    /// Its issuer's address; `native` for the native one, as the legacy files and the database have it.
+    /// Address of the issuer. The native asset has `native`, as in the legacy files and the database.
     #[must_use]
     pub fn issuer(&self) -> &str {
         match self {
@@ -108,7 +108,7 @@ impl Asset {
         }
     }
 
-    /// Horizon's name for its kind: `native`, `credit_alphanum4` or `credit_alphanum12`.
+    /// Horizon's name for the asset type: `native`, `credit_alphanum4` or `credit_alphanum12`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ impl Asset {
 impl FromStr for Asset {
     type Err = AssetError;
 
-    /// Reads `native` or `CODE:ISSUER` (SEP-11).
+    /// Parses `native` or `CODE:ISSUER` (SEP-11).
     fn from_str(text: &str) -> Result<Self, AssetError> {
         if text == "native" {
             return Ok(Self::Native);
@@ -141,7 +141,7 @@ impl fmt::Display for Asset {
     }
 }
 
-/// Byte order of `CODE:ISSUER`, so `TEA1:…` comes before `TEA:…`; the native asset comes before all.
+/// Orders assets by the bytes of `CODE:ISSUER`, so `TEA1:…` comes before `TEA:…`. The native asset comes first.
 impl Ord for Asset {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -149,6 +149,8 @@ impl Ord for Asset {
             (Self::Native, Self::Issued { .. }) => Ordering::Less,
             (Self::Issued { .. }, Self::Native) => Ordering::Greater,
             (Self::Issued { code, issuer }, Self::Issued { code: other_code, issuer: other_issuer }) => {
+                // The code's zero padding stands for the `:` that ends it in `CODE:ISSUER`. Digits sort before `:`,
+                // letters after.
                 let bytes = |code: &AssetCode| code.bytes.map(|byte| if byte == 0 { b':' } else { byte });
                 bytes(code).cmp(&bytes(other_code)).then_with(|| issuer.cmp(other_issuer))
             }
@@ -213,14 +215,14 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn the_order_is_that_of_the_text(a in "[A-Za-z0-9]{1,12}", b in "[A-Za-z0-9]{1,12}", x: u8, y: u8) {
+        fn orders_assets_as_their_text_is_ordered(a in "[A-Za-z0-9]{1,12}", b in "[A-Za-z0-9]{1,12}", x: u8, y: u8) {
             let (left, right) = (issued(&a, x), issued(&b, y));
             prop_assert_eq!(left.cmp(&right), left.to_string().cmp(&right.to_string()));
             prop_assert_eq!(left.to_string().parse(), Ok(left));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC*") {
+        fn never_panics_on_any_text(text in "\\PC*") {
             let _ = text.parse::<Asset>();
         }
     }

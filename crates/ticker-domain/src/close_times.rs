@@ -1,51 +1,52 @@
-//! Close times and what may be believed of them: ledgers close one after the other, so a time that is out of order is
-//! wrong.
+//! Plausibility of close times. Ledgers close one after the other, so a close time that is out of order is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::instant::{HOUR, UnixSeconds};
 
-/// Times may be out of order by this many seconds: Horizon's clock and ours differ, and less does no harm.
+/// Tolerated disorder between close times, in seconds. Horizon's clock may differ from ours by less, and that does no
+/// harm.
 pub const SLACK_S: i64 = 600;
-/// No network is older: an earlier time is no close time of a ledger.
+/// Earliest close time that is accepted. No Stellar network is older.
 pub const EARLIEST: UnixSeconds = UnixSeconds(1_420_070_400); // 2015-01-01T00:00:00Z, the first day that has a table
-/// A longer pause between two ledgers is believed only once further ledgers below confirm it.
+/// Longest pause between two ledgers that is accepted at once, in seconds. A longer one needs confirmation by further
+/// ledgers below it.
 const DROP_MAX_S: i64 = HOUR;
-/// Ledgers below such a pause that confirm it.
+/// Ledgers below a long pause that confirm it.
 pub const CONFIRMED_BY: usize = 3;
-/// Ledgers of a stream that are remembered.
+/// Ledgers of a stream kept for the median.
 const RECENT: usize = 5;
-/// Ledgers of earlier pages that are compared with those of a page.
+/// Ledgers of earlier pages that each page is compared with.
 const CONTEXT_MAX: usize = 16;
 
-/// Believed times of the ledgers of some pages, read from new to old.
+/// Plausible close times of the ledgers of a page. Pages are read from new to old.
 #[derive(Clone, Debug, Default)]
 pub struct CloseTimes {
-    /// Times of the page's ledgers as far as they fit.
+    /// Plausible close times of the page's ledgers.
     believed: BTreeMap<u32, UnixSeconds>,
-    /// The ledgers of the page that do not fit.
+    /// Ledgers of the page whose close time is out of order.
     misfits: BTreeSet<u32>,
-    /// The ledgers from this one down lie below a long pause that too few of them confirm.
+    /// Highest ledger below a long pause that too few ledgers confirm.
     undecided_from: Option<u32>,
-    /// Ledgers above the page, the lowest last.
+    /// Plausible ledgers above the page, the lowest last.
     context: Vec<(u32, UnixSeconds)>,
 }
 
-/// The close times between which a ledger closed, as far as they are known.
+/// Range of plausible close times of a ledger, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
-    /// Of the nearest believed ledger below.
+    /// Close time of the nearest plausible ledger below.
     after: Option<UnixSeconds>,
-    /// Of the nearest believed ledger above.
+    /// Close time of the nearest plausible ledger above.
     before: Option<UnixSeconds>,
 }
 
 impl CloseTimes {
-    /// Weighs the times of a page's trades against each other and against the ledgers above. `page` holds ledger and
-    /// close time of each trade, in any order.
+    /// Checks the close times of a page's trades against each other and against the ledgers above. `page` holds the
+    /// ledger and the close time of each trade, in any order.
     ///
-    /// The largest set of ledgers whose times are in order is believed. One wrong time, or a few, cannot outweigh the
-    /// others, whichever way they are wrong.
+    /// The largest set of ledgers whose times are in order is plausible. A minority of wrong times cannot outweigh the
+    /// others, whether they are too early or too late.
     #[must_use]
     pub fn weigh(above: &Self, page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Self {
         let context = above.tail();
@@ -59,6 +60,7 @@ impl CloseTimes {
                 after: chained.range(..ledger).next_back().map(|(_, at)| *at),
                 before: chained.range(ledger.saturating_add(1)..).next().map(|(_, at)| *at),
             };
+            // A time outside the chain is still fine if it is out of order by no more than the tolerance.
             if chained.contains_key(&ledger) || bounds.allow(closed_at) {
                 weighed.believed.insert(ledger, closed_at);
             } else {
@@ -68,7 +70,8 @@ impl CloseTimes {
         weighed
     }
 
-    /// Returns true if `closed_at` is not credible for a trade of this ledger. Ledgers outside this page are unknown here.
+    /// Returns true if `closed_at` is not plausible for a trade of this ledger. A ledger outside this page is unknown,
+    /// so this returns false.
     #[must_use]
     pub fn contradict(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
         let is_far =
@@ -76,29 +79,31 @@ impl CloseTimes {
         self.misfits.contains(&ledger) || self.believed.get(&ledger).is_some_and(is_far)
     }
 
-    /// Credible close time of a ledger: its own, or that of the nearest credible ledger.
+    /// Plausible close time of a ledger: its own, or that of the nearest plausible ledger. `None` if no ledger is
+    /// plausible.
     #[must_use]
     pub fn believed(&self, ledger: u32) -> Option<UnixSeconds> {
         if let Some(at) = self.believed.get(&ledger) {
             return Some(*at);
         }
+        // Prefer the ledger above: its time is an upper bound.
         let above = self.believed.range(ledger..).next().map(|(_, at)| *at);
         let context = self.context.last().map(|(_, at)| *at);
         above.or(context).or_else(|| self.believed.last_key_value().map(|(_, at)| *at))
     }
 
-    /// Ledgers of the page whose time is believed and before `since`.
+    /// Ledgers of the page with a plausible close time before `since`.
     pub fn ledgers_before(&self, since: UnixSeconds) -> impl Iterator<Item = u32> {
         self.believed.iter().filter(move |(_, at)| **at < since).map(|(ledger, _)| *ledger)
     }
 
-    /// Highest ledger whose time is uncertain; it and all lower ones need ledgers further below to compare with.
+    /// Highest ledger whose time is unconfirmed. It and all lower ledgers need ledgers further below to compare with.
     #[must_use]
     pub const fn undecided_from(&self) -> Option<u32> {
         self.undecided_from
     }
 
-    /// The lowest believed ledgers, the lowest last.
+    /// Lowest plausible ledgers, the lowest last: the context of the next page.
     fn tail(&self) -> Vec<(u32, UnixSeconds)> {
         let page = self.believed.iter().rev().map(|(ledger, at)| (*ledger, *at));
         let all: Vec<(u32, UnixSeconds)> = self.context.iter().copied().chain(page).collect();
@@ -113,7 +118,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Keeps the time of a ledger that is newer than those before.
+    /// Records the close time of a ledger, unless it is older than or equal to the newest one.
     pub fn saw(&mut self, ledger: u32, closed_at: UnixSeconds) {
         let [newest, ..] = self.ledgers;
         if newest.is_none_or(|(newest, _)| newest < ledger) {
@@ -124,8 +129,8 @@ impl Recent {
         }
     }
 
-    /// A time after which ledgers above these closed: the middle one, so that two wrong ones of five do not count. None
-    /// until all five are there.
+    /// Newest ledger and the median close time of the last five, so that two wrong times of five do not matter. Later
+    /// ledgers closed after the median. `None` until five ledgers are recorded.
     #[must_use]
     pub fn middle(&self) -> Option<(u32, UnixSeconds)> {
         let (newest, _) = (*self.ledgers.first()?)?;
@@ -137,14 +142,15 @@ impl Recent {
 }
 
 impl Bounds {
-    /// Returns true if this can be a close time between them.
+    /// Returns true if `closed_at` is within the range, with [`SLACK_S`] on either side.
     fn allow(self, closed_at: UnixSeconds) -> bool {
         self.after.is_none_or(|after| closed_at.plus(SLACK_S) >= after)
             && self.before.is_none_or(|before| closed_at <= before.plus(SLACK_S))
     }
 }
 
-/// Each ledger once, the newest first, with the time that most of its trades say.
+/// Ledgers of the page, the newest first, each with the close time that most of its trades have. A tie goes to the
+/// latest time.
 fn by_ledger(page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Vec<(u32, UnixSeconds)> {
     let mut votes: BTreeMap<u32, BTreeMap<UnixSeconds, usize>> = BTreeMap::new();
     for (ledger, closed_at) in page {
@@ -156,14 +162,15 @@ fn by_ledger(page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Vec<(u32, Un
     votes.into_iter().rev().map(|(ledger, votes)| (ledger, most(votes))).collect()
 }
 
-/// The largest subset of the ledgers, the newest first, whose times never grow. Of several, the one that ends latest: a
-/// pause is less likely than none.
+/// Largest subset of the ledgers (given newest first) whose times never increase. Of several such subsets, the one that
+/// ends latest, because a pause is less likely than none.
 fn longest_in_order(ledgers: &[(u32, UnixSeconds)]) -> Vec<(u32, UnixSeconds)> {
-    // The longest chain that ends at each ledger: its length, and the place before in it.
+    // For each ledger, the longest chain that ends there: its length, and the index of the previous ledger in it.
     let mut chains: Vec<(usize, Option<usize>)> = Vec::with_capacity(ledgers.len());
     for (_, at) in ledgers {
         let before = ledgers.iter().zip(&chains).enumerate().filter(|(_, ((_, above), _))| above >= at);
-        // Of several the one that ends nearest: a wrong time that happens to be that of an old ledger leaves out nothing.
+        // Of several longest chains, extend the nearest one. Else a wrong time that equals an old ledger's would
+        // exclude right ones.
         let best = before.max_by_key(|(place, (_, (length, _)))| (*length, *place));
         chains.push(best.map_or((1, None), |(place, (_, (length, _)))| (length + 1, Some(place))));
     }
@@ -178,9 +185,10 @@ fn longest_in_order(ledgers: &[(u32, UnixSeconds)]) -> Vec<(u32, UnixSeconds)> {
     chain
 }
 
-/// The ledger below the first long pause that fewer ledgers below than it takes confirm.
+/// Ledger below the first long pause with fewer than [`CONFIRMED_BY`] ledgers below it.
 fn undecided_from(chain: &[(u32, UnixSeconds)]) -> Option<u32> {
     let pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
+    // Only a pause this near to the end has too few ledgers below it.
     let mut unconfirmed = pairs.skip(chain.len().saturating_sub(CONFIRMED_BY));
     let pause = unconfirmed.find(|(_, ((_, above), (_, below)))| above.minus(DROP_MAX_S) > *below);
     pause.map(|(_, (_, (below, _)))| *below)
@@ -194,7 +202,7 @@ mod tests {
     const NOW: i64 = 1_795_457_237;
     const DAY: i64 = 86_400;
 
-    /// Ledgers from 100 down, five seconds each, with other times for some.
+    /// Ledgers 100 to 60, five seconds apart. `wrong` overrides the times of some.
     fn page(wrong: &[(u32, i64)]) -> Vec<(u32, UnixSeconds)> {
         let right = |ledger: u32| NOW - 5 * i64::from(100 - ledger);
         let at = |ledger| wrong.iter().find(|(odd, _)| *odd == ledger).map_or(right(ledger), |(_, at)| *at);
@@ -208,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_order_are_found_whichever_way_and_wherever_they_are_wrong() {
+    fn finds_times_out_of_order_in_either_direction_at_any_place() {
         assert!(misfits(&page(&[])).is_empty());
         let old = NOW - 20 * DAY;
         assert_eq!(misfits(&page(&[(80, old)])), [80]);
@@ -219,18 +227,18 @@ mod tests {
             [90, 89, 88, 70]
         );
         let near = NOW - 5 * 20 - SLACK_S;
-        assert!(misfits(&page(&[(80, near)])).is_empty(), "that is a clock's difference");
+        assert!(misfits(&page(&[(80, near)])).is_empty(), "within the tolerance for clocks");
     }
 
     #[test]
-    fn the_time_of_a_misfit_is_that_of_its_neighbour() {
+    fn an_outlier_gets_the_time_of_its_neighbour() {
         let page = page(&[(80, NOW - 20 * DAY)]);
         let weighed = CloseTimes::weigh(&CloseTimes::default(), page);
         assert_eq!(weighed.believed(80), Some(UnixSeconds(NOW - 5 * 19)));
     }
 
     #[test]
-    fn the_time_of_a_misfit_at_the_top_is_that_of_the_page_above_or_of_the_next_below() {
+    fn an_outlier_at_the_top_gets_the_time_of_the_page_above_or_of_the_next_ledger() {
         let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
         let lowest = UnixSeconds(NOW - 5 * 40);
         let odd = [(59, NOW - 20 * DAY), (58, NOW - 210), (57, NOW - 215)];
@@ -241,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clocks_difference_is_believed_to_the_second() {
+    fn the_tolerance_for_clocks_is_exact_to_the_second() {
         let bounds = Bounds { after: Some(UnixSeconds(NOW)), before: Some(UnixSeconds(NOW + DAY)) };
         let [low, high] = [NOW - SLACK_S, NOW + DAY + SLACK_S];
         assert!(bounds.allow(UnixSeconds(low)) && bounds.allow(UnixSeconds(high)));
@@ -256,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn most_trades_of_a_ledger_tell_its_time_and_of_as_many_the_latest() {
+    fn a_ledger_has_the_time_of_most_of_its_trades_and_the_latest_in_a_tie() {
         let weighed = |times: &[i64]| {
             let trades = times.iter().map(|at| (80, UnixSeconds(*at)));
             CloseTimes::weigh(&CloseTimes::default(), trades).believed(80)
@@ -266,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_an_hour_needs_no_confirmation_and_ledgers_of_one_moment_confirm_a_longer_one() {
+    fn a_pause_of_an_hour_needs_no_confirmation_and_simultaneous_ledgers_confirm_a_longer_one() {
         let undecided = |below: &[i64]| {
             let below = (0_u32..).zip(below).map(|(place, at)| (99 - place, UnixSeconds(*at)));
             let page = [(100, UnixSeconds(NOW))].into_iter().chain(below);
@@ -278,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_lowest_ledgers_of_the_pages_above_are_compared() {
+    fn compares_only_with_the_lowest_ledgers_of_the_pages_above() {
         let weighed = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
         let ledgers: Vec<u32> = weighed.tail().iter().map(|(ledger, _)| *ledger).collect();
         assert_eq!(ledgers, (60..60 + 16).rev().collect::<Vec<_>>());
@@ -286,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn one_trade_of_a_ledger_does_not_speak_for_the_others() {
+    fn one_trade_of_a_ledger_does_not_outweigh_the_others() {
         let mut trades = page(&[]);
         trades.extend([(80, UnixSeconds(NOW - 100)), (80, UnixSeconds(NOW - 20 * DAY))]);
         let weighed = CloseTimes::weigh(&CloseTimes::default(), trades);
@@ -296,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_time_that_equals_that_of_an_old_ledger_leaves_out_no_right_one_between() {
+    fn a_wrong_time_equal_to_an_old_ledgers_excludes_no_right_one_between() {
         let old = UnixSeconds(NOW - 30 * DAY);
         assert_eq!(misfits(&[(106, old), (101, UnixSeconds(NOW)), (95, old)]), [106]);
         assert_eq!(
@@ -306,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lowest_is_decided_with_the_page_below() {
+    fn the_lowest_ledgers_are_decided_with_the_page_below() {
         let empty = CloseTimes::default();
         let odd = page(&[(60, NOW - 20 * DAY)]);
         assert_eq!(CloseTimes::weigh(&empty, odd.clone()).undecided_from(), Some(60));
@@ -316,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_stood_still_for_days_is_believed() {
+    fn accepts_a_network_that_stood_still_for_days() {
         let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
         let below = |count: u32| {
             (60 - count..60).map(|ledger| (ledger, UnixSeconds(NOW - 9 * DAY + i64::from(ledger))))
@@ -330,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_believed_wrongly_spoils_only_few_of_the_next() {
+    fn a_wrongly_accepted_time_affects_no_later_page() {
         let mut above = CloseTimes::weigh(&CloseTimes::default(), page(&[(60, NOW - 20 * DAY)]));
         let mut refused = 0;
         for ledger in (50..60).rev() {
@@ -342,17 +350,17 @@ mod tests {
     }
 
     #[test]
-    fn two_of_five_wrong_times_of_a_stream_do_not_count() {
+    fn the_median_ignores_two_wrong_times_of_five() {
         let mut recent = Recent::default();
         for (ledger, by) in [(1, 0), (2, 20 * DAY), (3, -20 * DAY), (4, 15)] {
             recent.saw(ledger, UnixSeconds(NOW + by));
         }
-        assert_eq!(recent.middle(), None, "too few to tell");
+        assert_eq!(recent.middle(), None, "fewer than five ledgers");
         recent.saw(4, UnixSeconds(0)); // another trade of the same ledger
         recent.saw(5, UnixSeconds(NOW + 20));
         assert_eq!(recent.middle(), Some((5, UnixSeconds(NOW + 15))));
         recent.saw(6, UnixSeconds(NOW + 25));
-        assert_eq!(recent.middle(), Some((6, UnixSeconds(NOW + 20))), "the oldest is forgotten");
+        assert_eq!(recent.middle(), Some((6, UnixSeconds(NOW + 20))), "the oldest is dropped");
     }
 
     proptest! {
@@ -363,7 +371,7 @@ mod tests {
             let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().copied());
             let right: Vec<u32> = page.iter().map(|(ledger, _)| *ledger)
                 .filter(|ledger| !wrong.iter().any(|(odd, _)| odd == ledger)).collect();
-            // At the ends of a page a few wrong ones may be more than the right ones beside them.
+            // At the ends of a page a few wrong times may outnumber the right ones beside them.
             let inner = right.get(wrong.len() + 1..right.len().saturating_sub(wrong.len() + 1)).unwrap_or_default();
             for (ledger, at) in page.iter().filter(|(ledger, _)| inner.contains(ledger)) {
                 prop_assert!(!weighed.contradict(*ledger, *at), "{ledger}");

@@ -1,21 +1,21 @@
-//! Which ledgers are held whole.
+//! Ranges of ledgers whose trades are complete.
 
 use super::{instant::UnixSeconds, number::ratio_to_f64};
 
-/// A range of ledgers of which every trade is held.
+/// Range of ledgers of which every trade is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerRange {
-    /// Its first ledger.
+    /// First ledger.
     pub from: u32,
-    /// Its last ledger, inclusive.
+    /// Last ledger, inclusive.
     pub to: u32,
-    /// When its first ledger closed, as far as is known.
+    /// Close time of the first ledger, as far as known.
     pub from_time: UnixSeconds,
-    /// When its last ledger closed, as far as is known.
+    /// Close time of the last ledger, as far as known.
     pub to_time: UnixSeconds,
 }
 
-/// The same ledgers in as few ranges as they need, in order. Ranges that end before they begin are dropped.
+/// Merges overlapping and adjacent ranges, and sorts them. Drops ranges that end before they begin.
 #[must_use]
 pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
     ranges.retain(|range| range.from <= range.to);
@@ -35,7 +35,7 @@ pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
     merged
 }
 
-/// What lies between merged ranges: the ledgers that are not held whole.
+/// Ledgers between merged ranges, whose trades are incomplete. Each gap has the times of the ledgers around it.
 #[must_use]
 pub fn gaps(merged: &[LedgerRange]) -> Vec<LedgerRange> {
     merged
@@ -50,7 +50,7 @@ pub fn gaps(merged: &[LedgerRange]) -> Vec<LedgerRange> {
         .collect()
 }
 
-/// The ranges without the ledgers from `hole.from` to `hole.to`. What is left ends and begins at the hole's times.
+/// Ranges without the ledgers from `hole.from` to `hole.to`. The remaining parts end and begin at the hole's times.
 #[must_use]
 pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
     let mut left = Vec::with_capacity(ranges.len().saturating_add(1));
@@ -69,21 +69,23 @@ pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
     left
 }
 
-/// Ledgers that are not held whole, and when what lies directly above them closed.
+/// Range of incomplete ledgers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The first of them.
+    /// First incomplete ledger.
     pub from: u32,
-    /// The last of them, inclusive.
+    /// Last incomplete ledger, inclusive.
     pub to: u32,
-    /// When the ledger above them closed: they are at least as old.
+    /// Close time of the ledger directly above. All of the range is at least as old.
     pub before: UnixSeconds,
-    /// Back to when they are wanted; those between held ranges all are.
+    /// Time back to which the range is needed. `i64::MIN` for a gap between ranges, which is needed whole.
     pub since: UnixSeconds,
 }
 
-/// What is missing below the newest held ledger, the newest first: what lies below all that is held back to `since` and
-/// down to `floor`, and gaps between held ranges back to `gaps_since`.
+/// Incomplete ledgers below the newest complete one, the newest first.
+///
+/// Below all ranges, they reach back to `since` and down to `floor`. Gaps between ranges are listed if they end after
+/// `gaps_since`.
 #[must_use]
 pub fn missing(
     merged: &[LedgerRange],
@@ -94,6 +96,7 @@ pub fn missing(
     let mut missing = Vec::new();
     for (index, above) in merged.iter().enumerate().rev() {
         let below = index.checked_sub(1).and_then(|below| merged.get(below));
+        // A gap between two ranges is filled whole, however old its ledgers are.
         let (wanted_since, since) =
             if below.is_some() { (gaps_since, UnixSeconds(i64::MIN)) } else { (since, since) };
         let from = below.map_or(floor, |below| floor.max(below.to.saturating_add(1)));
@@ -105,7 +108,7 @@ pub fn missing(
     missing
 }
 
-/// How much of the ledgers from `from` up to the newest held one is held, from 0 to 1.
+/// Share of complete ledgers between `from` and the newest complete ledger, from 0 to 1.
 #[must_use]
 pub fn held_ratio(merged: &[LedgerRange], from: u32) -> f64 {
     let Some(newest) = merged.last() else { return 0.0 };
@@ -114,7 +117,7 @@ pub fn held_ratio(merged: &[LedgerRange], from: u32) -> f64 {
     if wanted <= 0 { 1.0 } else { ratio_to_f64(i128::from(held), wanted) }
 }
 
-/// Number of held ledgers from `from` to `to`.
+/// Number of complete ledgers from `from` to `to`, inclusive.
 #[must_use]
 pub fn held_between(merged: &[LedgerRange], from: u32, to: u32) -> u32 {
     let held = |range: &LedgerRange| {
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_what_touches_and_names_what_is_missing() {
+    fn merges_adjacent_ranges_and_lists_the_gaps() {
         let merged = merge(vec![range(10, 12), range(1, 3), range(4, 5), range(2, 3), range(9, 8)]);
         assert_eq!(merged, [range(1, 5), range(10, 12)]);
         let gap = LedgerRange { from: 6, to: 9, from_time: UnixSeconds(5), to_time: UnixSeconds(10) };
@@ -143,31 +146,39 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_missing_ledgers_come_first_down_to_the_floor_and_back_to_the_time() {
+    fn lists_missing_ledgers_newest_first_down_to_the_floor_and_back_to_the_time() {
         let merged = [range(10, 12), range(20, 25), range(30, 40)];
         let found = |floor, since| {
             let missing = missing(&merged, floor, UnixSeconds(since), UnixSeconds(since));
             missing.iter().map(|missing| (missing.from, missing.to, missing.before.0)).collect::<Vec<_>>()
         };
         assert_eq!(found(5, 0), [(26, 29, 30), (13, 19, 20), (5, 9, 10)]);
-        assert_eq!(found(15, 0), [(26, 29, 30), (15, 19, 20)], "what Horizon no longer has is not asked for");
-        assert_eq!(found(5, 20), [(26, 29, 30)], "what is above reaches back far enough");
+        assert_eq!(
+            found(15, 0),
+            [(26, 29, 30), (15, 19, 20)],
+            "ledgers that Horizon no longer has are not requested"
+        );
+        assert_eq!(found(5, 20), [(26, 29, 30)], "the ranges above reach back far enough");
         assert!(missing(&[], 0, UnixSeconds(0), UnixSeconds(0)).is_empty());
         let sinces =
             missing(&merged, 5, UnixSeconds(3), UnixSeconds(4)).into_iter().map(|missing| missing.since.0);
-        assert_eq!(sinces.collect::<Vec<_>>(), [i64::MIN, i64::MIN, 3], "gaps between are wanted whole");
+        assert_eq!(
+            sinces.collect::<Vec<_>>(),
+            [i64::MIN, i64::MIN, 3],
+            "gaps between ranges are needed whole"
+        );
         let one = missing(&[range(1, 3), range(5, 6)], 1, UnixSeconds(0), UnixSeconds(0));
         assert_eq!(one.iter().map(|missing| (missing.from, missing.to)).collect::<Vec<_>>(), [(4, 4)]);
         let old_gaps = missing(&merged, 5, UnixSeconds(20), UnixSeconds(i64::MIN));
         assert_eq!(
             old_gaps.len(),
             2,
-            "gaps between are filled however old, what is below them is not wanted"
+            "gaps between ranges are filled however old, older ledgers below are not"
         );
     }
 
     #[test]
-    fn what_is_held_is_measured_in_ledgers() {
+    fn the_held_ratio_counts_ledgers() {
         let merged = [range(1, 20), range(61, 100)];
         let ratio = |from| held_ratio(&merged, from);
         assert!((ratio(1) - 0.6).abs() < 1e-12);
@@ -180,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holds_exactly_the_same_ledgers(parts in prop::collection::vec((0..60_u32, 0..8_u32), 0..12)) {
+        fn merging_keeps_exactly_the_same_ledgers(parts in prop::collection::vec((0..60_u32, 0..8_u32), 0..12)) {
             let ranges: Vec<_> = parts.iter().map(|(from, len)| range(*from, from + len)).collect();
             let held: BTreeSet<u32> = ranges.iter().flat_map(|r| r.from..=r.to).collect();
             let merged = merge(ranges);
@@ -194,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn a_hole_takes_its_ledgers_and_no_others(
+        fn a_hole_removes_its_ledgers_and_no_others(
             parts in prop::collection::vec((0..60_u32, 0..8_u32), 0..8), from in 0..70_u32, len in 0..20_u32,
         ) {
             let ranges = merge(parts.iter().map(|(from, len)| range(*from, from + len)).collect());

@@ -1,45 +1,45 @@
-//! Paging tokens: where in Horizon's history a trade stands.
+//! Paging tokens: positions of trades in Horizon's history.
 
 use std::{fmt, str::FromStr};
 
 /// Bits of a toid below the ledger number: transaction (20) and operation (12).
 const LEDGER_SHIFT: u32 = 32;
 
-/// A trade's place in history and its identity: `<toid>-<order>`, ordered by both as numbers.
+/// Position and identity of a trade, written `<toid>-<order>`. Tokens are ordered by both numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PagingToken {
-    /// `ledger << 32 | transaction << 12 | operation`; never negative.
+    /// `ledger << 32 | transaction << 12 | operation`. Never negative.
     pub toid: i64,
-    /// Which of the operation's trades; never negative.
+    /// Index of the trade within its operation. Never negative.
     pub order: i32,
 }
 
-/// The text is no paging token.
+/// Error for a text that is not a paging token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a paging token must be two whole numbers, <toid>-<order>")]
 pub struct PagingTokenError;
 
 impl PagingToken {
-    /// Before every trade.
+    /// Position before every trade.
     pub const FIRST: Self = Self { toid: 0, order: 0 };
-    /// After every trade.
+    /// Position after every trade.
     pub const LAST: Self = Self { toid: i64::MAX, order: i32::MAX };
 
-    /// The token of these two numbers; none where either is negative.
+    /// Token of these two numbers, or `None` if either is negative.
     #[must_use]
     pub const fn new(toid: i64, order: i32) -> Option<Self> {
         if toid < 0 || order < 0 { None } else { Some(Self { toid, order }) }
     }
 
-    /// The place before every trade of `ledger` and after all of the ledgers below.
+    /// Position before every trade of `ledger` and after all trades of lower ledgers.
     #[must_use]
     pub fn before_ledger(ledger: u32) -> Self {
-        // A ledger beyond 2^31 has no toid; its place is then behind everything.
+        // A ledger above 2^31 has no toid. Its position is after everything.
         let toid = i64::from(ledger).checked_mul(1 << LEDGER_SHIFT).unwrap_or(i64::MAX);
         Self { toid, order: 0 }
     }
 
-    /// The ledger that it lies in.
+    /// Ledger of the trade.
     #[must_use]
     pub fn ledger(self) -> u32 {
         u32::try_from(self.toid >> LEDGER_SHIFT).unwrap_or(0)
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_texts() {
+    fn rejects_other_texts() {
         for text in
             ["", "5", "-5", "5-", "-", "5--1", "+5-1", "5-1-1", "99999999999999999999-1", "1-99999999999"]
         {
@@ -96,7 +96,7 @@ mod tests {
         }
 
         #[test]
-        fn every_ledger_has_a_place(ledger in any::<u32>()) {
+        fn every_ledger_has_a_position(ledger in any::<u32>()) {
             let place = PagingToken::before_ledger(ledger);
             prop_assert!(place.ledger() == ledger || place.toid == i64::MAX);
         }

@@ -1,31 +1,31 @@
-//! Who is who: valid assets, markets and their books, by their numbers in the database. Clones share what is in it.
+//! Valid assets, markets and order books, by their ids in the database. Clones share their data.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{listed_asset::ListedAsset, orderbook::PolledBook, windows::MarketId};
 
-/// An asset's number in the database.
+/// Id of an asset in the database.
 pub type AssetId = i32;
 
-/// Assets, markets and books. What is shared with a clone is copied when it changes, so clones stay as they were.
+/// Assets, markets and order books. Shared data is copied on write, so a clone keeps its state.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    /// The valid assets, and no others.
+    /// Valid assets only.
     assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,
-    /// Each market's base and counter, in the normalised orientation of [`super::market::Market`].
+    /// Base and counter of each market, in the normalised orientation of [`super::market::Market`].
     markets: Arc<HashMap<MarketId, (AssetId, AssetId)>>,
-    /// Each market twice, under its base and under its counter; sorted.
+    /// Markets by asset. Each market is listed under its base and under its counter. Sorted.
     by_asset: Arc<Vec<(AssetId, MarketId)>>,
-    /// The valid assets of each code.
+    /// Valid assets by code.
     by_code: Arc<HashMap<String, Vec<AssetId>>>,
-    /// The books that were polled.
+    /// Order books that were polled.
     books: Arc<HashMap<MarketId, PolledBook>>,
-    /// The valid assets sorted by code, then issuer; made when it is asked for.
+    /// Valid assets sorted by code, then issuer. Built when first requested.
     listing: Option<Arc<Vec<Arc<ListedAsset>>>>,
 }
 
 impl Directory {
-    /// Takes over what is known of assets now; none: it is not valid.
+    /// Updates assets. `None` removes an asset that is no longer valid.
     pub fn learn_assets(&mut self, told: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
         let mut told = told.into_iter().peekable();
         if told.peek().is_none() {
@@ -39,7 +39,7 @@ impl Directory {
                 Some(asset) => assets.insert(id, Arc::new(asset)),
                 None => assets.remove(&id),
             };
-            // Codes never change: an asset comes to be valid, or ceases to be.
+            // The code of an id never changes, so the index changes only if validity does.
             match (was, code) {
                 (None, Some(code)) => Arc::make_mut(&mut self.by_code).entry(code).or_default().push(id),
                 (Some(was), None) => {
@@ -56,12 +56,12 @@ impl Directory {
         }
     }
 
-    /// Takes in markets: number, base, counter.
+    /// Adds markets: id, base, counter.
     pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
         self.take_markets(told, false);
     }
 
-    /// Learns all markets: adds new ones and removes those that are not in `told`.
+    /// Replaces the markets. Adds new ones and removes those that are not in `all`.
     pub fn learn_all_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
         self.take_markets(told, true);
     }
@@ -80,17 +80,17 @@ impl Directory {
             by_asset.retain(|(_, market)| told.contains_key(market));
             by_asset.shrink_to_fit();
         }
-        // A market's sides never change.
+        // The sides of a market never change.
         for (market, (base, counter)) in told {
             if markets.insert(market, (base, counter)).is_none() {
                 by_asset.extend([(base, market), (counter, market)]);
             }
         }
-        by_asset.sort(); // it was, but for the last: the stable sort is fast then
+        by_asset.sort(); // sorted except for the new entries at the end, which a stable sort handles fast
         by_asset.dedup();
     }
 
-    /// Takes in books; where they are all that there are, those that are not among them go.
+    /// Updates order books. If `are_all` is true, `books` replaces all order books.
     pub fn learn_books(&mut self, told: Vec<(MarketId, PolledBook)>, are_all: bool) {
         if are_all {
             self.books = Arc::new(told.into_iter().collect());
@@ -99,13 +99,14 @@ impl Directory {
         }
     }
 
-    /// Whether markets and assets are those of another one, to the last; false may also mean that they are only copies.
+    /// Returns true if this directory shares its markets and assets with `other`. False does not imply that they
+    /// differ.
     #[must_use]
     pub fn names_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.assets, &other.assets) && Arc::ptr_eq(&self.markets, &other.markets)
     }
 
-    /// Whether books are those of another one, to the last; false may also mean that they are only copies.
+    /// Returns true if this directory shares its order books with `other`. False does not imply that they differ.
     #[must_use]
     pub fn books_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.books, &other.books)
@@ -123,43 +124,44 @@ impl Directory {
         self.assets.len()
     }
 
-    /// The base and the counter of a market.
+    /// Base and counter of a market.
     #[must_use]
     pub fn sides(&self, market: MarketId) -> Option<(AssetId, AssetId)> {
         self.markets.get(&market).copied()
     }
 
-    /// Both assets of a market whose trades count; none where an asset of it is not valid.
+    /// Base and counter of a market, or `None` if either asset is not valid. Only such markets count in outputs.
     #[must_use]
     pub fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
         let (base, counter) = self.markets.get(&market)?;
         Some((self.assets.get(base)?, self.assets.get(counter)?))
     }
 
-    /// The valid assets, in no particular order.
+    /// Valid assets, in no particular order.
     pub fn assets(&self) -> impl Iterator<Item = (AssetId, &ListedAsset)> {
         self.assets.iter().map(|(id, asset)| (*id, asset.as_ref()))
     }
 
-    /// The books, in no particular order.
+    /// Order books, in no particular order.
     pub fn books(&self) -> impl Iterator<Item = (MarketId, &PolledBook)> {
         self.books.iter().map(|(market, book)| (*market, book))
     }
 
-    /// The valid assets of a code.
+    /// Valid assets with this code.
     #[must_use]
     pub fn assets_of_code(&self, code: &str) -> &[AssetId] {
         self.by_code.get(code).map_or(&[], Vec::as_slice)
     }
 
-    /// The markets with an asset on either side, by their numbers.
+    /// Markets with this asset on either side, sorted by id.
     pub fn markets_of_asset(&self, asset: AssetId) -> impl Iterator<Item = MarketId> {
         let from = self.by_asset.partition_point(|(of, _)| *of < asset);
         let of_it = self.by_asset.iter().skip(from).take_while(move |(of, _)| *of == asset);
         of_it.map(|(_, market)| *market)
     }
 
-    /// How many markets have an asset of this code on either side; one with such assets on both counts twice.
+    /// Number of markets with an asset of this code on either side. A market with such assets on both sides counts
+    /// twice.
     #[must_use]
     pub fn count_markets_of_code(&self, code: &str) -> usize {
         let count = |asset: &AssetId| {
@@ -169,13 +171,13 @@ impl Directory {
         self.assets_of_code(code).iter().map(count).sum()
     }
 
-    /// The book of a market, where it was polled.
+    /// Order book of a market, or `None` if it was never polled.
     #[must_use]
     pub fn book(&self, market: MarketId) -> Option<&PolledBook> {
         self.books.get(&market)
     }
 
-    /// All valid assets, sorted by code, then issuer, by their bytes.
+    /// All valid assets, sorted by the bytes of code, then issuer.
     pub fn listing(&mut self) -> Arc<Vec<Arc<ListedAsset>>> {
         let assets = &self.assets;
         Arc::clone(self.listing.get_or_insert_with(|| {
@@ -192,7 +194,7 @@ mod tests {
     use crate::test_support::{directory, listed};
 
     #[test]
-    fn clones_stay_as_they_were() {
+    fn clones_keep_their_state() {
         let mut directory = directory(&[("XLM", "native", ""), ("B", "G", "")], &[(7, 1, 2)], &[(7, 3)]);
         let (before, listing) = (directory.clone(), directory.listing());
         directory.learn_assets([(2, None), (3, Some(listed("A", "G", "")))]);
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_that_are_gone_leave_nothing_behind() {
+    fn removing_markets_leaves_nothing_behind() {
         let mut directory = directory(
             &[("XLM", "native", ""), ("B", "G", ""), ("C", "G", "")],
             &[(7, 1, 2), (8, 1, 3), (9, 2, 3)],
@@ -224,19 +226,19 @@ mod tests {
         assert_eq!([1, 2, 3].map(|asset| of(&directory, asset)), [vec![8], vec![10], vec![8, 10]]);
         assert_eq!(directory.market_count(), 2);
         assert_eq!(["XLM", "B", "C"].map(|code| directory.count_markets_of_code(code)), [1, 1, 2]);
-        assert_eq!(of(&before, 1), [7, 8], "a clone stays as it was");
-        // The same ones again, or some of them, are no change.
+        assert_eq!(of(&before, 1), [7, 8], "a clone keeps its state");
+        // Repeating all or some of the markets changes nothing.
         let same = directory.clone();
         directory.learn_all_markets([(10, 2, 3), (8, 1, 3)]);
         directory.learn_markets([(10, 2, 3)]);
         assert!(directory.names_as(&same));
-        // A market that returns has a new number.
+        // A market that returns has a new id.
         directory.learn_markets([(11, 1, 2)]);
         assert_eq!(of(&directory, 2), [10, 11]);
     }
 
     #[test]
-    fn assets_that_cease_to_be_valid_leave_nothing_behind() {
+    fn removing_assets_leaves_nothing_behind() {
         let mut directory = Directory::default();
         for round in 0..10 {
             let code = format!("C{round}");

@@ -1,17 +1,17 @@
-//! What an issuer's stellar.toml tells (SEP-1), as far as the ticker cares.
+//! Contents of an issuer's stellar.toml (SEP-1), as far as the ticker uses them.
 
 use super::toml_link::{TomlLink, ascii};
 
-/// A stellar.toml that was read. What it does not say is empty, 0 or false.
+/// Parsed stellar.toml. Missing values are empty, 0 or false.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerFile {
-    /// Who is behind it.
+    /// Organisation that published the file.
     pub org: Organisation,
-    /// The assets that it lists, in its order.
+    /// Assets that the file lists, in its order.
     pub currencies: Vec<Currency>,
 }
 
-/// Who is behind a file: DOCUMENTATION's words and the addresses of services.
+/// Organisation behind a stellar.toml: fields of its DOCUMENTATION table, and service addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Organisation {
     /// `ORG_NAME`
@@ -32,55 +32,57 @@ pub struct Organisation {
     pub deposit_server: String,
 }
 
-/// What a file says of one asset; each field is SEP-1's of the same name.
+/// Description of one asset. Each field is SEP-1's field of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Currency {
-    /// The asset's code.
+    /// Asset code.
     pub code: String,
-    /// The asset's issuer.
+    /// Address of the issuer.
     pub issuer: String,
-    /// The code of what it is anchored to.
+    /// Code of the asset that this one is anchored to.
     pub anchor_asset: String,
-    /// What kind of thing that is, in lower case.
+    /// Kind of the anchor (`fiat`, `crypto`, …), in lower case.
     pub anchor_asset_type: String,
-    /// A name for people.
+    /// Display name.
     pub name: String,
-    /// A description for people.
+    /// Description.
     pub desc: String,
-    /// Conditions of holding it.
+    /// Conditions of holding the asset.
     pub conditions: String,
-    /// How to redeem it.
+    /// Instructions for redeeming the asset.
     pub redemption_instructions: String,
-    /// `live`, `test`, or anything else.
+    /// Status: `live`, `test`, or any other text.
     pub status: String,
-    /// Places that wallets shall show.
+    /// Decimal places that wallets should show.
     pub display_decimals: i64,
-    /// How many there will ever be.
+    /// Total supply, if it is fixed.
     pub fixed_number: i64,
-    /// How many there may be at most.
+    /// Maximum supply.
     pub max_number: i64,
-    /// Whether it stands for something else.
+    /// True if the asset is redeemable for its anchor.
     pub is_asset_anchored: bool,
-    /// Whether there may be any number.
+    /// True if the supply is unlimited.
     pub is_unlimited: bool,
-    /// Where the collateral lies.
+    /// Addresses that hold the collateral.
     pub collateral_addresses: Vec<String>,
-    /// Signatures that prove it.
+    /// Signatures that prove control of the collateral addresses.
     pub collateral_address_signatures: Vec<String>,
 }
 
 impl IssuerFile {
-    /// The first entry of this code and issuer.
+    /// First entry with this code and issuer.
     #[must_use]
     pub fn currency(&self, code: &str, issuer: &str) -> Option<&Currency> {
         self.currencies.iter().find(|currency| currency.code == code && currency.issuer == issuer)
     }
 
-    /// Returns true if the domain of the file at `toml_url` vouches for the asset. The file must be served by https and list
-    /// the asset. If it names a page of the organisation, that must be served by https on the same host or below it.
+    /// Returns true if the domain of the file at `toml_url` vouches for the asset.
+    ///
+    /// The file must be served by https and list the asset. If the file names a page of the organisation, that must be
+    /// served by https on the same host or below it.
     #[must_use]
     pub fn controls(&self, toml_url: &str, code: &str, issuer: &str) -> bool {
-        // The host that the asset itself names, wherever that redirects to.
+        // Use the host that the asset's link names, not the host that it redirects to.
         let Some(host) = TomlLink::parse(toml_url).and_then(|link| host_of(&link.authority)) else {
             return false;
         };
@@ -89,21 +91,22 @@ impl IssuerFile {
     }
 }
 
-/// The host of an https address, in lower case.
+/// Host of an https URL, in lower case, or `None` for other URLs.
 fn https_host(url: &str) -> Option<String> {
     let rest =
         url.get(8..).filter(|_| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")))?;
+    // Browsers read `\` as `/`. It ends the host, so `evil.net\@example.com` is not at `example.com`.
     let authority = rest.split(['/', '?', '#', '\\']).next()?;
     host_of(authority)
 }
 
-/// An authority's host, without user and port.
+/// Host of a URL authority, without user and port.
 fn host_of(authority: &str) -> Option<String> {
     let host = authority.rsplit('@').next()?.split(':').next()?;
     (!host.is_empty()).then(|| ascii(host).into_owned())
 }
 
-/// By whole labels: `notexample.com` is not below `example.com`.
+/// Compares whole labels: `notexample.com` is not below `example.com`.
 fn is_at_or_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
@@ -126,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_entry_counts() {
+    fn returns_the_first_matching_entry() {
         assert_eq!(file("").currency("TEA", "G1").unwrap().name, "first");
         assert_eq!(file("").currency("TEA", "G2"), None);
     }
 
     #[test]
-    fn a_domain_speaks_for_what_it_lists_where_the_page_is_its_own() {
+    fn a_domain_controls_listed_assets_if_the_page_is_its_own() {
         let at = "https://Example.com/.well-known/stellar.toml";
         for own in
             ["", "https://example.com", "https://www.EXAMPLE.com/about", "HTTPS://a.b.example.com:443/?x"]

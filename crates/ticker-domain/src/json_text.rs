@@ -1,6 +1,6 @@
-//! Strings in JSON as Go's encoder writes them, which the old ticker's readers know.
+//! JSON strings with the escapes of Go's encoder, which the old ticker used.
 
-/// Appends a JSON string as Go's encoder escapes it: besides what JSON demands, `&`, `<`, `>`, U+2028 and U+2029.
+/// Appends a JSON string. Escapes `&`, `<`, `>`, U+2028 and U+2029 beyond what JSON requires, as Go does.
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
@@ -25,7 +25,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn escapes_what_the_old_encoder_did() {
+    fn escapes_as_the_old_encoder_did() {
         let mut out = String::new();
         push_string(&mut out, "a\"\\\n\r\t\u{1}\u{7f}&<>\u{2028}\u{2029}\u{1f600}");
         assert_eq!(out, "\"a\\\"\\\\\\n\\r\\t\\u0001\u{7f}\\u0026\\u003c\\u003e\\u2028\\u2029\u{1f600}\"");
@@ -33,7 +33,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_the_same(text in "\\PC*") {
+        fn any_text_reads_back_unchanged(text in "\\PC*") {
             let mut out = String::new();
             push_string(&mut out, &text);
             prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);

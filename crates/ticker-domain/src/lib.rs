@@ -1,4 +1,4 @@
-//! The pure heart: money, assets, markets, trades, windows and the files made of them.
+//! Pure domain: money, assets, markets, trades, windows, and the files rendered from them.
 //!
 //! Nothing in here does I/O, reads a clock or panics, whatever the input.
 

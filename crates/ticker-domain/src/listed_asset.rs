@@ -1,4 +1,4 @@
-//! A valid asset with everything that is known of it.
+//! Valid asset with all its published data.
 
 use super::{
     amount::Total,
@@ -6,47 +6,47 @@ use super::{
     issuer_file::{Currency, Organisation},
 };
 
-/// A valid asset, as `assets.json` and GraphQL list it.
+/// Valid asset, as `assets.json` and GraphQL list it. The asset poller and the TOML checker write its fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListedAsset {
-    /// `native`, `credit_alphanum4` or `credit_alphanum12`.
+    /// Asset type: `native`, `credit_alphanum4` or `credit_alphanum12`.
     pub kind: String,
-    /// Accounts that hold it and may.
+    /// Number of accounts authorised to hold it.
     pub num_accounts: i64,
-    /// Holders need the issuer's leave.
+    /// True if holders need the issuer's authorisation.
     pub auth_required: bool,
-    /// The issuer can take that leave back.
+    /// True if the issuer can revoke an authorisation.
     pub auth_revocable: bool,
-    /// What authorised accounts hold.
+    /// Supply held by authorised accounts, in stroops.
     pub amount: Total,
-    /// Whether the file's domain speaks for the asset.
+    /// True if the domain of the stellar.toml vouches for the asset.
     pub is_controlled_by_domain: bool,
-    /// Code, issuer and what its stellar.toml says of it.
+    /// Code, issuer, and the description from the stellar.toml.
     pub currency: Currency,
-    /// The number of its issuer's row.
+    /// Id of the issuer's row in `issuers`.
     pub issuer_id: i32,
-    /// Who issues it.
+    /// Organisation that issues the asset.
     pub issuer: Organisation,
-    /// Where the issuer's stellar.toml lies.
+    /// URL of the issuer's stellar.toml.
     pub toml_url: String,
-    /// When it was last found valid.
+    /// Time when the asset was last found valid.
     pub last_valid: UnixSeconds,
 }
 
 impl ListedAsset {
-    /// Its own code.
+    /// Asset code.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.currency.code
     }
 
-    /// The account that issues it, or `native`.
+    /// Address of the issuer, or `native`.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.currency.issuer
     }
 
-    /// Its name in pairs: the anchor's code where it has one, else its own.
+    /// Code used in pair names: the anchor's code if there is one, else the asset's own.
     #[must_use]
     pub fn pair_code(&self) -> &str {
         let anchor = &self.currency.anchor_asset;

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where a listener can be reached from its own machine: one on all addresses is asked on loopback.
+/// Address at which a local client reaches a listener. A listener on all addresses is reached on loopback.
 #[must_use]
 pub const fn reachable(listens: SocketAddr) -> SocketAddr {
     let mut address = listens;
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_on_all_addresses_is_asked_elsewhere() {
+    fn only_an_unspecified_address_becomes_loopback() {
         for (listens, asked) in [
             ("0.0.0.0:8080", "127.0.0.1:8080"),
             ("[::]:9090", "[::1]:9090"),

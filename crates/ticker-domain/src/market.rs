@@ -2,7 +2,8 @@
 
 use super::asset::Asset;
 
-/// The assets that quote others in new outputs, first match first (`CODE:ISSUER`). Grows only at its end.
+/// Quote assets of new outputs as `CODE:ISSUER`, the preferred first. Append only: an insertion would change existing
+/// pairs.
 pub const QUOTE_ASSETS: [&str; 5] = [
     "USDC:GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN",
     "yUSDC:GDGTVWSM4MGS4T7Z6W4RPWOCHE2I6RDFCIFZGS3DOA63LWQTRNZNTTFF",
@@ -11,8 +12,8 @@ pub const QUOTE_ASSETS: [&str; 5] = [
     "ETH:GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC",
 ];
 
-/// A market in the normalised orientation of the legacy ticker: XLM is always base, else the asset whose
-/// `CODE:ISSUER` sorts first.
+/// Market in the normalised orientation of the legacy ticker. XLM is always base, else the asset whose `CODE:ISSUER`
+/// sorts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Market {
     base: Asset,
@@ -20,7 +21,7 @@ pub struct Market {
 }
 
 impl Market {
-    /// The market of two assets, and whether their sides were swapped for it; none for an asset against itself.
+    /// Market of two assets, and true if their sides were swapped for it. `None` if both are the same asset.
     #[must_use]
     pub fn of(base: Asset, counter: Asset) -> Option<(Self, bool)> {
         match base.cmp(&counter) {
@@ -30,29 +31,29 @@ impl Market {
         }
     }
 
-    /// The base asset.
+    /// Base asset.
     #[must_use]
     pub const fn base(&self) -> &Asset {
         &self.base
     }
 
-    /// The counter asset.
+    /// Counter asset.
     #[must_use]
     pub const fn counter(&self) -> &Asset {
         &self.counter
     }
 
-    /// The asset that prices are told in by new outputs, and the one that they are prices of: `(base, quote)`.
+    /// Base and quote as new outputs show them: `(base, quote)`. Prices are in units of the quote.
     #[must_use]
     pub fn quoted(&self) -> (&Asset, &Asset) {
         if quote_rank(&self.base) < quote_rank(&self.counter) {
             (&self.counter, &self.base)
         } else {
-            (&self.base, &self.counter) // of two unlisted assets the one that sorts last quotes
+            (&self.base, &self.counter) // of two unlisted assets, the one that sorts last is the quote
         }
     }
 
-    /// What new outputs call it: `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
+    /// Name in new outputs: `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
     #[must_use]
     pub fn name(&self) -> String {
         let side = |asset: &Asset| match asset {
@@ -64,7 +65,8 @@ impl Market {
     }
 }
 
-/// Lower quotes before higher: the listed ones in their order, then XLM, then all others alike.
+/// Rank as a quote asset; the lower rank quotes. The listed assets come first, then XLM, then all others with equal
+/// rank.
 fn quote_rank(asset: &Asset) -> usize {
     match asset {
         Asset::Native => QUOTE_ASSETS.len(),
@@ -81,13 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn xlm_is_base_and_else_the_first_by_bytes() {
+    fn the_base_is_xlm_or_the_first_by_bytes() {
         let (usd, tea) = (issued("USD", 1), issued("TEA", 2));
         let (market, swapped) = Market::of(usd, Asset::Native).unwrap();
         assert_eq!((*market.base(), *market.counter(), swapped), (Asset::Native, usd, true));
         assert_eq!(Market::of(tea, usd).unwrap(), (Market::of(usd, tea).unwrap().0, false));
         assert!(Market::of(usd, usd).is_none());
-        // A coin that calls itself XLM is not XLM.
+        // An issued asset with the code XLM is not XLM.
         assert_eq!(Market::of(issued("XLM", 1), Asset::Native).unwrap().0.base(), &Asset::Native);
     }
 
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_the_quote_last() {
+    fn the_name_ends_with_the_quote() {
         let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
         let tea = issued("TEA", 2);
         let name = |base, counter| Market::of(base, counter).unwrap().0.name();

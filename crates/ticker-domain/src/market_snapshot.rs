@@ -1,5 +1,6 @@
-//! Everything that a publication is made of and that answers are computed from, as of one second. Nothing changes it any
-//! more; what it shares with the aggregator's state is copied there when it changes.
+//! Immutable data of one publication, from which all answers are computed.
+//!
+//! It shares data with the aggregator's state. The aggregator copies shared data before it changes it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,18 +18,19 @@ use super::{
     windows::{MarketId, WindowsView},
 };
 
-/// See the module.
+/// Windows, assets, markets and order books of one publication, as of one second.
 #[derive(Clone, Debug, Default)]
 pub struct MarketSnapshot {
     windows: WindowsView,
     directory: Directory,
-    /// The valid assets, sorted by code, then issuer.
+    /// Valid assets, sorted by code, then issuer.
     assets: Arc<Vec<Arc<ListedAsset>>>,
-    /// By the name that two codes spell; made when it is first asked for.
+    /// Summed order books by the pair name that the two codes spell. Computed on first use.
     books: OnceLock<HashMap<String, BookFigures>>,
 }
 
-/// Which markets are asked for; what is none may be anything. Codes and issuers are exact, XLM's issuer is `native`.
+/// Filter for markets. A field that is `None` matches anything. Codes and issuers match exactly, and XLM's issuer is
+/// `native`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarketFilter {
     /// Code of the base.
@@ -41,67 +43,68 @@ pub struct MarketFilter {
     pub counter_issuer: Option<String>,
 }
 
-/// The two codes of a pair's name, in either order.
+/// Two codes of a pair name, in either order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairCodes(String, String);
 
-/// One market's figures over some hours.
+/// Figures of one market over some hours.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketRow<'a> {
-    /// The base.
+    /// Base asset.
     pub base: &'a ListedAsset,
-    /// The counter.
+    /// Counter asset.
     pub counter: &'a ListedAsset,
-    /// Its trades; at least one.
+    /// Trade statistics of those hours, with at least one trade.
     pub stats: TradeStats,
-    /// Its own book; all 0 where none was polled.
+    /// Order book of the market. All 0 if it was never polled.
     pub book: BookFigures,
 }
 
-/// One pair's figures over some hours, all issuers of its name together.
+/// Figures of one pair over some hours, summed over all issuers of its codes.
 #[derive(Clone, Debug)]
 pub struct TickerRow {
-    /// `<base>_<counter>`, anchors in place of the codes that have one.
+    /// Name, `<base>_<counter>`, made of anchor codes for assets that have one.
     pub name: String,
-    /// Its trades; at least one.
+    /// Trade statistics of those hours, with at least one trade.
     pub stats: TradeStats,
-    /// The books of the markets whose codes spell the name.
+    /// Summed order books of the markets whose codes spell the name.
     pub book: BookFigures,
 }
 
 impl MarketSnapshot {
-    /// Puts together what belongs together: all of one state, windows and directory.
+    /// Combines windows and directory, which must be of the same state.
     #[must_use]
     pub fn new(windows: WindowsView, mut directory: Directory) -> Self {
         Self { books: OnceLock::new(), assets: directory.listing(), windows, directory }
     }
 
-    /// The windows.
+    /// Windows of all markets.
     #[must_use]
     pub const fn windows(&self) -> &WindowsView {
         &self.windows
     }
 
-    /// Who is who.
+    /// Assets, markets and order books.
     #[must_use]
     pub const fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// The name of the pair that a market's trades belong to; none where they belong to none.
+    /// Name of the pair that a market's trades belong to, or `None` if one of its assets is not valid.
     #[must_use]
     pub fn pair_of(&self, market: MarketId) -> Option<String> {
         let (base, counter) = self.directory.valid_sides(market)?;
         Some(pair_name(base.pair_code(), counter.pair_code()))
     }
 
-    /// The books of the markets whose codes spell a name.
+    /// Summed order books of the markets whose codes spell `name`.
     #[must_use]
     pub fn book_of_pair(&self, name: &str) -> BookFigures {
         self.books().get(name).copied().unwrap_or_default()
     }
 
-    /// Whether the books of all names are summed: the first who asks for a pair's waits for that.
+    /// Returns true if the order books are already summed by name. If not, the next [`Self::book_of_pair`] blocks to
+    /// sum them.
     #[must_use]
     pub fn has_book_sums(&self) -> bool {
         self.books.get().is_some()
@@ -114,25 +117,25 @@ impl MarketSnapshot {
         })
     }
 
-    /// The second of all figures.
+    /// Time of all figures.
     #[must_use]
     pub const fn as_of(&self) -> UnixSeconds {
         self.windows.as_of()
     }
 
-    /// The valid assets, sorted by code, then issuer.
+    /// Valid assets, sorted by code, then issuer.
     #[must_use]
     pub const fn assets(&self) -> &Arc<Vec<Arc<ListedAsset>>> {
         &self.assets
     }
 
-    /// Every pair with a trade in the last 7 days, by name, as `markets.json` has them.
+    /// Pairs of `markets.json` with a trade in the last 7 days, by name.
     #[must_use]
     pub fn pairs(&self) -> Vec<Pair> {
         ticker::pairs(self.windows.figures(), &self.directory, self.books())
     }
 
-    /// When the oldest book of a market that counts was fetched.
+    /// Fetch time of the oldest order book that is used, or `None` without order books.
     #[must_use]
     pub fn oldest_book(&self) -> Option<UnixSeconds> {
         let shown = |(market, _)| {
@@ -142,8 +145,7 @@ impl MarketSnapshot {
         self.windows.figures().filter_map(shown).min()
     }
 
-    /// When the book of each market that counts was fetched, the oldest first: market, in the order of its sides in the
-    /// database, and second.
+    /// Base, counter and fetch time of each order book that is used, the oldest first.
     #[must_use]
     pub fn book_times(&self) -> Vec<(&ListedAsset, &ListedAsset, UnixSeconds)> {
         let shown = |(market, _)| {
@@ -155,20 +157,20 @@ impl MarketSnapshot {
         times
     }
 
-    /// When a window of so many hours began; its lower edge is exclusive.
+    /// Start of a window of `hours` hours. Exclusive: a trade at that second is outside.
     #[must_use]
     pub const fn since(&self, hours: i64) -> UnixSeconds {
         self.as_of().minus(hours.saturating_mul(HOUR))
     }
 
-    /// The markets that a filter lets through and that traded in the last so many hours (1 to 168, else none), sorted by
-    /// `CODE:ISSUER` of base and counter.
+    /// Markets that match a filter and traded in the last `hours` hours, sorted by `CODE:ISSUER` of base and counter.
+    /// Empty unless `hours` is 1 to 168.
     #[must_use]
     pub fn markets(&self, filter: &MarketFilter, hours: i64) -> Vec<MarketRow<'_>> {
         self.markets_while(filter, hours, &|| true)
     }
 
-    /// The same, found for as long as `go_on` says so: what is found after that is worth nothing.
+    /// Same as [`Self::markets`], but stops when `go_on` returns false. The caller must discard the partial result.
     #[must_use]
     pub fn markets_while(
         &self,
@@ -188,20 +190,20 @@ impl MarketSnapshot {
         rows
     }
 
-    /// Every pair that traded in the last so many hours (1 to 168, else none), by name.
+    /// Pairs that traded in the last `hours` hours, by name. Empty unless `hours` is 1 to 168.
     #[must_use]
     pub fn tickers(&self, hours: i64) -> Vec<TickerRow> {
         self.tickers_while(hours, &|| true)
     }
 
-    /// The same, found for as long as `go_on` says so: what is found after that is worth nothing.
+    /// Same as [`Self::tickers`], but stops when `go_on` returns false. The caller must discard the partial result.
     #[must_use]
     pub fn tickers_while(&self, hours: i64, go_on: &dyn Fn() -> bool) -> Vec<TickerRow> {
         self.summed(hours, &self.candidates(&[]), |_, _| true, go_on)
     }
 
-    /// The pairs that the markets of two codes (not anchors) belong to: XLM first, else in the order of their bytes, and
-    /// only where that finds nothing in the other order.
+    /// Pairs of the markets of two codes (not anchors). Tries XLM first, else the codes in byte order, and the opposite
+    /// order only if the first finds nothing.
     #[must_use]
     pub fn tickers_of(&self, codes: &PairCodes, hours: i64) -> Vec<TickerRow> {
         let [first, second] = codes.in_order();
@@ -234,7 +236,8 @@ impl MarketSnapshot {
         sums.into_iter().map(row).collect()
     }
 
-    /// The markets that can have assets of these codes: those of the code with the fewest; all where no code is given.
+    /// Markets that may have assets of all these codes: those of the code with the fewest markets. All markets without
+    /// codes.
     fn candidates(&self, codes: &[&str]) -> Vec<MarketId> {
         let Some(code) = codes.iter().min_by_key(|code| self.directory.count_markets_of_code(code)) else {
             return self.windows.figures().map(|(market, _)| market).collect();
@@ -247,21 +250,21 @@ impl MarketSnapshot {
         markets
     }
 
-    /// How many markets are looked at for an answer about two codes, at most. Costs next to nothing.
+    /// Upper bound on the number of markets to examine for an answer about two codes. Cheap: it sums nothing.
     #[must_use]
     pub fn count_candidates(&self, [one, other]: [&str; 2]) -> usize {
         self.directory.count_markets_of_code(one).min(self.directory.count_markets_of_code(other))
     }
 
-    /// Upper bound on the number of markets that match a filter. Costs next to nothing.
+    /// Upper bound on the number of markets that match a filter. Cheap: it sums nothing.
     #[must_use]
     pub fn count_markets(&self, filter: &MarketFilter) -> usize {
         let counts = filter.codes().into_iter().map(|code| self.directory.count_markets_of_code(code));
         counts.min().unwrap_or_else(|| self.windows.market_count())
     }
 
-    /// Those of the markets that are of valid assets, that are taken, and that traded in the last so many hours. What is
-    /// not taken is not summed.
+    /// Markets of valid assets that match and that traded in the last `hours` hours, with their sums. Sums only those
+    /// that match.
     fn traded(
         &self,
         hours: i64,
@@ -293,20 +296,20 @@ impl MarketFilter {
 }
 
 impl PairCodes {
-    /// Reads `A_B`; none for any other form.
+    /// Parses `A_B`. `None` for any other form.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let (first, second) = name.split_once('_')?;
         (!second.contains('_')).then(|| Self(first.to_owned(), second.to_owned()))
     }
 
-    /// Both, as they are written.
+    /// Codes as written.
     #[must_use]
     pub fn both(&self) -> [&str; 2] {
         [&self.0, &self.1]
     }
 
-    /// XLM first, else in the order of their bytes.
+    /// XLM first, else in byte order.
     fn in_order(&self) -> [&str; 2] {
         let mut codes = self.both();
         codes.sort_unstable_by_key(|code| (*code != "XLM", *code));
@@ -315,7 +318,7 @@ impl PairCodes {
 }
 
 impl MarketRow<'_> {
-    /// `CODE:ISSUER / CODE:ISSUER`; XLM's issuer is `native`.
+    /// Name as `CODE:ISSUER / CODE:ISSUER`. XLM's issuer is `native`.
     #[must_use]
     pub fn name(&self) -> String {
         let side = |asset: &ListedAsset| format!("{}:{}", asset.code(), asset.issuer());
@@ -339,7 +342,7 @@ mod tests {
         ("TEA", "G4", ""),
     ];
 
-    /// Market 1 traded 10 hours ago, 2 and 3 one hour ago, 4 (of an asset that is not valid) now.
+    /// Market 1 traded 10 hours ago, 2 and 3 one hour ago, and 4, whose counter is not valid, now.
     fn snapshot() -> MarketSnapshot {
         let now = UnixSeconds(10_000_000);
         let mut windows = Windows::default();
@@ -356,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_what_traded_in_it_to_the_second() {
+    fn window_edges_are_exact_to_the_second() {
         let snapshot = snapshot();
         let market_names = |hours| {
             let rows = snapshot.markets(&MarketFilter::default(), hours);
@@ -373,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_exact_on_the_normalised_sides() {
+    fn filters_match_exactly_on_the_normalised_sides() {
         let count = |filter: MarketFilter| snapshot().markets(&filter, 168).len();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(count(MarketFilter { base_code: some("XLM"), ..MarketFilter::default() }), 2);
@@ -395,7 +398,7 @@ mod tests {
         let of = |name: &str| snapshot.tickers_of(&PairCodes::parse(name).unwrap(), 168);
         assert_eq!(names(&of("XLM_BRL")), [("XLM_BRL", 1)]);
         assert_eq!(names(&of("BRLT_XLM")), [("XLM_BRL", 1)]);
-        assert_eq!(of("BRLT_XLM")[0].book.bid_count, 3, "the book is that of the name");
+        assert_eq!(of("BRLT_XLM")[0].book.bid_count, 3, "the book belongs to the name");
         assert_eq!(names(&of("TEA1_TEA")), [("TEA1_TEA", 1)], "TEA sorts before TEA1, and finds nothing");
         assert!(of("xlm_brl").is_empty() && of("_").is_empty());
         for wrong in ["XLMBRL", "", "A_B_C"] {
@@ -404,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_with_fewer_markets_says_how_many_are_looked_at() {
+    fn candidates_are_the_markets_of_the_rarer_code() {
         let snapshot = snapshot();
         for (codes, count) in [
             (["XLM", "BRL"], 1),
@@ -420,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_market_that_is_not_asked_for_is_not_summed() {
+    fn only_matching_markets_are_summed() {
         let snapshot = snapshot();
         let asked = std::cell::Cell::new(0);
         let takes = |base: &ListedAsset, _: &ListedAsset| {
@@ -428,19 +431,19 @@ mod tests {
             base.code() == "TEA1"
         };
         assert_eq!(names(&snapshot.summed(5, &snapshot.candidates(&[]), takes, &|| true)), [("TEA1_TEA", 1)]);
-        assert_eq!(asked.get(), 3, "also about market 1, of which only its sum tells that it did not trade");
+        assert_eq!(asked.get(), 3, "also market 1, since only its sum shows that it did not trade");
     }
 
     #[test]
-    fn a_markets_own_book_and_the_oldest_of_all() {
+    fn returns_each_markets_book_and_the_oldest_book() {
         let snapshot = snapshot();
         let rows = snapshot.markets(&MarketFilter::default(), 168);
         assert_eq!(rows.iter().map(|row| row.book.bid_count).collect::<Vec<_>>(), [0, 3, 5]);
         assert_eq!(snapshot.oldest_book(), Some(UnixSeconds(1)));
         let times = snapshot.book_times();
-        let told: Vec<_> =
+        let codes: Vec<_> =
             times.iter().map(|(base, counter, at)| (base.code(), counter.code(), at.0)).collect();
-        assert_eq!(told, [("XLM", "BRL", 1), ("XLM", "BRLT", 1)]);
+        assert_eq!(codes, [("XLM", "BRL", 1), ("XLM", "BRLT", 1)]);
         assert_eq!(
             snapshot.assets().iter().map(|asset| asset.code()).collect::<Vec<_>>(),
             ["BRL", "BRLT", "TEA", "TEA1", "XLM"]

@@ -1,11 +1,11 @@
-//! The printed edge: from exact values to doubles, and from doubles to the legacy digits.
+//! Conversion of exact values to doubles, and of doubles to the digits of the legacy files.
 
 use std::fmt::Write;
 
-/// The double nearest to `numerator / denominator` (ties to even); 0 where the denominator is not above zero.
+/// Double nearest to `numerator / denominator` (ties to even). 0 if the denominator is not positive.
 ///
-/// Dividing two doubles would round three times; here the quotient is made in integers with more bits than a
-/// double holds, and rounded once.
+/// Dividing two doubles would round three times. This divides integers with more bits than a double has, and rounds
+/// once.
 #[must_use]
 pub fn ratio_to_f64(numerator: i128, denominator: i64) -> f64 {
     let Ok(denominator) = u128::try_from(denominator) else { return 0.0 };
@@ -14,21 +14,24 @@ pub fn ratio_to_f64(numerator: i128, denominator: i64) -> f64 {
         return 0.0;
     }
     let shift = magnitude.leading_zeros();
-    let scaled = magnitude << shift; // its top bit is set, so the quotient has at least 65 bits
+    let scaled = magnitude << shift; // the top bit is set, so the quotient has at least 65 bits
+    // The sticky bit records that a remainder was cut off, so that a quotient just above a tie rounds up.
     let sticky = u128::from(!scaled.is_multiple_of(denominator));
     let quotient = (scaled / denominator) | sticky;
     let value = round_to_f64(quotient) * 0.5_f64.powi(i32::try_from(shift).unwrap_or(0));
     if numerator < 0 { -value } else { value }
 }
 
-/// `as` is the only conversion from u128 to a double that the language has, and it rounds to nearest.
+/// Converts with `as`, the language's only conversion from u128 to a double. It rounds to nearest.
 #[expect(clippy::as_conversions, reason = "u128 to f64 rounds to nearest, ties to even; there is no From")]
 fn round_to_f64(value: u128) -> f64 {
     value as f64
 }
 
-/// Appends `value` as Go's `encoding/json` prints a float64: the shortest digits that read back the same,
-/// decimal notation for 1e-6 <= |x| < 1e21, else an exponent without padding. What is not finite prints as 0.
+/// Appends `value` as Go's `encoding/json` prints a float64.
+///
+/// Prints the shortest digits that parse to the same value: decimal for 1e-6 <= |x| < 1e21, else an exponent without
+/// padding. Infinite values and NaN print as 0.
 pub fn push_go_number(out: &mut String, value: f64) {
     if value == 0.0 || !value.is_finite() {
         out.push('0'); // also for -0
@@ -40,7 +43,7 @@ pub fn push_go_number(out: &mut String, value: f64) {
         if (1e-6..1e21).contains(&magnitude) { write!(out, "{value}") } else { write_exponent(out, value) };
 }
 
-/// Rust prints `1.5e-8` and `1e21`; Go writes the sign of a positive exponent as well.
+/// Rust prints `1.5e-8` and `1e21`. Go also writes the sign of a positive exponent.
 fn write_exponent(out: &mut String, value: f64) -> std::fmt::Result {
     let text = format!("{value:e}");
     match text.split_once('e') {
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn divides_exactly_where_doubles_would_not() {
+    fn rounds_once_where_doubles_would_round_repeatedly() {
         assert_eq!(ratio_to_f64(15, 10_000_000), 0.000_001_5);
         assert_eq!(ratio_to_f64(1, 3), 1.0 / 3.0);
         assert_eq!(ratio_to_f64(-1, 4), -0.25);
@@ -94,14 +97,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_doubles_where_they_are_exact(n in 0..1_i64 << 53, d in 1..1_i64 << 53) {
+        fn matches_doubles_where_they_are_exact(n in 0..1_i64 << 53, d in 1..1_i64 << 53) {
             #[expect(clippy::as_conversions, reason = "both are exact")]
             let expected = n as f64 / d as f64;
             prop_assert_eq!(ratio_to_f64(i128::from(n), d), expected);
         }
 
         #[test]
-        fn reads_back_the_same(bits in any::<u64>()) {
+        fn any_number_reads_back_unchanged(bits in any::<u64>()) {
             let value = f64::from_bits(bits);
             let read: f64 = go(value).parse().unwrap();
             let expected = if value.is_finite() { value } else { 0.0 };

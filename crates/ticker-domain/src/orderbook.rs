@@ -1,4 +1,4 @@
-//! Order books and the few figures of them that are kept.
+//! Order books, and the figures of them that the ticker keeps.
 
 use super::{
     amount::{STROOPS_PER_UNIT, Total},
@@ -7,52 +7,52 @@ use super::{
     price::Price,
 };
 
-/// One level of a side.
+/// One price level of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// Counter per base.
+    /// Price, counter per base.
     pub price: Price,
-    /// Of asks in units of the base, of bids in units of the counter, as Horizon has it: the sum of all offers there.
+    /// Sum of all offers at this price. As in Horizon: asks in units of the base, bids in units of the counter.
     pub amount: Total,
 }
 
-/// A market's offers, selling the base and buying the counter. Pools are not in it; a side can be empty.
+/// Offers of a market, without liquidity pools. A side may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderBook {
-    /// Who buys the base.
+    /// Offers to buy the base.
     pub bids: Vec<Level>,
-    /// Who sells the base.
+    /// Offers to sell the base.
     pub asks: Vec<Level>,
 }
 
-/// The figures of one book, or of a pair's books together; all 0 where none was polled.
+/// Figures of one order book, or summed figures of a pair's books. All 0 if none was polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BookFigures {
-    /// Levels of bids.
+    /// Number of bid levels.
     pub bid_count: u64,
-    /// Plain sum of the bids' amounts.
+    /// Sum of the bid amounts, in units of the counter.
     pub bid_volume: f64,
-    /// The best bid, counter per base; 0 without bids.
+    /// Highest bid, counter per base. 0 without bids.
     pub bid_max: f64,
-    /// Levels of asks.
+    /// Number of ask levels.
     pub ask_count: u64,
-    /// Sum of amount times price of the asks.
+    /// Sum of amount times price of the asks, in units of the counter.
     pub ask_volume: f64,
-    /// The best ask, counter per base; 0 without asks.
+    /// Lowest ask, counter per base. 0 without asks.
     pub ask_min: f64,
 }
 
-/// A book's figures and their age.
+/// Figures of an order book, and the time when it was fetched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PolledBook {
-    /// The figures.
+    /// Figures of the book.
     pub figures: BookFigures,
-    /// When Horizon was asked.
+    /// Time of the request to Horizon.
     pub fetched_at: UnixSeconds,
 }
 
 impl OrderBook {
-    /// The figures of this book.
+    /// Computes the figures of this book.
     #[must_use]
     pub fn figures(&self) -> BookFigures {
         let count = |side: &[Level]| u64::try_from(side.len()).unwrap_or(u64::MAX);
@@ -72,8 +72,8 @@ impl OrderBook {
 }
 
 impl BookFigures {
-    /// Takes in another market's book of the same pair, as the old ticker did: an empty side counts as 0, so that one
-    /// market without asks makes `ask_min` 0.
+    /// Adds another market's book of the same pair, as the old ticker did. An empty side counts as 0, so one market
+    /// without asks makes `ask_min` 0.
     pub fn merge(&mut self, other: &Self) {
         self.bid_count = self.bid_count.saturating_add(other.bid_count);
         self.bid_volume += other.bid_volume;
@@ -83,7 +83,8 @@ impl BookFigures {
         self.ask_min = self.ask_min.min(other.ask_min);
     }
 
-    /// (ask - bid) / ask, and the bid plus half of that; both 0 where either side is 0.
+    /// Relative spread, (ask - bid) / ask, and the mid point of the old ticker: the bid plus half of that spread. Both
+    /// are 0 if a side is 0.
     #[must_use]
     pub fn spread(&self) -> (f64, f64) {
         if self.bid_max == 0.0 || self.ask_min == 0.0 {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn bids_are_summed_as_they_are_and_asks_by_their_price() {
+    fn sums_bids_by_amount_and_asks_by_amount_times_price() {
         let book = OrderBook {
             bids: vec![level(2, 1, "3.5"), level(5, 2, "1.0")],
             asks: vec![level(4, 1, "10"), level(3, 1, "2")],

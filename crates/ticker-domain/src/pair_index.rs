@@ -1,4 +1,4 @@
-//! Which markets make which pair of `markets.json`, and which pairs changed from one snapshot to the next.
+//! Index of the markets of each pair of `markets.json`. It finds the pairs that changed from one snapshot to the next.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,8 +13,8 @@ use super::{
     windows::{Figures, MarketId},
 };
 
-/// The pairs of the snapshot that it was last shown. Keeps that snapshot, so that what is shared with the next one can be told
-/// from what was copied because it changed.
+/// Pairs of the latest snapshot. The index keeps that snapshot, because data shared with the next one is unchanged and
+/// needs no comparison.
 #[derive(Debug, Default)]
 pub struct PairIndex {
     snapshot: MarketSnapshot,
@@ -22,27 +22,28 @@ pub struct PairIndex {
     names: HashMap<MarketId, Names>,
 }
 
-/// The markets of one name, by their numbers: doubles added in another order differ in their last digit.
+/// Markets of one pair name, sorted by id. The order matters: adding doubles in another order changes the last digit.
 #[derive(Debug, Default)]
 struct Members {
-    /// Whose trades are its trades.
+    /// Markets whose trades count for this name.
     traded: BTreeSet<MarketId>,
-    /// Whose codes spell it, so that their books are its books.
+    /// Markets whose codes spell this name, so that their books count for it.
     spelled: BTreeSet<MarketId>,
 }
 
-/// What a market belongs to.
+/// Pair names of one market.
 #[derive(Clone, Debug)]
 struct Names {
-    /// By its assets' anchors, where they have one.
+    /// Name made of anchor codes, for assets that have one.
     pair: Arc<str>,
-    /// By its assets' codes.
+    /// Name made of the assets' own codes.
     codes: Arc<str>,
 }
 
 impl PairIndex {
-    /// Moves on to another snapshot, and gives the names of all pairs that may be other now, or gone. Costs a comparison a
-    /// market, and little more for each that changed.
+    /// Moves to another snapshot. Returns the names of all pairs that may have changed or disappeared.
+    ///
+    /// Costs one comparison per market, and little more for each that changed.
     pub fn advance(&mut self, snapshot: MarketSnapshot) -> BTreeSet<Arc<str>> {
         let mut dirty = BTreeSet::new();
         let before = std::mem::replace(&mut self.snapshot, snapshot);
@@ -56,7 +57,7 @@ impl PairIndex {
             let was = old.next_if(|(old, _)| old == id).map(|(_, market)| market);
             let is_same = was.is_some_and(|was| Arc::ptr_eq(was, market));
             if is_same && has_same_names && has_same_books {
-                continue; // as nearly all of them
+                continue; // nearly every market takes this branch
             }
             if was.is_none() || !has_same_names {
                 rename(&mut self.pairs, &mut self.names, &self.snapshot, *id, &mut dirty);
@@ -75,7 +76,7 @@ impl PairIndex {
         dirty
     }
 
-    /// A pair as it stands; none where there is none of this name.
+    /// Current figures of a pair, or `None` if no pair has this name.
     #[must_use]
     pub fn pair(&self, name: &str) -> Option<Pair> {
         let members = self.pairs.get(name).filter(|members| !members.traded.is_empty())?;
@@ -99,7 +100,7 @@ fn figures(snapshot: &MarketSnapshot, market: MarketId) -> Option<BookFigures> {
 
 type Pairs = BTreeMap<Arc<str>, Members>;
 
-/// Puts a market where its assets' names say now.
+/// Moves a market to its current pair names.
 fn rename(
     pairs: &mut Pairs,
     names: &mut HashMap<MarketId, Names>,
@@ -129,7 +130,7 @@ fn rename(
     }
 }
 
-/// Whether a name is that of two codes, without making it.
+/// Returns true if `name` is the pair name of two codes. Compares without building the name.
 fn spells(name: &str, base: &str, counter: &str) -> bool {
     name.strip_prefix(base).and_then(|rest| rest.strip_prefix('_')) == Some(counter)
 }

@@ -1,8 +1,9 @@
-//! Text of strangers, fit to be shown: nothing in it steers a terminal, turns a line round, hides or breaks a row.
+//! Sanitising of text of unknown origin for display. The result cannot control a terminal, change the text direction,
+//! hide text or break a row.
 
 use std::borrow::Cow;
 
-/// Whether a character is not seen but does something: controls, line breaks, directions, zero width, tags.
+/// Returns true for invisible characters with an effect: controls, line breaks, direction marks, zero width, tags.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -26,7 +27,7 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}') // tags, more selectors
 }
 
-/// The text without what is hidden; a line break or a tab becomes a space.
+/// Removes hidden characters. Line breaks and tabs become spaces.
 #[must_use]
 pub fn stripped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -40,7 +41,7 @@ pub fn stripped(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(kept).collect())
 }
 
-/// The text with what is hidden told by its number, `\u{202e}`: for an operator who wants to know what came.
+/// Escapes hidden characters as `\u{202e}`, for an operator who needs to see the received text.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -57,10 +58,10 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Entries of a list that a line of the log names.
+/// Entries that a log line names.
 const LISTED_MAX: usize = 5;
 
-/// The first few entries of a list for one line of the log, and how many more there are.
+/// First few entries of a list for one log line, and the number of further ones.
 #[must_use]
 pub fn listed(entries: &[String]) -> String {
     let named: Vec<&str> = entries.iter().take(LISTED_MAX).map(String::as_str).collect();
@@ -76,14 +77,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_seen_stays_and_the_rest_goes() {
+    fn keeps_visible_text_and_removes_the_rest() {
         assert_eq!(stripped("Tea & Co. 茶 e\u{301} \u{1f375}"), "Tea & Co. 茶 e\u{301} \u{1f375}");
         assert_eq!(stripped("a\u{202e}b\u{200b}c\u{1b}[2Jd\r\ne\u{9b}f\u{0}"), "abc[2Jd ef");
         assert_eq!(shown("a\u{202e}b\n\u{1b}"), "a\\u{202e}b\\n\\u{1b}");
     }
 
     #[test]
-    fn every_kind_of_hidden_character_is_known() {
+    fn recognises_every_kind_of_hidden_character() {
         for hidden in "\u{0}\u{7}\u{8}\u{1b}\u{7f}\u{80}\u{9b}\u{9d}\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\
                        \u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2063}\u{2066}\u{2067}\u{2068}\u{2069}\u{3164}\
                        \u{fe0f}\u{feff}\u{fff9}\u{e0001}\u{e0041}\u{e0100}"
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_and_its_rest_is_counted() {
+    fn cuts_a_long_list_and_counts_the_rest() {
         let entries: Vec<String> = (1..=7).map(|number| number.to_string()).collect();
         assert_eq!(listed(&entries[..5]), "1, 2, 3, 4, 5");
         assert_eq!(listed(&entries), "1, 2, 3, 4, 5 and 2 more");
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_hidden_is_left_and_twice_is_as_once(text in any::<String>()) {
+        fn leaves_nothing_hidden_and_is_idempotent(text in any::<String>()) {
             let once = stripped(&text).into_owned();
             prop_assert!(!once.contains(is_hidden));
             prop_assert_eq!(stripped(&once).into_owned(), once.as_str());

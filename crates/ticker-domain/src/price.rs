@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use super::number::ratio_to_f64;
 
-/// A positive price `n / d`, kept as the ratio that it was made at and compared by value.
+/// Positive price `n / d`. It keeps the ratio of the trade and compares by value.
 ///
-/// In a normalised trade it is counter per base, Horizon's own orientation; [`Price::inverse`] is the
-/// legacy one, base per counter.
+/// In a normalised trade it is counter per base, as in Horizon. [`Price::inverse`] is the legacy orientation, base per
+/// counter.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
     n: i64,
@@ -15,31 +15,31 @@ pub struct Price {
 }
 
 impl Price {
-    /// The price `n / d`; none where either is not above zero, for such a trade sets no price.
+    /// Price `n / d`, or `None` if either is not positive. A trade with such a ratio sets no price.
     #[must_use]
     pub const fn new(n: i64, d: i64) -> Option<Self> {
         if n > 0 && d > 0 { Some(Self { n, d }) } else { None }
     }
 
-    /// The numerator, above zero.
+    /// Numerator, positive.
     #[must_use]
     pub const fn n(self) -> i64 {
         self.n
     }
 
-    /// The denominator, above zero.
+    /// Denominator, positive.
     #[must_use]
     pub const fn d(self) -> i64 {
         self.d
     }
 
-    /// The same price, seen from the other side.
+    /// Price in the opposite orientation.
     #[must_use]
     pub const fn inverse(self) -> Self {
         Self { n: self.d, d: self.n }
     }
 
-    /// The double nearest to the exact ratio.
+    /// Double nearest to the exact ratio.
     #[must_use]
     pub fn to_f64(self) -> f64 {
         ratio_to_f64(i128::from(self.n), self.d)
@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_inverse_turns_the_order(a in 1..=i64::MAX, b in 1..=i64::MAX, c in 1..=i64::MAX, d in 1..=i64::MAX) {
+        fn the_inverse_reverses_the_order(a in 1..=i64::MAX, b in 1..=i64::MAX, c in 1..=i64::MAX, d in 1..=i64::MAX) {
             let (left, right) = (Price::new(a, b).unwrap(), Price::new(c, d).unwrap());
             prop_assert_eq!(left.cmp(&right), right.inverse().cmp(&left.inverse()));
             prop_assert!(left.to_f64() > 0.0 && left.to_f64().is_finite());

@@ -1,28 +1,28 @@
-//! Markets by how busy they are: whom to ask for first where requests are few.
+//! Ranking of markets by activity. Requests are limited, so the busiest markets are polled first.
 
 use super::{
     directory::{AssetId, Directory},
     windows::{Figures, MarketId},
 };
 
-/// A market and how busy it is.
+/// Market with its activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RankedMarket {
-    /// Which.
+    /// Id of the market.
     pub market: MarketId,
-    /// Its base.
+    /// Base asset.
     pub base: AssetId,
-    /// Its counter.
+    /// Counter asset.
     pub counter: AssetId,
     /// Trades in the last 24 hours.
     pub day_trades: u64,
     /// Trades in the last 7 days.
     pub week_trades: u64,
-    /// Whether both assets are.
+    /// True if both assets are valid.
     pub is_valid: bool,
 }
 
-/// All markets with a trade in the last 7 days, the busiest first.
+/// Ranks all markets with a trade in the last 7 days, the busiest first.
 pub fn rank<'a>(
     figures: impl Iterator<Item = (MarketId, &'a Figures)>,
     directory: &Directory,
@@ -45,7 +45,7 @@ pub fn rank<'a>(
     markets
 }
 
-/// The assets of markets, each once, in the order in which the markets name them.
+/// Assets of the markets, each once, in the order of first occurrence.
 #[must_use]
 pub fn assets_of(markets: &[RankedMarket]) -> Vec<AssetId> {
     let mut seen = std::collections::HashSet::new();

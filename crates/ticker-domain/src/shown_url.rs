@@ -1,17 +1,16 @@
-//! A URL as anyone may see it: without users, passwords, and what providers put into it as a key.
+//! URLs without secrets. Users, passwords and API keys are hidden.
 
 const HIDDEN: &str = "***";
-/// Shorter parts of a path are words.
+/// Minimum length of a path segment that may be a key. Shorter segments are words.
 const KEY_CHARS_MIN: usize = 16;
-/// Parts of a path this long are keys even without a digit in them.
+/// Minimum length of a path segment that is a key even without digits.
 const LONG_CHARS_MIN: usize = 24;
 
-/// The URL without its secrets: `https://***@host/v1/***?***`. Providers put keys into the path and the query as well as
-/// before the host.
+/// Hides the secrets of a URL: `https://***@host/v1/***?***`. Providers put keys into the user, the path and the query.
 #[must_use]
 pub fn shown_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may hold any character that its owner forgot to escape.
+    // Split at the last `@`: a password may hold any character that its owner forgot to escape.
     let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
     let (rest, query) = match rest.find(['?', '#']).and_then(|at| rest.split_at_checked(at)) {
         Some((rest, query)) => {
@@ -25,7 +24,8 @@ pub fn shown_url(url: &str) -> String {
     format!("{scheme}://{user}{authority}{}{query}", parts.join("/"))
 }
 
-/// Returns true if a part of a path looks like a key: long, of the characters of hex or base64, with digits among them.
+/// Returns true if a path segment looks like a key: long, in the alphabet of hex or base64, and with digits or very
+/// long.
 fn looks_like_a_key(part: &str) -> bool {
     let is_of_keys = |character: char| character.is_ascii_alphanumeric() || "-_.=+%".contains(character);
     part.len() >= KEY_CHARS_MIN
@@ -39,7 +39,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn keys_of_every_usual_form_are_hidden_and_words_stay() {
+    fn hides_keys_of_every_usual_form_and_keeps_words() {
         for (url, shown) in [
             ("https://horizon.stellar.org", "https://horizon.stellar.org"),
             ("http://127.0.0.1:8001/_toml", "http://127.0.0.1:8001/_toml"),
@@ -57,7 +57,7 @@ mod tests {
             ("nonsense", "nonsense"),
         ] {
             assert_eq!(shown_url(url), shown, "{url}");
-            assert_eq!(shown_url(shown), shown, "twice is as once");
+            assert_eq!(shown_url(shown), shown, "idempotent");
         }
     }
 

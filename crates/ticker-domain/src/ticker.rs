@@ -1,4 +1,4 @@
-//! The legacy ticker: all issuers of the same two codes summed into one pair.
+//! Pairs of the legacy ticker. A pair sums all issuers of the same two codes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,26 +13,26 @@ use super::{
     windows::{Figures, MarketId},
 };
 
-/// `<base>_<counter>`.
+/// Pair name, `<base>_<counter>`.
 #[must_use]
 pub fn pair_name(base: &str, counter: &str) -> String {
     format!("{base}_{counter}")
 }
 
-/// The figures of one window in the legacy orientation, base per counter, as doubles.
+/// Figures of one window in the legacy orientation (base per counter), as doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LegacyFigures {
-    /// Units of the base.
+    /// Volume in units of the base.
     pub base_volume: f64,
-    /// Units of the counter.
+    /// Volume in units of the counter.
     pub counter_volume: f64,
-    /// How many trades.
+    /// Number of trades.
     pub trade_count: u64,
-    /// First price; this and the other prices are 0 where no trade of the window has one.
+    /// First price. All prices are 0 if no trade of the window has one.
     pub open: f64,
-    /// Smallest price.
+    /// Lowest price.
     pub low: f64,
-    /// Greatest price.
+    /// Highest price.
     pub high: f64,
     /// Last price.
     pub close: f64,
@@ -40,7 +40,7 @@ pub struct LegacyFigures {
 
 impl From<&TradeStats> for LegacyFigures {
     fn from(stats: &TradeStats) -> Self {
-        // Base per counter turns smallest and greatest round.
+        // The inverse reverses the order: the legacy `low` is the inverse of the highest price.
         let legacy = |pick: fn(&super::trade_stats::Prices) -> Price| {
             stats.prices.as_ref().map_or(0.0, |prices| pick(prices).inverse().to_f64())
         };
@@ -59,22 +59,22 @@ impl From<&TradeStats> for LegacyFigures {
 /// One pair of `markets.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// `<base>_<counter>`.
+    /// Name, `<base>_<counter>`.
     pub name: String,
-    /// The last 24 hours, the fallback to 7 days applied.
+    /// Figures of the last 24 hours. A day without trades has the last price of the week.
     pub day: LegacyFigures,
-    /// The last 7 days.
+    /// Figures of the last 7 days.
     pub week: LegacyFigures,
-    /// The last price of the 7 days, which is also the day's `close`.
+    /// Last price of the 7 days, which is also the day's `close`.
     pub price: f64,
-    /// When the latest trade closed, priced or not.
+    /// Close time of the latest trade, with or without a price.
     pub close_time: UnixSeconds,
-    /// Its order books.
+    /// Summed order books.
     pub book: BookFigures,
 }
 
 impl Pair {
-    /// The pair of these sums.
+    /// Builds the pair of these sums.
     #[must_use]
     pub fn new(name: String, figures: &Figures, book: BookFigures) -> Self {
         let week = LegacyFigures::from(&figures.week);
@@ -88,10 +88,9 @@ impl Pair {
     }
 }
 
-/// Every pair with a trade in the last 7 days, by name.
+/// Pairs with a trade in the last 7 days, by name.
 ///
-/// Trades belong to the name that the anchors give, a book to the name that the two codes spell: that is how the old
-/// ticker had it.
+/// As in the old ticker, trades belong to the name made of the anchors, and a book to the name made of the two codes.
 pub fn pairs<'a>(
     figures: impl Iterator<Item = (MarketId, &'a Figures)>,
     directory: &Directory,
@@ -113,8 +112,8 @@ pub fn pairs<'a>(
         .collect()
 }
 
-/// The books of these markets, where both assets are valid, summed by the name that the two codes spell, in the order in
-/// which the markets come: doubles added in another order differ in their last digit.
+/// Sums the order books of markets of valid assets by the name made of the two codes. Adds them in the order of
+/// `markets`, since adding doubles in another order changes the last digit.
 pub fn books_by_name(
     markets: impl Iterator<Item = MarketId>,
     directory: &Directory,
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
     use crate::test_support::{self, trade};
 
-    /// BAD, the fourth asset, is not valid.
+    /// The fourth asset, BAD, is not valid.
     fn directory() -> Directory {
         let assets = [("XLM", "native", ""), ("BRL", "G1", ""), ("BRLT", "G2", "BRL")];
         test_support::directory(&assets, &[(12, 1, 2), (13, 1, 3), (14, 1, 4)], &[(12, 3), (13, 5), (14, 7)])
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_all_issuers_and_anchors_of_a_name_and_leaves_out_what_is_not_valid() {
+    fn sums_all_issuers_and_anchors_of_a_name_and_skips_invalid_assets() {
         let one = figures(&[trade(5, 0, 50, (20_000_000, 10_000_000), (1, 2))], &[]);
         let two = figures(&[trade(6, 0, 60, (10_000_000, 40_000_000), (4, 1))], &[]);
         let pairs = pairs_of(&[(12, &one), (13, &two), (14, &two)]);
@@ -166,7 +165,7 @@ mod tests {
         assert_eq!((pair.day.base_volume, pair.day.counter_volume, pair.day.trade_count), (3.0, 5.0, 2));
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (2.0, 0.25, 2.0, 0.25));
         assert_eq!(pair.close_time, UnixSeconds(60));
-        assert_eq!(pair.book.bid_count, 3, "the book of the code, not that of the anchored one");
+        assert_eq!(pair.book.bid_count, 3, "the book of the code, not of the anchored asset");
     }
 
     #[test]
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_with_only_priceless_trades_shows_no_prices_but_the_last_of_the_week() {
+    fn a_day_of_trades_without_prices_has_only_the_weeks_last_price() {
         let mixed = figures(&[trade(9, 0, 90, (10, 10), (0, 1))], &[trade(5, 0, 50, (10, 10), (1, 4))]);
         let pair = &pairs_of(&[(12, &mixed)])[0];
         assert_eq!((pair.day.open, pair.day.low, pair.day.high, pair.day.close), (0.0, 0.0, 0.0, 0.0));

@@ -1,28 +1,27 @@
-//! Links to stellar.toml files, as issuers' home domains make them. Pure.
+//! Links to stellar.toml files, as derived from issuers' home domains. Pure.
 //!
-//! Horizon makes `https://<home_domain>/.well-known/stellar.toml` of whatever an issuer has set. People set
-//! `https://example.com`, `example.com/`, `Example.COM.` or `bücher.example`, and mean the obvious.
+//! Horizon builds `https://<home_domain>/.well-known/stellar.toml` from whatever an issuer has set. Issuers set
+//! `https://example.com`, `example.com/`, `Example.COM.` or `bücher.example`. This module repairs such links.
 
 use std::borrow::Cow;
 
-/// Path of every such file (SEP-1).
+/// Path of every stellar.toml (SEP-1).
 pub const WELL_KNOWN: &str = "/.well-known/stellar.toml";
 const HTTPS: &str = "https://";
-/// Schemes in front of a domain that are taken off, e.g. of `https://https://example.com`.
+/// Maximum number of repeated schemes that are removed, e.g. in `https://https://example.com`.
 const SCHEMES_MAX: usize = 3;
 
-/// A link as it was meant: host in lower case and ASCII, path as it is to be asked for. Whether it may be asked for is
-/// another question.
+/// Repaired link: host in lower case and ASCII, path as requested. It is not yet checked against the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TomlLink {
-    /// Host, and whatever else stands before the path: a port, a user.
+    /// Host, and a port or a user if the link has one.
     pub authority: String,
-    /// Path and query. It begins with a slash, or is empty.
+    /// Path and query. Empty, or begins with a slash or `?`.
     pub path: String,
 }
 
 impl TomlLink {
-    /// Reads a link. None unless it begins with `https://`, the only scheme that is fetched.
+    /// Parses and repairs a link. `None` unless it begins with `https://`, the only scheme that is fetched.
     #[must_use]
     pub fn parse(link: &str) -> Option<Self> {
         let mut rest = without_scheme(link.trim(), &[HTTPS])?.trim_start();
@@ -35,13 +34,13 @@ impl TomlLink {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let authority = authority.trim();
-        // The root's dot is part of a name in DNS, but not in a certificate.
+        // Remove the dot of the DNS root, which certificates do not contain.
         let authority = authority.strip_suffix('.').unwrap_or(authority);
         Some(Self { authority: ascii(authority).into_owned(), path: path_meant(path) })
     }
 }
 
-/// A host in lower case, with names of other scripts in their ASCII form (IDNA). What has no such form stays as it is.
+/// Host in lower case. Names in other scripts become their ASCII form (IDNA). A name without such a form is unchanged.
 #[must_use]
 pub fn ascii(host: &str) -> Cow<'_, str> {
     if host.is_ascii() {
@@ -57,7 +56,7 @@ fn without_scheme<'a>(text: &'a str, schemes: &[&str]) -> Option<&'a str> {
     })
 }
 
-/// The path without what is doubled where a home domain ends with a slash, or is a whole link itself.
+/// Path without duplicates. They arise if a home domain ends with a slash or is itself a whole link.
 fn path_meant(path: &str) -> String {
     let path = path.split('#').next().unwrap_or_default();
     let Some(before) = path.strip_suffix(WELL_KNOWN) else { return path.to_owned() };
@@ -74,13 +73,13 @@ mod tests {
         TomlLink::parse(link).map(|link| (link.authority, link.path))
     }
 
-    /// The link that Horizon makes of a home domain.
+    /// Link that Horizon builds from a home domain.
     fn of_home_domain(domain: &str) -> (String, String) {
         parsed(&format!("https://{domain}{WELL_KNOWN}")).unwrap()
     }
 
     #[test]
-    fn home_domains_mean_what_people_mean_by_them() {
+    fn repairs_common_mistakes_in_home_domains() {
         for domain in [
             "example.com",
             "Example.COM",
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_domain_is_kept_for_the_guard_to_refuse() {
+    fn keeps_other_hosts_for_the_guard_to_refuse() {
         assert_eq!(of_home_domain("example.com:8000").0, "example.com:8000");
         assert_eq!(of_home_domain("user@example.com").0, "user@example.com");
         assert_eq!(of_home_domain("exa mple.com").0, "exa mple.com");
@@ -126,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC*") {
+        fn never_panics_on_any_text(text in "\\PC*") {
             let _ = TomlLink::parse(&text);
             let _ = TomlLink::parse(&format!("https://{text}{WELL_KNOWN}"));
         }

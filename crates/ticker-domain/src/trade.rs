@@ -1,4 +1,4 @@
-//! A trade, valid by construction and in its market's orientation.
+//! Trades, valid by construction and in the orientation of their market.
 
 use std::fmt;
 
@@ -11,97 +11,101 @@ use super::{
     price::Price,
 };
 
-/// Length of a liquidity pool's id, in hex digits.
+/// Length of a liquidity pool id, in hex digits.
 const POOL_ID_LEN: usize = 64;
 
-/// A liquidity pool, by its id of 64 hex digits.
+/// Liquidity pool, identified by 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolId([u8; POOL_ID_LEN]);
 
-/// One side of a trade as a server tells it.
+/// One side of a trade, as the server sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Side {
-    /// What is traded on this side.
+    /// Asset traded on this side.
     pub asset: Asset,
-    /// How much of it.
+    /// Amount of the asset.
     pub amount: Amount,
-    /// Who traded; none on a pool's side.
+    /// Account that traded, or `None` for a liquidity pool.
     pub account: Option<AccountId>,
-    /// The pool that traded; none on an account's side.
+    /// Liquidity pool that traded, or `None` for an account.
     pub pool: Option<PoolId>,
 }
 
-/// What a server says of a trade, base and counter in whatever order it likes.
+/// Trade as the server sent it, with base and counter in either order.
 #[derive(Clone, Copy, Debug)]
 pub struct TradeRecord {
-    /// Its identity and place.
+    /// Identity and place in history.
     pub token: PagingToken,
-    /// When its ledger closed.
+    /// Close time of the ledger.
     pub closed_at: UnixSeconds,
-    /// One side.
+    /// Base side.
     pub base: Side,
-    /// The other.
+    /// Counter side.
     pub counter: Side,
-    /// Numerator of counter per base.
+    /// Numerator of the price, counter per base.
     pub price_n: i64,
-    /// Denominator of counter per base.
+    /// Denominator of the price, counter per base.
     pub price_d: i64,
-    /// Whether the base side's offer was taken.
+    /// True if the trade took the base side's offer.
     pub base_is_seller: bool,
 }
 
-/// A trade in its market's normalised orientation.
+/// Trade in its market's normalised orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trade {
-    /// Its identity and place.
+    /// Identity and place in history.
     pub token: PagingToken,
-    /// When its ledger closed.
+    /// Close time of the ledger.
     pub closed_at: UnixSeconds,
-    /// Where it happened.
+    /// Market of the two assets.
     pub market: Market,
-    /// How much of the base asset.
+    /// Amount of the base asset. At most one of the two amounts is 0.
     pub base_amount: Amount,
-    /// How much of the counter asset; not both amounts are 0.
+    /// Amount of the counter asset.
     pub counter_amount: Amount,
-    /// Numerator of counter per base; 0 sets no price.
+    /// Numerator of the price, counter per base. 0 means that the trade sets no price.
     pub price_n: i64,
-    /// Denominator of counter per base; 0 sets no price.
+    /// Denominator of the price, counter per base. 0 means that the trade sets no price.
     pub price_d: i64,
-    /// Whether the base side's offer was taken.
+    /// True if the trade took the base side's offer.
     pub base_is_seller: bool,
-    /// Who traded on the base side; none for a pool.
+    /// Account on the base side, or `None` for a liquidity pool.
     pub base_account: Option<AccountId>,
-    /// Who traded on the counter side; none for a pool.
+    /// Account on the counter side, or `None` for a liquidity pool.
     pub counter_account: Option<AccountId>,
-    /// The pool, where one side was one.
+    /// Liquidity pool on one of the sides, or `None`.
     pub liquidity_pool: Option<PoolId>,
 }
 
-/// Why a record is no trade.
+/// Reason why a record is not a valid trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TradeError {
-    /// An amount is none.
+    /// Invalid amount.
     #[error(transparent)]
     Amount(#[from] AmountError),
-    /// An asset or account is none.
+    /// Invalid asset or account.
     #[error(transparent)]
     Asset(#[from] AssetError),
-    /// Nothing changed hands.
+    /// Both amounts are 0.
     #[error("both amounts are 0")]
     Empty,
-    /// A price below zero.
+    /// Price below zero.
     #[error("price numerator or denominator is negative")]
     NegativePrice,
-    /// An asset was traded for itself.
+    /// Base and counter are the same asset.
     #[error("both sides are the same asset")]
     SameAsset,
-    /// A pool's id of another form.
+    /// Liquidity pool id that is not 64 lower-case hex digits.
     #[error("a liquidity pool id must be 64 hex digits")]
     Pool,
 }
 
 impl TradeRecord {
-    /// The trade that this record tells: checked, and its sides swapped where its market wants it.
+    /// Validates the record, and swaps its sides if the market's orientation requires it.
+    ///
+    /// # Errors
+    ///
+    /// [`TradeError`] with the first rule that the record violates.
     pub fn normalise(self) -> Result<Trade, TradeError> {
         if self.price_n < 0 || self.price_d < 0 {
             return Err(TradeError::NegativePrice);
@@ -133,7 +137,7 @@ impl TradeRecord {
 }
 
 impl Trade {
-    /// Its price, counter per base; none where n or d is 0.
+    /// Price, counter per base, or `None` if numerator or denominator is 0.
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
         Price::new(self.price_n, self.price_d)
@@ -141,17 +145,17 @@ impl Trade {
 }
 
 impl PoolId {
-    /// Reads 64 hex digits, lower case.
+    /// Parses 64 lower-case hex digits.
     pub fn parse(text: &str) -> Result<Self, TradeError> {
         let bytes: [u8; POOL_ID_LEN] = text.as_bytes().try_into().map_err(|_| TradeError::Pool)?;
         let hex = bytes.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
         if hex { Ok(Self(bytes)) } else { Err(TradeError::Pool) }
     }
 
-    /// The hex digits.
+    /// Id as hex digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default() // only hex digits get in
+        std::str::from_utf8(&self.0).unwrap_or_default() // always valid UTF-8: `parse` accepts only hex digits
     }
 }
 
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn swapping_sides_swaps_everything() {
+    fn swapping_sides_swaps_all_fields() {
         let trade = record().normalise().unwrap();
         assert_eq!(trade.market.base(), &Asset::Native);
         assert_eq!((trade.base_amount.stroops(), trade.counter_amount.stroops()), (10, 30));
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn both_orientations_of_a_trade_are_one() {
+    fn both_orientations_normalise_to_the_same_trade() {
         let there = record();
         let back = TradeRecord {
             base: there.counter,
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_of_zero_and_one_empty_side_are_trades() {
+    fn accepts_a_zero_price_and_one_zero_amount() {
         let trade = TradeRecord { price_n: 0, price_d: 0, ..record() }.normalise().unwrap();
         assert!(trade.price().is_none());
         let mut one_sided = record();
@@ -222,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_trade() {
+    fn rejects_invalid_trades() {
         let mut empty = record();
         empty.base.amount = Amount::default();
         empty.counter.amount = Amount::default();

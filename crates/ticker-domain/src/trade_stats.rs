@@ -1,19 +1,19 @@
-//! What a set of trades comes to.
+//! Statistics of a set of trades.
 
 use super::{amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade::Trade};
 
-/// The few figures of a trade that a window keeps, in its market's orientation.
+/// Fields of a trade that a window keeps, in its market's orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowTrade {
-    /// Identity and place.
+    /// Identity and place in history.
     pub token: PagingToken,
-    /// When its ledger closed.
+    /// Close time of the ledger.
     pub closed_at: UnixSeconds,
-    /// How much of the base asset.
+    /// Amount of the base asset.
     pub base_amount: Amount,
-    /// How much of the counter asset.
+    /// Amount of the counter asset.
     pub counter_amount: Amount,
-    /// Counter per base; none where n or d is 0.
+    /// Price, counter per base, or `None` if numerator or denominator is 0.
     pub price: Option<Price>,
 }
 
@@ -29,46 +29,46 @@ impl From<&Trade> for WindowTrade {
     }
 }
 
-/// A price and the trade that set it.
+/// Price and the trade that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PricedAt {
-    /// Whose price it is.
+    /// Trade that set the price.
     pub token: PagingToken,
-    /// The price, counter per base.
+    /// Price, counter per base.
     pub price: Price,
 }
 
-/// The prices of a set of trades, counter per base.
+/// Prices of a set of trades, counter per base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prices {
-    /// The first by (toid, order).
+    /// First price by (toid, order).
     pub open: PricedAt,
-    /// The last by (toid, order).
+    /// Last price by (toid, order).
     pub close: PricedAt,
-    /// The smallest.
+    /// Lowest price.
     pub min: Price,
-    /// The greatest.
+    /// Highest price.
     pub max: Price,
 }
 
-/// The exact figures of a set of trades. Merging is commutative and associative, so trades may come in any
-/// order and in any parts.
+/// Exact statistics of a set of trades. Merging is commutative and associative, so trades may arrive in any order and
+/// in any batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TradeStats {
-    /// How many trades.
+    /// Number of trades.
     pub trade_count: u64,
     /// Sum of the base amounts, in stroops.
     pub base_volume: i128,
     /// Sum of the counter amounts, in stroops.
     pub counter_volume: i128,
-    /// Prices; none where no trade of the set has one.
+    /// Prices, or `None` if no trade of the set has one.
     pub prices: Option<Prices>,
-    /// Close times of the earliest and the latest ledger; none where the set is empty.
+    /// Close times of the earliest and the latest ledger, or `None` for the empty set.
     pub times: Option<(UnixSeconds, UnixSeconds)>,
 }
 
 impl TradeStats {
-    /// The figures of one trade.
+    /// Statistics of one trade.
     #[must_use]
     pub fn of(trade: &WindowTrade) -> Self {
         Self {
@@ -83,12 +83,12 @@ impl TradeStats {
         }
     }
 
-    /// Adds the figures of another, disjoint set.
+    /// Adds the trades of another, disjoint set.
     pub fn merge(&mut self, other: &Self) {
         #[cfg(any(test, feature = "test-support"))]
         crate::test_support::MERGES.with(|merges| merges.set(merges.get() + 1));
         self.trade_count = self.trade_count.saturating_add(other.trade_count);
-        // 2^64 trades of 2^63 stroops fit in 127 bits, so these never saturate.
+        // 2^64 trades of 2^63 stroops fit in 127 bits, so these sums never saturate.
         self.base_volume = self.base_volume.saturating_add(other.base_volume);
         self.counter_volume = self.counter_volume.saturating_add(other.counter_volume);
         self.prices = match (self.prices, other.prices) {
@@ -103,7 +103,7 @@ impl TradeStats {
         };
     }
 
-    /// Whether the set holds no trade.
+    /// Returns true if the set has no trades.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.trade_count == 0
@@ -111,8 +111,10 @@ impl TradeStats {
 }
 
 impl Prices {
-    /// At one token (which a lying server may have given to two markets) the smaller price opens and the
-    /// greater closes, so that the result does not depend on the order of merging.
+    /// Merges the prices of two sets.
+    ///
+    /// A faulty server may give two markets the same token. Then the lower price opens and the higher one closes, so
+    /// the result does not depend on the order of merging.
     fn merged(&self, other: &Self) -> Self {
         let key = |at: &PricedAt| (at.token, at.price);
         Self {
@@ -142,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_in_any_order_and_in_any_parts_is_the_same(
+        fn merging_gives_the_same_result_in_any_order_and_any_parts(
             trades in prop::collection::vec(any_trade(), 0..40), cut in 0..40_usize,
         ) {
             let whole: TradeStats = trades.iter().collect();

@@ -1,26 +1,26 @@
-//! Which assets count: the legacy rules (`legacy-ticker.md`), as far as `/assets` alone tells.
+//! Validity rules of the old ticker (`legacy-ticker.md`), as far as `/assets` alone decides them.
 
-/// An asset counts from this many authorised accounts on.
+/// Minimum number of authorised accounts of a valid asset.
 const MIN_ACCOUNTS: u64 = 10;
-/// From this many authorised accounts on it need not name an https stellar.toml.
+/// Number of authorised accounts from which an asset needs no https stellar.toml.
 const ACCOUNTS_WITHOUT_LINK: u64 = 100;
-/// The code that issuers give to what shall vanish.
+/// Code that issuers give to assets they retire.
 const REMOVED_CODE: &str = "REMOVE";
 
-/// What `/assets` says of an asset, as far as validity depends on it.
+/// Fields of an `/assets` record that validity depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing<'a> {
-    /// Its code.
+    /// Asset code.
     pub code: &'a str,
-    /// `accounts.authorized`.
+    /// Number of authorised accounts (`accounts.authorized`).
     pub accounts: u64,
-    /// `balances.authorized`, in stroops.
+    /// Supply of authorised accounts (`balances.authorized`), in stroops.
     pub supply: i128,
-    /// Where its stellar.toml lies; empty where the issuer names none.
+    /// URL of the stellar.toml. Empty if the issuer names none.
     pub toml_url: &'a str,
 }
 
-/// Whether the asset may be valid. `requires_toml` is false on testnet, where no stellar.toml is asked for.
+/// Returns true if the asset may be valid. `requires_toml` is false on testnet, where no stellar.toml is fetched.
 #[must_use]
 pub fn may_be_valid(standing: &Standing<'_>, requires_toml: bool) -> bool {
     let supplied = standing.supply > 0;
@@ -41,7 +41,7 @@ mod tests {
     };
 
     #[test]
-    fn the_edges_are_those_of_the_old_program() {
+    fn the_limits_match_the_old_program() {
         assert!(may_be_valid(&GOOD, true));
         assert!(!may_be_valid(&Standing { accounts: 9, ..GOOD }, true));
         assert!(!may_be_valid(&Standing { supply: 0, ..GOOD }, true));

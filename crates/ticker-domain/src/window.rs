@@ -1,8 +1,8 @@
-//! Sliding windows: exact figures of the last hours of a market, to the second, whatever order trades come in.
+//! Sliding window of one market: exact statistics of its last hours, to the second, whatever the order of arrival.
 //!
-//! A market's trades lie in blocks, and blocks in chunks, by close time; each block and each chunk has its sum. The
-//! figures since some second are then the sums of the chunks after it, of the blocks after it in the chunk that it cuts,
-//! and of the trades after it in one block: the cost hardly depends on how many trades there are.
+//! Trades lie in blocks, and blocks in chunks, sorted by close time. Each block and each chunk has a sum. The
+//! statistics since some second add whole chunks, whole blocks of the chunk that the second cuts, and the trades of one
+//! block. The cost hardly depends on the number of trades.
 
 mod block;
 mod blocks;
@@ -21,30 +21,31 @@ use super::{
     trade_stats::{TradeStats, WindowTrade},
 };
 
-/// The longest window, in hours; what is older is let go.
+/// Length of the longest window, in hours. Older trades are dropped.
 pub const LONGEST_HOURS: i64 = 168;
-/// Blocks of a market from which on [`Running`] is kept for it; below it would only take memory.
+/// Blocks of a market from which [`Running`] is kept. For a smaller market it would only cost memory.
 const LARGE_BLOCKS: usize = 4;
 
-/// The last seven days of one market. Clones share their chunks; one that changes is copied then, but for its blocks.
+/// Trades of one market in the last 7 days. Clones share their chunks. A shared chunk is copied before it changes, but
+/// not its blocks.
 #[derive(Clone, Debug, Default)]
 pub struct MarketWindow {
-    /// None is empty; by their trades' keys.
+    /// Non-empty chunks, sorted by the keys of their trades.
     chunks: Vec<Arc<Chunk>>,
 }
 
-/// The figures after an edge that moves on, of which those behind the block that it cuts are kept: while it stays in that
-/// block, they cost that block alone, however much lies behind it.
+/// Statistics after a moving edge, without the block that the edge cuts. While the edge stays in that block, an update
+/// costs only that block, however many trades follow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Running {
-    /// The last trade of the block that the edge cut.
+    /// Key of the last trade in the block that the edge cuts.
     upto: Option<Key>,
-    /// The sum of all trades behind it.
+    /// Sum of all trades after `upto`.
     rest: TradeStats,
 }
 
 impl Running {
-    /// Must be told of each trade that the window took.
+    /// Adds a trade. The window must pass every new trade.
     pub(super) fn add(&mut self, trade: &WindowTrade) {
         if self.upto.is_some_and(|upto| key(trade) > upto) {
             self.rest.merge(&TradeStats::of(trade));
@@ -53,16 +54,17 @@ impl Running {
 }
 
 impl MarketWindow {
-    /// Adds the trades of a run, which must be in the order of [`sort_run`]. Leaves out trades that are there already and
-    /// passes the others to `on_new`.
+    /// Adds the trades of a run, which must be in the order of [`sort_run`]. Skips trades that the window already
+    /// holds, and passes the others to `on_new`.
     ///
-    /// The cost hardly depends on their place in the window: no block is repacked for a trade beside or within it.
+    /// The cost hardly depends on the place in the window: a trade beside or within a block repacks no other block.
     pub(super) fn add_run(&mut self, mut run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) {
         while let Some(new) = run.first().map(key) {
             let place = self.place_of(new);
             let is_last = place + 1 == self.chunks.len();
             let Some(shared) = self.chunks.get_mut(place) else { return };
             let chunk = Arc::make_mut(shared);
+            // Everything after the last chunk belongs to it, else only the trades up to the chunk's end.
             let part = if is_last {
                 std::mem::take(&mut run)
             } else {
@@ -76,7 +78,8 @@ impl MarketWindow {
         }
     }
 
-    /// Index of the first chunk that ends at a key or later. Mostly no chunk does: then it is the last chunk or a new one.
+    /// Index of the first chunk that ends at or after `new`. Mostly none does: then the last chunk, or a new one if
+    /// that is full.
     fn place_of(&mut self, new: Key) -> usize {
         match self.chunks.last() {
             Some(last) if last.last() >= new => self.chunks.partition_point(|chunk| chunk.last() < new),
@@ -88,7 +91,7 @@ impl MarketWindow {
         }
     }
 
-    /// The figures of all trades that closed after `edge` (the lower edge is exclusive; there is no upper one).
+    /// Statistics of all trades that closed after `edge`. The edge is exclusive, and there is no upper limit.
     #[must_use]
     pub fn since(&self, edge: UnixSeconds) -> TradeStats {
         let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
@@ -100,7 +103,7 @@ impl MarketWindow {
         stats
     }
 
-    /// The same as [`Self::since`], with what `running` keeps from the last time.
+    /// Same as [`Self::since`], but reuses the sums that `running` keeps from the last call.
     pub(super) fn since_running(&self, edge: UnixSeconds, running: &mut Running) -> TradeStats {
         let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
         let place = |chunk: &Arc<Chunk>| chunk.blocks.partition_point(|block| block.last().0 <= edge);
@@ -110,6 +113,7 @@ impl MarketWindow {
             *running = Running::default();
             return TradeStats::default();
         };
+        // The edge moved to another block, or that block changed: sum everything behind it again.
         if running.upto != Some(block.last()) {
             let mut rest = sum_of(chunk.blocks.get(place + 1..).unwrap_or_default());
             for chunk in self.chunks.iter().skip(from + 1) {
@@ -122,18 +126,18 @@ impl MarketWindow {
         stats
     }
 
-    /// Whether there is so much that it is worth to keep a [`Running`] for it.
+    /// Returns true if the window has enough trades to be worth a [`Running`].
     pub(super) fn is_large(&self) -> bool {
         self.chunks.len() > 1 || self.chunks.iter().any(|chunk| chunk.blocks.len() >= LARGE_BLOCKS)
     }
 
-    /// When the earliest trade after `edge` closed.
+    /// Close time of the earliest trade after `edge`.
     #[must_use]
     pub fn first_after(&self, edge: UnixSeconds) -> Option<UnixSeconds> {
         self.since(edge).times.map(|(first, _)| first)
     }
 
-    /// Lets go of what no window can reach again, now that `as_of` is reached, as far as it lies in blocks of its own.
+    /// Drops trades that no window at or after `as_of` reaches, in whole blocks.
     pub fn forget_before(&mut self, as_of: UnixSeconds) {
         let edge = as_of.minus(LONGEST_HOURS * HOUR);
         let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
@@ -145,25 +149,25 @@ impl MarketWindow {
         }
     }
 
-    /// All trades that it holds, by when they closed.
+    /// All trades of the window, by close time.
     pub fn trades(&self) -> impl Iterator<Item = WindowTrade> {
         self.chunks.iter().flat_map(|chunk| &chunk.blocks).flat_map(|block| block.trades())
     }
 
-    /// Whether no trade is left.
+    /// Returns true if no trade is left.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 }
 
-/// Sorts the trades of a run by their keys, and leaves each only once.
+/// Sorts the trades of a run by their keys, and removes duplicates.
 pub(super) fn sort_run(run: &mut Vec<WindowTrade>) {
     run.sort_unstable_by_key(key);
     run.dedup_by_key(|trade| key(trade));
 }
 
-/// The lower edges of the two windows that are published all the time, at `as_of`.
+/// Lower edges of the 24-hour and the 7-day window at `as_of`.
 #[must_use]
 pub const fn published_edges(as_of: UnixSeconds) -> [UnixSeconds; 2] {
     [as_of.minus(DAY), as_of.minus(LONGEST_HOURS * HOUR)]

@@ -1,4 +1,4 @@
-//! The windows of all markets, and their published figures, refreshed only where something changed.
+//! Windows of all markets, and their published statistics. Only changed markets are recomputed.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -11,64 +11,67 @@ use super::{
     window::{LONGEST_HOURS, MarketWindow, Running, published_edges, sort_run},
 };
 
-/// Trades of one market that are added to its figures one by one; where more come at once, it is summed anew.
+/// Maximum number of trades of one market to add to its sums one by one. A larger run is summed from scratch, which
+/// costs less.
 const ADDED_MAX: usize = 64;
 
-/// A market's number in the database.
+/// Id of a market in the database.
 pub type MarketId = i32;
 
-/// A market's figures of the two windows that are published all the time.
+/// Statistics of a market's two published windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// The last 24 hours.
+    /// Last 24 hours.
     pub day: TradeStats,
-    /// The last 7 days.
+    /// Last 7 days.
     pub week: TradeStats,
 }
 
-/// The windows of all markets.
+/// Windows of all markets.
 ///
-/// A trade that comes is added to its market's figures, and a market is summed anew only after one left a window by time
-/// passing, so the cost of a publication depends on the markets that changed and not on the trades in the windows.
+/// A new trade is added to its market's statistics. A market is summed from scratch only after a trade expired from one
+/// of its windows. The cost of a publication therefore depends on the markets that changed, not on the number of
+/// trades.
 #[derive(Debug, Default)]
 pub struct Windows {
     markets: BTreeMap<MarketId, Tracked>,
-    /// Markets to which something came since `as_of`.
+    /// Markets that received a trade since `as_of`.
     changed: HashSet<MarketId>,
-    /// When which markets next lose a trade from a window. Entries that came true otherwise are harmless.
+    /// Markets by the time when they next lose a trade from a window. Outdated entries are harmless: they cause one
+    /// needless check.
     departures: BTreeMap<UnixSeconds, Vec<MarketId>>,
-    /// The second of the figures; never goes back.
+    /// Time of the statistics. Never decreases.
     as_of: UnixSeconds,
 }
 
-/// One market with its figures at the last `as_of` that changed them.
+/// One market with its statistics at the last `as_of` that changed them.
 #[derive(Clone, Debug, Default)]
 pub struct Market {
     window: MarketWindow,
     figures: Figures,
 }
 
-/// A market and what is to be done for it.
+/// Market and its pending work.
 #[derive(Debug, Default)]
 struct Tracked {
-    /// Shared with views, and copied when it changes while there is one.
+    /// Shared with views, and copied before a change while a view exists.
     market: Arc<Market>,
-    /// The earliest departure that is on the list for it.
+    /// Earliest entry in `departures` for this market.
     departs: Option<UnixSeconds>,
-    /// Whether the figures lack something, so that all must be summed anew.
+    /// True if `figures` misses trades, so that the market must be summed from scratch.
     is_stale: bool,
-    /// Of the day and the week, where the market has many trades.
+    /// Running sums of the day and the week, for a market with many trades.
     running: Option<Box<[Running; 2]>>,
 }
 
 impl Windows {
-    /// Adds a trade; a repeat and one that no window reaches change nothing.
+    /// Adds a trade. Ignores a repeat, and a trade too old for any window.
     pub fn add(&mut self, market: MarketId, trade: WindowTrade) {
         self.add_sorted(market, &[trade]);
     }
 
-    /// Adds many trades, in whatever order they come: the same as adding each, at a fraction of the cost. They are sorted
-    /// by market and time first, so that each market and each packed block of trades is visited once and not once a trade.
+    /// Adds many trades in any order. Equivalent to adding each, but much cheaper: they are sorted first, so each
+    /// market and each packed block is visited once per run.
     pub fn add_run(&mut self, run: &[(MarketId, WindowTrade)]) {
         let mut order: Vec<(MarketId, usize)> =
             run.iter().enumerate().map(|(place, (market, _))| (*market, place)).collect();
@@ -96,7 +99,7 @@ impl Windows {
         }
     }
 
-    /// Puts a market's window in place of the one that it has; an empty one takes it away.
+    /// Replaces the window of a market. An empty window removes the market.
     pub fn replace(&mut self, market: MarketId, window: MarketWindow) {
         let tracked = self.markets.entry(market).or_default();
         tracked.market = Arc::new(Market { window, figures: Figures::default() });
@@ -106,7 +109,7 @@ impl Windows {
         self.changed.insert(market);
     }
 
-    /// Moves time on to `as_of` (never back) and brings the figures of the markets that changed there.
+    /// Moves the time to `as_of`, never back, and updates the statistics of the markets that changed.
     pub fn advance(&mut self, as_of: UnixSeconds) {
         self.as_of = self.as_of.max(as_of);
         let as_of = self.as_of;
@@ -128,76 +131,76 @@ impl Windows {
         }
     }
 
-    /// The second of the figures.
+    /// Time of the statistics.
     #[must_use]
     pub const fn as_of(&self) -> UnixSeconds {
         self.as_of
     }
 
-    /// Every market with a trade in the last 7 days, and its figures at `as_of`; by their numbers.
+    /// Markets with a trade in the last 7 days and their statistics at `as_of`, sorted by id.
     pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
         self.markets.iter().map(|(market, tracked)| (*market, &tracked.market.figures))
     }
 
-    /// Everything as it stands at `as_of`, for readers on other threads. Costs a pointer a market.
+    /// Immutable view at `as_of` for readers on other threads. Costs one pointer per market.
     #[must_use]
     pub fn view(&self) -> WindowsView {
         let markets = self.markets.iter().map(|(id, tracked)| (*id, Arc::clone(&tracked.market)));
         WindowsView { as_of: self.as_of, markets: markets.collect() }
     }
 
-    /// The windows, by market; the figures are dropped.
+    /// Windows by market. Drops the statistics.
     pub fn into_windows(self) -> impl Iterator<Item = (MarketId, MarketWindow)> {
         self.markets
             .into_iter()
             .map(|(market, tracked)| (market, Arc::unwrap_or_clone(tracked.market).window))
     }
 
-    /// How many trades the 7 days hold.
+    /// Number of trades in the last 7 days.
     #[must_use]
     pub fn trade_count(&self) -> u64 {
         self.markets.values().map(|tracked| tracked.market.figures.week.trade_count).sum()
     }
 }
 
-/// The windows of all markets at one second; nothing changes it any more.
+/// Immutable view of the windows of all markets at one second.
 #[derive(Clone, Debug, Default)]
 pub struct WindowsView {
     as_of: UnixSeconds,
-    /// By their numbers.
+    /// Markets, sorted by id.
     markets: Vec<(MarketId, Arc<Market>)>,
 }
 
 impl WindowsView {
-    /// The second of the figures.
+    /// Time of the statistics.
     #[must_use]
     pub const fn as_of(&self) -> UnixSeconds {
         self.as_of
     }
 
-    /// Every market with a trade in the last 7 days, and its figures; by their numbers.
+    /// Markets with a trade in the last 7 days and their statistics, sorted by id.
     pub fn figures(&self) -> impl Iterator<Item = (MarketId, &Figures)> {
         self.markets.iter().map(|(id, market)| (*id, &market.figures))
     }
 
-    /// Every market with a trade in the last 7 days, by their numbers; shared with other views as long as it is the same.
+    /// Markets with a trade in the last 7 days, sorted by id. An unchanged market is shared with other views.
     pub(super) fn markets(&self) -> &[(MarketId, Arc<Market>)] {
         &self.markets
     }
 
-    /// Number of markets that traded in the last 7 days.
+    /// Number of markets with a trade in the last 7 days.
     #[must_use]
     pub fn market_count(&self) -> usize {
         self.markets.len()
     }
 
-    /// A market's figures.
+    /// Statistics of a market.
     #[must_use]
     pub fn figures_of(&self, id: MarketId) -> Option<&Figures> {
         self.market(id).map(|market| &market.figures)
     }
 
-    /// The trades of a market, those of the last 7 days and some that are older.
+    /// Trades of a market: those of the last 7 days, and some older ones.
     pub fn trades_of(&self, id: MarketId) -> impl Iterator<Item = WindowTrade> {
         self.market(id).into_iter().flat_map(|market| market.window.trades())
     }
@@ -207,8 +210,7 @@ impl WindowsView {
         self.markets.get(place).map(|(_, market)| market.as_ref())
     }
 
-    /// The figures of a market over the last so many hours (1 to 168). The cost does not depend on the trades in the
-    /// hours that are whole.
+    /// Statistics of a market over the last `hours` hours (1 to 168). The cost hardly depends on the number of trades.
     #[must_use]
     pub fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
         let Some(market) = self.market(id) else { return TradeStats::default() };
@@ -221,9 +223,9 @@ impl WindowsView {
 }
 
 impl Tracked {
-    /// Adds trades, which are in order, to the window and to the figures as of `as_of`. Says whether any was new.
+    /// Adds ordered trades to the window and to the statistics at `as_of`. Returns true if any trade was new.
     fn add(&mut self, trades: &[WindowTrade], as_of: UnixSeconds) -> bool {
-        // Summing many from scratch costs less than adding each.
+        // Summing many trades from scratch costs less than adding each.
         self.is_stale |= trades.len() > ADDED_MAX;
         let Self { market, is_stale, running, .. } = self;
         let Market { window, figures } = Arc::make_mut(market);
@@ -245,7 +247,7 @@ impl Tracked {
         any_new
     }
 
-    /// Moves the figures on to `as_of`: nothing is summed where no trade leaves, for those that came are added already.
+    /// Updates the statistics to `as_of`. Sums nothing if no trade expired, because new trades are added on arrival.
     fn refresh(&mut self, as_of: UnixSeconds) {
         let [day, week] = published_edges(as_of);
         let is_stale = std::mem::take(&mut self.is_stale);
@@ -275,7 +277,7 @@ impl Tracked {
         }
     }
 
-    /// When a trade next leaves a window, if that is not on the list yet.
+    /// Time when the next trade expires from a window, unless `departures` already has an entry at or before it.
     fn next_departure(&mut self) -> Option<UnixSeconds> {
         let Figures { day, week } = &self.market.figures;
         let leaves = |sum: &TradeStats, length| sum.times.map(|(first, _)| first.plus(length));
@@ -295,7 +297,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_trade_leaves_by_time_passing_alone() {
+    fn a_trade_expires_as_time_passes() {
         let mut windows = Windows::default();
         windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
         windows.advance(UnixSeconds(1_000 + DAY - 1));
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_stays_as_it_was() {
+    fn a_view_keeps_its_state() {
         let mut windows = Windows::default();
         windows.add(1, trade(1, 0, 1_000, (5, 7), (1, 1)));
         windows.advance(UnixSeconds(2_000));
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn only_markets_that_changed_are_summed_anew() {
+    fn only_changed_markets_are_summed_again() {
         let mut windows = Windows::default();
         for market in 0..100 {
             windows.add(market, trade(i64::from(market), 0, 1_000, (1, 1), (1, 1)));
@@ -342,11 +344,11 @@ mod tests {
         assert!(windows.changed.is_empty());
         assert!(
             windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
-            "one departure a market and change"
+            "one entry per market and change"
         );
     }
 
-    /// Hot enough for what is kept from one second to the next, with trades that come late.
+    /// A market with enough trades for running sums, some of which arrive late.
     #[test]
     fn a_busy_market_equals_a_recomputation_while_time_passes() {
         let late = |number: i64| if number % 50 == 0 { 3_000 } else { 0 };
@@ -388,7 +390,7 @@ mod tests {
             let mut as_of = UnixSeconds(1_000_000);
             for (step, wait) in waits.iter().enumerate() {
                 let fed = trades.len() * (step + 1) / waits.len();
-                // Most of them again.
+                // Repeat most of them.
                 if step % 2 == 0 {
                     windows.add_run(&trades[..fed]);
                 } else {

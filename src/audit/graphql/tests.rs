@@ -23,8 +23,8 @@ fn side(code: &str, issuer: &str, pair_code: &str) -> Side {
     Side { code: code.into(), issuer: issuer.into(), pair_code: pair_code.into() }
 }
 
-/// XLM against BRL, which has a book, and against BRLT, which is anchored to BRL and traded later; and a market that
-/// traded only before the hours that are asked for.
+/// XLM/BRL, which has a book, and XLM/BRLT, which is anchored to BRL and traded later. A third market traded only
+/// before the requested hours.
 fn expected() -> Expected {
     let book =
         PairBook { bid_count: 2, bid_volume: 0.3, bid_max: 1.1, ask_count: 4, ask_volume: 7.7, ask_min: 1.3 };
@@ -90,14 +90,14 @@ fn answer() -> Value {
     }})
 }
 
-fn told(answer: &Value) -> Vec<(String, String)> {
+fn differences(answer: &Value) -> Vec<(String, String)> {
     let comparison = compare(answer.to_string().as_bytes(), AS_OF, 7, &expected()).unwrap();
-    comparison.differences.into_iter().map(|told| (told.entry, told.field)).collect()
+    comparison.differences.into_iter().map(|found| (found.entry, found.field)).collect()
 }
 
 #[test]
-fn an_answer_that_is_right_has_no_differences() {
-    assert_eq!(told(&answer()), []);
+fn a_correct_answer_has_no_differences() {
+    assert_eq!(differences(&answer()), []);
     let comparison = compare(answer().to_string().as_bytes(), AS_OF, 7, &expected()).unwrap();
     assert_eq!((comparison.entries, comparison.figures), (5, 2 * 24 + 20 + 3 + 2));
 }
@@ -120,7 +120,7 @@ fn every_field_of_every_list_is_compared() {
                     Value::Number(number) => (number.as_f64().unwrap() * 1.000_001 + 1e-6).into(),
                     other => panic!("{other}"),
                 };
-                assert!(!told(&wrong).is_empty(), "{root} {place} {path:?}");
+                assert!(!differences(&wrong).is_empty(), "{root} {place} {path:?}");
                 changed += 1;
             }
         }
@@ -129,24 +129,24 @@ fn every_field_of_every_list_is_compared() {
 }
 
 #[test]
-fn rows_that_are_missing_too_many_or_out_of_order_are_told() {
+fn reports_missing_repeated_and_unordered_rows() {
     let mut wrong = answer();
     wrong["data"]["markets"].as_array_mut().unwrap().reverse();
-    assert_eq!(told(&wrong), [("XLM:native / BRL:G1".into(), "tradePair".into())]);
+    assert_eq!(differences(&wrong), [("XLM:native / BRL:G1".into(), "tradePair".into())]);
     for root in ["markets", "ticker", "assets", "issuers"] {
         let mut wrong = answer();
         let rows = wrong["data"][root].as_array_mut().unwrap();
         let gone = rows.remove(0);
-        assert_eq!(told(&wrong).len(), 1, "{root}");
+        assert_eq!(differences(&wrong).len(), 1, "{root}");
         let rows = wrong["data"][root].as_array_mut().unwrap();
         rows.insert(0, gone.clone());
         rows.insert(0, gone);
-        assert_eq!(told(&wrong).len(), 2, "{root}: twice, and then no such row");
+        assert_eq!(differences(&wrong).len(), 2, "{root}: repeated, and then unexpected");
     }
 }
 
 #[test]
-fn what_is_no_answer_is_said_to_be_none() {
+fn rejects_bodies_that_are_not_answers() {
     for body in ["[]", "{}", r#"{"data": 1}"#, r#"{"data": null, "errors": [{"message": "no"}]}"#, ""] {
         assert!(compare(body.as_bytes(), AS_OF, 7, &expected()).is_err(), "{body}");
     }

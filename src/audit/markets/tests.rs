@@ -1,4 +1,4 @@
-//! The renderer makes the file, the audit reads it: they share no code but the rounding.
+//! The renderer writes the file and the audit reads it. The two share only the rounding code.
 
 use ticker_formats::legacy::markets_json;
 
@@ -45,7 +45,7 @@ fn served(name: &str) -> Pair {
         close_time: UnixSeconds(1_795_457_000),
         book: BookFigures {
             bid_count: 2,
-            bid_volume: 0.1 + 0.2, // not 0.3
+            bid_volume: 0.1 + 0.2, // 0.30000000000000004, not 0.3
             bid_max: 1.1,
             ask_count: 4,
             ask_volume: 7.7,
@@ -58,16 +58,16 @@ fn fields_that_differ(pair: &Pair, expected: &ExpectedPair) -> Vec<String> {
     let file = markets_json::render(AS_OF, std::slice::from_ref(pair));
     let comparison = compare(file.as_bytes(), AS_OF, std::slice::from_ref(expected)).unwrap();
     assert_eq!(comparison.figures, 28, "26 fields of the pair and 2 of the file");
-    comparison.differences.into_iter().map(|told| told.field).collect()
+    comparison.differences.into_iter().map(|found| found.field).collect()
 }
 
 #[test]
-fn a_file_that_is_right_has_no_differences() {
+fn a_correct_file_has_no_differences() {
     assert_eq!(fields_that_differ(&served("XLM_TEA"), &expected("XLM_TEA")), [""; 0]);
 }
 
 #[test]
-fn every_figure_is_compared_to_the_last_bit_and_book_volumes_nearly() {
+fn compares_every_figure_exactly_and_book_volumes_approximately() {
     let up = |value: f64| f64::from_bits(value.to_bits() + 1);
     type Change = fn(&mut Pair, fn(f64) -> f64);
     let changes: [(Change, &[&str]); 16] = [
@@ -96,7 +96,7 @@ fn every_figure_is_compared_to_the_last_bit_and_book_volumes_nearly() {
 }
 
 #[test]
-fn a_day_without_trades_shows_the_last_price_of_the_week_and_one_without_prices_none() {
+fn a_day_without_trades_has_the_weeks_last_price_and_one_without_prices_has_none() {
     let mut wanted = expected("XLM_TEA");
     wanted.recent = TradeSums::default();
     let mut pair = served("XLM_TEA");
@@ -111,17 +111,17 @@ fn a_day_without_trades_shows_the_last_price_of_the_week_and_one_without_prices_
 }
 
 #[test]
-fn pairs_that_are_missing_too_many_twice_or_out_of_order_are_told() {
+fn reports_missing_unexpected_repeated_and_unordered_pairs() {
     let file = markets_json::render(AS_OF, &["B", "A", "A", "Z"].map(served));
     let comparison = compare(file.as_bytes(), AS_OF, &["A", "B", "C"].map(expected)).unwrap();
-    let told: Vec<(&str, &str, &str)> = comparison
+    let differences: Vec<(&str, &str, &str)> = comparison
         .differences
         .iter()
-        .map(|told| (told.entry.as_str(), told.field.as_str(), told.served.as_str()))
+        .map(|found| (found.entry.as_str(), found.field.as_str(), found.served.as_str()))
         .collect();
     let out_of_order = "out of order, or twice";
     assert_eq!(
-        told,
+        differences,
         [
             ("A", "name", out_of_order),
             ("A", "name", out_of_order),
@@ -134,10 +134,10 @@ fn pairs_that_are_missing_too_many_twice_or_out_of_order_are_told() {
 }
 
 #[test]
-fn another_second_or_a_field_too_many_is_a_difference() {
+fn a_wrong_time_or_an_unexpected_field_is_a_difference() {
     let file = markets_json::render(AS_OF, &[served("A")]).replace("\"price\"", "\"prize\"");
     let comparison = compare(file.as_bytes(), AS_OF.plus(1), &[expected("A")]).unwrap();
-    let fields: Vec<&str> = comparison.differences.iter().map(|told| told.field.as_str()).collect();
+    let fields: Vec<&str> = comparison.differences.iter().map(|found| found.field.as_str()).collect();
     assert_eq!(fields, ["generated_at", "generated_at_rfc3339", "price", "prize"]);
     assert!(compare(b"{\"pairs\": null}", AS_OF, &[]).is_err());
 }

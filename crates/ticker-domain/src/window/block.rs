@@ -1,4 +1,4 @@
-//! Trades of one market in a row, packed, and their sum.
+//! Packed trades of one market, and their sum.
 
 use super::{
     super::{
@@ -9,25 +9,26 @@ use super::{
     splice::Splice,
 };
 
-/// Trades in a block, at most.
+/// Maximum number of trades in a block.
 pub(super) const BLOCK_TRADES: usize = 160;
-/// Bytes in a full block, about. It is a size class of the allocator, so little of what it gives is left over. Most
-/// blocks are full by this.
+/// Approximate size of a full block, in bytes. It is a size class of the allocator, so little memory is wasted. Most
+/// blocks are full by this limit.
 const BLOCK_BYTES: usize = 2_560;
 
-/// At least one and at most [`BLOCK_TRADES`] trades in the order of their keys, and their sum.
+/// One to [`BLOCK_TRADES`] trades in the order of their keys, and their sum.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     first: Key,
     count: usize,
     sum: TradeStats,
     bytes: Vec<u8>,
-    /// The last trade, after which the next is appended.
+    /// State after the last trade, which the next one is encoded against.
     last: Previous,
 }
 
 impl Block {
-    /// A block of the first trades of a run in order, as many as it takes; and the others. None if there is no trade.
+    /// Fills a block with the first trades of an ordered run. Returns it and the remaining trades. `None` without
+    /// trades.
     pub(super) fn filled(run: &[WindowTrade]) -> Option<(Self, &[WindowTrade])> {
         let first = key(run.first()?);
         let mut block = Self {
@@ -41,7 +42,8 @@ impl Block {
         Some((block, others))
     }
 
-    /// A block of the last trades of a run in order, as many as it takes; and the others. None if there is no trade.
+    /// Fills a block with the last trades of an ordered run. Returns the remaining trades and it. `None` without
+    /// trades.
     pub(super) fn filled_from_the_end(run: &[WindowTrade]) -> Option<(&[WindowTrade], Self)> {
         let mut taken = run.len().min(BLOCK_TRADES);
         loop {
@@ -50,7 +52,7 @@ impl Block {
             if left.is_empty() {
                 return Some((others, block));
             }
-            // Their bytes are too many for a block: try with as many as fitted.
+            // The trades need more bytes than a block has: retry with as many as fitted.
             taken -= left.len();
         }
     }
@@ -67,7 +69,7 @@ impl Block {
         &self.sum
     }
 
-    /// Number of further ordinary trades that it has room for.
+    /// Number of further trades of ordinary size that fit.
     pub(super) const fn room(&self) -> usize {
         let by_bytes = BLOCK_BYTES.saturating_sub(self.bytes.len()) / TRADE_BYTES;
         let by_count = BLOCK_TRADES.saturating_sub(self.count);
@@ -78,11 +80,12 @@ impl Block {
         self.room() == 0
     }
 
-    /// Appends the first trades of a run that comes after all of its own, as many as it takes. Returns the others.
+    /// Appends trades of a run that comes after all of its own, until the block is full. Returns the remaining trades.
     pub(super) fn append<'a>(&mut self, mut run: &'a [WindowTrade]) -> &'a [WindowTrade] {
         while let Some((trade, others)) = run.split_first().filter(|_| !self.is_full()) {
             if self.bytes.capacity() - self.bytes.len() < TRADE_BYTES {
-                // Small steps, because most markets seldom trade; larger ones if the block holds more trades already.
+                // Grow in small steps, because most markets seldom trade. Grow faster if the block already holds more
+                // trades.
                 let coming = self.room().min(run.len());
                 self.bytes.reserve_exact(coming * TRADE_BYTES + self.bytes.len() / 8);
             }
@@ -97,10 +100,11 @@ impl Block {
         run
     }
 
-    /// This block with some trades more, which are in order and for which there is room. Leaves out repeats and gives the
-    /// others to `on_new`. None if nothing is new.
+    /// Copy of this block with some trades added. They must be in order, and there must be room for them. Skips repeats
+    /// and passes the others to `on_new`. `None` if nothing is new.
     ///
-    /// Reads no further than to where the last of them goes, and writes hardly more than them: other bytes are copied.
+    /// Decodes only up to the place of the last trade, and encodes hardly more than the added ones. Other bytes are
+    /// copied.
     pub(super) fn with(&self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Option<Self> {
         let first = self.first.min(key(run.first()?));
         let mut splice = Splice::new(&self.bytes, self.first, first, run.len() * TRADE_BYTES);
@@ -126,7 +130,7 @@ impl Block {
         std::iter::from_fn(move || reader.next_trade())
     }
 
-    /// The sum of the trades that closed after `edge`.
+    /// Sum of the trades that closed after `edge`.
     pub(super) fn since(&self, edge: UnixSeconds) -> TradeStats {
         if self.first.0 > edge {
             return self.sum;
@@ -151,7 +155,7 @@ mod tests {
         trades
     }
 
-    /// Trades as pools and the order book make them, few enough for one block.
+    /// Trades as pools and the order book produce them, few enough for one block.
     fn trades(count: usize) -> impl Strategy<Value = Vec<WindowTrade>> {
         let like_a_pool = |(mut trade, is_pool, low): (WindowTrade, bool, u32)| {
             trade.token.toid |= i64::from(low);
@@ -173,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_reads_back_the_same(trades in trades(60)) {
+        fn packed_trades_read_back_unchanged(trades in trades(60)) {
             let (block, others) = Block::filled(&trades).unwrap();
             assert_holds(&block, &trades[..trades.len() - others.len()]);
             let (others, block) = Block::filled_from_the_end(&trades).unwrap();
@@ -181,9 +185,9 @@ mod tests {
             prop_assert!(block.with(&trades, &mut |_| panic!("a repeat is new")).is_none());
         }
 
-        /// Whatever is put where, and in however many steps, and appended to afterwards.
+        /// Inserts trades at any place, in any number of steps, and appends more afterwards.
         #[test]
-        fn what_is_put_between_reads_back_the_same(
+        fn inserted_trades_read_back_unchanged(
             trades in trades(60), steps in prop::collection::vec(prop::collection::vec(any::<Index>(), 1..8), 1..12),
         ) {
             let mut held = vec![trades[trades.len() / 2]];

@@ -1,7 +1,7 @@
-//! A row of blocks: where the trades of a run go in it.
+//! Sorted list of blocks, and the placement of new trades in it.
 //!
-//! Blocks end up full whether trades come from old to new or from new to old, also where several readers of history do so
-//! at several places at once.
+//! Blocks fill up whether trades arrive from old to new or from new to old. They also do if several readers of history
+//! work at several places at once.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
     codec::{Key, key},
 };
 
-/// Adds a run, which is in order and holds no trade twice. Leaves out trades that are there already and gives the others
+/// Adds a run, which must be in order and without duplicates. Skips trades that are already held, and passes the others
 /// to `on_new`. Reads each block at most once.
 pub(super) fn add(
     blocks: &mut Vec<Arc<Block>>,
@@ -19,7 +19,7 @@ pub(super) fn add(
     on_new: &mut impl FnMut(&WindowTrade),
 ) {
     while let Some(new) = run.first().map(key) {
-        // The first block that ends there or later; mostly none does.
+        // Index of the first block that ends there or later. Mostly none does.
         let place = match blocks.last() {
             Some(last) if last.last() < new => blocks.len(),
             _ => blocks.partition_point(|block| block.last() < new),
@@ -29,6 +29,7 @@ pub(super) fn add(
             append(blocks, run);
             return;
         };
+        // In front of the block, all trades up to its first are new. Within the block, duplicates are possible.
         let is_gap = new < begins;
         let is_before = |other: &Key| if is_gap { *other < begins } else { *other <= ends };
         let (part, others) = run.split_at(run.partition_point(|trade| is_before(&key(trade))));
@@ -42,7 +43,7 @@ pub(super) fn add(
     }
 }
 
-/// Adds trades behind all others.
+/// Appends trades after all others.
 fn append(blocks: &mut Vec<Arc<Block>>, mut run: &[WindowTrade]) {
     if let Some(last) = blocks.last_mut().filter(|last| !last.is_full()) {
         run = Arc::make_mut(last).append(run);
@@ -53,11 +54,13 @@ fn append(blocks: &mut Vec<Arc<Block>>, mut run: &[WindowTrade]) {
     }
 }
 
-/// Adds trades between the block at `place` and the one before it. The later block is filled first, because history is
-/// read from new to old. Then the one before; and what is left makes blocks of its own, of which the first is not full.
+/// Adds trades between the block at `place` and the one before it.
+///
+/// Fills the later block first, because history is read from new to old. If that is full, fills the earlier one. The
+/// rest makes new blocks, of which only the first may have room.
 fn fill_gap(blocks: &mut Vec<Arc<Block>>, place: usize, mut run: &[WindowTrade]) {
     if let Some(later) = blocks.get_mut(place).filter(|later| !later.is_full()) {
-        // Trades mostly take less than there must be room for, so there is some left, and less each time.
+        // Trades mostly need fewer bytes than `room` reserves, so some room remains. It shrinks with each round.
         while !run.is_empty() && !later.is_full() {
             let (others, newest) = run.split_at(run.len().saturating_sub(later.room()));
             if let Some(with) = later.with(newest, &mut |_| {}) {
@@ -74,7 +77,7 @@ fn fill_gap(blocks: &mut Vec<Arc<Block>>, place: usize, mut run: &[WindowTrade])
     blocks.splice(place..place, filled);
 }
 
-/// Adds trades that lie within the block at `place`, and divides it where it has no room for them.
+/// Adds trades that lie within the block at `place`, and splits the block if they do not fit.
 fn put_into(
     blocks: &mut Vec<Arc<Block>>,
     place: usize,
@@ -95,8 +98,8 @@ fn put_into(
     if new.is_empty() {
         return;
     }
-    // A reader that goes from new to old and meets older trades puts all between the same two; cut there, and what comes
-    // next finds a block that it can fill. Else cut in the middle.
+    // A reader that goes from new to old and meets older trades inserts everything at one place. Split there, so that
+    // its next trades find a block with room. Else split in the middle.
     let is_together = last_new + 1 - first_new == new.len();
     let cut = if is_together { first_new } else { trades.len() / 2 };
     let (left, right) = trades.split_at(cut);
@@ -104,7 +107,7 @@ fn put_into(
     blocks.splice(place..=place, parts);
 }
 
-/// Blocks of these trades, of which only the first may not be full.
+/// Packs trades into blocks, of which only the first may have room.
 fn from_the_end(mut run: &[WindowTrade]) -> Vec<Arc<Block>> {
     let mut blocks = Vec::new();
     while let Some((others, block)) = Block::filled_from_the_end(run) {
@@ -115,10 +118,10 @@ fn from_the_end(mut run: &[WindowTrade]) -> Vec<Arc<Block>> {
     blocks
 }
 
-/// The trades of a block and those of a run.
+/// Merged trades of a block and a run.
 struct Merged {
     trades: Vec<WindowTrade>,
-    /// The places of the first and the last new trade among them.
+    /// Indices of the first and the last new trade in `trades`.
     first_new: usize,
     last_new: usize,
     new: Vec<WindowTrade>,

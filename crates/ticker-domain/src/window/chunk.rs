@@ -1,4 +1,4 @@
-//! Blocks in a row, and their sum.
+//! Sequence of blocks, and their sum.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::{
     codec::Key,
 };
 
-/// Blocks in a chunk.
+/// Maximum number of blocks in a chunk.
 pub(super) const CHUNK_BLOCKS: usize = 64;
 
-/// Blocks in a row, and their sum. Empty only until the first trades are added.
+/// Sequence of blocks, and their sum. Empty only until the first trades are added.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunk {
     pub(super) blocks: Vec<Arc<Block>>,
@@ -27,7 +27,7 @@ impl Chunk {
         self.blocks.last().map_or_else(Key::default, |block| block.last())
     }
 
-    /// Returns true if none of its trades closed after `edge`. Reads only the sum, since blocks are mostly in no cache.
+    /// Returns true if no trade closed after `edge`. Reads only the sum, because blocks are rarely in the CPU cache.
     pub(super) fn ends_by(&self, edge: UnixSeconds) -> bool {
         self.sum.times.is_none_or(|(_, last)| last <= edge)
     }
@@ -36,8 +36,8 @@ impl Chunk {
         self.blocks.len() >= CHUNK_BLOCKS && self.blocks.last().is_none_or(|block| block.is_full())
     }
 
-    /// Adds a run, which is in order. Leaves out trades that are there already and passes the others to `on_new`. Returns the
-    /// chunks that come after this one where it became too large.
+    /// Adds a run, which must be in order. Skips trades that are already held, and passes the others to `on_new`.
+    /// Returns the chunks split off after this one, if it became too large.
     pub(super) fn add(&mut self, run: &[WindowTrade], on_new: &mut impl FnMut(&WindowTrade)) -> Vec<Self> {
         let ends = |blocks: &[Arc<Block>]| Some((blocks.first()?.first(), blocks.last()?.last()));
         let (sum, before) = (&mut self.sum, ends(&self.blocks));
@@ -52,8 +52,8 @@ impl Chunk {
         let after = ends(&self.blocks);
         let is_prepended = before.zip(after).is_some_and(|(before, after)| after.0 < before.0);
         let is_appended = before.zip(after).is_none_or(|(before, after)| after.1 > before.1);
-        // Chunks are filled as blocks are: from the end where trades come from new to old, and from the beginning where they
-        // come from old to new. Else all get as many blocks.
+        // Keep chunks full as blocks are: split from the end if trades arrive from new to old, and from the beginning
+        // if they arrive from old to new. Else split evenly.
         let (first, size) = if is_prepended {
             ((count - 1) % CHUNK_BLOCKS + 1, CHUNK_BLOCKS)
         } else if is_appended {

@@ -1,60 +1,62 @@
-//! Trades as bytes: each is written as its difference from the one before.
+//! Binary encoding of trades. Each trade is encoded as the difference from the one before it.
 //!
-//! The counter amount is nearly the base amount times the price, so only the rounding error is written. A trade takes
-//! about 20 bytes this way, where the plain figures take 64; ten million of them must fit in memory.
+//! The counter amount is nearly the base amount times the price, so only the rounding error is stored. A trade takes
+//! about 20 bytes this way instead of 64. Ten million trades must fit in memory.
 
 use super::super::{
     amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade_stats::WindowTrade,
 };
 
-/// Bytes of an ordinary trade, at most.
+/// Maximum size of a trade with ordinary figures, in bytes.
 pub(super) const TRADE_BYTES: usize = 24;
-/// Bits of a toid below the ledger's number.
+/// Bits of a toid below the ledger number.
 const LEDGER_SHIFT: u32 = 32;
 
-/// The order of trades: close time first, then (toid, order).
+/// Sort key of trades: close time first, then (toid, order).
 pub(super) type Key = (UnixSeconds, PagingToken);
 
 pub(super) const fn key(trade: &WindowTrade) -> Key {
     (trade.closed_at, trade.token)
 }
 
-/// Encoding of a trade's price, in the two lowest bits beside the trade's order.
+/// Trade without a price. These codes of a price occupy the two lowest bits beside the trade's order.
 const NO_PRICE: u64 = 0;
-/// The price is the ratio of the two amounts, as in trades with a pool.
+/// Price equal to the ratio of the two amounts, as in trades with a liquidity pool.
 const PRICE_OF_AMOUNTS: u64 = 1;
+/// Price with its own numerator and denominator.
 const OWN_PRICE: u64 = 2;
-/// The denominator is that of the last price written whole. Many prices of a market share one.
+/// Price with its own numerator, and the denominator of the last [`OWN_PRICE`]. Many prices of a market share one.
 const OWN_NUMERATOR: u64 = 3;
 
-/// Reference values that the next trade is encoded and decoded against.
+/// State that the next trade is encoded and decoded against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Previous {
-    /// The trade before.
+    /// Key of the previous trade.
     pub(super) key: Key,
-    /// The denominator of the last price written whole; 0 before the first.
+    /// Denominator of the last [`OWN_PRICE`], or 0 before the first.
     pub(super) denominator: i64,
 }
 
 impl Previous {
-    /// The state before the first trade of a block.
+    /// State before the first trade of a block.
     pub(super) const fn of_first(key: Key) -> Self {
         Self { key, denominator: 0 }
     }
 
-    /// Returns true if bytes that were written after `other` read the same after this. Before the first whole price the
-    /// denominator does not matter, because none of those bytes refers to it.
+    /// Returns true if bytes encoded after `other` decode to the same trades after this state.
+    ///
+    /// Before the first own price the denominator does not matter, because no such bytes refer to it.
     pub(super) fn reads_as(&self, other: &Self) -> bool {
         self.key == other.key && (self.denominator == other.denominator || other.denominator == 0)
     }
 
-    /// The state after bytes that lead from `from` to `to`, if they are read after this instead of after `from`.
+    /// State after bytes that lead from `from` to `to`, if they are decoded after this state instead of `from`.
     pub(super) const fn after_same_bytes(&self, from: &Self, to: &Self) -> Self {
         let has_own = to.denominator != from.denominator;
         Self { key: to.key, denominator: if has_own { to.denominator } else { self.denominator } }
     }
 
-    /// Writes a trade, which then is the previous one.
+    /// Encodes a trade, and makes it the previous one.
     pub(super) fn write(&mut self, bytes: &mut Vec<u8>, trade: &WindowTrade) {
         let (closed_before, token_before) = self.key;
         let (base, counter) = (trade.base_amount.stroops(), trade.counter_amount.stroops());
@@ -87,10 +89,10 @@ impl Previous {
     }
 }
 
-/// Reads trades one after the other.
+/// Sequential decoder of trades.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    /// The trade that was read last.
+    /// State after the last decoded trade.
     pub(super) previous: Previous,
 }
 
@@ -99,7 +101,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, previous: Previous::of_first(first) }
     }
 
-    /// The bytes of the trades that were not read yet.
+    /// Bytes of the trades that are not decoded yet.
     pub(super) const fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -137,9 +139,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Nearly all numbers end within eight bytes, so they are read as one word without a loop.
+    /// Decodes a number. Nearly all numbers end within eight bytes, so one word holds them and no loop is needed.
     fn number(&mut self) -> Option<u64> {
         let word = self.rest.first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_le_bytes(*bytes));
+        // The clear top bit of a byte ends the number. Then drop the top bits, and join 7-bit groups into pairs, fours
+        // and eights.
         let ends = !word & 0x8080_8080_8080_8080;
         let bits = ends.trailing_zeros() + 1;
         if bits > u64::BITS || self.rest.len() < size_of::<u64>() {
@@ -166,8 +170,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value of an amount of the base at a price, in stroops of the counter, rounded down. An overflow gives some number,
-/// and the same one each time.
+/// Value of a base amount at a price, in stroops of the counter, rounded down.
+///
+/// An overflow gives an arbitrary but repeatable number, which is enough: encoder and decoder only need the same one.
 fn worth(base: i64, price: Price) -> i64 {
     let (base, n, d) = (base.cast_unsigned(), price.n().cast_unsigned(), price.d().cast_unsigned());
     let worth = match base.checked_mul(n) {
@@ -177,7 +182,7 @@ fn worth(base: i64, price: Price) -> i64 {
     worth.unwrap_or_default().cast_signed()
 }
 
-/// Small numbers of either sign as small numbers without one.
+/// Maps small numbers of either sign to small unsigned numbers.
 const fn zigzag(number: i64) -> u64 {
     (number << 1 ^ number >> 63).cast_unsigned()
 }
@@ -186,7 +191,7 @@ const fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
 }
 
-/// Seven bits a byte, the lowest first; the eighth bit is set where more bytes follow.
+/// Appends seven bits per byte, the lowest first. The eighth bit is set if more bytes follow.
 fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
@@ -201,18 +206,18 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     thread_local! {
-        /// Number of trades that this thread has read: the cost of a window, without a clock.
+        /// Trades decoded by this thread: the cost of a window, without a clock.
         pub(in super::super) static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     }
 
     proptest! {
         #[test]
-        fn numbers_of_either_sign_are_kept(number in any::<i64>()) {
+        fn zigzag_round_trips(number in any::<i64>()) {
             prop_assert_eq!(unzigzag(zigzag(number)), number);
         }
 
         #[test]
-        fn numbers_of_any_length_read_back_the_same(
+        fn numbers_of_any_length_round_trip(
             numbers in prop::collection::vec((any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift), 1..20),
         ) {
             let mut bytes = Vec::new();

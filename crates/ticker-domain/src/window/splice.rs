@@ -1,31 +1,34 @@
-//! Trades put between others that are written already. Most bytes are copied as they are: a trade is written relative to
-//! the one before it, so only the trades right behind a new one must be written again.
+//! Insertion of trades between encoded ones.
+//!
+//! A trade is encoded relative to the one before it, so only the trades right after an inserted one must be encoded
+//! again. All other bytes are copied.
 
 use super::{
     super::trade_stats::WindowTrade,
     codec::{Key, Previous, Reader, key},
 };
 
-/// The bytes of a block on their way into a new one. "Held" trades are those of the block.
+/// Block under construction, made from the bytes of another one. "Held" trades are those of the old block.
 pub(super) struct Splice<'a> {
-    /// The new bytes, without those that are still to be copied.
+    /// New bytes, without held bytes that are still to be copied.
     bytes: Vec<u8>,
-    /// The state after all that was written and passed.
+    /// State after everything written or passed.
     written: Previous,
-    /// Behind `next`.
+    /// Decoder of the held bytes, positioned after `next`.
     reader: Reader<'a>,
-    /// The next held trade; none at the end.
+    /// Next held trade, or `None` at the end.
     next: Option<WindowTrade>,
-    /// The state before `next`, in the block.
+    /// State before `next` in the old block.
     before: Previous,
-    /// The held bytes from `next` on.
+    /// Held bytes from `next` on.
     rest: &'a [u8],
-    /// The held bytes that are not copied yet. They begin at `rest` or before it.
+    /// Held bytes that are not copied yet. They begin at `rest` or before it.
     uncopied: &'a [u8],
 }
 
 impl<'a> Splice<'a> {
-    /// Begins with the bytes of a block whose first trade is `held_first`. The new one's will be `first`.
+    /// Starts with the bytes of a block whose first trade has the key `held_first`. The new block's first trade will
+    /// have the key `first`.
     pub(super) fn new(held: &'a [u8], held_first: Key, first: Key, more_bytes: usize) -> Self {
         let mut reader = Reader::new(held, held_first);
         Self {
@@ -39,7 +42,7 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// Passes all held trades before a key. Says whether the trade with that key is held.
+    /// Passes all held trades before `new`. Returns true if the block already holds a trade with that key.
     pub(super) fn pass_before(&mut self, new: Key) -> bool {
         while let Some(held) = self.next.filter(|held| key(held) < new) {
             self.pass(&held);
@@ -47,7 +50,7 @@ impl<'a> Splice<'a> {
         self.next.is_some_and(|held| key(&held) == new)
     }
 
-    /// Writes a new trade behind those that were passed.
+    /// Encodes a new trade after the passed ones.
     pub(super) fn put(&mut self, trade: &WindowTrade) {
         let passed = self.uncopied.len() - self.rest.len();
         self.bytes.extend_from_slice(self.uncopied.get(..passed).unwrap_or_default());
@@ -55,8 +58,9 @@ impl<'a> Splice<'a> {
         self.written.write(&mut self.bytes, trade);
     }
 
-    /// The new bytes, and the state after the last trade; `held_last` is that of the held ones.
+    /// Returns the new bytes and the state after the last trade. `held_last` is the state after the last held trade.
     pub(super) fn finish(mut self, held_last: Previous) -> (Vec<u8>, Previous) {
+        // Encode held trades again until the following bytes decode to the same trades as before.
         while let Some(held) = self.next.filter(|_| !self.written.reads_as(&self.before)) {
             self.pass(&held);
         }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::super::cursor::PagingToken;
 
-/// Adds trades in any order. Returns how many were new.
+/// Adds trades in any order. Returns the number of new ones.
 fn add(window: &mut MarketWindow, trades: &[WindowTrade]) -> usize {
     let mut run = trades.to_vec();
     sort_run(&mut run);
@@ -19,7 +19,7 @@ fn add_one(window: &mut MarketWindow, trade: WindowTrade) -> bool {
     add(window, &[trade]) == 1
 }
 
-/// A trade of each second.
+/// One trade per second.
 fn seconds(seconds: std::ops::Range<usize>) -> Vec<WindowTrade> {
     let at = |second: usize| i64::try_from(second).unwrap();
     seconds.map(|second| trade(at(second), 0, at(second), (at(second), 7), (1 + at(second) % 9, 3))).collect()
@@ -29,7 +29,7 @@ fn blocks(window: &MarketWindow) -> usize {
     window.chunks.iter().map(|chunk| chunk.blocks.len()).sum()
 }
 
-/// Trades are where they should be, each once, and the sums are theirs.
+/// Asserts that the window holds exactly these trades, sorted, and that all sums are correct.
 fn assert_holds(window: &MarketWindow, mut trades: Vec<WindowTrade>) {
     sort_run(&mut trades);
     assert_eq!(window.trades().collect::<Vec<_>>(), trades);
@@ -54,7 +54,7 @@ fn the_lower_edge_is_exact_to_the_second_and_there_is_no_upper_one() {
 }
 
 #[test]
-fn a_clone_stays_as_it_was() {
+fn a_clone_keeps_its_state() {
     let mut window = MarketWindow::default();
     add_one(&mut window, trade(1, 0, 7_200, (1, 1), (1, 1)));
     let before = window.clone();
@@ -64,20 +64,20 @@ fn a_clone_stays_as_it_was() {
 }
 
 #[test]
-fn time_lets_go_of_what_no_window_reaches() {
+fn drops_trades_that_no_window_reaches() {
     let mut window = MarketWindow::default();
     add(&mut window, &seconds(0..1_000));
     window.forget_before(UnixSeconds(499 + LONGEST_HOURS * HOUR));
-    assert_eq!(window.trades().count(), 1_000 - 3 * BLOCK_TRADES, "whole blocks go");
+    assert_eq!(window.trades().count(), 1_000 - 3 * BLOCK_TRADES, "whole blocks are dropped");
     assert_eq!(window.since(UnixSeconds(499)).trade_count, 500);
     window.forget_before(UnixSeconds(i64::MAX));
     assert!(window.is_empty());
 }
 
-/// A trade that closed at the edge is in no window; one that closed a second later is.
+/// A trade that closed at the edge is in no window. One that closed a second later is.
 #[test]
-fn what_is_let_go_is_exact_to_the_second_by_blocks_and_by_chunks() {
-    // The last of each block closed in one of these places: within a chunk, and at its end.
+fn dropping_is_exact_to_the_second_for_blocks_and_chunks() {
+    // Put the edge at the last trade of a block, within a chunk and at the end of a chunk.
     for blocks in [1, CHUNK_BLOCKS] {
         let count = blocks * BLOCK_TRADES;
         let trades = seconds(0..count + 2 * BLOCK_TRADES);
@@ -104,8 +104,8 @@ fn what_is_let_go_is_exact_to_the_second_by_blocks_and_by_chunks() {
     }
 }
 
-/// The orders in which history comes: from old to new, from new to old, and by four readers side by side, each from new to
-/// old; in runs of so many.
+/// Orders in which history arrives, in runs of the given length: from old to new, from new to old, and by four
+/// concurrent readers from new to old.
 fn orders(trades: &[WindowTrade], run: usize) -> [Vec<Vec<WindowTrade>>; 3] {
     let forwards: Vec<Vec<WindowTrade>> = trades.chunks(run).map(<[_]>::to_vec).collect();
     let mut backwards = forwards.clone();
@@ -119,15 +119,15 @@ fn orders(trades: &[WindowTrade], run: usize) -> [Vec<Vec<WindowTrade>>; 3] {
 }
 
 #[test]
-fn blocks_are_filled_in_whatever_order_history_comes() {
+fn blocks_fill_up_in_every_order_of_history() {
     let trades = seconds(0..3 * CHUNK_BLOCKS * BLOCK_TRADES);
     for run in [1, 7, 200, 5_000] {
         for (order, runs) in orders(&trades, run).into_iter().enumerate() {
             let mut window = MarketWindow::default();
             let new: usize = runs.iter().map(|run| add(&mut window, run)).sum();
             assert_eq!(new, trades.len());
-            // Blocks are full by their bytes, which differ; and a reader leaves one or two that are not full where it meets
-            // another one.
+            // Blocks are full by bytes, which vary. A reader leaves one or two blocks with room where it meets another
+            // one.
             let most = 3 * CHUNK_BLOCKS + if order == 2 { 12 } else { 2 };
             assert!(blocks(&window) <= most, "{} blocks of runs of {run}, order {order}", blocks(&window));
             assert!(window.chunks.len() <= 3 + 8, "{} chunks of runs of {run}", window.chunks.len());
@@ -136,9 +136,9 @@ fn blocks_are_filled_in_whatever_order_history_comes() {
     }
 }
 
-/// Cost of a trade, without a clock: the average number of other trades read for it.
+/// Cost of a trade, without a clock: the average number of other trades decoded for it.
 #[test]
-fn history_costs_as_little_in_whatever_order_it_comes() {
+fn history_is_cheap_to_add_in_every_order() {
     let trades = seconds(0..100 * BLOCK_TRADES);
     let read_for_each = |runs: &[Vec<WindowTrade>]| {
         let mut window = MarketWindow::default();
@@ -152,19 +152,19 @@ fn history_costs_as_little_in_whatever_order_it_comes() {
             assert!(read <= if order == 2 { 20 } else { 2 }, "{read} read, runs of {run}, order {order}");
         }
     }
-    // Each lands in a block of its own: about half of that is read.
+    // Each trade lands in a block of its own. About half of that block is decoded.
     let mut shuffled: Vec<Vec<WindowTrade>> = trades.iter().map(|trade| vec![*trade]).collect();
     shuffled.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
     let read = read_for_each(&shuffled);
-    assert!(read <= u64::try_from(BLOCK_TRADES).unwrap(), "{read} read of those in no order");
-    // And where a run is dense each block is read once for all of it.
+    assert!(read <= u64::try_from(BLOCK_TRADES).unwrap(), "{read} read, shuffled");
+    // A dense run decodes each block once for all of its trades.
     let (even, odd): (Vec<_>, Vec<_>) = trades.iter().partition(|trade| trade.closed_at.0 % 2 == 0);
     let read = read_for_each(&[even, odd]);
-    assert!(read <= 2, "{read} read of two runs that fill each other's gaps");
+    assert!(read <= 2, "{read} read, two interleaved runs");
 }
 
 #[test]
-fn memory_stays_bounded_where_trades_come_in_no_order() {
+fn memory_stays_bounded_for_shuffled_trades() {
     let mut trades = seconds(0..200 * BLOCK_TRADES);
     trades.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(2));
     for run in [1, 50] {
@@ -203,15 +203,15 @@ fn many_trades_in_any_order_equal_a_recomputation() {
 /// Operation on a window.
 #[derive(Clone, Debug)]
 enum Step {
-    /// These of the trades come, as one run.
+    /// Adds these trades as one run.
     Run(Vec<Index>),
-    /// Adds the trades from this index on, at most that many, one by one.
+    /// Adds trades from this index on, at most this many, one by one.
     Singles(Index, usize),
-    /// A run of neighbours in time comes: a page.
+    /// Adds neighbours in time as one run, like a page.
     Page(Index, usize),
-    /// Time lets go of what closed before this trade.
+    /// Drops trades that closed before this one.
     Forget(Index),
-    /// A view is taken, so that what changes must be copied.
+    /// Takes a view, so that later changes must copy.
     View,
 }
 
@@ -234,7 +234,7 @@ proptest! {
         repeats in prop::collection::vec(any::<Index>(), 0..60),
         steps in prop::collection::vec((0..30_000_i64, 1..=LONGEST_HOURS), 1..20),
     ) {
-        // Unlike trades never share a token: the database sees to that.
+        // Distinct trades never share a token: the database enforces that.
         let mut seen = HashSet::new();
         let trades: Vec<_> = trades.into_iter().filter(|trade| seen.insert(trade.token)).collect();
         let mut window = MarketWindow::default();
@@ -260,7 +260,7 @@ proptest! {
         }
     }
 
-    /// Runs of any trades in any order, pages, repeats and single trades among them, while time passes.
+    /// Runs of any trades in any order, with pages, repeats and single trades, while time passes.
     #[test]
     fn runs_in_any_order_equal_a_recomputation_from_scratch(
         trades in prop::collection::vec(any_trade(), 1..2_000), steps in prop::collection::vec(any_step(), 1..40),
@@ -305,13 +305,12 @@ proptest! {
             prop_assert_eq!(window.since(edge), scratch);
         }
         assert_holds(&window, window.trades().collect());
-        prop_assert_eq!(view.0.trades().collect::<Vec<_>>(), view.1, "a view stays as it was");
+        prop_assert_eq!(view.0.trades().collect::<Vec<_>>(), view.1, "a view keeps its state");
     }
 
-    /// Trades kept from one second to the next, if many share a second: before, within and behind the block that the edge
-    /// cuts.
+    /// Running sums with many trades per second: before, within and after the block that the edge cuts.
     #[test]
-    fn what_is_kept_from_the_last_time_equals_a_recomputation_in_crowded_seconds(
+    fn running_sums_equal_a_recomputation_in_crowded_seconds(
         seconds in prop::collection::vec(0..12_i64, 700..1_500), steps in prop::collection::vec((1..60_usize, 0..2_i64), 5..40),
     ) {
         let mut trades: Vec<_> = seconds.iter().enumerate().map(|(order, second)| {
@@ -319,7 +318,7 @@ proptest! {
         }).collect();
         let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), Running::default(), UnixSeconds(-1), 0);
         trades.rotate_left(seconds.len() / 3);
-        // Half of them are there from the beginning.
+        // Half of the trades are there from the beginning.
         let ahead = trades.len() / 2;
         for (count, passed) in std::iter::once((ahead, 0)).chain(steps) {
             let mut run: Vec<_> = trades.iter().skip(fed).take(count).copied().collect();

@@ -1,4 +1,5 @@
-//! `assets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
+//! Writer of the legacy `assets.json`. Keys, their order, numbers, times and escapes match the old ticker byte for
+//! byte.
 
 use std::borrow::Borrow;
 
@@ -10,21 +11,21 @@ use ticker_domain::{
     number::{push_go_number, ratio_to_f64},
 };
 
-/// Renders the file for `as_of`; `assets` come sorted by code, then issuer.
+/// Renders the file for `as_of`. The caller passes `assets` sorted by code, then issuer.
 #[must_use]
 pub fn render<A: Borrow<ListedAsset>>(as_of: UnixSeconds, assets: &[A]) -> String {
     let rows: Vec<String> = assets.iter().map(|asset| row(asset.borrow())).collect();
     [head(as_of), rows.join(","), foot(assets.is_empty()).to_owned()].concat()
 }
 
-/// What stands before the first asset.
+/// Renders the text before the first asset.
 #[must_use]
 pub fn head(as_of: UnixSeconds) -> String {
     let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
     format!("{{\n\t\"generated_at\": {millis},\n\t\"generated_at_rfc3339\": \"{text}\",\n\t\"assets\": [")
 }
 
-/// One asset; a comma stands between two.
+/// Renders one asset. The caller joins assets with commas.
 #[must_use]
 pub fn row(asset: &ListedAsset) -> String {
     let mut out = String::with_capacity(1_600);
@@ -34,38 +35,38 @@ pub fn row(asset: &ListedAsset) -> String {
     out
 }
 
-/// What stands behind the last asset.
+/// Text after the last asset.
 #[must_use]
 pub const fn foot(is_empty: bool) -> &'static str {
     if is_empty { "]\n}" } else { "\n\t]\n}" }
 }
 
 fn push_asset(out: &mut String, asset: &ListedAsset) {
-    let told = &asset.currency;
+    let currency = &asset.currency;
     let mut fields = Fields { out, indent: "\t\t\t", is_first: true };
-    fields.text("code", &told.code);
-    fields.text("issuer", &told.issuer);
+    fields.text("code", &currency.code);
+    fields.text("issuer", &currency.issuer);
     fields.text("type", &asset.kind);
     fields.whole("num_accounts", asset.num_accounts);
     fields.flag("auth_required", asset.auth_required);
     fields.flag("auth_revocable", asset.auth_revocable);
     fields.number("amount", ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT));
     fields.flag("asset_controlled_by_domain", asset.is_controlled_by_domain);
-    fields.text("anchor_asset", &told.anchor_asset);
-    fields.text("anchor_asset_type", &told.anchor_asset_type);
-    fields.whole("display_decimals", told.display_decimals);
-    fields.text("name", &told.name);
-    fields.text("desc", &told.desc);
-    fields.text("conditions", &told.conditions);
-    fields.flag("is_asset_anchored", told.is_asset_anchored);
-    fields.whole("fixed_number", told.fixed_number);
-    fields.whole("max_number", told.max_number);
-    fields.flag("is_unlimited", told.is_unlimited);
-    fields.text("redemption_instructions", &told.redemption_instructions);
-    fields.list("collateral_addresses", &told.collateral_addresses);
-    fields.list("collateral_address_signatures", &told.collateral_address_signatures);
-    fields.text("countries", ""); // always empty in the old file
-    fields.text("status", &told.status);
+    fields.text("anchor_asset", &currency.anchor_asset);
+    fields.text("anchor_asset_type", &currency.anchor_asset_type);
+    fields.whole("display_decimals", currency.display_decimals);
+    fields.text("name", &currency.name);
+    fields.text("desc", &currency.desc);
+    fields.text("conditions", &currency.conditions);
+    fields.flag("is_asset_anchored", currency.is_asset_anchored);
+    fields.whole("fixed_number", currency.fixed_number);
+    fields.whole("max_number", currency.max_number);
+    fields.flag("is_unlimited", currency.is_unlimited);
+    fields.text("redemption_instructions", &currency.redemption_instructions);
+    fields.list("collateral_addresses", &currency.collateral_addresses);
+    fields.list("collateral_address_signatures", &currency.collateral_address_signatures);
+    fields.text("countries", ""); // always empty in the old ticker's file
+    fields.text("status", &currency.status);
     fields.key("issuer_detail");
     push_issuer(fields.out, asset);
     fields.text("last_valid", &asset.last_valid.to_rfc3339());
@@ -92,7 +93,7 @@ fn push_issuer(out: &mut String, asset: &ListedAsset) {
     out.push_str("\n\t\t\t}");
 }
 
-/// The fields of one object, a line each.
+/// Writer for the fields of one JSON object, one field per line.
 struct Fields<'a> {
     out: &'a mut String,
     indent: &'static str,
@@ -151,7 +152,7 @@ mod tests {
     use ticker_domain::{amount::Total, issuer_file::Currency};
 
     #[test]
-    fn the_bytes_are_those_of_the_old_program() {
+    fn renders_the_bytes_of_the_old_program() {
         let tea = ListedAsset {
             kind: "credit_alphanum4".into(),
             num_accounts: 12,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn no_asset_is_an_empty_list() {
+    fn renders_an_empty_list_without_assets() {
         let none = render::<ListedAsset>(UnixSeconds(1), &[]);
         assert_eq!(
             none,
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_the_texts_it_is_json() {
+    fn stays_valid_json_with_any_text() {
         let hostile: String =
             (0..0x300).filter_map(char::from_u32).chain(['\u{2028}', '\u{1f600}']).collect();
         let asset = ListedAsset {

@@ -1,4 +1,5 @@
-//! `markets.json` of the old ticker, byte for byte: its keys, their order, its numbers, times and escapes.
+//! Writer of the legacy `markets.json`. Keys, their order, numbers, times and escapes match the old ticker byte for
+//! byte.
 
 use ticker_domain::{
     instant::UnixSeconds,
@@ -8,14 +9,14 @@ use ticker_domain::{
     ticker::{LegacyFigures, Pair},
 };
 
-/// Renders the file for `as_of`; `pairs` come sorted by name.
+/// Renders the file for `as_of`. The caller passes `pairs` sorted by name.
 #[must_use]
 pub fn render(as_of: UnixSeconds, pairs: &[Pair]) -> String {
     let rows: Vec<String> = pairs.iter().map(row).collect();
     [head(as_of), rows.join(","), foot(pairs.is_empty()).to_owned()].concat()
 }
 
-/// What stands before the first pair.
+/// Renders the text before the first pair.
 #[must_use]
 pub fn head(as_of: UnixSeconds) -> String {
     let (millis, text) = (as_of.0.saturating_mul(1_000), as_of.to_rfc3339());
@@ -24,7 +25,7 @@ pub fn head(as_of: UnixSeconds) -> String {
     )
 }
 
-/// One pair; a comma stands between two.
+/// Renders one pair. The caller joins pairs with commas.
 #[must_use]
 pub fn row(pair: &Pair) -> String {
     let mut out = String::with_capacity(1_100);
@@ -34,7 +35,7 @@ pub fn row(pair: &Pair) -> String {
     out
 }
 
-/// What stands behind the last pair.
+/// Text after the last pair.
 #[must_use]
 pub const fn foot(is_empty: bool) -> &'static str {
     if is_empty { "]\n}" } else { "\n    ]\n}" }
@@ -75,7 +76,7 @@ fn push_book(out: &mut String, book: &BookFigures) {
     push_number(out, "spread_mid_point", spread_mid_point);
 }
 
-/// A count as a double, exact below 2^53.
+/// Count as a double, exact below 2^53.
 #[expect(clippy::as_conversions, reason = "u64 to f64 rounds to nearest; there is no From")]
 fn count(value: u64) -> f64 {
     value as f64
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_ticker_has_an_empty_list() {
+    fn renders_an_empty_list_without_pairs() {
         assert_eq!(
             render(UnixSeconds(1_795_457_237), &[]),
             "{\n    \"generated_at\": 1795457237000,\n    \"generated_at_rfc3339\": \"2026-11-23T18:07:17Z\",\n    \"pairs\": []\n}"
@@ -141,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_and_figures_stay_json(name in "\\PC*", numbers in prop::array::uniform4(any::<f64>())) {
+        fn stays_valid_json_with_any_text_and_figures(name in "\\PC*", numbers in prop::array::uniform4(any::<f64>())) {
             let mut odd = pair(&name);
             [odd.price, odd.day.open, odd.day.base_volume, odd.book.ask_min] = numbers;
             let text = render(UnixSeconds(0), &[odd]);
