@@ -155,12 +155,12 @@ fn directory(network: &Synthetic) -> Directory {
     let assets: Vec<Asset> = sides.collect::<BTreeSet<_>>().into_iter().collect();
     let id = |asset: &Asset| assets.binary_search(asset).unwrap() as i32;
     let mut directory = Directory::default();
-    directory.learn_assets(assets.iter().map(|asset| {
+    directory.update_assets(assets.iter().map(|asset| {
         let currency =
             Currency { code: asset.code().into(), issuer: asset.issuer().into(), ..Currency::default() };
         (id(asset), Some(ListedAsset { currency, ..ListedAsset::default() }))
     }));
-    directory.learn_markets(
+    directory.add_markets(
         network
             .markets
             .iter()

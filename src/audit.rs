@@ -11,7 +11,7 @@ mod served;
 pub mod sums;
 pub mod windows;
 
-pub use served::Unreadable;
+pub use served::UnreadableError;
 
 use self::{assets::ExpectedAsset, markets::ExpectedMarket};
 
@@ -58,7 +58,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    fn differs(&mut self, entry: &str, field: &str, served: &str, expected: &str) {
+    fn add_difference(&mut self, entry: &str, field: &str, served: &str, expected: &str) {
         self.difference_count = self.difference_count.saturating_add(1);
         if self.differences.len() < DIFFERENCES_KEPT_MAX {
             let [entry, field, served, expected] = [entry, field, served, expected].map(shortened);
@@ -66,10 +66,10 @@ impl Comparison {
         }
     }
 
-    fn compared(&mut self, agrees: bool, entry: &str, field: &str, served: &str, expected: &str) {
+    fn record(&mut self, is_equal: bool, entry: &str, field: &str, served: &str, expected: &str) {
         self.figures = self.figures.saturating_add(1);
-        if !agrees {
-            self.differs(entry, field, served, expected);
+        if !is_equal {
+            self.add_difference(entry, field, served, expected);
         }
     }
 }
@@ -90,9 +90,9 @@ mod tests {
     fn counts_all_differences_keeps_the_first_and_cuts_their_texts() {
         let mut comparison = Comparison::default();
         for _ in 0..DIFFERENCES_KEPT_MAX + 7 {
-            comparison.compared(false, "TEA_TEE", "open", &"9".repeat(10_000), "1");
+            comparison.record(false, "TEA_TEE", "open", &"9".repeat(10_000), "1");
         }
-        comparison.compared(true, "TEA_TEE", "low", "1", "1");
+        comparison.record(true, "TEA_TEE", "low", "1", "1");
         assert_eq!(comparison.differences.len(), DIFFERENCES_KEPT_MAX);
         assert_eq!((comparison.difference_count, comparison.figures), (1_007, 1_008));
         assert_eq!(comparison.differences[0].served.chars().count(), SHOWN_CHARS_MAX + 1);

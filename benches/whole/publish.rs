@@ -267,12 +267,12 @@ fn directory(synthetic: &Synthetic) -> Directory {
         };
         markets.push((market as MarketId, number(sides.base()), number(sides.counter())));
     }
-    directory.learn_assets(numbers.iter().map(|(asset, number)| {
+    directory.update_assets(numbers.iter().map(|(asset, number)| {
         let (code, issuer) = (asset.code().to_owned(), asset.issuer().to_owned());
         let currency = Currency { code, issuer, ..Currency::default() };
         (*number, Some(ListedAsset { currency, ..ListedAsset::default() }))
     }));
-    directory.learn_markets(markets);
+    directory.add_markets(markets);
     let figures = BookFigures {
         bid_count: 20,
         bid_volume: 1.5,
@@ -282,6 +282,6 @@ fn directory(synthetic: &Synthetic) -> Directory {
         ask_min: 0.6,
     };
     let book = |market: usize| (market as MarketId, PolledBook { figures, fetched_at: UnixSeconds(1) });
-    directory.learn_books((0..synthetic.markets.len()).step_by(3).map(book).collect(), true);
+    directory.update_books((0..synthetic.markets.len()).step_by(3).map(book).collect(), true);
     directory
 }

@@ -25,7 +25,7 @@ use super::{
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
-    audit::windows::{Found, differing_ledgers},
+    audit::windows::{SliceComparison, differing_ledgers},
     clock::SharedClock,
     db::{Database, DbError},
     domain::windows::MarketId,
@@ -223,7 +223,7 @@ impl Audit {
         context: &WorkContext,
         before: &Publication,
         suspects: &[MarketId],
-        found: &Found,
+        found: &SliceComparison,
         tally: &mut Tally,
     ) -> Result<u64, DbError> {
         let message = RebuildMarkets { markets: suspects.into() };

@@ -104,8 +104,8 @@ pub(super) fn skew_windows(windows: &mut Windows, market: Option<MarketId>) -> O
 
 fn skew_directory(directory: &mut Directory) {
     let asset = directory.assets().map(|(id, _)| id).max();
-    directory.learn_assets(asset.map(|id| (id, None)));
-    directory.learn_books(Vec::new(), true);
+    directory.update_assets(asset.map(|id| (id, None)));
+    directory.update_books(Vec::new(), true);
 }
 
 #[cfg(test)]

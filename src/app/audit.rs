@@ -15,7 +15,7 @@ use tracing::warn;
 use self::report::Report;
 use super::{CommandError, EXIT_FOUND, store::Store};
 use crate::{
-    audit::{Comparison, Expected, Unreadable, assets, graphql, markets},
+    audit::{Comparison, Expected, UnreadableError, assets, graphql, markets},
     config::{AuditOptions, Config, ReportFormat},
     db::{
         Database, DbError,
@@ -90,7 +90,7 @@ impl Subject {
         }
     }
 
-    fn compare(self, served: &Served, expected: &Expected) -> Result<Comparison, Unreadable> {
+    fn compare(self, served: &Served, expected: &Expected) -> Result<Comparison, UnreadableError> {
         match self {
             Self::MarketsFile => {
                 markets::compare(&served.body, served.as_of, &markets::pairs(&expected.markets))

@@ -1,7 +1,7 @@
 //! Comparison of `assets.json` with the rows of the valid assets.
 
 use super::{
-    Comparison, Unreadable,
+    Comparison, UnreadableError,
     rows::{List, row_of},
     served::{ServedFile, compare_head},
 };
@@ -27,20 +27,21 @@ pub struct ExpectedAsset {
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the file or an expected object is not valid JSON.
+/// [`UnreadableError`] if the file or an expected object is not valid JSON.
 pub fn compare(
     body: &[u8],
     as_of: UnixSeconds,
     expected: &[ExpectedAsset],
-) -> Result<Comparison, Unreadable> {
+) -> Result<Comparison, UnreadableError> {
     let served = ServedFile::read("assets.json", "assets", body)?;
     let mut comparison = Comparison::default();
     compare_head(&mut comparison, &served.head, as_of);
     let wanted = expected.iter().map(|asset| {
-        let row = row_of(&asset.object).map_err(|error| Unreadable::expected("a row of assets", &error))?;
+        let row =
+            row_of(&asset.object).map_err(|error| UnreadableError::expected("a row of assets", &error))?;
         Ok((vec![asset.code.clone(), asset.issuer.clone()], row))
     });
-    ASSETS.compare(&mut comparison, &served.entries, wanted.collect::<Result<_, Unreadable>>()?);
+    ASSETS.compare(&mut comparison, &served.entries, wanted.collect::<Result<_, UnreadableError>>()?);
     Ok(comparison)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Comparison, Expected, Unreadable,
+    Comparison, Expected, UnreadableError,
     markets::{ExpectedMarket, PairBook, Side, book_figures, count, legacy, pairs, priced, units},
     rows::{Figure, List, Row, row_of},
     served::{Fields, fields},
@@ -50,13 +50,13 @@ pub fn document(hours: i64) -> String {
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the answer or an expected object is not valid JSON, or if the answer has errors.
+/// [`UnreadableError`] if the answer or an expected object is not valid JSON, or if the answer has errors.
 pub fn compare(
     body: &[u8],
     as_of: UnixSeconds,
     hours: i64,
     expected: &Expected,
-) -> Result<Comparison, Unreadable> {
+) -> Result<Comparison, UnreadableError> {
     let lists = lists(body)?;
     let since = as_of.minus(hours.saturating_mul(HOUR));
     let markets = expected.markets.iter().filter(|market| !market.recent.is_empty());
@@ -72,7 +72,8 @@ pub fn compare(
     });
     let issuers =
         expected.issuers.iter().map(|(key, answer)| row_of(answer).map(|row| (vec![key.clone()], row)));
-    let unreadable = |error: serde_json::Error| Unreadable::expected("a row of assets or issuers", &error);
+    let unreadable =
+        |error: serde_json::Error| UnreadableError::expected("a row of assets or issuers", &error);
     let mut comparison = Comparison::default();
     for (name, list, wanted) in [
         ("markets", MARKETS, markets.collect()),
@@ -86,8 +87,9 @@ pub fn compare(
 }
 
 /// Parses the lists of an answer. Fails if it has errors or no data.
-fn lists(body: &[u8]) -> Result<BTreeMap<String, Vec<Fields<'_>>>, Unreadable> {
-    let unreadable = |reason: &dyn std::fmt::Display| Unreadable { file: NAME, reason: reason.to_string() };
+fn lists(body: &[u8]) -> Result<BTreeMap<String, Vec<Fields<'_>>>, UnreadableError> {
+    let unreadable =
+        |reason: &dyn std::fmt::Display| UnreadableError { file: NAME, reason: reason.to_string() };
     let text = std::str::from_utf8(body).map_err(|error| unreadable(&error))?;
     let answer = fields(text).map_err(|error| unreadable(&error))?;
     match (answer.get("data"), answer.get("errors")) {

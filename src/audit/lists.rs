@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Comparison, Unreadable,
+    Comparison, UnreadableError,
     assets::{self, ExpectedAsset},
 };
 use crate::domain::{
@@ -17,7 +17,7 @@ use crate::domain::{
 
 /// Expected assets, markets and books, read from their rows.
 #[derive(Clone, Debug, Default)]
-pub struct Lists {
+pub struct ExpectedLists {
     /// Valid assets as `assets.json` should list them.
     pub file: Vec<ExpectedAsset>,
     /// Valid assets as the directory should hold them.
@@ -32,12 +32,12 @@ pub struct Lists {
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the file or an expected object is not valid JSON.
+/// [`UnreadableError`] if the file or an expected object is not valid JSON.
 pub fn compare(
     snapshot: &MarketSnapshot,
     assets_file: &[u8],
-    rows: &Lists,
-) -> Result<Comparison, Unreadable> {
+    rows: &ExpectedLists,
+) -> Result<Comparison, UnreadableError> {
     let mut comparison = assets::compare(assets_file, snapshot.as_of(), &rows.file)?;
     let directory = snapshot.directory();
     let held: BTreeMap<AssetId, &ListedAsset> = directory.assets().collect();
@@ -57,7 +57,7 @@ pub fn compare(
         // A market without trades in any window may be missing in memory.
         if held.is_some() || traded.contains(market) {
             let entry = format!("market {market}");
-            comparison.compared(held == row, &entry, "", &format!("{held:?}"), &format!("{row:?}"));
+            comparison.record(held == row, &entry, "", &format!("{held:?}"), &format!("{row:?}"));
         }
     }
     Ok(comparison)
@@ -77,7 +77,7 @@ fn compare_maps<K: Ord, V: PartialEq + Debug>(
         } else {
             let shown =
                 |value: Option<&&V>| value.map_or_else(|| "nothing".into(), |value| format!("{value:?}"));
-            comparison.compared(false, &named(key), "", &shown(held), &shown(row));
+            comparison.record(false, &named(key), "", &shown(held), &shown(row));
         }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     /// Rows equal to the snapshot, and a market without trades that the snapshot need not hold.
-    fn rows(snapshot: &MarketSnapshot) -> Lists {
+    fn rows(snapshot: &MarketSnapshot) -> ExpectedLists {
         let file = assets_json::render(snapshot.as_of(), snapshot.assets());
         let file: serde_json::Value = serde_json::from_str(&file).unwrap();
         let objects = file["assets"].as_array().unwrap().iter().map(|object| ExpectedAsset {
@@ -113,7 +113,7 @@ mod tests {
             answer: String::new(),
         });
         let assets = ASSETS.iter().map(|(code, issuer, anchor)| listed(code, issuer, anchor));
-        Lists {
+        ExpectedLists {
             file: objects.collect(),
             assets: (1..).zip(assets).collect(),
             markets: [(7, (1, 2)), (8, (2, 3))].into(),
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    fn differing_entries(snapshot: &MarketSnapshot, rows: &Lists) -> Vec<String> {
+    fn differing_entries(snapshot: &MarketSnapshot, rows: &ExpectedLists) -> Vec<String> {
         let file = assets_json::render(snapshot.as_of(), snapshot.assets());
         let comparison = compare(snapshot, file.as_bytes(), rows).unwrap();
         assert_eq!(comparison.difference_count, u64::try_from(comparison.differences.len()).unwrap());
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn reports_every_difference_in_memory_and_in_the_file() {
         let snapshot = snapshot();
-        let spoil = |spoil: &dyn Fn(&mut Lists)| {
+        let spoil = |spoil: &dyn Fn(&mut ExpectedLists)| {
             let mut rows = rows(&snapshot);
             spoil(&mut rows);
             differing_entries(&snapshot, &rows)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Comparison, Unreadable,
+    Comparison, UnreadableError,
     rows::{Figure, List, Row, compare_row},
     served::{ServedFile, compare_head, fields, named_entries},
     sums::{Ratio, TradeSums},
@@ -110,8 +110,12 @@ pub fn pairs(markets: &[ExpectedMarket]) -> Vec<ExpectedPair> {
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the file is not valid JSON.
-pub fn compare(body: &[u8], as_of: UnixSeconds, expected: &[ExpectedPair]) -> Result<Comparison, Unreadable> {
+/// [`UnreadableError`] if the file is not valid JSON.
+pub fn compare(
+    body: &[u8],
+    as_of: UnixSeconds,
+    expected: &[ExpectedPair],
+) -> Result<Comparison, UnreadableError> {
     let served = ServedFile::read("markets.json", "pairs", body)?;
     let mut comparison = Comparison::default();
     compare_head(&mut comparison, &served.head, as_of);
@@ -127,7 +131,7 @@ pub(super) fn compare_some(
     body: &[u8],
     expected: &[ExpectedPair],
     names: &BTreeSet<String>,
-) -> Result<BTreeSet<String>, Unreadable> {
+) -> Result<BTreeSet<String>, UnreadableError> {
     let mut wanted: BTreeMap<&str, &ExpectedPair> =
         expected.iter().map(|pair| (pair.name.as_str(), pair)).collect();
     let mut differing = BTreeSet::new();
@@ -137,18 +141,18 @@ pub(super) fn compare_some(
         match wanted.remove(name.as_str()) {
             Some(pair) => match fields(entry.get()) {
                 Ok(fields) => compare_row(comparison, &name, &fields, &expected_fields(pair)),
-                Err(_) => comparison.differs(&name, "", entry.get(), "an object"),
+                Err(_) => comparison.add_difference(&name, "", entry.get(), "an object"),
             },
             // A served pair that this slice does not cover. Another slice compares it.
             None if names.contains(&name) => {}
-            None => comparison.differs(&name, "", PAIRS.kind, PAIRS.absent),
+            None => comparison.add_difference(&name, "", PAIRS.kind, PAIRS.absent),
         }
         if comparison.difference_count > before {
             differing.insert(name);
         }
     }
     for name in wanted.into_keys() {
-        comparison.differs(name, "", "nothing", PAIRS.kind);
+        comparison.add_difference(name, "", "nothing", PAIRS.kind);
         differing.insert(name.to_owned());
     }
     Ok(differing)

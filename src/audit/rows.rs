@@ -28,7 +28,7 @@ pub(super) enum Figure {
 }
 
 impl Figure {
-    fn agrees(&self, served: &RawValue) -> bool {
+    fn matches(&self, served: &RawValue) -> bool {
         match self {
             Self::Exact(expected) => number(served).is_some_and(|served| served == *expected),
             Self::Near(expected) => number(served).is_some_and(|served| {
@@ -83,16 +83,16 @@ impl List {
             let entry = key.join(":");
             if last.as_ref().is_some_and(|last| *last >= key) {
                 let field = self.key.first().copied().unwrap_or_default();
-                comparison.differs(&entry, field, "out of order, or twice", "in order, and once");
+                comparison.add_difference(&entry, field, "out of order, or twice", "in order, and once");
             }
             match wanted.remove(&key) {
                 Some(row) => compare_row(comparison, &entry, fields, &row),
-                None => comparison.differs(&entry, "", self.kind, self.absent),
+                None => comparison.add_difference(&entry, "", self.kind, self.absent),
             }
             last = Some(key);
         }
         for key in wanted.into_keys() {
-            comparison.differs(&key.join(":"), "", "nothing", self.kind);
+            comparison.add_difference(&key.join(":"), "", "nothing", self.kind);
         }
     }
 }
@@ -103,11 +103,11 @@ pub(super) fn compare_row(comparison: &mut Comparison, entry: &str, served: &Fie
     for (field, figure) in row {
         let raw = served.get(field);
         let written = raw.map_or("nothing", |raw| raw.get());
-        let agrees = raw.is_some_and(|raw| figure.agrees(raw));
-        comparison.compared(agrees, entry, field, written, &figure.shown());
+        let is_equal = raw.is_some_and(|raw| figure.matches(raw));
+        comparison.record(is_equal, entry, field, written, &figure.shown());
     }
     for (field, raw) in served.iter().filter(|(field, _)| !row.contains_key(*field)) {
-        comparison.differs(entry, field, raw.get(), "no such field");
+        comparison.add_difference(entry, field, raw.get(), "no such field");
     }
 }
 

@@ -10,14 +10,14 @@ use crate::domain::instant::UnixSeconds;
 /// Error for an answer that is not what it claims to be.
 #[derive(Debug, thiserror::Error)]
 #[error("served {file} is not readable: {reason}")]
-pub struct Unreadable {
+pub struct UnreadableError {
     /// Name of the file or answer.
     pub file: &'static str,
     /// Reason, from the parser.
     pub reason: String,
 }
 
-impl Unreadable {
+impl UnreadableError {
     /// Creates the error for an expected object that is not JSON.
     pub(super) fn expected(file: &'static str, error: &serde_json::Error) -> Self {
         Self { file, reason: error.to_string() }
@@ -42,8 +42,8 @@ pub(super) struct ServedFile<'a> {
 
 impl<'a> ServedFile<'a> {
     /// Parses a file whose entries are in the field `list`.
-    pub(super) fn read(file: &'static str, list: &str, body: &'a [u8]) -> Result<Self, Unreadable> {
-        let unreadable = |reason: String| Unreadable { file, reason };
+    pub(super) fn read(file: &'static str, list: &str, body: &'a [u8]) -> Result<Self, UnreadableError> {
+        let unreadable = |reason: String| UnreadableError { file, reason };
         let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
         let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
         let raw = head.remove(list).ok_or_else(|| unreadable(format!("the field {list} is missing")))?;
@@ -57,13 +57,13 @@ pub(super) fn named_entries<'a>(
     file: &'static str,
     list: &str,
     body: &'a [u8],
-) -> Result<Vec<(String, &'a RawValue)>, Unreadable> {
+) -> Result<Vec<(String, &'a RawValue)>, UnreadableError> {
     #[derive(serde::Deserialize)]
     struct Named {
         #[serde(default)]
         name: String,
     }
-    let unreadable = |reason: String| Unreadable { file, reason };
+    let unreadable = |reason: String| UnreadableError { file, reason };
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     let mut head = fields(text).map_err(|error| unreadable(error.to_string()))?;
     let raw = head.remove(list).ok_or_else(|| unreadable(format!("the field {list} is missing")))?;
@@ -95,6 +95,6 @@ pub(super) fn compare_head(comparison: &mut Comparison, head: &Fields<'_>, as_of
         ("generated_at_rfc3339", format!("\"{}\"", as_of.to_rfc3339())),
     ] {
         let written = head.get(field).map_or("nothing", |raw| raw.get());
-        comparison.compared(written == wanted, "", field, written, &wanted);
+        comparison.record(written == wanted, "", field, written, &wanted);
     }
 }

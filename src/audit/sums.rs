@@ -75,8 +75,8 @@ impl TradeSums {
         self.trade_count = self.trade_count.saturating_add(other.trade_count);
         self.base_volume = self.base_volume.saturating_add(other.base_volume);
         self.counter_volume = self.counter_volume.saturating_add(other.counter_volume);
-        self.low = chosen(self.low, other.low, |theirs, ours| compared(*theirs, *ours).is_lt());
-        self.high = chosen(self.high, other.high, |theirs, ours| compared(*theirs, *ours).is_gt());
+        self.low = chosen(self.low, other.low, |theirs, ours| compare_ratios(*theirs, *ours).is_lt());
+        self.high = chosen(self.high, other.high, |theirs, ours| compare_ratios(*theirs, *ours).is_gt());
         self.open = chosen(self.open, other.open, |(theirs, _), (ours, _)| theirs < ours);
         self.close = chosen(self.close, other.close, |(theirs, _), (ours, _)| theirs > ours);
         self.times = match (self.times, other.times) {
@@ -108,7 +108,7 @@ fn chosen<T: Copy>(ours: Option<T>, theirs: Option<T>, wins: impl Fn(&T, &T) -> 
 }
 
 /// Compares two ratios by value. Both products are below 2^126, so they never saturate.
-pub(super) fn compared((n, d): Ratio, (other_n, other_d): Ratio) -> Ordering {
+pub(super) fn compare_ratios((n, d): Ratio, (other_n, other_d): Ratio) -> Ordering {
     let left = i128::from(n).saturating_mul(other_d.into());
     left.cmp(&i128::from(other_n).saturating_mul(d.into()))
 }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Comparison, Unreadable,
+    Comparison, UnreadableError,
     markets::{ExpectedPair, PairBook, compare_some},
-    sums::{Ratio, RawTrade, TradeSums, compared},
+    sums::{Ratio, RawTrade, TradeSums, compare_ratios},
 };
 use crate::domain::{
     cursor::PagingToken,
@@ -84,7 +84,7 @@ impl MarketSums {
 
 /// Result of comparing one slice of the markets.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct SliceComparison {
     /// Figures compared, and their differences.
     pub comparison: Comparison,
     /// Markets whose windows differ, or whose pair's row differs.
@@ -98,14 +98,14 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the served `markets.json` is not valid JSON.
+/// [`UnreadableError`] if the served `markets.json` is not valid JSON.
 pub fn compare(
     snapshot: &MarketSnapshot,
     markets_json: &[u8],
     markets: &[MarketId],
     sums: &BTreeMap<MarketId, MarketSums>,
-) -> Result<Found, Unreadable> {
-    let mut found = Found::default();
+) -> Result<SliceComparison, UnreadableError> {
+    let mut found = SliceComparison::default();
     let none = MarketSums::default();
     let rows_of = |market: &MarketId| sums.get(market).unwrap_or(&none);
     for market in markets {
@@ -178,10 +178,10 @@ fn compare_market(
     compare_window(comparison, &entry, "7d", &week, &rows.week);
     let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.latest()];
     let [held, expected] = latest.map(UnixSeconds::to_rfc3339);
-    comparison.compared(held == expected, &entry, "close_time", &held, &expected);
+    comparison.record(held == expected, &entry, "close_time", &held, &expected);
     let digest = digest(snapshot, market);
     let hex = |digest: u128| format!("{digest:032x}");
-    comparison.compared(digest == rows.digest, &entry, "trades", &hex(digest), &hex(rows.digest));
+    comparison.record(digest == rows.digest, &entry, "trades", &hex(digest), &hex(rows.digest));
     comparison.difference_count == before
 }
 
@@ -200,7 +200,7 @@ fn compare_window(
 ) {
     let mut number = |name: &str, held: i128, rows: i128| {
         let field = format!("{window} {name}");
-        comparison.compared(held == rows, entry, &field, &held.to_string(), &rows.to_string());
+        comparison.record(held == rows, entry, &field, &held.to_string(), &rows.to_string());
     };
     number("trade_count", held.trade_count.into(), rows.trade_count.into());
     number("base_volume", held.base_volume, rows.base_volume);
@@ -215,11 +215,11 @@ fn compare_window(
     let held: Vec<Option<Ratio>> =
         held.map_or_else(|| vec![None; rows.len()], |held| held.map(Some).to_vec());
     for ((name, held), rows) in ["open", "low", "high", "close"].iter().zip(held).zip(rows) {
-        let agrees = match (held, rows) {
-            (Some(held), Some(rows)) => compared(held, rows).is_eq(),
+        let is_equal = match (held, rows) {
+            (Some(held), Some(rows)) => compare_ratios(held, rows).is_eq(),
             (held, rows) => held.is_none() && rows.is_none(),
         };
-        comparison.compared(agrees, entry, &format!("{window} {name}"), &shown(held), &shown(rows));
+        comparison.record(is_equal, entry, &format!("{window} {name}"), &shown(held), &shown(rows));
     }
 }
 

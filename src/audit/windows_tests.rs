@@ -34,7 +34,7 @@ fn rendered(snapshot: &MarketSnapshot) -> Vec<u8> {
 }
 
 /// Compares the snapshot of some trades with these rows, over both markets.
-fn found(trades: &[(MarketId, WindowTrade)], raw: &[(MarketId, RawTrade)]) -> Found {
+fn found(trades: &[(MarketId, WindowTrade)], raw: &[(MarketId, RawTrade)]) -> SliceComparison {
     let snapshot = snapshot(trades);
     compare(&snapshot, &rendered(&snapshot), &[1, 2], &rows(raw)).unwrap()
 }

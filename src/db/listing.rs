@@ -27,7 +27,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;
         let mut directory = Directory::default();
-        directory.learn_assets(read(&transaction, None).await?);
+        directory.update_assets(read(&transaction, None).await?);
         transaction.commit().await?;
         Ok(directory.listing())
     }

@@ -15,7 +15,7 @@ const DROP_MAX_S: i64 = HOUR;
 /// Ledgers below a long pause that confirm it.
 pub const CONFIRMED_BY: usize = 3;
 /// Ledgers of a stream kept for the median.
-const RECENT: usize = 5;
+const RECENT_MAX: usize = 5;
 /// Ledgers of earlier pages that each page is compared with.
 const CONTEXT_MAX: usize = 16;
 
@@ -23,9 +23,9 @@ const CONTEXT_MAX: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct CloseTimes {
     /// Plausible close times of the page's ledgers.
-    believed: BTreeMap<u32, UnixSeconds>,
+    plausible: BTreeMap<u32, UnixSeconds>,
     /// Ledgers of the page whose close time is out of order.
-    misfits: BTreeSet<u32>,
+    outliers: BTreeSet<u32>,
     /// Highest ledger below a long pause that too few ledgers confirm.
     undecided_from: Option<u32>,
     /// Plausible ledgers above the page, the lowest last.
@@ -48,53 +48,53 @@ impl CloseTimes {
     /// The largest set of ledgers whose times are in order is plausible. A minority of wrong times cannot outweigh the
     /// others, whether they are too early or too late.
     #[must_use]
-    pub fn weigh(above: &Self, page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Self {
+    pub fn check(above: &Self, page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Self {
         let context = above.tail();
         let page: Vec<(u32, UnixSeconds)> = by_ledger(page);
         let all: Vec<(u32, UnixSeconds)> = context.iter().copied().chain(page.iter().copied()).collect();
         let chain = longest_in_order(&all);
         let chained: BTreeMap<u32, UnixSeconds> = chain.iter().copied().collect();
-        let mut weighed = Self { undecided_from: undecided_from(&chain), context, ..Self::default() };
+        let mut times = Self { undecided_from: undecided_from(&chain), context, ..Self::default() };
         for (ledger, closed_at) in page {
             let bounds = Bounds {
                 after: chained.range(..ledger).next_back().map(|(_, at)| *at),
                 before: chained.range(ledger.saturating_add(1)..).next().map(|(_, at)| *at),
             };
             // A time outside the chain is still fine if it is out of order by no more than the tolerance.
-            if chained.contains_key(&ledger) || bounds.allow(closed_at) {
-                weighed.believed.insert(ledger, closed_at);
+            if chained.contains_key(&ledger) || bounds.contains(closed_at) {
+                times.plausible.insert(ledger, closed_at);
             } else {
-                weighed.misfits.insert(ledger);
+                times.outliers.insert(ledger);
             }
         }
-        weighed
+        times
     }
 
     /// Returns true if `closed_at` is not plausible for a trade of this ledger. A ledger outside this page is unknown,
     /// so this returns false.
     #[must_use]
-    pub fn contradict(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
+    pub fn is_implausible(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
         let is_far =
-            |believed: &UnixSeconds| closed_at.0.saturating_sub(believed.0).saturating_abs() > SLACK_S;
-        self.misfits.contains(&ledger) || self.believed.get(&ledger).is_some_and(is_far)
+            |plausible: &UnixSeconds| closed_at.0.saturating_sub(plausible.0).saturating_abs() > SLACK_S;
+        self.outliers.contains(&ledger) || self.plausible.get(&ledger).is_some_and(is_far)
     }
 
     /// Plausible close time of a ledger: its own, or that of the nearest plausible ledger. `None` if no ledger is
     /// plausible.
     #[must_use]
-    pub fn believed(&self, ledger: u32) -> Option<UnixSeconds> {
-        if let Some(at) = self.believed.get(&ledger) {
+    pub fn nearest_plausible(&self, ledger: u32) -> Option<UnixSeconds> {
+        if let Some(at) = self.plausible.get(&ledger) {
             return Some(*at);
         }
         // Prefer the ledger above: its time is an upper bound.
-        let above = self.believed.range(ledger..).next().map(|(_, at)| *at);
+        let above = self.plausible.range(ledger..).next().map(|(_, at)| *at);
         let context = self.context.last().map(|(_, at)| *at);
-        above.or(context).or_else(|| self.believed.last_key_value().map(|(_, at)| *at))
+        above.or(context).or_else(|| self.plausible.last_key_value().map(|(_, at)| *at))
     }
 
     /// Ledgers of the page with a plausible close time before `since`.
     pub fn ledgers_before(&self, since: UnixSeconds) -> impl Iterator<Item = u32> {
-        self.believed.iter().filter(move |(_, at)| **at < since).map(|(ledger, _)| *ledger)
+        self.plausible.iter().filter(move |(_, at)| **at < since).map(|(ledger, _)| *ledger)
     }
 
     /// Highest ledger whose time is unconfirmed. It and all lower ledgers need ledgers further below to compare with.
@@ -105,7 +105,7 @@ impl CloseTimes {
 
     /// Lowest plausible ledgers, the lowest last: the context of the next page.
     fn tail(&self) -> Vec<(u32, UnixSeconds)> {
-        let page = self.believed.iter().rev().map(|(ledger, at)| (*ledger, *at));
+        let page = self.plausible.iter().rev().map(|(ledger, at)| (*ledger, *at));
         let all: Vec<(u32, UnixSeconds)> = self.context.iter().copied().chain(page).collect();
         all.get(all.len().saturating_sub(CONTEXT_MAX)..).unwrap_or_default().to_vec()
     }
@@ -113,13 +113,13 @@ impl CloseTimes {
 
 /// Close times of the last ledgers of a stream, as received.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Recent {
-    ledgers: [Option<(u32, UnixSeconds)>; RECENT],
+pub struct RecentCloseTimes {
+    ledgers: [Option<(u32, UnixSeconds)>; RECENT_MAX],
 }
 
-impl Recent {
+impl RecentCloseTimes {
     /// Records the close time of a ledger, unless it is older than or equal to the newest one.
-    pub fn saw(&mut self, ledger: u32, closed_at: UnixSeconds) {
+    pub fn record(&mut self, ledger: u32, closed_at: UnixSeconds) {
         let [newest, ..] = self.ledgers;
         if newest.is_none_or(|(newest, _)| newest < ledger) {
             self.ledgers.rotate_right(1);
@@ -132,18 +132,18 @@ impl Recent {
     /// Newest ledger and the median close time of the last five, so that two wrong times of five do not matter. Later
     /// ledgers closed after the median. `None` until five ledgers are recorded.
     #[must_use]
-    pub fn middle(&self) -> Option<(u32, UnixSeconds)> {
+    pub fn median(&self) -> Option<(u32, UnixSeconds)> {
         let (newest, _) = (*self.ledgers.first()?)?;
         let mut times = self.ledgers.iter().copied().map(|ledger| ledger.map(|(_, at)| at));
         let mut times = times.by_ref().collect::<Option<Vec<UnixSeconds>>>()?;
         times.sort_unstable();
-        times.get(times.len() / 2).map(|middle| (newest, *middle))
+        times.get(times.len() / 2).map(|median| (newest, *median))
     }
 }
 
 impl Bounds {
     /// Returns true if `closed_at` is within the range, with [`SLACK_S`] on either side.
-    fn allow(self, closed_at: UnixSeconds) -> bool {
+    fn contains(self, closed_at: UnixSeconds) -> bool {
         self.after.is_none_or(|after| closed_at.plus(SLACK_S) >= after)
             && self.before.is_none_or(|before| closed_at <= before.plus(SLACK_S))
     }
@@ -209,68 +209,68 @@ mod tests {
         (60..=100).rev().map(|ledger| (ledger, UnixSeconds(at(ledger)))).collect()
     }
 
-    fn misfits(page: &[(u32, UnixSeconds)]) -> Vec<u32> {
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().copied());
-        let odd = page.iter().filter(|(ledger, at)| weighed.contradict(*ledger, *at));
+    fn outliers(page: &[(u32, UnixSeconds)]) -> Vec<u32> {
+        let times = CloseTimes::check(&CloseTimes::default(), page.iter().copied());
+        let odd = page.iter().filter(|(ledger, at)| times.is_implausible(*ledger, *at));
         odd.map(|(ledger, _)| *ledger).collect()
     }
 
     #[test]
     fn finds_times_out_of_order_in_either_direction_at_any_place() {
-        assert!(misfits(&page(&[])).is_empty());
+        assert!(outliers(&page(&[])).is_empty());
         let old = NOW - 20 * DAY;
-        assert_eq!(misfits(&page(&[(80, old)])), [80]);
-        assert_eq!(misfits(&page(&[(80, NOW + 20 * DAY)])), [80]);
-        assert_eq!(misfits(&page(&[(100, old)])), [100], "the newest");
+        assert_eq!(outliers(&page(&[(80, old)])), [80]);
+        assert_eq!(outliers(&page(&[(80, NOW + 20 * DAY)])), [80]);
+        assert_eq!(outliers(&page(&[(100, old)])), [100], "the newest");
         assert_eq!(
-            misfits(&page(&[(90, old), (89, old - 1), (88, old - 2), (70, NOW + DAY)])),
+            outliers(&page(&[(90, old), (89, old - 1), (88, old - 2), (70, NOW + DAY)])),
             [90, 89, 88, 70]
         );
         let near = NOW - 5 * 20 - SLACK_S;
-        assert!(misfits(&page(&[(80, near)])).is_empty(), "within the tolerance for clocks");
+        assert!(outliers(&page(&[(80, near)])).is_empty(), "within the tolerance for clocks");
     }
 
     #[test]
     fn an_outlier_gets_the_time_of_its_neighbour() {
         let page = page(&[(80, NOW - 20 * DAY)]);
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), page);
-        assert_eq!(weighed.believed(80), Some(UnixSeconds(NOW - 5 * 19)));
+        let times = CloseTimes::check(&CloseTimes::default(), page);
+        assert_eq!(times.nearest_plausible(80), Some(UnixSeconds(NOW - 5 * 19)));
     }
 
     #[test]
     fn an_outlier_at_the_top_gets_the_time_of_the_page_above_or_of_the_next_ledger() {
-        let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
+        let above = CloseTimes::check(&CloseTimes::default(), page(&[]));
         let lowest = UnixSeconds(NOW - 5 * 40);
         let odd = [(59, NOW - 20 * DAY), (58, NOW - 210), (57, NOW - 215)];
         let odd = odd.map(|(ledger, at)| (ledger, UnixSeconds(at)));
-        assert_eq!(CloseTimes::weigh(&above, odd).believed(59), Some(lowest));
-        let alone = CloseTimes::weigh(&CloseTimes::default(), odd);
-        assert_eq!(alone.believed(59), Some(UnixSeconds(NOW - 210)));
+        assert_eq!(CloseTimes::check(&above, odd).nearest_plausible(59), Some(lowest));
+        let alone = CloseTimes::check(&CloseTimes::default(), odd);
+        assert_eq!(alone.nearest_plausible(59), Some(UnixSeconds(NOW - 210)));
     }
 
     #[test]
     fn the_tolerance_for_clocks_is_exact_to_the_second() {
         let bounds = Bounds { after: Some(UnixSeconds(NOW)), before: Some(UnixSeconds(NOW + DAY)) };
         let [low, high] = [NOW - SLACK_S, NOW + DAY + SLACK_S];
-        assert!(bounds.allow(UnixSeconds(low)) && bounds.allow(UnixSeconds(high)));
-        assert!(!bounds.allow(UnixSeconds(low - 1)) && !bounds.allow(UnixSeconds(high + 1)));
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), [(80, UnixSeconds(NOW))]);
+        assert!(bounds.contains(UnixSeconds(low)) && bounds.contains(UnixSeconds(high)));
+        assert!(!bounds.contains(UnixSeconds(low - 1)) && !bounds.contains(UnixSeconds(high + 1)));
+        let times = CloseTimes::check(&CloseTimes::default(), [(80, UnixSeconds(NOW))]);
         for slack in [SLACK_S, -SLACK_S] {
-            assert!(!weighed.contradict(80, UnixSeconds(NOW + slack)));
-            assert!(weighed.contradict(80, UnixSeconds(NOW + slack + slack.signum())));
+            assert!(!times.is_implausible(80, UnixSeconds(NOW + slack)));
+            assert!(times.is_implausible(80, UnixSeconds(NOW + slack + slack.signum())));
         }
-        assert_eq!(weighed.ledgers_before(UnixSeconds(NOW)).count(), 0, "closed at that time, not before");
-        assert_eq!(weighed.ledgers_before(UnixSeconds(NOW + 1)).count(), 1);
+        assert_eq!(times.ledgers_before(UnixSeconds(NOW)).count(), 0, "closed at that time, not before");
+        assert_eq!(times.ledgers_before(UnixSeconds(NOW + 1)).count(), 1);
     }
 
     #[test]
     fn a_ledger_has_the_time_of_most_of_its_trades_and_the_latest_in_a_tie() {
-        let weighed = |times: &[i64]| {
+        let plausible_time = |times: &[i64]| {
             let trades = times.iter().map(|at| (80, UnixSeconds(*at)));
-            CloseTimes::weigh(&CloseTimes::default(), trades).believed(80)
+            CloseTimes::check(&CloseTimes::default(), trades).nearest_plausible(80)
         };
-        assert_eq!(weighed(&[NOW, NOW + 9, NOW]), Some(UnixSeconds(NOW)));
-        assert_eq!(weighed(&[NOW + 9, NOW]), Some(UnixSeconds(NOW + 9)));
+        assert_eq!(plausible_time(&[NOW, NOW + 9, NOW]), Some(UnixSeconds(NOW)));
+        assert_eq!(plausible_time(&[NOW + 9, NOW]), Some(UnixSeconds(NOW + 9)));
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         let undecided = |below: &[i64]| {
             let below = (0_u32..).zip(below).map(|(place, at)| (99 - place, UnixSeconds(*at)));
             let page = [(100, UnixSeconds(NOW))].into_iter().chain(below);
-            CloseTimes::weigh(&CloseTimes::default(), page).undecided_from()
+            CloseTimes::check(&CloseTimes::default(), page).undecided_from()
         };
         assert_eq!(undecided(&[NOW - DROP_MAX_S]), None);
         assert_eq!(undecided(&[NOW - DROP_MAX_S - 1]), Some(99));
@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn compares_only_with_the_lowest_ledgers_of_the_pages_above() {
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
-        let ledgers: Vec<u32> = weighed.tail().iter().map(|(ledger, _)| *ledger).collect();
+        let times = CloseTimes::check(&CloseTimes::default(), page(&[]));
+        let ledgers: Vec<u32> = times.tail().iter().map(|(ledger, _)| *ledger).collect();
         assert_eq!(ledgers, (60..60 + 16).rev().collect::<Vec<_>>());
         assert_eq!(ledgers.len(), CONTEXT_MAX);
     }
@@ -297,18 +297,18 @@ mod tests {
     fn one_trade_of_a_ledger_does_not_outweigh_the_others() {
         let mut trades = page(&[]);
         trades.extend([(80, UnixSeconds(NOW - 100)), (80, UnixSeconds(NOW - 20 * DAY))]);
-        let weighed = CloseTimes::weigh(&CloseTimes::default(), trades);
-        assert!(!weighed.contradict(80, UnixSeconds(NOW - 100)));
-        assert!(weighed.contradict(80, UnixSeconds(NOW - 20 * DAY)));
-        assert_eq!(weighed.believed(80), Some(UnixSeconds(NOW - 100)));
+        let times = CloseTimes::check(&CloseTimes::default(), trades);
+        assert!(!times.is_implausible(80, UnixSeconds(NOW - 100)));
+        assert!(times.is_implausible(80, UnixSeconds(NOW - 20 * DAY)));
+        assert_eq!(times.nearest_plausible(80), Some(UnixSeconds(NOW - 100)));
     }
 
     #[test]
     fn a_wrong_time_equal_to_an_old_ledgers_excludes_no_right_one_between() {
         let old = UnixSeconds(NOW - 30 * DAY);
-        assert_eq!(misfits(&[(106, old), (101, UnixSeconds(NOW)), (95, old)]), [106]);
+        assert_eq!(outliers(&[(106, old), (101, UnixSeconds(NOW)), (95, old)]), [106]);
         assert_eq!(
-            misfits(&[(108, UnixSeconds(NOW)), (106, old), (101, UnixSeconds(NOW)), (95, old)]),
+            outliers(&[(108, UnixSeconds(NOW)), (106, old), (101, UnixSeconds(NOW)), (95, old)]),
             [106]
         );
     }
@@ -317,50 +317,50 @@ mod tests {
     fn the_lowest_ledgers_are_decided_with_the_page_below() {
         let empty = CloseTimes::default();
         let odd = page(&[(60, NOW - 20 * DAY)]);
-        assert_eq!(CloseTimes::weigh(&empty, odd.clone()).undecided_from(), Some(60));
+        assert_eq!(CloseTimes::check(&empty, odd.clone()).undecided_from(), Some(60));
         let below = (40..60).rev().map(|ledger| (ledger, UnixSeconds(NOW - 5 * i64::from(100 - ledger))));
-        let both = CloseTimes::weigh(&empty, odd.into_iter().chain(below));
-        assert!(both.undecided_from().is_none() && both.contradict(60, UnixSeconds(NOW - 20 * DAY)));
+        let both = CloseTimes::check(&empty, odd.into_iter().chain(below));
+        assert!(both.undecided_from().is_none() && both.is_implausible(60, UnixSeconds(NOW - 20 * DAY)));
     }
 
     #[test]
     fn accepts_a_network_that_stood_still_for_days() {
-        let above = CloseTimes::weigh(&CloseTimes::default(), page(&[]));
+        let above = CloseTimes::check(&CloseTimes::default(), page(&[]));
         let below = |count: u32| {
             (60 - count..60).map(|ledger| (ledger, UnixSeconds(NOW - 9 * DAY + i64::from(ledger))))
         };
-        assert_eq!(CloseTimes::weigh(&above, below(2)).undecided_from(), Some(59));
-        let weighed = CloseTimes::weigh(&above, below(3));
-        assert_eq!(weighed.undecided_from(), None);
-        assert!(below(3).all(|(ledger, at)| !weighed.contradict(ledger, at)));
-        let before = |since| weighed.ledgers_before(UnixSeconds(since)).count();
+        assert_eq!(CloseTimes::check(&above, below(2)).undecided_from(), Some(59));
+        let times = CloseTimes::check(&above, below(3));
+        assert_eq!(times.undecided_from(), None);
+        assert!(below(3).all(|(ledger, at)| !times.is_implausible(ledger, at)));
+        let before = |since| times.ledgers_before(UnixSeconds(since)).count();
         assert_eq!((before(NOW - DAY), before(0)), (3, 0));
     }
 
     #[test]
     fn a_wrongly_accepted_time_affects_no_later_page() {
-        let mut above = CloseTimes::weigh(&CloseTimes::default(), page(&[(60, NOW - 20 * DAY)]));
+        let mut above = CloseTimes::check(&CloseTimes::default(), page(&[(60, NOW - 20 * DAY)]));
         let mut refused = 0;
         for ledger in (50..60).rev() {
             let at = UnixSeconds(NOW - 5 * i64::from(100 - ledger));
-            above = CloseTimes::weigh(&above, [(ledger, at)]);
-            refused += usize::from(above.contradict(ledger, at));
+            above = CloseTimes::check(&above, [(ledger, at)]);
+            refused += usize::from(above.is_implausible(ledger, at));
         }
         assert_eq!(refused, 0, "one wrong ledger does not outweigh those above it");
     }
 
     #[test]
     fn the_median_ignores_two_wrong_times_of_five() {
-        let mut recent = Recent::default();
+        let mut recent = RecentCloseTimes::default();
         for (ledger, by) in [(1, 0), (2, 20 * DAY), (3, -20 * DAY), (4, 15)] {
-            recent.saw(ledger, UnixSeconds(NOW + by));
+            recent.record(ledger, UnixSeconds(NOW + by));
         }
-        assert_eq!(recent.middle(), None, "fewer than five ledgers");
-        recent.saw(4, UnixSeconds(0)); // another trade of the same ledger
-        recent.saw(5, UnixSeconds(NOW + 20));
-        assert_eq!(recent.middle(), Some((5, UnixSeconds(NOW + 15))));
-        recent.saw(6, UnixSeconds(NOW + 25));
-        assert_eq!(recent.middle(), Some((6, UnixSeconds(NOW + 20))), "the oldest is dropped");
+        assert_eq!(recent.median(), None, "fewer than five ledgers");
+        recent.record(4, UnixSeconds(0)); // another trade of the same ledger
+        recent.record(5, UnixSeconds(NOW + 20));
+        assert_eq!(recent.median(), Some((5, UnixSeconds(NOW + 15))));
+        recent.record(6, UnixSeconds(NOW + 25));
+        assert_eq!(recent.median(), Some((6, UnixSeconds(NOW + 20))), "the oldest is dropped");
     }
 
     proptest! {
@@ -368,21 +368,21 @@ mod tests {
         fn a_minority_never_outweighs_the_others(wrong in prop::collection::btree_map(60..=100_u32, -40 * DAY..DAY, 0..14)) {
             let wrong: Vec<(u32, i64)> = wrong.into_iter().map(|(ledger, by)| (ledger, NOW + by)).collect();
             let page = page(&wrong);
-            let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().copied());
+            let times = CloseTimes::check(&CloseTimes::default(), page.iter().copied());
             let right: Vec<u32> = page.iter().map(|(ledger, _)| *ledger)
                 .filter(|ledger| !wrong.iter().any(|(odd, _)| odd == ledger)).collect();
             // At the ends of a page a few wrong times may outnumber the right ones beside them.
             let inner = right.get(wrong.len() + 1..right.len().saturating_sub(wrong.len() + 1)).unwrap_or_default();
             for (ledger, at) in page.iter().filter(|(ledger, _)| inner.contains(ledger)) {
-                prop_assert!(!weighed.contradict(*ledger, *at), "{ledger}");
+                prop_assert!(!times.is_implausible(*ledger, *at), "{ledger}");
             }
         }
 
         #[test]
         fn nothing_overflows(page in prop::collection::vec((any::<u32>(), any::<i64>()), 0..40)) {
-            let weighed = CloseTimes::weigh(&CloseTimes::default(), page.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
+            let times = CloseTimes::check(&CloseTimes::default(), page.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
             for (ledger, at) in page {
-                let _ = (weighed.contradict(ledger, UnixSeconds(at)), weighed.believed(ledger), weighed.tail());
+                let _ = (times.is_implausible(ledger, UnixSeconds(at)), times.nearest_plausible(ledger), times.tail());
             }
         }
     }

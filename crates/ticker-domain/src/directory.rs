@@ -26,28 +26,28 @@ pub struct Directory {
 
 impl Directory {
     /// Updates assets. `None` removes an asset that is no longer valid.
-    pub fn learn_assets(&mut self, told: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
-        let mut told = told.into_iter().peekable();
-        if told.peek().is_none() {
+    pub fn update_assets(&mut self, updates: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
+        let mut updates = updates.into_iter().peekable();
+        if updates.peek().is_none() {
             return;
         }
         self.listing = None;
         let assets = Arc::make_mut(&mut self.assets);
-        for (id, asset) in told {
+        for (id, asset) in updates {
             let code = asset.as_ref().map(|asset| asset.code().to_owned());
-            let was = match asset {
+            let previous = match asset {
                 Some(asset) => assets.insert(id, Arc::new(asset)),
                 None => assets.remove(&id),
             };
             // The code of an id never changes, so the index changes only if validity does.
-            match (was, code) {
+            match (previous, code) {
                 (None, Some(code)) => Arc::make_mut(&mut self.by_code).entry(code).or_default().push(id),
-                (Some(was), None) => {
+                (Some(previous), None) => {
                     let by_code = Arc::make_mut(&mut self.by_code);
-                    if let Some(ids) = by_code.get_mut(was.code()) {
+                    if let Some(ids) = by_code.get_mut(previous.code()) {
                         ids.retain(|other| *other != id);
                         if ids.is_empty() {
-                            by_code.remove(was.code());
+                            by_code.remove(previous.code());
                         }
                     }
                 }
@@ -57,31 +57,35 @@ impl Directory {
     }
 
     /// Adds markets: id, base, counter.
-    pub fn learn_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
-        self.take_markets(told, false);
+    pub fn add_markets(&mut self, markets: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        self.apply_markets(markets, false);
     }
 
-    /// Replaces the markets. Adds new ones and removes those that are not in `all`.
-    pub fn learn_all_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
-        self.take_markets(told, true);
+    /// Replaces the markets. Adds new ones and removes those that are not among `markets`.
+    pub fn replace_markets(&mut self, markets: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>) {
+        self.apply_markets(markets, true);
     }
 
-    fn take_markets(&mut self, told: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>, are_all: bool) {
-        let told: HashMap<MarketId, (AssetId, AssetId)> =
-            told.into_iter().map(|(market, base, counter)| (market, (base, counter))).collect();
-        let any_gone = are_all && self.markets.keys().any(|market| !told.contains_key(market));
-        if !any_gone && told.keys().all(|market| self.markets.contains_key(market)) {
+    fn apply_markets(
+        &mut self,
+        listed: impl IntoIterator<Item = (MarketId, AssetId, AssetId)>,
+        is_complete: bool,
+    ) {
+        let listed: HashMap<MarketId, (AssetId, AssetId)> =
+            listed.into_iter().map(|(market, base, counter)| (market, (base, counter))).collect();
+        let has_removed = is_complete && self.markets.keys().any(|market| !listed.contains_key(market));
+        if !has_removed && listed.keys().all(|market| self.markets.contains_key(market)) {
             return;
         }
         let (markets, by_asset) = (Arc::make_mut(&mut self.markets), Arc::make_mut(&mut self.by_asset));
-        if any_gone {
-            markets.retain(|market, _| told.contains_key(market));
+        if has_removed {
+            markets.retain(|market, _| listed.contains_key(market));
             markets.shrink_to_fit();
-            by_asset.retain(|(_, market)| told.contains_key(market));
+            by_asset.retain(|(_, market)| listed.contains_key(market));
             by_asset.shrink_to_fit();
         }
         // The sides of a market never change.
-        for (market, (base, counter)) in told {
+        for (market, (base, counter)) in listed {
             if markets.insert(market, (base, counter)).is_none() {
                 by_asset.extend([(base, market), (counter, market)]);
             }
@@ -90,25 +94,25 @@ impl Directory {
         by_asset.dedup();
     }
 
-    /// Updates order books. If `are_all` is true, `books` replaces all order books.
-    pub fn learn_books(&mut self, told: Vec<(MarketId, PolledBook)>, are_all: bool) {
-        if are_all {
-            self.books = Arc::new(told.into_iter().collect());
-        } else if !told.is_empty() {
-            Arc::make_mut(&mut self.books).extend(told);
+    /// Updates order books. If `is_complete` is true, `books` replaces all order books.
+    pub fn update_books(&mut self, books: Vec<(MarketId, PolledBook)>, is_complete: bool) {
+        if is_complete {
+            self.books = Arc::new(books.into_iter().collect());
+        } else if !books.is_empty() {
+            Arc::make_mut(&mut self.books).extend(books);
         }
     }
 
     /// Returns true if this directory shares its markets and assets with `other`. False does not imply that they
     /// differ.
     #[must_use]
-    pub fn names_as(&self, other: &Self) -> bool {
+    pub fn has_same_names_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.assets, &other.assets) && Arc::ptr_eq(&self.markets, &other.markets)
     }
 
     /// Returns true if this directory shares its order books with `other`. False does not imply that they differ.
     #[must_use]
-    pub fn books_as(&self, other: &Self) -> bool {
+    pub fn has_same_books_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.books, &other.books)
     }
 
@@ -197,9 +201,9 @@ mod tests {
     fn clones_keep_their_state() {
         let mut directory = directory(&[("XLM", "native", ""), ("B", "G", "")], &[(7, 1, 2)], &[(7, 3)]);
         let (before, listing) = (directory.clone(), directory.listing());
-        directory.learn_assets([(2, None), (3, Some(listed("A", "G", "")))]);
-        directory.learn_books(Vec::new(), true);
-        directory.learn_markets([(8, 1, 3)]);
+        directory.update_assets([(2, None), (3, Some(listed("A", "G", "")))]);
+        directory.update_books(Vec::new(), true);
+        directory.add_markets([(8, 1, 3)]);
         assert!(before.valid_sides(7).is_some() && before.book(7).is_some() && before.sides(8).is_none());
         assert!(directory.valid_sides(7).is_none() && directory.book(7).is_none());
         assert_eq!(directory.sides(7), Some((1, 2)));
@@ -220,7 +224,7 @@ mod tests {
             &[],
         );
         let before = directory.clone();
-        directory.learn_all_markets([(8, 1, 3), (10, 2, 3)]);
+        directory.replace_markets([(8, 1, 3), (10, 2, 3)]);
         assert_eq!([7, 8, 9, 10].map(|market| directory.sides(market).is_some()), [false, true, false, true]);
         let of = |directory: &Directory, asset| directory.markets_of_asset(asset).collect::<Vec<_>>();
         assert_eq!([1, 2, 3].map(|asset| of(&directory, asset)), [vec![8], vec![10], vec![8, 10]]);
@@ -229,11 +233,11 @@ mod tests {
         assert_eq!(of(&before, 1), [7, 8], "a clone keeps its state");
         // Repeating all or some of the markets changes nothing.
         let same = directory.clone();
-        directory.learn_all_markets([(10, 2, 3), (8, 1, 3)]);
-        directory.learn_markets([(10, 2, 3)]);
-        assert!(directory.names_as(&same));
+        directory.replace_markets([(10, 2, 3), (8, 1, 3)]);
+        directory.add_markets([(10, 2, 3)]);
+        assert!(directory.has_same_names_as(&same));
         // A market that returns has a new id.
-        directory.learn_markets([(11, 1, 2)]);
+        directory.add_markets([(11, 1, 2)]);
         assert_eq!(of(&directory, 2), [10, 11]);
     }
 
@@ -242,14 +246,14 @@ mod tests {
         let mut directory = Directory::default();
         for round in 0..10 {
             let code = format!("C{round}");
-            directory.learn_assets([(1, Some(listed("TWO", "G", ""))), (2, Some(listed("TWO", "H", "")))]);
-            directory.learn_assets([(10 + round, Some(listed(&code, "G", "")))]);
+            directory.update_assets([(1, Some(listed("TWO", "G", ""))), (2, Some(listed("TWO", "H", "")))]);
+            directory.update_assets([(10 + round, Some(listed(&code, "G", "")))]);
             assert_eq!(directory.assets_of_code("TWO"), [1, 2]);
             assert_eq!(directory.assets_of_code(&code), [10 + round]);
-            directory.learn_assets([(1, None), (10 + round, None)]);
+            directory.update_assets([(1, None), (10 + round, None)]);
             assert_eq!(directory.assets_of_code("TWO"), [2]);
             assert_eq!(directory.assets_of_code(&code), [0; 0]);
-            directory.learn_assets([(2, None)]);
+            directory.update_assets([(2, None)]);
             assert_eq!((directory.asset_count(), directory.by_code.len()), (0, 0), "nothing is left");
         }
     }

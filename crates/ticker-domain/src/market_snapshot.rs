@@ -170,17 +170,18 @@ impl MarketSnapshot {
         self.markets_while(filter, hours, &|| true)
     }
 
-    /// Same as [`Self::markets`], but stops when `go_on` returns false. The caller must discard the partial result.
+    /// Same as [`Self::markets`], but stops when `should_continue` returns false. The caller must then discard
+    /// the partial result.
     #[must_use]
     pub fn markets_while(
         &self,
         filter: &MarketFilter,
         hours: i64,
-        go_on: &dyn Fn() -> bool,
+        should_continue: &dyn Fn() -> bool,
     ) -> Vec<MarketRow<'_>> {
         let mut rows: Vec<MarketRow<'_>> = self
-            .traded(hours, &self.candidates(&filter.codes()), |base, counter| filter.takes(base, counter))
-            .take_while(|_| go_on())
+            .traded(hours, &self.candidates(&filter.codes()), |base, counter| filter.matches(base, counter))
+            .take_while(|_| should_continue())
             .map(|(market, base, counter, stats)| {
                 let book = self.directory.book(market).map(|book| book.figures).unwrap_or_default();
                 MarketRow { base, counter, stats, book }
@@ -196,10 +197,11 @@ impl MarketSnapshot {
         self.tickers_while(hours, &|| true)
     }
 
-    /// Same as [`Self::tickers`], but stops when `go_on` returns false. The caller must discard the partial result.
+    /// Same as [`Self::tickers`], but stops when `should_continue` returns false. The caller must then discard
+    /// the partial result.
     #[must_use]
-    pub fn tickers_while(&self, hours: i64, go_on: &dyn Fn() -> bool) -> Vec<TickerRow> {
-        self.summed(hours, &self.candidates(&[]), |_, _| true, go_on)
+    pub fn tickers_while(&self, hours: i64, should_continue: &dyn Fn() -> bool) -> Vec<TickerRow> {
+        self.summed(hours, &self.candidates(&[]), |_, _| true, should_continue)
     }
 
     /// Pairs of the markets of two codes (not anchors). Tries XLM first, else the codes in byte order, and the opposite
@@ -209,10 +211,10 @@ impl MarketSnapshot {
         let [first, second] = codes.in_order();
         let of_either = self.candidates(&[first, second]);
         let of = |base_code: &str, counter_code: &str| {
-            let takes = |base: &ListedAsset, counter: &ListedAsset| {
+            let is_match = |base: &ListedAsset, counter: &ListedAsset| {
                 base.code() == base_code && counter.code() == counter_code
             };
-            self.summed(hours, &of_either, takes, &|| true)
+            self.summed(hours, &of_either, is_match, &|| true)
         };
         let found = of(first, second);
         if found.is_empty() && first != second { of(second, first) } else { found }
@@ -222,11 +224,13 @@ impl MarketSnapshot {
         &self,
         hours: i64,
         candidates: &[MarketId],
-        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
-        go_on: &dyn Fn() -> bool,
+        is_match: impl Fn(&ListedAsset, &ListedAsset) -> bool,
+        should_continue: &dyn Fn() -> bool,
     ) -> Vec<TickerRow> {
         let mut sums: BTreeMap<String, TradeStats> = BTreeMap::new();
-        for (_, base, counter, stats) in self.traded(hours, candidates, takes).take_while(|_| go_on()) {
+        for (_, base, counter, stats) in
+            self.traded(hours, candidates, is_match).take_while(|_| should_continue())
+        {
             sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default().merge(&stats);
         }
         let row = |(name, stats): (String, TradeStats)| {
@@ -269,12 +273,12 @@ impl MarketSnapshot {
         &self,
         hours: i64,
         markets: &[MarketId],
-        takes: impl Fn(&ListedAsset, &ListedAsset) -> bool,
+        is_match: impl Fn(&ListedAsset, &ListedAsset) -> bool,
     ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, TradeStats)> {
         let is_window = (1..=LONGEST_HOURS).contains(&hours);
         markets.iter().copied().filter(move |_| is_window).filter_map(move |market| {
             let sides = self.directory.valid_sides(market);
-            let (base, counter) = sides.filter(|(base, counter)| takes(base, counter))?;
+            let (base, counter) = sides.filter(|(base, counter)| is_match(base, counter))?;
             let stats = self.windows.last_hours(market, hours);
             (!stats.is_empty()).then_some((market, base, counter, stats))
         })
@@ -286,7 +290,7 @@ impl MarketFilter {
         [&self.base_code, &self.counter_code].into_iter().flatten().map(String::as_str).collect()
     }
 
-    fn takes(&self, base: &ListedAsset, counter: &ListedAsset) -> bool {
+    fn matches(&self, base: &ListedAsset, counter: &ListedAsset) -> bool {
         let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
         is(&self.base_code, base.code())
             && is(&self.base_issuer, base.issuer())
@@ -426,11 +430,14 @@ mod tests {
     fn only_matching_markets_are_summed() {
         let snapshot = snapshot();
         let asked = std::cell::Cell::new(0);
-        let takes = |base: &ListedAsset, _: &ListedAsset| {
+        let is_match = |base: &ListedAsset, _: &ListedAsset| {
             asked.set(asked.get() + 1);
             base.code() == "TEA1"
         };
-        assert_eq!(names(&snapshot.summed(5, &snapshot.candidates(&[]), takes, &|| true)), [("TEA1_TEA", 1)]);
+        assert_eq!(
+            names(&snapshot.summed(5, &snapshot.candidates(&[]), is_match, &|| true)),
+            [("TEA1_TEA", 1)]
+        );
         assert_eq!(asked.get(), 3, "also market 1, since only its sum shows that it did not trade");
     }
 

@@ -47,12 +47,12 @@ impl PairIndex {
     pub fn advance(&mut self, snapshot: MarketSnapshot) -> BTreeSet<Arc<str>> {
         let mut dirty = BTreeSet::new();
         let before = std::mem::replace(&mut self.snapshot, snapshot);
-        let has_same_names = self.snapshot.directory().names_as(before.directory());
-        let has_same_books = self.snapshot.directory().books_as(before.directory());
+        let has_same_names = self.snapshot.directory().has_same_names_as(before.directory());
+        let has_same_books = self.snapshot.directory().has_same_books_as(before.directory());
         let mut old = before.windows().markets().iter().peekable();
         for (id, market) in self.snapshot.windows().markets() {
             while let Some((gone, _)) = old.next_if(|(old, _)| old < id) {
-                forget(&mut self.pairs, &mut self.names, *gone, &mut dirty);
+                remove_market(&mut self.pairs, &mut self.names, *gone, &mut dirty);
             }
             let was = old.next_if(|(old, _)| old == id).map(|(_, market)| market);
             let is_same = was.is_some_and(|was| Arc::ptr_eq(was, market));
@@ -60,7 +60,7 @@ impl PairIndex {
                 continue; // nearly every market takes this branch
             }
             if was.is_none() || !has_same_names {
-                rename(&mut self.pairs, &mut self.names, &self.snapshot, *id, &mut dirty);
+                move_market(&mut self.pairs, &mut self.names, &self.snapshot, *id, &mut dirty);
             }
             let Some(names) = self.names.get(id) else { continue };
             if !is_same {
@@ -71,7 +71,7 @@ impl PairIndex {
             }
         }
         for (gone, _) in old {
-            forget(&mut self.pairs, &mut self.names, *gone, &mut dirty);
+            remove_market(&mut self.pairs, &mut self.names, *gone, &mut dirty);
         }
         dirty
     }
@@ -101,7 +101,7 @@ fn figures(snapshot: &MarketSnapshot, market: MarketId) -> Option<BookFigures> {
 type Pairs = BTreeMap<Arc<str>, Members>;
 
 /// Moves a market to its current pair names.
-fn rename(
+fn move_market(
     pairs: &mut Pairs,
     names: &mut HashMap<MarketId, Names>,
     snapshot: &MarketSnapshot,
@@ -116,7 +116,7 @@ fn rename(
     match (names.get(&id), sides) {
         (None, None) => return,
         (Some(names), Some(sides)) if is_named(names, sides) => return,
-        _ => forget(pairs, names, id, dirty),
+        _ => remove_market(pairs, names, id, dirty),
     }
     if let Some((base, counter)) = sides {
         let now = Names {
@@ -135,7 +135,7 @@ fn spells(name: &str, base: &str, counter: &str) -> bool {
     name.strip_prefix(base).and_then(|rest| rest.strip_prefix('_')) == Some(counter)
 }
 
-fn forget(
+fn remove_market(
     pairs: &mut Pairs,
     names: &mut HashMap<MarketId, Names>,
     id: MarketId,

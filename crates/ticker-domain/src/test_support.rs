@@ -69,9 +69,9 @@ pub fn directory(
 ) -> Directory {
     let mut directory = Directory::default();
     let assets = assets.iter().map(|(code, issuer, anchor)| Some(listed(code, issuer, anchor)));
-    directory.learn_assets((1..).zip(assets));
-    directory.learn_markets(markets.iter().copied());
-    directory.learn_books(books.iter().map(|(market, bids)| (*market, book(*bids))).collect(), true);
+    directory.update_assets((1..).zip(assets));
+    directory.add_markets(markets.iter().copied());
+    directory.update_books(books.iter().map(|(market, bids)| (*market, book(*bids))).collect(), true);
     directory
 }
 

@@ -23,7 +23,7 @@ use super::{
 
 /// Length of the longest window, in hours. Older trades are dropped.
 pub const LONGEST_HOURS: i64 = 168;
-/// Blocks of a market from which [`Running`] is kept. For a smaller market it would only cost memory.
+/// Blocks of a market from which [`RunningSum`] is kept. For a smaller market it would only cost memory.
 const LARGE_BLOCKS: usize = 4;
 
 /// Trades of one market in the last 7 days. Clones share their chunks. A shared chunk is copied before it changes, but
@@ -37,14 +37,14 @@ pub struct MarketWindow {
 /// Statistics after a moving edge, without the block that the edge cuts. While the edge stays in that block, an update
 /// costs only that block, however many trades follow.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Running {
+pub(super) struct RunningSum {
     /// Key of the last trade in the block that the edge cuts.
     upto: Option<Key>,
     /// Sum of all trades after `upto`.
     rest: TradeStats,
 }
 
-impl Running {
+impl RunningSum {
     /// Adds a trade. The window must pass every new trade.
     pub(super) fn add(&mut self, trade: &WindowTrade) {
         if self.upto.is_some_and(|upto| key(trade) > upto) {
@@ -104,13 +104,13 @@ impl MarketWindow {
     }
 
     /// Same as [`Self::since`], but reuses the sums that `running` keeps from the last call.
-    pub(super) fn since_running(&self, edge: UnixSeconds, running: &mut Running) -> TradeStats {
+    pub(super) fn since_running(&self, edge: UnixSeconds, running: &mut RunningSum) -> TradeStats {
         let from = self.chunks.partition_point(|chunk| chunk.ends_by(edge));
         let place = |chunk: &Arc<Chunk>| chunk.blocks.partition_point(|block| block.last().0 <= edge);
         let cut = self.chunks.get(from).map(|chunk| (chunk, place(chunk)));
         let block = cut.and_then(|(chunk, place)| chunk.blocks.get(place));
         let (Some((chunk, place)), Some(block)) = (cut, block) else {
-            *running = Running::default();
+            *running = RunningSum::default();
             return TradeStats::default();
         };
         // The edge moved to another block, or that block changed: sum everything behind it again.
@@ -119,14 +119,14 @@ impl MarketWindow {
             for chunk in self.chunks.iter().skip(from + 1) {
                 rest.merge(&chunk.sum);
             }
-            *running = Running { upto: Some(block.last()), rest };
+            *running = RunningSum { upto: Some(block.last()), rest };
         }
         let mut stats = block.since(edge);
         stats.merge(&running.rest);
         stats
     }
 
-    /// Returns true if the window has enough trades to be worth a [`Running`].
+    /// Returns true if the window has enough trades to be worth a [`RunningSum`].
     pub(super) fn is_large(&self) -> bool {
         self.chunks.len() > 1 || self.chunks.iter().any(|chunk| chunk.blocks.len() >= LARGE_BLOCKS)
     }
@@ -138,14 +138,14 @@ impl MarketWindow {
     }
 
     /// Drops trades that no window at or after `as_of` reaches, in whole blocks.
-    pub fn forget_before(&mut self, as_of: UnixSeconds) {
+    pub fn drop_expired(&mut self, as_of: UnixSeconds) {
         let edge = as_of.minus(LONGEST_HOURS * HOUR);
         let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
         self.chunks.drain(..gone);
         if let Some(chunk) = self.chunks.first_mut()
             && chunk.blocks.first().is_some_and(|block| block.last().0 <= edge)
         {
-            Arc::make_mut(chunk).forget_until(edge);
+            Arc::make_mut(chunk).drop_until(edge);
         }
     }
 

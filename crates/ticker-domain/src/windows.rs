@@ -8,7 +8,7 @@ use std::{
 use super::{
     instant::{DAY, HOUR, UnixSeconds},
     trade_stats::{TradeStats, WindowTrade},
-    window::{LONGEST_HOURS, MarketWindow, Running, published_edges, sort_run},
+    window::{LONGEST_HOURS, MarketWindow, RunningSum, published_edges, sort_run},
 };
 
 /// Maximum number of trades of one market to add to its sums one by one. A larger run is summed from scratch, which
@@ -34,34 +34,34 @@ pub struct Figures {
 /// trades.
 #[derive(Debug, Default)]
 pub struct Windows {
-    markets: BTreeMap<MarketId, Tracked>,
+    markets: BTreeMap<MarketId, TrackedMarket>,
     /// Markets that received a trade since `as_of`.
     changed: HashSet<MarketId>,
     /// Markets by the time when they next lose a trade from a window. Outdated entries are harmless: they cause one
     /// needless check.
-    departures: BTreeMap<UnixSeconds, Vec<MarketId>>,
+    expiries: BTreeMap<UnixSeconds, Vec<MarketId>>,
     /// Time of the statistics. Never decreases.
     as_of: UnixSeconds,
 }
 
 /// One market with its statistics at the last `as_of` that changed them.
 #[derive(Clone, Debug, Default)]
-pub struct Market {
+pub struct MarketWindows {
     window: MarketWindow,
     figures: Figures,
 }
 
 /// Market and its pending work.
 #[derive(Debug, Default)]
-struct Tracked {
+struct TrackedMarket {
     /// Shared with views, and copied before a change while a view exists.
-    market: Arc<Market>,
-    /// Earliest entry in `departures` for this market.
-    departs: Option<UnixSeconds>,
+    market: Arc<MarketWindows>,
+    /// Earliest entry in `expiries` for this market.
+    expires_at: Option<UnixSeconds>,
     /// True if `figures` misses trades, so that the market must be summed from scratch.
     is_stale: bool,
     /// Running sums of the day and the week, for a market with many trades.
-    running: Option<Box<[Running; 2]>>,
+    running: Option<Box<[RunningSum; 2]>>,
 }
 
 impl Windows {
@@ -102,8 +102,8 @@ impl Windows {
     /// Replaces the window of a market. An empty window removes the market.
     pub fn replace(&mut self, market: MarketId, window: MarketWindow) {
         let tracked = self.markets.entry(market).or_default();
-        tracked.market = Arc::new(Market { window, figures: Figures::default() });
-        tracked.departs = None;
+        tracked.market = Arc::new(MarketWindows { window, figures: Figures::default() });
+        tracked.expires_at = None;
         tracked.running = None;
         tracked.is_stale = true;
         self.changed.insert(market);
@@ -113,10 +113,10 @@ impl Windows {
     pub fn advance(&mut self, as_of: UnixSeconds) {
         self.as_of = self.as_of.max(as_of);
         let as_of = self.as_of;
-        let later = self.departures.split_off(&as_of.plus(1));
-        for market in std::mem::replace(&mut self.departures, later).into_values().flatten() {
+        let later = self.expiries.split_off(&as_of.plus(1));
+        for market in std::mem::replace(&mut self.expiries, later).into_values().flatten() {
             if let Some(tracked) = self.markets.get_mut(&market) {
-                tracked.departs = None;
+                tracked.expires_at = None;
                 self.changed.insert(market);
             }
         }
@@ -125,8 +125,8 @@ impl Windows {
             tracked.refresh(as_of);
             if tracked.market.figures.week.is_empty() {
                 self.markets.remove(&market);
-            } else if let Some(departs) = tracked.next_departure() {
-                self.departures.entry(departs).or_default().push(market);
+            } else if let Some(expires_at) = tracked.next_expiry() {
+                self.expiries.entry(expires_at).or_default().push(market);
             }
         }
     }
@@ -168,7 +168,7 @@ impl Windows {
 pub struct WindowsView {
     as_of: UnixSeconds,
     /// Markets, sorted by id.
-    markets: Vec<(MarketId, Arc<Market>)>,
+    markets: Vec<(MarketId, Arc<MarketWindows>)>,
 }
 
 impl WindowsView {
@@ -184,7 +184,7 @@ impl WindowsView {
     }
 
     /// Markets with a trade in the last 7 days, sorted by id. An unchanged market is shared with other views.
-    pub(super) fn markets(&self) -> &[(MarketId, Arc<Market>)] {
+    pub(super) fn markets(&self) -> &[(MarketId, Arc<MarketWindows>)] {
         &self.markets
     }
 
@@ -205,7 +205,7 @@ impl WindowsView {
         self.market(id).into_iter().flat_map(|market| market.window.trades())
     }
 
-    fn market(&self, id: MarketId) -> Option<&Market> {
+    fn market(&self, id: MarketId) -> Option<&MarketWindows> {
         let place = self.markets.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         self.markets.get(place).map(|(_, market)| market.as_ref())
     }
@@ -222,13 +222,13 @@ impl WindowsView {
     }
 }
 
-impl Tracked {
+impl TrackedMarket {
     /// Adds ordered trades to the window and to the statistics at `as_of`. Returns true if any trade was new.
     fn add(&mut self, trades: &[WindowTrade], as_of: UnixSeconds) -> bool {
         // Summing many trades from scratch costs less than adding each.
         self.is_stale |= trades.len() > ADDED_MAX;
         let Self { market, is_stale, running, .. } = self;
-        let Market { window, figures } = Arc::make_mut(market);
+        let MarketWindows { window, figures } = Arc::make_mut(market);
         let [day, week] = published_edges(as_of);
         let mut any_new = false;
         window.add_run(trades, &mut |trade| {
@@ -251,14 +251,15 @@ impl Tracked {
     fn refresh(&mut self, as_of: UnixSeconds) {
         let [day, week] = published_edges(as_of);
         let is_stale = std::mem::take(&mut self.is_stale);
-        let is_left = |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
+        let has_expired =
+            |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
         let figures = &self.market.figures;
-        let (of_day, of_week) = (is_left(&figures.day, day), is_left(&figures.week, week));
+        let (of_day, of_week) = (has_expired(&figures.day, day), has_expired(&figures.week, week));
         if !of_day && !of_week {
             return;
         }
-        let Market { window, figures } = Arc::make_mut(&mut self.market);
-        window.forget_before(as_of);
+        let MarketWindows { window, figures } = Arc::make_mut(&mut self.market);
+        window.drop_expired(as_of);
         if !window.is_large() {
             self.running = None;
         } else if self.running.is_none() {
@@ -277,15 +278,15 @@ impl Tracked {
         }
     }
 
-    /// Time when the next trade expires from a window, unless `departures` already has an entry at or before it.
-    fn next_departure(&mut self) -> Option<UnixSeconds> {
+    /// Time when the next trade expires from a window, unless `expiries` already has an entry at or before it.
+    fn next_expiry(&mut self) -> Option<UnixSeconds> {
         let Figures { day, week } = &self.market.figures;
         let leaves = |sum: &TradeStats, length| sum.times.map(|(first, _)| first.plus(length));
         let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
-        if self.departs.is_some_and(|departs| departs <= next) {
+        if self.expires_at.is_some_and(|expires_at| expires_at <= next) {
             return None;
         }
-        self.departs = Some(next);
+        self.expires_at = Some(next);
         Some(next)
     }
 }
@@ -343,7 +344,7 @@ mod tests {
         windows.advance(UnixSeconds(2_001));
         assert!(windows.changed.is_empty());
         assert!(
-            windows.departures.values().map(Vec::len).sum::<usize>() <= 101,
+            windows.expiries.values().map(Vec::len).sum::<usize>() <= 101,
             "one entry per market and change"
         );
     }

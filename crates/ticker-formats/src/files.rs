@@ -219,13 +219,13 @@ mod tests {
             check(&windows, &mut directory);
         }
         // An anchor goes, an asset ceases to be valid, books change and go, trades leave by time.
-        directory.learn_assets([(3, Some(ticker_domain::test_support::listed("B", "G2", "")))]);
+        directory.update_assets([(3, Some(ticker_domain::test_support::listed("B", "G2", "")))]);
         check(&windows, &mut directory);
-        directory.learn_assets([(4, None)]);
+        directory.update_assets([(4, None)]);
         check(&windows, &mut directory);
-        directory.learn_books(vec![(1, ticker_domain::test_support::book(9))], false);
+        directory.update_books(vec![(1, ticker_domain::test_support::book(9))], false);
         check(&windows, &mut directory);
-        directory.learn_books(Vec::new(), true);
+        directory.update_books(Vec::new(), true);
         check(&windows, &mut directory);
         windows.advance(now.plus(24 * HOUR));
         check(&windows, &mut directory);

@@ -198,9 +198,9 @@ impl MarketState {
         self.directory = Directory::default();
         self.settles_at = self.settles_at.max(self.seq).max(rows.seq);
         self.seq = self.seq.min(rows.seq);
-        self.directory.learn_assets(rows.assets);
-        self.directory.learn_all_markets(rows.markets);
-        self.directory.learn_books(rows.books, true);
+        self.directory.update_assets(rows.assets);
+        self.directory.replace_markets(rows.markets);
+        self.directory.update_books(rows.books, true);
     }
 
     /// Corrupts the data if a test hook asks for it.
@@ -231,7 +231,7 @@ impl MarketState {
         }
         // New assets are not valid yet. A later batch, of the look-ups, makes them valid.
         let markets = batch.new_markets.iter().map(|ids| (ids.market, ids.base, ids.counter));
-        self.directory.learn_markets(markets);
+        self.directory.add_markets(markets);
         self.windows.add_run(&batch.trades);
         let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
         self.latest = self.latest.max(ledgers.max());
@@ -244,13 +244,13 @@ impl MarketState {
         if rows.assets_were_checked {
             self.checked_since = self.checked_since.or(rows.batches_since);
         }
-        self.directory.learn_assets(rows.assets);
+        self.directory.update_assets(rows.assets);
         if rows.markets_are_all {
-            self.directory.learn_all_markets(rows.markets);
+            self.directory.replace_markets(rows.markets);
         } else {
-            self.directory.learn_markets(rows.markets);
+            self.directory.add_markets(rows.markets);
         }
-        self.directory.learn_books(rows.books, rows.books_are_all);
+        self.directory.update_books(rows.books, rows.books_are_all);
         self.latest = self.latest.max(rows.latest);
         self.seq = self.seq.max(rows.seq);
         self.unverified.extend(rows.newest);

@@ -9,8 +9,8 @@ use tracing::{debug, warn};
 use super::{AFTER_FAILURE, Audit, Tally, WorkContext};
 use crate::{
     audit::{
-        Unreadable,
-        windows::{self, Found},
+        UnreadableError,
+        windows::{self, SliceComparison},
     },
     db::{
         DbError,
@@ -33,7 +33,7 @@ impl Audit {
         markets: &[MarketId],
         tally: &mut Tally,
         is_acceptable: impl Fn(&Publication) -> bool,
-    ) -> Result<Option<(Arc<Publication>, Found)>, DbError> {
+    ) -> Result<Option<(Arc<Publication>, SliceComparison)>, DbError> {
         let compare =
             async |publication: &Arc<Publication>| self.compare_markets_of(publication, markets).await;
         self.compare_first(context, tally, is_acceptable, compare).await
@@ -75,7 +75,7 @@ impl Audit {
         &self,
         publication: &Arc<Publication>,
         markets: &[MarketId],
-    ) -> Result<Option<Found>, DbError> {
+    ) -> Result<Option<SliceComparison>, DbError> {
         let audited = Audited { seq: publication.seq, as_of: publication.as_of };
         let sums = match self.database.sum_markets(audited, markets).await? {
             Summed::Sums(sums) => sums,
@@ -93,7 +93,7 @@ impl Audit {
 }
 
 /// Returns the result of a comparison on the blocking pool. Logs a failure and returns none for it.
-pub(super) fn result_of<T>(compared: Result<Result<T, Unreadable>, JoinError>) -> Option<T> {
+pub(super) fn result_of<T>(compared: Result<Result<T, UnreadableError>, JoinError>) -> Option<T> {
     match compared {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {

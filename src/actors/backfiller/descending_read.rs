@@ -144,7 +144,7 @@ impl DescendingRead<'_> {
                 retention_days: self.deps.retention_days,
             };
             let times = page.times().filter(|(ledger, at)| intake.is_possible(*ledger, *at, now));
-            let weighed = CloseTimes::weigh(&state.times, times);
+            let weighed = CloseTimes::check(&state.times, times);
             if weighed.undecided_from().is_none() || page.is_last || more == PAGES_AHEAD_MAX {
                 state.times = weighed;
                 return Ok((page, intake));
@@ -186,13 +186,13 @@ impl DescendingRead<'_> {
                 continue;
             }
             self.newest_seen.set(self.newest_seen.get().max(ledger));
-            if let Some(closed_at) = state.times.believed(ledger) {
+            if let Some(closed_at) = state.times.nearest_plausible(ledger) {
                 state.note_trade(ledger.min(self.top_max), closed_at);
             }
             if ledger < from {
                 continue; // held already
             }
-            if state.times.contradict(ledger, closed_at) {
+            if state.times.is_implausible(ledger, closed_at) {
                 state.quarantine.push(intake.misfit(received));
                 continue;
             }
@@ -359,9 +359,9 @@ mod tests {
     /// A page with one trade in each of these ledgers.
     fn page(state: &mut ReadState, ledgers: &[(u32, i64)]) {
         state.times =
-            CloseTimes::weigh(&state.times, ledgers.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
+            CloseTimes::check(&state.times, ledgers.iter().map(|(ledger, at)| (*ledger, UnixSeconds(*at))));
         for (ledger, _) in ledgers {
-            let believed = state.times.believed(*ledger).unwrap();
+            let believed = state.times.nearest_plausible(*ledger).unwrap();
             state.note_trade(*ledger, believed);
         }
         state.note_page(ledgers.last().and_then(|(ledger, _)| place(*ledger)), None);

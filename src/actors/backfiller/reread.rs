@@ -221,9 +221,9 @@ impl Backfill {
         };
         let now = UnixSeconds::from(self.writer.clock.now());
         let possible = page.times().filter(|(ledger, at)| intake.is_possible(*ledger, *at, now));
-        let times = CloseTimes::weigh(&CloseTimes::default(), possible);
+        let times = CloseTimes::check(&CloseTimes::default(), possible);
         let is_doubtful = |ledger: u32, at: UnixSeconds| {
-            times.contradict(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
+            times.is_implausible(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
         };
         let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
         // A doubtful end of history says nothing about the rows held there. Neither does a server without any trade

@@ -6,7 +6,7 @@ use crate::{
     actors::intake::{Intake, IntakeDecision},
     db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
     domain::{
-        close_times::{Recent, SLACK_S},
+        close_times::{RecentCloseTimes, SLACK_S},
         cursor::PagingToken,
         instant::UnixSeconds,
     },
@@ -33,7 +33,7 @@ pub(super) struct Collector {
     /// A ledger and its close time from Horizon's root, which bounds the times of later ledgers; none if not reported.
     anchor: Option<(u32, UnixSeconds)>,
     /// Close times of the last ledgers received.
-    recent: Recent,
+    recent: RecentCloseTimes,
     /// Position up to which everything is collected or committed, as far as the stream can be trusted.
     reached: PagingToken,
     /// Trades of this batch.
@@ -58,7 +58,7 @@ impl Collector {
             stored,
             intake,
             anchor: None,
-            recent: Recent::default(),
+            recent: RecentCloseTimes::default(),
             reached: start,
             trades: Vec::new(),
             quarantine: Vec::new(),
@@ -105,7 +105,7 @@ impl Collector {
 
     /// Returns true if a close time is not before those of known ledgers below: the root's, and those received earlier.
     fn fits(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
-        let known = [self.anchor, self.recent.middle()];
+        let known = [self.anchor, self.recent.median()];
         let mut below = known.into_iter().flatten().filter(|(known, _)| *known < ledger);
         below.all(|(_, at)| closed_at.plus(SLACK_S) >= at)
     }
@@ -119,7 +119,7 @@ impl Collector {
             // Compare before the time is recorded, but record it even if it does not fit: one wrong time must not
             // outvote all later ones.
             let fits = self.fits(ledger, closed_at);
-            self.recent.saw(ledger, closed_at);
+            self.recent.record(ledger, closed_at);
             if !fits {
                 return self.quarantined(self.intake.misfit(received));
             }

@@ -2,7 +2,7 @@
 
 use super::{Audited, Database, DbError, assets, later, rows::LIMITS, snapshot_read};
 use crate::{
-    audit::lists::Lists,
+    audit::lists::ExpectedLists,
     db::{books, listing},
 };
 
@@ -35,7 +35,7 @@ impl Database {
         let listed = listing::read(&transaction, None).await?;
         let markets = transaction.query_typed(include_str!("../sql/markets/all.sql"), &[]).await?;
         let books = transaction.query_typed(include_str!("../sql/books/all.sql"), &[]).await?;
-        let lists = Lists {
+        let lists = ExpectedLists {
             file,
             assets: listed.into_iter().filter_map(|(id, asset)| Some((id, asset?))).collect(),
             markets: markets

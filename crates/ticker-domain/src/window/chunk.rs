@@ -69,7 +69,7 @@ impl Chunk {
         others.chunks(size).map(chunk).collect()
     }
 
-    pub(super) fn forget_until(&mut self, edge: UnixSeconds) {
+    pub(super) fn drop_until(&mut self, edge: UnixSeconds) {
         let gone = self.blocks.partition_point(|block| block.last().0 <= edge);
         self.blocks.drain(..gone);
         self.sum = sum_of(&self.blocks);

@@ -67,10 +67,10 @@ fn a_clone_keeps_its_state() {
 fn drops_trades_that_no_window_reaches() {
     let mut window = MarketWindow::default();
     add(&mut window, &seconds(0..1_000));
-    window.forget_before(UnixSeconds(499 + LONGEST_HOURS * HOUR));
+    window.drop_expired(UnixSeconds(499 + LONGEST_HOURS * HOUR));
     assert_eq!(window.trades().count(), 1_000 - 3 * BLOCK_TRADES, "whole blocks are dropped");
     assert_eq!(window.since(UnixSeconds(499)).trade_count, 500);
-    window.forget_before(UnixSeconds(i64::MAX));
+    window.drop_expired(UnixSeconds(i64::MAX));
     assert!(window.is_empty());
 }
 
@@ -93,7 +93,7 @@ fn dropping_is_exact_to_the_second_for_blocks_and_chunks() {
         let last = trades[upto - 1].closed_at;
         let let_go = |window: &mut MarketWindow, edge: UnixSeconds| {
             let before = window.trades().count();
-            window.forget_before(edge.plus(LONGEST_HOURS * HOUR));
+            window.drop_expired(edge.plus(LONGEST_HOURS * HOUR));
             before - window.trades().count()
         };
         let before_it: usize = held.iter().take(blocks - 1).sum();
@@ -195,7 +195,7 @@ fn many_trades_in_any_order_equal_a_recomputation() {
         assert_eq!(edges.map(|edge| window.since(UnixSeconds(edge))), right);
         assert!(trades.iter().step_by(99).all(|trade| !add_one(&mut window, *trade)));
         assert_eq!(add(&mut window, &trades), 0, "all of them again");
-        window.forget_before(UnixSeconds(count / 10 + LONGEST_HOURS * HOUR));
+        window.drop_expired(UnixSeconds(count / 10 + LONGEST_HOURS * HOUR));
         assert_eq!(window.since(UnixSeconds(count / 10)), right[3]);
     }
 }
@@ -284,7 +284,7 @@ proptest! {
                 }
                 Step::Forget(place) => {
                     forgotten = forgotten.max(place.get(&trades).closed_at);
-                    window.forget_before(forgotten.plus(LONGEST_HOURS * HOUR));
+                    window.drop_expired(forgotten.plus(LONGEST_HOURS * HOUR));
                     continue;
                 }
             };
@@ -316,7 +316,7 @@ proptest! {
         let mut trades: Vec<_> = seconds.iter().enumerate().map(|(order, second)| {
             trade(*second, i32::try_from(order).unwrap(), *second, (1 + second, 2), (1 + *second, 7))
         }).collect();
-        let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), Running::default(), UnixSeconds(-1), 0);
+        let (mut window, mut running, mut edge, mut fed) = (MarketWindow::default(), RunningSum::default(), UnixSeconds(-1), 0);
         trades.rotate_left(seconds.len() / 3);
         // Half of the trades are there from the beginning.
         let ahead = trades.len() / 2;

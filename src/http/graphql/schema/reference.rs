@@ -233,9 +233,10 @@ fn hard_snapshot() -> MarketSnapshot {
     };
     let mut directory = Directory::default();
     let assets = [("XLM", "native", ""), ("BRL", "G1", ""), ("BRLT", "G1", "BRL"), ("TEA", "G4", "")];
-    directory
-        .learn_assets((1..).zip(assets.iter().map(|(code, issuer, anchor)| Some(odd(code, issuer, anchor)))));
-    directory.learn_markets([(1, 1, 2), (2, 1, 3), (3, 2, 4)]);
+    directory.update_assets(
+        (1..).zip(assets.iter().map(|(code, issuer, anchor)| Some(odd(code, issuer, anchor)))),
+    );
+    directory.add_markets([(1, 1, 2), (2, 1, 3), (3, 2, 4)]);
     let figures = BookFigures {
         bid_count: u64::MAX,
         bid_volume: 1e300,
@@ -244,7 +245,7 @@ fn hard_snapshot() -> MarketSnapshot {
         ask_volume: f64::INFINITY,
         ask_min: 0.1,
     };
-    directory.learn_books(vec![(1, PolledBook { figures, fetched_at: UnixSeconds(1) })], true);
+    directory.update_books(vec![(1, PolledBook { figures, fetched_at: UnixSeconds(1) })], true);
     let (mut windows, now) = (Windows::default(), UnixSeconds(1_000_000_000));
     for (number, market) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
         let closed_at = now.0 - number * HOUR - 5;
