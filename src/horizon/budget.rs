@@ -1,7 +1,7 @@
-//! The request budget of one IP address at a Horizon, shared by everything that asks it. Pure: instants come in.
+//! Request budget of one IP address at a Horizon, shared by all clients. Pure: the caller passes the time.
 //!
-//! A bucket fills at the allowed pace. The live stream drinks first; what it leaves flows into three shares by weight,
-//! and what overflows a share goes to the others in their order.
+//! A token bucket fills at the allowed rate. The live stream takes tokens first. The rest is split into three shares by
+//! weight, and what exceeds the capacity of one share goes to the others in their order.
 
 mod class;
 
@@ -9,64 +9,72 @@ use std::time::{Duration, Instant};
 
 pub use class::{Allowance, BudgetReport, Class};
 
-/// Weights of history, assets and books once the last 24 hours are held whole.
+/// Weights of history, assets and books once the last 24 hours are complete.
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
-/// Their weights until then.
+/// Weights of history, assets and books until then.
 const WEIGHTS_FILLING: [f64; 3] = [0.9, 0.05, 0.05];
-/// The part of what the stream leaves that history has: until the last 24 hours are held whole, and afterwards.
+/// History's share of the tokens that the stream leaves: until the last 24 hours are complete, and afterwards.
 pub const HISTORY_SHARES: [f64; 2] = [WEIGHTS_FILLING[0], WEIGHTS[0]];
-/// Horizon's own burst.
+/// Horizon's own burst, in requests.
 const BURST_MAX: f64 = 100.0;
-/// How much of the burst is kept for the live stream.
+/// Part of the burst that is reserved for the live stream.
 const LIVE_PART: f64 = 0.1;
-/// How much of the burst a process begins with: one that restarts often must not bring a whole burst each time.
+/// Part of the burst that a new process starts with. A process that restarts often must not use a whole burst each
+/// time.
 const FIRST_PART: f64 = 0.1;
-/// How much of what Horizon says is left a process that has just begun believes.
+/// Part of Horizon's first reported allowance that a new process uses.
 const BELIEVED_PART: f64 = 0.8;
-/// The wait after a refusal that names none; it doubles with each further one.
+/// First wait after a refusal without `Retry-After`. It doubles with each further refusal.
 const BLOCKED_FIRST: Duration = Duration::from_secs(5);
-/// No refusal that names no wait blocks longer.
+/// Longest wait after a refusal without `Retry-After`.
 const BLOCKED_LONGEST: Duration = Duration::from_secs(60);
-/// No refusal blocks longer. One that names a longer wait counts as one that names none.
+/// Longest accepted `Retry-After`. A longer one is ignored.
 const BLOCKED_ASKED_MAX: Duration = Duration::from_secs(3_600);
-/// Whoever waits asks again after this time at the latest, for the pace may have changed.
+/// Longest wait before a caller asks again, because the rate may have changed.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Shortest wait before a caller asks again.
 const WAIT_MIN: Duration = Duration::from_millis(5);
-/// How much of the pace an audit may take.
+/// Part of the rate that rereading may use.
 const AUDIT_PART: f64 = 0.1;
-/// Requests that an audit may save up: what one look at a few ledgers costs where a page must be asked for again.
+/// Requests that rereading may save up. One check of a few ledgers costs this many if a page must be requested again.
 const AUDIT_MAX: f64 = 5.0;
 const SECONDS_AN_HOUR: f64 = 3_600.0;
 
-/// The budget.
+/// Token buckets of the request classes, and the state of Horizon's own limit.
 #[derive(Debug)]
 pub struct Budget {
+    /// Requests per hour that the operator allows. 0 means no limit.
     per_hour: u32,
-    /// Tokens at most, all together.
+    /// Capacity of all buckets together, in tokens.
     burst: f64,
-    /// Tokens of the live stream; below zero where it spent what it was not asked for.
+    /// Tokens of the live stream. Negative after it spent requests that were not granted.
     live: f64,
     /// Tokens of history, assets and books.
     shares: [f64; 3],
-    /// Requests that an audit may take of history's tokens.
+    /// Requests that rereading may take from history's tokens.
     audit: f64,
+    /// Time of the last refill.
     refilled_at: Instant,
-    /// What Horizon's word allows a second, and until when that word is good.
+    /// Rate that Horizon's last reply allows, in requests per second, and the end of its validity.
     pace: Option<(f64, Instant)>,
+    /// Requests left according to Horizon's last reply.
     told_remaining: Option<u32>,
+    /// End of the current pause after a refusal.
     blocked_until: Option<Instant>,
     /// Refusals in a row.
     refusals: u32,
-    /// Look-ups of first assets that wait.
+    /// Look-ups of first assets that are waiting.
     first_waiting: u32,
-    /// Requests whose answer's head has not come.
+    /// Requests whose response head has not arrived.
     in_flight: u32,
+    /// True once the last 24 hours are complete, so that history needs less.
     day_is_whole: bool,
+    /// Requests so far, in the order of [`Class::ALL`].
     granted: [u64; 6],
 }
 
 impl Budget {
-    /// A budget of so many requests an hour; 0 is no limit, and then only refusals hold anything back.
+    /// Budget of `per_hour` requests per hour. With 0 there is no limit, and only refusals delay requests.
     #[must_use]
     pub fn new(per_hour: u32, now: Instant) -> Self {
         let burst = (f64::from(per_hour) / 36.0).clamp(1.0, BURST_MAX);
@@ -90,11 +98,11 @@ impl Budget {
         budget
     }
 
-    /// Takes a request's place. Its answer is told by [`Self::ended`].
+    /// Takes a token for a request. The caller reports the end of the request by [`Self::ended`].
     ///
     /// # Errors
     ///
-    /// The time after which it makes sense to ask again.
+    /// Time after which the caller should try again.
     pub fn try_take(&mut self, class: Class, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         if let Some(blocked_for) = self.blocked_for(now) {
@@ -115,22 +123,22 @@ impl Budget {
         Ok(())
     }
 
-    /// The head of an answer has come, or will never come.
+    /// Records that a response head arrived, or will never arrive.
     pub fn ended(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// One more look-up of a first asset waits: others than the stream get nothing meanwhile.
+    /// Records a waiting look-up of a first asset. Meanwhile only the stream and such look-ups get tokens.
     pub fn first_begins_to_wait(&mut self) {
         self.first_waiting = self.first_waiting.saturating_add(1);
     }
 
-    /// It waits no more.
+    /// Records that such a look-up no longer waits.
     pub fn first_waits_no_more(&mut self) {
         self.first_waiting = self.first_waiting.saturating_sub(1);
     }
 
-    /// The open stream cost a request that nobody asked for: one a ledger.
+    /// Charges requests that the open stream cost without a grant: one per ledger.
     pub fn spent(&mut self, requests: u32, now: Instant) {
         self.refill(now);
         if self.per_hour > 0 {
@@ -139,35 +147,38 @@ impl Budget {
         self.granted[0] = self.granted[0].saturating_add(u64::from(requests));
     }
 
-    /// A reply told what is left, while its request still counts as under way.
+    /// Records the allowance that a reply reported, while its request still counts as in flight.
     ///
-    /// `remaining / reset` is the right pace for a fixed window, and for Horizon's own limiter, which forgets one
-    /// request after the other: that one settles where its bucket is half full, at its full rate.
+    /// `remaining / reset` is the right rate for a fixed window. It also suits Horizon's own limiter, which expires one
+    /// request after another: that one settles at a half-full bucket and its full rate.
     pub fn told(&mut self, allowance: Allowance, now: Instant) {
         self.refill(now);
+        // Requests in flight may not be counted in the reported number yet.
         let unanswered = self.in_flight.saturating_sub(1);
         let left = f64::from(allowance.remaining.saturating_sub(unanswered));
         if self.told_remaining.replace(allowance.remaining).is_none() {
             let believed = (left * BELIEVED_PART).min(self.burst);
             self.pour((believed - self.tokens()).max(0.0));
         }
+        // Never hold more tokens than Horizon has left.
         let excess = self.tokens() - left;
         if excess > 0.0 {
             self.draw_from_all(excess);
         }
         let reset = Duration::from_secs(allowance.reset_s);
-        // No window of Horizon's is longer: a larger number is a time of day, or a lie.
+        // No window of Horizon's is longer. A larger number is a time of day, or wrong.
         if !reset.is_zero() && reset <= BLOCKED_ASKED_MAX {
             self.pace = now.checked_add(reset).map(|until| (left / reset.as_secs_f64(), until));
         }
     }
 
-    /// Horizon refused a request: nothing is sent before the time that it named, or one of our own.
+    /// Records a refusal (429). Nothing is sent for the time that it names, or for a time of our own.
     ///
-    /// Without a limit of ours the server is the operator's own. A 429 there comes from a proxy or from a limit that is
-    /// meant for others, so it pauses requests for a minute at most, whatever it names.
+    /// If the operator set no limit, the server is the operator's own. A 429 then comes from a proxy, or from a limit
+    /// meant for others, so it pauses requests for at most one minute.
     pub fn limited(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.refill(now);
+        // Empty all buckets, so that no burst follows the pause. The stream keeps its debt.
         self.live = self.live.min(0.0);
         self.shares = [0.0; 3];
         let own = BLOCKED_FIRST.saturating_mul(1 << self.refusals.min(8)).min(BLOCKED_LONGEST);
@@ -178,17 +189,17 @@ impl Budget {
         self.blocked_until = self.blocked_until.max(now.checked_add(wait));
     }
 
-    /// Horizon answered a request.
+    /// Records an answered request.
     pub const fn succeeded(&mut self) {
         self.refusals = 0;
     }
 
-    /// Whether the last 24 hours are held whole: then history needs less.
+    /// Sets whether the last 24 hours are complete. If they are, history needs a smaller share.
     pub const fn set_day_is_whole(&mut self, day_is_whole: bool) {
         self.day_is_whole = day_is_whole;
     }
 
-    /// How it stands.
+    /// Current state of the budget.
     #[must_use]
     pub fn report(&mut self, now: Instant) -> BudgetReport {
         self.refill(now);
@@ -205,7 +216,7 @@ impl Budget {
         self.blocked_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Requests a second.
+    /// Current rate, in requests per second: the lower of the operator's and Horizon's.
     fn rate(&self, now: Instant) -> f64 {
         let own = f64::from(self.per_hour) / SECONDS_AN_HOUR;
         match self.pace {
@@ -226,7 +237,7 @@ impl Budget {
         self.pour(poured);
     }
 
-    /// Fills the stream's part first, then the shares; what is too much for one goes to the next.
+    /// Adds tokens to the stream's bucket first, then to the shares. Overflow of one share goes to the others.
     fn pour(&mut self, tokens: f64) {
         let live_cap = (self.burst * LIVE_PART).max(1.0);
         let for_live = tokens.min((live_cap - self.live).max(0.0));
@@ -247,11 +258,12 @@ impl Budget {
         }
     }
 
-    /// The tokens that a class lacks for one request.
+    /// Tokens missing for one request of a class. Zero or less if the request may go.
     fn lacking(&self, class: Class) -> f64 {
         let [history, assets, books] = self.shares;
         let others_wait = self.first_waiting > 0;
         let has = match class {
+            // Waiting look-ups of first assets take precedence over all other classes.
             Class::Live => self.tokens(),
             Class::FirstAssets => history + assets + books,
             _ if others_wait => 0.0,
@@ -268,6 +280,7 @@ impl Budget {
         match class {
             Class::Live if self.live >= 1.0 => self.live -= 1.0,
             Class::Live => {
+                // The stream borrows from the shares.
                 let lent = 1.0 - self.live;
                 self.live = 0.0;
                 self.draw_from_shares(lent);
@@ -283,7 +296,7 @@ impl Budget {
         }
     }
 
-    /// Takes from every share in proportion.
+    /// Withdraws tokens from all shares in proportion.
     fn draw_from_shares(&mut self, tokens: f64) {
         let all: f64 = self.shares.iter().sum();
         let left = if all > 0.0 { ((all - tokens) / all).max(0.0) } else { 0.0 };
@@ -293,6 +306,7 @@ impl Budget {
     fn draw_from_all(&mut self, tokens: f64) {
         let of_shares = self.shares.iter().sum::<f64>().min(tokens);
         self.draw_from_shares(of_shares);
+        // A negative balance stays: it is a debt of the stream.
         self.live = (self.live - (tokens - of_shares)).max(self.live.min(0.0));
     }
 }

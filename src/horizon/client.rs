@@ -1,4 +1,4 @@
-//! The talking: pages and streams from one Horizon. Built on the arbiter that uses it, for awc is not `Send`.
+//! HTTP client of one Horizon: pages and streams. Created on the arbiter that uses it, because awc is not `Send`.
 
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
@@ -31,38 +31,39 @@ use super::{
     wire::{self, AssetRecord, AssetsPage, Received, Refused, Root},
 };
 
-/// Records that a page or a stream can hold at most, by Horizon's own limit.
+/// Horizon's limit on the records of one page or stream.
 pub const LIMIT_MAX: u32 = 200;
-/// Until a connection stands.
+/// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for which an idle connection is kept. Proxies close it after 60 s or more, and each new one costs a request of the
-/// root.
+/// Time for which an idle connection is kept. Proxies close it after 60 s or more, and each new connection costs a
+/// request of the root.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
-/// A connection is used no longer than this, so that a name that moved is followed.
+/// Maximum age of a connection, so that the client follows a name to a new address.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// How long nothing at all may come of an answer that fresh trades wait for.
+/// Longest silence during an answer that live trades depend on.
 pub(super) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(10);
-/// The same of any other answer. Horizon can take long to begin one of `/assets` or of old trades.
+/// Longest silence during any other answer. Horizon may take long to begin an answer of `/assets` or of old trades.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Until a whole page is there, however steadily its bytes drip.
+/// Timeout for a whole page, even if its bytes keep dripping.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// So often in succession the patience for fresh trades doubles: a Horizon that is slow at everything is still heard.
+/// Number of times that the silence limit for live trades may double. It doubles after each silent answer, so that a
+/// slow Horizon is still usable.
 const DOUBLINGS_MAX: u32 = 2;
-/// The largest page that is read, compressed or not; one of 200 trades takes about 400 KB.
+/// Largest page, compressed or not, in bytes. A page of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How to reach a Horizon.
+/// Connection settings of a Horizon.
 #[derive(Clone, Debug)]
 pub struct HorizonSettings {
-    /// Its base URL, without a slash at the end.
+    /// Base URL, without a trailing slash.
     pub url: String,
-    /// Further certificates to trust.
+    /// PEM file of further CA certificates to trust.
     pub ca_file: Option<PathBuf>,
-    /// How long a stream may be silent. Longer than a slow ledger, for Horizon sends no heartbeats.
+    /// Longest silence of a stream. Horizon sends no heartbeats, so this must be longer than a slow ledger.
     pub stream_idle_timeout: Duration,
 }
 
-/// In which direction pages go.
+/// Direction of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// From old to new.
@@ -71,34 +72,41 @@ pub enum Order {
     Descending,
 }
 
-/// A client of one Horizon. Every request of it waits for its turn in the budget that all clients share.
+/// Client of one Horizon. Every request waits for its turn in the budget that all clients share.
 #[derive(Clone)]
 pub struct HorizonClient {
     client: Client,
-    /// Opens a connection for each request.
+    /// Client that opens a connection per request, for the root.
     root_client: Client,
     /// Connections that `client` has opened.
     dialled: Rc<Cell<u64>>,
+    /// Base URL and timeouts.
     settings: HorizonSettings,
-    /// The base URL as anyone may see it.
+    /// Base URL without secrets, for logs.
     shown: Rc<str>,
+    /// Budget shared by all clients.
     limiter: RateLimiter,
+    /// Class that requests of this client are charged to.
     class: Class,
     /// Called while a request waits for its turn.
     waiting: Rc<dyn Fn()>,
-    /// Answers in succession that fresh trades waited for and that were given up for their silence.
+    /// Consecutive answers to live requests that were aborted for silence.
     given_up: Rc<Cell<u32>>,
 }
 
 impl HorizonClient {
-    /// A client whose requests count as [`Class::Live`]; nothing is connected yet.
+    /// Creates a client with [`Class::Live`]. Opens no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// [`HorizonError::Setup`] if a certificate file is not usable.
     pub fn new(mut settings: HorizonSettings, limiter: RateLimiter) -> Result<Self, HorizonError> {
         let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tls = tls::client_config(settings.ca_file.as_deref())?;
         let (dialler, url) = TcpDialler::of(&settings.url, tls);
         settings.url = url;
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
-        // The root must come from the server that answers now, so no connection is reused.
+        // The root must come from the server that answers now, so reuse no connection.
         let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
         let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
         let shown = shown_url(&settings.url).into();
@@ -106,37 +114,38 @@ impl HorizonClient {
         Ok(Self { client, root_client, dialled, settings, shown, limiter, class, waiting, given_up })
     }
 
-    /// The same client, whose requests are of another class.
+    /// Same client with another class.
     #[must_use]
     pub fn of_class(&self, class: Class) -> Self {
         Self { class, ..self.clone() }
     }
 
-    /// The same client, which calls this each second while a request waits for its turn.
+    /// Same client with a callback that runs every second while a request waits for its turn.
     #[must_use]
     pub fn while_waiting(&self, tell: impl Fn() + 'static) -> Self {
         Self { waiting: Rc::new(tell), ..self.clone() }
     }
 
-    /// The budget of all clients.
+    /// Budget of all clients.
     #[must_use]
     pub const fn limiter(&self) -> &RateLimiter {
         &self.limiter
     }
 
-    /// Requests the root on a connection of its own: the network and the range of history of the server.
+    /// Requests the root on a new connection: the server's network and its range of history.
     pub async fn root(&self) -> Result<Root, HorizonError> {
         let asking = Self { client: self.root_client.clone(), ..self.clone() };
         wire::root(&asking.page("root", "/").await?)
     }
 
-    /// Connections that this client has opened, those for the root apart. Behind a new one may be another server.
+    /// Number of connections opened so far, without those for the root. Each may lead to another server behind a load
+    /// balancer.
     #[must_use]
     pub fn connections_opened(&self) -> u64 {
         self.dialled.get()
     }
 
-    /// A page of trades behind `cursor`, in the given direction; empty past the end.
+    /// Requests a page of trades after `cursor`, in the given direction. Empty past the end.
     pub async fn trades_page(
         &self,
         cursor: Option<PagingToken>,
@@ -152,27 +161,27 @@ impl HorizonClient {
         wire::trades_page(&self.page("trades", &path).await?)
     }
 
-    /// What the server knows of one asset; none where it has never heard of it or nobody holds it any more.
+    /// Requests the record of one asset. `None` if the server does not know the asset or no account holds it.
     pub async fn asset(&self, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
         let path = format!("/assets?asset_code={}&asset_issuer={}", asset.code(), asset.issuer());
         let page = wire::assets_page(&self.page("asset", &path).await?)?;
         Ok(page.records.into_iter().find(|record| record.asset == *asset))
     }
 
-    /// A page of all assets behind `cursor`, in the server's order.
+    /// Requests a page of all assets after `cursor`, in the server's order.
     pub async fn assets_page(&self, cursor: Option<&str>) -> Result<AssetsPage, HorizonError> {
         let cursor = cursor.map(|token| format!("&cursor={token}")).unwrap_or_default();
         wire::assets_page(&self.page("assets", &format!("/assets?limit={LIMIT_MAX}{cursor}")).await?)
     }
 
-    /// The book of a market: `base` is sold, `counter` is bought.
+    /// Requests the order book of a market that sells `base` and buys `counter`.
     pub async fn order_book(&self, base: &Asset, counter: &Asset) -> Result<OrderBook, HorizonError> {
         let (selling, buying) = (side("selling", base), side("buying", counter));
         let path = format!("/order_book?{selling}&{buying}&limit={LIMIT_MAX}");
         wire::order_book(&self.page("order_book", &path).await?)
     }
 
-    /// Opens the stream of trades behind `cursor`.
+    /// Opens the stream of trades after `cursor`.
     pub async fn stream_trades(&self, cursor: PagingToken) -> Result<TradeStream, HorizonError> {
         let path = format!("/trades?cursor={cursor}&limit={LIMIT_MAX}");
         let headers = [(header::ACCEPT, "text/event-stream"), (header::ACCEPT_ENCODING, "identity")];
@@ -182,7 +191,7 @@ impl HorizonClient {
             if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
                 return Ok(response);
             }
-            Err(HorizonError::Unreadable("no event stream".into()))
+            Err(HorizonError::Unreadable("not an event stream".into()))
         };
         let response = self.counted("stream", self.learned(opened.await))?;
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.limiter.clone()))
@@ -194,21 +203,22 @@ impl HorizonClient {
         self.counted(kind, self.learned(fetched.await))
     }
 
-    /// Counts a request by its outcome, and records the reachability of the server.
+    /// Counts a request by its outcome, and records whether the server is reachable.
     fn counted<T>(&self, kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
         let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
         counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
         match &outcome {
             Ok(_) => self.limiter.answered(&self.shown),
-            // Horizon itself says that it does not know what was asked for.
+            // Horizon itself answered: the requested record does not exist.
             Err(HorizonError::Problem { status: 400..500, .. }) => self.limiter.answered(&self.shown),
+            // A refusal says nothing about reachability.
             Err(HorizonError::RateLimited { .. }) => {}
             Err(error) => self.limiter.failed(&self.shown, error),
         }
         outcome
     }
 
-    /// Remembers whether an answer was given up for its silence.
+    /// Counts consecutive silent answers to live requests.
     fn learned<T>(&self, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
         if self.class == Class::Live {
             let silent = matches!(outcome, Err(HorizonError::Silent(_)));
@@ -217,7 +227,7 @@ impl HorizonClient {
         outcome
     }
 
-    /// How long nothing at all may come of an answer.
+    /// Longest silence that is tolerated during an answer.
     fn patience(&self) -> Duration {
         match self.class {
             Class::Live => LIVE_SILENCE_MAX * 2_u32.pow(self.given_up.get().min(DOUBLINGS_MAX)),
@@ -225,7 +235,7 @@ impl HorizonClient {
         }
     }
 
-    /// Waits for its turn, asks, and learns what the answer tells of the budget.
+    /// Waits for a turn, sends a request, and reports the allowance in the reply to the budget.
     async fn send(
         &self,
         path: &str,
@@ -286,7 +296,7 @@ fn side(name: &str, asset: &Asset) -> String {
     }
 }
 
-/// What the server says of the caller's allowance; none where a header is missing or no number.
+/// Allowance reported by the headers, or `None` if one of them is missing or not a number.
 fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     let small = |name: &str| Some(u32::try_from(number(name)?).unwrap_or(u32::MAX));
@@ -297,7 +307,7 @@ fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
     })
 }
 
-/// The answer if its status is 2xx, else what its status and its problem document say.
+/// Returns the answer if its status is 2xx, else the error of its status and problem document.
 async fn good<S>(response: ClientResponse<S>, patience: Duration) -> Result<ClientResponse<S>, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
@@ -320,7 +330,7 @@ where
     })
 }
 
-/// All of an answer, decoded, unless it has more than `bytes_max` or nothing comes for as long as `patience`.
+/// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `patience`.
 async fn body<S>(
     mut response: ClientResponse<S>,
     patience: Duration,
@@ -346,7 +356,7 @@ where
     let raw = actix_rt::time::timeout(BODY_TIMEOUT, read).await;
     let raw = raw.unwrap_or(Err(HorizonError::Silent(BODY_TIMEOUT)))?;
     let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    // A page decodes in a millisecond or two, less than handing it to another thread is worth.
+    // Decode here: a page takes a millisecond or two, less than moving it to another thread would cost.
     decoded(coding, raw, bytes_max).map_err(|error| match error {
         CodingError::TooLarge(bytes_max) => HorizonError::TooLarge(bytes_max),
         error => HorizonError::Unreadable(error.to_string()),

@@ -1,10 +1,10 @@
-//! The count of connections that a client opens. Behind each may be another server.
+//! Counter of the connections that a client opens. Each may lead to another server.
 
 use std::{cell::Cell, rc::Rc};
 
 use actix_service::Service;
 
-/// A dialler that counts what it dials.
+/// Dialler that counts its connections.
 #[derive(Clone)]
 pub(super) struct Counting<S> {
     dialler: S,

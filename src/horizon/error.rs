@@ -1,55 +1,57 @@
-//! What can go wrong upstream.
+//! Errors of Horizon requests and streams.
 
 use std::time::Duration;
 
-/// Why a request or a stream ended without what was asked for.
+/// Reason why a request or a stream failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HorizonError {
-    /// No connection, or it broke.
+    /// Connection that could not be opened, or that broke.
     #[error("horizon cannot be reached: {0}")]
     Connect(String),
-    /// Nothing came for too long.
+    /// No bytes for too long.
     #[error("horizon was silent for {} s", .0.as_secs_f32())]
     Silent(Duration),
-    /// 429.
+    /// Rate limit of the server (429).
     #[error("horizon limits the rate of requests")]
     RateLimited {
-        /// How long it asks to wait, where it says so.
+        /// Wait that `Retry-After` asks for, if present and valid.
         retry_after: Option<Duration>,
     },
-    /// Horizon's own problem document: a statement about what was asked for.
+    /// Problem document of Horizon itself. It is a statement about the requested data.
     #[error("horizon answered {status} ({kind}): {title}")]
     Problem {
-        /// The HTTP status.
+        /// HTTP status.
         status: u16,
-        /// The last part of the problem's `type`, e.g. `before_history`.
+        /// Last segment of the problem's `type`, e.g. `before_history`.
         kind: String,
-        /// The problem's title.
+        /// Title of the problem, fit for a log line.
         title: String,
     },
-    /// Another status than 2xx or 429 without a problem document of Horizon: a proxy's page, say. It says nothing about
-    /// data.
-    #[error("the server answered {status} and no problem document of horizon (a proxy in front of it?)")]
+    /// Other status than 2xx or 429 without a problem document of Horizon, e.g. a proxy's error page. It says nothing
+    /// about data.
+    #[error(
+        "the server answered {status} without a problem document of Horizon (is a proxy in front of it?)"
+    )]
     Status {
-        /// The HTTP status.
+        /// HTTP status.
         status: u16,
     },
-    /// The stream ended with `event: error`.
+    /// Stream that ended with `event: error`.
     #[error("horizon ended the stream: {0}")]
     Stream(String),
-    /// A body that is larger than any that Horizon sends.
+    /// Body larger than any that Horizon sends. Holds the limit in bytes.
     #[error("horizon's answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// A body that is not what was asked for, e.g. a proxy's HTML page with status 200.
-    #[error("horizon's answer cannot be read: {0}")]
+    /// Body that is not of the expected form, e.g. a proxy's HTML page with status 200.
+    #[error("horizon's answer is not valid: {0}")]
     Unreadable(String),
-    /// The base URL or the certificates cannot be used.
-    #[error("horizon's address or certificates cannot be used: {0}")]
+    /// Unusable base URL or certificates.
+    #[error("horizon's URL or certificates are not usable: {0}")]
     Setup(String),
 }
 
 impl HorizonError {
-    /// How long the server asks to wait.
+    /// Wait that the server asks for.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -58,7 +60,7 @@ impl HorizonError {
         }
     }
 
-    /// Whether the same request may succeed later. Only what this side got wrong does not.
+    /// Returns true if the same request may succeed later. False for errors of this side.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -68,7 +70,7 @@ impl HorizonError {
         }
     }
 
-    /// A word for it, for metrics.
+    /// Short name for metrics.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

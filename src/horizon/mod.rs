@@ -1,8 +1,8 @@
-//! Upstream: everything that knows how Horizon speaks.
+//! Upstream: everything that knows Horizon's protocol.
 //!
-//! `sse`, `wire`, `budget` and `retry` are pure; `client` does the talking, `limiter` says when, and `stellar_toml`
-//! talks to the hosts that issuers name. What comes from outside and is wrong is a value ([`wire::Refused`]), never a
-//! panic.
+//! `sse`, `wire`, `budget` and `retry` are pure. `client` sends requests, `rate_limiter` decides when, and
+//! `stellar_toml` fetches files from the hosts that issuers name. Wrong data from outside is a value
+//! ([`wire::Refused`]), never a panic.
 
 pub mod budget;
 pub mod client;

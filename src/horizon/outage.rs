@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::error::HorizonError;
 use crate::trouble::FailureLog;
 
-/// Requests that failed, with none between them that was answered.
+/// Series of failed requests without an answered one between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// Time of the first failure.
@@ -25,7 +25,7 @@ pub(super) struct Reachability {
 }
 
 impl Reachability {
-    /// A request was answered.
+    /// Records an answered request.
     pub(super) fn answered(&mut self, url: &str) {
         let outage = self.outage.take();
         self.was_answered = true;
@@ -34,18 +34,18 @@ impl Reachability {
         }
     }
 
-    /// A request failed.
+    /// Records a failed request.
     pub(super) fn failed(&mut self, url: &str, error: &HorizonError, now: Instant) {
         let since = self.outage.take().map_or(now, |outage| outage.since);
         let error = error.to_string();
         if self.failures.record_failure(&error, now) {
             let since_s = now.saturating_duration_since(since).as_secs();
-            warn!(url, error, since_s, "Horizon cannot be reached, trying again");
+            warn!(url, error, since_s, "Horizon cannot be reached, retrying");
         }
         self.outage = Some(Outage { since, error });
     }
 
-    /// The outage that goes on, if one does.
+    /// Current outage, or `None` if the last request was answered.
     pub(super) fn outage(&self) -> Option<Outage> {
         self.outage.clone()
     }

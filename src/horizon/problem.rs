@@ -1,22 +1,22 @@
-//! Horizon's problem documents (RFC 9457). Only they say something about data: a proxy's error page does not. Pure.
+//! Horizon's problem documents (RFC 9457). Only they are statements about data; a proxy's error page is not. Pure.
 
 use serde::Deserialize;
 
 use crate::domain::plain_text::stripped;
 
-/// Largest error body that is read; Horizon's have some hundred bytes.
+/// Largest error body that is read, in bytes. Horizon's have a few hundred bytes.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 /// Prefix of the `type` of every problem document of Horizon.
 const TYPE_PREFIX: &str = "https://stellar.org/horizon-errors/";
-/// A title longer than this is cut for the log.
+/// Maximum length of a title in the log, in characters.
 const TITLE_CHARS_MAX: usize = 100;
 
-/// Problem document of Horizon itself about a request.
+/// Problem document of Horizon about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// The last part of its `type`, e.g. `not_found`.
+    /// Last segment of the `type`, e.g. `not_found`.
     pub(super) kind: String,
-    /// Its title, fit for one line of a log.
+    /// Title, sanitised for one log line.
     pub(super) title: String,
 }
 
@@ -29,8 +29,8 @@ struct Document {
     title: String,
 }
 
-/// Reads the body of an answer that is no success. None unless Horizon itself wrote it: the media type, the `type` and
-/// the `status` must all be right.
+/// Parses the body of an error response. `None` unless Horizon itself wrote it: the media type, the `type` and the
+/// `status` must all match.
 pub(super) fn problem(content_type: Option<&str>, status: u16, body: &[u8]) -> Option<Problem> {
     let media_type = content_type?.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/problem+json") {
@@ -56,7 +56,7 @@ mod tests {
         r#"{"type":"https://stellar.org/horizon-errors/not_found","title":"Resource Missing","status":404}"#;
 
     #[test]
-    fn horizons_own_documents_are_read() {
+    fn parses_horizons_own_documents() {
         for media_type in ["application/problem+json", "Application/Problem+JSON; charset=utf-8"] {
             let read = problem(Some(media_type), 404, NOT_FOUND.as_bytes()).unwrap();
             assert_eq!((read.kind.as_str(), read.title.as_str()), ("not_found", "Resource Missing"));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_another_server_says_is_no_statement_of_horizon() {
+    fn ignores_documents_of_other_servers() {
         let json = Some("application/problem+json");
         for (media_type, status, body) in [
             (Some("text/html"), 404, "<html><body>default backend</body></html>"),

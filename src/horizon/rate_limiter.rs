@@ -1,4 +1,4 @@
-//! The one who hands out requests: the budget, shared by all clients of a Horizon on whatever thread they are.
+//! Rate limiter: the request budget, shared by all clients of a Horizon across threads.
 
 use std::{
     sync::{
@@ -15,50 +15,54 @@ use super::{
 };
 use crate::trouble::SharedLimit;
 
-/// The longest that is waited at a time, before it is looked again and said that somebody waits.
+/// Longest single sleep before the budget is checked again and progress is reported.
 const STEP: Duration = Duration::from_secs(1);
-/// Lines of the log about single requests that failed, in a minute.
+/// Maximum number of log lines per minute about single failed requests.
 const LINES_A_MINUTE: u32 = 12;
 
-/// The budget of one address, and what all who share it must know of the server. Clones share it.
+/// Request budget of one address, and the shared state of the server. Clones share it.
 #[derive(Clone, Debug)]
 pub struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// Token buckets.
     budget: Mutex<Budget>,
+    /// Requests per hour that the operator allows. 0 means no limit.
     requests_per_hour: u32,
-    /// Connections that broke or were not to be had: behind the next one may be another server.
+    /// Connections that broke or could not be opened. The next connection may lead to another server.
     disruptions: AtomicU64,
-    /// The server is of another network: nothing but its root is asked for.
+    /// True if the server belongs to another network. Then only its root is requested.
     wrong_network: AtomicBool,
     /// Reachability of the server.
     reachability: Mutex<Reachability>,
-    /// Limit of the log lines about single requests.
+    /// Limit on log lines about single requests.
     lines: SharedLimit,
-    /// Requests for live trades that wait for their turn.
+    /// Waiting requests for live trades.
     live_waits: Mutex<LiveWaits>,
 }
 
-/// Requests for live trades that wait, and since when none of them went.
+/// Waiting requests for live trades.
 #[derive(Debug, Default)]
 struct LiveWaits {
+    /// Number of waiting requests.
     count: u32,
+    /// Start of the time in which none of them was admitted.
     since: Option<Instant>,
 }
 
-/// A request for live trades that waits.
+/// Guard of a waiting request for live trades.
 struct LiveWaiting<'a>(&'a RateLimiter);
 
-/// A request's place; given back when its answer has come or it is given up.
+/// Admission of a request. Dropped when its response head arrives or it is abandoned.
 #[derive(Debug)]
 pub struct Turn(RateLimiter);
 
-/// A look-up of a first asset that waits.
+/// Guard of a waiting look-up of a first asset.
 struct FirstWaiting<'a>(&'a RateLimiter);
 
 impl RateLimiter {
-    /// A limiter of so many requests an hour; 0 is no limit.
+    /// Limiter of this many requests per hour. 0 means no limit.
     #[must_use]
     pub fn new(requests_per_hour: u32) -> Self {
         Self(Arc::new(Shared {
@@ -72,8 +76,10 @@ impl RateLimiter {
         }))
     }
 
-    /// Waits until a request of this class may go; while the server is of another network only [`Class::Live`] does.
-    /// Each step of the wait is told: it is no standstill.
+    /// Waits until a request of this class may be sent. If the server belongs to another network, only [`Class::Live`]
+    /// may.
+    ///
+    /// Calls `waiting` before each sleep, so that the supervisor sees progress.
     pub async fn admit(&self, class: Class, waiting: impl Fn()) -> Turn {
         let _waiting = (class == Class::FirstAssets).then(|| FirstWaiting::begin(self));
         while class != Class::Live && self.0.wrong_network.load(Ordering::Relaxed) {
@@ -101,64 +107,64 @@ impl RateLimiter {
         }
     }
 
-    /// What a reply's headers tell, before its turn is given back.
+    /// Records the allowance that a reply reported. Call it before the request's turn is dropped.
     pub fn told(&self, allowance: Allowance) {
         self.budget().told(allowance, Instant::now());
     }
 
-    /// Horizon refused a request for its rate.
+    /// Records a refusal (429).
     pub fn limited(&self, retry_after: Option<Duration>) {
         self.budget().limited(retry_after, Instant::now());
     }
 
-    /// Horizon answered a request.
+    /// Records an answered request.
     pub fn succeeded(&self) {
         self.budget().succeeded();
     }
 
-    /// The open stream cost requests that nobody asked for.
+    /// Charges requests that the open stream cost without an admission.
     pub fn spent(&self, requests: u32) {
         self.budget().spent(requests, Instant::now());
     }
 
-    /// Requests an hour that the operator allows; 0 is no limit.
+    /// Requests per hour that the operator allows. 0 means no limit.
     #[must_use]
     pub fn requests_per_hour(&self) -> u32 {
         self.0.requests_per_hour
     }
 
-    /// Whether the last 24 hours are held whole.
+    /// Sets whether the last 24 hours are complete.
     pub fn set_day_is_whole(&self, day_is_whole: bool) {
         self.budget().set_day_is_whole(day_is_whole);
     }
 
-    /// A connection broke or was not to be had.
+    /// Records a connection that broke or could not be opened.
     pub fn disrupted(&self) {
         self.0.disruptions.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often that was so: what was known of the server before the last time must be asked again.
+    /// Number of disruptions so far. Knowledge of the server from before the last one must be requested again.
     #[must_use]
     pub fn disruptions(&self) -> u64 {
         self.0.disruptions.load(Ordering::Relaxed)
     }
 
-    /// Whether the server is of another network.
+    /// Sets whether the server belongs to another network.
     pub fn set_wrong_network(&self, wrong: bool) {
         self.0.wrong_network.store(wrong, Ordering::Relaxed);
     }
 
-    /// A request was answered. `url` is the server's as the log may show it.
+    /// Records an answered request. `url` must be free of secrets: it is logged.
     pub fn answered(&self, url: &str) {
         self.reachability().answered(url);
     }
 
-    /// A request failed for a reason that others will fail for as well.
+    /// Records a request that failed for a reason that affects others too.
     pub fn failed(&self, url: &str, error: &HorizonError) {
         self.reachability().failed(url, error, Instant::now());
     }
 
-    /// The outage that goes on: requests fail and none is answered.
+    /// Current outage: requests fail and none is answered.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         self.reachability().outage()
@@ -170,12 +176,14 @@ impl RateLimiter {
         self.reachability().was_answered()
     }
 
-    /// Returns the number of lines left out since the last one if a line about a single request may be written, else none.
+    /// Returns the number of log lines suppressed since the last one if a line about a single request may be written
+    /// now, else `None`.
     pub fn allow_line(&self, now: Instant) -> Option<u64> {
         self.0.lines.allow(now)
     }
 
-    /// Since when requests for live trades wait and none goes: the budget is used up, or Horizon refuses.
+    /// Start of the time in which requests for live trades wait and none is admitted. The budget is used up, or Horizon
+    /// refuses requests.
     #[must_use]
     pub fn live_waits_since(&self) -> Option<Instant> {
         self.live_waits().since
@@ -189,7 +197,7 @@ impl RateLimiter {
         self.0.live_waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the budget stands.
+    /// Current state of the budget.
     #[must_use]
     pub fn report(&self) -> BudgetReport {
         self.budget().report(Instant::now())
@@ -214,7 +222,7 @@ impl<'a> LiveWaiting<'a> {
         Self(limiter)
     }
 
-    /// It still waits; another one that went may have ended the time since when none does.
+    /// Restarts the waiting time if another request's admission ended it.
     fn go_on(&self) {
         self.0.live_waits().since.get_or_insert_with(Instant::now);
     }
@@ -249,7 +257,7 @@ mod tests {
     use std::cell::Cell;
 
     #[tokio::test]
-    async fn it_is_known_since_when_live_requests_wait_and_only_while_they_do() {
+    async fn reports_since_when_live_requests_wait_and_only_while_they_do() {
         let limiter = RateLimiter::new(1);
         let _first = limiter.admit(Class::Live, || ()).await;
         assert!(limiter.live_waits_since().is_none());
@@ -258,23 +266,24 @@ mod tests {
             _ = limiter.admit(Class::Live, || waits.set(true)) => panic!("one request an hour"),
             () = async { while !waits.get() { tokio::task::yield_now().await } } => {}
         }
-        assert!(limiter.live_waits_since().is_none(), "whoever waited is gone");
+        assert!(limiter.live_waits_since().is_none(), "no request waits any more");
         let waiting = limiter.admit(Class::Live, || assert!(limiter.live_waits_since().is_some()));
         assert!(tokio::time::timeout(STEP / 10, waiting).await.is_err());
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_its_turn_says_so_again_and_again() {
+    async fn a_waiting_request_reports_progress_repeatedly() {
         let limiter = RateLimiter::new(1);
-        let told = Cell::new(0);
-        while told.get() == 0 {
-            let turn = tokio::time::timeout(STEP, limiter.admit(Class::Books, || told.set(told.get() + 1)));
-            drop(turn.await); // what there is to begin with goes first
+        let reports = Cell::new(0);
+        while reports.get() == 0 {
+            let turn =
+                tokio::time::timeout(STEP, limiter.admit(Class::Books, || reports.set(reports.get() + 1)));
+            drop(turn.await); // uses up the initial tokens first
         }
-        let waits = limiter.admit(Class::Books, || told.set(told.get() + 1));
+        let waits = limiter.admit(Class::Books, || reports.set(reports.get() + 1));
         tokio::select! {
             _ = waits => panic!("one request an hour"),
-            () = async { while told.get() < 3 { tokio::time::sleep(STEP / 10).await } } => {}
+            () = async { while reports.get() < 3 { tokio::time::sleep(STEP / 10).await } } => {}
         }
     }
 }

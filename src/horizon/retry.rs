@@ -1,29 +1,27 @@
-//! How long to wait before asking again. Pure.
+//! Waits between retries. Pure.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// The first wait.
+/// First wait.
 const FIRST: Duration = Duration::from_millis(250);
-/// The longest wait of our own choice.
+/// Longest wait without a request of the server.
 const LONGEST: Duration = Duration::from_secs(30);
-/// The longest wait that a server may ask for.
+/// Longest wait that a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
-/// The longest `Retry-After` that is believed. Horizon counts requests by the hour, so no server has reason to ask for
-/// more.
+/// Longest valid `Retry-After`. Horizon counts requests by the hour, so no server has reason to ask for more.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// The wait that a `Retry-After` header asks for, in whole seconds. None if it is a date, no number, or longer than an
-/// hour: what is absurd counts as not said.
+/// Parses a `Retry-After` header in whole seconds. `None` if it is a date, not a number, or longer than an hour.
 #[must_use]
 pub fn asked_wait(header: &str) -> Option<Duration> {
     let seconds = header.trim().parse().ok()?;
     Some(Duration::from_secs(seconds)).filter(|wait| *wait <= RETRY_AFTER_MAX)
 }
 
-/// Waits that double from a quarter of a second to half a minute, with jitter, until something succeeds.
+/// Exponential backoff with jitter, from 250 ms to 30 s, until a success.
 #[derive(Debug)]
 pub struct Retry {
     waits: ExponentialBackoff,
@@ -42,13 +40,13 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The next wait; at least what the server asks for, which is bounded too.
+    /// Next wait. At least what the server asks for, up to 10 minutes.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Duration {
         let own = self.waits.next().unwrap_or(LONGEST).min(LONGEST * 2);
         asked.map_or(own, |asked| own.max(asked.min(LONGEST_ASKED)))
     }
 
-    /// Begins anew after a success.
+    /// Resets the backoff after a success.
     pub fn succeeded(&mut self) {
         *self = Self::default();
     }
@@ -59,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_bound_and_begin_anew() {
+    fn waits_grow_to_a_bound_and_reset_after_a_success() {
         let mut retry = Retry::default();
         let waits: Vec<_> = (0..20).map(|_| retry.next_wait(None)).collect();
         assert!(waits[0] >= FIRST && waits[0] <= FIRST * 2, "{waits:?}");
@@ -69,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_of_up_to_an_hour_is_believed_and_anything_else_counts_as_not_said() {
+    fn accepts_a_retry_after_of_up_to_an_hour_and_nothing_else() {
         for (header, seconds) in [("0", Some(0)), (" 17 ", Some(17)), ("3600", Some(3_600))] {
             assert_eq!(asked_wait(header), seconds.map(Duration::from_secs), "{header:?}");
         }
@@ -80,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn heeds_what_the_server_asks_within_bounds() {
+    fn waits_as_long_as_the_server_asks_within_bounds() {
         let mut retry = Retry::default();
         assert_eq!(retry.next_wait(Some(Duration::from_secs(17))), Duration::from_secs(17));
         assert_eq!(retry.next_wait(Some(Duration::from_secs(1 << 40))), LONGEST_ASKED);

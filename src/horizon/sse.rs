@@ -1,34 +1,34 @@
-//! The stream's events, out of bytes that are cut anywhere. Pure.
+//! Decoder of server-sent events from chunks that are cut anywhere. Pure.
 
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use sse_core::{SseDecoder, SseEvent};
 
-/// The largest event that is read; a trade takes about 1.5 KB.
+/// Largest event, in bytes. A trade takes about 1.5 KB.
 const EVENT_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 
-/// One event of a stream of records.
+/// Event of a stream of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
-    /// `event: open`: the server is there.
+    /// `event: open`: the server accepted the connection.
     Hello,
-    /// A record: its id and its JSON.
+    /// Record with its id and JSON.
     Record {
-        /// The event's id, a paging token; empty where the server gave none.
+        /// Event id, a paging token. Empty if the server sent none.
         id: String,
-        /// The record as it came.
+        /// JSON as received.
         data: Bytes,
     },
-    /// `event: close`: a normal end; reconnect at once.
+    /// `event: close`: a normal end. Reconnect at once.
     Bye,
-    /// `event: error` and what the server says.
+    /// `event: error`, with the server's text.
     Failed(String),
-    /// An event beyond the bound. It is gone; the stream goes on behind it.
+    /// Event beyond the size limit. It is dropped, and the stream continues after it.
     TooLarge,
 }
 
-/// Makes events of bytes.
+/// Decoder of events.
 #[derive(Debug)]
 pub struct EventDecoder {
     decoder: SseDecoder,
@@ -41,11 +41,11 @@ impl Default for EventDecoder {
 }
 
 impl EventDecoder {
-    /// The next event that is complete in `chunk`; none once all of its bytes are taken in.
+    /// Next event that is complete in `chunk`. `None` once all its bytes are consumed.
     pub fn next(&mut self, chunk: &mut Bytes) -> Option<StreamEvent> {
         loop {
             let message = match self.decoder.next(chunk)? {
-                Ok(SseEvent::Retry(_)) => continue, // our own waits are bounded, the server's need not be
+                Ok(SseEvent::Retry(_)) => continue, // ignored: our own waits are bounded, the server's may not be
                 Ok(SseEvent::Message(message)) => message,
                 Err(_) => return Some(StreamEvent::TooLarge),
             };
@@ -57,7 +57,7 @@ impl EventDecoder {
                     id: message.last_event_id.as_deref().unwrap_or_default().to_owned(),
                     data: message.data.into(),
                 },
-                _ => continue, // an event of a kind that is not there yet
+                _ => continue, // unknown event type
             });
         }
     }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_transcript() {
+    fn decodes_a_transcript() {
         assert_eq!(
             decode(TRANSCRIPT.as_bytes(), &[]),
             [
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_of_all_kinds_and_a_byte_order_mark_are_the_same() {
+    fn accepts_all_line_endings_and_a_byte_order_mark() {
         for text in [
             TRANSCRIPT.replace('\n', "\r\n"),
             TRANSCRIPT.replace('\n', "\r"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_and_a_cut_event_end_what_came_before_them() {
+    fn reports_an_error_and_drops_an_incomplete_event() {
         let text = "id: 1-1\ndata: {}\n\nevent: error\ndata: Rate limit exceeded\n\nid: 1-2\ndata: {";
         assert_eq!(
             decode(text.as_bytes(), &[]),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_event_is_told_and_the_stream_goes_on() {
+    fn reports_a_huge_event_and_continues() {
         let text =
             format!("id: 1-1\ndata: {}\n\nid: 1-2\ndata: {{}}\n\n", "x".repeat(EVENT_BYTES_MAX.get() + 1));
         assert_eq!(decode(text.as_bytes(), &[100_000]), [StreamEvent::TooLarge, record("1-2", "{}")]);
@@ -136,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn never_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = decode(&bytes, &[7, 31]);
         }
     }

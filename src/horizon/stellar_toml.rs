@@ -1,4 +1,4 @@
-//! stellar.toml files: addresses that strangers wrote, fetched so that nothing inside can be reached by them.
+//! Client for stellar.toml files. Anyone may set their URLs, so it never connects to internal addresses.
 
 mod exchange;
 mod fetch;

@@ -1,4 +1,4 @@
-//! An open stream of trades.
+//! Open stream of trades.
 
 use std::{
     collections::VecDeque,
@@ -19,33 +19,34 @@ use super::{
 };
 use crate::domain::plain_text::stripped;
 
-/// What a stream tells.
+/// Item of a stream.
 #[derive(Debug)]
 pub enum Told {
-    /// The server is there, and nothing else.
+    /// Greeting of the server, without data.
     Hello,
-    /// A trade.
+    /// Valid trade.
     Trade(Box<Received>),
-    /// A record that is no trade.
+    /// Record that is not a valid trade.
     Refused(Refused),
-    /// A normal end: the limit of records is reached, or the server closed after its time. Reconnect at once.
+    /// Normal end: the limit of records is reached, or the server closed after its time. Reconnect at once.
     End,
 }
 
 type Body = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
-/// An open stream of trades; ends with [`Told::End`] or an error, and is then to be dropped.
+/// Open stream of trades. Ends with [`Told::End`] or an error. Drop it then.
 pub struct TradeStream {
     body: Body,
     decoder: EventDecoder,
+    /// Decoded events that `next` has not returned yet.
     decoded: VecDeque<StreamEvent>,
     idle_timeout: Duration,
-    /// Whether any bytes have come: Horizon greets at once, and only then may a quiet network be silent.
+    /// True after the first bytes. Horizon greets at once, so only after that a quiet network may be silent.
     greeted: bool,
-    /// When the last bytes came: the wait is told apart from the patience of whoever calls `next`.
+    /// Arrival time of the last bytes. It measures silence independently of how often `next` is called.
     heard_at: Instant,
     limiter: RateLimiter,
-    /// The ledger of the last record: each new one costs a request, asked for or not.
+    /// Ledger of the last record. Each new ledger costs a request without an admission.
     ledger: u32,
 }
 
@@ -66,7 +67,7 @@ impl TradeStream {
         }
     }
 
-    /// The next thing that the server tells. Safe to drop while it waits: nothing that was read is lost.
+    /// Next item. Cancel safe: dropping the future loses no received data.
     pub async fn next(&mut self) -> Result<Told, HorizonError> {
         loop {
             if let Some(event) = self.decoded.pop_front() {
@@ -81,7 +82,7 @@ impl TradeStream {
             let chunk = chunk.map_err(|_| HorizonError::Silent(silence_max))?;
             (self.greeted, self.heard_at) = (true, Instant::now());
             match chunk {
-                None => return Ok(Told::End), // Horizon ends so when the limit of records is reached
+                None => return Ok(Told::End), // Horizon ends a stream like this when the limit of records is reached
                 Some(Err(error)) => {
                     self.limiter.disrupted();
                     return Err(HorizonError::Connect(error.to_string()));
@@ -97,12 +98,12 @@ impl TradeStream {
 }
 
 impl TradeStream {
-    /// What the budget learns from what came.
+    /// Charges received data to the budget.
     fn account(&mut self, told: &Result<Told, HorizonError>) {
         match told {
             Ok(Told::Trade(received)) => {
                 let ledger = received.trade.token.ledger();
-                // The connection itself has paid for the first look.
+                // The first ledger is paid for by the connection's own request.
                 if ledger != self.ledger && self.ledger != 0 {
                     self.limiter.spent(1);
                 }
@@ -130,7 +131,7 @@ fn tell(event: StreamEvent) -> Result<Told, HorizonError> {
     })
 }
 
-/// What `event: error` says: a rate limit in words, or anything else.
+/// Error that `event: error` reports: a rate limit in words, or anything else.
 fn failure(reason: &str) -> HorizonError {
     const REASON_CHARS_MAX: usize = 100;
     if reason.eq_ignore_ascii_case("rate limit exceeded") {

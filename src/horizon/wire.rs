@@ -1,4 +1,4 @@
-//! Records as Horizon sends them, old shapes and new, made into what the domain knows. Pure.
+//! Parser of Horizon's JSON records, in old and new shapes, into domain values. Pure.
 
 mod asset;
 mod order_book;
@@ -17,20 +17,20 @@ pub use asset::{AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
 pub use trade::{Received, Refused, trade, trades_page};
 
-/// What the root of a Horizon tells of itself.
+/// Root document of a Horizon.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Root {
-    /// Which network it serves.
+    /// Passphrase of the network that it serves.
     pub network_passphrase: String,
-    /// The newest ledger whose trades it has.
+    /// Newest ledger whose trades it has.
     pub history_latest_ledger: u32,
-    /// The oldest ledger that it still has; 0 where it does not say.
+    /// Oldest ledger that it still has, or 0 if it does not say.
     #[serde(default)]
     pub history_elder_ledger: u32,
-    /// The newest ledger that its core knows; 0 where it does not say.
+    /// Newest ledger known to its Stellar Core, or 0 if it does not say.
     #[serde(default)]
     pub core_latest_ledger: u32,
-    /// Close time of its newest ledger; none if it is missing or does not parse.
+    /// Close time of its newest ledger, or `None` if it is missing or does not parse.
     #[serde(default, deserialize_with = "time_or_none")]
     pub history_latest_ledger_closed_at: Option<UnixSeconds>,
 }
@@ -47,10 +47,10 @@ struct Embedded<'a> {
     records: Vec<&'a RawValue>,
 }
 
-/// A field that a server may leave out.
+/// Optional text field.
 type Maybe<'a> = Option<Cow<'a, str>>;
 
-/// Prices are strings since protocol 18 and were numbers before.
+/// Deserialises a number that is a string since protocol 18 and was a JSON number before.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -64,13 +64,13 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
     }
 }
 
-/// A time, or none if there is anything else. The rest of the document is good without it.
+/// Deserialises a time, or `None` for anything else, so that the rest of the document stays usable.
 fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixSeconds>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_str().and_then(|text| UnixSeconds::parse(text).ok()))
 }
 
-/// What the root tells.
+/// Parses the root document.
 pub fn root(body: &Bytes) -> Result<Root, HorizonError> {
     read_owned(body)
 }

@@ -1,4 +1,4 @@
-//! The published state: actors write it, HTTP reads it, and neither ever waits for the other.
+//! Published state. Actors write it and HTTP reads it; neither ever waits for the other.
 
 mod vitals;
 
@@ -16,30 +16,30 @@ pub use vitals::{
 
 use crate::domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot};
 
-/// One publication: everything that readers get, made of one state of the database at one second.
+/// One publication: everything that readers get, made from one state of the database at one second.
 #[derive(Debug)]
 pub struct Publication {
-    /// The number of the last committed batch in it.
+    /// Number of the last committed batch in it.
     pub seq: i64,
-    /// The second up to which time has passed for its windows.
+    /// Time of all its windows.
     pub as_of: UnixSeconds,
-    /// The latest ledger with a trade in it, and when that closed; none before the first trade.
+    /// Latest ledger with a trade and its close time, or `None` before the first trade.
     pub latest: Option<(u32, UnixSeconds)>,
-    /// Data that answers are computed from. Readers of an older publication hold it without the files.
+    /// Data that answers are computed from. Readers of an older publication keep it without the files.
     pub snapshot: Arc<MarketSnapshot>,
-    /// What is ready to be sent.
+    /// Rendered files, ready to send.
     pub files: Files,
-    /// The ages of the books; made when somebody first asks. None if the compressor failed.
+    /// Ages of the order books, rendered on first use. `None` inside if the compressor failed.
     pub book_ages: OnceLock<Option<EncodedFile>>,
 }
 
 impl Publication {
-    /// Renders and compresses what changed since the snapshot that `maker` was given before. Takes a while: not for an
-    /// actor's own thread.
+    /// Renders and compresses what changed since the last snapshot that `maker` rendered. Takes a while: do not call it
+    /// on an actor's thread.
     ///
     /// # Errors
     ///
-    /// What a compressor said.
+    /// Errors of a compressor.
     pub fn render(
         seq: i64,
         latest: Option<(u32, UnixSeconds)>,
@@ -58,22 +58,23 @@ impl Publication {
     }
 }
 
-/// Where the newest publication and the facts about the daemon's health hang for everybody to read.
+/// Newest publication and the health of the daemon, shared by all threads. The aggregator and the other actors write
+/// it.
 #[derive(Debug, Default)]
 pub struct Published {
     newest: ArcSwapOption<Publication>,
-    /// How the parts are doing.
+    /// Health of the daemon's parts.
     pub vitals: Vitals,
 }
 
 impl Published {
-    /// The newest publication; none before the first.
+    /// Newest publication, or `None` before the first.
     #[must_use]
     pub fn newest(&self) -> Option<Arc<Publication>> {
         self.newest.load_full()
     }
 
-    /// Puts a new publication in place of the last.
+    /// Replaces the newest publication.
     pub fn publish(&self, publication: Arc<Publication>) {
         self.newest.store(Some(publication));
     }

@@ -1,4 +1,4 @@
-//! How the parts of the daemon are doing, each told by the part itself.
+//! Health of the daemon's parts, reported by the parts themselves.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -8,103 +8,104 @@ use std::sync::Arc;
 
 use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
 
-/// What a part last said of itself.
+/// Last report of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Whether all is well.
+    /// True if the part works.
     pub ok: bool,
-    /// Short text without secrets. It may contain text of Horizon or of a proxy: strip hidden characters before showing it.
+    /// Short text without secrets. It may contain text of Horizon or of a proxy: strip hidden characters before showing
+    /// it.
     pub detail: String,
-    /// When it last was well (`ok`), or since when it is not.
+    /// Time of this report if `ok`, else the start of the fault.
     pub at: DateTime<Utc>,
 }
 
-/// How far the filling of history has come.
+/// Progress of the backfill.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backfilled {
-    /// How much of the wanted time is held, 0 to 1.
+    /// Stored share of the wanted time, 0 to 1.
     pub done_ratio: f64,
-    /// Seconds until all is held, by the pace so far; none where there is no pace yet.
+    /// Estimated seconds until the backfill is complete, or `None` before there is a rate.
     pub eta_s: Option<f64>,
-    /// Trades that this filling has stored.
+    /// Trades that this backfill has stored.
     pub trades: u64,
-    /// How many that is a second.
+    /// Trades stored per second.
     pub trades_per_second: u64,
-    /// How far back everything is held without a gap.
+    /// Time back to which all ledgers are complete without a gap.
     pub whole_back_to: Option<UnixSeconds>,
 }
 
-/// Ledgers that are wanted and lie below all that is held: gone upstream, or not given.
+/// Wanted ledgers below all complete ones, which Horizon no longer has or did not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadHistory {
-    /// The first of them; none if Horizon no longer has them, since its number is then unknown.
+    /// First missing ledger, or `None` if Horizon no longer has it, since its number is then unknown.
     pub from: Option<u32>,
-    /// The last of them.
+    /// Last missing ledger.
     pub to: u32,
-    /// From when on they are wanted.
+    /// Time back to which ledgers are wanted.
     pub from_time: UnixSeconds,
-    /// When the first ledger that is held closed.
+    /// Close time of the first complete ledger.
     pub to_time: UnixSeconds,
 }
 
-/// How the budget of requests to Horizon stands.
+/// State of the request budget at Horizon. The health task of the daemon writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetUse {
-    /// What the operator allows; 0 is no limit.
+    /// Requests per hour that the operator allows. 0 means no limit.
     pub requests_per_hour: u32,
-    /// Requests that may go at once.
+    /// Requests that may be sent now.
     pub tokens: f64,
-    /// What Horizon last said is left.
+    /// Requests left according to Horizon's last reply.
     pub remaining: Option<u32>,
-    /// Seconds until anything may go again, after Horizon refused a request.
+    /// Seconds until requests may be sent again after a refusal.
     pub blocked_s: f64,
     /// Requests so far by class, in the order in which classes are served.
     pub requests: Vec<(&'static str, u64)>,
 }
 
-/// What the self-audit has found.
+/// Results of the self-audit. The auditor writes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SelfAudit {
-    /// When the last pass that compared all markets ended; none before the first did.
+    /// End of the last pass that compared all markets, or `None` before the first.
     pub at: Option<DateTime<Utc>>,
-    /// How many markets the last pass compared.
+    /// Number of markets that the last pass compared.
     pub markets: u64,
-    /// How many it could not, or not in time.
+    /// Number of markets that it could not compare, or not in time.
     pub unread: u64,
-    /// Figures that differed twice, in that pass or so far in the one after it if that found any.
+    /// Figures that differed twice, in the last pass or in the current one if that has found any.
     pub differences: u64,
-    /// Markets whose windows were rebuilt for that and agree now.
+    /// Markets whose windows were rebuilt for a difference and match now.
     pub repaired: u64,
 }
 
-/// What reading held ledgers again from Horizon has found, since the start.
+/// Results of rereading stored ledgers from Horizon, since the start. The backfiller writes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reread {
-    /// When ledgers were last read again.
+    /// Time of the last reread.
     pub at: Option<DateTime<Utc>>,
-    /// Ledgers that were read.
+    /// Number of ledgers reread.
     pub ledgers: u64,
-    /// Trades that were missing and are held now.
+    /// Trades that were missing and are stored now.
     pub missing: u64,
-    /// Rows that are held with other figures than Horizon tells; they stay, and what Horizon tells is in quarantine.
+    /// Rows whose figures differ from Horizon's. They stay, and Horizon's figures go to the quarantine.
     pub contradicting: u64,
-    /// Rows that Horizon does not have; they stay, and are told in quarantine.
+    /// Rows that Horizon does not have. They stay, and are listed in the quarantine.
     pub surplus: u64,
 }
 
 /// Reachability of Horizon, shared by all its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HorizonState {
-    /// Its base URL as anyone may see it.
+    /// Base URL without secrets.
     pub url: String,
-    /// Since when requests fail and none is answered, and what the last one said.
+    /// Start and last error of the current outage, or `None` if Horizon answers.
     pub outage: Option<(DateTime<Utc>, String)>,
-    /// Any request was answered since the start.
+    /// True if any request was answered since the start.
     pub was_answered: bool,
 }
 
 impl HorizonState {
-    /// Text about an outage for readers.
+    /// Text about the outage for readers, or `None` without one.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let (since, error) = self.outage.as_ref()?;
@@ -113,67 +114,67 @@ impl HorizonState {
     }
 }
 
-/// Requests for live trades that wait, and none goes.
+/// Report that requests for live trades wait and none is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetFault {
-    /// Since when.
+    /// Start of the wait.
     pub since: DateTime<Utc>,
-    /// Why, and what to do.
+    /// Reason, and what the operator can do.
     pub detail: String,
 }
 
-/// What each part last said of itself. None: it has said nothing yet.
+/// Last report of each part. `None` until a part has reported.
 #[derive(Debug, Default)]
 pub struct Vitals {
-    /// PostgreSQL, by whoever used it last.
+    /// PostgreSQL, reported by its users.
     pub database: ArcSwapOption<Check>,
-    /// Horizon's stream of trades; `at` moves on with every byte.
+    /// Horizon's stream of trades. Every received byte updates `at`.
     pub stream: ArcSwapOption<Check>,
-    /// Horizon.
+    /// Reachability of Horizon.
     pub horizon: ArcSwapOption<HorizonState>,
-    /// The budget of requests keeps live trades waiting.
+    /// Set while the request budget delays live trades.
     pub budget_fault: ArcSwapOption<BudgetFault>,
-    /// Further parts whose work may fail for long, by the names of their checks.
+    /// Further parts that may fail for a long time, by the names of their checks.
     pub parts: ArcSwap<Vec<(&'static str, Check)>>,
-    /// The supervised actors.
+    /// Supervised actors.
     pub children: ArcSwapOption<Check>,
-    /// Whether this replica leads; `ok` means that it does.
+    /// Leadership. `ok` means that this replica leads.
     pub leader: ArcSwapOption<Check>,
-    /// Who this replica is in the lease.
+    /// Id of this replica in the lease.
     pub replica_id: ArcSwapOption<String>,
-    /// Which ledgers are held whole, merged and in order.
+    /// Complete ledgers, merged and in order.
     pub coverage: ArcSwap<Vec<LedgerRange>>,
-    /// How far the filling of history has come; none where another replica does it, or before it began.
+    /// Progress of the backfill. `None` if another replica does it, or before it began.
     pub backfill: ArcSwapOption<Backfilled>,
-    /// Wanted history below all that is held, which Horizon no longer has or did not give.
+    /// Wanted history below all complete ledgers that Horizon no longer has or did not send.
     pub unread_history: ArcSwapOption<UnreadHistory>,
-    /// How the budget of requests stands.
+    /// State of the request budget.
     pub budget: ArcSwapOption<BudgetUse>,
-    /// What the self-audit has found; none before it has said anything.
+    /// Results of the self-audit. `None` before its first report.
     pub audit: ArcSwapOption<SelfAudit>,
-    /// What reading again has found; none where nothing was read again.
+    /// Results of rereading. `None` if nothing was reread.
     pub reread: ArcSwapOption<Reread>,
-    /// The newest ledger of a trade in the pages that were last read; 0 before any were.
+    /// Newest ledger of a trade in the pages read last, or 0 before any.
     pub newest_by_pages: AtomicU32,
-    /// The network passphrase that Horizon last told is another than the configured one.
+    /// True if Horizon's last reported passphrase differs from the configured one.
     pub wrong_network: AtomicBool,
-    /// The daemon is on its way out.
+    /// True once the daemon shuts down.
     draining: AtomicBool,
 }
 
 impl Vitals {
-    /// Keeps what a part says; a fault keeps the moment at which it began.
+    /// Stores the report of a part. A continuing fault keeps the time when it began.
     pub fn tell(cell: &ArcSwapOption<Check>, ok: bool, detail: impl Into<String>, now: DateTime<Utc>) {
         let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
         cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
     }
 
-    /// From now on no new reader shall be sent here.
+    /// Marks the daemon as shutting down, so that no new reader is sent here.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the daemon is on its way out.
+    /// Returns true if the daemon shuts down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_keeps_the_moment_at_which_it_began() {
+    fn a_fault_keeps_the_time_when_it_began() {
         let vitals = Vitals::default();
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         for (ok, now, since) in [(true, 1, 1), (true, 2, 2), (false, 3, 3), (false, 4, 3), (true, 5, 5)] {

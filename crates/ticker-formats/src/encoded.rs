@@ -1,4 +1,4 @@
-//! A file in the forms that readers take it in, made once a publication.
+//! Published file in all its encodings, made once per publication.
 
 use std::{io, sync::Arc};
 
@@ -6,52 +6,53 @@ use bytes::Bytes;
 
 use super::pieces::{Brotli, PieceMaker, join};
 
-/// The bytes of one file, plain and compressed. One of many parts is made by [`join`].
+/// Bytes of one file, plain and compressed. [`join`] builds it from pieces.
 #[derive(Clone, Debug)]
 pub struct EncodedFile {
-    /// As it is.
+    /// Plain bytes.
     pub raw: Bytes,
-    /// By gzip.
+    /// Bytes compressed by gzip.
     pub gzip: Bytes,
-    /// By brotli, once that is made.
+    /// Bytes compressed by brotli, made on demand.
     pub brotli: Arc<Brotli>,
-    /// A hash of the plain bytes in hex, without quotes.
+    /// Hash of the plain bytes in hex, without quotes.
     pub etag: String,
-    /// The entity tags of its forms.
+    /// Entity tags of the encodings.
     pub tags: Tags,
 }
 
-/// Entity tags as HTTP sends them, in quotes. Each form has its own, for its bytes are other ones.
+/// Entity tags as HTTP sends them, in quotes. Each encoding has its own, because its bytes differ.
 #[derive(Clone, Debug)]
 pub struct Tags {
-    /// Of the plain bytes.
+    /// Tag of the plain bytes.
     pub raw: Bytes,
-    /// Of those by gzip.
+    /// Tag of the gzip bytes.
     pub gzip: Bytes,
-    /// Of those by brotli.
+    /// Tag of the brotli bytes.
     pub brotli: Bytes,
 }
 
 impl Tags {
-    /// The tags of a file with this hash.
+    /// Tags of a file with this hash.
     #[must_use]
     pub fn of(hash: &str) -> Self {
         let tag = |suffix: &str| Bytes::from(format!("\"{hash}{suffix}\""));
         Self { raw: tag(""), gzip: tag("-gz"), brotli: tag("-br") }
     }
 
-    /// All of them.
+    /// All tags.
     pub fn all(&self) -> impl Iterator<Item = &[u8]> + Clone {
         [&self.raw, &self.gzip, &self.brotli].into_iter().map(|tag| tag.as_ref())
     }
 }
 
 impl EncodedFile {
-    /// Compresses and hashes a file as a whole, in all forms. Takes milliseconds a megabyte: not for an actor's own thread.
+    /// Compresses and hashes a whole file in all encodings. Takes milliseconds per megabyte: do not call it on an
+    /// actor's thread.
     ///
     /// # Errors
     ///
-    /// What the compressor said.
+    /// Errors of the compressor.
     pub fn encode(raw: Vec<u8>) -> io::Result<Self> {
         let piece = PieceMaker::default().make(&raw)?;
         let file = join(raw, vec![piece]);

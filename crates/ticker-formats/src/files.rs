@@ -1,4 +1,4 @@
-//! The files of a publication, by their names, and who makes them.
+//! Published files by name, and their renderer.
 
 use std::{io, sync::Arc};
 
@@ -12,42 +12,43 @@ use ticker_domain::{
     instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot, pair_index::PairIndex,
 };
 
-/// Files whose plain bytes are fewer are compressed by brotli with each publication; of others the writer does it.
+/// Size in bytes below which a file's brotli form is made with each publication. The JSON writer makes it for larger
+/// files.
 const SMALL_BYTES: usize = 1_000_000;
 
-/// All files, each in the forms that readers take it in.
+/// All published files, each in all encodings.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The legacy `markets.json`.
+    /// Legacy `markets.json`.
     pub markets: EncodedFile,
-    /// The legacy `assets.json`.
+    /// Legacy `assets.json`.
     pub assets: EncodedFile,
 }
 
 impl Files {
-    /// Their names in the output directory.
+    /// Names in the output directory.
     pub const NAMES: [&'static str; 2] = ["markets.json", "assets.json"];
 
-    /// Each with its name.
+    /// All files with their names.
     #[must_use]
     pub const fn all(&self) -> [(&'static str, &EncodedFile); 2] {
         let [markets, assets] = Self::NAMES;
         [(markets, &self.markets), (assets, &self.assets)]
     }
 
-    /// How large they are, plain and by gzip together, in bytes.
+    /// Total size of the plain and gzip bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.all().iter().map(|(_, file)| file.raw.len() + file.gzip.len()).sum()
     }
 }
 
-/// Makes the files of one publication after the other; what did not change in between is not made again.
+/// Renderer of consecutive publications. It reuses what did not change since the last one.
 #[derive(Default)]
 pub struct FileMaker {
     pairs: PairIndex,
     markets: Rows<Arc<str>>,
-    /// The assets that the rows below are of.
+    /// Assets whose rows are in `assets`.
     listing: Arc<Vec<Arc<ListedAsset>>>,
     assets: Rows<AssetKey>,
 }
@@ -68,11 +69,11 @@ impl Key for AssetKey {
 }
 
 impl FileMaker {
-    /// The files of a snapshot.
+    /// Renders the files of a snapshot.
     ///
     /// # Errors
     ///
-    /// What a compressor said; the next snapshot mends it.
+    /// Errors of a compressor. The next snapshot retries.
     pub fn make(&mut self, snapshot: &MarketSnapshot) -> io::Result<Files> {
         self.update(snapshot);
         let files = self.encode(snapshot.as_of())?;
@@ -84,11 +85,11 @@ impl FileMaker {
         Ok(files)
     }
 
-    /// Compresses what changed and joins it with all else.
+    /// Compresses the changed rows and joins them with the others.
     ///
     /// # Errors
     ///
-    /// What a compressor said.
+    /// Errors of a compressor.
     pub fn encode(&mut self, as_of: UnixSeconds) -> io::Result<Files> {
         let markets_foot = markets_json::foot(self.markets.is_empty());
         let markets = file(&mut self.markets, &markets_json::head(as_of), markets_foot)?;
@@ -97,7 +98,7 @@ impl FileMaker {
         Ok(Files { markets, assets })
     }
 
-    /// Renders the rows that are other than those of the snapshot before.
+    /// Renders the rows that changed since the last snapshot.
     pub fn update(&mut self, snapshot: &MarketSnapshot) {
         for name in self.pairs.advance(snapshot.clone()) {
             self.markets.set(&name, self.pairs.pair(&name).as_ref().map(markets_json::row));
@@ -150,7 +151,7 @@ mod tests {
         windows.advance(now.minus(168 * HOUR));
         for number in 0..count {
             let closed_at = now.0 - 167 * HOUR + number * 166 * HOUR / count;
-            // Every second one is of the busiest market, so that one has very many.
+            // Every second trade belongs to the busiest market, so that one market is large.
             let market =
                 if number % 2 == 0 { 0 } else { i32::try_from(number % i64::from(MARKETS)).unwrap() };
             windows.add(market, trade(number, 0, closed_at, (10, 20), (2, 1)));
@@ -159,7 +160,7 @@ mod tests {
         (windows, now)
     }
 
-    /// Merges of a publication after a ledger of 40 trades in 40 markets, and pieces that were made anew.
+    /// Merges for a publication after a ledger of 40 trades in 40 markets, and the pieces compressed for it.
     fn cost_of_a_publication(trades: i64) -> (u64, usize) {
         let names: Vec<String> = (0..MARKETS).map(|market| format!("T{market}")).collect();
         let assets: Vec<_> = [("XLM", "native", "")]
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_of_a_publication_does_not_grow_with_the_trades_that_are_held() {
+    fn the_cost_of_a_publication_does_not_grow_with_the_number_of_trades() {
         let (few, some_pieces) = cost_of_a_publication(150_000);
         let (more, pieces) = cost_of_a_publication(1_500_000);
         println!(
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_those_that_are_rendered_as_a_whole_whatever_changed_before() {
+    fn incremental_files_equal_those_rendered_as_a_whole() {
         let assets = [("XLM", "native", ""), ("A", "G1", ""), ("B", "G2", "A"), ("C", "G3", "")];
         let mut directory = directory(&assets, &[(1, 1, 2), (2, 1, 3), (3, 1, 4)], &[(1, 3), (2, 5)]);
         let (mut windows, mut maker, now) =
@@ -218,7 +219,7 @@ mod tests {
             windows.advance(now.plus(1));
             check(&windows, &mut directory);
         }
-        // An anchor goes, an asset ceases to be valid, books change and go, trades leave by time.
+        // Remove an anchor, make an asset invalid, change and remove books, and let trades expire.
         directory.update_assets([(3, Some(ticker_domain::test_support::listed("B", "G2", "")))]);
         check(&windows, &mut directory);
         directory.update_assets([(4, None)]);

@@ -1,7 +1,7 @@
-//! Files made of pieces that were compressed once and are joined by copying: what did not change costs a copy.
+//! Files joined from pieces that are each compressed once. An unchanged piece costs only a copy.
 //!
-//! A deflate stream may be cut where an encoder flushed, and a brotli stream where an encoder was told that it will be:
-//! such pieces, each made by an encoder that knows nothing of the others, stand one after the other in one stream.
+//! A deflate stream may be cut after a flush, and a brotli stream if its encoder was set up for it. Such pieces,
+//! compressed independently of each other, form one valid stream when concatenated.
 
 use std::{
     io::{self, Write},
@@ -15,35 +15,35 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{EncodedFile, encoded::Tags};
 
-/// Fast enough to be made each second, and about as small as the higher levels make JSON of figures.
+/// Gzip level: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
 const GZIP_LEVEL: u32 = 5;
-/// Brotli's quality of 0 to 11; 5 costs about what gzip does.
+/// Brotli quality, of 0 to 11. 5 costs about as much as gzip.
 const BROTLI_QUALITY: i32 = 5;
-/// Brotli's window, as a power of 2. All pieces of a file have the same.
+/// Brotli window, as a power of 2. All pieces of a file must have the same.
 const BROTLI_WINDOW: i32 = 22;
-/// Buffer of the brotli encoder.
+/// Buffer size of the brotli encoder, in bytes.
 const BROTLI_BUFFER: usize = 16 * 1024;
 /// ID, method deflate, no flags, no time, no extra flags, unknown system (RFC 1952).
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// An empty last block (RFC 1951).
+/// Empty last block (RFC 1951).
 const DEFLATE_END: [u8; 2] = [0x03, 0x00];
-/// An empty last meta-block (RFC 7932).
+/// Empty last meta-block (RFC 7932).
 const BROTLI_END: u8 = 0x03;
 
-/// Some bytes of a file, compressed. The plain ones are the file's alone. Clones share it.
+/// Compressed part of a file. The file itself holds the plain bytes. Clones share the data.
 #[derive(Clone, Debug)]
 pub struct Piece(Arc<Coded>);
 
 #[derive(Debug)]
 struct Coded {
-    /// Plain bytes.
+    /// Number of plain bytes.
     len: usize,
     deflated: Vec<u8>,
-    /// Made when it is first asked for: it costs more than all else, and large files need it seldom.
+    /// Brotli form, made on first use: it costs more than everything else, and large files rarely need it.
     brotlied: OnceLock<Vec<u8>>,
 }
 
-/// Makes pieces; keeps what an encoder would have to allocate anew.
+/// Compressor of pieces. Keeps the encoder's buffers.
 pub struct PieceMaker {
     deflate: Compress,
 }
@@ -55,11 +55,11 @@ impl Default for PieceMaker {
 }
 
 impl PieceMaker {
-    /// A piece of these bytes.
+    /// Compresses these bytes into a piece.
     ///
     /// # Errors
     ///
-    /// What the compressor said.
+    /// Errors of the compressor.
     pub fn make(&mut self, raw: &[u8]) -> io::Result<Piece> {
         self.deflate.reset();
         // Incompressible bytes grow by 5 in 16 KB, and the flush adds 5.
@@ -72,6 +72,7 @@ impl PieceMaker {
                 .compress_vec(rest, &mut deflated, FlushCompress::Sync)
                 .map_err(io::Error::other)?;
             taken = usize::try_from(self.deflate.total_in()).unwrap_or(usize::MAX);
+            // Only free room proves that the flush is complete: a full buffer may hide pending output.
             let has_room = deflated.len() < deflated.capacity();
             match status {
                 Status::Ok | Status::BufError if taken >= raw.len() && has_room => break,
@@ -85,9 +86,9 @@ impl PieceMaker {
 }
 
 impl Piece {
-    /// `raw` is what it was made of.
+    /// Brotli form of the piece. `raw` must be the bytes that it was made of.
     fn brotlied(&self, raw: &[u8]) -> &[u8] {
-        // Writing to a Vec never fails; an empty piece would break the stream, and the reader would see it.
+        // Writing to a Vec never fails. If it did, an empty piece would break the stream, and readers would notice.
         self.0.brotlied.get_or_init(|| brotlied(raw, false).unwrap_or_default())
     }
 
@@ -97,7 +98,7 @@ impl Piece {
     }
 }
 
-/// A brotli stream's beginning, or what goes on in one; without an end.
+/// Compresses the start or the continuation of a brotli stream, without an end.
 fn brotlied(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     let params = BrotliEncoderParams {
         quality: BROTLI_QUALITY,
@@ -114,8 +115,8 @@ fn brotlied(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     Ok(encoder.into_inner())
 }
 
-/// Joins pieces to the file with these plain bytes, which are those of all pieces in their order. Its brotli form is made
-/// when it is asked for.
+/// Joins pieces into the file with these plain bytes, which must be those of all pieces in order. Its brotli form is
+/// made on demand.
 #[must_use]
 pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> EncodedFile {
     let deflated_bytes: usize = pieces.iter().map(|piece| piece.0.deflated.len()).sum();
@@ -136,7 +137,7 @@ pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> EncodedFile {
     EncodedFile { raw, gzip: gzip.into(), brotli, etag, tags }
 }
 
-/// The brotli form of a file, made once it is asked for.
+/// Brotli form of a file, made on demand.
 #[derive(Debug)]
 pub struct Brotli {
     raw: Bytes,
@@ -145,13 +146,14 @@ pub struct Brotli {
 }
 
 impl Brotli {
-    /// The bytes, if somebody has asked [`Self::make`] for them.
+    /// Bytes, if [`Self::make`] has made them.
     #[must_use]
     pub fn made(&self) -> Option<&Bytes> {
         self.joined.get()
     }
 
-    /// The bytes. Takes milliseconds for each piece that is new: not for a thread that answers readers.
+    /// Makes and returns the bytes. Takes milliseconds for each new piece: do not call it on a thread that answers
+    /// readers.
     pub fn make(&self) -> &Bytes {
         self.joined.get_or_init(|| {
             let (mut joined, mut from) = (Vec::new(), 0);
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn all_forms_hold_the_same_bytes() {
+    fn all_encodings_hold_the_same_bytes() {
         for count in [0, 1, 2, 300] {
             let parts: Vec<_> =
                 (0..count).map(|n| format!("{{\"pair\": {n}}},").repeat(50).into_bytes()).collect();
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn brotli_is_made_when_it_is_asked_for_and_pieces_are_shared() {
+    fn brotli_is_made_on_demand_and_pieces_are_shared() {
         let piece = PieceMaker::default().make(b"same").unwrap();
         let one = join(b"samesame".to_vec(), vec![piece.clone(), piece.clone()]);
         let other = join(b"same".to_vec(), vec![piece.clone()]);
@@ -225,7 +227,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn any_pieces_read_back_the_same(
+        fn any_pieces_read_back_unchanged(
             parts in prop::collection::vec(prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..70_000),
                 prop::collection::vec(0..3_u8, 0..5_000),

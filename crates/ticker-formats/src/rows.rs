@@ -1,6 +1,6 @@
-//! The rows of a file that is a sorted list: rendered when they change, and compressed in pieces of a few.
+//! Rows of a file that is a sorted list. They are rendered when they change, and compressed in pieces of a few rows.
 //!
-//! Where a piece ends depends on the keys alone, so a row that comes or goes changes one piece, or two.
+//! Only the keys decide where a piece ends, so adding or removing a row changes one or two pieces.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,21 +12,21 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::pieces::{Piece, PieceMaker};
 
-/// Rows in a piece, on average. Larger pieces compress better, and cost more when one of their rows changes.
+/// Average number of rows per piece. Larger pieces compress better, but cost more when one of their rows changes.
 const PIECE_ROWS: u64 = 8;
 
-/// What rows are sorted by.
+/// Sort key of rows.
 pub(super) trait Key: Ord + Clone {
-    /// Bytes that tell it from other keys.
+    /// Bytes that identify the key.
     fn bytes(&self) -> Vec<u8>;
 }
 
-/// All rows, and the pieces that they are in.
+/// All rows, and their pieces.
 pub(super) struct Rows<K> {
     rows: BTreeMap<K, String>,
-    /// By the key of the first row of each.
+    /// Pieces by the key of their first row.
     pieces: BTreeMap<K, Piece>,
-    /// First rows of pieces that are to be made anew; those that are first no more are passed over.
+    /// First rows of pieces to compress again. An entry that no longer begins a piece is skipped.
     dirty: BTreeSet<K>,
     maker: PieceMaker,
 }
@@ -39,7 +39,7 @@ impl<K> Default for Rows<K> {
 }
 
 impl<K: Key> Rows<K> {
-    /// Puts a row in place of what was there; none takes it away.
+    /// Sets or replaces a row. `None` removes it.
     pub(super) fn set(&mut self, key: &K, row: Option<String>) {
         let first_before = self.rows.first_key_value().map(|(key, _)| key.clone());
         let is_there = row.is_some();
@@ -49,7 +49,7 @@ impl<K: Key> Rows<K> {
         };
         self.dirty.extend(self.piece_of(Bound::Included(key)));
         if is_there != was_there {
-            // It may cut the piece before it in two, or no longer do so.
+            // A new or removed key may split or join the pieces around it.
             self.pieces.remove(key);
             self.dirty.extend(self.piece_of(Bound::Excluded(key)));
             let first = self.rows.first_key_value().map(|(key, _)| key.clone());
@@ -63,11 +63,11 @@ impl<K: Key> Rows<K> {
         }
     }
 
-    /// Makes the pieces that changed, and gives all of them in order.
+    /// Compresses the changed pieces, and returns all pieces in order.
     ///
     /// # Errors
     ///
-    /// What the compressor said.
+    /// Errors of the compressor. The piece stays marked as changed.
     pub(super) fn pieces(&mut self) -> io::Result<Vec<Piece>> {
         let first = self.rows.first_key_value().map(|(key, _)| key.clone());
         while let Some(start) = self.dirty.pop_first() {
@@ -91,7 +91,7 @@ impl<K: Key> Rows<K> {
         Ok(self.pieces.values().cloned().collect())
     }
 
-    /// Appends all rows, a comma between two.
+    /// Appends all rows, separated by commas.
     pub(super) fn push_all(&self, out: &mut Vec<u8>) {
         for (place, row) in self.rows.values().enumerate() {
             if place > 0 {
@@ -101,17 +101,17 @@ impl<K: Key> Rows<K> {
         }
     }
 
-    /// Bytes of all rows, commas included.
+    /// Size of all rows in bytes, with commas.
     pub(super) fn bytes(&self) -> usize {
         self.rows.values().map(|row| row.len() + 1).sum()
     }
 
-    /// A piece of bytes that stand beside the rows.
+    /// Compresses bytes that stand outside the rows.
     pub(super) fn extra(&mut self, text: &str) -> io::Result<Piece> {
         self.maker.make(text.as_bytes())
     }
 
-    /// Pieces that are to be made anew.
+    /// Number of pieces to compress again.
     #[cfg(test)]
     pub(super) fn dirty(&self) -> usize {
         self.dirty.len()
@@ -121,7 +121,7 @@ impl<K: Key> Rows<K> {
         self.rows.is_empty()
     }
 
-    /// The first row of the piece in which the last row up to a key lies.
+    /// First row of the piece that contains the last row up to `upto`.
     fn piece_of(&self, upto: Bound<&K>) -> Option<K> {
         let mut before = self.rows.range((Bound::Unbounded, upto)).rev().map(|(key, _)| key).peekable();
         before.peek()?;
@@ -130,6 +130,7 @@ impl<K: Key> Rows<K> {
     }
 }
 
+/// Returns true if a row with this key begins a piece.
 fn begins<K: Key>(key: &K) -> bool {
     xxh3_64(&key.bytes()).is_multiple_of(PIECE_ROWS)
 }
@@ -145,7 +146,7 @@ mod tests {
         }
     }
 
-    /// The plain text, and what the pieces unpack to.
+    /// Plain text, and the text that the pieces decompress to.
     fn texts<K: Key>(rows: &mut Rows<K>) -> [String; 2] {
         let mut raw = Vec::new();
         rows.push_all(&mut raw);
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_changes_costs_one_piece() {
+    fn a_changed_row_costs_one_piece() {
         let mut rows = Rows::default();
         for key in 0..1_000_u16 {
             rows.set(&key, Some(format!("{key};")));
@@ -171,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_all_rows_joined_by_commas_whatever_came_and_went(
+        fn pieces_equal_all_rows_joined_by_commas_after_any_changes(
             steps in prop::collection::vec(prop::collection::vec((0..60_u16, prop::option::of(0..1_000_u32)), 0..30), 1..12),
         ) {
             let (mut rows, mut plain) = (Rows::default(), BTreeMap::new());

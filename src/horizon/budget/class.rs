@@ -1,30 +1,31 @@
-//! What requests are for, what Horizon tells of them, and what is told of the budget.
+//! Request classes, Horizon's reported allowance, and the state of the budget.
 
 use std::time::Duration;
 
-/// What a request is for, in the order in which budgets are told.
+/// Purpose of a request. The order is that of budget reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// The stream, the tail of recent ledgers, and the root. Always goes first.
+    /// Stream, recent ledgers and the root. Always goes first.
     Live,
-    /// The assets of the busiest markets on an empty database: before everything but `Live`.
+    /// Assets of the busiest markets on an empty database. Goes before everything but `Live`.
     FirstAssets,
     /// Gaps and backfill.
     History,
-    /// Assets, swept or looked up singly.
+    /// Assets, in sweeps and single look-ups.
     Assets,
     /// Order books.
     Books,
-    /// Held ledgers, read again. Has no share of its own: a tenth of the pace, out of what is history's.
+    /// Rereading of stored ledgers. It has no share of its own: it takes up to a tenth of the rate from history's
+    /// share.
     Audit,
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 6] =
         [Self::Live, Self::FirstAssets, Self::History, Self::Assets, Self::Books, Self::Audit];
 
-    /// Its name in metrics and in the status.
+    /// Name in metrics and in the status.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,32 +38,33 @@ impl Class {
         }
     }
 
+    /// Index in [`Self::ALL`].
     pub(super) fn place(self) -> usize {
         Self::ALL.iter().position(|class| *class == self).unwrap_or(0)
     }
 }
 
-/// What a reply's headers tell of the caller's allowance.
+/// Allowance that the headers of a reply report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// `X-RateLimit-Limit`
+    /// `X-RateLimit-Limit`: requests per window.
     pub limit: u32,
-    /// `X-RateLimit-Remaining`: requests that may go at once.
+    /// `X-RateLimit-Remaining`: requests that may be sent now.
     pub remaining: u32,
-    /// `X-RateLimit-Reset`: seconds until all of the limit may go again.
+    /// `X-RateLimit-Reset`: seconds until the full limit is available again.
     pub reset_s: u64,
 }
 
-/// How the budget stands.
+/// State of the budget, for the status and metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetReport {
-    /// What the operator allows; 0 is no limit.
+    /// Requests per hour that the operator allows. 0 means no limit.
     pub per_hour: u32,
-    /// Requests that may go at once; without meaning where there is no limit.
+    /// Requests that may be sent now. Meaningless without a limit.
     pub tokens: f64,
-    /// What Horizon last said is left.
+    /// Requests left according to Horizon's last reply.
     pub told_remaining: Option<u32>,
-    /// How long nothing may go, after Horizon refused a request.
+    /// Remaining pause after a refusal. Zero without one.
     pub blocked_for: Duration,
     /// Requests so far by class, in the order of [`Class::ALL`].
     pub granted: [u64; 6],

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// A clock that only the test moves.
+/// Clock that only the test moves.
 struct Clock {
     start: Instant,
     passed: Duration,
@@ -22,7 +22,7 @@ impl Clock {
     }
 }
 
-/// How many requests of a class go at once.
+/// Number of requests of a class that are granted at once.
 fn take_all(budget: &mut Budget, class: Class, now: Instant) -> u32 {
     (0..1_000).take_while(|_| budget.try_take(class, now).is_ok()).count().try_into().unwrap()
 }
@@ -32,7 +32,7 @@ fn allowance(remaining: u32, reset_s: u64) -> Allowance {
 }
 
 #[test]
-fn a_process_begins_with_a_part_of_the_burst_until_it_hears_what_is_left() {
+fn a_new_process_has_a_part_of_the_burst_until_horizon_reports_an_allowance() {
     let clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     assert_eq!(take_all(&mut budget, Class::Live, clock.now()), 10);
@@ -43,27 +43,27 @@ fn a_process_begins_with_a_part_of_the_burst_until_it_hears_what_is_left() {
     let mut budget = Budget::new(3_600, clock.now());
     budget.try_take(Class::Live, clock.now()).unwrap();
     budget.told(allowance(3, 97), clock.now());
-    assert!(budget.tokens() <= 3.0, "never more than what is left");
+    assert!(budget.tokens() <= 3.0, "never more than Horizon's remaining requests");
 }
 
 #[test]
-fn the_stream_goes_first_also_on_what_is_the_others() {
+fn the_stream_goes_first_and_borrows_from_the_others() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     let now = clock.pass(60.0);
     take_all(&mut budget, Class::History, now);
     assert!(take_all(&mut budget, Class::Live, now) >= 10);
-    assert!(budget.try_take(Class::Assets, now).is_err(), "what the others had is lent to the stream");
+    assert!(budget.try_take(Class::Assets, now).is_err(), "the others' tokens are lent to the stream");
     budget.spent(5, now);
     assert!(
         budget.try_take(Class::Live, clock.pass(4.0)).is_err(),
-        "what nobody asked for is paid back first"
+        "requests without a grant are paid back first"
     );
     assert!(budget.try_take(Class::Live, clock.pass(2.5)).is_ok());
 }
 
 #[test]
-fn first_assets_hold_back_all_but_the_stream_while_they_wait() {
+fn waiting_first_assets_hold_back_all_but_the_stream() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     let now = clock.pass(100.0);
@@ -72,13 +72,13 @@ fn first_assets_hold_back_all_but_the_stream_while_they_wait() {
         assert!(budget.try_take(class, now).is_err());
     }
     assert!(budget.try_take(Class::Live, now).is_ok());
-    assert!(take_all(&mut budget, Class::FirstAssets, now) > 50, "all shares are theirs");
+    assert!(take_all(&mut budget, Class::FirstAssets, now) > 50, "they may use all shares");
     budget.first_waits_no_more();
     assert!(budget.try_take(Class::History, clock.pass(5.0)).is_ok());
 }
 
 #[test]
-fn a_share_that_is_not_used_flows_to_the_others() {
+fn an_unused_share_flows_to_the_others() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     budget.set_day_is_whole(true);
@@ -86,11 +86,11 @@ fn a_share_that_is_not_used_flows_to_the_others() {
     for _ in 0..3_600 {
         books += take_all(&mut budget, Class::Books, clock.pass(1.0));
     }
-    assert!((3_400..3_700).contains(&books), "books alone have all: {books}");
+    assert!((3_400..3_700).contains(&books), "books alone get everything: {books}");
 }
 
 #[test]
-fn shares_are_kept_when_all_want_more_than_there_is() {
+fn shares_are_kept_if_demand_exceeds_the_budget() {
     let mut clock = Clock::new();
     for (whole, wanted) in [(true, [0.5, 0.3, 0.2]), (false, [0.9, 0.05, 0.05])] {
         let mut budget = Budget::new(3_600, clock.now());
@@ -111,7 +111,7 @@ fn shares_are_kept_when_all_want_more_than_there_is() {
 }
 
 #[test]
-fn an_audit_takes_a_tenth_at_most_however_much_nobody_else_wants() {
+fn rereading_takes_at_most_a_tenth_even_of_an_idle_budget() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     budget.set_day_is_whole(true);
@@ -122,14 +122,14 @@ fn an_audit_takes_a_tenth_at_most_however_much_nobody_else_wants() {
     assert!((355..=366).contains(&audits), "of 3,600 requests: {audits}");
     let now = clock.pass(600.0);
     take_all(&mut budget, Class::History, now);
-    assert!(budget.try_take(Class::Audit, now).is_err(), "what history has taken is gone");
+    assert!(budget.try_take(Class::Audit, now).is_err(), "history has used the tokens");
 }
 
 #[test]
-fn a_refusal_stops_everything_for_the_time_that_it_names_or_one_that_grows() {
+fn a_refusal_pauses_all_requests_for_its_time_or_a_growing_one() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(0, clock.now());
-    assert_eq!(take_all(&mut budget, Class::Books, clock.now()), 1_000, "0 is no limit");
+    assert_eq!(take_all(&mut budget, Class::Books, clock.now()), 1_000, "0 means no limit");
     budget.limited(Some(Duration::from_secs(30)), clock.now());
     assert!(budget.try_take(Class::Live, clock.pass(29.0)).is_err());
     assert!(budget.try_take(Class::Live, clock.pass(1.5)).is_ok());
@@ -144,7 +144,7 @@ fn a_refusal_stops_everything_for_the_time_that_it_names_or_one_that_grows() {
 }
 
 #[test]
-fn a_wait_that_is_absurd_counts_as_not_named() {
+fn ignores_an_absurd_retry_after() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     budget.limited(Some(BLOCKED_ASKED_MAX), clock.now());
@@ -159,7 +159,7 @@ fn a_wait_that_is_absurd_counts_as_not_named() {
 }
 
 #[test]
-fn a_server_of_the_operators_own_is_left_alone_for_a_minute_at_most() {
+fn without_a_limit_a_refusal_pauses_for_a_minute_at_most() {
     let clock = Clock::new();
     let mut budget = Budget::new(0, clock.now());
     budget.limited(Some(Duration::from_secs(3_000)), clock.now());
@@ -168,7 +168,7 @@ fn a_server_of_the_operators_own_is_left_alone_for_a_minute_at_most() {
 
 proptest! {
     #[test]
-    fn never_more_than_the_pace_and_the_burst_whatever_is_told(
+    fn never_exceeds_the_rate_and_the_burst_whatever_is_reported(
         per_hour in prop_oneof![1..5_u32, 1..10_000_u32, Just(u32::MAX)],
         steps in prop::collection::vec((0..7_u8, any::<u32>(), any::<u64>(), 0.0..20.0_f64), 0..200),
     ) {
@@ -191,7 +191,7 @@ proptest! {
             }
             let allowed = clock.passed.as_secs_f64() * f64::from(per_hour) / 3_600.0 + burst;
             prop_assert!(granted <= allowed + 4.0 || per_hour == u32::MAX, "{granted} of {allowed}");
-            prop_assert!(budget.tokens() <= burst + 4.0, "each part holds at least one");
+            prop_assert!(budget.tokens() <= burst + 4.0, "each bucket holds at least one token");
             prop_assert!(budget.shares.iter().all(|share| *share >= 0.0));
         }
     }

@@ -1,12 +1,12 @@
-//! A simulated week of the public Horizon: every demand on its budget, against both kinds of limiter.
+//! Simulated week at the public Horizon: all demands on its budget, against both kinds of limiter.
 
 use super::*;
 
-/// A limiter of 3,600 requests an hour on the server's side.
+/// Server-side limiter of 3,600 requests per hour.
 enum Limiter {
-    /// Horizon's own: a burst of 100, forgotten one a second.
+    /// Horizon's own: a burst of 100, of which one request expires per second.
     Bucket { used: f64, at: f64 },
-    /// All of the hour's at once, if one likes.
+    /// Fixed window: a whole hour's requests may be sent at once.
     Window { used: u32, began: f64, most: u32 },
 }
 
@@ -40,12 +40,12 @@ fn whole(number: f64) -> u32 {
     number as u32
 }
 
-/// What an actor wants, and what it got.
+/// Demand of an actor, and what it received.
 struct Demand {
     class: Class,
-    /// Requests that are wanted now.
+    /// Requests wanted now.
     wanted: u32,
-    /// It asks again from here on: one request at a time, each with its answer's time.
+    /// Time of the next request, in seconds. An actor sends one request at a time and waits for the answer.
     free_at: f64,
     waited_since: Option<f64>,
     longest_wait: f64,
@@ -69,7 +69,7 @@ impl Demand {
     }
 }
 
-/// What came of a week.
+/// Result of a simulated week.
 #[derive(Debug, Default)]
 struct Week {
     refused: u32,
@@ -81,16 +81,16 @@ struct Week {
     hours_with_nothing: [u32; 5],
 }
 
-/// The answer to a page takes about this long.
+/// Time until a page is answered, in seconds.
 const ANSWER_S: f64 = 0.3;
 const STEP_S: f64 = 0.1;
 const LEDGER_S: f64 = 5.8;
-/// 24 hours of trades, and 7 days, in pages.
+/// Pages of 24 hours of trades, and of 7 days.
 const DAY_PAGES: u32 = 7_300;
 const WEEK_PAGES: u32 = 51_100;
 const SWEEP_PAGES: u32 = 2_210;
 
-/// Runs a network of the public one's size for so many hours.
+/// Simulates a network of the public one's size for this many hours.
 fn run(mut limiter: Limiter, hours: u32) -> Week {
     let start = Instant::now();
     let mut budget = Budget::new(3_600, start);
@@ -100,7 +100,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
         Demand::new(Class::FirstAssets, 250), // the assets of 200 markets
         Demand::new(Class::History, WEEK_PAGES),
         Demand::new(Class::Assets, SWEEP_PAGES),
-        Demand::new(Class::Books, u32::MAX), // 26,000 markets each 10 minutes are never all read
+        Demand::new(Class::Books, u32::MAX), // 26,000 markets every 10 minutes are more than the budget allows
     ];
     budget.first_begins_to_wait();
     let (mut next_ledger, mut next_tail, mut next_sweep, mut next_hour) = (0.0, 0.0, 21_600.0, 3_600.0);
@@ -120,7 +120,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
             false
         });
         if at_s >= next_ledger {
-            // The open stream costs a request a ledger, and each 200 records, which are two ledgers, a connection.
+            // The open stream costs one request per ledger, and one connection per 200 records, which is two ledgers.
             next_ledger += LEDGER_S;
             week.used += 1;
             week.refused += u32::from(limiter.ask(at_s).is_none());
@@ -195,21 +195,21 @@ fn serve(
 }
 
 #[test]
-fn a_week_on_the_public_budget_starves_nobody_and_is_never_refused() {
+fn a_week_on_the_public_budget_starves_no_actor_and_is_never_refused() {
     let week = run(Limiter::Bucket { used: 0.0, at: 0.0 }, 168);
     println!("{week:?}");
     assert_eq!(week.refused, 0, "no 429");
     assert!(week.first_assets_in_a_minute >= 50, "the first file is not empty");
     assert!(week.day_whole_after_h.unwrap() <= 4.0, "24 hours within 4 hours");
     assert_eq!(week.hours_with_nothing, [0; 5], "no actor is starved");
-    assert!(week.longest_wait[0] < 5.0, "the stream waits for nobody");
-    assert!(week.got[2] >= WEEK_PAGES, "7 days are held in the end");
+    assert!(week.longest_wait[0] < 5.0, "the stream never waits long");
+    assert!(week.got[2] >= WEEK_PAGES, "7 days are complete in the end");
     assert!(week.got[3] >= 20 * SWEEP_PAGES, "assets are swept");
-    assert!(f64::from(week.used) >= 0.85 * 168.0 * 3_600.0, "little of the budget is left unused");
+    assert!(f64::from(week.used) >= 0.85 * 168.0 * 3_600.0, "most of the budget is used");
 }
 
 #[test]
-fn a_fixed_window_is_never_overrun_either() {
+fn a_fixed_window_is_never_exceeded() {
     let week = run(Limiter::Window { used: 0, began: 0.0, most: 3_600 }, 48);
     println!("{week:?}");
     assert_eq!((week.refused, week.hours_with_nothing), (0, [0; 5]));
@@ -217,9 +217,9 @@ fn a_fixed_window_is_never_overrun_either() {
 }
 
 #[test]
-fn a_server_that_allows_less_than_the_operator_thinks_is_heeded() {
+fn a_server_that_allows_less_than_configured_is_respected() {
     let week = run(Limiter::Window { used: 0, began: 0.0, most: 1_800 }, 12);
     println!("{week:?}");
-    assert_eq!(week.refused, 0, "its headers tell");
+    assert_eq!(week.refused, 0, "its headers report the limit");
     assert!(week.longest_wait[0] < 60.0);
 }

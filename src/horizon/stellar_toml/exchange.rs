@@ -1,7 +1,7 @@
-//! One request to a host and its answer, on a connection of its own.
+//! One request to a host, on a connection of its own.
 //!
-//! hyper, not awc: strangers' servers answer in any way that HTTP/1.1 allows. awc takes a body that ends with its
-//! connection for an empty one, and one that is cut off for a whole one; an empty or half file would be a good one.
+//! Uses hyper instead of awc, because issuers' servers answer in any way that HTTP/1.1 allows. awc treats a body that
+//! ends with its connection as empty, and a truncated one as complete. An empty or half file would pass as valid.
 
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ use super::{
 };
 use crate::outbound::{coding::CodingError, coding::decoded, dial};
 
-/// Largest head of an answer. hyper keeps no more of a body than this either, until it is read.
+/// Largest response head, in bytes. hyper also buffers no more of a body than this.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 
 /// Answer of a host.
 pub(super) enum Answer {
     File(Bytes),
-    /// Redirect, with the location that the host gave.
+    /// Redirect to this location.
     Moved(String),
 }
 
-/// Sends requests. Redirects are answers: the caller decides whether to follow.
+/// Sender of requests. Does not follow redirects: they are returned to the caller.
 #[derive(Clone)]
 pub(super) struct Asker {
     pub(super) names: Guarded,
@@ -44,14 +44,14 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Asks for a URL. It dials what its name leads to now, and no other address.
+    /// Requests a URL. Resolves its host name once, and dials only the checked addresses.
     pub(super) async fn ask(&self, url: &Uri) -> Result<Answer, TomlError> {
         let authority = url.authority().ok_or(TomlError::NotServed)?;
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let addresses = self.names.addresses(authority.host(), port).await.map_err(connect)?;
         let stream = dial(addresses).await.map_err(connect)?;
-        // A request is one small packet, and so is the end of a handshake.
+        // Request and TLS handshake end in small packets, which Nagle's algorithm would delay.
         stream.set_nodelay(true).map_err(connect)?;
         if !is_tls {
             return exchange(stream, url).await;
@@ -70,7 +70,7 @@ fn connect(error: impl std::fmt::Display) -> TomlError {
 
 async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Result<Answer, TomlError> {
     let authority = url.authority().map_or("", |authority| authority.as_str());
-    let host = authority.rsplit('@').next().unwrap_or_default(); // a gateway's address may name a user
+    let host = authority.rsplit('@').next().unwrap_or_default(); // the gateway's URL may contain a user
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header(header::HOST, host)
@@ -82,7 +82,8 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Res
     let builder = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(connect)?;
     let answer = async { read(sender.send_request(request).await.map_err(connect)?).await };
-    // The connection moves only while it is polled, and ends before the last of a body is read.
+    // The connection makes progress only while it is polled, and it ends before the last bytes of a body are read. So
+    // keep the branch pending after its end.
     let moves = async {
         let _ = connection.await;
         std::future::pending().await
@@ -108,7 +109,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, TomlError> {
     }
     let mut raw = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(connect)?.into_data() else { continue }; // trailers
+        let Ok(data) = frame.map_err(connect)?.into_data() else { continue }; // skip trailers
         if raw.len().saturating_add(data.len()) > FILE_BYTES_MAX {
             return Err(TomlError::TooLarge);
         }

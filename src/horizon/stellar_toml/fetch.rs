@@ -1,4 +1,4 @@
-//! Fetching one file within bounds of time, size, number and place.
+//! Client that fetches one file within limits on time, size, concurrency and addresses.
 
 use std::{
     cell::RefCell, collections::HashMap, net::IpAddr, path::PathBuf, rc::Rc, sync::Arc, time::Duration,
@@ -20,61 +20,61 @@ use crate::{
     horizon::{error::HorizonError, tls},
 };
 
-/// A file is no larger, decoded or not (SEP-1).
+/// Largest file in bytes, before and after decoding (SEP-1).
 pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
-/// Everything together may take so long, but for waiting for a slot.
+/// Deadline for a fetch with all its redirects, without the wait for a slot.
 const DEADLINE: Duration = Duration::from_secs(8);
-/// Fetches at once.
+/// Maximum number of concurrent fetches.
 pub const AT_ONCE: usize = 16;
-/// Redirects that are followed, to whatever public host: from an apex to www, from an old domain to a new one.
+/// Maximum number of redirects, to any public host: from an apex to www, or from an old domain to a new one.
 pub(super) const REDIRECTS_MAX: usize = 3;
 
-/// Where files are fetched from.
+/// Source of the files.
 #[derive(Clone, Debug, Default)]
 pub struct TomlSettings {
-    /// The operator's own server for all files, without a slash at the end; none: each file's own host.
+    /// URL of the operator's server for all files, without a trailing slash. `None`: fetch each file from its own host.
     pub gateway: Option<String>,
-    /// Further certificates to trust.
+    /// PEM file of further CA certificates to trust.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why a file could not be read. No text of a stranger is in it.
+/// Reason why a file could not be fetched. Contains no text from the host.
 #[derive(Debug, thiserror::Error)]
 pub enum TomlError {
-    /// The address is none that may be asked.
-    #[error("the address is refused: {0}")]
+    /// URL that violates the guard's rules.
+    #[error("URL refused: {0}")]
     Refused(#[from] Refused),
-    /// The name is never public, or the gateway does not serve such an address.
-    #[error("the address is refused: it is served nowhere")]
+    /// Name that is never public, or a path that the gateway does not serve.
+    #[error("URL refused: the name is never public, or the gateway does not serve it")]
     NotServed,
-    /// No connection, no TLS, or no public address.
-    #[error("the host cannot be reached: {0}")]
+    /// Failed connection or TLS handshake, or a name without public addresses.
+    #[error("the host is unreachable: {0}")]
     Connect(String),
-    /// It took too long.
-    #[error("no whole answer in time")]
+    /// No complete answer before the deadline.
+    #[error("no complete answer before the deadline")]
     TimedOut,
-    /// The answer's status is not 2xx.
+    /// Answer with another status than 2xx.
     #[error("the host answered {0}")]
     Status(u16),
-    /// A redirect to an address that may not be asked, or one too many.
-    #[error("the redirect is not followed")]
+    /// Redirect to a refused URL, or more than three redirects.
+    #[error("redirect not followed: its target is refused, or there are more than 3")]
     Redirect,
-    /// The file is larger than 100 KB.
-    #[error("the file is too large")]
+    /// File larger than 100 KiB.
+    #[error("the file is larger than 100 KiB")]
     TooLarge,
-    /// The answer is compressed in an unknown way, or wrongly.
-    #[error("the answer cannot be decoded")]
+    /// Unknown or broken compression.
+    #[error("the answer has an unknown or broken content encoding")]
     Encoding,
-    /// It is not TOML.
+    /// Content that is not TOML.
     #[error(transparent)]
     NoToml(#[from] NoToml),
-    /// The certificates of `--ca-file` cannot be used.
+    /// Unusable certificates in `--ca-file`.
     #[error(transparent)]
     Setup(#[from] HorizonError),
 }
 
 impl TomlError {
-    /// A short name for metrics.
+    /// Short name for metrics.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -91,34 +91,34 @@ impl TomlError {
     }
 }
 
-/// A client for stellar.toml files. Clones share its bounds.
+/// Client for stellar.toml files. Clones share its limits.
 #[derive(Clone)]
 pub struct TomlClient {
     asker: Asker,
     gateway: Option<String>,
     deadline: Duration,
     slots: Rc<Semaphore>,
-    /// One request a host at a time; a host is in it only while it is asked.
+    /// Lock of each host, so that only one request per host is in flight. An entry exists only while it is in use.
     hosts: Hosts,
 }
 
 type Hosts = Rc<RefCell<HashMap<String, Arc<Mutex<()>>>>>;
 
 impl TomlClient {
-    /// A client; nothing is connected yet.
+    /// Creates a client. Opens no connection yet.
     ///
     /// # Errors
     ///
-    /// [`TomlError::Setup`]
+    /// [`TomlError::Setup`] if the certificates of `--ca-file` are not usable.
     pub fn new(settings: TomlSettings) -> Result<Self, TomlError> {
         match settings.gateway {
-            // The operator chose it: it may lie inside.
+            // The operator chose the gateway, so it may have an internal address.
             Some(_) => Self::with(settings, gateway_lookup(), |_| true, DEADLINE),
             None => Self::with(settings, system_lookup(), is_public, DEADLINE),
         }
     }
 
-    /// The same with other means of reaching hosts, for tests.
+    /// Creates a client with other means of reaching hosts, for tests.
     fn with(
         settings: TomlSettings,
         lookup: Lookup,
@@ -131,17 +131,17 @@ impl TomlClient {
         Ok(Self { asker, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
     }
 
-    /// The same client, with the same bounds, but not as patient.
+    /// Same client and limits with a shorter deadline.
     #[must_use]
     pub fn within(&self, patience: Duration) -> Self {
         Self { deadline: self.deadline.min(patience), ..self.clone() }
     }
 
-    /// Fetches and reads a file.
+    /// Fetches and parses a file.
     ///
     /// # Errors
     ///
-    /// [`TomlError`]
+    /// [`TomlError`] with the reason.
     pub async fn fetch(&self, url: &str) -> Result<IssuerFile, TomlError> {
         let target = Target::parse(url)?;
         if !self.may_ask(&target) {
@@ -157,13 +157,13 @@ impl TomlClient {
         if self.gateway.is_some() { target.path == WELL_KNOWN } else { !target.is_special() }
     }
 
-    /// Asks, and follows redirects. Each hop passes the same guard: https, the usual port, a domain name, and every
-    /// address that it leads to public.
+    /// Requests the file and follows redirects. Each hop passes the same guard: https, port 443, a domain name, and
+    /// only public addresses.
     async fn follow(&self, mut target: Target, mut turn: HostTurn) -> Result<Bytes, TomlError> {
         for _ in 0..=REDIRECTS_MAX {
             let location = match self.asker.ask(&self.url(&target)?).await? {
                 Answer::File(bytes) => return Ok(bytes),
-                // The gateway stands for all hosts, so it has nowhere to redirect to.
+                // The gateway serves all hosts itself, so it has no reason to redirect.
                 Answer::Moved(_) if self.gateway.is_some() => return Err(TomlError::Redirect),
                 Answer::Moved(location) => location,
             };
@@ -171,7 +171,7 @@ impl TomlClient {
                 .filter(|next| self.may_ask(next))
                 .ok_or(TomlError::Redirect)?;
             if next.host != target.host {
-                drop(turn); // the holder of a turn must not wait for another: two domains may redirect to each other
+                drop(turn); // release first: two domains that redirect to each other would deadlock
                 turn = self.turn(&next.host).await;
             }
             target = next;
@@ -187,7 +187,7 @@ impl TomlClient {
         url.parse().map_err(|_| TomlError::NotServed)
     }
 
-    /// Waits until no other request to this host is under way.
+    /// Waits until no other request to this host is in flight.
     async fn turn(&self, host: &str) -> HostTurn {
         let entry = Arc::clone(self.hosts.borrow_mut().entry(host.to_owned()).or_default());
         let queued = Queued { hosts: Rc::clone(&self.hosts), host: host.to_owned() };
@@ -195,13 +195,13 @@ impl TomlClient {
     }
 }
 
-/// A host's turn. Fields are dropped in this order: the turn is free before its host may be forgotten.
+/// Lock of a host. Drop order matters: the lock is released before the entry is removed.
 struct HostTurn {
     _held: OwnedMutexGuard<()>,
     _queued: Queued,
 }
 
-/// Forgets a host without requests, also if the wait for its turn was given up.
+/// Use of a host's entry. Removes the entry if it was the last use, even if the wait for the lock was abandoned.
 struct Queued {
     hosts: Hosts,
     host: String,

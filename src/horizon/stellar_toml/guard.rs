@@ -1,10 +1,10 @@
-//! Where a stellar.toml may be fetched from: the address is free text that anyone may set. Pure.
+//! Rules for the URLs of stellar.toml files. A URL is free text that anyone may set. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::domain::toml_link::TomlLink;
 
-/// Names that are never public, whatever an address book says.
+/// Top-level names that are never public, whatever DNS answers.
 const SPECIAL_NAMES: [&str; 16] = [
     "alt",
     "arpa",
@@ -27,38 +27,38 @@ const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 const URL_BYTES_MAX: usize = 2_048;
 
-/// An address that may be asked: https, the usual port, a real domain name.
+/// URL that may be requested: https, port 443, a real domain name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The domain name, in lower case.
+    /// Domain name, in lower case.
     pub(super) host: String,
-    /// Path and query, beginning with a slash.
+    /// Path and query, with a leading slash.
     pub(super) path: String,
 }
 
-/// Why an address is not asked.
+/// Reason why a URL is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Not https, or no address at all.
-    #[error("not an https address")]
+    /// Other scheme than https, or not a URL.
+    #[error("not an https URL")]
     Scheme,
-    /// Another port than 443, or a user.
-    #[error("a port or a user is named")]
+    /// Other port than 443, or a user.
+    #[error("the URL contains a port or a user")]
     Authority,
-    /// No domain name: an IP address in some spelling, a single label, or characters that no name has.
-    #[error("no domain name")]
+    /// IP address in any spelling, single label, or characters that no domain name has.
+    #[error("the host is not a domain name")]
     Host,
-    /// A path with characters that need an escape.
-    #[error("no plain path")]
+    /// Path with characters that must be escaped.
+    #[error("the path contains characters that must be escaped")]
     Path,
 }
 
 impl Target {
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
     ///
-    /// [`Refused`]
+    /// [`Refused`] with the rule that the URL violates.
     pub(super) fn parse(url: &str) -> Result<Self, Refused> {
         let link = Some(url).filter(|url| url.len() <= URL_BYTES_MAX).and_then(TomlLink::parse);
         let TomlLink { authority, path } = link.ok_or(Refused::Scheme)?;
@@ -76,15 +76,15 @@ impl Target {
         Ok(Self { host: host.to_owned(), path: format!("{slash}{path}") })
     }
 
-    /// Whether the name ends in one that is never public.
+    /// Returns true if the top-level name is one that is never public.
     #[must_use]
     pub(super) fn is_special(&self) -> bool {
         self.host.rsplit('.').next().is_some_and(|last| SPECIAL_NAMES.contains(&last))
     }
 }
 
-/// At least two labels of letters, digits and hyphens; the last is no number, as that of an IP address is in every
-/// spelling.
+/// Returns true for at least two labels of letters, digits and hyphens. The last label must not start with a digit, as
+/// it does in every spelling of an IP address.
 fn is_domain(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())
@@ -97,8 +97,8 @@ fn is_domain(host: &str) -> bool {
     host.len() <= HOST_BYTES_MAX && host.contains('.') && host.split('.').all(is_label) && !is_number
 }
 
-/// Returns true if an address is on the public internet: in no private, local, documentation or other special range of the
-/// IANA registries. If it embeds an IPv4 address, as NAT64's do, that address decides.
+/// Returns true for addresses on the public internet, outside all special ranges of the IANA registries. If an address
+/// embeds an IPv4 address, as in NAT64, that one decides.
 #[must_use]
 pub const fn is_public(address: IpAddr) -> bool {
     match address {
@@ -131,12 +131,12 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
 const fn is_public_v6(address: Ipv6Addr) -> bool {
     match inner_v4(address) {
         Inner::One(inside) => return is_public_v4(inside),
-        // Both ends of the tunnel get packets.
+        // Both ends of the tunnel receive packets.
         Inner::Two(server, client) => return is_public_v4(server) && is_public_v4(client),
         Inner::None => {}
     }
     let [a, b, ..] = address.segments();
-    // All other public addresses lie in 2000::/3.
+    // All other public addresses are in 2000::/3.
     let special = matches!(
         (a, b),
         (0x2001, 0..=0x01ff)                  // protocol assignments: ORCHID, benchmarks
@@ -147,16 +147,17 @@ const fn is_public_v6(address: Ipv6Addr) -> bool {
     a & 0xe000 == 0x2000 && !special
 }
 
-/// IPv4 addresses that packets to an IPv6 address end up at.
+/// IPv4 addresses that receive the packets sent to an IPv6 address.
 enum Inner {
     None,
     One(Ipv4Addr),
     Two(Ipv4Addr, Ipv4Addr),
 }
 
-/// Translations and tunnels whose address holds the IPv4 address. A host with IPv6 alone reaches IPv4 servers through the
-/// first of them, NAT64 with DNS64. The local-use prefix `64:ff9b:1::/48` is not among them: where in it the address
-/// stands is up to each network.
+/// Addresses embedded by translations and tunnels.
+///
+/// A host with only IPv6 reaches IPv4 servers through the first of them, NAT64 with DNS64. The local-use prefix
+/// `64:ff9b:1::/48` is left out, because each network decides where it places the address.
 const fn inner_v4(address: Ipv6Addr) -> Inner {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0xffff, high, low] => {

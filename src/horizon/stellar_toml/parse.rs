@@ -1,25 +1,25 @@
-//! From the bytes of a stellar.toml to what it tells, field by field. Pure.
+//! Parser of stellar.toml, field by field. Pure.
 
 use toml::{Table, Value};
 
 use crate::domain::issuer_file::{Currency, IssuerFile, Organisation};
 
-/// More entries are not read; 100 KB hold some 2,000.
+/// Maximum number of currencies to read. A file of 100 KiB holds about 2,000.
 const CURRENCIES_MAX: usize = 5_000;
 
-/// An anchor's code names pairs; one that is longer is none.
+/// Maximum length of an anchor code, which becomes part of pair names. A longer one is ignored.
 const ANCHOR_BYTES_MAX: usize = 256;
 
-/// The file is no TOML at all, so nothing is read from it.
+/// Error for a file that is not TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a TOML file")]
 pub struct NoToml;
 
-/// Reads a file. A field of the wrong type is as good as absent, and costs no other field.
+/// Parses a file. A field of the wrong type counts as missing, and affects no other field.
 ///
 /// # Errors
 ///
-/// [`NoToml`]
+/// [`NoToml`] if the file is not UTF-8 or not TOML.
 pub fn parse(bytes: &[u8]) -> Result<IssuerFile, NoToml> {
     let text = std::str::from_utf8(bytes).map_err(|_| NoToml)?;
     let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| NoToml)?;
@@ -65,7 +65,7 @@ fn currency(entry: &Table) -> Currency {
     }
 }
 
-/// PostgreSQL's text cannot hold NUL.
+/// Removes NUL, which PostgreSQL's text cannot store.
 fn clean(text: &str) -> String {
     text.replace('\0', "")
 }
@@ -85,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_the_ticker_wants() {
+    fn reads_the_fields_that_the_ticker_uses() {
         let file = parse(
             br#"
             FEDERATION_SERVER = "https://tea.example/federation"
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_field_or_entry_costs_nothing_else() {
+    fn a_bad_field_or_entry_affects_no_other() {
         let file = parse(
             br#"
             CURRENCIES = [1, "x", {code = "TEA", issuer = "G1", display_decimals = "two", fixed_number = 1.5, name = "Tea", desc = "a\u0000b"}]
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_tells_nothing() {
+    fn rejects_what_is_not_toml() {
         for text in ["<html></html>", "code = \"TEA\" s", "a = 1\na = 2", "\u{0}"] {
             assert_eq!(parse(text.as_bytes()), Err(NoToml), "{text:?}");
         }
@@ -144,19 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_or_read_but_never_overflows() {
+    fn deep_nesting_never_overflows_the_stack() {
         let _ = parse(format!("a = {}{}", "[".repeat(50_000), "]".repeat(50_000)).as_bytes());
         let _ = parse(format!("a{} = 1", ".a".repeat(50_000)).as_bytes());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn never_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = parse(&bytes);
         }
 
         #[test]
-        fn no_text_in_a_field_makes_it_panic(text in "\\PC*") {
+        fn never_panics_on_any_text_in_a_field(text in "\\PC*") {
             let _ = parse(format!("[[CURRENCIES]]\ncode = {text}\nissuer = '''{text}'''").as_bytes());
         }
     }

@@ -1,9 +1,9 @@
-//! Target of a redirect. Pure.
+//! Targets of redirects. Pure.
 
 use super::guard::Target;
 
-/// The target of a `Location`, absolute or relative (RFC 3986, section 4.2). None unless it may be asked: https, the
-/// usual port, a domain name.
+/// Resolves a `Location`, absolute or relative (RFC 3986, section 4.2). `None` unless the target passes the guard's
+/// rules.
 pub(super) fn redirected(from: &Target, location: &str) -> Option<Target> {
     let location = location.trim();
     let host = &from.host;
@@ -19,7 +19,7 @@ pub(super) fn redirected(from: &Target, location: &str) -> Option<Target> {
         format!("https://{host}{directory}/{location}")
     };
     let target = Target::parse(&url).ok()?;
-    // Dot segments would have to be resolved here. No server needs them to say where one file is.
+    // Refuse dot segments instead of resolving them. No server needs them to name a single file.
     let path = target.path.split('?').next().unwrap_or_default();
     let has_dots = path.split('/').any(|segment| segment == "." || segment == "..");
     (!has_dots).then_some(target)
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_of_all_forms_are_understood() {
+    fn resolves_all_forms_of_locations() {
         for (location, host, path) in [
             ("https://www.tea.com/.well-known/stellar.toml", "www.tea.com", "/.well-known/stellar.toml"),
             ("HTTPS://WWW.Tea.com:443/x", "www.tea.com", "/x"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_asked_is_no_target_in_any_form() {
+    fn refuses_forbidden_targets_in_any_form() {
         for location in [
             "http://tea.com/x",
             "http:x",

@@ -1,5 +1,5 @@
-//! Name resolution that gives nothing but public addresses. What it gives is what is dialled, so that no second answer
-//! can differ from the one that was checked.
+//! Name resolution that returns only public addresses. The caller dials these addresses, so a second DNS answer cannot
+//! replace the checked one.
 
 use std::{
     io,
@@ -11,10 +11,10 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use crate::outbound::Names;
 
-/// Asks for the addresses of a name.
+/// Resolver: host name and port to addresses.
 pub(super) type Lookup = Rc<dyn Fn(String, u16) -> LocalBoxFuture<'static, io::Result<Vec<SocketAddr>>>>;
 
-/// The system's resolver, for names that strangers wrote: no search list applies.
+/// System resolver for host names from issuers. Applies no search list.
 pub(super) fn system_lookup() -> Lookup {
     let names = Names::system();
     Rc::new(move |host, port| {
@@ -23,7 +23,7 @@ pub(super) fn system_lookup() -> Lookup {
     })
 }
 
-/// The system's resolver, for the gateway that the operator wrote.
+/// System resolver for the gateway, whose name the operator wrote.
 pub(super) fn gateway_lookup() -> Lookup {
     let names = Names::system();
     Rc::new(move |host, port| {
@@ -32,8 +32,8 @@ pub(super) fn gateway_lookup() -> Lookup {
     })
 }
 
-/// Gives the addresses of a name, or nothing if any of them is not allowed: a name that leads inwards now and then is
-/// not to be trusted at other times either.
+/// Resolver that fails if any address of a name is not allowed. A name that sometimes has an internal address is not
+/// trusted at other times either.
 #[derive(Clone)]
 pub(super) struct Guarded {
     pub(super) lookup: Lookup,
@@ -46,9 +46,6 @@ impl Guarded {
         if addresses.iter().all(|address| (self.is_allowed)(address.ip())) {
             return Ok(addresses);
         }
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the name leads to an address that is not public",
-        ))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name has an address that is not public"))
     }
 }

@@ -6,29 +6,29 @@ use serde::Deserialize;
 use super::{HorizonError, Page, read};
 use crate::domain::{amount::Total, asset::Asset};
 
-/// A page of assets.
+/// Page of assets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssetsPage {
-    /// What it holds; what is no asset is left out.
+    /// Valid records. Others are skipped.
     pub records: Vec<AssetRecord>,
-    /// Where the next page begins; none where this one is empty, and so the last.
+    /// Cursor of the next page, or `None` if this page is empty and therefore the last.
     pub next: Option<String>,
 }
 
-/// An asset as `/assets` tells it, as far as the ticker cares.
+/// Record of `/assets`, with the fields that the ticker uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetRecord {
-    /// Who it is.
+    /// Identity of the asset.
     pub asset: Asset,
-    /// Accounts that hold it and may.
+    /// Number of accounts authorised to hold it.
     pub accounts_authorized: u64,
-    /// What those hold; none where that is told in no way that can be read.
+    /// Supply held by those accounts, or `None` if the server's text is not a valid amount.
     pub balances_authorized: Option<Total>,
-    /// Holders need the issuer's leave.
+    /// True if holders need the issuer's authorisation.
     pub auth_required: bool,
-    /// The issuer can take that leave back.
+    /// True if the issuer can revoke an authorisation.
     pub auth_revocable: bool,
-    /// Where its stellar.toml lies, as the issuer says; empty where he says nothing.
+    /// URL of the stellar.toml as set by the issuer. Empty if not set.
     pub toml_url: String,
 }
 
@@ -79,13 +79,13 @@ struct WireLink {
     href: String,
 }
 
-/// The records of a page of assets.
+/// Parses a page of assets.
 pub fn assets_page(body: &Bytes) -> Result<AssetsPage, HorizonError> {
     let page: Page<'_> = read(body)?;
     let records: Vec<AssetRecord> =
         page.embedded.records.iter().filter_map(|record| read_asset(record.get())).collect();
     let next = page.embedded.records.last().and_then(|record| token(record.get()));
-    // A last record whose place cannot be told: the page is read again from the last one that can.
+    // If the last record has no token, continue after the last valid record. Records between them are read again.
     let next = next.or_else(|| records.last().map(|record| paging_token(&record.asset)));
     Ok(AssetsPage { records, next })
 }
@@ -95,7 +95,7 @@ struct WireToken<'a> {
     paging_token: &'a str,
 }
 
-/// A record's own paging token. It goes into the next request as it is, so only what needs no escape is one.
+/// Paging token of a record. It goes into the next request unescaped, so a token that needs an escape is ignored.
 fn token(record: &str) -> Option<String> {
     let wire: WireToken<'_> = serde_json::from_str(record).ok()?;
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

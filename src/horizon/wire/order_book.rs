@@ -20,7 +20,7 @@ struct WireBook<'a> {
     asks: Vec<WireLevel<'a>>,
 }
 
-/// The exact price counts: two levels can share a printed one.
+/// Level with its exact price. Two levels may share the printed price.
 #[derive(Deserialize)]
 struct WireLevel<'a> {
     price_r: WirePrice,
@@ -28,17 +28,17 @@ struct WireLevel<'a> {
     amount: Cow<'a, str>,
 }
 
-/// Horizon's own limit; a server that sends more was not asked for it.
+/// Horizon's own limit on levels per side. Further levels are ignored.
 const LEVELS_MAX: usize = 200;
 
-/// Reads a book. A level without an amount or a price that can be is an error of the whole: half a book is none.
+/// Parses an order book. Fails as a whole if any level has an invalid amount or price, because half a book is wrong.
 pub fn order_book(body: &Bytes) -> Result<OrderBook, HorizonError> {
     let wire: WireBook<'_> = read(body)?;
     Ok(OrderBook { bids: levels(&wire.bids)?, asks: levels(&wire.asks)? })
 }
 
 fn levels(wire: &[WireLevel<'_>]) -> Result<Vec<Level>, HorizonError> {
-    let unreadable = |what: String| HorizonError::Unreadable(format!("a level of a book: {what}"));
+    let unreadable = |what: String| HorizonError::Unreadable(format!("order book level: {what}"));
     wire.iter()
         .take(LEVELS_MAX)
         .map(|level| {

@@ -66,7 +66,7 @@ fn a_pool_has_no_account() {
 }
 
 #[test]
-fn what_is_no_trade_is_refused_with_its_place_its_bytes_and_a_reason() {
+fn refuses_invalid_trades_with_token_bytes_and_reason() {
     for (field, value, reason) in [
         ("base_amount", json!("1.23456789"), "at most 7 places"),
         ("base_amount", json!("-1.0"), "negative"),
@@ -86,14 +86,14 @@ fn what_is_no_trade_is_refused_with_its_place_its_bytes_and_a_reason() {
 }
 
 #[test]
-fn the_event_id_tells_the_place_where_the_record_does_not() {
+fn the_event_id_is_the_fallback_for_the_token() {
     let refused = trade(Bytes::from_static(b"{\"paging_token\": 7, truncat"), Some("99-1")).unwrap_err();
     assert_eq!(refused.token, PagingToken::new(99, 1));
     assert_eq!(trade(Bytes::from_static(b"<html>"), None).unwrap_err().token, None);
 }
 
 #[test]
-fn one_bad_record_does_not_lose_its_page() {
+fn one_invalid_record_does_not_lose_the_page() {
     let mut bad = orderbook_trade();
     bad["base_amount"] = json!("x");
     let page = bytes(&json!({"_embedded": {"records": [orderbook_trade(), bad, orderbook_trade()]}}));
@@ -102,7 +102,7 @@ fn one_bad_record_does_not_lose_its_page() {
 }
 
 #[test]
-fn what_is_no_page_is_an_error() {
+fn rejects_bodies_that_are_not_pages() {
     for body in ["<html>busy</html>", "", "{}", "{\"_embedded\":{\"records\":[{}", "null"] {
         let body = Bytes::from(body);
         assert!(matches!(trades_page(&body), Err(HorizonError::Unreadable(_))), "{body:?}");
@@ -120,7 +120,7 @@ fn assets_of_new_and_old_servers() {
     let page = bytes(&json!({"_embedded": {"records": [new, old, {"asset_code": "?"}]}}));
     let AssetsPage { records, next } = assets_page(&page).unwrap();
     assert_eq!(records.len(), 2);
-    assert_eq!(next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last that can be told");
+    assert_eq!(next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last valid record");
     assert_eq!(records[0], records[1]);
     let supply = records[0].balances_authorized.map(Total::stroops);
     assert_eq!((records[0].accounts_authorized, supply), (12, Some(70_000_000)));
@@ -128,7 +128,7 @@ fn assets_of_new_and_old_servers() {
 }
 
 #[test]
-fn all_holders_together_may_have_more_than_one_can_and_what_is_no_number_is_no_zero() {
+fn the_supply_may_exceed_an_amount_and_an_invalid_one_is_not_zero() {
     let supply = |text: &str| {
         let record =
             json!({"asset_code": "TEA", "asset_issuer": address(1), "balances": {"authorized": text}});
@@ -143,7 +143,7 @@ fn all_holders_together_may_have_more_than_one_can_and_what_is_no_number_is_no_z
 }
 
 #[test]
-fn the_next_page_of_assets_begins_behind_the_last_record_whatever_it_holds() {
+fn the_next_page_begins_after_the_last_record_even_if_invalid() {
     let page = |token: &str| bytes(&json!({"_embedded": {"records": [{"paging_token": token}]}}));
     assert_eq!(
         assets_page(&page("TEA_GA_credit_alphanum4")).unwrap().next.unwrap(),
@@ -152,19 +152,19 @@ fn the_next_page_of_assets_begins_behind_the_last_record_whatever_it_holds() {
     assert_eq!(
         assets_page(&page("TEA&limit=1")).unwrap().next,
         None,
-        "what would need an escape is no token"
+        "a token that needs an escape is ignored"
     );
     assert_eq!(assets_page(&bytes(&json!({"_embedded": {"records": []}}))).unwrap(), AssetsPage::default());
 }
 
 #[test]
-fn books_are_read_by_their_exact_prices() {
+fn books_use_exact_prices() {
     let level =
         |n: Value, amount: &str| json!({"price_r": {"n": n, "d": 3}, "price": "0.3333333", "amount": amount});
     let book = |bid: Value| bytes(&json!({"bids": [bid], "asks": [], "base": {"asset_type": "native"}}));
     let read = order_book(&book(level(json!(1), "2.5"))).unwrap();
     assert_eq!((read.bids[0].price.n(), read.bids[0].price.d(), read.asks.len()), (1, 3, 0));
-    assert_eq!(order_book(&book(level(json!("1"), "2.5"))).unwrap(), read, "numbers or strings");
+    assert_eq!(order_book(&book(level(json!("1"), "2.5"))).unwrap(), read, "prices as numbers or strings");
     let many = order_book(&book(level(json!(1), "1844674407370.9551614"))).unwrap();
     assert_eq!(many.bids[0].amount.stroops(), 2 * i128::from(i64::MAX), "the offers of a level are summed");
     for bad in [level(json!(0), "1"), level(json!(1), "-1"), level(json!(1), "x"), json!({"price": "1"})] {
@@ -174,14 +174,14 @@ fn books_are_read_by_their_exact_prices() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn never_panics_on_any_bytes(body in prop::collection::vec(any::<u8>(), 0..300)) {
         let body = Bytes::from(body);
         let _ = (trade(body.clone(), Some("x")), trades_page(&body), assets_page(&body), root(&body));
         let _ = order_book(&body);
     }
 
     #[test]
-    fn any_text_in_any_field_is_a_trade_or_refused(text in "\\PC*", field in 0..16_usize) {
+    fn any_text_in_any_field_is_parsed_or_refused(text in "\\PC*", field in 0..16_usize) {
         let names: Vec<String> = orderbook_trade().as_object().unwrap().keys().cloned().collect();
         let raw = with(&names[field % names.len()], json!(text));
         let _ = trade(raw, None);

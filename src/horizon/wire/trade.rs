@@ -1,4 +1,4 @@
-//! Trade records, of the stream and of pages.
+//! Trade records of streams and pages.
 
 use std::borrow::Cow;
 
@@ -14,23 +14,23 @@ use crate::domain::{
     trade::{PoolId, Side, Trade, TradeError, TradeRecord},
 };
 
-/// A record that is no trade: what it was, as far as could be told, and why.
+/// Record that is not a valid trade. The quarantine stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Its place in history, where that could be read.
+    /// Paging token, if it could be parsed.
     pub token: Option<PagingToken>,
-    /// Why it was refused.
+    /// Reason why the record is refused.
     pub reason: String,
-    /// As it came.
+    /// Record as received.
     pub raw: Bytes,
 }
 
-/// A trade and the bytes that it came in.
+/// Trade and the bytes it was received in.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// The trade.
+    /// Valid trade.
     pub trade: Trade,
-    /// As it came.
+    /// Record as received.
     pub raw: Bytes,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct WirePrice {
     pub(super) d: i64,
 }
 
-/// Reads one trade record. `event_id` is the stream event's id, a second source for the record's place.
+/// Parses one trade record. `event_id` is the id of its stream event, the fallback for the record's paging token.
 pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<Received, Refused> {
     match read_trade(&raw) {
         Ok(trade) => Ok(Received { trade, raw }),
@@ -110,17 +110,17 @@ fn read_trade(raw: &[u8]) -> Result<Trade, String> {
         &wire.counter_account,
         &wire.counter_liquidity_pool_id,
     );
-    let told = |error: TradeError| error.to_string();
+    let reason = |error: TradeError| error.to_string();
     let record = TradeRecord {
         token: wire.paging_token.parse().map_err(|error: PagingTokenError| error.to_string())?,
         closed_at: UnixSeconds::parse(&wire.ledger_close_time).map_err(|error| error.to_string())?,
-        base: base.map_err(told)?,
-        counter: counter.map_err(told)?,
+        base: base.map_err(reason)?,
+        counter: counter.map_err(reason)?,
         price_n: wire.price.n,
         price_d: wire.price.d,
         base_is_seller: wire.base_is_seller,
     };
-    record.normalise().map_err(told)
+    record.normalise().map_err(reason)
 }
 
 fn side(
@@ -148,7 +148,7 @@ fn present<'a>(field: &'a Maybe<'_>) -> Option<&'a str> {
     field.as_deref().filter(|text| !text.is_empty())
 }
 
-/// The records of a page of trades, in the page's order.
+/// Parses a page of trades, in the order of the page.
 pub fn trades_page(body: &Bytes) -> Result<Vec<Result<Received, Refused>>, HorizonError> {
     let page: Page<'_> = read(body)?;
     Ok(page

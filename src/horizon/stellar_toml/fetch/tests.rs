@@ -1,4 +1,4 @@
-//! Real fetches from small servers on loopback.
+//! Fetches from small servers on loopback.
 
 use std::{
     io::{Read as _, Write as _},
@@ -18,7 +18,7 @@ use super::*;
 const GOOD: &str = "VERSION = \"2\"\n[DOCUMENTATION]\nORG_NAME = \"Tea\"\n";
 const URL: &str = "https://tea.example/.well-known/stellar.toml";
 
-/// A server that answers each connection with the same bytes, after reading the request.
+/// Server that answers each connection with the same bytes after reading the request.
 struct Server {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -66,7 +66,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn reads_a_file_from_the_gateway_plain_or_compressed() {
+fn reads_plain_and_compressed_files_from_the_gateway() {
     let asked_for = Server::start(|head, stream| {
         let right = head.starts_with("GET /tea.example/.well-known/stellar.toml HTTP/1.1\r\n");
         let status = if right { "200 OK" } else { "404 Not Found" };
@@ -78,7 +78,7 @@ fn reads_a_file_from_the_gateway_plain_or_compressed() {
 }
 
 #[test]
-fn what_a_gateway_does_not_serve_is_not_asked_for() {
+fn does_not_request_what_a_gateway_does_not_serve() {
     let server = Server::of("200 OK", GOOD.into());
     for url in [
         "https://tea.example/other.toml",
@@ -92,7 +92,7 @@ fn what_a_gateway_does_not_serve_is_not_asked_for() {
 }
 
 #[test]
-fn bad_answers_are_told_by_their_kind() {
+fn bad_answers_have_an_error_kind_each() {
     for (head, body, kind) in [
         ("404 Not Found", Vec::new(), "status"),
         ("200 OK", b"<html>parked</html>".to_vec(), "no_toml"),
@@ -102,14 +102,14 @@ fn bad_answers_are_told_by_their_kind() {
         ("200 OK\r\nContent-Encoding: gzip", b"nonsense".to_vec(), "encoding"),
         ("200 OK\r\nContent-Encoding: br", GOOD.into(), "encoding"),
     ] {
-        let told = Server::of(head, body).fetch(URL).unwrap_err();
-        assert_eq!(told.kind(), kind, "{head}: {told}");
+        let error = Server::of(head, body).fetch(URL).unwrap_err();
+        assert_eq!(error.kind(), kind, "{head}: {error}");
     }
     let largest = [GOOD.as_bytes(), &vec![b'#'; FILE_BYTES_MAX - GOOD.len()]].concat();
     assert!(Server::of("200 OK", largest).fetch(URL).is_ok());
 }
 
-/// A server that writes exactly this and closes.
+/// Server that writes exactly this and closes the connection.
 fn answering(answer: String) -> Server {
     Server::start(move |_, stream| {
         let _ = stream.write_all(answer.as_bytes());
@@ -117,7 +117,7 @@ fn answering(answer: String) -> Server {
 }
 
 #[test]
-fn a_body_that_ends_with_its_connection_is_read_within_the_bounds() {
+fn reads_a_body_that_ends_with_its_connection_within_the_limits() {
     for version in ["1.1", "1.0"] {
         for head in ["", "Content-Type: text/plain\r\n", "Connection: close\r\n"] {
             let server = answering(format!("HTTP/{version} 200 OK\r\n{head}\r\n{GOOD}"));
@@ -129,7 +129,7 @@ fn a_body_that_ends_with_its_connection_is_read_within_the_bounds() {
 }
 
 #[test]
-fn a_body_that_is_cut_off_is_no_file() {
+fn rejects_a_truncated_body() {
     let length = GOOD.len();
     for (cut, head) in [
         ("Content-Length", format!("Content-Length: {}\r\n\r\n{GOOD}", length + 1)),
@@ -145,7 +145,7 @@ fn a_body_that_is_cut_off_is_no_file() {
 }
 
 #[test]
-fn heads_without_an_end_are_given_up() {
+fn aborts_endless_response_heads() {
     let server = Server::start(|_, stream| {
         let _ = write!(stream, "HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-More: of it\r\n").is_ok() {}
@@ -154,7 +154,7 @@ fn heads_without_an_end_are_given_up() {
 }
 
 #[test]
-fn silence_and_endless_bodies_end_in_time() {
+fn silence_and_endless_bodies_end_at_the_deadline() {
     let silent = Server::start(|_, stream| {
         let mut stream = stream.try_clone().unwrap();
         std::thread::spawn(move || stream.read_to_end(&mut Vec::new()));
@@ -172,10 +172,10 @@ fn silence_and_endless_bodies_end_in_time() {
     assert_eq!(dripping.fetch(URL).unwrap_err().kind(), "timed_out");
 }
 
-/// The most requests that were under way at once while these hosts' files were fetched.
+/// Maximum number of concurrent requests while these hosts' files were fetched.
 fn most_at_once(hosts: &[String]) -> usize {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let told = Arc::clone(&most);
+    let seen = Arc::clone(&most);
     let server = Server::start(move |_, stream| {
         let (mut stream, now, most) = (stream.try_clone().unwrap(), Arc::clone(&now), Arc::clone(&most));
         std::thread::spawn(move || {
@@ -198,20 +198,20 @@ fn most_at_once(hosts: &[String]) -> usize {
         for fetched in futures_util::future::join_all(fetches).await {
             assert_eq!(fetched.unwrap().org.name, "Tea");
         }
-        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are removed");
     });
-    told.load(Ordering::SeqCst)
+    seen.load(Ordering::SeqCst)
 }
 
 #[test]
-fn fetches_at_once_are_bounded_and_one_a_host() {
+fn concurrent_fetches_are_limited_and_one_per_host() {
     let many: Vec<String> = (0..3 * AT_ONCE).map(|number| format!("tea{number}.example")).collect();
     let most = most_at_once(&many);
     assert!((2..=AT_ONCE).contains(&most), "{most} at once");
     assert_eq!(most_at_once(&vec!["tea.example".to_owned(); 6]), 1);
 }
 
-/// A client without a gateway, whose names all lead to `addresses`.
+/// Client without a gateway, whose names all resolve to `addresses`.
 fn direct(
     addresses: Vec<SocketAddr>,
     is_allowed: fn(IpAddr) -> bool,
@@ -226,9 +226,9 @@ fn direct(
 }
 
 #[test]
-fn a_name_that_leads_inwards_is_never_dialled() {
+fn never_dials_a_name_with_an_internal_address() {
     let canary = Server::of("200 OK", GOOD.into());
-    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and nobody is there
+    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and no host is there
     let rule = |address: IpAddr| !address.is_loopback();
     System::new().block_on(async {
         for addresses in [vec![canary.address], vec![public, canary.address], vec![canary.address, public]] {
@@ -251,12 +251,12 @@ fn a_name_that_leads_inwards_is_never_dialled() {
 }
 
 #[test]
-fn a_name_that_changes_between_two_looks_is_dialled_where_it_was_checked() {
+fn dials_the_checked_address_even_if_the_name_changes_meanwhile() {
     let canary = Server::of("200 OK", GOOD.into());
-    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and nobody is there
+    let public: SocketAddr = "192.0.2.1:443".parse().unwrap(); // counts as public below, and no host is there
     let (looks, inward) = (Arc::new(AtomicUsize::new(0)), canary.address);
     let counted = Arc::clone(&looks);
-    // Public at the first look and inwards at the second, then the other way round, and so on.
+    // Resolves alternately to a public and an internal address.
     let lookup: Lookup = Rc::new(move |_, _| {
         let look = counted.fetch_add(1, Ordering::SeqCst);
         async move { Ok(vec![if look % 2 == 0 { public } else { inward }]) }.boxed_local()
@@ -267,7 +267,7 @@ fn a_name_that_changes_between_two_looks_is_dialled_where_it_was_checked() {
         let client = TomlClient::with(settings, lookup, allowed, Duration::from_millis(200)).unwrap();
         for fetch in 0..6 {
             assert!(client.fetch("https://tea.com/").await.is_err());
-            assert_eq!(looks.load(Ordering::SeqCst), fetch + 1, "one look a fetch");
+            assert_eq!(looks.load(Ordering::SeqCst), fetch + 1, "one resolution per fetch");
         }
     });
     assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
@@ -289,7 +289,7 @@ fn child_fetches_with_a_proxy_in_its_environment() {
 }
 
 #[test]
-fn a_proxy_in_the_environment_is_not_asked() {
+fn ignores_a_proxy_in_the_environment() {
     let canary = Server::of("200 OK", GOOD.into());
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     let test = "horizon::stellar_toml::fetch::tests::child_fetches_with_a_proxy_in_its_environment";
@@ -309,11 +309,11 @@ fn a_proxy_in_the_environment_is_not_asked() {
     assert_eq!(canary.asked.load(Ordering::SeqCst), 0);
 }
 
-/// Names that lead to servers of this test.
+/// Names that resolve to servers of this test.
 const NAMES: [&str; 4] = ["tea.com", "www.tea.com", "new.net", "inward.net"];
 
-/// A server with a certificate for [`NAMES`]; `answer` is given host and path. An answer that is to be cut off begins
-/// with `!`: its connection ends without TLS's farewell.
+/// Server with a certificate for [`NAMES`]. `answer` receives host and path. An answer that begins with `!` is
+/// truncated: its connection ends without TLS's close_notify.
 fn tls_server(
     directory: &std::path::Path,
     answer: impl Fn(&str, &str) -> String + Send + 'static,
@@ -360,7 +360,7 @@ fn moved(to: &str) -> String {
     format!("HTTP/1.1 301 Moved\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
-/// The hosts of the tests of redirects.
+/// Hosts of the redirect tests.
 fn answer_of_hosts(host: &str, path: &str) -> String {
     match (host, path) {
         ("tea.com", "/to-www") => moved("https://www.tea.com/file"),
@@ -387,9 +387,9 @@ fn answer_of_hosts(host: &str, path: &str) -> String {
     }
 }
 
-/// A client whose names lead to `address`, which counts as public, except `inward.net`, which leads to `canary`.
+/// Client whose names resolve to `address`, which counts as public, except `inward.net`, which resolves to `canary`.
 fn of_hosts(address: SocketAddr, canary: SocketAddr, ca_file: PathBuf) -> TomlClient {
-    // Both are on loopback and differ by port alone. `is_allowed` sees addresses, so inward.net gets another one.
+    // Both are on loopback and differ only by port. `is_allowed` sees only addresses, so inward.net gets another one.
     let inward = SocketAddr::from(([127, 0, 0, 2], canary.port()));
     let lookup: Lookup = Rc::new(move |host, port| {
         assert_eq!(port, 443);
@@ -406,7 +406,7 @@ fn of_hosts(address: SocketAddr, canary: SocketAddr, ca_file: PathBuf) -> TomlCl
 }
 
 #[test]
-fn redirects_to_other_public_hosts_are_followed_up_to_three() {
+fn follows_up_to_three_redirects_to_other_public_hosts() {
     let directory = tempfile::tempdir().unwrap();
     let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
     System::new().block_on(async {
@@ -415,15 +415,15 @@ fn redirects_to_other_public_hosts_are_followed_up_to_three() {
             let fetched = client.fetch(&format!("https://tea.com/{path}")).await;
             assert_eq!(fetched.unwrap().org.name, "Tea", "{path}");
         }
-        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are removed");
     });
 }
 
 #[test]
-fn each_hop_of_a_redirect_passes_the_guard_of_the_first() {
+fn every_redirect_passes_the_guard() {
     let directory = tempfile::tempdir().unwrap();
     let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
-    // Reachable by every address of loopback: only the guard keeps it from being asked.
+    // Reachable at every loopback address: only the guard prevents a request.
     let canary = TcpListener::bind("0.0.0.0:0").unwrap();
     canary.set_nonblocking(true).unwrap();
     System::new().block_on(async {
@@ -440,18 +440,18 @@ fn each_hop_of_a_redirect_passes_the_guard_of_the_first() {
             ("inwards", "connect"),
             ("cut", "connect"),
         ] {
-            let told = client.fetch(&format!("https://tea.com/{path}")).await.unwrap_err();
-            assert_eq!(told.kind(), kind, "{path}: {told}");
+            let error = client.fetch(&format!("https://tea.com/{path}")).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{path}: {error}");
         }
         let others = client.fetch("https://other.com/file").await.unwrap_err();
-        assert_eq!(others.kind(), "connect", "another's certificate");
-        assert!(client.hosts.borrow().is_empty(), "idle hosts are forgotten");
+        assert_eq!(others.kind(), "connect", "the certificate of another host");
+        assert!(client.hosts.borrow().is_empty(), "idle hosts are removed");
     });
-    assert_eq!(canary.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody called inwards");
+    assert_eq!(canary.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "no internal connection");
 }
 
 #[test]
-fn domains_that_redirect_to_each_other_hold_each_other_up_no_longer_than_they_take() {
+fn domains_that_redirect_to_each_other_do_not_deadlock() {
     let directory = tempfile::tempdir().unwrap();
     let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
     System::new().block_on(async {
@@ -463,10 +463,10 @@ fn domains_that_redirect_to_each_other_hold_each_other_up_no_longer_than_they_ta
 }
 
 #[test]
-fn a_dead_address_of_a_name_hides_no_living_one() {
+fn tries_the_other_addresses_if_one_is_dead() {
     let directory = tempfile::tempdir().unwrap();
     let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
-    // A listener with a full queue never answers another connection, like an unused address.
+    // A listener with a full queue never accepts another connection, like an unused address.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     full.listen(0).unwrap();

@@ -1,4 +1,4 @@
-//! Tables of addresses that may be asked and that may not.
+//! Tables of accepted and refused URLs and addresses.
 
 use super::*;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ const PUBLIC: &str = "
 ";
 
 #[test]
-fn takes_real_names_over_https() {
+fn accepts_domain_names_over_https() {
     for (url, host, path) in [
         ("https://example.com/.well-known/stellar.toml", "example.com", "/.well-known/stellar.toml"),
         ("HTTPS://Tea.Example.COM:443/a?b=c#d", "tea.example.com", "/a?b=c"),
@@ -47,7 +47,7 @@ fn takes_real_names_over_https() {
 }
 
 #[test]
-fn takes_nothing_else() {
+fn refuses_everything_else() {
     let long = format!("https://{}.com", "a".repeat(64));
     for url in [
         "",
@@ -102,7 +102,7 @@ fn takes_nothing_else() {
 }
 
 #[test]
-fn names_that_are_never_public_are_known() {
+fn recognises_names_that_are_never_public() {
     for (host, special) in [
         ("metadata.google.internal", true),
         ("printer.local", true),
@@ -131,7 +131,7 @@ fn no_special_address_is_public() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic_and_what_it_takes_is_a_name(text in "\\PC*", host in "[a-zA-Z0-9.:@\\[\\]%_-]{0,30}") {
+    fn never_panics_and_accepts_only_domain_names(text in "\\PC*", host in "[a-zA-Z0-9.:@\\[\\]%_-]{0,30}") {
         for url in [text, format!("https://{host}/x")] {
             if let Ok(target) = Target::parse(&url) {
                 prop_assert!(target.host.parse::<IpAddr>().is_err() && target.host.contains('.'));
