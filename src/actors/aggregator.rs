@@ -176,7 +176,7 @@ impl Aggregator {
             Err(_) if self.state.is_draining => return,
             Err(error) => {
                 outage::database_failed(&self.deps.database, &error, "reading committed trades");
-                Vitals::tell(&self.deps.published.vitals.database, false, "reads fail", now);
+                Vitals::report(&self.deps.published.vitals.database, false, "reads fail", now);
                 return;
             }
             Ok(Read::Full(markets, coverage)) => {
@@ -201,7 +201,7 @@ impl Aggregator {
         if self.deps.database.record_success() {
             info!("database can be read again");
         }
-        Vitals::tell(&self.deps.published.vitals.database, true, "answers", now);
+        Vitals::report(&self.deps.published.vitals.database, true, "answers", now);
     }
 
     /// Drops the windows. The next [`Self::catch_up`] loads them from the database.

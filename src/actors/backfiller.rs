@@ -133,7 +133,7 @@ impl Backfill {
             match self.read_tail(context, upstream).await {
                 Ok(()) => {
                     self.status.succeeds("recent ledgers are read again by pages");
-                    retry.succeeded();
+                    retry.reset();
                     context.pause(interval).await;
                 }
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
@@ -195,7 +195,7 @@ impl Backfill {
                     self.status.set_state("whole");
                     context.pause(REST).await;
                 }
-                Ok(false) => retry.succeeded(),
+                Ok(false) => retry.reset(),
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
         }
@@ -215,7 +215,7 @@ impl Backfill {
         let floor = history.elder.max(1);
         let day = day.max(all);
         let day_is_whole = !held.is_empty() && coverage::missing(&held, floor, day, day).is_empty();
-        self.horizon.limiter().set_day_is_whole(day_is_whole);
+        self.horizon.limiter().set_day_complete(day_is_whole);
         // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
         let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
         let missing = coverage::missing(&held, floor, since, gaps_since);

@@ -9,7 +9,7 @@ use crate::{
         cursor::PagingToken,
         instant::{DAY, UnixSeconds},
     },
-    horizon::wire::{Received, Refused},
+    horizon::wire::{ReceivedTrade, RecordError},
 };
 
 /// Rules by which records are accepted.
@@ -39,7 +39,7 @@ pub enum IntakeDecision {
 impl Intake {
     /// Decides on a trade.
     #[must_use]
-    pub fn decide(&self, received: Received, now: UnixSeconds) -> IntakeDecision {
+    pub fn decide(&self, received: ReceivedTrade, now: UnixSeconds) -> IntakeDecision {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
         if token.ledger() > self.ceiling {
             let reason = format!("ledger {} is far beyond the newest one", token.ledger());
@@ -76,7 +76,7 @@ impl Intake {
     /// Makes the quarantine entry of a trade whose close time does not fit its ledger. The reason names no other
     /// ledger, so it is the same when the trade is read again beside others.
     #[must_use]
-    pub fn misfit(&self, received: Received) -> QuarantineEntry {
+    pub fn misfit(&self, received: ReceivedTrade) -> QuarantineEntry {
         let (token, closed_at) = (received.trade.token, received.trade.closed_at);
         let reason = format!(
             "close time {} does not fit those of the ledgers around {}",
@@ -88,7 +88,7 @@ impl Intake {
 
     /// Makes the quarantine entry of a record that is no trade. A position that cannot exist is dropped.
     #[must_use]
-    pub fn refuse(&self, refused: Refused) -> QuarantineEntry {
+    pub fn refuse(&self, refused: RecordError) -> QuarantineEntry {
         let token = refused.token.filter(|token| token.ledger() <= self.ceiling);
         self.entry(token, refused.reason, refused.raw)
     }

@@ -141,9 +141,9 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));
             deps.status.set_state(if epoch.is_some() { "leading" } else { "following" });
             let now = deps.clock.now();
-            Vitals::tell(&deps.published.vitals.database, true, "answers", now);
+            Vitals::report(&deps.published.vitals.database, true, "answers", now);
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
-            Vitals::tell(&deps.published.vitals.leader, epoch.is_some(), detail, now);
+            Vitals::report(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }
         Err(error) => record_failure(deps, &error),
     }
@@ -154,9 +154,9 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
 fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     outage::database_failed(&deps.database, error, "taking or renewing the lease");
     let now = deps.clock.now();
-    Vitals::tell(&deps.published.vitals.database, false, "does not answer", now);
+    Vitals::report(&deps.published.vitals.database, false, "does not answer", now);
     if deps.leadership.epoch().is_none() {
-        Vitals::tell(&deps.published.vitals.leader, false, "unknown: the database does not answer", now);
+        Vitals::report(&deps.published.vitals.leader, false, "unknown: the database does not answer", now);
     }
 }
 

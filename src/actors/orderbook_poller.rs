@@ -89,7 +89,7 @@ impl Work for OrderbookPoll {
                 Ok(Round::RankingUnknown) => context.pause(TICK).await,
                 Ok(Round::Read) => {
                     this.status.succeeds("order books are read");
-                    retry.succeeded();
+                    retry.reset();
                 }
                 Ok(Round::AllRead) => {
                     this.status.succeeds("order books are read");

@@ -104,7 +104,7 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
         let mut session = Session::new(&deps, &context, &history);
         let ended = session.run().await;
         if session.has_advanced() {
-            retry.succeeded();
+            retry.reset();
         }
         let ended = ended.or_empty(session.has_advanced(), begun.elapsed());
         // After any failure Horizon may be another server: check the network again.
@@ -173,20 +173,20 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         }
         SessionEnd::Database(error) => {
             outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
-            Vitals::tell(&vitals.database, false, "writes of trades fail", now);
+            Vitals::report(&vitals.database, false, "writes of trades fail", now);
             Some(retry.next_wait(None))
         }
         SessionEnd::Horizon(error) => {
             let wait = retry.next_wait(error.retry_after());
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
-            Vitals::tell(&vitals.stream, false, reason, now);
+            Vitals::report(&vitals.stream, false, reason, now);
             Some(wait)
         }
         SessionEnd::WrongNetwork(error) => {
             if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
                 tracing::error!(%error, "wrong network, nothing is stored");
             }
-            Vitals::tell(&vitals.stream, false, detail(error), now);
+            Vitals::report(&vitals.stream, false, detail(error), now);
             Some(retry.next_wait(None))
         }
     }

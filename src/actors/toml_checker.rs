@@ -26,7 +26,7 @@ use crate::{
         toml_files::{DueFile, FileFetch},
     },
     domain::ranking::assets_of,
-    horizon::stellar_toml::{AT_ONCE, TomlClient, TomlError},
+    horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError},
 };
 
 /// Files per round. The client bounds the number of concurrent requests.
@@ -166,8 +166,10 @@ impl TomlCheck {
             self.status.set_state("fetching");
         }
         // Store results as they come: a slow host must not delay the verdicts of others.
-        let mut fetched =
-            stream::iter(due).map(|file| self.fetch(file)).buffer_unordered(AT_ONCE).ready_chunks(AT_ONCE);
+        let mut fetched = stream::iter(due)
+            .map(|file| self.fetch(file))
+            .buffer_unordered(CONCURRENT_FETCHES_MAX)
+            .ready_chunks(CONCURRENT_FETCHES_MAX);
         while let Some(fetches) = fetched.next().await {
             context.advance();
             self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now()).await?;
@@ -234,7 +236,7 @@ mod tests {
         for round in files.chunks(usize::try_from(ROUND).unwrap()) {
             let mut ends = BinaryHeap::new(); // of the fetches under way
             for file in round {
-                if ends.len() == AT_ONCE {
+                if ends.len() == CONCURRENT_FETCHES_MAX {
                     let Reverse(earliest) = ends.pop().unwrap();
                     clock = earliest;
                 }

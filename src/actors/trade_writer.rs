@@ -97,7 +97,7 @@ impl TradeWriter {
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
                     let now = self.clock.now();
-                    Vitals::tell(&self.published.vitals.database, false, "writes of trades fail", now);
+                    Vitals::report(&self.published.vitals.database, false, "writes of trades fail", now);
                     context.pause(retry.next_wait(None)).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -137,7 +137,7 @@ impl Services {
         BudgetUse {
             requests_per_hour: report.per_hour,
             tokens: report.tokens,
-            remaining: report.told_remaining,
+            remaining: report.reported_remaining,
             blocked_s: report.blocked_for.as_secs_f64(),
             requests: requests.collect(),
         }

@@ -23,7 +23,7 @@ const LIVE_PART: f64 = 0.1;
 /// time.
 const FIRST_PART: f64 = 0.1;
 /// Part of Horizon's first reported allowance that a new process uses.
-const BELIEVED_PART: f64 = 0.8;
+const TRUSTED_PART: f64 = 0.8;
 /// First wait after a refusal without `Retry-After`. It doubles with each further refusal.
 const BLOCKED_FIRST: Duration = Duration::from_secs(5);
 /// Longest wait after a refusal without `Retry-After`.
@@ -38,7 +38,7 @@ const WAIT_MIN: Duration = Duration::from_millis(5);
 const AUDIT_PART: f64 = 0.1;
 /// Requests that rereading may save up. One check of a few ledgers costs this many if a page must be requested again.
 const AUDIT_MAX: f64 = 5.0;
-const SECONDS_AN_HOUR: f64 = 3_600.0;
+const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 /// Token buckets of the request classes, and the state of Horizon's own limit.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Budget {
     /// Rate that Horizon's last reply allows, in requests per second, and the end of its validity.
     pace: Option<(f64, Instant)>,
     /// Requests left according to Horizon's last reply.
-    told_remaining: Option<u32>,
+    reported_remaining: Option<u32>,
     /// End of the current pause after a refusal.
     blocked_until: Option<Instant>,
     /// Refusals in a row.
@@ -68,7 +68,7 @@ pub struct Budget {
     /// Requests whose response head has not arrived.
     in_flight: u32,
     /// True once the last 24 hours are complete, so that history needs less.
-    day_is_whole: bool,
+    is_day_complete: bool,
     /// Requests so far, in the order of [`Class::ALL`].
     granted: [u64; 6],
 }
@@ -85,20 +85,20 @@ impl Budget {
             shares: [0.0; 3],
             refilled_at: now,
             pace: None,
-            told_remaining: None,
+            reported_remaining: None,
             blocked_until: None,
             refusals: 0,
             first_waiting: 0,
             in_flight: 0,
-            day_is_whole: false,
+            is_day_complete: false,
             granted: [0; 6],
             audit: 0.0,
         };
-        budget.pour((burst * FIRST_PART).max(1.0));
+        budget.add_tokens((burst * FIRST_PART).max(1.0));
         budget
     }
 
-    /// Takes a token for a request. The caller reports the end of the request by [`Self::ended`].
+    /// Takes a token for a request. The caller reports the end of the request by [`Self::record_end`].
     ///
     /// # Errors
     ///
@@ -109,37 +109,37 @@ impl Budget {
             return Err(blocked_for.clamp(WAIT_MIN, WAIT_MAX));
         }
         if self.per_hour > 0 {
-            let lacking = self.lacking(class);
-            if lacking > 0.0 {
-                let wait = Duration::try_from_secs_f64(lacking / self.rate(now).max(f64::MIN_POSITIVE));
+            let missing = self.missing_tokens(class);
+            if missing > 0.0 {
+                let wait = Duration::try_from_secs_f64(missing / self.rate(now).max(f64::MIN_POSITIVE));
                 return Err(wait.unwrap_or(WAIT_MAX).clamp(WAIT_MIN, WAIT_MAX));
             }
-            self.draw(class);
+            self.withdraw(class);
         }
         self.in_flight = self.in_flight.saturating_add(1);
-        if let Some(granted) = self.granted.get_mut(class.place()) {
+        if let Some(granted) = self.granted.get_mut(class.index()) {
             *granted += 1;
         }
         Ok(())
     }
 
     /// Records that a response head arrived, or will never arrive.
-    pub fn ended(&mut self) {
+    pub fn record_end(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Records a waiting look-up of a first asset. Meanwhile only the stream and such look-ups get tokens.
-    pub fn first_begins_to_wait(&mut self) {
+    pub fn begin_first_assets_wait(&mut self) {
         self.first_waiting = self.first_waiting.saturating_add(1);
     }
 
     /// Records that such a look-up no longer waits.
-    pub fn first_waits_no_more(&mut self) {
+    pub fn end_first_assets_wait(&mut self) {
         self.first_waiting = self.first_waiting.saturating_sub(1);
     }
 
     /// Charges requests that the open stream cost without a grant: one per ledger.
-    pub fn spent(&mut self, requests: u32, now: Instant) {
+    pub fn charge(&mut self, requests: u32, now: Instant) {
         self.refill(now);
         if self.per_hour > 0 {
             self.live -= f64::from(requests);
@@ -151,19 +151,19 @@ impl Budget {
     ///
     /// `remaining / reset` is the right rate for a fixed window. It also suits Horizon's own limiter, which expires one
     /// request after another: that one settles at a half-full bucket and its full rate.
-    pub fn told(&mut self, allowance: Allowance, now: Instant) {
+    pub fn record_allowance(&mut self, allowance: Allowance, now: Instant) {
         self.refill(now);
         // Requests in flight may not be counted in the reported number yet.
         let unanswered = self.in_flight.saturating_sub(1);
         let left = f64::from(allowance.remaining.saturating_sub(unanswered));
-        if self.told_remaining.replace(allowance.remaining).is_none() {
-            let believed = (left * BELIEVED_PART).min(self.burst);
-            self.pour((believed - self.tokens()).max(0.0));
+        if self.reported_remaining.replace(allowance.remaining).is_none() {
+            let trusted = (left * TRUSTED_PART).min(self.burst);
+            self.add_tokens((trusted - self.tokens()).max(0.0));
         }
         // Never hold more tokens than Horizon has left.
         let excess = self.tokens() - left;
         if excess > 0.0 {
-            self.draw_from_all(excess);
+            self.withdraw_from_all(excess);
         }
         let reset = Duration::from_secs(allowance.reset_s);
         // No window of Horizon's is longer. A larger number is a time of day, or wrong.
@@ -176,7 +176,7 @@ impl Budget {
     ///
     /// If the operator set no limit, the server is the operator's own. A 429 then comes from a proxy, or from a limit
     /// meant for others, so it pauses requests for at most one minute.
-    pub fn limited(&mut self, retry_after: Option<Duration>, now: Instant) {
+    pub fn record_refusal(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.refill(now);
         // Empty all buckets, so that no burst follows the pause. The stream keeps its debt.
         self.live = self.live.min(0.0);
@@ -190,13 +190,13 @@ impl Budget {
     }
 
     /// Records an answered request.
-    pub const fn succeeded(&mut self) {
+    pub const fn record_success(&mut self) {
         self.refusals = 0;
     }
 
     /// Sets whether the last 24 hours are complete. If they are, history needs a smaller share.
-    pub const fn set_day_is_whole(&mut self, day_is_whole: bool) {
-        self.day_is_whole = day_is_whole;
+    pub const fn set_day_complete(&mut self, is_day_complete: bool) {
+        self.is_day_complete = is_day_complete;
     }
 
     /// Current state of the budget.
@@ -206,7 +206,7 @@ impl Budget {
         BudgetReport {
             per_hour: self.per_hour,
             tokens: self.tokens(),
-            told_remaining: self.told_remaining,
+            reported_remaining: self.reported_remaining,
             blocked_for: self.blocked_for(now).unwrap_or_default(),
             granted: self.granted,
         }
@@ -218,9 +218,9 @@ impl Budget {
 
     /// Current rate, in requests per second: the lower of the operator's and Horizon's.
     fn rate(&self, now: Instant) -> f64 {
-        let own = f64::from(self.per_hour) / SECONDS_AN_HOUR;
+        let own = f64::from(self.per_hour) / SECONDS_PER_HOUR;
         match self.pace {
-            Some((told, until)) if now < until => own.min(told),
+            Some((reported, until)) if now < until => own.min(reported),
             _ => own,
         }
     }
@@ -231,19 +231,19 @@ impl Budget {
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
-        let poured = passed * self.rate(now);
+        let added = passed * self.rate(now);
         self.refilled_at = now.max(self.refilled_at);
-        self.audit = (self.audit + poured * AUDIT_PART).min(AUDIT_MAX);
-        self.pour(poured);
+        self.audit = (self.audit + added * AUDIT_PART).min(AUDIT_MAX);
+        self.add_tokens(added);
     }
 
     /// Adds tokens to the stream's bucket first, then to the shares. Overflow of one share goes to the others.
-    fn pour(&mut self, tokens: f64) {
+    fn add_tokens(&mut self, tokens: f64) {
         let live_cap = (self.burst * LIVE_PART).max(1.0);
         let for_live = tokens.min((live_cap - self.live).max(0.0));
         self.live += for_live;
         let rest = tokens - for_live;
-        let weights = if self.day_is_whole { WEIGHTS } else { WEIGHTS_FILLING };
+        let weights = if self.is_day_complete { WEIGHTS } else { WEIGHTS_FILLING };
         let caps = weights.map(|weight| (weight * (self.burst - live_cap)).max(1.0));
         let mut overflow = 0.0;
         for ((share, weight), cap) in self.shares.iter_mut().zip(weights).zip(caps) {
@@ -259,14 +259,14 @@ impl Budget {
     }
 
     /// Tokens missing for one request of a class. Zero or less if the request may go.
-    fn lacking(&self, class: Class) -> f64 {
+    fn missing_tokens(&self, class: Class) -> f64 {
         let [history, assets, books] = self.shares;
-        let others_wait = self.first_waiting > 0;
+        let has_first_waiting = self.first_waiting > 0;
         let has = match class {
             // Waiting look-ups of first assets take precedence over all other classes.
             Class::Live => self.tokens(),
             Class::FirstAssets => history + assets + books,
-            _ if others_wait => 0.0,
+            _ if has_first_waiting => 0.0,
             Class::History => history,
             Class::Assets => assets,
             Class::Books => books,
@@ -275,7 +275,7 @@ impl Budget {
         1.0 - has
     }
 
-    fn draw(&mut self, class: Class) {
+    fn withdraw(&mut self, class: Class) {
         let [history, assets, books] = &mut self.shares;
         match class {
             Class::Live if self.live >= 1.0 => self.live -= 1.0,
@@ -283,9 +283,9 @@ impl Budget {
                 // The stream borrows from the shares.
                 let lent = 1.0 - self.live;
                 self.live = 0.0;
-                self.draw_from_shares(lent);
+                self.withdraw_from_shares(lent);
             }
-            Class::FirstAssets => self.draw_from_shares(1.0),
+            Class::FirstAssets => self.withdraw_from_shares(1.0),
             Class::History => *history -= 1.0,
             Class::Assets => *assets -= 1.0,
             Class::Books => *books -= 1.0,
@@ -297,15 +297,15 @@ impl Budget {
     }
 
     /// Withdraws tokens from all shares in proportion.
-    fn draw_from_shares(&mut self, tokens: f64) {
+    fn withdraw_from_shares(&mut self, tokens: f64) {
         let all: f64 = self.shares.iter().sum();
         let left = if all > 0.0 { ((all - tokens) / all).max(0.0) } else { 0.0 };
         self.shares = self.shares.map(|share| share * left);
     }
 
-    fn draw_from_all(&mut self, tokens: f64) {
+    fn withdraw_from_all(&mut self, tokens: f64) {
         let of_shares = self.shares.iter().sum::<f64>().min(tokens);
-        self.draw_from_shares(of_shares);
+        self.withdraw_from_shares(of_shares);
         // A negative balance stays: it is a debt of the stream.
         self.live = (self.live - (tokens - of_shares)).max(self.live.min(0.0));
     }

@@ -21,14 +21,14 @@ use crate::{
 
 use super::{
     budget::{Allowance, Class},
-    connections::Counting,
+    connections::CountingDialler,
     error::HorizonError,
     problem::{self, problem},
     rate_limiter::RateLimiter,
-    retry::asked_wait,
+    retry::parse_retry_after,
     stream::TradeStream,
     tls,
-    wire::{self, AssetRecord, AssetsPage, Received, Refused, Root},
+    wire::{self, AssetRecord, AssetsPage, ReceivedTrade, RecordError, Root},
 };
 
 /// Horizon's limit on the records of one page or stream.
@@ -83,7 +83,7 @@ pub struct HorizonClient {
     /// Base URL and timeouts.
     settings: HorizonSettings,
     /// Base URL without secrets, for logs.
-    shown: Rc<str>,
+    shown_url: Rc<str>,
     /// Budget shared by all clients.
     limiter: RateLimiter,
     /// Class that requests of this client are charged to.
@@ -91,7 +91,7 @@ pub struct HorizonClient {
     /// Called while a request waits for its turn.
     waiting: Rc<dyn Fn()>,
     /// Consecutive answers to live requests that were aborted for silence.
-    given_up: Rc<Cell<u32>>,
+    silent_answers: Rc<Cell<u32>>,
 }
 
 impl HorizonClient {
@@ -108,10 +108,20 @@ impl HorizonClient {
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
         // The root must come from the server that answers now, so reuse no connection.
         let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
-        let (waiting, given_up) = (Rc::new(|| ()), Rc::default());
-        let shown = shown_url(&settings.url).into();
+        let (waiting, silent_answers) = (Rc::new(|| ()), Rc::default());
+        let shown_url = shown_url(&settings.url).into();
         let class = Class::Live;
-        Ok(Self { client, root_client, dialled, settings, shown, limiter, class, waiting, given_up })
+        Ok(Self {
+            client,
+            root_client,
+            dialled,
+            settings,
+            shown_url,
+            limiter,
+            class,
+            waiting,
+            silent_answers,
+        })
     }
 
     /// Same client with another class.
@@ -122,8 +132,8 @@ impl HorizonClient {
 
     /// Same client with a callback that runs every second while a request waits for its turn.
     #[must_use]
-    pub fn while_waiting(&self, tell: impl Fn() + 'static) -> Self {
-        Self { waiting: Rc::new(tell), ..self.clone() }
+    pub fn while_waiting(&self, on_wait: impl Fn() + 'static) -> Self {
+        Self { waiting: Rc::new(on_wait), ..self.clone() }
     }
 
     /// Budget of all clients.
@@ -151,7 +161,7 @@ impl HorizonClient {
         cursor: Option<PagingToken>,
         order: Order,
         limit: u32,
-    ) -> Result<Vec<Result<Received, Refused>>, HorizonError> {
+    ) -> Result<Vec<Result<ReceivedTrade, RecordError>>, HorizonError> {
         let order = match order {
             Order::Ascending => "asc",
             Order::Descending => "desc",
@@ -193,44 +203,51 @@ impl HorizonClient {
             }
             Err(HorizonError::Unreadable("not an event stream".into()))
         };
-        let response = self.counted("stream", self.learned(opened.await))?;
+        let response = self.record_outcome("stream", self.record_silence(opened.await))?;
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.limiter.clone()))
     }
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
-        let fetched = async { body(self.send(path, headers).await?, self.patience(), BODY_BYTES_MAX).await };
-        self.counted(kind, self.learned(fetched.await))
+        let fetched =
+            async { body(self.send(path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await };
+        self.record_outcome(kind, self.record_silence(fetched.await))
     }
 
     /// Counts a request by its outcome, and records whether the server is reachable.
-    fn counted<T>(&self, kind: &'static str, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
-        let told = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
-        counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => told).increment(1);
+    fn record_outcome<T>(
+        &self,
+        kind: &'static str,
+        outcome: Result<T, HorizonError>,
+    ) -> Result<T, HorizonError> {
+        let label = outcome.as_ref().map_or_else(HorizonError::kind, |_| "ok");
+        counter!("ticker_horizon_requests_total", "kind" => kind, "outcome" => label).increment(1);
         match &outcome {
-            Ok(_) => self.limiter.answered(&self.shown),
+            Ok(_) => self.limiter.record_answer(&self.shown_url),
             // Horizon itself answered: the requested record does not exist.
-            Err(HorizonError::Problem { status: 400..500, .. }) => self.limiter.answered(&self.shown),
+            Err(HorizonError::Problem { status: 400..500, .. }) => {
+                self.limiter.record_answer(&self.shown_url);
+            }
             // A refusal says nothing about reachability.
             Err(HorizonError::RateLimited { .. }) => {}
-            Err(error) => self.limiter.failed(&self.shown, error),
+            Err(error) => self.limiter.record_failure(&self.shown_url, error),
         }
         outcome
     }
 
     /// Counts consecutive silent answers to live requests.
-    fn learned<T>(&self, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
+    fn record_silence<T>(&self, outcome: Result<T, HorizonError>) -> Result<T, HorizonError> {
         if self.class == Class::Live {
-            let silent = matches!(outcome, Err(HorizonError::Silent(_)));
-            self.given_up.set(if silent { self.given_up.get().saturating_add(1) } else { 0 });
+            let is_silent = matches!(outcome, Err(HorizonError::Silent(_)));
+            self.silent_answers.set(if is_silent { self.silent_answers.get().saturating_add(1) } else { 0 });
         }
         outcome
     }
 
     /// Longest silence that is tolerated during an answer.
-    fn patience(&self) -> Duration {
+    fn silence_max(&self) -> Duration {
         match self.class {
-            Class::Live => LIVE_SILENCE_MAX * 2_u32.pow(self.given_up.get().min(DOUBLINGS_MAX)),
+            Class::Live => LIVE_SILENCE_MAX * 2_u32.pow(self.silent_answers.get().min(DOUBLINGS_MAX)),
             _ => SILENCE_MAX,
         }
     }
@@ -243,27 +260,27 @@ impl HorizonClient {
     ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
     {
         let turn = self.limiter.admit(self.class, &*self.waiting).await;
-        let patience = self.patience();
-        let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(patience);
+        let silence_max = self.silence_max();
+        let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(silence_max);
         for header in headers {
             request = request.insert_header(header);
         }
-        let sent = request.send().await.inspect_err(|_| self.limiter.disrupted());
+        let sent = request.send().await.inspect_err(|_| self.limiter.record_disruption());
         let response = sent.map_err(|error| match error {
-            SendRequestError::Timeout => HorizonError::Silent(patience),
+            SendRequestError::Timeout => HorizonError::Silent(silence_max),
             error => HorizonError::Connect(error.to_string()),
         })?;
         if let Some(allowance) = allowance(response.headers()) {
-            self.limiter.told(allowance);
+            self.limiter.record_allowance(allowance);
         }
         drop(turn);
-        let good = good(response, patience).await;
-        match &good {
-            Err(HorizonError::RateLimited { retry_after }) => self.limiter.limited(*retry_after),
+        let checked = require_success(response, silence_max).await;
+        match &checked {
+            Err(HorizonError::RateLimited { retry_after }) => self.limiter.record_refusal(*retry_after),
             Err(HorizonError::Connect(_)) => {}
-            _ => self.limiter.succeeded(),
+            _ => self.limiter.record_success(),
         }
-        good
+        checked
     }
 }
 
@@ -274,7 +291,7 @@ fn awc_client(
     dialled: &Rc<Cell<u64>>,
 ) -> Client {
     let connector = Connector::new()
-        .connector(Counting::new(dialler.clone(), Rc::clone(dialled)))
+        .connector(CountingDialler::new(dialler.clone(), Rc::clone(dialled)))
         .timeout(CONNECT_TIMEOUT)
         .conn_keep_alive(keep_alive)
         .conn_lifetime(age_max);
@@ -308,7 +325,10 @@ fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
 }
 
 /// Returns the answer if its status is 2xx, else the error of its status and problem document.
-async fn good<S>(response: ClientResponse<S>, patience: Duration) -> Result<ClientResponse<S>, HorizonError>
+async fn require_success<S>(
+    response: ClientResponse<S>,
+    silence_max: Duration,
+) -> Result<ClientResponse<S>, HorizonError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -319,21 +339,21 @@ where
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     if status == 429 {
         return Err(HorizonError::RateLimited {
-            retry_after: text(header::RETRY_AFTER).and_then(|text| asked_wait(&text)),
+            retry_after: text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text)),
         });
     }
     let content_type = text(header::CONTENT_TYPE);
-    let body = body(response, patience, problem::BYTES_MAX).await.unwrap_or_default();
+    let body = body(response, silence_max, problem::BYTES_MAX).await.unwrap_or_default();
     Err(match problem(content_type.as_deref(), status, &body) {
         Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
         None => HorizonError::Status { status },
     })
 }
 
-/// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `patience`.
+/// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `silence_max`.
 async fn body<S>(
     mut response: ClientResponse<S>,
-    patience: Duration,
+    silence_max: Duration,
     bytes_max: usize,
 ) -> Result<Bytes, HorizonError>
 where
@@ -342,8 +362,8 @@ where
     let read = async {
         let mut body = BytesMut::new();
         loop {
-            let chunk = actix_rt::time::timeout(patience, response.next()).await;
-            match chunk.map_err(|_| HorizonError::Silent(patience))? {
+            let chunk = actix_rt::time::timeout(silence_max, response.next()).await;
+            match chunk.map_err(|_| HorizonError::Silent(silence_max))? {
                 None => return Ok(body.freeze()),
                 Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
                 Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > bytes_max => {

@@ -6,18 +6,18 @@ use actix_service::Service;
 
 /// Dialler that counts its connections.
 #[derive(Clone)]
-pub(super) struct Counting<S> {
+pub(super) struct CountingDialler<S> {
     dialler: S,
     dialled: Rc<Cell<u64>>,
 }
 
-impl<S> Counting<S> {
+impl<S> CountingDialler<S> {
     pub(super) const fn new(dialler: S, dialled: Rc<Cell<u64>>) -> Self {
         Self { dialler, dialled }
     }
 }
 
-impl<S: Service<R>, R> Service<R> for Counting<S> {
+impl<S: Service<R>, R> Service<R> for CountingDialler<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

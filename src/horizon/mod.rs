@@ -2,7 +2,7 @@
 //!
 //! `sse`, `wire`, `budget` and `retry` are pure. `client` sends requests, `rate_limiter` decides when, and
 //! `stellar_toml` fetches files from the hosts that issuers name. Wrong data from outside is a value
-//! ([`wire::Refused`]), never a panic.
+//! ([`wire::RecordError`]), never a panic.
 
 pub mod budget;
 pub mod client;

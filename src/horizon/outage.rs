@@ -26,7 +26,7 @@ pub(super) struct Reachability {
 
 impl Reachability {
     /// Records an answered request.
-    pub(super) fn answered(&mut self, url: &str) {
+    pub(super) fn record_answer(&mut self, url: &str) {
         let outage = self.outage.take();
         self.was_answered = true;
         if let (Some(outage), true) = (outage, self.failures.record_success()) {
@@ -35,7 +35,7 @@ impl Reachability {
     }
 
     /// Records a failed request.
-    pub(super) fn failed(&mut self, url: &str, error: &HorizonError, now: Instant) {
+    pub(super) fn record_failure(&mut self, url: &str, error: &HorizonError, now: Instant) {
         let since = self.outage.take().map_or(now, |outage| outage.since);
         let error = error.to_string();
         if self.failures.record_failure(&error, now) {
@@ -67,11 +67,11 @@ mod tests {
         assert!(reachability.outage().is_none() && !reachability.was_answered());
         for second in 0..3 {
             let error = HorizonError::Connect(format!("refused {second}"));
-            reachability.failed("https://h", &error, start + Duration::from_secs(second));
+            reachability.record_failure("https://h", &error, start + Duration::from_secs(second));
         }
         let outage = reachability.outage().unwrap();
         assert_eq!((outage.since, outage.error.as_str()), (start, "horizon cannot be reached: refused 2"));
-        reachability.answered("https://h");
+        reachability.record_answer("https://h");
         assert!(reachability.outage().is_none() && reachability.was_answered());
     }
 }

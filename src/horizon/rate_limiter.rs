@@ -33,7 +33,7 @@ struct Shared {
     /// Connections that broke or could not be opened. The next connection may lead to another server.
     disruptions: AtomicU64,
     /// True if the server belongs to another network. Then only its root is requested.
-    wrong_network: AtomicBool,
+    is_wrong_network: AtomicBool,
     /// Reachability of the server.
     reachability: Mutex<Reachability>,
     /// Limit on log lines about single requests.
@@ -69,7 +69,7 @@ impl RateLimiter {
             budget: Mutex::new(Budget::new(requests_per_hour, Instant::now())),
             requests_per_hour,
             disruptions: AtomicU64::new(0),
-            wrong_network: AtomicBool::new(false),
+            is_wrong_network: AtomicBool::new(false),
             reachability: Mutex::default(),
             lines: SharedLimit::new(LINES_A_MINUTE, Duration::from_secs(60)),
             live_waits: Mutex::default(),
@@ -82,14 +82,14 @@ impl RateLimiter {
     /// Calls `waiting` before each sleep, so that the supervisor sees progress.
     pub async fn admit(&self, class: Class, waiting: impl Fn()) -> Turn {
         let _waiting = (class == Class::FirstAssets).then(|| FirstWaiting::begin(self));
-        while class != Class::Live && self.0.wrong_network.load(Ordering::Relaxed) {
+        while class != Class::Live && self.0.is_wrong_network.load(Ordering::Relaxed) {
             waiting();
             tokio::time::sleep(STEP).await;
         }
         let mut live = None;
         loop {
-            let asked = self.budget().try_take(class, Instant::now());
-            match asked {
+            let admission = self.budget().try_take(class, Instant::now());
+            match admission {
                 Ok(()) => {
                     if class == Class::Live {
                         self.live_waits().since = None;
@@ -98,7 +98,7 @@ impl RateLimiter {
                 }
                 Err(wait) => {
                     if class == Class::Live {
-                        live.get_or_insert_with(|| LiveWaiting::begin(self)).go_on();
+                        live.get_or_insert_with(|| LiveWaiting::begin(self)).keep_waiting();
                     }
                     waiting();
                     tokio::time::sleep(wait.min(STEP)).await;
@@ -108,23 +108,23 @@ impl RateLimiter {
     }
 
     /// Records the allowance that a reply reported. Call it before the request's turn is dropped.
-    pub fn told(&self, allowance: Allowance) {
-        self.budget().told(allowance, Instant::now());
+    pub fn record_allowance(&self, allowance: Allowance) {
+        self.budget().record_allowance(allowance, Instant::now());
     }
 
     /// Records a refusal (429).
-    pub fn limited(&self, retry_after: Option<Duration>) {
-        self.budget().limited(retry_after, Instant::now());
+    pub fn record_refusal(&self, retry_after: Option<Duration>) {
+        self.budget().record_refusal(retry_after, Instant::now());
     }
 
     /// Records an answered request.
-    pub fn succeeded(&self) {
-        self.budget().succeeded();
+    pub fn record_success(&self) {
+        self.budget().record_success();
     }
 
     /// Charges requests that the open stream cost without an admission.
-    pub fn spent(&self, requests: u32) {
-        self.budget().spent(requests, Instant::now());
+    pub fn charge(&self, requests: u32) {
+        self.budget().charge(requests, Instant::now());
     }
 
     /// Requests per hour that the operator allows. 0 means no limit.
@@ -134,12 +134,12 @@ impl RateLimiter {
     }
 
     /// Sets whether the last 24 hours are complete.
-    pub fn set_day_is_whole(&self, day_is_whole: bool) {
-        self.budget().set_day_is_whole(day_is_whole);
+    pub fn set_day_complete(&self, is_day_complete: bool) {
+        self.budget().set_day_complete(is_day_complete);
     }
 
     /// Records a connection that broke or could not be opened.
-    pub fn disrupted(&self) {
+    pub fn record_disruption(&self) {
         self.0.disruptions.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -150,18 +150,18 @@ impl RateLimiter {
     }
 
     /// Sets whether the server belongs to another network.
-    pub fn set_wrong_network(&self, wrong: bool) {
-        self.0.wrong_network.store(wrong, Ordering::Relaxed);
+    pub fn set_wrong_network(&self, is_wrong: bool) {
+        self.0.is_wrong_network.store(is_wrong, Ordering::Relaxed);
     }
 
     /// Records an answered request. `url` must be free of secrets: it is logged.
-    pub fn answered(&self, url: &str) {
-        self.reachability().answered(url);
+    pub fn record_answer(&self, url: &str) {
+        self.reachability().record_answer(url);
     }
 
     /// Records a request that failed for a reason that affects others too.
-    pub fn failed(&self, url: &str, error: &HorizonError) {
-        self.reachability().failed(url, error, Instant::now());
+    pub fn record_failure(&self, url: &str, error: &HorizonError) {
+        self.reachability().record_failure(url, error, Instant::now());
     }
 
     /// Current outage: requests fail and none is answered.
@@ -210,7 +210,7 @@ impl RateLimiter {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.budget().ended();
+        self.0.budget().record_end();
     }
 }
 
@@ -223,7 +223,7 @@ impl<'a> LiveWaiting<'a> {
     }
 
     /// Restarts the waiting time if another request's admission ended it.
-    fn go_on(&self) {
+    fn keep_waiting(&self) {
         self.0.live_waits().since.get_or_insert_with(Instant::now);
     }
 }
@@ -240,14 +240,14 @@ impl Drop for LiveWaiting<'_> {
 
 impl<'a> FirstWaiting<'a> {
     fn begin(limiter: &'a RateLimiter) -> Self {
-        limiter.budget().first_begins_to_wait();
+        limiter.budget().begin_first_assets_wait();
         Self(limiter)
     }
 }
 
 impl Drop for FirstWaiting<'_> {
     fn drop(&mut self) {
-        self.0.budget().first_waits_no_more();
+        self.0.budget().end_first_assets_wait();
     }
 }
 

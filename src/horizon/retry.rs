@@ -16,7 +16,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// Parses a `Retry-After` header in whole seconds. `None` if it is a date, not a number, or longer than an hour.
 #[must_use]
-pub fn asked_wait(header: &str) -> Option<Duration> {
+pub fn parse_retry_after(header: &str) -> Option<Duration> {
     let seconds = header.trim().parse().ok()?;
     Some(Duration::from_secs(seconds)).filter(|wait| *wait <= RETRY_AFTER_MAX)
 }
@@ -47,7 +47,7 @@ impl Retry {
     }
 
     /// Resets the backoff after a success.
-    pub fn succeeded(&mut self) {
+    pub fn reset(&mut self) {
         *self = Self::default();
     }
 }
@@ -62,18 +62,18 @@ mod tests {
         let waits: Vec<_> = (0..20).map(|_| retry.next_wait(None)).collect();
         assert!(waits[0] >= FIRST && waits[0] <= FIRST * 2, "{waits:?}");
         assert!(waits[19] >= LONGEST && waits[19] <= LONGEST * 2, "{waits:?}");
-        retry.succeeded();
+        retry.reset();
         assert!(retry.next_wait(None) <= FIRST * 2);
     }
 
     #[test]
     fn accepts_a_retry_after_of_up_to_an_hour_and_nothing_else() {
         for (header, seconds) in [("0", Some(0)), (" 17 ", Some(17)), ("3600", Some(3_600))] {
-            assert_eq!(asked_wait(header), seconds.map(Duration::from_secs), "{header:?}");
+            assert_eq!(parse_retry_after(header), seconds.map(Duration::from_secs), "{header:?}");
         }
         let absurd = ["3601", "1000000000000000000", "99999999999999999999999", "-1", "1.5", "", "soon"];
         for header in absurd.into_iter().chain(["Wed, 21 Oct 2026 07:28:00 GMT"]) {
-            assert_eq!(asked_wait(header), None, "{header:?}");
+            assert_eq!(parse_retry_after(header), None, "{header:?}");
         }
     }
 

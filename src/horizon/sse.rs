@@ -12,7 +12,7 @@ const EVENT_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
     /// `event: open`: the server accepted the connection.
-    Hello,
+    Open,
     /// Record with its id and JSON.
     Record {
         /// Event id, a paging token. Empty if the server sent none.
@@ -21,9 +21,9 @@ pub enum StreamEvent {
         data: Bytes,
     },
     /// `event: close`: a normal end. Reconnect at once.
-    Bye,
+    Close,
     /// `event: error`, with the server's text.
-    Failed(String),
+    Error(String),
     /// Event beyond the size limit. It is dropped, and the stream continues after it.
     TooLarge,
 }
@@ -50,9 +50,9 @@ impl EventDecoder {
                 Err(_) => return Some(StreamEvent::TooLarge),
             };
             return Some(match message.event.as_ref() {
-                "open" => StreamEvent::Hello,
-                "close" => StreamEvent::Bye,
-                "error" => StreamEvent::Failed(message.data),
+                "open" => StreamEvent::Open,
+                "close" => StreamEvent::Close,
+                "error" => StreamEvent::Error(message.data),
                 "message" => StreamEvent::Record {
                     id: message.last_event_id.as_deref().unwrap_or_default().to_owned(),
                     data: message.data.into(),
@@ -94,10 +94,10 @@ mod tests {
         assert_eq!(
             decode(TRANSCRIPT.as_bytes(), &[]),
             [
-                StreamEvent::Hello,
+                StreamEvent::Open,
                 record("17179873281-1", "{\"a\":\"\u{e9}\u{1f600}\"}"),
                 record("17179873281-2", "{}"),
-                StreamEvent::Bye,
+                StreamEvent::Close,
             ]
         );
     }
@@ -118,7 +118,7 @@ mod tests {
         let text = "id: 1-1\ndata: {}\n\nevent: error\ndata: Rate limit exceeded\n\nid: 1-2\ndata: {";
         assert_eq!(
             decode(text.as_bytes(), &[]),
-            [record("1-1", "{}"), StreamEvent::Failed("Rate limit exceeded".into())]
+            [record("1-1", "{}"), StreamEvent::Error("Rate limit exceeded".into())]
         );
     }
 

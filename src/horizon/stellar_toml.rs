@@ -7,6 +7,6 @@ mod parse;
 mod redirect;
 mod resolve;
 
-pub use fetch::{AT_ONCE, TomlClient, TomlError, TomlSettings};
-pub use guard::{Refused, is_public};
-pub use parse::{NoToml, parse};
+pub use fetch::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError, TomlSettings};
+pub use guard::{UrlError, is_public};
+pub use parse::{InvalidTomlError, parse};

@@ -15,26 +15,26 @@ use super::{
     error::HorizonError,
     rate_limiter::RateLimiter,
     sse::{EventDecoder, StreamEvent},
-    wire::{self, Received, Refused},
+    wire::{self, ReceivedTrade, RecordError},
 };
 use crate::domain::plain_text::stripped;
 
 /// Item of a stream.
 #[derive(Debug)]
-pub enum Told {
+pub enum StreamItem {
     /// Greeting of the server, without data.
-    Hello,
+    Open,
     /// Valid trade.
-    Trade(Box<Received>),
+    Trade(Box<ReceivedTrade>),
     /// Record that is not a valid trade.
-    Refused(Refused),
+    Invalid(RecordError),
     /// Normal end: the limit of records is reached, or the server closed after its time. Reconnect at once.
     End,
 }
 
 type Body = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
-/// Open stream of trades. Ends with [`Told::End`] or an error. Drop it then.
+/// Open stream of trades. Ends with [`StreamItem::End`] or an error. Drop it then.
 pub struct TradeStream {
     body: Body,
     decoder: EventDecoder,
@@ -42,9 +42,9 @@ pub struct TradeStream {
     decoded: VecDeque<StreamEvent>,
     idle_timeout: Duration,
     /// True after the first bytes. Horizon greets at once, so only after that a quiet network may be silent.
-    greeted: bool,
+    has_received: bool,
     /// Arrival time of the last bytes. It measures silence independently of how often `next` is called.
-    heard_at: Instant,
+    received_at: Instant,
     limiter: RateLimiter,
     /// Ledger of the last record. Each new ledger costs a request without an admission.
     ledger: u32,
@@ -60,31 +60,32 @@ impl TradeStream {
             decoder: EventDecoder::default(),
             decoded: VecDeque::new(),
             idle_timeout,
-            greeted: false,
-            heard_at: Instant::now(),
+            has_received: false,
+            received_at: Instant::now(),
             limiter,
             ledger: 0,
         }
     }
 
     /// Next item. Cancel safe: dropping the future loses no received data.
-    pub async fn next(&mut self) -> Result<Told, HorizonError> {
+    pub async fn next(&mut self) -> Result<StreamItem, HorizonError> {
         loop {
             if let Some(event) = self.decoded.pop_front() {
-                let told = tell(event);
-                self.account(&told);
-                return told;
+                let item = read_event(event);
+                self.charge(&item);
+                return item;
             }
             let silence_max =
-                if self.greeted { self.idle_timeout } else { self.idle_timeout.min(LIVE_SILENCE_MAX) };
-            let patience = silence_max.saturating_sub(self.heard_at.elapsed());
+                if self.has_received { self.idle_timeout } else { self.idle_timeout.min(LIVE_SILENCE_MAX) };
+            let patience = silence_max.saturating_sub(self.received_at.elapsed());
             let chunk = actix_rt::time::timeout(patience, self.body.next()).await;
             let chunk = chunk.map_err(|_| HorizonError::Silent(silence_max))?;
-            (self.greeted, self.heard_at) = (true, Instant::now());
+            (self.has_received, self.received_at) = (true, Instant::now());
             match chunk {
-                None => return Ok(Told::End), // Horizon ends a stream like this when the limit of records is reached
+                // Horizon ends a stream like this when the limit of records is reached.
+                None => return Ok(StreamItem::End),
                 Some(Err(error)) => {
-                    self.limiter.disrupted();
+                    self.limiter.record_disruption();
                     return Err(HorizonError::Connect(error.to_string()));
                 }
                 Some(Ok(mut chunk)) => {
@@ -99,34 +100,34 @@ impl TradeStream {
 
 impl TradeStream {
     /// Charges received data to the budget.
-    fn account(&mut self, told: &Result<Told, HorizonError>) {
-        match told {
-            Ok(Told::Trade(received)) => {
+    fn charge(&mut self, item: &Result<StreamItem, HorizonError>) {
+        match item {
+            Ok(StreamItem::Trade(received)) => {
                 let ledger = received.trade.token.ledger();
                 // The first ledger is paid for by the connection's own request.
                 if ledger != self.ledger && self.ledger != 0 {
-                    self.limiter.spent(1);
+                    self.limiter.charge(1);
                 }
                 self.ledger = ledger;
             }
-            Err(HorizonError::RateLimited { retry_after }) => self.limiter.limited(*retry_after),
+            Err(HorizonError::RateLimited { retry_after }) => self.limiter.record_refusal(*retry_after),
             _ => {}
         }
     }
 }
 
-fn tell(event: StreamEvent) -> Result<Told, HorizonError> {
+fn read_event(event: StreamEvent) -> Result<StreamItem, HorizonError> {
     Ok(match event {
-        StreamEvent::Hello => Told::Hello,
-        StreamEvent::Bye => Told::End,
-        StreamEvent::Failed(reason) => return Err(failure(&reason)),
+        StreamEvent::Open => StreamItem::Open,
+        StreamEvent::Close => StreamItem::End,
+        StreamEvent::Error(reason) => return Err(failure(&reason)),
         StreamEvent::TooLarge => {
             let reason = "the event is larger than any trade".to_owned();
-            Told::Refused(Refused { token: None, reason, raw: Bytes::new() })
+            StreamItem::Invalid(RecordError { token: None, reason, raw: Bytes::new() })
         }
         StreamEvent::Record { id, data } => match wire::trade(data, Some(&id)) {
-            Ok(received) => Told::Trade(Box::new(received)),
-            Err(refused) => Told::Refused(refused),
+            Ok(received) => StreamItem::Trade(Box::new(received)),
+            Err(refused) => StreamItem::Invalid(refused),
         },
     })
 }

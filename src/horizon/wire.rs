@@ -15,7 +15,7 @@ use crate::domain::instant::UnixSeconds;
 
 pub use asset::{AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
-pub use trade::{Received, Refused, trade, trades_page};
+pub use trade::{ReceivedTrade, RecordError, trade, trades_page};
 
 /// Root document of a Horizon.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,7 +48,7 @@ struct Embedded<'a> {
 }
 
 /// Optional text field.
-type Maybe<'a> = Option<Cow<'a, str>>;
+type OptionalText<'a> = Option<Cow<'a, str>>;
 
 /// Deserialises a number that is a string since protocol 18 and was a JSON number before.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {

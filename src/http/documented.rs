@@ -83,7 +83,7 @@ fn vitals() -> Vitals {
     let vitals = Vitals::default();
     let at = UnixSeconds(1).to_utc();
     for cell in [&vitals.database, &vitals.stream, &vitals.children, &vitals.leader] {
-        Vitals::tell(cell, true, "", at);
+        Vitals::report(cell, true, "", at);
     }
     let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
     vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));

@@ -125,7 +125,7 @@ mod tests {
             ("leader", &vitals.leader),
         ];
         for (name, cell) in cells {
-            Vitals::tell(cell, !faults.contains(&name), "", UnixSeconds(NOW - 5).to_utc());
+            Vitals::report(cell, !faults.contains(&name), "", UnixSeconds(NOW - 5).to_utc());
         }
         vitals
     }

@@ -181,20 +181,20 @@ mod tests {
             status(vitals, Some(newest), Duration::from_secs(10), now)["stale"].clone()
         };
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "the leader is not known yet");
-        Vitals::tell(&vitals.leader, false, "", UnixSeconds(1).to_utc());
+        Vitals::report(&vitals.leader, false, "", UnixSeconds(1).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
         assert_eq!(stale(&vitals, &newest(UnixSeconds(989))), json!(true));
         // It led before, and received data from the stream then.
-        Vitals::tell(&vitals.stream, true, "", UnixSeconds(500).to_utc());
+        Vitals::report(&vitals.stream, true, "", UnixSeconds(500).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
-        Vitals::tell(&vitals.leader, true, "", UnixSeconds(999).to_utc());
+        Vitals::report(&vitals.leader, true, "", UnixSeconds(999).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "a leader has its own stream");
     }
 
     #[test]
     fn reports_freshness_coverage_and_gaps() {
         let vitals = Vitals::default();
-        Vitals::tell(&vitals.stream, true, "", UnixSeconds(990).to_utc());
+        Vitals::report(&vitals.stream, true, "", UnixSeconds(990).to_utc());
         let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
         vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
         let latest = Some((9, UnixSeconds(995)));

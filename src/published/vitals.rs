@@ -164,7 +164,7 @@ pub struct Vitals {
 
 impl Vitals {
     /// Stores the report of a part. A continuing fault keeps the time when it began.
-    pub fn tell(cell: &ArcSwapOption<Check>, ok: bool, detail: impl Into<String>, now: DateTime<Utc>) {
+    pub fn report(cell: &ArcSwapOption<Check>, ok: bool, detail: impl Into<String>, now: DateTime<Utc>) {
         let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
         cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
     }
@@ -190,7 +190,7 @@ mod tests {
         let vitals = Vitals::default();
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         for (ok, now, since) in [(true, 1, 1), (true, 2, 2), (false, 3, 3), (false, 4, 3), (true, 5, 5)] {
-            Vitals::tell(&vitals.database, ok, "", at(now));
+            Vitals::report(&vitals.database, ok, "", at(now));
             assert_eq!(vitals.database.load().as_ref().unwrap().at, at(since));
         }
     }

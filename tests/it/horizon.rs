@@ -17,7 +17,7 @@ use stellar_ticker::{
         budget::Class,
         client::{HorizonSettings, Order},
         rate_limiter::RateLimiter,
-        stream::Told,
+        stream::StreamItem,
     },
     sim::{Endpoint, Fault, FaultPlan, SimConfig, SimServer, start},
 };
@@ -191,8 +191,8 @@ fn answers_that_end_with_their_connection_are_read_within_the_bounds() {
         let client = HorizonClient::new(settings, RateLimiter::new(0)).unwrap();
         assert_eq!(client.root().await.unwrap().network_passphrase, "Tea");
         let mut stream = client.stream_trades(PagingToken::before_ledger(1)).await.unwrap();
-        assert!(matches!(stream.next().await.unwrap(), Told::Hello));
-        assert!(matches!(stream.next().await.unwrap(), Told::End));
+        assert!(matches!(stream.next().await.unwrap(), StreamItem::Open));
+        assert!(matches!(stream.next().await.unwrap(), StreamItem::End));
         let problem = client.root().await.unwrap_err();
         assert!(matches!(problem, HorizonError::Problem { status: 404, .. }), "{problem:?}");
         let endless = client.root().await.unwrap_err();
@@ -340,7 +340,7 @@ fn a_stream_that_falls_silent_ends_by_the_idle_timeout_however_impatient_its_rea
         let mut stream = client.stream_trades(PagingToken::before_ledger(latest)).await.unwrap();
         let ended = loop {
             match tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
-                Err(_) | Ok(Ok(Told::Hello)) => {}
+                Err(_) | Ok(Ok(StreamItem::Open)) => {}
                 Ok(Ok(told)) => panic!("{told:?}"),
                 Ok(Err(error)) => break error,
             }
@@ -364,10 +364,10 @@ fn a_stream_ends_normally_at_its_limit_and_goes_on_without_a_gap() {
             connections += 1;
             while let Ok(told) = stream.next().await {
                 match told {
-                    Told::Trade(received) => cursor = received.trade.token,
-                    Told::End => break,
-                    Told::Hello => continue,
-                    Told::Refused(refused) => panic!("{refused:?}"),
+                    StreamItem::Trade(received) => cursor = received.trade.token,
+                    StreamItem::End => break,
+                    StreamItem::Open => continue,
+                    StreamItem::Invalid(refused) => panic!("{refused:?}"),
                 }
                 streamed.push(cursor);
             }

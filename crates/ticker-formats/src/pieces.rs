@@ -40,7 +40,7 @@ struct Coded {
     len: usize,
     deflated: Vec<u8>,
     /// Brotli form, made on first use: it costs more than everything else, and large files rarely need it.
-    brotlied: OnceLock<Vec<u8>>,
+    brotli: OnceLock<Vec<u8>>,
 }
 
 /// Compressor of pieces. Keeps the encoder's buffers.
@@ -81,15 +81,15 @@ impl PieceMaker {
             }
         }
         deflated.shrink_to_fit();
-        Ok(Piece(Arc::new(Coded { len: raw.len(), deflated, brotlied: OnceLock::new() })))
+        Ok(Piece(Arc::new(Coded { len: raw.len(), deflated, brotli: OnceLock::new() })))
     }
 }
 
 impl Piece {
     /// Brotli form of the piece. `raw` must be the bytes that it was made of.
-    fn brotlied(&self, raw: &[u8]) -> &[u8] {
+    fn brotli(&self, raw: &[u8]) -> &[u8] {
         // Writing to a Vec never fails. If it did, an empty piece would break the stream, and readers would notice.
-        self.0.brotlied.get_or_init(|| brotlied(raw, false).unwrap_or_default())
+        self.0.brotli.get_or_init(|| compress_brotli(raw, false).unwrap_or_default())
     }
 
     #[cfg(test)]
@@ -99,7 +99,7 @@ impl Piece {
 }
 
 /// Compresses the start or the continuation of a brotli stream, without an end.
-fn brotlied(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
+fn compress_brotli(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     let params = BrotliEncoderParams {
         quality: BROTLI_QUALITY,
         lgwin: BROTLI_WINDOW,
@@ -161,13 +161,13 @@ impl Brotli {
                 let raw = self.raw.get(from..from + piece.0.len).unwrap_or_default();
                 from += piece.0.len;
                 if place == 0 {
-                    joined = brotlied(raw, true).unwrap_or_default();
+                    joined = compress_brotli(raw, true).unwrap_or_default();
                 } else {
-                    joined.extend_from_slice(piece.brotlied(raw));
+                    joined.extend_from_slice(piece.brotli(raw));
                 }
             }
             if self.pieces.is_empty() {
-                joined = brotlied(&[], true).unwrap_or_default();
+                joined = compress_brotli(&[], true).unwrap_or_default();
             }
             joined.push(BROTLI_END);
             joined.into()
@@ -218,7 +218,7 @@ mod tests {
         assert!(one.brotli.made().is_none());
         one.brotli.make();
         assert!(
-            one.brotli.made().is_some() && other.brotli.made().is_none() && piece.0.brotlied.get().is_some()
+            one.brotli.made().is_some() && other.brotli.made().is_none() && piece.0.brotli.get().is_some()
         );
         assert_ne!(one.etag, other.etag);
     }

@@ -75,12 +75,12 @@ impl AssetPoll {
             match self.look_up_singly(epoch, &mut first, context).await {
                 Ok(Round::LookedUp) => {
                     self.status.succeeds("assets are looked up");
-                    retry.succeeded();
+                    retry.reset();
                     self.notify(0).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
                     self.status.succeeds("assets are looked up");
-                    retry.succeeded();
+                    retry.reset();
                     self.notify(all_upto).await;
                     self.status.set_state("idle");
                     context.pause_until_woken(REST).await;

@@ -32,7 +32,7 @@ impl AssetPoll {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             match self.sweep_if_due(epoch, &mut timetable).await {
-                Ok(true) => retry.succeeded(),
+                Ok(true) => retry.reset(),
                 Ok(false) => context.pause(REST).await,
                 Err(error) => self.wait_after(&error, &mut retry, context).await,
             }

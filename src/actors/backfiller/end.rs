@@ -77,8 +77,8 @@ pub(super) async fn confirm(
     let bottom = PagingToken::before_ledger(elder);
     let records = horizon.trades_page(Some(bottom), Order::Ascending, FIRST_RECORDS).await?;
     let token = |record: &Result<_, _>| match record {
-        Ok(crate::horizon::wire::Received { trade, .. }) => Some(trade.token),
-        Err(crate::horizon::wire::Refused { token, .. }) => *token,
+        Ok(crate::horizon::wire::ReceivedTrade { trade, .. }) => Some(trade.token),
+        Err(crate::horizon::wire::RecordError { token, .. }) => *token,
     };
     let first = records.iter().filter_map(token).min();
     let held = match held_in.zip(place) {

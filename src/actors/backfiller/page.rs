@@ -7,7 +7,7 @@ use crate::{
     horizon::{
         HorizonClient, HorizonError,
         client::{LIMIT_MAX, Order},
-        wire::{Received, Refused},
+        wire::{ReceivedTrade, RecordError},
     },
 };
 
@@ -17,15 +17,15 @@ const ASKED_MAX: u32 = 3;
 /// Empty answers below a page that confirm the end of history. A false end would make all older ledgers count as held.
 const END_CONFIRMED: u32 = 2;
 
-type Records = Vec<Result<Received, Refused>>;
+type Records = Vec<Result<ReceivedTrade, RecordError>>;
 
 /// Trades directly below a cursor, in any order and without repetitions.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Trades by position.
-    pub(super) trades: BTreeMap<PagingToken, Received>,
+    pub(super) trades: BTreeMap<PagingToken, ReceivedTrade>,
     /// Records that are no trades.
-    pub(super) refused: Vec<Refused>,
+    pub(super) refused: Vec<RecordError>,
     /// True if nothing lies below.
     pub(super) is_last: bool,
 }
@@ -133,7 +133,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{domain::test_support::address, horizon::wire};
 
-    pub(crate) fn received(ledger: u32, order: i32) -> Received {
+    pub(crate) fn received(ledger: u32, order: i32) -> ReceivedTrade {
         let record = serde_json::json!({
             "paging_token": format!("{}-{order}", (i64::from(ledger) << 32) + 4097),
             "ledger_close_time": UnixSeconds(1_795_457_237).to_rfc3339(),
@@ -149,8 +149,8 @@ pub(super) mod tests {
         received(ledger, 0).trade.token
     }
 
-    fn refused(ledger: u32) -> Refused {
-        Refused { token: Some(token(ledger)), reason: "x".into(), raw: "{}".into() }
+    fn refused(ledger: u32) -> RecordError {
+        RecordError { token: Some(token(ledger)), reason: "x".into(), raw: "{}".into() }
     }
 
     /// Makes trades in these ledgers, in this order.

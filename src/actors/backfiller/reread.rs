@@ -95,7 +95,7 @@ impl Backfill {
                 continue;
             }
             match self.reread(context, upstream).await {
-                Ok(RereadOutcome::Compared) => retry.succeeded(),
+                Ok(RereadOutcome::Compared) => retry.reset(),
                 Ok(RereadOutcome::NothingHeld) => context.pause(REREAD_POLL).await,
                 Ok(RereadOutcome::Unreadable) => context.pause(interval).await,
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,

@@ -10,7 +10,7 @@ use crate::{
         cursor::PagingToken,
         instant::UnixSeconds,
     },
-    horizon::wire::{Received, Refused},
+    horizon::wire::{ReceivedTrade, RecordError},
 };
 
 /// Most records in a batch. A large ledger then still fits into one transaction and one publication.
@@ -38,7 +38,7 @@ pub(super) struct Collector {
     reached: PagingToken,
     /// Trades of this batch.
     trades: Vec<IncomingTrade>,
-    /// Refused records of this batch.
+    /// RecordError records of this batch.
     quarantine: Vec<QuarantineEntry>,
     /// Length of the raw records of this batch.
     bytes: usize,
@@ -111,7 +111,7 @@ impl Collector {
     }
 
     /// Adds a trade, or its quarantine entry.
-    pub(super) fn trade(&mut self, received: Received, now: UnixSeconds) {
+    pub(super) fn trade(&mut self, received: ReceivedTrade, now: UnixSeconds) {
         let token = received.trade.token;
         self.bytes = self.bytes.saturating_add(received.raw.len());
         let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
@@ -133,7 +133,7 @@ impl Collector {
     }
 
     /// Adds a record that is no trade.
-    pub(super) fn refused(&mut self, refused: Refused) {
+    pub(super) fn refused(&mut self, refused: RecordError) {
         self.bytes = self.bytes.saturating_add(refused.raw.len());
         self.quarantined(self.intake.refuse(refused));
     }
@@ -204,7 +204,7 @@ mod tests {
         UnixSeconds(NOW)
     }
 
-    fn received(ledger: i64, order: i32, closed_at: i64) -> Received {
+    fn received(ledger: i64, order: i32, closed_at: i64) -> ReceivedTrade {
         let record = serde_json::json!({
             "paging_token": format!("{}-{order}", (ledger << 32) + 4097),
             "ledger_close_time": UnixSeconds(closed_at).to_rfc3339(),
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_refused_record_moves_the_cursor_if_it_has_a_position() {
         let mut collector = collector();
-        let refused = |token| Refused { token, reason: "x".into(), raw: Bytes::new() };
+        let refused = |token| RecordError { token, reason: "x".into(), raw: Bytes::new() };
         collector.refused(refused(None));
         assert_eq!(collector.reached, PagingToken::before_ledger(100));
         collector.refused(refused(PagingToken::new(101 << 32, 5)));
@@ -377,9 +377,9 @@ mod tests {
         let mut collector = collector();
         never_waits(&mut collector);
         let raw = || Bytes::from(vec![b' '; BATCH_BYTES_MAX / 2]);
-        collector.trade(Received { raw: raw(), ..received(100, 0, NOW) }, now());
+        collector.trade(ReceivedTrade { raw: raw(), ..received(100, 0, NOW) }, now());
         assert!(!collector.is_due());
-        collector.refused(Refused { token: None, reason: "x".into(), raw: raw() });
+        collector.refused(RecordError { token: None, reason: "x".into(), raw: raw() });
         assert!(collector.is_due());
         collector.committed();
         assert!(!collector.is_due());

@@ -23,7 +23,7 @@ use crate::{
     domain::{cursor::PagingToken, instant::UnixSeconds},
     horizon::{
         HorizonError,
-        stream::{Told, TradeStream},
+        stream::{StreamItem, TradeStream},
     },
     published::Vitals,
 };
@@ -177,10 +177,10 @@ impl<'a> Session<'a> {
                 Err(_) => {}
                 Ok(Err(error)) => return error.into(),
                 // A quiet network ends its stream after 55 s without a record. Only a sick server ends it at once.
-                Ok(Ok(Told::End)) if received_records || connected.elapsed() >= TICK => {
+                Ok(Ok(StreamItem::End)) if received_records || connected.elapsed() >= TICK => {
                     return SessionEnd::Normally;
                 }
-                Ok(Ok(Told::End)) => return SessionEnd::Empty,
+                Ok(Ok(StreamItem::End)) => return SessionEnd::Empty,
                 Ok(Ok(event)) => {
                     missing_since = None;
                     received_records |= self.collect(event, collector);
@@ -208,14 +208,14 @@ impl<'a> Session<'a> {
     }
 
     /// Collects an event. Returns true if it was a record.
-    fn collect(&self, event: Told, collector: &mut Collector) -> bool {
+    fn collect(&self, event: StreamItem, collector: &mut Collector) -> bool {
         self.note_received();
         match event {
-            Told::Hello | Told::End => return false,
-            Told::Trade(received) => {
+            StreamItem::Open | StreamItem::End => return false,
+            StreamItem::Trade(received) => {
                 collector.trade(*received, self.now());
             }
-            Told::Refused(refused) => collector.refused(refused),
+            StreamItem::Invalid(refused) => collector.refused(refused),
         }
         true
     }
@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
     /// Publishes that the stream is alive.
     fn note_received(&self) {
         let writer = &self.deps.writer;
-        Vitals::tell(&writer.published.vitals.stream, true, "connected", writer.clock.now());
+        Vitals::report(&writer.published.vitals.stream, true, "connected", writer.clock.now());
     }
 
     /// Makes sure that everything received so far is of the right network.

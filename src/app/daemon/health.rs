@@ -48,7 +48,7 @@ fn publish_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
     let down: Vec<&str> =
         children.iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
     let detail = if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
-    Vitals::tell(&vitals.children, down.is_empty(), detail, now);
+    Vitals::report(&vitals.children, down.is_empty(), detail, now);
     let part = |(actor, check): (&str, &'static str)| {
         let child = children.iter().find(|child| child.name() == actor)?;
         let Health { ok, detail, at } = child.health()?;

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Listed {
     /// All rows.
-    Lists(Box<Lists>),
+    Lists(Box<ExpectedLists>),
     /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
     Missed(&'static str),
 }

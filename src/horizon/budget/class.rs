@@ -39,7 +39,7 @@ impl Class {
     }
 
     /// Index in [`Self::ALL`].
-    pub(super) fn place(self) -> usize {
+    pub(super) fn index(self) -> usize {
         Self::ALL.iter().position(|class| *class == self).unwrap_or(0)
     }
 }
@@ -63,7 +63,7 @@ pub struct BudgetReport {
     /// Requests that may be sent now. Meaningless without a limit.
     pub tokens: f64,
     /// Requests left according to Horizon's last reply.
-    pub told_remaining: Option<u32>,
+    pub reported_remaining: Option<u32>,
     /// Remaining pause after a refusal. Zero without one.
     pub blocked_for: Duration,
     /// Requests so far by class, in the order of [`Class::ALL`].

@@ -38,11 +38,11 @@ fn a_new_process_has_a_part_of_the_burst_until_horizon_reports_an_allowance() {
     assert_eq!(take_all(&mut budget, Class::Live, clock.now()), 10);
     let mut budget = Budget::new(3_600, clock.now());
     budget.try_take(Class::Live, clock.now()).unwrap();
-    budget.told(allowance(100, 1), clock.now());
+    budget.record_allowance(allowance(100, 1), clock.now());
     assert!((79.0..81.0).contains(&budget.tokens()), "{}", budget.tokens());
     let mut budget = Budget::new(3_600, clock.now());
     budget.try_take(Class::Live, clock.now()).unwrap();
-    budget.told(allowance(3, 97), clock.now());
+    budget.record_allowance(allowance(3, 97), clock.now());
     assert!(budget.tokens() <= 3.0, "never more than Horizon's remaining requests");
 }
 
@@ -54,7 +54,7 @@ fn the_stream_goes_first_and_borrows_from_the_others() {
     take_all(&mut budget, Class::History, now);
     assert!(take_all(&mut budget, Class::Live, now) >= 10);
     assert!(budget.try_take(Class::Assets, now).is_err(), "the others' tokens are lent to the stream");
-    budget.spent(5, now);
+    budget.charge(5, now);
     assert!(
         budget.try_take(Class::Live, clock.pass(4.0)).is_err(),
         "requests without a grant are paid back first"
@@ -67,13 +67,13 @@ fn waiting_first_assets_hold_back_all_but_the_stream() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
     let now = clock.pass(100.0);
-    budget.first_begins_to_wait();
+    budget.begin_first_assets_wait();
     for class in [Class::History, Class::Assets, Class::Books] {
         assert!(budget.try_take(class, now).is_err());
     }
     assert!(budget.try_take(Class::Live, now).is_ok());
     assert!(take_all(&mut budget, Class::FirstAssets, now) > 50, "they may use all shares");
-    budget.first_waits_no_more();
+    budget.end_first_assets_wait();
     assert!(budget.try_take(Class::History, clock.pass(5.0)).is_ok());
 }
 
@@ -81,7 +81,7 @@ fn waiting_first_assets_hold_back_all_but_the_stream() {
 fn an_unused_share_flows_to_the_others() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
-    budget.set_day_is_whole(true);
+    budget.set_day_complete(true);
     let mut books = 0;
     for _ in 0..3_600 {
         books += take_all(&mut budget, Class::Books, clock.pass(1.0));
@@ -94,7 +94,7 @@ fn shares_are_kept_if_demand_exceeds_the_budget() {
     let mut clock = Clock::new();
     for (whole, wanted) in [(true, [0.5, 0.3, 0.2]), (false, [0.9, 0.05, 0.05])] {
         let mut budget = Budget::new(3_600, clock.now());
-        budget.set_day_is_whole(whole);
+        budget.set_day_complete(whole);
         for _ in 0..36_000 {
             let now = clock.pass(0.1);
             for class in [Class::Books, Class::Assets, Class::History] {
@@ -114,7 +114,7 @@ fn shares_are_kept_if_demand_exceeds_the_budget() {
 fn rereading_takes_at_most_a_tenth_even_of_an_idle_budget() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
-    budget.set_day_is_whole(true);
+    budget.set_day_complete(true);
     let mut audits = 0;
     for _ in 0..3_600 {
         audits += take_all(&mut budget, Class::Audit, clock.pass(1.0));
@@ -130,14 +130,14 @@ fn a_refusal_pauses_all_requests_for_its_time_or_a_growing_one() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(0, clock.now());
     assert_eq!(take_all(&mut budget, Class::Books, clock.now()), 1_000, "0 means no limit");
-    budget.limited(Some(Duration::from_secs(30)), clock.now());
+    budget.record_refusal(Some(Duration::from_secs(30)), clock.now());
     assert!(budget.try_take(Class::Live, clock.pass(29.0)).is_err());
     assert!(budget.try_take(Class::Live, clock.pass(1.5)).is_ok());
     let mut waits = Vec::new();
-    budget.succeeded();
+    budget.record_success();
     for _ in 0..6 {
         let now = clock.pass(1_000.0);
-        budget.limited(None, now);
+        budget.record_refusal(None, now);
         waits.push(budget.report(now).blocked_for.as_secs());
     }
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
@@ -147,13 +147,13 @@ fn a_refusal_pauses_all_requests_for_its_time_or_a_growing_one() {
 fn ignores_an_absurd_retry_after() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
-    budget.limited(Some(BLOCKED_ASKED_MAX), clock.now());
+    budget.record_refusal(Some(BLOCKED_ASKED_MAX), clock.now());
     assert_eq!(budget.report(clock.now()).blocked_for, BLOCKED_ASKED_MAX);
     for absurd in [Duration::MAX, Duration::from_secs(1_000_000_000_000_000_000), Duration::from_secs(3_601)]
     {
-        budget.succeeded();
+        budget.record_success();
         let now = clock.pass(4_000.0);
-        budget.limited(Some(absurd), now);
+        budget.record_refusal(Some(absurd), now);
         assert_eq!(budget.report(now).blocked_for, BLOCKED_FIRST, "{absurd:?}");
     }
 }
@@ -162,7 +162,7 @@ fn ignores_an_absurd_retry_after() {
 fn without_a_limit_a_refusal_pauses_for_a_minute_at_most() {
     let clock = Clock::new();
     let mut budget = Budget::new(0, clock.now());
-    budget.limited(Some(Duration::from_secs(3_000)), clock.now());
+    budget.record_refusal(Some(Duration::from_secs(3_000)), clock.now());
     assert_eq!(budget.report(clock.now()).blocked_for, BLOCKED_LONGEST);
 }
 
@@ -178,12 +178,12 @@ proptest! {
         for (what, small, large, seconds) in steps {
             let now = clock.pass(seconds);
             match what {
-                0 => budget.told(Allowance { limit: small, remaining: small / 7, reset_s: large }, now),
-                1 => budget.told(Allowance { limit: 0, remaining: small, reset_s: u64::from(small % 3) }, now),
-                2 if small % 5 == 0 => budget.limited((large % 2 == 0).then_some(Duration::from_secs(large)), now),
-                3 => budget.set_day_is_whole(small % 2 == 0),
-                4 => budget.ended(),
-                5 => budget.spent(small % 3, now),
+                0 => budget.record_allowance(Allowance { limit: small, remaining: small / 7, reset_s: large }, now),
+                1 => budget.record_allowance(Allowance { limit: 0, remaining: small, reset_s: u64::from(small % 3) }, now),
+                2 if small % 5 == 0 => budget.record_refusal((large % 2 == 0).then_some(Duration::from_secs(large)), now),
+                3 => budget.set_day_complete(small % 2 == 0),
+                4 => budget.record_end(),
+                5 => budget.charge(small % 3, now),
                 _ => {
                     let class = Class::ALL[usize::try_from(small % 6).unwrap()];
                     granted += f64::from(take_all(&mut budget, class, now).min(999));

@@ -74,7 +74,7 @@ impl Demand {
 struct Week {
     refused: u32,
     first_assets_in_a_minute: u32,
-    day_whole_after_h: Option<f64>,
+    day_complete_after_h: Option<f64>,
     used: u32,
     got: [u32; 5],
     longest_wait: [f64; 5],
@@ -102,7 +102,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
         Demand::new(Class::Assets, SWEEP_PAGES),
         Demand::new(Class::Books, u32::MAX), // 26,000 markets every 10 minutes are more than the budget allows
     ];
-    budget.first_begins_to_wait();
+    budget.begin_first_assets_wait();
     let (mut next_ledger, mut next_tail, mut next_sweep, mut next_hour) = (0.0, 0.0, 21_600.0, 3_600.0);
     let mut at_s = 0.0;
     let mut answers: Vec<(f64, Option<Allowance>)> = Vec::new();
@@ -113,10 +113,10 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
                 return true;
             }
             if let Some(allowance) = allowance {
-                budget.told(*allowance, now);
-                budget.succeeded();
+                budget.record_allowance(*allowance, now);
+                budget.record_success();
             }
-            budget.ended();
+            budget.record_end();
             false
         });
         if at_s >= next_ledger {
@@ -124,7 +124,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
             next_ledger += LEDGER_S;
             week.used += 1;
             week.refused += u32::from(limiter.ask(at_s).is_none());
-            budget.spent(1, now);
+            budget.charge(1, now);
             demands[0].wanted += u32::from(whole(at_s / LEDGER_S).is_multiple_of(2));
         }
         if at_s >= next_tail {
@@ -139,14 +139,14 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
             serve(demand, at_s, now, &mut budget, &mut limiter, &mut answers, &mut week);
         }
         if demands[1].wanted == 0 && budget.first_waiting > 0 {
-            budget.first_waits_no_more();
+            budget.end_first_assets_wait();
         }
         if at_s <= 60.0 {
             week.first_assets_in_a_minute = demands[1].got;
         }
-        if demands[2].got >= DAY_PAGES && week.day_whole_after_h.is_none() {
-            week.day_whole_after_h = Some(at_s / 3_600.0);
-            budget.set_day_is_whole(true);
+        if demands[2].got >= DAY_PAGES && week.day_complete_after_h.is_none() {
+            week.day_complete_after_h = Some(at_s / 3_600.0);
+            budget.set_day_complete(true);
         }
         if at_s >= next_hour {
             next_hour += 3_600.0;
@@ -182,7 +182,7 @@ fn serve(
     let allowance = limiter.ask(at_s);
     if allowance.is_none() {
         week.refused += 1;
-        budget.limited(None, now);
+        budget.record_refusal(None, now);
     }
     answers.push((at_s + ANSWER_S, allowance));
     demand.longest_wait = demand.longest_wait.max(at_s - since);
@@ -200,7 +200,7 @@ fn a_week_on_the_public_budget_starves_no_actor_and_is_never_refused() {
     println!("{week:?}");
     assert_eq!(week.refused, 0, "no 429");
     assert!(week.first_assets_in_a_minute >= 50, "the first file is not empty");
-    assert!(week.day_whole_after_h.unwrap() <= 4.0, "24 hours within 4 hours");
+    assert!(week.day_complete_after_h.unwrap() <= 4.0, "24 hours within 4 hours");
     assert_eq!(week.hours_with_nothing, [0; 5], "no actor is starved");
     assert!(week.longest_wait[0] < 5.0, "the stream never waits long");
     assert!(week.got[2] >= WEEK_PAGES, "7 days are complete in the end");
@@ -213,7 +213,7 @@ fn a_fixed_window_is_never_exceeded() {
     let week = run(Limiter::Window { used: 0, began: 0.0, most: 3_600 }, 48);
     println!("{week:?}");
     assert_eq!((week.refused, week.hours_with_nothing), (0, [0; 5]));
-    assert!(week.day_whole_after_h.unwrap() <= 4.0);
+    assert!(week.day_complete_after_h.unwrap() <= 4.0);
 }
 
 #[test]

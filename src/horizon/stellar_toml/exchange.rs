@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     fetch::{FILE_BYTES_MAX, TomlError},
-    resolve::Guarded,
+    resolve::GuardedLookup,
 };
 use crate::outbound::{coding::CodingError, coding::decoded, dial};
 
@@ -30,22 +30,22 @@ use crate::outbound::{coding::CodingError, coding::decoded, dial};
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 
 /// Answer of a host.
-pub(super) enum Answer {
+pub(super) enum HostAnswer {
     File(Bytes),
     /// Redirect to this location.
-    Moved(String),
+    Redirect(String),
 }
 
 /// Sender of requests. Does not follow redirects: they are returned to the caller.
 #[derive(Clone)]
-pub(super) struct Asker {
-    pub(super) names: Guarded,
+pub(super) struct Requester {
+    pub(super) names: GuardedLookup,
     pub(super) tls: Arc<ClientConfig>,
 }
 
-impl Asker {
+impl Requester {
     /// Requests a URL. Resolves its host name once, and dials only the checked addresses.
-    pub(super) async fn ask(&self, url: &Uri) -> Result<Answer, TomlError> {
+    pub(super) async fn request(&self, url: &Uri) -> Result<HostAnswer, TomlError> {
         let authority = url.authority().ok_or(TomlError::NotServed)?;
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -68,7 +68,7 @@ fn connect(error: impl std::fmt::Display) -> TomlError {
     TomlError::Connect(error.to_string())
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Result<Answer, TomlError> {
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Result<HostAnswer, TomlError> {
     let authority = url.authority().map_or("", |authority| authority.as_str());
     let host = authority.rsplit('@').next().unwrap_or_default(); // the gateway's URL may contain a user
     let path = url.path_and_query().map_or("/", |path| path.as_str());
@@ -94,11 +94,13 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> Res
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, TomlError> {
+async fn read(response: Response<Incoming>) -> Result<HostAnswer, TomlError> {
     let (head, mut body) = response.into_parts();
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     if head.status.is_redirection() {
-        return text(header::LOCATION).map(|to| Answer::Moved(to.to_owned())).ok_or(TomlError::Redirect);
+        return text(header::LOCATION)
+            .map(|to| HostAnswer::Redirect(to.to_owned()))
+            .ok_or(TomlError::Redirect);
     }
     if !head.status.is_success() {
         return Err(TomlError::Status(head.status.as_u16()));
@@ -120,5 +122,5 @@ async fn read(response: Response<Incoming>) -> Result<Answer, TomlError> {
         CodingError::TooLarge(_) => TomlError::TooLarge,
         CodingError::Unknown | CodingError::Broken => TomlError::Encoding,
     });
-    file.map(Answer::File)
+    file.map(HostAnswer::File)
 }

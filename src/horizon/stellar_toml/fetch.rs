@@ -9,11 +9,11 @@ use hyper::Uri;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::{
-    exchange::{Answer, Asker},
-    guard::{Refused, Target, is_public},
-    parse::{NoToml, parse},
+    exchange::{HostAnswer, Requester},
+    guard::{Target, UrlError, is_public},
+    parse::{InvalidTomlError, parse},
     redirect::redirected,
-    resolve::{Guarded, Lookup, gateway_lookup, system_lookup},
+    resolve::{GuardedLookup, Lookup, gateway_lookup, system_lookup},
 };
 use crate::{
     domain::{issuer_file::IssuerFile, toml_link::WELL_KNOWN},
@@ -25,7 +25,7 @@ pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Deadline for a fetch with all its redirects, without the wait for a slot.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Maximum number of concurrent fetches.
-pub const AT_ONCE: usize = 16;
+pub const CONCURRENT_FETCHES_MAX: usize = 16;
 /// Maximum number of redirects, to any public host: from an apex to www, or from an old domain to a new one.
 pub(super) const REDIRECTS_MAX: usize = 3;
 
@@ -43,7 +43,7 @@ pub struct TomlSettings {
 pub enum TomlError {
     /// URL that violates the guard's rules.
     #[error("URL refused: {0}")]
-    Refused(#[from] Refused),
+    Refused(#[from] UrlError),
     /// Name that is never public, or a path that the gateway does not serve.
     #[error("URL refused: the name is never public, or the gateway does not serve it")]
     NotServed,
@@ -67,7 +67,7 @@ pub enum TomlError {
     Encoding,
     /// Content that is not TOML.
     #[error(transparent)]
-    NoToml(#[from] NoToml),
+    InvalidToml(#[from] InvalidTomlError),
     /// Unusable certificates in `--ca-file`.
     #[error(transparent)]
     Setup(#[from] HorizonError),
@@ -85,7 +85,7 @@ impl TomlError {
             Self::Redirect => "redirect",
             Self::TooLarge => "too_large",
             Self::Encoding => "encoding",
-            Self::NoToml(_) => "no_toml",
+            Self::InvalidToml(_) => "no_toml",
             Self::Setup(_) => "setup",
         }
     }
@@ -94,7 +94,7 @@ impl TomlError {
 /// Client for stellar.toml files. Clones share its limits.
 #[derive(Clone)]
 pub struct TomlClient {
-    asker: Asker,
+    requester: Requester,
     gateway: Option<String>,
     deadline: Duration,
     slots: Rc<Semaphore>,
@@ -126,9 +126,9 @@ impl TomlClient {
         deadline: Duration,
     ) -> Result<Self, TomlError> {
         let tls = tls::client_config(settings.ca_file.as_deref())?;
-        let asker = Asker { names: Guarded { lookup, is_allowed }, tls };
-        let slots = Rc::new(Semaphore::new(AT_ONCE));
-        Ok(Self { asker, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
+        let requester = Requester { names: GuardedLookup { lookup, is_allowed }, tls };
+        let slots = Rc::new(Semaphore::new(CONCURRENT_FETCHES_MAX));
+        Ok(Self { requester, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
     }
 
     /// Same client and limits with a shorter deadline.
@@ -144,35 +144,35 @@ impl TomlClient {
     /// [`TomlError`] with the reason.
     pub async fn fetch(&self, url: &str) -> Result<IssuerFile, TomlError> {
         let target = Target::parse(url)?;
-        if !self.may_ask(&target) {
+        if !self.is_served(&target) {
             return Err(TomlError::NotServed);
         }
-        let turn = self.turn(&target.host).await;
+        let lock = self.lock_host(&target.host).await;
         let _slot = self.slots.acquire().await;
-        let fetched = tokio::time::timeout(self.deadline, self.follow(target, turn)).await;
+        let fetched = tokio::time::timeout(self.deadline, self.follow(target, lock)).await;
         Ok(parse(&fetched.map_err(|_| TomlError::TimedOut)??)?)
     }
 
-    fn may_ask(&self, target: &Target) -> bool {
+    fn is_served(&self, target: &Target) -> bool {
         if self.gateway.is_some() { target.path == WELL_KNOWN } else { !target.is_special() }
     }
 
     /// Requests the file and follows redirects. Each hop passes the same guard: https, port 443, a domain name, and
     /// only public addresses.
-    async fn follow(&self, mut target: Target, mut turn: HostTurn) -> Result<Bytes, TomlError> {
+    async fn follow(&self, mut target: Target, mut lock: HostLock) -> Result<Bytes, TomlError> {
         for _ in 0..=REDIRECTS_MAX {
-            let location = match self.asker.ask(&self.url(&target)?).await? {
-                Answer::File(bytes) => return Ok(bytes),
+            let location = match self.requester.request(&self.url(&target)?).await? {
+                HostAnswer::File(bytes) => return Ok(bytes),
                 // The gateway serves all hosts itself, so it has no reason to redirect.
-                Answer::Moved(_) if self.gateway.is_some() => return Err(TomlError::Redirect),
-                Answer::Moved(location) => location,
+                HostAnswer::Redirect(_) if self.gateway.is_some() => return Err(TomlError::Redirect),
+                HostAnswer::Redirect(location) => location,
             };
             let next = redirected(&target, &location)
-                .filter(|next| self.may_ask(next))
+                .filter(|next| self.is_served(next))
                 .ok_or(TomlError::Redirect)?;
             if next.host != target.host {
-                drop(turn); // release first: two domains that redirect to each other would deadlock
-                turn = self.turn(&next.host).await;
+                drop(lock); // release first: two domains that redirect to each other would deadlock
+                lock = self.lock_host(&next.host).await;
             }
             target = next;
         }
@@ -188,29 +188,29 @@ impl TomlClient {
     }
 
     /// Waits until no other request to this host is in flight.
-    async fn turn(&self, host: &str) -> HostTurn {
+    async fn lock_host(&self, host: &str) -> HostLock {
         let entry = Arc::clone(self.hosts.borrow_mut().entry(host.to_owned()).or_default());
-        let queued = Queued { hosts: Rc::clone(&self.hosts), host: host.to_owned() };
-        HostTurn { _held: entry.lock_owned().await, _queued: queued }
+        let in_use = HostEntry { hosts: Rc::clone(&self.hosts), host: host.to_owned() };
+        HostLock { _held: entry.lock_owned().await, _entry: in_use }
     }
 }
 
 /// Lock of a host. Drop order matters: the lock is released before the entry is removed.
-struct HostTurn {
+struct HostLock {
     _held: OwnedMutexGuard<()>,
-    _queued: Queued,
+    _entry: HostEntry,
 }
 
 /// Use of a host's entry. Removes the entry if it was the last use, even if the wait for the lock was abandoned.
-struct Queued {
+struct HostEntry {
     hosts: Hosts,
     host: String,
 }
 
-impl Drop for Queued {
+impl Drop for HostEntry {
     fn drop(&mut self) {
         let mut hosts = self.hosts.borrow_mut();
-        if hosts.get(&self.host).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+        if hosts.get(&self.host).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             hosts.remove(&self.host);
         }
     }

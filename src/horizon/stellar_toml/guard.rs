@@ -38,7 +38,7 @@ pub(super) struct Target {
 
 /// Reason why a URL is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum UrlError {
     /// Other scheme than https, or not a URL.
     #[error("not an https URL")]
     Scheme,
@@ -58,19 +58,19 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`Refused`] with the rule that the URL violates.
-    pub(super) fn parse(url: &str) -> Result<Self, Refused> {
+    /// [`UrlError`] with the rule that the URL violates.
+    pub(super) fn parse(url: &str) -> Result<Self, UrlError> {
         let link = Some(url).filter(|url| url.len() <= URL_BYTES_MAX).and_then(TomlLink::parse);
-        let TomlLink { authority, path } = link.ok_or(Refused::Scheme)?;
+        let TomlLink { authority, path } = link.ok_or(UrlError::Scheme)?;
         let host = authority.strip_suffix(":443").unwrap_or(&authority);
         if host.contains(['@', ':', '[', ']', '\\']) {
-            return Err(Refused::Authority);
+            return Err(UrlError::Authority);
         }
         if !is_domain(host) {
-            return Err(Refused::Host);
+            return Err(UrlError::Host);
         }
         if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
-            return Err(Refused::Path);
+            return Err(UrlError::Path);
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Self { host: host.to_owned(), path: format!("{slash}{path}") })
@@ -129,11 +129,11 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 const fn is_public_v6(address: Ipv6Addr) -> bool {
-    match inner_v4(address) {
-        Inner::One(inside) => return is_public_v4(inside),
+    match embedded_v4(address) {
+        EmbeddedV4::One(inside) => return is_public_v4(inside),
         // Both ends of the tunnel receive packets.
-        Inner::Two(server, client) => return is_public_v4(server) && is_public_v4(client),
-        Inner::None => {}
+        EmbeddedV4::Two(server, client) => return is_public_v4(server) && is_public_v4(client),
+        EmbeddedV4::None => {}
     }
     let [a, b, ..] = address.segments();
     // All other public addresses are in 2000::/3.
@@ -148,7 +148,7 @@ const fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// IPv4 addresses that receive the packets sent to an IPv6 address.
-enum Inner {
+enum EmbeddedV4 {
     None,
     One(Ipv4Addr),
     Two(Ipv4Addr, Ipv4Addr),
@@ -158,17 +158,17 @@ enum Inner {
 ///
 /// A host with only IPv6 reaches IPv4 servers through the first of them, NAT64 with DNS64. The local-use prefix
 /// `64:ff9b:1::/48` is left out, because each network decides where it places the address.
-const fn inner_v4(address: Ipv6Addr) -> Inner {
+const fn embedded_v4(address: Ipv6Addr) -> EmbeddedV4 {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0xffff, high, low] => {
-            Inner::One(v4(high, low))
+            EmbeddedV4::One(v4(high, low))
         }
-        [0x2002, high, low, ..] => Inner::One(v4(high, low)), // 6to4
+        [0x2002, high, low, ..] => EmbeddedV4::One(v4(high, low)), // 6to4
         // Teredo: the server's address, and the client's with all bits inverted.
         [0x2001, 0, server_high, server_low, _, _, high, low] => {
-            Inner::Two(v4(server_high, server_low), v4(!high, !low))
+            EmbeddedV4::Two(v4(server_high, server_low), v4(!high, !low))
         }
-        _ => Inner::None,
+        _ => EmbeddedV4::None,
     }
 }
 

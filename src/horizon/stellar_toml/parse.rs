@@ -13,16 +13,16 @@ const ANCHOR_BYTES_MAX: usize = 256;
 /// Error for a file that is not TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a TOML file")]
-pub struct NoToml;
+pub struct InvalidTomlError;
 
 /// Parses a file. A field of the wrong type counts as missing, and affects no other field.
 ///
 /// # Errors
 ///
-/// [`NoToml`] if the file is not UTF-8 or not TOML.
-pub fn parse(bytes: &[u8]) -> Result<IssuerFile, NoToml> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NoToml)?;
-    let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| NoToml)?;
+/// [`InvalidTomlError`] if the file is not UTF-8 or not TOML.
+pub fn parse(bytes: &[u8]) -> Result<IssuerFile, InvalidTomlError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| InvalidTomlError)?;
+    let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| InvalidTomlError)?;
     let none = Table::new();
     let documentation = file.get("DOCUMENTATION").and_then(Value::as_table).unwrap_or(&none);
     let org = Organisation {
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn rejects_what_is_not_toml() {
         for text in ["<html></html>", "code = \"TEA\" s", "a = 1\na = 2", "\u{0}"] {
-            assert_eq!(parse(text.as_bytes()), Err(NoToml), "{text:?}");
+            assert_eq!(parse(text.as_bytes()), Err(InvalidTomlError), "{text:?}");
         }
-        assert_eq!(parse(&[0xff, 0xfe]), Err(NoToml));
+        assert_eq!(parse(&[0xff, 0xfe]), Err(InvalidTomlError));
         assert_eq!(parse(b""), Ok(IssuerFile::default()));
         assert_eq!(parse("\u{feff}VERSION = \"2\"".as_bytes()), Ok(IssuerFile::default()));
         assert!(parse("CURRENCIES = \"none\"".as_bytes()).unwrap().currencies.is_empty());

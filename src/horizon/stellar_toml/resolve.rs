@@ -35,12 +35,12 @@ pub(super) fn gateway_lookup() -> Lookup {
 /// Resolver that fails if any address of a name is not allowed. A name that sometimes has an internal address is not
 /// trusted at other times either.
 #[derive(Clone)]
-pub(super) struct Guarded {
+pub(super) struct GuardedLookup {
     pub(super) lookup: Lookup,
     pub(super) is_allowed: fn(IpAddr) -> bool,
 }
 
-impl Guarded {
+impl GuardedLookup {
     pub(super) async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let addresses = (self.lookup)(host.to_owned(), port).await?;
         if addresses.iter().all(|address| (self.is_allowed)(address.ip())) {

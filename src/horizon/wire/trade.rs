@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{HorizonError, Maybe, Page, read, text_or_number};
+use super::{HorizonError, OptionalText, Page, read, text_or_number};
 use crate::domain::{
     amount::Amount,
     asset::{AccountId, Asset, AssetError},
@@ -16,7 +16,7 @@ use crate::domain::{
 
 /// Record that is not a valid trade. The quarantine stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RecordError {
     /// Paging token, if it could be parsed.
     pub token: Option<PagingToken>,
     /// Reason why the record is refused.
@@ -27,7 +27,7 @@ pub struct Refused {
 
 /// Trade and the bytes it was received in.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct ReceivedTrade {
     /// Valid trade.
     pub trade: Trade,
     /// Record as received.
@@ -37,7 +37,7 @@ pub struct Received {
 #[derive(Deserialize)]
 struct WireToken<'a> {
     #[serde(borrow)]
-    paging_token: Maybe<'a>,
+    paging_token: OptionalText<'a>,
 }
 
 #[derive(Deserialize)]
@@ -51,25 +51,25 @@ struct WireTrade<'a> {
     #[serde(borrow)]
     base_asset_type: Cow<'a, str>,
     #[serde(borrow)]
-    base_asset_code: Maybe<'a>,
+    base_asset_code: OptionalText<'a>,
     #[serde(borrow)]
-    base_asset_issuer: Maybe<'a>,
+    base_asset_issuer: OptionalText<'a>,
     #[serde(borrow)]
-    base_account: Maybe<'a>,
+    base_account: OptionalText<'a>,
     #[serde(borrow)]
-    base_liquidity_pool_id: Maybe<'a>,
+    base_liquidity_pool_id: OptionalText<'a>,
     #[serde(borrow)]
     counter_amount: Cow<'a, str>,
     #[serde(borrow)]
     counter_asset_type: Cow<'a, str>,
     #[serde(borrow)]
-    counter_asset_code: Maybe<'a>,
+    counter_asset_code: OptionalText<'a>,
     #[serde(borrow)]
-    counter_asset_issuer: Maybe<'a>,
+    counter_asset_issuer: OptionalText<'a>,
     #[serde(borrow)]
-    counter_account: Maybe<'a>,
+    counter_account: OptionalText<'a>,
     #[serde(borrow)]
-    counter_liquidity_pool_id: Maybe<'a>,
+    counter_liquidity_pool_id: OptionalText<'a>,
     base_is_seller: bool,
     price: WirePrice,
 }
@@ -83,15 +83,15 @@ pub(super) struct WirePrice {
 }
 
 /// Parses one trade record. `event_id` is the id of its stream event, the fallback for the record's paging token.
-pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<Received, Refused> {
+pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<ReceivedTrade, RecordError> {
     match read_trade(&raw) {
-        Ok(trade) => Ok(Received { trade, raw }),
+        Ok(trade) => Ok(ReceivedTrade { trade, raw }),
         Err(reason) => {
             let token = serde_json::from_slice::<WireToken<'_>>(&raw)
                 .ok()
                 .and_then(|record| record.paging_token?.parse().ok())
                 .or_else(|| event_id.and_then(|id| id.parse().ok()));
-            Err(Refused { token, reason, raw })
+            Err(RecordError { token, reason, raw })
         }
     }
 }
@@ -126,8 +126,8 @@ fn read_trade(raw: &[u8]) -> Result<Trade, String> {
 fn side(
     asset: Result<Asset, AssetError>,
     amount: &str,
-    account: &Maybe<'_>,
-    pool: &Maybe<'_>,
+    account: &OptionalText<'_>,
+    pool: &OptionalText<'_>,
 ) -> Result<Side, TradeError> {
     Ok(Side {
         asset: asset?,
@@ -137,19 +137,19 @@ fn side(
     })
 }
 
-fn asset(kind: &str, code: &Maybe<'_>, issuer: &Maybe<'_>) -> Result<Asset, AssetError> {
+fn asset(kind: &str, code: &OptionalText<'_>, issuer: &OptionalText<'_>) -> Result<Asset, AssetError> {
     match kind {
         "native" => Ok(Asset::Native),
         _ => Asset::issued(code.as_deref().unwrap_or_default(), issuer.as_deref().unwrap_or_default()),
     }
 }
 
-fn present<'a>(field: &'a Maybe<'_>) -> Option<&'a str> {
+fn present<'a>(field: &'a OptionalText<'_>) -> Option<&'a str> {
     field.as_deref().filter(|text| !text.is_empty())
 }
 
 /// Parses a page of trades, in the order of the page.
-pub fn trades_page(body: &Bytes) -> Result<Vec<Result<Received, Refused>>, HorizonError> {
+pub fn trades_page(body: &Bytes) -> Result<Vec<Result<ReceivedTrade, RecordError>>, HorizonError> {
     let page: Page<'_> = read(body)?;
     Ok(page
         .embedded

@@ -10,7 +10,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use stellar_ticker::{
     domain::cursor::PagingToken,
-    horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter, stream::Told},
+    horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter, stream::StreamItem},
     sim::{Endpoint, Fault, ManualTime, SimClock, SimConfig},
 };
 
@@ -33,10 +33,10 @@ async fn tokens(client: &HorizonClient, from: PagingToken) -> Vec<PagingToken> {
     let Ok(mut stream) = client.stream_trades(from).await else { return tokens };
     loop {
         match stream.next().await {
-            Ok(Told::Trade(received)) => tokens.push(received.trade.token),
-            Ok(Told::Refused(refused)) => panic!("half an event is none: {refused:?}"),
-            Ok(Told::Hello) => {}
-            Ok(Told::End) | Err(_) => return tokens,
+            Ok(StreamItem::Trade(received)) => tokens.push(received.trade.token),
+            Ok(StreamItem::Invalid(refused)) => panic!("half an event is none: {refused:?}"),
+            Ok(StreamItem::Open) => {}
+            Ok(StreamItem::End) | Err(_) => return tokens,
         }
     }
 }

@@ -205,9 +205,10 @@ fn most_at_once(hosts: &[String]) -> usize {
 
 #[test]
 fn concurrent_fetches_are_limited_and_one_per_host() {
-    let many: Vec<String> = (0..3 * AT_ONCE).map(|number| format!("tea{number}.example")).collect();
+    let many: Vec<String> =
+        (0..3 * CONCURRENT_FETCHES_MAX).map(|number| format!("tea{number}.example")).collect();
     let most = most_at_once(&many);
-    assert!((2..=AT_ONCE).contains(&most), "{most} at once");
+    assert!((2..=CONCURRENT_FETCHES_MAX).contains(&most), "{most} at once");
     assert_eq!(most_at_once(&vec!["tea.example".to_owned(); 6]), 1);
 }
 
