@@ -1,6 +1,6 @@
-//! Connections to others: names, addresses, and the decoding of what comes back.
+//! Outbound connections: name resolution, dialling, and decoding of responses.
 //!
-//! No lookup and no attempt keeps a thread. Dropping the future that waits for one ends it.
+//! No lookup and no connection attempt occupies a thread. Dropping its future cancels it.
 
 pub mod coding;
 pub mod connector;

@@ -1,28 +1,28 @@
-//! Undoing an answer's compression, never beyond a bound: some hundred kilobytes can decode to hundreds of megabytes.
+//! Decompression of responses within a size limit. A few hundred kilobytes may decode to hundreds of megabytes.
 
 use std::io::Read;
 
 use bytes::Bytes;
 
-/// Why an answer cannot be decoded.
+/// Reason why a response cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodingError {
-    /// A `Content-Encoding` that was not asked for.
-    #[error("the answer is compressed in a way that was not asked for")]
+    /// `Content-Encoding` that the request did not accept.
+    #[error("the answer has a content encoding that the request did not accept")]
     Unknown,
-    /// The compressed bytes are damaged or end too early.
-    #[error("the compressed answer is damaged or incomplete")]
+    /// Compressed bytes that are corrupt or end too early.
+    #[error("the compressed answer is corrupt or incomplete")]
     Broken,
-    /// It decodes to more than the bound.
+    /// Decoded size beyond the limit. Holds the limit in bytes.
     #[error("the answer decodes to more than {0} bytes")]
     TooLarge(usize),
 }
 
-/// The body without its compression. Decoding stops as soon as there are more than `bytes_max`.
+/// Decompresses a body. Stops decoding as soon as the result exceeds `bytes_max`.
 ///
 /// # Errors
 ///
-/// [`CodingError`]
+/// [`CodingError`] with the reason.
 pub fn decoded(content_encoding: Option<&str>, raw: Bytes, bytes_max: usize) -> Result<Bytes, CodingError> {
     match content_encoding.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
         None | Some("" | "identity") if raw.len() > bytes_max => Err(CodingError::TooLarge(bytes_max)),
@@ -54,7 +54,7 @@ mod tests {
         encoder.finish().unwrap().into()
     }
 
-    /// Yields bytes for ever, and counts them.
+    /// Endless source of bytes that counts the bytes read.
     struct Endless(u64);
 
     impl Read for &mut Endless {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decodes_to_more_than_the_bound_is_not_decoded_further() {
+    fn stops_decoding_at_the_limit() {
         let mut endless = Endless(0);
         assert_eq!(bounded(&mut endless, 1_000), Err(CodingError::TooLarge(1_000)));
         assert!(endless.0 <= 1_001, "{} bytes were decoded", endless.0);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codings_of_http_are_undone_and_no_others() {
+    fn decodes_gzip_and_deflate_and_nothing_else() {
         let text = Bytes::from_static(b"VERSION = 2");
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
         zlib.write_all(&text).unwrap();
@@ -94,11 +94,15 @@ mod tests {
         assert_eq!(
             decoded(Some("gzip"), twice.into(), 2 * all).unwrap().len(),
             2 * all,
-            "several members are one body"
+            "several gzip members form one body"
         );
         assert_eq!(decoded(Some("br"), text.clone(), all), Err(CodingError::Unknown));
         assert_eq!(decoded(Some("gzip"), text.clone(), all), Err(CodingError::Broken));
         let half = gzip(&text).slice(..12);
-        assert_eq!(decoded(Some("gzip"), half, all), Err(CodingError::Broken), "half of it is not all of it");
+        assert_eq!(
+            decoded(Some("gzip"), half, all),
+            Err(CodingError::Broken),
+            "a truncated body is an error"
+        );
     }
 }

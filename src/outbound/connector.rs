@@ -1,4 +1,4 @@
-//! The service through which awc's clients connect.
+//! Connector service of awc's clients.
 
 use std::sync::Arc;
 
@@ -15,22 +15,26 @@ use super::{Names, dial, until_close::UntilClose};
 
 const HTTPS_PORT: u16 = 443;
 
-/// Resolves, dials and does TLS for awc. awc's own connector gives all patience to a name's first address and resolves
-/// names on threads that outlive the request. TLS is here because [`UntilClose`] must see what is within it.
+/// Connector for awc that resolves names, dials and performs the TLS handshake.
+///
+/// awc's own connector spends the whole timeout on a name's first address, and resolves names on threads that outlive
+/// the request. TLS is done here because [`UntilClose`] must see the decrypted bytes.
 #[derive(Clone)]
 pub struct TcpDialler {
     names: Names,
     tls: Option<TlsConnector>,
 }
 
-/// A connection, with TLS or without.
+/// Connection with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream for Io {}
 
 impl TcpDialler {
-    /// The dialler of a base URL, and the URL to give to awc for it: awc must not do TLS a second time, so an `https` URL
-    /// becomes one of `http` with the port of the other. The `Host` header stays what it was.
+    /// Dialler of a base URL, and the URL to pass to awc.
+    ///
+    /// awc must not start TLS a second time, so an `https` URL becomes an `http` URL with an explicit port. The `Host`
+    /// header stays the same.
     #[must_use]
     pub fn of(base_url: &str, tls: Arc<ClientConfig>) -> (Self, String) {
         let names = Names::system();
@@ -49,7 +53,7 @@ impl TcpDialler {
         let found = self.names.addresses(host, port).await;
         let stream = dial(found.map_err(|error| ConnectError::Resolver(error.into()))?).await;
         let stream = stream.map_err(ConnectError::Io)?;
-        // Requests are small and answers are waited for: nothing gains by waiting to fill a packet.
+        // Requests are small, and the client waits for each answer. Nagle's algorithm would only delay them.
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
         let Some(tls) = self.tls else { return Ok(UntilClose::new(Box::new(stream))) };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn awc_is_given_a_url_without_tls_that_leads_to_the_same_place() {
+    fn awc_gets_a_plain_http_url_of_the_same_host_and_port() {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();

@@ -1,21 +1,21 @@
-//! Connecting to the first address that answers (RFC 8305, "happy eyeballs").
+//! Connection to the first address that answers (RFC 8305, "happy eyeballs").
 
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::net::TcpStream;
 
-/// Time that the newest attempt may take before the next address is tried beside it (RFC 8305, section 8).
+/// Time before the next address is tried in parallel to the newest attempt (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Addresses of one name that are tried. More only serve to make this program knock at many doors.
+/// Maximum number of addresses of one name to try. With more, a hostile name could make this program scan many hosts.
 const ADDRESSES_MAX: usize = 8;
 
-/// Connects to the first of these addresses that answers. Each has its own attempt: the next begins when the one before
-/// it fails or has taken a quarter of a second. The caller sets the limit for all of them.
+/// Connects to the first address that answers. The next attempt starts when the one before it fails, or after 250 ms.
+/// The caller sets the overall timeout.
 ///
 /// # Errors
 ///
-/// The last failure, with its address, if every attempt failed.
+/// Last failure, with its address, if every attempt failed.
 pub async fn dial(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     race(addresses, TcpStream::connect).await
 }
@@ -53,14 +53,14 @@ where
     }
 }
 
-/// The first attempt waits for nothing.
+/// Delays every attempt but the first.
 async fn head_start(is_first: bool) {
     if !is_first {
         tokio::time::sleep(HEAD_START).await;
     }
 }
 
-/// One address of each family in turn, beginning with the family of the first.
+/// Alternates the address families, starting with the family of the first address.
 fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let begins_with_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns() {
+    fn alternates_the_address_families() {
         let given = addresses(&["[2600::1]:1", "[2600::2]:1", "[2600::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
         let order = addresses(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
         assert_eq!(interleaved(given), order);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn addresses_that_never_answer_hide_no_living_one() {
+    async fn reaches_a_working_address_after_silent_ones() {
         let living: SocketAddr = "1.1.1.3:1".parse().unwrap();
         let given = addresses(&["[2600::1]:1", "[2600::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
         let begun = tokio::time::Instant::now();
@@ -104,12 +104,12 @@ mod tests {
         assert_eq!(
             begun.elapsed().as_millis(),
             4 * HEAD_START.as_millis(),
-            "each had its head start, and no more"
+            "each attempt had its head start only"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_refuses_costs_no_time_and_a_slow_one_may_still_win() {
+    async fn a_refused_connection_costs_no_time_and_a_slow_one_may_win() {
         let given = addresses(&["1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
         let begun = tokio::time::Instant::now();
         let connected = race(given, |address| async move {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn if_all_fail_the_last_failure_names_its_address_and_few_are_tried() {
+    async fn the_error_names_the_last_address_and_attempts_are_limited() {
         let given = (0..100).map(|last| SocketAddr::from(([1, 1, 1, last], 1))).collect();
         let tried = std::cell::Cell::new(0);
         let failed = race(given, |_| {

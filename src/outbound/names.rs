@@ -1,7 +1,7 @@
-//! Names to addresses, asynchronously: `/etc/hosts` first, then the name servers of `/etc/resolv.conf`.
+//! Asynchronous name resolution: `/etc/hosts` first, then the name servers of `/etc/resolv.conf`.
 //!
-//! `getaddrinfo` blocks a thread until it returns, also after its caller has given up. With name servers that never
-//! answer, such threads pile up until the process can make no more of them.
+//! `getaddrinfo` blocks a thread until it returns, even after its caller has timed out. If the name servers do not
+//! answer, such threads pile up until the process can create no more.
 
 mod servers;
 
@@ -17,16 +17,16 @@ use hickory_resolver::{Hosts, proto::rr::Name, proto::rr::RecordType, system_con
 
 use servers::Servers;
 
-/// Longest lookup, search list and all name servers included. Callers have shorter limits of their own.
+/// Timeout of a lookup with its search list and all name servers. Callers have shorter timeouts of their own.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
 /// Interval between two checks of the files for changes.
 const CHECKED_EVERY: Duration = Duration::from_secs(1);
-/// Default if `/etc/resolv.conf` is missing or names no server (resolv.conf(5)).
+/// Default content if `/etc/resolv.conf` is missing or names no server (resolv.conf(5)).
 const DEFAULT_SERVER: &str = "nameserver 127.0.0.1\n";
-/// Largest of either file that is read; a hosts file that blocks advertisers has some megabytes.
+/// Maximum number of bytes to read of either file. A hosts file that blocks advertisers has a few megabytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The system's names. Clones share what was read; use one per thread, because queries run on the caller's runtime.
+/// System resolver. Clones share the files' contents. Use one per thread, because queries run on the caller's runtime.
 #[derive(Clone)]
 pub struct Names(Arc<Shared>);
 
@@ -38,27 +38,29 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Time of the last check for changes.
     checked_at: Option<Instant>,
     /// Stamps of the two files when `system` was read.
     stamps: [Option<Stamp>; 2],
+    /// Parsed files.
     system: Option<Arc<System>>,
 }
 
-/// A change of either shows that a file was written or replaced.
+/// Modification time and size of a file. A change of either means that the file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
     bytes: u64,
 }
 
-/// Content of the two files.
+/// Parsed contents of the two files.
 struct System {
     hosts: Hosts,
     servers: Servers,
 }
 
 impl Names {
-    /// The names that the rest of the machine knows: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
+    /// Resolver of this machine: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
     #[must_use]
     pub fn system() -> Self {
         Self::of("/etc/hosts".into(), "/etc/resolv.conf".into())
@@ -68,21 +70,22 @@ impl Names {
         Self(Arc::new(Shared { hosts_file, resolv_conf, state: Mutex::default() }))
     }
 
-    /// The addresses of a host as an operator writes it: an IP address, with or without brackets, or a name, to which
-    /// the search list of `resolv.conf` applies.
+    /// Resolves a host as an operator writes it: an IP address, with or without brackets, or a name. The search list of
+    /// `resolv.conf` applies to names.
     ///
     /// # Errors
     ///
-    /// No such name, no address, or no answer within ten seconds.
+    /// Unknown name, no address, or no answer within ten seconds.
     pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         self.lookup(host, port, true).await
     }
 
-    /// The addresses of a complete name. Use it for what strangers wrote: no search list makes another name of it.
+    /// Resolves a complete name without the search list. Use it for names of unknown origin, which the list could turn
+    /// into internal ones.
     ///
     /// # Errors
     ///
-    /// As [`Self::addresses`].
+    /// Same as [`Self::addresses`].
     pub async fn addresses_of_domain(&self, domain: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         self.lookup(domain, port, false).await
     }
@@ -92,7 +95,7 @@ impl Names {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{bare:?} is no host name"));
+        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{bare:?} is not a host name"));
         let name = Name::from_utf8(bare).ok().filter(|_| !bare.is_empty()).ok_or_else(no_name)?;
         let system = self.current();
         let known = system.of_hosts(&name);
@@ -107,7 +110,7 @@ impl Names {
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 
-    /// Present content of the files. Checking them takes two calls of `stat` a second.
+    /// Current contents of the files. Checks for changes at most once a second, by two calls of `stat`.
     fn current(&self) -> Arc<System> {
         let Shared { hosts_file, resolv_conf, state } = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +131,7 @@ impl Names {
 }
 
 impl System {
-    /// A file that is missing or makes no sense counts as an empty one, as it does for the C library.
+    /// Reads both files. Like the C library, it treats a missing or malformed file as empty.
     fn read(hosts_file: &PathBuf, resolv_conf: &PathBuf) -> Self {
         let mut hosts = Hosts::default();
         if let Err(error) = hosts.read_hosts_conf(read(hosts_file).as_slice()) {
@@ -139,7 +142,7 @@ impl System {
         Self { hosts, servers }
     }
 
-    /// The addresses in the hosts file. If it has any, no name server is asked.
+    /// Addresses in the hosts file. If there are any, no name server is queried.
     fn of_hosts(&self, name: &Name) -> Vec<IpAddr> {
         use hickory_resolver::proto::op::Query;
         let of_type = |kind| self.hosts.lookup_static_host(&Query::query(name.to_lowercase(), kind));

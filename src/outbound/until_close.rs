@@ -1,4 +1,4 @@
-//! Bodies that end with their connection (RFC 9112, section 6.3), for a client that does not know them.
+//! Support for bodies that end with their connection (RFC 9112, section 6.3), which awc does not read.
 
 use std::{
     fmt, io,
@@ -10,21 +10,23 @@ use actix_rt::net::{ActixStream, Ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Largest head that is parsed. A longer one is passed on unchanged, for awc to refuse.
+/// Largest response head to parse. A longer one is passed on unchanged, and awc rejects it.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 const READ_BYTES: usize = 8 * 1_024;
 
-/// A connection of which awc is the client. awc takes an HTTP/1.1 answer without a length and without chunks for an empty
-/// one, but reads one of HTTP/1.0 to the end of its connection. So such an answer is passed on as one of HTTP/1.0.
+/// Connection for awc as the client.
+///
+/// awc takes an HTTP/1.1 response without a length and without chunks for an empty one. It reads an HTTP/1.0 response
+/// to the end of the connection. So such a response is passed on as HTTP/1.0.
 pub struct UntilClose<Io> {
     io: Io,
     state: State,
 }
 
 enum State {
-    /// The head of the next answer, as far as it has come.
+    /// Head of the next response, as far as received.
     Head(BytesMut),
-    /// Bytes received behind a head, until they are read; then the connection itself.
+    /// Bytes received after a head. Once they are consumed, reads go to the connection.
     Body(Bytes),
 }
 
@@ -35,13 +37,13 @@ impl<Io> UntilClose<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> UntilClose<Io> {
-    /// Reads until a head is whole. At the end of the connection, and of the bound, what came is passed on.
+    /// Reads until a head is complete. At the end of the connection, or at the limit, passes on what was received.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let State::Head(head) = &mut self.state {
             let mut bytes = [0; READ_BYTES];
             let mut read = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
-            // The end of a head may be cut: look again at the last bytes that came before.
+            // The end marker may be split between reads: search the last bytes again.
             let from = head.len().saturating_sub(HEAD_END.len());
             head.extend_from_slice(read.filled());
             let end = head
@@ -66,7 +68,7 @@ const HTTP_1_1: &[u8] = b"HTTP/1.1 ";
 /// Index of the minor version in [`HTTP_1_1`].
 const MINOR_VERSION_AT: usize = 7;
 
-/// Returns true if the body behind this head ends with the connection.
+/// Returns true if the body after this head ends with the connection.
 fn ends_with_connection(head: &[u8]) -> bool {
     let Some(status) = head.strip_prefix(HTTP_1_1).and_then(|rest| rest.get(..3)) else { return false };
     let has_body = matches!(status, [b'2'..=b'5', ..]) && !matches!(status, b"204" | b"304");
@@ -98,7 +100,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for UntilClose<Io> {
 }
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for UntilClose<Io> {
-    /// A request: what comes next is the head of an answer.
+    /// Writes a request. The next bytes to read are then the head of its response.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if matches!(&self.state, State::Body(rest) if rest.is_empty()) {
             self.state = State::Head(BytesMut::new());
@@ -121,7 +123,7 @@ impl<Io> fmt::Debug for UntilClose<Io> {
     }
 }
 
-/// Only actix's servers ask for this; a client simply tries.
+/// Only actix's servers poll for readiness. A client simply tries.
 impl<Io: AsyncRead + AsyncWrite + Unpin> ActixStream for UntilClose<Io> {
     fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Ready(Ok(Ready::ALL))
@@ -138,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the text that a client reads of answers sent in pieces of some size, each after a request.
+    /// Reads responses sent in pieces of the given size, each after a request. Returns the text that a client sees.
     async fn passed_on(answers: &[&str], piece: usize) -> Vec<String> {
         let (near, mut far) = tokio::io::duplex(piece);
         let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
@@ -157,13 +159,13 @@ mod tests {
             client.read_exact(&mut answer).await.unwrap();
             read.push(String::from_utf8(answer).unwrap());
         }
-        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "and the end of the connection is passed on");
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "the end of the connection is passed on");
         server.await.unwrap();
         read
     }
 
     #[tokio::test]
-    async fn only_an_answer_whose_end_the_connection_tells_becomes_one_of_http_1_0() {
+    async fn only_responses_that_end_with_the_connection_become_http_1_0() {
         let without = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nbody HTTP/1.1 200 OK\r\n\r\n";
         for kept in [
             "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
@@ -177,7 +179,7 @@ mod tests {
         ] {
             for piece in [1, 3, 1_000] {
                 assert_eq!(passed_on(&[kept], piece).await, [kept], "{piece}");
-                // On a connection that is used again each answer is looked at.
+                // Every response on a reused connection is checked.
                 let read = passed_on(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", without], piece).await;
                 assert_eq!(read[1], without.replacen("1.1", "1.0", 1));
             }
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_without_an_end_is_passed_on_from_the_bound_on() {
+    async fn passes_on_an_endless_head_from_the_limit_on() {
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(3 * HEAD_BYTES_MAX));
         assert_eq!(passed_on(&[&endless], 10_000).await, [endless.as_str()]);
     }

@@ -1,4 +1,4 @@
-//! Order books around the current price.
+//! Simulated order books around the current price.
 
 use super::generator::ratio;
 use super::markets::{Markets, SimMarket};
@@ -6,25 +6,25 @@ use super::num::{hash3, low, round_i64, unit};
 use super::render::amount;
 use serde_json::{Value, json};
 
-/// Ledgers that a book stays the same.
+/// Number of ledgers for which a book stays the same.
 const LEDGERS_PER_BOOK: u32 = 10;
-/// The deepest side, more than a request may ask for.
+/// Maximum levels of a side. More than a request may ask for.
 const LEVELS_MAX: u32 = 260;
 
-/// The busiest markets, by rank, always have a book with both sides.
+/// Number of busiest markets, by rank, that always have both sides.
 const ALWAYS_BOTH_SIDES: usize = 20;
-/// The fewest levels a side of those.
+/// Minimum levels of a side in those markets.
 const BUSY_LEVELS_MIN: u32 = 30;
 
-/// One level in the server's orientation.
+/// Level in the server's orientation.
 struct Level {
     n: i64,
     d: i64,
     amount: i64,
 }
 
-/// The two sides of a book, as records with an amount each in the units that Horizon uses: asks in base,
-/// bids in counter. An unknown pair is empty.
+/// Bids and asks of a market as JSON. As in Horizon, asks have amounts in base, and bids in counter. Empty for an
+/// unknown pair.
 pub(crate) fn sides(
     markets: &Markets,
     selling: &str,
@@ -38,7 +38,7 @@ pub(crate) fn sides(
     let busy = index < ALWAYS_BOTH_SIDES;
     let asks = side(markets, market, step, true, busy);
     let bids = side(markets, market, step, false, busy);
-    // Seen from the other asset, every bid is an ask at the inverse price, of the same amount in the same asset.
+    // In the inverse orientation, every bid is an ask at the inverse price, with the same amount of the same asset.
     if straight {
         (levels(&bids, true, limit), levels(&asks, true, limit))
     } else {
@@ -54,7 +54,7 @@ fn levels(levels: &[Level], straight: bool, limit: usize) -> Value {
     Value::Array(levels.iter().take(limit).map(record).collect())
 }
 
-/// n/d to seven places, rounded.
+/// n/d, rounded to seven places.
 fn price(n: i64, d: i64) -> String {
     let (n, d) = (i128::from(n), i128::from(d.max(1)));
     amount(i64::try_from((n * 10_000_000 + d / 2) / d).unwrap_or(i64::MAX))
@@ -65,14 +65,14 @@ fn side(markets: &Markets, market: &SimMarket, step: u32, asks: bool, busy: bool
     let seed = market.seed ^ u64::from(asks);
     let depth = match (busy, seed % 17) {
         (true, _) => BUSY_LEVELS_MIN + low(seed) % (LEVELS_MAX - BUSY_LEVELS_MIN),
-        // A few markets have nobody on one side.
+        // A few markets have an empty side.
         (false, 3) => 0,
         (false, _) => 1 + low(seed) % LEVELS_MAX,
     };
     let sign: f64 = if asks { 1.0 } else { -1.0 };
     let level = |number: u32| {
         let hash = hash3(seed, u64::from(step), u64::from(number));
-        // Always further from the middle than the level before, by at least a tenth of a step.
+        // Each level is at least a tenth of a step further from the middle than the one before.
         let distance = 0.0015 * (f64::from(number) + 0.9 * unit(hash)) + 0.001;
         let price = quote.price * sign.mul_add(distance, 1.0);
         let (n, d) = ratio(price);

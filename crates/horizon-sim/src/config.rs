@@ -1,4 +1,4 @@
-//! What to simulate.
+//! Configuration of the simulation.
 
 use super::faults::FaultPlan;
 use super::fixed::FixedSource;
@@ -9,59 +9,60 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// The shortest ledger that can be asked for, in seconds.
+/// Shortest allowed ledger, in seconds.
 pub const LEDGER_SECONDS_MIN: f64 = 0.02;
-/// The most markets that can be asked for.
+/// Maximum number of markets.
 pub const MARKETS_MAX: usize = 30_000;
-/// The most trades one ledger may hold: transaction numbers have 20 bits.
+/// Maximum number of trades in one ledger. Transaction numbers have 20 bits.
 pub const TRADES_PER_LEDGER_MAX: u32 = 200_000;
 
-/// Everything about a simulated Horizon. The default is a network of the public one's size: 18 trades a
-/// second in 60 markets, a ledger each 5.8 s, 24 hours of history, no rate limit, no faults.
+/// Configuration of a simulated Horizon.
 ///
-/// Seed, anchor, `ledger_seconds`, `trades_per_second`, `burst`, `markets` and `legacy_shapes` determine every
-/// record. The anchor is a fixed date, not the start, so that a restarted simulation goes on with the
-/// same history.
+/// The default is a network of the public one's size: 18 trades per second in 60 markets, a ledger every 5.8 s, 24
+/// hours of history, no rate limit, no faults.
+///
+/// Seed, anchor, `ledger_seconds`, `trades_per_second`, `burst`, `markets` and `legacy_shapes` determine every record.
+/// The anchor is a fixed date, not the start time, so a restarted simulation continues the same history.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
-    /// Seeds everything that looks random.
+    /// Seed of all pseudorandom choices.
     pub seed: u64,
-    /// As told on `/`.
+    /// Network passphrase reported on `/`.
     pub network_passphrase: String,
-    /// Mean rate; a single ledger has between 40 % and 160 % of its share.
+    /// Mean number of trades per second. A single ledger has 40 % to 160 % of its share.
     pub trades_per_second: f64,
-    /// Hours of history behind the moment of the start.
+    /// Hours of history before the start time.
     pub history_hours: u32,
-    /// Seconds from one ledger to the next; close times are cut to whole seconds.
+    /// Seconds between ledgers. Close times are rounded down to whole seconds.
     pub ledger_seconds: f64,
-    /// The ledger that closes at `anchor_time`.
+    /// Ledger that closes at `anchor_time`.
     pub anchor_ledger: u32,
-    /// When `anchor_ledger` closes.
+    /// Close time of `anchor_ledger`.
     pub anchor_time: DateTime<Utc>,
-    /// Where the time comes from.
+    /// Source of the current time.
     pub clock: SimClock,
     /// Number of markets that trade, at most [`MARKETS_MAX`].
     pub markets: usize,
-    /// Now and then a ledger with a fixed number of trades.
+    /// Occasional ledgers with a fixed number of trades.
     pub burst: Option<Burst>,
-    /// Records of an old server: numeric prices, no `trade_type`, `offer_id`, no pools; `amount` and
+    /// Records of an old server: numeric prices, `offer_id` instead of `trade_type`, no pools, and `amount` and
     /// `num_accounts` on assets.
     pub legacy_shapes: bool,
-    /// How often an open stream looks for a new ledger.
+    /// Interval at which an open stream checks for a new ledger.
     pub stream_poll: Duration,
-    /// How long a stream stays open.
+    /// Lifetime of a stream.
     pub stream_duration: Duration,
-    /// Requests allowed in a `rate_window`; None for no limit and no headers.
+    /// Requests allowed per `rate_window`. `None` for no limit and no headers.
     pub rate_limit: Option<u32>,
     /// Length of a rate window.
     pub rate_window: Duration,
-    /// Requests that may come at once, as Horizon's own limiter has it; None: the window is a fixed one.
+    /// Burst of Horizon's own limiter, in requests. `None` for a fixed window.
     pub rate_burst: Option<u32>,
-    /// HTTP worker threads.
+    /// Number of HTTP worker threads.
     pub workers: usize,
-    /// What goes wrong. Clones share the plan, so faults can be added while the server runs.
+    /// Injected faults. Clones share the plan, so faults can be added while the server runs.
     pub faults: FaultPlan,
-    /// Scripted data instead of the generated network. Clones share it, so trades can be pushed later.
+    /// Scripted data instead of the generated network. Clones share it, so trades can be added while the server runs.
     pub fixed: Option<FixedSource>,
 }
 
@@ -93,10 +94,10 @@ impl Default for SimConfig {
 }
 
 impl SimConfig {
-    /// Refuses what cannot be simulated, with a text for the operator.
+    /// Rejects an invalid configuration, with a message for the operator.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        // Negated, so that NaN is refused as well.
+        // Negated, so that NaN is rejected too.
         if !(self.ledger_seconds >= LEDGER_SECONDS_MIN && self.ledger_seconds <= 600.0) {
             return refuse(format!("ledger_seconds must be {LEDGER_SECONDS_MIN} to 600"));
         }
@@ -119,26 +120,26 @@ impl SimConfig {
     }
 }
 
-/// Every `every_ledgers`-th ledger number holds exactly `trades` trades.
+/// Ledgers with exactly `trades` trades, at every `every_ledgers`-th ledger number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Burst {
-    /// A ledger whose number divides by this is a burst.
+    /// Interval: a ledger whose number is divisible by this is a burst.
     pub every_ledgers: u32,
-    /// Its number of trades.
+    /// Number of trades in a burst.
     pub trades: u32,
 }
 
-/// Where a simulation takes its time from.
+/// Source of the current time.
 #[derive(Debug, Clone)]
 pub enum SimClock {
-    /// The machine's clock.
+    /// System clock.
     System,
-    /// Stands still until a test moves it.
+    /// Clock that stands still until a test moves it.
     Manual(ManualTime),
 }
 
 impl SimClock {
-    /// Unix milliseconds.
+    /// Unix time in milliseconds.
     pub(crate) fn now_ms(&self) -> i64 {
         match self {
             Self::System => Utc::now().timestamp_millis(),
@@ -147,17 +148,17 @@ impl SimClock {
     }
 }
 
-/// A time that only a test moves; clones share it.
+/// Time that only a test moves. Clones share it.
 #[derive(Debug, Clone)]
 pub struct ManualTime(Arc<AtomicI64>);
 
 impl ManualTime {
-    /// Stands at `at`.
+    /// Creates a clock that stands at `at`.
     pub fn new(at: DateTime<Utc>) -> Self {
         Self(Arc::new(AtomicI64::new(at.timestamp_millis())))
     }
 
-    /// Moves forward; a negative span is ignored, since ledgers are never taken back.
+    /// Moves the clock forward. Ignores a negative span, since ledgers are never taken back.
     pub fn advance(&self, by: Span) {
         self.0.fetch_add(by.num_milliseconds().max(0), Ordering::SeqCst);
     }

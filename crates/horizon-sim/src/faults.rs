@@ -1,8 +1,7 @@
-//! What may go wrong, as a script or at random by seed.
+//! Fault injection, scripted or pseudorandom.
 //!
-//! A fault belongs to one request: each request of an endpoint takes the next fault of its queue, and none
-//! once the queue is empty. Faults work at three places: instead of the reply, on its list of records, or
-//! on its bytes.
+//! A fault applies to one request. Each request of an endpoint takes the next fault of its queue, if there is one. A
+//! fault replaces the reply, changes its list of records, or changes its bytes.
 
 use super::model::TradeId;
 use super::num::{below, hash3, unit};
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a fault can be set on.
+/// Endpoint that a fault applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `/`
@@ -30,79 +29,79 @@ pub enum Endpoint {
     Toml,
 }
 
-/// One fault, for one request.
+/// Fault of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends after so many bytes of the body, without a proper end.
+    /// Connection that breaks after this many bytes of the body.
     Cut {
-        /// Bytes sent before.
+        /// Number of bytes sent before.
         after_bytes: usize,
     },
-    /// Nothing more is sent after so many bytes, and the connection stays open.
+    /// Connection that stays open but sends nothing after this many bytes.
     Stall {
-        /// Bytes sent before.
+        /// Number of bytes sent before.
         after_bytes: usize,
     },
-    /// This status instead of a reply, with problem+json.
+    /// Status with problem+json instead of a reply.
     Status(u16),
-    /// An HTML page with status 200.
+    /// HTML page with status 200.
     HtmlWith200,
-    /// An HTML page of a proxy with this status: Horizon itself says nothing.
+    /// HTML page of a proxy with this status, without a word from Horizon.
     ProxyPage(u16),
-    /// Properly ended JSON (or events) that stops in the middle.
+    /// Truncated JSON (or events) in a properly ended body.
     TruncatedJson {
-        /// Bytes sent.
+        /// Number of bytes sent.
         after_bytes: usize,
     },
-    /// Sends the last records of a page or a ledger again, at its end.
+    /// Last records of a page or a ledger, repeated at its end.
     Repeat {
-        /// How many.
+        /// Number of repeated records.
         records: usize,
     },
-    /// Sends a page's or ledger's records the wrong way round.
+    /// Records of a page or a ledger in reverse order.
     Reorder,
-    /// Leaves out every so-many-th record.
+    /// Missing records at a regular interval.
     Skip {
-        /// 1 leaves out all.
+        /// Interval. 1 removes all records.
         every: usize,
     },
-    /// In place of this record of a page or ledger (from 0) comes one whose fields are of the wrong types.
+    /// Record with fields of the wrong types, in place of the record at this index of a page or ledger.
     MalformedRecord {
-        /// Which.
+        /// Index, from 0.
         index: usize,
     },
-    /// The stream says goodbye after so many records.
+    /// Stream that closes normally after this many records.
     ByeByeEarly {
-        /// Records sent before.
+        /// Number of records sent before.
         after_records: usize,
     },
-    /// The stream is told off by the rate limiter after so many records.
+    /// Stream that ends with a rate limit error after this many records.
     RateLimitedMidStream {
-        /// Records sent before.
+        /// Number of records sent before.
         after_records: usize,
     },
-    /// The stream's first event is this large.
+    /// Stream whose first event is this large.
     HugeEvent {
-        /// Bytes of its data.
+        /// Size of the event's data, in bytes.
         bytes: usize,
     },
-    /// The body comes in pieces of this many bytes.
+    /// Body sent in pieces of this many bytes.
     Drip {
-        /// Bytes a piece; 0 counts as 1.
+        /// Bytes per piece. 0 counts as 1.
         bytes: usize,
     },
-    /// The same, with a pause before each piece.
+    /// Body sent in pieces, with a pause before each.
     SlowDrip {
-        /// Bytes a piece; 0 counts as 1.
+        /// Bytes per piece. 0 counts as 1.
         bytes: usize,
-        /// How long nothing is sent.
+        /// Pause before each piece.
         pause: Duration,
     },
-    /// A page properly ended, in gzip that stops in the middle; a stream has no gzip.
+    /// Truncated gzip in a properly ended page. Streams have no gzip.
     TruncatedGzip,
 }
 
-/// The faults to come; clones share them.
+/// Faults to inject. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan(Arc<Plan>);
 
@@ -113,14 +112,14 @@ struct Plan {
     hidden: Mutex<Option<Hidden>>,
 }
 
-/// Trades that a server does not show: pages of them are well formed and empty.
+/// Trades that the server hides. Pages without them are well formed and may be empty.
 #[derive(Debug, Clone, Copy)]
 struct Hidden {
-    /// Those below this one.
+    /// Upper limit (exclusive) of the hidden trades.
     below: TradeId,
-    /// Only from pages that go down.
+    /// True to hide them only from descending pages.
     only_descending: bool,
-    /// Until then; none: until they are shown again.
+    /// End of the hiding, or `None` to hide them until [`FaultPlan::show`].
     until: Option<Instant>,
 }
 
@@ -133,35 +132,36 @@ struct Random {
 }
 
 impl FaultPlan {
-    /// Nothing goes wrong until a fault is pushed.
+    /// Creates a plan without faults, to which faults can be pushed.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Each request fails with a probability of `rate` (0 to 1), the same ones for the same seed.
+    /// Creates a plan in which each request fails with a probability of `rate` (0 to 1). The seed determines which.
     pub fn random(seed: u64, rate: f64) -> Self {
         let random = Some(Random { seed, rate, requests: AtomicU64::new(0), ended: AtomicBool::new(false) });
         Self(Arc::new(Plan { random, ..Plan::default() }))
     }
 
-    /// From now on pages lack all trades below `below`, as those of a server that reads its history in again. With
-    /// `only_descending` the other direction has them, as behind a proxy that kept an empty page.
+    /// Hides all trades below `below` from pages, like a server that ingests its history again.
+    ///
+    /// With `only_descending`, ascending pages still have them, as behind a proxy that caches an empty page.
     pub fn hide(&self, below: TradeId, only_descending: bool) {
         *self.hidden() = Some(Hidden { below, only_descending, until: None });
     }
 
-    /// Makes all pages empty for `time`, as those of a server that has just started.
+    /// Makes all pages empty for `time`, like those of a server that has just started.
     pub fn hide_all_for(&self, time: Duration) {
         let until = Instant::now().checked_add(time);
         *self.hidden() = Some(Hidden { below: TradeId::MAX, only_descending: false, until });
     }
 
-    /// Nothing is hidden any more.
+    /// Ends the hiding of trades.
     pub fn show(&self) {
         *self.hidden() = None;
     }
 
-    /// The trades that a page lacks now are those below this one.
+    /// Upper limit (exclusive) of the trades that a page lacks now.
     pub(crate) fn hidden_below(&self, descending: bool) -> Option<TradeId> {
         let hidden = (*self.hidden())?;
         let lasts = hidden.until.is_none_or(|until| Instant::now() < until);
@@ -172,24 +172,24 @@ impl FaultPlan {
         self.0.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on nothing goes wrong at random any more.
+    /// Ends the random faults.
     pub fn end(&self) {
         if let Some(random) = &self.0.random {
             random.ended.store(true, Ordering::SeqCst);
         }
     }
 
-    /// The next request of this endpoint that has no earlier fault waiting gets this one.
+    /// Queues a fault for the next request of this endpoint without one.
     pub fn push(&self, endpoint: Endpoint, fault: Fault) {
         self.queues().entry(endpoint).or_default().push_back(fault);
     }
 
-    /// What was pushed for this endpoint and not yet taken does not happen.
+    /// Removes all queued faults of this endpoint.
     pub fn clear(&self, endpoint: Endpoint) {
         self.queues().remove(&endpoint);
     }
 
-    /// Faults not yet taken.
+    /// Number of queued faults of this endpoint.
     pub fn pending(&self, endpoint: Endpoint) -> usize {
         self.queues().get(&endpoint).map_or(0, VecDeque::len)
     }
@@ -225,7 +225,7 @@ impl Random {
             Fault::Drip { bytes: 1 + some(500) },
             Fault::ProxyPage(404),
         ];
-        // What a list of trades may suffer; the last three make sense on a stream only.
+        // Faults of a list of trades. The last three apply only to a stream.
         let trades = [
             Fault::Repeat { records: 1 + some(20) },
             Fault::Reorder,
@@ -246,14 +246,14 @@ impl Random {
     }
 }
 
-/// A record's place in a reply.
+/// Record of a reply: its index, and whether it is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) index: usize,
     pub(crate) malformed: bool,
 }
 
-/// Which of `len` records to send, in what order.
+/// Selects and orders `len` records as the fault requires.
 pub(crate) fn arrange(fault: Option<&Fault>, len: usize) -> Vec<Item> {
     let mut items: Vec<Item> = (0..len).map(|index| Item { index, malformed: false }).collect();
     match fault {
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_faults_are_the_same_for_a_seed_and_about_as_many_as_asked() {
+    fn random_faults_follow_the_seed_and_the_rate() {
         let draw = |seed| {
             let plan = FaultPlan::random(seed, 0.2);
             (0..1000).map(|_| plan.take(Endpoint::Stream)).collect::<Vec<_>>()
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_repeated_reordered_skipped_or_spoiled() {
+    fn records_are_repeated_reordered_skipped_or_malformed() {
         let order = |fault| arrange(Some(&fault), 4).iter().map(|item| item.index).collect::<Vec<_>>();
         assert_eq!(order(Fault::Repeat { records: 2 }), [0, 1, 2, 3, 2, 3]);
         assert_eq!(order(Fault::Repeat { records: 9 }), [0, 1, 2, 3, 0, 1, 2, 3]);

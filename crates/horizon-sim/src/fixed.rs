@@ -1,4 +1,4 @@
-//! Scripted data: exactly the records a test pushes, when it pushes them.
+//! Scripted data: exactly the records that a test pushes, at the time it pushes them.
 
 use super::model::TradeId;
 use chrono::{DateTime, Utc};
@@ -6,21 +6,21 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A stellar.toml's reply.
+/// Reply for a stellar.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TomlReply {
     /// HTTP status.
     pub status: u16,
-    /// The body, which need not be TOML.
+    /// Body, which need not be TOML.
     pub body: Vec<u8>,
 }
 
-/// Why a record cannot be served.
+/// Error for a scripted record without a valid paging token.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a scripted {0} needs a valid paging_token")]
 pub struct NoPagingToken(&'static str);
 
-/// Scripted trades, assets, books and files; clones share the same data, so a test keeps one.
+/// Scripted trades, assets, books and files. Clones share the data, so a test keeps one to add to it.
 #[derive(Debug, Clone, Default)]
 pub struct FixedSource(Arc<RwLock<FixedState>>);
 
@@ -51,7 +51,7 @@ impl FixedState {
 }
 
 impl FixedSource {
-    /// No records, and a history from `elder` to `latest`, whose newest ledger closed at `closed_at`.
+    /// Creates an empty source with a history from ledger `elder` to `latest`, which closed at `closed_at`.
     pub fn new(elder: u32, latest: u32, closed_at: DateTime<Utc>) -> Self {
         let source = Self::default();
         {
@@ -61,19 +61,32 @@ impl FixedSource {
         source
     }
 
-    /// Adds a trade at the place its `paging_token` names; all else in it may be as broken as a test
-    /// likes. A trade of a newer ledger closes that ledger, at its `ledger_close_time` where that parses.
+    /// Adds a trade at the position of its `paging_token`. Its other fields may be invalid.
+    ///
+    /// A trade of a newer ledger closes that ledger, at its `ledger_close_time` if that parses.
+    ///
+    /// # Errors
+    ///
+    /// [`NoPagingToken`] if the token is missing or invalid.
     pub fn push_trade(&self, trade: Value) -> Result<TradeId, NoPagingToken> {
         self.write().push_trade(trade)
     }
 
-    /// The same for many, which nobody sees a part of: as a ledger closes.
+    /// Adds trades atomically, as when a ledger closes: no reader sees a part of them.
+    ///
+    /// # Errors
+    ///
+    /// [`NoPagingToken`] if a token is missing or invalid.
     pub fn push_trades(&self, trades: impl IntoIterator<Item = Value>) -> Result<(), NoPagingToken> {
         let mut state = self.write();
         trades.into_iter().try_for_each(|trade| state.push_trade(trade).map(drop))
     }
 
     /// Adds or replaces an asset by its `paging_token`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoPagingToken`] if the token is missing or invalid.
     pub fn put_asset(&self, asset: Value) -> Result<(), NoPagingToken> {
         let token = asset.get("paging_token").and_then(Value::as_str).unwrap_or_default();
         let key = super::render_asset::parse_cursor(token).ok_or(NoPagingToken("asset"))?;
@@ -81,24 +94,24 @@ impl FixedSource {
         Ok(())
     }
 
-    /// Takes an asset away again.
+    /// Removes an asset.
     pub fn remove_asset(&self, paging_token: &str) {
         if let Some(key) = super::render_asset::parse_cursor(paging_token) {
             self.write().assets.remove(&key);
         }
     }
 
-    /// The whole reply to `/order_book` for a pair, each `native` or `CODE:ISSUER`, in this order only.
+    /// Sets the whole reply to `/order_book` for a pair, each `native` or `CODE:ISSUER`, in this orientation only.
     pub fn put_book(&self, selling: &str, buying: &str, book: Value) {
         self.write().books.insert((selling.to_owned(), buying.to_owned()), book);
     }
 
-    /// The stellar.toml of a domain.
+    /// Sets the stellar.toml of a domain.
     pub fn put_toml(&self, domain: &str, reply: TomlReply) {
         self.write().tomls.insert(domain.to_owned(), reply);
     }
 
-    /// Closes ledgers without trades up to `latest`; an older one is ignored.
+    /// Closes ledgers without trades up to `latest`. Ignores an older ledger.
     pub fn close_ledger(&self, latest: u32, closed_at: DateTime<Utc>) {
         let mut state = self.write();
         if latest > state.latest {
@@ -106,12 +119,12 @@ impl FixedSource {
         }
     }
 
-    /// Drops history before `elder`, as a server with little retention does.
+    /// Drops the history before `elder`, like a server with little retention.
     pub fn set_elder(&self, elder: u32) {
         self.write().elder = elder;
     }
 
-    /// A poisoned lock only says that a test failed elsewhere; its data are whole.
+    /// Locks for reading. A poisoned lock only means that a test failed elsewhere; the data are consistent.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, FixedState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The network as a pure function: a ledger number -> its trades.
+//! Generator of the network, a pure function from a ledger number to its trades.
 
 use super::config::{Burst, SimConfig};
 use super::layout::{Layout, Layouts};
@@ -9,28 +9,28 @@ use super::timeline::Timeline;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// 32-bit words each trade draws: one ChaCha block, so that any trade is reached by a seek.
+/// 32-bit random words per trade. One ChaCha block, so that a seek reaches any trade.
 const WORDS_PER_TRADE: u128 = 16;
-/// Offer ids from here on are synthetic: the taker had no offer of its own.
+/// Smallest synthetic offer id. Such an id means that the taker had no offer of its own.
 pub(crate) const SYNTHETIC_OFFERS: i64 = 1 << 62;
-/// A pool's fee in basis points.
+/// Fee of liquidity pools, in basis points.
 pub(crate) const POOL_FEE_BP: u32 = 30;
 
-/// The generated network.
+/// Generated network.
 #[derive(Debug)]
 pub(crate) struct Network {
     seed: u64,
     pub(crate) markets: Markets,
     pub(crate) timeline: Timeline,
     layouts: Layouts,
-    /// Mean trades a ledger, in millionths.
+    /// Mean number of trades per ledger, in millionths.
     per_ledger_micro: i64,
     burst: Option<Burst>,
     pools: bool,
     rng: ChaCha8Rng,
 }
 
-/// A trade with its parties by index: what is rendered.
+/// Generated trade with its parties, ready to render.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawTrade<'a> {
     pub(crate) id: TradeId,
@@ -62,7 +62,7 @@ impl Network {
         }
     }
 
-    /// How many trades a ledger holds; costs one hash.
+    /// Number of trades in a ledger. Costs one hash.
     pub(crate) fn count(&self, ledger: u32) -> u32 {
         if let Some(burst) = self.burst.filter(|burst| ledger.is_multiple_of(burst.every_ledgers)) {
             return burst.trades;
@@ -70,7 +70,7 @@ impl Network {
         let hash = hash3(self.seed, 0x636f_756e, u64::from(ledger));
         let permille = 400 + i64::from(high(hash) % 1201);
         let micro = self.per_ledger_micro.saturating_mul(permille) / 1000;
-        // The random rest makes the mean right also at less than one trade a ledger.
+        // The random remainder keeps the mean correct even below one trade per ledger.
         u32::try_from((micro + i64::from(low(hash) % 1_000_000)) / 1_000_000).unwrap_or(0)
     }
 
@@ -78,7 +78,7 @@ impl Network {
         self.layouts.of(self.seed, ledger)
     }
 
-    /// The trades numbered `range` of a ledger, in order.
+    /// Trades of a ledger by index, in order.
     pub(crate) fn trades(
         &self,
         ledger: u32,
@@ -100,7 +100,7 @@ impl Network {
         let quote = self.markets.quote(market, id.ledger())?;
         let price = quote.price * 0.004f64.mul_add(unit(jitter) - 0.5, 1.0);
         let pool = self.pools && kind % 100 < 35;
-        // 5 cents to about 5,000 dollars, small ones more often.
+        // 5 cents to about 5,000 dollars, small amounts more often.
         let usd = 0.05 * (1.0 + 100_000.0 * unit(size).powi(6));
         let mut base_amount = round_i64(usd / quote.base_usd * 1e7).max(1);
         if high(kind).is_multiple_of(50) {
@@ -112,6 +112,7 @@ impl Network {
         } else {
             scale(base_amount, price_n, price_d, amount_side)
         };
+        // Some trades have no price, or an amount of 0, as on the real network.
         match low(dust) % 4000 {
             0 => (price_n, price_d) = (0, 0),
             1..=4 => base_amount = if counter_amount == 0 { 1 } else { 0 },
@@ -138,7 +139,7 @@ impl Network {
         })
     }
 
-    /// A raw trade as typed data.
+    /// Converts a raw trade to typed data.
     pub(crate) fn typed(&self, raw: &RawTrade<'_>) -> SimTrade {
         let side = |asset: usize, amount: i64, seller: bool| {
             let pool = raw.pool && seller;
@@ -168,7 +169,7 @@ impl Network {
     }
 }
 
-/// A positive price as n/d, both int32 as in an offer.
+/// Positive price as n/d, both within int32 as in an offer.
 pub(crate) fn ratio(price: f64) -> (i64, i64) {
     let big = i64::from(i32::MAX);
     let mut unit = 10_000_000;
@@ -180,7 +181,7 @@ pub(crate) fn ratio(price: f64) -> (i64, i64) {
     if price >= 1.0 { (scaled, unit) } else { (unit, scaled) }
 }
 
-/// `amount` x n/d, rounded up or down by chance as the protocol does by side; at least 0.
+/// `amount` x n/d, rounded up or down at random, as the protocol rounds by side. Never negative.
 fn scale(amount: i64, n: i64, d: i64, chance: u64) -> i64 {
     let product = i128::from(amount) * i128::from(n);
     let up = if chance & 2 == 0 { 0 } else { i128::from(d) - 1 };

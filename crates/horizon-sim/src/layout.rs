@@ -1,12 +1,12 @@
-//! How a ledger's trades fall into transactions and operations.
+//! Layout of a ledger's trades in transactions and operations.
 //!
-//! Trade number `i` of a ledger has a transaction, an operation and an order that follow from `i` alone, so
-//! a cursor leads straight to its place without generating what comes before.
+//! The index of a trade determines its transaction, operation and order. So a cursor maps to a trade without generating
+//! the ones before it.
 
 use super::model::TradeId;
 use super::num::{below, hash3};
 
-/// Transactions, each a list of operations, each the number of its trades.
+/// Transactions as lists of operations, each with its number of trades.
 type Pattern = &'static [&'static [u32]];
 
 const PATTERNS: [Pattern; 4] = [
@@ -23,16 +23,16 @@ struct Slot {
     order: u32,
 }
 
-/// The patterns, unrolled once.
+/// Patterns, expanded once.
 #[derive(Debug)]
 pub(crate) struct Layouts(Vec<Vec<Slot>>);
 
-/// One ledger's layout.
+/// Layout of one ledger.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout<'a> {
     ledger: u32,
     slots: &'a [Slot],
-    /// Transaction numbers leave gaps: most transactions of a real ledger do not trade.
+    /// Distance between transaction numbers. It leaves gaps, because most transactions of a real ledger do not trade.
     stride: u32,
 }
 
@@ -59,7 +59,7 @@ fn unroll(pattern: Pattern) -> Vec<Slot> {
 }
 
 impl Layout<'_> {
-    /// The id of trade number `index` (from 0). Strictly growing with `index`.
+    /// Id of the trade at `index` (from 0). Strictly increasing.
     pub(crate) fn id(&self, index: u32) -> TradeId {
         let len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(1);
         let per_cycle = self.slots.last().map_or(1, |slot| slot.transaction + 1);
@@ -70,7 +70,7 @@ impl Layout<'_> {
         TradeId { toid, order: i64::from(order) }
     }
 
-    /// How many of the first `count` trades have an id for which `before` holds; it must hold for a prefix.
+    /// Number of leading trades, of the first `count`, that satisfy `before`. Those must form a prefix.
     pub(crate) fn prefix(&self, count: u32, before: impl Fn(TradeId) -> bool) -> u32 {
         let (mut low, mut high) = (0, count);
         while low < high {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_grow_and_are_found_again_in_every_pattern() {
+    fn ids_increase_and_are_found_again_in_every_pattern() {
         let layouts = Layouts::new();
         for ledger in 1..40 {
             let layout = layouts.of(5, ledger);

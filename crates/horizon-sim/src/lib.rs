@@ -1,19 +1,19 @@
-//! A simulated Horizon: the other side of the wire, for `horizon-sim`, `demo`, the tests and the benches.
+//! Simulated Horizon for `horizon-sim`, `demo`, the tests and the benches.
 //!
 //! ```text
-//! config     what to simulate: rate, history, markets, limits, clock
+//! config     configuration: rate, history, markets, limits, clock
 //! model      ids, assets and trades as plain typed data, for oracles
 //! network    a ledger number -> its trades; nothing is stored (generator, layout, markets, catalog, timeline)
-//! fixed      scripted data instead of generated
-//! simulation one interface over both, and the oracle
-//! render     records as JSON, by hand
-//! faults     what may go wrong, scripted or at random
+//! fixed      scripted data instead of generated data
+//! simulation common interface of both, and the oracle
+//! render     records as JSON, written by hand
+//! faults     fault injection, scripted or random
 //! server     HTTP: pages, streams, TOML files
 //! ```
 //!
-//! The generated network is a pure function: a ledger's number seeds a ChaCha stream of its own, in which
-//! every trade has one block. Any page of history is rendered without storing or replaying anything, and
-//! the same seed, anchor and rate give the same records on every run and machine.
+//! The generated network is a pure function. A ledger's number seeds a ChaCha stream, in which every trade has one
+//! block. Any page of history is rendered without storing or replaying anything. The same seed, anchor and rate give
+//! the same records on every run and machine.
 
 mod book;
 mod catalog;

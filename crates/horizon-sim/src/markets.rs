@@ -1,16 +1,16 @@
-//! Which pairs trade, how often, and at what price.
+//! Simulated markets: their pairs, activity and prices.
 
 use super::catalog::{Asset, Catalog, entries::ENTRIES, pool_id};
 use super::num::{hash3, noise, unit};
 use super::render::AssetJson;
 use std::collections::HashMap;
 
-/// One market in the server's own orientation.
+/// Market in the server's own orientation.
 #[derive(Debug)]
 pub(crate) struct SimMarket {
-    /// Index into the catalog.
+    /// Index of the base in the catalog.
     pub(crate) base: usize,
-    /// Index into the catalog.
+    /// Index of the counter in the catalog.
     pub(crate) counter: usize,
     pub(crate) pool: String,
     pub(crate) seed: u64,
@@ -18,26 +18,26 @@ pub(crate) struct SimMarket {
     pub(crate) counter_json: AssetJson,
 }
 
-/// All markets, and the catalog they trade.
+/// All markets and their assets.
 #[derive(Debug)]
 pub(crate) struct Markets {
     pub(crate) catalog: Catalog,
     pub(crate) list: Vec<SimMarket>,
-    /// Running sums of the markets' weights; a market's share falls with its rank.
+    /// Cumulative weights of the markets. A market's weight falls with its rank.
     weights: Vec<u64>,
     by_keys: HashMap<(String, String), usize>,
 }
 
-/// A market's values at one ledger.
+/// Values of a market at one ledger.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quote {
-    /// Counter per base.
+    /// Price, counter per base.
     pub(crate) price: f64,
-    /// Dollars per base.
+    /// Price of the base, in dollars.
     pub(crate) base_usd: f64,
 }
 
-/// The pairs among the first assets that lead the list: XLM with each quote asset, then USDC with the others.
+/// First pairs of the list: XLM with each quote asset, then USDC with the others.
 const CORE: [(usize, usize); 9] = [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5)];
 
 impl Markets {
@@ -65,14 +65,14 @@ impl Markets {
         Self { catalog, list, weights, by_keys }
     }
 
-    /// A market by a random word, busy ones more often.
+    /// Selects a market by a random number, busy ones more often.
     pub(crate) fn pick(&self, word: u64) -> usize {
         let total = self.weights.last().copied().unwrap_or(1);
         let point = word % total;
         self.weights.partition_point(|sum| *sum <= point)
     }
 
-    /// A market by its two keys in either order; true where they are the server's base and counter.
+    /// Finds a market by its two keys. True if they are in the server's orientation.
     pub(crate) fn find(&self, selling: &str, buying: &str) -> Option<(usize, bool)> {
         let find = |a: &str, b: &str| self.by_keys.get(&(a.to_owned(), b.to_owned())).copied();
         find(selling, buying)
@@ -90,7 +90,7 @@ impl Markets {
 
 fn market(seed: u64, catalog: &Catalog, rank: u64, (one, other): (usize, usize)) -> Option<SimMarket> {
     let own = hash3(seed, 0x6d61_726b, rank);
-    // The server's own order is by an internal id that nobody can foresee.
+    // Horizon orients a market by internal ids, so the orientation is random for a client.
     let (base, counter) = if unit(own) < 0.5 { (one, other) } else { (other, one) };
     Some(SimMarket {
         base,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_number_of_markets_is_made_each_once_in_both_orientations() {
+    fn creates_any_number_of_distinct_markets_in_both_orientations() {
         for count in [1, 9, 60, 500] {
             let markets = Markets::new(3, count);
             assert_eq!(markets.list.len(), count);

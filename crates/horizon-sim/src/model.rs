@@ -1,38 +1,38 @@
-//! Ids and trades as plain typed data: what an oracle hands to a test.
+//! Ids and trades as plain typed data, which a test compares with.
 
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-/// The highest ledger a toid can hold (31 bits, as the id is a positive int64).
+/// Highest ledger of a toid: 31 bits, because the id is a positive int64.
 pub const LEDGER_MAX: u32 = 0x7fff_ffff;
 
-/// A trade's place in history: Horizon's `id` and `paging_token` is `<toid>-<order>`.
+/// Position of a trade in history. Horizon's `id` and `paging_token` are `<toid>-<order>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TradeId {
-    /// `ledger << 32 | transaction << 12 | operation`, transaction and operation counted from 1.
+    /// `ledger << 32 | transaction << 12 | operation`. Transactions and operations count from 1.
     pub toid: i64,
-    /// The trade's number within its operation, from 0.
+    /// Index of the trade within its operation, from 0.
     pub order: i64,
 }
 
 impl TradeId {
-    /// Before everything.
+    /// Position before everything.
     pub const MIN: Self = Self { toid: 0, order: -1 };
-    /// After everything.
+    /// Position after everything.
     pub const MAX: Self = Self { toid: i64::MAX, order: i64::MAX };
 
-    /// The place before a ledger's first trade.
+    /// Position before the first trade of a ledger.
     pub fn before_ledger(ledger: u32) -> Self {
         Self { toid: i64::from(ledger.min(LEDGER_MAX)) << 32, order: -1 }
     }
 
-    /// The ledger this id lies in.
+    /// Ledger of the trade.
     pub fn ledger(self) -> u32 {
         u32::try_from(self.toid >> 32).unwrap_or(0)
     }
 
-    /// Reads a paging token, or a bare toid, which as in Horizon stands after all trades of its operation
-    /// in either direction. None for anything else, negative numbers included.
+    /// Parses a paging token, or a bare toid, which in Horizon is after all trades of its operation in either
+    /// direction. `None` for anything else, negative numbers included.
     pub fn parse(token: &str) -> Option<Self> {
         let number = |text: &str| {
             let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -51,14 +51,14 @@ impl fmt::Display for TradeId {
     }
 }
 
-/// How a trade came about.
+/// Kind of a trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TradeKind {
-    /// Two accounts' offers.
+    /// Trade between the offers of two accounts.
     Orderbook,
-    /// One side is a liquidity pool.
+    /// Trade with a liquidity pool.
     LiquidityPool {
-        /// The pool's fee in basis points.
+        /// Fee of the pool, in basis points.
         fee_bp: u32,
     },
 }
@@ -66,36 +66,36 @@ pub enum TradeKind {
 /// One side of a trade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimSide {
-    /// `native` or `CODE:ISSUER`.
+    /// Asset as `native` or `CODE:ISSUER`.
     pub asset: String,
-    /// Stroops.
+    /// Amount in stroops.
     pub amount: i64,
-    /// None on a pool's side.
+    /// Account, or `None` for a pool.
     pub account: Option<String>,
-    /// The pool's id in hexadecimal, on a pool's side only.
+    /// Id of the pool in hexadecimal, or `None` for an account.
     pub pool: Option<String>,
-    /// None on a pool's side. 2^62 and more is synthetic: the taker had no offer.
+    /// Id of the offer, or `None` for a pool. From 2^62 on it is synthetic: the taker had no offer.
     pub offer_id: Option<i64>,
 }
 
-/// A trade as the simulated server sends it, in the server's own orientation.
+/// Trade as the simulated server sends it, in the server's own orientation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimTrade {
-    /// Its place in history.
+    /// Position in history.
     pub id: TradeId,
-    /// Close time of its ledger, whole seconds.
+    /// Close time of the ledger, in whole seconds.
     pub closed_at: DateTime<Utc>,
     /// Order book or pool.
     pub kind: TradeKind,
-    /// The server's base side.
+    /// Base side of the server.
     pub base: SimSide,
-    /// The server's counter side.
+    /// Counter side of the server.
     pub counter: SimSide,
     /// Numerator of the price, counter per base.
     pub price_n: i64,
-    /// Denominator of the price.
+    /// Denominator of the price, counter per base.
     pub price_d: i64,
-    /// Whether the maker (or the pool) is on the base side.
+    /// True if the maker (or the pool) is on the base side.
     pub base_is_seller: bool,
 }
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_read_back_and_garbage_is_refused() {
+    fn tokens_round_trip_and_others_are_rejected() {
         let id = TradeId { toid: 249_108_103_169_024_001, order: 3 };
         assert_eq!(TradeId::parse(&id.to_string()), Some(id));
         assert_eq!(id.ledger(), 58_000_000);

@@ -1,8 +1,8 @@
-//! Hashing and smooth noise. Only additions and multiplications, so every machine gets the same bits.
+//! Hashing and smooth noise. Uses only additions and multiplications, so every machine gets the same bits.
 
 const UNIT: f64 = 1.0 / 4_294_967_296.0;
 
-/// SplitMix64's finaliser: every input bit reaches every output bit.
+/// Finaliser of SplitMix64: every input bit affects every output bit.
 pub(crate) fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -10,33 +10,33 @@ pub(crate) fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Hash of three words; the order matters.
+/// Hash of three words. The order matters.
 pub(crate) fn hash3(a: u64, b: u64, c: u64) -> u64 {
     mix(mix(mix(a) ^ b) ^ c)
 }
 
-/// The upper half of a hash as a number in `[0, 1)`.
+/// Upper half of a hash as a number in `[0, 1)`.
 pub(crate) fn unit(hash: u64) -> f64 {
     f64::from(high(hash)) * UNIT
 }
 
-/// The upper 32 bits.
+/// Upper 32 bits.
 pub(crate) fn high(hash: u64) -> u32 {
     u32::try_from(hash >> 32).unwrap_or(u32::MAX)
 }
 
-/// The lower 32 bits.
+/// Lower 32 bits.
 pub(crate) fn low(hash: u64) -> u32 {
     u32::try_from(hash & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
-/// A hash as an index below `len`; 0 for an empty list.
+/// Hash as an index below `len`. 0 for an empty list.
 pub(crate) fn below(hash: u64, len: usize) -> usize {
     let len = u64::try_from(len).unwrap_or(u64::MAX).max(1);
     usize::try_from(hash % len).unwrap_or(0)
 }
 
-/// Smooth noise in `[-1, 1]`: hashed values at every `period` steps, smoothly joined.
+/// Smooth noise in `[-1, 1]`: hashed values at every `period` steps, interpolated smoothly.
 pub(crate) fn noise(seed: u64, step: u32, period: u32) -> f64 {
     let cell = step / period;
     let at = |cell: u32| unit(hash3(seed, u64::from(period), u64::from(cell))).mul_add(2.0, -1.0);
@@ -46,7 +46,7 @@ pub(crate) fn noise(seed: u64, step: u32, period: u32) -> f64 {
     (to - from).mul_add(smooth, from)
 }
 
-/// Nearest whole number, saturating; NaN is 0.
+/// Nearest whole number, saturating. NaN becomes 0.
 #[expect(clippy::as_conversions, reason = "the one place that leaves floats; `as` saturates here")]
 pub(crate) fn round_i64(value: f64) -> i64 {
     value.round() as i64

@@ -1,10 +1,10 @@
-//! Trade records as JSON, written by hand into a reused buffer: tens of thousands a second on one core.
+//! Trade records as JSON, written by hand into a reused buffer: tens of thousands per second on one core.
 
 use super::catalog::Asset;
 use super::generator::{POOL_FEE_BP, RawTrade, SYNTHETIC_OFFERS};
 use std::io::Write;
 
-/// The `<side>_asset_*` members of a trade, rendered once a market.
+/// `<side>_asset_*` members of a trade, rendered once per market.
 #[derive(Debug)]
 pub(crate) struct AssetJson(String);
 
@@ -21,21 +21,21 @@ impl AssetJson {
     }
 }
 
-/// What all records of a page share.
+/// Properties shared by all records of a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape<'a> {
-    /// Scheme and host that links begin with.
+    /// Scheme and host for links.
     pub(crate) origin: &'a str,
-    /// Records of an old server.
+    /// True for records of an old server.
     pub(crate) legacy: bool,
 }
 
-/// Stroops as Horizon prints them.
+/// Stroops in Horizon's notation.
 pub(crate) fn amount(stroops: i64) -> String {
     format!("{}.{:07}", stroops / 10_000_000, stroops % 10_000_000)
 }
 
-/// Appends one record; writing to a Vec cannot fail.
+/// Appends one record. Writing to a Vec never fails.
 pub(crate) fn trade(out: &mut Vec<u8>, raw: &RawTrade<'_>, closed_at: &str, shape: Shape<'_>) {
     let _ = write_trade(out, raw, closed_at, shape);
 }
@@ -74,11 +74,11 @@ fn write_trade(
     )
 }
 
-/// Who stands on a side.
+/// Party of one side.
 struct Side<'a> {
     path: &'static str,
     owner: &'a str,
-    /// None for a pool.
+    /// Offer id, or `None` for a pool.
     offer: Option<i64>,
 }
 

@@ -5,27 +5,27 @@ use super::num::{low, mix};
 use super::render::amount;
 use serde_json::{Value, json};
 
-/// Code, issuer and type: how Horizon sorts assets and what a cursor names.
+/// Code, issuer and type. Horizon sorts assets by them, and a cursor contains them.
 pub(crate) type AssetKey = (String, String, String);
 
-/// Reads `CODE_ISSUER_type`.
+/// Parses `CODE_ISSUER_type`.
 pub(crate) fn parse_cursor(token: &str) -> Option<AssetKey> {
     let mut parts = token.splitn(3, '_').map(str::to_owned);
     let key = (parts.next()?, parts.next()?, parts.next()?);
     if key.0.is_empty() || key.1.is_empty() || key.2.is_empty() { None } else { Some(key) }
 }
 
-/// Writes `CODE_ISSUER_type`.
+/// Formats `CODE_ISSUER_type`.
 pub(crate) fn token(key: &AssetKey) -> String {
     format!("{}_{}_{}", key.0, key.1, key.2)
 }
 
-/// The sorting key of an asset.
+/// Sort key of an asset.
 pub(crate) fn key(asset: &Asset) -> AssetKey {
     (asset.code.clone(), asset.issuer.clone(), asset.kind.to_owned())
 }
 
-/// One record.
+/// Record of an asset.
 pub(crate) fn record(asset: &Asset, legacy: bool) -> Value {
     let href = if asset.home_domain.is_empty() {
         String::new()

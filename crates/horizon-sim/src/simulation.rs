@@ -1,4 +1,4 @@
-//! One interface over the generated network and a scripted one, and the oracle.
+//! Common interface of the generated and the scripted network, and the oracle for tests.
 
 use super::book;
 use super::config::{SimClock, SimConfig};
@@ -13,35 +13,35 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the server holds at a moment.
+/// Range of history that the server has at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The oldest ledger still served.
+    /// Oldest ledger still served.
     pub elder: u32,
-    /// The newest closed ledger.
+    /// Newest closed ledger.
     pub latest: u32,
-    /// When `latest` closed, whole seconds.
+    /// Close time of `latest`, in whole seconds.
     pub closed_at: DateTime<Utc>,
 }
 
-/// A page's worth of trades to find.
+/// Query for a page of trades.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask {
-    /// Exclusive.
+    /// Cursor, exclusive.
     pub(crate) after: TradeId,
     pub(crate) descending: bool,
     pub(crate) limit: usize,
 }
 
 impl Ask {
-    /// The same page without the trades below this one.
+    /// Same page without the trades below this one.
     pub(crate) fn not_below(self, below: TradeId) -> Self {
         let before = TradeId { order: below.order.saturating_sub(1), ..below };
         Self { after: self.after.max(before), ..self }
     }
 }
 
-/// A page's worth of assets to find.
+/// Query for a page of assets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AssetAsk {
     pub(crate) code: Option<String>,
@@ -51,11 +51,11 @@ pub(crate) struct AssetAsk {
     pub(crate) limit: usize,
 }
 
-/// Rendered records, one after another.
+/// Rendered records in sequence.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
-    /// Each record's id and where it ends.
+    /// Id of each record, and the offset of its end.
     ends: Vec<(TradeId, usize)>,
 }
 
@@ -74,7 +74,7 @@ impl Batch {
         Some((id, self.bytes.get(start..end)?))
     }
 
-    /// Number of leading records at or above this id. In a page that goes down, all shown records come first.
+    /// Number of leading records at or above `below`. In a descending page they all come first.
     pub(crate) fn shown(&self, below: TradeId) -> usize {
         self.ends.iter().take_while(|(id, _)| *id >= below).count()
     }
@@ -90,19 +90,23 @@ enum Source {
     Fixed(FixedSource),
 }
 
-/// The simulated network: what the server serves, and the oracle that tells what it must have served.
+/// Simulated network: the data that the server serves, and the oracle of what it must have served.
 #[derive(Debug)]
 pub struct Simulation {
     source: Source,
     clock: SimClock,
     legacy: bool,
     elder: u32,
-    /// The newest ledger ever shown: a machine's clock may be set back, a ledger never is.
+    /// Newest ledger ever shown. The system clock may be set back, but a ledger is never taken back.
     shown: AtomicU32,
 }
 
 impl Simulation {
-    /// Builds the network. Refuses a configuration that cannot be simulated (`InvalidInput`).
+    /// Builds the network.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an invalid configuration.
     pub fn new(config: &SimConfig) -> io::Result<Self> {
         config.check()?;
         let (source, elder) = match &config.fixed {
@@ -118,7 +122,7 @@ impl Simulation {
         Ok(Self { source, clock, legacy, elder, shown: AtomicU32::new(0) })
     }
 
-    /// What is held now.
+    /// Current range of history.
     pub fn head(&self) -> Head {
         match &self.source {
             Source::Fixed(fixed) => {
@@ -133,8 +137,8 @@ impl Simulation {
         }
     }
 
-    /// The oracle: every trade of these ledgers in order, whether closed yet or not. Empty for scripted data,
-    /// which the test knows itself.
+    /// Oracle: every trade of these ledgers in order, closed yet or not. Empty for scripted data, which the test knows
+    /// itself.
     pub fn trades(&self, ledgers: RangeInclusive<u32>) -> Vec<SimTrade> {
         let Source::Generated(network) = &self.source else { return Vec::new() };
         ledgers
@@ -143,7 +147,7 @@ impl Simulation {
             .collect()
     }
 
-    /// A ledger's close time; for scripted data that of the newest.
+    /// Close time of a ledger. For scripted data, that of the newest ledger.
     pub fn closed_at(&self, ledger: u32) -> DateTime<Utc> {
         match &self.source {
             Source::Generated(network) => network.timeline.closed_at(ledger),
@@ -183,7 +187,7 @@ impl Simulation {
         }
     }
 
-    /// Bids and asks, or a scripted reply as a whole.
+    /// Bids and asks, or a whole scripted reply.
     pub(crate) fn book(&self, selling: &str, buying: &str, limit: usize) -> Book {
         match &self.source {
             Source::Fixed(fixed) => {
@@ -206,7 +210,7 @@ impl Simulation {
     }
 }
 
-/// A book to serve.
+/// Order book to serve.
 #[derive(Debug)]
 pub(crate) enum Book {
     Sides { bids: Value, asks: Value },
@@ -267,7 +271,7 @@ fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
     let mut batch = Batch::default();
     let held = |id: &TradeId| (head.elder..=head.latest).contains(&id.ledger());
     let mut take = |(id, value): (&TradeId, &Value)| {
-        // Serialising a Value into a Vec cannot fail.
+        // Serialising a Value into a Vec never fails.
         let _ = serde_json::to_writer(&mut batch.bytes, value);
         batch.close(*id);
     };
@@ -282,7 +286,7 @@ fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
     batch
 }
 
-/// Filters, seeks and cuts a sorted list of assets.
+/// Filters a sorted list of assets and returns one page of it.
 fn select<T>(
     sorted: impl DoubleEndedIterator<Item = T>,
     ask: &AssetAsk,

@@ -1,11 +1,11 @@
-//! Ledger numbers and close times, in whole milliseconds so that nothing drifts.
+//! Ledger numbers and close times, in whole milliseconds to avoid drift.
 
 use super::config::SimConfig;
 use super::model::LEDGER_MAX;
 use super::num::round_i64;
 use chrono::{DateTime, Utc};
 
-/// Maps time to ledgers and back.
+/// Conversion between time and ledgers.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
     anchor_ledger: i64,
@@ -22,19 +22,19 @@ impl Timeline {
         }
     }
 
-    /// Milliseconds from one ledger to the next.
+    /// Milliseconds between two ledgers.
     pub(crate) fn ledger_ms(&self) -> i64 {
         self.ledger_ms
     }
 
-    /// The newest ledger that has closed at this time; at least 2, as 1 is the genesis.
+    /// Newest ledger that has closed at this time. At least 2, because 1 is the genesis ledger.
     pub(crate) fn ledger_at(&self, now_ms: i64) -> u32 {
         let passed = (now_ms - self.anchor_ms).div_euclid(self.ledger_ms);
         let ledger = self.anchor_ledger.saturating_add(passed).clamp(2, i64::from(LEDGER_MAX));
         u32::try_from(ledger).unwrap_or(LEDGER_MAX)
     }
 
-    /// A ledger's close time, cut to its second.
+    /// Close time of a ledger, rounded down to whole seconds.
     pub(crate) fn closed_at(&self, ledger: u32) -> DateTime<Utc> {
         let ms = self.anchor_ms + (i64::from(ledger) - self.anchor_ledger) * self.ledger_ms;
         DateTime::from_timestamp(ms.div_euclid(1000), 0).unwrap_or_default()
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn close_times_never_go_back_and_a_ledger_is_seen_once_closed() {
+    fn close_times_never_decrease_and_a_ledger_appears_once_closed() {
         for ledger_seconds in [5.8, 1.0, 0.25] {
             let config = SimConfig { ledger_seconds, ..SimConfig::default() };
             let line = Timeline::new(&config);

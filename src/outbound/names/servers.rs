@@ -1,4 +1,4 @@
-//! The name servers of a `resolv.conf`, asked in its order.
+//! Name servers of a `resolv.conf`, queried in its order.
 
 use std::{
     io,
@@ -16,22 +16,25 @@ use hickory_resolver::{
     proto::rr::{Name, RecordType},
 };
 
-/// Name servers that are used, as the C library does (MAXNS).
+/// Maximum number of name servers, as in the C library (MAXNS).
 const SERVERS_MAX: usize = 3;
-/// Longest wait for one server, so that a silent one leaves its successors time within a caller's patience.
+/// Timeout of one server. It leaves the other servers time before the caller's own timeout.
 const SERVER_PATIENCE: Duration = Duration::from_secs(2);
-/// Time for which a server that did not answer is asked after the others.
+/// Time for which a silent server is queried after the others.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
-/// Rounds through all servers at most; `attempts` of `resolv.conf` may ask for fewer.
+/// Maximum number of rounds through all servers. `attempts` in `resolv.conf` may set fewer.
 const ROUNDS_MAX: usize = 2;
-/// Time for which the addresses of one family wait for those of the other. A server that drops questions for one family
-/// must not hold up the other. RFC 8305, section 3, allows less, but a lookup is rare here.
+/// Time for which addresses of one family wait for the other family.
+///
+/// Some servers drop queries for one family, which must not delay the other. RFC 8305, section 3, suggests less, but
+/// lookups are rare here.
 const OTHER_FAMILY_PATIENCE: Duration = Duration::from_millis(500);
-/// Answers that a resolver remembers: none, as the C library. A database whose container is not up yet has no name, and
-/// "no such name" may be good for a day (the root zone says so).
+/// Answers that a resolver caches: none, as in the C library.
+///
+/// A database whose container is still starting has no name, and "no such name" may be valid for a day.
 const CACHED_MAX: u64 = 0;
 
-/// Name servers and the rules of one `resolv.conf`. The default has no servers.
+/// Name servers and options of one `resolv.conf`. The default has no servers.
 #[derive(Default)]
 pub(super) struct Servers {
     servers: Vec<Server>,
@@ -42,7 +45,7 @@ pub(super) struct Servers {
 
 struct Server {
     resolver: TokioResolver,
-    /// Time of its last silence, in milliseconds after `epoch`; 0 if it answered last.
+    /// Time of the last timeout, in milliseconds after `epoch`. 0 if the server answered last.
     silent_at_ms: AtomicU64,
     epoch: Instant,
 }
@@ -59,7 +62,7 @@ impl Servers {
         }
     }
 
-    /// The addresses of a name, with or without the search list.
+    /// Resolves a name, with or without the search list.
     pub(super) async fn ask(&self, name: &Name, searches: bool) -> io::Result<Vec<IpAddr>> {
         let mut failure = None;
         for candidate in self.candidates(name, searches) {
@@ -78,7 +81,7 @@ impl Servers {
         ))
     }
 
-    /// The complete names to try, in the order of resolv.conf(5).
+    /// Complete names to try, in the order of resolv.conf(5).
     fn candidates(&self, name: &Name, searches: bool) -> Vec<Name> {
         let mut itself = name.clone();
         itself.set_fqdn(true);
@@ -97,12 +100,12 @@ impl Servers {
         candidates
     }
 
-    /// Asks one server after the other. No addresses is an answer too.
+    /// Queries one server after another. An answer without addresses counts as an answer.
     async fn ask_for(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
         let mut failure = NetError::NoConnections;
         for _ in 0..self.rounds {
             let mut servers: Vec<&Server> = self.servers.iter().collect();
-            servers.sort_by_key(|server| server.is_passed_over()); // stable: otherwise in the order of the file
+            servers.sort_by_key(|server| server.is_passed_over()); // stable sort: otherwise in the order of the file
             for server in servers {
                 match server.both_families(name).await {
                     Ok(found) => {
@@ -125,7 +128,7 @@ impl Server {
         options.timeout = options.timeout.min(SERVER_PATIENCE);
         options.attempts = 1;
         options.cache_size = CACHED_MAX;
-        options.use_hosts_file = ResolveHosts::Never; // read once for all of them
+        options.use_hosts_file = ResolveHosts::Never; // `System` reads it once for all servers
         let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
         let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let resolver = builder.with_options(options).build().ok()?;
@@ -141,7 +144,7 @@ impl Server {
         at > 0 && Duration::from_millis(self.now_ms().saturating_sub(at)) < PASSED_OVER_FOR
     }
 
-    /// IPv6 and IPv4 addresses, IPv6 first. An error only if neither question was answered.
+    /// Queries IPv6 and IPv4 addresses. Returns IPv6 first. Fails only if no usable answer arrived.
     async fn both_families(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
         let six = Box::pin(self.resolver.lookup(name.clone(), RecordType::AAAA));
         let four = Box::pin(self.resolver.lookup(name.clone(), RecordType::A));
@@ -158,7 +161,7 @@ impl Server {
         };
         match (six, four) {
             (Err(error), Err(_)) => Err(error),
-            // One family is unknown and the other has none: that is no answer to rely on.
+            // One family failed and the other has no addresses: such an answer is not reliable.
             (Err(error), Ok(none)) | (Ok(none), Err(error)) if none.is_empty() => Err(error),
             (six, four) => Ok(six.unwrap_or_default().into_iter().chain(four.unwrap_or_default()).collect()),
         }
@@ -167,7 +170,7 @@ impl Server {
 
 type LookupResult = Result<Vec<IpAddr>, NetError>;
 
-/// The second answer: waited for shortly if the first has addresses, else as long as it takes.
+/// Answer of the second family. If the first has addresses, waits only [`OTHER_FAMILY_PATIENCE`].
 async fn rest(first: &LookupResult, second: impl Future<Output = Result<Lookup, NetError>>) -> LookupResult {
     if first.as_ref().is_ok_and(|found| !found.is_empty()) {
         let second = tokio::time::timeout(OTHER_FAMILY_PATIENCE, second).await;

@@ -1,4 +1,4 @@
-//! Against files and name servers of the tests' own, on loopback.
+//! Lookups in files and at name servers that the tests provide on loopback.
 
 use std::net::{Ipv4Addr, UdpSocket};
 
@@ -6,8 +6,8 @@ use hickory_resolver::config::{NameServerConfig, ProtocolConfig, ResolverConfig,
 
 use super::*;
 
-/// A name server on loopback. `answer` is given the name and type of each question and says which addresses it has:
-/// `None` is silence.
+/// Name server on loopback. `answer` receives the name and type of each query and returns the addresses. `None` means
+/// silence.
 fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'static) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -23,11 +23,11 @@ fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'sta
             let mut reply = vec![question[0], question[1], 0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
             reply.extend_from_slice(&question[12..end + 4]);
             for address in addresses {
-                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]); // good for an hour
+                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]); // valid for an hour
                 reply.extend_from_slice(&address.octets());
             }
             if count == 0 {
-                // The authority: the negative answer is valid for a day.
+                // The authority section: the negative answer is valid for a day.
                 reply[9] = 1;
                 reply.extend_from_slice(&[0, 0, 6, 0, 1, 0, 1, 0x51, 0x80, 0, 22, 0, 0]);
                 reply.extend((0..5).flat_map(|_| 86_400_u32.to_be_bytes()));
@@ -38,7 +38,7 @@ fn name_server(answer: impl Fn(&str, u16) -> Option<Vec<Ipv4Addr>> + Send + 'sta
     port
 }
 
-/// The name at a place of a packet, and where it ends.
+/// Name at an offset of a packet, and the offset after it.
 fn name_at(packet: &[u8], mut at: usize) -> (String, usize) {
     let mut name = String::new();
     while packet[at] > 0 {
@@ -74,7 +74,7 @@ const A: u16 = 1;
 const ONE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 #[tokio::test]
-async fn the_search_list_counts_for_what_operators_write_and_not_for_what_strangers_write() {
+async fn the_search_list_applies_only_to_names_that_operators_write() {
     let port = name_server(|name, kind| {
         let known = ["db.inside.example.", "deep.db.inside.example.", "public.example."].contains(&name);
         Some(if known && kind == A { vec![ONE] } else { Vec::new() })
@@ -91,10 +91,10 @@ async fn the_search_list_counts_for_what_operators_write_and_not_for_what_strang
 }
 
 #[tokio::test]
-async fn what_a_name_server_said_before_is_asked_again() {
+async fn answers_are_not_cached() {
     const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
     let asked = std::sync::atomic::AtomicUsize::new(0);
-    // The name of a container that comes up, and then moves.
+    // Name of a container that starts and then moves.
     let port = name_server(move |_, kind| {
         let lookups = asked.fetch_add(usize::from(kind == A), std::sync::atomic::Ordering::SeqCst);
         Some(match (kind, lookups) {
@@ -112,7 +112,7 @@ async fn what_a_name_server_said_before_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_silent_name_server_hides_no_living_one_and_is_asked_last_afterwards() {
+async fn a_silent_name_server_is_bypassed_and_then_queried_last() {
     let silent = name_server(|_, _| None);
     let living = name_server(|_, kind| Some(if kind == A { vec![ONE] } else { Vec::new() }));
     let servers = servers(&[silent, living], "");
@@ -122,19 +122,19 @@ async fn a_silent_name_server_hides_no_living_one_and_is_asked_last_afterwards()
         let found = servers.ask(&name(&format!("another{count}.example")), true).await.unwrap();
         assert_eq!(found, [IpAddr::from(ONE)]);
     }
-    // Five waits for the silent one would take ten seconds.
+    // Five timeouts of the silent server would take ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn questions_for_one_family_that_are_dropped_hold_up_the_other_shortly() {
+async fn dropped_queries_for_one_family_delay_the_other_only_briefly() {
     let port = name_server(|_, kind| (kind == A).then(|| vec![ONE]));
     let found = servers(&[port], "").ask(&name("one.example"), true).await;
     assert_eq!(found.unwrap(), [IpAddr::from(ONE)]);
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_there_is_told_apart_from_servers_that_do_not_answer() {
+async fn distinguishes_an_unknown_name_from_silent_servers() {
     let living = name_server(|_, _| Some(Vec::new()));
     let error = servers(&[living], "").ask(&name("none.example"), true).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
@@ -144,7 +144,7 @@ async fn a_name_that_is_not_there_is_told_apart_from_servers_that_do_not_answer(
 }
 
 #[test]
-fn lookups_that_nobody_answers_keep_no_thread_and_end_when_they_are_given_up() {
+fn unanswered_lookups_use_no_threads_and_end_when_dropped() {
     let silent = name_server(|_, _| None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let threads = || fs::read_dir("/proc/self/task").unwrap().count();
@@ -154,14 +154,17 @@ fn lookups_that_nobody_answers_keep_no_thread_and_end_when_they_are_given_up() {
         let names: Vec<Name> = (0..lookups_max).map(|number| name(&format!("d{number}.example"))).collect();
         let before = threads();
         let lookups = futures_util::future::join_all(names.iter().map(|name| servers.ask(name, false)));
-        assert!(tokio::time::timeout(Duration::from_millis(300), lookups).await.is_err(), "nobody answers");
-        // Other tests of this process may have begun or ended meanwhile; a thread a lookup would be 200.
+        assert!(
+            tokio::time::timeout(Duration::from_millis(300), lookups).await.is_err(),
+            "no server answers"
+        );
+        // Other tests of this process may start or end threads meanwhile. One thread per lookup would be 200.
         assert!(threads() < before + lookups_max / 4, "{before} threads before, {} after", threads());
     });
 }
 
 #[tokio::test]
-async fn the_hosts_file_comes_first_and_both_files_are_read_again_when_they_change() {
+async fn the_hosts_file_comes_first_and_changed_files_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let (hosts, resolv_conf) = (directory.path().join("hosts"), directory.path().join("resolv.conf"));
     fs::write(&hosts, "192.0.2.1 db Db.Example # the database\n2001:db8::1 db\n").unwrap();
@@ -183,7 +186,7 @@ async fn the_hosts_file_comes_first_and_both_files_are_read_again_when_they_chan
 }
 
 #[tokio::test]
-async fn addresses_are_no_names() {
+async fn ip_addresses_need_no_lookup() {
     let names = Names::of("/nonexistent/hosts".into(), "/nonexistent/resolv.conf".into());
     for (host, address) in [("192.0.2.1", "192.0.2.1:7"), ("[::1]", "[::1]:7"), ("::1", "[::1]:7")] {
         assert_eq!(names.addresses(host, 7).await.unwrap(), [address.parse().unwrap()], "{host}");

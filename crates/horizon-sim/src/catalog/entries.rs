@@ -1,44 +1,49 @@
-//! The named assets: sound, anchored, invalid and hostile ones.
+//! Named assets of the simulation: valid, anchored, invalid and hostile ones.
 
-/// What lies at an asset's `stellar.toml`.
+/// Content of an asset's `stellar.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum File {
-    /// A well-formed file that lists the asset.
+    /// Well-formed file that lists the asset.
     Plain,
-    /// The same, anchored to this currency.
+    /// Well-formed file that lists the asset as anchored to this currency.
     Anchored(&'static str),
-    /// A well-formed file that does not list it.
+    /// Well-formed file that does not list the asset.
     Unlisted,
-    /// Its ORG_URL is on another host.
+    /// File whose ORG_URL is on another host.
     ForeignOrg,
-    /// Fields of the wrong type.
+    /// File with fields of the wrong type.
     WrongTypes,
-    /// A link to another file in place of the entry.
+    /// File with a link to another file instead of the entry.
     Linked,
-    /// Hostile text in every field.
+    /// File with hostile text in every field.
     HostileText,
-    /// Larger than SEP-1 allows.
+    /// File larger than SEP-1 allows.
     TooLarge,
-    /// Not TOML at all.
+    /// Content that is not TOML.
     NotToml,
     /// Status 404 with a body that would parse.
     Missing,
-    /// No file: no domain, or one that nobody should call.
+    /// No file: the asset has no domain, or one that must not be contacted.
     None,
 }
 
-/// One named asset.
+/// Named asset.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) code: &'static str,
-    /// Tells issuers of the same code apart.
+    /// Number that distinguishes issuers of the same code.
     pub(crate) variant: u8,
-    /// A fixed issuer; None for one derived from the seed.
+    /// Fixed issuer, or `None` to derive one from the seed.
     pub(crate) issuer: Option<&'static str>,
+    /// Middle of the price, in dollars.
     pub(crate) usd: f64,
+    /// Relative size of the price's long waves.
     pub(crate) swing: f64,
+    /// Home domain, as the issuer set it.
     pub(crate) domain: &'static str,
+    /// Number of authorised accounts.
     pub(crate) holders: u32,
+    /// Supply of those accounts, in stroops.
     pub(crate) supply: i64,
     pub(crate) file: File,
 }
@@ -84,7 +89,7 @@ const fn sized(entry: Entry, holders: u32, supply: i64) -> Entry {
     Entry { holders, supply, ..entry }
 }
 
-/// XLM, the quote assets in their binding order, then the rest in order of weight.
+/// XLM, the quote assets in their binding order, then the rest by weight.
 pub(crate) const ENTRIES: &[Entry] = &[
     fixed("XLM", "native", 0.12, 0.2, ""),
     fixed("USDC", "GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN", 1.0, 0.001, "dollar.example"),
@@ -129,7 +134,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     sound("LINKED", 0.04, "linked.example", File::Linked),
     // Valid with so few holders only because it has a link.
     sized(sound("SMALL", 0.5, "small.example", File::Plain), 12, 90_000_000_000),
-    // Invalid ones, each for one reason.
+    // Invalid assets, each for one reason.
     sized(sound("FEW", 0.5, "few.example", File::Plain), 9, SUPPLY),
     sized(sound("NOSUPPLY", 0.5, "nosupply.example", File::Plain), 900, 0),
     sound("REMOVE", 0.001, "remove.example", File::Plain),
@@ -138,7 +143,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     sound("NOTTOML", 0.2, "nottoml.example", File::NotToml),
     sound("GONE", 0.2, "gone.example", File::Missing),
     sound("TOOLARGE", 0.2, "toolarge.example", File::TooLarge),
-    // Hostile ones.
+    // Hostile assets.
     sound("SPACES", 0.1, "my own site.example", File::None),
     sound("PORT", 0.1, "port.example:8443", File::None),
     sound("LOOPBACK", 0.1, "127.0.0.1", File::None),

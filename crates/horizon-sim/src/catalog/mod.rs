@@ -1,4 +1,4 @@
-//! The simulated network's assets, accounts and pools.
+//! Assets, accounts and pools of the simulated network.
 
 pub(crate) mod entries;
 mod toml_files;
@@ -9,27 +9,27 @@ use entries::{ENTRIES, Entry, File};
 use std::collections::HashMap;
 use stellar_strkey::{Contract, ed25519::PublicKey};
 
-/// How many accounts trade.
+/// Number of trading accounts.
 const ACCOUNTS: u64 = 500;
 
-/// One asset and all that the other endpoints tell about it.
+/// Asset, with everything that the endpoints report of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Asset {
     pub(crate) code: String,
-    /// `native` for XLM.
+    /// Address of the issuer, or `native` for XLM.
     pub(crate) issuer: String,
     /// Horizon's `asset_type`.
     pub(crate) kind: &'static str,
-    /// The middle of its price in dollars.
+    /// Middle of the price, in dollars.
     usd: f64,
-    /// Seeds its own noise.
+    /// Seed of the price's noise.
     seed: u64,
-    /// The relative size of its price's long waves.
+    /// Relative size of the price's long waves.
     swing: f64,
-    /// Free text, as the issuer set it.
+    /// Home domain: free text, as the issuer set it.
     pub(crate) home_domain: String,
     pub(crate) holders: u32,
-    /// Stroops held by authorised accounts.
+    /// Supply of authorised accounts, in stroops.
     pub(crate) supply: i64,
     pub(crate) contract: String,
     /// Flags, bit 0 to 3: required, revocable, immutable, clawback.
@@ -37,12 +37,13 @@ pub(crate) struct Asset {
 }
 
 impl Asset {
-    /// `native` or `CODE:ISSUER`.
+    /// Key, `native` or `CODE:ISSUER`.
     pub(crate) fn key(&self) -> String {
         if self.kind == "native" { "native".to_owned() } else { format!("{}:{}", self.code, self.issuer) }
     }
 
-    /// Price in dollars at a ledger. One price an asset, so that triangles of markets agree.
+    /// Price in dollars at a ledger. Every market uses the same price of an asset, so triangles of markets are
+    /// consistent.
     pub(crate) fn usd_at(&self, ledger: u32) -> f64 {
         let long = self.swing * noise(self.seed, ledger, 40_000);
         let middle = self.swing * 0.3 * noise(self.seed, ledger, 3_000);
@@ -51,18 +52,18 @@ impl Asset {
     }
 }
 
-/// All assets, XLM first, then by weight in trading.
+/// All assets: XLM first, then by weight in trading.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) assets: Vec<Asset>,
-    /// Indices of issued assets as `/assets` sorts them.
+    /// Indices of issued assets, in the order of `/assets`.
     pub(crate) listed: Vec<usize>,
     pub(crate) tomls: HashMap<String, TomlReply>,
     pub(crate) accounts: Vec<String>,
 }
 
 impl Catalog {
-    /// The named assets, and as many made-up ones as `extra` asks for.
+    /// Creates the named assets and `extra` generated ones.
     pub(crate) fn new(seed: u64, extra: usize) -> Self {
         let mut assets: Vec<Asset> = ENTRIES.iter().map(|entry| named(seed, entry)).collect();
         let mut files: Vec<File> = ENTRIES.iter().map(|entry| entry.file).collect();
@@ -79,7 +80,7 @@ impl Catalog {
     }
 }
 
-/// 32 bytes that look random and are the same for the same words.
+/// Pseudorandom 32 bytes, determined by the three numbers.
 fn bytes(seed: u64, tag: u64, number: u64) -> [u8; 32] {
     let mut out = [0; 32];
     for (lane, chunk) in (0u64..).zip(out.chunks_exact_mut(8)) {
@@ -88,12 +89,12 @@ fn bytes(seed: u64, tag: u64, number: u64) -> [u8; 32] {
     out
 }
 
-/// An account address with a right checksum.
+/// Account address with a valid checksum.
 fn address(seed: u64, tag: u64, number: u64) -> String {
     PublicKey(bytes(seed, tag, number)).to_string().as_str().to_owned()
 }
 
-/// A pool's id.
+/// Id of a liquidity pool.
 pub(crate) fn pool_id(seed: u64, market: u64) -> String {
     bytes(seed, 0x706f_6f6c, market).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -124,7 +125,7 @@ fn named(seed: u64, entry: &Entry) -> Asset {
 fn made_up(seed: u64, number: u64) -> Asset {
     let tag = 0x6d61_6465;
     let hash = hash3(seed, tag, number);
-    // 1 to 12 characters, distinct by number: a base-36 number padded by its hash's letters.
+    // Codes of 1 to 12 characters, unique by number: a number in base 16, padded to a random length.
     let mut code = format!("{number:X}");
     let wanted = 1 + usize::try_from(high(hash) % 12).unwrap_or(0);
     while code.len() < wanted {
@@ -135,11 +136,11 @@ fn made_up(seed: u64, number: u64) -> Asset {
         kind: asset_kind(&code),
         issuer: address(seed, tag, number),
         code,
-        // A dollar price of 1e-5 to 1e3, evenly by magnitude.
+        // Dollar prices of 1e-5 to 1e3, uniform by magnitude.
         usd: 10f64.powi(i32::try_from(low(hash) % 9).unwrap_or(0) - 5) * (1.0 + unit(mix(hash))),
         seed: hash,
         swing: 0.4,
-        // Four issuers share a domain, as families of tokens do.
+        // Four issuers share a domain, as in families of tokens.
         home_domain: format!("family{}.example", number / 4),
         holders: 10 + low(mix(hash ^ 3)) % 3000,
         supply: 1_000_000_000_000 + i64::from(low(mix(hash ^ 4))) * 10_000,

@@ -1,4 +1,4 @@
-//! The issuers' stellar.toml files (SEP-1).
+//! Simulated stellar.toml files of the issuers (SEP-1).
 
 use super::super::fixed::TomlReply;
 use super::Asset;
@@ -6,7 +6,7 @@ use super::entries::File;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// One file a domain; the assets of a domain share it, and the first asset's kind shapes it.
+/// Creates one file per domain. Assets of a domain share it, and the first asset's kind determines its form.
 pub(super) fn all(assets: &[Asset], files: &[File]) -> HashMap<String, TomlReply> {
     let mut domains: HashMap<&str, Vec<(&Asset, File)>> = HashMap::new();
     for (asset, file) in assets.iter().zip(files) {
@@ -59,7 +59,7 @@ fn head(domain: &str, file: File) -> String {
 
 fn currency(out: &mut String, domain: &str, asset: &Asset, file: File) {
     let (code, issuer) = (&asset.code, &asset.issuer);
-    // Writing to a String cannot fail.
+    // Writing to a String never fails.
     let _ = match file {
         File::Unlisted => writeln!(out, "\n[[CURRENCIES]]\ncode = \"OTHER\"\nissuer = \"{issuer}\""),
         File::Linked => {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_files_parse_and_list_their_assets_and_broken_ones_do_not_parse() {
+    fn valid_files_parse_and_list_their_assets_and_broken_ones_do_not_parse() {
         let catalog = Catalog::new(1, 8);
         for (domain, file) in &catalog.tomls {
             let parsed = str::from_utf8(&file.body).unwrap().parse::<toml::Table>();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_issuer_has_a_right_checksum() {
+    fn every_issuer_has_a_valid_checksum() {
         for asset in &Catalog::new(9, 50).assets[1..] {
             assert!(asset.issuer.parse::<stellar_strkey::ed25519::PublicKey>().is_ok(), "{}", asset.code);
             assert!((1..=12).contains(&asset.code.len()));

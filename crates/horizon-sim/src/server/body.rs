@@ -1,4 +1,4 @@
-//! Faults of a reply's bytes.
+//! Faults in the bytes of a reply.
 
 use crate::faults::Fault;
 use bytes::Bytes;
@@ -6,10 +6,10 @@ use futures_util::{Stream, StreamExt, stream};
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// The server drops what it has not yet written when a body fails, so a cut waits until that has gone out.
+/// Wait before a cut. If a body fails, the server drops what it has not written yet, so that must be sent first.
 const BEFORE_CUT: Duration = Duration::from_millis(50);
 
-/// The faults that work on bytes, whatever they mean.
+/// Faults that apply to bytes, whatever they mean.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ByteFault {
     Cut(usize),
@@ -31,7 +31,7 @@ impl ByteFault {
     }
 }
 
-/// The same bytes, with the fault.
+/// Applies a fault to a stream of bytes.
 pub(super) fn faulty(
     inner: impl Stream<Item = Bytes> + 'static,
     fault: ByteFault,
@@ -59,17 +59,17 @@ pub(super) fn faulty(
     }
 }
 
-/// The first half of the bytes in gzip.
+/// First half of the gzip of a body.
 pub(super) fn half_gzip(body: &[u8]) -> Bytes {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    // Writing into a Vec cannot fail.
+    // Writing into a Vec never fails.
     let _ = gzip.write_all(body);
     let mut bytes = gzip.finish().unwrap_or_default();
     bytes.truncate(bytes.len() / 2);
     bytes.into()
 }
 
-/// The first `limit` bytes; it ends with the last of them, not when more come.
+/// First `limit` bytes. Ends right after the last of them, without waiting for more.
 fn head(
     inner: impl Stream<Item = Bytes> + 'static,
     limit: usize,

@@ -1,5 +1,6 @@
-//! The rate limit, counted for the whole server since all clients share one address here: a fixed window, or Horizon's own
-//! limiter, which forgets one request after the other.
+//! Rate limit of the server, for all clients together because they share one address.
+//!
+//! Either a fixed window, or Horizon's own limiter, in which one request expires after another.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,26 +9,26 @@ use std::time::{Duration, Instant};
 pub(super) struct RateLimit {
     most: u32,
     window: Duration,
-    /// Requests that may come at once; None: all of the window's.
+    /// Burst in requests, or `None` for a fixed window.
     burst: Option<u32>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// When the window began, or when requests were last forgotten.
+    /// Start of the window, or the last time that requests expired.
     since: Instant,
     used: f64,
 }
 
-/// What the `X-RateLimit-*` headers tell.
+/// Values of the `X-RateLimit-*` headers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance {
     pub(super) limit: u32,
     pub(super) remaining: u32,
-    /// Whole seconds until the window ends or all is forgotten, rounded up.
+    /// Seconds until the window ends or all requests have expired, rounded up.
     pub(super) reset_s: u64,
-    /// False: this request is over the limit.
+    /// False if this request exceeds the limit.
     pub(super) granted: bool,
 }
 
@@ -77,13 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_is_used_up_and_a_burst_is_forgotten_one_by_one() {
+    fn a_window_is_used_up_and_a_bursts_requests_expire_one_by_one() {
         let window = RateLimit::new(3, Duration::from_secs(3_600), None);
-        let told: Vec<_> = (0..4).map(|_| window.take()).map(|told| (told.remaining, told.granted)).collect();
-        assert_eq!(told, [(2, true), (1, true), (0, true), (0, false)]);
+        let replies: Vec<_> =
+            (0..4).map(|_| window.take()).map(|reply| (reply.remaining, reply.granted)).collect();
+        assert_eq!(replies, [(2, true), (1, true), (0, true), (0, false)]);
         let bucket = RateLimit::new(3_600, Duration::from_secs(3_600), Some(2));
-        let told: Vec<_> = (0..3).map(|_| bucket.take()).collect();
-        assert_eq!(told.iter().map(|told| told.granted).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!((told[0].limit, told[1].remaining, told[1].reset_s), (2, 0, 2));
+        let replies: Vec<_> = (0..3).map(|_| bucket.take()).collect();
+        assert_eq!(replies.iter().map(|reply| reply.granted).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!((replies[0].limit, replies[1].remaining, replies[1].reset_s), (2, 0, 2));
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP side: an actix-web server on threads of its own, usable from any context.
+//! HTTP server of the simulation: an actix-web server on threads of its own, usable from any context.
 
 mod body;
 mod limit;
@@ -20,11 +20,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Between the last accepted connection and the stop: actix-server counts a connection a moment after it hands
-/// it out, and a worker that is stopped in that moment panics in builds with overflow checks.
+/// Wait between the last accepted connection and the stop.
+///
+/// actix-server counts a connection shortly after it hands it out. A worker that is stopped in between panics in builds
+/// with overflow checks.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// What every handler needs.
+/// State shared by all handlers.
 #[derive(Debug)]
 struct Shared {
     sim: Arc<Simulation>,
@@ -35,7 +37,7 @@ struct Shared {
     stream_duration: Duration,
 }
 
-/// A running simulated Horizon; stops when dropped.
+/// Running simulated Horizon. Stops when dropped.
 #[derive(Debug)]
 pub struct SimServer {
     addr: SocketAddr,
@@ -47,27 +49,27 @@ pub struct SimServer {
 }
 
 impl SimServer {
-    /// The address it listens on, with the port that was given for port 0.
+    /// Address that the server listens on, with the actual port if port 0 was given.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// `http://<addr>`, to be used as `--horizon-url`; with `/_toml` behind it, as `--toml-gateway`.
+    /// Base URL, `http://<addr>`, for `--horizon-url`. With `/_toml` appended, for `--toml-gateway`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// What it serves, as typed data.
+    /// Served data as typed values.
     pub fn oracle(&self) -> &Arc<Simulation> {
         &self.oracle
     }
 
-    /// From now on another network answers, on connections that hold as well: as behind a proxy.
+    /// Switches to another network, on open connections too, as behind a proxy.
     pub fn become_network(&self, passphrase: &str) {
         passphrase.clone_into(&mut self.passphrase.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Ends all connections and waits for the threads.
+    /// Closes all connections and waits for the threads.
     pub fn stop(mut self) {
         self.shut();
     }
@@ -86,8 +88,11 @@ impl Drop for SimServer {
     }
 }
 
-/// Starts a simulated Horizon; returns once it listens. `InvalidInput` for a configuration that cannot be
-/// simulated, otherwise the error of binding.
+/// Starts a simulated Horizon. Returns once it listens.
+///
+/// # Errors
+///
+/// `InvalidInput` for an invalid configuration, else the error of binding.
 pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
     let oracle = Arc::new(Simulation::new(&config)?);
     let listener = TcpListener::bind(bind)?;
@@ -127,13 +132,13 @@ fn serve(
                 let handle = server.handle();
                 let _ = started.send(Ok(()));
                 let stop = async move {
-                    // Sent or dropped: both mean the end.
+                    // A message and a dropped sender both mean stop.
                     let _ = stopped.await;
                     handle.pause().await;
                     tokio::time::sleep(SETTLE).await;
                     handle.stop(false).await;
                 };
-                // It ends by its handle; an error here has nobody left to hear it.
+                // The handle ends the server. Nobody is left to report an error to.
                 let _ = futures_util::future::join(server, stop).await;
             }
             Err(error) => {

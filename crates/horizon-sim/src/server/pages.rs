@@ -1,4 +1,4 @@
-//! The smaller endpoints.
+//! Smaller endpoints.
 
 use super::Shared;
 use super::query::Params;
@@ -12,10 +12,10 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 
-/// Levels a side of a book unless asked otherwise.
+/// Default number of levels per side of a book.
 const LEVELS_DEFAULT: usize = 20;
 
-/// A body of JSON or a problem, behind the rate limit and the faults.
+/// Replies with JSON or a problem, subject to the rate limit and the faults.
 fn answer(
     shared: &Shared,
     endpoint: Endpoint,
@@ -90,7 +90,7 @@ pub(super) async fn order_book(request: HttpRequest, shared: web::Data<Shared>) 
     })
 }
 
-/// One asset of a pair: its key, and how it is repeated in the reply.
+/// Asset of a pair: its key, and its JSON in the reply.
 fn asset_param(params: &Params, side: &str) -> Result<(String, Value), Problem> {
     let field = |name: &str| {
         let name = format!("{side}_asset_{name}");

@@ -1,4 +1,4 @@
-//! Parameters, checked as Horizon checks them.
+//! Query parameters, validated as in Horizon.
 
 use super::reply::{Problem, bad_request, of_status};
 use crate::model::TradeId;
@@ -10,11 +10,11 @@ use std::fmt::Write;
 const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 200;
 
-/// A request's parameters, sorted by name as in Horizon's links.
+/// Parameters of a request, sorted by name as in Horizon's links.
 #[derive(Debug, Clone)]
 pub(super) struct Params {
     values: BTreeMap<String, String>,
-    /// Scheme and host of the request: links lead back to where it came from.
+    /// Scheme and host of the request, so that links point back to the same address.
     pub(super) origin: String,
     path: String,
 }
@@ -30,7 +30,7 @@ impl Params {
         }
     }
 
-    /// A parameter that is given and not empty.
+    /// Value of a parameter that is present and not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -57,7 +57,7 @@ impl Params {
         }
     }
 
-    /// The page of trades that is asked for; `last_event_id` overrides the cursor.
+    /// Query for a page of trades. `last_event_id` overrides the cursor.
     pub(super) fn trades(&self, last_event_id: Option<&str>, head: Head) -> Result<Ask, Problem> {
         let (descending, limit) = (self.descending()?, self.limit()?);
         let after = match last_event_id.or_else(|| self.get("cursor")) {
@@ -68,14 +68,14 @@ impl Params {
                 TradeId::parse(token).ok_or_else(|| bad_request("cursor", "cursor: invalid value"))?
             }
         };
-        // Ascending from before history starts silently at its beginning; only descending is refused.
+        // An ascending page from before the history starts at its beginning. Only a descending one is refused.
         if descending && after <= TradeId::before_ledger(head.elder) {
             return Err(of_status(410));
         }
         Ok(Ask { after, descending, limit })
     }
 
-    /// `_links` of a page, from its first and last cursor; an empty page repeats the request's own.
+    /// `_links` of a page, made from its first and last cursor. An empty page repeats the cursor of the request.
     pub(super) fn links(&self, ends: Option<(String, String)>, limit: usize, descending: bool) -> String {
         let own = self.get("cursor").unwrap_or_default().to_owned();
         let (first, last) = ends.unwrap_or_else(|| (own.clone(), own.clone()));
@@ -103,13 +103,13 @@ impl Params {
     }
 }
 
-/// Percent-encodes all but unreserved characters, which keeps the link safe inside JSON as well.
+/// Percent-encodes all but unreserved characters, which also makes the link safe in JSON.
 fn escape(out: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            // Writing to a String cannot fail.
+            // Writing to a String never fails.
             let _ = write!(out, "%{byte:02X}");
         }
     }

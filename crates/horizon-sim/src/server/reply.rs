@@ -1,4 +1,4 @@
-//! Problem replies, headers, and what stands before every handler: the rate limit and the faults.
+//! Problem replies, headers, and the checks before every handler: the rate limit and the faults.
 
 use super::Shared;
 use super::body::{ByteFault, faulty, half_gzip};
@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// A request that may go on.
+/// Request that passed the checks.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) allowance: Option<Allowance>,
@@ -17,9 +17,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// Takes from the rate limit and the fault plan; an error is the whole reply.
+    /// Charges the rate limit and takes a fault. An error is the complete reply.
     pub(super) fn ask(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
-        // Files of strangers' hosts are no requests to Horizon, although this server stands in for them.
+        // Files of issuers' hosts are not requests to Horizon, although this server serves them.
         let limit = shared.limit.as_ref().filter(|_| endpoint != Endpoint::Toml);
         let allowance = limit.map(super::RateLimit::take);
         let admission = Self { allowance, fault: shared.faults.take(endpoint) };
@@ -36,7 +36,7 @@ impl Admission {
         }
     }
 
-    /// A builder with this request's headers.
+    /// Builder of a reply with the headers of this request.
     pub(super) fn reply(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut builder = HttpResponse::build(status);
         if let Some(allowance) = self.allowance {
@@ -47,7 +47,7 @@ impl Admission {
         builder
     }
 
-    /// The body, through whatever fault of bytes this request has.
+    /// Reply with a body, subject to the byte fault of this request.
     pub(super) fn body(
         &self,
         status: StatusCode,
@@ -66,12 +66,12 @@ impl Admission {
         }
     }
 
-    /// JSON as Horizon types it.
+    /// Reply with JSON and Horizon's media type.
     pub(super) fn hal(&self, body: impl Into<Bytes>) -> HttpResponse {
         self.body(StatusCode::OK, "application/hal+json; charset=utf-8", body)
     }
 
-    /// A problem.
+    /// Reply with a problem document.
     pub(super) fn finish(&self, problem: Problem) -> HttpResponse {
         let mut body = json!({
             "type": format!("https://stellar.org/horizon-errors/{}", problem.kind),
@@ -88,7 +88,7 @@ impl Admission {
 
     fn rate_limited(&self, streaming: bool) -> HttpResponse {
         if streaming {
-            // A stream's own 429 carries neither the counters nor Retry-After.
+            // The 429 of a stream has neither the rate limit headers nor Retry-After.
             return Self { allowance: None, fault: None }.finish(of_status(429));
         }
         let seconds = self.allowance.map_or(1, |allowance| allowance.reset_s);
@@ -104,7 +104,7 @@ impl Admission {
     }
 }
 
-/// A problem+json in Horizon's words.
+/// Problem document with Horizon's texts.
 #[derive(Debug)]
 pub(super) struct Problem {
     kind: &'static str,
@@ -118,14 +118,14 @@ const fn problem(kind: &'static str, title: &'static str, status: u16, detail: &
     Problem { kind, title, status, detail, extras: None }
 }
 
-/// 400, with the parameter that is wrong.
+/// 400, with the name of the invalid parameter.
 pub(super) fn bad_request(field: &str, reason: &str) -> Problem {
     let detail = "The request you sent was invalid in some way.";
     let extras = Some(json!({"invalid_field": field, "reason": reason}));
     Problem { extras, ..problem("bad_request", "Bad Request", 400, detail) }
 }
 
-/// The problem that belongs to a status.
+/// Problem of a status.
 pub(super) fn of_status(status: u16) -> Problem {
     match status {
         404 => {

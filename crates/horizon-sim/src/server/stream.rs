@@ -1,4 +1,4 @@
-//! The stream of trades, event by event as Horizon frames it.
+//! Stream of trades, with events framed as in Horizon.
 
 use super::Shared;
 use super::trades::push_record;
@@ -22,7 +22,7 @@ enum Phase {
     Done,
 }
 
-/// One open stream.
+/// Open stream.
 pub(super) struct TradeStream {
     shared: Arc<Shared>,
     ask: Ask,
@@ -30,9 +30,9 @@ pub(super) struct TradeStream {
     fault: Option<Fault>,
     phase: Phase,
     deadline: Instant,
-    /// The ledger up to which records were looked for; a new one costs a request of the rate limit.
+    /// Ledger up to which records were checked. A newer one costs a request of the rate limit.
     seen: Option<u32>,
-    /// Records until a fault ends the stream, and how it then goes on.
+    /// Number of records before a fault ends the stream, and the phase that follows.
     ends_early: Option<(usize, Phase)>,
 }
 
@@ -88,7 +88,7 @@ impl TradeStream {
         Some(Bytes::from_static(bytes))
     }
 
-    /// The records of the next look that finds any; None once the phase has changed without one.
+    /// Waits for the next records. `None` if the phase changed instead.
     async fn records(&mut self) -> Option<Bytes> {
         loop {
             if let Some((0, phase)) = self.ends_early {
@@ -112,7 +112,7 @@ impl TradeStream {
 
     fn look(&mut self) -> Option<Bytes> {
         let head = self.shared.sim.head();
-        // The connection itself paid for the first look.
+        // The connection's own request pays for the first check.
         if self.seen.is_some_and(|seen| seen < head.latest)
             && self.shared.limit.as_ref().is_some_and(|limit| !limit.take().granted)
         {
@@ -137,7 +137,7 @@ impl TradeStream {
             push_record(&mut out, &batch, item);
             out.extend_from_slice(b"\n\n");
         }
-        // A fault of records happens once, not at each ledger.
+        // A fault of records applies once, not to every ledger.
         if matches!(self.fault, Some(Fault::MalformedRecord { .. } | Fault::Repeat { .. } | Fault::Reorder)) {
             self.fault = None;
         }

@@ -1,4 +1,4 @@
-//! `/trades`: pages, and the door to the stream.
+//! `/trades`: pages, and the start of a stream.
 
 use super::Shared;
 use super::body::{ByteFault, faulty};
@@ -12,8 +12,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use std::io;
 
-/// A record that parses as JSON and whose fields are of the wrong types; it keeps its own token, so that the
-/// reader can go on behind it.
+/// Record that is JSON with fields of the wrong types. It keeps its own token, so that the reader can continue after
+/// it.
 pub(super) fn malformed(token: &str) -> String {
     format!(
         r#"{{"id":"{token}","paging_token":"{token}","ledger_close_time":"yesterday","base_amount":-1,"price":"cheap"}}"#
