@@ -35,7 +35,7 @@ where
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
-        let (may_begin, is_first) = (!waiting.is_empty(), attempts.is_empty());
+        let (has_waiting, is_first) = (!waiting.is_empty(), attempts.is_empty());
         tokio::select! {
             biased;
             Some(outcome) = attempts.next() => match outcome {
@@ -45,7 +45,7 @@ where
                     attempts.extend(waiting.pop_front().map(attempt));
                 }
             },
-            () = head_start(is_first), if may_begin => {
+            () = head_start(is_first), if has_waiting => {
                 attempts.extend(waiting.pop_front().map(attempt));
             }
             else => return Err(failure),

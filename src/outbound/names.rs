@@ -20,7 +20,7 @@ use servers::Servers;
 /// Timeout of a lookup with its search list and all name servers. Callers have shorter timeouts of their own.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
 /// Interval between two checks of the files for changes.
-const CHECKED_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Default content if `/etc/resolv.conf` is missing or names no server (resolv.conf(5)).
 const DEFAULT_SERVER: &str = "nameserver 127.0.0.1\n";
 /// Maximum number of bytes to read of either file. A hosts file that blocks advertisers has a few megabytes.
@@ -90,7 +90,7 @@ impl Names {
         self.lookup(domain, port, false).await
     }
 
-    async fn lookup(&self, host: &str, port: u16, searches: bool) -> io::Result<Vec<SocketAddr>> {
+    async fn lookup(&self, host: &str, port: u16, use_search_list: bool) -> io::Result<Vec<SocketAddr>> {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
@@ -98,10 +98,10 @@ impl Names {
         let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{bare:?} is not a host name"));
         let name = Name::from_utf8(bare).ok().filter(|_| !bare.is_empty()).ok_or_else(no_name)?;
         let system = self.current();
-        let known = system.of_hosts(&name);
+        let known = system.hosts_addresses(&name);
         let found = if known.is_empty() {
-            let asking = system.servers.ask(&name, searches);
-            tokio::time::timeout(LOOKUP_MAX, asking).await.unwrap_or_else(|_| {
+            let resolving = system.servers.resolve(&name, use_search_list);
+            tokio::time::timeout(LOOKUP_MAX, resolving).await.unwrap_or_else(|_| {
                 Err(io::Error::new(io::ErrorKind::TimedOut, format!("no name server answered for {bare}")))
             })?
         } else {
@@ -114,7 +114,7 @@ impl Names {
     fn current(&self) -> Arc<System> {
         let Shared { hosts_file, resolv_conf, state } = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = state.checked_at.is_some_and(|at| at.elapsed() < CHECKED_EVERY);
+        let is_fresh = state.checked_at.is_some_and(|at| at.elapsed() < CHECK_INTERVAL);
         if let Some(system) = state.system.as_ref().filter(|_| is_fresh) {
             return Arc::clone(system);
         }
@@ -143,7 +143,7 @@ impl System {
     }
 
     /// Addresses in the hosts file. If there are any, no name server is queried.
-    fn of_hosts(&self, name: &Name) -> Vec<IpAddr> {
+    fn hosts_addresses(&self, name: &Name) -> Vec<IpAddr> {
         use hickory_resolver::proto::op::Query;
         let of_type = |kind| self.hosts.lookup_static_host(&Query::query(name.to_lowercase(), kind));
         let found = [RecordType::AAAA, RecordType::A].into_iter().filter_map(of_type);

@@ -32,23 +32,25 @@ pub(crate) fn sides(
     ledger: u32,
     limit: usize,
 ) -> (Value, Value) {
-    let Some((index, straight)) = markets.find(selling, buying) else { return (json!([]), json!([])) };
+    let Some((index, is_same_orientation)) = markets.find(selling, buying) else {
+        return (json!([]), json!([]));
+    };
     let Some(market) = markets.list.get(index) else { return (json!([]), json!([])) };
     let step = ledger / LEDGERS_PER_BOOK;
-    let busy = index < ALWAYS_BOTH_SIDES;
-    let asks = side(markets, market, step, true, busy);
-    let bids = side(markets, market, step, false, busy);
+    let is_busy = index < ALWAYS_BOTH_SIDES;
+    let asks = side(markets, market, step, true, is_busy);
+    let bids = side(markets, market, step, false, is_busy);
     // In the inverse orientation, every bid is an ask at the inverse price, with the same amount of the same asset.
-    if straight {
+    if is_same_orientation {
         (levels(&bids, true, limit), levels(&asks, true, limit))
     } else {
         (levels(&asks, false, limit), levels(&bids, false, limit))
     }
 }
 
-fn levels(levels: &[Level], straight: bool, limit: usize) -> Value {
+fn levels(levels: &[Level], is_same_orientation: bool, limit: usize) -> Value {
     let record = |level: &Level| {
-        let (n, d) = if straight { (level.n, level.d) } else { (level.d, level.n) };
+        let (n, d) = if is_same_orientation { (level.n, level.d) } else { (level.d, level.n) };
         json!({"price_r": {"n": n, "d": d}, "price": price(n, d), "amount": amount(level.amount)})
     };
     Value::Array(levels.iter().take(limit).map(record).collect())
@@ -60,16 +62,16 @@ fn price(n: i64, d: i64) -> String {
     amount(i64::try_from((n * 10_000_000 + d / 2) / d).unwrap_or(i64::MAX))
 }
 
-fn side(markets: &Markets, market: &SimMarket, step: u32, asks: bool, busy: bool) -> Vec<Level> {
+fn side(markets: &Markets, market: &SimMarket, step: u32, is_ask: bool, is_busy: bool) -> Vec<Level> {
     let Some(quote) = markets.quote(market, step.saturating_mul(LEDGERS_PER_BOOK)) else { return Vec::new() };
-    let seed = market.seed ^ u64::from(asks);
-    let depth = match (busy, seed % 17) {
+    let seed = market.seed ^ u64::from(is_ask);
+    let depth = match (is_busy, seed % 17) {
         (true, _) => BUSY_LEVELS_MIN + low(seed) % (LEVELS_MAX - BUSY_LEVELS_MIN),
         // A few markets have an empty side.
         (false, 3) => 0,
         (false, _) => 1 + low(seed) % LEVELS_MAX,
     };
-    let sign: f64 = if asks { 1.0 } else { -1.0 };
+    let sign: f64 = if is_ask { 1.0 } else { -1.0 };
     let level = |number: u32| {
         let hash = hash3(seed, u64::from(step), u64::from(number));
         // Each level is at least a tenth of a step further from the middle than the one before.
@@ -77,7 +79,7 @@ fn side(markets: &Markets, market: &SimMarket, step: u32, asks: bool, busy: bool
         let price = quote.price * sign.mul_add(distance, 1.0);
         let (n, d) = ratio(price);
         let base_units = (5.0 + 2_000.0 * unit(hash3(seed, 7, hash)).powi(3)) / quote.base_usd;
-        let units = if asks { base_units } else { base_units * price };
+        let units = if is_ask { base_units } else { base_units * price };
         Level { n, d, amount: round_i64(units * 1e7).max(1) }
     };
     (0..depth).map(level).collect()

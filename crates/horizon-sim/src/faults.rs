@@ -118,7 +118,7 @@ struct Hidden {
     /// Upper limit (exclusive) of the hidden trades.
     below: TradeId,
     /// True to hide them only from descending pages.
-    only_descending: bool,
+    descending_only: bool,
     /// End of the hiding, or `None` to hide them until [`FaultPlan::show`].
     until: Option<Instant>,
 }
@@ -145,15 +145,15 @@ impl FaultPlan {
 
     /// Hides all trades below `below` from pages, like a server that ingests its history again.
     ///
-    /// With `only_descending`, ascending pages still have them, as behind a proxy that caches an empty page.
-    pub fn hide(&self, below: TradeId, only_descending: bool) {
-        *self.hidden() = Some(Hidden { below, only_descending, until: None });
+    /// With `descending_only`, ascending pages still have them, as behind a proxy that caches an empty page.
+    pub fn hide(&self, below: TradeId, descending_only: bool) {
+        *self.hidden() = Some(Hidden { below, descending_only, until: None });
     }
 
     /// Makes all pages empty for `time`, like those of a server that has just started.
     pub fn hide_all_for(&self, time: Duration) {
         let until = Instant::now().checked_add(time);
-        *self.hidden() = Some(Hidden { below: TradeId::MAX, only_descending: false, until });
+        *self.hidden() = Some(Hidden { below: TradeId::MAX, descending_only: false, until });
     }
 
     /// Ends the hiding of trades.
@@ -164,8 +164,8 @@ impl FaultPlan {
     /// Upper limit (exclusive) of the trades that a page lacks now.
     pub(crate) fn hidden_below(&self, descending: bool) -> Option<TradeId> {
         let hidden = (*self.hidden())?;
-        let lasts = hidden.until.is_none_or(|until| Instant::now() < until);
-        (lasts && (descending || !hidden.only_descending)).then_some(hidden.below)
+        let is_active = hidden.until.is_none_or(|until| Instant::now() < until);
+        (is_active && (descending || !hidden.descending_only)).then_some(hidden.below)
     }
 
     fn hidden(&self) -> std::sync::MutexGuard<'_, Option<Hidden>> {
@@ -250,19 +250,19 @@ impl Random {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) index: usize,
-    pub(crate) malformed: bool,
+    pub(crate) is_malformed: bool,
 }
 
 /// Selects and orders `len` records as the fault requires.
 pub(crate) fn arrange(fault: Option<&Fault>, len: usize) -> Vec<Item> {
-    let mut items: Vec<Item> = (0..len).map(|index| Item { index, malformed: false }).collect();
+    let mut items: Vec<Item> = (0..len).map(|index| Item { index, is_malformed: false }).collect();
     match fault {
         Some(Fault::Repeat { records }) => items.extend_from_within(len.saturating_sub(*records)..),
         Some(Fault::Reorder) => items.reverse(),
         Some(Fault::Skip { every }) => items.retain(|item| (item.index + 1) % every.max(&1) != 0),
         Some(Fault::MalformedRecord { index }) => {
             if let Some(item) = items.get_mut(*index) {
-                item.malformed = true;
+                item.is_malformed = true;
             }
         }
         _ => {}
@@ -293,6 +293,6 @@ mod tests {
         assert_eq!(order(Fault::Repeat { records: 9 }), [0, 1, 2, 3, 0, 1, 2, 3]);
         assert_eq!(order(Fault::Reorder), [3, 2, 1, 0]);
         assert_eq!(order(Fault::Skip { every: 2 }), [0, 2]);
-        assert!(arrange(Some(&Fault::MalformedRecord { index: 1 }), 4)[1].malformed);
+        assert!(arrange(Some(&Fault::MalformedRecord { index: 1 }), 4)[1].is_malformed);
     }
 }

@@ -18,7 +18,7 @@ pub struct TomlReply {
 /// Error for a scripted record without a valid paging token.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a scripted {0} needs a valid paging_token")]
-pub struct NoPagingToken(&'static str);
+pub struct MissingTokenError(&'static str);
 
 /// Scripted trades, assets, books and files. Clones share the data, so a test keeps one to add to it.
 #[derive(Debug, Clone, Default)]
@@ -36,9 +36,9 @@ pub(crate) struct FixedState {
 }
 
 impl FixedState {
-    fn push_trade(&mut self, trade: Value) -> Result<TradeId, NoPagingToken> {
+    fn push_trade(&mut self, trade: Value) -> Result<TradeId, MissingTokenError> {
         let token = trade.get("paging_token").and_then(Value::as_str).unwrap_or_default();
-        let id = TradeId::parse(token).ok_or(NoPagingToken("trade"))?;
+        let id = TradeId::parse(token).ok_or(MissingTokenError("trade"))?;
         let closed_at = trade.get("ledger_close_time").and_then(Value::as_str);
         let closed_at = closed_at.and_then(|text| text.parse().ok());
         if id.ledger() > self.latest {
@@ -67,8 +67,8 @@ impl FixedSource {
     ///
     /// # Errors
     ///
-    /// [`NoPagingToken`] if the token is missing or invalid.
-    pub fn push_trade(&self, trade: Value) -> Result<TradeId, NoPagingToken> {
+    /// [`MissingTokenError`] if the token is missing or invalid.
+    pub fn push_trade(&self, trade: Value) -> Result<TradeId, MissingTokenError> {
         self.write().push_trade(trade)
     }
 
@@ -76,8 +76,8 @@ impl FixedSource {
     ///
     /// # Errors
     ///
-    /// [`NoPagingToken`] if a token is missing or invalid.
-    pub fn push_trades(&self, trades: impl IntoIterator<Item = Value>) -> Result<(), NoPagingToken> {
+    /// [`MissingTokenError`] if a token is missing or invalid.
+    pub fn push_trades(&self, trades: impl IntoIterator<Item = Value>) -> Result<(), MissingTokenError> {
         let mut state = self.write();
         trades.into_iter().try_for_each(|trade| state.push_trade(trade).map(drop))
     }
@@ -86,10 +86,10 @@ impl FixedSource {
     ///
     /// # Errors
     ///
-    /// [`NoPagingToken`] if the token is missing or invalid.
-    pub fn put_asset(&self, asset: Value) -> Result<(), NoPagingToken> {
+    /// [`MissingTokenError`] if the token is missing or invalid.
+    pub fn put_asset(&self, asset: Value) -> Result<(), MissingTokenError> {
         let token = asset.get("paging_token").and_then(Value::as_str).unwrap_or_default();
-        let key = super::render_asset::parse_cursor(token).ok_or(NoPagingToken("asset"))?;
+        let key = super::render_asset::parse_cursor(token).ok_or(MissingTokenError("asset"))?;
         self.write().assets.insert(key, asset);
         Ok(())
     }

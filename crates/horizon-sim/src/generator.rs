@@ -26,7 +26,7 @@ pub(crate) struct Network {
     /// Mean number of trades per ledger, in millionths.
     per_ledger_micro: i64,
     burst: Option<Burst>,
-    pools: bool,
+    has_pools: bool,
     rng: ChaCha8Rng,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct RawTrade<'a> {
     pub(crate) maker: &'a str,
     pub(crate) taker: &'a str,
     pub(crate) maker_offer: i64,
-    pub(crate) pool: bool,
+    pub(crate) is_pool: bool,
     pub(crate) base_is_seller: bool,
     pub(crate) base_amount: i64,
     pub(crate) counter_amount: i64,
@@ -57,7 +57,7 @@ impl Network {
             timeline,
             layouts: Layouts::new(),
             burst: config.burst,
-            pools: !config.legacy_shapes,
+            has_pools: !config.legacy_shapes,
             rng: ChaCha8Rng::seed_from_u64(config.seed),
         }
     }
@@ -99,7 +99,7 @@ impl Network {
         let market = self.markets.list.get(self.markets.pick(pick))?;
         let quote = self.markets.quote(market, id.ledger())?;
         let price = quote.price * 0.004f64.mul_add(unit(jitter) - 0.5, 1.0);
-        let pool = self.pools && kind % 100 < 35;
+        let is_pool = self.has_pools && kind % 100 < 35;
         // 5 cents to about 5,000 dollars, small amounts more often.
         let usd = 0.05 * (1.0 + 100_000.0 * unit(size).powi(6));
         let mut base_amount = round_i64(usd / quote.base_usd * 1e7).max(1);
@@ -107,7 +107,7 @@ impl Network {
             base_amount = 1 + i64::from(high(dust) % 20);
         }
         let (mut price_n, mut price_d) = ratio(price);
-        let mut counter_amount = if pool {
+        let mut counter_amount = if is_pool {
             round_i64(to_f64(base_amount) * price).max(1)
         } else {
             scale(base_amount, price_n, price_d, amount_side)
@@ -119,7 +119,7 @@ impl Network {
             5..=8 => counter_amount = 0,
             _ => {}
         }
-        if pool && price_d != 0 {
+        if is_pool && price_d != 0 {
             (price_n, price_d) = (counter_amount, base_amount);
         }
         let parties = &self.markets.catalog.accounts;
@@ -130,7 +130,7 @@ impl Network {
             maker: parties.get(below(accounts, parties.len()))?,
             taker: parties.get(below(taker, parties.len()))?,
             maker_offer: 1_500_000_000 + i64::from(high(offer) % 300_000_000),
-            pool,
+            is_pool,
             base_is_seller: amount_side & 1 == 0,
             base_amount,
             counter_amount,
@@ -142,7 +142,7 @@ impl Network {
     /// Converts a raw trade to typed data.
     pub(crate) fn typed(&self, raw: &RawTrade<'_>) -> SimTrade {
         let side = |asset: usize, amount: i64, seller: bool| {
-            let pool = raw.pool && seller;
+            let pool = raw.is_pool && seller;
             let offer = if seller { raw.maker_offer } else { SYNTHETIC_OFFERS | raw.id.toid };
             SimSide {
                 asset: self.markets.catalog.assets.get(asset).map(|a| a.key()).unwrap_or_default(),
@@ -155,7 +155,7 @@ impl Network {
         SimTrade {
             id: raw.id,
             closed_at: self.timeline.closed_at(raw.id.ledger()),
-            kind: if raw.pool {
+            kind: if raw.is_pool {
                 TradeKind::LiquidityPool { fee_bp: POOL_FEE_BP }
             } else {
                 TradeKind::Orderbook

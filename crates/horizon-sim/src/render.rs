@@ -27,7 +27,7 @@ pub(crate) struct Shape<'a> {
     /// Scheme and host for links.
     pub(crate) origin: &'a str,
     /// True for records of an old server.
-    pub(crate) legacy: bool,
+    pub(crate) is_legacy: bool,
 }
 
 /// Stroops in Horizon's notation.
@@ -46,7 +46,7 @@ fn write_trade(
     closed_at: &str,
     shape: Shape<'_>,
 ) -> std::io::Result<()> {
-    let Shape { origin, legacy } = shape;
+    let Shape { origin, is_legacy } = shape;
     let id = raw.id;
     let (base, counter) = (Side::new(raw, true), Side::new(raw, false));
     write!(
@@ -57,16 +57,16 @@ fn write_trade(
     write!(out, r#","counter":{{"href":"{origin}/{}/{}"}}"#, counter.path, counter.owner)?;
     write!(out, r#","operation":{{"href":"{origin}/operations/{}"}}}},"id":"{id}""#, id.toid)?;
     write!(out, r#","paging_token":"{id}","ledger_close_time":"{closed_at}""#)?;
-    if legacy {
+    if is_legacy {
         write!(out, r#","offer_id":"{}""#, raw.maker_offer)?;
-    } else if raw.pool {
+    } else if raw.is_pool {
         write!(out, r#","trade_type":"liquidity_pool","liquidity_pool_fee_bp":{POOL_FEE_BP}"#)?;
     } else {
         out.extend_from_slice(br#","trade_type":"orderbook""#);
     }
     base.write(out, "base", raw.base_amount, &raw.market.base_json)?;
     counter.write(out, "counter", raw.counter_amount, &raw.market.counter_json)?;
-    let quote = if legacy { "" } else { "\"" };
+    let quote = if is_legacy { "" } else { "\"" };
     write!(
         out,
         r#","base_is_seller":{},"price":{{"n":{quote}{}{quote},"d":{quote}{}{quote}}}}}"#,
@@ -85,7 +85,7 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(raw: &RawTrade<'a>, is_base: bool) -> Self {
         let seller = is_base == raw.base_is_seller;
-        match (seller, raw.pool) {
+        match (seller, raw.is_pool) {
             (true, true) => Self { path: "liquidity_pools", owner: &raw.market.pool, offer: None },
             (true, false) => Self { path: "accounts", owner: raw.maker, offer: Some(raw.maker_offer) },
             (false, _) => {

@@ -26,14 +26,14 @@ pub struct Head {
 
 /// Query for a page of trades.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask {
+pub(crate) struct TradeQuery {
     /// Cursor, exclusive.
     pub(crate) after: TradeId,
     pub(crate) descending: bool,
     pub(crate) limit: usize,
 }
 
-impl Ask {
+impl TradeQuery {
     /// Same page without the trades below this one.
     pub(crate) fn not_below(self, below: TradeId) -> Self {
         let before = TradeId { order: below.order.saturating_sub(1), ..below };
@@ -43,7 +43,7 @@ impl Ask {
 
 /// Query for a page of assets.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AssetAsk {
+pub(crate) struct AssetQuery {
     pub(crate) code: Option<String>,
     pub(crate) issuer: Option<String>,
     pub(crate) after: Option<AssetKey>,
@@ -95,7 +95,7 @@ enum Source {
 pub struct Simulation {
     source: Source,
     clock: SimClock,
-    legacy: bool,
+    is_legacy: bool,
     elder: u32,
     /// Newest ledger ever shown. The system clock may be set back, but a ledger is never taken back.
     shown: AtomicU32,
@@ -118,8 +118,8 @@ impl Simulation {
                 (Source::Generated(Box::new(network)), elder)
             }
         };
-        let (clock, legacy) = (config.clock.clone(), config.legacy_shapes);
-        Ok(Self { source, clock, legacy, elder, shown: AtomicU32::new(0) })
+        let (clock, is_legacy) = (config.clock.clone(), config.legacy_shapes);
+        Ok(Self { source, clock, is_legacy, elder, shown: AtomicU32::new(0) })
     }
 
     /// Current range of history.
@@ -155,16 +155,16 @@ impl Simulation {
         }
     }
 
-    pub(crate) fn batch(&self, ask: Ask, head: Head, origin: &str) -> Batch {
+    pub(crate) fn batch(&self, query: TradeQuery, head: Head, origin: &str) -> Batch {
         match &self.source {
-            Source::Fixed(fixed) => fixed_batch(fixed, ask, head),
+            Source::Fixed(fixed) => fixed_batch(fixed, query, head),
             Source::Generated(network) => {
-                let shape = Shape { origin, legacy: self.legacy };
+                let shape = Shape { origin, is_legacy: self.is_legacy };
                 let mut batch = Batch::default();
-                if ask.descending {
-                    fill_down(network, ask, head, shape, &mut batch);
+                if query.descending {
+                    fill_down(network, query, head, shape, &mut batch);
                 } else {
-                    fill_up(network, ask, head, shape, &mut batch);
+                    fill_up(network, query, head, shape, &mut batch);
                 }
                 batch
             }
@@ -172,17 +172,17 @@ impl Simulation {
     }
 
     /// Asset records with their paging tokens.
-    pub(crate) fn assets(&self, ask: &AssetAsk) -> Vec<(String, Value)> {
+    pub(crate) fn assets(&self, query: &AssetQuery) -> Vec<(String, Value)> {
         match &self.source {
             Source::Fixed(fixed) => {
                 let state = fixed.read();
-                select(state.assets.iter(), ask, |(key, _)| (*key).clone(), |(_, value)| (*value).clone())
+                select(state.assets.iter(), query, |(key, _)| (*key).clone(), |(_, value)| (*value).clone())
             }
             Source::Generated(network) => {
                 let catalog = &network.markets.catalog;
                 let assets = catalog.listed.iter().filter_map(|index| catalog.assets.get(*index));
-                let record = |asset: &&_| render_asset::record(asset, self.legacy);
-                select(assets, ask, |asset| render_asset::key(asset), record)
+                let record = |asset: &&_| render_asset::record(asset, self.is_legacy);
+                select(assets, query, |asset| render_asset::key(asset), record)
             }
         }
     }
@@ -237,36 +237,36 @@ fn render_some(
     }
 }
 
-fn room(ask: Ask, batch: &Batch) -> u32 {
-    u32::try_from(ask.limit.saturating_sub(batch.len())).unwrap_or(u32::MAX)
+fn room(query: TradeQuery, batch: &Batch) -> u32 {
+    u32::try_from(query.limit.saturating_sub(batch.len())).unwrap_or(u32::MAX)
 }
 
-fn fill_up(network: &Network, ask: Ask, head: Head, shape: Shape<'_>, batch: &mut Batch) {
-    for ledger in ask.after.ledger().max(head.elder)..=head.latest {
+fn fill_up(network: &Network, query: TradeQuery, head: Head, shape: Shape<'_>, batch: &mut Batch) {
+    for ledger in query.after.ledger().max(head.elder)..=head.latest {
         let count = network.count(ledger);
-        let start = network.layout(ledger).prefix(count, |id| id <= ask.after);
-        let end = count.min(start.saturating_add(room(ask, batch)));
+        let start = network.layout(ledger).prefix(count, |id| id <= query.after);
+        let end = count.min(start.saturating_add(room(query, batch)));
         render_some(network, ledger, start..end, shape, batch);
-        if room(ask, batch) == 0 {
+        if room(query, batch) == 0 {
             return;
         }
     }
 }
 
-fn fill_down(network: &Network, ask: Ask, head: Head, shape: Shape<'_>, batch: &mut Batch) {
-    for ledger in (head.elder..=ask.after.ledger().min(head.latest)).rev() {
-        let end = network.layout(ledger).prefix(network.count(ledger), |id| id < ask.after);
-        let start = end.saturating_sub(room(ask, batch));
+fn fill_down(network: &Network, query: TradeQuery, head: Head, shape: Shape<'_>, batch: &mut Batch) {
+    for ledger in (head.elder..=query.after.ledger().min(head.latest)).rev() {
+        let end = network.layout(ledger).prefix(network.count(ledger), |id| id < query.after);
+        let start = end.saturating_sub(room(query, batch));
         for index in (start..end).rev() {
             render_some(network, ledger, index..index + 1, shape, batch);
         }
-        if room(ask, batch) == 0 {
+        if room(query, batch) == 0 {
             return;
         }
     }
 }
 
-fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
+fn fixed_batch(fixed: &FixedSource, query: TradeQuery, head: Head) -> Batch {
     let state = fixed.read();
     let mut batch = Batch::default();
     let held = |id: &TradeId| (head.elder..=head.latest).contains(&id.ledger());
@@ -275,13 +275,13 @@ fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
         let _ = serde_json::to_writer(&mut batch.bytes, value);
         batch.close(*id);
     };
-    if ask.descending {
-        let older = state.trades.range(..ask.after).rev().filter(|(id, _)| held(id));
-        older.take(ask.limit).for_each(&mut take);
+    if query.descending {
+        let older = state.trades.range(..query.after).rev().filter(|(id, _)| held(id));
+        older.take(query.limit).for_each(&mut take);
     } else {
-        let after = (std::ops::Bound::Excluded(ask.after), std::ops::Bound::Unbounded);
+        let after = (std::ops::Bound::Excluded(query.after), std::ops::Bound::Unbounded);
         let newer = state.trades.range(after).filter(|(id, _)| held(id));
-        newer.take(ask.limit).for_each(&mut take);
+        newer.take(query.limit).for_each(&mut take);
     }
     batch
 }
@@ -289,27 +289,27 @@ fn fixed_batch(fixed: &FixedSource, ask: Ask, head: Head) -> Batch {
 /// Filters a sorted list of assets and returns one page of it.
 fn select<T>(
     sorted: impl DoubleEndedIterator<Item = T>,
-    ask: &AssetAsk,
+    query: &AssetQuery,
     key: impl Fn(&T) -> AssetKey,
     record: impl Fn(&T) -> Value,
 ) -> Vec<(String, Value)> {
     let wanted = |key: &AssetKey| {
-        let place = match &ask.after {
+        let place = match &query.after {
             None => true,
-            Some(after) if ask.descending => key < after,
+            Some(after) if query.descending => key < after,
             Some(after) => key > after,
         };
         place
-            && ask.code.as_ref().is_none_or(|code| *code == key.0)
-            && ask.issuer.as_ref().is_none_or(|issuer| *issuer == key.1)
+            && query.code.as_ref().is_none_or(|code| *code == key.0)
+            && query.issuer.as_ref().is_none_or(|issuer| *issuer == key.1)
     };
     let pick = |item: T| {
         let key = key(&item);
         wanted(&key).then(|| (render_asset::token(&key), record(&item)))
     };
-    if ask.descending {
-        sorted.rev().filter_map(pick).take(ask.limit).collect()
+    if query.descending {
+        sorted.rev().filter_map(pick).take(query.limit).collect()
     } else {
-        sorted.filter_map(pick).take(ask.limit).collect()
+        sorted.filter_map(pick).take(query.limit).collect()
     }
 }

@@ -19,16 +19,16 @@ use hickory_resolver::{
 /// Maximum number of name servers, as in the C library (MAXNS).
 const SERVERS_MAX: usize = 3;
 /// Timeout of one server. It leaves the other servers time before the caller's own timeout.
-const SERVER_PATIENCE: Duration = Duration::from_secs(2);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which a silent server is queried after the others.
-const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
+const DEMOTED_FOR: Duration = Duration::from_secs(30);
 /// Maximum number of rounds through all servers. `attempts` in `resolv.conf` may set fewer.
 const ROUNDS_MAX: usize = 2;
 /// Time for which addresses of one family wait for the other family.
 ///
 /// Some servers drop queries for one family, which must not delay the other. RFC 8305, section 3, suggests less, but
 /// lookups are rare here.
-const OTHER_FAMILY_PATIENCE: Duration = Duration::from_millis(500);
+const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(500);
 /// Answers that a resolver caches: none, as in the C library.
 ///
 /// A database whose container is still starting has no name, and "no such name" may be valid for a day.
@@ -63,10 +63,10 @@ impl Servers {
     }
 
     /// Resolves a name, with or without the search list.
-    pub(super) async fn ask(&self, name: &Name, searches: bool) -> io::Result<Vec<IpAddr>> {
+    pub(super) async fn resolve(&self, name: &Name, use_search_list: bool) -> io::Result<Vec<IpAddr>> {
         let mut failure = None;
-        for candidate in self.candidates(name, searches) {
-            match self.ask_for(&candidate).await {
+        for candidate in self.candidates(name, use_search_list) {
+            match self.query_servers(&candidate).await {
                 Ok(found) if !found.is_empty() => return Ok(found),
                 Ok(_) => {}
                 Err(error) => failure = Some(error),
@@ -82,10 +82,10 @@ impl Servers {
     }
 
     /// Complete names to try, in the order of resolv.conf(5).
-    fn candidates(&self, name: &Name, searches: bool) -> Vec<Name> {
+    fn candidates(&self, name: &Name, use_search_list: bool) -> Vec<Name> {
         let mut itself = name.clone();
         itself.set_fqdn(true);
-        if !searches || name.is_fqdn() {
+        if !use_search_list || name.is_fqdn() {
             return vec![itself];
         }
         let searched = self.search.iter().filter_map(|domain| {
@@ -101,11 +101,11 @@ impl Servers {
     }
 
     /// Queries one server after another. An answer without addresses counts as an answer.
-    async fn ask_for(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
+    async fn query_servers(&self, name: &Name) -> Result<Vec<IpAddr>, NetError> {
         let mut failure = NetError::NoConnections;
         for _ in 0..self.rounds {
             let mut servers: Vec<&Server> = self.servers.iter().collect();
-            servers.sort_by_key(|server| server.is_passed_over()); // stable sort: otherwise in the order of the file
+            servers.sort_by_key(|server| server.is_demoted()); // stable sort: otherwise in the order of the file
             for server in servers {
                 match server.both_families(name).await {
                     Ok(found) => {
@@ -125,7 +125,7 @@ impl Servers {
 
 impl Server {
     fn new(server: NameServerConfig, mut options: ResolverOpts) -> Option<Self> {
-        options.timeout = options.timeout.min(SERVER_PATIENCE);
+        options.timeout = options.timeout.min(SERVER_TIMEOUT);
         options.attempts = 1;
         options.cache_size = CACHED_MAX;
         options.use_hosts_file = ResolveHosts::Never; // `System` reads it once for all servers
@@ -139,9 +139,9 @@ impl Server {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    fn is_passed_over(&self) -> bool {
+    fn is_demoted(&self) -> bool {
         let at = self.silent_at_ms.load(Ordering::Relaxed);
-        at > 0 && Duration::from_millis(self.now_ms().saturating_sub(at)) < PASSED_OVER_FOR
+        at > 0 && Duration::from_millis(self.now_ms().saturating_sub(at)) < DEMOTED_FOR
     }
 
     /// Queries IPv6 and IPv4 addresses. Returns IPv6 first. Fails only if no usable answer arrived.
@@ -150,13 +150,13 @@ impl Server {
         let four = Box::pin(self.resolver.lookup(name.clone(), RecordType::A));
         let (six, four) = match select(six, four).await {
             Either::Left((six, four)) => {
-                let six = answered(six);
-                let four = rest(&six, four).await;
+                let six = into_addresses(six);
+                let four = second_family(&six, four).await;
                 (six, four)
             }
             Either::Right((four, six)) => {
-                let four = answered(four);
-                (rest(&four, six).await, four)
+                let four = into_addresses(four);
+                (second_family(&four, six).await, four)
             }
         };
         match (six, four) {
@@ -170,16 +170,19 @@ impl Server {
 
 type LookupResult = Result<Vec<IpAddr>, NetError>;
 
-/// Answer of the second family. If the first has addresses, waits only [`OTHER_FAMILY_PATIENCE`].
-async fn rest(first: &LookupResult, second: impl Future<Output = Result<Lookup, NetError>>) -> LookupResult {
+/// Answer of the second family. If the first has addresses, waits only [`OTHER_FAMILY_WAIT`].
+async fn second_family(
+    first: &LookupResult,
+    second: impl Future<Output = Result<Lookup, NetError>>,
+) -> LookupResult {
     if first.as_ref().is_ok_and(|found| !found.is_empty()) {
-        let second = tokio::time::timeout(OTHER_FAMILY_PATIENCE, second).await;
-        return second.map_or(Err(NetError::Timeout), answered);
+        let second = tokio::time::timeout(OTHER_FAMILY_WAIT, second).await;
+        return second.map_or(Err(NetError::Timeout), into_addresses);
     }
-    answered(second.await)
+    into_addresses(second.await)
 }
 
-fn answered(outcome: Result<Lookup, NetError>) -> LookupResult {
+fn into_addresses(outcome: Result<Lookup, NetError>) -> LookupResult {
     match outcome {
         Ok(lookup) => Ok(addresses(&lookup).collect()),
         Err(error) if error.is_no_records_found() => Ok(Vec::new()),

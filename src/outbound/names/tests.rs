@@ -81,13 +81,13 @@ async fn the_search_list_applies_only_to_names_that_operators_write() {
     });
     let servers = servers(&[port], "search nowhere.example inside.example\noptions ndots:2");
     for found in ["db", "deep.db", "public.example", "public.example."] {
-        assert_eq!(servers.ask(&name(found), true).await.unwrap(), [IpAddr::from(ONE)], "{found}");
+        assert_eq!(servers.resolve(&name(found), true).await.unwrap(), [IpAddr::from(ONE)], "{found}");
     }
     for unknown in ["db", "deep.db", "db."] {
-        let error = servers.ask(&name(unknown), false).await.unwrap_err();
+        let error = servers.resolve(&name(unknown), false).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "{unknown}: {error}");
     }
-    assert_eq!(servers.ask(&name("public.example"), false).await.unwrap(), [IpAddr::from(ONE)]);
+    assert_eq!(servers.resolve(&name("public.example"), false).await.unwrap(), [IpAddr::from(ONE)]);
 }
 
 #[tokio::test]
@@ -106,9 +106,9 @@ async fn answers_are_not_cached() {
     });
     let servers = servers(&[port], "");
     let one = name("one.example");
-    assert_eq!(servers.ask(&one, false).await.unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert_eq!(servers.ask(&one, false).await.unwrap(), [IpAddr::from(ONE)]);
-    assert_eq!(servers.ask(&one, false).await.unwrap(), [IpAddr::from(OTHER)]);
+    assert_eq!(servers.resolve(&one, false).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(servers.resolve(&one, false).await.unwrap(), [IpAddr::from(ONE)]);
+    assert_eq!(servers.resolve(&one, false).await.unwrap(), [IpAddr::from(OTHER)]);
 }
 
 #[tokio::test]
@@ -116,10 +116,10 @@ async fn a_silent_name_server_is_bypassed_and_then_queried_last() {
     let silent = name_server(|_, _| None);
     let living = name_server(|_, kind| Some(if kind == A { vec![ONE] } else { Vec::new() }));
     let servers = servers(&[silent, living], "");
-    assert_eq!(servers.ask(&name("one.example"), true).await.unwrap(), [IpAddr::from(ONE)]);
+    assert_eq!(servers.resolve(&name("one.example"), true).await.unwrap(), [IpAddr::from(ONE)]);
     let begun = Instant::now();
     for count in 0..5 {
-        let found = servers.ask(&name(&format!("another{count}.example")), true).await.unwrap();
+        let found = servers.resolve(&name(&format!("another{count}.example")), true).await.unwrap();
         assert_eq!(found, [IpAddr::from(ONE)]);
     }
     // Five timeouts of the silent server would take ten seconds.
@@ -129,17 +129,17 @@ async fn a_silent_name_server_is_bypassed_and_then_queried_last() {
 #[tokio::test]
 async fn dropped_queries_for_one_family_delay_the_other_only_briefly() {
     let port = name_server(|_, kind| (kind == A).then(|| vec![ONE]));
-    let found = servers(&[port], "").ask(&name("one.example"), true).await;
+    let found = servers(&[port], "").resolve(&name("one.example"), true).await;
     assert_eq!(found.unwrap(), [IpAddr::from(ONE)]);
 }
 
 #[tokio::test]
 async fn distinguishes_an_unknown_name_from_silent_servers() {
     let living = name_server(|_, _| Some(Vec::new()));
-    let error = servers(&[living], "").ask(&name("none.example"), true).await.unwrap_err();
+    let error = servers(&[living], "").resolve(&name("none.example"), true).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
     let silent = name_server(|_, _| None);
-    let error = servers(&[silent], "").ask(&name("one.example"), true).await.unwrap_err();
+    let error = servers(&[silent], "").resolve(&name("one.example"), true).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
 }
 
@@ -153,7 +153,7 @@ fn unanswered_lookups_use_no_threads_and_end_when_dropped() {
         let servers = servers(&[silent], "");
         let names: Vec<Name> = (0..lookups_max).map(|number| name(&format!("d{number}.example"))).collect();
         let before = threads();
-        let lookups = futures_util::future::join_all(names.iter().map(|name| servers.ask(name, false)));
+        let lookups = futures_util::future::join_all(names.iter().map(|name| servers.resolve(name, false)));
         assert!(
             tokio::time::timeout(Duration::from_millis(300), lookups).await.is_err(),
             "no server answers"

@@ -135,7 +135,7 @@ fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_
         };
         (1..5).for_each(emit);
         wait_for_trades(&client, 4).await;
-        sim.become_network("Another Network");
+        sim.switch_network("Another Network");
         wait_until("it tells of another network", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("another network")
         });
@@ -148,7 +148,7 @@ fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_
         let before = asked();
         wait_until("it was asked again and again", || asked() >= before + 4);
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 4);
-        sim.become_network(PASSPHRASE);
+        sim.switch_network(PASSPHRASE);
         wait_for_trades(&client, 12).await;
     });
 }

@@ -23,13 +23,13 @@ struct State {
 
 /// Values of the `X-RateLimit-*` headers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
+pub(super) struct RateLimitReply {
     pub(super) limit: u32,
     pub(super) remaining: u32,
     /// Seconds until the window ends or all requests have expired, rounded up.
     pub(super) reset_s: u64,
     /// False if this request exceeds the limit.
-    pub(super) granted: bool,
+    pub(super) is_granted: bool,
 }
 
 impl RateLimit {
@@ -38,12 +38,12 @@ impl RateLimit {
     }
 
     /// Counts one request.
-    pub(super) fn take(&self) -> Allowance {
+    pub(super) fn take(&self) -> RateLimitReply {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = self.burst.unwrap_or(self.most);
-        self.forget(&mut state);
-        let granted = state.used + 1.0 <= f64::from(limit);
-        if granted {
+        self.expire(&mut state);
+        let is_granted = state.used + 1.0 <= f64::from(limit);
+        if is_granted {
             state.used += 1.0;
         }
         let reset = match self.burst {
@@ -53,21 +53,21 @@ impl RateLimit {
         let reset_s = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
         let used = (0..=limit).take_while(|used| f64::from(*used) < state.used).count();
         let remaining = limit.saturating_sub(u32::try_from(used).unwrap_or(limit));
-        Allowance { limit, remaining, reset_s, granted }
+        RateLimitReply { limit, remaining, reset_s, is_granted }
     }
 
     fn seconds_each(&self) -> f64 {
         self.window.as_secs_f64() / f64::from(self.most.max(1))
     }
 
-    fn forget(&self, state: &mut State) {
+    fn expire(&self, state: &mut State) {
         let passed = state.since.elapsed();
         match self.burst {
             None if passed < self.window => {}
             None => *state = State { since: Instant::now(), used: 0.0 },
             Some(_) => {
-                let forgotten = passed.as_secs_f64() / self.seconds_each();
-                *state = State { since: Instant::now(), used: (state.used - forgotten).max(0.0) };
+                let expired = passed.as_secs_f64() / self.seconds_each();
+                *state = State { since: Instant::now(), used: (state.used - expired).max(0.0) };
             }
         }
     }
@@ -81,11 +81,11 @@ mod tests {
     fn a_window_is_used_up_and_a_bursts_requests_expire_one_by_one() {
         let window = RateLimit::new(3, Duration::from_secs(3_600), None);
         let replies: Vec<_> =
-            (0..4).map(|_| window.take()).map(|reply| (reply.remaining, reply.granted)).collect();
+            (0..4).map(|_| window.take()).map(|reply| (reply.remaining, reply.is_granted)).collect();
         assert_eq!(replies, [(2, true), (1, true), (0, true), (0, false)]);
         let bucket = RateLimit::new(3_600, Duration::from_secs(3_600), Some(2));
         let replies: Vec<_> = (0..3).map(|_| bucket.take()).collect();
-        assert_eq!(replies.iter().map(|reply| reply.granted).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(replies.iter().map(|reply| reply.is_granted).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!((replies[0].limit, replies[1].remaining, replies[1].reset_s), (2, 0, 2));
     }
 }

@@ -65,16 +65,16 @@ impl SimServer {
     }
 
     /// Switches to another network, on open connections too, as behind a proxy.
-    pub fn become_network(&self, passphrase: &str) {
+    pub fn switch_network(&self, passphrase: &str) {
         passphrase.clone_into(&mut self.passphrase.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Closes all connections and waits for the threads.
     pub fn stop(mut self) {
-        self.shut();
+        self.shutdown();
     }
 
-    fn shut(&mut self) {
+    fn shutdown(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -84,7 +84,7 @@ impl SimServer {
 
 impl Drop for SimServer {
     fn drop(&mut self) {
-        self.shut();
+        self.shutdown();
     }
 }
 

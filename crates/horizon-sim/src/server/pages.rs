@@ -5,7 +5,7 @@ use super::query::Params;
 use super::reply::{Admission, Problem, bad_request, of_status};
 use crate::faults::Endpoint;
 use crate::render_asset::parse_cursor;
-use crate::simulation::{AssetAsk, Book, Head};
+use crate::simulation::{AssetQuery, Book, Head};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::SecondsFormat;
@@ -21,7 +21,7 @@ fn answer(
     endpoint: Endpoint,
     body: impl FnOnce() -> Result<String, Problem>,
 ) -> HttpResponse {
-    match Admission::ask(shared, endpoint) {
+    match Admission::check(shared, endpoint) {
         Err(reply) => *reply,
         Ok(admission) => match body() {
             Ok(body) => admission.hal(body),
@@ -52,14 +52,14 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
 pub(super) async fn assets(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     answer(&shared, Endpoint::Assets, || {
         let params = Params::of(&request);
-        let ask = asset_ask(&params)?;
-        Ok(page(&params, shared.sim.assets(&ask), ask.limit, ask.descending))
+        let query = asset_query(&params)?;
+        Ok(page(&params, shared.sim.assets(&query), query.limit, query.descending))
     })
 }
 
-fn asset_ask(params: &Params) -> Result<AssetAsk, Problem> {
+fn asset_query(params: &Params) -> Result<AssetQuery, Problem> {
     let cursor = |token| parse_cursor(token).ok_or_else(|| bad_request("cursor", "cursor: invalid value"));
-    Ok(AssetAsk {
+    Ok(AssetQuery {
         code: params.get("asset_code").map(str::to_owned),
         issuer: params.get("asset_issuer").map(str::to_owned),
         after: params.get("cursor").map(cursor).transpose()?,
@@ -119,7 +119,7 @@ pub(super) async fn ledgers(request: HttpRequest, shared: web::Data<Shared>) -> 
 
 fn ledger_records(params: &Params, shared: &Shared) -> Result<Vec<(String, Value)>, Problem> {
     let head = shared.sim.head();
-    let ask = params.trades(None, head)?;
+    let query = params.trades(None, head)?;
     let record = |ledger: u32| {
         let token = (u64::from(ledger) << 32).to_string();
         let closed_at = shared.sim.closed_at(ledger).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -131,15 +131,15 @@ fn ledger_records(params: &Params, shared: &Shared) -> Result<Vec<(String, Value
     // A ledger's own token is its toid with transaction and operation 0, and a cursor is exclusive.
     let place = |ledger: u32| i64::from(ledger) << 32;
     let held = head.elder..=head.latest;
-    Ok(if ask.descending {
-        held.rev().filter(|ledger| place(*ledger) < ask.after.toid).take(ask.limit).map(record).collect()
+    Ok(if query.descending {
+        held.rev().filter(|ledger| place(*ledger) < query.after.toid).take(query.limit).map(record).collect()
     } else {
-        held.filter(|ledger| place(*ledger) > ask.after.toid).take(ask.limit).map(record).collect()
+        held.filter(|ledger| place(*ledger) > query.after.toid).take(query.limit).map(record).collect()
     })
 }
 
 pub(super) async fn toml(domain: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
-    let admission = match Admission::ask(&shared, Endpoint::Toml) {
+    let admission = match Admission::check(&shared, Endpoint::Toml) {
         Ok(admission) => admission,
         Err(reply) => return *reply,
     };

@@ -2,7 +2,7 @@
 
 use super::reply::{Problem, bad_request, of_status};
 use crate::model::TradeId;
-use crate::simulation::{Ask, Head};
+use crate::simulation::{Head, TradeQuery};
 use actix_web::{HttpRequest, web};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,10 +21,10 @@ pub(super) struct Params {
 
 impl Params {
     pub(super) fn of(request: &HttpRequest) -> Self {
-        let query = web::Query::<BTreeMap<String, String>>::from_query(request.query_string());
+        let parsed = web::Query::<BTreeMap<String, String>>::from_query(request.query_string());
         let info = request.connection_info();
         Self {
-            values: query.map(web::Query::into_inner).unwrap_or_default(),
+            values: parsed.map(web::Query::into_inner).unwrap_or_default(),
             origin: format!("{}://{}", info.scheme(), info.host()),
             path: request.path().to_owned(),
         }
@@ -58,7 +58,7 @@ impl Params {
     }
 
     /// Query for a page of trades. `last_event_id` overrides the cursor.
-    pub(super) fn trades(&self, last_event_id: Option<&str>, head: Head) -> Result<Ask, Problem> {
+    pub(super) fn trades(&self, last_event_id: Option<&str>, head: Head) -> Result<TradeQuery, Problem> {
         let (descending, limit) = (self.descending()?, self.limit()?);
         let after = match last_event_id.or_else(|| self.get("cursor")) {
             None if descending => TradeId::MAX,
@@ -72,7 +72,7 @@ impl Params {
         if descending && after <= TradeId::before_ledger(head.elder) {
             return Err(of_status(410));
         }
-        Ok(Ask { after, descending, limit })
+        Ok(TradeQuery { after, descending, limit })
     }
 
     /// `_links` of a page, made from its first and last cursor. An empty page repeats the cursor of the request.

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::body::{ByteFault, faulty, half_gzip};
-use super::limit::Allowance;
+use super::limit::RateLimitReply;
 use crate::faults::{Endpoint, Fault};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 /// Request that passed the checks.
 #[derive(Debug)]
 pub(super) struct Admission {
-    pub(super) allowance: Option<Allowance>,
+    pub(super) allowance: Option<RateLimitReply>,
     pub(super) fault: Option<Fault>,
 }
 
 impl Admission {
     /// Charges the rate limit and takes a fault. An error is the complete reply.
-    pub(super) fn ask(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
+    pub(super) fn check(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
         // Files of issuers' hosts are not requests to Horizon, although this server serves them.
         let limit = shared.limit.as_ref().filter(|_| endpoint != Endpoint::Toml);
         let allowance = limit.map(super::RateLimit::take);
         let admission = Self { allowance, fault: shared.faults.take(endpoint) };
         let streaming = endpoint == Endpoint::Stream;
-        if allowance.is_some_and(|allowance| !allowance.granted) {
+        if allowance.is_some_and(|allowance| !allowance.is_granted) {
             return Err(Box::new(admission.rate_limited(streaming)));
         }
         match &admission.fault {

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::trades::push_record;
 use crate::faults::{Fault, arrange};
-use crate::simulation::Ask;
+use crate::simulation::TradeQuery;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ enum Phase {
 /// Open stream.
 pub(super) struct TradeStream {
     shared: Arc<Shared>,
-    ask: Ask,
+    query: TradeQuery,
     origin: String,
     fault: Option<Fault>,
     phase: Phase,
@@ -37,14 +37,14 @@ pub(super) struct TradeStream {
 }
 
 impl TradeStream {
-    pub(super) fn new(shared: Arc<Shared>, ask: Ask, origin: String, fault: Option<Fault>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, query: TradeQuery, origin: String, fault: Option<Fault>) -> Self {
         let ends_early = match &fault {
             Some(Fault::ByeByeEarly { after_records }) => Some((*after_records, Phase::Byebye)),
             Some(Fault::RateLimitedMidStream { after_records }) => Some((*after_records, Phase::RateLimited)),
             _ => None,
         };
         let deadline = Instant::now() + shared.stream_duration;
-        Self { shared, ask, origin, fault, phase: Phase::Hello, deadline, seen: None, ends_early }
+        Self { shared, query, origin, fault, phase: Phase::Hello, deadline, seen: None, ends_early }
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Bytes> + 'static {
@@ -62,9 +62,9 @@ impl TradeStream {
             }
             Phase::Records => match self.records().await {
                 Some(records) => Some(records),
-                None => self.farewell(),
+                None => self.closing_event(),
             },
-            Phase::Byebye | Phase::RateLimited | Phase::Done => self.farewell(),
+            Phase::Byebye | Phase::RateLimited | Phase::Done => self.closing_event(),
         }
     }
 
@@ -78,7 +78,7 @@ impl TradeStream {
         Bytes::from(hello)
     }
 
-    fn farewell(&mut self) -> Option<Bytes> {
+    fn closing_event(&mut self) -> Option<Bytes> {
         let bytes = match self.phase {
             Phase::Byebye => BYEBYE,
             Phase::RateLimited => RATE_LIMITED,
@@ -95,7 +95,7 @@ impl TradeStream {
                 self.phase = phase;
                 return None;
             }
-            if let Some(bytes) = self.look() {
+            if let Some(bytes) = self.poll_records() {
                 return Some(bytes);
             }
             if self.phase != Phase::Records {
@@ -110,24 +110,24 @@ impl TradeStream {
         }
     }
 
-    fn look(&mut self) -> Option<Bytes> {
+    fn poll_records(&mut self) -> Option<Bytes> {
         let head = self.shared.sim.head();
         // The connection's own request pays for the first check.
         if self.seen.is_some_and(|seen| seen < head.latest)
-            && self.shared.limit.as_ref().is_some_and(|limit| !limit.take().granted)
+            && self.shared.limit.as_ref().is_some_and(|limit| !limit.take().is_granted)
         {
             self.phase = Phase::RateLimited;
             return None;
         }
         self.seen = Some(head.latest);
-        let limit = self.ends_early.map_or(self.ask.limit, |(left, _)| left.min(self.ask.limit));
-        let batch = self.shared.sim.batch(Ask { limit, ..self.ask }, head, &self.origin);
-        self.ask.after = batch.id(batch.len().checked_sub(1)?)?;
-        self.ask.limit -= batch.len();
+        let limit = self.ends_early.map_or(self.query.limit, |(left, _)| left.min(self.query.limit));
+        let batch = self.shared.sim.batch(TradeQuery { limit, ..self.query }, head, &self.origin);
+        self.query.after = batch.id(batch.len().checked_sub(1)?)?;
+        self.query.limit -= batch.len();
         if let Some((left, _)) = &mut self.ends_early {
             *left -= batch.len();
         }
-        if self.ask.limit == 0 {
+        if self.query.limit == 0 {
             self.phase = Phase::Byebye;
         }
         let mut out = Vec::new();

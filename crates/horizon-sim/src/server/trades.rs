@@ -22,7 +22,7 @@ pub(super) fn malformed(token: &str) -> String {
 
 pub(super) fn push_record(out: &mut Vec<u8>, batch: &Batch, item: Item) {
     if let Some((id, bytes)) = batch.get(item.index) {
-        if item.malformed {
+        if item.is_malformed {
             out.extend_from_slice(malformed(&id.to_string()).as_bytes());
         } else {
             out.extend_from_slice(bytes);
@@ -34,20 +34,20 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let streaming = header("accept").is_some_and(|accept| accept.contains("text/event-stream"));
     let endpoint = if streaming { Endpoint::Stream } else { Endpoint::Trades };
-    let admission = match Admission::ask(&shared, endpoint) {
+    let admission = match Admission::check(&shared, endpoint) {
         Ok(admission) => admission,
         Err(reply) => return *reply,
     };
     let params = Params::of(&request);
     let head = shared.sim.head();
     let last_event_id = header("last-event-id").filter(|_| streaming);
-    let ask = match params.trades(last_event_id, head) {
-        Ok(ask) => ask,
+    let query = match params.trades(last_event_id, head) {
+        Ok(query) => query,
         Err(problem) => return admission.finish(problem),
     };
     if streaming {
         let fault = admission.fault.clone();
-        let events = TradeStream::new(shared.into_inner(), ask, params.origin, fault).into_stream();
+        let events = TradeStream::new(shared.into_inner(), query, params.origin, fault).into_stream();
         let mut reply = admission.reply(StatusCode::OK);
         reply.content_type("text/event-stream; charset=utf-8").insert_header(("Cache-Control", "no-cache"));
         return match ByteFault::of(admission.fault.as_ref()) {
@@ -55,13 +55,13 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
             None => reply.streaming(events.map(Ok::<_, io::Error>)),
         };
     }
-    let hidden = shared.faults.hidden_below(ask.descending);
-    let ask = hidden.filter(|_| !ask.descending).map_or(ask, |below| ask.not_below(below));
-    let batch = shared.sim.batch(ask, head, &params.origin);
+    let hidden = shared.faults.hidden_below(query.descending);
+    let query = hidden.filter(|_| !query.descending).map_or(query, |below| query.not_below(below));
+    let batch = shared.sim.batch(query, head, &params.origin);
     let shown = hidden.map_or(batch.len(), |below| batch.shown(below));
     let ends = batch.id(0).zip(batch.id(shown.saturating_sub(1))).filter(|_| shown > 0);
     let ends = ends.map(|(first, last)| (first.to_string(), last.to_string()));
-    let links = params.links(ends, ask.limit, ask.descending);
+    let links = params.links(ends, query.limit, query.descending);
     let mut body = format!(r#"{{"_links":{links},"_embedded":{{"records":["#).into_bytes();
     for (place, item) in arrange(admission.fault.as_ref(), shown).into_iter().enumerate() {
         if place > 0 {
