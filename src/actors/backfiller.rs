@@ -284,7 +284,6 @@ impl Backfill {
             horizon,
             &self.network_passphrase,
             &self.writer.database,
-            &self.writer.published,
         )
         .await?;
         upstream.history.set(Some(history));

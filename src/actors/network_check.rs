@@ -3,16 +3,12 @@
 //! Nothing is stored unless Horizon's root was read recently, and after the connection was opened that delivered the
 //! data. Behind a proxy, another server may answer even on a connection that stays open.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     db::{Database, DbError},
     domain::{close_times::SLACK_S, instant::UnixSeconds},
     horizon::{HorizonClient, HorizonError, wire::Root},
-    published::Published,
 };
 
 /// Longest time that a check permits requests while Horizon's root fails and no connection was opened or broken.
@@ -133,12 +129,11 @@ pub async fn confirmed(
     horizon: &HorizonClient,
     passphrase: &str,
     database: &Database,
-    published: &Published,
 ) -> Result<History, NetworkError> {
     if let Some(history) = known.filter(|history| history.allows_storing(horizon)) {
         return Ok(history);
     }
-    match ask(horizon, passphrase, database, published).await {
+    match ask(horizon, passphrase, database).await {
         // A root that fails while everything else works must not stop ingestion for ten minutes.
         Err(NetworkError::Horizon(error)) => {
             known.filter(|history| history.allows_requests(horizon)).ok_or(NetworkError::Horizon(error))
@@ -156,7 +151,6 @@ async fn ask(
     horizon: &HorizonClient,
     passphrase: &str,
     database: &Database,
-    published: &Published,
 ) -> Result<History, NetworkError> {
     // Read the counters first: a connection that is opened or broken meanwhile then invalidates this check.
     let (disruptions, opened) = (horizon.limiter().disruptions(), horizon.connections_opened());
@@ -177,7 +171,6 @@ async fn ask(
     } else {
         None
     };
-    published.vitals.wrong_network.store(problem.is_some(), Ordering::Relaxed);
     horizon.limiter().set_wrong_network(problem.is_some());
     if let Some(problem) = problem {
         return Err(problem);

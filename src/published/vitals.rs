@@ -156,8 +156,6 @@ pub struct Vitals {
     pub reread: ArcSwapOption<Reread>,
     /// Newest ledger of a trade in the pages read last, or 0 before any.
     pub newest_by_pages: AtomicU32,
-    /// True if Horizon's last reported passphrase differs from the configured one.
-    pub wrong_network: AtomicBool,
     /// True once the daemon shuts down.
     draining: AtomicBool,
 }

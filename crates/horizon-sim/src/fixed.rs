@@ -94,13 +94,6 @@ impl FixedSource {
         Ok(())
     }
 
-    /// Removes an asset.
-    pub fn remove_asset(&self, paging_token: &str) {
-        if let Some(key) = super::render_asset::parse_cursor(paging_token) {
-            self.write().assets.remove(&key);
-        }
-    }
-
     /// Sets the whole reply to `/order_book` for a pair, each `native` or `CODE:ISSUER`, in this orientation only.
     pub fn put_book(&self, selling: &str, buying: &str, book: Value) {
         self.write().books.insert((selling.to_owned(), buying.to_owned()), book);
@@ -109,14 +102,6 @@ impl FixedSource {
     /// Sets the stellar.toml of a domain.
     pub fn put_toml(&self, domain: &str, reply: TomlReply) {
         self.write().tomls.insert(domain.to_owned(), reply);
-    }
-
-    /// Closes ledgers without trades up to `latest`. Ignores an older ledger.
-    pub fn close_ledger(&self, latest: u32, closed_at: DateTime<Utc>) {
-        let mut state = self.write();
-        if latest > state.latest {
-            (state.latest, state.closed_at) = (latest, closed_at);
-        }
     }
 
     /// Drops the history before `elder`, like a server with little retention.

@@ -1,4 +1,4 @@
-//! Values that tests are built from, in this crate and in those that use it.
+//! Test values, for this crate and those that use it.
 
 use std::cell::Cell;
 
@@ -18,23 +18,23 @@ use crate::{
 };
 
 thread_local! {
-    /// Merges of two [`TradeStats`](crate::trade_stats::TradeStats) on this thread: the cost of windows, without a clock.
+    /// Merges of [`TradeStats`](crate::trade_stats::TradeStats) on this thread: the cost of windows, without a clock.
     pub static MERGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A valid account address made of one byte.
+/// Valid account address made of one repeated byte.
 #[must_use]
 pub fn address(byte: u8) -> String {
     stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
 }
 
-/// A trade of a ledger; the first amount and the first price term are the base's.
+/// Trade of a ledger. `amounts` are base and counter in stroops, `price` is numerator and denominator.
 ///
 /// # Panics
 ///
-/// If an amount is negative.
+/// Panics if an amount is negative.
 #[must_use]
-#[expect(clippy::unwrap_used, reason = "a test that passes a negative amount shall fail")]
+#[expect(clippy::unwrap_used, reason = "a test that passes a negative amount must fail")]
 pub fn trade(ledger: i64, order: i32, second: i64, amounts: (i64, i64), price: (i64, i64)) -> WindowTrade {
     WindowTrade {
         token: PagingToken { toid: ledger << 32, order },
@@ -45,7 +45,7 @@ pub fn trade(ledger: i64, order: i32, second: i64, amounts: (i64, i64), price: (
     }
 }
 
-/// A valid asset.
+/// Valid asset.
 #[must_use]
 pub fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
     let (code, issuer, anchor_asset) = (code.into(), issuer.into(), anchor_asset.into());
@@ -53,14 +53,14 @@ pub fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
     ListedAsset { currency, ..ListedAsset::default() }
 }
 
-/// A book with so many bids and nothing else.
+/// Order book with this number of bid levels and nothing else.
 #[must_use]
 pub fn book(bid_count: u64) -> PolledBook {
     PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: UnixSeconds(1) }
 }
 
-/// A directory of assets `(code, issuer, anchor asset)` numbered from 1 on, of markets `(number, base, counter)` and of
-/// books `(market, bids)`.
+/// Directory of assets `(code, issuer, anchor asset)` with the ids 1, 2, …, of markets `(id, base, counter)` and of order
+/// books `(market, bid levels)`.
 #[must_use]
 pub fn directory(
     assets: &[(&str, &str, &str)],

@@ -131,12 +131,6 @@ impl MarketWindow {
         self.chunks.len() > 1 || self.chunks.iter().any(|chunk| chunk.blocks.len() >= LARGE_BLOCKS)
     }
 
-    /// Close time of the earliest trade after `edge`.
-    #[must_use]
-    pub fn first_after(&self, edge: UnixSeconds) -> Option<UnixSeconds> {
-        self.since(edge).times.map(|(first, _)| first)
-    }
-
     /// Drops trades that no window at or after `as_of` reaches, in whole blocks.
     pub fn drop_expired(&mut self, as_of: UnixSeconds) {
         let edge = as_of.minus(LONGEST_HOURS * HOUR);

@@ -230,9 +230,7 @@ impl<'a> Session<'a> {
     async fn confirm(&self) -> Result<History, SessionEnd> {
         let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
         let known = self.history.get();
-        let history =
-            network_check::confirmed(known, horizon, network_passphrase, &writer.database, &writer.published)
-                .await?;
+        let history = network_check::confirmed(known, horizon, network_passphrase, &writer.database).await?;
         self.history.set(Some(history));
         Ok(history)
     }
