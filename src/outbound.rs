@@ -5,10 +5,10 @@
 pub mod coding;
 pub mod connector;
 pub mod dial;
-pub mod names;
+pub mod resolver;
 pub mod roots;
 pub mod until_close;
 
 pub use connector::TcpDialler;
 pub use dial::dial;
-pub use names::Names;
+pub use resolver::Resolver;

@@ -26,7 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
 use super::targets::{Place, Target, targets};
-use crate::outbound::{Names, dial};
+use crate::outbound::{Resolver, dial};
 
 /// Time for which a host that timed out is tried after the other hosts of the connection string.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 pub(super) struct SharedRuntimeConnect {
     pub(super) runtime: Handle,
     pub(super) tls: MakeRustlsConnect,
-    pub(super) names: Names,
+    pub(super) names: Resolver,
     /// Limit for each host of the connection string: resolving its name, connecting, TLS and log-in.
     pub(super) host_timeout: Duration,
     pub(super) passed_over: Arc<PassedOver>,
@@ -86,7 +86,7 @@ impl PassedOver {
 struct Attempt {
     config: Config,
     tls: MakeRustlsConnect,
-    names: Names,
+    names: Resolver,
     runtime: Handle,
 }
 

@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
-use crate::{connection_string::ConnectionString, outbound::Names, trouble::SharedFailureLog};
+use crate::{connection_string::ConnectionString, outbound::Resolver, trouble::SharedFailureLog};
 
 use super::{
     connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays,
@@ -83,7 +83,7 @@ impl Database {
         let connect = SharedRuntimeConnect {
             runtime,
             tls: MakeRustlsConnect::new(tls),
-            names: Names::system(),
+            names: Resolver::system(),
             host_timeout,
             passed_over: Arc::default(),
         };

@@ -65,7 +65,7 @@ pub struct HorizonSettings {
 
 /// Direction of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum PageOrder {
     /// From old to new.
     Ascending,
     /// From new to old.
@@ -159,12 +159,12 @@ impl HorizonClient {
     pub async fn trades_page(
         &self,
         cursor: Option<PagingToken>,
-        order: Order,
+        order: PageOrder,
         limit: u32,
     ) -> Result<Vec<Result<ReceivedTrade, RecordError>>, HorizonError> {
         let order = match order {
-            Order::Ascending => "asc",
-            Order::Descending => "desc",
+            PageOrder::Ascending => "asc",
+            PageOrder::Descending => "desc",
         };
         let cursor = cursor.map(|token| format!("&cursor={token}")).unwrap_or_default();
         let path = format!("/trades?order={order}&limit={}{cursor}", limit.clamp(1, LIMIT_MAX));

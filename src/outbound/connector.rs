@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{Names, dial, until_close::UntilClose};
+use super::{Resolver, dial, until_close::UntilClose};
 
 const HTTPS_PORT: u16 = 443;
 
@@ -21,7 +21,7 @@ const HTTPS_PORT: u16 = 443;
 /// the request. TLS is done here because [`UntilClose`] must see the decrypted bytes.
 #[derive(Clone)]
 pub struct TcpDialler {
-    names: Names,
+    resolver: Resolver,
     tls: Option<TlsConnector>,
 }
 
@@ -37,20 +37,20 @@ impl TcpDialler {
     /// header stays the same.
     #[must_use]
     pub fn of(base_url: &str, tls: Arc<ClientConfig>) -> (Self, String) {
-        let names = Names::system();
+        let resolver = Resolver::system();
         let start = base_url.get(..8).filter(|start| start.eq_ignore_ascii_case("https://"));
         let Some(rest) = start.and_then(|_| base_url.get(8..)) else {
-            return (Self { names, tls: None }, base_url.to_owned());
+            return (Self { resolver, tls: None }, base_url.to_owned());
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let host = authority.rsplit(']').next().unwrap_or(authority);
         let port = if host.contains(':') { String::new() } else { format!(":{HTTPS_PORT}") };
-        (Self { names, tls: Some(tls.into()) }, format!("http://{authority}{port}{path}"))
+        (Self { resolver, tls: Some(tls.into()) }, format!("http://{authority}{port}{path}"))
     }
 
     async fn connect(self, uri: &Uri, port: u16) -> Result<UntilClose<Box<dyn Stream>>, ConnectError> {
         let host = uri.host().ok_or(ConnectError::Unresolved)?;
-        let found = self.names.addresses(host, port).await;
+        let found = self.resolver.addresses(host, port).await;
         let stream = dial(found.map_err(|error| ConnectError::Resolver(error.into()))?).await;
         let stream = stream.map_err(ConnectError::Io)?;
         // Requests are small, and the client waits for each answer. Nagle's algorithm would only delay them.

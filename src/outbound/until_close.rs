@@ -20,10 +20,10 @@ const READ_BYTES: usize = 8 * 1_024;
 /// to the end of the connection. So such a response is passed on as HTTP/1.0.
 pub struct UntilClose<Io> {
     io: Io,
-    state: State,
+    state: ReadState,
 }
 
-enum State {
+enum ReadState {
     /// Head of the next response, as far as received.
     Head(BytesMut),
     /// Bytes received after a head. Once they are consumed, reads go to the connection.
@@ -32,14 +32,14 @@ enum State {
 
 impl<Io> UntilClose<Io> {
     pub(super) fn new(io: Io) -> Self {
-        Self { io, state: State::Head(BytesMut::new()) }
+        Self { io, state: ReadState::Head(BytesMut::new()) }
     }
 }
 
 impl<Io: AsyncRead + Unpin> UntilClose<Io> {
     /// Reads until a head is complete. At the end of the connection, or at the limit, passes on what was received.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let State::Head(head) = &mut self.state {
+        while let ReadState::Head(head) = &mut self.state {
             let mut bytes = [0; READ_BYTES];
             let mut read = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
@@ -57,7 +57,7 @@ impl<Io: AsyncRead + Unpin> UntilClose<Io> {
             } else if !read.filled().is_empty() && head.len() < HEAD_BYTES_MAX {
                 continue;
             }
-            self.state = State::Body(std::mem::take(head).freeze());
+            self.state = ReadState::Body(std::mem::take(head).freeze());
         }
         Poll::Ready(Ok(()))
     }
@@ -89,7 +89,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for UntilClose<Io> {
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_head(cx))?;
         match &mut self.state {
-            State::Body(rest) if !rest.is_empty() => {
+            ReadState::Body(rest) if !rest.is_empty() => {
                 let part = rest.split_to(rest.remaining().min(buffer.remaining()));
                 buffer.put_slice(&part);
                 Poll::Ready(Ok(()))
@@ -102,8 +102,8 @@ impl<Io: AsyncRead + Unpin> AsyncRead for UntilClose<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for UntilClose<Io> {
     /// Writes a request. The next bytes to read are then the head of its response.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if matches!(&self.state, State::Body(rest) if rest.is_empty()) {
-            self.state = State::Head(BytesMut::new());
+        if matches!(&self.state, ReadState::Body(rest) if rest.is_empty()) {
+            self.state = ReadState::Head(BytesMut::new());
         }
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }

@@ -15,7 +15,7 @@ use stellar_ticker::{
     horizon::{
         HorizonClient, HorizonError,
         budget::Class,
-        client::{HorizonSettings, Order},
+        client::{HorizonSettings, PageOrder},
         rate_limiter::RateLimiter,
         stream::StreamItem,
     },
@@ -41,7 +41,7 @@ fn client(sim: &SimServer) -> HorizonClient {
     HorizonClient::new(settings, RateLimiter::new(0)).unwrap()
 }
 
-async fn tokens(client: &HorizonClient, cursor: PagingToken, order: Order) -> Vec<PagingToken> {
+async fn tokens(client: &HorizonClient, cursor: PagingToken, order: PageOrder) -> Vec<PagingToken> {
     let page = client.trades_page(Some(cursor), order, 200).await.unwrap();
     page.into_iter().map(|record| record.unwrap().trade.token).collect()
 }
@@ -51,7 +51,7 @@ fn connections_are_counted_but_those_on_which_the_root_is_asked() {
     let sim = network(FaultPlan::none());
     System::new().block_on(async {
         let client = client(&sim);
-        let page = || client.trades_page(None, Order::Descending, 1);
+        let page = || client.trades_page(None, PageOrder::Descending, 1);
         client.root().await.unwrap();
         assert_eq!(client.connections_opened(), 0);
         page().await.unwrap();
@@ -77,14 +77,14 @@ fn pages_lead_through_the_same_history_both_ways() {
         let (first, end) = (PagingToken::before_ledger(from), PagingToken::before_ledger(to + 1));
         let (mut forth, mut cursor) = (Vec::new(), first);
         while cursor < end {
-            let page = tokens(&client, cursor, Order::Ascending).await;
+            let page = tokens(&client, cursor, PageOrder::Ascending).await;
             cursor = *page.last().unwrap();
             forth.extend(page);
         }
         forth.retain(|token| *token < end);
         let (mut back, mut cursor) = (Vec::new(), end);
         while cursor > first {
-            let page = tokens(&client, cursor, Order::Descending).await;
+            let page = tokens(&client, cursor, PageOrder::Descending).await;
             cursor = *page.last().unwrap();
             back.extend(page);
         }
@@ -103,7 +103,7 @@ fn the_history_before_the_elder_ledger_is_told_as_gone_going_back() {
         let client = client(&sim);
         let elder = client.root().await.unwrap().history_elder_ledger;
         let gone =
-            client.trades_page(Some(PagingToken::before_ledger(elder - 10)), Order::Descending, 10).await;
+            client.trades_page(Some(PagingToken::before_ledger(elder - 10)), PageOrder::Descending, 10).await;
         assert!(matches!(gone, Err(HorizonError::Problem { status: 410, .. })), "{gone:?}");
     });
 }
@@ -124,12 +124,12 @@ fn each_kind_of_refusal_is_told_apart() {
         let client = client(&sim);
         let mut kinds = Vec::new();
         for _ in 0..4 {
-            let error = client.trades_page(None, Order::Ascending, 10).await.unwrap_err();
+            let error = client.trades_page(None, PageOrder::Ascending, 10).await.unwrap_err();
             assert!(error.is_transient(), "{error}");
             kinds.push(error.kind());
         }
         assert_eq!(kinds[..3], ["rate_limited", "problem", "unreadable"]);
-        assert!(client.trades_page(None, Order::Ascending, 10).await.is_ok());
+        assert!(client.trades_page(None, PageOrder::Ascending, 10).await.is_ok());
     });
 }
 
@@ -149,7 +149,7 @@ fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked
         for status in statuses {
             for error in [
                 client.root().await.unwrap_err(),
-                client.trades_page(Some(token), Order::Descending, 10).await.unwrap_err(),
+                client.trades_page(Some(token), PageOrder::Descending, 10).await.unwrap_err(),
                 client.asset(&tea).await.unwrap_err(),
                 client.order_book(&Asset::Native, &tea).await.unwrap_err(),
                 client.stream_trades(token).await.err().unwrap(),
@@ -317,8 +317,8 @@ fn an_answer_that_fresh_trades_wait_for_is_given_up_soon_and_one_that_is_slow_fo
         let live = client(&sim);
         let assets = live.of_class(Class::Assets);
         let trades = async {
-            let given_up = live.trades_page(None, Order::Descending, 200).await.unwrap_err();
-            let patient = live.trades_page(None, Order::Descending, 200).await;
+            let given_up = live.trades_page(None, PageOrder::Descending, 200).await.unwrap_err();
+            let patient = live.trades_page(None, PageOrder::Descending, 200).await;
             (given_up, patient)
         };
         let ((given_up, patient), assets) = tokio::join!(trades, assets.assets_page(None));

@@ -19,7 +19,7 @@ use super::{
 pub struct PairIndex {
     snapshot: MarketSnapshot,
     pairs: BTreeMap<Arc<str>, Members>,
-    names: HashMap<MarketId, Names>,
+    names: HashMap<MarketId, PairNames>,
 }
 
 /// Markets of one pair name, sorted by id. The order matters: adding doubles in another order changes the last digit.
@@ -33,7 +33,7 @@ struct Members {
 
 /// Pair names of one market.
 #[derive(Clone, Debug)]
-struct Names {
+struct PairNames {
     /// Name made of anchor codes, for assets that have one.
     pair: Arc<str>,
     /// Name made of the assets' own codes.
@@ -103,13 +103,13 @@ type Pairs = BTreeMap<Arc<str>, Members>;
 /// Moves a market to its current pair names.
 fn move_market(
     pairs: &mut Pairs,
-    names: &mut HashMap<MarketId, Names>,
+    names: &mut HashMap<MarketId, PairNames>,
     snapshot: &MarketSnapshot,
     id: MarketId,
     dirty: &mut BTreeSet<Arc<str>>,
 ) {
     let sides = snapshot.directory().valid_sides(id);
-    let is_named = |names: &Names, (base, counter): (&ListedAsset, &ListedAsset)| {
+    let is_named = |names: &PairNames, (base, counter): (&ListedAsset, &ListedAsset)| {
         spells(&names.pair, base.pair_code(), counter.pair_code())
             && spells(&names.codes, base.code(), counter.code())
     };
@@ -119,7 +119,7 @@ fn move_market(
         _ => remove_market(pairs, names, id, dirty),
     }
     if let Some((base, counter)) = sides {
-        let now = Names {
+        let now = PairNames {
             pair: pair_name(base.pair_code(), counter.pair_code()).into(),
             codes: pair_name(base.code(), counter.code()).into(),
         };
@@ -137,11 +137,11 @@ fn spells(name: &str, base: &str, counter: &str) -> bool {
 
 fn remove_market(
     pairs: &mut Pairs,
-    names: &mut HashMap<MarketId, Names>,
+    names: &mut HashMap<MarketId, PairNames>,
     id: MarketId,
     dirty: &mut BTreeSet<Arc<str>>,
 ) {
-    let Some(Names { pair, codes }) = names.remove(&id) else { return };
+    let Some(PairNames { pair, codes }) = names.remove(&id) else { return };
     for name in [pair, codes] {
         if let Some(members) = pairs.get_mut(&name) {
             members.traded.remove(&id);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::{
     chunk::{Chunk, sum_of},
-    codec::{Key, key},
+    codec::{TradeKey, key},
 };
 use super::{
     instant::{DAY, HOUR, UnixSeconds},
@@ -39,7 +39,7 @@ pub struct MarketWindow {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunningSum {
     /// Key of the last trade in the block that the edge cuts.
-    upto: Option<Key>,
+    upto: Option<TradeKey>,
     /// Sum of all trades after `upto`.
     rest: TradeStats,
 }
@@ -80,7 +80,7 @@ impl MarketWindow {
 
     /// Index of the first chunk that ends at or after `new`. Mostly none does: then the last chunk, or a new one if
     /// that is full.
-    fn place_of(&mut self, new: Key) -> usize {
+    fn place_of(&mut self, new: TradeKey) -> usize {
         match self.chunks.last() {
             Some(last) if last.last() >= new => self.chunks.partition_point(|chunk| chunk.last() < new),
             Some(last) if !last.is_full() => self.chunks.len() - 1,

@@ -6,7 +6,7 @@ use super::{
     EncodedFile,
     legacy::{assets_json, markets_json},
     pieces::{Piece, join},
-    rows::{Key, Rows},
+    rows::{RowKey, Rows},
 };
 use ticker_domain::{
     instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot, pair_index::PairIndex,
@@ -56,13 +56,13 @@ pub struct FileMaker {
 /// Code and issuer.
 type AssetKey = (String, String);
 
-impl Key for Arc<str> {
+impl RowKey for Arc<str> {
     fn bytes(&self) -> Vec<u8> {
         self.as_bytes().to_vec()
     }
 }
 
-impl Key for AssetKey {
+impl RowKey for AssetKey {
     fn bytes(&self) -> Vec<u8> {
         format!("{}:{}", self.0, self.1).into_bytes()
     }
@@ -124,7 +124,7 @@ impl FileMaker {
     }
 }
 
-fn file<K: Key>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<EncodedFile> {
+fn file<K: RowKey>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<EncodedFile> {
     let mut pieces: Vec<Piece> = vec![rows.extra(head)?];
     pieces.extend(rows.pieces()?);
     pieces.push(rows.extra(foot)?);

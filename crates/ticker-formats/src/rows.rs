@@ -16,7 +16,7 @@ use super::pieces::{Piece, PieceMaker};
 const PIECE_ROWS: u64 = 8;
 
 /// Sort key of rows.
-pub(super) trait Key: Ord + Clone {
+pub(super) trait RowKey: Ord + Clone {
     /// Bytes that identify the key.
     fn bytes(&self) -> Vec<u8>;
 }
@@ -38,7 +38,7 @@ impl<K> Default for Rows<K> {
     }
 }
 
-impl<K: Key> Rows<K> {
+impl<K: RowKey> Rows<K> {
     /// Sets or replaces a row. `None` removes it.
     pub(super) fn set(&mut self, key: &K, row: Option<String>) {
         let first_before = self.rows.first_key_value().map(|(key, _)| key.clone());
@@ -131,7 +131,7 @@ impl<K: Key> Rows<K> {
 }
 
 /// Returns true if a row with this key begins a piece.
-fn begins<K: Key>(key: &K) -> bool {
+fn begins<K: RowKey>(key: &K) -> bool {
     xxh3_64(&key.bytes()).is_multiple_of(PIECE_ROWS)
 }
 
@@ -140,14 +140,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    impl Key for u16 {
+    impl RowKey for u16 {
         fn bytes(&self) -> Vec<u8> {
             self.to_le_bytes().to_vec()
         }
     }
 
     /// Plain text, and the text that the pieces decompress to.
-    fn texts<K: Key>(rows: &mut Rows<K>) -> [String; 2] {
+    fn texts<K: RowKey>(rows: &mut Rows<K>) -> [String; 2] {
         let mut raw = Vec::new();
         rows.push_all(&mut raw);
         let file = crate::pieces::join(raw, rows.pieces().unwrap());

@@ -5,7 +5,7 @@ use crate::{
     actors::network_check::LEADING_LEDGERS_MAX,
     db::Database,
     domain::cursor::PagingToken,
-    horizon::{HorizonClient, client::Order, wire::Root},
+    horizon::{HorizonClient, client::PageOrder, wire::Root},
 };
 
 use super::HistoryError;
@@ -75,7 +75,7 @@ pub(super) async fn confirm(
     let Root { history_elder_ledger: elder, history_latest_ledger: latest, core_latest_ledger: core, .. } =
         horizon.root().await?;
     let bottom = PagingToken::before_ledger(elder);
-    let records = horizon.trades_page(Some(bottom), Order::Ascending, FIRST_RECORDS).await?;
+    let records = horizon.trades_page(Some(bottom), PageOrder::Ascending, FIRST_RECORDS).await?;
     let token = |record: &Result<_, _>| match record {
         Ok(crate::horizon::wire::ReceivedTrade { trade, .. }) => Some(trade.token),
         Err(crate::horizon::wire::RecordError { token, .. }) => *token,

@@ -6,7 +6,7 @@ use crate::{
     domain::{cursor::PagingToken, instant::UnixSeconds},
     horizon::{
         HorizonClient, HorizonError,
-        client::{LIMIT_MAX, Order},
+        client::{LIMIT_MAX, PageOrder},
         wire::{ReceivedTrade, RecordError},
     },
 };
@@ -82,7 +82,7 @@ impl Page {
 /// record that is no trade, was spoiled on its way and is requested again. If no attempt returns a sound page, the
 /// union of all attempts counts.
 pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -> Result<Page, HorizonError> {
-    let ask = |cursor| horizon.trades_page(cursor, Order::Descending, LIMIT_MAX);
+    let ask = |cursor| horizon.trades_page(cursor, PageOrder::Descending, LIMIT_MAX);
     let mut union = Page::default();
     for _ in 0..ASKED_MAX {
         let records = ask(cursor).await?;

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::{
     exchange::{HostAnswer, Requester},
-    guard::{Target, UrlError, is_public},
+    guard::{TomlUrl, UrlError, is_public},
     parse::{InvalidTomlError, parse},
     redirect::redirected,
     resolve::{GuardedLookup, Lookup, gateway_lookup, system_lookup},
@@ -143,7 +143,7 @@ impl TomlClient {
     ///
     /// [`TomlError`] with the reason.
     pub async fn fetch(&self, url: &str) -> Result<IssuerFile, TomlError> {
-        let target = Target::parse(url)?;
+        let target = TomlUrl::parse(url)?;
         if !self.is_served(&target) {
             return Err(TomlError::NotServed);
         }
@@ -153,13 +153,13 @@ impl TomlClient {
         Ok(parse(&fetched.map_err(|_| TomlError::TimedOut)??)?)
     }
 
-    fn is_served(&self, target: &Target) -> bool {
+    fn is_served(&self, target: &TomlUrl) -> bool {
         if self.gateway.is_some() { target.path == WELL_KNOWN } else { !target.is_special() }
     }
 
     /// Requests the file and follows redirects. Each hop passes the same guard: https, port 443, a domain name, and
     /// only public addresses.
-    async fn follow(&self, mut target: Target, mut lock: HostLock) -> Result<Bytes, TomlError> {
+    async fn follow(&self, mut target: TomlUrl, mut lock: HostLock) -> Result<Bytes, TomlError> {
         for _ in 0..=REDIRECTS_MAX {
             let location = match self.requester.request(&self.url(&target)?).await? {
                 HostAnswer::File(bytes) => return Ok(bytes),
@@ -179,7 +179,7 @@ impl TomlClient {
         Err(TomlError::Redirect)
     }
 
-    fn url(&self, target: &Target) -> Result<Uri, TomlError> {
+    fn url(&self, target: &TomlUrl) -> Result<Uri, TomlError> {
         let url = match &self.gateway {
             Some(gateway) => format!("{gateway}/{}{WELL_KNOWN}", target.host),
             None => format!("https://{}{}", target.host, target.path),

@@ -29,7 +29,7 @@ const URL_BYTES_MAX: usize = 2_048;
 
 /// URL that may be requested: https, port 443, a real domain name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct TomlUrl {
     /// Domain name, in lower case.
     pub(super) host: String,
     /// Path and query, with a leading slash.
@@ -53,7 +53,7 @@ pub enum UrlError {
     Path,
 }
 
-impl Target {
+impl TomlUrl {
     /// Parses a URL.
     ///
     /// # Errors

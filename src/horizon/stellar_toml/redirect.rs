@@ -1,10 +1,10 @@
 //! Targets of redirects. Pure.
 
-use super::guard::Target;
+use super::guard::TomlUrl;
 
 /// Resolves a `Location`, absolute or relative (RFC 3986, section 4.2). `None` unless the target passes the guard's
 /// rules.
-pub(super) fn redirected(from: &Target, location: &str) -> Option<Target> {
+pub(super) fn redirected(from: &TomlUrl, location: &str) -> Option<TomlUrl> {
     let location = location.trim();
     let host = &from.host;
     let url = if has_scheme(location) {
@@ -18,7 +18,7 @@ pub(super) fn redirected(from: &Target, location: &str) -> Option<Target> {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         format!("https://{host}{directory}/{location}")
     };
-    let target = Target::parse(&url).ok()?;
+    let target = TomlUrl::parse(&url).ok()?;
     // Refuse dot segments instead of resolving them. No server needs them to name a single file.
     let path = target.path.split('?').next().unwrap_or_default();
     let has_dots = path.split('/').any(|segment| segment == "." || segment == "..");
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     fn from(location: &str) -> Option<(String, String)> {
-        let target = Target::parse("https://tea.com/.well-known/stellar.toml?a=/b").unwrap();
+        let target = TomlUrl::parse("https://tea.com/.well-known/stellar.toml?a=/b").unwrap();
         redirected(&target, location).map(|target| (target.host, target.path))
     }
 

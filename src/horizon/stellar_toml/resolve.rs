@@ -9,26 +9,26 @@ use std::{
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
-use crate::outbound::Names;
+use crate::outbound::Resolver;
 
 /// Resolver: host name and port to addresses.
 pub(super) type Lookup = Rc<dyn Fn(String, u16) -> LocalBoxFuture<'static, io::Result<Vec<SocketAddr>>>>;
 
 /// System resolver for host names from issuers. Applies no search list.
 pub(super) fn system_lookup() -> Lookup {
-    let names = Names::system();
+    let resolver = Resolver::system();
     Rc::new(move |host, port| {
-        let names = names.clone();
-        async move { names.addresses_of_domain(&host, port).await }.boxed_local()
+        let resolver = resolver.clone();
+        async move { resolver.addresses_of_domain(&host, port).await }.boxed_local()
     })
 }
 
 /// System resolver for the gateway, whose name the operator wrote.
 pub(super) fn gateway_lookup() -> Lookup {
-    let names = Names::system();
+    let resolver = Resolver::system();
     Rc::new(move |host, port| {
-        let names = names.clone();
-        async move { names.addresses(&host, port).await }.boxed_local()
+        let resolver = resolver.clone();
+        async move { resolver.addresses(&host, port).await }.boxed_local()
     })
 }
 

@@ -91,13 +91,13 @@ pub fn assets_page(body: &Bytes) -> Result<AssetsPage, HorizonError> {
 }
 
 #[derive(Deserialize)]
-struct WireToken<'a> {
+struct AssetToken<'a> {
     paging_token: &'a str,
 }
 
 /// Paging token of a record. It goes into the next request unescaped, so a token that needs an escape is ignored.
 fn token(record: &str) -> Option<String> {
-    let wire: WireToken<'_> = serde_json::from_str(record).ok()?;
+    let wire: AssetToken<'_> = serde_json::from_str(record).ok()?;
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     (!wire.paging_token.is_empty() && plain(wire.paging_token)).then(|| wire.paging_token.to_owned())
 }

@@ -35,7 +35,7 @@ pub struct ReceivedTrade {
 }
 
 #[derive(Deserialize)]
-struct WireToken<'a> {
+struct TradeToken<'a> {
     #[serde(borrow)]
     paging_token: OptionalText<'a>,
 }
@@ -87,7 +87,7 @@ pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<ReceivedTrade, Record
     match read_trade(&raw) {
         Ok(trade) => Ok(ReceivedTrade { trade, raw }),
         Err(reason) => {
-            let token = serde_json::from_slice::<WireToken<'_>>(&raw)
+            let token = serde_json::from_slice::<TradeToken<'_>>(&raw)
                 .ok()
                 .and_then(|record| record.paging_token?.parse().ok())
                 .or_else(|| event_id.and_then(|id| id.parse().ok()));

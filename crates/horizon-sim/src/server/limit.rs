@@ -11,11 +11,11 @@ pub(super) struct RateLimit {
     window: Duration,
     /// Burst in requests, or `None` for a fixed window.
     burst: Option<u32>,
-    state: Mutex<State>,
+    state: Mutex<Usage>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Usage {
     /// Start of the window, or the last time that requests expired.
     since: Instant,
     used: f64,
@@ -34,7 +34,7 @@ pub(super) struct RateLimitReply {
 
 impl RateLimit {
     pub(super) fn new(most: u32, window: Duration, burst: Option<u32>) -> Self {
-        Self { most, window, burst, state: Mutex::new(State { since: Instant::now(), used: 0.0 }) }
+        Self { most, window, burst, state: Mutex::new(Usage { since: Instant::now(), used: 0.0 }) }
     }
 
     /// Counts one request.
@@ -60,14 +60,14 @@ impl RateLimit {
         self.window.as_secs_f64() / f64::from(self.most.max(1))
     }
 
-    fn expire(&self, state: &mut State) {
+    fn expire(&self, state: &mut Usage) {
         let passed = state.since.elapsed();
         match self.burst {
             None if passed < self.window => {}
-            None => *state = State { since: Instant::now(), used: 0.0 },
+            None => *state = Usage { since: Instant::now(), used: 0.0 },
             Some(_) => {
                 let expired = passed.as_secs_f64() / self.seconds_each();
-                *state = State { since: Instant::now(), used: (state.used - expired).max(0.0) };
+                *state = Usage { since: Instant::now(), used: (state.used - expired).max(0.0) };
             }
         }
     }

@@ -23,7 +23,7 @@ enum Phase {
 }
 
 /// Open stream.
-pub(super) struct TradeStream {
+pub(super) struct EventStream {
     shared: Arc<Shared>,
     query: TradeQuery,
     origin: String,
@@ -36,7 +36,7 @@ pub(super) struct TradeStream {
     ends_early: Option<(usize, Phase)>,
 }
 
-impl TradeStream {
+impl EventStream {
     pub(super) fn new(shared: Arc<Shared>, query: TradeQuery, origin: String, fault: Option<Fault>) -> Self {
         let ends_early = match &fault {
             Some(Fault::ByeByeEarly { after_records }) => Some((*after_records, Phase::Byebye)),

@@ -4,7 +4,7 @@ use super::Shared;
 use super::body::{ByteFault, faulty};
 use super::query::Params;
 use super::reply::Admission;
-use super::stream::TradeStream;
+use super::stream::EventStream;
 use crate::faults::{Endpoint, Item, arrange};
 use crate::simulation::Batch;
 use actix_web::http::StatusCode;
@@ -47,7 +47,7 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     };
     if streaming {
         let fault = admission.fault.clone();
-        let events = TradeStream::new(shared.into_inner(), query, params.origin, fault).into_stream();
+        let events = EventStream::new(shared.into_inner(), query, params.origin, fault).into_stream();
         let mut reply = admission.reply(StatusCode::OK);
         reply.content_type("text/event-stream; charset=utf-8").insert_header(("Cache-Control", "no-cache"));
         return match ByteFault::of(admission.fault.as_ref()) {

@@ -5,7 +5,7 @@ use super::{
         instant::UnixSeconds,
         trade_stats::{TradeStats, WindowTrade},
     },
-    codec::{Key, Previous, Reader, TRADE_BYTES, key},
+    codec::{Previous, Reader, TRADE_BYTES, TradeKey, key},
     splice::Splice,
 };
 
@@ -18,7 +18,7 @@ const BLOCK_BYTES: usize = 2_560;
 /// One to [`BLOCK_TRADES`] trades in the order of their keys, and their sum.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    first: Key,
+    first: TradeKey,
     count: usize,
     sum: TradeStats,
     bytes: Vec<u8>,
@@ -57,11 +57,11 @@ impl Block {
         }
     }
 
-    pub(super) const fn first(&self) -> Key {
+    pub(super) const fn first(&self) -> TradeKey {
         self.first
     }
 
-    pub(super) const fn last(&self) -> Key {
+    pub(super) const fn last(&self) -> TradeKey {
         self.last.key
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     super::trade_stats::WindowTrade,
     block::{BLOCK_TRADES, Block},
-    codec::{Key, key},
+    codec::{TradeKey, key},
 };
 
 /// Adds a run, which must be in order and without duplicates. Skips trades that are already held, and passes the others
@@ -31,7 +31,7 @@ pub(super) fn add(
         };
         // In front of the block, all trades up to its first are new. Within the block, duplicates are possible.
         let is_gap = new < begins;
-        let is_before = |other: &Key| if is_gap { *other < begins } else { *other <= ends };
+        let is_before = |other: &TradeKey| if is_gap { *other < begins } else { *other <= ends };
         let (part, others) = run.split_at(run.partition_point(|trade| is_before(&key(trade))));
         run = others;
         if is_gap {

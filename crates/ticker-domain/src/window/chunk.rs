@@ -9,7 +9,7 @@ use super::{
     },
     block::Block,
     blocks,
-    codec::Key,
+    codec::TradeKey,
 };
 
 /// Maximum number of blocks in a chunk.
@@ -23,8 +23,8 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn last(&self) -> Key {
-        self.blocks.last().map_or_else(Key::default, |block| block.last())
+    pub(super) fn last(&self) -> TradeKey {
+        self.blocks.last().map_or_else(TradeKey::default, |block| block.last())
     }
 
     /// Returns true if no trade closed after `edge`. Reads only the sum, because blocks are rarely in the CPU cache.

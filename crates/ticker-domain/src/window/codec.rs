@@ -13,9 +13,9 @@ pub(super) const TRADE_BYTES: usize = 24;
 const LEDGER_SHIFT: u32 = 32;
 
 /// Sort key of trades: close time first, then (toid, order).
-pub(super) type Key = (UnixSeconds, PagingToken);
+pub(super) type TradeKey = (UnixSeconds, PagingToken);
 
-pub(super) const fn key(trade: &WindowTrade) -> Key {
+pub(super) const fn key(trade: &WindowTrade) -> TradeKey {
     (trade.closed_at, trade.token)
 }
 
@@ -32,14 +32,14 @@ const OWN_NUMERATOR: u64 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Previous {
     /// Key of the previous trade.
-    pub(super) key: Key,
+    pub(super) key: TradeKey,
     /// Denominator of the last [`OWN_PRICE`], or 0 before the first.
     pub(super) denominator: i64,
 }
 
 impl Previous {
     /// State before the first trade of a block.
-    pub(super) const fn of_first(key: Key) -> Self {
+    pub(super) const fn of_first(key: TradeKey) -> Self {
         Self { key, denominator: 0 }
     }
 
@@ -97,7 +97,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8], first: Key) -> Self {
+    pub(super) const fn new(bytes: &'a [u8], first: TradeKey) -> Self {
         Self { rest: bytes, previous: Previous::of_first(first) }
     }
 
@@ -222,7 +222,7 @@ pub(super) mod tests {
         ) {
             let mut bytes = Vec::new();
             numbers.iter().for_each(|number| push_number(&mut bytes, *number));
-            let mut reader = Reader::new(&bytes, Key::default());
+            let mut reader = Reader::new(&bytes, TradeKey::default());
             for number in numbers {
                 prop_assert_eq!(reader.number(), Some(number));
             }

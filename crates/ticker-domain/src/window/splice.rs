@@ -5,7 +5,7 @@
 
 use super::{
     super::trade_stats::WindowTrade,
-    codec::{Key, Previous, Reader, key},
+    codec::{Previous, Reader, TradeKey, key},
 };
 
 /// Block under construction, made from the bytes of another one. "Held" trades are those of the old block.
@@ -29,7 +29,7 @@ pub(super) struct Splice<'a> {
 impl<'a> Splice<'a> {
     /// Starts with the bytes of a block whose first trade has the key `held_first`. The new block's first trade will
     /// have the key `first`.
-    pub(super) fn new(held: &'a [u8], held_first: Key, first: Key, more_bytes: usize) -> Self {
+    pub(super) fn new(held: &'a [u8], held_first: TradeKey, first: TradeKey, more_bytes: usize) -> Self {
         let mut reader = Reader::new(held, held_first);
         Self {
             bytes: Vec::with_capacity(held.len() + more_bytes),
@@ -43,7 +43,7 @@ impl<'a> Splice<'a> {
     }
 
     /// Passes all held trades before `new`. Returns true if the block already holds a trade with that key.
-    pub(super) fn pass_before(&mut self, new: Key) -> bool {
+    pub(super) fn pass_before(&mut self, new: TradeKey) -> bool {
         while let Some(held) = self.next.filter(|held| key(held) < new) {
             self.pass(&held);
         }

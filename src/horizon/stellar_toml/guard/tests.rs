@@ -42,7 +42,7 @@ fn accepts_domain_names_over_https() {
         ("https://https://example.com/.well-known/stellar.toml", "example.com", "/.well-known/stellar.toml"),
         ("https://example.com//.well-known/stellar.toml", "example.com", "/.well-known/stellar.toml"),
     ] {
-        assert_eq!(Target::parse(url), Ok(Target { host: host.into(), path: path.into() }), "{url}");
+        assert_eq!(TomlUrl::parse(url), Ok(TomlUrl { host: host.into(), path: path.into() }), "{url}");
     }
 }
 
@@ -97,7 +97,7 @@ fn refuses_everything_else() {
         "https://example.com/\r\nHost: x",
         &long,
     ] {
-        assert!(Target::parse(url).is_err(), "{url}");
+        assert!(TomlUrl::parse(url).is_err(), "{url}");
     }
 }
 
@@ -113,7 +113,7 @@ fn recognises_names_that_are_never_public() {
         ("example.com", false),
         ("local.com", false),
     ] {
-        assert_eq!(Target::parse(&format!("https://{host}/")).unwrap().is_special(), special, "{host}");
+        assert_eq!(TomlUrl::parse(&format!("https://{host}/")).unwrap().is_special(), special, "{host}");
     }
 }
 
@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn never_panics_and_accepts_only_domain_names(text in "\\PC*", host in "[a-zA-Z0-9.:@\\[\\]%_-]{0,30}") {
         for url in [text, format!("https://{host}/x")] {
-            if let Ok(target) = Target::parse(&url) {
+            if let Ok(target) = TomlUrl::parse(&url) {
                 prop_assert!(target.host.parse::<IpAddr>().is_err() && target.host.contains('.'));
                 prop_assert!(target.path.starts_with('/'));
             }

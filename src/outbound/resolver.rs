@@ -28,16 +28,16 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// System resolver. Clones share the files' contents. Use one per thread, because queries run on the caller's runtime.
 #[derive(Clone)]
-pub struct Names(Arc<Shared>);
+pub struct Resolver(Arc<Shared>);
 
 struct Shared {
     hosts_file: PathBuf,
     resolv_conf: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<FilesState>,
 }
 
 #[derive(Default)]
-struct State {
+struct FilesState {
     /// Time of the last check for changes.
     checked_at: Option<Instant>,
     /// Stamps of the two files when `system` was read.
@@ -59,7 +59,7 @@ struct System {
     servers: Servers,
 }
 
-impl Names {
+impl Resolver {
     /// Resolver of this machine: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
     #[must_use]
     pub fn system() -> Self {

@@ -168,7 +168,7 @@ async fn the_hosts_file_comes_first_and_changed_files_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let (hosts, resolv_conf) = (directory.path().join("hosts"), directory.path().join("resolv.conf"));
     fs::write(&hosts, "192.0.2.1 db Db.Example # the database\n2001:db8::1 db\n").unwrap();
-    let names = Names::of(hosts.clone(), resolv_conf);
+    let names = Resolver::of(hosts.clone(), resolv_conf);
     let of = async |host: &str| {
         names.addresses(host, 7).await.map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
@@ -187,7 +187,7 @@ async fn the_hosts_file_comes_first_and_changed_files_are_read_again() {
 
 #[tokio::test]
 async fn ip_addresses_need_no_lookup() {
-    let names = Names::of("/nonexistent/hosts".into(), "/nonexistent/resolv.conf".into());
+    let names = Resolver::of("/nonexistent/hosts".into(), "/nonexistent/resolv.conf".into());
     for (host, address) in [("192.0.2.1", "192.0.2.1:7"), ("[::1]", "[::1]:7"), ("::1", "[::1]:7")] {
         assert_eq!(names.addresses(host, 7).await.unwrap(), [address.parse().unwrap()], "{host}");
     }
