@@ -163,6 +163,7 @@ fn expected_fields(pair: &ExpectedPair) -> Row {
     let price = priced(pair.week.close);
     let mut row = Row::new();
     for (suffix, window) in [("", &pair.recent), ("_7d", &pair.week)] {
+        // The 24-hour figures have no suffix, those of 7 days have `_7d`.
         let mut put = |name: &str, value| row.insert(format!("{name}{suffix}"), Figure::Exact(value));
         put("base_volume", units(window.base_volume));
         put("counter_volume", units(window.counter_volume));

@@ -81,6 +81,7 @@ impl List {
             let part = |name: &&str| fields.get(*name).and_then(|raw| text(raw)).unwrap_or_default();
             let key: Vec<String> = self.key.iter().map(part).collect();
             let entry = key.join(":");
+            // Equal keys are reported too: a row must not be listed twice.
             if last.as_ref().is_some_and(|last| *last >= key) {
                 let field = self.key.first().copied().unwrap_or_default();
                 comparison.add_difference(&entry, field, "out of order, or twice", "in order, and once");

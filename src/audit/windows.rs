@@ -124,6 +124,7 @@ pub fn compare(
     let mut names = BTreeSet::new();
     for (market, _) in snapshot.windows().figures() {
         let Some(name) = snapshot.pair_of(market) else { continue };
+        // The pair has a market outside this slice, so its row cannot be recomputed here.
         if !here.contains(&market) {
             pairs.remove(&name);
         }

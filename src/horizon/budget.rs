@@ -105,9 +105,11 @@ impl Budget {
     /// Time after which the caller should try again.
     pub fn try_take(&mut self, class: Class, now: Instant) -> Result<(), Duration> {
         self.refill(now);
+        // After a refusal nothing goes, not even the live stream.
         if let Some(blocked_for) = self.blocked_for(now) {
             return Err(blocked_for.clamp(WAIT_MIN, WAIT_MAX));
         }
+        // Without a limit no tokens are counted.
         if self.per_hour > 0 {
             let missing = self.missing_tokens(class);
             if missing > 0.0 {
@@ -233,6 +235,7 @@ impl Budget {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         let added = passed * self.rate(now);
         self.refilled_at = now.max(self.refilled_at);
+        // Rereading saves up separately, so that idle hours do not turn into a burst.
         self.audit = (self.audit + added * AUDIT_PART).min(AUDIT_MAX);
         self.add_tokens(added);
     }
@@ -251,6 +254,7 @@ impl Budget {
             overflow += (*share - cap).max(0.0);
             *share = share.min(cap);
         }
+        // Offer the overflow to the others in order. What no share can hold is lost.
         for (share, cap) in self.shares.iter_mut().zip(caps) {
             let taken = overflow.min((cap - *share).max(0.0));
             *share += taken;

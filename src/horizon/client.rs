@@ -273,6 +273,7 @@ impl HorizonClient {
         if let Some(allowance) = allowance(response.headers()) {
             self.limiter.record_allowance(allowance);
         }
+        // The head has arrived, so the request no longer counts as in flight.
         drop(turn);
         let checked = require_success(response, silence_max).await;
         match &checked {
@@ -298,6 +299,7 @@ fn awc_client(
     Client::builder()
         .connector(connector)
         .timeout(SILENCE_MAX)
+        // A redirect would bypass the budget and might lead to another network.
         .disable_redirects()
         .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
         .finish()
@@ -342,6 +344,7 @@ where
             retry_after: text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text)),
         });
     }
+    // Only a problem document of Horizon makes the status a statement about data.
     let content_type = text(header::CONTENT_TYPE);
     let body = body(response, silence_max, problem::BYTES_MAX).await.unwrap_or_default();
     Err(match problem(content_type.as_deref(), status, &body) {

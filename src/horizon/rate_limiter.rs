@@ -92,6 +92,7 @@ impl RateLimiter {
             match admission {
                 Ok(()) => {
                     if class == Class::Live {
+                        // This admission ends the time without any.
                         self.live_waits().since = None;
                     }
                     return Turn(self.clone());
@@ -232,6 +233,7 @@ impl Drop for LiveWaiting<'_> {
     fn drop(&mut self) {
         let mut waits = self.0.live_waits();
         waits.count = waits.count.saturating_sub(1);
+        // The last waiting request is gone, admitted or abandoned.
         if waits.count == 0 {
             waits.since = None;
         }

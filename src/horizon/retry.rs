@@ -42,6 +42,7 @@ impl Default for Retry {
 impl Retry {
     /// Next wait. At least what the server asks for, up to 10 minutes.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Duration {
+        // Jitter may exceed `LONGEST`. This limit keeps the sum below twice that.
         let own = self.waits.next().unwrap_or(LONGEST).min(LONGEST * 2);
         asked.map_or(own, |asked| own.max(asked.min(LONGEST_ASKED)))
     }

@@ -75,6 +75,7 @@ impl TradeStream {
                 self.charge(&item);
                 return item;
             }
+            // The greeting must come soon. After it, a quiet network may be silent for the idle timeout.
             let silence_max =
                 if self.has_received { self.idle_timeout } else { self.idle_timeout.min(LIVE_SILENCE_MAX) };
             let patience = silence_max.saturating_sub(self.received_at.elapsed());
@@ -89,6 +90,7 @@ impl TradeStream {
                     return Err(HorizonError::Connect(error.to_string()));
                 }
                 Some(Ok(mut chunk)) => {
+                    // Decode the whole chunk now: it is lost if the next call is cancelled.
                     while let Some(event) = self.decoder.next(&mut chunk) {
                         self.decoded.push_back(event);
                     }

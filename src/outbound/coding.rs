@@ -34,6 +34,7 @@ pub fn decoded(content_encoding: Option<&str>, raw: Bytes, bytes_max: usize) -> 
 }
 
 fn bounded(decoder: impl Read, bytes_max: usize) -> Result<Bytes, CodingError> {
+    // One byte more than allowed shows that the body is too large.
     let one_more = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     let mut body = Vec::new();
     decoder.take(one_more).read_to_end(&mut body).map_err(|_| CodingError::Broken)?;

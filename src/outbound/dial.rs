@@ -41,6 +41,7 @@ where
             Some(outcome) = attempts.next() => match outcome {
                 Ok(connected) => return Ok(connected),
                 Err(error) => {
+                    // Start the next attempt at once: a refused connection needs no head start.
                     failure = error;
                     attempts.extend(waiting.pop_front().map(attempt));
                 }

@@ -91,6 +91,7 @@ impl Resolver {
     }
 
     async fn lookup(&self, host: &str, port: u16, use_search_list: bool) -> io::Result<Vec<SocketAddr>> {
+        // URLs write IPv6 addresses in brackets.
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);

@@ -102,6 +102,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for UntilClose<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for UntilClose<Io> {
     /// Writes a request. The next bytes to read are then the head of its response.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Only after the last response is consumed does a write start a new request.
         if matches!(&self.state, ReadState::Body(rest) if rest.is_empty()) {
             self.state = ReadState::Head(BytesMut::new());
         }

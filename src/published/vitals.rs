@@ -163,6 +163,7 @@ pub struct Vitals {
 impl Vitals {
     /// Stores the report of a part. A continuing fault keeps the time when it began.
     pub fn report(cell: &ArcSwapOption<Check>, ok: bool, detail: impl Into<String>, now: DateTime<Utc>) {
+        // A new fault, or no fault, is dated now. A continuing one keeps its date.
         let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
         cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
     }

@@ -86,6 +86,7 @@ impl Network {
     ) -> impl Iterator<Item = RawTrade<'_>> {
         let mut rng = self.rng.clone();
         rng.set_stream(u64::from(ledger));
+        // Every trade has its own block of random words, so a range needs no words of earlier trades.
         rng.set_word_pos(u128::from(range.start) * WORDS_PER_TRADE);
         let layout = self.layout(ledger);
         range.filter_map(move |index| {
@@ -119,6 +120,7 @@ impl Network {
             5..=8 => counter_amount = 0,
             _ => {}
         }
+        // A trade with a pool has the ratio of its amounts as the price.
         if is_pool && price_d != 0 {
             (price_n, price_d) = (counter_amount, base_amount);
         }

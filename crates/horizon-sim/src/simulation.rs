@@ -257,6 +257,7 @@ fn fill_down(network: &Network, query: TradeQuery, head: Head, shape: Shape<'_>,
     for ledger in (head.elder..=query.after.ledger().min(head.latest)).rev() {
         let end = network.layout(ledger).prefix(network.count(ledger), |id| id < query.after);
         let start = end.saturating_sub(room(query, batch));
+        // Render one by one: records go from new to old, while the generator goes from old to new.
         for index in (start..end).rev() {
             render_some(network, ledger, index..index + 1, shape, batch);
         }

@@ -23,6 +23,7 @@ pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
     let mut merged: Vec<LedgerRange> = Vec::with_capacity(ranges.len());
     for range in ranges {
         match merged.last_mut() {
+            // Overlapping or adjacent: extend the last range.
             Some(last) if range.from <= last.to.saturating_add(1) => {
                 if range.to > last.to {
                     last.to = range.to;

@@ -28,6 +28,7 @@ impl Directory {
     /// Updates assets. `None` removes an asset that is no longer valid.
     pub fn update_assets(&mut self, updates: impl IntoIterator<Item = (AssetId, Option<ListedAsset>)>) {
         let mut updates = updates.into_iter().peekable();
+        // Without updates, keep the listing and copy nothing.
         if updates.peek().is_none() {
             return;
         }
@@ -74,6 +75,7 @@ impl Directory {
         let listed: HashMap<MarketId, (AssetId, AssetId)> =
             listed.into_iter().map(|(market, base, counter)| (market, (base, counter))).collect();
         let has_removed = is_complete && self.markets.keys().any(|market| !listed.contains_key(market));
+        // Markets never change, so a list without additions and removals needs no copy.
         if !has_removed && listed.keys().all(|market| self.markets.contains_key(market)) {
             return;
         }
@@ -159,6 +161,7 @@ impl Directory {
 
     /// Markets with this asset on either side, sorted by id.
     pub fn markets_of_asset(&self, asset: AssetId) -> impl Iterator<Item = MarketId> {
+        // The list is sorted by asset: a binary search finds its first market.
         let from = self.by_asset.partition_point(|(of, _)| *of < asset);
         let of_it = self.by_asset.iter().skip(from).take_while(move |(of, _)| *of == asset);
         of_it.map(|(_, market)| *market)

@@ -187,6 +187,7 @@ impl MarketSnapshot {
                 MarketRow { base, counter, stats, book }
             })
             .collect();
+        // A name is built once per row, not once per comparison.
         rows.sort_by_cached_key(MarketRow::name);
         rows
     }
@@ -217,6 +218,7 @@ impl MarketSnapshot {
             self.summed(hours, &of_either, is_match, &|| true)
         };
         let found = of(first, second);
+        // Equal codes have no opposite order.
         if found.is_empty() && first != second { of(second, first) } else { found }
     }
 
@@ -249,6 +251,7 @@ impl MarketSnapshot {
         let assets = self.directory.assets_of_code(code).iter();
         let mut markets: Vec<MarketId> =
             assets.flat_map(|asset| self.directory.markets_of_asset(*asset)).collect();
+        // A market with such assets on both sides was added twice.
         markets.sort_unstable();
         markets.dedup();
         markets
@@ -275,6 +278,7 @@ impl MarketSnapshot {
         markets: &[MarketId],
         is_match: impl Fn(&ListedAsset, &ListedAsset) -> bool,
     ) -> impl Iterator<Item = (MarketId, &ListedAsset, &ListedAsset, TradeStats)> {
+        // Other windows exist in no snapshot, so they have no rows.
         let is_window = (1..=LONGEST_HOURS).contains(&hours);
         markets.iter().copied().filter(move |_| is_window).filter_map(move |market| {
             let sides = self.directory.valid_sides(market);

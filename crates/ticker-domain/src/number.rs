@@ -18,6 +18,7 @@ pub fn ratio_to_f64(numerator: i128, denominator: i64) -> f64 {
     // The sticky bit records that a remainder was cut off, so that a quotient just above a tie rounds up.
     let sticky = u128::from(!scaled.is_multiple_of(denominator));
     let quotient = (scaled / denominator) | sticky;
+    // A power of two scales without rounding.
     let value = round_to_f64(quotient) * 0.5_f64.powi(i32::try_from(shift).unwrap_or(0));
     if numerator < 0 { -value } else { value }
 }

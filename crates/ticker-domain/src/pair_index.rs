@@ -51,6 +51,7 @@ impl PairIndex {
         let has_same_books = self.snapshot.directory().has_same_books_as(before.directory());
         let mut old = before.windows().markets().iter().peekable();
         for (id, market) in self.snapshot.windows().markets() {
+            // Both lists are sorted by id: what the old one has before this id is gone.
             while let Some((gone, _)) = old.next_if(|(old, _)| old < id) {
                 remove_market(&mut self.pairs, &mut self.names, *gone, &mut dirty);
             }
@@ -59,6 +60,7 @@ impl PairIndex {
             if is_same && has_same_names && has_same_books {
                 continue; // nearly every market takes this branch
             }
+            // Names may differ only for a new market, or if assets or markets changed.
             if was.is_none() || !has_same_names {
                 move_market(&mut self.pairs, &mut self.names, &self.snapshot, *id, &mut dirty);
             }
@@ -79,6 +81,7 @@ impl PairIndex {
     /// Current figures of a pair, or `None` if no pair has this name.
     #[must_use]
     pub fn pair(&self, name: &str) -> Option<Pair> {
+        // A name that only books belong to is not a pair: pairs need trades.
         let members = self.pairs.get(name).filter(|members| !members.traded.is_empty())?;
         let mut sum = Figures::default();
         for market in members.traded.iter().filter_map(|id| self.snapshot.windows().figures_of(*id)) {

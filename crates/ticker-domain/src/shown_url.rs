@@ -19,6 +19,7 @@ pub fn shown_url(url: &str) -> String {
         None => (rest, String::new()),
     };
     let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    // A key may be any segment, so check each.
     let parts: Vec<&str> =
         path.split('/').map(|part| if looks_like_a_key(part) { HIDDEN } else { part }).collect();
     format!("{scheme}://{user}{authority}{}{query}", parts.join("/"))

@@ -59,6 +59,7 @@ fn without_scheme<'a>(text: &'a str, schemes: &[&str]) -> Option<&'a str> {
 /// Path without duplicates. They arise if a home domain ends with a slash or is itself a whole link.
 fn path_meant(path: &str) -> String {
     let path = path.split('#').next().unwrap_or_default();
+    // Other paths are kept: they are what the issuer chose.
     let Some(before) = path.strip_suffix(WELL_KNOWN) else { return path.to_owned() };
     let before = before.trim_end().trim_end_matches('/');
     format!("{}{WELL_KNOWN}", before.strip_suffix(WELL_KNOWN).unwrap_or(before))

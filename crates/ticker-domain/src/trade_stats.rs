@@ -75,6 +75,7 @@ impl TradeStats {
             trade_count: 1,
             base_volume: i128::from(trade.base_amount.stroops()),
             counter_volume: i128::from(trade.counter_amount.stroops()),
+            // A trade without a price still counts in the volumes.
             prices: trade.price.map(|price| {
                 let at = PricedAt { token: trade.token, price };
                 Prices { open: at, close: at, min: price, max: price }

@@ -89,6 +89,7 @@ impl Windows {
     /// Adds trades of one market, in the order of [`sort_run`].
     fn add_sorted(&mut self, market: MarketId, trades: &[WindowTrade]) {
         let [_, week_edge] = published_edges(self.as_of);
+        // Trades too old for any window come first, because the run is sorted by close time.
         let from = trades.partition_point(|trade| trade.closed_at <= week_edge);
         let reached = trades.get(from..).unwrap_or_default();
         if reached.is_empty() {
@@ -113,6 +114,7 @@ impl Windows {
     pub fn advance(&mut self, as_of: UnixSeconds) {
         self.as_of = self.as_of.max(as_of);
         let as_of = self.as_of;
+        // Entries up to `as_of` are due. The later ones stay.
         let later = self.expiries.split_off(&as_of.plus(1));
         for market in std::mem::replace(&mut self.expiries, later).into_values().flatten() {
             if let Some(tracked) = self.markets.get_mut(&market) {
@@ -123,6 +125,7 @@ impl Windows {
         for market in std::mem::take(&mut self.changed) {
             let Some(tracked) = self.markets.get_mut(&market) else { continue };
             tracked.refresh(as_of);
+            // Every trade has expired, so the market is dropped.
             if tracked.market.figures.week.is_empty() {
                 self.markets.remove(&market);
             } else if let Some(expires_at) = tracked.next_expiry() {
@@ -250,6 +253,7 @@ impl TrackedMarket {
     /// Updates the statistics to `as_of`. Sums nothing if no trade expired, because new trades are added on arrival.
     fn refresh(&mut self, as_of: UnixSeconds) {
         let [day, week] = published_edges(as_of);
+        // A stale sum is recomputed even if no trade expired.
         let is_stale = std::mem::take(&mut self.is_stale);
         let has_expired =
             |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);

@@ -104,6 +104,7 @@ impl FileMaker {
             self.markets.set(&name, self.pairs.pair(&name).as_ref().map(markets_json::row));
         }
         let before = std::mem::replace(&mut self.listing, Arc::clone(snapshot.assets()));
+        // The same list means that no asset changed.
         if Arc::ptr_eq(&before, &self.listing) {
             return;
         }
@@ -116,6 +117,7 @@ impl FileMaker {
             self.assets.set(&key(gone), None);
         }
         for asset in self.listing.iter() {
+            // Unchanged assets are shared between snapshots, so a pointer comparison finds the changed ones.
             let was = place(&before, asset).and_then(|place| before.get(place));
             if was.is_none_or(|was| !Arc::ptr_eq(was, asset)) {
                 self.assets.set(&key(asset), Some(assets_json::row(asset)));

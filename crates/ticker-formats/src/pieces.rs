@@ -160,6 +160,7 @@ impl Brotli {
             for (place, piece) in self.pieces.iter().enumerate() {
                 let raw = self.raw.get(from..from + piece.0.len).unwrap_or_default();
                 from += piece.0.len;
+                // The first piece starts the stream. Its cached form would only continue one.
                 if place == 0 {
                     joined = compress_brotli(raw, true).unwrap_or_default();
                 } else {

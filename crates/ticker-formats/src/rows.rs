@@ -47,6 +47,7 @@ impl<K: RowKey> Rows<K> {
             Some(row) => self.rows.insert(key.clone(), row).is_some(),
             None => self.rows.remove(key).is_some(),
         };
+        // The piece that contains the row must be compressed again.
         self.dirty.extend(self.piece_of(Bound::Included(key)));
         if is_there != was_there {
             // A new or removed key may split or join the pieces around it.
@@ -83,6 +84,7 @@ impl<K: RowKey> Rows<K> {
                 }
                 text.push_str(row);
             }
+            // Keep the piece marked if compression fails, so that the next call retries.
             let piece = self.maker.make(text.as_bytes()).inspect_err(|_| {
                 self.dirty.insert(start.clone());
             })?;

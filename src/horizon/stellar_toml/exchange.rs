@@ -106,6 +106,7 @@ async fn read(response: Response<Incoming>) -> Result<HostAnswer, TomlError> {
         return Err(TomlError::Status(head.status.as_u16()));
     }
     let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    // Refuse a declared length at once, before reading any of it.
     if body.size_hint().lower() > bytes_max {
         return Err(TomlError::TooLarge);
     }

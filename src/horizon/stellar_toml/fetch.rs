@@ -148,6 +148,7 @@ impl TomlClient {
             return Err(TomlError::NotServed);
         }
         let lock = self.lock_host(&target.host).await;
+        // Lock the host first: a fetch that waits for its host must not occupy a slot.
         let _slot = self.slots.acquire().await;
         let fetched = tokio::time::timeout(self.deadline, self.follow(target, lock)).await;
         Ok(parse(&fetched.map_err(|_| TomlError::TimedOut)??)?)

@@ -63,6 +63,7 @@ impl TomlUrl {
         let link = Some(url).filter(|url| url.len() <= URL_BYTES_MAX).and_then(TomlLink::parse);
         let TomlLink { authority, path } = link.ok_or(UrlError::Scheme)?;
         let host = authority.strip_suffix(":443").unwrap_or(&authority);
+        // Refuse them here: a port would reach other services, and `@` or `\` would hide the real host.
         if host.contains(['@', ':', '[', ']', '\\']) {
             return Err(UrlError::Authority);
         }

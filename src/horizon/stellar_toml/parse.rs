@@ -22,6 +22,7 @@ pub struct InvalidTomlError;
 /// [`InvalidTomlError`] if the file is not UTF-8 or not TOML.
 pub fn parse(bytes: &[u8]) -> Result<IssuerFile, InvalidTomlError> {
     let text = std::str::from_utf8(bytes).map_err(|_| InvalidTomlError)?;
+    // Some editors write a byte order mark.
     let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| InvalidTomlError)?;
     let none = Table::new();
     let documentation = file.get("DOCUMENTATION").and_then(Value::as_table).unwrap_or(&none);

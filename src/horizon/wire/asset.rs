@@ -108,6 +108,7 @@ fn paging_token(asset: &Asset) -> String {
 
 fn read_asset(text: &str) -> Option<AssetRecord> {
     let wire: WireAsset = serde_json::from_str(text).ok()?;
+    // Old servers send `amount` and `num_accounts` instead.
     let supply = wire.balances.authorized.unwrap_or(wire.amount);
     Some(AssetRecord {
         asset: Asset::issued(&wire.asset_code, &wire.asset_issuer).ok()?,

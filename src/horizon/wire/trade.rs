@@ -87,6 +87,7 @@ pub fn trade(raw: Bytes, event_id: Option<&str>) -> Result<ReceivedTrade, Record
     match read_trade(&raw) {
         Ok(trade) => Ok(ReceivedTrade { trade, raw }),
         Err(reason) => {
+            // An invalid record may still have a valid token, which tells where to continue.
             let token = serde_json::from_slice::<TradeToken<'_>>(&raw)
                 .ok()
                 .and_then(|record| record.paging_token?.parse().ok())

@@ -53,6 +53,7 @@ struct Server {
 impl Servers {
     pub(super) fn new(config: &ResolverConfig, options: &ResolverOpts) -> Self {
         let servers = config.name_servers().iter().take(SERVERS_MAX);
+        // `search` replaces `domain`, as in resolv.conf(5).
         let domain = config.domain().filter(|_| config.search().is_empty());
         Self {
             servers: servers.filter_map(|server| Server::new(server.clone(), options.clone())).collect(),
@@ -95,6 +96,7 @@ impl Servers {
         });
         let dots = usize::from(name.num_labels()).saturating_sub(1);
         let mut candidates: Vec<Name> = searched.collect();
+        // A name with enough dots is tried as it is before the search list, else after it.
         let place = if dots >= self.ndots { 0 } else { candidates.len() };
         candidates.insert(place, itself);
         candidates

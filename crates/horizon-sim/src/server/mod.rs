@@ -134,6 +134,7 @@ fn serve(
                 let stop = async move {
                     // A message and a dropped sender both mean stop.
                     let _ = stopped.await;
+                    // Accept nothing more, then let the last connection be counted.
                     handle.pause().await;
                     tokio::time::sleep(SETTLE).await;
                     handle.stop(false).await;

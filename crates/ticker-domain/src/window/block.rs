@@ -118,6 +118,7 @@ impl Block {
             count += 1;
             on_new(trade);
         }
+        // All were repeats: the caller keeps the shared block.
         if count == self.count {
             return None;
         }

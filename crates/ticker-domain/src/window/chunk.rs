@@ -50,6 +50,7 @@ impl Chunk {
             return Vec::new();
         }
         let after = ends(&self.blocks);
+        // Compare the ends before and after to see where the trades went.
         let is_prepended = before.zip(after).is_some_and(|(before, after)| after.0 < before.0);
         let is_appended = before.zip(after).is_none_or(|(before, after)| after.1 > before.1);
         // Keep chunks full as blocks are: split from the end if trades arrive from new to old, and from the beginning

@@ -70,6 +70,7 @@ impl Previous {
         let within = trade.token.toid.cast_unsigned() & u64::from(u32::MAX);
         let order = u64::from(trade.token.order.cast_unsigned());
         push_number(bytes, trade.closed_at.0.wrapping_sub(closed_before.0).cast_unsigned());
+        // A later close time does not imply a higher ledger in wrong data, so this difference needs a sign.
         push_number(bytes, zigzag(ledgers));
         push_number(bytes, within);
         push_number(bytes, order << 2 | kind);
@@ -175,6 +176,7 @@ impl<'a> Reader<'a> {
 /// An overflow gives an arbitrary but repeatable number, which is enough: encoder and decoder only need the same one.
 fn worth(base: i64, price: Price) -> i64 {
     let (base, n, d) = (base.cast_unsigned(), price.n().cast_unsigned(), price.d().cast_unsigned());
+    // 64-bit division is much faster and nearly always suffices.
     let worth = match base.checked_mul(n) {
         Some(product) => product.checked_div(d),
         None => u64::try_from(u128::from(base) * u128::from(n) / u128::from(d.max(1))).ok(),
