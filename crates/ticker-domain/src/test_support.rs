@@ -76,7 +76,7 @@ pub fn directory(
 }
 
 prop_compose! {
-    /// Any trade whose ledger closes at `1_000_000 + 6 * ledger`, now and then with a lying close time.
+    /// Any trade whose ledger closes at `1_000_000 + 6 * ledger`, sometimes with a wrong close time.
     pub fn any_trade()(
         ledger in 0..130_000_i64, order in 0..4_i32, lie in prop_oneof![9 => Just(0_i64), 1 => -5_000..5_000_i64],
         base in prop_oneof![0..50_i64, Just(i64::MAX)], counter in 0..=i64::MAX, n in 0..40_i64, d in 0..40_i64,

@@ -1,4 +1,4 @@
-//! The old ticker's files, byte for byte, mistakes included: their readers' code relies on both.
+//! Files of the old ticker, byte for byte with its mistakes, because their readers rely on both.
 
 pub mod assets_json;
 pub mod markets_json;

@@ -1,4 +1,4 @@
-//! Output formats: bytes made of a market snapshot, plain and compressed. Pure.
+//! Output formats: files rendered from a market snapshot, plain and compressed. Pure.
 
 mod encoded;
 mod files;
