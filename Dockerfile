@@ -1,39 +1,39 @@
-# One container: the ticker as its first process, and nginx as the ticker's supervised child. PostgreSQL is elsewhere.
+# One container: the ticker is process 1, and nginx is its supervised child. PostgreSQL runs elsewhere.
 #
-#   docker build -t stellar-ticker .                      builds the program as well
-#   docker build -t stellar-ticker --target prebuilt .    takes target/image/stellar-ticker, built for the same Debian
+#   docker build -t stellar-ticker .                      builds the program, too
+#   docker build -t stellar-ticker --target prebuilt .    copies target/image/stellar-ticker, built for the same Debian
 #
-# ./ticker image does either, with docker, podman or buildah. docs/run.md tells how to run it.
+# ./ticker image does either, with docker, podman or buildah. docs/run.md says how to run the image.
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
 FROM ${DEBIAN_IMAGE} AS base
-# No versions: Debian stable changes only for security, and its mirrors keep no older ones.
+# Versions are not pinned: Debian stable only gets security updates, and its mirrors drop older versions.
 # hadolint ignore=DL3008
 RUN export DEBIAN_FRONTEND=noninteractive \
   && apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates nginx-light \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
-# A fixed number, so that volumes keep their owner from image to image.
+# A fixed uid, so that volumes keep their owner across images.
 RUN groupadd --gid 10001 ticker \
   && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/ticker \
     --shell /usr/sbin/nologin ticker \
   && install -d -o 10001 -g 10001 -m 0755 /var/lib/ticker
 COPY --chmod=0644 LICENSE /usr/share/doc/stellar-ticker/LICENSE
 COPY --chmod=0644 nginx.conf /etc/ticker/nginx.conf
-# The admin listener is for the network of the container only: it is not exposed. The allocator gives freed memory back at
-# once: it keeps some 150 MB otherwise at 30,000 markets.
+# The admin listener is not exposed: only the container's network reaches it. MIMALLOC_PURGE_DELAY=0 returns freed
+# memory at once. Without it the allocator keeps some 150 MB at 30,000 markets.
 ENV MIMALLOC_PURGE_DELAY=0 \
   TICKER_ADMIN_BIND=0.0.0.0:9090 \
   TICKER_DATA_DIR=/var/lib/ticker \
   TICKER_NGINX=/etc/ticker/nginx.conf
 USER 10001:10001
 WORKDIR /var/lib/ticker
-# The published files, which nginx serves while the daemon does not answer. All of it can be lost.
+# The published files, which nginx serves while the daemon does not answer. The volume may be lost.
 VOLUME ["/var/lib/ticker"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# The start waits up to 60 s (TICKER_STARTUP_TIMEOUT) for the database.
+# At start the daemon waits up to 60 s (TICKER_STARTUP_TIMEOUT) for the database.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 CMD ["stellar-ticker", "healthcheck"]
 ENTRYPOINT ["stellar-ticker"]
 CMD ["serve"]
@@ -51,7 +51,7 @@ COPY --chmod=0755 target/image/stellar-ticker /usr/local/bin/stellar-ticker
 FROM ${RUST_IMAGE} AS builder
 WORKDIR /build
 COPY . .
-# What the mounts keep makes the next build quick. The sources are made newer than all of it: cargo goes by times.
+# The cache mounts make the next build quick. cargo compares file times, so the sources are made newer than the cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
   --mount=type=cache,target=/build/target \
   find . -path ./target -prune -o -type f -exec touch {} + \

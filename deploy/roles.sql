@@ -1,5 +1,4 @@
--- Roles for a ticker that may do no more than it must. Run once, as a superuser, in the ticker's database, before the
--- first `migrate`:
+-- Least-privilege roles for the ticker. Run once, as a superuser, in the ticker's database, before the first `migrate`:
 --
 --     createdb ticker
 --     psql -d ticker -f deploy/roles.sql
@@ -7,14 +6,14 @@
 --     stellar-ticker migrate --database-url postgres://ticker_migrate:…@db/ticker
 --     stellar-ticker serve   --database-url postgres://ticker_rw:…@db/ticker
 --
--- ticker_migrate  owns the schema and changes it; used by `migrate` only (or as --database-direct-url of the daemon,
---                 which then migrates at its start).
--- ticker_rw       the daemon: reads and writes rows. It makes and drops days of trades through two functions that run as
---                 their owner, and can change nothing else of the schema.
--- ticker_ro       people and dashboards: reads, for 30 s a statement at most.
+-- ticker_migrate  owns and changes the schema. Only `migrate` uses it (or the daemon, as --database-direct-url: the
+--                 daemon then migrates at start).
+-- ticker_rw       for the daemon: reads and writes rows. It creates and drops daily partitions of trades through two
+--                 functions that run as their owner. It cannot change the schema otherwise.
+-- ticker_ro       for people and dashboards: reads, at most 30 s a statement.
 --
--- Running it again changes nothing. A database whose tables belong to one role already: REASSIGN OWNED BY that role TO
--- ticker_migrate, and then run this.
+-- Running this file again changes nothing. If the tables already belong to one role, first run
+-- REASSIGN OWNED BY that_role TO ticker_migrate, then this file.
 
 DO $$
 DECLARE
@@ -38,7 +37,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO ticker_migrate;
 GRANT USAGE ON SCHEMA public TO ticker_rw, ticker_ro;
 
--- What is there already.
+-- Existing objects.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ticker_rw, ticker_ro;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ticker_rw;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ticker_rw;
@@ -56,7 +55,7 @@ BEGIN
 END
 $$;
 
--- What ticker_migrate, and the functions that run as it, will make.
+-- Objects that ticker_migrate, or a function that runs as ticker_migrate, will create.
 ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ticker_rw;
