@@ -120,7 +120,7 @@ fn all_faults_at_random_lose_nothing_double_nothing_and_readers_are_served() {
         let [one, other] = &chaos.both;
         let trades = settle(chaos.sim, &client, &[one, other]).await;
         figure!(
-            "all faults at random on two replicas: nothing lost, nothing doubled, readers served",
+            "random faults of all kinds on two replicas lose nothing, double nothing, and readers are served",
             "seed {seed}, {} s, {acts} acts, fresh after at most {}; {trades} trades",
             time.as_secs(),
             seconds(chaos.longest)

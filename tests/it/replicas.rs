@@ -60,7 +60,7 @@ fn both_publish_the_same_bytes_and_etag_for_the_same_seq_and_as_of() {
             same >= SAME_WANTED
         });
         figure!(
-            "two replicas give the same bytes and ETag for the same (seq, as_of)",
+            "two replicas publish the same bytes and ETag for the same (seq, as_of)",
             "{same} answers compared"
         );
         replicas.finish().await;
@@ -94,8 +94,8 @@ fn a_follower_takes_in_the_commits_of_the_other_within_a_second() {
         waits.sort();
         let (p50, max) = (waits[COMMITS / 2], waits[COMMITS - 1]);
         figure!(
-            "a follower takes in the other's commits within 1 s (and publishes within another)",
-            "p50 {} ms, at most {} ms of {COMMITS}, publication included",
+            "a follower loads the leader's commits within 1 s and publishes them within another",
+            "p50 {} ms, at most {} ms, publication included; {COMMITS} commits",
             p50.as_millis(),
             max.as_millis()
         );
@@ -125,13 +125,13 @@ fn leader_falls(seed: u64, signal: Signal, within: Duration) -> String {
 #[test]
 fn a_leader_that_is_killed_is_followed_within_ten_seconds() {
     let told = leader_falls(63, Signal::SIGKILL, Duration::from_secs(10));
-    figure!("leader killed by -9: the other ingests within 10 s", "{told}");
+    figure!("if the leader is killed (-9), the other ingests within 10 s", "{told}");
 }
 
 #[test]
 fn a_leader_that_is_told_to_end_is_followed_within_a_second() {
     let told = leader_falls(64, Signal::SIGTERM, Duration::from_secs(1));
-    figure!("leader ended by SIGTERM: the other ingests within 1 s", "{told}");
+    figure!("if the leader gets SIGTERM, the other ingests within 1 s", "{told}");
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn a_leader_that_stood_still_writes_nothing_when_it_goes_on() {
         assert_eq!(number(&replicas.client, &written).await, 0, "it writes nothing");
         assert!(other.leads());
         figure!(
-            "leader stopped (SIGSTOP) and continued: it writes nothing",
-            "stood {:.1} s, taken over after {:.2} s, 0 batches written by it since",
+            "a leader that was suspended (SIGSTOP) and continued writes nothing",
+            "suspended {:.1} s, taken over after {:.2} s, wrote 0 batches since",
             stood.as_secs_f64(),
             took.as_secs_f64()
         );

@@ -40,8 +40,8 @@ fn a_backlog_of_a_million_trades_takes_bounded_memory() {
         let trades = number(&client, "SELECT count(*) FROM trades").await;
         assert!(trades >= BACKLOG, "{trades}");
         figure!(
-            "memory at most 150 MB above its start with a million trades of backlog",
-            "{start} MiB at the start, at most {most} MiB ({} above), {} at the end; {trades} trades in {} s",
+            "with a backlog of a million trades, memory grows by at most 150 MB",
+            "{start} MiB at the start, at most {most} MiB ({} more), {} at the end; {trades} trades in {} s",
             most - start,
             daemon.memory_mib(),
             took.as_secs()
@@ -80,7 +80,7 @@ fn over_time_memory_does_not_grow() {
         let client = connect(&database).await;
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
-            "no growth after five minutes",
+            "memory does not grow after five minutes",
             "{} s at {rate} trades a second: {settled} MiB after five minutes, {last} at the end; {trades} trades",
             time.as_secs()
         );

@@ -228,7 +228,7 @@ async fn the_lists_of_ten_thousand_valid_assets_fit_into_a_slice() {
     assert_eq!(comparison.difference_count, 0, "{:?}", comparison.differences);
     assert!(rows.assets.len() > 10_000 && rows.markets.len() > 30_000 && rows.books.len() == 5_000);
     figure!(
-        "self-audit: all assets, markets and books fit into a slice of 5 s",
+        "all assets, markets and books fit into a slice of 5 s",
         "{} valid assets, {} markets, {} books: read in {:.2} s, compared in {:.2} s, {} figures agree",
         rows.assets.len(),
         rows.markets.len(),

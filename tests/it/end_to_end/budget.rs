@@ -25,7 +25,7 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
         wait_for_pairs(&daemon);
         let waited = begun.elapsed();
         figure!(
-            "from nothing to a first file with pairs within a minute, on the public budget",
+            "the first file with pairs is published within a minute of a start on an empty database, on the public budget",
             "{:.0} s",
             waited.as_secs_f64()
         );

@@ -55,7 +55,7 @@ fn assets_that_are_new_in_trades_are_looked_up_and_published_on_the_public_budge
         }
         waits.sort_by(f64::total_cmp);
         figure!(
-            "assets that are new in trades are looked up and published within a minute, on the public budget",
+            "new assets of trades are looked up and published within a minute, on the public budget",
             "three, after {:.1} to {:.1} s",
             waits[0],
             waits[2]
@@ -113,7 +113,7 @@ fn trades_that_a_stream_left_out_are_read_from_pages_on_the_public_budget() {
         let most = *delays.last().unwrap();
         assert!(late > 10, "some were left out");
         figure!(
-            "trades that a stream left out are there within a minute, on the public budget",
+            "trades that a stream skipped are published within a minute, on the public budget",
             "{} trades, {late} of them later than 3 s, the last after {most:.1} s",
             delays.len()
         );

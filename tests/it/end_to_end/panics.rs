@@ -243,7 +243,7 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
         compare_published(&daemon, &client).await;
         let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
         figure!(
-            "every actor hanging at once, threads free: ended and started anew, nothing lost",
+            "all actors hang at once while their threads are free: they are restarted, and nothing is lost",
             "{} actors back after {:.2} s; {trades} trades",
             names.len(),
             took.as_secs_f64()

@@ -52,7 +52,7 @@ fn the_demo_as_it_is_by_default_runs_three_minutes_on_a_busy_core_without_a_rest
     }
     let backfill = &daemon.status()["backfill"];
     figure!(
-        "the demo on one core beside two busy loops: no restart",
+        "the default demo on one core beside two busy loops runs three minutes without a restart",
         "{} s; {} of its history loaded",
         long.as_secs(),
         backfill["done_ratio"]

@@ -47,8 +47,8 @@ fn a_process_that_may_open_few_files_answers_and_ingests_whoever_holds_connectio
         compare_published(&daemon, &client).await;
         assert!(!daemon.log().contains("Too many open files"), "{}", daemon.log());
         figure!(
-            "few files may be opened: it ingests and answers, or says so and ends",
-            "256, and {HELD} connections held: {files} open, none lacking; fewer than 200: exit 69 and why"
+            "with a low limit of open files the daemon ingests and answers, or says why it ends",
+            "256, with {HELD} connections held: {files} open, no failure; below 200: exit 69 with the reason"
         );
     });
 }

@@ -84,8 +84,8 @@ fn slow_and_steady_readers_hold_no_more_than_a_few_publications_and_the_newest_w
         assert!(cut >= 8 && cut < READERS as u64, "{cut}");
         assert!(grown < GROWN_KIB, "{grown} KiB");
         figure!(
-            "slow and steady readers hold a few publications at most",
-            "{READERS} readers of {} MB at 40 KB/s, a publication each: {cut} cut off, {} MB more memory",
+            "slow, steady readers hold at most a few publications",
+            "{READERS} readers of {} MB at 40 KB/s, each of another publication: {cut} cut off, {} MB more memory",
             size / 1_000_000,
             grown / 1_000
         );
@@ -141,8 +141,8 @@ fn idle_connections_make_room_for_new_ones_and_no_address_takes_more_than_its_sh
     wait_until("they notice", || idle.iter().filter(|stream| !has_ended(stream)).count() <= SHARE);
     assert!(has_ended(&idle[0]), "the first came first to go");
     figure!(
-        "idle connections keep nobody out",
-        "{IDLE} of one address, which may have {SHARE}: others are answered at once, the oldest go"
+        "idle connections do not keep readers out",
+        "{IDLE} connections of one address with a limit of {SHARE}: others are answered at once, and the oldest are closed"
     );
 }
 

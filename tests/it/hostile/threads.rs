@@ -128,8 +128,8 @@ fn work_goes_on_where_no_more_threads_can_be_made() {
         assert!(pairs["errors"].is_null(), "{pairs}");
         assert_eq!(daemon.get("/graphiql").status, 200);
         figure!(
-            "no thread can be made any more: it publishes, writes and answers",
-            "{} threads of {THREADS_MAX}, the others taken",
+            "if no more threads can be created, the daemon still publishes, writes and answers",
+            "{} of {THREADS_MAX} threads, the others in use",
             threads(daemon.pid())
         );
     });
@@ -206,8 +206,8 @@ fn name_servers_that_never_answer_cost_no_threads_and_no_publication() {
         assert!(memory < MEMORY_MIB_MAX, "{memory} MiB");
         goes_on(&mut daemon);
         figure!(
-            "name servers that never answer: threads stay few, publications go on",
-            "{FAILED} of {DOMAINS} domains looked up in vain, 3 silent servers, at most {most} threads of {THREADS_MAX}, {memory} MiB of {MEMORY_MIB_MAX}"
+            "if name servers never answer, threads stay few and publications continue",
+            "{FAILED} of {DOMAINS} look-ups failed, 3 silent servers, at most {most} of {THREADS_MAX} threads, {memory} MiB of {MEMORY_MIB_MAX}"
         );
     });
 }

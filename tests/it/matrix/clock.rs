@@ -67,7 +67,7 @@ fn a_wall_clock_that_jumps_an_hour_forth_and_back_loses_nothing_and_published_ti
         assert!(daemon.is_running());
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
-            "wall clock an hour forth, right, an hour back, right: nothing lost, published time and figures follow",
+            "the wall clock jumps an hour forward and back: nothing is lost, and published time and figures follow",
             "fresh after {}; {trades} trades",
             times.join(", ")
         );

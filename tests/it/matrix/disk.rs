@@ -55,7 +55,7 @@ fn survives(
 #[ignore = "some 10 s: ./ticker matrix"]
 fn a_directory_that_is_full_keeps_the_old_files_until_there_is_room() {
     if let Some(told) = survives(141, SmallDisk::mount("8m"), SmallDisk::fill, SmallDisk::relieve) {
-        figure!("output directory full", "{told}");
+        figure!("the output directory is full", "{told}");
     }
 }
 
@@ -65,7 +65,7 @@ fn a_directory_that_is_read_only_keeps_the_old_files_until_it_is_not() {
     if let Some(told) =
         survives(142, SmallDisk::mount("8m"), |disk| disk.remount("ro"), |disk| disk.remount("rw"))
     {
-        figure!("output directory read-only", "{told}");
+        figure!("the output directory is read-only", "{told}");
     }
 }
 
@@ -73,7 +73,7 @@ fn a_directory_that_is_read_only_keeps_the_old_files_until_it_is_not() {
 #[ignore = "some 40 s: ./ticker matrix"]
 fn a_directory_that_hangs_keeps_nothing_else_waiting_and_is_told() {
     if let Some(told) = survives(144, SmallDisk::mount_freezable("16m"), SmallDisk::freeze, SmallDisk::thaw) {
-        figure!("output directory hanging", "{told}");
+        figure!("the output directory hangs (a frozen file system): reported, and nothing else waits", "{told}");
     }
 }
 
@@ -98,6 +98,6 @@ fn a_directory_that_is_removed_is_made_again() {
         let client = crate::support::recomputation::connect(&database).await;
         wait_for_trades(&client, 200).await;
         let trades = settle(sim, &client, &[&daemon]).await;
-        figure!("output directory removed", "all files after {}; {trades} trades", seconds(took));
+        figure!("the output directory is removed", "all files after {}; {trades} trades", seconds(took));
     });
 }

@@ -39,7 +39,7 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
         let client = scene.server.client().await;
         let trades = settle(scene.sim, &client, &[&scene.daemon, &follower]).await;
         figure!(
-            "failed over to a standby that lost the last seconds",
+            "a fail-over to a standby that lost the last seconds is repaired",
             "{}; {trades} trades",
             told.join("; ")
         );
@@ -71,6 +71,6 @@ fn a_database_server_whose_disk_is_full_is_waited_for() {
         }
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
-        figure!("PostgreSQL's disk full", "{met}; fresh after {}; {trades} trades", seconds(took));
+        figure!("PostgreSQL's disk is full", "{met}; fresh after {}; {trades} trades", seconds(took));
     });
 }

@@ -90,7 +90,7 @@ fn a_stream_that_is_cut_at_every_byte_of_an_event_loses_and_doubles_nothing() {
         .collect();
     let cut: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(cut, OFFSETS);
-    figure!("a stream cut at every byte offset of an event", "{cut} offsets, none lost, none doubled");
+    figure!("a stream that is cut at any byte of an event loses nothing", "{cut} offsets, none lost, none doubled");
 }
 
 /// Every string of a record, by its path.
@@ -200,8 +200,8 @@ fn whatever_a_record_holds_it_is_stored_or_quarantined_and_the_next_one_counts()
             "no raw control in the log"
         );
         figure!(
-            "records with NUL, control and bidi characters in every string, amounts at the int64 limit, unknown fields and values",
-            "{count} records in {}: {stored} stored, {quarantined} quarantined, {passed} passed over",
+            "records with NUL, control and bidi characters in every string, amounts at the int64 limit, unknown fields and values are stored or quarantined",
+            "{count} records in {}: {stored} stored, {quarantined} quarantined, {passed} skipped",
             seconds(took)
         );
     });
@@ -237,7 +237,7 @@ fn gzip_that_stops_in_the_middle_bytes_that_drip_and_silence_lose_nothing() {
         assert!(daemon.is_running());
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
-            "gzip cut in the middle, bytes that drip, silence",
+            "truncated gzip, slow bytes and silence lose nothing",
             "fresh after {}; {trades} trades",
             seconds(took)
         );

@@ -23,7 +23,7 @@ fn sessions_that_are_ended_in_mid_transaction_lose_nothing() {
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
         figure!(
-            "sessions ended in mid-transaction",
+            "sessions are ended in mid-transaction",
             "{ended} ended; fresh after {}; {trades} trades",
             seconds(took)
         );
@@ -48,7 +48,7 @@ fn a_server_that_is_restarted_or_killed_loses_nothing() {
         }
         let trades = scene.finish().await;
         figure!(
-            "PostgreSQL restarted and killed, twice each",
+            "PostgreSQL is restarted and killed, twice each",
             "fresh after {}; {trades} trades",
             times.join(", ")
         );
@@ -78,7 +78,7 @@ fn a_server_that_is_away_for_long_is_told_and_what_came_meanwhile_is_there_soon(
         assert_kept(took, outage);
         let trades = scene.finish().await;
         figure!(
-            "PostgreSQL stopped: fresh again within max(15 s, 0.6 T)",
+            "PostgreSQL is stopped for T: fresh again within max(15 s, 0.6 T)",
             "T = {} s: fresh after {}; {trades} trades",
             outage.as_secs(),
             seconds(took)
@@ -109,7 +109,7 @@ fn a_server_that_only_reads_is_waited_for() {
         scene.server.set("RESET default_transaction_read_only").await;
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
-        figure!("PostgreSQL read-only for a while", "fresh after {}; {trades} trades", seconds(took));
+        figure!("PostgreSQL is read-only for a while", "fresh after {}; {trades} trades", seconds(took));
     });
 }
 
@@ -146,8 +146,8 @@ fn a_server_without_a_free_connection_is_waited_for() {
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
         figure!(
-            "no connection free in PostgreSQL",
-            "{count} taken by others; fresh after {}; {trades} trades",
+            "PostgreSQL has no free connection",
+            "{count} used by others; fresh after {}; {trades} trades",
             seconds(took)
         );
     });
@@ -175,7 +175,7 @@ fn a_server_that_stands_still_is_told_and_what_came_meanwhile_is_there_soon() {
         assert_kept(took, outage);
         let trades = scene.finish().await;
         figure!(
-            "PostgreSQL stands still (SIGSTOP): fresh again within max(15 s, 0.6 T)",
+            "PostgreSQL is suspended (SIGSTOP) for T: fresh again within max(15 s, 0.6 T)",
             "T = {} s: fresh after {}; {trades} trades",
             outage.as_secs(),
             seconds(took)
@@ -230,8 +230,8 @@ fn a_private_server_that_is_killed_or_stopped_is_started_again_by_the_daemon() {
         assert!(daemon.terminate().success());
         assert!(pid().is_none() && nix::sys::signal::kill(last, None).is_err(), "the last one goes with it");
         figure!(
-            "a private PostgreSQL that is killed or stopped is started again, nothing lost",
-            "it ran again after {}; {trades} trades",
+            "a private PostgreSQL that is killed or stopped is restarted, and nothing is lost",
+            "restarted after {}; {trades} trades",
             times.join(", ")
         );
     });

@@ -40,8 +40,8 @@ fn a_process_that_is_killed_over_and_over_loses_nothing_and_its_files_are_whole(
         let took = fresh_again(&sim, &database).await;
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
-            "kill -9 at random instants: nothing lost, nothing doubled, files whole",
-            "{kills} kills, seed {seed}, {whole} files read, all whole; fresh after {}; {trades} trades",
+            "kill -9 at random instants loses nothing, doubles nothing, and leaves complete files",
+            "{kills} kills, seed {seed}, {whole} files read, all complete; fresh after {}; {trades} trades",
             seconds(took)
         );
     });
@@ -68,8 +68,8 @@ fn a_process_that_stood_still_goes_on_without_a_restart() {
         assert_eq!(restarts, 0, "it was the whole process that slept: {actors}");
         let trades = scene.finish().await;
         figure!(
-            "stopped (SIGSTOP) and continued",
-            "stood {} s; fresh after {}; {trades} trades",
+            "the daemon is suspended (SIGSTOP) and continued",
+            "suspended {} s; fresh after {}; {trades} trades",
             still.as_secs(),
             seconds(took)
         );
@@ -90,7 +90,7 @@ fn a_blocked_thread_ends_the_process_and_the_next_one_goes_on() {
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
         figure!(
-            "a thread blocked for good: exit 71, the next process goes on",
+            "a permanently blocked thread ends the process (71), and the next process continues",
             "noticed after {}; fresh after {}; {trades} trades",
             seconds(noticed),
             seconds(took)

@@ -29,7 +29,7 @@ fn transactions_that_are_refused_for_a_passing_reason_are_tried_again() {
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
         figure!(
-            "transactions refused: serialization, deadlock, lock timeout, memory, cancelled, idle",
+            "transactions fail: serialization, deadlock, lock timeout, memory, cancelled, idle",
             "{TIMES} times each of {}; fresh after {}; {trades} trades",
             PASSING.join(", "),
             seconds(took)
@@ -49,7 +49,7 @@ fn a_table_that_others_lock_for_long_is_waited_for() {
         client.batch_execute("ROLLBACK").await.unwrap();
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
-        figure!("a table locked beyond the lock timeout", "fresh after {}; {trades} trades", seconds(took));
+        figure!("a table is locked beyond the lock timeout", "fresh after {}; {trades} trades", seconds(took));
     });
 }
 
@@ -77,7 +77,7 @@ fn a_real_deadlock_with_a_stranger_is_overcome() {
         }
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
-        figure!("a real deadlock", "fresh after {}; {trades} trades", seconds(took));
+        figure!("a real deadlock is survived", "fresh after {}; {trades} trades", seconds(took));
     });
 }
 

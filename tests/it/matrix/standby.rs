@@ -54,7 +54,7 @@ fn a_hot_standby_is_a_pool_to_read_from_and_leads_when_it_is_promoted() {
         wait_for_trades(&client, trades + 300).await;
         let trades = settle(scene.sim, &client, &[&follower]).await;
         figure!(
-            "a daemon on a hot standby: serves what the primary holds, and leads once that is promoted",
+            "a daemon on a hot standby serves the primary's data, and leads once the standby is promoted",
             "leads after {}; {trades} trades, none lost, none doubled",
             seconds(led)
         );

@@ -41,8 +41,8 @@ fn readers_behind_a_balancer_notice_neither_the_fall_nor_the_end_of_a_replica() 
         is_over.store(true, Ordering::SeqCst);
         let answers = reader.join().expect("every answer was 200 and whole");
         figure!(
-            "behind nginx readers do not notice that the leader was killed",
-            "{answers} answers, all of them 200"
+            "readers behind nginx do not notice that the leader was killed",
+            "{answers} answers, all 200"
         );
         replicas.finish().await;
     });

@@ -39,14 +39,14 @@ fn two_replicas_behind_a_transaction_pooler_lose_nothing_when_one_falls_and_when
         let trades = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, trades + 1).await;
         figure!(
-            "PgBouncer (transaction mode) restarted: nothing lost",
+            "a restart of PgBouncer (transaction mode) loses nothing",
             "{:.2} s",
             begun.elapsed().as_secs_f64()
         );
         wait_for_trades(&client, trades + 300).await;
         let trades = settle(sim, &client, &[&both[1 - old]]).await;
         figure!(
-            "two replicas through PgBouncer in transaction mode",
+            "two replicas work through PgBouncer in transaction mode",
             "{trades} trades, none lost, none doubled"
         );
     });

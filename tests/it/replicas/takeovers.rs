@@ -65,7 +65,7 @@ fn take_overs_at_random_lose_nothing_double_nothing_and_never_go_back() {
         let took = begun.elapsed();
         let trades = replicas.finish().await;
         figure!(
-            "take-overs at random: nothing lost, nothing doubled, the cursor never back",
+            "random take-overs lose nothing, double nothing, and never move the cursor back",
             "{count} take-overs in {} s ({ways:?}), seed {seed}: {trades} trades, none lost, none doubled",
             took.as_secs()
         );
