@@ -1,9 +1,9 @@
-# Words, waiting and packages for the test of the container image. To be sourced by bash.
+# Output, waiting and packages for the test of the container image. Source it in bash.
 # shellcheck shell=bash
 
-# The test could not be made here. Nothing is said about the image.
+# Exit code if the image cannot be tested here.
 readonly EXIT_CANNOT_RUN=77
-# How often a state is looked at.
+# Seconds between two looks at a state.
 readonly POLL_SECONDS=0.2
 
 say() { printf 'image test: %s\n' "$*" >&2; }
@@ -22,7 +22,7 @@ cannot_run() {
   exit "$EXIT_CANNOT_RUN"
 }
 
-# check WHAT COMMAND...: the command succeeds.
+# check WHAT COMMAND...: fails unless the command succeeds.
 check() {
   local what=$1
   shift
@@ -36,7 +36,7 @@ equal() {
   ok "$1"
 }
 
-# wait_for SECONDS WHAT COMMAND...: the command succeeds before that time is over.
+# wait_for SECONDS WHAT COMMAND...: repeats the command until it succeeds, for at most that time.
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
@@ -47,7 +47,7 @@ wait_for() {
   ok "$what"
 }
 
-# The newest server's programs, where the ticker itself finds them on Debian.
+# Directory of the newest PostgreSQL server's programs, found like the ticker does on Debian.
 postgres_bin_dir() {
   if [[ -n ${TICKER_PG_BIN_DIR:-} ]]; then
     printf '%s\n' "$TICKER_PG_BIN_DIR"
