@@ -1,4 +1,4 @@
-//! The documents: every relative link leads to a file, and to a heading of it.
+//! The documents: links, settings, commands and names of tests in them exist.
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::{
@@ -13,7 +13,7 @@ use stellar_ticker::{
     horizon::budget::Class,
 };
 
-/// Directories without documents of ours.
+/// Directories without our documents.
 const SKIPPED: [&str; 5] = ["target", "node_modules", "data", ".git", ".venv"];
 
 fn documents(directory: &Path) -> Vec<PathBuf> {
@@ -147,8 +147,8 @@ fn every_command_is_documented() {
     let document = document("docs/configure.md");
     let (_, commands) = document.split_once("## Commands").unwrap();
     for command in definition().get_subcommands() {
-        let told = format!("`{}", command.get_name());
-        assert!(commands.contains(&told), "docs/configure.md lacks the command {told}`");
+        let name = format!("`{}", command.get_name());
+        assert!(commands.contains(&name), "docs/configure.md lacks the command {name}`");
     }
 }
 
@@ -156,11 +156,69 @@ fn every_command_is_documented() {
 fn every_option_of_the_simulation_is_documented_with_its_default() {
     let document = document("docs/configure.md");
     for setting in SIMULATION_SETTINGS {
-        let told = match setting.fallback {
+        let option = match setting.fallback {
             Fallback::Value(default) => format!("`--{}` ({default})", setting.name),
             _ => format!("`--{}`", setting.name),
         };
-        assert!(document.contains(&told), "docs/configure.md lacks {told}");
+        assert!(document.contains(&option), "docs/configure.md lacks {option}");
+    }
+}
+
+/// A name in a table that is shorter is a module, not a test.
+const TEST_NAME_LENGTH: usize = 20;
+
+/// Tests that a document names in its tables and that no source has. A name may be cut by `…`.
+fn missing_tests(document: &str, sources: &str) -> Vec<String> {
+    let rows = document.lines().filter(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let tests = names.filter_map(|name| {
+        let name = name.rsplit("::").next()?;
+        let is_test = name.len() > TEST_NAME_LENGTH && !name.contains([' ', '.', '/', '-', '=']);
+        is_test.then(|| name.to_owned())
+    });
+    let is_missing = |name: &String| {
+        let wanted = match name.strip_suffix('…') {
+            Some(start) => format!("fn {start}"),
+            None => format!("fn {name}("),
+        };
+        name.chars().any(char::is_lowercase) && !sources.contains(&wanted)
+    };
+    tests.filter(is_missing).collect()
+}
+
+fn sources(directory: &Path, found: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_table_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    ["src", "tests", "crates"].iter().for_each(|room| sources(&root.join(room), &mut code));
+    for name in ["docs/reliability.md", "docs/measurements.md"] {
+        assert_eq!(missing_tests(&document(name), &code), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_found() {
+    let code = "fn stops_after_the_last_reader_left() {}";
+    for (cell, missing) in [
+        ("`replicas::stops_after_the_last_reader_left`", None),
+        ("`stops_after_the_last…`", None),
+        ("`stops_after_the_first_reader_left`", Some("stops_after_the_first_reader_left")),
+        ("`matrix::stops_after_the_first…`", Some("stops_after_the_first…")),
+        ("`hostile::text` (`TICKER_TEST_FAULT_SECONDS`)", None),
+    ] {
+        let found = missing_tests(&format!("| a promise | {cell} | a figure |"), code);
+        assert_eq!(found.first().map(String::as_str), missing, "{cell}");
     }
 }
 

@@ -54,10 +54,10 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn assert_unavailable(output: &Output, told: &[&str]) {
+fn assert_unavailable(output: &Output, parts: &[&str]) {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(69), "{text}");
-    for part in told {
+    for part in parts {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
@@ -104,9 +104,9 @@ fn an_old_rust_is_refused_with_both_versions_and_the_remedy() {
     let machine = Machine::new();
     machine.program("bin/rustc", "echo 'rustc 1.63.0'");
     let wanted = env!("CARGO_PKG_RUST_VERSION");
-    let told = ["is Rust 1.63, and this program needs ", wanted, "sh.rustup.rs"];
+    let parts = ["is Rust 1.63, and this program needs ", wanted, "sh.rustup.rs"];
     for command in ["demo", "run", "test", "check"] {
-        assert_unavailable(&machine.run(&[command]), &told);
+        assert_unavailable(&machine.run(&[command]), &parts);
     }
     machine.program("rustup/bin/rustup", "exit 0").program("rustup/bin/rustc", "echo 'rustc 1.87.1'");
     assert_unavailable(&machine.run(&["demo"]), &["1.87", wanted, "rustup update stable"]);
@@ -129,8 +129,8 @@ fn check_looks_for_rustfmt_and_clippy_before_anything_else() {
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         let machine = Machine::new();
         machine.program("bin/cargo", &format!("[ \"$1\" != {command} ] || exit 1; [ \"$2\" = --version ]"));
-        let told = [component, "is missing", "rustup component add rustfmt clippy"];
-        assert_unavailable(&machine.run(&["check"]), &told);
+        let parts = [component, "is missing", "rustup component add rustfmt clippy"];
+        assert_unavailable(&machine.run(&["check"]), &parts);
     }
 }
 
