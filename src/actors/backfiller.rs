@@ -110,7 +110,7 @@ impl Work for Backfill {
     }
 }
 
-/// What this incarnation knows of Horizon.
+/// Knowledge of this incarnation about Horizon.
 #[derive(Default)]
 struct Upstream {
     /// Last check of the network; none if it must be repeated.

@@ -64,7 +64,7 @@ pub(super) struct DescendingRead<'a> {
 
 /// State of reading a stretch.
 struct ReadState {
-    /// What is left to be reported as complete; shrinks from the top with each batch.
+    /// Part that is not yet reported as complete; shrinks from the top with each batch.
     stretch: Stretch,
     /// Ledger and close time of the highest trade that is not reported yet; none before the first trade.
     top: Option<(u32, UnixSeconds)>,

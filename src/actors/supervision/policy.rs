@@ -62,7 +62,11 @@ impl Default for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// A limit that the delays themselves keep out of reach never escalates.
-    #[error("{restarts} restarts take up to {takes:?}, so the limit within {within:?} is never reached")]
+    #[error(
+        "{restarts} restarts take up to {} s, so the limit within {} s is never reached",
+        takes.as_secs_f64(),
+        within.as_secs_f64()
+    )]
     LimitOutOfReach {
         /// Allowed restarts of the limit.
         restarts: u32,
