@@ -64,8 +64,8 @@ pub enum PolicyError {
     /// A limit that the delays themselves keep out of reach never escalates.
     #[error(
         "{restarts} restarts take up to {} s, so the limit within {} s is never reached",
-        takes.as_secs_f64(),
-        within.as_secs_f64()
+        .takes.as_secs_f64(),
+        .within.as_secs_f64()
     )]
     LimitOutOfReach {
         /// Allowed restarts of the limit.

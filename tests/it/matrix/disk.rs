@@ -73,7 +73,10 @@ fn a_directory_that_is_read_only_keeps_the_old_files_until_it_is_not() {
 #[ignore = "some 40 s: ./ticker matrix"]
 fn a_directory_that_hangs_keeps_nothing_else_waiting_and_is_told() {
     if let Some(told) = survives(144, SmallDisk::mount_freezable("16m"), SmallDisk::freeze, SmallDisk::thaw) {
-        figure!("the output directory hangs (a frozen file system): reported, and nothing else waits", "{told}");
+        figure!(
+            "the output directory hangs (a frozen file system): reported, and nothing else waits",
+            "{told}"
+        );
     }
 }
 

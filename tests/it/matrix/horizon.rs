@@ -90,7 +90,10 @@ fn a_stream_that_is_cut_at_every_byte_of_an_event_loses_and_doubles_nothing() {
         .collect();
     let cut: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(cut, OFFSETS);
-    figure!("a stream that is cut at any byte of an event loses nothing", "{cut} offsets, none lost, none doubled");
+    figure!(
+        "a stream that is cut at any byte of an event loses nothing",
+        "{cut} offsets, none lost, none doubled"
+    );
 }
 
 /// Every string of a record, by its path.

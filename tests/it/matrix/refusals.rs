@@ -49,7 +49,11 @@ fn a_table_that_others_lock_for_long_is_waited_for() {
         client.batch_execute("ROLLBACK").await.unwrap();
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
-        figure!("a table is locked beyond the lock timeout", "fresh after {}; {trades} trades", seconds(took));
+        figure!(
+            "a table is locked beyond the lock timeout",
+            "fresh after {}; {trades} trades",
+            seconds(took)
+        );
     });
 }
 
