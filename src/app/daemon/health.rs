@@ -82,7 +82,7 @@ fn reason(budget: &BudgetUse) -> String {
         );
     }
     format!(
-        "requests for live trades wait: {} requests an hour are too few, raise --horizon-requests-per-hour",
+        "requests for live trades wait: a limit of {} per hour is too low, raise --horizon-requests-per-hour",
         budget.requests_per_hour
     )
 }

@@ -138,7 +138,7 @@ fn a_budget_that_is_used_up_says_what_to_do() {
         wait_until("live requests wait", || {
             check(&daemon, "budget")["detail"]
                 .as_str()
-                .is_some_and(|detail| detail.contains("1 an hour are too few"))
+                .is_some_and(|detail| detail.contains("a limit of 1 per hour is too low"))
         });
         let detail = check(&daemon, "budget")["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("--horizon-requests-per-hour"), "{detail}");
