@@ -286,7 +286,7 @@ fn a_file_that_is_none_of_ours_is_refused_soon_and_in_few_words() {
         ("retention_days = 9.5".to_owned(), "a TOML float is not of its type"),
         ("log = 2026-01-01".to_owned(), "a TOML datetime is not of its type"),
         ("usd_anchors = [1]".to_owned(), "a TOML array is not of its type"),
-        ("data_dir = \"a\\u0000b\"".to_owned(), "a path holds no NUL"),
+        ("data_dir = \"a\\u0000b\"".to_owned(), "a path cannot contain NUL"),
     ] {
         let (code, text) = named(&contents);
         assert!(code == 78 && text.contains(reason), "{reason}: {code} {text}");
