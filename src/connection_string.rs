@@ -15,7 +15,7 @@ pub struct ConnectionString {
     /// True if the server's certificate must be verified: `sslmode` is `verify-ca` or `verify-full`, or a root is
     /// named. As in libpq, a named root counts whatever `sslmode` is, since ignoring it would give a false sense of
     /// security.
-    pub verifies: bool,
+    pub verifies_server: bool,
     /// Path of the file with the trusted root certificates.
     pub root: Option<String>,
     /// Names of all given options.
@@ -65,7 +65,7 @@ impl ConnectionStringError {
 /// Result of the pairs that were read so far.
 #[derive(Default)]
 struct Reading {
-    verifies: bool,
+    verifies_server: bool,
     root: Option<String>,
     options: Vec<String>,
 }
@@ -80,8 +80,8 @@ impl ConnectionString {
         let mut reading = Reading::default();
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
         let rest = if is_url { reading.url(text)? } else { reading.words(text)? };
-        let verifies = reading.verifies || reading.root.is_some();
-        Ok(Self { rest, verifies, root: reading.root, options: reading.options })
+        let verifies_server = reading.verifies_server || reading.root.is_some();
+        Ok(Self { rest, verifies_server, root: reading.root, options: reading.options })
     }
 
     /// Returns true if the string sets an option.
@@ -112,13 +112,13 @@ impl Reading {
     fn trust(&mut self, name: &str, value: String) -> Option<String> {
         match (name, value.as_str()) {
             ("sslmode", "verify-ca" | "verify-full") => {
-                self.verifies = true;
+                self.verifies_server = true;
                 Some("sslmode=require".to_owned())
             }
             ("sslmode", _) => Some(format!("{name}={value}")),
             // As in libpq, `system` stands for the public authorities. Here those are the built-in ones.
             (_, "system") => {
-                self.verifies = true;
+                self.verifies_server = true;
                 None
             }
             _ => {
@@ -199,13 +199,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> (String, bool, Option<String>) {
-        let ConnectionString { rest, verifies, root, .. } = ConnectionString::parse(text).unwrap();
-        (rest, verifies, root)
+        let ConnectionString { rest, verifies_server, root, .. } = ConnectionString::parse(text).unwrap();
+        (rest, verifies_server, root)
     }
 
     #[test]
     fn libpq_modes_are_mapped_in_both_forms_of_a_connection_string() {
-        for (given, rest, verifies, root) in [
+        for (given, rest, verifies_server, root) in [
             ("postgres://u:p@h/db", "postgres://u:p@h/db", false, None),
             ("postgres://u@h/db?sslmode=disable", "postgres://u@h/db?sslmode=disable", false, None),
             (
@@ -218,7 +218,7 @@ mod tests {
             ("host=/run user=ticker", "host=/run user=ticker", false, None),
             ("host=h sslmode=verify-ca sslrootcert=/r.pem", "host=h sslmode=require", true, Some("/r.pem")),
         ] {
-            assert_eq!(parsed(given), (rest.to_owned(), verifies, root.map(str::to_owned)), "{given}");
+            assert_eq!(parsed(given), (rest.to_owned(), verifies_server, root.map(str::to_owned)), "{given}");
         }
         for mode in ["maybe", "allow"] {
             let refused = ConnectionString::parse(&format!("postgres://h/db?sslmode={mode}")).unwrap_err();
@@ -274,15 +274,15 @@ mod tests {
                 assert!(error.contains(named) && !error.contains("canary"), "{text}: {error}");
             }
         }
-        let (_, verifies, root) = parsed("postgres://h/db?sslmode=verify-full&sslrootcert=system");
-        assert_eq!((verifies, root), (true, None));
+        let (_, verifies_server, root) = parsed("postgres://h/db?sslmode=verify-full&sslrootcert=system");
+        assert_eq!((verifies_server, root), (true, None));
     }
 
     #[test]
     fn a_root_that_is_named_counts_whatever_the_mode() {
         for given in ["host=h sslmode=require sslrootcert=/r.pem", "host=h sslrootcert=/r.pem"] {
-            let (_, verifies, root) = parsed(given);
-            assert_eq!((verifies, root.as_deref()), (true, Some("/r.pem")), "{given}");
+            let (_, verifies_server, root) = parsed(given);
+            assert_eq!((verifies_server, root.as_deref()), (true, Some("/r.pem")), "{given}");
         }
     }
 

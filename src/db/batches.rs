@@ -16,9 +16,9 @@ pub(super) struct Written {
     /// First and last version of changed books.
     pub(super) book_versions: Option<(i64, i64)>,
     /// True if books were removed.
-    pub(super) books_removed: bool,
+    pub(super) has_removed_books: bool,
     /// True if markets were removed.
-    pub(super) markets_removed: bool,
+    pub(super) has_removed_markets: bool,
 }
 
 /// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted.
@@ -37,8 +37,8 @@ pub(super) async fn read_after(
     for row in &rows {
         let kind: String = row.try_get(1)?;
         let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
-        written.books_removed |= kind == BOOKS_REMOVED;
-        written.markets_removed |= kind == MARKETS_REMOVED;
+        written.has_removed_books |= kind == BOOKS_REMOVED;
+        written.has_removed_markets |= kind == MARKETS_REMOVED;
         let (Some(from), Some(to)) = (from, to) else { continue };
         let corrupt = |what: &dyn std::fmt::Display| DbError::Corrupt(format!("batch of {kind}: {what}"));
         let number = |text: &str| text.parse::<i64>().map_err(|error| corrupt(&error));

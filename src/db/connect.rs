@@ -25,7 +25,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-use super::targets::{Place, Target, targets};
+use super::targets::{Address, Target, targets};
 use crate::outbound::{Resolver, dial};
 
 /// Time for which a host that timed out is tried after the other hosts of the connection string.
@@ -101,7 +101,7 @@ impl Attempt {
                 Err(_) => {
                     passed_over.was_silent(host.index);
                     let text =
-                        format!("no connection to {} within {} s", host.place, host_timeout.as_secs_f32());
+                        format!("no connection to {} within {} s", host.address, host_timeout.as_secs_f32());
                     failure = self.failed(io::Error::new(io::ErrorKind::TimedOut, text)).await;
                 }
             }
@@ -110,8 +110,8 @@ impl Attempt {
     }
 
     async fn one(&self, host: &Target) -> Result<Session, Error> {
-        match &host.place {
-            Place::Socket(path) => match UnixStream::connect(path).await {
+        match &host.address {
+            Address::Socket(path) => match UnixStream::connect(path).await {
                 // As in libpq, a Unix socket never uses TLS, whatever `sslmode` says.
                 Ok(stream) => {
                     let mut config = self.config.clone();
@@ -123,7 +123,7 @@ impl Attempt {
                     Err(self.failed(io::Error::new(error.kind(), text)).await)
                 }
             },
-            Place::Host { dialled, name, port } => match self.dial(dialled, *port).await {
+            Address::Host { dialled, name, port } => match self.dial(dialled, *port).await {
                 Ok(stream) => self.session(&self.config, stream, self.tls.clone(), name).await,
                 Err(error) => {
                     let text = format!("{dialled}: {error}");

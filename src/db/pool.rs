@@ -79,7 +79,7 @@ impl Database {
         let host_timeout = config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
         let hosts = u32::try_from(targets::count(&config)).unwrap_or(u32::MAX);
         let root = known.root.map(PathBuf::from);
-        let tls = tls::config(known.verifies, root.as_deref(), settings.ca_file.as_deref())?;
+        let tls = tls::config(known.verifies_server, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect {
             runtime,
             tls: MakeRustlsConnect::new(tls),

@@ -56,7 +56,7 @@ fn check(name: &str, encoding: &str, number: i32) -> Result<(), DbError> {
     }
     if encoding != ENCODING {
         return Err(DbError::Unsuitable(format!(
-            "the database {name:?} has the encoding {encoding}, and texts of issuers need {ENCODING}: create one with \
+            "the database {name:?} is encoded in {encoding}, and texts of issuers need {ENCODING}: create one with \
              CREATE DATABASE ticker ENCODING '{ENCODING}' TEMPLATE template0 LOCALE 'C', and give its address as \
              --database-url"
         )));

@@ -42,17 +42,17 @@ pub struct CatchUp {
     /// All valid assets, or the changed ones. None stands for an asset that is not valid any more.
     pub assets: Vec<(AssetId, Option<ListedAsset>)>,
     /// True if any asset was looked up at Horizon before. Only set if everything is read.
-    pub assets_were_checked: bool,
+    pub has_checked_assets: bool,
     /// Commit time of the oldest batch that is kept. Only set if everything is read.
     pub batches_since: Option<DateTime<Utc>>,
     /// Markets with their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// True if `markets` is complete, so that all others were deleted.
-    pub markets_are_all: bool,
+    pub has_all_markets: bool,
     /// Books: all of them, or the changed ones.
     pub books: Vec<(MarketId, PolledBook)>,
     /// True if `books` is complete, so that all others were deleted.
-    pub books_are_all: bool,
+    pub has_all_books: bool,
     /// Complete ledgers.
     pub coverage: Vec<LedgerRange>,
     /// Latest ledger with a trade among those read, and its close time.
@@ -142,7 +142,7 @@ async fn everything(
 ) -> Result<(), DbError> {
     lists(transaction, read).await?;
     let any_checked = include_str!("sql/assets/any_checked.sql");
-    read.assets_were_checked = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
+    read.has_checked_assets = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
     let first = transaction.query_typed_opt(include_str!("sql/batches/first.sql"), &[]).await?;
     read.batches_since = first.map(|row| row.try_get(0)).transpose()?;
     transaction.batch_execute(IN_ORDER).await?;
@@ -196,7 +196,7 @@ async fn only_after(
         .await?;
     }
     read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
-    if written.markets_removed {
+    if written.has_removed_markets {
         all_markets(transaction, read).await?;
     } else {
         let ids: Vec<MarketId> = seen.into_iter().collect();
@@ -206,7 +206,7 @@ async fn only_after(
     if let Some(versions) = written.asset_versions {
         read.assets = listing::read(transaction, Some(versions)).await?;
     }
-    if written.books_removed {
+    if written.has_removed_books {
         all_books(transaction, read).await?;
     } else if let Some((first, last)) = written.book_versions {
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
@@ -217,13 +217,13 @@ async fn only_after(
 
 async fn all_markets(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
     read.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
-    read.markets_are_all = true;
+    read.has_all_markets = true;
     Ok(())
 }
 
 async fn all_books(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
     read.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
-    read.books_are_all = true;
+    read.has_all_books = true;
     Ok(())
 }
 

@@ -16,12 +16,12 @@ const DEFAULT_PORT: u16 = 5432;
 pub(super) struct Target {
     /// Index in the connection string, from 0.
     pub(super) index: usize,
-    pub(super) place: Place,
+    pub(super) address: Address,
 }
 
 /// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Address {
     /// A Unix socket.
     Socket(PathBuf),
     /// A host across the network.
@@ -34,7 +34,7 @@ pub(super) enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(formatter, "{}", path.display()),
@@ -61,15 +61,15 @@ fn target(config: &Config, index: usize) -> Option<Target> {
     let ports = config.get_ports();
     let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
     let address = config.get_hostaddrs().get(index).map(ToString::to_string);
-    let place = match (config.get_hosts().get(index), address) {
-        (Some(Host::Unix(directory)), None) => Place::Socket(directory.join(format!(".s.PGSQL.{port}"))),
+    let address = match (config.get_hosts().get(index), address) {
+        (Some(Host::Unix(directory)), None) => Address::Socket(directory.join(format!(".s.PGSQL.{port}"))),
         (Some(Host::Tcp(name)), address) => {
-            Place::Host { dialled: address.unwrap_or_else(|| name.clone()), name: name.clone(), port }
+            Address::Host { dialled: address.unwrap_or_else(|| name.clone()), name: name.clone(), port }
         }
-        (_, Some(address)) => Place::Host { name: address.clone(), dialled: address, port },
+        (_, Some(address)) => Address::Host { name: address.clone(), dialled: address, port },
         (None, None) => return None,
     };
-    Some(Target { index, place })
+    Some(Target { index, address })
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn host(index: usize, dialled: &str, name: &str, port: u16) -> Target {
-        Target { index, place: Place::Host { dialled: dialled.into(), name: name.into(), port } }
+        Target { index, address: Address::Host { dialled: dialled.into(), name: name.into(), port } }
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
             ),
             (
                 "host=/run/pg port=7",
-                vec![Target { index: 0, place: Place::Socket("/run/pg/.s.PGSQL.7".into()) }],
+                vec![Target { index: 0, address: Address::Socket("/run/pg/.s.PGSQL.7".into()) }],
             ),
             ("user=u", vec![]),
         ] {

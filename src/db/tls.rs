@@ -17,10 +17,10 @@ use crate::outbound::roots;
 
 /// Returns the client's TLS configuration.
 ///
-/// With `verifies`, a trusted root must have signed the server's certificate, and it must be for this host. Otherwise
+/// With `verifies_server`, a trusted root must have signed the server's certificate, and it must be for this host. Otherwise
 /// any certificate is accepted, as in libpq if no root is named.
 pub(super) fn config(
-    verifies: bool,
+    verifies_server: bool,
     root: Option<&Path>,
     ca_file: Option<&Path>,
 ) -> Result<ClientConfig, DbError> {
@@ -28,7 +28,7 @@ pub(super) fn config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| DbError::Settings(error.to_string()))?;
-    if !verifies {
+    if !verifies_server {
         let any = Arc::new(AnyCertificate(provider));
         return Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth());
     }

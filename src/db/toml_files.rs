@@ -39,11 +39,11 @@ pub struct DueFile {
 
 /// Treatment of texts that PostgreSQL may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
+enum TextPolicy {
     /// Store all texts of the file, or nothing.
-    All,
+    AllOrNothing,
     /// Skip refused rows. Each row is written in a savepoint, which costs two more round trips.
-    Storable,
+    SkipRefused,
 }
 
 /// An asset that links to a file.
@@ -95,7 +95,7 @@ impl Database {
     ) -> Result<i64, DbError> {
         let (mut parts, mut seq) = (Parts::of(fetches), None);
         while let Some(part) = parts.next() {
-            match self.record_fetches(epoch, part.rows, Words::All, requires_toml, now).await {
+            match self.record_fetches(epoch, part.rows, TextPolicy::AllOrNothing, requires_toml, now).await {
                 Ok(written) => seq = Some(written),
                 Err(error) => parts.failed(&part, error)?,
             }
@@ -105,9 +105,9 @@ impl Database {
         for (place, _) in parts.refused() {
             let Some(fetch) = fetches.get(place) else { continue };
             let failed = FileFetch { outcome: Err("the database refuses its texts".into()), ..fetch.clone() };
-            for (fetch, words) in [(fetch, Words::Storable), (&failed, Words::All)] {
+            for (fetch, policy) in [(fetch, TextPolicy::SkipRefused), (&failed, TextPolicy::AllOrNothing)] {
                 let one = std::slice::from_ref(fetch);
-                match self.record_fetches(epoch, one, words, requires_toml, now).await {
+                match self.record_fetches(epoch, one, policy, requires_toml, now).await {
                     Ok(written) => {
                         seq = Some(written);
                         break;
@@ -127,7 +127,7 @@ impl Database {
         &self,
         epoch: i64,
         fetches: &[FileFetch],
-        words: Words,
+        policy: TextPolicy,
         requires_toml: bool,
         now: DateTime<Utc>,
     ) -> Result<i64, DbError> {
@@ -137,7 +137,7 @@ impl Database {
         for fetch in fetches {
             record(&transaction, fetch, now).await?;
             if let Ok(file) = &fetch.outcome {
-                changed = widest(changed, apply(&mut transaction, &fetch.url, file, words, now).await?);
+                changed = widest(changed, apply(&mut transaction, &fetch.url, file, policy, now).await?);
             }
             changed = widest(changed, judge(&transaction, &fetch.url, requires_toml, now).await?);
         }
@@ -189,14 +189,14 @@ async fn apply(
     transaction: &mut Transaction<'_>,
     url: &str,
     file: &IssuerFile,
-    words: Words,
+    policy: TextPolicy,
     now: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, DbError> {
     let rows =
         transaction.query_typed(include_str!("sql/toml_files/assets.sql"), &[(&url, Type::TEXT)]).await?;
     let nothing = Currency::default();
     let issuers = async |transaction: &Transaction<'_>| describe_issuers(transaction, url, file).await;
-    let mut changed = match storable(transaction, words, url, issuers).await? {
+    let mut changed = match storable(transaction, policy, url, issuers).await? {
         Some(changed) => changed,
         None => describe_issuers(transaction, url, &IssuerFile::default()).await?,
     };
@@ -208,7 +208,7 @@ async fn apply(
         let describe = async |transaction: &Transaction<'_>| {
             describe_asset(transaction, listed.id, currency, is_controlled, now).await
         };
-        let described = match storable(transaction, words, &listed.code, describe).await? {
+        let described = match storable(transaction, policy, &listed.code, describe).await? {
             Some(described) => described,
             // Store empty metadata. An asset without any would make the file due again at once.
             None => describe_asset(transaction, listed.id, &nothing, is_controlled, now).await?,
@@ -221,11 +221,11 @@ async fn apply(
 /// Returns the result of `write`, or none if PostgreSQL refuses the row and `words` allows skipping it.
 async fn storable<T>(
     transaction: &mut Transaction<'_>,
-    words: Words,
+    policy: TextPolicy,
     row: &str,
     write: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, DbError>,
 ) -> Result<Option<T>, DbError> {
-    if words == Words::All {
+    if policy == TextPolicy::AllOrNothing {
         return write(transaction).await.map(Some);
     }
     let nested = transaction.transaction().await?;

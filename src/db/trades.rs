@@ -119,7 +119,7 @@ pub struct CommittedBatch {
 
 /// Trades of a batch, classified by comparison with the stored ones.
 #[derive(Debug, Default)]
-struct Sorted<'a> {
+struct Classified<'a> {
     new: Vec<&'a Trade>,
     conflicts: Vec<QuarantineEntry>,
     repeats: u64,
@@ -195,10 +195,10 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         let markets = trades.iter().map(|incoming| incoming.trade.market).collect();
         let resolved = ids::resolve(&transaction, &self.ids, markets).await?;
-        let (unique, mut sorted) = without_twins(trades);
+        let (unique, mut classified) = deduplicated(trades);
         let held = rows::find(&transaction, &unique).await?;
-        sort_by_held(&unique, &held, &resolved, &mut sorted);
-        rows::insert(&transaction, &sorted.new, &resolved).await?;
+        classify(&unique, &held, &resolved, &mut classified);
+        rows::insert(&transaction, &classified.new, &resolved).await?;
         transaction.rollback().await?;
         Ok(())
     }
@@ -209,12 +209,12 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         let markets = batch.trades.iter().map(|incoming| incoming.trade.market).collect();
         let resolved = ids::resolve(&transaction, &self.ids, markets).await?;
-        let (unique, mut sorted) = without_twins(&batch.trades);
+        let (unique, mut classified) = deduplicated(&batch.trades);
         let held = rows::find(&transaction, &unique).await?;
-        sort_by_held(&unique, &held, &resolved, &mut sorted);
-        let written = rows::insert(&transaction, &sorted.new, &resolved).await?;
+        classify(&unique, &held, &resolved, &mut classified);
+        let written = rows::insert(&transaction, &classified.new, &resolved).await?;
         let mut refused = batch.quarantine.clone();
-        refused.append(&mut sorted.conflicts.clone());
+        refused.append(&mut classified.conflicts.clone());
         let fitting = self.quarantine_limit.fitting(refused, Instant::now());
         let quarantined = quarantine::insert(&transaction, &fitting.entries).await?;
         if let Some(covered) = batch.covered {
@@ -224,7 +224,7 @@ impl Database {
             cursors::advance(&transaction, cursor).await?;
         }
         let mark =
-            fenced::commit_marked(transaction, epoch, batch.kind.name(), &changes(&sorted.new)).await?;
+            fenced::commit_marked(transaction, epoch, batch.kind.name(), &changes(&classified.new)).await?;
         // Only now: ids of a transaction that was rolled back must never get into the cache.
         self.ids.learn(&resolved, mark);
         let quarantine_left_out = fitting.kept(quarantined.len());
@@ -234,8 +234,8 @@ impl Database {
             trades: written,
             new_assets: resolved.new_assets,
             new_markets: resolved.new_markets,
-            repeats: sorted.repeats,
-            conflicts: u64::try_from(sorted.conflicts.len()).unwrap_or(u64::MAX),
+            repeats: classified.repeats,
+            conflicts: u64::try_from(classified.conflicts.len()).unwrap_or(u64::MAX),
             quarantined,
             quarantine_left_out,
         })
@@ -244,34 +244,34 @@ impl Database {
 
 /// Returns each identity once, in order. Of two trades with one identity the first counts. The other is a repeat or a
 /// conflict.
-fn without_twins(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Sorted<'_>) {
+fn deduplicated(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Classified<'_>) {
     let mut first: HashMap<PagingToken, &IncomingTrade> = HashMap::with_capacity(trades.len());
-    let (mut unique, mut sorted) = (Vec::with_capacity(trades.len()), Sorted::default());
+    let (mut unique, mut classified) = (Vec::with_capacity(trades.len()), Classified::default());
     for incoming in trades {
         match first.entry(incoming.trade.token) {
             Entry::Vacant(place) => {
                 place.insert(incoming);
                 unique.push(incoming);
             }
-            Entry::Occupied(there) if there.get().trade == incoming.trade => sorted.repeats += 1,
-            Entry::Occupied(_) => sorted.conflicts.push(conflict(incoming)),
+            Entry::Occupied(there) if there.get().trade == incoming.trade => classified.repeats += 1,
+            Entry::Occupied(_) => classified.conflicts.push(conflict(incoming)),
         }
     }
     unique.sort_unstable_by_key(|incoming| incoming.trade.token);
-    (unique, sorted)
+    (unique, classified)
 }
 
-fn sort_by_held<'a>(
+fn classify<'a>(
     unique: &[&'a IncomingTrade],
     held: &HashMap<PagingToken, rows::Held>,
     resolved: &Resolved,
-    sorted: &mut Sorted<'a>,
+    classified: &mut Classified<'a>,
 ) {
     for incoming in unique {
         match held.get(&incoming.trade.token) {
-            None => sorted.new.push(&incoming.trade),
-            Some(held) if held.is(&incoming.trade, resolved) => sorted.repeats += 1,
-            Some(_) => sorted.conflicts.push(conflict(incoming)),
+            None => classified.new.push(&incoming.trade),
+            Some(held) if held.is(&incoming.trade, resolved) => classified.repeats += 1,
+            Some(_) => classified.conflicts.push(conflict(incoming)),
         }
     }
 }

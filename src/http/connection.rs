@@ -156,7 +156,7 @@ impl Connection {
 }
 
 /// State that lives as long as actix has the connection, on the connection's thread.
-struct Held {
+struct ConnectionGuard {
     connection: Arc<Connection>,
     _registration: Registration,
     /// Dropped with the connection, which ends the task that watches it.
@@ -174,7 +174,7 @@ pub(super) fn watch(limiter: &Arc<ConnectionLimiter>, stream: &TcpStream, data: 
     let (gone, ended) = channel();
     // Ends with the connection.
     actix_web::rt::spawn(watch_over(Arc::downgrade(&connection), ended));
-    data.insert(Rc::new(Held { connection, _registration: registration, _gone: gone }));
+    data.insert(Rc::new(ConnectionGuard { connection, _registration: registration, _gone: gone }));
 }
 
 /// Shuts down a connection when it is idle for too long, or when its client is too slow.
@@ -231,9 +231,9 @@ pub(super) struct RequestGuard(Arc<Connection>);
 impl RequestGuard {
     /// Begins a request on its connection; none in a test without a listener.
     pub(super) fn of(request: &ServiceRequest) -> Option<Self> {
-        let held = request.conn_data::<Rc<Held>>()?;
-        held.connection.begin_request();
-        Some(Self(Arc::clone(&held.connection)))
+        let guard = request.conn_data::<Rc<ConnectionGuard>>()?;
+        guard.connection.begin_request();
+        Some(Self(Arc::clone(&guard.connection)))
     }
 }
 
@@ -250,7 +250,7 @@ pub(super) struct Body(Arc<Connection>);
 impl Body {
     /// Begins the body of an answer to a request; none in a test without a listener.
     pub(super) fn of(request: &HttpRequest) -> Option<Self> {
-        request.conn_data::<Rc<Held>>().map(|held| Self::on(Arc::clone(&held.connection)))
+        request.conn_data::<Rc<ConnectionGuard>>().map(|guard| Self::on(Arc::clone(&guard.connection)))
     }
 
     /// Begins a body on this connection.

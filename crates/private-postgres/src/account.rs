@@ -17,7 +17,7 @@ pub(super) struct Account {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     /// True if the program runs as root, so that the server must run as this user.
-    pub(super) switch: bool,
+    pub(super) is_other_user: bool,
 }
 
 impl Account {
@@ -29,7 +29,7 @@ impl Account {
         let effective = Uid::effective();
         match owner {
             Some((uid, gid)) if effective.is_root() && uid != 0 => {
-                Ok(Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), switch: true })
+                Ok(Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), is_other_user: true })
             }
             _ if effective.is_root() => Self::unprivileged(),
             Some((uid, _)) if uid != effective.as_raw() => Err(PrivatePostgresError::WrongOwner {
@@ -37,7 +37,7 @@ impl Account {
                 owner: user_name(Uid::from_raw(uid)),
                 user: user_name(effective),
             }),
-            _ => Ok(Self { uid: effective, gid: Gid::effective(), switch: false }),
+            _ => Ok(Self { uid: effective, gid: Gid::effective(), is_other_user: false }),
         }
     }
 
@@ -45,7 +45,7 @@ impl Account {
         UNPRIVILEGED
             .iter()
             .find_map(|name| User::from_name(name).ok().flatten())
-            .map(|user| Self { uid: user.uid, gid: user.gid, switch: true })
+            .map(|user| Self { uid: user.uid, gid: user.gid, is_other_user: true })
             .ok_or(PrivatePostgresError::NoAccount)
     }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_error_for_a_user_without_a_name_says_what_to_do() {
-        let account = |uid| Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(7), switch: false };
+        let account = |uid| Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(7), is_other_user: false };
         let text = account(3_999_999_999).must_have_a_name().unwrap_err().to_string();
         for part in ["uid 3999999999", "ticker:x:3999999999:7:", "--database-url"] {
             assert!(text.contains(part), "{part}: {text}");

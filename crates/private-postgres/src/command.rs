@@ -67,7 +67,7 @@ pub(super) fn pause() {
 /// Returns a command that runs as `account`. On Linux it gets `death_signal` when the calling thread ends.
 pub(super) fn command_as(account: &Account, program: &Path, death_signal: &str) -> Command {
     let mut command = bound_to_this_thread(program, death_signal);
-    if account.switch {
+    if account.is_other_user {
         // The standard library drops all supplementary groups along with root.
         command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
     }

@@ -63,7 +63,7 @@ impl Place {
             }
             return Ok(Self::in_fallback(data_dir, target));
         }
-        if !account.switch || may_enter(data_dir, account) {
+        if !account.is_other_user || may_enter(data_dir, account) {
             return Ok(Self {
                 cluster,
                 log: data_dir.join("pg.log"),
@@ -158,7 +158,7 @@ fn make_fallback_home(home: &Path) -> Result<(), PrivatePostgresError> {
 pub(super) fn make_private_dir(dir: &Path, account: &Account) -> Result<(), PrivatePostgresError> {
     let doing = || PrivatePostgresError::io(format!("make {}", dir.display()));
     match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) if account.switch => {
+        Ok(()) if account.is_other_user => {
             let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
             chown(dir, Some(uid), Some(gid)).map_err(doing())?;
         }

@@ -241,16 +241,16 @@ impl MarketState {
     }
 
     fn learn(&mut self, rows: CatchUp) {
-        if rows.assets_were_checked {
+        if rows.has_checked_assets {
             self.checked_since = self.checked_since.or(rows.batches_since);
         }
         self.directory.update_assets(rows.assets);
-        if rows.markets_are_all {
+        if rows.has_all_markets {
             self.directory.replace_markets(rows.markets);
         } else {
             self.directory.add_markets(rows.markets);
         }
-        self.directory.update_books(rows.books, rows.books_are_all);
+        self.directory.update_books(rows.books, rows.has_all_books);
         self.latest = self.latest.max(rows.latest);
         self.seq = self.seq.max(rows.seq);
         self.unverified.extend(rows.newest);

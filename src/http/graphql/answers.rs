@@ -45,10 +45,10 @@ type Slot = Arc<OnceCell<Arc<CachedAnswer>>>;
 
 /// Cache of answers from the newest publication that was queried.
 #[derive(Debug, Default)]
-pub(super) struct AnswerCache(Mutex<Kept>);
+pub(super) struct AnswerCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CacheState {
     /// Snapshot of the publication. It is compared by address, because `seq` is not unique: it goes back if the
     /// database loses committed batches.
     of: Weak<MarketSnapshot>,
@@ -93,54 +93,54 @@ impl AnswerCache {
         published: &Published,
         question: &(DocumentRequest, Coding),
     ) -> Option<Slot> {
-        let mut kept = self.kept();
-        if !kept.is_of(of) {
+        let mut state = self.state();
+        if !state.is_of(of) {
             let newest = published.newest();
             if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.snapshot, of)) {
                 return None; // A request that began before the newest publication must not empty its cache.
             }
-            *kept = Kept { of: Arc::downgrade(of), ..Kept::default() };
+            *state = CacheState { of: Arc::downgrade(of), ..CacheState::default() };
         }
-        if let Some(slot) = kept.slots.get(question) {
+        if let Some(slot) = state.slots.get(question) {
             return Some(Arc::clone(slot));
         }
-        let bytes = kept.bytes + question.0.len();
-        if kept.slots.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
+        let bytes = state.bytes + question.0.len();
+        if state.slots.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
             return None;
         }
-        kept.bytes = bytes;
+        state.bytes = bytes;
         let slot = Slot::default();
-        kept.slots.insert(question.clone(), Arc::clone(&slot));
+        state.slots.insert(question.clone(), Arc::clone(&slot));
         Some(slot)
     }
 
     /// Counts a new answer, and removes it from the cache if it exceeds the limit. Requests that wait for it get it all
     /// the same.
     fn account(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding), bytes: usize) {
-        let mut kept = self.kept();
-        if !kept.is_of(of) {
+        let mut state = self.state();
+        if !state.is_of(of) {
             return;
         }
-        if kept.bytes + bytes > KEPT_BYTES_MAX {
-            kept.slots.remove(question);
+        if state.bytes + bytes > KEPT_BYTES_MAX {
+            state.slots.remove(question);
         } else {
-            kept.bytes += bytes;
+            state.bytes += bytes;
         }
     }
 
     fn forget(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding)) {
-        let mut kept = self.kept();
-        if kept.is_of(of) && kept.slots.remove(question).is_some() {
-            kept.bytes = kept.bytes.saturating_sub(question.0.len());
+        let mut state = self.state();
+        if state.is_of(of) && state.slots.remove(question).is_some() {
+            state.bytes = state.bytes.saturating_sub(question.0.len());
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn state(&self) -> MutexGuard<'_, CacheState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CacheState {
     fn is_of(&self, snapshot: &Arc<MarketSnapshot>) -> bool {
         std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot))
     }
@@ -235,12 +235,12 @@ mod tests {
         for number in 0..2 * KEPT_MAX {
             answers.get(&newest, &published, &question(&number.to_string()), make(&made, 1)).await.unwrap();
         }
-        let kept = answers.kept();
+        let state = answers.state();
         assert!(
-            kept.slots.len() <= KEPT_MAX && kept.bytes <= KEPT_BYTES_MAX,
+            state.slots.len() <= KEPT_MAX && state.bytes <= KEPT_BYTES_MAX,
             "{} {}",
-            kept.slots.len(),
-            kept.bytes
+            state.slots.len(),
+            state.bytes
         );
     }
 }

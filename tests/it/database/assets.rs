@@ -252,9 +252,9 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     let recorded = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
     let seq = recorded.seq.unwrap();
     let (told, _) = load(&scene.database, Some(seq - 1)).await;
-    assert_eq!((told.books, told.books_are_all), (vec![(markets[0], book(3))], false));
+    assert_eq!((told.books, told.has_all_books), (vec![(markets[0], book(3))], false));
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets).await.unwrap(), 0);
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets[1..]).await.unwrap(), 1);
     let (told, _) = load(&scene.database, Some(seq)).await;
-    assert_eq!((told.books, told.books_are_all), (vec![(markets[1], book(2))], true));
+    assert_eq!((told.books, told.has_all_books), (vec![(markets[1], book(2))], true));
 }
