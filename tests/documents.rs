@@ -177,9 +177,11 @@ fn missing_tests(document: &str, sources: &str) -> Vec<String> {
         is_test.then(|| name.to_owned())
     });
     let is_missing = |name: &String| {
-        let wanted = match name.strip_suffix('…') {
-            Some(start) => format!("fn {start}"),
-            None => format!("fn {name}("),
+        let cut = name.trim_start_matches('…');
+        let start = if cut.len() == name.len() { "fn " } else { "" };
+        let wanted = match cut.strip_suffix('…') {
+            Some(cut) => format!("{start}{cut}"),
+            None => format!("{start}{cut}("),
         };
         name.chars().any(char::is_lowercase) && !sources.contains(&wanted)
     };
@@ -212,7 +214,7 @@ fn a_test_that_does_not_exist_is_found() {
     let code = "fn stops_after_the_last_reader_left() {}";
     for (cell, missing) in [
         ("`replicas::stops_after_the_last_reader_left`", None),
-        ("`stops_after_the_last…`", None),
+        ("`stops_after_the_last…`, `…after_the_last_reader…`", None),
         ("`stops_after_the_first_reader_left`", Some("stops_after_the_first_reader_left")),
         ("`matrix::stops_after_the_first…`", Some("stops_after_the_first…")),
         ("`hostile::text` (`TICKER_TEST_FAULT_SECONDS`)", None),
