@@ -174,6 +174,7 @@ pub(super) fn resolve(
             let text = flags.get(setting.name).filter(|_| in_demo != InDemo::Fixed)?;
             Some((text.clone(), Source::Flag { name: setting.name }))
         };
+        // In a demo the environment and the file may name a real database, so for some settings they do not count.
         let given = match from_flag() {
             Some(given) => Some(given),
             None if in_demo != InDemo::AnySource => None,
@@ -208,6 +209,7 @@ fn from_environment(
         let variable = secret_file_variable(name);
         Some((PathBuf::from(set(&variable)?), variable))
     });
+    // If a secret is given both directly and by a file, none of them wins: a stale one would be hard to find.
     match (direct, by_file) {
         (Some((text, variable)), None) => {
             let source = Source::Environment { variable };

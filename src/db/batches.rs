@@ -30,6 +30,8 @@ pub(super) async fn read_after(
     let rows =
         transaction.query_typed(include_str!("sql/batches/after.sql"), &[(&after, Type::INT8)]).await?;
     let first: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    // The cleaner deletes the oldest batches, so a gap can only be at the beginning. Without a newer batch there is no
+    // gap.
     if first.unwrap_or(i64::MAX) != after.saturating_add(1) && upto > after {
         return Err(DbError::Trimmed { after });
     }

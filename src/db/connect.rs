@@ -180,6 +180,7 @@ impl Attempt {
                 debug!(%error, "database connection ended");
             }
         });
+        // `connect_raw` does not check this option: in tokio-postgres that is the task of the connector.
         let wanted = config.get_target_session_attrs();
         if wanted != TargetSessionAttrs::Any {
             let answer = client.simple_query("SHOW transaction_read_only").await?;

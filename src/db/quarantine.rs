@@ -98,6 +98,8 @@ pub(super) async fn insert(
     let reasons: Vec<String> = entries.iter().map(|entry| text(&entry.reason)).collect();
     let raws: Vec<&[u8]> =
         entries.iter().map(|entry| entry.raw.get(..RAW_BYTES_MAX).unwrap_or(&entry.raw)).collect();
+    // The hash covers the whole record, also if only its beginning is stored: two long records may begin in the same
+    // way.
     let hashes: Vec<String> = entries.iter().map(|entry| format!("{:032x}", xxh3_128(&entry.raw))).collect();
     let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&sources, Type::TEXT_ARRAY),

@@ -201,6 +201,7 @@ async fn markets(
     while let Some(row) = rows.try_next().await? {
         let (sides, is_recent): ((i32, i32), bool) = ((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
         let sums = sums(&row)?;
+        // A market has a row for its recent trades and one for the earlier ones. The week is the sum of both.
         let market = match markets.entry(sides) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(market(&row)?),

@@ -176,6 +176,8 @@ async fn only_after(
     sink: TradeSink<'_>,
     read: &mut CatchUp,
 ) -> Result<(), DbError> {
+    // Rows carry no `seq`. The batches name ranges of tokens and versions, and the ranges may contain older rows as
+    // well. The caller must therefore accept repeats.
     let written = batches::read_after(transaction, seq, read.seq).await?;
     let mut seen: HashSet<MarketId> = HashSet::new();
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
@@ -196,6 +198,7 @@ async fn only_after(
         .await?;
     }
     read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
+    // A removal names no markets, so all are read. Otherwise only the markets of the trades can be new.
     if written.has_removed_markets {
         all_markets(transaction, read).await?;
     } else {

@@ -126,6 +126,7 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
         url: url.clone(),
         reason: reason.to_string(),
     };
+    // awc is built without decoders. `decoded` decompresses the body below, with a limit on its size.
     let request = request.insert_header((header::ACCEPT_ENCODING, "gzip"));
     let mut response = request.send().await.map_err(|error| unreachable(&error))?;
     match response.status() {

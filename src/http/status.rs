@@ -23,6 +23,7 @@ pub(super) fn status(
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let silent_s = received_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
     let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
+    // Staleness is measured from the last byte of the stream, not from the last trade: a quiet network is not stale.
     json!({
         "as_of": newest.map(|newest| newest.as_of.to_rfc3339()),
         "seq": newest.map(|newest| newest.seq),

@@ -56,6 +56,8 @@ impl Database {
             (&to_orders, Type::INT4_ARRAY),
         ];
         let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
+        // The rows are streamed and summed one by one, because those of a slice may not fit into memory. The block ends
+        // the stream before the commit.
         {
             let rows = transaction.query_typed_raw(include_str!("../sql/audit/rows.sql"), params).await?;
             let mut rows = pin!(rows);
