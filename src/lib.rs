@@ -1,6 +1,6 @@
 //! The Stellar ticker: market data of Stellar's built-in exchange.
 //!
-//! What is where, and who may import whom, stands in `ARCHITECTURE.md`; `tests/architecture.rs` enforces it.
+//! `ARCHITECTURE.md` describes the rooms and the allowed imports. `tests/architecture.rs` enforces them.
 
 pub mod actors;
 pub mod app;

@@ -210,7 +210,7 @@ impl Aggregator {
         self.state.readiness.reloading(self.deps.published.newest().is_some());
     }
 
-    /// Tells the readiness how far the windows are.
+    /// Passes the position of the windows on to the readiness.
     fn note_progress(&mut self) {
         if let Some(markets) = &self.state.markets {
             self.state.readiness.advanced(markets.seq(), markets.has_trades());

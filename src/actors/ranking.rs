@@ -20,7 +20,7 @@ pub enum Ranking {
 }
 
 impl Ranking {
-    /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator cannot tell now.
+    /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know them now.
     pub async fn ask(&self) -> Option<Arc<Vec<RankedMarket>>> {
         match self {
             Self::Fixed(ranked) => Some(Arc::clone(ranked)),

@@ -53,7 +53,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Tells the supervisor that the process stops: exits are expected and nothing is restarted any more.
+/// Notice that the process stops: exits are expected, and nothing is restarted any more.
 #[derive(Clone, Copy, Debug)]
 pub struct BeginDrain;
 

@@ -356,7 +356,7 @@ fn conflict(incoming: &IncomingTrade) -> QuarantineEntry {
     QuarantineEntry {
         source: "audit",
         token: Some(incoming.trade.token),
-        reason: "conflict: a row of this identity is held with other figures than horizon tells".into(),
+        reason: "conflict: a row of this identity is held with other figures than Horizon reports".into(),
         raw: incoming.raw.clone(),
     }
 }
@@ -365,7 +365,7 @@ fn surplus(token: PagingToken, row: &HeldRow) -> QuarantineEntry {
     QuarantineEntry {
         source: "audit",
         token: Some(token),
-        reason: "surplus: this row is held, and horizon has no such trade".into(),
+        reason: "surplus: this row is held, but Horizon has no such trade".into(),
         raw: Bytes::from(format!("{row:?}")),
     }
 }
