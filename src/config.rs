@@ -29,7 +29,7 @@ pub use duration::{format_duration, parse_duration};
 pub use environment::{CHAOS, CHAOS_LEASE_MS, Environment, PG_BIN_DIR};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
-pub use parse::{FileInterval, LogFormat};
+pub use parse::FileInterval;
 pub use resolve::{FlagValues, Profile, Resolved, Settings, Source};
 pub use schedule::CronSpec;
 pub use secret::{Secret, redact_credentials};
@@ -40,6 +40,8 @@ pub use simulation::{
 pub use surroundings::check_surroundings;
 pub use table::SETTINGS;
 pub use typed::Config;
+
+pub use crate::telemetry::LogFormat;
 
 /// Returns a text with its line breaks kept and all other hidden characters escaped.
 #[must_use]

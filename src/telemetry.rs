@@ -13,7 +13,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use self::plain::{Form, PlainStderr};
-use crate::config::LogFormat;
+
+/// Format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text if stderr is a terminal, else JSON.
+    Auto,
+    /// One line of text per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
 
 /// Error of setting up the log.
 #[derive(Debug, thiserror::Error)]

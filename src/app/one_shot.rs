@@ -10,6 +10,7 @@ use crate::{
     actors::{aggregator::MarketState, json_writer::replace_bytes},
     clock::{Clock, SystemClock},
     config::Config,
+    db::Database,
     domain::instant::UnixSeconds,
     http::probe,
 };
@@ -35,7 +36,7 @@ pub(super) fn start_over(config: &Config) -> Result<u8, CommandError> {
         store.migrated(config).await?;
         info!(
             kept_in = schema,
-            delete_with = format!("DROP SCHEMA {schema} CASCADE"),
+            delete_with = Database::drop_of_set_aside(&schema),
             "started over: the next daemon begins with an empty database"
         );
         Ok(())

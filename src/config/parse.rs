@@ -13,7 +13,11 @@ use super::duration::{format_duration, parse_duration};
 use super::fault::ValueError;
 use super::network;
 use super::secret::Secret;
-use crate::{connection_string::ConnectionString, domain::plain_text::shown};
+use crate::{
+    connection_string::ConnectionString,
+    domain::plain_text::shown,
+    telemetry::{self, LogFormat},
+};
 
 /// Longest duration. Longer ones are mistakes, and sums with them could exceed the range of dates.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -24,17 +28,6 @@ const ASSET_CODE_LEN_MAX: usize = 12;
 
 pub(super) const AT_MOST_A_YEAR: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, at most 365d";
 pub(super) const INTERVAL: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, from 10ms to 365d";
-
-/// Format of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text if stderr is a terminal, else JSON.
-    Auto,
-    /// One line of text per event.
-    Text,
-    /// One JSON object per event.
-    Json,
-}
 
 /// Frequency of writing the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +180,7 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    match crate::telemetry::parse_filter(text) {
+    match telemetry::parse_filter(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(ValueError::unparsable(shown(&error.to_string()))),
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::environment::{Environment, unknown_variables};
 use super::fault::{ConfigError, Fault, ValueError};
 use super::file::FileValues;
-use super::parse::{self, LogFormat};
+use super::parse;
 use super::resolve::{FlagValues, Profile, Settings, resolve};
 use super::setting::{Fallback, Group, Kind, Setting};
 use super::typed::Reader;
+use crate::telemetry::LogFormat;
 
 const TRADES_PER_SECOND_MAX: u32 = 100_000;
 const HISTORY_HOURS_MAX: u32 = 24 * 366;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind, ValueError};
-use super::parse::{self, FileInterval, LogFormat};
+use super::parse::{self, FileInterval};
 use super::resolve::Settings;
 use super::schedule::CronSpec;
 use super::secret::Secret;
+use crate::telemetry::LogFormat;
 
 /// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
 const RETENTION_DAYS_MIN: u32 = 8;

@@ -43,4 +43,10 @@ impl Database {
         transaction.commit().await?;
         Ok(schema)
     }
+
+    /// Returns the statement by which an operator deletes tables that were set aside.
+    #[must_use]
+    pub fn drop_of_set_aside(schema: &str) -> String {
+        format!("DROP SCHEMA {schema} CASCADE")
+    }
 }
