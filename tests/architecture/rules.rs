@@ -211,8 +211,7 @@ pub(crate) fn circles_of_rooms(listed: &Edges) -> Vec<Vec<String>> {
 /// The edges that the section "Allowed imports" of ARCHITECTURE.md lists: lines `room <- room, room` in its first
 /// block of code. An em dash or nothing behind the arrow means none.
 pub(crate) fn listed_edges(page: &str) -> Edges {
-    let (_, section) =
-        page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
+    let (_, section) = page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
     let block = section.split("```").nth(1).expect("the section has a block");
     let mut edges = Edges::new();
     for line in block.lines().filter(|line| !line.trim().is_empty()) {
@@ -226,8 +225,7 @@ pub(crate) fn listed_edges(page: &str) -> Edges {
 
 /// Rooms that the list names and the table does not, or the other way round.
 pub(crate) fn unlisted_rooms(page: &str, rooms: &Rooms<'_>) -> Vec<String> {
-    let (_, section) =
-        page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
+    let (_, section) = page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
     let block = section.split("```").nth(1).expect("the section has a block");
     let listed: BTreeSet<&str> =
         block.lines().filter_map(|line| line.split_once("<-")).map(|(room, _)| room.trim()).collect();

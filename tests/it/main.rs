@@ -16,6 +16,7 @@ mod config;
 mod database;
 mod end_to_end;
 mod fixtures;
+mod golden;
 mod horizon;
 mod hostile;
 mod init;
