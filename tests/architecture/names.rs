@@ -22,7 +22,7 @@ pub(crate) fn resolve(modules: &Modules, here: &[String], mention: &Mention) -> 
     let resolver = Resolver { modules };
     let target =
         resolver.resolve(here, &mention.segments, mention.is_global, HOPS_MAX, &mut passed_on).or_else(
-            || mention.is_import.then(|| resolver.from_crate(&mention.segments, HOPS_MAX, &mut passed_on)),
+            || mention.is_import.then(|| resolver.path_in_crate(&mention.segments, HOPS_MAX, &mut passed_on)),
         );
     passed_on.retain(|module| module != here);
     let others = passed_on.into_iter().map(|module| Target::Ours { module, rest: Vec::new() });
@@ -49,7 +49,7 @@ impl Resolver<'_> {
         let hops = hops.checked_sub(1)?;
         let (first, rest) = segments.split_first()?;
         if is_global {
-            return Some(self.from_crate(segments, hops, trail));
+            return Some(self.path_in_crate(segments, hops, trail));
         }
         match first.as_str() {
             "Self" => None,
@@ -62,12 +62,12 @@ impl Resolver<'_> {
             }
             _ => self
                 .lookup(here, first, rest, hops, trail)
-                .or_else(|| (segments.len() > 1).then(|| self.from_crate(segments, hops, trail))),
+                .or_else(|| (segments.len() > 1).then(|| self.path_in_crate(segments, hops, trail))),
         }
     }
 
     /// A path whose first segment is a crate.
-    fn from_crate(self, segments: &[String], hops: usize, trail: &mut Trail) -> Target {
+    fn path_in_crate(self, segments: &[String], hops: usize, trail: &mut Trail) -> Target {
         let root = &segments[..1];
         if self.modules.contains_key(root) {
             return self.walk(root, &segments[1..], hops, trail);
@@ -107,7 +107,7 @@ impl Resolver<'_> {
             let is_itself = import.segments.first().is_some_and(|first| first == name);
             let segments = [import.segments.as_slice(), rest].concat();
             let target = if is_itself {
-                Some(self.from_crate(&segments, hops, trail))
+                Some(self.path_in_crate(&segments, hops, trail))
             } else {
                 self.resolve(at, &segments, import.is_global, hops, trail)
             };
