@@ -114,7 +114,7 @@ fn describe(error: &tokio_postgres::Error) -> String {
 
 impl DbError {
     /// Returns true if the same call may succeed later. A refused log-in counts as transient: once the daemon runs, it
-    /// means that an operator is changing the password. At start see [`DbError::is_final_at_start`].
+    /// means that an operator is changing the password. At start `is_final_at_start` decides.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
