@@ -36,6 +36,10 @@ pub enum TelemetryError {
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Targets of actix that say nothing new. A filter that names them enables them. The workers of each listener log their
+/// start and stop. The dispatchers log an error for each reader that the daemon cuts off, which a metric counts.
+const QUIET: &str = "actix_server=warn,actix_http::h1::dispatcher=off,actix_http::h2::dispatcher=off";
+
 /// Parses a log filter such as `info` or `info,stellar_ticker::horizon=debug`.
 ///
 /// # Errors
@@ -43,6 +47,11 @@ pub enum TelemetryError {
 /// The error of the first invalid directive.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     EnvFilter::builder().parse(filter)
+}
+
+/// The filter of an operator behind [`QUIET`]. Of two directives for the same target the later one wins.
+fn quiet_filter(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    parse_filter(filter).and_then(|_| parse_filter(&format!("{QUIET},{filter}")))
 }
 
 /// Sets up the log of this process, and logs its panics.
@@ -70,8 +79,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let layer =
         fmt::layer().with_writer(PlainStderr { form, is_over_bar: terminal }).log_internal_errors(false);
     let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
-    // The workers of each listener log their start and stop. The filter can enable that by naming `actix_server`.
-    let filter = parse_filter(filter).and_then(|_| parse_filter(&format!("actix_server=warn,{filter}")))?;
+    let filter = quiet_filter(filter)?;
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
@@ -140,5 +148,19 @@ mod tests {
     fn an_invalid_filter_is_an_error() {
         assert!(parse_filter("info,stellar_ticker::horizon=debug").is_ok());
         assert!(parse_filter("stellar_ticker=loudly").is_err());
+    }
+
+    #[test]
+    fn a_reader_that_is_cut_off_logs_nothing_unless_the_filter_names_the_dispatcher() {
+        let logs_it = |filter: &str| {
+            let subscriber = tracing_subscriber::registry().with(quiet_filter(filter).unwrap());
+            tracing::subscriber::with_default(
+                subscriber,
+                || tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR),
+            )
+        };
+        assert!(!logs_it("info"));
+        assert!(!logs_it("debug,stellar_ticker=trace"));
+        assert!(logs_it("info,actix_http::h1::dispatcher=error"));
     }
 }

@@ -114,7 +114,7 @@ impl DescendingRead<'_> {
                     return Err(HistoryError::BeforeHistory);
                 }
                 Err(error) => {
-                    // What was read before the failure is valid.
+                    // Earlier pages are valid, so they are stored.
                     self.write(&mut state, &mut sum).await?;
                     return Err(error.into());
                 }

@@ -22,12 +22,12 @@ use crate::{
 
 /// Queries at once.
 const PARALLEL: usize = 500;
-/// What a refused request may cost in memory, beside what a debug build's allocator keeps.
+/// Memory of a refused request, on top of what the allocator of a debug build keeps.
 const REFUSALS_KIB: u64 = 64 << 10;
-/// What hundreds of documents may cost that are parsed, with 40 s of a daemon's first minute: some 50 MiB were seen.
+/// Memory of hundreds of parsed documents and of 40 s of a daemon's first minute. Some 50 MiB were measured.
 const DOCUMENTS_KIB: u64 = 96 << 10;
-/// What answers may cost beside what a daemon at work takes: all answers that are made, kept or sent, as
-/// `docs/limits.md` says; publications that are held for answers; rows; and buffers of [`PARALLEL`] connections.
+/// Memory of answers, on top of that of a daemon at work. It holds all answers that are made, kept or sent
+/// (`docs/limits.md`), the publications that they are made of, rows, and buffers of [`PARALLEL`] connections.
 const ANSWERS_KIB: u64 = (128 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALLEL as u64;
 /// Two documents with whole lists are executed at once, each on a publication of its own, while a third is published and a
 /// fourth is made. Each has a file of 1 KiB a market and its compressed forms, a quarter of that.
