@@ -12,14 +12,15 @@ use rand_chacha::ChaCha8Rng;
 use stellar_ticker::sim::{FaultPlan, SimServer};
 
 use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, wait_for_pairs},
     matrix::{assert_kept, fresh_again, seconds},
     support::{
         by_hand,
         daemon::Daemon,
         figure,
+        network::{PASSPHRASE, block_on, network},
         own_postgres::OwnPostgres,
         postgres::open_tempdir,
+        progress::wait_for_pairs,
         replicas::{NAMES, settle},
     },
 };
@@ -27,7 +28,7 @@ use crate::{
 /// Of all requests to Horizon, how many go wrong.
 const HORIZON_FAULTS: f64 = 0.03;
 
-/// Two replicas, and what goes on around them.
+/// Two replicas and their surroundings.
 struct Chaos {
     random: ChaCha8Rng,
     sim: SimServer,
@@ -58,11 +59,11 @@ impl Chaos {
         self.both[place] = serve(&self.sim, &self.server.url, self.outputs[place].path());
     }
 
-    fn tell(&self, act: &str) {
+    fn log(&self, act: &str) {
         println!("chaos {:6.1} s: {act}", self.begun.elapsed().as_secs_f64());
     }
 
-    /// A time between half a second and so many.
+    /// A random time between half a second and `most_s`.
     fn moment(&mut self, most_s: u64) -> Duration {
         Duration::from_millis(self.random.random_range(500..most_s * 1_000))
     }
@@ -70,7 +71,7 @@ impl Chaos {
     /// Both live, and readers get an answer from either.
     fn look(&mut self) {
         for daemon in &mut self.both {
-            assert!(daemon.is_running(), "a process ended by itself:\n{}", daemon.log());
+            assert!(daemon.is_running(), "a process ended without an order:\n{}", daemon.log());
             assert_eq!(daemon.get("/livez").status, 200);
             let status = daemon.get("/markets.json").status;
             assert!(status == 200 || status == 503, "{status}"); // not yet, just after its start

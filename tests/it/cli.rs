@@ -246,7 +246,7 @@ fn simulation_options_have_defaults_and_flags() {
 }
 
 #[test]
-fn faults_of_the_simulation_and_of_the_settings_are_told_together() {
+fn faults_of_the_simulation_and_of_the_settings_are_reported_together() {
     let error = parse(&["demo", "--seed", "x", "--retention-days", "1"], &[]).expect_err("two faults");
     let text = error.to_string();
     assert!(text.contains("seed: \"x\"") && text.contains("retention-days: \"1\""), "{text}");
@@ -322,6 +322,6 @@ fn completions_of_an_unknown_shell_are_refused_with_the_list() {
         let output = run(arguments, &[]);
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(64), ""), "{arguments:?}");
     }
-    let told = stderr(&run(&["completions", "tcsh"], &[]));
-    assert!(told.contains("[possible values: bash, elvish, fish, powershell, zsh]"), "{told}");
+    let message = stderr(&run(&["completions", "tcsh"], &[]));
+    assert!(message.contains("[possible values: bash, elvish, fish, powershell, zsh]"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! The configuration: four sources, their order, and every fault told with where it came from.
+//! The configuration: four sources, their order, and every fault reported with its source.
 
 mod surroundings;
 
@@ -181,7 +181,7 @@ fn testnet_changes_the_default_horizon_from_every_source() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_with_source_and_what_is_allowed() {
+fn all_faults_are_reported_together_with_source_and_allowed_values() {
     let file = written("retention_days = 3\nbnd = '127.0.0.1:1'\nstale_after = 5\n");
     let error = error_of(
         &["--config", text_of(file.path()), "--publish-interval", "5", "--clean-schedule", "0 0 30 2 *"],
@@ -201,8 +201,7 @@ fn all_faults_are_told_at_once_with_source_and_what_is_allowed() {
         (format!("retention-days: \"3\" from file {path}, key retention_days is refused"), "from 8"),
         (format!("stale-after: \"5\" from file {path}, key stale_after does not parse"), "10ms"),
     ] {
-        let found =
-            text.lines().find(|told| told.contains(&line)).unwrap_or_else(|| panic!("{line}\n{text}"));
+        let found = text.lines().find(|row| row.contains(&line)).unwrap_or_else(|| panic!("{line}\n{text}"));
         assert!(found.contains(allowed), "{found}");
     }
 }
@@ -263,7 +262,7 @@ fn a_file_that_is_not_toml_is_refused_by_line_without_quoting_it() {
 }
 
 #[test]
-fn a_file_that_is_none_of_ours_is_refused_soon_and_in_few_words() {
+fn an_unrelated_file_is_refused_with_a_short_message() {
     let named = |contents: &str| {
         let file = written(contents);
         let error = error_of(&["--config", text_of(file.path())], &[]);
@@ -310,7 +309,7 @@ fn a_file_that_is_none_of_ours_is_refused_soon_and_in_few_words() {
 }
 
 #[test]
-fn what_faults_quote_neither_steers_a_terminal_nor_tells_a_secret() {
+fn quoted_values_neither_steer_a_terminal_nor_reveal_a_secret() {
     let hostile = "\u{1b}[2J\u{202e}\u{200b}\u{9b}";
     let file = written(&format!(
         "{:?} = 1\n\"postgres://u:canary@h/db\" = 1\nbind = \"\\u001B[2J\\u202E\"\n",
@@ -335,7 +334,7 @@ fn what_faults_quote_neither_steers_a_terminal_nor_tells_a_secret() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_refused_and_not_taken_for_another() {
+fn a_variable_that_is_not_utf_8_is_refused_and_not_taken_for_another() {
     for variable in ["TICKER_DATA_DIR", "TICKER_NETWORK"] {
         let error = error_of(&[], &[(variable, "/data\u{fffd}")]);
         assert!(error.exit_code() == 78 && error.to_string().contains("it is not UTF-8"), "{error}");

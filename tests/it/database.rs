@@ -1,4 +1,4 @@
-//! What the database layer promises, on a real PostgreSQL.
+//! Promises of the database layer, on a real PostgreSQL.
 
 mod assets;
 mod audit;

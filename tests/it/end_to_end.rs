@@ -2,7 +2,6 @@
 
 mod assets;
 mod audit;
-mod begun_anew;
 mod budget;
 mod close_times;
 mod commands;
@@ -11,176 +10,34 @@ mod faults;
 mod forgetting;
 mod graphql;
 mod history;
-pub(crate) mod hostile;
+mod hostile;
 mod lives;
 mod minutes;
 mod panics;
 mod readiness;
 mod requirements;
+mod reset_network;
 mod self_audit;
 mod slow_machine;
 mod start_and_stop;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stellar_ticker::sim::{FaultPlan, SimConfig, SimServer, Simulation};
+use stellar_ticker::sim::{FaultPlan, SimConfig, SimServer};
 use tokio_postgres::Client;
 
 use crate::support::{
     DEADLINE,
     daemon::{Daemon, run},
+    network::{PASSPHRASE, block_on, horizon, network},
+    oracle::{compare_published, compare_with_emitted, complete_range},
     postgres::fresh_database,
+    progress::{
+        number, wait_for_pairs, wait_for_trades, wait_until_history_is_complete, wait_until_no_asset_is_due,
+    },
     recomputation, wait_until,
 };
-
-pub(crate) const PASSPHRASE: &str = "A network of tests ; November 2026";
-
-/// A simulated network with a ledger of some 20 trades each 0.2 s.
-pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
-    let config = SimConfig {
-        seed,
-        network_passphrase: PASSPHRASE.into(),
-        trades_per_second: 100.0,
-        history_hours: 0, // filling history has tests of its own
-        ledger_seconds: 0.2,
-        stream_poll: Duration::from_millis(50),
-        faults,
-        ..SimConfig::default()
-    };
-    horizon(config)
-}
-
-pub(crate) fn horizon(config: SimConfig) -> SimServer {
-    stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
-}
-
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
-pub(crate) async fn number(client: &Client, sql: &str) -> i64 {
-    client.query_one(sql, &[]).await.unwrap().get(0)
-}
-
-/// Waits until so many trades are stored.
-pub(crate) async fn wait_for_trades(client: &Client, count: i64) {
-    let begun = Instant::now();
-    while number(client, "SELECT count(*) FROM trades").await < count {
-        assert!(begun.elapsed() < DEADLINE, "waited in vain for {count} trades");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Waits until a pair is published: its assets were looked up and their files read.
-pub(crate) fn wait_for_pairs(daemon: &Daemon) {
-    wait_until("pairs are published", || {
-        let answer = daemon.get("/markets.json");
-        answer.status == 200 && !answer.json()["pairs"].as_array().unwrap().is_empty()
-    });
-}
-
-/// Waits until the daemon has looked up every asset and read every file, so that it writes to none of them for hours.
-pub(crate) async fn wait_until_no_asset_is_due(client: &Client) {
-    let due = "SELECT (SELECT count(*) FROM asset_sweep WHERE finished_at IS NULL)
-                    + (SELECT count(*) FROM assets WHERE checked_at IS NULL)
-                    + (SELECT count(*) FROM assets a LEFT JOIN toml_files f ON f.url = a.toml_url
-                       WHERE a.meets_rules AND a.toml_url <> ''
-                       AND (f.url IS NULL OR f.is_good AND a.toml_applied_at IS NULL))";
-    let begun = Instant::now();
-    while number(client, due).await > 0 {
-        assert!(begun.elapsed() < DEADLINE, "assets are due for ever");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Waits until everything that Horizon has is held whole.
-pub(crate) fn wait_until_whole(daemon: &Daemon) {
-    wait_until("history is held whole", || daemon.status()["backfill"]["done_ratio"] == 1.0);
-}
-
-/// Compares a publication with a recomputation from the rows of its `seq`, while trades go on coming in: tried until
-/// nothing was committed between the two. Gives the number of pairs.
-pub(crate) async fn compare_published(daemon: &Daemon, client: &Client) -> usize {
-    daemon.wait_for_publication();
-    let begun = Instant::now();
-    loop {
-        assert!(begun.elapsed() < DEADLINE, "the daemon never stood still");
-        let before = daemon.status();
-        let markets = daemon.get("/markets.json").json();
-        let after = daemon.status();
-        let same = ["seq", "as_of"].iter().all(|name| before[name] == after[name]);
-        if same && before["as_of"] == markets["generated_at_rfc3339"] {
-            let seq = before["seq"].as_i64();
-            if let Some(pairs) = recomputation::compare_at(client, &markets, seq).await {
-                return pairs;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// The ledgers that are held whole, once they are one range without a gap.
-pub(crate) async fn held_whole(client: &Client) -> (i64, i64) {
-    let begun = Instant::now();
-    loop {
-        let rows = client.query("SELECT from_ledger, to_ledger FROM coverage ORDER BY 1", &[]).await.unwrap();
-        let mut ranges: Vec<(i64, i64)> = Vec::new();
-        for (from, to) in rows.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))) {
-            match ranges.last_mut() {
-                Some(last) if from <= last.1 + 1 => last.1 = to.max(last.1),
-                _ => ranges.push((from, to)),
-            }
-        }
-        if let [range] = ranges.as_slice() {
-            return *range;
-        }
-        assert!(begun.elapsed() < DEADLINE, "gaps stay: {ranges:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Every trade of the ledgers that count as whole is stored, once, with the figures that were emitted.
-pub(crate) async fn compare_with_what_was_emitted(client: &Client, oracle: &Simulation) -> usize {
-    let (from, to) = held_whole(client).await;
-    let rows = client
-        .query(
-            "SELECT t.toid, t.trade_order, t.base_amount, t.counter_amount, t.price_n, t.price_d, t.base_is_seller,
-                    b.code, b.issuer, t.liquidity_pool_id
-             FROM trades t JOIN assets b ON b.id = t.base_asset_id
-             WHERE t.toid >> 32 BETWEEN $1 AND $2 ORDER BY t.toid, t.trade_order",
-            &[&from, &to],
-        )
-        .await
-        .unwrap();
-    let emitted = oracle.trades(u32::try_from(from).unwrap()..=u32::try_from(to).unwrap());
-    let stored: Vec<(i64, i64)> =
-        rows.iter().map(|row| (row.get(0), i64::from(row.get::<_, i32>(1)))).collect();
-    let expected: Vec<(i64, i64)> = emitted.iter().map(|trade| (trade.id.toid, trade.id.order)).collect();
-    assert_eq!(stored, expected, "the same trades, each once");
-    for (row, trade) in rows.iter().zip(&emitted) {
-        let (code, issuer): (String, String) = (row.get(7), row.get(8));
-        let base = if issuer == "native" { "native".to_owned() } else { format!("{code}:{issuer}") };
-        let as_emitted = trade.base.asset == base;
-        let (side, other) =
-            if as_emitted { (&trade.base, &trade.counter) } else { (&trade.counter, &trade.base) };
-        let (n, d) = if as_emitted { (trade.price_n, trade.price_d) } else { (trade.price_d, trade.price_n) };
-        assert_eq!(side.asset, base);
-        assert_eq!((row.get::<_, i64>(2), row.get::<_, i64>(3)), (side.amount, other.amount));
-        assert_eq!((row.get::<_, i64>(4), row.get::<_, i64>(5)), (n, d));
-        assert_eq!(row.get::<_, bool>(6), trade.base_is_seller == as_emitted);
-        assert_eq!(row.get::<_, Option<String>>(9), side.pool.clone().or_else(|| other.pool.clone()));
-    }
-    stored.len()
-}
 
 #[test]
 fn every_figure_equals_a_recomputation_and_every_trade_is_stored_as_it_was_emitted() {
@@ -192,7 +49,7 @@ fn every_figure_equals_a_recomputation_and_every_trade_is_stored_as_it_was_emitt
         wait_for_trades(&client, 500).await;
         daemon.wait_for_publication();
         let pairs = compare_published(&daemon, &client).await;
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         println!("{pairs} pairs and {trades} trades compared");
         assert!(pairs > 10 && trades > 300);
     });
@@ -261,15 +118,8 @@ fn the_listeners_answer_as_promised() {
             metrics.contains("# HELP ticker_trades_ingested_total")
                 && metrics.contains("ticker_publications_total")
         );
-        let actors = daemon.admin("/actors.json").json();
-        let names: Vec<_> = actors["actors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|actor| actor["name"].as_str().unwrap())
-            .collect();
         assert_eq!(
-            names,
+            daemon.actors(),
             [
                 "lease_keeper",
                 "stream_ingester",

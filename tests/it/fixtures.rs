@@ -12,7 +12,7 @@ use stellar_ticker::horizon::{
 
 use crate::support::fixtures;
 
-/// What a file holds, as far as the program reads such things.
+/// Kind of a file, as far as the program reads it.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum Kind {
     Trades,

@@ -9,11 +9,12 @@ use stellar_ticker::{
     sim::{FixedSource, SimConfig, SimServer, TomlReply},
 };
 
-use crate::end_to_end::{block_on, horizon, hostile::address};
 use crate::support::{
     DEADLINE,
     daemon::{Answer, Daemon},
+    network::{block_on, horizon},
     postgres::fresh_database,
+    scripted::address,
 };
 
 const PASSPHRASE: &str = "Golden Network";

@@ -97,7 +97,7 @@ fn pages_lead_through_the_same_history_both_ways() {
 }
 
 #[test]
-fn the_history_before_the_elder_ledger_is_told_as_gone_going_back() {
+fn a_descending_read_reports_history_before_the_elder_ledger_as_gone() {
     let sim = network(FaultPlan::none());
     System::new().block_on(async {
         let client = client(&sim);
@@ -109,7 +109,7 @@ fn the_history_before_the_elder_ledger_is_told_as_gone_going_back() {
 }
 
 #[test]
-fn each_kind_of_refusal_is_told_apart() {
+fn each_kind_of_refusal_is_distinguished() {
     let faults = FaultPlan::none();
     for fault in [
         Fault::Status(429),
@@ -155,7 +155,7 @@ fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked
                 client.stream_trades(token).await.err().unwrap(),
             ] {
                 assert!(
-                    matches!(error, HorizonError::Status { status: told } if told == status),
+                    matches!(error, HorizonError::Status { status: event } if event == status),
                     "{error:?}"
                 );
                 assert!(error.is_transient(), "{error}");
@@ -305,7 +305,7 @@ fn resident_mib() -> u64 {
 }
 
 #[test]
-fn an_answer_that_fresh_trades_wait_for_is_given_up_soon_and_one_that_is_slow_for_long_is_heard() {
+fn a_silent_live_request_is_given_up_after_ten_seconds_and_a_slow_one_is_read() {
     const ONE_PIECE: usize = 1_000_000;
     let faults = FaultPlan::none();
     faults.push(Endpoint::Trades, Fault::Stall { after_bytes: 500 });
@@ -325,12 +325,12 @@ fn an_answer_that_fresh_trades_wait_for_is_given_up_soon_and_one_that_is_slow_fo
         let HorizonError::Silent(after) = given_up else { panic!("{given_up}") };
         assert_eq!(after, Duration::from_secs(10));
         assert!(patient.is_ok(), "who was given up once is waited for longer: {patient:?}");
-        assert!(assets.is_ok(), "nobody's trades wait for assets: {assets:?}");
+        assert!(assets.is_ok(), "no trade waits for assets: {assets:?}");
     });
 }
 
 #[test]
-fn a_stream_that_falls_silent_ends_by_the_idle_timeout_however_impatient_its_reader_is() {
+fn a_silent_stream_ends_by_the_idle_timeout_however_often_it_is_polled() {
     let faults = FaultPlan::none();
     faults.push(Endpoint::Stream, Fault::Stall { after_bytes: 60 });
     let sim = network(faults);
@@ -341,7 +341,7 @@ fn a_stream_that_falls_silent_ends_by_the_idle_timeout_however_impatient_its_rea
         let ended = loop {
             match tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
                 Err(_) | Ok(Ok(StreamItem::Open)) => {}
-                Ok(Ok(told)) => panic!("{told:?}"),
+                Ok(Ok(item)) => panic!("{item:?}"),
                 Ok(Err(error)) => break error,
             }
         };
@@ -362,8 +362,8 @@ fn a_stream_ends_normally_at_its_limit_and_goes_on_without_a_gap() {
         while cursor.ledger() <= to {
             let mut stream = client.stream_trades(cursor).await.unwrap();
             connections += 1;
-            while let Ok(told) = stream.next().await {
-                match told {
+            while let Ok(item) = stream.next().await {
+                match item {
                     StreamItem::Trade(received) => cursor = received.trade.token,
                     StreamItem::End => break,
                     StreamItem::Open => continue,

@@ -1,4 +1,4 @@
-//! What strangers may send, and that nobody else notices. What each test prints goes into `docs/reliability.md`.
+//! Input of strangers, which must not disturb other readers. `docs/reliability.md` quotes what each test prints.
 
 mod descriptors;
 mod graphql;

@@ -108,7 +108,7 @@ fn as_process_1_it_passes_the_exit_code_on() {
 }
 
 #[test]
-fn as_process_1_it_tells_a_program_that_was_killed() {
+fn as_process_1_it_reports_a_program_that_was_killed() {
     let Some(mut namespace) = Namespace::run(&simulation()) else { return };
     namespace.wait_for_line("simulated Horizon started");
     let program = children(namespace.first());

@@ -19,15 +19,18 @@ use nix::sys::signal::Signal;
 use stellar_ticker::sim::{FaultPlan, SimServer};
 use tokio_postgres::Client;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, number, wait_for_pairs, wait_for_trades},
-    support::{
-        DEADLINE, LOADED, by_hand, daemon::Daemon, figure, own_postgres::OwnPostgres, replicas::settle,
-        wait_until,
-    },
+use crate::support::{
+    DEADLINE, LOADED, by_hand,
+    daemon::Daemon,
+    figure,
+    network::{PASSPHRASE, block_on, network},
+    own_postgres::OwnPostgres,
+    progress::{number, wait_for_pairs, wait_for_trades},
+    replicas::settle,
+    wait_until,
 };
 
-/// A daemon at work, with a database server of its own that a test may ill-treat.
+/// A running daemon, with a database server of its own that a test may break.
 struct Scene {
     sim: SimServer,
     server: OwnPostgres,
@@ -52,7 +55,7 @@ impl Scene {
         fresh_again(&self.sim, &self.server.url).await
     }
 
-    /// Waits until the daemon has told something of a kind after all that it told before.
+    /// Waits until the daemon logs one more line of a kind.
     fn wait_for_words(&self, before: usize, words: &str) {
         wait_until(words, || self.daemon.log().get(before..).is_some_and(|log| log.contains(words)));
     }
@@ -76,7 +79,7 @@ impl Scene {
     }
 }
 
-/// The newest ledger of the network as it is now comes into the database; says how long that took.
+/// Waits until the newest ledger of this moment is in the database. Returns the time that it took.
 pub(crate) async fn fresh_again(sim: &SimServer, url: &str) -> Duration {
     let begun = Instant::now();
     let newest = i64::from(sim.oracle().head().latest);
@@ -97,7 +100,7 @@ pub(crate) async fn fresh_again(sim: &SimServer, url: &str) -> Duration {
     }
 }
 
-/// How long data may take to be fresh after an outage; a test on a loaded machine allows four times as much.
+/// Time that data may take to be fresh after an outage. Tests allow [`LOADED`] times as much.
 fn promised_after(outage: Duration) -> Duration {
     Duration::from_secs(15).max(outage.mul_f64(0.6))
 }

@@ -1,7 +1,7 @@
 //! The old ticker's own answers: the same Horizon, the same files, the same books, and figures compared one by one.
 //!
-//! The data lie beside the project and not in it; without them the test says so. Each difference that is allowed is
-//! named with its reason, anything else fails.
+//! The data lie beside the project. Without them the test prints that it was skipped. Each allowed difference is named with
+//! its reason, and any other fails.
 
 mod assets;
 mod graphql;
@@ -29,7 +29,7 @@ const GONE: [(&str, &str); 1] = [("XLM_BLANK", "a 404 with an empty body is no g
 /// Pairs that the old answer lacks, with the figures that are right, and why.
 const NEW: [(&str, &str); 1] = [("XLM_TYPO", "one field of the wrong type costs only that field")];
 /// Single figures that the old answer has wrong: pair, key, right value, and why.
-const MENDED: [(&str, &str, f64, &str); 2] = [
+const CORRECTED: [(&str, &str, f64, &str); 2] = [
     ("TEA1_TEA", "low", 2_390_438.247_011_952, "a price of 0 sets no price"),
     ("TEA1_TEA", "low_7d", 2_390_438.247_011_952, "a price of 0 sets no price"),
 ];
@@ -100,7 +100,7 @@ fn by_name(file: &Value) -> BTreeMap<String, Value> {
     pairs.iter().map(|pair| (pair["name"].as_str().unwrap().to_owned(), pair.clone())).collect()
 }
 
-/// What the pair's first or last price must be, where several trades share its second.
+/// First or last price of a pair of which several trades share a second.
 fn by_paging_token(ties: &Value, pair: &str, key: &str) -> Option<f64> {
     let (section, side) = match key {
         "open" => ("markets.json_24h", "open"),
@@ -138,19 +138,19 @@ fn compare(name: &str, old: &Value, new: &Value, ties: &Value, now: i64, faults:
             | "ask_count" => (number(old, key), true),
             _ => (number(old, key), false),
         };
-        let mended = MENDED.iter().find(|(pair, mended, ..)| *pair == name && *mended == key);
-        let is = mended.map_or(is, |(_, _, right, _)| *right);
-        let told = number(new, key);
+        let corrected = CORRECTED.iter().find(|(pair, corrected, ..)| *pair == name && *corrected == key);
+        let is = corrected.map_or(is, |(_, _, right, _)| *right);
+        let served = number(new, key);
         // A difference is as exact as what it was taken between.
         let scale = if key.starts_with("change") { number(new, "high_7d") * 1e-6 } else { is };
-        let differs = if is_exact { told != is } else { (told - is).abs() > RELATIVE * scale.abs() };
+        let differs = if is_exact { served != is } else { (served - is).abs() > RELATIVE * scale.abs() };
         // 24 hours without a trade show the last price of 7 days: that is compared by `close`.
         let falls_back = new["trade_count"] == 0 && ["open", "low", "high"].contains(&key.as_str());
-        if falls_back && told == number(new, "close") {
+        if falls_back && served == number(new, "close") {
             continue;
         }
         if differs {
-            faults.push(format!("{name} {key}: {told}, was {is}"));
+            faults.push(format!("{name} {key}: {served}, was {is}"));
         }
     }
 }

@@ -39,7 +39,7 @@ fn cluster_pid(dir: &Path) -> i32 {
     fs::read_to_string(dir.join("pg/postmaster.pid")).unwrap().lines().next().unwrap().parse().unwrap()
 }
 
-/// A zombie counts as gone: who its parent is now, and whether that one cares, is not ours to say.
+/// A zombie counts as gone, since its new parent may never reap it.
 fn wait_until_gone(pid: i32) {
     wait_until(&format!("process {pid} is gone"), || {
         !fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
@@ -53,12 +53,12 @@ fn starts_answers_without_tcp_and_stops() {
     assert!(!server.is_joined());
     assert_eq!(server.note(), None);
     let pid = cluster_pid(dir.path());
-    let told = ask(
+    let output = ask(
         &server.connection_string(),
         "SELECT current_user || ' ' || current_database() || ' ' || current_setting('server_encoding') || ' ['
              || current_setting('listen_addresses') || '] ' || current_setting('max_connections')",
     );
-    assert_eq!(told, "ticker ticker UTF8 [] 50");
+    assert_eq!(output, "ticker ticker UTF8 [] 50");
     let psql = format!("{} -tAc 'SELECT 41 + 1'", server.psql_command());
     let answer = Command::new("sh").args(["-c", &psql]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "42");
@@ -98,9 +98,9 @@ fn a_daemon_waits_for_the_other_process_instead_of_joining() {
     let options = || Options { if_running: IfRunning::WaitUntilGone, ..test_options() };
     let refused = PrivatePostgres::start(dir.path(), options(), Duration::from_millis(200)).unwrap_err();
     assert!(matches!(refused, PrivatePostgresError::InUse { .. }) && refused.is_transient());
-    let told = refused.to_string();
-    assert!(told.contains(&format!("by the process {}:", std::process::id())), "{told}");
-    assert!(told.contains(dir.path().to_str().unwrap()) && told.contains("--data-dir"), "{told}");
+    let output = refused.to_string();
+    assert!(output.contains(&format!("by the process {}:", std::process::id())), "{output}");
+    assert!(output.contains(dir.path().to_str().unwrap()) && output.contains("--data-dir"), "{output}");
     std::thread::scope(|scope| {
         let second =
             scope.spawn(|| PrivatePostgres::start(dir.path(), options(), DEADLINE).unwrap().is_joined());
@@ -195,7 +195,7 @@ fn refuses_data_of_another_major_version() {
 }
 
 #[test]
-fn a_half_made_cluster_is_made_anew() {
+fn a_half_made_cluster_is_created_again() {
     let dir = open_tempdir();
     fs::create_dir_all(dir.path().join("pg.new/base")).unwrap();
     fs::write(dir.path().join("pg.new/PG_VERSION"), "15\n").unwrap();
@@ -237,7 +237,7 @@ fn as_root_a_closed_data_directory_gets_its_cluster_elsewhere() {
     assert!(server.note().unwrap().contains(cluster.to_str().unwrap()));
     assert_eq!(ask(&server.connection_string(), "SELECT 'yes'"), "yes");
     server.stop();
-    // Found again by the link, and made anew when only the link is left, as in a new container on an old volume.
+    // Found again by the link, and created again when only the link is left, as in a new container on an old volume.
     start(dir.path()).stop();
     fs::remove_dir_all(cluster.parent().unwrap()).unwrap();
     assert_eq!(ask(&start(dir.path()).connection_string(), "SELECT 'yes'"), "yes");
@@ -259,7 +259,7 @@ fn takes_the_server_along_when_killed_by_kill_9() {
 #[test]
 fn works_for_a_user_who_is_not_root_and_names_a_wrong_owner() {
     let (true, Ok(Some(nobody))) = (Uid::effective().is_root(), User::from_name("nobody")) else {
-        return; // only root can become somebody else; the other tests have run as one who is not root
+        return; // only root can become another user; the other tests have run without root
     };
     let theirs = open_tempdir();
     chown(theirs.path(), Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).unwrap();

@@ -1,4 +1,4 @@
-//! What supervision promises, by actors that fall in every way that there is.
+//! Promises of supervision, with actors that fail in every way.
 
 mod actor;
 
@@ -78,7 +78,7 @@ impl Scene {
         while self.restarts()[0] < count || !self.status.children()[0].is_running() {
             assert!(
                 begun.elapsed() < DEADLINE,
-                "waited in vain for restart {count}: {:?}",
+                "timed out waiting for restart {count}: {:?}",
                 self.status.view()
             );
             actix_rt::time::sleep(Duration::from_millis(5)).await;
@@ -91,7 +91,7 @@ impl Scene {
         assert_eq!(self.ask(Deed::Count).await, Ok(1), "the state is that of a new incarnation");
         let other = self.bystander.call(&TraceContext::root(), Do(Deed::Count), PATIENCE).await;
         assert!(other.is_ok());
-        assert_eq!(self.restarts(), [restarts, 0], "nobody else notices");
+        assert_eq!(self.restarts(), [restarts, 0], "the neighbour keeps running");
         assert_eq!(self.status.view().actors[0].mailbox.depth, 0);
     }
 }
@@ -115,7 +115,7 @@ fn restarts_an_actor_that_panics_in_a_handler_and_keeps_its_mailbox() {
         scene.wait_for_restarts(1).await;
         assert_eq!(scene.restarts(), [1, 0]);
         let exit = scene.status.view().actors[0].last_exit.clone().unwrap();
-        assert_eq!((exit.generation, exit.reason.as_str()), (0, "panicked: as it was told"));
+        assert_eq!((exit.generation, exit.reason.as_str()), (0, "panicked: as scripted"));
     });
 }
 
@@ -246,7 +246,7 @@ fn a_storm_of_restarts_escalates() {
 }
 
 #[test]
-fn a_blocked_thread_is_told_as_hung() {
+fn a_blocked_thread_is_reported_as_hung() {
     play(|| async {
         let mut scene = Scene::new(quick(), spec("subject"));
         let (outcome, _) = tokio::join!(scene.tree.given_up(), async {
@@ -267,7 +267,7 @@ fn a_call_that_is_given_up_leaves_the_queue_and_handling_is_counted() {
         let given_up =
             scene.subject.call(&TraceContext::root(), Do(Deed::Count), Duration::from_millis(20)).await;
         assert_eq!(given_up, Err(CallError::TimedOut { actor: "subject" }));
-        assert_eq!(scene.status.view().actors[0].mailbox.depth, 0, "nobody waits for it any more");
+        assert_eq!(scene.status.view().actors[0].mailbox.depth, 0, "the call left the queue");
         scene.wait_for_restarts(1).await;
         assert_eq!(scene.ask(Deed::Count).await, Ok(1), "what was given up in the queue is passed over");
         let view = scene.status.view();
@@ -296,7 +296,7 @@ fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
         }
         assert_eq!(scene.restarts(), [0, 0]);
         let still = tokio::time::timeout(Duration::from_millis(50), scene.tree.given_up()).await;
-        assert!(still.is_err(), "and nobody gives up");
+        assert!(still.is_err(), "the tree does not give up");
     });
 }
 

@@ -7,16 +7,16 @@ use refinery::{Migration, Runner};
 use stellar_ticker::sim::FaultPlan;
 use tokio_postgres::NoTls;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, compare_published, network, number, wait_for_pairs, wait_for_trades},
-    support::{
-        daemon::{Daemon, run},
-        postgres::{execute, fresh_database},
-        recomputation, wait_until,
-    },
+use crate::support::{
+    daemon::{Daemon, run},
+    network::{PASSPHRASE, block_on, network},
+    oracle::compare_published,
+    postgres::{execute, fresh_database},
+    progress::{number, wait_for_pairs, wait_for_trades},
+    recomputation, wait_until,
 };
 
-/// What a later program may add: it hurts nobody.
+/// Additions of a later program, which this one ignores.
 const EXPANDS: &str = "ALTER TABLE trades ADD COLUMN memo text; ALTER TABLE assets ADD COLUMN logo text NOT NULL DEFAULT '';
                        CREATE TABLE candles (market_id int); CREATE INDEX ON trades (market_id, ledger_close_time)";
 
@@ -42,7 +42,7 @@ async fn apply(database: &str, migrations: &[Migration]) {
     driver.await.unwrap().unwrap();
 }
 
-/// What the program before the functions for days did: DDL of its own, and rows.
+/// The state that an earlier program left, before there were functions for days: its own DDL, and rows.
 const OF_THE_PROGRAM_BEFORE: &str = "
     DO $$
     DECLARE
@@ -147,7 +147,7 @@ fn a_schema_that_asks_for_a_later_program_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_migration_that_was_changed_after_its_release_is_told() {
+fn a_migration_that_was_changed_after_its_release_is_reported() {
     block_on(async {
         let database = fresh_database().await;
         assert_eq!(run(&["migrate", "--database-url", &database]).0, 0);

@@ -1,20 +1,9 @@
-//! What can happen.
+//! The faults that can happen.
 
 use super::*;
 
-/// An actor may fall so often in one process.
+/// Shortest time between two panics in one process: the supervisor gives up if they come more often.
 const PANIC_PAUSE: Duration = Duration::from_secs(25);
-const ACTORS: [&str; 9] = [
-    "lease_keeper",
-    "stream_ingester",
-    "backfiller",
-    "asset_poller",
-    "toml_checker",
-    "orderbook_poller",
-    "cleaner",
-    "aggregator",
-    "json_writer",
-];
 /// Raises one of the passing states in some transactions.
 const REFUSE: &str = "
     CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -31,35 +20,35 @@ impl Chaos {
         let time = self.moment(6);
         match self.random.random_range(0..14) {
             0 => {
-                self.tell(&format!("{name} is killed"));
+                self.log(&format!("{name} is killed"));
                 self.both[place].kill();
                 self.restart(place);
             }
             1 => {
-                self.tell(&format!("{name} is told to end"));
+                self.log(&format!("{name} receives SIGTERM"));
                 assert!(self.both[place].terminate().success());
                 self.restart(place);
             }
             2 => {
-                self.tell(&format!("{name} stands still for {time:?}"));
+                self.log(&format!("{name} stands still for {time:?}"));
                 self.both[place].signal(Signal::SIGSTOP);
                 tokio::time::sleep(time).await;
                 self.both[place].signal(Signal::SIGCONT);
             }
             3 => {
-                self.tell("all sessions are ended");
+                self.log("all sessions are ended");
                 let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                            WHERE application_name = 'stellar-ticker'";
                 self.server.command(end).await;
             }
             4 => {
-                self.tell(&format!("PostgreSQL is away for {time:?}"));
+                self.log(&format!("PostgreSQL is away for {time:?}"));
                 self.server.stop();
                 tokio::time::sleep(time).await;
                 self.server.start_again();
             }
             5 => {
-                self.tell(&format!("PostgreSQL is killed, and {name} while it is away"));
+                self.log(&format!("PostgreSQL is killed, and {name} while it is away"));
                 self.server.kill();
                 self.both[place].kill();
                 self.server.start_again();
@@ -68,19 +57,19 @@ impl Chaos {
             6 => self.read_only(time).await,
             7 => self.locked(time).await,
             8 => {
-                self.tell(&format!("transactions are refused for {time:?}"));
+                self.log(&format!("transactions are refused for {time:?}"));
                 self.server.command(REFUSE).await;
                 tokio::time::sleep(time).await;
                 self.server.command("DROP TRIGGER refuse ON ingest_batches").await;
             }
             9 | 10 => {
-                self.tell("the lease is taken away");
+                self.log("the lease is taken away");
                 self.server.command("UPDATE ingest_lease SET expires_at = '-infinity'").await;
             }
             11 => self.panic(place),
             12 => self.fail_over(time).await,
             _ => {
-                self.tell(&format!("the files of {name} are removed"));
+                self.log(&format!("the files of {name} are removed"));
                 let output = self.outputs[place].path().join("www");
                 crate::support::wait_until("they are gone", || {
                     std::fs::remove_dir_all(&output).is_ok() || !output.exists()
@@ -91,14 +80,14 @@ impl Chaos {
     }
 
     async fn read_only(&self, time: Duration) {
-        self.tell(&format!("PostgreSQL only reads for {time:?}"));
+        self.log(&format!("PostgreSQL only reads for {time:?}"));
         self.server.set("SET default_transaction_read_only = on").await;
         tokio::time::sleep(time).await;
         self.server.set("RESET default_transaction_read_only").await;
     }
 
     async fn locked(&self, time: Duration) {
-        self.tell(&format!("the trades are locked for {time:?}"));
+        self.log(&format!("the trades are locked for {time:?}"));
         let client = self.server.client().await;
         client.batch_execute("BEGIN; LOCK TABLE trades IN ACCESS EXCLUSIVE MODE").await.unwrap();
         tokio::time::sleep(time).await;
@@ -106,18 +95,19 @@ impl Chaos {
     }
 
     fn panic(&mut self, place: usize) {
-        let actor = ACTORS[self.random.random_range(0..ACTORS.len())];
+        let actors = self.both[place].actors();
+        let actor = &actors[self.random.random_range(0..actors.len())];
         if self.panicked[place].is_some_and(|at| at.elapsed() < PANIC_PAUSE) {
             return;
         }
-        self.tell(&format!("{actor} of {} panics", NAMES[place]));
+        self.log(&format!("{actor} of {} panics", NAMES[place]));
         self.panicked[place] = Some(Instant::now());
         self.both[place].provoke(actor, "Ping");
     }
 
-    /// What was committed in this time is lost with the server.
+    /// The server fails, and with it is lost what it committed in this time.
     async fn fail_over(&mut self, time: Duration) {
-        self.tell(&format!("a standby takes over that lacks the last {time:?}"));
+        self.log(&format!("a standby takes over that lacks the last {time:?}"));
         self.server.stop();
         self.server.save();
         self.server.start_again();

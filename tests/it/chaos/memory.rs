@@ -3,12 +3,9 @@
 use stellar_ticker::sim::SimConfig;
 
 use super::*;
-use crate::{
-    end_to_end::{horizon, number},
-    support::{postgres::fresh_database, recomputation::connect},
-};
+use crate::support::{network::horizon, postgres::fresh_database, progress::number, recomputation::connect};
 
-/// What is promised, in MiB.
+/// Promised growth, in MiB.
 const GROWTH_PROMISED: u64 = 150;
 const BACKLOG: i64 = 1_000_000;
 /// In MiB over a quarter of an hour: the windows hold each trade for a week.
@@ -16,7 +13,7 @@ const SOAK_GROWTH_MAX: u64 = 40;
 
 #[test]
 #[ignore = "minutes: ./ticker soak"]
-fn a_backlog_of_a_million_trades_takes_bounded_memory() {
+fn a_backlog_of_a_million_trades_takes_150_mib_at_most() {
     let sim = horizon(SimConfig {
         seed: 171,
         network_passphrase: PASSPHRASE.into(),
@@ -52,7 +49,7 @@ fn a_backlog_of_a_million_trades_takes_bounded_memory() {
 
 #[test]
 #[ignore = "20 minutes: ./ticker soak"]
-fn over_time_memory_does_not_grow() {
+fn after_five_minutes_memory_grows_by_40_mib_at_most() {
     let time = Duration::from_secs(by_hand("TICKER_TEST_SOAK_SECONDS", 1_200));
     let rate = u32::try_from(by_hand("TICKER_TEST_SOAK_RATE", 200)).unwrap();
     let sim = horizon(SimConfig {

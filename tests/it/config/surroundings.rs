@@ -66,8 +66,8 @@ fn every_variable_that_the_project_itself_uses_is_known() {
     for file in files.map(|file| root.join(file)).filter(|file| file.exists()) {
         let text = std::fs::read_to_string(&file).unwrap();
         for variable in variables_in(&text).filter(|variable| *variable != "TICKER") {
-            let told = parse(&["config", "show"], &[(variable, "x")]).err().map(|error| error.to_string());
-            let unknown = told.filter(|told| told.contains("unknown variable"));
+            let printed = parse(&["config", "show"], &[(variable, "x")]).err().map(|error| error.to_string());
+            let unknown = printed.filter(|printed| printed.contains("unknown variable"));
             assert_eq!(unknown, None, "{}", file.display());
             count += 1;
         }
@@ -128,9 +128,9 @@ fn a_check_looks_at_files_directories_and_addresses() {
     let free = ["--admin-bind", "127.0.0.1:0", "--data-dir", &path("new/data")];
     match parse(&[&["config", "check", "--bind", &address], &free[..]].concat(), &[]) {
         Ok(command) => {
-            let told = command.answer().unwrap();
-            assert!(told.starts_with("configuration is valid"), "{told}");
-            assert!(told.contains(&format!("note: bind: {address} is in use now")), "{told}");
+            let printed = command.answer().unwrap();
+            assert!(printed.starts_with("configuration is valid"), "{printed}");
+            assert!(printed.contains(&format!("note: bind: {address} is in use now")), "{printed}");
         }
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! Which assets are due, what decides on their validity, and what readers hear of it.
+//! Assets that are due, the rules of their validity, and the changes that readers receive.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stellar_ticker::{
@@ -134,8 +134,8 @@ async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_
     assert_eq!(scene.database.due_files(&[], 10, later).await.unwrap()[0].failures, 1);
     let seq = scene.record_fetch(Ok(file(1, "USD")), now()).await;
     assert_eq!(scene.valid().await, 2, "the one that is not listed too, and not the one without a link");
-    let (told, _) = load(&scene.database, Some(seq - 1)).await;
-    let mut anchors: Vec<_> = told
+    let (changes, _) = load(&scene.database, Some(seq - 1)).await;
+    let mut anchors: Vec<_> = changes
         .assets
         .iter()
         .map(|(_, asset)| asset.as_ref().map(|asset| asset.currency.anchor_asset.as_str()))
@@ -200,9 +200,9 @@ async fn a_link_that_moved_takes_nothing_away_for_a_day_whatever_becomes_of_the_
 async fn an_issuers_row_is_that_of_the_assets_issuer_whatever_the_file_calls_itself() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL)]).await;
-    let mut told = file(1, "");
-    told.org.url = "https://www.tea.example".into();
-    scene.record_fetch(Ok(told), now()).await;
+    let mut described = file(1, "");
+    described.org.url = "https://www.tea.example".into();
+    scene.record_fetch(Ok(described), now()).await;
     let row = scene
         .client
         .query_one("SELECT name, toml_url FROM issuers WHERE public_key = $1", &[&address(1)])
@@ -219,16 +219,16 @@ async fn readers_hear_only_of_what_really_changed() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL)]).await;
     let again = scene.record(&[standing(1, URL)]).await;
-    let (told, _) = load(&scene.database, Some(again - 1)).await;
-    assert!(told.assets.is_empty(), "nothing changed but the time of the look");
+    let (changes, _) = load(&scene.database, Some(again - 1)).await;
+    assert!(changes.assets.is_empty(), "nothing changed but the time of the look");
     scene.record_fetch(Ok(file(1, "")), now()).await;
     let again = scene.record_fetch(Ok(file(1, "")), now()).await;
-    let (told, _) = load(&scene.database, Some(again - 1)).await;
-    assert!(told.assets.is_empty(), "nothing changed but the time of the fetch");
+    let (changes, _) = load(&scene.database, Some(again - 1)).await;
+    assert!(changes.assets.is_empty(), "nothing changed but the time of the fetch");
     let gone = scene.record(&[AssetStanding::gone(tea(1))]).await;
-    let (told, _) = load(&scene.database, Some(gone - 1)).await;
-    assert_eq!(told.assets.len(), 1);
-    assert!(told.assets[0].1.is_none(), "gone from Horizon: not valid any more");
+    let (changes, _) = load(&scene.database, Some(gone - 1)).await;
+    assert_eq!(changes.assets.len(), 1);
+    assert!(changes.assets[0].1.is_none(), "gone from Horizon: not valid any more");
 }
 
 #[tokio::test]
@@ -251,10 +251,10 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     scene.database.record_books(scene.epoch, &first).await.unwrap();
     let recorded = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
     let seq = recorded.seq.unwrap();
-    let (told, _) = load(&scene.database, Some(seq - 1)).await;
-    assert_eq!((told.books, told.has_all_books), (vec![(markets[0], book(3))], false));
+    let (changes, _) = load(&scene.database, Some(seq - 1)).await;
+    assert_eq!((changes.books, changes.has_all_books), (vec![(markets[0], book(3))], false));
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets).await.unwrap(), 0);
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets[1..]).await.unwrap(), 1);
-    let (told, _) = load(&scene.database, Some(seq)).await;
-    assert_eq!((told.books, told.has_all_books), (vec![(markets[1], book(2))], true));
+    let (changes, _) = load(&scene.database, Some(seq)).await;
+    assert_eq!((changes.books, changes.has_all_books), (vec![(markets[1], book(2))], true));
 }

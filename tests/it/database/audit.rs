@@ -47,7 +47,7 @@ async fn sums_and_prices_are_exact_and_edges_are_to_the_second() {
     const MAX: i64 = i64::MAX;
     let scene = Scene::audited(vec![
         priced(1, (2, 1)),         // leaves the day
-        priced(2, (MAX, MAX - 2)), // the three differ by less than doubles can tell
+        priced(2, (MAX, MAX - 2)), // the three differ by less than doubles can express
         priced(3, (MAX, MAX - 1)),
         priced(4, (MAX - 1, MAX)),
         priced(5, (0, 1)), // sets no price
@@ -139,7 +139,7 @@ async fn rows_of_later_batches_are_left_out_by_their_ranges() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_any_more_is_missed() {
+async fn a_publication_that_cannot_be_reconstructed_is_missed() {
     let scene = Scene::audited(vec![trade(5, 0, 1, 10)]).await;
     let missed = |seq| scene.pairs(seq, NOW + 20);
     assert!(missed(2).await.unwrap_err().contains("ahead"), "another database's publication");

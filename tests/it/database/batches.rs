@@ -1,4 +1,4 @@
-//! Writing: all or nothing, once, in order, and only by who leads.
+//! Writing: all or nothing, once, in order, and only by the leader.
 
 use stellar_ticker::db::{DbError, trades::QuarantineEntry};
 
@@ -23,8 +23,8 @@ async fn a_batch_is_written_with_its_cursor_coverage_and_number_in_one_go() {
         .query_one("SELECT kind, from_token, to_token, trades FROM ingest_batches", &[])
         .await
         .unwrap();
-    let told: (String, String, String, i32) = (row.get(0), row.get(1), row.get(2), row.get(3));
-    assert_eq!(told, ("live".into(), token(5, 0).to_string(), token(5, 1).to_string(), 2));
+    let stored: (String, String, String, i32) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    assert_eq!(stored, ("live".into(), token(5, 0).to_string(), token(5, 1).to_string(), 2));
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::{io::ErrorKind, net::TcpListener};
 
 use super::*;
-use crate::{
-    end_to_end::block_on,
-    support::postgres::{over_tcp, socket_of},
+use crate::support::{
+    network::block_on,
+    postgres::{over_tcp, socket_of},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,14 +55,14 @@ fn a_silent_host_hides_no_living_one_and_comes_last_for_a_while() {
 }
 
 #[test]
-fn the_patience_of_the_connection_string_counts_and_what_was_waited_for_is_told() {
+fn connect_timeout_limits_the_wait_and_the_error_names_the_host() {
     block_on(async {
         let (_, _, rest) = socket_of(&fresh_database().await);
         let silent = SilentHost::start();
         let database = open(&format!("host=127.0.0.1 port={} {rest} connect_timeout=1", silent.port()));
         let error = database.wait_until_ready(Duration::ZERO).await.unwrap_err();
-        let told = format!("no connection to 127.0.0.1:{} within 1 s", silent.port());
-        assert!(error.to_string().contains(&told) && error.is_transient(), "{error}");
+        let expected = format!("no connection to 127.0.0.1:{} within 1 s", silent.port());
+        assert!(error.to_string().contains(&expected) && error.is_transient(), "{error}");
         let refusing = SilentHost::start().port();
         let database = open(&format!("host=127.0.0.1 port={refusing} {rest}"));
         let error = database.wait_until_ready(Duration::ZERO).await.unwrap_err();
@@ -85,7 +85,7 @@ fn an_address_in_the_connection_string_is_dialled_and_the_name_is_not_looked_up(
 }
 
 #[test]
-fn a_host_that_does_not_fit_the_wanted_session_is_passed_by() {
+fn a_host_that_does_not_fit_the_wanted_session_is_skipped() {
     block_on(async {
         let (directory, port, rest) = socket_of(&fresh_database().await);
         let host = format!("host={} port={port} {rest}", directory.display());

@@ -1,4 +1,4 @@
-//! Rows that somebody deleted and on which everything depends: they are made again, and nothing goes back.
+//! Deleted rows that everything depends on: the program restores them, and no number goes back.
 
 use stellar_ticker::db::{DbError, assets::AssetSweep};
 

@@ -13,12 +13,12 @@ pub(super) async fn load(
     after: Option<i64>,
 ) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {
     let mut trades = Vec::new();
-    let told = database
+    let received = database
         .load_snapshot(after, &[], UnixSeconds(NOW), &mut |market, trade| trades.push((market, trade)))
         .await
         .unwrap();
     trades.sort_by_key(|(_, trade)| trade.token);
-    (told, trades)
+    (received, trades)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +69,7 @@ async fn a_reader_finds_everything_or_what_came_after_a_number() {
 async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_is_blocked() {
     let scene = Scene::new().await;
     let settings = scene.database.clone();
-    let (asked, told) = std::sync::mpsc::channel();
+    let (asked, received) = std::sync::mpsc::channel();
     let (release, blocked) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -77,7 +77,7 @@ async fn a_connection_works_for_others_while_the_thread_that_first_asked_for_it_
         asked.send(()).unwrap();
         let _ = blocked.recv(); // this thread's own runtime stands still from here on
     });
-    stellar_ticker::blocking::run(move || told.recv().unwrap()).await.unwrap();
+    stellar_ticker::blocking::run(move || received.recv().unwrap()).await.unwrap();
     for _ in 0..8 {
         tokio::time::timeout(Duration::from_secs(30), scene.database.current_seq()).await.unwrap().unwrap();
     }

@@ -68,9 +68,9 @@ async fn an_asset_that_is_refused_stays_as_it_is_and_the_sweep_goes_on() {
     let known = [standing(1, URL), standing(2, URL), standing(3, URL)];
     scene.database.record_standings(scene.epoch, &known, true, None, now()).await.unwrap();
     refuse(&scene, "assets", "num_accounts = 13", "NEW.num_accounts = 14").await;
-    let mut told = known.clone();
-    for (told, accounts) in told.iter_mut().zip([13, 14, 15]) {
-        told.num_accounts = accounts;
+    let mut standings = known.clone();
+    for (standings, accounts) in standings.iter_mut().zip([13, 14, 15]) {
+        standings.num_accounts = accounts;
     }
     let sweep = stellar_ticker::db::assets::AssetSweep {
         token: Some("TEA_x".into()),
@@ -78,7 +78,7 @@ async fn an_asset_that_is_refused_stays_as_it_is_and_the_sweep_goes_on() {
         ..Default::default()
     };
     let later = now() + chrono::TimeDelta::hours(1);
-    scene.database.record_standings(scene.epoch, &told, true, Some(&sweep), later).await.unwrap();
+    scene.database.record_standings(scene.epoch, &standings, true, Some(&sweep), later).await.unwrap();
     let accounts = "SELECT num_accounts FROM assets WHERE issuer <> 'native' ORDER BY num_accounts";
     let accounts: Vec<i64> =
         scene.client.query(accounts, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();

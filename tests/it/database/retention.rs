@@ -56,7 +56,7 @@ async fn thirty_days_leave_a_level_table_and_never_touch_a_served_window() {
         scene.client.batch_execute(&dated).await.unwrap();
         let now = at(age);
         let cleaned = scene.database.clean(scene.epoch, KEEP, now).await.unwrap();
-        assert_eq!(cleaned.days_left, 0, "nobody else is reading");
+        assert_eq!(cleaned.days_left, 0, "no other reader is open");
         let week_ago = now - TimeDelta::days(7);
         let kept = "SELECT count(*) FROM trades WHERE ledger_close_time > $1";
         let in_window: i64 = scene.client.query_one(kept, &[&week_ago]).await.unwrap().get(0);

@@ -13,7 +13,7 @@ fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(second, 0).unwrap()
 }
 
-/// One trade of XLM against an issuer's `TEA`, so many days after the first.
+/// One trade of XLM for an issuer's `TEA`, the given number of days after the first.
 fn on_day(day: i64, ledger: u32, issuer: u8) -> TradeBatch {
     let trade = Trade { closed_at: UnixSeconds(NOW + day * DAY), ..trade(ledger, 0, issuer, 10) };
     TradeBatch {

@@ -64,7 +64,7 @@ async fn a_state_that_knows_what_was_lost_is_found_out_although_the_numbers_have
     assert!(state.append(&next), "the number is the next one");
     let rewound = read(&state).await;
     assert!(matches!(rewound, Err(DbError::Rewound { seq: 3 })), "{rewound:?}");
-    // What is known stays bounded while all is well.
+    // The list of known batches stays bounded.
     let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     for ledger in 9..30 {
         assert!(

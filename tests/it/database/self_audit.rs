@@ -1,4 +1,4 @@
-//! The self-audit, slice by slice: whatever is corrupted in the rows or in memory is found, and nothing else.
+//! The self-audit, slice by slice: it finds each corruption of rows or memory, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const CORRUPTIONS: usize = 1_000;
 /// Markets in a slice.
 const SLICE: usize = 170;
 
-/// XLM against a code of its own for each market.
+/// XLM and a code that only this market has.
 fn trade_of(market: i32, place: i32) -> Trade {
     let seed = i64::from(market) * 100 + i64::from(place);
     let side = |asset, stroops| Side {
@@ -72,11 +72,11 @@ async fn found(scene: &Scene, publication: &Publication) -> (BTreeSet<i32>, u64)
         let Summed::Sums(sums) = scene.database.sum_markets(audited, slice).await.unwrap() else {
             panic!("nothing was committed meanwhile")
         };
-        let told =
+        let reported =
             windows::compare(&publication.snapshot, &publication.files.markets.raw, slice, &sums).unwrap();
-        assert_eq!(told.comparison.difference_count == 0, told.markets.is_empty());
-        found.extend(told.markets);
-        figures += told.comparison.figures;
+        assert_eq!(reported.comparison.difference_count == 0, reported.markets.is_empty());
+        found.extend(reported.markets);
+        figures += reported.comparison.figures;
     }
     (found, figures)
 }
@@ -140,22 +140,22 @@ async fn all_of_1000_random_corruptions_are_found_and_nothing_else_and_rebuildin
     }
     scene.client.batch_execute(&statements.join(";")).await.unwrap();
     let wrong = published(&mut state);
-    let (told, _) = found(&scene, &wrong).await;
-    let missed: Vec<_> = expected.difference(&told).collect();
-    let too_many: Vec<_> = told.difference(&expected).collect();
+    let (reported, _) = found(&scene, &wrong).await;
+    let missed: Vec<_> = expected.difference(&reported).collect();
+    let too_many: Vec<_> = reported.difference(&expected).collect();
     assert_eq!((missed, too_many), (vec![], vec![]), "seed {seed}");
     println!(
         "seed {seed}: {CORRUPTIONS} corruptions ({skewed} in memory) of {} trades: all found, of {figures} figures",
         MARKETS * TRADES
     );
-    let suspects: Vec<i32> = told.into_iter().collect();
+    let suspects: Vec<i32> = reported.into_iter().collect();
     let (seq, windows) =
         MarketState::read_markets(&scene.database, suspects.clone().into(), UnixSeconds(NOW)).await.unwrap();
     let before = wrong.snapshot.clone();
     state.replace(seq, windows);
     let healed = published(&mut state);
     assert_eq!(found(&scene, &healed).await.0, BTreeSet::new());
-    // Which ledgers were in doubt is told exactly, so that they can be read again.
+    // The audit names the doubtful ledgers exactly, so that they can be read again.
     let ledgers = windows::differing_ledgers(&before, &healed.snapshot, &suspects.into_iter().collect());
     assert!(ledgers.len() >= CORRUPTIONS - skewed - 1, "{}", ledgers.len());
 }
@@ -170,10 +170,11 @@ async fn a_skew_of_the_file_alone_is_found() {
     let Summed::Sums(sums) = scene.database.sum_markets(audited, &ids).await.unwrap() else { panic!() };
     let entries = |text: &str| windows::compare(&clean.snapshot, text.as_bytes(), &ids, &sums).unwrap();
     assert_eq!(entries(&text).comparison.difference_count, 0);
-    let told = entries(&text.replacen("\"trade_count_7d\": 12", "\"trade_count_7d\": 13", 1));
-    assert_eq!((told.comparison.difference_count, told.markets.len()), (1, 1));
-    let told = entries(&text.replacen("XLM_M7\"", "XLM_M7X\"", 1));
-    let names: Vec<&str> = told.comparison.differences.iter().map(|told| told.entry.as_str()).collect();
+    let reported = entries(&text.replacen("\"trade_count_7d\": 12", "\"trade_count_7d\": 13", 1));
+    assert_eq!((reported.comparison.difference_count, reported.markets.len()), (1, 1));
+    let reported = entries(&text.replacen("XLM_M7\"", "XLM_M7X\"", 1));
+    let names: Vec<&str> =
+        reported.comparison.differences.iter().map(|reported| reported.entry.as_str()).collect();
     assert_eq!(names, ["XLM_M7X", "XLM_M7"], "one too much, and one missing");
 }
 
@@ -186,7 +187,7 @@ async fn rows_that_were_committed_after_the_publication_are_no_difference() {
     later.token = PagingToken { toid: last.toid + (1 << 32), order: 0 };
     scene.database.write_trades(scene.epoch, &batch(Some(last), vec![later])).await.unwrap();
     assert_eq!(found(&scene, &publication).await.0, BTreeSet::new());
-    // And windows that were made anew from more than the rest go back until all is read.
+    // Windows that were rebuilt from more batches than the rest go back until all is read.
     let ids = scene.database.market_ids().await.unwrap();
     let seq = state.seq();
     let (newer, windows) =
@@ -202,7 +203,7 @@ async fn rows_that_were_committed_after_the_publication_are_no_difference() {
 }
 
 #[tokio::test]
-async fn the_lists_of_ten_thousand_valid_assets_fit_into_a_slice() {
+async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
     let (scene, _) = world().await;
     let many = format!(
         "INSERT INTO assets (code, issuer, type, is_valid, last_valid, name, \"desc\", conditions)

@@ -1,4 +1,4 @@
-//! What Horizon tells of assets that is out of the ordinary, and what readers see of it.
+//! Unusual asset records of Horizon, and what readers see of them.
 
 use chrono::Utc;
 use serde_json::json;
@@ -6,15 +6,16 @@ use stellar_ticker::sim::{Endpoint, Fault};
 
 use super::*;
 use crate::{
-    end_to_end::{
-        audit::audit,
-        hostile::{LEDGER, address, scripted, scripted_since, tea, trade},
+    end_to_end::audit::audit,
+    support::{
+        postgres::execute,
+        recomputation::connect,
+        scripted::{LEDGER, address, scripted, scripted_since, tea, trade},
     },
-    support::{postgres::execute, recomputation::connect},
 };
 
 #[test]
-fn a_supply_beyond_64_bits_is_published_and_one_that_is_no_number_takes_nothing_away() {
+fn a_supply_beyond_64_bits_is_published_and_one_that_is_not_a_number_changes_nothing() {
     let (sim, source) = scripted();
     source.put_asset(tea("tea.example", "1844674407370.9551614")).unwrap();
     source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
@@ -27,7 +28,7 @@ fn a_supply_beyond_64_bits_is_published_and_one_that_is_no_number_takes_nothing_
         assert_eq!(daemon.graphql("{ assets { amount } }")["data"]["assets"][0]["amount"], amount());
         wait_until("an audit finds nothing", || audit(&daemon, &[]).0 == 0);
         source.put_asset(tea("tea.example", "a lot")).unwrap();
-        wait_until("it is told", || daemon.log().contains("supply of assets could not be read"));
+        wait_until("it is reported", || daemon.log().contains("supply of assets could not be read"));
         let seq = daemon.status()["seq"].as_i64().unwrap();
         wait_until("a later state is published", || daemon.status()["seq"].as_i64() > Some(seq));
         assert_eq!(daemon.get("/markets.json").json()["pairs"].as_array().unwrap().len(), 1);
@@ -63,7 +64,7 @@ fn a_proxys_page_instead_of_a_book_leaves_the_book_as_it_was() {
         let client = connect(&database).await;
         for status in [404, 400] {
             (0..3).for_each(|_| faults.push(Endpoint::OrderBook, Fault::ProxyPage(status)));
-            // There is one market, and so one request at a time: what the first page came to is stored by now.
+            // There is one market, and so one request at a time: the result of the first page is stored by now.
             wait_until("a second page is asked for", || faults.pending(Endpoint::OrderBook) <= 1);
             let empty = "SELECT count(*) FROM orderbook_stats WHERE bid_count = 0";
             assert_eq!(number(&client, empty).await, 0, "{status}");
@@ -91,8 +92,8 @@ fn a_book_that_can_never_be_read_does_not_keep_the_pass_from_ending() {
         let volume = || daemon.get("/markets.json").json()["pairs"][0]["bid_volume"].to_string();
         wait_until("the offers of a level are more than one can be", || volume() == "1844674407370.955");
         source.put_book("native", &tea, book("a lot"));
-        let told = r#""message":"order books read","books":1,"removed":0,"unreadable":1"#;
-        wait_until("a pass ends without it", || daemon.log().contains(told));
+        let line = r#""message":"order books read","books":1,"removed":0,"unreadable":1"#;
+        wait_until("a pass ends without it", || daemon.log().contains(line));
         assert_eq!(volume(), "1844674407370.955", "what was known of it stays");
         assert!(daemon.terminate().success());
         let arguments = ["ingest", "orderbooks", "--database-url", &database, "--horizon-url", &sim.url()];
@@ -101,6 +102,6 @@ fn a_book_that_can_never_be_read_does_not_keep_the_pass_from_ending() {
             &["--network", PASSPHRASE, "--log-format", "json", "--horizon-requests-per-hour", "0"],
         ]
         .concat());
-        assert!(code == 0 && log.contains(told), "{code} {log}");
+        assert!(code == 0 && log.contains(line), "{code} {log}");
     });
 }

@@ -4,12 +4,12 @@ use serde_json::json;
 use stellar_ticker::sim::TomlReply;
 
 use super::*;
-use crate::{
-    end_to_end::hostile::{LEDGER, scripted, trade},
-    support::postgres::execute,
+use crate::support::{
+    postgres::execute,
+    scripted::{LEDGER, scripted, trade},
 };
 
-/// After its first pass the daemon does not find by itself what these tests let the command find; see
+/// After its first pass the self-audit of the daemon does not find what these tests let the command find; see
 /// [`wait_for_the_first_pass`].
 const WITHOUT_SELF_AUDIT: [&str; 2] = ["--audit-interval", "24h"];
 
@@ -29,10 +29,10 @@ pub(super) fn audit(daemon: &Daemon, more: &[&str]) -> (i32, String, String) {
     run(&[&arguments[..], more].concat())
 }
 
-/// What a report says of one answer.
+/// The part of a report that is about one answer.
 fn of_answer<'a>(report: &'a Value, answer: &str) -> &'a Value {
-    let told = report["answers"].as_array().unwrap().iter().find(|told| told["answer"] == answer);
-    told.unwrap_or_else(|| panic!("{answer} is not in {report}"))
+    let entry = report["answers"].as_array().unwrap().iter().find(|entry| entry["answer"] == answer);
+    entry.unwrap_or_else(|| panic!("{answer} is not in {report}"))
 }
 
 /// The entries and fields that an audit finds in an answer.
@@ -41,8 +41,8 @@ fn found_in(answer: &str, daemon: &Daemon) -> (i32, Vec<String>) {
     let report: Value =
         serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report} {log}"));
     let differences = of_answer(&report, answer)["differences"].as_array().unwrap();
-    let place = |told: &Value| {
-        format!("{} {}", told["entry"].as_str().unwrap(), told["field"].as_str().unwrap()).trim().to_owned()
+    let place = |entry: &Value| {
+        format!("{} {}", entry["entry"].as_str().unwrap(), entry["field"].as_str().unwrap()).trim().to_owned()
     };
     (code, differences.iter().map(place).collect())
 }
@@ -87,7 +87,7 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
                 let figures = of_answer(&report, answer)["figures"].as_u64().unwrap();
                 assert!(figures > fields * 10, "{answer}: {report}");
             }
-            let seq_of = |told: &Value| told["seq"].as_i64().unwrap();
+            let seq_of = |entry: &Value| entry["seq"].as_i64().unwrap();
             seqs.push(report["answers"].as_array().unwrap().iter().map(seq_of).max().unwrap());
             let after = *seqs.last().unwrap();
             wait_until("more is committed", || daemon.status()["seq"].as_i64().unwrap() > after);
@@ -253,17 +253,21 @@ fn what_strangers_write_does_not_steer_a_terminal() {
 }
 
 #[test]
-fn what_an_audit_cannot_do_is_said_plainly() {
+fn what_an_audit_cannot_do_is_reported() {
     let sim = network(72, FaultPlan::none());
     block_on(async {
-        let nobody = ["audit", "--bind", "127.0.0.1:1"];
-        let (code, report, log) = run(&nobody);
+        let without_daemon = ["audit", "--bind", "127.0.0.1:1"];
+        let (code, report, log) = run(&without_daemon);
         assert!(code == 69 && report.is_empty() && log.contains("needs the running daemon"), "{code} {log}");
         let (code, _, log) = run(&["audit", "--bind", "127.0.0.1:0"]);
         assert!(code == 78 && log.contains("--url"), "{code} {log}");
         let (code, _, log) = run(&["audit", "--format", "xml", "--url", "nowhere"]);
         assert!(code == 64 && log.contains("2 faults") && log.contains("text or json"), "{code} {log}");
-        assert_eq!(run(&["audit", "--repair", "--bind", "127.0.0.1:1"]).0, 69, "nobody is there to repair");
+        assert_eq!(
+            run(&["audit", "--repair", "--bind", "127.0.0.1:1"]).0,
+            69,
+            "no daemon is there to repair"
+        );
 
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);

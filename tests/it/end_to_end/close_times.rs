@@ -2,10 +2,8 @@
 
 use chrono::{TimeDelta, Utc};
 
-use super::{
-    hostile::{LEDGER, scripted_since, trade},
-    *,
-};
+use super::*;
+use crate::support::scripted::{LEDGER, scripted_since, trade};
 
 /// Ledgers of history, one trade each, five seconds apart: three pages.
 const LEDGERS: u32 = 600;
@@ -36,8 +34,8 @@ fn wrong_close_times_in_the_middle_end_no_history_and_are_quarantined() {
         let client = recomputation::connect(&database).await;
         let good = i64::from(LEDGERS) - i64::try_from(wrong.len()).unwrap();
         wait_for_trades(&client, good).await;
-        wait_until_whole(&daemon);
-        assert_eq!(held_whole(&client).await.0, i64::from(LEDGER - LEDGERS));
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(complete_range(&client).await.0, i64::from(LEDGER - LEDGERS));
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, good);
         let refused =
             number(&client, "SELECT count(*) FROM quarantine WHERE reason LIKE '%close time%'").await;

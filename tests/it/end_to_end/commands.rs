@@ -7,6 +7,7 @@ use nix::{
 
 use super::*;
 use crate::support::daemon::spawn;
+use crate::support::scripted::{LEDGER, scripted, trade};
 
 #[test]
 fn the_old_programs_tasks_one_by_one_make_the_same_file() {
@@ -44,7 +45,7 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
             assert_eq!(code, 0, "{words:?}: {log}");
         }
         let client = recomputation::connect(&database).await;
-        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 7_000, "two hours and no more");
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 7_000, "two hours and no more");
         let directory = crate::support::postgres::open_tempdir();
         let file = directory.path().join("markets.json");
         assert_eq!(task(&["generate", "market-data", "-o", file.to_str().unwrap()]).0, 0);
@@ -56,20 +57,20 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         wait_until("it leads", || daemon.status()["replica"]["leader"] == true);
         let (code, _, log) = task(&["ingest", "assets"]);
         assert_eq!(code, 69, "beside a daemon there is nothing to do: {log}");
-        let told = daemon.get("/api/v1/books").json();
-        let books = told["books"].as_array().unwrap();
+        let listed = daemon.get("/api/v1/books").json();
+        let books = listed["books"].as_array().unwrap();
         let stored = "SELECT count(*) FROM orderbook_stats o JOIN markets m ON m.id = o.market_id
             JOIN assets b ON b.id = m.base_asset_id JOIN assets c ON c.id = m.counter_asset_id
             WHERE b.is_valid AND c.is_valid AND EXISTS (SELECT FROM trades t WHERE t.market_id = m.id)";
         let stored = number(&client, stored).await;
-        assert_eq!(i64::try_from(books.len()).unwrap(), stored, "the age of each book is told");
+        assert_eq!(i64::try_from(books.len()).unwrap(), stored, "each book has its age");
         let age = |book: &Value| book["age_s"].as_i64().unwrap();
         assert!(books.iter().all(|book| book["market"].as_str().unwrap().contains('_') && age(book) >= 0));
         assert!(books.is_sorted_by_key(|book| -age(book)), "the oldest first");
-        assert_eq!(told["total"].as_u64(), u64::try_from(books.len()).ok());
+        assert_eq!(listed["total"].as_u64(), u64::try_from(books.len()).ok());
         let zipped = daemon.get_with("GET", "/api/v1/books", "Accept-Encoding: gzip\r\n");
         assert_eq!((zipped.status, zipped.header("content-encoding")), (200, Some("gzip")));
-        assert!(zipped.body.len() < told.to_string().len() / 2);
+        assert!(zipped.body.len() < listed.to_string().len() / 2);
         wait_until("a publication outlives two requests", || {
             let tag = daemon.get("/api/v1/books").header("etag").unwrap().to_owned();
             daemon.get_with("GET", "/api/v1/books", &format!("If-None-Match: {tag}\r\n")).status == 304
@@ -90,7 +91,7 @@ async fn slow_gateway() -> String {
             let (mut connection, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
                 tokio::time::sleep(TAKES).await;
-                // Whoever has given up does not hear it.
+                // A client that has given up does not read it.
                 let _ = tokio::io::AsyncWriteExt::write_all(&mut connection, ANSWER).await;
             });
         }
@@ -100,8 +101,8 @@ async fn slow_gateway() -> String {
 
 #[test]
 fn one_look_at_assets_waits_for_hosts_that_take_their_time() {
-    let (sim, source) = hostile::scripted();
-    source.push_trade(hostile::trade(hostile::LEDGER + 1, 0, chrono::Utc::now())).unwrap();
+    let (sim, source) = scripted();
+    source.push_trade(trade(LEDGER + 1, 0, chrono::Utc::now())).unwrap();
     block_on(async {
         let database = fresh_database().await;
         let (url, gateway) = (sim.url(), slow_gateway().await);

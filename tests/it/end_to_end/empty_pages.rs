@@ -3,6 +3,7 @@
 use stellar_ticker::sim::{FixedSource, TradeId};
 
 use super::*;
+use crate::support::scripted::{LEDGER, scripted_since, trade};
 
 /// An hour of some 800 trades, a ledger each 5.8 s.
 fn short_network(seed: u64, faults: FaultPlan) -> SimServer {
@@ -34,10 +35,10 @@ async fn holds_everything(daemon: &Daemon, client: &Client, sim: &SimServer) {
     let head = sim.oracle().head();
     let emitted = i64::try_from(sim.oracle().trades(head.elder..=head.latest).len()).unwrap();
     wait_for_trades(client, emitted).await;
-    wait_until_whole(daemon);
-    assert_eq!(held_whole(client).await.0, i64::from(head.elder));
-    assert!(compare_with_what_was_emitted(client, sim.oracle()).await > 600);
-    wait_until("no gap is told", || open_gaps(daemon).is_empty());
+    wait_until_history_is_complete(daemon);
+    assert_eq!(complete_range(client).await.0, i64::from(head.elder));
+    assert!(compare_with_emitted(client, sim.oracle()).await > 600);
+    wait_until("no gap is reported", || open_gaps(daemon).is_empty());
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn an_empty_page_that_the_server_itself_contradicts_is_a_gap_until_it_is_filled(
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
-        wait_until("the gap is told", || !open_gaps(&daemon).is_empty());
+        wait_until("the gap is reported", || !open_gaps(&daemon).is_empty());
         let status = daemon.status();
         assert_eq!(open_gaps(&daemon)[0]["from"], sim.oracle().head().elder, "{status}");
         assert!(status["backfill"]["done_ratio"].as_f64().unwrap() < 0.9, "{status}");
@@ -60,7 +61,7 @@ fn an_empty_page_that_the_server_itself_contradicts_is_a_gap_until_it_is_filled(
 }
 
 #[test]
-fn an_end_that_was_believed_wrongly_is_found_by_reading_again() {
+fn a_wrong_end_of_history_is_found_by_reading_again() {
     let plan = FaultPlan::none();
     let sim = short_network(72, plan.clone());
     plan.hide(middle(&sim), false);
@@ -69,7 +70,7 @@ fn an_end_that_was_believed_wrongly_is_found_by_reading_again() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         // The server says the same in both directions, and nothing older is held.
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         assert!(number(&client, "SELECT count(*) FROM trades").await < 600);
         plan.show();
         let begun = Instant::now();
@@ -94,10 +95,10 @@ fn a_server_that_has_just_started_and_gives_empty_pages_ends_no_history() {
 #[test]
 fn empty_pages_between_held_ledgers_leave_the_gap_open() {
     let plan = FaultPlan::none();
-    let (sim, source) = hostile::scripted_since(hostile::LEDGER - 10, plan.clone());
+    let (sim, source) = scripted_since(LEDGER - 10, plan.clone());
     let emit = |source: &FixedSource, ledgers: std::ops::Range<u32>| {
         for step in ledgers {
-            source.push_trade(hostile::trade(hostile::LEDGER + step, 0, chrono::Utc::now())).unwrap();
+            source.push_trade(trade(LEDGER + step, 0, chrono::Utc::now())).unwrap();
         }
     };
     block_on(async {
@@ -106,11 +107,11 @@ fn empty_pages_between_held_ledgers_leave_the_gap_open() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 4).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         assert!(daemon.terminate().success());
         emit(&source, 500..1_000);
-        // It no longer serves these trades, in neither direction. Only the held trades contradict it.
-        plan.hide(TradeId::before_ledger(hostile::LEDGER + 700), false);
+        // It serves these trades in neither direction. Only the held trades contradict it.
+        plan.hide(TradeId::before_ledger(LEDGER + 700), false);
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, 304).await;
         wait_until("the end is doubted", || {
@@ -118,16 +119,14 @@ fn empty_pages_between_held_ledgers_leave_the_gap_open() {
         });
         wait_until("the gap is listed", || {
             let gaps = open_gaps(&daemon);
-            gaps.len() == 1
-                && gaps[0]["from"] == hostile::LEDGER + 5
-                && gaps[0]["to"] == hostile::LEDGER + 700
+            gaps.len() == 1 && gaps[0]["from"] == LEDGER + 5 && gaps[0]["to"] == LEDGER + 700
         });
         wait_until("it is not all that is wanted", || {
             daemon.status()["backfill"]["done_ratio"].as_f64().is_some_and(|ratio| ratio < 1.0)
         });
         plan.show();
         wait_for_trades(&client, 504).await;
-        wait_until_whole(&daemon);
-        wait_until("no gap is told", || open_gaps(&daemon).is_empty());
+        wait_until_history_is_complete(&daemon);
+        wait_until("no gap is reported", || open_gaps(&daemon).is_empty());
     });
 }

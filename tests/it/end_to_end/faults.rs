@@ -3,6 +3,7 @@
 use stellar_ticker::sim::{Endpoint, Fault};
 
 use super::*;
+use crate::support::scripted::{LEDGER, scripted, trade};
 
 /// Runs on a faulty Horizon until 600 trades are stored, and compares them with what was emitted.
 fn survives(seed: u64, faults: FaultPlan) {
@@ -13,7 +14,7 @@ fn survives(seed: u64, faults: FaultPlan) {
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 600).await;
         compare_published(&daemon, &client).await;
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         println!("{trades} trades, none lost, none doubled");
     });
 }
@@ -46,13 +47,13 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
 }
 
 #[test]
-fn a_stream_whose_other_end_is_gone_is_told_by_pages_and_opened_anew() {
+fn pages_reveal_a_dead_stream_and_it_is_opened_again() {
     let plan = FaultPlan::none();
     plan.push(Endpoint::Stream, Fault::Stall { after_bytes: 3_000 });
     let sim = network(25, plan);
     block_on(async {
         let database = fresh_database().await;
-        // By its silence alone it would be told after a day.
+        // Its silence alone would reveal it after a day.
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "24h"]);
         let sessions = r#"ticker_stream_sessions_total{end="silent"} 1"#;
         wait_until("the silent stream is given up", || {
@@ -60,7 +61,7 @@ fn a_stream_whose_other_end_is_gone_is_told_by_pages_and_opened_anew() {
         });
         wait_until("the next one is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
         let client = recomputation::connect(&database).await;
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
     });
 }
 
@@ -83,13 +84,13 @@ fn streams_that_end_by_their_time_or_cost_a_refusal_are_opened_again() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 800).await;
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
         assert_eq!(daemon.get("/livez").status, 200);
     });
 }
 
 #[test]
-fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_stored() {
+fn another_network_behind_the_same_address_is_reported_and_none_of_its_trades_is_stored() {
     let sim = network(24, FaultPlan::none());
     let (address, right) = (sim.addr(), sim.oracle().clone());
     block_on(async {
@@ -110,10 +111,10 @@ fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_sto
             ..SimConfig::default()
         };
         let other = stellar_ticker::sim::start(config, address).unwrap();
-        wait_until("it tells of another network", || {
+        wait_until("it reports another network", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("another network")
         });
-        // Time for whoever would store something after all.
+        // Time for a writer that would store something after all.
         let seen = other.oracle().head().latest;
         wait_until("more ledgers have closed", || other.oracle().head().latest > seen + 10);
         compare_with(&client, &right).await;
@@ -122,8 +123,8 @@ fn another_network_behind_the_same_address_is_told_and_none_of_its_trades_is_sto
 }
 
 #[test]
-fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_are_not_stored() {
-    let (sim, source) = hostile::scripted();
+fn another_network_on_existing_connections_is_reported_and_its_trades_are_not_stored() {
+    let (sim, source) = scripted();
     block_on(async {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
@@ -131,7 +132,7 @@ fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_
         let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
         wait_until("the stream is open", || stream(&daemon)["ok"] == true);
         let emit = |step: u32| {
-            source.push_trade(hostile::trade(hostile::LEDGER + step, 0, chrono::Utc::now())).unwrap();
+            source.push_trade(trade(LEDGER + step, 0, chrono::Utc::now())).unwrap();
         };
         (1..5).for_each(emit);
         wait_for_trades(&client, 4).await;
@@ -142,8 +143,8 @@ fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_
         (5..13).for_each(emit);
         let asked = || {
             let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
-            let told = r#"ticker_horizon_requests_total{kind="root",outcome="ok"} "#;
-            metrics.lines().find_map(|line| line.strip_prefix(told)?.parse::<u64>().ok()).unwrap_or(0)
+            let prefix = r#"ticker_horizon_requests_total{kind="root",outcome="ok"} "#;
+            metrics.lines().find_map(|line| line.strip_prefix(prefix)?.parse::<u64>().ok()).unwrap_or(0)
         };
         let before = asked();
         wait_until("it was asked again and again", || asked() >= before + 4);
@@ -154,7 +155,7 @@ fn another_network_that_answers_on_connections_that_hold_is_told_and_its_trades_
 }
 
 /// Every stored trade is one that was emitted.
-async fn compare_with(client: &Client, oracle: &Simulation) {
+async fn compare_with(client: &Client, oracle: &stellar_ticker::sim::Simulation) {
     let rows = client
         .query("SELECT toid, trade_order, base_amount, counter_amount FROM trades ORDER BY 1, 2", &[])
         .await
@@ -173,7 +174,7 @@ async fn compare_with(client: &Client, oracle: &Simulation) {
     }
 }
 
-/// How long all faults strike at random; the long run by hand sets `TICKER_TEST_FAULT_SECONDS=300`.
+/// Duration of all faults at random. A long run by hand sets `TICKER_TEST_FAULT_SECONDS=300`.
 fn fault_time() -> Duration {
     let seconds = std::env::var("TICKER_TEST_FAULT_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
@@ -195,14 +196,14 @@ fn all_faults_in_a_random_order_lose_and_double_nothing() {
             assert_eq!(daemon.get("/livez").status, 200);
         }
         plan.end();
-        // What was emitted until now must be there, each once, whatever struck.
+        // What was emitted until now must be there, each once, whichever faults struck.
         let emitted = i64::from(sim.oracle().head().latest);
         let begun = Instant::now();
-        while held_whole(&client).await.1 < emitted {
+        while complete_range(&client).await.1 < emitted {
             assert!(begun.elapsed() < DEADLINE, "it never caught up");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         assert!(compare_published(&daemon, &client).await > 0);
         println!("seed {seed}, {:?}: {trades} trades, none lost, none doubled", fault_time());
     });

@@ -1,4 +1,4 @@
-//! Markets that are no longer traded leave the daemon's memory.
+//! Markets without trades leave the daemon's memory.
 
 use chrono::Utc;
 use stellar_ticker::{
@@ -20,7 +20,7 @@ fn metric(daemon: &Daemon, name: &str) -> Option<f64> {
 
 /// The daemon follows another replica, which cleans.
 #[test]
-fn markets_that_nobody_trades_leave_the_memory_of_a_follower() {
+fn markets_without_trades_leave_the_memory_of_a_follower() {
     let sim = network(28, FaultPlan::none());
     block_on(async {
         let url = fresh_database().await;

@@ -53,7 +53,7 @@ async fn recomputed(client: &Client, seq: i64, since: i64) -> Option<BTreeMap<St
     Some(markets)
 }
 
-fn told(rows: &Value) -> BTreeMap<String, Value> {
+fn served(rows: &Value) -> BTreeMap<String, Value> {
     let second =
         |text: &Value| chrono::DateTime::parse_from_rfc3339(text.as_str().unwrap()).unwrap().timestamp();
     let figures = |row: &Value| {
@@ -71,7 +71,7 @@ fn windows_of_any_hours_equal_a_recomputation() {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         wait_for_pairs(&daemon);
         for hours in [1, 2, 7, 23, 24, 25, 29, 30, 168] {
             let begun = Instant::now();
@@ -87,20 +87,20 @@ fn windows_of_any_hours_equal_a_recomputation() {
                     before["seq"] == after["seq"] && rows[0]["intervalStart"] == since.to_rfc3339();
                 let right = recomputed(&client, before["seq"].as_i64().unwrap(), since.0).await;
                 if let Some(right) = right.filter(|right| is_of_one && !right.is_empty()) {
-                    let told = told(rows);
+                    let served = served(rows);
                     assert_eq!(
-                        told.keys().collect::<Vec<_>>(),
+                        served.keys().collect::<Vec<_>>(),
                         right.keys().collect::<Vec<_>>(),
                         "{hours} hours"
                     );
-                    for (market, figures) in &told {
-                        for (told, right) in
+                    for (market, figures) in &served {
+                        for (served, right) in
                             figures.as_array().unwrap().iter().zip(right[market].as_array().unwrap())
                         {
-                            let (told, right) = (told.as_f64().unwrap(), right.as_f64().unwrap());
+                            let (served, right) = (served.as_f64().unwrap(), right.as_f64().unwrap());
                             assert!(
-                                (told - right).abs() <= 1e-14 * right.abs(),
-                                "{hours} h {market}: {told}, not {right}"
+                                (served - right).abs() <= 1e-14 * right.abs(),
+                                "{hours} h {market}: {served}, not {right}"
                             );
                         }
                     }
@@ -112,7 +112,7 @@ fn windows_of_any_hours_equal_a_recomputation() {
 }
 
 #[test]
-fn before_the_first_publication_it_says_when_to_come_again() {
+fn before_the_first_publication_answers_say_when_to_retry() {
     block_on(async {
         let database = fresh_database().await;
         // Nothing listens there, so no trade comes, and the first publication waits for nearly a minute.
@@ -144,7 +144,7 @@ fn one_document_asks_for_everything_and_introspection_is_let_through() {
         for (root, rows) in all {
             assert!(!rows.as_array().unwrap().is_empty(), "{root}");
         }
-        // What GraphiQL sends.
+        // A request of GraphiQL.
         let introspection = daemon.graphql(
             "query IntrospectionQuery { __schema { queryType { name } mutationType { name } subscriptionType { name }
                types { ...FullType } directives { name description locations args { ...InputValue } } } }
@@ -222,7 +222,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
         let huge = daemon.get_with("POST", "/graphql", "Content-Length: 314572800\r\n");
         assert_eq!(huge.status, 413, "300 MiB are not waited for");
         assert_eq!(daemon.get_with("DELETE", "/graphql", "").header("allow"), Some("GET, POST, OPTIONS"));
-        // A wrong document is told with errors, few and short.
+        // A wrong document gets a few short errors.
         let wrong = body(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)));
         let answer = daemon.post("/graphql", "", wrong.as_bytes());
         assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));

@@ -1,8 +1,9 @@
-//! History, gaps and what a stream skips: all of it is read by pages in the end, once.
+//! History, gaps and trades that a stream skips: pages fill all of it, once.
 
 use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
+use crate::support::scripted::{LEDGER, scripted, trade};
 
 /// A network with 30 hours of some 55,000 trades behind it.
 fn long_network(seed: u64, faults: FaultPlan) -> SimServer {
@@ -28,8 +29,8 @@ fn the_wanted_history_is_filled_and_nothing_older_and_a_kill_on_the_way_changes_
         wait_for_trades(&client, 5_000).await;
         daemon.kill();
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &wanted);
-        wait_until_whole(&daemon);
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        wait_until_history_is_complete(&daemon);
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         let status = daemon.status();
         assert_eq!((&status["gaps"], &status["backfill"]["eta_s"]), (&serde_json::json!([]), &0.0.into()));
         let hours = "SELECT extract(epoch FROM max(to_time) - min(from_time))::bigint FROM coverage";
@@ -48,8 +49,8 @@ fn a_budget_fills_history_one_page_at_a_time_to_the_same_end() {
         let budget = ["--horizon-requests-per-hour", "1000000", "--backfill-hours", "10"];
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &budget);
         let client = recomputation::connect(&database).await;
-        wait_until_whole(&daemon);
-        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 10_000);
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 10_000);
         let budget = daemon.status()["budget"].clone();
         assert_eq!(budget["requests_per_hour"], 1_000_000);
         assert!(budget["requests"]["history"].as_u64().unwrap() > 30, "{budget}");
@@ -73,7 +74,7 @@ fn what_a_stream_skips_reorders_or_spoils_is_found_by_pages() {
         wait_until("all faults have struck", || plan.pending(Endpoint::Stream) == 0);
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 300).await;
-        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 300);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 300);
         compare_published(&daemon, &client).await;
         let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
         assert!(metrics.contains("ticker_tail_trades_total{found=\"now\"}"), "the healing is counted");
@@ -104,14 +105,14 @@ fn pages_that_are_short_shuffled_doubled_or_spoiled_lose_nothing() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "10"]);
         let client = recomputation::connect(&database).await;
         wait_until("all faults have struck", || plan.pending(Endpoint::Trades) == 0);
-        wait_until_whole(&daemon);
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        wait_until_history_is_complete(&daemon);
+        compare_with_emitted(&client, sim.oracle()).await;
         assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0, "read again, it was good");
     });
 }
 
 #[test]
-fn after_a_long_outage_it_is_fresh_at_once_and_the_gap_is_filled() {
+fn after_a_long_outage_the_gap_is_read_as_history() {
     let sim = horizon(SimConfig {
         seed: 45,
         network_passphrase: PASSPHRASE.into(),
@@ -134,27 +135,27 @@ fn after_a_long_outage_it_is_fresh_at_once_and_the_gap_is_filled() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "0"]);
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 500).await;
-        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 300);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 300);
         assert!(daemon.log().contains("the gap is filled as history"));
     });
 }
 
 #[test]
-fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
-    let (sim, source) = hostile::scripted();
+fn history_that_horizon_no_longer_has_is_a_reported_gap() {
+    let (sim, source) = scripted();
     let emit = |source: &FixedSource, ledger| {
-        source.push_trade(hostile::trade(ledger, 0, chrono::Utc::now())).unwrap();
+        source.push_trade(trade(ledger, 0, chrono::Utc::now())).unwrap();
     };
     block_on(async {
         let database = fresh_database().await;
-        let ledger = hostile::LEDGER;
+        let ledger = LEDGER;
         for step in 1..4 {
             emit(&source, ledger + step);
         }
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 3).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         assert!(daemon.terminate().success());
         for step in [10, 11, 500, 501] {
             emit(&source, ledger + step);
@@ -162,9 +163,9 @@ fn history_that_horizon_no_longer_has_is_a_gap_that_is_told() {
         source.set_elder(ledger + 400);
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, 5).await;
-        wait_until_whole(&daemon);
-        // The aggregator may tell for a moment what it read before the backfiller wrote.
-        wait_until("both gaps are told", || daemon.status()["gaps"].as_array().unwrap().len() == 2);
+        wait_until_history_is_complete(&daemon);
+        // For a moment the aggregator may publish what it read before the backfiller wrote.
+        wait_until("both gaps are reported", || daemon.status()["gaps"].as_array().unwrap().len() == 2);
         let gaps = daemon.status()["gaps"].clone();
         assert!(gaps[0]["from"].is_null(), "what lies before all that it ever had: {gaps}");
         let gap = (&gaps[1]["from"], &gaps[1]["to"]);
@@ -199,7 +200,7 @@ fn ledgers_of_more_trades_than_a_page_holds_are_held_whole_from_the_first_one_on
             assert!(begun.elapsed() < DEADLINE, "nothing is ever held whole");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        wait_until_whole(&daemon);
-        assert!(compare_with_what_was_emitted(&client, sim.oracle()).await > 2_000);
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 2_000);
     });
 }

@@ -1,60 +1,14 @@
-//! Records that are no trades, trades that cannot be, and how long a trade takes to be seen.
+//! Records that are not trades, impossible trades, and the delay of a trade.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use serde_json::json;
-use stellar_ticker::sim::{FixedSource, TomlReply};
+use stellar_ticker::sim::FixedSource;
 
 use super::*;
+use crate::support::scripted::{LEDGER, scripted, trade};
 
-pub(crate) const LEDGER: u32 = 60_000_000;
-/// Trades whose way to the reader is measured.
+/// Trades whose delay is measured.
 const TRADES: u32 = 200;
-
-pub(crate) fn address(byte: u8) -> String {
-    stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
-}
-
-pub(crate) fn scripted() -> (SimServer, FixedSource) {
-    scripted_since(LEDGER - 10, FaultPlan::none())
-}
-
-/// The same with a history that begins there, and with faults.
-pub(crate) fn scripted_since(elder: u32, faults: FaultPlan) -> (SimServer, FixedSource) {
-    let source = FixedSource::new(elder, LEDGER, Utc::now());
-    source.put_asset(tea("tea.example", "1000.0000000")).unwrap();
-    source.put_toml("tea.example", TomlReply { status: 200, body: b"VERSION = \"2\"".to_vec() });
-    let config = SimConfig {
-        network_passphrase: PASSPHRASE.into(),
-        stream_poll: Duration::from_millis(20),
-        fixed: Some(source.clone()),
-        faults,
-        ..SimConfig::default()
-    };
-    (horizon(config), source)
-}
-
-/// The asset of the scripted trades.
-pub(crate) fn tea(domain: &str, supply: &str) -> Value {
-    json!({
-        "_links": {"toml": {"href": format!("https://{domain}/.well-known/stellar.toml")}},
-        "asset_type": "credit_alphanum4", "asset_code": "TEA", "asset_issuer": address(9),
-        "paging_token": format!("TEA_{}_credit_alphanum4", address(9)),
-        "accounts": {"authorized": 500}, "balances": {"authorized": supply},
-        "flags": {"auth_required": false, "auth_revocable": false}
-    })
-}
-
-pub(crate) fn trade(ledger: u32, order: i64, closed_at: DateTime<Utc>) -> Value {
-    let token = format!("{}-{order}", (i64::from(ledger) << 32) + 4_097);
-    json!({
-        "_links": {"self": {"href": ""}}, "id": token, "paging_token": token,
-        "ledger_close_time": closed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        "trade_type": "orderbook", "base_offer_id": "1", "base_account": address(1), "base_amount": "3.0000000",
-        "base_asset_type": "native", "counter_offer_id": "2", "counter_account": address(2),
-        "counter_amount": "6.0000000", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
-        "counter_asset_issuer": address(9), "base_is_seller": true, "price": {"n": "2", "d": "1"}
-    })
-}
 
 #[test]
 fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
@@ -93,14 +47,14 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
         assert!(metrics().contains("ticker_trades_passed_over_total"), "{}", metrics());
         let pages = || {
             let read = metrics();
-            let told = r#"ticker_horizon_requests_total{kind="trades",outcome="ok"} "#;
-            read.lines().find_map(|line| line.strip_prefix(told)?.parse::<u64>().ok()).unwrap_or(0)
+            let prefix = r#"ticker_horizon_requests_total{kind="trades",outcome="ok"} "#;
+            read.lines().find_map(|line| line.strip_prefix(prefix)?.parse::<u64>().ok()).unwrap_or(0)
         };
         let before = pages();
-        // A look at the tail takes three pages at most here.
+        // One check of the tail takes three pages at most here.
         wait_until("the tail was read again and again", || pages() >= before + 10);
-        let told = daemon.log().matches("record quarantined").count();
-        assert_eq!(told, 5, "each is told once");
+        let logged = daemon.log().matches("record quarantined").count();
+        assert_eq!(logged, 5, "each is logged once");
         assert!(metrics().contains("ticker_quarantined_total 5\n"), "and counted once");
         compare_published(&daemon, &client).await;
         let cursor: String = client
@@ -113,7 +67,7 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_trade_is_seen_by_readers_soon_after_it_was_emitted() {
+fn every_emitted_trade_reaches_readers() {
     let (sim, source) = scripted();
     block_on(async {
         let database = fresh_database().await;
@@ -121,7 +75,7 @@ fn a_trade_is_seen_by_readers_soon_after_it_was_emitted() {
         wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
         source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
         wait_for_pairs(&daemon);
-        // 20 trades a second, and beside that a reader who looks all the time.
+        // 20 trades a second, and a reader that polls all the time.
         let emitter = std::thread::spawn(move || {
             (2..TRADES + 2).map(|ledger| emit(&source, ledger)).collect::<Vec<Instant>>()
         });

@@ -36,9 +36,9 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 200).await;
         compare_published(&daemon, &client).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         assert!(daemon.terminate().success());
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         println!("{trades} trades over six lives, none lost, none doubled");
         assert!(
             !left_behind.iter().any(|name| output_dir.join(name).exists()),
@@ -84,19 +84,19 @@ fn sigterm_under_load_drains_and_exits_0_and_gives_the_lease_back() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 100).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         let begun = Instant::now();
         let ended = daemon.terminate();
         println!("drained in {} ms", begun.elapsed().as_millis());
         assert_eq!(ended.code(), Some(0));
         let log = daemon.log();
-        let (_, drain) = log.split_once("\"draining\"").expect("it tells that it drains");
+        let (_, drain) = log.split_once("\"draining\"").expect("it logs that it drains");
         assert!(!drain.contains("\"WARN\""), "a drain that goes well is no reason to warn: {drain}");
         assert_eq!(
             number(&client, "SELECT count(*) FROM ingest_lease WHERE expires_at = '-infinity'").await,
             1
         );
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
     });
 }
 
@@ -126,7 +126,7 @@ fn the_first_publication_waits_for_no_tick_however_seldom_is_published() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         assert!(daemon.terminate().success());
-        // As if all of it had come since the next run began, so that this must find out what it knows of the assets.
+        // As if all of it had come since the next run began: that run must look the assets up.
         let client = recomputation::connect(&database).await;
         let later = "UPDATE ingest_batches SET committed_at = now() + interval '1 hour'";
         client.batch_execute(later).await.unwrap();

@@ -7,11 +7,11 @@ use chrono::Utc;
 use serde_json::json;
 use stellar_ticker::sim::{Endpoint, Fault, TomlReply};
 
-use super::{
-    hostile::{LEDGER, address, scripted, trade},
-    *,
+use super::*;
+use crate::support::{
+    figure,
+    scripted::{LEDGER, address, scripted, trade},
 };
-use crate::support::figure;
 
 const PUBLIC_BUDGET: [&str; 2] = ["--horizon-requests-per-hour", "3600"];
 /// A ledger closes five times as often as the public network's, and costs the stream a request.
@@ -28,7 +28,7 @@ fn assets_that_are_new_in_trades_are_looked_up_and_published_on_the_public_budge
         wait_for_pairs(&daemon);
         let mut waits = Vec::new();
         for (number, code) in ["TEB", "TEC", "TED"].into_iter().enumerate() {
-            // The sweep of the start has passed: only the trade tells of it.
+            // The sweep of the start has passed: only the trade reveals it.
             let issuer = address(20 + u8::try_from(number).unwrap());
             let domain = format!("{}.example", code.to_lowercase());
             source
@@ -91,7 +91,7 @@ fn trades_that_a_stream_left_out_are_read_from_pages_on_the_public_budget() {
         let last = loop {
             // In this order: what is held whole by now is among the rows that are read next.
             let all_struck = plan.pending(Endpoint::Stream) == 0;
-            let (whole, head) = (held_whole(&client).await.1, sim.oracle().head().latest);
+            let (whole, head) = (complete_range(&client).await.1, sim.oracle().head().latest);
             let rows = client.query("SELECT toid, trade_order::bigint FROM trades", &[]).await.unwrap();
             let now = Utc::now();
             for row in rows {

@@ -1,18 +1,21 @@
-//! Real actors that panic or hang: each is back soon, its neighbours do not notice, and no trade is lost.
+//! Real actors that panic or hang: each is restarted, its neighbours keep running, and no trade is lost.
 
 use std::collections::BTreeSet;
 
 use chrono::Utc;
 
 use super::{
-    hostile::{LEDGER, trade},
-    self_audit::{TRADES, figure as published_figure, scene, told},
+    self_audit::{TRADES, audit_count, figure as published_figure, scene},
     *,
 };
-use crate::support::{daemon::request, figure};
+use crate::support::{
+    daemon::request,
+    figure,
+    scripted::{LEDGER, trade},
+};
 
-/// Each actor, and a type of message that it is sure to get soon.
-const FALLS: [(&str, &str); 13] = [
+/// Each actor, and a type of message that it receives often.
+const FREQUENT: [(&str, &str); 13] = [
     ("lease_keeper", "Ping"),
     ("stream_ingester", "Ping"),
     ("backfiller", "Ping"),
@@ -28,8 +31,8 @@ const FALLS: [(&str, &str); 13] = [
     ("json_writer", "PublicationReady"),
 ];
 
-/// And those that come seldom; each has a test of its own.
-const SELDOM: [(&str, &str); 8] = [
+/// Types that come rarely. Each has a test of its own.
+const RARE: [(&str, &str); 8] = [
     ("aggregator", "RankMarkets"),
     ("aggregator", "AssetsCommitted"),
     ("asset_poller", "AssetsSeen"),
@@ -53,7 +56,7 @@ fn restarts(daemon: &Daemon) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn each_actor_that_panics_is_back_and_nobody_else_notices_and_nothing_is_lost() {
+fn each_actor_that_panics_restarts_alone_and_nothing_is_lost() {
     let sim = network(31, FaultPlan::none());
     block_on(async {
         let database = fresh_database().await;
@@ -61,15 +64,15 @@ fn each_actor_that_panics_is_back_and_nobody_else_notices_and_nothing_is_lost() 
         daemon.wait_for_publication();
         let client = recomputation::connect(&database).await;
         let mut expected = restarts(&daemon);
-        for (name, message) in FALLS {
+        for (name, message) in FREQUENT {
             daemon.provoke(name, message);
             let fallen = expected.iter_mut().find(|(actor, _)| actor == name).unwrap();
             fallen.1 += 1;
-            wait_until("the actor fell and is back", || {
+            wait_until("the actor panicked and is back", || {
                 let actor = actor(&daemon, name);
                 actor["restarts"] == fallen.1 && actor["state"] != "backoff" && actor["state"] != "stopped"
             });
-            assert_eq!(restarts(&daemon), expected, "nobody else notices");
+            assert_eq!(restarts(&daemon), expected, "no other actor restarts");
             let exit = actor(&daemon, name)["last_exit"]["reason"].as_str().unwrap().to_owned();
             assert_eq!(exit, format!("panicked: provoked while handling {message}"));
             assert_eq!((daemon.get("/livez").status, daemon.get("/markets.json").status), (200, 200));
@@ -77,12 +80,12 @@ fn each_actor_that_panics_is_back_and_nobody_else_notices_and_nothing_is_lost() 
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 200).await;
         compare_published(&daemon, &client).await;
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
     });
 }
 
 #[test]
-fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
+fn an_aggregator_that_panics_at_a_rare_message_restarts() {
     let sim = network(32, FaultPlan::none());
     block_on(async {
         let database = fresh_database().await;
@@ -90,12 +93,12 @@ fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
         // Provoked before it leads: the messages come once, when assets are first looked up.
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &often);
         let client = recomputation::connect(&database).await;
-        for (name, message) in SELDOM.into_iter().take(2) {
+        for (name, message) in RARE.into_iter().take(2) {
             let before = actor(&daemon, name)["restarts"].as_u64().unwrap();
             daemon.provoke(name, message);
-            wait_until("the actor fell and is back", || {
+            wait_until("the actor panicked and is back", || {
                 if message == "AssetsCommitted" {
-                    // Files that are due again are fetched, and that is told.
+                    // Due files are fetched again, and that is reported.
                     block_in_place(&client, "UPDATE toml_files SET next_check_at = now(), is_good = false");
                 }
                 let actor = actor(&daemon, name);
@@ -103,16 +106,16 @@ fn an_aggregator_that_panics_at_what_it_hears_rarely_is_back_too() {
             });
         }
         wait_for_trades(&client, 200).await;
-        // One that fell before the first publication knows of no asset yet, and waits for them anew.
+        // After a panic before the first publication it knows no asset yet, and waits for them again.
         wait_for_pairs(&daemon);
         assert!(compare_published(&daemon, &client).await > 0);
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
     });
 }
 
 /// Waits until an actor has fallen so often in all, and is back.
 fn wait_for_fall(daemon: &Daemon, name: &str, message: &str, restarts: u64) {
-    wait_until("the actor fell and is back", || {
+    wait_until("the actor panicked and is back", || {
         let actor = actor(daemon, name);
         actor["restarts"] == restarts && actor["state"] != "backoff" && actor["state"] != "stopped"
     });
@@ -126,28 +129,28 @@ fn audit_now(daemon: &Daemon) {
 }
 
 #[test]
-fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_is_made() {
+fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
     block_on(async {
         let (_sim, source, database, daemon) = scene(&["--audit-interval", "24h"]).await;
         let count = |daemon: &Daemon| published_figure(daemon, "trade_count");
-        wait_until("the first pass has ended", || told(&daemon, &["markets"]) == 1);
+        wait_until("the first pass has ended", || audit_count(&daemon, &["markets"]) == 1);
         daemon.provoke("auditor", "AuditNow");
         audit_now(&daemon);
         wait_for_fall(&daemon, "auditor", "AuditNow", 1);
-        // An asset that nobody has heard of yet.
+        // An asset that no actor knows yet.
         daemon.provoke("asset_poller", "AssetsSeen");
         let mut news = trade(LEDGER + TRADES + 1, 0, Utc::now());
         news["counter_asset_code"] = "NEWS".into();
         source.push_trade(news).unwrap();
         wait_for_fall(&daemon, "asset_poller", "AssetsSeen", 1);
-        // A window that is wrong, and an aggregator that falls over the order to rebuild it.
+        // A wrong window, and an aggregator that panics at the order to rebuild it.
         daemon.provoke("aggregator", "Skew");
         wait_until("it is published", || count(&daemon) > f64::from(TRADES));
         daemon.provoke("aggregator", "RebuildMarkets");
         audit_now(&daemon);
         wait_for_fall(&daemon, "aggregator", "RebuildMarkets", 1);
-        wait_until("what it loaded anew is right", || count(&daemon) == f64::from(TRADES));
-        // An asset that is gone from memory, and one that falls over the order to read it anew.
+        wait_until("the reloaded figure is right", || count(&daemon) == f64::from(TRADES));
+        // An asset that is gone from memory, and an aggregator that panics at the order to reload it.
         daemon.provoke("aggregator", "SkewDirectory");
         wait_until("it is published", || {
             daemon.get("/markets.json").json()["pairs"] == serde_json::json!([])
@@ -155,8 +158,8 @@ fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_
         daemon.provoke("aggregator", "ReloadDirectory");
         audit_now(&daemon);
         wait_for_fall(&daemon, "aggregator", "ReloadDirectory", 2);
-        wait_until("what it loaded anew is right", || count(&daemon) == f64::from(TRADES));
-        // Rows that are gone, and a backfiller that falls over the order to read them again.
+        wait_until("the reloaded figure is right", || count(&daemon) == f64::from(TRADES));
+        // Deleted rows, and a backfiller that panics at the order to read them again.
         let client = recomputation::connect(&database).await;
         daemon.provoke("backfiller", "RereadLedgers");
         crate::support::postgres::execute(
@@ -164,8 +167,8 @@ fn actors_that_panic_at_what_repairs_and_news_tell_them_are_back_and_the_repair_
             &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3"),
         )
         .await;
-        // It may read them again by chance before it is told to, and the audit then finds nothing: once more.
-        wait_until("the actor fell", || {
+        // It may read them again by chance before the order comes, and the audit then finds nothing: once more.
+        wait_until("the actor panicked", || {
             if actor(&daemon, "backfiller")["restarts"] == 0 {
                 block_in_place(&client, &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3"));
                 audit_now(&daemon);
@@ -206,8 +209,8 @@ fn handled() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn every_message_of_every_actor_has_made_it_fall() {
-    let tested = FALLS.iter().chain(&SELDOM).filter(|(_, message)| *message != "Ping");
+fn every_message_of_every_actor_has_made_it_panic() {
+    let tested = FREQUENT.iter().chain(&RARE).filter(|(_, message)| *message != "Ping");
     let tested: BTreeSet<_> =
         tested.map(|(actor, message)| ((*actor).to_owned(), (*message).to_owned())).collect();
     assert_eq!(handled(), tested);
@@ -241,7 +244,7 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 200).await;
         compare_published(&daemon, &client).await;
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         figure!(
             "all actors hang at once while their threads are free: they are restarted, and nothing is lost",
             "{} actors back after {:.2} s; {trades} trades",

@@ -1,7 +1,7 @@
 //! Parts that fail for long, as an operator sees them: in `/readyz`, `/api/v1/status`, the 503 and the log.
 
-use super::hostile::{LEDGER, scripted, trade};
 use super::*;
+use crate::support::scripted::{LEDGER, scripted, trade};
 
 /// Lines of a level with these words.
 fn lines(daemon: &Daemon, level: &str, words: &str) -> Vec<Value> {
@@ -25,7 +25,7 @@ fn requests(daemon: &Daemon, outcome: &str) -> u64 {
 }
 
 #[test]
-fn a_horizon_that_cannot_be_reached_is_named_everywhere_and_told_once() {
+fn an_unreachable_horizon_is_named_everywhere_and_logged_once_a_minute() {
     block_on(async {
         let began = Instant::now();
         let database = fresh_database().await;
@@ -33,9 +33,9 @@ fn a_horizon_that_cannot_be_reached_is_named_everywhere_and_told_once() {
         let detail =
             |daemon: &Daemon| check(daemon, "horizon")["detail"].as_str().unwrap_or_default().to_owned();
         wait_until("the outage is known", || detail(&daemon).contains("cannot be reached since"));
-        let told = detail(&daemon);
-        assert!(told.starts_with("http://127.0.0.1:1/v1/*** cannot be reached since 20"), "{told}");
-        assert!(told.contains("refused"), "the last error: {told}");
+        let shown = detail(&daemon);
+        assert!(shown.starts_with("http://127.0.0.1:1/v1/*** cannot be reached since 20"), "{shown}");
+        assert!(shown.contains("refused"), "the last error: {shown}");
         let refused = daemon.get("/markets.json");
         assert_eq!(refused.status, 503);
         let reason = refused.json()["detail"].as_str().unwrap().to_owned();
@@ -53,21 +53,21 @@ fn a_horizon_that_cannot_be_reached_is_named_everywhere_and_told_once() {
             "{status}"
         );
         wait_until("many requests failed", || requests(&daemon, "connect") >= 8);
-        let told = lines(&daemon, "WARN", "Horizon cannot be reached");
+        let logged = lines(&daemon, "WARN", "Horizon cannot be reached");
         // It is logged again once a minute.
         let minutes = began.elapsed().as_secs() / 60;
-        assert!(!told.is_empty() && told.len() as u64 <= 1 + minutes, "{told:?}");
-        assert_eq!(told[0]["fields"]["url"], "http://127.0.0.1:1/v1/***");
-        assert!(told[0]["fields"]["error"].as_str().unwrap().contains("refused"), "{told:?}");
-        let others = lines(&daemon, "WARN", "\"").len() - told.len();
-        assert_eq!(others, 0, "no worker tells the same: {}", daemon.log());
+        assert!(!logged.is_empty() && logged.len() as u64 <= 1 + minutes, "{logged:?}");
+        assert_eq!(logged[0]["fields"]["url"], "http://127.0.0.1:1/v1/***");
+        assert!(logged[0]["fields"]["error"].as_str().unwrap().contains("refused"), "{logged:?}");
+        let others = lines(&daemon, "WARN", "\"").len() - logged.len();
+        assert_eq!(others, 0, "no worker logs the same: {}", daemon.log());
         wait_until("the check fails", || check(&daemon, "horizon")["ok"] == false);
         assert!(!daemon.log().contains("canary"), "{}", daemon.log());
     });
 }
 
 #[test]
-fn an_outage_is_told_once_and_so_is_its_end() {
+fn an_outage_and_its_end_are_logged_once() {
     let sim = network(41, FaultPlan::none());
     let address = sim.addr();
     block_on(async {
@@ -101,7 +101,7 @@ fn an_outage_is_told_once_and_so_is_its_end() {
         )
         .unwrap();
         wait_until("it answers again", || check(&daemon, "horizon")["detail"] == "answers");
-        wait_until("that is told", || daemon.log()[before..].contains("Horizon answers again"));
+        wait_until("that is reported", || daemon.log()[before..].contains("Horizon answers again"));
         wait_until("history is read", || check(&daemon, "history")["ok"] == true);
         drop(sim);
     });

@@ -1,10 +1,10 @@
-//! Requirements on the database, and the recovery of a daemon whose rows somebody deletes.
+//! Requirements on the database, and the recovery of a daemon whose rows were deleted.
 
 use super::*;
 use crate::support::postgres::{execute, superuser};
 
 #[test]
-fn a_database_of_another_encoding_is_refused_at_start_with_what_to_do_and_nothing_is_made_in_it() {
+fn a_database_of_another_encoding_is_refused_at_start_with_the_remedy_and_stays_empty() {
     let sim = network(81, FaultPlan::none());
     block_on(async {
         for encoding in ["LATIN1", "SQL_ASCII"] {
@@ -53,12 +53,12 @@ fn a_lease_and_a_cursor_that_are_deleted_are_made_again_and_nothing_is_lost() {
         execute(&database, "DELETE FROM ingest_cursor; DELETE FROM ingest_lease; DELETE FROM asset_sweep")
             .await;
         goes_on().await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         compare_published(&daemon, &client).await;
         let holes = "SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) AS step FROM ingest_batches) s WHERE step <> 1";
         assert_eq!(number(&client, holes).await, 0, "batches are numbered without holes");
         assert!(daemon.terminate().success());
-        compare_with_what_was_emitted(&client, sim.oracle()).await;
+        compare_with_emitted(&client, sim.oracle()).await;
         let log = daemon.log();
         assert!(log.contains("the row of the lease was missing and was created again"));
         assert!(log.contains("the row of the cursor was missing and was created again"));

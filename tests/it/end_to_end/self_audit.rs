@@ -1,4 +1,4 @@
-//! The daemon finds by itself what is wrong in its memory or in its database, and repairs what can be repaired.
+//! The self-audit finds what is wrong in memory or in the database, and repairs what can be repaired.
 
 use chrono::Utc;
 use serde_json::json;
@@ -6,11 +6,11 @@ use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
 use crate::{
-    end_to_end::{
-        audit::audit,
-        hostile::{LEDGER, address, scripted, scripted_since, trade},
+    end_to_end::audit::audit,
+    support::{
+        postgres::execute,
+        scripted::{LEDGER, address, scripted, scripted_since, trade},
     },
-    support::postgres::execute,
 };
 
 pub(super) const TRADES: u32 = 12;
@@ -19,7 +19,7 @@ pub(super) fn figure(daemon: &Daemon, name: &str) -> f64 {
     daemon.get("/markets.json").json()["pairs"][0][name].as_f64().unwrap_or(-1.0)
 }
 
-pub(super) fn told(daemon: &Daemon, names: &[&str]) -> u64 {
+pub(super) fn audit_count(daemon: &Daemon, names: &[&str]) -> u64 {
     names
         .iter()
         .fold(daemon.status()["audit"].clone(), |value, name| value[*name].clone())
@@ -27,7 +27,7 @@ pub(super) fn told(daemon: &Daemon, names: &[&str]) -> u64 {
         .unwrap_or(0)
 }
 
-/// A daemon on a Horizon that has told some trades of one market, all of them published and held whole.
+/// A daemon on a Horizon with a few trades of one market, all of them stored and published.
 pub(super) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
     scene_on(scripted(), more).await
 }
@@ -57,44 +57,44 @@ async fn scene_on(
 }
 
 #[test]
-fn rows_that_cannot_be_read_are_told_and_do_not_count_as_audited() {
+fn unreadable_rows_are_reported_and_do_not_count_as_audited() {
     block_on(async {
         let (_sim, _source, database, daemon) = scene(&["--audit-interval", "100ms"]).await;
-        wait_until("a pass has ended", || told(&daemon, &["markets"]) == 1);
-        assert_eq!(told(&daemon, &["unread"]), 0);
+        wait_until("a pass has ended", || audit_count(&daemon, &["markets"]) == 1);
+        assert_eq!(audit_count(&daemon, &["unread"]), 0);
         let mut client = recomputation::connect(&database).await;
         let lock = client.transaction().await.unwrap();
         lock.batch_execute("LOCK TABLE trades IN ACCESS EXCLUSIVE MODE").await.unwrap();
-        wait_until("a pass has ended that read nothing", || told(&daemon, &["unread"]) == 1);
+        wait_until("a pass has ended that read nothing", || audit_count(&daemon, &["unread"]) == 1);
         let at = daemon.status()["audit"]["at"].clone();
-        assert_eq!((told(&daemon, &["markets"]), at.is_string()), (0, true));
+        assert_eq!((audit_count(&daemon, &["markets"]), at.is_string()), (0, true));
         lock.rollback().await.unwrap();
-        wait_until("all is read again", || told(&daemon, &["markets"]) == 1);
-        assert_eq!(told(&daemon, &["unread"]), 0);
+        wait_until("all is read again", || audit_count(&daemon, &["markets"]) == 1);
+        assert_eq!(audit_count(&daemon, &["unread"]), 0);
         assert!(daemon.status()["audit"]["at"].as_str() >= at.as_str());
     });
 }
 
 #[test]
-fn a_window_that_went_wrong_is_found_told_and_rebuilt_by_itself() {
+fn a_wrong_window_is_found_reported_and_rebuilt() {
     block_on(async {
         let (_sim, _source, _database, daemon) = scene(&["--audit-interval", "100ms"]).await;
-        wait_until("a pass has ended", || told(&daemon, &["markets"]) == 1);
-        assert_eq!(told(&daemon, &["differences"]), 0);
+        wait_until("a pass has ended", || audit_count(&daemon, &["markets"]) == 1);
+        assert_eq!(audit_count(&daemon, &["differences"]), 0);
         daemon.provoke("aggregator", "Skew");
-        wait_until("it is told", || {
+        wait_until("it is reported", || {
             let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
             metrics.lines().any(|line| line == "ticker_audit_repaired_markets_total 1")
         });
         assert!(daemon.log().contains("published figure differs from the rows"));
         assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
-        wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
+        wait_until("a pass finds nothing", || audit_count(&daemon, &["differences"]) == 0);
         assert_eq!(audit(&daemon, &[]).0, 0);
     });
 }
 
 #[test]
-fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_the_daemon_itself() {
+fn wrong_assets_and_books_in_memory_are_found_reported_and_reloaded() {
     block_on(async {
         let more = ["--audit-interval", "100ms", "--orderbooks-schedule", "* * * * * *"];
         let (_sim, source, database, daemon) = scene(&more).await;
@@ -105,10 +105,10 @@ fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_th
             source.put_book(selling, buying, json!({"bids": level, "asks": level}));
         }
         wait_until("its book was read", || figure(&daemon, "bid_count") > 0.0);
-        assert_eq!(told(&daemon, &["differences"]), 0);
+        assert_eq!(audit_count(&daemon, &["differences"]), 0);
         daemon.provoke("aggregator", "SkewDirectory");
-        wait_until("it is told", || daemon.log().contains("differs from its row"));
-        wait_until("they were read anew", || {
+        wait_until("it is reported", || daemon.log().contains("differs from its row"));
+        wait_until("they were reloaded", || {
             let log = daemon.log();
             log.contains("assets, markets and books reloaded") && log.contains("\"still_differing\":0")
         });
@@ -116,7 +116,7 @@ fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_th
             figure(&daemon, "trade_count") == f64::from(TRADES) && figure(&daemon, "bid_count") > 0.0
         });
         compare_published(&daemon, &client).await;
-        wait_until("a pass finds nothing", || told(&daemon, &["differences"]) == 0);
+        wait_until("a pass finds nothing", || audit_count(&daemon, &["differences"]) == 0);
         assert_eq!(audit(&daemon, &[]).0, 0);
     });
 }
@@ -125,7 +125,7 @@ fn assets_and_books_that_went_wrong_in_memory_are_found_told_and_read_anew_by_th
 fn the_command_has_the_daemon_repair_what_differs() {
     block_on(async {
         let (_sim, _source, _database, daemon) = scene(&["--audit-interval", "24h"]).await;
-        wait_until("the first pass has ended", || told(&daemon, &["markets"]) == 1);
+        wait_until("the first pass has ended", || audit_count(&daemon, &["markets"]) == 1);
         daemon.provoke("aggregator", "Skew");
         wait_until("it is published", || figure(&daemon, "trade_count") > f64::from(TRADES));
         let (code, report, _) = audit(&daemon, &[]);
@@ -134,39 +134,39 @@ fn the_command_has_the_daemon_repair_what_differs() {
         let (code, report, log) = audit(&daemon, &["--repair", "--admin-url", &admin]);
         assert_eq!(code, 0, "{report}{log}");
         assert_eq!(figure(&daemon, "trade_count"), f64::from(TRADES));
-        assert!(told(&daemon, &["differences"]) > 0);
-        wait_until("the repair is told", || told(&daemon, &["repaired"]) == 1);
+        assert!(audit_count(&daemon, &["differences"]) > 0);
+        wait_until("the repair is reported", || audit_count(&daemon, &["repaired"]) == 1);
         let (code, _, log) = audit(&daemon, &["--repair", "--admin-url", "http://127.0.0.1:1"]);
-        assert_eq!(code, 0, "where nothing differs nobody is asked: {log}");
+        assert_eq!(code, 0, "without a difference the daemon is not asked: {log}");
     });
 }
 
 #[test]
-fn rows_that_were_deleted_are_read_again_from_horizon_and_what_contradicts_it_is_told() {
+fn deleted_rows_are_read_again_from_horizon_and_contradictions_are_reported() {
     block_on(async {
         let (_sim, _source, database, daemon) = scene(&["--audit-interval", "100ms"]).await;
         let client = recomputation::connect(&database).await;
         let of = |ledger: u32| format!("WHERE toid >> 32 = {}", LEDGER + ledger);
         execute(&database, &format!("DELETE FROM trades WHERE toid >> 32 < {}", LEDGER + 4)).await;
         wait_for_trades(&client, TRADES.into()).await;
-        wait_until("it is told", || told(&daemon, &["reread", "missing"]) == 3);
+        wait_until("it is reported", || audit_count(&daemon, &["reread", "missing"]) == 3);
         wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(TRADES));
-        // A row that was changed stays, is published, and is told: who is right only the operator can say.
+        // A changed row stays, is published, and is reported: only the operator can say which is right.
         let whole = figure(&daemon, "base_volume");
         execute(&database, &format!("UPDATE trades SET base_amount = base_amount + 10000000 {}", of(5)))
             .await;
-        wait_until("it is told", || told(&daemon, &["reread", "contradicting"]) > 0);
+        wait_until("it is reported", || audit_count(&daemon, &["reread", "contradicting"]) > 0);
         wait_until("the rows are published", || figure(&daemon, "base_volume") == whole + 1.0);
         let quarantined = |what: &str| {
             format!("SELECT count(*) FROM quarantine WHERE source = 'audit' AND reason LIKE '{what}:%'")
         };
         assert_eq!(number(&client, &quarantined("conflict")).await, 1);
         execute(&database, &format!("DELETE FROM trades {}", of(5))).await;
-        wait_until("what horizon tells is published", || figure(&daemon, "base_volume") == whole);
+        wait_until("the figures of Horizon are published", || figure(&daemon, "base_volume") == whole);
         // A figure that no file shows.
         execute(&database, &format!("UPDATE trades SET base_account = counter_account {}", of(6))).await;
-        let before = told(&daemon, &["reread", "contradicting"]);
-        wait_until("it is told", || told(&daemon, &["reread", "contradicting"]) > before);
+        let before = audit_count(&daemon, &["reread", "contradicting"]);
+        wait_until("it is reported", || audit_count(&daemon, &["reread", "contradicting"]) > before);
         execute(&database, &format!("DELETE FROM trades {}", of(6))).await;
         // A row that horizon does not have.
         let double = format!(
@@ -176,7 +176,7 @@ fn rows_that_were_deleted_are_read_again_from_horizon_and_what_contradicts_it_is
             of(8)
         );
         execute(&database, &double).await;
-        wait_until("it is told", || told(&daemon, &["reread", "surplus"]) > 0);
+        wait_until("it is reported", || audit_count(&daemon, &["reread", "surplus"]) > 0);
         assert_eq!(number(&client, &quarantined("surplus")).await, 1);
         execute(&database, "DELETE FROM trades WHERE trade_order = 7").await;
         wait_until("all is well", || {
@@ -192,7 +192,7 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
     const MANY: u32 = 450;
     block_on(async {
         let faults = FaultPlan::none();
-        // In so many ledgers chance does not find the one.
+        // Among this many ledgers chance does not find the one.
         let horizon = scripted_since(LEDGER - 50_000_000, faults.clone());
         let (_sim, source, database, daemon) = scene_on(horizon, &["--audit-interval", "100ms"]).await;
         let client = recomputation::connect(&database).await;
@@ -216,16 +216,16 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
         let found = "published figure differs from the rows";
         wait_until("an audit has named the ledger", || daemon.log().contains(found));
         let before = tried();
-        wait_until("it was tried in vain", || tried() >= before + 3);
+        wait_until("three attempts have failed", || tried() >= before + 3);
         faults.clear(Endpoint::Trades);
         wait_for_trades(&client, all.into()).await;
-        wait_until("it is told", || told(&daemon, &["reread", "missing"]) == 1);
+        wait_until("it is reported", || audit_count(&daemon, &["reread", "missing"]) == 1);
         wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(all));
     });
 }
 
 #[test]
-fn a_horizon_that_has_lost_its_trades_is_no_word_against_those_that_are_held() {
+fn trades_that_horizon_has_lost_stay_stored() {
     block_on(async {
         let faults = FaultPlan::none();
         let horizon = scripted_since(LEDGER - 10, faults.clone());
@@ -238,9 +238,9 @@ fn a_horizon_that_has_lost_its_trades_is_no_word_against_those_that_are_held() {
         let before = asked();
         wait_until("much was read again", || asked() >= before + 40);
         faults.clear(Endpoint::Trades);
-        assert_eq!(told(&daemon, &["reread", "surplus"]), 0);
+        assert_eq!(audit_count(&daemon, &["reread", "surplus"]), 0);
         assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
-        let compared = told(&daemon, &["reread", "ledgers"]);
-        wait_until("and is compared again", || told(&daemon, &["reread", "ledgers"]) > compared);
+        let compared = audit_count(&daemon, &["reread", "ledgers"]);
+        wait_until("and is compared again", || audit_count(&daemon, &["reread", "ledgers"]) > compared);
     });
 }

@@ -1,4 +1,4 @@
-//! A machine that is slow or busy: whatever works on it is left alone.
+//! A slow or busy machine: the supervisor restarts no actor that works.
 
 use std::time::{Duration, Instant};
 

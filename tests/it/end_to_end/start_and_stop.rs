@@ -51,7 +51,7 @@ fn serve(sim: &SimServer, directory: &std::path::Path, more: &[&str]) -> Child {
 }
 
 #[test]
-fn a_taken_address_is_told_once_and_nothing_is_written_before_exit_69() {
+fn a_taken_address_is_logged_once_and_nothing_is_written_before_exit_69() {
     let sim = network(31, FaultPlan::none());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -70,9 +70,9 @@ fn a_taken_address_is_told_once_and_nothing_is_written_before_exit_69() {
             ];
             let (code, log) = ended(serve(&sim, directory.path(), &more), String::new());
             assert_eq!(code, Some(69), "{log}");
-            let told: Vec<&str> =
+            let logged: Vec<&str> =
                 log.lines().filter(|line| line.contains("is in use by another program")).collect();
-            let [at_once, at_last] = told.as_slice() else {
+            let [at_once, at_last] = logged.as_slice() else {
                 panic!("once at the start and once at the end: {log}")
             };
             assert!(at_once.contains("WARN") && at_last.contains("ERROR"), "{log}");
@@ -82,7 +82,7 @@ fn a_taken_address_is_told_once_and_nothing_is_written_before_exit_69() {
             let led = "SELECT count(*) FROM ingest_lease WHERE epoch > 0";
             let tables =
                 number(&client, "SELECT count(*) FROM pg_tables WHERE tablename = 'ingest_lease'").await;
-            assert!(tables == 0 || number(&client, led).await == 0, "nobody led");
+            assert!(tables == 0 || number(&client, led).await == 0, "no replica led");
         }
     });
 }
@@ -106,7 +106,7 @@ fn an_address_that_becomes_free_is_taken() {
 }
 
 #[test]
-fn a_data_directory_in_use_is_told_at_once_with_the_process() {
+fn a_data_directory_in_use_is_refused_with_the_process_that_holds_it() {
     let sim = network(33, FaultPlan::none());
     let directory = open_tempdir();
     let data_dir = directory.path().join("data");
@@ -233,12 +233,12 @@ fn a_terminal_that_is_closed_drains_the_daemon() {
         let mut terminal = Command::new("script");
         terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut terminal = terminal.spawn().unwrap();
-        let told = |words: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(words);
-        wait_until("the daemon listens", || told("\"listening\""));
+        let logged = |words: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(words);
+        wait_until("the daemon listens", || logged("\"listening\""));
         let daemon = children(i32::try_from(terminal.id()).unwrap());
         assert!(!daemon.is_empty());
         terminal.kill().unwrap(); // and with it the terminal goes
         terminal.wait().unwrap();
-        wait_until("the daemon is drained", || told("the terminal was closed") && told("\"drained\""));
+        wait_until("the daemon is drained", || logged("the terminal was closed") && logged("\"drained\""));
     });
 }

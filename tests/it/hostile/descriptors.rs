@@ -4,21 +4,21 @@ use std::net::TcpStream;
 
 use stellar_ticker::sim::FaultPlan;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, compare_published, network, wait_for_pairs, wait_for_trades},
-    support::{
-        daemon::{Daemon, OPEN_FILES, run_in},
-        figure,
-        postgres::fresh_database,
-        recomputation::connect,
-    },
+use crate::support::{
+    daemon::{Daemon, OPEN_FILES, run_in},
+    figure,
+    network::{PASSPHRASE, block_on, network},
+    oracle::compare_published,
+    postgres::fresh_database,
+    progress::{wait_for_pairs, wait_for_trades},
+    recomputation::connect,
 };
 
-/// Connections that somebody opens and leaves, more than the process may open files.
+/// Idle connections, more than the process may open files.
 const HELD: usize = 400;
 
 #[test]
-fn a_process_that_may_open_too_few_files_says_so_at_once_and_ends() {
+fn a_process_that_may_open_too_few_files_says_so_and_ends() {
     for limit in ["64", "128", "199"] {
         let serve = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
         let (code, _, log) = run_in(&serve, &[(OPEN_FILES, limit)]);
@@ -28,7 +28,7 @@ fn a_process_that_may_open_too_few_files_says_so_at_once_and_ends() {
 }
 
 #[test]
-fn a_process_that_may_open_few_files_answers_and_ingests_whoever_holds_connections() {
+fn a_process_that_may_open_few_files_answers_and_ingests_while_connections_are_held() {
     let sim = network(541, FaultPlan::none());
     block_on(async {
         let database = fresh_database().await;
@@ -37,7 +37,7 @@ fn a_process_that_may_open_few_files_answers_and_ingests_whoever_holds_connectio
         wait_for_pairs(&daemon);
         let held: Vec<_> = (0..HELD).map(|_| TcpStream::connect(daemon.public).unwrap()).collect();
         let client = connect(&database).await;
-        let before = crate::end_to_end::number(&client, "SELECT count(*) FROM trades").await;
+        let before = crate::support::progress::number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 500).await;
         let files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
         drop(held);

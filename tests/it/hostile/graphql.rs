@@ -1,4 +1,4 @@
-//! `/graphql` asked by somebody who means harm: memory, replies and ingest stay within bounds.
+//! `/graphql` under attack: memory, replies and ingest stay within bounds.
 
 use std::{
     io::{Read, Write},
@@ -12,11 +12,17 @@ use stellar_ticker::sim::{FaultPlan, SimConfig};
 use tokio_postgres::Client;
 
 use crate::{
-    end_to_end::{PASSPHRASE, block_on, horizon, network, number, wait_for_pairs, wait_for_trades},
     hostile::counter,
     support::{
-        DEADLINE, daemon::Daemon, nginx::assert_problem, postgres::fresh_database, processes::memory_kib,
-        recomputation, wait_until, wide::wide_database,
+        DEADLINE,
+        daemon::Daemon,
+        network::{PASSPHRASE, block_on, horizon, network},
+        nginx::assert_problem,
+        postgres::fresh_database,
+        processes::memory_kib,
+        progress::{number, wait_for_pairs, wait_for_trades},
+        recomputation, wait_until,
+        wide::wide_database,
     },
 };
 
@@ -36,7 +42,7 @@ const PUBLICATIONS_KIB: u64 = 4 * MANY_MARKETS as u64 * 5 / 4;
 const ROWS_KIB: u64 = 2 * MANY_MARKETS as u64;
 /// Number of markets at which the worst document asks for more values than the limit.
 const MANY_MARKETS: u32 = 16_000;
-/// Replies that are no data: so many times the query, or one problem.
+/// Size of replies without data, as a multiple of the query, or of one problem.
 const REPLY_FACTOR: usize = 10;
 const PROBLEM_BYTES: usize = 400;
 
@@ -48,7 +54,7 @@ fn peak(daemon: &Daemon) -> u64 {
     memory_kib(daemon.pid().as_raw(), "VmHWM")
 }
 
-/// Sends a body in chunks, without a length, until it is whole or nobody takes it any more: what was answered, and how
+/// Sends a body in chunks, without a length, until it is whole or the server stops reading: what was answered, and how
 /// many bytes were taken.
 fn send_chunked(address: SocketAddr, bytes: usize) -> (String, usize) {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -104,7 +110,7 @@ fn a_body_of_300_mib_is_refused_while_it_comes() {
 fn hostile_documents() -> Vec<(&'static str, &'static [u16], String)> {
     const REFUSED: &[u16] = &[400];
     const LARGE: &[u16] = &[413];
-    const TOLD: &[u16] = &[200, 400];
+    const ANSWERED: &[u16] = &[200, 400];
     let query = |text: &str| json!({"query": text}).to_string();
     let each = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<String>();
     let circle = |length: usize| {
@@ -120,8 +126,8 @@ fn hostile_documents() -> Vec<(&'static str, &'static [u16], String)> {
         ("3,000 aliases", REFUSED, query(&format!("{{{}}}", each(3_000, &|n| format!("a{n}:__typename "))))),
         ("100,000 directives", LARGE, query(&format!("{{assets{}{{code}}}}", "@a".repeat(100_000)))),
         ("30,000 directives", REFUSED, query(&format!("{{assets{}{{code}}}}", "@a".repeat(30_000)))),
-        ("a circle of one fragment", TOLD, circle(1)),
-        ("a circle of 50 fragments", TOLD, circle(50)),
+        ("a circle of one fragment", ANSWERED, circle(1)),
+        ("a circle of 50 fragments", ANSWERED, circle(50)),
         ("a circle of 1,000 fragments", REFUSED, circle(1_000)),
         (
             "fragments that double",
@@ -139,22 +145,26 @@ fn hostile_documents() -> Vec<(&'static str, &'static [u16], String)> {
             REFUSED,
             query("{__schema{types{fields{type{fields{type{fields{name}}}}}}}}"),
         ),
-        ("2,500 fields that are not there", TOLD, query(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)))),
-        ("2,400 equal fields", TOLD, query(&format!("{{{}}}", "__typename ".repeat(2_400)))),
-        ("a name of 60,000 letters", TOLD, query(&format!("{{{}}}", "a".repeat(60_000)))),
+        (
+            "2,500 fields that are not there",
+            ANSWERED,
+            query(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400))),
+        ),
+        ("2,400 equal fields", ANSWERED, query(&format!("{{{}}}", "__typename ".repeat(2_400)))),
+        ("a name of 60,000 letters", ANSWERED, query(&format!("{{{}}}", "a".repeat(60_000)))),
         (
             "a text of 60,000 letters",
-            TOLD,
+            ANSWERED,
             query(&format!("{{ticker(pairName:\"{}\"){{close}}}}", "a".repeat(60_000))),
         ),
-        ("1,000 operations", TOLD, query(&each(1_000, &|n| format!("query q{n}{{__typename}} ")))),
+        ("1,000 operations", ANSWERED, query(&each(1_000, &|n| format!("query q{n}{{__typename}} ")))),
         (
             "1,000 variables",
-            TOLD,
+            ANSWERED,
             query(&format!("query({}){{__typename}}", each(1_000, &|n| format!("$v{n}:Int ")))),
         ),
-        ("an unfinished text", TOLD, query(&format!("{{a(b:\"{}", "\\\"".repeat(10_000)))),
-        ("control and bidi characters", TOLD, query("{\u{1b}[2J\u{202e}\u{0}}")),
+        ("an unfinished text", ANSWERED, query(&format!("{{a(b:\"{}", "\\\"".repeat(10_000)))),
+        ("control and bidi characters", ANSWERED, query("{\u{1b}[2J\u{202e}\u{0}}")),
     ]
 }
 
@@ -194,7 +204,7 @@ const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low hi
     firstLedgerCloseTime lastLedgerCloseTime
     orderbookStats{bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint}";
 
-/// So many whole lists with all fields, and each document another one so that no answer is kept for the next. With
+/// Whole lists with all fields. No two documents are equal, so that none is answered from the cache. With
 /// `aliases`, each list has ten fields twice.
 fn whole_lists(lists: usize, number: usize, aliases: bool) -> String {
     let twice: String = if aliases {
@@ -241,7 +251,7 @@ fn post_unkept(address: SocketAddr, body: &str) -> std::io::Result<(u16, u64)> {
     }
 }
 
-/// What came of many such queries at once.
+/// Results of many such queries at once.
 struct Storm {
     answered: usize,
     busy: usize,
@@ -354,7 +364,7 @@ fn many_markets() -> Daemon {
     daemon
 }
 
-/// Twelve clients at once that ask for two whole lists each: status and bytes of each answer.
+/// Sends two whole lists each from twelve clients at once. Returns status and bytes of each answer.
 fn whole_lists_at_once(address: SocketAddr, from: usize) -> Vec<(u16, u64)> {
     std::thread::scope(|scope| {
         let asked = (from..from + 12).map(|number| whole_lists(2, number, false));
@@ -367,7 +377,7 @@ fn whole_lists_at_once(address: SocketAddr, from: usize) -> Vec<(u16, u64)> {
 #[test]
 fn what_a_document_costs_is_bounded_by_rows_times_fields() {
     let daemon = many_markets();
-    // Books are summed once a publication, whoever asks first.
+    // Books are summed once a publication, by the first request.
     assert_eq!(daemon.graphql("{ticker{close}}")["data"]["ticker"].as_array().map(Vec::len), Some(16_000));
     // A daemon at work has made a few publications, which takes more than the first.
     let made = counter(&daemon, "ticker_publications_total");
@@ -383,7 +393,7 @@ fn what_a_document_costs_is_bounded_by_rows_times_fields() {
         daemon.post("/graphql", "", whole_lists(2, 50, false).as_bytes()).status == 200
     });
 
-    // It comes in pieces and takes no more than its share. Where the machine is slow all may be refused for their time.
+    // It arrives in pieces and takes no more than its share. On a slow machine all may be refused for their time.
     let (mut number, mut answered) = (60, 0);
     wait_until("some of many at once are answered", || {
         let answers = whole_lists_at_once(daemon.public, number);
@@ -403,7 +413,7 @@ fn what_a_document_costs_is_bounded_by_rows_times_fields() {
     let stopped = "ticker_graphql_stopped_total{reason=\"unwanted\"}";
     let before = counter(&daemon, stopped);
     let mut number = 100;
-    wait_until("work for somebody who has gone is stopped", || {
+    wait_until("work for a reader who has gone is stopped", || {
         number += 1;
         let body = whole_lists(5, number, false);
         let mut stream = TcpStream::connect(daemon.public).unwrap();

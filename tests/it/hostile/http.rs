@@ -1,4 +1,4 @@
-//! HTTP by those who hold, stall, climb and guess.
+//! Hostile HTTP: held connections, stalled requests, path traversal and guessed paths.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,18 +13,17 @@ use nix::sys::{
 use serde_json::json;
 use stellar_ticker::sim::{FaultPlan, SimConfig};
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, horizon, network, wait_for_pairs},
-    support::{
-        daemon::{Daemon, request},
-        nginx::assert_problem,
-        postgres::fresh_database,
-        processes::memory_kib,
-        wait_until,
-    },
+use crate::support::{
+    daemon::{Daemon, request},
+    network::{PASSPHRASE, block_on, horizon, network},
+    nginx::assert_problem,
+    postgres::fresh_database,
+    processes::memory_kib,
+    progress::wait_for_pairs,
+    wait_until,
 };
 
-/// Connections that hold, where the system lets this test have as many.
+/// Connections that are held, if the system allows this test as many.
 const HOLDING: u64 = 5_000;
 
 fn served(seed: u64, more: &[&str]) -> (Daemon, stellar_ticker::sim::SimServer) {
@@ -42,7 +41,7 @@ fn open(address: SocketAddr, begin: &str) -> TcpStream {
     stream
 }
 
-/// Whether the other side has ended it.
+/// Returns true if the other side has closed it.
 fn has_ended(stream: &mut TcpStream) -> bool {
     loop {
         match stream.read(&mut [0; 4_096]) {
@@ -54,7 +53,7 @@ fn has_ended(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn five_thousand_that_hold_connections_hold_up_nobody_and_are_let_go() {
+fn five_thousand_held_connections_block_no_reader_and_are_closed() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let count = usize::try_from(HOLDING.min(hard.saturating_sub(1_000) / 2)).unwrap();
@@ -115,7 +114,7 @@ fn sockets(pid: i32) -> usize {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn those_who_ask_for_much_and_read_nothing_are_let_go() {
+fn readers_that_ask_for_much_and_read_nothing_are_cut_off() {
     const READERS: usize = 40;
     let sim = horizon(SimConfig {
         seed: 532,
@@ -292,6 +291,8 @@ fn no_web_page_reads_or_drives_the_admin_listener() {
         assert_problem(origin, &refused, 403);
         assert_eq!(refused.header("access-control-allow-origin"), None, "{origin}");
     }
-    wait_until("who is no page is heard", || ask("POST", "/audit", "Content-Length: 0\r\n").status == 202);
+    wait_until("a client that is no web page is accepted", || {
+        ask("POST", "/audit", "Content-Length: 0\r\n").status == 202
+    });
     assert_eq!(daemon.get("/readyz").header("access-control-allow-origin"), Some("*"), "for all pages");
 }

@@ -2,13 +2,12 @@
 
 use stellar_ticker::sim::FaultPlan;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, number, wait_for_pairs, wait_for_trades},
-    support::{
-        daemon::{Daemon, run},
-        postgres::{execute, fresh_database, superuser},
-        recomputation, wait_until,
-    },
+use crate::support::{
+    daemon::{Daemon, run},
+    network::{PASSPHRASE, block_on, network},
+    postgres::{execute, fresh_database, superuser},
+    progress::{number, wait_for_pairs, wait_for_trades},
+    recomputation, wait_until,
 };
 
 const ROLES: &str = include_str!("../../../deploy/roles.sql");
@@ -18,7 +17,7 @@ async fn with_roles() -> impl Fn(&str) -> String {
     let database = fresh_database().await;
     let name = database.rsplit_once("dbname=").unwrap().1.to_owned();
     let superuser = superuser().replace("dbname=postgres", &format!("dbname={name}"));
-    // Roles are the whole server's, and two at once would make the same.
+    // Roles belong to the whole server, and two tests at once would create the same ones.
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
     execute(&superuser, ROLES).await;
@@ -32,7 +31,7 @@ fn the_daemon_needs_no_more_than_rows() {
     block_on(async {
         let url = with_roles().await;
         let (migrate, rw) = (url("ticker_migrate"), url("ticker_rw"));
-        // Before the schema is there it says what to do, at once.
+        // Without the schema it prints the remedy.
         let (code, _, log) = run(&["migrate", "--database-url", &rw]);
         assert_eq!(code, 78, "{log}");
         assert!(log.contains("run `stellar-ticker migrate` as its owner"), "{log}");
@@ -70,7 +69,7 @@ fn the_daemon_needs_no_more_than_rows() {
 }
 
 #[test]
-fn a_role_without_the_rights_of_a_writer_is_refused_at_start_and_told_which_it_lacks() {
+fn a_role_without_the_rights_of_a_writer_is_refused_at_start_with_the_missing_ones() {
     block_on(async {
         let url = with_roles().await;
         assert_eq!(run(&["migrate", "--database-url", &url("ticker_migrate")]).0, 0);

@@ -1,13 +1,15 @@
-//! A password goes to PostgreSQL and nowhere else, whichever way it was given and whatever goes wrong.
+//! A password goes to PostgreSQL and nowhere else, however it was given and whichever fault occurs.
 
 use std::{
     fs,
     process::{Command, Output},
 };
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network},
-    support::{daemon::Daemon, postgres::open_tempdir, tls_postgres::TlsPostgres},
+use crate::support::{
+    daemon::Daemon,
+    network::{PASSPHRASE, block_on, network},
+    postgres::open_tempdir,
+    tls_postgres::TlsPostgres,
 };
 use stellar_ticker::sim::FaultPlan;
 
@@ -15,12 +17,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 /// As it is, and as it must be written in a URL.
 const CANARY: &str = "c4n4ry/pa ss@w:rd?x#";
 const IN_URL: &str = "c4n4ry%2Fpa%20ss%40w%3Ard%3Fx%23";
-/// What no output may hold: any part that could only come from the password.
+/// Parts that no output may hold, since they could only come from the password.
 const PARTS: [&str; 3] = ["c4n4ry", "w:rd", "w%3Ard"];
 
 fn assert_silent(what: &str, text: &str) {
     for part in PARTS {
-        assert!(!text.contains(part), "{what} tells {part:?}:\n{text}");
+        assert!(!text.contains(part), "{what} prints {part:?}:\n{text}");
     }
 }
 
@@ -28,7 +30,7 @@ fn all_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Every way to give a connection string, and what comes of it with a command.
+/// Every way to give a connection string, and the output of a command with it.
 fn in_every_way(url: &str, arguments: &[&str], what: &str) -> Vec<i32> {
     let directory = open_tempdir();
     let (file, secret) = (directory.path().join("ticker.toml"), directory.path().join("url"));
@@ -73,7 +75,7 @@ fn in_every_way(url: &str, arguments: &[&str], what: &str) -> Vec<i32> {
 }
 
 #[test]
-fn no_command_tells_the_password_whatever_is_wrong() {
+fn no_command_prints_the_password() {
     let server = block_on(TlsPostgres::start(CANARY, false));
     let port = server.port;
     let quoted = CANARY.replace('\'', "\\'");
@@ -105,12 +107,12 @@ fn no_command_tells_the_password_whatever_is_wrong() {
             }
         }
     }
-    println!("{runs} runs of the program, none of which told the password");
+    println!("{runs} runs of the program, none of which printed the password");
     assert_silent("the server's log", &server.log());
 }
 
 #[test]
-fn the_daemon_tells_it_nowhere() {
+fn the_daemon_never_prints_the_password() {
     let sim = network(521, FaultPlan::none());
     let server = block_on(TlsPostgres::start(CANARY, false));
     let url = format!("postgres://ticker:{IN_URL}@127.0.0.1:{}/ticker", server.port);
@@ -130,5 +132,5 @@ fn the_daemon_tells_it_nowhere() {
     assert_silent("/readyz", &String::from_utf8_lossy(&daemon.get("/readyz").body));
     daemon.terminate();
     assert_silent("the log", &daemon.log());
-    // What anybody on the machine can read of a process is its arguments: that is why there are other ways.
+    // Every user of the machine can read the arguments of a process, so there are other ways to pass a password.
 }

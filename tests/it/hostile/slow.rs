@@ -10,23 +10,28 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, wait_for_pairs},
     hostile::counter,
     support::{
-        daemon::Daemon, figure, postgres::fresh_database, processes::memory_kib, wait_until,
+        daemon::Daemon,
+        figure,
+        network::{PASSPHRASE, block_on, network},
+        postgres::fresh_database,
+        processes::memory_kib,
+        progress::wait_for_pairs,
+        wait_until,
         wide::wide_database,
     },
 };
 use stellar_ticker::sim::FaultPlan;
 
-/// So many markets that `markets.json` takes some 15 MB.
+/// Markets for which `markets.json` takes some 15 MB.
 const MARKETS: u32 = 12_000;
 /// Slow readers, each of another publication.
 const READERS: usize = 16;
 /// Memory that may be in use for them: 80 MiB of plain files, and 72 MiB for publications and buffers.
 const GROWN_KIB: u64 = (80 + 72) << 10;
 
-/// A daemon with one address' share of connections, where `more` says so.
+/// A daemon with one address' share of connections, and `more` arguments.
 fn small(seed: u64, more: &[&str]) -> (Daemon, stellar_ticker::sim::SimServer) {
     let sim = network(seed, FaultPlan::none());
     let database = block_on(fresh_database());
@@ -107,7 +112,7 @@ fn a_reader_that_all_but_stands_still_is_cut_off() {
         read += bytes;
         counter(&daemon, "ticker_http_connections_cut_total{reason=\"slow\"}") == 1
     });
-    // What the kernel holds still comes, and no more.
+    // The bytes that the kernel holds still come, and no more.
     let mut rest = Vec::new();
     let _ended_early = stream.read_to_end(&mut rest);
     read += rest.len();
@@ -165,7 +170,7 @@ fn a_listener_that_is_full_lets_the_longest_idle_go() {
 }
 
 #[test]
-fn who_asks_before_sending_a_large_body_is_told_not_to() {
+fn a_client_that_asks_before_sending_a_large_body_is_refused() {
     let (daemon, _sim) = small(543, &[]);
     let begin = |bytes: usize| {
         let mut stream = TcpStream::connect(daemon.public).unwrap();

@@ -8,29 +8,28 @@ use std::{
 
 use stellar_ticker::sim::FaultPlan;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, wait_for_pairs},
-    support::{
-        daemon::Daemon,
-        nginx::{Nginx, conf},
-        postgres::{fresh_database, open_tempdir},
-    },
+use crate::support::{
+    daemon::Daemon,
+    network::{PASSPHRASE, block_on, network},
+    nginx::{Nginx, conf},
+    postgres::{fresh_database, open_tempdir},
+    progress::wait_for_pairs,
 };
 
 /// A path that only a smuggled request asks for.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Sends bytes and reads whatever comes until the other side ends or has nothing more to say.
+/// Sends bytes and reads until the other side closes or falls silent.
 fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let _ = stream.write_all(bytes);
-    let (mut told, mut piece) = (Vec::new(), [0; 4_096]);
+    let (mut answer, mut piece) = (Vec::new(), [0; 4_096]);
     while let Ok(read @ 1..) = stream.read(&mut piece) {
-        told.extend_from_slice(&piece[..read]);
+        answer.extend_from_slice(&piece[..read]);
     }
     let _ = stream.shutdown(Shutdown::Both);
-    String::from_utf8_lossy(&told).into_owned()
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Heads of a POST to `/graphql` and what follows, each meant to be read in two ways.
@@ -181,11 +180,11 @@ fn no_request_comes_through_nginx_within_another() {
     let nginx = Nginx::start(&conf().replace("rate=20r/s", "rate=10000r/s"), daemon.public, www.path());
     let (mut refused, mut not_there) = (0, 0);
     for (what, payload) in payloads() {
-        let told = exchange(nginx.address, payload.as_bytes());
-        assert!(told.matches("HTTP/1.1 ").count() <= 1, "{what}: {told}");
-        not_there += u64::from(told.contains(" 404 "));
-        refused += usize::from(told.contains(" 400 ") || told.contains(" 501 "));
-        // Whoever comes next on nginx's connections to the daemon gets their own answer.
+        let answer = exchange(nginx.address, payload.as_bytes());
+        assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{what}: {answer}");
+        not_there += u64::from(answer.contains(" 404 "));
+        refused += usize::from(answer.contains(" 400 ") || answer.contains(" 501 "));
+        // The next reader on nginx's connections to the daemon gets the right answer.
         for _ in 0..3 {
             assert_eq!(nginx.get("/livez").json()["status"], "ok", "{what}");
         }
@@ -205,11 +204,11 @@ fn the_daemon_itself_refuses_what_may_be_read_in_two_ways() {
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
     wait_for_pairs(&daemon);
     for (what, payload) in payloads() {
-        let told = exchange(daemon.public, payload.as_bytes());
+        let answer = exchange(daemon.public, payload.as_bytes());
         let is_ambiguous =
             ["length", "coding", "chunk with a sign", "overflow"].iter().any(|word| what.contains(word));
         if is_ambiguous {
-            println!("{what}: {}", told.lines().next().unwrap_or("(closed)"));
+            println!("{what}: {}", answer.lines().next().unwrap_or("(closed)"));
         }
         assert_eq!(daemon.get("/livez").json()["status"], "ok", "{what}");
     }

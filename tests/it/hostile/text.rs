@@ -12,24 +12,21 @@ use stellar_ticker::{
     sim::{FixedSource, TomlReply},
 };
 
-use crate::{
-    end_to_end::{
-        PASSPHRASE, block_on,
-        hostile::{LEDGER, address, scripted, trade},
-        number, wait_for_pairs,
-    },
-    support::{
-        daemon::{Daemon, request},
-        nginx::{Nginx, conf_with},
-        postgres::{fresh_database, open_tempdir},
-        recomputation, wait_until,
-    },
+use crate::support::{
+    daemon::{Daemon, request},
+    network::{PASSPHRASE, block_on},
+    nginx::{Nginx, conf_with},
+    postgres::{fresh_database, open_tempdir},
+    progress::{number, wait_for_pairs},
+    recomputation,
+    scripted::{LEDGER, address, scripted, trade},
+    wait_until,
 };
 
 /// Clears a screen, sets a title, turns round, hides, begins a line that looks like the log's, and ends a JSON string.
 const NASTY: &str = "Tea\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}evil\u{2066}\u{200b}\u{feff}\u{e0041}\u{2028}\r\n{\"level\":\"ERROR\"}\t\u{0}\"\\";
 
-/// Every line is an object of its own, and nothing in it is hidden.
+/// Checks that each line is one object and hides nothing.
 fn assert_plain_log(log: &str) {
     for line in log.lines() {
         assert!(!line.contains(is_hidden), "{line:?}");
@@ -121,8 +118,8 @@ fn what_issuers_and_records_say_breaks_nothing() {
         assert_eq!(tea["desc"], NASTY.replace('\0', ""), "the legacy file keeps the text, but for NUL");
         let raw = daemon.get("/assets.json").body;
         assert!(!raw.iter().any(|byte| *byte < b' ' && !b"\n\t".contains(byte)), "and escapes it");
-        let told = daemon.graphql("{assets{code desc} issuers{name}}");
-        assert!(told["data"]["issuers"].to_string().contains("evil"));
+        let answer = daemon.graphql("{assets{code desc} issuers{name}}");
+        assert!(answer["data"]["issuers"].to_string().contains("evil"));
         wait_until("all that was pushed is stored or put aside", || {
             block_in_place(number(&client, "SELECT count(*) FROM quarantine")) >= 4
         });

@@ -11,21 +11,18 @@ use nix::unistd::{Pid, Uid};
 use serde_json::json;
 use stellar_ticker::sim::{FaultPlan, FixedSource};
 
-use crate::{
-    end_to_end::{
-        PASSPHRASE, block_on,
-        hostile::{LEDGER, scripted, tea, trade},
-        network, wait_for_pairs,
-    },
-    support::{
-        daemon::{Daemon, OWN_USER, RESOLV_CONF, run_in},
-        figure, not_tested,
-        postgres::{fresh_database, over_tcp, socket_of},
-        wait_until,
-    },
+use crate::support::{
+    daemon::{Daemon, OWN_USER, RESOLV_CONF, run_in},
+    figure,
+    network::{PASSPHRASE, block_on, network},
+    not_tested,
+    postgres::{fresh_database, over_tcp, socket_of},
+    progress::wait_for_pairs,
+    scripted::{LEDGER, scripted, tea, trade},
+    wait_until,
 };
 
-/// A user of this test alone, so that its limit counts nobody else's threads.
+/// A user of this test alone, so that its limit counts no other threads.
 const USER: u32 = 54_321;
 /// Limit that `docs/run.md` gives a container.
 const THREADS_MAX: usize = 256;
@@ -55,7 +52,7 @@ fn as_of(daemon: &Daemon) -> i64 {
     daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap()
 }
 
-/// Nothing fell, and publications go on for a while longer than an idle thread of tokio lives.
+/// No actor restarted, and publications go on for a while longer than an idle thread of tokio lives.
 fn goes_on(daemon: &mut Daemon) {
     const MILLISECONDS: i64 = 12_000;
     let before = as_of(daemon);
@@ -101,7 +98,7 @@ impl Drop for Crowd {
 }
 
 #[test]
-fn a_process_that_may_make_too_few_threads_says_so_at_once_and_ends() {
+fn a_process_that_may_make_too_few_threads_says_so_and_ends() {
     if !is_root() {
         return;
     }

@@ -1,9 +1,6 @@
 //! `sslmode=verify-full` against a real server: the right authority and name, and nothing else.
 
-use crate::{
-    end_to_end::block_on,
-    support::{daemon::run, tls_postgres::TlsPostgres},
-};
+use crate::support::{daemon::run, network::block_on, tls_postgres::TlsPostgres};
 
 const PASSWORD: &str = "tls-password";
 
@@ -54,7 +51,7 @@ fn only_the_right_authority_and_name_are_taken() {
         let (code, log) = migrate(&url, &more);
         assert_eq!(code, 0, "{what}: {log}");
     }
-    for (what, url, told) in [
+    for (what, url, expected) in [
         ("another authority", url("localhost", port, &full(&other)), "invalid peer certificate"),
         ("the public authorities", url("localhost", port, "sslmode=verify-full"), "invalid peer certificate"),
         (
@@ -78,7 +75,7 @@ fn only_the_right_authority_and_name_are_taken() {
     ] {
         let (code, log) = migrate(&url, &[]);
         assert_eq!(code, 69, "{what}: {log}");
-        assert!(log.contains(told), "{what}: {log}");
+        assert!(log.contains(expected), "{what}: {log}");
         assert!(!log.contains(PASSWORD), "{what}: {log}");
     }
     let (code, log) = migrate(&url("localhost", port, "sslmode=verify-full&sslrootcert=/no/such.pem"), &[]);
@@ -88,19 +85,19 @@ fn only_the_right_authority_and_name_are_taken() {
 }
 
 #[test]
-fn a_log_in_that_only_other_settings_change_is_told_at_once_and_a_server_that_is_not_there_is_waited_for() {
+fn a_rejected_login_is_final_and_an_absent_server_is_waited_for() {
     let server = block_on(TlsPostgres::start(PASSWORD, true));
     let url = |user: &str, password: &str, port: u16, rest: &str| {
         format!("postgres://{user}:{password}@localhost:{port}/{rest}")
     };
-    for (what, url, told) in [
+    for (what, url, expected) in [
         ("password", url("ticker", "wrong", server.port, "ticker"), "28P01"),
         ("role", url("nobody", PASSWORD, server.port, "ticker"), "28P01"),
         ("database", url("ticker", PASSWORD, server.port, "nothing"), "3D000"),
         ("pg_hba.conf", url("ticker", PASSWORD, server.port, "ticker?sslmode=disable"), "28000"),
     ] {
         let (code, log) = migrate_within("1h", &url, &[]);
-        assert!(code == 69 && log.contains(told), "{what}: {code} {log}");
+        assert!(code == 69 && log.contains(expected), "{what}: {code} {log}");
         assert!(!log.contains("waiting for the database"), "{what}: {log}");
     }
     let (code, log) = migrate_within("1s", &url("ticker", PASSWORD, 1, "ticker"), &[]);

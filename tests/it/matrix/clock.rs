@@ -1,12 +1,9 @@
-//! A machine whose wall clock is wrong by an hour, and put right again.
+//! A machine whose wall clock is wrong by an hour and is then corrected.
 
 use std::path::PathBuf;
 
 use super::*;
-use crate::{
-    end_to_end::compare_published,
-    support::{postgres::fresh_database, recomputation::connect},
-};
+use crate::support::{oracle::compare_published, postgres::fresh_database, recomputation::connect};
 
 /// libfaketime of Debian; the process alone sees another time.
 fn library() -> Option<PathBuf> {
@@ -48,7 +45,7 @@ fn a_wall_clock_that_jumps_an_hour_forth_and_back_loses_nothing_and_published_ti
         let mut daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         let client = connect(&database).await;
-        // Trades are new, so that their age tells how far its clock is ahead.
+        // Trades are new, so that their age shows how far its clock is ahead.
         let ahead = |daemon: &Daemon| daemon.status()["lag_s"].as_i64().unwrap() / 60;
         let as_of = |daemon: &Daemon| daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap();
         let mut times = Vec::new();

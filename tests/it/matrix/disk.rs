@@ -27,7 +27,7 @@ fn survives(
         wait_until("the file is there", || generated().is_some());
         let before = daemon.log().len();
         harm(&disk);
-        wait_until("it is told", || {
+        wait_until("it is reported", || {
             let log = daemon.log();
             log[before..].lines().any(|line| line.contains("\"WARN\"") && line.contains("json_writer"))
         });
@@ -54,28 +54,30 @@ fn survives(
 #[test]
 #[ignore = "some 10 s: ./ticker matrix"]
 fn a_directory_that_is_full_keeps_the_old_files_until_there_is_room() {
-    if let Some(told) = survives(141, SmallDisk::mount("8m"), SmallDisk::fill, SmallDisk::relieve) {
-        figure!("the output directory is full", "{told}");
+    if let Some(outcome) = survives(141, SmallDisk::mount("8m"), SmallDisk::fill, SmallDisk::relieve) {
+        figure!("the output directory is full", "{outcome}");
     }
 }
 
 #[test]
 #[ignore = "some 10 s: ./ticker matrix"]
 fn a_directory_that_is_read_only_keeps_the_old_files_until_it_is_not() {
-    if let Some(told) =
+    if let Some(outcome) =
         survives(142, SmallDisk::mount("8m"), |disk| disk.remount("ro"), |disk| disk.remount("rw"))
     {
-        figure!("the output directory is read-only", "{told}");
+        figure!("the output directory is read-only", "{outcome}");
     }
 }
 
 #[test]
 #[ignore = "some 40 s: ./ticker matrix"]
-fn a_directory_that_hangs_keeps_nothing_else_waiting_and_is_told() {
-    if let Some(told) = survives(144, SmallDisk::mount_freezable("16m"), SmallDisk::freeze, SmallDisk::thaw) {
+fn a_directory_that_hangs_is_reported_and_blocks_nothing_else() {
+    if let Some(outcome) =
+        survives(144, SmallDisk::mount_freezable("16m"), SmallDisk::freeze, SmallDisk::thaw)
+    {
         figure!(
             "the output directory hangs (a frozen file system): reported, and nothing else waits",
-            "{told}"
+            "{outcome}"
         );
     }
 }

@@ -11,7 +11,7 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
         let mut scene = Scene::start(121).await;
         let follower = Daemon::serve(&scene.sim.url(), &scene.server.url, PASSPHRASE, &[]);
         wait_for_pairs(&follower);
-        let mut told = Vec::new();
+        let mut outcomes = Vec::new();
         for _ in 0..ROUNDS {
             scene.server.stop();
             scene.server.save();
@@ -21,14 +21,15 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
             wait_for_trades(&client, saved + 300).await;
             let lost = number(&client, "SELECT count(*) FROM trades").await - saved;
             let seen = number(&client, "SELECT seq FROM ingest_lease").await;
-            // What will be lost has been published.
+            // The trades that will be lost have been published.
             for daemon in [&scene.daemon, &follower] {
                 wait_until("it is published", || daemon.status()["seq"].as_i64() >= Some(seen));
             }
             scene.server.kill();
             scene.server.restore();
             scene.server.start_again();
-            told.push(format!("{lost} trades lost, fresh after {}", seconds(scene.is_fresh_again().await)));
+            outcomes
+                .push(format!("{lost} trades lost, fresh after {}", seconds(scene.is_fresh_again().await)));
         }
         let found_out = scene.daemon.log().matches("has lost batches").count();
         assert!(found_out > 0, "it was found out");
@@ -41,14 +42,14 @@ fn a_standby_that_lost_the_last_seconds_is_healed_by_both_replicas() {
         figure!(
             "a fail-over to a standby that lost the last seconds is repaired",
             "{}; {trades} trades",
-            told.join("; ")
+            outcomes.join("; ")
         );
     });
 }
 
 #[test]
 #[ignore = "some 40 s: ./ticker matrix"]
-fn a_database_server_whose_disk_is_full_is_waited_for() {
+fn the_daemon_waits_for_a_database_server_whose_disk_is_full() {
     let Some(disk) = SmallDisk::mount("400m") else { return };
     block_on(async {
         let mut scene = Scene::start_on(OwnPostgres::start_in(disk.path().join("data")), 122).await;

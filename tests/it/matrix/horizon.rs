@@ -15,19 +15,18 @@ use stellar_ticker::{
 };
 
 use super::*;
-use crate::{
-    end_to_end::{
-        horizon,
-        hostile::{LEDGER, scripted, trade},
-    },
-    support::{postgres::fresh_database, recomputation::connect},
+use crate::support::{
+    network::horizon,
+    postgres::fresh_database,
+    recomputation::connect,
+    scripted::{LEDGER, scripted, trade},
 };
 
 /// Bytes of the stream: its greeting and one event and a half.
 const OFFSETS: usize = 1_500;
 const THREADS: usize = 8;
 
-/// What a stream gives until it ends in whatever way.
+/// The trades of a stream until it ends in any way.
 async fn tokens(client: &HorizonClient, from: PagingToken) -> Vec<PagingToken> {
     let mut tokens = Vec::new();
     let Ok(mut stream) = client.stream_trades(from).await else { return tokens };
@@ -41,7 +40,7 @@ async fn tokens(client: &HorizonClient, from: PagingToken) -> Vec<PagingToken> {
     }
 }
 
-/// Each thread has a network of its own, all of them alike and none of them moving.
+/// Each thread has a network of its own. All are alike, and their clocks stand still.
 fn cut_everywhere(next: &AtomicUsize, time: &ManualTime) -> usize {
     let plan = FaultPlan::none();
     let sim = horizon(SimConfig {
@@ -107,10 +106,10 @@ fn strings(record: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What makes a good record a bad one.
+/// Changes that spoil a good record.
 type Spoil = Box<dyn Fn(&mut Value)>;
 
-/// Records as no Horizon should send them, each of a ledger of its own.
+/// Records that no Horizon should send, each in a ledger of its own.
 fn hostile_records() -> Vec<Value> {
     let now = Utc::now();
     let mut paths = Vec::new();

@@ -15,7 +15,7 @@ use crate::support::{
     daemon::MEMORY_GROUP, not_tested, print_figure, processes::memory_kib, wide::wide_database,
 };
 
-/// What `docs/limits.md` and `docs/run.md` name: so many markets within so many bytes.
+/// Markets, and the memory that `docs/limits.md` and `docs/run.md` promise for them.
 const MARKETS: u32 = 30_000;
 const MEMORY_BYTES: u64 = 2 << 30;
 /// Clients of `/graphql`, and documents that each of them asks for. With 24 values a row and 30,000 rows, five lists are
@@ -23,7 +23,7 @@ const MEMORY_BYTES: u64 = 2 << 30;
 const ASKING: usize = 48;
 const DOCUMENTS: usize = 4;
 const LISTS: [usize; 2] = [5, 1];
-/// One of so many clients of `/graphql` reads its answer slowly, in at most so many pieces.
+/// One in this many clients of `/graphql` reads its answer slowly, and the pieces that it reads at most.
 const SLOW_ASKING: usize = 4;
 const SLOW_PIECES: usize = 120;
 /// Readers of `markets.json` at 40 KB a second, who ask again whenever they are cut off; at most so often.
@@ -73,7 +73,7 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// So many whole lists with all fields, each document another one so that no answer is kept for the next.
+/// Whole lists with all fields. No two documents are equal, so that none is answered from the cache.
 fn whole_lists(lists: usize, number: usize) -> String {
     const FIELDS: &str = "baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer tradePair baseVolume
         counterVolume tradeCount open low high change close intervalStart firstLedgerCloseTime lastLedgerCloseTime
@@ -87,14 +87,14 @@ fn whole_lists(lists: usize, number: usize) -> String {
     serde_json::json!({"query": format!("{{{lists}}}")}).to_string()
 }
 
-/// How the container image has the allocator give memory back.
+/// Setting by which the container image has the allocator return memory.
 fn purge_delay() -> String {
     let image = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).unwrap();
     let (_, delay) = image.split_once("MIMALLOC_PURGE_DELAY=").expect("the image sets it");
     delay.split_whitespace().next().unwrap().to_owned()
 }
 
-/// What became of the largest documents.
+/// Results of the largest documents.
 #[derive(Default)]
 struct Counts {
     answered: AtomicUsize,
@@ -159,7 +159,7 @@ fn read_slowly(address: SocketAddr, coding: &str, is_over: &AtomicBool) -> usize
     cut
 }
 
-/// What somebody sees who asks for little: one market, and whether the daemon lives.
+/// Answers to a reader who asks for little: one market, and whether the daemon lives.
 struct Witness {
     asked: usize,
     refused: usize,
@@ -186,7 +186,7 @@ fn bear_witness(daemon: &Daemon, is_over: &AtomicBool) -> Witness {
     witness
 }
 
-/// All limits at once; comes back when the documents are answered or refused.
+/// Uses all limits at once, until the documents are answered or refused.
 fn use_all_limits(daemon: &Daemon) -> (Counts, Witness, usize) {
     let (address, is_over, counts) = (daemon.public, AtomicBool::new(false), Counts::default());
     let idle: Vec<_> = (0..IDLE).map(|_| TcpStream::connect(address).unwrap()).collect();

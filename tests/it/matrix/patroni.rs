@@ -1,4 +1,4 @@
-//! A pair that fails over by itself.
+//! A pair with automatic failover.
 
 use super::*;
 use crate::support::{patroni::Patroni, postgres::execute, recomputation::connect};

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::*;
-use crate::end_to_end::{compare_published, compare_with_what_was_emitted};
+use crate::support::oracle::{compare_published, compare_with_emitted};
 
 #[test]
 #[ignore = "some 20 s: ./ticker matrix"]
@@ -57,7 +57,7 @@ fn a_server_that_is_restarted_or_killed_loses_nothing() {
 
 #[test]
 #[ignore = "a minute: ./ticker matrix"]
-fn a_server_that_is_away_for_long_is_told_and_what_came_meanwhile_is_there_soon() {
+fn a_long_outage_of_the_database_is_reported_and_the_backlog_is_published() {
     let outage = Duration::from_secs(by_hand("TICKER_TEST_OUTAGE_SECONDS", 60));
     block_on(async {
         let mut scene = Scene::start(103).await;
@@ -88,7 +88,7 @@ fn a_server_that_is_away_for_long_is_told_and_what_came_meanwhile_is_there_soon(
 
 #[test]
 #[ignore = "some 15 s: ./ticker matrix"]
-fn a_server_that_only_reads_is_waited_for() {
+fn the_daemon_waits_for_a_read_only_server() {
     block_on(async {
         let scene = Scene::start(104).await;
         let before = scene.log_length();
@@ -96,15 +96,15 @@ fn a_server_that_only_reads_is_waited_for() {
         scene.wait_for_words(before, "(25006)");
         let client = scene.server.client().await;
         let held = number(&client, "SELECT count(*) FROM trades").await;
-        // It may still end what it had begun; then nothing comes any more.
+        // It may still finish its last work. After that it writes nothing.
         tokio::time::sleep(Duration::from_secs(2)).await;
         println!(
             "{} trades came after it was read-only",
             number(&client, "SELECT count(*) FROM trades").await - held
         );
-        // The lease is asked for four times a second: what is the same each time is told once.
-        let told = scene.daemon.log()[before..].matches("the lease cannot be taken").count();
-        assert!((1..4).contains(&told), "{told} lines");
+        // The lease is asked for four times a second: a repeated error is logged once.
+        let lines = scene.daemon.log()[before..].matches("the lease cannot be taken").count();
+        assert!((1..4).contains(&lines), "{lines} lines");
         // ALTER SYSTEM writes no row, so that it may be undone from a session that may not write.
         scene.server.set("RESET default_transaction_read_only").await;
         let took = scene.is_fresh_again().await;
@@ -115,7 +115,7 @@ fn a_server_that_only_reads_is_waited_for() {
 
 #[test]
 #[ignore = "some 20 s: ./ticker matrix"]
-fn a_server_without_a_free_connection_is_waited_for() {
+fn the_daemon_waits_for_a_free_connection() {
     block_on(async {
         let scene = Scene::start(105).await;
         let before = scene.log_length();
@@ -155,7 +155,7 @@ fn a_server_without_a_free_connection_is_waited_for() {
 
 #[test]
 #[ignore = "some 90 s: ./ticker matrix"]
-fn a_server_that_stands_still_is_told_and_what_came_meanwhile_is_there_soon() {
+fn a_frozen_database_is_reported_and_the_backlog_is_published() {
     // Longer than a read or a batch is waited for: their connections are given up, and new ones cannot be made.
     let outage = Duration::from_secs(by_hand("TICKER_TEST_OUTAGE_SECONDS", 70));
     block_on(async {
@@ -224,7 +224,7 @@ fn a_private_server_that_is_killed_or_stopped_is_started_again_by_the_daemon() {
         assert!(daemon.is_running());
         let client = crate::support::recomputation::connect(&database).await;
         compare_published(&daemon, &client).await;
-        let trades = compare_with_what_was_emitted(&client, sim.oracle()).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
         drop(client);
         let last = pid().unwrap();
         assert!(daemon.terminate().success());

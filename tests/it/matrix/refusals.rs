@@ -4,7 +4,7 @@ use super::*;
 
 /// States that pass: serialization failure, deadlock, lock timeout, out of memory, cancelled, idle too long.
 const PASSING: [&str; 6] = ["40001", "40P01", "55P03", "53200", "57014", "25P03"];
-/// How often each is met.
+/// Times that each is met.
 const TIMES: usize = 5;
 
 #[test]
@@ -39,7 +39,7 @@ fn transactions_that_are_refused_for_a_passing_reason_are_tried_again() {
 
 #[test]
 #[ignore = "some 15 s: ./ticker matrix"]
-fn a_table_that_others_lock_for_long_is_waited_for() {
+fn the_daemon_waits_for_a_locked_table() {
     block_on(async {
         let scene = Scene::start(112).await;
         let before = scene.log_length();
@@ -92,7 +92,7 @@ async fn wait_until_blocked(scene: &Scene) {
                    AND wait_event_type = 'Lock' AND query LIKE '%ingest_batches%'";
     let begun = Instant::now();
     while number(&client, blocked).await == 0 {
-        assert!(begun.elapsed() < DEADLINE, "nobody waits");
+        assert!(begun.elapsed() < DEADLINE, "no session waits");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

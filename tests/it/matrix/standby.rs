@@ -5,22 +5,22 @@ use serde_json::Value;
 use super::*;
 use crate::support::{daemon::run, standby::Standby};
 
-/// What `generate market-data` makes of a database.
+/// The file that `generate market-data` makes from a database.
 fn generated(url: &str) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("markets.json");
     let arguments = ["generate", "market-data", "--database-url", url, "--network", PASSPHRASE, "-o"];
-    let (code, _, told) = run(&[&arguments[..], &[file.to_str().unwrap()]].concat());
-    assert_eq!(code, 0, "{told}");
+    let (code, _, output) = run(&[&arguments[..], &[file.to_str().unwrap()]].concat());
+    assert_eq!(code, 0, "{output}");
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
 /// All figures that a daemon serves are those of the trades in a database.
 fn agrees(daemon: &Daemon, database: &str) {
     let url = format!("http://{}", daemon.public);
-    let (code, told, log) =
+    let (code, output, log) =
         run(&["audit", "--url", &url, "--database-url", database, "--network", PASSPHRASE]);
-    assert_eq!(code, 0, "{told}{log}");
+    assert_eq!(code, 0, "{output}{log}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn asked(nginx: &Nginx, path: &str, headers: &str) -> String {
 }
 
 #[test]
-fn who_takes_both_codings_is_asked_for_with_both_and_weights_are_passed_on() {
+fn both_codings_and_their_weights_are_passed_on() {
     let (nginx, _) = nginx();
     for (accepted, expected) in [
         ("gzip, deflate, br, zstd", "br, gzip"),
@@ -109,16 +109,19 @@ fn accept_is_one_of_two_where_a_page_may_come_and_what_it_is_elsewhere() {
 }
 
 #[test]
-fn the_daemon_is_told_the_readers_host_address_and_scheme_and_no_connection_of_theirs() {
+fn the_daemon_receives_the_readers_host_address_and_scheme_and_no_hop_headers() {
     let (nginx, _) = nginx();
     let lies = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nUpgrade: h2c\r\nTE: trailers\r\n";
     for path in ["/markets.json", "/graphql", "/api/v1/status"] {
-        let told = asked(&nginx, path, lies);
-        assert!(told.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{told}");
-        assert_eq!(values(&told, "Host"), [nginx.address.to_string()], "{path}");
-        assert_eq!(values(&told, "X-Forwarded-For"), ["127.0.0.1"], "{path}");
-        assert_eq!(values(&told, "X-Forwarded-Proto"), ["http"], "{path}");
-        assert!(values(&told, "Connection").is_empty() && values(&told, "Upgrade").is_empty(), "{told}");
+        let received = asked(&nginx, path, lies);
+        assert!(received.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{received}");
+        assert_eq!(values(&received, "Host"), [nginx.address.to_string()], "{path}");
+        assert_eq!(values(&received, "X-Forwarded-For"), ["127.0.0.1"], "{path}");
+        assert_eq!(values(&received, "X-Forwarded-Proto"), ["http"], "{path}");
+        assert!(
+            values(&received, "Connection").is_empty() && values(&received, "Upgrade").is_empty(),
+            "{received}"
+        );
     }
 }
 

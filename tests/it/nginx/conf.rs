@@ -1,4 +1,4 @@
-//! What the configuration says, told from its text.
+//! Rules of the configuration, checked on its text.
 
 use crate::support::nginx::{conf, deployed};
 
@@ -35,15 +35,15 @@ fn leaves_to_the_daemon_what_is_the_daemons() {
 }
 
 #[test]
-fn two_replicas_believe_their_balancer_and_it_tells_who_asks() {
+fn two_replicas_take_the_readers_address_from_their_balancer() {
     let (compose, balancer) = (deployed("compose-ha.yml"), deployed("nginx-ha.conf"));
     let (_, nginx) = compose.split_once("\n  nginx:").unwrap();
     let address = nginx.split_once("ipv4_address: ").and_then(|(_, rest)| rest.lines().next()).unwrap();
     let trusted = format!("set_real_ip_from {address};");
     assert!(deployed("trusted-proxies.conf").contains(&trusted), "{trusted}");
-    let [passed_on, told] = ["proxy_pass ", "proxy_set_header X-Forwarded-For $remote_addr;"]
+    let [passed_on, named] = ["proxy_pass ", "proxy_set_header X-Forwarded-For $remote_addr;"]
         .map(|directive| balancer.matches(directive).count());
-    assert_eq!(passed_on, told, "in each place that passes requests on");
+    assert_eq!(passed_on, named, "in each place that passes requests on");
     let mounted = "- ./trusted-proxies.conf:/var/lib/ticker/nginx/trusted-proxies.conf:ro";
     assert!(compose.contains(&format!("volumes: &trusted\n      {mounted}")));
     assert!(compose.contains("volumes: *trusted"), "the other replica");
@@ -55,12 +55,12 @@ fn the_limits_are_those_that_are_documented() {
     let directives = directives();
     let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/limits.md")).unwrap();
     let (_, table) = documented.split_once("## nginx").unwrap();
-    let told: Vec<&str> = table
+    let named: Vec<&str> = table
         .lines()
         .filter(|line| line.starts_with("| `"))
         .flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
         .collect();
-    for limit in &told {
+    for limit in &named {
         assert!(directives.contains(limit), "{limit} is documented and not in nginx.conf");
     }
     let bounds = |line: &&str| {
@@ -75,11 +75,11 @@ fn the_limits_are_those_that_are_documented() {
             || line.starts_with("proxy_max")
     };
     for line in directives.lines().filter(bounds) {
-        assert!(told.iter().any(|told| line.contains(told)), "{line} is not documented");
+        assert!(named.iter().any(|named| line.contains(named)), "{line} is not documented");
     }
     for value in ["rate=", "burst=", "max_size=", "inactive="] {
         let in_conf = directives.split(value).nth(1).unwrap();
         let setting = format!("{value}{}", in_conf.split([' ', ';']).next().unwrap());
-        assert!(told.contains(&setting.as_str()), "{setting} is not documented");
+        assert!(named.contains(&setting.as_str()), "{setting} is not documented");
     }
 }

@@ -1,4 +1,4 @@
-//! What a client may take of nginx, and that it takes nothing from others.
+//! Limits of nginx for one client, which cost other clients nothing.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -20,7 +20,7 @@ use crate::support::{
 /// More than all buffers between nginx and a reader that does not read.
 const LARGE_BYTES: usize = 24 << 20;
 
-/// A daemon of which only the answers' size matters. Counts those that it has got rid of.
+/// A stand-in for the daemon whose answers only need a size. Counts the answers that were sent.
 struct StandIn {
     address: SocketAddr,
     sent: Arc<AtomicUsize>,
@@ -82,7 +82,7 @@ fn what_is_too_large_is_refused_with_its_name() {
     assert_problem("a method", &nginx.ask("TRACE", "/", ""), 405);
     assert_problem("above the root", &nginx.get("/../../etc/passwd"), 400);
     assert_problem("two bodies", &nginx.ask("POST", "/", "Content-Length: 1\r\nContent-Length: 2\r\n"), 400);
-    assert_eq!(stand_in.sent.load(Ordering::SeqCst), 0, "nothing of that came to the daemon");
+    assert_eq!(stand_in.sent.load(Ordering::SeqCst), 0, "none of it reached the daemon");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn use_up(nginx: &Nginx, reader: &str) {
 }
 
 #[test]
-fn behind_a_proxy_that_is_trusted_each_reader_has_a_limit_of_its_own_and_elsewhere_nobody_is_believed() {
+fn behind_a_trusted_proxy_each_reader_has_a_limit_of_its_own_and_no_other_proxy_is_trusted() {
     const OTHER: &str = "X-Forwarded-For: 192.0.2.2\r\nContent-Length: 0\r\n";
     let (nginx, stand_in) = nginx(&[("rate=20r/s", "rate=1r/m")], 2);
     use_up(&nginx, "192.0.2.1");
@@ -197,7 +197,7 @@ fn slow_readers_hold_no_file_of_nginx_and_others_are_answered() {
         assert_eq!((other.status, other.body.len()), (200, LARGE_BYTES), "{path}");
         wait_until("the fast reader's answer is sent", || stand_in.sent.load(Ordering::SeqCst) == sent + 1);
         assert_eq!(open_files(&nginx), 0, "{path}: the daemon holds what they have not read");
-        // And what they come to read in the end is whole.
+        // And the answers that they read are whole.
         let mut last = slow.pop().unwrap();
         last.read_exact(&mut vec![0; LARGE_BYTES - 5 * 1_000]).unwrap();
     }

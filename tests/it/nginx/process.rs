@@ -1,4 +1,4 @@
-//! nginx as the daemon's child: it comes, comes back, reloads, and goes last.
+//! nginx as the daemon's child: start, restart, reload, and its end after the listeners.
 
 use std::{
     fs,
@@ -19,16 +19,14 @@ use stellar_ticker::{
 };
 use tempfile::TempDir;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network},
-    support::{
-        LOADED,
-        daemon::{Daemon, request, run},
-        nginx::{assert_well_formed, conf_file, conf_with, free_address},
-        postgres::{fresh_database, open_tempdir},
-        processes::children,
-        wait_until,
-    },
+use crate::support::{
+    LOADED,
+    daemon::{Daemon, request, run},
+    network::{PASSPHRASE, block_on, network},
+    nginx::{assert_well_formed, conf_file, conf_with, free_address},
+    postgres::{fresh_database, open_tempdir},
+    processes::children,
+    wait_until,
 };
 
 /// A daemon that runs nginx.
@@ -154,7 +152,7 @@ fn one_that_does_not_answer_is_replaced() {
 }
 
 #[test]
-fn when_its_actor_falls_it_is_started_anew() {
+fn when_its_actor_panics_nginx_is_started_again() {
     let front = Front::start(414, &[]);
     let master = front.master();
     front.daemon.provoke("nginx", "Ping");
@@ -165,7 +163,7 @@ fn when_its_actor_falls_it_is_started_anew() {
 }
 
 #[test]
-fn sighup_reloads_it_and_cuts_nobody_off() {
+fn sighup_reloads_it_and_cuts_no_reader_off() {
     let patient = [("client_body_timeout 10s", "client_body_timeout 1h")];
     let front = Front::start(415, &patient);
     let master = front.master();
@@ -195,7 +193,7 @@ fn sighup_reloads_it_and_cuts_nobody_off() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
 
-    // What nginx does not take changes nothing.
+    // A configuration that nginx rejects changes nothing.
     fs::write(&front.conf, "nonsense;").unwrap();
     kill(front.daemon.pid(), Signal::SIGHUP).unwrap();
     wait_until("nginx refuses", || front.daemon.log().contains("unknown directive \"nonsense\""));
@@ -236,7 +234,7 @@ fn it_does_not_outlive_a_daemon_that_was_killed() {
 }
 
 #[test]
-fn a_configuration_that_nginx_does_not_take_is_told_in_its_words() {
+fn a_configuration_that_nginx_rejects_is_reported_in_nginxs_words() {
     let directory = open_tempdir();
     let file = directory.path().join("nginx.conf");
     fs::write(&file, "events {}\nhttp { servr {} }\n").unwrap();
@@ -262,7 +260,7 @@ fn a_configuration_that_nginx_does_not_take_is_told_in_its_words() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_told_with_its_own_exit_code() {
+fn a_taken_address_has_an_exit_code_of_its_own() {
     let taken = TcpListener::bind(free_address()).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let sim = network(418, FaultPlan::none());
@@ -316,7 +314,7 @@ fn an_actor_that_panics_at_a_reload_is_back_with_nginx_and_the_next_reload_works
     let master = front.master();
     front.daemon.provoke("nginx", "ReloadNginx");
     front.daemon.signal(Signal::SIGHUP);
-    wait_until("it fell", || front.actor()["restarts"] == 1);
+    wait_until("it panicked", || front.actor()["restarts"] == 1);
     let exit = front.actor()["last_exit"]["reason"].as_str().unwrap().to_owned();
     assert_eq!(exit, "panicked: provoked while handling ReloadNginx");
     front.wait_until_up();

@@ -1,19 +1,17 @@
-//! What readers get, while the daemon is there and when it is not.
+//! Answers to readers, with the daemon and without it.
 
 use std::{fs, io::Read, net::TcpListener, path::Path};
 
 use nix::sys::signal::{Signal, kill};
 use stellar_ticker::sim::{FaultPlan, SimServer};
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network},
-    support::{
-        daemon::{Answer, Daemon},
-        nginx::{Nginx, assert_problem, assert_well_formed, conf, conf_with},
-        postgres::{fresh_database, open_tempdir},
-        wait_until,
-        wide::wide_database,
-    },
+use crate::support::{
+    daemon::{Answer, Daemon},
+    network::{PASSPHRASE, block_on, network},
+    nginx::{Nginx, assert_problem, assert_well_formed, conf, conf_with},
+    postgres::{fresh_database, open_tempdir},
+    wait_until,
+    wide::wide_database,
 };
 
 /// One publication and no more, so that answers can be compared.
@@ -42,7 +40,8 @@ fn served_with(seed: u64, conf: &str) -> Served {
     Served { daemon, nginx, _sim: sim }
 }
 
-/// Lets the daemon take its time: on a busy machine it may need more than two seconds, and a file would come instead.
+/// Raises the time that nginx waits for the daemon. A busy machine may need more than two seconds, and nginx would send
+/// a file instead.
 pub(super) const PATIENT: (&str, &str) = ("proxy_read_timeout 2s", "proxy_read_timeout 1h");
 
 /// Removes the minute from the cache key: a test may begin in one minute and end in the next.
@@ -174,7 +173,7 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
         assert_eq!(through.status, direct.status, "{accepted:?}");
         assert_eq!(through.header("Content-Encoding"), direct.header("Content-Encoding"), "{accepted:?}");
     }
-    // There are as many ways to write a weight as somebody likes: none of them is kept.
+    // A weight can be written in any number of ways: no such answer is cached.
     for weight in ["0.1", "0.2", "0.1"] {
         let weighed = accept(&format!("gzip;q=0.9, x;q={weight}"));
         let answer = nginx.ask("GET", "/markets.json", &weighed);
@@ -190,7 +189,7 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
     for same in ["br,gzip", "GZIP, BR", "deflate, br, gzip"] {
         assert_ne!(cached(same), "MISS", "{same}");
     }
-    // A page may come at "/" for who prefers one: by the key it is never the answer to anybody else.
+    // "/" may answer with a page. The key of the cache keeps it from clients that ask for JSON.
     let by = |accept: &str| {
         let answer = nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
         answer.header("X-Cache").unwrap().to_owned()
@@ -329,9 +328,9 @@ fn no_path_leads_out_of_the_directory_of_the_files() {
 const LARGE_MARKETS: u32 = 3_000;
 
 #[test]
-fn a_large_file_comes_compressed_to_whoever_takes_that_and_is_not_kept() {
+fn a_large_file_is_sent_compressed_on_request_and_not_cached() {
     let database = block_on(wide_database(LARGE_MARKETS));
-    // Its files are written late, and with them its brotli form comes late.
+    // Its files are written late, and so is its brotli form.
     let more = ["--publish-interval", "24h", "--file-interval", "24h"];
     let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &more);
     daemon.wait_for_publication();
@@ -383,8 +382,8 @@ fn an_answer_of_an_earlier_minute_is_not_given_whatever_the_daemon_does() {
 }
 
 #[test]
-fn a_daemon_that_says_nothing_is_waited_for_as_long_as_the_path_allows() {
-    // The kernel takes connections for it; nobody ever reads from them.
+fn nginx_waits_for_a_silent_daemon_as_long_as_the_path_allows() {
+    // The kernel takes connections for it; no process reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let www = open_tempdir();
     fs::write(www.path().join("markets.json"), "{\"earlier\": true}").unwrap();
@@ -392,7 +391,7 @@ fn a_daemon_that_says_nothing_is_waited_for_as_long_as_the_path_allows() {
         let conf = conf_with(&[("proxy_read_timeout 30s", elsewhere)]);
         Nginx::start(&conf, silent.local_addr().unwrap(), www.path())
     };
-    // Where there are files the wait is another one: this one never ends.
+    // With files nginx waits elsewhere. This wait never ends.
     let file = start("proxy_read_timeout 1h").get("/markets.json");
     assert_eq!((file.status, file.header("X-Cache")), (200, Some("FILE")), "{}", file.head);
     let late = start("proxy_read_timeout 1s").get("/livez");

@@ -11,19 +11,17 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use super::serving::{accept, unpacked};
-use crate::{
-    end_to_end::{PASSPHRASE, block_on},
-    support::{
-        DEADLINE,
-        daemon::Daemon,
-        figure,
-        nginx::{Nginx, assert_well_formed, conf_with},
-        wait_until,
-        wide::wide_database,
-    },
+use crate::support::{
+    DEADLINE,
+    daemon::Daemon,
+    figure,
+    network::{PASSPHRASE, block_on},
+    nginx::{Nginx, assert_well_formed, conf_with},
+    wait_until,
+    wide::wide_database,
 };
 
-/// So many markets that `markets.json` takes some 12 MB, which is more than all buffers on the way to a reader.
+/// Markets for which `markets.json` takes some 12 MB, which is more than all buffers on the way to a reader.
 const MARKETS: u32 = 12_000;
 const SLOW: usize = 3;
 /// Publications through which the others read.

@@ -83,7 +83,7 @@ fn a_websocket_passes_in_both_directions_at_any_path_and_nothing_else_is_upgrade
 }
 
 #[test]
-fn events_are_passed_on_at_once_where_the_daemon_says_so() {
+fn events_are_passed_on_while_the_stream_is_open_where_the_daemon_says_so() {
     let nginx = nginx(|mut stream| {
         head(&mut stream);
         let answer =

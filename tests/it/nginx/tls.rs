@@ -4,14 +4,13 @@ use std::{fs, net::TcpListener};
 
 use stellar_ticker::sim::FaultPlan;
 
-use crate::{
-    end_to_end::{PASSPHRASE, block_on, network, wait_for_pairs},
-    support::{
-        daemon::{Daemon, run},
-        nginx::{Nginx, conf_with},
-        postgres::{fresh_database, open_tempdir},
-        tls_postgres::issue,
-    },
+use crate::support::{
+    daemon::{Daemon, run},
+    network::{PASSPHRASE, block_on, network},
+    nginx::{Nginx, conf_with},
+    postgres::{fresh_database, open_tempdir},
+    progress::wait_for_pairs,
+    tls_postgres::issue,
 };
 
 /// A directive as it stands there, and as it is once uncommented.
@@ -47,12 +46,12 @@ fn uncommented_they_serve_https_beside_http() {
     wait_for_pairs(&daemon);
     let nginx = Nginx::start(&conf, daemon.public, daemon.output("markets.json").parent().unwrap());
     assert_eq!(nginx.get("/markets.json").status, 200);
-    // A client of ours: both files and GraphQL come by HTTPS, and every figure is right.
+    // Our own client reads both files and GraphQL by HTTPS, and every figure is right.
     let (url, ca) = (format!("https://localhost:{port}"), files.path().join("ca.pem"));
     let audit = ["audit", "--url", &url, "--database-url", &database];
     let (code, report, log) = run(&[&audit[..], &["--ca-file", ca.to_str().unwrap()]].concat());
     assert_eq!(code, 0, "{report}{log}");
     assert!(report.contains("markets.json: ") && report.contains("GraphQL, 168 hours: "), "{report}");
     let (code, _, log) = run(&audit);
-    assert!(code == 69 && log.contains("certificate"), "nobody knows that authority: {log}");
+    assert!(code == 69 && log.contains("certificate"), "the authority is unknown: {log}");
 }

@@ -11,8 +11,8 @@ use ticker_formats::legacy::assets_json;
 use super::*;
 use crate::support::daemon::run;
 
-/// What must be different in assets.json: asset, key (dotted below `issuer_detail`), right value, and why.
-fn mended_assets(issuer: &str, code: &str, key: &str) -> Option<(Value, &'static str)> {
+/// Differences that assets.json must have: asset, key (dotted below `issuer_detail`), right value, and why.
+fn corrected(issuer: &str, code: &str, key: &str) -> Option<(Value, &'static str)> {
     let owned = ["CHF", "BRLT", "COFFEE1KG"].contains(&code);
     (owned && key == "issuer_detail.public_key")
         .then(|| (json!(issuer), "an issuer's row is that of the asset's issuer, not of the SIGNING_KEY"))
@@ -47,9 +47,9 @@ fn assets_json_is_the_old_tickers_but_for_what_is_named() {
     for ((code, issuer), asset) in &new {
         let Some(old) = old.get(&(code.clone(), issuer.clone())) else { continue };
         let (old, asset) = (flat(old), flat(asset));
-        for (key, told) in asset.iter().filter(|(key, _)| *key != "last_valid") {
-            let right = mended_assets(issuer, code, key).map_or_else(|| old[key].clone(), |(right, _)| right);
-            assert_eq!(told, &right, "{code} {key}");
+        for (key, served) in asset.iter().filter(|(key, _)| *key != "last_valid") {
+            let right = corrected(issuer, code, key).map_or_else(|| old[key].clone(), |(right, _)| right);
+            assert_eq!(served, &right, "{code} {key}");
         }
     }
     println!("{} assets compared with the old ticker's", new.len());
@@ -66,7 +66,7 @@ fn assets_json_is_rendered_to_the_byte() {
     let assets: Vec<ListedAsset> = file["assets"].as_array().unwrap().iter().map(listed).collect();
     let second = UnixSeconds(file["generated_at"].as_i64().unwrap() / 1_000);
     let rendered = assets_json::render(second, &assets);
-    // Milliseconds of its own are among what was wrong.
+    // The old program had milliseconds here, by mistake.
     let mut raw = raw.replace(&file["generated_at"].to_string(), &(second.0 * 1_000).to_string());
     for asset in file["assets"].as_array().unwrap() {
         let (key, issuer) = (&asset["issuer_detail"]["public_key"], &asset["issuer"]);

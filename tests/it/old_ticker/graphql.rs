@@ -73,17 +73,17 @@ impl Case<'_> {
         if answer.status != 200 {
             return;
         }
-        let told = answer.json();
+        let served = answer.json();
         if let Some(errors) = self.expected["errors"].as_array() {
-            assert!(!told["errors"].as_array().unwrap().is_empty(), "{name}");
-            assert_eq!(told.get("data"), self.expected.get("data"), "{name}");
+            assert!(!served["errors"].as_array().unwrap().is_empty(), "{name}");
+            assert_eq!(served.get("data"), self.expected.get("data"), "{name}");
             if name.ends_with("-169h") || name == "ticker-bad-name" {
-                assert_eq!(told["errors"], json!(errors), "{name}");
+                assert_eq!(served["errors"], json!(errors), "{name}");
             }
             return;
         }
         for (root, expected) in self.expected["data"].as_object().unwrap() {
-            let (old, new) = (rows(expected), rows(&told["data"][root]));
+            let (old, new) = (rows(expected), rows(&served["data"][root]));
             self.compare_names(root, &old, &new);
             for (key, row) in &new {
                 // fjord's row had another key.
@@ -98,7 +98,7 @@ impl Case<'_> {
         }
     }
 
-    /// Which rows there are.
+    /// Compares the names of the rows.
     fn compare_names(&self, root: &str, old: &BTreeMap<String, Value>, new: &BTreeMap<String, Value>) {
         let is_of = |key: &str, code: &str| key.split([':', ' ', '_']).any(|part| part == code);
         let (name, whole_day) = (self.name, self.hours() >= 24 && !self.query.contains("pairName"));
@@ -126,18 +126,18 @@ impl Case<'_> {
     fn compare(&self, root: &str, row: &str, old: &Value, new: &Value) {
         let name = self.name;
         let number = |row: &Value, key: &str| row[key].as_f64().unwrap();
-        for (key, told) in new.as_object().unwrap() {
+        for (key, served) in new.as_object().unwrap() {
             let at = format!("{name} {row} {key}");
             match key.as_str() {
                 "publicKey" | "issuerID" => {} // compared by the rows' names, and with the database
                 "intervalStart" => {
-                    let start: DateTime<Utc> = told.as_str().unwrap().parse().unwrap();
-                    assert!(told.as_str().unwrap().ends_with('Z'), "{at}");
+                    let start: DateTime<Utc> = served.as_str().unwrap().parse().unwrap();
+                    assert!(served.as_str().unwrap().ends_with('Z'), "{at}");
                     let as_of = start.timestamp() + self.hours() * HOUR;
                     assert!((self.now..self.now + 900).contains(&as_of), "{at}");
                 }
                 "firstLedgerCloseTime" | "lastLedgerCloseTime" => {
-                    let closed_at: DateTime<Utc> = told.as_str().unwrap().parse().unwrap();
+                    let closed_at: DateTime<Utc> = served.as_str().unwrap().parse().unwrap();
                     let age = &old[key.replace("Time", "OffsetSeconds")];
                     assert_eq!(json!(self.now - closed_at.timestamp()), *age, "{at}");
                 }
@@ -155,11 +155,11 @@ impl Case<'_> {
                 }
                 "baseVolume" | "counterVolume" => assert_close(number(new, key), number(old, key), &at),
                 "orderbookStats" => {
-                    for (key, told) in told.as_object().unwrap() {
-                        assert_close(told.as_f64().unwrap(), number(&old["orderbookStats"], key), &at);
+                    for (key, served) in served.as_object().unwrap() {
+                        assert_close(served.as_f64().unwrap(), number(&old["orderbookStats"], key), &at);
                     }
                 }
-                _ => assert_eq!(told, &old[key], "{at}"),
+                _ => assert_eq!(served, &old[key], "{at}"),
             }
         }
     }
@@ -194,8 +194,8 @@ fn is_tea(row: &str) -> bool {
     row == "TEA1_TEA" || row.contains(" / TEA:")
 }
 
-fn assert_close(told: f64, right: f64, at: &str) {
-    assert!((told - right).abs() <= RELATIVE * right.abs(), "{at}: {told}, was {right}");
+fn assert_close(served: f64, right: f64, at: &str) {
+    assert!((served - right).abs() <= RELATIVE * right.abs(), "{at}: {served}, was {right}");
 }
 
 /// Rows by what stands for them.

@@ -49,7 +49,7 @@ fn readers_behind_a_balancer_notice_neither_the_fall_nor_the_end_of_a_replica() 
 }
 
 #[test]
-fn a_reader_that_holds_the_answer_of_one_replica_is_told_not_modified_by_the_other() {
+fn one_replica_answers_not_modified_for_an_etag_of_the_other() {
     block_on(async {
         let replicas = Replicas::start(slow_network(69), &[]).await;
         wait_until("the other says that nothing has changed", || {

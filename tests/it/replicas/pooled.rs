@@ -14,7 +14,7 @@ fn two_replicas_behind_a_transaction_pooler_lose_nothing_when_one_falls_and_when
         let serve = || {
             let past_it = ["--database-direct-url", &direct];
             let daemon = Daemon::serve(&sim.url(), &pooler.url(), PASSPHRASE, &past_it);
-            crate::end_to_end::wait_for_pairs(&daemon);
+            crate::support::progress::wait_for_pairs(&daemon);
             daemon
         };
         let mut both = [serve(), serve()];

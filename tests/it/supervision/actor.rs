@@ -1,4 +1,4 @@
-//! An actor that does what it is told, also what no actor should.
+//! An actor that follows a script, faults included.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use stellar_ticker::actors::{
     },
 };
 
-/// What to do.
+/// Orders to the actor.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
     /// Count, and answer how often so far.
@@ -30,12 +30,12 @@ pub(super) enum Deed {
     Hang,
     /// Hold the thread for ever.
     Block,
-    /// Hold the thread for so many steps of so many milliseconds, and note each step.
+    /// Hold the thread for a number of steps of some milliseconds each, and report each step.
     Toil {
         steps: u32,
         step_ms: u64,
     },
-    /// Hold the thread for so many milliseconds and note nothing.
+    /// Hold the thread for some milliseconds and report nothing.
     Brood {
         ms: u64,
     },
@@ -49,12 +49,12 @@ impl Message for Do {
     type Result = u64;
 }
 
-/// What the next incarnations shall do, and what they did; shared with the test.
+/// Orders to the next incarnations, and a record of their deeds. Shared with the test.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
-    /// So many starts panic.
+    /// Number of starts that panic.
     pub(super) falls_at_start: Arc<AtomicU64>,
-    /// So many stops panic.
+    /// Number of stops that panic.
     pub(super) falls_in_stopped: Arc<AtomicU64>,
     /// Not 0: no progress.
     pub(super) stalls: Arc<AtomicU64>,
@@ -122,7 +122,7 @@ impl Handler<Envelope<Do>> for Subject {
         let _handling = self.status.begin(&envelope);
         match envelope.body.0 {
             Deed::Count => self.counted += 1,
-            Deed::Panic => panic!("as it was told"),
+            Deed::Panic => panic!("as scripted"),
             Deed::PanicInSpawned => drop(ctx.spawn(async { panic!("in a spawned future") }.into_actor(self))),
             Deed::PanicInWait => ctx.wait(async { panic!("while it waits") }.into_actor(self)),
             Deed::Stop => ctx.stop(),

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::wait_until;
 
-/// How often a request is sent whose answer was lost.
+/// Attempts at a request whose answer was lost.
 const TRIES_MAX: u32 = 5;
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
@@ -45,7 +45,7 @@ impl Answer {
         })
     }
 
-    /// How often a header is there.
+    /// Number of times that a header occurs.
     pub(crate) fn count(&self, name: &str) -> usize {
         let keys = self.head.lines().filter_map(|line| line.split_once(": "));
         keys.filter(|(key, _)| key.eq_ignore_ascii_case(name)).count()
@@ -71,7 +71,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// `serve` on a Horizon and a database; comes back when it listens.
+    /// Starts `serve` on a Horizon and a database, and waits until it listens.
     pub(crate) fn serve(horizon: &str, database: &str, passphrase: &str, more: &[&str]) -> Self {
         Self::serve_in(&[], horizon, database, passphrase, more)
     }
@@ -98,7 +98,7 @@ impl Daemon {
         Self::start_in(&arguments, environment)
     }
 
-    /// Any command that listens. A data directory of its own is given where `arguments` name none.
+    /// Starts any command that listens. If `arguments` name no data directory, it gets one of its own.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_in(arguments, &[])
     }
@@ -186,12 +186,19 @@ impl Daemon {
         request(self.admin, "GET", path, "").unwrap()
     }
 
-    /// Lets an actor panic while it handles its next message of a type.
+    /// Makes an actor panic while it handles its next message of a type.
     pub(crate) fn provoke(&self, actor: &str, message: &str) {
         let answer =
             request(self.admin, "POST", &format!("/provoke/{actor}/{message}"), "Content-Length: 0\r\n")
                 .unwrap();
         assert_eq!(answer.status, 204);
+    }
+
+    /// The names of its actors.
+    pub(crate) fn actors(&self) -> Vec<String> {
+        let all = self.admin("/actors.json").json();
+        let names = all["actors"].as_array().unwrap().iter().map(|actor| actor["name"].as_str().unwrap());
+        names.map(str::to_owned).collect()
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -221,7 +228,7 @@ impl Daemon {
         }
     }
 
-    /// How the process ended, once it has.
+    /// Waits for the end of the process and returns its status.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -230,7 +237,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Whether this replica says that it leads.
+    /// Returns true if this replica says that it leads.
     pub(crate) fn leads(&self) -> bool {
         request(self.public, "GET", "/api/v1/status", "")
             .is_ok_and(|answer| answer.status == 200 && answer.json()["replica"]["leader"] == true)

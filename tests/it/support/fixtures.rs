@@ -1,4 +1,4 @@
-//! Real replies and the old ticker's answers: they lie beside the project, not in it, and a clone may lack them.
+//! Real replies and the old ticker's answers. They lie beside the project, and a clone may lack them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures")
 }
 
-/// Whether the folder is there; says so loudly where it is not.
+/// Returns true if the folder exists. Otherwise it prints that nothing was compared.
 pub(crate) fn are_there() -> bool {
     let are_there = folder().is_dir();
     if !are_there {

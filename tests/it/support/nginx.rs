@@ -37,7 +37,7 @@ pub(crate) fn conf() -> String {
     fs::read_to_string(conf_file()).unwrap()
 }
 
-/// Where it is.
+/// Its address.
 pub(crate) fn conf_file() -> PathBuf {
     program();
     Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf")
@@ -56,7 +56,7 @@ pub(crate) fn conf_with(replacements: &[(&str, &str)]) -> String {
     })
 }
 
-/// An address for nginx that nobody else takes: on Linux all of 127/8 is this machine, and no connection goes out from
+/// An address for nginx that no other process takes: on Linux all of 127/8 is this machine, and no connection goes out from
 /// there of itself.
 pub(crate) fn free_address() -> SocketAddr {
     static TAKEN: AtomicU8 = AtomicU8::new(1);
@@ -69,7 +69,7 @@ pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// nginx without the daemon, as its configuration tells how to.
+/// nginx without the daemon, as the comments of its configuration describe.
 pub(crate) struct Nginx {
     child: Child,
     directory: TempDir,
@@ -77,7 +77,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// In front of a daemon, with the files in `www`; comes back when it answers.
+    /// Starts nginx in front of a daemon, with the files in `www`, and waits until it answers.
     pub(crate) fn start(conf: &str, upstream: SocketAddr, www: &Path) -> Self {
         Self::start_with(conf, upstream, www, &[])
     }
@@ -162,7 +162,7 @@ impl Drop for Nginx {
 /// Headers that a web page may read, besides those that it always may.
 const EXPOSED: [&str; 3] = ["ETag", "X-Ticker-Seq", "X-Ticker-As-Of"];
 
-/// What every answer must carry, once each, from whomever it comes.
+/// Headers that every answer must carry once, from nginx and from the daemon.
 pub(crate) fn assert_well_formed(what: &str, answer: &Answer) {
     for (name, value) in [
         ("Server", "nginx"),
@@ -189,7 +189,7 @@ pub(crate) fn assert_well_formed(what: &str, answer: &Answer) {
     }
 }
 
-/// An error as all errors are told.
+/// An error in the form that all errors have.
 pub(crate) fn assert_problem(what: &str, answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{what}: {}", answer.head);
     assert_eq!(answer.header("Content-Type"), Some("application/problem+json"), "{what}: {}", answer.head);

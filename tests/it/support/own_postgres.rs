@@ -26,11 +26,11 @@ enum Order {
     Start,
     /// All sessions are cut, all is written.
     Stop,
-    /// The postmaster at once, its sessions with it; the next start replays the log.
+    /// Kill the postmaster and its sessions. The next start replays the log.
     Kill,
 }
 
-/// The server. Its commands come back when they are done.
+/// The server. Its commands return when they are done.
 pub(crate) struct OwnPostgres {
     orders: Option<Sender<Order>>,
     done: Receiver<(String, String)>,
@@ -52,10 +52,10 @@ impl OwnPostgres {
     /// In a directory that the test has made.
     pub(crate) fn start_in(data_dir: PathBuf) -> Self {
         let (orders, inbox) = channel();
-        let (told, done) = channel();
+        let (sender, done) = channel();
         let place = data_dir.clone();
         // The kernel stops the server with the thread that started it: one thread does all.
-        let thread = std::thread::spawn(move || obey(&place, &inbox, &told));
+        let thread = std::thread::spawn(move || obey(&place, &inbox, &sender));
         let mut own = Self {
             orders: Some(orders),
             done,
@@ -97,7 +97,7 @@ impl OwnPostgres {
 
     fn order(&self, order: Order) -> (String, String) {
         self.orders.as_ref().unwrap().send(order).unwrap();
-        self.done.recv().expect("the server did as it was told, see above")
+        self.done.recv().expect("the server obeyed, see above")
     }
 
     /// A copy of all its files; it must be stopped.
@@ -126,7 +126,7 @@ impl OwnPostgres {
         execute(&self.superuser.replace("dbname=postgres", "dbname=ticker"), sql).await;
     }
 
-    /// Settings of the whole server, in force when it comes back for new transactions.
+    /// Changes settings of the whole server. They hold for new transactions once it returns.
     pub(crate) async fn set(&self, setting: &str) {
         self.command(&format!("ALTER SYSTEM {setting}")).await;
         self.command("SELECT pg_reload_conf()").await;
@@ -142,7 +142,7 @@ impl Drop for OwnPostgres {
     }
 }
 
-fn obey(data_dir: &Path, inbox: &Receiver<Order>, told: &Sender<(String, String)>) {
+fn obey(data_dir: &Path, inbox: &Receiver<Order>, sender: &Sender<(String, String)>) {
     let mut server = None;
     for order in inbox {
         match order {
@@ -160,7 +160,7 @@ fn obey(data_dir: &Path, inbox: &Receiver<Order>, told: &Sender<(String, String)
         let urls = server.as_ref().map(|server: &PrivatePostgres| {
             (server.connection_string(), server.superuser_connection_string())
         });
-        if told.send(urls.unwrap_or_default()).is_err() {
+        if sender.send(urls.unwrap_or_default()).is_err() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Debian's Patroni with etcd: two PostgreSQL servers, of which one is promoted when the other falls.
+//! Debian's Patroni with etcd: two PostgreSQL servers, of which one is promoted when the other fails.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ struct Node {
 }
 
 impl Patroni {
-    /// None where a program is missing: says so.
+    /// Starts the pair. If a program is missing, prints that and returns `None`.
     pub(crate) fn start() -> Option<Self> {
         let (Some(etcd), Some(_), Some(bin)) = (found("etcd"), found("patroni"), server_programs()) else {
             super::not_tested("on Debian apt-get install patroni etcd-server python3-etcd python3-psycopg2");
@@ -69,7 +69,7 @@ impl Patroni {
         node.child = Some(command.spawn().unwrap());
     }
 
-    /// Which one takes writes.
+    /// The server that accepts writes.
     pub(crate) fn primary(&self) -> Option<usize> {
         self.nodes.iter().position(|node| node.is("/primary"))
     }
@@ -78,7 +78,7 @@ impl Patroni {
         self.nodes[place].is("/replica")
     }
 
-    /// Patroni and its PostgreSQL at once, as a machine that is gone.
+    /// Kills Patroni and its PostgreSQL together, as if the machine were gone.
     pub(crate) fn kill_node(&mut self, place: usize) {
         let node = &mut self.nodes[place];
         let pid = fs::read_to_string(node.data.join("postmaster.pid")).unwrap();
@@ -90,7 +90,7 @@ impl Patroni {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
 
-    /// Both addresses; whoever connects takes the one that may be written to.
+    /// Both addresses. A client takes the one that accepts writes.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
         let [one, two] = [0, 1].map(|place: usize| self.nodes[place].postgres);
         format!(

@@ -27,14 +27,14 @@ fn program() -> PathBuf {
 pub(crate) struct PgBouncer {
     child: Option<Child>,
     directory: TempDir,
-    /// Whose socket it uses, and who must run it.
+    /// Owner of its socket, who must run it.
     account: (u32, u32),
     address: SocketAddr,
     database: String,
 }
 
 impl PgBouncer {
-    /// In front of a database of the tests' server; comes back when it listens.
+    /// Starts it in front of a database of the tests' server, and waits until it listens.
     pub(crate) fn start(direct: &str) -> Self {
         let value = |key: &str| {
             let (_, rest) = direct.split_once(&format!("{key}=")).unwrap();
@@ -79,7 +79,7 @@ impl PgBouncer {
         self.child = Some(child);
     }
 
-    /// Ends it at once: all that goes through it is cut.
+    /// Kills it, which cuts all connections through it.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

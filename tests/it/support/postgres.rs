@@ -54,20 +54,20 @@ pub(crate) async fn execute(connection_string: &str, sql: &str) {
 fn start_shared() -> String {
     remove_dirs_of_dead_processes();
     let dir = dir_of(std::process::id());
-    let (tell, told) = mpsc::channel();
+    let (sender, started) = mpsc::channel();
     std::thread::Builder::new()
         .name("shared-postgres".to_owned())
         .spawn(move || {
             // Every daemon under test has a pool of 16, and there may be two dozen of them at a time.
             let options = Options { max_connections: 500, ..test_options() };
             let server = PrivatePostgres::start(&dir, options, DEADLINE).unwrap();
-            tell.send(server.superuser_connection_string()).unwrap();
+            sender.send(server.superuser_connection_string()).unwrap();
             loop {
                 std::thread::park();
             }
         })
         .unwrap();
-    told.recv().expect("the shared PostgreSQL did not start, see above")
+    started.recv().expect("the shared PostgreSQL did not start, see above")
 }
 
 fn dir_of(pid: u32) -> PathBuf {
@@ -86,7 +86,7 @@ fn remove_dirs_of_dead_processes() {
     }
 }
 
-/// Whether there is a process with this number.
+/// Returns true if a process with this number exists.
 pub(crate) fn is_alive(pid: i32) -> bool {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls};
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
 
-/// What the plainest way gives for a pair.
+/// Figures of a pair, computed in the plainest way.
 #[derive(Debug, Default, Clone)]
 struct Sums {
     base: i128,
@@ -104,6 +104,6 @@ fn compare_pair(pair: &Value, day: &Sums, week: &Sums, last: i64) {
 }
 
 /// Equal but for the last bits of a division of two doubles.
-fn close(told: f64, expected: f64, pair: &Value) {
-    assert!((told - expected).abs() <= 1e-14 * expected.abs(), "{told} is not {expected}: {pair}");
+fn close(published: f64, expected: f64, pair: &Value) {
+    assert!((published - expected).abs() <= 1e-14 * expected.abs(), "{published} is not {expected}: {pair}");
 }

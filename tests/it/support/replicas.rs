@@ -1,4 +1,4 @@
-//! Several replicas on one database, and a record kept by the database itself of who wrote what.
+//! Several replicas on one database, and the record that the database keeps of their writes.
 
 use std::{
     sync::Arc,
@@ -15,8 +15,10 @@ use super::{
     recomputation::connect,
     wait_until,
 };
-use crate::end_to_end::{
-    PASSPHRASE, compare_published, compare_with_what_was_emitted, held_whole, number, wait_for_pairs,
+use super::{
+    network::PASSPHRASE,
+    oracle::{compare_published, compare_with_emitted, complete_range},
+    progress::{number, wait_for_pairs},
 };
 
 /// Notes each write and each step of the cursor, in the transaction that does it.
@@ -32,7 +34,7 @@ const RECORD: &str = "
         RETURN NULL; END $$;
     CREATE TRIGGER note_step AFTER UPDATE ON ingest_cursor FOR EACH ROW EXECUTE FUNCTION note_step();";
 
-/// What a replica is called in that record.
+/// Names of the replicas in that record.
 pub(crate) const NAMES: [&str; 2] = ["a", "b"];
 
 /// Two replicas, a network, and a client beside them.
@@ -45,7 +47,7 @@ pub(crate) struct Replicas {
 }
 
 impl Replicas {
-    /// Both on a database of their own; comes back when one of them leads and both publish.
+    /// Starts both on a database of their own, and waits until one of them leads and both publish.
     pub(crate) async fn start(sim: SimServer, environment: &[(&'static str, &'static str)]) -> Self {
         let database = fresh_database().await;
         assert_eq!(run(&["migrate", "--database-url", &database]).0, 0);
@@ -68,7 +70,7 @@ impl Replicas {
         self.both[place] = serve(sim, &self.database, NAMES[place], &self.environment);
     }
 
-    /// The one that leads, once there is exactly one that says so.
+    /// Waits until exactly one replica leads, and returns its place.
     pub(crate) fn leader(&self) -> usize {
         let mut leading = Vec::new();
         wait_until("one replica leads", || {
@@ -86,12 +88,12 @@ impl Replicas {
             if writer == NAMES[1 - old] {
                 return since.elapsed();
             }
-            assert!(since.elapsed() < DEADLINE, "nobody took over from {}", NAMES[old]);
+            assert!(since.elapsed() < DEADLINE, "no replica took over from {}", NAMES[old]);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// The end of a test: see [`settle`].
+    /// Ends a test: see [`settle`].
     pub(crate) async fn finish(mut self) -> usize {
         self.leader();
         let [one, other] = &self.both;
@@ -125,12 +127,12 @@ pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon])
     let oracle = Arc::clone(sim.oracle());
     let emitted = i64::from(oracle.head().latest);
     let begun = Instant::now();
-    while held_whole(client).await.1 < emitted {
+    while complete_range(client).await.1 < emitted {
         assert!(begun.elapsed() < DEADLINE, "what was emitted is never held whole");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     sim.stop(); // nothing is committed any more
-    let trades = compare_with_what_was_emitted(client, &oracle).await;
+    let trades = compare_with_emitted(client, &oracle).await;
     for daemon in daemons {
         wait_for_pairs(daemon);
         assert!(compare_published(daemon, client).await > 0);
@@ -139,7 +141,7 @@ pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon])
     trades
 }
 
-/// A replica whose connections tell its name.
+/// A replica whose connections carry its name.
 fn serve(sim: &SimServer, database: &str, name: &str, environment: &[(&str, &str)]) -> Daemon {
     let url = format!("{database} options='-c test.replica={name}'");
     Daemon::serve_in(environment, &sim.url(), &url, PASSPHRASE, &[])

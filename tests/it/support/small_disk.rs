@@ -1,4 +1,4 @@
-//! A file system of its own, which a test may fill, make read-only, or have hang.
+//! A file system that a test may fill, make read-only, or freeze.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// One in memory. None where this process may not mount: says so.
+    /// Mounts one in memory. If this process may not mount, prints that and returns `None`.
     pub(crate) fn mount(size: &str) -> Option<Self> {
         Self::mount_by(|_, path| {
             has_run("mount", &["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "tmpfs", path])
@@ -58,7 +58,7 @@ impl SmallDisk {
         std::fs::remove_file(self.path.join("ballast")).unwrap();
     }
 
-    /// Whoever writes waits from now on, as where the server of a network's file system is gone.
+    /// Writers wait from now on, as they do when the server of a network file system is gone.
     pub(crate) fn freeze(&self) {
         self.run("fsfreeze", &["--freeze"]);
     }

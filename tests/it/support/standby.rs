@@ -28,7 +28,7 @@ pub(crate) struct Standby {
 }
 
 impl Standby {
-    /// Copies the primary and follows it from then on; comes back when it may be read.
+    /// Copies the primary, follows it from then on, and waits until it can be read.
     pub(crate) fn of(primary: &OwnPostgres) -> Self {
         let value = |key: &str| {
             let (_, rest) = primary.superuser.split_once(&format!("{key}=")).unwrap();
@@ -69,7 +69,7 @@ impl Standby {
         Self { child, _directory: directory, url, superuser }
     }
 
-    /// Makes a primary of it; comes back when it may be written.
+    /// Promotes it, and waits until it accepts writes.
     pub(crate) async fn promote(&self) {
         execute(&self.superuser, "SELECT pg_promote()").await;
     }

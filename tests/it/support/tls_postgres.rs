@@ -33,7 +33,7 @@ pub(crate) struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Started when it comes back. With `has_tls` it takes TLS connections only, else it knows no TLS.
+    /// Starts it and waits until it answers. With `has_tls` it accepts only TLS connections, otherwise none.
     pub(crate) async fn start(password: &str, has_tls: bool) -> Self {
         let directory = open_tempdir();
         let (bin_dir, cluster) = make_cluster(directory.path(), password).await;
@@ -87,7 +87,7 @@ impl Drop for TlsPostgres {
     }
 }
 
-/// A cluster with role and database, which nobody serves any more: where the programs are, and where it is.
+/// A stopped cluster with role and database: the directory of the programs, and its own.
 async fn make_cluster(directory: &Path, password: &str) -> (PathBuf, PathBuf) {
     // The server ends with the thread that started it, so that thread waits.
     let server = PrivatePostgres::start(directory, test_options(), DEADLINE).unwrap();
@@ -100,11 +100,13 @@ async fn make_cluster(directory: &Path, password: &str) -> (PathBuf, PathBuf) {
     (bin_dir, directory.join("pg"))
 }
 
-/// Where Debian keeps the newest server.
+/// Directory of the newest server on Debian.
 fn pg_bin_dir() -> PathBuf {
-    let told = Command::new("pg_config").arg("--bindir").output().ok().filter(|told| told.status.success());
-    let told = told.map(|told| PathBuf::from(String::from_utf8_lossy(&told.stdout).trim().to_owned()));
-    told.unwrap_or_else(|| panic!("no directory with the program postgres"))
+    let output =
+        Command::new("pg_config").arg("--bindir").output().ok().filter(|output| output.status.success());
+    let output =
+        output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
+    output.unwrap_or_else(|| panic!("no directory with the program postgres"))
 }
 
 fn give(path: &Path, text: &str, owner: &fs::Metadata) {

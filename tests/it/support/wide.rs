@@ -1,4 +1,4 @@
-//! A database with very many markets, each of XLM and an asset of its own, for tests of what much data costs.
+//! A database with many markets, each of XLM and an asset of its own, for tests of the cost of much data.
 
 use stellar_ticker::domain::asset::AccountId;
 
@@ -12,7 +12,7 @@ fn issuer(number: u32) -> String {
     AccountId::parse(address.as_str()).unwrap().as_str().to_owned()
 }
 
-/// A database in which each of so many markets has two trades of the last hour and a book.
+/// A database with this many markets, each with two trades of the last hour and a book.
 pub(crate) async fn wide_database(markets: u32) -> String {
     let database = fresh_database().await;
     let (code, _, log) = run(&["migrate", "--database-url", &database]);
@@ -22,7 +22,7 @@ pub(crate) async fn wide_database(markets: u32) -> String {
     let assets = "INSERT INTO assets (id, code, issuer, type, is_valid, meets_rules, name, \"desc\", checked_at, last_valid)
                   SELECT n + 1000, 'T' || upper(to_hex(n)), issuer, 'credit_alphanum12', true, true, 'Token ' || n,
                          repeat('What an issuer says of it. ', 4), now(), now()
-                  FROM unnest($1::text[]) WITH ORDINALITY AS told (issuer, n)";
+                  FROM unnest($1::text[]) WITH ORDINALITY AS listed (issuer, n)";
     client.execute(assets, &[&issuers]).await.unwrap();
     let rest = "
         INSERT INTO issuers (public_key, name, url)

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Helpers that several tests share.
 
 use std::{
     io::Write,
@@ -8,14 +8,18 @@ use std::{
 pub(crate) mod busy_core;
 pub(crate) mod daemon;
 pub(crate) mod fixtures;
+pub(crate) mod network;
 pub(crate) mod nginx;
+pub(crate) mod oracle;
 pub(crate) mod own_postgres;
 pub(crate) mod patroni;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod processes;
+pub(crate) mod progress;
 pub(crate) mod recomputation;
 pub(crate) mod replicas;
+pub(crate) mod scripted;
 pub(crate) mod small_disk;
 pub(crate) mod standby;
 pub(crate) mod tls_postgres;
@@ -27,7 +31,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// Factor by which a loaded machine may exceed a promise about time; an idle one keeps it.
 pub(crate) const LOADED: u32 = 4;
 
-/// Prints what a promise came to, as a row of `docs/reliability.md`; the name of the test is that of the caller.
+/// Prints the measured value of a promise as a row of `docs/reliability.md`, under the name of the calling test.
 macro_rules! figure {
     ($promise:expr, $($figure:tt)+) => {
         $crate::support::print_figure($promise, std::any::type_name_of_val(&|| {}), &format!($($figure)+))
@@ -55,7 +59,7 @@ pub(crate) fn by_hand(name: &str, usual: u64) -> u64 {
 pub(crate) fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_reached() {
-        assert!(begin.elapsed() < DEADLINE, "waited in vain: {what}");
+        assert!(begin.elapsed() < DEADLINE, "timed out waiting: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

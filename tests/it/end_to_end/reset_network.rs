@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside() {
+fn a_network_reset_is_reported_and_start_over_sets_the_old_trades_aside() {
     let old = horizon(SimConfig {
         seed: 81,
         network_passphrase: PASSPHRASE.into(),
@@ -17,7 +17,7 @@ fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside(
         let database = fresh_database().await;
         let mut daemon = Daemon::serve(&old.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
         let client = recomputation::connect(&database).await;
-        wait_until_whole(&daemon);
+        wait_until_history_is_complete(&daemon);
         wait_for_pairs(&daemon);
         let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
         old.stop();
@@ -35,11 +35,11 @@ fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside(
             ..SimConfig::default()
         };
         let new = stellar_ticker::sim::start(new, address).unwrap();
-        wait_until("it is told", || {
+        wait_until("it is reported", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("the network was reset")
         });
-        let told = stream(&daemon)["detail"].as_str().unwrap().to_owned();
-        assert!(told.contains("stellar-ticker start-over --yes"), "{told}");
+        let detail = stream(&daemon)["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("stellar-ticker start-over --yes"), "{detail}");
         assert!(daemon.log().contains("the network was reset: horizon's newest ledger is"));
         let latest = new.oracle().head().latest;
         wait_until("more ledgers have closed", || new.oracle().head().latest > latest + 10);
@@ -67,9 +67,9 @@ fn a_network_that_begins_anew_is_told_and_start_over_keeps_the_old_trades_aside(
 
         let daemon = Daemon::serve(&new.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, 300).await;
-        wait_until_whole(&daemon);
-        assert_eq!(held_whole(&client).await.0, i64::from(new.oracle().head().elder));
-        assert!(compare_with_what_was_emitted(&client, new.oracle()).await > 200);
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(complete_range(&client).await.0, i64::from(new.oracle().head().elder));
+        assert!(compare_with_emitted(&client, new.oracle()).await > 200);
         wait_for_pairs(&daemon);
         assert!(compare_published(&daemon, &client).await > 0);
         assert_eq!(number(&client, &format!("SELECT count(*) FROM {aside}.trades")).await, held);
