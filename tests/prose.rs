@@ -8,9 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Rooms whose prose is still to be rewritten, one a line, by path without `.rs`. The list only shrinks.
-const NOT_YET_CLEAN: &str = include_str!("prose-not-yet-clean.txt");
-
 /// Wordings that are refused, word by word, and a plain one. Names are split: `is_told` and `NeverTold` hold "told".
 const REFUSED: [(&[&str], &str); 14] = [
     (&["told"], "say who sends, says or reports what"),
@@ -303,36 +300,16 @@ fn files(directory: &Path) -> Vec<String> {
     found
 }
 
-/// Rooms of a list, without its comments.
-fn rooms(list: &str) -> Vec<&str> {
-    let lines = list.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
-}
-
-/// True for `ROOM.rs`, what lies in `ROOM/`, and `ROOM` itself.
-fn is_in(path: &str, room: &str) -> bool {
-    path.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
-}
-
 #[test]
-fn prose_is_plain_outside_the_rooms_not_yet_clean() {
-    let rooms = rooms(NOT_YET_CLEAN);
-    let mut unclean = vec![0_usize; rooms.len()];
-    let mut faults = Vec::new();
+fn prose_is_plain() {
     let files: Vec<String> = files(Path::new(".")).into_iter().filter(|path| has_prose(path)).collect();
     assert!(files.len() > 300, "only {} files found: is this the root of the repository?", files.len());
+    let mut faults = Vec::new();
     for path in files {
         let found = violations(&path, &fs::read_to_string(&path).unwrap());
-        match rooms.iter().position(|room| is_in(&path, room)) {
-            Some(place) => unclean[place] += found.len(),
-            None => faults.extend(found.into_iter().map(|violation| format!("{path}:{violation}"))),
-        }
+        faults.extend(found.into_iter().map(|violation| format!("{path}:{violation}")));
     }
     assert!(faults.is_empty(), "wordings that are refused:\n{}", faults.join("\n"));
-    for (room, count) in rooms.iter().zip(&unclean) {
-        println!("not yet clean: {room}: {count}");
-        assert!(*count > 0, "{room} is clean: take it off tests/prose-not-yet-clean.txt");
-    }
 }
 
 #[test]
@@ -413,20 +390,6 @@ fn each_debug_form_is_found_and_nothing_else() {
     ] {
         assert!(debug_forms(fine).is_empty(), "{fine}");
     }
-}
-
-#[test]
-fn a_room_is_a_file_and_a_directory() {
-    for (path, is_inside) in [
-        ("src/db.rs", true),
-        ("src/db/trades.rs", true),
-        ("src/db", true),
-        ("src/dbx.rs", false),
-        ("src/domain.rs", false),
-    ] {
-        assert_eq!(is_in(path, "src/db"), is_inside, "{path}");
-    }
-    assert_eq!(rooms("# comment\n\nsrc/db\n\n src/http\n"), ["src/db", "src/http"]);
 }
 
 #[test]

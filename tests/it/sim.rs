@@ -381,8 +381,8 @@ fn faults_of_a_stream_do_what_they_say() {
     assert_eq!(run(Fault::Status(429)).status, 429);
     let early = run(Fault::ByeByeEarly { after_records: 3 }).body;
     assert_eq!((stream_ids(&early).len(), early.ends_with("data: \"byebye\"\n\n")), (3, true));
-    let told_off = run(Fault::RateLimitedMidStream { after_records: 0 }).body;
-    assert_eq!((stream_ids(&told_off).len(), told_off.ends_with("Rate limit exceeded\n\n")), (0, true));
+    let limited = run(Fault::RateLimitedMidStream { after_records: 0 }).body;
+    assert_eq!((stream_ids(&limited).len(), limited.ends_with("Rate limit exceeded\n\n")), (0, true));
     for after_bytes in [0, 20, 45, 900, 2345] {
         let cut = run(Fault::Cut { after_bytes });
         assert_eq!((cut.body.as_str(), cut.whole), (&sound[..after_bytes], false));

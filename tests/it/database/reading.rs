@@ -100,7 +100,7 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     assert!(!is_known(after).await, "no asset was looked up");
     scene.client.batch_execute("UPDATE assets SET checked_at = now()").await.unwrap();
     assert!(!is_known(before).await, "the trades came since this run began");
-    assert!(is_known(after).await, "they are of a run before, whenever assets were last looked up");
+    assert!(is_known(after).await, "trades from an earlier run, whenever assets were last looked up");
 }
 
 #[tokio::test]

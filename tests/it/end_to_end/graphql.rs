@@ -234,7 +234,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
 }
 
 #[test]
-fn a_browser_that_comes_to_the_path_itself_is_led_to_the_explorer() {
+fn a_browser_that_opens_the_path_gets_the_explorer() {
     let sim = network(64, FaultPlan::none());
     let database = block_on(fresh_database());
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);

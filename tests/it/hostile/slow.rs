@@ -84,7 +84,7 @@ fn slow_and_steady_readers_hold_no_more_than_a_few_publications_and_the_newest_w
         let whole = daemon.get("/markets.json");
         is_over.store(true, Ordering::SeqCst);
         println!("{READERS} slow readers of {size} bytes: {cut} were cut off, {grown} KiB more memory");
-        assert_eq!((whole.status, whole.body.len()), (200, size), "who reads fast has all of it");
+        assert_eq!((whole.status, whole.body.len()), (200, size), "a fast reader gets all of it");
         assert!(size * READERS > (80 << 20) * 2, "so much that the bound matters: {size}");
         assert!(cut >= 8 && cut < READERS as u64, "{cut}");
         assert!(grown < GROWN_KIB, "{grown} KiB");

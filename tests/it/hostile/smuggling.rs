@@ -194,7 +194,7 @@ fn no_request_comes_through_nginx_within_another() {
         payloads().len()
     );
     assert!(!daemon.log().contains("/smuggled"));
-    assert_eq!(not_found(&daemon), not_there, "each was answered to who asked");
+    assert_eq!(not_found(&daemon), not_there, "each client got its own answer");
 }
 
 #[test]

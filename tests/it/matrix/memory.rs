@@ -277,7 +277,7 @@ fn all_limits_used_at_once_at_30_000_markets_stay_within_the_documented_memory()
     assert!(peak <= MEMORY_BYTES, "{peak} bytes");
     assert!(cut > 0, "the slow readers reach their bound");
     assert!(witness.asked > 0);
-    assert_eq!(witness.refused, 0, "who asks for little is answered");
+    assert_eq!(witness.refused, 0, "small requests are answered");
     wait_until("a whole list is answered", || {
         read_all(daemon.public, &whole_lists(1, ASKING * DOCUMENTS), false).is_ok_and(|status| status == 200)
     });

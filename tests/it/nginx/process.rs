@@ -186,7 +186,7 @@ fn sighup_reloads_it_and_cuts_no_reader_off() {
     assert_eq!(front.master(), master, "the same master");
     assert!(
         children(master).iter().any(|worker| before.contains(worker)),
-        "who is served keeps the old worker"
+        "a reader that is being served keeps the old worker"
     );
     stream.write_all(b"cd").unwrap();
     let mut answer = String::new();

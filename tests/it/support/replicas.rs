@@ -121,8 +121,8 @@ impl Replicas {
     }
 }
 
-/// All that was emitted until now is held, each trade once; then the network ends, and every daemon publishes what the
-/// rows come to. Gives the number of trades.
+/// Waits until each emitted trade is stored once, stops the network, and waits until every daemon publishes the figures of
+/// the stored rows. Returns the number of trades.
 pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon]) -> usize {
     let oracle = Arc::clone(sim.oracle());
     let emitted = i64::from(oracle.head().latest);
