@@ -1,5 +1,5 @@
-//! All faults in a random order, by a seed, on two replicas: `./ticker chaos --seconds S --seed N`. A seed that failed
-//! does the same again.
+//! All faults in a random order on two replicas: `./ticker chaos --seconds S --seed N`. The same seed repeats the same
+//! faults.
 
 mod acts;
 mod memory;
@@ -36,7 +36,7 @@ struct Chaos {
     both: [Daemon; 2],
     outputs: [tempfile::TempDir; 2],
     begun: Instant,
-    /// When an actor of each replica was last made to panic: the supervisor gives up where it happens too often.
+    /// Time of the last provoked panic per replica. The supervisor gives up if panics are too frequent.
     panicked: [Option<Instant>; 2],
     longest: Duration,
 }

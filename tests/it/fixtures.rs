@@ -21,7 +21,7 @@ enum Kind {
     Root,
     Stream,
     Toml,
-    /// Something that this program never asks for, or a single record.
+    /// A response that this program never requests, or a single record.
     Other,
 }
 

@@ -148,7 +148,7 @@ fn as_of(answer: &Answer) -> DateTime<Utc> {
     answer.header("x-ticker-as-of").unwrap().parse().unwrap()
 }
 
-/// Asks again until the answer is the expected one: assets, files and books are read one after the other.
+/// Repeats the request until the answer is as expected: assets, files and books are read in turn.
 async fn assert_answer(path: &str, start: DateTime<Utc>, daemon: &Daemon, expected: &str) {
     let begun = std::time::Instant::now();
     loop {
@@ -185,7 +185,7 @@ fn assert_graphql(start: DateTime<Utc>, daemon: &Daemon) {
     }
 }
 
-/// All numbers as doubles: whether one is written `5` or `5.0` says nothing to a reader of JSON.
+/// All numbers as doubles: `5` and `5.0` are the same number in JSON.
 fn as_doubles(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64().unwrap()),

@@ -21,7 +21,7 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// None, said loudly, where namespaces are not permitted.
+    /// Returns `None` and prints the reason if namespaces are not permitted.
     fn run(script: &str) -> Option<Self> {
         let mut probe = unshare("exit 0");
         match probe.output() {
@@ -37,7 +37,7 @@ impl Namespace {
         Some(Self { unshare })
     }
 
-    /// Its process 1, as it is numbered outside.
+    /// Process id of its process 1, as seen from outside.
     fn first(&self) -> i32 {
         let mut first = Vec::new();
         wait_until("the namespace has a process", || {

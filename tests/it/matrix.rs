@@ -50,7 +50,7 @@ impl Scene {
         scene
     }
 
-    /// Everything that was emitted until now is stored; says how long that took.
+    /// Waits until everything emitted so far is stored. Returns the time that it took.
     async fn is_fresh_again(&self) -> Duration {
         fresh_again(&self.sim, &self.server.url).await
     }
@@ -64,7 +64,8 @@ impl Scene {
         self.daemon.log().len()
     }
 
-    /// The process lives as it did, nothing is lost or doubled, the file is whole. Gives the number of trades.
+    /// Checks that the process is the same, no trade is lost or doubled, and the file is whole. Returns the number of
+    /// trades.
     async fn finish(mut self) -> usize {
         assert!(self.daemon.is_running(), "the process lives");
         assert_eq!(self.daemon.get("/livez").status, 200);

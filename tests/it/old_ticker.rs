@@ -74,7 +74,7 @@ fn horizon(now: DateTime<Utc>) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
-/// Starts the daemon on the old ticker's data and waits until it knows all of it.
+/// Starts the daemon on the old ticker's data and waits until all of it is published.
 async fn filled(sim: &SimServer) -> (Daemon, tokio_postgres::Client) {
     let database = fresh_database().await;
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);

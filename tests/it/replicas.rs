@@ -154,7 +154,7 @@ fn a_leader_that_stood_still_writes_nothing_when_it_goes_on() {
             ),
         )
         .await;
-        // Only a run by hand keeps it stopped for the 30 s of the promise.
+        // Only a manual run keeps it stopped for the 30 s of the promise.
         let still = Duration::from_secs(crate::support::by_hand("TICKER_TEST_STILL_SECONDS", 0));
         while begun.elapsed() < still {
             tokio::time::sleep(Duration::from_millis(100)).await;

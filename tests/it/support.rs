@@ -44,12 +44,12 @@ pub(crate) fn print_figure(promise: &str, place: &str, figure: &str) {
     println!("\n| {promise} | `{test}` | {figure} | {} |", chrono::Utc::now().format("%F"));
 }
 
-/// Says that something cannot be tested here, where the harness hides no words of a test that passes.
+/// Prints that something cannot be tested here. The harness does not hide it when the test passes.
 pub(crate) fn not_tested(why: &str) {
     let _ = writeln!(std::io::stderr(), "\nNOT TESTED: {why}");
 }
 
-/// A number that a longer run by hand sets in the environment.
+/// A number that a longer manual run sets in the environment.
 pub(crate) fn by_hand(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }

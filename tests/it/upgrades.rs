@@ -88,7 +88,7 @@ fn the_schema_before_with_its_rows_is_taken_over() {
                 tokio::runtime::Handle::current().block_on(number(&client, dropped))
             }) == 0
         });
-        // And the program before goes on beside it, as long as it owns the tables: it makes the day after those made ahead.
+        // The previous program continues beside it while it owns the tables: it creates the day after the existing ones.
         let beside = "CREATE TABLE trades_p20400101 (LIKE trades INCLUDING ALL);
                       ALTER TABLE trades ATTACH PARTITION trades_p20400101 FOR VALUES FROM ('2040-01-01 00:00:00+00') TO ('2040-01-02 00:00:00+00')";
         execute(&database, beside).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Shortest time between two panics in one process: the supervisor gives up if they come more often.
+/// Shortest time between two panics in one process. The supervisor gives up if they are more frequent.
 const PANIC_PAUSE: Duration = Duration::from_secs(25);
 /// Raises one of the passing states in some transactions.
 const REFUSE: &str = "

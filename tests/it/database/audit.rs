@@ -149,7 +149,7 @@ async fn a_publication_that_cannot_be_reconstructed_is_missed() {
     let seq = scene.database.write_trades(scene.epoch, &history).await.unwrap().seq;
     assert!(missed(1).await.unwrap_err().contains("in between"));
     assert!(missed(seq).await.is_ok());
-    // Assets that changed; those that did not are no matter.
+    // Assets that changed. Unchanged ones are ignored.
     let known = &scene;
     let record = |fetches: Vec<FileFetch>| async move {
         let scene = known;

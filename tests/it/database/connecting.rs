@@ -10,7 +10,7 @@ use crate::support::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A host to which connections stand and which never says a word.
+/// A host that accepts connections and never answers.
 struct SilentHost(TcpListener);
 
 impl SilentHost {

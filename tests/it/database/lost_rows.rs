@@ -16,7 +16,10 @@ async fn a_lease_that_was_deleted_is_made_again_with_a_later_epoch_and_numbers_g
     assert_eq!(write(scene.epoch, None, 5).await.unwrap().seq, 1);
     assert_eq!(write(scene.epoch, Some(token(5, 0)), 6).await.unwrap().seq, 2);
     scene.client.batch_execute("DELETE FROM ingest_lease").await.unwrap();
-    assert!(!scene.database.renew_lease(scene.epoch, TTL).await.unwrap(), "the former leader no longer leads");
+    assert!(
+        !scene.database.renew_lease(scene.epoch, TTL).await.unwrap(),
+        "the former leader no longer leads"
+    );
     let refused = write(scene.epoch, Some(token(6, 0)), 7).await;
     assert!(matches!(refused, Err(DbError::LeaseLost)), "{refused:?}");
 

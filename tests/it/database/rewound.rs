@@ -30,7 +30,7 @@ async fn numbers_of_markets_that_were_lost_and_given_out_again_are_never_used() 
     let (market, asset) = (largest(&scene, "markets").await, largest(&scene, "assets").await);
     written(Some(token(5, 0)), vec![trade(6, 0, 2, 10)]).await.unwrap();
     lose_all_after(&scene, 1, token(5, 0).toid, market, asset).await;
-    // Another replica, which remembers nothing, gives the lost numbers to another issuer's asset.
+    // Another replica, without memory of the lost numbers, assigns them to another issuer's asset.
     let other = open(&scene.url);
     other.write_trades(scene.epoch, &batch(Some(token(5, 0)), vec![trade(6, 0, 3, 10)])).await.unwrap();
     written(Some(token(6, 0)), vec![trade(7, 0, 2, 10)]).await.unwrap();

@@ -15,7 +15,7 @@ use super::*;
 use crate::support::figure;
 
 const MARKETS: i32 = 1_200;
-/// Of each market.
+/// Trades of each market.
 const TRADES: i32 = 12;
 const CORRUPTIONS: usize = 1_000;
 /// Markets in a slice.
@@ -81,7 +81,7 @@ async fn found(scene: &Scene, publication: &Publication) -> (BTreeSet<i32>, u64)
     (found, figures)
 }
 
-/// Corrupts one row of a market; gives the statement and the markets that are wrong then.
+/// Corrupts one row of a market. Returns the statement and the markets that are wrong after it.
 fn corruption(random: &mut ChaCha8Rng, market: i32, spare: i32) -> (String, Vec<i32>) {
     let place = random.random_range(0..TRADES);
     let row = format!(

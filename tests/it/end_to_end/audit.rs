@@ -1,4 +1,4 @@
-//! `audit` beside a running daemon: what it says when all is well, and what it finds when rows are not.
+//! `audit` beside a running daemon: its report on correct rows, and its findings on wrong ones.
 
 use serde_json::json;
 use stellar_ticker::sim::TomlReply;
@@ -93,7 +93,7 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
             wait_until("more is committed", || daemon.status()["seq"].as_i64().unwrap() > after);
         }
         println!("20 audits from seq {} to {}", seqs[0], seqs[19]);
-        // The daemon audited itself meanwhile, and read again what it holds.
+        // In the meantime the daemon audited itself and read its ledgers again.
         wait_until("held ledgers are read again", || {
             daemon.status()["audit"]["reread"]["ledgers"].as_u64() > Some(10)
         });

@@ -201,7 +201,7 @@ fn the_demo_starts_again_after_a_kill_and_its_private_postgres_goes_with_it() {
     assert!(data_dir.join("demo/www/markets.json").exists());
 }
 
-/// The allocator asks for huge pages, which made up most of a small daemon's memory.
+/// The allocator requests huge pages, which made up most of a small daemon's memory.
 #[test]
 fn the_daemon_holds_no_huge_pages_but_those_from_before_its_main_function() {
     let sim = network(27, FaultPlan::none());

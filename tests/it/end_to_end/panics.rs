@@ -106,14 +106,14 @@ fn an_aggregator_that_panics_at_a_rare_message_restarts() {
             });
         }
         wait_for_trades(&client, 200).await;
-        // After a panic before the first publication it knows no asset yet, and waits for them again.
+        // After a panic before the first publication it has no assets yet, and waits for them again.
         wait_for_pairs(&daemon);
         assert!(compare_published(&daemon, &client).await > 0);
         compare_with_emitted(&client, sim.oracle()).await;
     });
 }
 
-/// Waits until an actor has fallen so often in all, and is back.
+/// Waits until an actor has restarted `restarts` times in total and runs again.
 fn wait_for_fall(daemon: &Daemon, name: &str, message: &str, restarts: u64) {
     wait_until("the actor panicked and is back", || {
         let actor = actor(daemon, name);
@@ -137,7 +137,7 @@ fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
         daemon.provoke("auditor", "AuditNow");
         audit_now(&daemon);
         wait_for_fall(&daemon, "auditor", "AuditNow", 1);
-        // An asset that no actor knows yet.
+        // An asset that no actor has seen yet.
         daemon.provoke("asset_poller", "AssetsSeen");
         let mut news = trade(LEDGER + TRADES + 1, 0, Utc::now());
         news["counter_asset_code"] = "NEWS".into();

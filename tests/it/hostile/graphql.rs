@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Queries at once.
+/// Number of concurrent queries.
 const PARALLEL: usize = 500;
 /// Memory of a refused request, on top of what the allocator of a debug build keeps.
 const REFUSALS_KIB: u64 = 64 << 10;
@@ -40,7 +40,7 @@ const ANSWERS_KIB: u64 = (128 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALL
 const PUBLICATIONS_KIB: u64 = 4 * MANY_MARKETS as u64 * 5 / 4;
 /// The rows of one list in each of the two, at most 1 KiB each.
 const ROWS_KIB: u64 = 2 * MANY_MARKETS as u64;
-/// Number of markets at which the worst document asks for more values than the limit.
+/// Number of markets at which the worst document selects more values than the limit.
 const MANY_MARKETS: u32 = 16_000;
 /// Size of replies without data, as a multiple of the query, or of one problem.
 const REPLY_FACTOR: usize = 10;
@@ -260,7 +260,7 @@ struct Storm {
     slowest_other: f64,
 }
 
-/// Asks [`PARALLEL`] of the worst at once, while others read.
+/// Sends [`PARALLEL`] of the worst documents at once, while others read.
 fn storm(daemon: &Daemon) -> Storm {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -41,7 +41,7 @@ fn the_daemon_needs_no_more_than_rows() {
         let owner = recomputation::connect(&migrate).await;
         wait_for_trades(&owner, 200).await;
         wait_for_pairs(&daemon);
-        // An old day, which the cleaner drops, beside those that it made.
+        // An old day, which the cleaner drops, beside the days that it created.
         owner.batch_execute("SELECT ticker_make_day('2020-01-01')").await.unwrap();
         let old = "SELECT count(*) FROM pg_class WHERE relname = 'trades_p20200101'";
         wait_until("the old day is dropped", || block_in_place(number(&owner, old)) == 0);

@@ -16,10 +16,10 @@ use crate::support::{
     progress::wait_for_pairs,
 };
 
-/// A path that only a smuggled request asks for.
+/// A path that only a smuggled request has.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Sends bytes and reads until the other side closes or falls silent.
+/// Sends bytes and reads until the other side closes or stops sending.
 fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -176,7 +176,7 @@ fn no_request_comes_through_nginx_within_another() {
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--log", "trace"]);
     wait_for_pairs(&daemon);
     let www = open_tempdir();
-    // Only the limit of requests a second is gone: this test asks for more.
+    // Only the limit of requests per second is removed: this test sends more.
     let nginx = Nginx::start(&conf().replace("rate=20r/s", "rate=10000r/s"), daemon.public, www.path());
     let (mut refused, mut not_there) = (0, 0);
     for (what, payload) in payloads() {

@@ -24,7 +24,7 @@ use crate::support::{
 
 /// A user of this test alone, so that its limit counts no other threads.
 const USER: u32 = 54_321;
-/// Limit that `docs/run.md` gives a container.
+/// Limit of threads that `docs/run.md` sets for a container.
 const THREADS_MAX: usize = 256;
 const MEMORY_MIB_MAX: u64 = 1_024;
 
@@ -47,7 +47,7 @@ async fn database() -> String {
     format!("host={} port={} {rest}", address.ip(), address.port())
 }
 
-/// Published time.
+/// `as_of` of the newest publication.
 fn as_of(daemon: &Daemon) -> i64 {
     daemon.get("/markets.json").json()["generated_at"].as_i64().unwrap()
 }

@@ -1,4 +1,4 @@
-//! A Horizon that stops anywhere and says anything.
+//! A Horizon that stops at any point and sends anything.
 
 use std::sync::{
     Arc,

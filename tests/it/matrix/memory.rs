@@ -102,7 +102,7 @@ struct Counts {
     cut: AtomicUsize,
 }
 
-/// Asks for one document and throws the answer away as it comes.
+/// Sends one document and discards the answer as it arrives.
 fn ask_for_much(address: SocketAddr, number: usize, is_slow: bool, counts: &Counts) {
     let lists = LISTS[number / ASKING % LISTS.len()];
     let count = match read_all(address, &whole_lists(lists, number), is_slow) {
@@ -114,7 +114,7 @@ fn ask_for_much(address: SocketAddr, number: usize, is_slow: bool, counts: &Coun
     count.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Gives the status once the answer has ended, whole or not.
+/// Returns the status after the end of the answer, whole or not.
 fn read_all(address: SocketAddr, body: &str, is_slow: bool) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(DEADLINE))?;
@@ -138,7 +138,7 @@ fn read_all(address: SocketAddr, body: &str, is_slow: bool) -> std::io::Result<u
     Ok(String::from_utf8_lossy(&status[9..]).parse().unwrap())
 }
 
-/// Reads `markets.json` over and over, 20 KB each half second, until all is over. Says how often it was cut off.
+/// Reads `markets.json` repeatedly, 20 KB each half second, until the test ends. Returns the number of cut-offs.
 fn read_slowly(address: SocketAddr, coding: &str, is_over: &AtomicBool) -> usize {
     let mut cut = 0;
     for _ in 0..ASKED_MAX {
@@ -159,7 +159,7 @@ fn read_slowly(address: SocketAddr, coding: &str, is_over: &AtomicBool) -> usize
     cut
 }
 
-/// Answers to a reader who asks for little: one market, and whether the daemon lives.
+/// Answers to a reader with small requests: one market, and `/healthz`.
 struct Witness {
     asked: usize,
     refused: usize,

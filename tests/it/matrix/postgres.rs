@@ -119,7 +119,7 @@ fn the_daemon_waits_for_a_free_connection() {
     block_on(async {
         let scene = Scene::start(105).await;
         let before = scene.log_length();
-        // All that the server gives to others than its superuser.
+        // All connections that the server allows beside those of its superuser.
         let mut taken = Vec::new();
         let superuser = crate::support::recomputation::connect(&scene.server.superuser).await;
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'stellar-ticker'";

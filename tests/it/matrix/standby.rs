@@ -1,4 +1,4 @@
-//! A hot standby: what only reads works on it, and what it says is what the primary says.
+//! A hot standby: commands that only read work on it, and their output equals that of the primary.
 
 use serde_json::Value;
 

@@ -113,7 +113,7 @@ fn requests_to_graphql_are_limited_and_nothing_else() {
     }
 }
 
-/// Asks as a reader of this address behind a proxy, until that one is refused.
+/// Sends requests as a reader of this address behind a proxy, until one is refused.
 fn use_up(nginx: &Nginx, reader: &str) {
     let headers = format!("X-Forwarded-For: {reader}\r\nContent-Length: 0\r\n");
     wait_until("a reader is limited", || nginx.ask("POST", "/graphql", &headers).status == 429);

@@ -26,7 +26,7 @@ const MARKETS: u32 = 12_000;
 const SLOW: usize = 3;
 /// Publications through which the others read.
 const PUBLICATIONS: usize = 4;
-/// Answers that a slow reader asks for at most.
+/// Upper bound of the requests of a slow reader.
 const ANSWERS_MAX: usize = 1_000;
 /// Answers that the others get at least.
 const ANSWERS: usize = 12;
@@ -93,7 +93,7 @@ fn while_some_read_a_large_file_slowly_and_steadily_everybody_gets_whole_answers
     );
 }
 
-/// Reads as everybody else does, through a few publications. Says how many answers that were.
+/// Reads at full speed through a few publications. Returns the number of answers.
 fn read_whole(nginx: &Nginx) -> usize {
     let (mut publications, mut answers) = (BTreeSet::new(), 0);
     wait_until("a few publications were read", || {

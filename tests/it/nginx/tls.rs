@@ -13,7 +13,7 @@ use crate::support::{
     tls_postgres::issue,
 };
 
-/// A directive as it stands there, and as it is once uncommented.
+/// A commented directive, and the same directive uncommented.
 fn uncommented(directive: &str) -> (String, String) {
     (format!("# {directive}"), directive.to_owned())
 }

@@ -31,7 +31,7 @@ fn readers_behind_a_balancer_notice_neither_the_fall_nor_the_end_of_a_replica() 
         let old = replicas.leader();
         replicas.both[old].kill();
         replicas.taken_over(old, Instant::now()).await;
-        // nginx knows the first address only: the new process takes no readers, the other one has them all.
+        // nginx knows only the first address: the new process gets no readers, the other one gets all.
         replicas.restart(old);
         wait_for_trades(
             &replicas.client,

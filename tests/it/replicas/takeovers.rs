@@ -1,4 +1,4 @@
-//! The lease changes hands at random, over and over.
+//! Random take-overs of the lease, many in a row.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ use crate::support::by_hand;
 /// A lease that ends soon, so that many take-overs fit into a test.
 const SHORT_LEASE: [(&str, &str); 1] = [("TICKER_CHAOS_LEASE_MS", "1200")];
 
-/// One way for a leader to lose its lease; gives what was done.
+/// Makes the leader lose its lease in one of several ways. Returns the name of the way.
 async fn depose(replicas: &mut Replicas, old: usize, random: &mut ChaCha8Rng) -> &'static str {
     let begun = Instant::now();
     match random.random_range(0..10) {
@@ -32,7 +32,7 @@ async fn depose(replicas: &mut Replicas, old: usize, random: &mut ChaCha8Rng) ->
             "stopped and continued"
         }
         _ => {
-            // The row says that the lease is over, and the leader does not know: what it writes is fenced.
+            // The lease has ended in the database, and the leader has not noticed: its writes are fenced.
             let holder = "SELECT holder FROM ingest_lease";
             let before: String = replicas.client.query_one(holder, &[]).await.unwrap().get(0);
             let steal = format!("UPDATE ingest_lease SET expires_at = '-infinity' WHERE holder = '{before}'");

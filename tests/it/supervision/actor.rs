@@ -41,7 +41,7 @@ pub(super) enum Deed {
     },
 }
 
-/// An order.
+/// An instruction from the test.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Do(pub(super) Deed);
 

@@ -1,4 +1,4 @@
-//! A core that is shared with two busy loops, as on a laptop that compiles or a machine that gives its time to others.
+//! A core shared with two busy loops, as on a laptop that compiles or on a machine that serves other programs.
 
 use std::process::{Child, Command, Stdio};
 

@@ -174,7 +174,7 @@ impl Daemon {
         request_with_body(self.public, "POST", path, &length, body).unwrap()
     }
 
-    /// Asks `/graphql`.
+    /// Sends a query to `/graphql`.
     pub(crate) fn graphql(&self, query: &str) -> Value {
         let body = serde_json::json!({"query": query}).to_string();
         let answer = self.post("/graphql", "Content-Type: application/json\r\n", body.as_bytes());
@@ -237,7 +237,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Returns true if this replica says that it leads.
+    /// Returns true if this replica reports that it leads.
     pub(crate) fn leads(&self) -> bool {
         request(self.public, "GET", "/api/v1/status", "")
             .is_ok_and(|answer| answer.status == 200 && answer.json()["replica"]["leader"] == true)
@@ -396,7 +396,7 @@ fn request_with_body(
     Ok(Answer { status, head, body })
 }
 
-/// Sends all that the server takes, and reads what it says.
+/// Sends as much as the server accepts, and reads its answer.
 fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;

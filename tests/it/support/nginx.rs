@@ -37,7 +37,7 @@ pub(crate) fn conf() -> String {
     fs::read_to_string(conf_file()).unwrap()
 }
 
-/// Its address.
+/// Address that it listens on.
 pub(crate) fn conf_file() -> PathBuf {
     program();
     Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf")
@@ -133,12 +133,12 @@ impl Nginx {
         Self { child, address, directory }
     }
 
-    /// The master's number.
+    /// Process id of the master.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    /// Its prefix.
+    /// Prefix directory.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -159,7 +159,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Headers that a web page may read, besides those that it always may.
+/// Headers that a web page may read, beside the safelisted ones.
 const EXPOSED: [&str; 3] = ["ETag", "X-Ticker-Seq", "X-Ticker-As-Of"];
 
 /// Headers that every answer must carry once, from nginx and from the daemon.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{daemon::request, nginx::free_address, postgres::open_tempdir, wait_until};
 
-/// Two nodes.
+/// Number of nodes.
 pub(crate) struct Patroni {
     directory: TempDir,
     etcd: Child,

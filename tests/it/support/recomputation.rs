@@ -1,4 +1,4 @@
-//! `markets.json` again, from the raw rows of the database, in the plainest way.
+//! `markets.json` recomputed from the raw rows of the database, by the simplest code.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls};
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
 
-/// Figures of a pair, computed in the plainest way.
+/// Figures of a pair, computed by the simplest code.
 #[derive(Debug, Default, Clone)]
 struct Sums {
     base: i128,
@@ -31,7 +31,7 @@ pub(crate) async fn compare(client: &Client, markets: &Value) -> usize {
 }
 
 /// Compares a `markets.json` that was made of everything up to `seq` with the rows that are there now; none if those
-/// are of another `seq`. Gives the number of pairs.
+/// are of another `seq`. Returns the number of pairs.
 pub(crate) async fn compare_at(client: &Client, markets: &Value, seq: Option<i64>) -> Option<usize> {
     let as_of = markets["generated_at"].as_i64().unwrap() / 1_000;
     let rows = client

@@ -80,7 +80,7 @@ impl Replicas {
         leading[0]
     }
 
-    /// Waits until another than `old` has written, and says how long after `since` that was.
+    /// Waits until a replica other than `old` has written. Returns the time since `since`.
     pub(crate) async fn taken_over(&self, old: usize, since: Instant) -> Duration {
         let newest = "SELECT coalesce((SELECT replica FROM written ORDER BY seq DESC LIMIT 1), '')";
         loop {

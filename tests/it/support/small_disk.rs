@@ -47,7 +47,7 @@ impl SmallDisk {
         self.run("mount", &["-o", &format!("remount,{how}")]);
     }
 
-    /// Leaves no room at all.
+    /// Fills the disk completely.
     pub(crate) fn fill(&self) {
         let Err(_) = std::fs::write(self.path.join("ballast"), vec![1; 1 << 29]) else {
             panic!("the disk took everything")
@@ -76,7 +76,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let path = self.path.to_str().unwrap();
-        // Where a test ended early; else it says that it is not frozen.
+        // Needed if a test ended early. Otherwise it fails because nothing is frozen.
         has_run("fsfreeze", &["--unfreeze", path]);
         // Lazily: what is open on it goes when it is closed.
         has_run("umount", &["-l", path]);
