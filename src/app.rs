@@ -4,6 +4,7 @@ mod audit;
 mod daemon;
 mod demo;
 mod ingest;
+mod ledger;
 mod one_shot;
 mod progress_bar;
 mod services;
@@ -90,6 +91,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),
         Command::CleanTrades(config) => ingest::clean(&config),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
+        Command::LedgerTrades { file, passphrase } => ledger::trades(&file, &passphrase),
         Command::Audit { config, options } => audit::audit(&config, &options),
         // main handles these commands itself: they need nothing but the settings.
         Command::ConfigCheck { .. } | Command::ConfigShow(_) | Command::Completions(_) => {

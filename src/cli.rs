@@ -16,8 +16,8 @@ use clap_complete::Shell;
 
 use crate::config::{
     self, AUDIT_SETTINGS, AuditOptions, Config, ConfigError, EXIT_USAGE, Environment, FlagValues,
-    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LogFormat, Profile, SETTINGS, SIMULATION_SETTINGS,
-    Setting, Settings, SimulationOptions,
+    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LEDGER_SETTINGS, LogFormat, Profile, SETTINGS,
+    SIMULATION_SETTINGS, Setting, Settings, SimulationOptions,
 };
 
 pub use definition::definition;
@@ -87,6 +87,13 @@ pub enum Command {
     ConfigShow(Settings),
     /// Check that the running daemon is alive.
     Healthcheck(Config),
+    /// Print the trades of a file of ledger metadata.
+    LedgerTrades {
+        /// Path of the file.
+        file: PathBuf,
+        /// Passphrase of the network that the ledgers belong to.
+        passphrase: String,
+    },
 }
 
 impl Command {
@@ -118,6 +125,8 @@ impl Command {
             | Self::Audit { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
+            // Its output is data, so that it logs nothing but the error it ends with.
+            Self::LedgerTrades { .. } => Some((LogFormat::Text, "warn")),
             Self::ConfigCheck { .. } | Self::ConfigShow(_) | Self::Completions(_) => None,
         }
     }
@@ -238,6 +247,11 @@ pub fn parse(
             Ok(Command::ConfigCheck { settings, notes })
         }
         ["config", "show"] => load(Profile::Real).map(|(settings, _)| Command::ConfigShow(settings)),
+        ["ledger", "trades"] => {
+            let file = matches.get_one::<PathBuf>(definition::FILE).cloned().unwrap_or_default();
+            let passphrase = config::ledger_network(&flag_values(matches, LEDGER_SETTINGS), environment)?;
+            Ok(Command::LedgerTrades { file, passphrase })
+        }
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),
     }

@@ -7,7 +7,8 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use crate::config::{
-    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, Kind, SETTINGS, SIMULATION_SETTINGS, Setting,
+    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, Kind, LEDGER_SETTINGS, SETTINGS,
+    SIMULATION_SETTINGS, Setting,
 };
 
 pub(super) const OUT_FILE: &str = "out-file";
@@ -15,6 +16,7 @@ pub(super) const NUM_HOURS: &str = "num-hours";
 pub(super) const STREAM: &str = "stream";
 pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
+pub(super) const FILE: &str = "file";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
                           port is not available; 70 escalated; 71 hung; 78 bad configuration";
@@ -52,6 +54,7 @@ pub fn definition() -> Command {
         .subcommand(generate())
         .subcommand(audit())
         .subcommand(config())
+        .subcommand(ledger())
         .subcommand(settings(
             command(
                 "healthcheck",
@@ -257,6 +260,29 @@ fn config() -> Command {
     .arg_required_else_help(true)
     .subcommand(settings(check, every_group))
     .subcommand(settings(show, every_group))
+}
+
+fn ledger() -> Command {
+    let trades = command(
+        "trades",
+        "Print the trades of a file of ledger metadata as NDJSON, one trade per line, amounts in stroops. The file is \
+         an object of a data lake (SEP-54), one LedgerCloseMeta, or a stream of them, plain or compressed with zstd. \
+         A ledger with a wrong hash prints nothing: exit 1",
+        "stellar-ticker ledger trades FFFF0687--63864.xdr.zst\n  \
+         stellar-ticker ledger trades --network testnet ledgers.xdr",
+    )
+    .arg(
+        Arg::new(FILE)
+            .value_name("FILE")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .help("File to read"),
+    );
+    command("ledger", "Look into ledger metadata", "stellar-ticker ledger trades FILE")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(trades.args(LEDGER_SETTINGS.iter().map(argument)))
 }
 
 const fn every_group(_: Group) -> bool {

@@ -20,6 +20,7 @@ mod golden;
 mod horizon;
 mod hostile;
 mod init;
+mod ledger_metadata;
 mod matrix;
 mod nginx;
 mod old_ticker;

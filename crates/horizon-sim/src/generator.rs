@@ -113,15 +113,16 @@ impl Network {
         } else {
             scale(base_amount, price_n, price_d, amount_side)
         };
-        // Some trades have no price, or an amount of 0, as on the real network.
-        match low(dust) % 4000 {
-            0 => (price_n, price_d) = (0, 0),
-            1..=4 => base_amount = if counter_amount == 0 { 1 } else { 0 },
-            5..=8 => counter_amount = 0,
-            _ => {}
+        // Some offers have no price, as old records of the real network.
+        if low(dust).is_multiple_of(4000) && !is_pool {
+            (price_n, price_d) = (0, 0);
+        }
+        // Rounding leaves an amount of 0 on the side of the dearer asset.
+        if (1..=8).contains(&(low(dust) % 4000)) && price_n != price_d {
+            (base_amount, counter_amount) = if price_n > price_d { (0, 1) } else { (1, 0) };
         }
         // A trade with a pool has the ratio of its amounts as the price.
-        if is_pool && price_d != 0 {
+        if is_pool {
             (price_n, price_d) = (counter_amount, base_amount);
         }
         let parties = &self.markets.catalog.accounts;

@@ -8,6 +8,7 @@
 //! simulation common interface of both, and the oracle
 //! render     records as JSON, written by hand
 //! faults     fault injection, scripted or random
+//! lake       the same trades as ledger metadata, with correct hashes
 //! server     HTTP: pages, streams, TOML files
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod config;
 pub mod faults;
 pub mod fixed;
 mod generator;
+pub mod lake;
 mod layout;
 mod markets;
 pub mod model;

@@ -18,9 +18,14 @@ pub(crate) fn are_there() -> bool {
     are_there
 }
 
+/// Path of a file of it.
+pub(crate) fn path(name: &Path) -> PathBuf {
+    folder().join(name)
+}
+
 /// A file of it as text.
 pub(crate) fn read(name: &Path) -> Option<String> {
-    std::fs::read_to_string(folder().join(name)).ok()
+    std::fs::read_to_string(path(name)).ok()
 }
 
 /// All files below a part of it, by their path in it.

@@ -1,0 +1,57 @@
+//! Faults of a ledger, for which it is not believed.
+
+use stellar_xdr as xdr;
+use ticker_domain::cursor::PagingToken;
+
+use crate::hashes::Hash;
+
+/// Ledger that cannot be believed or understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ledger {sequence}: {problem}")]
+pub struct LedgerError {
+    /// Number that the ledger claims.
+    pub sequence: u32,
+    /// Its fault.
+    pub problem: LedgerProblem,
+}
+
+/// Fault of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerProblem {
+    /// The header does not have the hash that the object claims.
+    #[error("its header does not have its hash")]
+    HeaderHash,
+    /// The results are not those of the header.
+    #[error("its results do not have the hash that its header names")]
+    ResultHash,
+    /// The transaction set is not that of the header.
+    #[error("its transactions do not have the hash that its header names")]
+    TransactionSetHash,
+    /// A result without its transaction: another network's ledger, or a damaged one.
+    #[error("transaction {0} has a result but no envelope: is this ledger of another network?")]
+    UnknownTransaction(Hash),
+    /// Operations and results of a transaction do not match.
+    #[error("transaction {0} has not as many operations as results")]
+    Operations(Hash),
+    /// More transactions or operations than a paging token can number.
+    #[error("a transaction or operation number does not fit a paging token")]
+    Number,
+    /// The maker's offer is not among the changes.
+    #[error("trade {0} took an offer of which the metadata does not tell the price")]
+    NoOffer(PagingToken),
+    /// The price does not explain the amounts.
+    #[error("trade {0} has a price that does not explain its amounts")]
+    Price(PagingToken),
+    /// A close time that no clock shows.
+    #[error("its close time is out of range")]
+    CloseTime,
+    /// A value that cannot be encoded.
+    #[error("it cannot be encoded: {0}")]
+    Encoding(String),
+}
+
+impl From<xdr::Error> for LedgerProblem {
+    fn from(error: xdr::Error) -> Self {
+        Self::Encoding(error.to_string())
+    }
+}
