@@ -37,8 +37,11 @@ impl Machine {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ticker");
-        Command::new(script)
+        self.run_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+    }
+
+    fn run_in(&self, checkout: &Path, arguments: &[&str]) -> Output {
+        Command::new(checkout.join("ticker"))
             .args(arguments)
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
@@ -121,7 +124,114 @@ fn rustups_rust_is_taken_where_the_distributions_is_too_old() {
         .program("rustup/bin/cargo", "echo \"cargo $*\"");
     let output = machine.run(&["test", "NAME"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "cargo test NAME\n");
+    let called = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(called, "cargo test --no-run NAME\ncargo test NAME\n");
+    assert_eq!(steps(&output), ["build", "tests"]);
+}
+
+/// Names of the steps whose time was printed, in order.
+fn steps(output: &Output) -> Vec<String> {
+    let text = stderr(output);
+    let name = |line: &str| {
+        let (name, time) = line.strip_prefix("ticker: ")?.split_once(" took ")?;
+        time.strip_suffix(" s")?.parse::<u32>().ok()?;
+        Some(name.to_owned())
+    };
+    text.lines().filter_map(name).collect()
+}
+
+/// A repository with `./ticker` and a first commit on `main`, where `work` is checked out.
+struct Checkout {
+    directory: tempfile::TempDir,
+}
+
+impl Checkout {
+    fn new() -> Self {
+        let checkout = Self { directory: tempfile::tempdir().unwrap() };
+        for name in ["ticker", "Cargo.toml"] {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            fs::copy(source, checkout.directory.path().join(name)).unwrap();
+        }
+        checkout.git(&["init", "--quiet", "--initial-branch=main"]);
+        // What has landed is not checked: this one has no body.
+        checkout.commit("start");
+        checkout.git(&["checkout", "--quiet", "-b", "work"]);
+        checkout
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let mut command = Command::new("git");
+        let identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"];
+        command.current_dir(self.directory.path()).args(identity).args(arguments);
+        // A hook of the real repository sets these for the tests that it runs.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        assert!(command.status().unwrap().success(), "git {arguments:?}");
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+    }
+
+    /// Runs `check` on a machine where every other step passes.
+    fn check(&self) -> Output {
+        let machine = Machine::new();
+        let rustc = "echo 'rustc 1.999.0'; [ \"$1\" = -vV ] || { printf '#!/bin/sh\\n' >target/prose; chmod +x target/prose; }";
+        let rustc = format!("mkdir -p target; {rustc}");
+        machine.program("bin/rustc", &rustc);
+        for name in ["bin/cc", "bin/cargo-deny", "bin/cargo-machete"] {
+            machine.program(name, "exit 0");
+        }
+        machine.run_in(self.directory.path(), &["check"])
+    }
+}
+
+#[test]
+fn check_prints_the_time_of_each_step() {
+    let checkout = Checkout::new();
+    checkout.commit("area: change it\n\nBecause it was wrong.");
+    let output = checkout.check();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let expected =
+        ["commits", "format", "prose", "clippy", "documentation", "dependencies", "unused dependencies"];
+    assert_eq!(steps(&output), expected);
+}
+
+#[test]
+fn check_refuses_commits_with_long_subjects_or_without_a_body() {
+    // Characters count, not bytes.
+    let longest = "ü".repeat(72);
+    let long = "ü".repeat(73);
+    for (message, fault) in [
+        (format!("{longest}\n\nThe reason."), None),
+        (format!("{long}\n\nThe reason."), Some("the subject has 73 characters, at most 72")),
+        ("area: change it".to_owned(), Some("the body is missing")),
+        ("area: change it\n\nSigned-off-by: Test <test@localhost>".to_owned(), Some("the body is missing")),
+    ] {
+        let checkout = Checkout::new();
+        checkout.commit(&message);
+        checkout.commit("area: change it again\n\nA second reason.");
+        let output = checkout.check();
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(i32::from(fault.is_some())), "{text}");
+        assert_eq!(text.matches("ticker: commit ").count(), usize::from(fault.is_some()), "{text}");
+        assert!(text.contains(fault.unwrap_or("commits took ")), "{text}");
+    }
+}
+
+#[test]
+fn commits_of_the_remotes_main_have_landed_and_those_of_the_local_main_have_not() {
+    let checkout = Checkout::new();
+    checkout.commit("landed at the remote");
+    checkout.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    assert_eq!(checkout.check().status.code(), Some(0));
+    checkout.commit("only here");
+    checkout.git(&["branch", "--force", "main"]);
+    let output = checkout.check();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("\"only here\": the body is missing"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("landed at the remote"), "{}", stderr(&output));
 }
 
 #[test]
