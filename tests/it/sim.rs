@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use stellar_ticker::domain::{asset::Asset, identity::pool_id};
 use stellar_ticker::sim::{
     Burst, Endpoint, Fault, FaultPlan, FixedSource, ManualTime, SimClock, SimConfig, SimServer, SimTrade,
     TradeId, TradeKind, start,
@@ -447,4 +448,19 @@ fn serves_pages_of_30_000_markets_and_prints_how_fast() {
     }
     assert_eq!(trades, 8000);
     println!("{:.0} trades/s, client included", trades as f64 / began.elapsed().as_secs_f64());
+}
+
+#[test]
+fn every_pool_has_the_id_that_the_protocol_gives_its_pair() {
+    let server = serve(SimConfig { markets: 300, ..config() });
+    let mut pools = HashSet::new();
+    for trade in history(&server) {
+        let pool = trade.base.pool.as_ref().or(trade.counter.pool.as_ref());
+        let Some(pool) = pool else { continue };
+        let assets = [&trade.base, &trade.counter].map(|side| side.asset.parse::<Asset>().unwrap());
+        let expected = pool_id(&assets[0], &assets[1]).unwrap();
+        assert_eq!(pool, expected.as_str(), "{} {}", trade.base.asset, trade.counter.asset);
+        pools.insert(pool.clone());
+    }
+    assert!(pools.len() > 50, "{}", pools.len());
 }

@@ -5,6 +5,7 @@ use super::layout::{Layout, Layouts};
 use super::markets::{Markets, SimMarket};
 use super::model::{SimSide, SimTrade, TradeId, TradeKind};
 use super::num::{below, hash3, high, low, mix, round_i64, unit};
+use super::protocol::POOL_FEE_BP;
 use super::timeline::Timeline;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -13,9 +14,6 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 const WORDS_PER_TRADE: u128 = 16;
 /// Smallest synthetic offer id. Such an id means that the taker had no offer of its own.
 pub(crate) const SYNTHETIC_OFFERS: i64 = 1 << 62;
-/// Fee of liquidity pools, in basis points.
-pub(crate) const POOL_FEE_BP: u32 = 30;
-
 /// Generated network.
 #[derive(Debug)]
 pub(crate) struct Network {

@@ -27,6 +27,7 @@ mod layout;
 mod markets;
 pub mod model;
 mod num;
+mod protocol;
 mod render;
 mod render_asset;
 pub mod server;

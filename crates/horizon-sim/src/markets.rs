@@ -1,7 +1,8 @@
 //! Simulated markets: their pairs, activity and prices.
 
-use super::catalog::{Asset, Catalog, entries::ENTRIES, pool_id};
+use super::catalog::{Asset, Catalog, entries::ENTRIES};
 use super::num::{hash3, noise, unit};
+use super::protocol;
 use super::render::AssetJson;
 use std::collections::HashMap;
 
@@ -95,7 +96,7 @@ fn market(seed: u64, catalog: &Catalog, rank: u64, (one, other): (usize, usize))
     Some(SimMarket {
         base,
         counter,
-        pool: pool_id(seed, rank),
+        pool: protocol::pool_id(&catalog.assets.get(base)?.key(), &catalog.assets.get(counter)?.key())?,
         seed: own,
         base_json: AssetJson::new("base", catalog.assets.get(base)?),
         counter_json: AssetJson::new("counter", catalog.assets.get(counter)?),

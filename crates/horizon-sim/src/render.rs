@@ -1,7 +1,8 @@
 //! Trade records as JSON, written by hand into a reused buffer: tens of thousands per second on one core.
 
 use super::catalog::Asset;
-use super::generator::{POOL_FEE_BP, RawTrade, SYNTHETIC_OFFERS};
+use super::generator::{RawTrade, SYNTHETIC_OFFERS};
+use super::protocol::POOL_FEE_BP;
 use std::io::Write;
 
 /// `<side>_asset_*` members of a trade, rendered once per market.

@@ -41,6 +41,9 @@ pub enum AssetError {
     /// Address that is not `G…` with a valid checksum.
     #[error("an issuer must be an account address with a valid checksum")]
     Account,
+    /// Contract that is not `C…` with a valid checksum.
+    #[error("a contract must be an address with a valid checksum")]
+    Contract,
     /// Text that is neither `native` nor `CODE:ISSUER`.
     #[error("an asset must be native or CODE:ISSUER")]
     Form,
@@ -52,6 +55,13 @@ impl AccountId {
         let bytes: [u8; ADDRESS_LEN] = text.as_bytes().try_into().map_err(|_| AssetError::Account)?;
         stellar_strkey::ed25519::PublicKey::from_string(text).map_err(|_| AssetError::Account)?;
         Ok(Self(bytes))
+    }
+
+    /// Public key of the account.
+    #[must_use]
+    pub fn key(&self) -> [u8; 32] {
+        // Always valid: `parse` verified the checksum.
+        stellar_strkey::ed25519::PublicKey::from_string(self.as_str()).map_or([0; 32], |key| key.0)
     }
 
     /// Address as text (`G…`).
@@ -72,6 +82,16 @@ impl AssetCode {
         }
         place.copy_from_slice(text.as_bytes());
         Ok(Self { bytes, len })
+    }
+
+    /// Code, padded with zero bytes.
+    pub(crate) const fn padded(&self) -> &[u8; CODE_LEN] {
+        &self.bytes
+    }
+
+    /// True for a code of at most 4 letters, for which the protocol has a type of its own.
+    pub(crate) const fn is_short(&self) -> bool {
+        self.len <= 4
     }
 
     /// Code as text.
@@ -108,12 +128,21 @@ impl Asset {
         }
     }
 
+    /// Name in new outputs: `XLM` or `CODE-ISSUER`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Native => self.code().to_owned(),
+            Self::Issued { code, issuer } => format!("{}-{}", code.as_str(), issuer.as_str()),
+        }
+    }
+
     /// Horizon's name for the asset type: `native`, `credit_alphanum4` or `credit_alphanum12`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Native => "native",
-            Self::Issued { code, .. } if code.len <= 4 => "credit_alphanum4",
+            Self::Issued { code, .. } if code.is_short() => "credit_alphanum4",
             Self::Issued { .. } => "credit_alphanum12",
         }
     }

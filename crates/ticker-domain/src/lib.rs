@@ -8,6 +8,7 @@ pub mod close_times;
 pub mod coverage;
 pub mod cursor;
 pub mod directory;
+pub mod identity;
 pub mod instant;
 pub mod issuer_file;
 pub mod json_text;

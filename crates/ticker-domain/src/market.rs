@@ -56,12 +56,8 @@ impl Market {
     /// Name in new outputs: `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
     #[must_use]
     pub fn name(&self) -> String {
-        let side = |asset: &Asset| match asset {
-            Asset::Native => "XLM".to_owned(),
-            Asset::Issued { .. } => format!("{}-{}", asset.code(), asset.issuer()),
-        };
         let (base, quote) = self.quoted();
-        format!("{}_{}", side(base), side(quote))
+        format!("{}_{}", base.name(), quote.name())
     }
 }
 

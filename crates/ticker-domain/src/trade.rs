@@ -152,6 +152,16 @@ impl PoolId {
         if hex { Ok(Self(bytes)) } else { Err(TradeError::Pool) }
     }
 
+    /// Id of this hash.
+    pub(crate) fn of_hash(hash: [u8; 32]) -> Self {
+        let mut digits = [0; POOL_ID_LEN];
+        let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        for (digit, nibble) in digits.iter_mut().zip(nibbles) {
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        Self(digits)
+    }
+
     /// Id as hex digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -94,11 +94,6 @@ fn address(seed: u64, tag: u64, number: u64) -> String {
     PublicKey(bytes(seed, tag, number)).to_string().as_str().to_owned()
 }
 
-/// Id of a liquidity pool.
-pub(crate) fn pool_id(seed: u64, market: u64) -> String {
-    bytes(seed, 0x706f_6f6c, market).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn asset_kind(code: &str) -> &'static str {
     if code.len() <= 4 { "credit_alphanum4" } else { "credit_alphanum12" }
 }

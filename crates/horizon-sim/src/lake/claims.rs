@@ -4,9 +4,9 @@ use stellar_xdr as xdr;
 
 use super::LakeError;
 use crate::{
-    generator::POOL_FEE_BP,
     model::{SimSide, SimTrade},
     num::hash3,
+    protocol::{self, POOL_FEE_BP, account_id},
 };
 
 /// Trade as its maker sees it.
@@ -164,18 +164,17 @@ impl<'a> MakerView<'a> {
     }
 }
 
-pub(super) const fn account_id(key: [u8; 32]) -> xdr::AccountId {
-    xdr::AccountId(xdr::PublicKey::PublicKeyTypeEd25519(xdr::Uint256(key)))
-}
-
 fn entry(ledger: u32, data: xdr::LedgerEntryData) -> xdr::LedgerEntry {
     let last_modified_ledger_seq = ledger.saturating_sub(1);
     xdr::LedgerEntry { last_modified_ledger_seq, data, ext: xdr::LedgerEntryExt::V0 }
 }
 
 fn account(address: &str) -> Result<[u8; 32], LakeError> {
-    let key = stellar_strkey::ed25519::PublicKey::from_string(address);
-    key.map(|key| key.0).map_err(|_| LakeError::Name(address.to_owned()))
+    protocol::account(address).ok_or_else(|| LakeError::Name(address.to_owned()))
+}
+
+fn asset(name: &str) -> Result<xdr::Asset, LakeError> {
+    protocol::asset(name).ok_or_else(|| LakeError::Name(name.to_owned()))
 }
 
 fn pool_id(hex: &str) -> Result<xdr::PoolId, LakeError> {
@@ -189,27 +188,4 @@ fn pool_id(hex: &str) -> Result<xdr::PoolId, LakeError> {
         *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
     }
     Ok(xdr::PoolId(xdr::Hash(bytes)))
-}
-
-fn asset(name: &str) -> Result<xdr::Asset, LakeError> {
-    if name == "native" {
-        return Ok(xdr::Asset::Native);
-    }
-    let wrong = || LakeError::Name(name.to_owned());
-    let (code, issuer) = name.split_once(':').ok_or_else(wrong)?;
-    let issuer = account_id(account(issuer)?);
-    let padded = |code: &str, place: &mut [u8]| {
-        let room = place.get_mut(..code.len()).ok_or_else(wrong)?;
-        room.copy_from_slice(code.as_bytes());
-        Ok::<_, LakeError>(())
-    };
-    if code.len() <= 4 {
-        let mut bytes = [0; 4];
-        padded(code, &mut bytes)?;
-        Ok(xdr::Asset::CreditAlphanum4(xdr::AlphaNum4 { asset_code: xdr::AssetCode4(bytes), issuer }))
-    } else {
-        let mut bytes = [0; 12];
-        padded(code, &mut bytes)?;
-        Ok(xdr::Asset::CreditAlphanum12(xdr::AlphaNum12 { asset_code: xdr::AssetCode12(bytes), issuer }))
-    }
 }

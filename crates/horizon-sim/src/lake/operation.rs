@@ -2,11 +2,8 @@
 
 use stellar_xdr as xdr;
 
-use super::{
-    LakeError,
-    claims::{self, MakerView},
-};
-use crate::model::SimTrade;
+use super::{LakeError, claims::MakerView};
+use crate::{model::SimTrade, protocol};
 
 /// Operation with its result and what it changed.
 pub(super) struct Operation {
@@ -65,7 +62,7 @@ fn body_and_result(
     let price = xdr::Price { n: 1, d: 1 };
     let destination = muxed(source, None);
     let last = || xdr::SimplePaymentResult {
-        destination: claims::account_id(source),
+        destination: protocol::account_id(source),
         asset: buying.clone(),
         amount: 1,
     };
