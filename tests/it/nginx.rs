@@ -8,3 +8,4 @@ mod serving;
 mod steady;
 mod streaming;
 mod tls;
+mod updating;

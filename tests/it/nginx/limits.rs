@@ -176,7 +176,7 @@ fn open_files(nginx: &Nginx) -> u64 {
 fn slow_readers_hold_no_file_of_nginx_and_others_are_answered() {
     const SLOW: usize = 20;
     // However long this takes here.
-    let patient = [("send_timeout 10s", "send_timeout 1h")];
+    let patient = [(" send_timeout 10s", " send_timeout 1h")];
     let (nginx, stand_in) = nginx(&patient, LARGE_BYTES);
     for path in ["/api/large", "/markets.json"] {
         let mut slow: Vec<TcpStream> = (0..SLOW)
@@ -237,7 +237,7 @@ fn an_address_is_answered_so_many_requests_at_once() {
 
 #[test]
 fn a_reader_that_reads_nothing_is_cut_off() {
-    let (nginx, _stand_in) = nginx(&[("send_timeout 10s", "send_timeout 1s")], LARGE_BYTES);
+    let (nginx, _stand_in) = nginx(&[(" send_timeout 10s", " send_timeout 1s")], LARGE_BYTES);
     let mut stream = TcpStream::connect(nginx.address).unwrap();
     stream.write_all(b"GET /markets.json HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     stream.read_exact(&mut [0; 100]).unwrap();

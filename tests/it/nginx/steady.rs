@@ -71,7 +71,7 @@ fn while_some_read_a_large_file_slowly_and_steadily_everybody_gets_whole_answers
     let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &[]);
     daemon.wait_for_publication();
     // A busy machine keeps readers and the daemon waiting for their turn.
-    let patient = [("send_timeout 10s", "send_timeout 1h"), super::serving::PATIENT];
+    let patient = [(" send_timeout 10s", " send_timeout 1h"), super::serving::PATIENT];
     let nginx = Nginx::start(&conf_with(&patient), daemon.public, daemon.output("").as_path());
     wait_until("all markets are published", || is_whole(&nginx.get("/markets.json").body));
     let (address, is_over) = (nginx.address, AtomicBool::new(false));

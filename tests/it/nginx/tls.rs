@@ -36,7 +36,9 @@ fn uncommented_they_serve_https_beside_http() {
     .map(uncommented)
     .into();
     lines.push(("listen 8443".to_owned(), format!("listen 127.0.0.1:{port}")));
-    lines.push(("/etc/ticker/tls".to_owned(), files.path().display().to_string()));
+    for name in ["fullchain.pem", "privkey.pem"] {
+        lines.push((format!("/etc/ticker/tls/{name}"), files.path().join(name).display().to_string()));
+    }
     let lines: Vec<(&str, &str)> = lines.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
     let conf = conf_with(&lines);
 

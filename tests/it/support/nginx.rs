@@ -48,10 +48,11 @@ pub(crate) fn deployed(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).unwrap()
 }
 
-/// The configuration with some values replaced, each of which must be there.
+/// The configuration with some values replaced. Each must be there once: `send_timeout` alone would be
+/// `proxy_send_timeout` too.
 pub(crate) fn conf_with(replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(conf(), |text, (old, new)| {
-        assert!(text.contains(old), "nginx.conf has no {old:?}");
+        assert_eq!(text.matches(old).count(), 1, "nginx.conf has {old:?} once");
         text.replace(old, new)
     })
 }
