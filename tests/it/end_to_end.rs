@@ -20,6 +20,7 @@ mod reset_network;
 mod self_audit;
 mod slow_machine;
 mod start_and_stop;
+mod start_over;
 
 use std::time::{Duration, Instant};
 

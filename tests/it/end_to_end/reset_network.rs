@@ -75,15 +75,3 @@ fn a_network_reset_is_reported_and_start_over_sets_the_old_trades_aside() {
         assert_eq!(number(&client, &format!("SELECT count(*) FROM {aside}.trades")).await, held);
     });
 }
-
-#[test]
-fn a_database_that_holds_no_ticker_is_left_alone() {
-    block_on(async {
-        let database = fresh_database().await;
-        let client = recomputation::connect(&database).await;
-        client.batch_execute("CREATE TABLE trades (id int); INSERT INTO trades VALUES (1)").await.unwrap();
-        let (code, _, log) = run(&["start-over", "--yes", "--database-url", &database]);
-        assert!(code == 78 && log.contains("holds no ticker"), "{code}: {log}");
-        assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 1);
-    });
-}

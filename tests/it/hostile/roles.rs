@@ -94,6 +94,33 @@ fn a_role_without_the_rights_of_a_writer_is_refused_at_start_with_the_missing_on
 }
 
 #[test]
+fn start_over_needs_the_owner_with_the_right_to_create_a_schema() {
+    block_on(async {
+        let url = with_roles().await;
+        let (migrate, rw) = (url("ticker_migrate"), url("ticker_rw"));
+        assert_eq!(run(&["migrate", "--database-url", &migrate]).0, 0);
+        let owner = recomputation::connect(&migrate).await;
+        owner.batch_execute("INSERT INTO network (passphrase) VALUES ('Any')").await.unwrap();
+        let start_over = |url: &str| run(&["start-over", "--yes", "--database-url", url]);
+        for role in [&migrate, &rw] {
+            let (code, _, log) = start_over(role);
+            assert!(code == 78 && log.contains("GRANT CREATE ON DATABASE"), "{code}: {log}");
+            assert_eq!(number(&owner, "SELECT count(*) FROM network").await, 1, "nothing was moved");
+        }
+        let name = migrate.rsplit_once("dbname=").unwrap().1.split(' ').next().unwrap().to_owned();
+        execute(&url("postgres"), &format!("GRANT CREATE ON DATABASE {name} TO ticker_migrate")).await;
+        let (code, _, log) = start_over(&migrate);
+        assert_eq!(code, 0, "{log}");
+        assert_eq!(number(&owner, "SELECT count(*) FROM network").await, 0);
+        // The daemon's role has its rights on the new tables, and still needs no more.
+        let daemon = recomputation::connect(&rw).await;
+        daemon.batch_execute("INSERT INTO network (passphrase) VALUES ('Another')").await.unwrap();
+        let (code, _, log) = start_over(&rw);
+        assert!(code == 78 && log.contains("GRANT CREATE ON DATABASE"), "{code}: {log}");
+    });
+}
+
+#[test]
 fn no_role_may_do_what_it_need_not() {
     block_on(async {
         let url = with_roles().await;
