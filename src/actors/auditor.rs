@@ -121,6 +121,45 @@ impl Handler<Envelope<AuditNow>> for Auditor {
     }
 }
 
+/// Steps of a pass, and their counts so far.
+struct Steps<'a> {
+    audit: &'a Audit,
+    context: &'a WorkContext,
+    /// True if an operator asked for a pass without rests.
+    is_hurried: bool,
+    tally: Tally,
+}
+
+impl pace::Steps for Steps<'_> {
+    async fn lists(&mut self) -> Duration {
+        if let Err(error) = self.audit.audit_lists(self.context, &mut self.tally).await {
+            warn!(%error, "audit of assets and books failed, the next pass tries again");
+        }
+        self.tally.spent
+    }
+
+    async fn slice(&mut self, markets: Vec<MarketId>) -> Duration {
+        self.context.advance();
+        let before = self.tally.spent;
+        let audited = self.audit.audit(self.context, &markets, &mut self.tally).await;
+        let is_read = audited.unwrap_or_else(|error| {
+            warn!(%error, markets = markets.len(), "audit of a slice failed, the next pass tries again");
+            false
+        });
+        if !is_read {
+            let unread = u64::try_from(markets.len()).unwrap_or(u64::MAX);
+            self.tally.unread = self.tally.unread.saturating_add(unread);
+        }
+        self.tally.spent.saturating_sub(before)
+    }
+
+    async fn rest(&mut self, rest: Duration) {
+        if !self.is_hurried && !self.audit.is_hurried.get() {
+            self.context.pause_until_woken(rest).await;
+        }
+    }
+}
+
 impl Audit {
     /// Audits all markets once. A slice that cannot be read is left to the next pass.
     async fn pass(&self, context: &WorkContext, pace: &mut Pace) {
@@ -135,35 +174,12 @@ impl Audit {
                 return;
             }
         };
-        let mut groups = pace::groups(&publication.snapshot, &all);
+        let groups = pace::groups(&publication.snapshot, &all);
         drop(publication);
-        pace.begin(&groups);
-        let mut tally = Tally { spent: self.since(begun), ..Tally::default() };
-        if let Err(error) = self.audit_lists(context, &mut tally).await {
-            warn!(%error, "audit of assets and books failed, the next pass tries again");
-        }
-        self.rest(context, pace.rest_after(tally.spent), is_hurried).await;
-        while !groups.is_empty() {
-            context.advance();
-            let markets = pace.cut(&mut groups);
-            let before = tally.spent;
-            let read = self.audit(context, &markets, &mut tally).await.unwrap_or_else(|error| {
-                warn!(%error, markets = markets.len(), "audit of a slice failed, the next pass tries again");
-                false
-            });
-            if !read {
-                tally.unread = tally.unread.saturating_add(u64::try_from(markets.len()).unwrap_or(u64::MAX));
-            }
-            let rest = pace.record_slice(tally.spent.saturating_sub(before));
-            self.rest(context, rest, is_hurried).await;
-        }
-        self.publish_tally(&tally, true);
-    }
-
-    async fn rest(&self, context: &WorkContext, rest: Duration, is_hurried: bool) {
-        if !is_hurried && !self.is_hurried.get() {
-            context.pause_until_woken(rest).await;
-        }
+        let tally = Tally { spent: self.since(begun), ..Tally::default() };
+        let mut steps = Steps { audit: self, context, is_hurried, tally };
+        pace.run(groups, &mut steps).await;
+        self.publish_tally(&steps.tally, true);
     }
 
     /// Audits one slice. Logs and repairs what differs twice. Returns false if the slice could not be compared.
