@@ -6,6 +6,7 @@ pub mod assets;
 pub mod graphql;
 pub mod lists;
 pub mod markets;
+mod parts;
 mod rows;
 mod served;
 pub mod sums;

@@ -97,7 +97,15 @@ pub(super) fn skew_windows(windows: &mut Windows, market: Option<MarketId>) -> O
     let (market, figures) = windows.figures().find(|(id, _)| is_wanted(*id))?;
     let (token, closed_at) = (PagingToken::default(), figures.week.times?.1);
     let amount = Amount::from_stroops(1).ok()?;
-    let trade = WindowTrade { token, closed_at, base_amount: amount, counter_amount: amount, price: None };
+    let trade = WindowTrade {
+        token,
+        closed_at,
+        base_amount: amount,
+        counter_amount: amount,
+        price: None,
+        is_buy: false,
+        is_pool: false,
+    };
     windows.add(market, trade);
     Some(market)
 }

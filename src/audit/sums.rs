@@ -22,6 +22,10 @@ pub struct RawTrade {
     pub price_n: i64,
     /// Denominator of the price, counter per base.
     pub price_d: i64,
+    /// True if the taker bought the base.
+    pub is_buy: bool,
+    /// True if a liquidity pool made the price.
+    pub is_pool: bool,
 }
 
 impl RawTrade {

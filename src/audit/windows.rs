@@ -10,14 +10,15 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     Comparison, UnreadableError,
     markets::{ExpectedPair, PairBook, compare_some},
+    parts::{CleanPrices, PartSums},
     sums::{Ratio, RawTrade, TradeSums, compare_ratios},
 };
 use crate::domain::{
     cursor::PagingToken,
     instant::UnixSeconds,
     market_snapshot::MarketSnapshot,
-    trade_stats::{TradeStats, WindowTrade},
-    window::published_edges,
+    span::Span,
+    trade_stats::{PricedAt, TradeStats, WindowTrade},
     windows::{Figures, MarketId},
 };
 
@@ -30,6 +31,8 @@ impl From<&WindowTrade> for RawTrade {
             counter_amount: trade.counter_amount.stroops(),
             price_n: trade.price.map_or(0, |price| price.n()),
             price_d: trade.price.map_or(0, |price| price.d()),
+            is_buy: trade.is_buy,
+            is_pool: trade.is_pool,
         }
     }
 }
@@ -48,8 +51,9 @@ impl RawTrade {
             self.counter_amount,
             n,
             d,
+            i64::from(self.is_buy) << 1 | i64::from(self.is_pool),
         ];
-        let mut bytes = [0; 56];
+        let mut bytes = [0; 64];
         for (place, figure) in bytes.chunks_exact_mut(8).zip(figures) {
             place.copy_from_slice(&figure.to_le_bytes());
         }
@@ -62,6 +66,8 @@ impl RawTrade {
 pub struct MarketSums {
     day: TradeSums,
     week: TradeSums,
+    day_parts: PartSums,
+    week_parts: PartSums,
     digest: u128,
 }
 
@@ -70,8 +76,10 @@ impl MarketSums {
     pub fn add(&mut self, trade: &RawTrade, day: UnixSeconds) {
         let sum = TradeSums::of(trade);
         self.week.merge(&sum);
+        self.week_parts.add(trade);
         if trade.closed_at > day {
             self.day.merge(&sum);
+            self.day_parts.add(trade);
         }
         self.digest = self.digest.wrapping_add(trade.digest());
     }
@@ -177,6 +185,8 @@ fn compare_market(
     let Figures { day, week } = figures;
     compare_window(comparison, &entry, "24h", &day, &rows.day);
     compare_window(comparison, &entry, "7d", &week, &rows.week);
+    compare_parts(comparison, &entry, "24h", &day, &rows.day_parts);
+    compare_parts(comparison, &entry, "7d", &week, &rows.week_parts);
     let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.latest()];
     let [held, expected] = latest.map(UnixSeconds::to_rfc3339);
     comparison.record(held == expected, &entry, "close_time", &held, &expected);
@@ -187,7 +197,7 @@ fn compare_market(
 }
 
 fn digest(snapshot: &MarketSnapshot, market: MarketId) -> u128 {
-    let [_, week] = published_edges(snapshot.as_of());
+    let week = Span::Week.edge(snapshot.as_of());
     let trades = snapshot.windows().trades_of(market).filter(|trade| trade.closed_at > week);
     trades.fold(0, |sum, trade| sum.wrapping_add(RawTrade::from(&trade).digest()))
 }
@@ -224,6 +234,29 @@ fn compare_window(
     }
 }
 
+/// Compares clean prices, and the volumes by taker and by maker.
+fn compare_parts(comparison: &mut Comparison, entry: &str, window: &str, held: &TradeStats, rows: &PartSums) {
+    let held = PartSums {
+        clean_count: held.clean.trade_count.into(),
+        clean: [held.clean.volume.base, held.clean.volume.counter],
+        bought: [held.bought.base, held.bought.counter],
+        pool: [held.pool.base, held.pool.counter],
+        prices: held.clean.prices.map(|prices| {
+            let legacy = |price: crate::domain::price::Price| (price.d(), price.n());
+            let placed = |at: PricedAt| (at.token, legacy(at.price));
+            CleanPrices {
+                open: placed(prices.open),
+                low: legacy(prices.max),
+                high: legacy(prices.min),
+                close: placed(prices.close),
+            }
+        }),
+    };
+    for ((name, held), (_, rows)) in held.shown().into_iter().zip(rows.shown()) {
+        comparison.record(held == rows, entry, &format!("{window} {name}"), &held, &rows);
+    }
+}
+
 /// Ledgers of trades that differ between two snapshots in the windows of some markets.
 #[must_use]
 pub fn differing_ledgers(
@@ -232,7 +265,7 @@ pub fn differing_ledgers(
     markets: &BTreeSet<MarketId>,
 ) -> BTreeSet<u32> {
     let mut ledgers = BTreeSet::new();
-    let [_, week] = published_edges(after.as_of());
+    let week = Span::Week.edge(after.as_of());
     // Skip trades newer than `before`: they arrived between the two snapshots.
     let newest =
         before.windows().figures().filter_map(|(_, figures)| figures.week.times).map(|(_, last)| last).max();

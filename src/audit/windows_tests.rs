@@ -22,7 +22,7 @@ fn snapshot(trades: &[(MarketId, WindowTrade)]) -> MarketSnapshot {
 
 fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
     let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
-    let [day, week] = published_edges(NOW);
+    let [day, week] = Span::KEPT.map(|span| span.edge(NOW));
     for (market, trade) in trades.iter().filter(|(_, trade)| trade.closed_at > week) {
         sums.entry(*market).or_default().add(trade, day);
     }
@@ -81,13 +81,37 @@ fn differing_ledgers_are_those_of_added_removed_and_changed_trades() {
     assert_eq!(ledgers, [1, 2].map(|token| before[token - 1].1.token.ledger()).into());
 }
 
+#[test]
+fn reports_a_wrong_side_a_wrong_maker_and_a_wrong_clean_price_by_name() {
+    let large =
+        WindowTrade { is_buy: true, is_pool: true, ..trade(1, 0, NOW.0 - 5, (5_000, 10_000), (2, 1)) };
+    let dust = trade(2, 0, NOW.0 - 4, (1, 500), (500, 1));
+    let trades = [(1, large), (1, dust)];
+    let fields = |change: fn(&mut RawTrade)| -> BTreeSet<String> {
+        let mut rows = raw(&trades);
+        change(&mut rows[0].1);
+        let found = found(&trades, &rows).comparison;
+        let of_day = |field: &str| field.strip_prefix("24h ").map(ToOwned::to_owned);
+        found.differences.iter().filter_map(|difference| of_day(&difference.field)).collect()
+    };
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(fields(|_| {}), named(&[]));
+    assert_eq!(fields(|row| row.is_buy = false), named(&["bought_volume"]));
+    assert_eq!(fields(|row| row.is_pool = false), named(&["pool_volume"]));
+    let of_price = fields(|row| row.price_n = 3);
+    assert!(
+        of_price.is_superset(&named(&["clean_open", "clean_low", "clean_high", "clean_close"])),
+        "{of_price:?}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn correct_windows_match_their_rows_and_any_changed_row_is_found(
         trades in prop::collection::vec((1..3, any_trade()), 1..60), place in any::<prop::sample::Index>(),
-        field in 0..6_u8, delta in 1..1_000_i64,
+        field in 0..8_u8, delta in 1..1_000_i64,
     ) {
         let mut seen = BTreeSet::new();
         let trades: Vec<(MarketId, WindowTrade)> = trades
@@ -105,6 +129,8 @@ proptest! {
             2 => (row.price_n, row.price_d) = (row.price_n.max(1) + delta, row.price_d.max(1)),
             3 => row.token.order = row.token.order.wrapping_add(i32::try_from(delta).unwrap()),
             4 => row.token.toid = row.token.toid.wrapping_add(delta),
+            5 => row.is_buy = !row.is_buy,
+            6 => row.is_pool = !row.is_pool,
             _ => row.closed_at = row.closed_at.plus(delta),
         }
         let market = *market;

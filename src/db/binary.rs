@@ -97,6 +97,11 @@ impl<'a> Fields<'a> {
         Ok(i64::from_be_bytes(self.take()?))
     }
 
+    pub(super) fn bool(&mut self) -> Result<bool, DbError> {
+        self.length(1)?;
+        Ok(u8::from_be_bytes(self.take()?) != 0)
+    }
+
     pub(super) fn int4(&mut self) -> Result<i32, DbError> {
         self.length(4)?;
         Ok(i32::from_be_bytes(self.take()?))

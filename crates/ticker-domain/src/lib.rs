@@ -23,6 +23,7 @@ pub mod plain_text;
 pub mod price;
 pub mod ranking;
 pub mod shown_url;
+pub mod span;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 pub mod ticker;

@@ -42,6 +42,8 @@ pub fn trade(ledger: i64, order: i32, second: i64, amounts: (i64, i64), price: (
         base_amount: Amount::from_stroops(amounts.0).unwrap(),
         counter_amount: Amount::from_stroops(amounts.1).unwrap(),
         price: Price::new(price.0, price.1),
+        is_buy: false,
+        is_pool: false,
     }
 }
 
@@ -79,8 +81,10 @@ prop_compose! {
     /// Any trade whose ledger closes at `1_000_000 + 6 * ledger`, sometimes with a wrong close time.
     pub fn any_trade()(
         ledger in 0..130_000_i64, order in 0..4_i32, lie in prop_oneof![9 => Just(0_i64), 1 => -5_000..5_000_i64],
-        base in prop_oneof![0..50_i64, Just(i64::MAX)], counter in 0..=i64::MAX, n in 0..40_i64, d in 0..40_i64,
+        base in prop_oneof![0..50_i64, 0..10_000_i64, Just(i64::MAX)], counter in 0..=i64::MAX, n in 0..40_i64,
+        d in 0..40_i64, is_buy: bool, is_pool: bool,
     ) -> WindowTrade {
-        trade(ledger, order, 1_000_000 + 6 * ledger + lie, (base, counter), (n, d))
+        let trade = trade(ledger, order, 1_000_000 + 6 * ledger + lie, (base, counter), (n, d));
+        WindowTrade { is_buy, is_pool, ..trade }
     }
 }

@@ -100,8 +100,7 @@ pub fn pairs<'a>(
     for (market, figures) in figures {
         let Some((base, counter)) = directory.valid_sides(market) else { continue };
         let sum = sums.entry(pair_name(base.pair_code(), counter.pair_code())).or_default();
-        sum.day.merge(&figures.day);
-        sum.week.merge(&figures.week);
+        sum.merge(figures);
     }
     let book = |name: &str| books.get(name).copied().unwrap_or_default();
     sums.into_iter()

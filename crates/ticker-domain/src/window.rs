@@ -17,12 +17,13 @@ use self::{
     codec::{TradeKey, key},
 };
 use super::{
-    instant::{DAY, HOUR, UnixSeconds},
+    instant::UnixSeconds,
+    span::Span,
     trade_stats::{TradeStats, WindowTrade},
 };
 
 /// Length of the longest window, in hours. Older trades are dropped.
-pub const LONGEST_HOURS: i64 = 168;
+pub const LONGEST_HOURS: i64 = Span::Week.hours();
 /// Blocks of a market from which [`RunningSum`] is kept. For a smaller market it would only cost memory.
 const LARGE_BLOCKS: usize = 4;
 
@@ -133,7 +134,7 @@ impl MarketWindow {
 
     /// Drops trades that no window at or after `as_of` reaches, in whole blocks.
     pub fn drop_expired(&mut self, as_of: UnixSeconds) {
-        let edge = as_of.minus(LONGEST_HOURS * HOUR);
+        let edge = Span::Week.edge(as_of);
         let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
         self.chunks.drain(..gone);
         if let Some(chunk) = self.chunks.first_mut()
@@ -159,12 +160,6 @@ impl MarketWindow {
 pub(super) fn sort_run(run: &mut Vec<WindowTrade>) {
     run.sort_unstable_by_key(key);
     run.dedup_by_key(|trade| key(trade));
-}
-
-/// Lower edges of the 24-hour and the 7-day window at `as_of`.
-#[must_use]
-pub const fn published_edges(as_of: UnixSeconds) -> [UnixSeconds; 2] {
-    [as_of.minus(DAY), as_of.minus(LONGEST_HOURS * HOUR)]
 }
 
 #[cfg(test)]

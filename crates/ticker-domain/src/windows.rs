@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    instant::{DAY, HOUR, UnixSeconds},
+    instant::{HOUR, UnixSeconds},
+    span::Span,
     trade_stats::{TradeStats, WindowTrade},
-    window::{LONGEST_HOURS, MarketWindow, RunningSum, published_edges, sort_run},
+    window::{LONGEST_HOURS, MarketWindow, RunningSum, sort_run},
 };
 
 /// Maximum number of trades of one market to add to its sums one by one. A larger run is summed from scratch, which
@@ -18,13 +19,32 @@ const ADDED_MAX: usize = 64;
 /// Id of a market in the database.
 pub type MarketId = i32;
 
-/// Statistics of a market's two published windows.
+/// Statistics of a market's windows of the spans that every market keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Last 24 hours.
     pub day: TradeStats,
     /// Last 7 days.
     pub week: TradeStats,
+}
+
+impl Figures {
+    /// Statistics by span.
+    #[must_use]
+    pub const fn by_span(&self) -> [(Span, &TradeStats); Span::KEPT.len()] {
+        [(Span::Day, &self.day), (Span::Week, &self.week)]
+    }
+
+    const fn by_span_mut(&mut self) -> [(Span, &mut TradeStats); Span::KEPT.len()] {
+        [(Span::Day, &mut self.day), (Span::Week, &mut self.week)]
+    }
+
+    /// Adds the statistics of other, disjoint sets.
+    pub fn merge(&mut self, other: &Self) {
+        for ((_, ours), (_, theirs)) in self.by_span_mut().into_iter().zip(other.by_span()) {
+            ours.merge(theirs);
+        }
+    }
 }
 
 /// Windows of all markets.
@@ -60,8 +80,8 @@ struct TrackedMarket {
     expires_at: Option<UnixSeconds>,
     /// True if `figures` misses trades, so that the market must be summed from scratch.
     is_stale: bool,
-    /// Running sums of the day and the week, for a market with many trades.
-    running: Option<Box<[RunningSum; 2]>>,
+    /// Running sums of the kept spans, for a market with many trades.
+    running: Option<Box<[RunningSum; Span::KEPT.len()]>>,
 }
 
 impl Windows {
@@ -88,7 +108,7 @@ impl Windows {
 
     /// Adds trades of one market, in the order of [`sort_run`].
     fn add_sorted(&mut self, market: MarketId, trades: &[WindowTrade]) {
-        let [_, week_edge] = published_edges(self.as_of);
+        let week_edge = Span::Week.edge(self.as_of);
         // Trades too old for any window come first, because the run is sorted by close time.
         let from = trades.partition_point(|trade| trade.closed_at <= week_edge);
         let reached = trades.get(from..).unwrap_or_default();
@@ -213,12 +233,18 @@ impl WindowsView {
         self.markets.get(place).map(|(_, market)| market.as_ref())
     }
 
+    /// Statistics of a market over a span. The cost hardly depends on the number of trades.
+    #[must_use]
+    pub fn stats(&self, id: MarketId, span: Span) -> TradeStats {
+        self.last_hours(id, span.hours())
+    }
+
     /// Statistics of a market over the last `hours` hours (1 to 168). The cost hardly depends on the number of trades.
     #[must_use]
     pub fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
         let Some(market) = self.market(id) else { return TradeStats::default() };
         match hours {
-            24 => market.figures.day,
+            _ if hours == Span::Day.hours() => market.figures.day,
             LONGEST_HOURS => market.figures.week,
             _ => market.window.since(self.as_of.minus(hours.clamp(0, LONGEST_HOURS) * HOUR)),
         }
@@ -232,7 +258,6 @@ impl TrackedMarket {
         self.is_stale |= trades.len() > ADDED_MAX;
         let Self { market, is_stale, running, .. } = self;
         let MarketWindows { window, figures } = Arc::make_mut(market);
-        let [day, week] = published_edges(as_of);
         let mut any_new = false;
         window.add_run(trades, &mut |trade| {
             any_new = true;
@@ -240,8 +265,8 @@ impl TrackedMarket {
                 running.iter_mut().for_each(|running| running.add(trade));
             }
             if !*is_stale {
-                for (sum, edge) in [(&mut figures.day, day), (&mut figures.week, week)] {
-                    if trade.closed_at > edge {
+                for (span, sum) in figures.by_span_mut() {
+                    if trade.closed_at > span.edge(as_of) {
                         sum.merge(&TradeStats::of(trade));
                     }
                 }
@@ -252,14 +277,12 @@ impl TrackedMarket {
 
     /// Updates the statistics to `as_of`. Sums nothing if no trade expired, because new trades are added on arrival.
     fn refresh(&mut self, as_of: UnixSeconds) {
-        let [day, week] = published_edges(as_of);
         // A stale sum is recomputed even if no trade expired.
         let is_stale = std::mem::take(&mut self.is_stale);
-        let has_expired =
-            |sum: &TradeStats, edge| is_stale || sum.times.is_some_and(|(first, _)| first <= edge);
-        let figures = &self.market.figures;
-        let (of_day, of_week) = (has_expired(&figures.day, day), has_expired(&figures.week, week));
-        if !of_day && !of_week {
+        let has_expired = |span: Span, sum: &TradeStats| {
+            is_stale || sum.times.is_some_and(|(first, _)| first <= span.edge(as_of))
+        };
+        if !self.market.figures.by_span().into_iter().any(|(span, sum)| has_expired(span, sum)) {
             return;
         }
         let MarketWindows { window, figures } = Arc::make_mut(&mut self.market);
@@ -269,24 +292,23 @@ impl TrackedMarket {
         } else if self.running.is_none() {
             self.running = Some(Box::default());
         }
-        let mut running = self.running.as_deref_mut();
-        let mut sum = |edge, place: usize| match running.as_mut().and_then(|both| both.get_mut(place)) {
-            Some(running) => window.since_running(edge, running),
-            None => window.since(edge),
-        };
-        if of_day {
-            figures.day = sum(day, 0);
-        }
-        if of_week {
-            figures.week = sum(week, 1);
+        let mut running = self.running.as_deref_mut().map(|running| running.iter_mut());
+        for (span, sum) in figures.by_span_mut() {
+            let running = running.as_mut().and_then(Iterator::next);
+            if has_expired(span, sum) {
+                *sum = match running {
+                    Some(running) => window.since_running(span.edge(as_of), running),
+                    None => window.since(span.edge(as_of)),
+                };
+            }
         }
     }
 
     /// Time when the next trade expires from a window, unless `expiries` already has an entry at or before it.
     fn next_expiry(&mut self) -> Option<UnixSeconds> {
-        let Figures { day, week } = &self.market.figures;
-        let leaves = |sum: &TradeStats, length| sum.times.map(|(first, _)| first.plus(length));
-        let next = [leaves(day, DAY), leaves(week, LONGEST_HOURS * HOUR)].into_iter().flatten().min()?;
+        let leaves =
+            |(span, sum): (Span, &TradeStats)| sum.times.map(|(first, _)| first.plus(span.seconds()));
+        let next = self.market.figures.by_span().into_iter().filter_map(leaves).min()?;
         if self.expires_at.is_some_and(|expires_at| expires_at <= next) {
             return None;
         }
@@ -298,7 +320,10 @@ impl TrackedMarket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{any_trade, trade};
+    use crate::{
+        instant::DAY,
+        test_support::{any_trade, trade},
+    };
     use proptest::prelude::*;
 
     #[test]
@@ -373,7 +398,7 @@ mod tests {
             let sum = |edge: UnixSeconds| -> TradeStats {
                 trades[..fed].iter().filter(|trade| trade.closed_at > edge).collect()
             };
-            let [day, week] = published_edges(as_of).map(sum);
+            let [day, week] = Span::KEPT.map(|span| span.edge(as_of)).map(sum);
             let right = (!week.is_empty()).then_some(Figures { day, week });
             assert_eq!(windows.figures().next().map(|(_, figures)| *figures), right, "at {as_of:?}");
         }
@@ -405,7 +430,7 @@ mod tests {
                 windows.advance(as_of);
                 let published: BTreeMap<_, _> = windows.figures().map(|(market, figures)| (market, *figures)).collect();
                 let mut scratch: BTreeMap<MarketId, Figures> = BTreeMap::new();
-                let [day, week] = published_edges(as_of);
+                let [day, week] = Span::KEPT.map(|span| span.edge(as_of));
                 for (market, trade) in trades[..fed].iter().filter(|(_, trade)| trade.closed_at > week) {
                     let figures = scratch.entry(*market).or_default();
                     figures.week.merge(&TradeStats::of(trade));

@@ -14,8 +14,9 @@ use crate::{
         instant::UnixSeconds,
         market_snapshot::MarketSnapshot,
         ranking::{self, RankedMarket},
+        span::Span,
         trade_stats::WindowTrade,
-        window::{MarketWindow, published_edges},
+        window::MarketWindow,
         windows::{MarketId, Windows},
     },
 };
@@ -83,7 +84,7 @@ impl MarketState {
         now: UnixSeconds,
         step: &(dyn Fn() + Sync),
     ) -> Result<(Self, Vec<LedgerRange>), DbError> {
-        let [_, edge] = published_edges(now);
+        let edge = Span::Week.edge(now);
         let (adder, mut runs) = Adder::start();
         let rows = database
             .load_snapshot(None, &[], edge, &mut |market, trade| {
@@ -121,7 +122,7 @@ impl MarketState {
         if database.current_seq_after(known).await? <= seq {
             return Ok(None);
         }
-        let [_, edge] = published_edges(now);
+        let edge = Span::Week.edge(now);
         let mut trades = Vec::new();
         let rows = database
             .load_snapshot(Some(seq), known, edge, &mut |market, trade| trades.push((market, trade)))
@@ -170,7 +171,7 @@ impl MarketState {
         markets: Arc<[MarketId]>,
         now: UnixSeconds,
     ) -> Result<(i64, BTreeMap<MarketId, MarketWindow>), DbError> {
-        let [_, edge] = published_edges(now);
+        let edge = Span::Week.edge(now);
         let (adder, mut runs) = Adder::start();
         let mut push = |market, trade| {
             runs.push(market, trade);

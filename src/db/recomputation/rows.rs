@@ -12,7 +12,7 @@ use super::{Audited, Database, DbError, LaterColumns, later, snapshot_read};
 use crate::{
     audit::{sums::RawTrade, windows::MarketSums},
     db::trades::columns::TradeReader,
-    domain::windows::MarketId,
+    domain::{span::Span, windows::MarketId},
 };
 
 /// Limits of a slice. It runs on one core, so that its time is its cost. The auditor chooses slices of less than 5 s if
@@ -42,7 +42,7 @@ impl Database {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),
         };
-        let [day, week] = crate::domain::window::published_edges(audited.as_of);
+        let [day, week] = Span::KEPT.map(|span| span.edge(audited.as_of));
         let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
             later.columns();
         let week = week.to_utc();
@@ -92,5 +92,7 @@ fn raw_trade(row: &Row, reader: &mut TradeReader) -> Result<RawTrade, DbError> {
         counter_amount: figures.counter_amount,
         price_n: figures.price_n,
         price_d: figures.price_d,
+        is_buy: figures.base_is_seller,
+        is_pool: figures.is_pool,
     })
 }

@@ -22,6 +22,10 @@ pub(in crate::db) struct StoredFigures {
     pub(in crate::db) counter_amount: i64,
     pub(in crate::db) price_n: i64,
     pub(in crate::db) price_d: i64,
+    /// The taker bought the base.
+    pub(in crate::db) base_is_seller: bool,
+    /// A liquidity pool is on one of the sides.
+    pub(in crate::db) is_pool: bool,
 }
 
 impl From<&Trade> for StoredFigures {
@@ -33,6 +37,8 @@ impl From<&Trade> for StoredFigures {
             counter_amount: trade.counter_amount.stroops(),
             price_n: trade.price_n,
             price_d: trade.price_d,
+            base_is_seller: trade.base_is_seller,
+            is_pool: trade.liquidity_pool.is_some(),
         }
     }
 }
@@ -77,6 +83,8 @@ struct Positions {
     counter_amount: usize,
     price_n: usize,
     price_d: usize,
+    base_is_seller: usize,
+    is_pool: usize,
     /// None if the statement does not select the column.
     market_id: Option<usize>,
 }
@@ -94,6 +102,8 @@ impl Positions {
             counter_amount: position("counter_amount")?,
             price_n: position("price_n")?,
             price_d: position("price_d")?,
+            base_is_seller: position("base_is_seller")?,
+            is_pool: position("is_pool")?,
             market_id: find("market_id"),
         })
     }
@@ -125,6 +135,8 @@ impl TradeReader {
             counter_amount: row.try_get(positions.counter_amount)?,
             price_n: row.try_get(positions.price_n)?,
             price_d: row.try_get(positions.price_d)?,
+            base_is_seller: row.try_get(positions.base_is_seller)?,
+            is_pool: row.try_get(positions.is_pool)?,
         })
     }
 
@@ -168,6 +180,8 @@ pub(super) fn copied_figures(mut fields: Fields<'_>) -> Result<(MarketId, Stored
         counter_amount: fields.int8()?,
         price_n: fields.int8()?,
         price_d: fields.int8()?,
+        base_is_seller: fields.bool()?,
+        is_pool: fields.bool()?,
     };
     Ok((market, figures))
 }
@@ -189,13 +203,17 @@ mod tests {
     fn copied_fields_stand_in_the_order_of_the_statement() {
         let sql = include_str!("../sql/trades/since.sql");
         let columns = sql.split_once("SELECT ").unwrap().1.split_once("FROM").unwrap().0;
-        let names: Vec<&str> = columns.split(',').map(str::trim).collect();
+        // A computed column has its name at the end.
+        let name = |column: &str| column.rsplit(' ').next().unwrap().to_owned();
+        let names: Vec<String> = columns.split(',').map(|column| name(column.trim())).collect();
         let mut row = Encoder::new();
-        row.row(8);
+        row.row(10);
         for (place, name) in names.iter().enumerate() {
             let number = i32::try_from(place).unwrap();
-            match *name {
+            match name.as_str() {
                 "market_id" | "trade_order" => row.int4(number),
+                // The first flag is true, the second false.
+                "base_is_seller" | "is_pool" => row.bool(place == 8),
                 "ledger_close_time" => row.timestamptz(UnixSeconds(number.into()).to_utc()),
                 _ => row.int8(number.into()),
             }
@@ -216,6 +234,8 @@ mod tests {
             let place = i64::try_from(names.iter().position(|other| *other == name).unwrap()).unwrap();
             assert_eq!(value, place, "{name}");
         }
+        assert_eq!([&names[8], &names[9]], ["base_is_seller", "is_pool"]);
+        assert!(figures.base_is_seller && !figures.is_pool);
     }
 
     #[test]

@@ -148,6 +148,8 @@ fn checked(figures: StoredFigures) -> Result<WindowTrade, DbError> {
         base_amount: amount(figures.base_amount)?,
         counter_amount: amount(figures.counter_amount)?,
         price: Price::new(figures.price_n, figures.price_d),
+        is_buy: figures.base_is_seller,
+        is_pool: figures.is_pool,
     })
 }
 

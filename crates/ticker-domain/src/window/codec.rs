@@ -19,7 +19,7 @@ pub(super) const fn key(trade: &WindowTrade) -> TradeKey {
     (trade.closed_at, trade.token)
 }
 
-/// Trade without a price. These codes of a price occupy the two lowest bits beside the trade's order.
+/// Trade without a price. These codes of a price occupy the two lowest bits below the trade's order.
 const NO_PRICE: u64 = 0;
 /// Price equal to the ratio of the two amounts, as in trades with a liquidity pool.
 const PRICE_OF_AMOUNTS: u64 = 1;
@@ -27,6 +27,15 @@ const PRICE_OF_AMOUNTS: u64 = 1;
 const OWN_PRICE: u64 = 2;
 /// Price with its own numerator, and the denominator of the last [`OWN_PRICE`]. Many prices of a market share one.
 const OWN_NUMERATOR: u64 = 3;
+
+/// Bits of the price's code.
+const KIND_BITS: u64 = 3;
+/// Bit of a trade whose taker bought the base.
+const IS_BUY: u64 = 1 << 2;
+/// Bit of a trade with a liquidity pool.
+const IS_POOL: u64 = 1 << 3;
+/// Bits below the trade's order.
+const ORDER_SHIFT: u32 = 4;
 
 /// State that the next trade is encoded and decoded against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +82,9 @@ impl Previous {
         // A later close time does not imply a higher ledger in wrong data, so this difference needs a sign.
         push_number(bytes, zigzag(ledgers));
         push_number(bytes, within);
-        push_number(bytes, order << 2 | kind);
+        let side = if trade.is_buy { IS_BUY } else { 0 };
+        let maker = if trade.is_pool { IS_POOL } else { 0 };
+        push_number(bytes, order << ORDER_SHIFT | maker | side | kind);
         push_number(bytes, base.cast_unsigned());
         match trade.price.filter(|_| kind >= OWN_PRICE) {
             None => push_number(bytes, counter.cast_unsigned()),
@@ -114,10 +125,10 @@ impl<'a> Reader<'a> {
         let closed_at = UnixSeconds(closed_before.0.wrapping_add(self.number()?.cast_signed()));
         let ledger = (token_before.toid >> LEDGER_SHIFT).wrapping_add(unzigzag(self.number()?));
         let toid = ledger << LEDGER_SHIFT | self.number()?.cast_signed();
-        let order_and_kind = self.number()?;
-        let order = i32::try_from(order_and_kind >> 2).ok()?;
+        let order_and_flags = self.number()?;
+        let order = i32::try_from(order_and_flags >> ORDER_SHIFT).ok()?;
         let base = self.number()?.cast_signed();
-        let kind = order_and_kind & 3;
+        let kind = order_and_flags & KIND_BITS;
         let (counter, price) = if kind >= OWN_PRICE {
             let n = self.number()?.cast_signed();
             if kind == OWN_PRICE {
@@ -137,6 +148,8 @@ impl<'a> Reader<'a> {
             base_amount: Amount::from_stroops(base).ok()?,
             counter_amount: Amount::from_stroops(counter).ok()?,
             price,
+            is_buy: order_and_flags & IS_BUY != 0,
+            is_pool: order_and_flags & IS_POOL != 0,
         })
     }
 

@@ -1,5 +1,8 @@
 use super::{block::BLOCK_TRADES, chunk::CHUNK_BLOCKS, *};
-use crate::test_support::{any_trade, trade};
+use crate::{
+    instant::HOUR,
+    test_support::{any_trade, trade},
+};
 use proptest::{prelude::*, sample::Index};
 use rand::{SeedableRng, seq::SliceRandom};
 use std::collections::HashSet;
