@@ -150,6 +150,12 @@ impl pace::Steps for Steps<'_> {
             let unread = u64::try_from(markets.len()).unwrap_or(u64::MAX);
             self.tally.unread = self.tally.unread.saturating_add(unread);
         }
+        let status = &self.audit.status;
+        if is_read {
+            status.succeeds("published figures are recomputed");
+        } else {
+            status.fails(&"a slice of the markets could not be compared");
+        }
         self.tally.spent.saturating_sub(before)
     }
 
@@ -169,11 +175,13 @@ impl Audit {
         let all = match self.database.market_ids().await {
             Ok(all) => all,
             Err(error) => {
+                self.status.fails(&format_args!("the list of markets could not be read: {error}"));
                 warn!(%error, "audit could not read the list of markets");
                 context.pause(AFTER_FAILURE).await;
                 return;
             }
         };
+        self.status.idles("published figures are recomputed");
         let groups = pace::groups(&publication.snapshot, &all);
         drop(publication);
         let tally = Tally { spent: self.since(begun), ..Tally::default() };

@@ -25,6 +25,8 @@ pub use place::{NginxError, NginxPlace, NginxSettings};
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Unanswered probes in a row after which nginx is killed.
 const MISSED_MAX: u32 = 5;
+/// Unanswered probes in a row after which its check in `/readyz` fails. One alone may be a busy machine.
+const FAILING_MISSED_MIN: u32 = 2;
 /// Time limit for nginx to open its address.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -59,7 +61,10 @@ impl Work for NginxRun {
         let mut master = tokio::select! {
             started = Master::start(&self.place) => match started {
                 Ok(master) => master,
-                Err(error) => return error!(%error, "nginx could not be started"),
+                Err(error) => {
+                    self.status.fails(&format_args!("nginx could not be started: {error}"));
+                    return error!(%error, "nginx could not be started");
+                }
             },
             () = context.draining() => return,
         };
@@ -84,6 +89,7 @@ impl NginxRun {
             tokio::select! {
                 status = master.ended() => {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    self.status.fails(&format_args!("nginx ended by itself: {status}"));
                     error!(status, "nginx ended by itself, its own messages are in this log");
                     return false;
                 }
@@ -99,6 +105,7 @@ impl NginxRun {
             // Until nginx has its address, another program may answer there.
             if !is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
+                    self.status.fails(&format_args!("nginx did not open {}", self.place.listen()));
                     error!(within_s = START_TIMEOUT.as_secs(), "nginx did not come up, killing it");
                     return false;
                 }
@@ -111,10 +118,14 @@ impl NginxRun {
             if answers {
                 (is_up, missed) = (true, 0);
                 self.status.set_state("running");
+                self.status.succeeds("nginx answers");
                 continue;
             }
             missed += 1;
             self.status.set_state("not answering");
+            if missed >= FAILING_MISSED_MIN {
+                self.status.fails(&format_args!("nginx did not answer {missed} probes in a row"));
+            }
             warn!(missed, "nginx did not answer a probe");
             if missed >= MISSED_MAX {
                 error!("nginx does not answer, killing it");

@@ -54,6 +54,17 @@ const PROBLEM_CHARS_MAX: usize = 200;
 /// Time limit for the aggregator to acknowledge a message.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Fewest files of a round that shows, if no host answered, that outgoing requests are blocked.
+const SILENT_ROUND_MIN: usize = 8;
+
+/// Fetch of one file.
+struct Fetched {
+    /// Result to store.
+    result: FileFetch,
+    /// True if the host answered in any way.
+    answered: bool,
+}
+
 /// Dependencies of the TOML checker.
 #[derive(Clone)]
 pub struct TomlCheck {
@@ -89,12 +100,14 @@ impl Work for TomlCheck {
             let all_upto = self.looked_up.get(); // read before the due files, so that it is never too high
             match self.round(epoch, &context, &mut expired_at).await {
                 Ok(0) => {
+                    self.status.idles("no file is due");
                     self.status.set_state("idle");
                     self.notify(all_upto).await;
                     context.pause_until_woken(REST).await;
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    self.status.fails(&error);
                     outage::database_failed(&self.database, &error, "checking stellar.toml files");
                     context.pause(TICK).await;
                 }
@@ -166,14 +179,29 @@ impl TomlCheck {
             self.status.set_state("fetching");
         }
         let mut fetched = concurrently(due, |file| self.fetch(file));
+        let mut answered = false;
         while let Some(fetches) = fetched.next().await {
             context.advance();
+            answered |= fetches.iter().any(|fetch| fetch.answered);
+            let fetches: Vec<FileFetch> = fetches.into_iter().map(|fetch| fetch.result).collect();
             self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now()).await?;
         }
+        self.report_round(count, answered);
         Ok(count)
     }
 
-    async fn fetch(&self, file: DueFile) -> FileFetch {
+    /// Reports the health of the fetches. A few silent hosts are normal; a whole round of them means no egress.
+    fn report_round(&self, count: usize, answered: bool) {
+        if answered {
+            self.status.succeeds("stellar.toml files are fetched");
+        } else if count >= SILENT_ROUND_MIN {
+            self.status.fails(&format_args!(
+                "none of {count} hosts of stellar.toml files answered: allow outgoing HTTPS, or set --toml-gateway"
+            ));
+        }
+    }
+
+    async fn fetch(&self, file: DueFile) -> Fetched {
         let is_first = file.failures == 0;
         let files = if is_first { self.files.within(FIRST_PATIENCE) } else { self.files.clone() };
         let fetched = files.fetch(&file.url).await;
@@ -182,6 +210,7 @@ impl TomlCheck {
             Err(error) => error.kind(),
         };
         counter!("ticker_toml_fetches_total", "outcome" => outcome).increment(1);
+        let answered = !matches!(fetched, Err(TomlError::Connect(_) | TomlError::TimedOut));
         let now = self.clock.now();
         let (outcome, wait) = match fetched {
             Ok(file) => (Ok(file), GOOD_FOR),
@@ -194,7 +223,7 @@ impl TomlCheck {
                 (Err(text.chars().take(PROBLEM_CHARS_MAX).collect()), wait)
             }
         };
-        FileFetch { url: file.url, outcome, next_check_at: now + wait }
+        Fetched { result: FileFetch { url: file.url, outcome, next_check_at: now + wait }, answered }
     }
 
     async fn notify(&self, all_upto: i64) {

@@ -1,6 +1,7 @@
 //! The command `serve`: starts database, actors and listeners, waits for a signal, drains.
 
 mod address;
+mod disk;
 mod health;
 mod nginx;
 mod tree;
@@ -218,6 +219,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
     actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
+    actix_rt::spawn(disk::watch(services.clone()));
     actix_rt::spawn(health::watch(status, services, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::status::received_at;
 use crate::published::{Check, Publication, Vitals};
 
 /// Returns true if the daemon fails (503), and the body of `/readyz`.
@@ -15,15 +16,7 @@ pub(super) fn readiness(
     now: DateTime<Utc>,
 ) -> (bool, Value) {
     let age = |at: DateTime<Utc>| now.signed_duration_since(at).num_seconds().max(0);
-    let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
-    let (published, publication) = match newest {
-        None => (false, json!({"ok": false, "detail": "none yet", "age_s": null})),
-        Some(newest) => {
-            let age_s = age(newest.as_of.to_utc());
-            let ok = age_s <= stale_s;
-            (ok, json!({"ok": ok, "detail": if ok { "fresh" } else { "too old" }, "age_s": age_s}))
-        }
-    };
+    let (published, publication) = publication(vitals, newest, stale_after, now);
     let shown = |cell: &arc_swap::ArcSwapOption<Check>| match &*cell.load() {
         None => json!({"ok": false, "detail": "not known yet", "age_s": null}),
         Some(check) => json!({"ok": check.ok, "detail": check.detail, "age_s": age(check.at)}),
@@ -38,6 +31,9 @@ pub(super) fn readiness(
         checks.insert("stream".into(), shown(&vitals.stream));
         checks.insert("horizon".into(), horizon(vitals, now));
         checks.insert("budget".into(), budget(vitals, now));
+    }
+    if let Some(disk) = vitals.disk.load().as_deref() {
+        checks.insert("disk".into(), graced(disk, 0, now));
     }
     for (name, part) in vitals.parts.load().iter() {
         // A follower has no checks for work that only the leader does.
@@ -59,14 +55,49 @@ pub(super) fn readiness(
     (failing, json!({"status": status, "checks": checks}))
 }
 
+/// Returns false without a fresh publication, and its check. The check also fails if its data are stale, although its
+/// clock moves on: that alone is no 503, because the data are still the newest there are.
+fn publication(
+    vitals: &Vitals,
+    newest: Option<&Publication>,
+    stale_after: Duration,
+    now: DateTime<Utc>,
+) -> (bool, Value) {
+    let Some(newest) = newest else {
+        return (false, json!({"ok": false, "detail": "none yet", "age_s": null, "data_age_s": null}));
+    };
+    let age = |at: DateTime<Utc>| now.signed_duration_since(at).num_seconds().max(0);
+    let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
+    let (age_s, data_age_s) = (age(newest.as_of.to_utc()), received_at(vitals, Some(newest)).map(age));
+    let is_fresh = age_s <= stale_s;
+    let has_news = data_age_s.is_none_or(|age_s| age_s <= stale_s);
+    let trade = newest.latest.map_or_else(
+        || "it holds no trade yet".to_owned(),
+        |(ledger, closed_at)| format!("newest trade {} s old, of ledger {ledger}", age(closed_at.to_utc())),
+    );
+    let verdict = match (is_fresh, has_news) {
+        (true, true) => "fresh".to_owned(),
+        (true, false) => {
+            format!("made on time from stale data, nothing was received for {} s", data_age_s.unwrap_or(0))
+        }
+        (false, _) => format!("too old, made {age_s} s ago"),
+    };
+    let detail = format!("{verdict}; {trade}");
+    let check =
+        json!({"ok": is_fresh && has_news, "detail": detail, "age_s": age_s, "data_age_s": data_age_s});
+    (is_fresh, check)
+}
+
 /// Parts that only the leader works on.
-pub(super) const LEADERS_PARTS: [&str; 4] = ["history", "assets", "books", "cleaning"];
+pub(super) const LEADERS_PARTS: [&str; 5] = ["history", "assets", "books", "cleaning", "stellar_toml"];
+/// Parts of every replica whose single failures are normal.
+const LENIENT_PARTS: [&str; 1] = ["audit"];
 /// Seconds for which requests must fail before the check fails. Single failures are normal.
 const GRACE_S: i64 = 30;
 
 /// Returns the seconds for which a part may fail before its check fails.
 fn grace_s(part: &str) -> i64 {
-    if LEADERS_PARTS.contains(&part) { GRACE_S } else { 0 }
+    if LEADERS_PARTS.contains(&part) || LENIENT_PARTS.contains(&part) { GRACE_S } else { 0 }
 }
 
 fn graced(part: &Check, grace_s: i64, now: DateTime<Utc>) -> Value {
@@ -182,6 +213,11 @@ mod tests {
             ("assets", 30, true),
             ("books", 30, true),
             ("cleaning", 30, true),
+            ("stellar_toml", 29, false),
+            ("stellar_toml", 30, true),
+            ("audit", 29, false),
+            ("audit", 30, true),
+            ("nginx", 0, true),
         ] {
             let vitals = vitals(&[]);
             vitals.parts.store(Arc::new(vec![(name, part(false, age_s))]));
@@ -205,9 +241,47 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_degrades() {
+        let vitals = vitals(&[]);
+        let full = Check { detail: "/data: 9 MiB free".into(), ..part(false, 3) };
+        vitals.disk.store(Some(Arc::new(full)));
+        let (failing, body) =
+            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
+        assert_eq!((failing, &body["status"]), (false, &json!("degraded")));
+        assert_eq!(body["checks"]["disk"], json!({"ok": false, "detail": "/data: 9 MiB free", "age_s": 3}));
+    }
+
+    #[test]
+    fn a_publication_made_on_time_from_stale_data_degrades_and_says_so() {
+        let vitals = vitals(&[]);
+        Vitals::report(&vitals.stream, true, "", UnixSeconds(NOW - 601).to_utc());
+        let newest = Publication { latest: Some((9, UnixSeconds(NOW - 700))), ..publication(1) };
+        let (failing, body) =
+            readiness(&vitals, Some(&newest), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
+        assert_eq!((failing, &body["status"]), (false, &json!("degraded")));
+        let check = &body["checks"]["publication"];
+        assert_eq!(
+            (&check["ok"], &check["age_s"], &check["data_age_s"]),
+            (&json!(false), &json!(1), &json!(601))
+        );
+        let detail = check["detail"].as_str().unwrap();
+        assert_eq!(
+            detail,
+            "made on time from stale data, nothing was received for 601 s; newest trade 700 s old, of ledger 9"
+        );
+        // A quiet network is not stale: bytes arrive although nobody trades.
+        Vitals::report(&vitals.stream, true, "", UnixSeconds(NOW - 1).to_utc());
+        assert_eq!(status(&vitals, Some(&newest)), (false, "ok".into()));
+    }
+
+    #[test]
     fn a_follower_has_no_checks_of_the_leaders_work() {
         let vitals = vitals(&["leader", "stream"]);
-        vitals.parts.store(Arc::new(vec![("files", part(true, 1)), ("history", part(false, 99))]));
+        vitals.parts.store(Arc::new(vec![
+            ("files", part(true, 1)),
+            ("history", part(false, 99)),
+            ("stellar_toml", part(false, 99)),
+        ]));
         let (_, body) =
             readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
         let mut names: Vec<&str> = body["checks"].as_object().unwrap().keys().map(String::as_str).collect();

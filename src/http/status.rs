@@ -48,7 +48,7 @@ pub(super) fn status(
 
 /// Returns the time of the last data: of the last byte of the stream, or on a follower, which has no stream, of the
 /// last trade that it read from the database.
-fn received_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
+pub(super) fn received_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
     if vitals.leader.load().as_ref().is_some_and(|leader| !leader.ok) {
         return newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
     }

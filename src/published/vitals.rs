@@ -136,6 +136,8 @@ pub struct Vitals {
     pub budget_fault: ArcSwapOption<BudgetFault>,
     /// Further parts that may fail for a long time, by the names of their checks.
     pub parts: ArcSwap<Vec<(&'static str, Check)>>,
+    /// Free space for the files and the private PostgreSQL.
+    pub disk: ArcSwapOption<Check>,
     /// Supervised actors.
     pub children: ArcSwapOption<Check>,
     /// Leadership. `ok` means that this replica leads.

@@ -126,6 +126,14 @@ impl ChildStatus {
         *self.health_cell() = Some(Health { ok: true, detail: detail.to_owned(), at });
     }
 
+    /// Records that the work succeeds unless it is known to fail: for a pass without anything to do, which is no
+    /// evidence of a recovery. Called by the actor.
+    pub fn idles(&self, detail: &str) {
+        if self.health_cell().as_ref().is_none_or(|last| last.ok) {
+            self.succeeds(detail);
+        }
+    }
+
     /// Records that the work fails and is retried. Called by the actor. The time of the first failure in a row is kept.
     pub fn fails(&self, error: &dyn fmt::Display) {
         let mut health = self.health_cell();

@@ -16,12 +16,15 @@ use crate::{
 /// Interval between two collections.
 pub(super) const POLL: Duration = Duration::from_millis(500);
 /// Actors whose work may fail for a long time while they run, with the names of their checks.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 8] = [
     ("json_writer", "files"),
     ("backfiller", "history"),
     ("asset_poller", "assets"),
     ("orderbook_poller", "books"),
     ("cleaner", "cleaning"),
+    ("toml_checker", "stellar_toml"),
+    ("auditor", "audit"),
+    ("nginx", "nginx"),
 ];
 
 /// Collects health in a loop. Also drains the histograms: they keep every sample until a scrape, and a scrape may never

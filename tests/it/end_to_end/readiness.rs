@@ -86,6 +86,11 @@ fn an_outage_and_its_end_are_logged_once() {
         });
         wait_until("requests fail", || requests(&daemon, "connect") >= 8);
         wait_until("history fails", || check(&daemon, "history")["ok"] == false);
+        let publication = check(&daemon, "publication");
+        assert!(publication["data_age_s"].as_i64().is_some_and(|age| age > 0), "{publication}");
+        assert!(publication["detail"].as_str().unwrap().contains("newest trade"), "{publication}");
+        assert_eq!(check(&daemon, "disk")["detail"], "enough space");
+        assert_eq!(check(&daemon, "audit")["ok"], true);
         let ready = daemon.get("/readyz");
         assert_eq!((ready.status, &ready.json()["status"]), (200, &Value::from("degraded")));
         let sim = stellar_ticker::sim::start(
@@ -158,7 +163,8 @@ fn a_follower_shows_no_check_of_what_it_does_not_do() {
         follower.wait_for_publication();
         wait_until("it is ready", || follower.get("/readyz").json()["status"] == "ok");
         let checks = follower.get("/readyz").json()["checks"].clone();
-        for name in ["stream", "horizon", "budget", "history", "assets", "books", "cleaning"] {
+        for name in ["stream", "horizon", "budget", "history", "assets", "books", "cleaning", "stellar_toml"]
+        {
             assert!(checks.get(name).is_none(), "{name}: {checks}");
         }
         assert!(check(&leader, "stream").is_object() && check(&leader, "budget").is_object());

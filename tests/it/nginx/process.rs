@@ -146,9 +146,15 @@ fn one_that_does_not_answer_is_replaced() {
     for worker in front.workers(master) {
         signal(worker, Signal::SIGSTOP);
     }
+    wait_until("/readyz names nginx", || nginx_check(&front)["ok"] == false);
     wait_until("it was restarted", || front.actor()["restarts"] == 1);
     front.wait_until_up();
     assert_ne!(front.master(), master);
+    wait_until("its check recovers", || nginx_check(&front)["ok"] == true);
+}
+
+fn nginx_check(front: &Front) -> Value {
+    front.daemon.get("/readyz").json()["checks"]["nginx"].clone()
 }
 
 #[test]

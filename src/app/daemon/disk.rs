@@ -1,0 +1,109 @@
+//! Free space on the file systems that the daemon writes to, for `/readyz` and the metrics.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::{app::services::Services, blocking, published::Vitals};
+
+/// Interval between two looks.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Time limit for a look. A network file system whose server is gone never answers.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Free bytes below which the check fails: the files of a publication, their twins and PostgreSQL's log fit.
+pub(in crate::app) const FREE_BYTES_MIN: u64 = 256 << 20;
+/// Free files below which the check fails.
+pub(in crate::app) const FREE_FILES_MIN: u64 = 1_000;
+
+/// Room that a file system has left for an ordinary user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::app) struct Room {
+    /// Free bytes.
+    pub(in crate::app) bytes: u64,
+    /// Files that can be created, or `None` if the file system has no limit.
+    pub(in crate::app) files: Option<u64>,
+}
+
+impl Room {
+    /// Returns the room at `directory`, or at its nearest parent that exists.
+    #[expect(clippy::useless_conversion, reason = "the counts have 32 bits on some systems")]
+    pub(in crate::app) fn at(directory: &Path) -> io::Result<Self> {
+        let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+        let stat = statvfs(existing)?;
+        let bytes = u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size());
+        let files = (stat.files() > 0).then(|| u64::from(stat.files_available()));
+        Ok(Self { bytes, files })
+    }
+
+    /// Returns what is short, or none if the room suffices.
+    pub(in crate::app) fn shortage(self) -> Option<String> {
+        let files = self.files.filter(|files| *files < FREE_FILES_MIN);
+        if self.bytes < FREE_BYTES_MIN {
+            return Some(format!("{} MiB free, at least {} needed", self.bytes >> 20, FREE_BYTES_MIN >> 20));
+        }
+        files.map(|files| format!("room for {files} files, at least {FREE_FILES_MIN} needed"))
+    }
+}
+
+/// Looks at the directories in a loop. A look that hangs is reported and not repeated until it ends.
+pub(super) async fn watch(services: Services) {
+    let directories = Arc::new([services.config.data_dir.clone(), services.config.output_dir.clone()]);
+    loop {
+        let looked_at = Arc::clone(&directories);
+        let mut look = blocking::run(move || look(looked_at.as_slice()));
+        let found = match tokio::time::timeout(PATIENCE, &mut look).await {
+            Ok(found) => found.unwrap_or_else(|error| Err(error.to_string())),
+            Err(_) => {
+                report(&services, Err(format!("the disk did not answer within {} s", PATIENCE.as_secs())));
+                look.await.unwrap_or_else(|error| Err(error.to_string()))
+            }
+        };
+        report(&services, found);
+        actix_rt::time::sleep(INTERVAL).await;
+    }
+}
+
+fn look(directories: &[PathBuf]) -> Result<(), String> {
+    for directory in directories {
+        let room = Room::at(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        if let Some(shortage) = room.shortage() {
+            return Err(format!("{}: {shortage}", directory.display()));
+        }
+    }
+    Ok(())
+}
+
+fn report(services: &Services, found: Result<(), String>) {
+    let (ok, detail) = found.map_or_else(|fault| (false, fault), |()| (true, "enough space".to_owned()));
+    Vitals::report(&services.published.vitals.disk, ok, detail, services.clock.now());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_bytes_or_files_are_a_shortage() {
+        let enough = Room { bytes: FREE_BYTES_MIN, files: Some(FREE_FILES_MIN) };
+        assert_eq!(enough.shortage(), None);
+        assert_eq!(Room { files: None, ..enough }.shortage(), None);
+        let few_bytes = Room { bytes: FREE_BYTES_MIN - 1, ..enough };
+        assert_eq!(few_bytes.shortage().unwrap(), "255 MiB free, at least 256 needed");
+        let few_files = Room { files: Some(999), ..enough };
+        assert_eq!(few_files.shortage().unwrap(), "room for 999 files, at least 1000 needed");
+    }
+
+    #[test]
+    fn a_directory_that_does_not_exist_yet_has_the_room_of_its_parent() {
+        let parent = tempfile::tempdir().unwrap();
+        let room = Room::at(&parent.path().join("a/b")).unwrap();
+        assert!(room.bytes > 0);
+        assert_eq!(room.files, Room::at(parent.path()).unwrap().files);
+    }
+}
