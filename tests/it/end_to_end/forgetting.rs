@@ -12,7 +12,7 @@ use crate::database::{incoming, open, trade};
 const STALE: f64 = 2_000.0;
 
 /// A figure of the metrics.
-fn metric(daemon: &Daemon, name: &str) -> Option<f64> {
+pub(super) fn metric(daemon: &Daemon, name: &str) -> Option<f64> {
     let text = String::from_utf8(daemon.admin("/metrics").body).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map(|figure| figure.parse().unwrap())

@@ -198,3 +198,46 @@ fn a_flood_of_refused_records_is_kept_and_named_a_few_times() {
         assert!(named >= 1 && named <= 10 * (minutes + 1), "{named} lines");
     });
 }
+
+/// As many bytes as quarantine keeps in an hour, and half as many again.
+#[test]
+fn a_flood_of_refused_records_fills_quarantine_for_the_hour_and_holds_up_no_trade() {
+    const RECORDS: u32 = 800;
+    // A page of 200 of them is within the limit of an answer, 8 MiB.
+    const RECORD_BYTES: usize = 32 << 10;
+    const KEPT_BYTES: i64 = 16 << 20;
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_until("the stream is open", || check(&daemon, "stream")["ok"] == true);
+        let began = Instant::now();
+        for number in 1..=RECORDS {
+            let mut record = trade(LEDGER + number, 0, chrono::Utc::now());
+            record["base_amount"] = Value::from(format!("-{number}.0"));
+            record["padding"] = Value::from("x".repeat(RECORD_BYTES));
+            source.push_trade(record).unwrap();
+        }
+        source.push_trade(trade(LEDGER + RECORDS + 1, 0, chrono::Utc::now())).unwrap();
+        wait_for_trades(&client, 1).await;
+
+        let kept = number(&client, "SELECT count(*) FROM quarantine").await;
+        let bytes = number(&client, "SELECT sum(octet_length(raw))::bigint FROM quarantine").await;
+        // While the test runs, the hour goes on.
+        let refilled = KEPT_BYTES * i64::try_from(began.elapsed().as_secs() + 1).unwrap() / 3_600;
+        assert!(bytes <= KEPT_BYTES + refilled, "{bytes} bytes");
+        assert!(bytes > KEPT_BYTES - (1 << 20), "{bytes} bytes: what fits is kept");
+        // Figures and the line follow the commit.
+        let others = i64::from(RECORDS) - kept;
+        wait_until("the others are counted", || {
+            let shown = daemon.admin("/quarantine.json").json()["left_out"].as_i64().unwrap();
+            let counted = forgetting::metric(&daemon, "ticker_quarantine_left_out_total").unwrap();
+            shown >= others && counted >= others as f64
+        });
+        let named = || lines(&daemon, "WARN", "quarantine is full for this hour").len() as u64;
+        wait_until("the log has a line", || named() >= 1);
+        let minutes = began.elapsed().as_secs() / 60;
+        assert!(named() <= 1 + minutes / 10, "{} lines", named());
+    });
+}
