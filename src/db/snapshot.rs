@@ -13,7 +13,7 @@ use tokio_postgres::{
 use super::{
     Database, DbError, batches,
     binary::Fields,
-    books, coverage, listing,
+    books, coverage, ids, listing,
     marks::{self, Mark, Position},
     snapshot_read,
     trades::{
@@ -22,7 +22,7 @@ use super::{
     },
 };
 use crate::domain::{
-    coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
+    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
     listed_asset::ListedAsset, orderbook::PolledBook, trade_stats::WindowTrade, windows::MarketId,
 };
 
@@ -45,6 +45,8 @@ pub struct CatchUp {
     pub has_checked_assets: bool,
     /// Commit time of the oldest batch that is kept. Only set if everything is read.
     pub batches_since: Option<DateTime<Utc>>,
+    /// Identities of all assets, or of those of `markets`.
+    pub names: Vec<(AssetId, Asset)>,
     /// Markets with their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
     /// True if `markets` is complete, so that all others were deleted.
@@ -205,6 +207,10 @@ async fn only_after(
         let ids: Vec<MarketId> = seen.into_iter().collect();
         let by_id = include_str!("sql/markets/by_id.sql");
         read.markets = markets(&transaction.query_typed(by_id, &[(&ids, Type::INT4_ARRAY)]).await?)?;
+        let sides: Vec<AssetId> =
+            read.markets.iter().flat_map(|(_, base, counter)| [*base, *counter]).collect();
+        let by_id = include_str!("sql/assets/names_by_id.sql");
+        read.names = names(&transaction.query_typed(by_id, &[(&sides, Type::INT4_ARRAY)]).await?)?;
     }
     if let Some(versions) = written.asset_versions {
         read.assets = listing::read(transaction, Some(versions)).await?;
@@ -221,6 +227,7 @@ async fn only_after(
 async fn all_markets(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
     read.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
     read.has_all_markets = true;
+    read.names = names(&transaction.query_typed(include_str!("sql/assets/names.sql"), &[]).await?)?;
     Ok(())
 }
 
@@ -248,6 +255,10 @@ async fn read_trades(
 
 fn polled(rows: &[Row]) -> Result<Vec<(MarketId, PolledBook)>, DbError> {
     rows.iter().map(books::book).collect()
+}
+
+fn names(rows: &[Row]) -> Result<Vec<(AssetId, Asset)>, DbError> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, ids::asset(row.try_get(1)?, row.try_get(2)?)?))).collect()
 }
 
 fn markets(rows: &[Row]) -> Result<Vec<(MarketId, AssetId, AssetId)>, DbError> {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{listed_asset::ListedAsset, orderbook::PolledBook, windows::MarketId};
+use super::{
+    asset::Asset, asset_names::AssetNames, listed_asset::ListedAsset, orderbook::PolledBook,
+    windows::MarketId,
+};
 
 /// Id of an asset in the database.
 pub type AssetId = i32;
@@ -10,6 +13,8 @@ pub type AssetId = i32;
 /// Assets, markets and order books. Shared data is copied on write, so a clone keeps its state.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
+    /// Identities of all assets, valid or not.
+    names: Arc<AssetNames>,
     /// Valid assets only.
     assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,
     /// Base and counter of each market, in the normalised orientation of [`super::market::Market`].
@@ -55,6 +60,37 @@ impl Directory {
                 _ => {}
             }
         }
+    }
+
+    /// Adds identities of assets. Only unknown ones copy shared data.
+    pub fn add_names(&mut self, names: impl IntoIterator<Item = (AssetId, Asset)>) {
+        let mut new = names.into_iter().filter(|(id, asset)| !self.names.holds(*id, asset)).peekable();
+        if new.peek().is_some() {
+            let new: Vec<_> = new.collect();
+            Arc::make_mut(&mut self.names).add(new);
+        }
+    }
+
+    /// Replaces the identities of all assets.
+    pub fn replace_names(&mut self, names: impl IntoIterator<Item = (AssetId, Asset)>) {
+        let mut all = AssetNames::default();
+        all.add(names);
+        self.names = Arc::new(all);
+    }
+
+    /// Identities of all assets that trade, valid or not.
+    #[must_use]
+    pub fn names(&self) -> &AssetNames {
+        &self.names
+    }
+
+    /// Market of two assets, on either side.
+    #[must_use]
+    pub fn market_between(&self, one: AssetId, other: AssetId) -> Option<MarketId> {
+        let is_other = |market: &MarketId| {
+            self.sides(*market).is_some_and(|sides| sides == (one, other) || sides == (other, one))
+        };
+        self.markets_of_asset(one).find(is_other)
     }
 
     /// Adds markets: id, base, counter.

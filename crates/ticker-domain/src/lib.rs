@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod asset;
+pub mod asset_names;
 pub mod close_times;
 pub mod coverage;
 pub mod cursor;

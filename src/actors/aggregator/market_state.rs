@@ -200,6 +200,7 @@ impl MarketState {
         self.settles_at = self.settles_at.max(self.seq).max(rows.seq);
         self.seq = self.seq.min(rows.seq);
         self.directory.update_assets(rows.assets);
+        self.directory.replace_names(rows.names);
         self.directory.replace_markets(rows.markets);
         self.directory.update_books(rows.books, true);
     }
@@ -232,6 +233,7 @@ impl MarketState {
         }
         // New assets are not valid yet. A later batch, of the look-ups, makes them valid.
         let markets = batch.new_markets.iter().map(|ids| (ids.market, ids.base, ids.counter));
+        self.directory.add_names(batch.new_assets.iter().copied());
         self.directory.add_markets(markets);
         self.windows.add_run(&batch.trades);
         let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
@@ -247,8 +249,10 @@ impl MarketState {
         }
         self.directory.update_assets(rows.assets);
         if rows.has_all_markets {
+            self.directory.replace_names(rows.names);
             self.directory.replace_markets(rows.markets);
         } else {
+            self.directory.add_names(rows.names);
             self.directory.add_markets(rows.markets);
         }
         self.directory.update_books(rows.books, rows.has_all_books);

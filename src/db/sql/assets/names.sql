@@ -1,0 +1,1 @@
+SELECT id, code, issuer FROM assets
