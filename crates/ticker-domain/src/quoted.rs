@@ -1,0 +1,176 @@
+//! Statistics in the orientation of new outputs: prices are quote per base.
+
+use super::{
+    price::Price,
+    trade_stats::{Prices, TradeStats},
+};
+
+/// First, highest, lowest and last price of a set of trades, quote per base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotedPrices {
+    /// First price.
+    pub open: Price,
+    /// Highest price.
+    pub high: Price,
+    /// Lowest price.
+    pub low: Price,
+    /// Last price.
+    pub close: Price,
+}
+
+/// Statistics of a set of trades, quote per base. Volumes are in stroops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotedStats {
+    /// Clean prices. A set without clean trades has its raw prices. `None` if no trade has a price.
+    pub prices: Option<QuotedPrices>,
+    /// Prices of all trades, dust included.
+    pub raw_prices: Option<QuotedPrices>,
+    /// Volumes of the clean trades, quote and base: their quotient is the volume-weighted price. A set without clean
+    /// trades has the volumes of all. `None` without a base volume.
+    pub vwap: Option<(i128, i128)>,
+    /// Sum of the base amounts.
+    pub base_volume: i128,
+    /// Sum of the quote amounts.
+    pub quote_volume: i128,
+    /// Number of trades.
+    pub trade_count: u64,
+    /// Number of trades that set clean prices.
+    pub clean_count: u64,
+    /// Quote volume of the clean trades.
+    pub clean_quote_volume: i128,
+    /// Base volume whose taker bought the base.
+    pub buy_volume: i128,
+    /// Base volume whose taker sold the base.
+    pub sell_volume: i128,
+    /// Base volume of the order book.
+    pub book_volume: i128,
+    /// Base volume of liquidity pools.
+    pub pool_volume: i128,
+}
+
+impl QuotedPrices {
+    fn of(prices: &Prices, is_flipped: bool) -> Self {
+        let oriented = |price: Price| if is_flipped { price.inverse() } else { price };
+        // The inverse reverses the order of prices.
+        let (high, low) = if is_flipped { (prices.min, prices.max) } else { (prices.max, prices.min) };
+        Self {
+            open: oriented(prices.open.price),
+            high: oriented(high),
+            low: oriented(low),
+            close: oriented(prices.close.price),
+        }
+    }
+
+    /// Difference of the last and the first price, as a ratio.
+    #[must_use]
+    pub fn change(&self) -> (i128, i128) {
+        let [open_n, open_d, close_n, close_d] =
+            [self.open.n(), self.open.d(), self.close.n(), self.close.d()].map(i128::from);
+        (close_n * open_d - open_n * close_d, close_d * open_d)
+    }
+
+    /// The same difference in per cent of the first price, as a ratio. `None` for ratios beyond 128 bits, which no
+    /// order book has.
+    #[must_use]
+    pub fn change_percent(&self) -> Option<(i128, i128)> {
+        let [open_n, open_d, close_n, close_d] =
+            [self.open.n(), self.open.d(), self.close.n(), self.close.d()].map(i128::from);
+        let (before, after) = (open_n * close_d, close_n * open_d);
+        Some(((after - before).checked_mul(100)?, before))
+    }
+}
+
+impl QuotedStats {
+    /// Statistics of a market's trades. `is_flipped` says that the market's counter is the base of new outputs.
+    #[must_use]
+    pub fn of(stats: &TradeStats, is_flipped: bool) -> Self {
+        let oriented = |base: i128, counter: i128| if is_flipped { (counter, base) } else { (base, counter) };
+        let (base_volume, quote_volume) = oriented(stats.base_volume, stats.counter_volume);
+        let clean = oriented(stats.clean.volume.base, stats.clean.volume.counter);
+        let (bought, _) = oriented(stats.bought.base, stats.bought.counter);
+        let (pool_volume, _) = oriented(stats.pool.base, stats.pool.counter);
+        let raw_prices = stats.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
+        let clean_prices = stats.clean.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
+        let (weighed_base, weighed_quote) =
+            if stats.clean.trade_count > 0 { clean } else { (base_volume, quote_volume) };
+        // Whoever buys the market's base sells its counter.
+        let buy_volume = if is_flipped { base_volume.saturating_sub(bought) } else { bought };
+        Self {
+            prices: clean_prices.or(raw_prices),
+            raw_prices,
+            vwap: (weighed_base > 0).then_some((weighed_quote, weighed_base)),
+            base_volume,
+            quote_volume,
+            trade_count: stats.trade_count,
+            clean_count: stats.clean.trade_count,
+            clean_quote_volume: clean.1,
+            buy_volume,
+            sell_volume: base_volume.saturating_sub(buy_volume),
+            book_volume: base_volume.saturating_sub(pool_volume),
+            pool_volume,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decimal,
+        test_support::{any_trade, trade},
+        trade_stats::WindowTrade,
+    };
+    use proptest::prelude::*;
+
+    /// The same trade in the other orientation.
+    fn flipped(trade: &WindowTrade) -> WindowTrade {
+        WindowTrade {
+            base_amount: trade.counter_amount,
+            counter_amount: trade.base_amount,
+            price: trade.price.map(Price::inverse),
+            is_buy: !trade.is_buy,
+            ..*trade
+        }
+    }
+
+    #[test]
+    fn dust_moves_raw_prices_only() {
+        let large = trade(1, 0, 1, (10_000, 20_000), (2, 1));
+        let dust = trade(2, 0, 2, (1, 900), (900, 1));
+        let stats = QuotedStats::of(&[large, dust].iter().collect(), false);
+        let (clean, raw) = (stats.prices.unwrap(), stats.raw_prices.unwrap());
+        assert_eq!((clean.close, clean.high), (Price::new(2, 1).unwrap(), Price::new(2, 1).unwrap()));
+        assert_eq!((raw.close, raw.high), (Price::new(900, 1).unwrap(), Price::new(900, 1).unwrap()));
+        assert_eq!(stats.vwap, Some((20_000, 10_000)));
+        let only_dust = QuotedStats::of(&[dust].iter().collect(), false);
+        assert_eq!(only_dust.prices, only_dust.raw_prices);
+        assert_eq!(only_dust.vwap, Some((900, 1)));
+    }
+
+    #[test]
+    fn a_change_is_that_of_the_last_against_the_first_price() {
+        let trades = [trade(1, 0, 1, (10_000, 20_000), (2, 1)), trade(2, 0, 2, (10_000, 25_000), (5, 2))];
+        let prices = QuotedStats::of(&trades.iter().collect(), false).prices.unwrap();
+        let (n, d) = prices.change();
+        assert_eq!(decimal::quotient(n, d).unwrap(), "0.5");
+        let (n, d) = prices.change_percent().unwrap();
+        assert_eq!(decimal::quotient(n, d).unwrap(), "25");
+    }
+
+    proptest! {
+        #[test]
+        fn flipping_the_market_equals_flipping_each_trade(trades in prop::collection::vec(any_trade(), 0..30)) {
+            let other: Vec<_> = trades.iter().map(flipped).collect();
+            let (mut one, other) =
+                (QuotedStats::of(&trades.iter().collect(), true), QuotedStats::of(&other.iter().collect(), false));
+            // Two trades may share a token here. Then the orientation decides which of them opens and closes.
+            let mut tokens: Vec<_> = trades.iter().map(|trade| trade.token).collect();
+            tokens.sort_unstable();
+            tokens.dedup();
+            if tokens.len() < trades.len() {
+                one = QuotedStats { prices: other.prices, raw_prices: other.raw_prices, ..one };
+            }
+            prop_assert_eq!(one, other);
+        }
+    }
+}
