@@ -4,9 +4,11 @@ use std::{collections::HashMap, sync::OnceLock};
 
 use super::{
     asset::Asset,
-    directory::AssetId,
     identity::{ContractId, SpelledAsset},
 };
+
+/// Id of an asset in the database.
+pub type AssetId = i32;
 
 /// Assets by id and by name. Clones keep their state.
 #[derive(Debug, Default)]

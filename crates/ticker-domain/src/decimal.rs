@@ -77,6 +77,7 @@ fn printed(is_negative: bool, mut whole: u128, mut places: Vec<u8>, round_up: bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::ratio_to_f64;
     use proptest::prelude::*;
 
     #[test]
@@ -111,7 +112,7 @@ mod tests {
         fn quotients_are_right_to_the_last_digit(n in any::<i64>(), d in 1..=i64::MAX) {
             let text = quotient(n.into(), d.into()).unwrap();
             prop_assert!(!text.contains('e') && !text.ends_with('.') && !text.starts_with('.'));
-            let (read, exact) = (text.parse::<f64>().unwrap(), n as f64 / d as f64);
+            let (read, exact) = (text.parse::<f64>().unwrap(), ratio_to_f64(n.into(), d));
             prop_assert!((read - exact).abs() <= exact.abs() * 1e-14, "{text} {exact}");
         }
     }

@@ -7,8 +7,7 @@ use super::{
     windows::MarketId,
 };
 
-/// Id of an asset in the database.
-pub type AssetId = i32;
+pub use super::asset_names::AssetId;
 
 /// Assets, markets and order books. Shared data is copied on write, so a clone keeps its state.
 #[derive(Clone, Debug, Default)]
