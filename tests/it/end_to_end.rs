@@ -15,6 +15,7 @@ mod lives;
 mod minutes;
 mod panics;
 mod readiness;
+mod redirected_file;
 mod requirements;
 mod reset_network;
 mod self_audit;
