@@ -53,6 +53,12 @@ impl AssetNames {
         self.by_id.get(&id)
     }
 
+    /// Id of an asset. `None` for an asset that never traded.
+    #[must_use]
+    pub fn id_of(&self, asset: &Asset) -> Option<AssetId> {
+        self.by_name.get(asset).copied()
+    }
+
     /// Assets with their ids, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (AssetId, &Asset)> {
         self.by_id.iter().map(|(id, asset)| (*id, asset))

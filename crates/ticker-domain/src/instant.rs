@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixSeconds(pub i64);
 
+/// Seconds in a minute.
+pub const MINUTE: i64 = 60;
 /// Seconds in an hour.
 pub const HOUR: i64 = 3_600;
 /// Seconds in a day.

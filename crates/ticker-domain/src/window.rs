@@ -149,6 +149,13 @@ impl MarketWindow {
         self.chunks.iter().flat_map(|chunk| &chunk.blocks).flat_map(|block| block.trades())
     }
 
+    /// Trades that closed after `edge`, by close time. Decodes only the blocks that hold them.
+    pub fn trades_since(&self, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
+        let chunks = self.chunks.iter().skip_while(move |chunk| chunk.ends_by(edge));
+        let blocks = chunks.flat_map(|chunk| &chunk.blocks).skip_while(move |block| block.last().0 <= edge);
+        blocks.flat_map(|block| block.trades()).skip_while(move |trade| trade.closed_at <= edge)
+    }
+
     /// Returns true if no trade is left.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

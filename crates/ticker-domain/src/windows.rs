@@ -228,6 +228,17 @@ impl WindowsView {
         self.market(id).into_iter().flat_map(|market| market.window.trades())
     }
 
+    /// Trades of a market that closed after `edge`. Decodes only the blocks that hold them.
+    pub fn trades_since(&self, id: MarketId, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
+        self.market(id).into_iter().flat_map(move |market| market.window.trades_since(edge))
+    }
+
+    /// Statistics of the trades of a market that closed after `edge`.
+    #[must_use]
+    pub fn since(&self, id: MarketId, edge: UnixSeconds) -> TradeStats {
+        self.market(id).map(|market| market.window.since(edge)).unwrap_or_default()
+    }
+
     fn market(&self, id: MarketId) -> Option<&MarketWindows> {
         let place = self.markets.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         self.markets.get(place).map(|(_, market)| market.as_ref())

@@ -1,0 +1,216 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    asset::tests::issued,
+    directory::Directory,
+    instant::{DAY, HOUR, MINUTE},
+    test_support::trade,
+    windows::Windows,
+};
+
+const NOW: UnixSeconds = UnixSeconds(1_000_000 * HOUR + 1_830);
+const UNIT: i64 = 10_000_000;
+
+/// Ids of the assets in every test, and those of the markets between them.
+const NATIVE: AssetId = 1;
+const USDC: AssetId = 2;
+const YUSDC: AssetId = 3;
+const TEA: AssetId = 4;
+/// Asset of USDC's issuer.
+const TOY: AssetId = 5;
+const XLM_USDC: MarketId = 12;
+const XLM_YUSDC: MarketId = 13;
+const XLM_TEA: MarketId = 14;
+const XLM_TOY: MarketId = 15;
+const TEA_USDC: MarketId = 24;
+const TOY_USDC: MarketId = 25;
+
+fn anchors() -> [Asset; 2] {
+    [issued("USDC", 1), issued("yUSDC", 2)]
+}
+
+#[derive(Default)]
+struct Tape {
+    windows: Windows,
+    number: i64,
+}
+
+impl Tape {
+    /// A trade some seconds ago: `base` units at `n / d` counter per base.
+    fn trade(&mut self, market: MarketId, ago: i64, base: i64, n: i64, d: i64) {
+        self.number += 1;
+        let base = base * UNIT;
+        let counter = base * n / d;
+        self.windows.add(market, trade(self.number, 0, NOW.0 - ago, (base, counter), (n, d)));
+    }
+
+    /// One trade a minute for some minutes: 1,000 XLM at 0.10 dollars.
+    fn ordinary(minutes: i64) -> Self {
+        let mut tape = Self::default();
+        for minute in 0..minutes {
+            tape.trade(XLM_USDC, minute * MINUTE, 1_000, 1, 10);
+        }
+        tape
+    }
+
+    fn snapshot(mut self) -> MarketSnapshot {
+        self.windows.advance(NOW);
+        let mut directory = Directory::default();
+        let [usdc, yusdc] = anchors();
+        directory.add_names([
+            (NATIVE, Asset::Native),
+            (USDC, usdc),
+            (YUSDC, yusdc),
+            (TEA, issued("TEA", 3)),
+            (TOY, issued("TOY", 1)),
+        ]);
+        directory.add_markets([
+            (XLM_USDC, NATIVE, USDC),
+            (XLM_YUSDC, NATIVE, YUSDC),
+            (XLM_TEA, NATIVE, TEA),
+            (TEA_USDC, TEA, USDC),
+            (TOY_USDC, TOY, USDC),
+            (XLM_TOY, NATIVE, TOY),
+        ]);
+        MarketSnapshot::new(self.windows.view(), directory)
+    }
+
+    fn prices(self) -> UsdPrices {
+        UsdPrices::of(&self.snapshot(), &anchors())
+    }
+}
+
+fn dollars(rate: Rate) -> f64 {
+    crate::number::ratio_to_f64(rate.n, i64::try_from(rate.d).unwrap())
+}
+
+fn xlm(tape: Tape) -> Option<f64> {
+    tape.prices().price(NATIVE).map(|price| dollars(price.rate))
+}
+
+#[test]
+fn xlm_has_the_median_of_its_minutes() {
+    let mut tape = Tape::ordinary(30);
+    tape.trade(XLM_USDC, 90, 10, 9, 1); // one minute prints another price
+    assert_eq!(xlm(tape), Some(0.1));
+}
+
+#[test]
+fn older_minutes_are_taken_until_there_are_ten_but_none_beyond_a_day() {
+    let mut tape = Tape::default();
+    for hour in 0..30 {
+        tape.trade(XLM_USDC, hour * HOUR + 5, 1_000, 1 + hour, 10);
+    }
+    let prices = tape.prices();
+    let price = prices.xlm().unwrap();
+    assert_eq!((price.minutes, dollars(price.rate)), (10, 0.5), "the lower median of the ten newest");
+    let mut few = Tape::default();
+    (0..2).for_each(|minute| few.trade(XLM_USDC, minute * MINUTE, 1_000, 1, 10));
+    (0..9).for_each(|minute| few.trade(XLM_USDC, DAY + minute * MINUTE, 1_000, 1, 10));
+    assert_eq!(xlm(few), None, "two minutes are no price");
+}
+
+#[test]
+fn an_anchor_away_from_the_others_is_left_out_and_named() {
+    let mut tape = Tape::ordinary(30);
+    (0..10).for_each(|minute| tape.trade(XLM_YUSDC, minute * MINUTE, 100, 1, 5));
+    let prices = tape.prices();
+    let price = prices.xlm().unwrap();
+    assert_eq!(
+        (dollars(price.rate), &price.depegged[..], &price.anchors[..]),
+        (0.1, &[YUSDC][..], &[USDC][..])
+    );
+}
+
+#[test]
+fn another_asset_has_a_direct_leg_or_one_through_xlm() {
+    let mut tape = Tape::ordinary(30);
+    tape.trade(XLM_TEA, 60, 2_000, 2, 1); // 4,000 TEA at 0.5 XLM, worth 200 dollars
+    let prices = tape.prices();
+    let tea = prices.price(TEA).unwrap();
+    assert_eq!((tea.method, dollars(tea.rate)), (Method::ThroughXlm, 0.05));
+    assert_eq!(
+        (tea.legs[0].market, tea.legs[0].volume, tea.legs[0].age_s),
+        (XLM_TEA, 200 * i128::from(UNIT), 60)
+    );
+
+    let mut tape = Tape::ordinary(30);
+    tape.trade(XLM_TEA, 60, 200_000, 2, 1);
+    tape.trade(TEA_USDC, 50, 3_000, 1, 25);
+    let tea = tape.prices().price(TEA).unwrap().clone();
+    assert_eq!((tea.method, dollars(tea.rate)), (Method::Direct, 0.04), "an anchor comes first");
+}
+
+#[test]
+fn a_leg_needs_a_hundred_dollars_and_another_issuer() {
+    let mut tape = Tape::ordinary(30);
+    tape.trade(XLM_TEA, 60, 900, 2, 1); // 90 dollars
+    tape.trade(TOY_USDC, 60, 100_000, 1, 1); // the issuer of both
+    let prices = tape.prices();
+    assert_eq!((prices.price(TEA), prices.price(TOY)), (None, None));
+    let mut tape = Tape::ordinary(30);
+    tape.trade(TOY_USDC, 60, 100_000, 1, 1);
+    tape.trade(XLM_TOY, 60, 5_000, 1, 2);
+    let toy = tape.prices().price(TOY).unwrap().clone();
+    assert_eq!((toy.method, dollars(toy.rate)), (Method::ThroughXlm, 0.2));
+}
+
+#[test]
+fn a_leg_is_priced_by_its_last_hour_with_trades() {
+    let mut tape = Tape::ordinary(30);
+    tape.trade(TEA_USDC, 5 * HOUR, 1_000, 1, 1);
+    tape.trade(TEA_USDC, 3 * HOUR, 1_000, 3, 1);
+    tape.trade(TEA_USDC, 3 * HOUR - 60, 3_000, 1, 1);
+    let tea = tape.prices().price(TEA).unwrap().clone();
+    assert_eq!((dollars(tea.rate), tea.legs[0].age_s), (1.5, 3 * HOUR - 60));
+    assert_eq!(tea.confidence, Confidence::Medium);
+}
+
+#[test]
+fn an_anchor_is_a_dollar_and_without_anchors_there_are_no_prices() {
+    let snapshot = Tape::ordinary(30).snapshot();
+    assert_eq!(dollars(UsdPrices::of(&snapshot, &anchors()).price(USDC).unwrap().rate), 1.0);
+    assert_eq!(UsdPrices::of(&snapshot, &[]).price(NATIVE), None);
+    assert_eq!(UsdPrices::of(&snapshot, &anchors()).worth(NATIVE, 50), Some(5));
+}
+
+#[test]
+fn the_last_ways_to_overflow_are_closed() {
+    let huge = Rate::new(1 << 62, 1).unwrap();
+    assert_eq!((huge.times(huge), huge.worth(i128::MAX)), (None, i128::MAX));
+    assert_eq!((Rate::new(0, 1), Rate::new(1, 0), Rate::new(1, i128::MAX)), (None, None, None));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The attacker owns both sides of its trades, so that it prints any price. It cannot do so in a minute in which
+    /// others trade: their offers are taken first. It turns its money over once a minute, or as often as it likes in a
+    /// few minutes.
+    #[test]
+    fn an_attacker_with_a_thousand_dollars_moves_xlm_by_less_than_a_percent(
+        every in prop_oneof![Just(1_i64), Just(2), Just(4)],
+        minutes in prop::collection::btree_set(0..60_i64, 1..60), price in prop_oneof![1..50_i64, 200..100_000_i64],
+        turnover in 1..10_000_i64, is_other_anchor: bool, noise in prop::collection::vec(-40..40_i64, 60),
+    ) {
+        // An ordinary tape, or a quiet one: every minute trades, or every second or fourth, within 0.4 % of 0.10 dollars.
+        let mut tape = Tape::default();
+        for (minute, noise) in (0..60_i64).zip(noise).filter(|(minute, _)| minute % every == 0) {
+            for trade in 0..3 {
+                tape.trade(XLM_USDC, minute * MINUTE + trade, 50_000, 10_000 + noise, 100_000);
+            }
+            tape.trade(XLM_YUSDC, minute * MINUTE + 4, 5_000, 10_000 - noise, 100_000);
+        }
+        let market = if is_other_anchor { XLM_YUSDC } else { XLM_USDC };
+        let free: Vec<i64> = minutes.into_iter().filter(|minute| minute % every != 0).collect();
+        let often = if free.len() <= 4 { turnover } else { 1 };
+        for minute in free {
+            // Prices in thousandths of a dollar. All the money is dollars, or XLM at its true price.
+            let base = (1_000_000 / price).clamp(1, 10_000);
+            tape.trade(market, minute * MINUTE + 7, base * often, price, 1_000);
+        }
+        let moved = xlm(tape).unwrap() / 0.1 - 1.0;
+        prop_assert!(moved.abs() < 0.01, "{moved}");
+    }
+}

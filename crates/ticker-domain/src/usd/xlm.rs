@@ -1,0 +1,135 @@
+//! Price of XLM: the weighted median of its minutes against the anchors.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Rate, age, market_of,
+    median::{Candidate, capped, lower_median},
+};
+use crate::{
+    asset_names::AssetId,
+    instant::{DAY, HOUR, MINUTE, UnixSeconds},
+    market_snapshot::MarketSnapshot,
+};
+
+/// Minutes with trades below which older minutes are taken too.
+const MINUTES_WANTED: usize = 10;
+/// Minutes with trades below which there is no price.
+const MINUTES_MIN: usize = 3;
+/// Largest distance of an anchor's own median from the joint one, in per cent.
+const DEPEG_PERCENT: i128 = 2;
+
+/// Price of XLM in dollars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XlmPrice {
+    /// Dollars per XLM.
+    pub rate: Rate,
+    /// Number of minutes with trades that the price comes from.
+    pub minutes: usize,
+    /// Seconds since the newest of those trades.
+    pub age_s: i64,
+    /// Dollars of clean volume in those minutes, in stroops.
+    pub volume: i128,
+    /// Anchors whose minutes count.
+    pub anchors: Vec<AssetId>,
+    /// Anchors that are left out, because they are more than 2 % away from the others.
+    pub depegged: Vec<AssetId>,
+}
+
+/// Sums of one minute against one anchor.
+#[derive(Clone, Copy, Default)]
+struct MinuteSum {
+    xlm: i128,
+    anchor: i128,
+    last_at: i64,
+}
+
+pub(super) fn price(snapshot: &MarketSnapshot, native: AssetId, anchors: &[AssetId]) -> Option<XlmPrice> {
+    let as_of = snapshot.as_of();
+    let all = minutes(snapshot, native, anchors);
+    let chosen = recent(all, as_of);
+    let mut counted: Vec<usize> = (0..anchors.len())
+        .filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor))
+        .collect();
+    let mut depegged = Vec::new();
+    if counted.len() >= 2 {
+        let joint = lower_median(&capped(chosen.clone()))?;
+        let own = |anchor: usize| lower_median(&capped(of_anchors(&chosen, &[anchor])));
+        depegged = counted
+            .iter()
+            .copied()
+            .filter(|anchor| own(*anchor).is_some_and(|own| is_far(own, joint)))
+            .collect();
+        counted.retain(|anchor| !depegged.contains(anchor));
+    }
+    let chosen = of_anchors(&chosen, &counted);
+    let minutes = minute_count(&chosen);
+    if minutes < MINUTES_MIN {
+        return None;
+    }
+    let newest = chosen.iter().map(|candidate| candidate.last_at).max()?;
+    let volume = chosen.iter().map(|candidate| candidate.weight).sum();
+    let ids = |places: &[usize]| places.iter().filter_map(|place| anchors.get(*place).copied()).collect();
+    Some(XlmPrice {
+        rate: lower_median(&capped(chosen))?,
+        minutes,
+        age_s: age(as_of, UnixSeconds(newest)),
+        volume,
+        anchors: ids(&counted),
+        depegged: ids(&depegged),
+    })
+}
+
+/// Every minute of the last 24 hours with a clean trade against an anchor, with its volume-weighted price.
+fn minutes(snapshot: &MarketSnapshot, native: AssetId, anchors: &[AssetId]) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for (place, anchor) in anchors.iter().enumerate() {
+        let Some((market, is_flipped)) = market_of(snapshot, native, *anchor) else { continue };
+        let mut sums: BTreeMap<i64, MinuteSum> = BTreeMap::new();
+        let edge = snapshot.as_of().minus(DAY);
+        for trade in snapshot.windows().trades_since(market, edge).filter(|trade| trade.is_clean()) {
+            let sum = sums.entry(trade.closed_at.0.div_euclid(MINUTE)).or_default();
+            let (base, counter) = (trade.base_amount.stroops(), trade.counter_amount.stroops());
+            let (xlm, anchor) = if is_flipped { (counter, base) } else { (base, counter) };
+            sum.xlm += i128::from(xlm);
+            sum.anchor += i128::from(anchor);
+            sum.last_at = sum.last_at.max(trade.closed_at.0);
+        }
+        candidates.extend(sums.into_iter().filter_map(|(minute, sum)| {
+            let rate = Rate::new(sum.anchor, sum.xlm)?;
+            Some(Candidate { minute, last_at: sum.last_at, anchor: place, rate, weight: sum.anchor })
+        }));
+    }
+    candidates
+}
+
+/// The minutes of the last hour. If fewer than ten have trades, the newest minutes until there are ten.
+fn recent(mut candidates: Vec<Candidate>, as_of: UnixSeconds) -> Vec<Candidate> {
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.minute));
+    let edge = as_of.minus(HOUR).0;
+    let mut chosen: Vec<Candidate> = Vec::new();
+    for candidate in candidates {
+        let is_of_same_minute = chosen.last().is_some_and(|last| last.minute == candidate.minute);
+        if candidate.last_at <= edge && !is_of_same_minute && minute_count(&chosen) >= MINUTES_WANTED {
+            break;
+        }
+        chosen.push(candidate);
+    }
+    chosen
+}
+
+fn of_anchors(candidates: &[Candidate], anchors: &[usize]) -> Vec<Candidate> {
+    candidates.iter().filter(|candidate| anchors.contains(&candidate.anchor)).copied().collect()
+}
+
+/// Number of distinct minutes. The candidates of a minute stand together.
+fn minute_count(candidates: &[Candidate]) -> usize {
+    candidates.chunk_by(|one, other| one.minute == other.minute).count()
+}
+
+/// True if two rates differ by more than 2 % of the second.
+fn is_far(own: Rate, joint: Rate) -> bool {
+    // Both products are below 2^126, and a hundred times that loses no comparison: shift first.
+    let (own, joint) = ((own.n * joint.d) >> 8, (joint.n * own.d) >> 8);
+    100 * (own - joint).abs() > DEPEG_PERCENT * joint
+}
