@@ -44,6 +44,7 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("horizon", "src/horizon"),
     ("http", "src/http"),
     ("init", "src/init.rs"),
+    ("instruments", "src/instruments"),
     ("ledger_metadata", "crates/ledger-metadata/src"),
     ("main", "src/main.rs"),
     ("outbound", "src/outbound"),

@@ -1,6 +1,9 @@
 //! The documents: links, settings, commands and names of tests in them exist.
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
+#[path = "documents/metrics.rs"]
+mod metrics;
+
 use std::{
     collections::HashMap,
     fs,

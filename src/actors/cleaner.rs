@@ -56,7 +56,7 @@ impl Work for Clean {
                 Ok(cleaned) => {
                     self.status.succeeds("old trades are dropped");
                     is_due = cleaned.days_left > 0;
-                    counter!("ticker_cleaned_days_total").increment(cleaned.days);
+                    counter!("ticker_cleaned_partitions_total").increment(cleaned.days);
                     counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
                     if cleaned != crate::db::clean::Cleaned::default() {
                         info!(

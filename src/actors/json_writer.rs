@@ -26,7 +26,8 @@ use super::{
     },
 };
 use crate::{
-    published::{EncodedFile, Files, Publication},
+    clock::SharedClock,
+    published::{EncodedFile, Files, Publication, Published},
     trouble::FailureLog,
 };
 
@@ -57,6 +58,10 @@ pub struct JsonWriterDeps {
     pub directory: PathBuf,
     /// Pace of the writes.
     pub pace: FilePace,
+    /// Vitals that receive the time of the last write.
+    pub published: Arc<Published>,
+    /// Source of the current time.
+    pub clock: SharedClock,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -128,6 +133,8 @@ impl JsonWriter {
                     debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
+                    let written_at = Some(Arc::new(this.deps.clock.now()));
+                    this.deps.published.vitals.files_written_at.store(written_at);
                     this.deps.status.succeeds("files follow the publications");
                     if this.state.failures.record_success() {
                         info!("files written again after a failure");

@@ -157,6 +157,9 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         SessionEnd::NotLeading => "not_leading",
     };
     metrics::counter!("ticker_stream_sessions_total", "end" => reason).increment(1);
+    if !matches!(ended, SessionEnd::NotLeading) {
+        metrics::counter!("ticker_stream_reconnects_total").increment(1);
+    }
     let (now, vitals) = (deps.writer.clock.now(), &deps.writer.published.vitals);
     match ended {
         SessionEnd::Normally => None,

@@ -105,6 +105,7 @@ impl TradeWriter {
         };
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
+        self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
         if let Some(listeners) = &self.listeners {
             listeners.notify(committed, &self.lines).await;
         }

@@ -2,6 +2,7 @@
 
 mod address;
 mod disk;
+mod gauges;
 mod health;
 mod nginx;
 mod tree;
@@ -38,6 +39,7 @@ use crate::{
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
+    instruments::Exposition,
     published::Published,
     shutdown,
 };
@@ -184,10 +186,8 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let services = Services::new(config, &database, Arc::clone(&clock));
     services.check_network().await?;
     let published = Arc::clone(&services.published);
+    let metrics = Exposition::install().map_err(|error| CommandError::Software(error.to_string()))?;
     let DaemonTree { tree, auditor, nginx: nginx_port } = tree::build(&services, nginx.as_ref())?;
-    let metrics = admin::install_recorder().ok_or_else(|| {
-        CommandError::Software("metrics cannot be recorded: another recorder is installed".into())
-    })?;
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();

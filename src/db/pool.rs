@@ -50,6 +50,19 @@ pub struct Database {
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
 }
 
+/// Use of the connection pool at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Largest number of connections.
+    pub connections_max: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Connections that callers hold.
+    pub in_use: usize,
+    /// Callers that wait for a connection.
+    pub waiting: usize,
+}
+
 /// Returns the driver's settings. The connection string overrides the defaults that are set here.
 fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbError> {
     // Safe to show: the parser's errors name options, never values such as a password.
@@ -161,6 +174,18 @@ impl Database {
     #[must_use]
     pub fn record_success(&self) -> bool {
         self.failures.record_success()
+    }
+
+    /// Returns the use of the pool.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse {
+            connections_max: status.max_size,
+            connections: status.size,
+            in_use: status.size.saturating_sub(status.available),
+            waiting: status.waiting,
+        }
     }
 
     /// Closes the pool. Later calls fail.

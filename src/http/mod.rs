@@ -29,6 +29,7 @@ mod status;
 mod unread;
 
 pub use public::PublicState;
+pub use readiness::{Verdict, verdict};
 
 /// Returns the answer of `/graphql` to a body or a query string, without any data. None if it is refused. Only for
 /// `fuzz/`.

@@ -54,12 +54,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ("/api/v1/books", api_books),
     ];
     for (path, handler) in handlers {
+        requests::announce(path);
         config.route(path, web::route().to(get(path, handler)));
     }
+    requests::announce("/graphql");
+    requests::announce(requests::NO_ROUTE);
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
-        requests::count("none", StatusCode::NOT_FOUND);
+        requests::count(requests::NO_ROUTE, StatusCode::NOT_FOUND);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }

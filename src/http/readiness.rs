@@ -6,7 +6,31 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::received_at;
-use crate::published::{Check, Publication, Vitals};
+use crate::published::{Check, Publication, Published, Vitals};
+
+/// Verdict of `/readyz` for the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// True if `/readyz` answers 200.
+    pub is_ready: bool,
+    /// True if a check fails, other than `leader`, which only informs.
+    pub is_degraded: bool,
+    /// Names of the checks that this replica has, and whether they pass.
+    pub checks: Vec<(String, bool)>,
+}
+
+/// Returns the verdict of `/readyz`.
+#[must_use]
+pub fn verdict(published: &Published, stale_after: Duration, now: DateTime<Utc>) -> Verdict {
+    let (failing, body) = readiness(&published.vitals, published.newest().as_deref(), stale_after, now);
+    let checks = body.get("checks").and_then(Value::as_object).into_iter().flatten();
+    let passes = |check: &Value| check.get("ok") == Some(&Value::Bool(true));
+    Verdict {
+        is_ready: !failing,
+        is_degraded: body.get("status") != Some(&Value::from("ok")),
+        checks: checks.map(|(name, check)| (name.clone(), passes(check))).collect(),
+    }
+}
 
 /// Returns true if the daemon fails (503), and the body of `/readyz`.
 pub(super) fn readiness(

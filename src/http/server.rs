@@ -12,7 +12,7 @@ use actix_service::{IntoServiceFactory, fn_service, map_config};
 use actix_web::{
     App,
     dev::{AppConfig, Extensions, Server, ServerHandle},
-    middleware::from_fn,
+    middleware::{Condition, from_fn},
     rt::net::TcpStream,
     web,
 };
@@ -25,6 +25,7 @@ use super::{
     cors, expect,
     graphql::GraphQl,
     public::{self, PublicState},
+    requests,
     sending::Sending,
     unread,
 };
@@ -96,7 +97,7 @@ pub fn start_public(socket: TcpListener, state: PublicState, visitors: Visitors)
     };
     let (state, graphql) = (web::Data::new(state), web::Data::new(GraphQl::default()));
     let sending = web::Data::new(Sending::default());
-    run(socket, PUBLIC_WORKERS, limits, move |config| {
+    run(socket, PUBLIC_WORKERS, limits, true, move |config| {
         let config = config.app_data(state.clone()).app_data(graphql.clone()).app_data(sending.clone());
         config.configure(public::routes);
     })
@@ -110,7 +111,7 @@ pub fn start_public(socket: TcpListener, state: PublicState, visitors: Visitors)
 pub fn start_admin(socket: TcpListener, state: AdminState) -> io::Result<Listener> {
     let state = web::Data::new(state);
     let limits = ConnectionLimits { all: ADMIN_CONNECTIONS_MAX, per_address: None, limits_loopback: true };
-    run(socket, ADMIN_WORKERS, limits, move |config| {
+    run(socket, ADMIN_WORKERS, limits, false, move |config| {
         config.app_data(state.clone()).configure(admin::routes);
     })
 }
@@ -132,10 +133,12 @@ fn public_connections(descriptors: u64) -> usize {
     (rest / connection::DESCRIPTORS).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
+/// Runs a listener. `is_measured`: its requests appear in the metrics.
 fn run(
     socket: TcpListener,
     workers: usize,
     limits: ConnectionLimits,
+    is_measured: bool,
     configure: impl Fn(&mut web::ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listener> {
     let address = socket.local_addr()?;
@@ -145,7 +148,12 @@ fn run(
     // The same steps as in actix's HttpServer, which does not let us set `expect`.
     let service = move || {
         let (limiter, stops, configure) = (Arc::clone(&limiter), stops.clone(), configure.clone());
-        let app = App::new().wrap(from_fn(cors::exposed)).wrap(from_fn(unread::closed)).configure(configure);
+        let measured = Condition::new(is_measured, from_fn(requests::measured));
+        let app = App::new()
+            .wrap(from_fn(cors::exposed))
+            .wrap(from_fn(unread::closed))
+            .wrap(measured)
+            .configure(configure);
         HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stops = stops.clone();

@@ -22,6 +22,7 @@ mod hostile;
 mod init;
 mod ledger_metadata;
 mod matrix;
+mod metrics;
 mod nginx;
 mod old_ticker;
 mod private_postgres;

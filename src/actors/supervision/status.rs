@@ -7,11 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use metrics::histogram;
 use tracing::Span;
 
 use super::{
@@ -212,10 +213,27 @@ impl ChildStatus {
         envelope.leave_queue();
         self.note_activity();
         let message = short_type_name::<M>();
+        let waited = self.monotonic().saturating_duration_since(envelope.queued_at);
+        histogram!("ticker_actor_waiting_seconds", "actor" => self.name, "message" => message)
+            .record(waited.as_secs_f64());
         self.test_hooks.fail_if_armed(message);
         let trace = envelope.trace.child();
         let span = tracing::debug_span!("handle", actor = self.name, message, %trace);
         Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
+    }
+
+    /// Begins the series of a message type that this child can receive. Called when a port for it is made.
+    pub fn announce<M>(&self) {
+        let message = short_type_name::<M>();
+        drop(histogram!("ticker_actor_waiting_seconds", "actor" => self.name, "message" => message));
+        drop(histogram!("ticker_actor_handling_seconds", "actor" => self.name, "message" => message));
+    }
+
+    /// Returns the time that the child's thread spent on a core; none before its start or if the system keeps no
+    /// accounts.
+    #[must_use]
+    pub fn busy(&self) -> Option<Duration> {
+        self.thread_sample().map(|sample| sample.ran)
     }
 
     /// Returns the answer to a probe.
@@ -315,6 +333,8 @@ impl Drop for Handling {
     fn drop(&mut self) {
         let took = self.status.monotonic().saturating_duration_since(self.begun_at);
         self.status.note_activity();
+        histogram!("ticker_actor_handling_seconds", "actor" => self.status.name, "message" => self.message)
+            .record(took.as_secs_f64());
         self.status.stats().record(self.message, took);
     }
 }

@@ -67,6 +67,7 @@ impl<A: Actor> Slot<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
+        self.status.announce::<M>();
         Port::new(self.address.clone().recipient(), Arc::clone(&self.status))
     }
 

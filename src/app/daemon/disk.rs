@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::gauge;
 use nix::sys::statvfs::statvfs;
 
 use crate::{app::services::Services, blocking, published::Vitals};
@@ -56,7 +57,7 @@ pub(super) async fn watch(services: Services) {
     let directories = Arc::new([services.config.data_dir.clone(), services.config.output_dir.clone()]);
     loop {
         let looked_at = Arc::clone(&directories);
-        let mut look = blocking::run(move || look(looked_at.as_slice()));
+        let mut look = blocking::run(move || look(&looked_at));
         let found = match tokio::time::timeout(PATIENCE, &mut look).await {
             Ok(found) => found.unwrap_or_else(|error| Err(error.to_string())),
             Err(_) => {
@@ -69,9 +70,11 @@ pub(super) async fn watch(services: Services) {
     }
 }
 
-fn look(directories: &[PathBuf]) -> Result<(), String> {
-    for directory in directories {
+fn look(directories: &[PathBuf; 2]) -> Result<(), String> {
+    for (directory, name) in directories.iter().zip(["data", "output"]) {
         let room = Room::at(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
+        gauge!("ticker_disk_free_bytes", "directory" => name).set(room.bytes as f64);
         if let Some(shortage) = room.shortage() {
             return Err(format!("{}: {shortage}", directory.display()));
         }

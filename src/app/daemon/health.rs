@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::{counter, gauge};
-use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::gauges::Gauges;
 use crate::{
     actors::supervision::{report::TreeStatus, status::Health},
     app::services::Services,
     domain::shown_url::shown_url,
+    instruments::Exposition,
     published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
 };
 
@@ -27,20 +27,16 @@ const PARTS: [(&str, &str); 8] = [
     ("nginx", "nginx"),
 ];
 
-/// Collects health in a loop. Also drains the histograms: they keep every sample until a scrape, and a scrape may never
-/// come.
-pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: PrometheusHandle) {
+/// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`].
+pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: Exposition) {
     let vitals = &services.published.vitals;
+    let mut gauges = Gauges::new(services.began);
     loop {
         publish_children(&status, vitals, services.clock.now());
         let budget = services.budget_use();
-        gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
-        gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
-        for (class, requests) in &budget.requests {
-            counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
-        }
         publish_horizon(&services, &budget);
         vitals.budget.store(Some(Arc::new(budget)));
+        gauges.publish(&status, &services);
         metrics.run_upkeep();
         actix_rt::time::sleep(POLL).await;
     }

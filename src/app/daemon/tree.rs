@@ -158,7 +158,13 @@ fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, services: &Service
         FileInterval::Auto => FilePace::Auto,
         FileInterval::Every(interval) => FilePace::Every(interval),
     };
-    let deps = JsonWriterDeps { directory: services.config.output_dir.clone(), pace, status: slot.status() };
+    let deps = JsonWriterDeps {
+        directory: services.config.output_dir.clone(),
+        pace,
+        published: Arc::clone(&services.published),
+        clock: Arc::clone(&services.clock),
+        status: slot.status(),
+    };
     tree.place(slot, move || JsonWriter::new(deps));
 }
 

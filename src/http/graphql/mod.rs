@@ -119,6 +119,20 @@ impl GraphqlError {
         }
     }
 
+    /// Short name for metrics.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Limit(_) => "limit",
+            Self::TooLarge => "too_large",
+            Self::NoBody => "no_body",
+            Self::Method => "method",
+            Self::Busy => "busy",
+            Self::Late => "late",
+            Self::Failed => "failed",
+        }
+    }
+
     fn response(&self) -> HttpResponse {
         let mut response = problem(self.status(), &self.to_string());
         let more = match self {
@@ -186,7 +200,10 @@ pub(super) async fn endpoint(
     } else if let Some(newest) = state.published.newest() {
         match graphql.answer(&request, payload, &state.published, View::of(&newest)).await {
             Ok(response) => response,
-            Err(error) => error.response(),
+            Err(error) => {
+                counter!("ticker_graphql_refused_total", "reason" => error.reason()).increment(1);
+                error.response()
+            }
         }
     } else {
         not_yet(&state.published.vitals)

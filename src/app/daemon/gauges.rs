@@ -1,0 +1,170 @@
+//! Metrics that are polled rather than counted where something happens.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use metrics::{counter, gauge};
+
+use crate::{
+    actors::supervision::{report::TreeStatus, status::ChildStatus},
+    app::services::Services,
+    domain::coverage::{LedgerRange, gaps},
+    http,
+    instruments::float_counter,
+    published::{Publication, Vitals},
+};
+
+/// Checks of `/readyz` that a replica may lack. Their gauges then say that nothing fails.
+const CHECKS: [&str; 16] = [
+    "database",
+    "publication",
+    "children",
+    "leader",
+    "stream",
+    "horizon",
+    "budget",
+    "disk",
+    "files",
+    "history",
+    "assets",
+    "books",
+    "cleaning",
+    "stellar_toml",
+    "audit",
+    "nginx",
+];
+
+/// The polled metrics, and what they need to remember from one poll to the next.
+pub(super) struct Gauges {
+    /// Start of the process, which stands for times of things that have not happened yet.
+    began: DateTime<Utc>,
+    /// `seq` of the newest publication, and the time at which it was seen first.
+    seq: Option<(i64, DateTime<Utc>)>,
+}
+
+impl Gauges {
+    pub(super) fn new(began: DateTime<Utc>) -> Self {
+        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
+        gauge!("process_start_time_seconds").set(began.timestamp_millis() as f64 / 1_000.0);
+        Self { began, seq: None }
+    }
+
+    /// Sets all of them.
+    pub(super) fn publish(&mut self, status: &TreeStatus, services: &Services) {
+        let (vitals, now) = (&services.published.vitals, services.clock.now());
+        self.ages(vitals, services.published.newest().as_deref(), now);
+        upstream(vitals);
+        coverage(vitals);
+        actors(status);
+        readiness(services, now);
+        pool(services);
+    }
+
+    fn ages(&mut self, vitals: &Vitals, newest: Option<&Publication>, now: DateTime<Utc>) {
+        if let Some(seq) = newest.map(|newest| newest.seq)
+            && self.seq.is_none_or(|(last, _)| last != seq)
+        {
+            self.seq = Some((seq, now));
+        }
+        // A follower commits nothing itself. It knows of a commit when a publication contains it.
+        let committed_at = vitals.committed_at.load().as_deref().copied().max(self.seq.map(|(_, at)| at));
+        let audited_at = vitals.audit.load().as_ref().and_then(|audit| audit.at);
+        let traded_at = newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
+        let age = |at: Option<DateTime<Utc>>| {
+            let age = now.signed_duration_since(at.unwrap_or(self.began));
+            age.to_std().unwrap_or(Duration::ZERO).as_secs_f64()
+        };
+        gauge!("ticker_newest_trade_age_seconds").set(age(traded_at));
+        gauge!("ticker_newest_commit_age_seconds").set(age(committed_at));
+        gauge!("ticker_publication_age_seconds").set(age(newest.map(|newest| newest.as_of.to_utc())));
+        gauge!("ticker_files_age_seconds").set(age(vitals.files_written_at.load().as_deref().copied()));
+        gauge!("ticker_audit_pass_age_seconds").set(age(audited_at));
+    }
+}
+
+fn flag(is_set: bool) -> f64 {
+    f64::from(u8::from(is_set))
+}
+
+#[expect(clippy::as_conversions, reason = "gauges are doubles")]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+fn follows(vitals: &Vitals) -> bool {
+    vitals.leader.load().as_ref().is_none_or(|leader| !leader.ok)
+}
+
+fn upstream(vitals: &Vitals) {
+    let connected = !follows(vitals) && vitals.stream.load().as_ref().is_some_and(|stream| stream.ok);
+    gauge!("ticker_stream_connected").set(flag(connected));
+    let reachable = vitals.horizon.load().as_ref().is_none_or(|horizon| horizon.outage.is_none());
+    gauge!("ticker_horizon_up").set(flag(reachable));
+    gauge!("ticker_horizon_budget_exhausted").set(flag(vitals.budget_fault.load().is_some()));
+    if let Some(budget) = vitals.budget.load().as_deref() {
+        gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
+        gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);
+        for (class, requests) in &budget.requests {
+            counter!("ticker_horizon_budget_requests_total", "class" => *class).absolute(*requests);
+        }
+    }
+}
+
+fn coverage(vitals: &Vitals) {
+    let held = vitals.coverage.load();
+    let missing = gaps(&held);
+    let ledgers = |ranges: &[LedgerRange]| {
+        let count = |range: &LedgerRange| f64::from(range.to.saturating_sub(range.from)) + 1.0;
+        ranges.iter().map(count).sum::<f64>()
+    };
+    gauge!("ticker_coverage_ledgers").set(ledgers(&held));
+    gauge!("ticker_gaps").set(number(missing.len()));
+    gauge!("ticker_gap_ledgers").set(ledgers(&missing));
+    let done = vitals.backfill.load().as_ref().map_or(0.0, |backfill| backfill.done_ratio);
+    gauge!("ticker_backfill_done_ratio").set(done);
+}
+
+fn actors(status: &TreeStatus) {
+    gauge!("ticker_supervisor_tick_age_seconds").set(status.tick_age().as_secs_f64());
+    let mut nginx_restarts = 0;
+    for child in status.children() {
+        actor(child);
+        if child.name() == "nginx" {
+            nginx_restarts = child.restarts();
+        }
+    }
+    counter!("ticker_nginx_restarts_total").absolute(nginx_restarts);
+}
+
+fn actor(child: &Arc<ChildStatus>) {
+    let (name, queue) = (child.name(), child.queue().view());
+    gauge!("ticker_actor_up", "actor" => name).set(flag(child.is_running()));
+    // The supervisor counts restarts. This begins the series with 0.
+    counter!("ticker_actor_restarts_total", "actor" => name).increment(0);
+    gauge!("ticker_actor_mailbox_messages", "actor" => name).set(number(queue.depth));
+    gauge!("ticker_actor_mailbox_messages_max", "actor" => name).set(number(queue.capacity));
+    float_counter(
+        "ticker_actor_busy_seconds_total",
+        Some(name),
+        child.busy().unwrap_or_default().as_secs_f64(),
+    );
+}
+
+fn readiness(services: &Services, now: DateTime<Utc>) {
+    let verdict = http::verdict(&services.published, services.config.stale_after, now);
+    gauge!("ticker_ready").set(flag(verdict.is_ready));
+    gauge!("ticker_degraded").set(flag(verdict.is_degraded));
+    for name in CHECKS {
+        let passes = verdict.checks.iter().find(|(check, _)| check == name).is_none_or(|(_, ok)| *ok);
+        gauge!("ticker_readiness_check", "check" => name).set(flag(passes));
+    }
+    gauge!("ticker_leader").set(flag(!follows(&services.published.vitals)));
+}
+
+fn pool(services: &Services) {
+    let pool = services.database.pool_use();
+    gauge!("ticker_database_pool_connections_max").set(number(pool.connections_max));
+    gauge!("ticker_database_pool_connections").set(number(pool.connections));
+    gauge!("ticker_database_pool_connections_in_use").set(number(pool.in_use));
+    gauge!("ticker_database_pool_waiting").set(number(pool.waiting));
+}

@@ -1,0 +1,67 @@
+//! Metrics of the actors, of readiness and of leadership.
+
+use super::SHORT;
+use crate::instruments::metric::{Label, Metric, Unit};
+
+const ACTOR: &[Label] = &[Label { name: "actor", values: &[] }];
+const MESSAGE: &[Label] = &[Label { name: "actor", values: &[] }, Label { name: "message", values: &[] }];
+const CHECK: &[Label] = &[Label {
+    name: "check",
+    values: &[
+        "database",
+        "publication",
+        "children",
+        "leader",
+        "stream",
+        "horizon",
+        "budget",
+        "disk",
+        "files",
+        "history",
+        "assets",
+        "books",
+        "cleaning",
+        "stellar_toml",
+        "audit",
+        "nginx",
+    ],
+}];
+
+pub(super) const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "ticker_actor_up",
+        Unit::Flag,
+        "1 while the actor runs, 0 during backoff and after its end.",
+    )
+    .by(ACTOR),
+    Metric::counter("ticker_actor_restarts_total", "Restarts of actors after an exit.").by(ACTOR),
+    Metric::counter("ticker_nginx_restarts_total", "Restarts of nginx; 0 without --nginx."),
+    Metric::gauge("ticker_actor_mailbox_messages", Unit::Count, "Messages that wait in the mailbox.")
+        .by(ACTOR),
+    Metric::gauge("ticker_actor_mailbox_messages_max", Unit::Count, "Messages that the mailbox can take.")
+        .by(ACTOR),
+    Metric::seconds(
+        "ticker_actor_waiting_seconds",
+        SHORT,
+        "Time that messages waited in the mailbox, by message type.",
+    )
+    .by(MESSAGE),
+    Metric::seconds("ticker_actor_handling_seconds", SHORT, "Time to handle messages, by message type.")
+        .by(MESSAGE),
+    Metric::float_counter("ticker_actor_busy_seconds_total", "Time that the actor's thread spent on a core.")
+        .by(ACTOR),
+    Metric::gauge(
+        "ticker_supervisor_tick_age_seconds",
+        Unit::Seconds,
+        "Time since the supervisor last looked after the actors.",
+    ),
+    Metric::gauge("ticker_leader", Unit::Flag, "1 if this replica leads and ingests, 0 if it follows."),
+    Metric::gauge("ticker_ready", Unit::Flag, "1 if /readyz answers 200, 0 if it answers 503."),
+    Metric::gauge("ticker_degraded", Unit::Flag, "1 if a check of /readyz fails that this replica has."),
+    Metric::gauge(
+        "ticker_readiness_check",
+        Unit::Flag,
+        "0 if the check of /readyz fails, 1 if it passes or this replica does not have it.",
+    )
+    .by(CHECK),
+];

@@ -1,0 +1,98 @@
+//! Metrics of what the daemon reads from others.
+
+use crate::instruments::metric::{Label, Metric, Unit};
+
+const REQUEST: &[Label] = &[
+    Label { name: "kind", values: &["root", "trades", "stream", "asset", "assets", "order_book"] },
+    Label {
+        name: "outcome",
+        values: &[
+            "ok",
+            "connect",
+            "silent",
+            "rate_limited",
+            "problem",
+            "status",
+            "stream_error",
+            "too_large",
+            "unreadable",
+            "setup",
+        ],
+    },
+];
+const CLASS: &[Label] =
+    &[Label { name: "class", values: &["live", "first_assets", "history", "assets", "books", "audit"] }];
+const END: &[Label] = &[Label {
+    name: "end",
+    values: &[
+        "end",
+        "empty",
+        "not_leading",
+        "database",
+        "wrong_network",
+        "connect",
+        "silent",
+        "rate_limited",
+        "problem",
+        "status",
+        "stream_error",
+        "too_large",
+        "unreadable",
+        "setup",
+    ],
+}];
+const FILE: &[Label] = &[Label {
+    name: "outcome",
+    values: &[
+        "ok",
+        "refused",
+        "connect",
+        "timed_out",
+        "status",
+        "redirect",
+        "too_large",
+        "encoding",
+        "no_toml",
+        "setup",
+    ],
+}];
+
+pub(super) const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "ticker_stream_connected",
+        Unit::Flag,
+        "1 if Horizon's stream of trades is connected; 0 on a follower, which has none.",
+    ),
+    Metric::counter(
+        "ticker_stream_reconnects_total",
+        "Connections to the stream that ended and were replaced.",
+    ),
+    Metric::counter(
+        "ticker_stream_sessions_total",
+        "Connections to the stream of trades, by how they ended.",
+    )
+    .by(END),
+    Metric::gauge(
+        "ticker_horizon_up",
+        Unit::Flag,
+        "1 unless the last requests to Horizon found it unreachable.",
+    ),
+    Metric::counter("ticker_horizon_requests_total", "Requests to Horizon, by kind and outcome.").by(REQUEST),
+    Metric::counter("ticker_horizon_budget_requests_total", "Requests to Horizon, by class.").by(CLASS),
+    Metric::gauge(
+        "ticker_horizon_budget_tokens",
+        Unit::Count,
+        "Requests to Horizon that may be sent at once: the budget that is left.",
+    ),
+    Metric::gauge(
+        "ticker_horizon_budget_exhausted",
+        Unit::Flag,
+        "1 while requests for live trades wait for the budget.",
+    ),
+    Metric::gauge(
+        "ticker_horizon_blocked_seconds",
+        Unit::Seconds,
+        "Time until the next request to Horizon after a refusal.",
+    ),
+    Metric::counter("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome.").by(FILE),
+];
