@@ -7,10 +7,11 @@ mod plain;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use self::plain::{Form, PlainStderr};
 
@@ -31,6 +32,9 @@ pub enum TelemetryError {
     /// The filter does not parse.
     #[error("log filter does not parse: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// This process has no log whose filter can be replaced.
+    #[error("this process has no log")]
+    NotSet,
     /// The log of this process was set up before.
     #[error("logging is set up already: {0}")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
@@ -79,10 +83,24 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let layer =
         fmt::layer().with_writer(PlainStderr { form, is_over_bar: terminal }).log_internal_errors(false);
     let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
-    let filter = quiet_filter(filter)?;
+    let (filter, handle) = reload::Layer::new(quiet_filter(filter)?);
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let _ = FILTER.set(handle); // nothing was set before, or `try_init` would have failed
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Filter of the log of this process.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Replaces the filter of the log at run time, until the next start.
+///
+/// # Errors
+///
+/// [`TelemetryError::Filter`] if the filter does not parse; the old one stays. [`TelemetryError::NotSet`] without a log.
+pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
+    let new = quiet_filter(filter)?;
+    FILTER.get().and_then(|handle| handle.reload(new).ok()).ok_or(TelemetryError::NotSet)
 }
 
 /// Logs a panic and does nothing else. The code that catches the panic decides what happens next.

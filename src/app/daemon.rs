@@ -33,7 +33,8 @@ use crate::{
     blocking,
     clock::{SharedClock, SystemClock},
     config::Config,
-    db::Database,
+    db::{Database, shown_database},
+    domain::shown_url::shown_url,
     http::{
         PublicState,
         admin::{self, AdminState},
@@ -41,7 +42,7 @@ use crate::{
     },
     instruments::Exposition,
     published::Published,
-    shutdown,
+    shutdown, telemetry,
 };
 use address::Reserved;
 use nginx::Nginx;
@@ -172,6 +173,7 @@ struct Daemon {
 }
 
 async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, CommandError> {
+    log_start(config);
     let clock: SharedClock = SystemClock::shared();
     let patience = config.startup_timeout;
     // Take everything that another process may hold before reading, writing or leading. All waits run in parallel.
@@ -202,6 +204,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         actors: status.report(),
         database: database.clone(),
         audit: audit_on_demand(auditor),
+        set_log: Arc::new(change_log),
         provoke: test_hooks::provoke(&status),
     };
     let visitors = Visitors {
@@ -222,6 +225,26 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     actix_rt::spawn(disk::watch(services.clone()));
     actix_rt::spawn(health::watch(status, services, metrics));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
+}
+
+/// Logs what runs and on what, without secrets.
+fn log_start(config: &Config) {
+    let database = config.database_url.as_ref().map(|url| shown_database(url.expose()));
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        network = config.network,
+        horizon = shown_url(&config.horizon_url),
+        database = database.as_deref().unwrap_or("private"),
+        data_dir = %config.data_dir.display(),
+        "starting"
+    );
+}
+
+/// Replaces the filter of the log, and says so in the log that follows.
+fn change_log(filter: &str) -> Result<(), String> {
+    telemetry::set_filter(filter).map_err(|error| error.to_string())?;
+    info!(filter, "log filter changed, until the next start");
+    Ok(())
 }
 
 fn not_served(error: io::Error) -> CommandError {

@@ -38,4 +38,5 @@ pub mod toml_files;
 pub mod trades;
 
 pub use error::DbError;
-pub use pool::{Database, DatabaseSettings};
+pub use pool::{Database, DatabaseSettings, PoolUse};
+pub use targets::shown_database;

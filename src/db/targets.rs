@@ -8,6 +8,8 @@ use tokio_postgres::{
     config::{Host, LoadBalanceHosts},
 };
 
+use crate::connection_string::ConnectionString;
+
 /// PostgreSQL's own port.
 const DEFAULT_PORT: u16 = 5432;
 
@@ -72,9 +74,43 @@ fn target(config: &Config, index: usize) -> Option<Target> {
     Some(Target { index, address })
 }
 
+/// Returns hosts and database of a connection string, such as `db.example:5432/ticker`, without any secret.
+///
+/// A password with unescaped characters may end up in the host or in the name of the database. So only letters, digits
+/// and `.:-_/` are shown, and nothing of a string that does not parse.
+#[must_use]
+pub fn shown_database(url: &str) -> String {
+    let parsed = ConnectionString::parse(url).ok().and_then(|known| known.rest.parse::<Config>().ok());
+    let Some(config) = parsed else { return "***".to_owned() };
+    let is_plain = |text: &str| text.chars().all(|one| one.is_ascii_alphanumeric() || ".:-_/".contains(one));
+    let plain = |text: String| if is_plain(&text) { text } else { "***".to_owned() };
+    let hosts: Vec<String> = (0..count(&config))
+        .filter_map(|index| target(&config, index))
+        .map(|target| plain(target.address.to_string()))
+        .collect();
+    let name = config.get_dbname().or_else(|| config.get_user()).unwrap_or_default();
+    format!("{}/{}", hosts.join(","), plain(name.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shown_database_has_hosts_and_name_and_no_password() {
+        for (url, shown) in [
+            ("postgres://ticker:secret@db.example/market", "db.example:5432/market"),
+            ("postgres://ticker:secret@a:1,b:2/market", "a:1,b:2/market"),
+            ("host=/run/postgresql user=ticker password='se cret'", "/run/postgresql/.s.PGSQL.5432/ticker"),
+            ("postgres://ticker:5432/secret@db.example/market", "db.example:5432/market"),
+            ("postgres://ticker:se@cret@db.example/market", "***:5432/market"),
+            ("secret", "***"),
+        ] {
+            let found = shown_database(url);
+            assert!(!found.contains("cret"), "{url}: {found}");
+            assert_eq!(found, shown, "{url}");
+        }
+    }
 
     fn host(index: usize, dialled: &str, name: &str, port: u16) -> Target {
         Target { index, address: Address::Host { dialled: dialled.into(), name: name.into(), port } }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
@@ -40,6 +40,8 @@ pub struct AdminState {
     pub database: Database,
     /// Starts an audit of everything. Returns false if the auditor does not accept it.
     pub audit: AuditNow,
+    /// Replaces the filter of the log, or returns why it does not parse.
+    pub set_log: SetLog,
     /// Makes an actor panic while it handles a message, by the names of both. Returns false if no such actor exists.
     /// Only for tests of the whole program, else none.
     pub provoke: Option<Provoke>,
@@ -47,6 +49,9 @@ pub struct AdminState {
 
 /// See [`AdminState::audit`].
 pub type AuditNow = Arc<dyn Fn() -> LocalBoxFuture<'static, bool> + Send + Sync>;
+
+/// See [`AdminState::set_log`].
+pub type SetLog = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// See [`AdminState::provoke`].
 pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -59,6 +64,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/actors.json", web::get().to(actors))
         .route("/quarantine.json", web::get().to(quarantine))
         .route("/audit", web::post().to(audit))
+        .route("/log", web::put().to(set_log))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
@@ -86,7 +92,7 @@ async fn private<B: MessageBody + 'static>(
 async fn index() -> HttpResponse {
     fresh_json(
         StatusCode::OK,
-        json!({"paths": ["/metrics", "/actors.json", "/quarantine.json", "POST /audit"]}),
+        json!({"paths": ["/metrics", "/actors.json", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
     )
 }
 
@@ -106,6 +112,25 @@ async fn audit(state: web::Data<AdminState>) -> HttpResponse {
         HttpResponse::Accepted().finish()
     } else {
         problem(StatusCode::SERVICE_UNAVAILABLE, "the auditor does not answer")
+    }
+}
+
+/// Query of `/log`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewLog {
+    filter: String,
+}
+
+/// Changes the log until the next start.
+async fn set_log(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
+    let query = match web::Query::<NewLog>::from_query(request.query_string()) {
+        Ok(query) => query.into_inner(),
+        Err(_) => return problem(StatusCode::BAD_REQUEST, "use PUT /log?filter=FILTER, such as filter=info"),
+    };
+    match (state.set_log)(&query.filter) {
+        Ok(()) => fresh_json(StatusCode::OK, json!({"filter": query.filter})),
+        Err(error) => problem(StatusCode::BAD_REQUEST, &shown(&error)),
     }
 }
 

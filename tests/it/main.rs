@@ -21,6 +21,7 @@ mod horizon;
 mod hostile;
 mod init;
 mod ledger_metadata;
+mod log;
 mod matrix;
 mod metrics;
 mod nginx;

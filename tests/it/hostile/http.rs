@@ -280,12 +280,17 @@ fn no_web_page_reads_or_drives_the_admin_listener() {
     let (daemon, _sim) = served(536, &[]);
     let ask = |method, path, headers: &str| request(daemon.admin, method, path, headers).unwrap();
     let index = ask("GET", "/", "").json();
-    assert_eq!(index["paths"], json!(["/metrics", "/actors.json", "/quarantine.json", "POST /audit"]));
+    assert_eq!(
+        index["paths"],
+        json!(["/metrics", "/actors.json", "/quarantine.json", "POST /audit", "PUT /log?filter="])
+    );
     for path in ["/", "/metrics", "/actors.json", "/quarantine.json", "/nothing"] {
         let answer = ask("GET", path, "Origin: https://a.example\r\n");
         assert_eq!(answer.status == 404, path == "/nothing", "{path}: {}", answer.head);
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
     }
+    let log = ask("PUT", "/log?filter=off", "Origin: https://a.example\r\nContent-Length: 0\r\n");
+    assert_problem("a page changes the log", &log, 403);
     for origin in ["https://a.example", "null", &format!("http://{}", daemon.admin)] {
         let refused = ask("POST", "/audit", &format!("Origin: {origin}\r\nContent-Length: 0\r\n"));
         assert_problem(origin, &refused, 403);
