@@ -36,7 +36,7 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        PublicState,
+        PublicState, Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -193,10 +193,13 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
+    let anchors = config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok());
+    let views = Arc::new(Views::new(&config.network_passphrase, anchors));
     let public_state = PublicState {
         published: Arc::clone(&published),
         clock: Arc::clone(&clock),
         stale_after: config.stale_after,
+        views: Arc::clone(&views),
         is_alive: alive(Arc::clone(&status)),
     };
     let admin_state = AdminState {
@@ -223,7 +226,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     }
     actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
     actix_rt::spawn(disk::watch(services.clone()));
-    actix_rt::spawn(health::watch(status, services, metrics));
+    actix_rt::spawn(health::watch(status, services, metrics, views));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 

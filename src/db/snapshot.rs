@@ -257,8 +257,16 @@ fn polled(rows: &[Row]) -> Result<Vec<(MarketId, PolledBook)>, DbError> {
     rows.iter().map(books::book).collect()
 }
 
+/// Returns the identities of rows. Leaves out an asset whose name is none, which only a hand in the database can make:
+/// one such row must not stop the loading of all others.
 fn names(rows: &[Row]) -> Result<Vec<(AssetId, Asset)>, DbError> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, ids::asset(row.try_get(1)?, row.try_get(2)?)?))).collect()
+    let mut names = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let Ok(asset) = ids::asset(row.try_get(1)?, row.try_get(2)?) {
+            names.push((row.try_get(0)?, asset));
+        }
+    }
+    Ok(names)
 }
 
 fn markets(rows: &[Row]) -> Result<Vec<(MarketId, AssetId, AssetId)>, DbError> {

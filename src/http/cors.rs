@@ -50,6 +50,7 @@ mod tests {
             published: Arc::new(published),
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
+            views: Arc::new(crate::http::Views::new("Test Network", [])),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

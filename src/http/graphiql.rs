@@ -14,8 +14,8 @@ use actix_web::{
 
 use super::{
     files::{Terms, send_on},
+    methods::answer,
     problem::problem,
-    public::answer,
 };
 use crate::published::EncodedFile;
 

@@ -4,6 +4,7 @@
 //! composition root.
 
 pub mod admin;
+mod api;
 mod body;
 mod books;
 mod connection;
@@ -16,6 +17,7 @@ mod files;
 mod graphiql;
 mod graphql;
 mod labels;
+mod methods;
 mod negotiation;
 pub mod probe;
 mod problem;
@@ -25,11 +27,13 @@ mod readiness;
 mod requests;
 mod sending;
 pub mod server;
+mod state;
 mod status;
 mod unread;
 
-pub use public::PublicState;
+pub use api::views::Views;
 pub use readiness::{Verdict, verdict};
+pub use state::PublicState;
 
 /// Returns the answer of `/graphql` to a body or a query string, without any data. None if it is refused. Only for
 /// `fuzz/`.

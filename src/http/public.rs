@@ -1,38 +1,18 @@
 //! Routes of the public listener.
 
-use std::{sync::Arc, time::Duration};
-
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::{
-    books, files, graphiql, graphql,
+    api, books, files, graphiql, graphql,
     labels::Labels,
+    methods::answer,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
     requests,
+    state::PublicState,
     status::status,
 };
-use crate::{
-    clock::SharedClock,
-    published::{EncodedFile, Files, Published},
-};
-
-/// State of the public listener.
-#[derive(Clone)]
-pub struct PublicState {
-    /// Newest publication and vitals.
-    pub published: Arc<Published>,
-    /// Clock for ages.
-    pub clock: SharedClock,
-    /// Age from which on data count as stale.
-    pub stale_after: Duration,
-    /// Returns true while the supervisor ticks.
-    pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
-}
+use crate::published::{EncodedFile, Files};
 
 /// Handler of GET and HEAD.
 type RouteHandler = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
@@ -59,39 +39,13 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
     requests::announce("/graphql");
     requests::announce(requests::NO_ROUTE);
+    config.configure(api::routes);
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.default_service(web::to(|| async {
         requests::count(requests::NO_ROUTE, StatusCode::NOT_FOUND);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
-}
-
-/// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods. Counts the
-/// request under the route `path`.
-pub(super) fn answer(
-    request: &HttpRequest,
-    path: &'static str,
-    handler: impl FnOnce() -> HttpResponse,
-) -> HttpResponse {
-    const ALLOWED: &str = "GET, HEAD, OPTIONS";
-    let response = match *request.method() {
-        Method::GET | Method::HEAD => handler(),
-        Method::OPTIONS => HttpResponse::NoContent()
-            .insert_header((header::ALLOW, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
-            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
-            .finish(),
-        _ => {
-            let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path only supports GET and HEAD");
-            refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
-            refused
-        }
-    };
-    requests::count(path, response.status());
-    response
 }
 
 fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

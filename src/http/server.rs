@@ -24,9 +24,9 @@ use super::{
     connection_limiter::{ConnectionLimiter, ConnectionLimits},
     cors, expect,
     graphql::GraphQl,
-    public::{self, PublicState},
-    requests,
+    public, requests,
     sending::Sending,
+    state::PublicState,
     unread,
 };
 

@@ -178,6 +178,12 @@ impl Directory {
         Some((self.assets.get(base)?, self.assets.get(counter)?))
     }
 
+    /// Valid asset with this id, or `None` if it is not valid.
+    #[must_use]
+    pub fn asset(&self, id: AssetId) -> Option<&ListedAsset> {
+        self.assets.get(&id).map(AsRef::as_ref)
+    }
+
     /// Valid assets, in no particular order.
     pub fn assets(&self) -> impl Iterator<Item = (AssetId, &ListedAsset)> {
         self.assets.iter().map(|(id, asset)| (*id, asset.as_ref()))

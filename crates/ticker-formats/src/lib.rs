@@ -3,6 +3,7 @@
 mod encoded;
 mod files;
 pub mod legacy;
+pub mod listings;
 pub mod pieces;
 mod rows;
 

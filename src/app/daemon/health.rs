@@ -9,6 +9,7 @@ use crate::{
     actors::supervision::{report::TreeStatus, status::Health},
     app::services::Services,
     domain::shown_url::shown_url,
+    http::Views,
     instruments::Exposition,
     published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
 };
@@ -27,8 +28,14 @@ const PARTS: [(&str, &str); 8] = [
     ("nginx", "nginx"),
 ];
 
-/// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`].
-pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: Exposition) {
+/// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`], and drops views of the API
+/// that nobody reads.
+pub(super) async fn watch(
+    status: Arc<TreeStatus>,
+    services: Services,
+    metrics: Exposition,
+    views: Arc<Views>,
+) {
     let vitals = &services.published.vitals;
     let mut gauges = Gauges::new(services.began);
     loop {
@@ -38,6 +45,7 @@ pub(super) async fn watch(status: Arc<TreeStatus>, services: Services, metrics: 
         vitals.budget.store(Some(Arc::new(budget)));
         gauges.publish(&status, &services);
         metrics.run_upkeep();
+        views.drop_if_idle();
         actix_rt::time::sleep(POLL).await;
     }
 }

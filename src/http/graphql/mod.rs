@@ -40,9 +40,9 @@ use super::{
     labels::Labels,
     negotiation::{Coding, coding},
     problem::{not_yet, problem},
-    public::PublicState,
     requests,
     sending::Ticket,
+    state::PublicState,
 };
 use crate::{
     domain::market_snapshot::MarketSnapshot,

@@ -1,0 +1,24 @@
+//! Documents of the market API and of listing sites, all out of one [`ListingView`]: a market has the same figures in
+//! each of them.
+//!
+//! Prices are quote per base everywhere. A listing format has the markets of valid assets that traded in the last 24
+//! hours. The own API has all markets, with flags.
+
+mod asset;
+mod book;
+pub mod coingecko;
+pub mod coinmarketcap;
+mod flags;
+mod lookup;
+mod market;
+pub mod own;
+mod trades;
+mod value;
+mod view;
+
+pub use asset::AssetView;
+pub use market::MarketView;
+pub use view::{IdStyle, ListingView};
+
+/// Longest time since an order book was polled, in seconds, for which its prices are shown.
+const BOOK_AGE_MAX: i64 = 3_600;

@@ -1,0 +1,90 @@
+//! An asset as documents show it.
+
+use ticker_domain::{asset::Asset, asset_names::AssetId, decimal, listed_asset::ListedAsset, usd::UsdPrice};
+
+use super::view::{IdStyle, ListingView};
+
+/// Asset with what is known about it.
+#[derive(Clone, Copy, Debug)]
+pub struct AssetView<'a> {
+    view: &'a ListingView,
+    id: AssetId,
+    asset: &'a Asset,
+    /// `None` for an asset that is not valid.
+    listed: Option<&'a ListedAsset>,
+}
+
+impl<'a> AssetView<'a> {
+    pub(super) fn new(view: &'a ListingView, id: AssetId) -> Option<Self> {
+        let directory = view.snapshot().directory();
+        let asset = directory.names().asset(id)?;
+        Some(Self { view, id, asset, listed: directory.asset(id) })
+    }
+
+    pub(super) const fn id(&self) -> AssetId {
+        self.id
+    }
+
+    /// Identity of the asset.
+    #[must_use]
+    pub const fn asset(&self) -> &'a Asset {
+        self.asset
+    }
+
+    /// `XLM` or `CODE-ISSUER`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.asset.name()
+    }
+
+    /// Name in the style of a document.
+    pub(super) fn spelled(&self, style: IdStyle) -> String {
+        match style {
+            IdStyle::Classic => self.name(),
+            IdStyle::Contract => self.contract_id(),
+        }
+    }
+
+    /// `C…`
+    pub(super) fn contract_id(&self) -> String {
+        self.view.contract(self.asset).to_string()
+    }
+
+    /// True if Horizon knows the asset and its issuer's file, as for the legacy files.
+    pub(super) const fn is_valid(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// True for XLM, and for an asset that its home domain vouches for.
+    pub(super) fn is_verified(&self) -> bool {
+        matches!(self.asset, Asset::Native)
+            || self.listed.is_some_and(|listed| listed.is_controlled_by_domain)
+    }
+
+    pub(super) const fn listed(&self) -> Option<&'a ListedAsset> {
+        self.listed
+    }
+
+    /// Host of the issuer's stellar.toml.
+    pub(super) fn home_domain(&self) -> Option<&'a str> {
+        let (_, rest) = self.listed?.toml_url.split_once("://")?;
+        rest.split('/').next().filter(|host| !host.is_empty())
+    }
+
+    /// Display name out of the issuer's file, or the code. Never empty.
+    pub(super) fn display_name(&self) -> String {
+        let name = self.listed.map(|listed| listed.currency.name.trim()).unwrap_or_default();
+        if name.is_empty() { self.asset.code().to_owned() } else { name.to_owned() }
+    }
+
+    /// Supply in units, or `None` if it is not known.
+    #[must_use]
+    pub fn supply(&self) -> Option<String> {
+        let stroops = self.listed?.amount.stroops();
+        (stroops > 0).then(|| decimal::amount(stroops))
+    }
+
+    pub(super) fn usd(&self) -> Option<&'a UsdPrice> {
+        self.view.usd().price(self.id)
+    }
+}

@@ -1,0 +1,143 @@
+//! CoinGecko's formats (version 8, 2024): `pairs`, `tickers`, `historical_trades`.
+
+use serde::Serialize;
+use ticker_domain::{decimal, instant::UnixSeconds, span::Span};
+
+use super::{
+    book::digits,
+    market::MarketView,
+    own::to_bytes,
+    trades::TradeRow,
+    value,
+    view::{IdStyle, ListingView},
+};
+
+#[derive(Serialize)]
+struct Pair {
+    ticker_id: String,
+    base: String,
+    target: String,
+    pool_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ticker {
+    ticker_id: String,
+    base_currency: String,
+    target_currency: String,
+    pool_id: Option<String>,
+    last_price: String,
+    base_volume: String,
+    target_volume: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ask: Option<String>,
+    high: String,
+    low: String,
+}
+
+#[derive(Serialize)]
+struct Trade {
+    trade_id: u64,
+    price: String,
+    base_volume: String,
+    target_volume: String,
+    trade_timestamp: i64,
+    #[serde(rename = "type")]
+    side: &'static str,
+}
+
+/// Trades by the side of the taker.
+#[derive(Serialize)]
+struct Trades {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buy: Option<Vec<Trade>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sell: Option<Vec<Trade>>,
+}
+
+/// Side of the taker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The taker bought the base.
+    Buy,
+    /// The taker sold the base.
+    Sell,
+}
+
+/// Selection of `historical_trades`.
+#[derive(Clone, Copy, Debug)]
+pub struct TradeQuery {
+    /// One side only.
+    pub side: Option<Side>,
+    /// Most trades of each side, or all.
+    pub limit: Option<usize>,
+    /// First close time, inclusive.
+    pub from: UnixSeconds,
+    /// Last close time, inclusive.
+    pub to: UnixSeconds,
+}
+
+/// `pairs`: the markets.
+#[must_use]
+pub fn pairs(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let pair = |market: &MarketView<'_>| Pair {
+        ticker_id: market.spelled(style),
+        base: market.base().spelled(style),
+        target: market.quote().spelled(style),
+        pool_id: market.pool_id(),
+    };
+    to_bytes(&view.listed_markets().iter().map(pair).collect::<Vec<_>>())
+}
+
+/// `tickers`: the markets with their figures of 24 hours. A day in which no trade had a price has no ticker.
+#[must_use]
+pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let ticker = |market: &MarketView<'_>| {
+        let day = market.stats(Span::Day);
+        let prices = day.prices?;
+        let book = market.book();
+        Some(Ticker {
+            ticker_id: market.spelled(style),
+            base_currency: market.base().spelled(style),
+            target_currency: market.quote().spelled(style),
+            pool_id: market.pool_id(),
+            last_price: value::price(Some(prices.close))?,
+            base_volume: decimal::amount(day.base_volume),
+            target_volume: decimal::amount(day.quote_volume),
+            bid: digits(book.and_then(|book| book.bid)),
+            ask: digits(book.and_then(|book| book.ask)),
+            high: value::price(Some(prices.high))?,
+            low: value::price(Some(prices.low))?,
+        })
+    };
+    to_bytes(&view.listed_markets().iter().filter_map(ticker).collect::<Vec<_>>())
+}
+
+/// `historical_trades`: trades of complete ledgers with a price, the newest first.
+#[must_use]
+pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery) -> Vec<u8> {
+    let listed = market.trades_since(query.from.minus(1));
+    let of_side = |side: Side, name: &str| {
+        let wanted = query.side.is_none_or(|only| only == side);
+        let rows = listed.iter().rev().filter(|of| of.trade.closed_at <= query.to);
+        let trades = rows
+            .map(|of| TradeRow::of(of, market.is_flipped()))
+            .filter(|row| row.side == name)
+            .filter_map(trade);
+        wanted.then(|| trades.take(query.limit.unwrap_or(usize::MAX)).collect())
+    };
+    to_bytes(&Trades { buy: of_side(Side::Buy, "buy"), sell: of_side(Side::Sell, "sell") })
+}
+
+fn trade(row: TradeRow) -> Option<Trade> {
+    Some(Trade {
+        trade_id: row.id,
+        price: row.price?,
+        base_volume: row.base_amount,
+        target_volume: row.quote_amount,
+        trade_timestamp: row.millis,
+        side: row.side,
+    })
+}

@@ -1,0 +1,218 @@
+//! CoinMarketCap's formats: `summary`, `assets`, `ticker`, `trades` and the DEX format C1.
+//!
+//! Pairs are named by code where an issuer stands for it. Others are named `CODE-ISSUER`, so that no name stands for
+//! two markets.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use ticker_domain::{asset::Asset, decimal, span::Span};
+
+use super::{
+    asset::AssetView,
+    book::digits,
+    market::MarketView,
+    own::to_bytes,
+    trades::TradeRow,
+    value::{self, Number},
+    view::{IdStyle, ListingView},
+};
+
+/// CoinMarketCap's own ids of assets, by identity.
+const UNIFIED_IDS: [(&str, u32); 3] = [
+    ("native", 512),
+    ("USDC:GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN", 3_408),
+    ("BTC:GDPJALI4AZKUU2W426U5WKMAT6CN3AJRPIIRYR2YM54TL2GDWO5O2MZM", 1),
+];
+
+#[derive(Serialize)]
+struct Summary {
+    trading_pairs: String,
+    base_currency: String,
+    quote_currency: String,
+    last_price: Number,
+    lowest_ask: Number,
+    highest_bid: Number,
+    base_volume: Number,
+    quote_volume: Number,
+    price_change_percent_24h: Number,
+    highest_price_24h: Number,
+    lowest_price_24h: Number,
+}
+
+#[derive(Serialize)]
+struct AssetEntry {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unified_cryptoasset_id: Option<u32>,
+    can_withdraw: bool,
+    can_deposit: bool,
+    maker_fee: Number,
+    taker_fee: Number,
+    #[serde(rename = "contractAddress")]
+    contract_address: String,
+}
+
+#[derive(Serialize)]
+struct Ticker {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quote_id: Option<u32>,
+    last_price: Number,
+    base_volume: Number,
+    quote_volume: Number,
+    #[serde(rename = "isFrozen")]
+    is_frozen: u8,
+}
+
+#[derive(Serialize)]
+struct Trade {
+    trade_id: u64,
+    price: Number,
+    base_volume: Number,
+    quote_volume: Number,
+    timestamp: i64,
+    #[serde(rename = "type")]
+    side: &'static str,
+}
+
+/// Entry of the DEX format: all strings, names never empty.
+#[derive(Serialize)]
+struct DexPair {
+    base_id: String,
+    base_name: String,
+    base_symbol: String,
+    quote_id: String,
+    quote_name: String,
+    quote_symbol: String,
+    last_price: String,
+    base_volume: String,
+    quote_volume: String,
+}
+
+/// `summary`: all markets with their figures of 24 hours. An unknown bid or ask is 0.
+#[must_use]
+pub fn summary(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let summary = |market: &MarketView<'_>| {
+        let day = market.stats(Span::Day);
+        let prices = day.prices?;
+        let book = market.book();
+        Some(Summary {
+            trading_pairs: pair_name(market, style),
+            base_currency: symbol(market.base(), view, style),
+            quote_currency: symbol(market.quote(), view, style),
+            last_price: Number(value::price(Some(prices.close))?),
+            lowest_ask: Number::or_zero(digits(book.and_then(|book| book.ask))),
+            highest_bid: Number::or_zero(digits(book.and_then(|book| book.bid))),
+            base_volume: Number(decimal::amount(day.base_volume)),
+            quote_volume: Number(decimal::amount(day.quote_volume)),
+            price_change_percent_24h: Number::or_zero(value::ratio(prices.change_percent())),
+            highest_price_24h: Number(value::price(Some(prices.high))?),
+            lowest_price_24h: Number(value::price(Some(prices.low))?),
+        })
+    };
+    to_bytes(&view.listed_markets().iter().filter_map(summary).collect::<Vec<_>>())
+}
+
+/// `assets`: the assets of all listed markets, by symbol.
+#[must_use]
+pub fn assets(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let mut entries = BTreeMap::new();
+    for market in view.listed_markets() {
+        for asset in [market.base(), market.quote()] {
+            let entry = AssetEntry {
+                name: asset.display_name(),
+                unified_cryptoasset_id: unified_id(asset),
+                can_withdraw: true,
+                can_deposit: true,
+                maker_fee: Number::or_zero(None),
+                taker_fee: Number::or_zero(None),
+                contract_address: asset.contract_id(),
+            };
+            entries.insert(symbol(asset, view, style), entry);
+        }
+    }
+    to_bytes(&entries)
+}
+
+/// `ticker`: all markets by pair.
+#[must_use]
+pub fn ticker(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let ticker = |market: &MarketView<'_>| {
+        let day = market.stats(Span::Day);
+        let ticker = Ticker {
+            base_id: unified_id(market.base()),
+            quote_id: unified_id(market.quote()),
+            last_price: Number(value::price(Some(day.prices?.close))?),
+            base_volume: Number(decimal::amount(day.base_volume)),
+            quote_volume: Number(decimal::amount(day.quote_volume)),
+            is_frozen: 0,
+        };
+        Some((pair_name(market, style), ticker))
+    };
+    to_bytes(&view.listed_markets().iter().filter_map(ticker).collect::<BTreeMap<_, _>>())
+}
+
+/// `trades/{pair}`: all trades of complete ledgers in the last 24 hours with a price, the newest first.
+#[must_use]
+pub fn trades(market: &MarketView<'_>) -> Vec<u8> {
+    let listed = market.trades_since(Span::Day.edge(market.view().as_of()));
+    let trade = |row: TradeRow| {
+        Some(Trade {
+            trade_id: row.id,
+            price: Number(row.price?),
+            base_volume: Number(row.base_amount),
+            quote_volume: Number(row.quote_amount),
+            timestamp: row.millis,
+            side: row.side,
+        })
+    };
+    let rows = listed.iter().rev().map(|of| TradeRow::of(of, market.is_flipped()));
+    to_bytes(&rows.filter_map(trade).collect::<Vec<_>>())
+}
+
+/// `dex`: all markets by `<base_id>_<quote_id>`.
+#[must_use]
+pub fn dex(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let pair = |market: &MarketView<'_>| {
+        let (base, quote, day) = (market.base(), market.quote(), market.stats(Span::Day));
+        let pair = DexPair {
+            base_id: base.spelled(style),
+            base_name: base.display_name(),
+            base_symbol: base.asset().code().to_owned(),
+            quote_id: quote.spelled(style),
+            quote_name: quote.display_name(),
+            quote_symbol: quote.asset().code().to_owned(),
+            last_price: value::price(Some(day.prices?.close))?,
+            base_volume: decimal::amount(day.base_volume),
+            quote_volume: decimal::amount(day.quote_volume),
+        };
+        Some((market.spelled(style), pair))
+    };
+    to_bytes(&view.listed_markets().iter().filter_map(pair).collect::<BTreeMap<_, _>>())
+}
+
+/// Code of an asset that stands for it, else the asset's full name.
+pub(super) fn symbol(asset: &AssetView<'_>, view: &ListingView, style: IdStyle) -> String {
+    match style {
+        IdStyle::Contract => asset.spelled(style),
+        IdStyle::Classic if view.symbols().stands_for(asset.asset().code(), asset.id()) => {
+            asset.asset().code().to_owned()
+        }
+        IdStyle::Classic => asset.name(),
+    }
+}
+
+fn pair_name(market: &MarketView<'_>, style: IdStyle) -> String {
+    let view = market.view();
+    format!("{}_{}", symbol(market.base(), view, style), symbol(market.quote(), view, style))
+}
+
+fn unified_id(asset: &AssetView<'_>) -> Option<u32> {
+    let name = match asset.asset() {
+        Asset::Native => "native".to_owned(),
+        issued @ Asset::Issued { .. } => issued.to_string(),
+    };
+    UNIFIED_IDS.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+}

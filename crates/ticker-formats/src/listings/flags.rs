@@ -1,0 +1,66 @@
+//! Warnings about a market, each with its reason. Nothing is left out silently: a doubtful market is shown and flagged.
+
+use serde::Serialize;
+use ticker_domain::{instant::DAY, market::QUOTE_ASSETS, span::Span};
+
+use super::{asset::AssetView, market::MarketView};
+
+/// Volume in 24 hours below which a market is thin: 100 dollars, in stroops.
+const THIN_VOLUME: i128 = 100 * 10_000_000;
+/// Number of clean trades in 24 hours below which a market is thin.
+const THIN_TRADES: u64 = 10;
+
+/// Warning.
+#[derive(Debug, Serialize)]
+pub(super) struct Flag {
+    pub(super) flag: &'static str,
+    pub(super) reason: String,
+}
+
+/// Warnings about a market.
+pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
+    let mut flags = Vec::new();
+    let day = market.stats(Span::Day);
+    let age_s = market.last_trade_at().map(|at| market.view().as_of().0.saturating_sub(at.0));
+    if age_s.is_none_or(|age_s| age_s > DAY) {
+        flags.push(Flag { flag: "stale", reason: "no trade in the last 24 hours".to_owned() });
+    } else if day.clean_count < THIN_TRADES {
+        let reason = format!("{} trades above dust in 24 hours, fewer than {THIN_TRADES}", day.clean_count);
+        flags.push(Flag { flag: "thin", reason });
+    } else if market.usd_volume(day.quote_volume).is_some_and(|volume| volume < THIN_VOLUME) {
+        flags.push(Flag { flag: "thin", reason: "less than 100 dollars of volume in 24 hours".to_owned() });
+    }
+    for asset in [market.base(), market.quote()] {
+        flags.extend(of_asset(asset, market));
+    }
+    flags
+}
+
+fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
+    let mut flags = Vec::new();
+    let code = asset.asset().code();
+    if !asset.is_valid() {
+        let reason = format!("{} is not valid: Horizon or its issuer's file does not list it", asset.name());
+        flags.push(Flag { flag: "invalid_asset", reason });
+    }
+    let of_list = QUOTE_ASSETS.iter().find(|listed| listed.split(':').next() == Some(code));
+    let original = of_list.filter(|listed| **listed != asset.asset().to_string());
+    if let Some(original) = original {
+        let reason = format!("{} has the code of {}", asset.name(), original.replace(':', "-"));
+        flags.push(Flag { flag: "lookalike_of", reason });
+    } else if code == "XLM" && asset.name() != "XLM" {
+        flags.push(Flag { flag: "lookalike_of", reason: format!("{} has the code of XLM", asset.name()) });
+    } else if let Some(symbol) =
+        market.view().symbols().of_code(code).filter(|symbol| symbol.asset != asset.id())
+    {
+        let original = market.view().asset(symbol.asset).map(|asset| asset.name()).unwrap_or_default();
+        let reason = format!("{} has the code of {original}", asset.name());
+        flags.push(Flag { flag: "lookalike_of", reason });
+    }
+    let anchor = asset.listed().map(|listed| listed.currency.anchor_asset.as_str()).unwrap_or_default();
+    if !anchor.is_empty() && !asset.is_verified() {
+        let reason = format!("{} claims an anchor that its home domain does not confirm", asset.name());
+        flags.push(Flag { flag: "unverified_anchor", reason });
+    }
+    flags
+}

@@ -1,0 +1,67 @@
+//! Assets and markets of a view.
+
+use ticker_domain::{asset_names::AssetId, identity::SpelledAsset, windows::MarketId};
+
+use super::{asset::AssetView, market::MarketView, view::ListingView};
+
+impl ListingView {
+    /// Asset that a reader spells, or `None` if it never traded.
+    #[must_use]
+    pub fn find(&self, spelled: &SpelledAsset) -> Option<AssetView<'_>> {
+        let id = self.snapshot().directory().names().find(spelled, self.passphrase())?;
+        self.asset(id)
+    }
+
+    pub(super) fn asset(&self, id: AssetId) -> Option<AssetView<'_>> {
+        AssetView::new(self, id)
+    }
+
+    /// Market of two assets, in either order, or `None` if they never traded in the last 7 days.
+    #[must_use]
+    pub fn market_between(&self, one: &AssetView<'_>, other: &AssetView<'_>) -> Option<MarketView<'_>> {
+        let market = self.snapshot().directory().market_between(one.id(), other.id())?;
+        self.snapshot().windows().figures_of(market)?;
+        self.market(market)
+    }
+
+    /// Market of two symbols with `_` between them, as CoinMarketCap's formats name pairs.
+    #[must_use]
+    pub fn market_of_symbols(&self, name: &str) -> Option<MarketView<'_>> {
+        let (base, quote) = name.split_once('_')?;
+        let asset = |code: &str| self.asset(self.symbols().of_code(code)?.asset);
+        self.market_between(&asset(base)?, &asset(quote)?)
+    }
+
+    /// The market with this id.
+    pub(super) fn market(&self, id: MarketId) -> Option<MarketView<'_>> {
+        MarketView::new(self, id)
+    }
+
+    /// All markets with a trade in the last 7 days, sorted by name.
+    #[must_use]
+    pub fn markets(&self) -> Vec<MarketView<'_>> {
+        let mut markets: Vec<MarketView<'_>> =
+            self.snapshot().windows().figures().filter_map(|(id, _)| self.market(id)).collect();
+        markets.sort_by_cached_key(MarketView::name);
+        markets
+    }
+
+    /// Markets of valid assets that traded in the last 24 hours, sorted by name: those of listing formats.
+    #[must_use]
+    pub fn listed_markets(&self) -> Vec<MarketView<'_>> {
+        self.markets().into_iter().filter(MarketView::is_listed).collect()
+    }
+
+    /// All assets of markets with a trade in the last 7 days, sorted by name.
+    #[must_use]
+    pub fn assets(&self) -> Vec<AssetView<'_>> {
+        let directory = self.snapshot().directory();
+        let sides = self.snapshot().windows().figures().filter_map(|(id, _)| directory.sides(id));
+        let mut ids: Vec<AssetId> = sides.flat_map(|(base, counter)| [base, counter]).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut assets: Vec<AssetView<'_>> = ids.into_iter().filter_map(|id| self.asset(id)).collect();
+        assets.sort_by_cached_key(AssetView::name);
+        assets
+    }
+}

@@ -1,0 +1,123 @@
+//! A market as documents show it: base and quote in the orientation of new outputs.
+
+use ticker_domain::{
+    identity, instant::UnixSeconds, listed_trade::ListedTrade, market::Market, quoted::QuotedStats,
+    span::Span, windows::MarketId,
+};
+
+use super::{
+    asset::AssetView,
+    book::QuotedBook,
+    trades,
+    view::{IdStyle, ListingView},
+};
+
+/// Market with a trade in the last 7 days.
+#[derive(Clone, Copy, Debug)]
+pub struct MarketView<'a> {
+    view: &'a ListingView,
+    id: MarketId,
+    base: AssetView<'a>,
+    quote: AssetView<'a>,
+    /// True if the base of new outputs is the counter of the normalised market.
+    is_flipped: bool,
+}
+
+impl<'a> MarketView<'a> {
+    pub(super) fn new(view: &'a ListingView, id: MarketId) -> Option<Self> {
+        let (base, counter) = view.snapshot().directory().sides(id)?;
+        let (base, counter) = (view.asset(base)?, view.asset(counter)?);
+        let (market, _) = Market::of(*base.asset(), *counter.asset())?;
+        let is_flipped = market.quoted().0 != base.asset();
+        let (base, quote) = if is_flipped { (counter, base) } else { (base, counter) };
+        Some(Self { view, id, base, quote, is_flipped })
+    }
+
+    pub(super) const fn is_flipped(&self) -> bool {
+        self.is_flipped
+    }
+
+    pub(super) const fn view(&self) -> &'a ListingView {
+        self.view
+    }
+
+    /// Base asset.
+    #[must_use]
+    pub const fn base(&self) -> &AssetView<'a> {
+        &self.base
+    }
+
+    /// Quote asset.
+    #[must_use]
+    pub const fn quote(&self) -> &AssetView<'a> {
+        &self.quote
+    }
+
+    /// `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.spelled(IdStyle::Classic)
+    }
+
+    pub(super) fn spelled(&self, style: IdStyle) -> String {
+        format!("{}_{}", self.base.spelled(style), self.quote.spelled(style))
+    }
+
+    /// True if both assets are valid and the market traded in the last 24 hours.
+    pub(super) fn is_listed(&self) -> bool {
+        let traded =
+            self.view.snapshot().windows().figures_of(self.id).is_some_and(|kept| !kept.day.is_empty());
+        traded && self.base.is_valid() && self.quote.is_valid()
+    }
+
+    /// Statistics of a span.
+    #[must_use]
+    pub fn stats(&self, span: Span) -> QuotedStats {
+        QuotedStats::of(&self.view.snapshot().windows().stats(self.id, span), self.is_flipped)
+    }
+
+    pub(super) fn book(&self) -> Option<QuotedBook> {
+        let book = self.view.snapshot().directory().book(self.id)?;
+        QuotedBook::recent(book, self.is_flipped, self.view.as_of())
+    }
+
+    /// Id of the pair's liquidity pool, whether it exists or not.
+    pub(super) fn pool_id(&self) -> Option<String> {
+        identity::pool_id(self.base.asset(), self.quote.asset()).map(|id| id.as_str().to_owned())
+    }
+
+    /// True if both assets are verified.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.base.is_verified() && self.quote.is_verified()
+    }
+
+    /// Volume of 24 hours in dollars, in stroops.
+    #[must_use]
+    pub fn day_volume_usd(&self) -> Option<i128> {
+        self.usd_volume(self.stats(Span::Day).quote_volume)
+    }
+
+    /// Change of the price in 24 hours, in millionths of the first price.
+    #[must_use]
+    pub fn day_change_millionths(&self) -> Option<i128> {
+        let (n, d) = self.stats(Span::Day).prices?.change_percent()?;
+        n.checked_mul(10_000)?.checked_div(d)
+    }
+
+    /// Volume of the quote in dollars, in stroops.
+    pub(super) fn usd_volume(&self, quote_volume: i128) -> Option<i128> {
+        self.quote.usd().map(|price| price.rate.worth(quote_volume))
+    }
+
+    /// Close time of the latest trade.
+    pub(super) fn last_trade_at(&self) -> Option<UnixSeconds> {
+        let kept = self.view.snapshot().windows().figures_of(self.id)?;
+        kept.week.times.map(|(_, last)| last)
+    }
+
+    /// Trades that closed after `edge` in complete ledgers, with their numbers, in order.
+    pub(super) fn trades_since(&self, edge: UnixSeconds) -> Vec<ListedTrade> {
+        trades::of_market(self.view, self.id, edge)
+    }
+}

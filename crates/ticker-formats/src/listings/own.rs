@@ -1,0 +1,440 @@
+//! Documents of the ticker's own API (`/api/v1`).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use ticker_domain::{
+    decimal,
+    instant::UnixSeconds,
+    quoted::QuotedStats,
+    span::Span,
+    usd::{Confidence, UsdPrice},
+};
+
+use super::{
+    asset::AssetView,
+    book::{QuotedBook, digits},
+    flags::{self, Flag},
+    market::MarketView,
+    trades::TradeRow,
+    value,
+    view::ListingView,
+};
+
+/// Market: identity, prices and windows.
+#[derive(Debug, Serialize)]
+pub struct MarketDocument {
+    /// `<base>_<quote>`
+    pub id: String,
+    base: AssetReference,
+    quote: AssetReference,
+    last: Option<String>,
+    last_trade: Option<LastTrade>,
+    windows: BTreeMap<&'static str, WindowDocument>,
+    bid: Option<String>,
+    ask: Option<String>,
+    spread: Option<String>,
+    mid: Option<String>,
+    book_age_s: Option<i64>,
+    flags: Vec<Flag>,
+    usd: MarketUsd,
+    pool_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AssetReference {
+    id: String,
+    code: String,
+    issuer: Option<String>,
+    contract_id: String,
+    home_domain: Option<String>,
+    verified: bool,
+    valid: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LastTrade {
+    /// Number of the trade within its market, or null while its ledger is not complete.
+    id: Option<u64>,
+    time: String,
+    age_s: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct MarketUsd {
+    last: Option<String>,
+    volume_24h: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct WindowDocument {
+    open: Option<String>,
+    high: Option<String>,
+    low: Option<String>,
+    close: Option<String>,
+    open_raw: Option<String>,
+    high_raw: Option<String>,
+    low_raw: Option<String>,
+    close_raw: Option<String>,
+    vwap: Option<String>,
+    change: Option<String>,
+    change_percent: Option<String>,
+    base_volume: String,
+    quote_volume: String,
+    trade_count: u64,
+    clean_count: u64,
+    buy_volume: String,
+    sell_volume: String,
+    book_volume: String,
+    pool_volume: String,
+}
+
+/// Asset: identity and what its issuer says.
+#[derive(Debug, Serialize)]
+pub struct AssetDocument {
+    id: String,
+    code: String,
+    issuer: Option<String>,
+    contract_id: String,
+    name: String,
+    home_domain: Option<String>,
+    verified: bool,
+    valid: bool,
+    holders: Option<i64>,
+    supply: Option<String>,
+    price: PriceDocument,
+}
+
+/// Price of an asset in dollars and in XLM.
+#[derive(Debug, Serialize)]
+pub struct PriceDocument {
+    asset: String,
+    usd: Option<String>,
+    xlm: Option<String>,
+    change_24h_percent: Option<String>,
+    age_s: Option<i64>,
+    confidence: Option<&'static str>,
+    method: Option<&'static str>,
+    legs: Vec<LegDocument>,
+    constituents: Option<Constituents>,
+}
+
+#[derive(Debug, Serialize)]
+struct LegDocument {
+    market: String,
+    vwap: Option<String>,
+    volume_usd: String,
+    age_s: i64,
+}
+
+/// Inputs of XLM's median.
+#[derive(Debug, Serialize)]
+struct Constituents {
+    minutes: usize,
+    volume_usd: String,
+    anchors: Vec<String>,
+    depegged: Vec<String>,
+}
+
+/// Answer with all markets, or a page of them.
+#[derive(Debug, Serialize)]
+pub struct MarketList {
+    as_of: String,
+    seq: i64,
+    /// Markets, in the order that the reader chose.
+    pub markets: Vec<MarketDocument>,
+    /// Cursor of the next page, or null at the end.
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AssetList {
+    as_of: String,
+    seq: i64,
+    assets: Vec<AssetDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct PriceList {
+    as_of: String,
+    seq: i64,
+    prices: Vec<PriceDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct TradeList {
+    as_of: String,
+    seq: i64,
+    market: String,
+    trades: Vec<TradeRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct SymbolList {
+    as_of: String,
+    seq: i64,
+    symbols: Vec<SymbolDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct SymbolDocument {
+    code: String,
+    asset: String,
+    issuer: Option<String>,
+    /// Not recorded yet.
+    since: Option<String>,
+    reason: &'static str,
+}
+
+/// Document of one market.
+#[must_use]
+pub fn market(market: &MarketView<'_>) -> MarketDocument {
+    let week = market.stats(Span::Week);
+    let day = market.stats(Span::Day);
+    let last = week.prices.map(|prices| prices.close);
+    let book = market.book();
+    let usd_of_quote = market.quote().usd().map(|price| price.rate);
+    let rate_of_last = last.and_then(|last| ticker_domain::usd::Rate::new(last.n().into(), last.d().into()));
+    MarketDocument {
+        id: market.name(),
+        base: reference(market.base()),
+        quote: reference(market.quote()),
+        last: value::price(last),
+        last_trade: last_trade(market),
+        windows: Span::ALL.into_iter().map(|span| (span.name(), window(&market.stats(span)))).collect(),
+        bid: digits(book.and_then(|book| book.bid)),
+        ask: digits(book.and_then(|book| book.ask)),
+        spread: digits(book.as_ref().and_then(QuotedBook::spread)),
+        mid: digits(book.as_ref().and_then(QuotedBook::mid)),
+        book_age_s: book.map(|book| book.age_s),
+        flags: flags::of(market),
+        usd: MarketUsd {
+            last: value::rate(rate_of_last.zip(usd_of_quote).and_then(|(last, usd)| last.times(usd))),
+            volume_24h: market.usd_volume(day.quote_volume).map(decimal::amount),
+        },
+        pool_id: market.pool_id(),
+    }
+}
+
+fn reference(asset: &AssetView<'_>) -> AssetReference {
+    AssetReference {
+        id: asset.name(),
+        code: asset.asset().code().to_owned(),
+        issuer: issuer(asset),
+        contract_id: asset.contract_id(),
+        home_domain: asset.home_domain().map(ToOwned::to_owned),
+        verified: asset.is_verified(),
+        valid: asset.is_valid(),
+    }
+}
+
+/// Address of the issuer. XLM has none.
+fn issuer(asset: &AssetView<'_>) -> Option<String> {
+    Some(asset.asset().issuer()).filter(|issuer| *issuer != "native").map(ToOwned::to_owned)
+}
+
+fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
+    let at = market.last_trade_at()?;
+    let numbered = market.trades_since(at.minus(1));
+    Some(LastTrade {
+        id: numbered.last().map(|trade| trade.id),
+        time: at.to_rfc3339(),
+        age_s: market.view().as_of().0.saturating_sub(at.0),
+    })
+}
+
+fn window(stats: &QuotedStats) -> WindowDocument {
+    let clean = stats.prices;
+    let raw = stats.raw_prices;
+    WindowDocument {
+        open: value::price(clean.map(|prices| prices.open)),
+        high: value::price(clean.map(|prices| prices.high)),
+        low: value::price(clean.map(|prices| prices.low)),
+        close: value::price(clean.map(|prices| prices.close)),
+        open_raw: value::price(raw.map(|prices| prices.open)),
+        high_raw: value::price(raw.map(|prices| prices.high)),
+        low_raw: value::price(raw.map(|prices| prices.low)),
+        close_raw: value::price(raw.map(|prices| prices.close)),
+        vwap: value::ratio(stats.vwap),
+        change: value::ratio(clean.map(|prices| prices.change())),
+        change_percent: value::ratio(clean.and_then(|prices| prices.change_percent())),
+        base_volume: decimal::amount(stats.base_volume),
+        quote_volume: decimal::amount(stats.quote_volume),
+        trade_count: stats.trade_count,
+        clean_count: stats.clean_count,
+        buy_volume: decimal::amount(stats.buy_volume),
+        sell_volume: decimal::amount(stats.sell_volume),
+        book_volume: decimal::amount(stats.book_volume),
+        pool_volume: decimal::amount(stats.pool_volume),
+    }
+}
+
+/// Document of one asset.
+#[must_use]
+pub fn asset(asset: &AssetView<'_>, view: &ListingView) -> AssetDocument {
+    AssetDocument {
+        id: asset.name(),
+        code: asset.asset().code().to_owned(),
+        issuer: issuer(asset),
+        contract_id: asset.contract_id(),
+        name: asset.display_name(),
+        home_domain: asset.home_domain().map(ToOwned::to_owned),
+        verified: asset.is_verified(),
+        valid: asset.is_valid(),
+        holders: asset.listed().map(|listed| listed.num_accounts),
+        supply: asset.supply(),
+        price: price(asset, view),
+    }
+}
+
+/// Price of one asset, with the way to it.
+#[must_use]
+pub fn price(asset: &AssetView<'_>, view: &ListingView) -> PriceDocument {
+    let price = asset.usd();
+    let xlm = view.usd().xlm();
+    let is_xlm = asset.name() == "XLM";
+    let in_xlm = price.zip(xlm).and_then(|(price, xlm)| price.rate.times(xlm.rate.inverse()));
+    let name_of = |id| view.asset(id).map(|asset| asset.name()).unwrap_or_default();
+    PriceDocument {
+        asset: asset.name(),
+        usd: value::rate(price.map(|price| price.rate)),
+        xlm: if is_xlm { Some("1".to_owned()) } else { value::rate(in_xlm) },
+        change_24h_percent: price.and_then(|price| change(asset, price, view)),
+        age_s: price.and_then(|price| age(price, xlm.map(|xlm| xlm.age_s))),
+        confidence: price.map(|price| confidence(price.confidence)),
+        method: price.map(|price| price.method.name()),
+        legs: price.map(|price| legs(price, view)).unwrap_or_default(),
+        constituents: xlm.filter(|_| is_xlm).map(|xlm| Constituents {
+            minutes: xlm.minutes,
+            volume_usd: decimal::amount(xlm.volume),
+            anchors: xlm.anchors.iter().copied().map(name_of).collect(),
+            depegged: xlm.depegged.iter().copied().map(name_of).collect(),
+        }),
+    }
+}
+
+fn legs(price: &UsdPrice, view: &ListingView) -> Vec<LegDocument> {
+    let leg = |leg: &ticker_domain::usd::Leg| LegDocument {
+        market: view.market(leg.market).map(|market| market.name()).unwrap_or_default(),
+        vwap: value::rate(Some(leg.rate)),
+        volume_usd: decimal::amount(leg.volume),
+        age_s: leg.age_s,
+    };
+    price.legs.iter().map(leg).collect()
+}
+
+/// Age of the oldest input.
+fn age(price: &UsdPrice, xlm_age_s: Option<i64>) -> Option<i64> {
+    use ticker_domain::usd::Method;
+    let of_legs = price.legs.iter().map(|leg| leg.age_s).max();
+    match price.method {
+        Method::Anchor => Some(0),
+        Method::XlmMedian => xlm_age_s,
+        Method::Direct => of_legs,
+        Method::ThroughXlm => of_legs.max(xlm_age_s),
+    }
+}
+
+/// Change of the asset's own leg in 24 hours, in per cent. XLM's is that of its most traded anchor market.
+fn change(asset: &AssetView<'_>, price: &UsdPrice, view: &ListingView) -> Option<String> {
+    use ticker_domain::usd::Method;
+    let market = match price.method {
+        Method::Anchor => return Some("0".to_owned()),
+        Method::XlmMedian => {
+            let anchors = view.usd().xlm()?.anchors.iter().filter_map(|id| view.asset(*id));
+            let markets = anchors.filter_map(|anchor| view.market_between(asset, &anchor));
+            markets.max_by_key(|market| market.stats(Span::Day).clean_quote_volume)?
+        }
+        Method::Direct | Method::ThroughXlm => view.market(price.legs.first()?.market)?,
+    };
+    let prices = market.stats(Span::Day).prices?;
+    let (before, after) = if market.base().id() == asset.id() {
+        (prices.open, prices.close)
+    } else {
+        (prices.open.inverse(), prices.close.inverse())
+    };
+    let turned = ticker_domain::quoted::QuotedPrices { open: before, close: after, ..prices };
+    value::ratio(turned.change_percent())
+}
+
+const fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Low => "low",
+        Confidence::Medium => "medium",
+        Confidence::High => "high",
+    }
+}
+
+/// `/api/v1/markets` with these markets.
+#[must_use]
+pub fn market_list(
+    view: &ListingView,
+    markets: &[MarketView<'_>],
+    next_cursor: Option<String>,
+) -> MarketList {
+    MarketList {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        markets: markets.iter().map(market).collect(),
+        next_cursor,
+    }
+}
+
+/// `v1/markets.json`: every market.
+#[must_use]
+pub fn all_markets(view: &ListingView) -> Vec<u8> {
+    to_bytes(&market_list(view, &view.markets(), None))
+}
+
+/// `/api/v1/assets`: every asset of a market.
+#[must_use]
+pub fn assets(view: &ListingView) -> Vec<u8> {
+    let assets = view.assets().iter().map(|of| asset(of, view)).collect();
+    to_bytes(&AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
+}
+
+/// `/api/v1/prices` of these assets.
+#[must_use]
+pub fn prices(view: &ListingView, assets: &[AssetView<'_>]) -> Vec<u8> {
+    let prices = assets.iter().map(|asset| price(asset, view)).collect();
+    to_bytes(&PriceList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), prices })
+}
+
+/// `/api/v1/symbols`: the issuer that stands for each code.
+#[must_use]
+pub fn symbols(view: &ListingView) -> Vec<u8> {
+    let document = |(code, symbol): (&str, &ticker_domain::symbols::Symbol)| {
+        let asset = view.asset(symbol.asset)?;
+        Some(SymbolDocument {
+            code: code.to_owned(),
+            asset: asset.name(),
+            issuer: issuer(&asset),
+            since: None,
+            reason: symbol.reason.name(),
+        })
+    };
+    let symbols = view.symbols().iter().filter_map(document).collect();
+    to_bytes(&SymbolList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), symbols })
+}
+
+/// `/api/v1/markets/{market}/trades`: the newest `limit` trades of complete ledgers that closed from `from` to `to`, both
+/// inclusive, the newest first.
+#[must_use]
+pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit: usize) -> Vec<u8> {
+    let listed = market.trades_since(from.minus(1));
+    let in_time = listed.iter().rev().filter(|of| of.trade.closed_at <= to).take(limit);
+    let view = market.view();
+    to_bytes(&TradeList {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        market: market.name(),
+        trades: in_time.map(|of| TradeRow::of(of, market.is_flipped())).collect(),
+    })
+}
+
+/// Any document as JSON.
+#[must_use]
+pub fn to_bytes(document: &impl Serialize) -> Vec<u8> {
+    // Serialising plain structs into memory does not fail.
+    serde_json::to_vec(document).unwrap_or_default()
+}

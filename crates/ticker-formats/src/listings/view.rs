@@ -1,0 +1,84 @@
+//! One moment, from which all documents of the API are rendered.
+
+use std::sync::Arc;
+
+use ticker_domain::{
+    asset::Asset, coverage::LedgerRange, identity::ContractId, instant::UnixSeconds,
+    market_snapshot::MarketSnapshot, symbols::Symbols, usd::UsdPrices,
+};
+
+/// Spelling of assets in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdStyle {
+    /// `XLM` and `CODE-ISSUER`.
+    Classic,
+    /// `C…`, the Soroban contract.
+    Contract,
+}
+
+/// Snapshot with everything that documents derive from it. A pure function of its parts.
+#[derive(Debug)]
+pub struct ListingView {
+    seq: i64,
+    snapshot: Arc<MarketSnapshot>,
+    coverage: Arc<Vec<LedgerRange>>,
+    passphrase: Arc<str>,
+    usd: UsdPrices,
+    symbols: Symbols,
+}
+
+impl ListingView {
+    /// View of a publication. `anchors` count as one dollar. Computes all prices in dollars, which takes some
+    /// milliseconds.
+    #[must_use]
+    pub fn new(
+        seq: i64,
+        snapshot: Arc<MarketSnapshot>,
+        coverage: Arc<Vec<LedgerRange>>,
+        passphrase: Arc<str>,
+        anchors: &[Asset],
+    ) -> Self {
+        let usd = UsdPrices::of(&snapshot, anchors);
+        let symbols = Symbols::of(&snapshot, anchors);
+        Self { seq, snapshot, coverage, passphrase, usd, symbols }
+    }
+
+    /// Number of the last batch in it.
+    #[must_use]
+    pub const fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// Time of all figures.
+    #[must_use]
+    pub fn as_of(&self) -> UnixSeconds {
+        self.snapshot.as_of()
+    }
+
+    /// The snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> &MarketSnapshot {
+        &self.snapshot
+    }
+
+    /// Passphrase of the network.
+    pub(super) fn passphrase(&self) -> &str {
+        &self.passphrase
+    }
+
+    pub(super) fn coverage(&self) -> &[LedgerRange] {
+        &self.coverage
+    }
+
+    pub(super) const fn usd(&self) -> &UsdPrices {
+        &self.usd
+    }
+
+    pub(super) const fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    pub(super) fn contract(&self, asset: &Asset) -> ContractId {
+        ContractId::of(asset, &self.passphrase)
+    }
+}

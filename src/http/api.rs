@@ -1,0 +1,62 @@
+//! The market API and the formats of listing sites (`/api/v1`).
+//!
+//! Documents of many markets come from a view that is pinned for ten seconds, so that all of them agree and each is
+//! rendered once. A single market comes from the newest publication.
+
+mod document;
+mod error;
+mod handlers;
+mod listings;
+mod parameters;
+pub(super) mod views;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{methods, problem::not_yet, requests, state::PublicState};
+use error::ApiError;
+use views::PinnedView;
+
+/// Adds the routes of the API.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    handlers::routes(config);
+    listings::routes(config);
+}
+
+/// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.
+async fn answer(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    path: &'static str,
+    wanted: Wanted,
+    make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
+) -> HttpResponse {
+    if let Some(response) = methods::without_body(&request) {
+        requests::count(path, response.status());
+        return response;
+    }
+    let response = match view(&state, wanted).await {
+        Some(Ok(view)) => make(&request, &view).await.unwrap_or_else(|error| error.response()),
+        Some(Err(error)) => error.response(),
+        None => not_yet(&state.published.vitals),
+    };
+    requests::count(path, response.status());
+    response
+}
+
+/// View that a document is made of.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// The view that is pinned for ten seconds.
+    Pinned,
+    /// The newest publication.
+    Live,
+}
+
+async fn view(state: &PublicState, wanted: Wanted) -> Option<Result<std::sync::Arc<PinnedView>, ApiError>> {
+    let newest = state.published.newest()?;
+    let coverage = state.published.vitals.coverage.load_full();
+    Some(match wanted {
+        Wanted::Pinned => state.views.pinned(&newest, coverage).await,
+        Wanted::Live => state.views.live(&newest, coverage).await,
+    })
+}

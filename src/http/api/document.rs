@@ -1,0 +1,66 @@
+//! Sending of documents, and resolution of the assets and markets that a path names.
+
+use actix_web::{HttpRequest, HttpResponse, http::header};
+use ticker_formats::listings::{AssetView, ListingView, MarketView};
+
+use super::{error::ApiError, views::PinnedView};
+use crate::{
+    domain::identity::SpelledAsset,
+    http::{files, labels::Labels},
+};
+
+/// Sends the document with this key, made by `render` if the view does not have it yet.
+pub(super) async fn send(
+    request: &HttpRequest,
+    view: &PinnedView,
+    key: String,
+    render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let file = view.document(key, render).await?;
+    let labels = Labels::of(view.listing.seq(), view.listing.as_of());
+    Ok(files::send(request, &file, labels, "Accept-Encoding"))
+}
+
+/// Asset that a path or an argument names.
+pub(super) fn asset<'a>(view: &'a ListingView, text: &str) -> Result<AssetView<'a>, ApiError> {
+    let spelled: SpelledAsset =
+        text.parse().map_err(|error| ApiError::BadParameter(format!("{}: {error}", shown(text))))?;
+    view.find(&spelled).ok_or_else(|| ApiError::NotFound(format!("{} is not traded here", shown(text))))
+}
+
+/// Market that a path or an argument names: two assets with `_` between them.
+pub(super) fn market<'a>(view: &'a ListingView, text: &str) -> Result<MarketView<'a>, ApiError> {
+    let (one, other) = text.split_once('_').ok_or_else(|| {
+        ApiError::BadParameter(
+            "a market must be two assets with _ between them, such as XLM_CODE-ISSUER".into(),
+        )
+    })?;
+    let (one, other) = (asset(view, one)?, asset(view, other)?);
+    view.market_between(&one, &other)
+        .ok_or_else(|| ApiError::NotFound(format!("{} has had no trade in the last 7 days", shown(text))))
+}
+
+/// Redirect (301) to the same address with `canonical` in place of `spelled`, or `None` if they are equal.
+pub(super) fn redirect(request: &HttpRequest, spelled: &str, canonical: &str) -> Option<HttpResponse> {
+    if spelled == canonical {
+        return None;
+    }
+    let path = request.path();
+    let place = request.match_info().query("name");
+    let path = path.replacen(place, canonical, 1);
+    let query = request.query_string();
+    let mark = if query.is_empty() { "" } else { "?" };
+    Some(
+        HttpResponse::MovedPermanently()
+            .insert_header((header::LOCATION, format!("{path}{mark}{query}")))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+            .finish(),
+    )
+}
+
+/// A stranger's text, short and without hidden characters.
+fn shown(text: &str) -> String {
+    let plain = crate::domain::plain_text::shown(text);
+    plain.chars().take(200).collect()
+}

@@ -1,0 +1,47 @@
+//! Reasons for which the API gives no document.
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+
+use crate::http::problem::problem;
+
+/// Reason for which a request gets no document.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::http) enum ApiError {
+    /// Parameter that is unknown or has a value that is not allowed.
+    #[error("{0}")]
+    BadParameter(String),
+    /// Asset or market that never traded, or not in the last 7 days.
+    #[error("{0}")]
+    NotFound(String),
+    /// Cursor of a view, or trades, that are not held any more.
+    #[error("{0}")]
+    Gone(String),
+    /// Too many documents are being rendered.
+    #[error("too many documents are being made; try again in a second")]
+    Busy,
+    /// Failure of the compressor.
+    #[error("the document could not be compressed")]
+    Compression,
+}
+
+impl ApiError {
+    /// The error as problem+json.
+    pub(super) fn response(&self) -> HttpResponse {
+        let status = match self {
+            Self::BadParameter(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Gone(_) => StatusCode::GONE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = problem(status, &self.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let second = header::HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, second);
+        }
+        response
+    }
+}

@@ -1,0 +1,123 @@
+//! The formats of listing sites: CoinGecko and CoinMarketCap, with classic ids and with contract ids.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ticker_formats::listings::{
+    IdStyle, ListingView,
+    coingecko::{self, Side, TradeQuery},
+    coinmarketcap,
+};
+
+use super::{
+    Wanted, answer,
+    document::{self, send},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::{instant::UnixSeconds, span::Span},
+    http::{requests, state::PublicState},
+};
+
+/// Document without parameters.
+#[derive(Clone, Copy)]
+struct Format {
+    path: &'static str,
+    contract_path: &'static str,
+    render: fn(&ListingView, IdStyle) -> Vec<u8>,
+}
+
+/// Every document of all listed markets: one line each.
+const FORMATS: [Format; 6] = [
+    format("/api/v1/coingecko/pairs", "/api/v1/contract/coingecko/pairs", coingecko::pairs),
+    format("/api/v1/coingecko/tickers", "/api/v1/contract/coingecko/tickers", coingecko::tickers),
+    format("/api/v1/coinmarketcap/summary", "/api/v1/contract/coinmarketcap/summary", coinmarketcap::summary),
+    format("/api/v1/coinmarketcap/assets", "/api/v1/contract/coinmarketcap/assets", coinmarketcap::assets),
+    format("/api/v1/coinmarketcap/ticker", "/api/v1/contract/coinmarketcap/ticker", coinmarketcap::ticker),
+    format("/api/v1/coinmarketcap/dex", "/api/v1/contract/coinmarketcap/dex", coinmarketcap::dex),
+];
+
+const fn format(
+    path: &'static str,
+    contract_path: &'static str,
+    render: fn(&ListingView, IdStyle) -> Vec<u8>,
+) -> Format {
+    Format { path, contract_path, render }
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    for Format { path, contract_path, render } in FORMATS {
+        for (path, style) in [(path, IdStyle::Classic), (contract_path, IdStyle::Contract)] {
+            let handler = move |request: HttpRequest, state: web::Data<PublicState>| async move {
+                answer(request, state, path, Wanted::Pinned, async |request, view| {
+                    // Listing sites add parameters of their own, against caches. They change nothing.
+                    send(request, view, path.to_owned(), move |view| render(view, style)).await
+                })
+                .await
+            };
+            requests::announce(path);
+            config.route(path, web::route().to(handler));
+        }
+    }
+    for path in ["/api/v1/coingecko/historical_trades", "/api/v1/contract/coingecko/historical_trades"] {
+        requests::announce(path);
+        config.route(path, web::route().to(historical_trades));
+    }
+    for path in ["/api/v1/coinmarketcap/trades/{name}", "/api/v1/contract/coinmarketcap/trades/{name}"] {
+        requests::announce(path);
+        config.route(path, web::route().to(market_trades));
+    }
+}
+
+async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, "/api/v1/coingecko/historical_trades", Wanted::Live, async |request, view| {
+        let parameters =
+            Parameters::read(request, &["ticker_id", "type", "limit", "start_time", "end_time"])?;
+        let ticker_id = parameters
+            .text("ticker_id")
+            .ok_or_else(|| ApiError::BadParameter("ticker_id is missing".to_owned()))?;
+        let canonical = document::market(&view.listing, ticker_id)?.name();
+        let side = parameters.word("type", &["buy", "sell"])?;
+        let as_of = view.listing.as_of();
+        let oldest = Span::Week.edge(as_of).plus(1);
+        let from =
+            parameters.number("start_time", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
+        if from < oldest {
+            let oldest = oldest.0;
+            return Err(ApiError::Gone(format!(
+                "trades are held for 7 days: start_time must be at least {oldest}"
+            )));
+        }
+        let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
+        let query = TradeQuery {
+            side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
+            limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+            from,
+            to: parameters.number("end_time", 0, i64::MAX)?.map_or(as_of, UnixSeconds),
+        };
+        let key = format!("historical_trades/{canonical}?{}", parameters.key("ticker_id"));
+        send(request, view, key, move |view| {
+            let market = document::market(view, &canonical);
+            market.map(|market| coingecko::historical_trades(&market, query)).unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
+
+async fn market_trades(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    name: web::Path<String>,
+) -> HttpResponse {
+    answer(request, state, "/api/v1/coinmarketcap/trades/{name}", Wanted::Live, async |request, view| {
+        let market =
+            view.listing.market_of_symbols(&name).map_or_else(|| document::market(&view.listing, &name), Ok);
+        let canonical = market?.name();
+        send(request, view, format!("market_trades/{canonical}"), move |view| {
+            let market = document::market(view, &canonical);
+            market.map(|market| coinmarketcap::trades(&market)).unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}

@@ -1,0 +1,63 @@
+//! Query parameters. An unknown one is an error, because a misspelt filter would silently select too much.
+
+use actix_web::{HttpRequest, web};
+
+use super::error::ApiError;
+
+/// Parameters of a request, each at most once.
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the parameters, of which only `known` are allowed.
+    pub(super) fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
+        let bad = ApiError::BadParameter;
+        let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+            .map_err(|error| bad(error.to_string()))?;
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in query.into_inner() {
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(bad(format!("unknown parameter; this path knows: {known}")));
+            }
+            if pairs.iter().any(|(other, _)| *other == name) {
+                return Err(bad(format!("{name} is given twice")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// Value of a parameter.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whole number between two limits, both inclusive.
+    pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.map(Some).ok_or_else(|| {
+            ApiError::BadParameter(format!("{name} must be a whole number from {least} to {most}"))
+        })
+    }
+
+    /// One of some words.
+    pub(super) fn word<'w>(&self, name: &str, words: &[&'w str]) -> Result<Option<&'w str>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let word = words.iter().find(|word| **word == text);
+        word.map(|word| Some(*word))
+            .ok_or_else(|| ApiError::BadParameter(format!("{name} must be one of: {}", words.join(", "))))
+    }
+
+    /// The parameters but for `without`, as a key of a cache.
+    pub(super) fn key(&self, without: &str) -> String {
+        let mut pairs: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(name, _)| name != without)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.sort_unstable();
+        pairs.join("&")
+    }
+}

@@ -1,0 +1,40 @@
+//! Methods that a path allows.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+};
+
+use super::{problem::problem, requests};
+
+/// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods. Counts the
+/// request under the route `path`.
+pub(super) fn answer(
+    request: &HttpRequest,
+    path: &'static str,
+    handler: impl FnOnce() -> HttpResponse,
+) -> HttpResponse {
+    let response = without_body(request).unwrap_or_else(handler);
+    requests::count(path, response.status());
+    response
+}
+
+/// Answers OPTIONS with the allowed methods, and refuses other methods than GET and HEAD. `None` for these two.
+pub(super) fn without_body(request: &HttpRequest) -> Option<HttpResponse> {
+    const ALLOWED: &str = "GET, HEAD, OPTIONS";
+    Some(match *request.method() {
+        Method::GET | Method::HEAD => return None,
+        Method::OPTIONS => HttpResponse::NoContent()
+            .insert_header((header::ALLOW, ALLOWED))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+            .finish(),
+        _ => {
+            let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path only supports GET and HEAD");
+            refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
+            refused
+        }
+    })
+}

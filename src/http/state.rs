@@ -1,0 +1,21 @@
+//! State that the handlers of the public listener share.
+
+use std::{sync::Arc, time::Duration};
+
+use super::api::views::Views;
+use crate::{clock::SharedClock, published::Published};
+
+/// State of the public listener.
+#[derive(Clone)]
+pub struct PublicState {
+    /// Newest publication and vitals.
+    pub published: Arc<Published>,
+    /// Clock for ages.
+    pub clock: SharedClock,
+    /// Age from which on data count as stale.
+    pub stale_after: Duration,
+    /// Views that the documents of the API are made of.
+    pub views: Arc<Views>,
+    /// Returns true while the supervisor ticks.
+    pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
+}
