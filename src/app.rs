@@ -3,6 +3,7 @@
 mod audit;
 mod daemon;
 mod demo;
+mod doctor;
 mod ingest;
 mod ledger;
 mod one_shot;
@@ -92,6 +93,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::CleanTrades(config) => ingest::clean(&config),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
         Command::LedgerTrades { file, passphrase } => ledger::trades(&file, &passphrase),
+        Command::Doctor { config, surroundings, prints_json } => {
+            doctor::doctor(config.as_deref(), &surroundings, prints_json)
+        }
         Command::Audit { config, options } => audit::audit(&config, &options),
         // main handles these commands itself: they need nothing but the settings.
         Command::ConfigCheck { .. } | Command::ConfigShow(_) | Command::Completions(_) => {

@@ -74,6 +74,15 @@ pub enum Command {
         /// Options of the audit.
         options: AuditOptions,
     },
+    /// Check everything around the daemon.
+    Doctor {
+        /// Configuration, or its faults.
+        config: Result<Box<Config>, String>,
+        /// Notes about the files and addresses that it names, or their faults.
+        surroundings: Result<Vec<String>, String>,
+        /// True to print JSON.
+        prints_json: bool,
+    },
     /// Print the completions of a shell.
     Completions(Shell),
     /// Report that the configuration is valid. An invalid one makes no command.
@@ -125,6 +134,8 @@ impl Command {
             | Self::Audit { config, .. }
             | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
+            // It prints what it finds. Log lines would say the same again.
+            Self::Doctor { .. } => Some((LogFormat::Text, "off")),
             // Its output is data, so that it logs nothing but the error it ends with.
             Self::LedgerTrades { .. } => Some((LogFormat::Text, "warn")),
             Self::ConfigCheck { .. } | Self::ConfigShow(_) | Self::Completions(_) => None,
@@ -252,9 +263,22 @@ pub fn parse(
             let passphrase = config::ledger_network(&flag_values(matches, LEDGER_SETTINGS), environment)?;
             Ok(Command::LedgerTrades { file, passphrase })
         }
+        ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(definition::JSON))),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),
     }
+}
+
+/// Returns the command `doctor`, which reports a faulty configuration like any other finding.
+fn doctor(loaded: Result<(Settings, Config), CliError>, prints_json: bool) -> Command {
+    let (config, surroundings) = match loaded {
+        Ok((settings, config)) => {
+            let surroundings = config::check_surroundings(&settings, &config);
+            (Ok(Box::new(config)), surroundings.map_err(|error| error.to_string()))
+        }
+        Err(error) => (Err(error.to_string()), Ok(Vec::new())),
+    };
+    Command::Doctor { config, surroundings, prints_json }
 }
 
 /// Returns an error that clap reports before this code is reached.

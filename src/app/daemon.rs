@@ -1,7 +1,7 @@
 //! The command `serve`: starts database, actors and listeners, waits for a signal, drains.
 
 mod address;
-mod disk;
+pub(super) mod disk;
 mod gauges;
 mod health;
 mod nginx;

@@ -101,6 +101,11 @@ impl Store {
         Ok(Database::new(&settings, Handle::current())?)
     }
 
+    /// Connection string for normal use. It may hold a password.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Stops the private server, if this process started one.
     pub(super) fn close(self) {
         drop(self.private);

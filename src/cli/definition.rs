@@ -16,6 +16,7 @@ pub(super) const NUM_HOURS: &str = "num-hours";
 pub(super) const STREAM: &str = "stream";
 pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
+pub(super) const JSON: &str = "json";
 pub(super) const FILE: &str = "file";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
@@ -53,6 +54,7 @@ pub fn definition() -> Command {
         .subcommand(clean())
         .subcommand(generate())
         .subcommand(audit())
+        .subcommand(doctor())
         .subcommand(config())
         .subcommand(ledger())
         .subcommand(settings(
@@ -112,6 +114,21 @@ fn audit() -> Command {
         },
     );
     audit.args(AUDIT_SETTINGS.iter().map(argument))
+}
+
+fn doctor() -> Command {
+    settings(
+        command(
+            "doctor",
+            "Check everything around the daemon, and say what to do: configuration, ports, disks, limits, clocks, \
+             Horizon, database, nginx, stellar.toml, and the running daemon if there is one. Changes nothing",
+            "stellar-ticker doctor\n  \
+             stellar-ticker doctor --json --config /etc/stellar-ticker.toml\n\n\
+             Exit codes: 0 nothing to do; 1 warnings only; 2 at least one failure; 64 usage",
+        ),
+        every_group,
+    )
+    .arg(Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Print one JSON object"))
 }
 
 fn demo() -> Command {

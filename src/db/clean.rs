@@ -64,7 +64,7 @@ impl Database {
     }
 
     /// Returns the days before `day` (counted from 1970) that have a partition, the oldest first.
-    async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
+    pub(super) async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
         let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
         let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
         let before = UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive();

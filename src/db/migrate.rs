@@ -63,6 +63,28 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Returns the names of the migrations that are missing. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::SchemaTooNew`], or an error of the connection.
+    pub async fn missing_migrations(&self) -> Result<Vec<&'static str>, DbError> {
+        let mut client = self.client().await?;
+        let schema = Schema::read(&client.transaction().await?).await?;
+        let version = |name: &str| {
+            let digits: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
+            digits.parse::<i32>().unwrap_or_default()
+        };
+        let known = MIGRATIONS.iter().map(|(name, _)| version(name)).max().unwrap_or_default();
+        if schema.needs > known {
+            return Err(DbError::SchemaTooNew { needs: schema.needs, known });
+        }
+        let names = MIGRATIONS.iter().map(|(name, _)| *name);
+        Ok(names.filter(|name| !schema.applied.contains(&version(name))).collect())
+    }
+}
+
 /// Current state of the schema.
 struct Schema {
     /// Versions of the applied migrations.

@@ -13,6 +13,7 @@ mod connect;
 mod coverage;
 mod cursors;
 pub mod error;
+pub mod examination;
 mod fenced;
 pub mod held;
 mod ids;

@@ -8,6 +8,7 @@ use awc::{
     error::{PayloadError, SendRequestError},
 };
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 use metrics::counter;
 
@@ -146,6 +147,21 @@ impl HorizonClient {
     pub async fn root(&self) -> Result<Root, HorizonError> {
         let asking = Self { client: self.root_client.clone(), ..self.clone() };
         wire::root(&asking.page("root", "/").await?)
+    }
+
+    /// Requests the root like [`Self::root`], with what its headers say about the server.
+    ///
+    /// # Errors
+    ///
+    /// Those of any request.
+    pub async fn examine(&self) -> Result<Examination, HorizonError> {
+        let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
+        let response = self.send("/", headers).await?;
+        let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        let requests_per_hour = allowance(response.headers()).map(|allowance| allowance.limit);
+        let root = wire::root(&body(response, self.silence_max(), BODY_BYTES_MAX).await?)?;
+        Ok(Examination { root, date: date.map(|date| date.to_utc()), requests_per_hour })
     }
 
     /// Number of connections opened so far, without those for the root. Each may lead to another server behind a load
@@ -351,6 +367,17 @@ where
         Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
         None => HorizonError::Status { status },
     })
+}
+
+/// Root of a Horizon, and what its headers say.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// The root document.
+    pub root: Root,
+    /// The server's clock, to the second.
+    pub date: Option<DateTime<Utc>>,
+    /// Requests that the server allows this address in each hour.
+    pub requests_per_hour: Option<u32>,
 }
 
 /// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `silence_max`.

@@ -28,20 +28,50 @@ pub fn livez(address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
     let address = reachable(address);
     let head = ask(address, timeout).map_err(|error| ProbeError::Unreachable(address, error))?;
     let line = head.lines().next().unwrap_or_default();
-    if line.starts_with("HTTP/1.1 200") {
+    if line.starts_with("HTTP/1.1 200") || line.starts_with("HTTP/1.0 200") {
         Ok(())
     } else {
         Err(ProbeError::NotAlive(address, shown(line).into_owned()))
     }
 }
 
+/// Answer of a running daemon.
+#[derive(Clone, Debug)]
+pub struct ProbeAnswer {
+    /// Status.
+    pub status: u16,
+    /// Body, or as much of it as arrived.
+    pub body: String,
+}
+
+/// Requests any path. Connects to loopback if the listener is on all addresses.
+///
+/// # Errors
+///
+/// No connection, or no answer in time.
+pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<ProbeAnswer> {
+    let text = fetch(reachable(address), path, timeout, ANSWER_BYTES_MAX)?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))?;
+    Ok(ProbeAnswer { status, body: body.to_owned() })
+}
+
+/// Largest answer that is read: a status with thousands of gaps.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
 fn ask(address: SocketAddr, timeout: Duration) -> io::Result<String> {
     const HEAD_BYTES_MAX: u64 = 4_096;
+    fetch(address, "/livez", timeout, HEAD_BYTES_MAX)
+}
+
+/// Uses HTTP/1.0, so that a body is never chunked.
+fn fetch(address: SocketAddr, path: &str, timeout: Duration, bytes_max: u64) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    write!(stream, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut head = Vec::new();
-    stream.take(HEAD_BYTES_MAX).read_to_end(&mut head)?;
-    Ok(String::from_utf8_lossy(&head).into_owned())
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(bytes_max).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

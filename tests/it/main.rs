@@ -14,6 +14,7 @@ mod chaos;
 mod cli;
 mod config;
 mod database;
+mod doctor;
 mod end_to_end;
 mod fixtures;
 mod golden;

@@ -1,0 +1,63 @@
+//! The command `doctor`: checks of everything around the daemon, each with what to do.
+//!
+//! A check that depends on a failed one is skipped. Nothing is changed, except for files with a name of their own that
+//! are removed at once.
+
+mod database;
+mod finding;
+mod listeners;
+mod local;
+mod nginx;
+mod running;
+mod upstream;
+
+use std::io::{self, Write};
+
+use actix_rt::System;
+
+use super::CommandError;
+use crate::{blocking, config::Config};
+use finding::{Finding, Report};
+
+/// Checks everything, prints the findings, and returns 0, or 1 for warnings, or 2 for failures.
+pub(super) fn doctor(
+    config: Result<&Config, &String>,
+    surroundings: &Result<Vec<String>, String>,
+    prints_json: bool,
+) -> Result<u8, CommandError> {
+    let mut findings = vec![configuration(config.err(), surroundings)];
+    if let Ok(config) = config {
+        blocking::prepare().map_err(|error| CommandError::Unavailable(error.to_string()))?;
+        findings.extend(System::new().block_on(all(config)));
+    }
+    let report = Report::of(findings);
+    let text = if prints_json { format!("{:#}\n", report.json()) } else { report.text() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(report.exit_code()),
+        written => {
+            written.map_err(|error| CommandError::Unavailable(error.to_string()))?;
+            Ok(report.exit_code())
+        }
+    }
+}
+
+/// Runs all checks. Those that wait for others run at the same time.
+async fn all(config: &Config) -> Vec<Finding> {
+    let (upstream, databases, nginx) =
+        tokio::join!(upstream::check(config), database::check(config), nginx::check(config));
+    let running = running::check(config, databases.lease.as_ref());
+    [local::check(config), listeners::check(config), upstream, databases.findings, nginx, running].concat()
+}
+
+fn configuration(faults: Option<&String>, surroundings: &Result<Vec<String>, String>) -> Finding {
+    const NAME: &str = "configuration";
+    match (faults, surroundings) {
+        (Some(faults), _) | (None, Err(faults)) => Finding::failure(
+            NAME,
+            faults.trim(),
+            "correct it; `stellar-ticker config show` tells where values come from",
+        ),
+        (None, Ok(_)) => Finding::ok(NAME, "valid, and the files that it names can be read"),
+    }
+}

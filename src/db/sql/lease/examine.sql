@@ -1,0 +1,1 @@
+SELECT holder, expires_at > now() FROM ingest_lease

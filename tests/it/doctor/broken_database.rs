@@ -1,0 +1,82 @@
+//! Broken set-ups of PostgreSQL.
+
+use super::*;
+use crate::support::{
+    pgbouncer::PgBouncer,
+    postgres::{execute, superuser},
+};
+
+fn name_of(database: &str) -> &str {
+    database.rsplit_once("dbname=").unwrap().1
+}
+
+#[test]
+fn a_database_that_cannot_be_reached() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.database = "postgres://ticker:canary@127.0.0.1:1/ticker".into();
+        let found = setup.run();
+        found.assert("database", "failure", "127.0.0.1");
+        assert_eq!(found.check("database_schema")["status"], "skipped");
+        assert!(!found.report.to_string().contains("canary"), "no password: {:#}", found.report);
+    });
+}
+
+#[test]
+fn a_database_without_schema_in_another_encoding() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let name = format!("latin_{}", std::process::id());
+        let made =
+            format!("CREATE DATABASE {name} OWNER ticker ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
+        execute(superuser(), &made).await;
+        setup.database = setup.database.replace(name_of(&setup.database.clone()), &name);
+        let found = setup.run();
+        found.assert("database_locale", "failure", "LATIN1");
+        found.assert("database_schema", "warning", "V1__create_tables");
+        assert_eq!(found.check("partitions")["status"], "skipped");
+    });
+}
+
+#[test]
+fn a_session_in_another_time_zone_and_no_partition_since_years() {
+    block_on(async {
+        let setup = Setup::new().await;
+        execute(&setup.database, "SELECT ticker_make_day('2020-01-01')").await;
+        let zone = format!("ALTER DATABASE {} SET timezone = 'Asia/Tokyo'", name_of(&setup.database));
+        execute(superuser(), &zone).await;
+        let found = setup.run();
+        found.assert("database_timezone", "warning", "Asia/Tokyo");
+        found.assert("partitions", "warning", "the newest is 2020-01-01");
+    });
+}
+
+#[test]
+fn a_role_without_rights() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let role = format!("poor_{}", std::process::id());
+        execute(superuser(), &format!("CREATE ROLE {role} LOGIN")).await;
+        setup.database = setup.database.replace("user=ticker", &format!("user={role}"));
+        // Without any right it does not even see which migrations are applied.
+        let grant = format!("GRANT SELECT ON refinery_schema_history, schema_needs TO {role}");
+        let owner = setup.database.replace(&format!("user={role}"), "user=ticker");
+        execute(&owner, &grant).await;
+        setup.run().assert("database_rights", "failure", "lacks the rights");
+    });
+}
+
+#[test]
+fn a_pooler_in_transaction_mode_without_a_direct_address() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let direct = setup.database.clone();
+        let pooler = PgBouncer::start(&direct);
+        setup.database = pooler.url();
+        setup.run().assert("pooler", "warning", "transaction mode");
+        setup.more = vec!["--database-direct-url".into(), pooler.url()];
+        setup.run().assert("pooler", "failure", "too");
+        setup.more = vec!["--database-direct-url".into(), direct];
+        assert_eq!(setup.run().check("pooler")["status"], "ok");
+    });
+}

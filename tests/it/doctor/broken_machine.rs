@@ -1,0 +1,84 @@
+//! Broken set-ups of the machine: configuration, addresses, directories, limits, nginx.
+
+use std::{fs, net::TcpListener};
+
+use super::*;
+use crate::support::{daemon::OPEN_FILES, small_disk::SmallDisk};
+
+#[test]
+fn a_wrong_configuration() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.more = vec!["--stale-after".into(), "never".into()];
+        setup.run().assert("configuration", "failure", "stale-after");
+    });
+}
+
+#[test]
+fn addresses_that_others_have_and_an_admin_listener_for_everybody() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let (first, second) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        // They end each connection at once, as a program that speaks no HTTP might.
+        for listener in [first.try_clone().unwrap(), second.try_clone().unwrap()] {
+            std::thread::spawn(move || listener.incoming().for_each(drop));
+        }
+        (setup.bind, setup.admin) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+        let found = setup.run();
+        found.assert("public_port", "failure", "another program has");
+        found.assert("admin_port", "failure", "another program has");
+        (setup.bind, setup.admin) = (free_address(), "0.0.0.0:0".parse().unwrap());
+        setup.run().assert("admin_exposure", "warning", "reachable from other machines");
+    });
+}
+
+#[test]
+fn directories_that_cannot_be_written() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let file = setup._directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        (setup.data_dir, setup.output_dir) = (file.join("data"), file.join("www"));
+        let found = setup.run();
+        found.assert("data_directory", "failure", "no file can be created");
+        found.assert("output_directory", "failure", "no file can be created");
+    });
+}
+
+#[test]
+fn disks_that_are_too_small() {
+    let Some(disk) = SmallDisk::mount("8m") else { return };
+    block_on(async {
+        let mut setup = Setup::new().await;
+        (setup.data_dir, setup.output_dir) = (disk.path().join("data"), disk.path().join("www"));
+        let found = setup.run();
+        found.assert("data_disk", "failure", "MiB free, at least 256 needed");
+        found.assert("output_disk", "failure", "MiB free, at least 256 needed");
+    });
+}
+
+#[test]
+fn too_few_descriptors() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.environment = vec![(OPEN_FILES, "150")];
+        setup.run().assert("descriptors", "failure", "may open 150 files");
+        setup.environment = vec![(OPEN_FILES, "600")];
+        setup.run().assert("descriptors", "warning", "may open 600 files");
+    });
+}
+
+#[test]
+fn an_nginx_conf_that_nginx_refuses() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let conf = setup._directory.path().join("nginx.conf");
+        fs::write(&conf, "events {}\nhttp { no_such_directive on; }\n").unwrap();
+        let listen = free_address().to_string();
+        setup.more = ["--nginx", conf.to_str().unwrap(), "--nginx-bind", &listen].map(str::to_owned).to_vec();
+        setup.run().assert("nginx", "failure", "no_such_directive");
+        fs::write(&conf, crate::support::nginx::conf()).unwrap();
+        assert_eq!(setup.run().check("nginx")["status"], "ok");
+    });
+}

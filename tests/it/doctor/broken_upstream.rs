@@ -1,0 +1,53 @@
+//! Broken set-ups of Horizon, clocks, budget and stellar.toml.
+
+use chrono::TimeDelta;
+
+use super::*;
+
+/// Nothing listens there.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+#[test]
+fn a_horizon_and_a_gateway_that_cannot_be_reached() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        (setup.horizon, setup.gateway) = (NOBODY.into(), NOBODY.into());
+        let found = setup.run();
+        found.assert("horizon", "failure", "127.0.0.1:1");
+        found.assert("stellar_toml", "failure", "127.0.0.1:1");
+        for skipped in ["horizon_network", "horizon_lag", "clock", "horizon_history", "budget"] {
+            assert_eq!(found.check(skipped)["status"], "skipped", "{skipped}");
+        }
+    });
+}
+
+#[test]
+fn a_horizon_of_another_network_that_lags_and_is_empty() {
+    block_on(async {
+        let setup = Setup::new().await;
+        let minutes = TimeDelta::minutes(10);
+        setup._horizon.set_horizon("Another network", minutes, TimeDelta::zero(), 3_600, 0);
+        let found = setup.run();
+        found.assert("horizon_network", "failure", "Another network");
+        found.assert("horizon_lag", "failure", "closed 60");
+        found.assert("horizon_history", "failure", "no ledger");
+    });
+}
+
+#[test]
+fn a_clock_that_differs_from_horizons() {
+    block_on(async {
+        let setup = Setup::new().await;
+        setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::hours(1), 3_600, 100);
+        setup.run().assert("clock", "failure", "ahead of Horizon's");
+    });
+}
+
+#[test]
+fn a_budget_above_the_limit_of_horizon() {
+    block_on(async {
+        let setup = Setup::new().await;
+        setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::zero(), 100, 100);
+        setup.run().assert("budget", "warning", "3600 requests per hour are set, and Horizon allows 100");
+    });
+}
