@@ -184,7 +184,7 @@ impl OrderbookPoll {
             let mut books = Vec::new();
             for (market, read) in chunk {
                 match read {
-                    Ok(book) => books.push((market, book)),
+                    Ok((polled, book)) => books.push((market, polled, book)),
                     Err(error) => {
                         if is_its_own(&error) {
                             *tries.entry(market).or_default() += 1;
@@ -207,7 +207,7 @@ impl OrderbookPoll {
         failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))
     }
 
-    async fn read(&self, market: MarketAssets) -> (MarketId, Result<PolledBook, HorizonError>) {
+    async fn read(&self, market: MarketAssets) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
         let horizon = self.horizon.of_class(Class::Books);
         let book = match horizon.order_book(&market.base, &market.counter).await {
             // Horizon does not know the pair (any more), so it has no book. Only Horizon's own problem document says
@@ -216,7 +216,7 @@ impl OrderbookPoll {
             other => other,
         };
         let fetched_at = UnixSeconds::from(self.clock.now());
-        (market.market, book.map(|book| PolledBook { figures: book.figures(), fetched_at }))
+        (market.market, book.map(|book| (PolledBook { figures: book.figures(), fetched_at }, book)))
     }
 }
 

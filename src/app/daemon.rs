@@ -36,7 +36,7 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        PublicState, Views,
+        BookReader, PublicState, Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -200,6 +200,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         clock: Arc::clone(&clock),
         stale_after: config.stale_after,
         views: Arc::clone(&views),
+        books: BookReader::new(Some(database.clone())),
         is_alive: alive(Arc::clone(&status)),
     };
     let admin_state = AdminState {

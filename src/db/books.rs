@@ -9,13 +9,14 @@ use tokio_postgres::{
 use super::{
     Database, DbError,
     assets::versions,
+    book_levels,
     fenced::{self, Changes},
     ids,
     refused::{self, Parts},
 };
 use crate::domain::{
     asset::Asset,
-    orderbook::{BookFigures, PolledBook},
+    orderbook::{BookFigures, OrderBook, PolledBook},
     windows::MarketId,
 };
 
@@ -73,7 +74,7 @@ impl Database {
             .collect()
     }
 
-    /// Stores books. The result names those that PostgreSQL refused.
+    /// Stores books: their figures and their levels. The result names those that PostgreSQL refused.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl Database {
     pub async fn record_books(
         &self,
         epoch: i64,
-        books: &[(MarketId, PolledBook)],
+        books: &[(MarketId, PolledBook, OrderBook)],
     ) -> Result<RecordedBooks, DbError> {
         let (mut parts, mut recorded) = (Parts::of(books), RecordedBooks::default());
         while let Some(part) = parts.next() {
@@ -91,25 +92,29 @@ impl Database {
             }
         }
         for (place, error) in parts.refused() {
-            let Some((market, _)) = books.get(place) else { continue };
+            let Some((market, ..)) = books.get(place) else { continue };
             refused::report("orderbook_stats", &market.to_string(), &error);
             recorded.refused.push(*market);
         }
         Ok(recorded)
     }
 
-    async fn record_books_part(&self, epoch: i64, books: &[(MarketId, PolledBook)]) -> Result<i64, DbError> {
+    async fn record_books_part(
+        &self,
+        epoch: i64,
+        books: &[(MarketId, PolledBook, OrderBook)],
+    ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         let figures = |pick: fn(&BookFigures) -> f64| {
-            books.iter().map(|(_, book)| pick(&book.figures)).collect::<Vec<f64>>()
+            books.iter().map(|(_, book, _)| pick(&book.figures)).collect::<Vec<f64>>()
         };
         let counts = |pick: fn(&BookFigures) -> u64| {
             let count = |book: &PolledBook| i32::try_from(pick(&book.figures)).unwrap_or(i32::MAX);
-            books.iter().map(|(_, book)| count(book)).collect::<Vec<i32>>()
+            books.iter().map(|(_, book, _)| count(book)).collect::<Vec<i32>>()
         };
-        let ids: Vec<MarketId> = books.iter().map(|(market, _)| *market).collect();
-        let times: Vec<DateTime<Utc>> = books.iter().map(|(_, book)| book.fetched_at.to_utc()).collect();
+        let ids: Vec<MarketId> = books.iter().map(|(market, ..)| *market).collect();
+        let times: Vec<DateTime<Utc>> = books.iter().map(|(_, book, _)| book.fetched_at.to_utc()).collect();
         let (bid_count, ask_count) = (counts(|book| book.bid_count), counts(|book| book.ask_count));
         let (bid_volume, ask_volume) = (figures(|book| book.bid_volume), figures(|book| book.ask_volume));
         let (bid_max, ask_min) = (figures(|book| book.bid_max), figures(|book| book.ask_min));
@@ -124,6 +129,7 @@ impl Database {
             (&times, Type::TIMESTAMPTZ_ARRAY),
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
+        book_levels::record(&transaction, books).await?;
         let changes = Changes::versions(versions(&row)?);
         fenced::commit(transaction, epoch, "books", &changes).await
     }

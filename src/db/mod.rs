@@ -7,6 +7,7 @@ pub mod assets;
 
 mod batches;
 mod binary;
+mod book_levels;
 pub mod books;
 pub mod clean;
 mod connect;

@@ -3,6 +3,8 @@
 //! Documents of many markets come from a view that is pinned for ten seconds, so that all of them agree and each is
 //! rendered once. A single market comes from the newest publication.
 
+pub(super) mod book_reader;
+mod books;
 mod document;
 mod error;
 mod handlers;
@@ -20,6 +22,7 @@ use views::PinnedView;
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     handlers::routes(config);
     listings::routes(config);
+    books::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

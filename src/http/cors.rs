@@ -51,6 +51,7 @@ mod tests {
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
             views: Arc::new(crate::http::Views::new("Test Network", [])),
+            books: crate::http::BookReader::new(None),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

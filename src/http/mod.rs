@@ -31,7 +31,7 @@ mod state;
 mod status;
 mod unread;
 
-pub use api::views::Views;
+pub use api::{book_reader::BookReader, views::Views};
 pub use readiness::{Verdict, verdict};
 pub use state::PublicState;
 

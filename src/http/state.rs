@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::api::views::Views;
+use super::api::{book_reader::BookReader, views::Views};
 use crate::{clock::SharedClock, published::Published};
 
 /// State of the public listener.
@@ -16,6 +16,8 @@ pub struct PublicState {
     pub stale_after: Duration,
     /// Views that the documents of the API are made of.
     pub views: Arc<Views>,
+    /// Reader of the levels of order books.
+    pub books: BookReader,
     /// Returns true while the supervisor ticks.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -11,6 +11,7 @@ pub mod coinmarketcap;
 mod flags;
 mod lookup;
 mod market;
+pub mod orderbook;
 pub mod own;
 mod trades;
 mod value;

@@ -22,6 +22,9 @@ pub(in crate::http) enum ApiError {
     /// Too many documents are being rendered.
     #[error("too many documents are being made; try again in a second")]
     Busy,
+    /// The database does not answer.
+    #[error("the order book cannot be read now; try again in a second")]
+    Database,
     /// Failure of the compressor.
     #[error("the document could not be compressed")]
     Compression,
@@ -34,7 +37,7 @@ impl ApiError {
             Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Database => StatusCode::SERVICE_UNAVAILABLE,
             Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let mut response = problem(status, &self.to_string());

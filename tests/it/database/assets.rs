@@ -8,8 +8,10 @@ use stellar_ticker::{
         toml_files::FileFetch,
     },
     domain::{
+        amount::Total,
         issuer_file::{Currency, IssuerFile, Organisation},
-        orderbook::{BookFigures, PolledBook},
+        orderbook::{BookFigures, Level, OrderBook, PolledBook},
+        price::Price,
     },
 };
 
@@ -247,9 +249,18 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
         figures: BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() },
         fetched_at: UnixSeconds(NOW),
     };
-    let first = [(markets[0], book(1)), (markets[1], book(2))];
+    let level = |n, stroops| Level {
+        price: Price::new(n, 7).unwrap(),
+        amount: Total::from_stroops(stroops).unwrap(),
+    };
+    let levels =
+        OrderBook { bids: vec![level(3, 5), level(2, i128::from(i64::MAX) * 9)], asks: vec![level(4, 1)] };
+    let first = [(markets[0], book(1), OrderBook::default()), (markets[1], book(2), levels.clone())];
     scene.database.record_books(scene.epoch, &first).await.unwrap();
-    let recorded = scene.database.record_books(scene.epoch, &[(markets[0], book(3))]).await.unwrap();
+    let again = [(markets[0], book(3), OrderBook::default())];
+    let recorded = scene.database.record_books(scene.epoch, &again).await.unwrap();
+    let held = scene.database.book_levels(markets[1]).await.unwrap();
+    assert_eq!(held, Some((levels, UnixSeconds(NOW))));
     let seq = recorded.seq.unwrap();
     let (changes, _) = load(&scene.database, Some(seq - 1)).await;
     assert_eq!((changes.books, changes.has_all_books), (vec![(markets[0], book(3))], false));
@@ -257,4 +268,9 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets[1..]).await.unwrap(), 1);
     let (changes, _) = load(&scene.database, Some(seq)).await;
     assert_eq!((changes.books, changes.has_all_books), (vec![(markets[1], book(2))], true));
+    assert_eq!(
+        scene.database.book_levels(markets[0]).await.unwrap(),
+        None,
+        "the levels leave with the figures"
+    );
 }

@@ -11,7 +11,7 @@ use stellar_ticker::{
     },
     domain::{
         instant::DAY,
-        orderbook::{BookFigures, PolledBook},
+        orderbook::{BookFigures, OrderBook, PolledBook},
     },
 };
 
@@ -106,8 +106,11 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
         },
         fetched_at: UnixSeconds(NOW),
     };
-    let books: Vec<_> =
-        markets.iter().zip([1.0, 8.0, 9.0]).map(|(row, best)| (row.get(0), book(best, best))).collect();
+    let books: Vec<_> = markets
+        .iter()
+        .zip([1.0, 8.0, 9.0])
+        .map(|(row, best)| (row.get(0), book(best, best), OrderBook::default()))
+        .collect();
     let seq = scene.database.record_books(scene.epoch, &books).await.unwrap().seq.unwrap();
     let [pair] = scene.pairs(seq, NOW + 10).await.unwrap().try_into().unwrap();
     assert_eq!((pair.name.as_str(), pair.recent.trade_count), ("XLM_TEA", 2));

@@ -2,7 +2,7 @@
 
 use stellar_ticker::{
     db::trades::CommittedBatch,
-    domain::orderbook::{BookFigures, PolledBook},
+    domain::orderbook::{BookFigures, OrderBook, PolledBook},
 };
 
 use super::{
@@ -130,7 +130,8 @@ async fn a_book_that_is_refused_is_named_and_the_others_are_stored() {
         fetched_at: UnixSeconds(NOW),
     };
     let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();
-    let books = [(markets[0], book(13)), (markets[1], book(1)), (markets[2], book(14)), (999_999, book(2))];
+    let books = [(markets[0], 13), (markets[1], 1), (markets[2], 14), (999_999, 2)]
+        .map(|(market, count)| (market, book(count), OrderBook::default()));
     let recorded = scene.database.record_books(scene.epoch, &books).await.unwrap();
     assert_eq!(recorded.refused, [markets[0], markets[2], 999_999], "the last is of no market");
     assert!(recorded.seq.is_some());

@@ -33,6 +33,12 @@ impl<'a> MarketView<'a> {
         Some(Self { view, id, base, quote, is_flipped })
     }
 
+    /// Id of the market in the database.
+    #[must_use]
+    pub const fn id(&self) -> MarketId {
+        self.id
+    }
+
     pub(super) const fn is_flipped(&self) -> bool {
         self.is_flipped
     }

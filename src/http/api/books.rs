@@ -1,0 +1,116 @@
+//! Order books with their levels: the own format, CoinGecko's and CoinMarketCap's.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    web,
+};
+use ticker_formats::listings::{IdStyle, orderbook};
+
+use super::{
+    Wanted, answer,
+    document::{self, redirect},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::instant::UnixSeconds,
+    http::{requests, state::PublicState},
+};
+
+/// Most levels on each side: what Horizon gives.
+const SIDE_MAX: i64 = 200;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    for path in [OWN, COINGECKO, COINGECKO_CONTRACT, COINMARKETCAP, COINMARKETCAP_CONTRACT] {
+        requests::announce(path);
+    }
+    config
+        .route(OWN, web::route().to(own))
+        .route(COINGECKO, web::route().to(coingecko))
+        .route(COINGECKO_CONTRACT, web::route().to(coingecko_contract))
+        .route(COINMARKETCAP, web::route().to(coinmarketcap))
+        .route(COINMARKETCAP_CONTRACT, web::route().to(coinmarketcap));
+}
+
+const OWN: &str = "/api/v1/markets/{name}/orderbook";
+const COINGECKO: &str = "/api/v1/coingecko/orderbook";
+const COINGECKO_CONTRACT: &str = "/api/v1/contract/coingecko/orderbook";
+const COINMARKETCAP: &str = "/api/v1/coinmarketcap/orderbook/{name}";
+const COINMARKETCAP_CONTRACT: &str = "/api/v1/contract/coinmarketcap/orderbook/{name}";
+
+async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
+    let (books, clock) = (state.books.clone(), state.clock.clone());
+    answer(request, state, OWN, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["limit"])?;
+        let market = document::market(&view.listing, &name)?;
+        if let Some(redirect) = redirect(request, &name, &market.name()) {
+            return Ok(redirect);
+        }
+        let a_side = parameters.number("limit", 1, SIDE_MAX)?.unwrap_or(SIDE_MAX);
+        let levels = books.read(view, &name, usize::try_from(a_side).unwrap_or_default()).await?;
+        Ok(fresh(orderbook::own(&market, &levels, UnixSeconds::from(clock.now()))))
+    })
+    .await
+}
+
+async fn coingecko(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    coingecko_of(request, state, IdStyle::Classic, COINGECKO).await
+}
+
+async fn coingecko_contract(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    coingecko_of(request, state, IdStyle::Contract, COINGECKO_CONTRACT).await
+}
+
+async fn coingecko_of(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    style: IdStyle,
+    path: &'static str,
+) -> HttpResponse {
+    let books = state.books.clone();
+    answer(request, state, path, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["ticker_id", "depth"])?;
+        let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
+        let name = parameters.text("ticker_id").ok_or_else(missing)?;
+        let levels = books.read(view, name, a_side(&parameters)?).await?;
+        let market = document::market(&view.listing, name)?;
+        Ok(fresh(orderbook::coingecko(&market, &levels, style)))
+    })
+    .await
+}
+
+async fn coinmarketcap(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    name: web::Path<String>,
+) -> HttpResponse {
+    let books = state.books.clone();
+    answer(request, state, COINMARKETCAP, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["depth", "level"])?;
+        let level = parameters.number("level", 1, 3)?.unwrap_or(3);
+        let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
+        let of_symbols = view.listing.market_of_symbols(&name).map(|market| market.name());
+        let levels = books.read(view, of_symbols.as_deref().unwrap_or(&name), a_side).await?;
+        Ok(fresh(orderbook::coinmarketcap(&levels)))
+    })
+    .await
+}
+
+/// Levels of each side: `depth` counts both, and 0 or none means all.
+fn a_side(parameters: &Parameters) -> Result<usize, ApiError> {
+    let depth = parameters.number("depth", 0, 10_000)?.unwrap_or(0);
+    let a_side = if depth == 0 { SIDE_MAX } else { (depth / 2).clamp(1, SIDE_MAX) };
+    Ok(usize::try_from(a_side).unwrap_or_default())
+}
+
+/// JSON that caches may keep for some seconds: a book is polled every few minutes.
+fn fresh(body: Vec<u8>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "public, max-age=5"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")))
+        .body(body)
+}
