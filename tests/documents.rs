@@ -1,6 +1,8 @@
 //! The documents: links, settings, commands and names of tests in them exist.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
 
+#[path = "documents/alerts.rs"]
+mod alerts;
 #[path = "documents/metrics.rs"]
 mod metrics;
 

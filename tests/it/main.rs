@@ -10,6 +10,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod alerts;
 mod chaos;
 mod cli;
 mod config;

@@ -1,0 +1,143 @@
+//! Alerts on the metrics of a real daemon in which something breaks: promtool runs the rules on what it shows before and
+//! after.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
+
+use nix::sys::signal::Signal;
+use stellar_ticker::sim::FaultPlan;
+
+use crate::support::{
+    daemon::Daemon,
+    network::{PASSPHRASE, block_on, network},
+    postgres::{fresh_database, open_tempdir},
+    wait_until,
+};
+
+/// Minutes that the broken state lasts for the rules.
+const MINUTES: u32 = 30;
+
+/// Series and values of a daemon's metrics, as Prometheus labels what it scrapes.
+fn scrape(daemon: &Daemon) -> BTreeMap<String, String> {
+    let text = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let comma = if labels == "}" { "" } else { "," };
+            (format!("{name}{{job=\"stellar-ticker\",instance=\"a\"{comma}{labels}"), value.to_owned())
+        })
+        .collect()
+}
+
+/// Value of a series of [`scrape`] by its name and one label; none if it is not there.
+fn figure(daemon: &Daemon, name: &str, label: &str) -> Option<f64> {
+    let all = scrape(daemon);
+    let (_, value) =
+        all.iter().find(|(series, _)| series.starts_with(&format!("{name}{{")) && series.contains(label))?;
+    value.parse().ok()
+}
+
+/// Returns true if the alert fires once the daemon's metrics change from `before` to `after` and stay so.
+fn fires(alert: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
+    let directory = open_tempdir();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yml");
+    let mut test = format!(
+        "rule_files:\n  - {rules}\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n"
+    );
+    for (series, now) in after {
+        let then = before.get(series).unwrap_or(now);
+        writeln!(test, "      - series: '{series}'\n        values: '{then} {now} {now}x{MINUTES}'").unwrap();
+    }
+    write!(
+        test,
+        "    promql_expr_test:\n      - expr: min(ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}})\n        \
+         eval_time: {MINUTES}m\n        exp_samples:\n          - labels: '{{}}'\n            value: 1\n"
+    )
+    .unwrap();
+    let file = directory.path().join("test.yml");
+    fs::write(&file, test).unwrap();
+    let output = Command::new("promtool").args(["test", "rules"]).arg(&file).output();
+    let output = output.expect("promtool of Debian's package prometheus: ./ticker need promtool");
+    let messages = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let is_answer = output.status.success() || messages.contains("got:");
+    assert!(is_answer, "promtool does not run the rules: {messages}");
+    output.status.success()
+}
+
+#[test]
+fn a_lost_horizon_and_a_restarted_actor() {
+    let sim = network(531, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        wait_until("all is well", || {
+            daemon.get("/readyz").json()["status"] == "ok"
+                && figure(&daemon, "ticker_degraded", "") == Some(0.0)
+        });
+        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        wait_until("files are written", || {
+            figure(&daemon, "ticker_files_age_seconds", "").is_some_and(|age| age < 60.0)
+        });
+        let sound = scrape(&daemon);
+        let quiet = [
+            "TickerNotReady",
+            "TickerDegraded",
+            "TickerHorizonUnreachable",
+            "TickerStreamDisconnected",
+            "TickerActorRestarts",
+            "TickerNoLeader",
+            "TickerAuditDifferences",
+            "TickerQuarantine",
+            "TickerPublicationOld",
+            "TickerDiskLow",
+        ];
+        for alert in quiet {
+            assert!(!fires(alert, &sound, &sound), "{alert} on a sound daemon");
+        }
+        for restarts in 1..=4 {
+            daemon.provoke("cleaner", "Ping");
+            wait_until("it restarted", || {
+                figure(&daemon, "ticker_actor_restarts_total", "\"cleaner\"") == Some(f64::from(restarts))
+            });
+            wait_until("it runs again", || figure(&daemon, "ticker_actor_up", "\"cleaner\"") == Some(1.0));
+        }
+        assert!(fires("TickerActorRestarts", &sound, &scrape(&daemon)));
+        sim.stop();
+        wait_until("the check of Horizon fails", || {
+            figure(&daemon, "ticker_readiness_check", "\"horizon\"") == Some(0.0)
+                && figure(&daemon, "ticker_stream_connected", "") == Some(0.0)
+        });
+        let broken = scrape(&daemon);
+        for alert in ["TickerHorizonUnreachable", "TickerStreamDisconnected", "TickerDegraded"] {
+            assert!(fires(alert, &sound, &broken), "{alert}");
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn no_files_no_budget_and_no_publication() {
+    let sim = network(532, FaultPlan::none());
+    block_on(async {
+        let place = open_tempdir();
+        let output = place.path().join("www");
+        fs::write(&output, "a file where the directory should be").unwrap();
+        let database = fresh_database().await;
+        let more = ["--output-dir", output.to_str().unwrap(), "--horizon-requests-per-hour", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        wait_until("requests for live trades wait", || {
+            figure(&daemon, "ticker_horizon_budget_exhausted", "") == Some(1.0)
+        });
+        let starved = scrape(&daemon);
+        assert!(fires("TickerBudgetExhausted", &starved, &starved));
+        assert!(fires("TickerNotReady", &starved, &starved), "nothing is published");
+        wait_until("the first publication, at the latest after a minute", || {
+            figure(&daemon, "ticker_readiness_check", "\"files\"") == Some(0.0)
+        });
+        let unwritten = scrape(&daemon);
+        assert!(fires("TickerDegraded", &unwritten, &unwritten));
+    });
+}
