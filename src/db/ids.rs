@@ -90,6 +90,8 @@ pub(super) struct Resolved {
     looked_up: HashMap<Market, MarketIds>,
     /// Assets that this transaction created.
     pub(super) new_assets: Vec<(AssetId, Asset)>,
+    /// Identities of the assets of all markets that were looked up, those of new markets among them.
+    pub(super) names: Vec<(AssetId, Asset)>,
     /// Markets that this transaction created.
     pub(super) new_markets: Vec<MarketIds>,
 }
@@ -128,6 +130,7 @@ pub(super) async fn resolve(
     wanted.sort_unstable_by(|one, other| (one.code(), one.issuer()).cmp(&(other.code(), other.issuer())));
     let (assets, new_assets) = assets(transaction, wanted).await?;
     resolved.new_assets = new_assets;
+    resolved.names = assets.iter().map(|(asset, id)| (*id, *asset)).collect();
     let missing = |what: &dyn std::fmt::Debug| DbError::Corrupt(format!("{what:?} has no id"));
     let id = |asset: &Asset| assets.get(asset).copied().ok_or_else(|| missing(asset));
     let sides: Vec<(AssetId, AssetId)> = unknown

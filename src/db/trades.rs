@@ -105,6 +105,8 @@ pub struct CommittedBatch {
     pub trades: Vec<(MarketId, WindowTrade)>,
     /// Assets that were not stored before.
     pub new_assets: Vec<(AssetId, Asset)>,
+    /// Identities of the assets of new markets, and of some others. A new market may have assets that are stored already.
+    pub names: Vec<(AssetId, Asset)>,
     /// Markets that were not stored before.
     pub new_markets: Vec<MarketIds>,
     /// Number of trades that were stored before.
@@ -233,6 +235,7 @@ impl Database {
             committed_at: mark.committed_at,
             trades: written,
             new_assets: resolved.new_assets,
+            names: resolved.names,
             new_markets: resolved.new_markets,
             repeats: classified.repeats,
             conflicts: u64::try_from(classified.conflicts.len()).unwrap_or(u64::MAX),

@@ -23,6 +23,7 @@ mod horizon;
 mod hostile;
 mod init;
 mod ledger_metadata;
+mod listings;
 mod log;
 mod matrix;
 mod metrics;

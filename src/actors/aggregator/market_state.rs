@@ -233,7 +233,7 @@ impl MarketState {
         }
         // New assets are not valid yet. A later batch, of the look-ups, makes them valid.
         let markets = batch.new_markets.iter().map(|ids| (ids.market, ids.base, ids.counter));
-        self.directory.add_names(batch.new_assets.iter().copied());
+        self.directory.add_names(batch.names.iter().copied());
         self.directory.add_markets(markets);
         self.windows.add_run(&batch.trades);
         let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
