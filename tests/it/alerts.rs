@@ -9,7 +9,9 @@ use stellar_ticker::sim::FaultPlan;
 use crate::support::{
     daemon::Daemon,
     network::{PASSPHRASE, block_on, network},
+    own_postgres::OwnPostgres,
     postgres::{fresh_database, open_tempdir},
+    scripted::{LEDGER, scripted, trade},
     wait_until,
 };
 
@@ -139,5 +141,36 @@ fn no_files_no_budget_and_no_publication() {
         });
         let unwritten = scrape(&daemon);
         assert!(fires("TickerDegraded", &unwritten, &unwritten));
+    });
+}
+
+#[test]
+fn a_record_in_quarantine_and_a_lost_database() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let server = OwnPostgres::start();
+        let daemon = Daemon::serve(&sim.url(), &server.url, PASSPHRASE, &[]);
+        wait_until("it leads, with a stream", || {
+            figure(&daemon, "ticker_leader", "") == Some(1.0)
+                && figure(&daemon, "ticker_stream_connected", "") == Some(1.0)
+        });
+        let sound = scrape(&daemon);
+        for alert in ["TickerQuarantine", "TickerDatabaseLost", "TickerNoLeader"] {
+            assert!(!fires(alert, &sound, &sound), "{alert} on a sound daemon");
+        }
+        let mut record = trade(LEDGER + 1, 0, chrono::Utc::now());
+        record["base_amount"] = "-1.0".into();
+        source.push_trade(record).unwrap();
+        wait_until("it is in quarantine", || figure(&daemon, "ticker_quarantined_total", "") == Some(1.0));
+        assert!(fires("TickerQuarantine", &sound, &scrape(&daemon)));
+        server.stop();
+        wait_until("the database is missed, and the lease has ended", || {
+            figure(&daemon, "ticker_readiness_check", "\"database\"") == Some(0.0)
+                && figure(&daemon, "ticker_leader", "") == Some(0.0)
+        });
+        let broken = scrape(&daemon);
+        for alert in ["TickerDatabaseLost", "TickerNoLeader"] {
+            assert!(fires(alert, &sound, &broken), "{alert}");
+        }
     });
 }
