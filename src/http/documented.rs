@@ -14,6 +14,7 @@ use crate::{
         coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency, listed_asset::ListedAsset,
         market_snapshot::MarketSnapshot, ticker::Pair, windows::Figures,
     },
+    instruments::table::CHECKS,
     published::{
         Backfilled, BudgetUse, Check, FileMaker, HorizonState, Publication, Reread, SelfAudit, Vitals,
     },
@@ -148,6 +149,8 @@ fn every_check_is_documented() {
     let mut expected: BTreeSet<String> = BTreeSet::new();
     for (field, value) in answer.as_object().unwrap() {
         if field == "checks" {
+            let names: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(names, CHECKS.iter().copied().collect(), "the checks of the metrics (right)");
             for (name, check) in value.as_object().unwrap() {
                 expected.insert(format!("checks.{name}"));
                 expected.extend(check.as_object().unwrap().keys().map(|key| format!("checks.NAME.{key}")));

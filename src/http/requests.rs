@@ -22,9 +22,14 @@ thread_local! {
     static MEASURES: RefCell<HashMap<String, (Histogram, Counter)>> = RefCell::default();
 }
 
+/// Statuses that each route may have: success, and nothing to serve, on which an alert counts.
+const STATUSES: [&str; 2] = ["200", "503"];
+
 /// Begins the series of a route with 0.
 pub(super) fn announce(path: &'static str) {
-    counter!("ticker_http_requests_total", "path" => path, "status" => "200").increment(0);
+    for status in STATUSES {
+        counter!("ticker_http_requests_total", "path" => path, "status" => status).increment(0);
+    }
     measures(path).1.increment(0);
 }
 

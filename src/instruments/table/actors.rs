@@ -5,27 +5,26 @@ use crate::instruments::metric::{Label, Metric, Unit};
 
 const ACTOR: &[Label] = &[Label { name: "actor", values: &[] }];
 const MESSAGE: &[Label] = &[Label { name: "actor", values: &[] }, Label { name: "message", values: &[] }];
-const CHECK: &[Label] = &[Label {
-    name: "check",
-    values: &[
-        "database",
-        "publication",
-        "children",
-        "leader",
-        "stream",
-        "horizon",
-        "budget",
-        "disk",
-        "files",
-        "history",
-        "assets",
-        "books",
-        "cleaning",
-        "stellar_toml",
-        "audit",
-        "nginx",
-    ],
-}];
+/// Names of all checks of `/readyz`, those that a replica may lack included.
+pub const CHECKS: &[&str] = &[
+    "database",
+    "publication",
+    "children",
+    "leader",
+    "stream",
+    "horizon",
+    "budget",
+    "disk",
+    "files",
+    "history",
+    "assets",
+    "books",
+    "cleaning",
+    "stellar_toml",
+    "audit",
+    "nginx",
+];
+const CHECK: &[Label] = &[Label { name: "check", values: CHECKS }];
 
 pub(super) const METRICS: &[Metric] = &[
     Metric::gauge(
