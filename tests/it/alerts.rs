@@ -7,11 +7,12 @@ use nix::sys::signal::Signal;
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
-    daemon::Daemon,
+    daemon::{Daemon, request},
     network::{PASSPHRASE, block_on, network},
     own_postgres::OwnPostgres,
     postgres::{fresh_database, open_tempdir},
     scripted::{LEDGER, scripted, trade},
+    small_disk::SmallDisk,
     wait_until,
 };
 
@@ -40,7 +41,8 @@ fn figure(daemon: &Daemon, name: &str, label: &str) -> Option<f64> {
     value.parse().ok()
 }
 
-/// Returns true if the alert fires once the daemon's metrics change from `before` to `after` and stay so.
+/// Returns true if the alert fires once the daemon's metrics change from `before` to `after`: gauges stay as they are
+/// then, and counters grow each minute by as much.
 fn fires(alert: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
     let directory = open_tempdir();
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/alerts.yml");
@@ -49,7 +51,14 @@ fn fires(alert: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String
     );
     for (series, now) in after {
         let then = before.get(series).unwrap_or(now);
-        writeln!(test, "      - series: '{series}'\n        values: '{then} {now} {now}x{MINUTES}'").unwrap();
+        let name = series.split('{').next().unwrap();
+        let values = if ["_total", "_bucket", "_count", "_sum"].iter().any(|suffix| name.ends_with(suffix)) {
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            format!("{then}+{}x{MINUTES}", number(now) - number(then))
+        } else {
+            format!("{then} {now}x{MINUTES}")
+        };
+        writeln!(test, "      - series: '{series}'\n        values: '{values}'").unwrap();
     }
     write!(
         test,
@@ -135,12 +144,55 @@ fn no_files_no_budget_and_no_publication() {
         });
         let starved = scrape(&daemon);
         assert!(fires("TickerBudgetExhausted", &starved, &starved));
-        assert!(fires("TickerNotReady", &starved, &starved), "nothing is published");
+        let nothing_is_published = daemon.get("/readyz").status == 503;
+        for _ in 0..20 {
+            daemon.get("/markets.json");
+        }
+        let asked = scrape(&daemon);
+        // The first publication may come meanwhile: with it these two alerts end.
+        if nothing_is_published && daemon.get("/readyz").status == 503 {
+            assert!(fires("TickerNotReady", &asked, &asked));
+            assert!(fires("TickerHttpErrors", &starved, &asked));
+        }
         wait_until("the first publication, at the latest after a minute", || {
             figure(&daemon, "ticker_readiness_check", "\"files\"") == Some(0.0)
         });
         let unwritten = scrape(&daemon);
         assert!(fires("TickerDegraded", &unwritten, &unwritten));
+    });
+}
+
+#[test]
+fn a_small_disk_and_an_actor_in_backoff() {
+    let sim = network(533, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let disk = SmallDisk::mount("64m");
+        let place = open_tempdir();
+        let output = disk.as_ref().map_or(place.path(), SmallDisk::path).join("www");
+        let more = ["--output-dir", output.to_str().unwrap()];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        wait_until("the disks were looked at", || {
+            figure(&daemon, "ticker_disk_free_bytes", "\"output\"").is_some_and(|bytes| bytes > 0.0)
+        });
+        let sound = scrape(&daemon);
+        if disk.is_some() {
+            assert!(fires("TickerDiskLow", &sound, &sound));
+        }
+        assert!(!fires("TickerActorDown", &sound, &sound));
+        // The second exit in a row is followed by a pause.
+        let (mut down, series) = (
+            BTreeMap::new(),
+            sound
+                .keys()
+                .find(|series| series.starts_with("ticker_actor_up{") && series.contains("\"cleaner\"")),
+        );
+        wait_until("the cleaner is down", || {
+            let _ = request(daemon.admin, "POST", "/provoke/cleaner/Ping", "Content-Length: 0\r\n");
+            down = scrape(&daemon);
+            down.get(series.unwrap()).is_some_and(|up| up == "0")
+        });
+        assert!(fires("TickerActorDown", &sound, &down));
     });
 }
 
