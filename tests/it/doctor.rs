@@ -32,7 +32,7 @@ struct Setup {
     data_dir: PathBuf,
     output_dir: PathBuf,
     more: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
     _directory: TempDir,
     _horizon: Canned,
 }
@@ -75,7 +75,9 @@ impl Setup {
         let (data, output) = (self.data_dir.to_str().unwrap(), self.output_dir.to_str().unwrap());
         arguments.extend(["--data-dir", data, "--output-dir", output]);
         arguments.extend(self.more.iter().map(String::as_str));
-        let (code, out, log) = run_in(&arguments, &self.environment);
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (code, out, log) = run_in(&arguments, &environment);
         let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{log}"));
         Found { code, report }
     }

@@ -3,7 +3,11 @@
 use std::{fs, net::TcpListener};
 
 use super::*;
-use crate::support::{daemon::OPEN_FILES, small_disk::SmallDisk};
+use crate::support::{
+    daemon::{OPEN_FILES, OWN_USER},
+    not_tested,
+    small_disk::SmallDisk,
+};
 
 #[test]
 fn a_wrong_configuration() {
@@ -62,10 +66,23 @@ fn disks_that_are_too_small() {
 fn too_few_descriptors() {
     block_on(async {
         let mut setup = Setup::new().await;
-        setup.environment = vec![(OPEN_FILES, "150")];
+        setup.environment = vec![(OPEN_FILES, "150".into())];
         setup.run().assert("descriptors", "failure", "may open 150 files");
-        setup.environment = vec![(OPEN_FILES, "600")];
+        setup.environment = vec![(OPEN_FILES, "600".into())];
         setup.run().assert("descriptors", "warning", "may open 600 files");
+    });
+}
+
+#[test]
+fn too_few_threads() {
+    if !nix::unistd::Uid::effective().is_root() {
+        not_tested("limits of threads: only root may start a process as another user");
+        return;
+    }
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.environment = vec![(OWN_USER, "54322:100".into())];
+        setup.run().assert("threads", "failure", "may have 100 threads");
     });
 }
 

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use super::*;
+use crate::support::not_tested;
 
 /// Nothing listens there.
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -40,6 +41,29 @@ fn a_clock_that_differs_from_horizons() {
         let setup = Setup::new().await;
         setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::hours(1), 3_600, 100);
         setup.run().assert("clock", "failure", "ahead of Horizon's");
+    });
+}
+
+/// libfaketime puts the clock of the program alone an hour ahead.
+#[test]
+fn a_clock_that_differs_from_the_databases_and_horizons() {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library =
+        libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    let Some(library) = library else {
+        not_tested("libfaketime is absent, so no clock was put wrong; ./ticker need faketime");
+        return;
+    };
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.environment = vec![
+            ("LD_PRELOAD", library.to_str().unwrap().into()),
+            ("FAKETIME", "+1h".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ];
+        let found = setup.run();
+        found.assert("database_clock", "failure", "-36");
+        found.assert("clock", "failure", "ahead of Horizon's");
     });
 }
 

@@ -333,7 +333,8 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
 
 /// The same with more in its environment.
 pub(crate) fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
-    let output = clean(program(environment).args(arguments)).output().unwrap();
+    let mut command = program(environment);
+    let output = clean(command.args(arguments)).envs(environment.iter().copied()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
