@@ -9,6 +9,7 @@ mod document;
 mod error;
 mod handlers;
 mod listings;
+mod pages;
 mod parameters;
 pub(super) mod views;
 
@@ -23,6 +24,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     handlers::routes(config);
     listings::routes(config);
     books::routes(config);
+    pages::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

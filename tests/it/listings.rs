@@ -386,3 +386,45 @@ fn every_field_of_the_answers_is_documented() {
         assert!(missing.is_empty(), "docs/market-api.md does not name {missing:?}");
     });
 }
+
+#[test]
+fn pages_show_the_figures_of_the_api_and_ask_no_other_host() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let name = format!("XLM_{USDC}");
+        wait_until("page and API are of one publication", || {
+            let (page, api) =
+                (ok(&daemon, &format!("/m/{name}")), ok(&daemon, &format!("/api/v1/markets/{name}")));
+            if page.header("x-ticker-as-of") != api.header("x-ticker-as-of") {
+                return false;
+            }
+            let (html, market) = (String::from_utf8(page.body.clone()).unwrap(), api.json());
+            let day = &market["windows"]["24h"];
+            for figure in [
+                text(&market, "last"),
+                text(day, "high"),
+                text(day, "low"),
+                text(day, "quote_volume"),
+                text(&market["usd"], "last"),
+                text(&market["usd"], "volume_24h"),
+            ] {
+                assert!(html.contains(figure), "{figure}: {html}");
+            }
+            let policy = page.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+            assert!(!html.contains("://") && !html.contains("<script") && !html.contains("style="), "{html}");
+            true
+        });
+        let moved = daemon.get("/a/native");
+        assert_eq!((moved.status, moved.header("location")), (301, Some("/a/XLM")));
+        assert!(String::from_utf8(ok(&daemon, "/a/XLM").body).unwrap().contains(&format!("/m/{name}")));
+        assert_eq!(daemon.get("/m/%3Cscript%3E_XLM").status, 400);
+        assert_eq!(ok(&daemon, "/page.css").header("content-type"), Some("text/css; charset=utf-8"));
+        // Texts of strangers: the simulated issuers' files hold markup among their names.
+        for asset in ok(&daemon, "/api/v1/assets").json()["assets"].as_array().unwrap() {
+            let page = String::from_utf8(ok(&daemon, &format!("/a/{}", text(asset, "id"))).body).unwrap();
+            assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+        }
+    });
+}

@@ -4,6 +4,7 @@ mod encoded;
 mod files;
 pub mod legacy;
 pub mod listings;
+pub mod pages;
 pub mod pieces;
 mod rows;
 

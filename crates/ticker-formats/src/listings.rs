@@ -18,6 +18,7 @@ mod value;
 mod view;
 
 pub use asset::AssetView;
+pub use flags::warnings;
 pub use market::MarketView;
 pub use view::{IdStyle, ListingView};
 

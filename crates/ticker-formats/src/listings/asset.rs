@@ -46,7 +46,8 @@ impl<'a> AssetView<'a> {
     }
 
     /// `C…`
-    pub(super) fn contract_id(&self) -> String {
+    #[must_use]
+    pub fn contract_id(&self) -> String {
         self.view.contract(self.asset).to_string()
     }
 
@@ -56,7 +57,8 @@ impl<'a> AssetView<'a> {
     }
 
     /// True for XLM, and for an asset that its home domain vouches for.
-    pub(super) fn is_verified(&self) -> bool {
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
         matches!(self.asset, Asset::Native)
             || self.listed.is_some_and(|listed| listed.is_controlled_by_domain)
     }
@@ -66,13 +68,15 @@ impl<'a> AssetView<'a> {
     }
 
     /// Host of the issuer's stellar.toml.
-    pub(super) fn home_domain(&self) -> Option<&'a str> {
+    #[must_use]
+    pub fn home_domain(&self) -> Option<&'a str> {
         let (_, rest) = self.listed?.toml_url.split_once("://")?;
         rest.split('/').next().filter(|host| !host.is_empty())
     }
 
     /// Display name out of the issuer's file, or the code. Never empty.
-    pub(super) fn display_name(&self) -> String {
+    #[must_use]
+    pub fn display_name(&self) -> String {
         let name = self.listed.map(|listed| listed.currency.name.trim()).unwrap_or_default();
         if name.is_empty() { self.asset.code().to_owned() } else { name.to_owned() }
     }
@@ -84,7 +88,15 @@ impl<'a> AssetView<'a> {
         (stroops > 0).then(|| decimal::amount(stroops))
     }
 
-    pub(super) fn usd(&self) -> Option<&'a UsdPrice> {
+    /// Number of accounts that hold it, or `None` if it is not known.
+    #[must_use]
+    pub fn holders(&self) -> Option<i64> {
+        self.listed.map(|listed| listed.num_accounts).filter(|count| *count > 0)
+    }
+
+    /// Price in dollars.
+    #[must_use]
+    pub fn usd(&self) -> Option<&'a UsdPrice> {
         self.view.usd().price(self.id)
     }
 }

@@ -17,6 +17,12 @@ pub(super) struct Flag {
     pub(super) reason: String,
 }
 
+/// Warnings about a market: their names and reasons.
+#[must_use]
+pub fn warnings(market: &MarketView<'_>) -> Vec<(&'static str, String)> {
+    of(market).into_iter().map(|flag| (flag.flag, flag.reason)).collect()
+}
+
 /// Warnings about a market.
 pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
     let mut flags = Vec::new();

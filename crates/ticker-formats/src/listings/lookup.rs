@@ -1,6 +1,6 @@
 //! Assets and markets of a view.
 
-use ticker_domain::{asset_names::AssetId, identity::SpelledAsset, windows::MarketId};
+use ticker_domain::{asset_names::AssetId, identity::SpelledAsset, usd::Rate, windows::MarketId};
 
 use super::{asset::AssetView, market::MarketView, view::ListingView};
 
@@ -35,6 +35,22 @@ impl ListingView {
     /// The market with this id.
     pub(super) fn market(&self, id: MarketId) -> Option<MarketView<'_>> {
         MarketView::new(self, id)
+    }
+
+    /// Markets of an asset with a trade in the last 7 days, sorted by name.
+    #[must_use]
+    pub fn markets_of(&self, asset: &AssetView<'_>) -> Vec<MarketView<'_>> {
+        let ids = self.snapshot().directory().markets_of_asset(asset.id());
+        let traded = ids.filter(|id| self.snapshot().windows().figures_of(*id).is_some());
+        let mut markets: Vec<MarketView<'_>> = traded.filter_map(|id| self.market(id)).collect();
+        markets.sort_by_cached_key(MarketView::name);
+        markets
+    }
+
+    /// Dollars per XLM.
+    #[must_use]
+    pub fn xlm_rate(&self) -> Option<Rate> {
+        self.usd().xlm().map(|xlm| xlm.rate)
     }
 
     /// All markets with a trade in the last 7 days, sorted by name.

@@ -1,13 +1,13 @@
 //! A market as documents show it: base and quote in the orientation of new outputs.
 
 use ticker_domain::{
-    identity, instant::UnixSeconds, listed_trade::ListedTrade, market::Market, quoted::QuotedStats,
-    span::Span, windows::MarketId,
+    identity, instant::UnixSeconds, listed_trade::ListedTrade, market::Market, price::Price,
+    quoted::QuotedStats, span::Span, usd::Rate, windows::MarketId,
 };
 
 use super::{
     asset::AssetView,
-    book::QuotedBook,
+    book::{QuotedBook, digits},
     trades,
     view::{IdStyle, ListingView},
 };
@@ -116,8 +116,29 @@ impl<'a> MarketView<'a> {
         self.quote.usd().map(|price| price.rate.worth(quote_volume))
     }
 
+    /// Last clean price of the 7 days.
+    #[must_use]
+    pub fn last(&self) -> Option<Price> {
+        self.stats(Span::Week).prices.map(|prices| prices.close)
+    }
+
+    /// The last price in dollars.
+    #[must_use]
+    pub fn last_usd(&self) -> Option<Rate> {
+        let last = self.last()?;
+        Rate::new(last.n().into(), last.d().into())?.times(self.quote.usd()?.rate)
+    }
+
+    /// Best bid and ask, as decimals, of a book that is recent enough.
+    #[must_use]
+    pub fn best_prices(&self) -> (Option<String>, Option<String>) {
+        let book = self.book();
+        (digits(book.and_then(|book| book.bid)), digits(book.and_then(|book| book.ask)))
+    }
+
     /// Close time of the latest trade.
-    pub(super) fn last_trade_at(&self) -> Option<UnixSeconds> {
+    #[must_use]
+    pub fn last_trade_at(&self) -> Option<UnixSeconds> {
         let kept = self.view.snapshot().windows().figures_of(self.id)?;
         kept.week.times.map(|(_, last)| last)
     }

@@ -281,7 +281,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView) -> AssetDocument {
         home_domain: asset.home_domain().map(ToOwned::to_owned),
         verified: asset.is_verified(),
         valid: asset.is_valid(),
-        holders: asset.listed().map(|listed| listed.num_accounts),
+        holders: asset.holders(),
         supply: asset.supply(),
         price: price(asset, view),
     }
