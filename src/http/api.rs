@@ -5,6 +5,7 @@
 
 pub(super) mod book_reader;
 mod books;
+mod candles;
 mod document;
 mod error;
 mod handlers;
@@ -25,6 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     listings::routes(config);
     books::routes(config);
     pages::routes(config);
+    candles::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

@@ -1,5 +1,6 @@
 //! The market API and the formats of listing sites: equal to each other, and to a recomputation from the raw rows.
 
+mod candles;
 mod recomputed;
 
 use std::collections::BTreeMap;
@@ -365,6 +366,7 @@ fn every_field_of_the_answers_is_documented() {
             market.clone(),
             format!("{market}/trades?limit=1"),
             format!("{market}/orderbook"),
+            format!("{market}/candles"),
             "/api/v1/markets".to_owned(),
             "/api/v1/assets".to_owned(),
             "/api/v1/prices?assets=XLM".to_owned(),
@@ -373,7 +375,7 @@ fn every_field_of_the_answers_is_documented() {
             field_names(&ok(&daemon, &path).json(), &mut fields);
         }
         // The lists themselves are named by their paths.
-        let lists = ["assets", "prices", "symbols", "trades"];
+        let lists = ["candles", "assets", "prices", "symbols", "trades"];
         let missing: Vec<_> = fields
             .iter()
             .filter(|field| !lists.contains(&field.as_str()))

@@ -5,6 +5,7 @@
 pub mod amount;
 pub mod asset;
 pub mod asset_names;
+pub mod candles;
 pub mod close_times;
 pub mod coverage;
 pub mod cursor;

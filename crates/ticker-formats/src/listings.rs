@@ -4,8 +4,10 @@
 //! Prices are quote per base everywhere. A listing format has the markets of valid assets that traded in the last 24
 //! hours. The own API has all markets, with flags.
 
+pub mod aggregations;
 mod asset;
 mod book;
+pub mod candles;
 pub mod coingecko;
 pub mod coinmarketcap;
 mod flags;

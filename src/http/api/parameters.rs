@@ -49,6 +49,14 @@ impl Parameters {
             .ok_or_else(|| ApiError::BadParameter(format!("{name} must be one of: {}", words.join(", "))))
     }
 
+    /// The parameters but for some, as a query string.
+    pub(super) fn encoded(&self, without: &[&str]) -> String {
+        let kept = self.0.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+        let pairs: Vec<String> =
+            kept.map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+        pairs.join("&")
+    }
+
     /// The parameters but for `without`, as a key of a cache.
     pub(super) fn key(&self, without: &str) -> String {
         let mut pairs: Vec<String> = self
@@ -60,4 +68,17 @@ impl Parameters {
         pairs.sort_unstable();
         pairs.join("&")
     }
+}
+
+/// Value with everything but letters, digits and `-_.~` encoded (RFC 3986).
+fn percent_encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
 }

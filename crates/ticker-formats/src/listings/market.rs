@@ -2,7 +2,7 @@
 
 use ticker_domain::{
     identity, instant::UnixSeconds, listed_trade::ListedTrade, market::Market, price::Price,
-    quoted::QuotedStats, span::Span, usd::Rate, windows::MarketId,
+    quoted::QuotedStats, span::Span, trade_stats::WindowTrade, usd::Rate, windows::MarketId,
 };
 
 use super::{
@@ -141,6 +141,11 @@ impl<'a> MarketView<'a> {
     pub fn last_trade_at(&self) -> Option<UnixSeconds> {
         let kept = self.view.snapshot().windows().figures_of(self.id)?;
         kept.week.times.map(|(_, last)| last)
+    }
+
+    /// All trades that closed after `edge`, in the orientation of the database.
+    pub(super) fn raw_trades_since(&self, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
+        self.view.snapshot().windows().trades_since(self.id, edge)
     }
 
     /// Trades that closed after `edge` in complete ledgers, with their numbers, in order.

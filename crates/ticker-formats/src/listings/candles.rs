@@ -1,0 +1,127 @@
+//! Candles of a market, out of the trades of the last 7 days.
+
+use serde::Serialize;
+use ticker_domain::{
+    candles::{Buckets, Interval},
+    decimal,
+    instant::UnixSeconds,
+    quoted::QuotedStats,
+    span::Span,
+    trade_stats::TradeStats,
+};
+
+use super::{market::MarketView, own::to_bytes, value};
+
+/// Selection of candles.
+#[derive(Clone, Copy, Debug)]
+pub struct CandleQuery {
+    /// Length of a candle.
+    pub interval: Interval,
+    /// First second of interest.
+    pub from: UnixSeconds,
+    /// Last second of interest.
+    pub to: UnixSeconds,
+    /// Most candles, the newest ones.
+    pub limit: usize,
+    /// True to add candles without trades, at the last price before them.
+    pub fill: bool,
+}
+
+#[derive(Serialize)]
+struct Candles {
+    as_of: String,
+    seq: i64,
+    market: String,
+    interval: &'static str,
+    candles: Vec<Candle>,
+}
+
+#[derive(Serialize)]
+struct Candle {
+    time: String,
+    open: Option<String>,
+    high: Option<String>,
+    low: Option<String>,
+    close: Option<String>,
+    open_raw: Option<String>,
+    high_raw: Option<String>,
+    low_raw: Option<String>,
+    close_raw: Option<String>,
+    vwap: Option<String>,
+    base_volume: String,
+    quote_volume: String,
+    buy_volume: String,
+    pool_volume: String,
+    trade_count: u64,
+    complete: bool,
+}
+
+/// `/api/v1/markets/{market}/candles`, the oldest first.
+#[must_use]
+pub fn candles(market: &MarketView<'_>, query: CandleQuery) -> Vec<u8> {
+    let view = market.view();
+    let buckets = query.interval.buckets();
+    // A bucket whose beginning is not held any more would be wrong.
+    let oldest = buckets.next_start(Span::Week.edge(view.as_of()).plus(1));
+    let first = buckets.start_of(query.from).max(oldest);
+    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
+    let last = buckets.start_of(query.to.min(view.as_of()));
+    let starts: Vec<UnixSeconds> = if query.fill {
+        all_starts(buckets, filled.keys().next().copied(), last)
+    } else {
+        filled.keys().copied().filter(|start| *start <= last).collect()
+    };
+    let mut previous = None;
+    let mut candles = Vec::with_capacity(starts.len());
+    for start in starts {
+        let stats = filled.get(&start).copied().unwrap_or_default();
+        let candle = candle(market, buckets, start, &stats, previous.as_ref());
+        previous = candle.close.clone().or(previous);
+        candles.push(candle);
+    }
+    let skipped = candles.len().saturating_sub(query.limit);
+    to_bytes(&Candles {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        market: market.name(),
+        interval: query.interval.name(),
+        candles: candles.into_iter().skip(skipped).collect(),
+    })
+}
+
+fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -> Vec<UnixSeconds> {
+    let first = first.filter(|first| *first <= last);
+    let next = |start: &UnixSeconds| Some(start.plus(buckets.seconds)).filter(|next| *next <= last);
+    std::iter::successors(first, next).collect()
+}
+
+/// One candle. Without a price of its own it stays at the close of the one before.
+fn candle(
+    market: &MarketView<'_>,
+    buckets: Buckets,
+    start: UnixSeconds,
+    stats: &TradeStats,
+    previous: Option<&String>,
+) -> Candle {
+    let stats = QuotedStats::of(stats, market.is_flipped());
+    let (clean, raw) = (stats.prices, stats.raw_prices);
+    let or_previous = |price: Option<String>| price.or_else(|| previous.cloned());
+    Candle {
+        time: start.to_rfc3339(),
+        open: or_previous(value::price(clean.map(|prices| prices.open))),
+        high: or_previous(value::price(clean.map(|prices| prices.high))),
+        low: or_previous(value::price(clean.map(|prices| prices.low))),
+        close: or_previous(value::price(clean.map(|prices| prices.close))),
+        open_raw: value::price(raw.map(|prices| prices.open)),
+        high_raw: value::price(raw.map(|prices| prices.high)),
+        low_raw: value::price(raw.map(|prices| prices.low)),
+        close_raw: value::price(raw.map(|prices| prices.close)),
+        vwap: value::ratio(stats.vwap),
+        base_volume: decimal::amount(stats.base_volume),
+        quote_volume: decimal::amount(stats.quote_volume),
+        buy_volume: decimal::amount(stats.buy_volume),
+        pool_volume: decimal::amount(stats.pool_volume),
+        trade_count: stats.trade_count,
+        complete: buckets.is_complete(start, market.view().coverage()),
+    }
+}

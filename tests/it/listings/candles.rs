@@ -1,0 +1,153 @@
+//! Candles and Horizon's `/trade_aggregations`, against a recomputation by SQL.
+
+use super::*;
+
+/// Buckets of the busiest market by SQL: start, trades, base, counter, first and last price as numerator and denominator.
+async fn buckets(client: &tokio_postgres::Client, seconds: i64) -> Vec<(i64, i64, i128, i128, [i64; 4])> {
+    let sql = "SELECT (extract(epoch FROM ledger_close_time)::bigint / $1) * $1, count(*),
+                      sum(base_amount)::text, sum(counter_amount)::text,
+                      (array_agg(price_n ORDER BY toid, trade_order) FILTER (WHERE price_n > 0 AND price_d > 0))[1],
+                      (array_agg(price_d ORDER BY toid, trade_order) FILTER (WHERE price_n > 0 AND price_d > 0))[1],
+                      (array_agg(price_n ORDER BY toid DESC, trade_order DESC) FILTER (WHERE price_n > 0 AND price_d > 0))[1],
+                      (array_agg(price_d ORDER BY toid DESC, trade_order DESC) FILTER (WHERE price_n > 0 AND price_d > 0))[1]
+               FROM trades t JOIN assets b ON b.id = t.base_asset_id JOIN assets c ON c.id = t.counter_asset_id
+               WHERE b.issuer = 'native' AND c.code || '-' || c.issuer = $2 GROUP BY 1 ORDER BY 1";
+    let rows = client.query(sql, &[&seconds, &USDC]).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let sum = |at: usize| row.get::<_, &str>(at).parse().unwrap();
+            let prices = [4, 5, 6, 7].map(|at| row.get(at));
+            (row.get(0), row.get(1), sum(2), sum(3), prices)
+        })
+        .collect()
+}
+
+fn millis(record: &Value) -> i64 {
+    text(record, "timestamp").parse().unwrap()
+}
+
+#[test]
+fn trade_aggregations_equal_a_recomputation_in_both_directions_and_orders() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let issuer = USDC.strip_prefix("USDC-").unwrap();
+        let usdc = |side: &str| {
+            format!("{side}_asset_type=credit_alphanum4&{side}_asset_code=USDC&{side}_asset_issuer={issuer}")
+        };
+        for resolution in [60, 300, 3_600, 86_400] {
+            let expected = buckets(&client, resolution).await;
+            let start = expected[0].0 * 1_000;
+            let ask = |sides: &str, more: &str| {
+                let path = format!(
+                    "/trade_aggregations?{sides}&resolution={}&start_time={start}&limit=200{more}",
+                    resolution * 1_000
+                );
+                ok(&daemon, &path).json()["_embedded"]["records"].as_array().unwrap().clone()
+            };
+            let there = format!("base_asset_type=native&{}", usdc("counter"));
+            let records = ask(&there, "");
+            assert_eq!(records.len(), expected.len());
+            for (record, (at, count, base, counter, prices)) in records.iter().zip(&expected) {
+                assert_eq!(millis(record), at * 1_000);
+                assert_eq!(text(record, "trade_count"), count.to_string());
+                assert_amount(&record["base_volume"], Some(*base), "base");
+                assert_amount(&record["counter_volume"], Some(*counter), "counter");
+                let ratio = |field: &str| {
+                    [text(&record[field], "n"), text(&record[field], "d")].map(ToOwned::to_owned)
+                };
+                assert_eq!(ratio("open_r"), [prices[0], prices[1]].map(|number| number.to_string()));
+                assert_eq!(ratio("close_r"), [prices[2], prices[3]].map(|number| number.to_string()));
+            }
+            let mut newest_first = ask(&there, "&order=desc");
+            newest_first.reverse();
+            assert_eq!(newest_first, records);
+            let back = ask(&format!("{}&counter_asset_type=native", usdc("base")), "");
+            for (back, there) in back.iter().zip(&records) {
+                assert_eq!(
+                    (&back["base_volume"], &back["open_r"]["n"]),
+                    (&there["counter_volume"], &there["open_r"]["d"])
+                );
+                assert_eq!(
+                    (&back["high_r"]["n"], &back["low_r"]["d"]),
+                    (&there["low_r"]["d"], &there["high_r"]["n"])
+                );
+            }
+        }
+        pages_follow_each_other(&daemon, &usdc("counter"));
+        for (query, status) in [
+            ("base_asset_type=native&counter_asset_type=native&resolution=60000".to_owned(), 400),
+            (format!("base_asset_type=native&{}", usdc("counter")), 400),
+            (format!("base_asset_type=native&{}&resolution=61000", usdc("counter")), 400),
+            (format!("base_asset_type=native&{}&resolution=60000&limit=201", usdc("counter")), 400),
+            (format!("base_asset_type=native&{}&resolution=86400000&offset=1", usdc("counter")), 400),
+            (format!("base_asset_type=native&{}&resolution=60000&start_time=1", usdc("counter")), 410),
+        ] {
+            assert_eq!(daemon.get(&format!("/trade_aggregations?{query}")).status, status, "{query}");
+        }
+        let unknown = usdc("counter").replace("=USDC", "=NONE");
+        let none =
+            ok(&daemon, &format!("/trade_aggregations?base_asset_type=native&{unknown}&resolution=60000"));
+        assert_eq!(none.json()["_embedded"]["records"].as_array().unwrap().len(), 0);
+    });
+}
+
+/// The link `next` leads through all buckets, each once.
+fn pages_follow_each_other(daemon: &Daemon, counter: &str) {
+    let first = format!("/trade_aggregations?base_asset_type=native&{counter}&resolution=60000&limit=7");
+    let (mut path, mut seen) = (first, Vec::new());
+    loop {
+        let page = ok(daemon, &path).json();
+        let records = page["_embedded"]["records"].as_array().unwrap();
+        if records.is_empty() {
+            break;
+        }
+        seen.extend(records.iter().map(millis));
+        let next = text(&page["_links"]["next"], "href");
+        path = format!("/{}", next.splitn(4, '/').nth(3).unwrap());
+    }
+    assert!(seen.len() > 50 && seen.is_sorted_by(|one, other| one < other), "{seen:?}");
+}
+
+#[test]
+fn candles_equal_the_same_recomputation_and_filled_ones_have_no_holes() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let path = |more: &str| format!("/api/v1/markets/XLM_{USDC}/candles?limit=1000{more}");
+        for (interval, seconds) in [("1m", 60), ("5m", 300), ("1h", 3_600), ("1d", 86_400)] {
+            let expected = buckets(&client, seconds).await;
+            let answer = ok(&daemon, &path(&format!("&interval={interval}"))).json();
+            let candles = answer["candles"].as_array().unwrap();
+            assert_eq!(candles.len(), expected.len(), "{interval}");
+            for (candle, (at, count, base, counter, prices)) in candles.iter().zip(&expected) {
+                let time = chrono::DateTime::parse_from_rfc3339(text(candle, "time")).unwrap().timestamp();
+                assert_eq!((time, candle["trade_count"].as_i64()), (*at, Some(*count)), "{interval}");
+                assert_amount(&candle["base_volume"], Some(*base), interval);
+                assert_amount(&candle["quote_volume"], Some(*counter), interval);
+                let ratio = |n: i64, d: i64| Some((i128::from(n), i128::from(d)));
+                assert_quotient(&candle["open_raw"], ratio(prices[0], prices[1]), interval);
+                assert_quotient(&candle["close_raw"], ratio(prices[2], prices[3]), interval);
+            }
+        }
+        let minutes = ok(&daemon, &path("&interval=1m&fill=true")).json();
+        let times: Vec<i64> = minutes["candles"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|candle| chrono::DateTime::parse_from_rfc3339(text(candle, "time")).unwrap().timestamp())
+            .collect();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60), "{times:?}");
+        assert!(minutes["candles"].as_array().unwrap().iter().all(|candle| candle["close"].is_string()));
+        let complete = minutes["candles"][1]["complete"].as_bool();
+        assert_eq!(complete, Some(true), "all ledgers of the second minute are known");
+        for (more, status) in
+            [("&interval=2m", 400), ("&fill=yes", 400), ("&from=1", 410), ("&interval=1w", 200)]
+        {
+            assert_eq!(daemon.get(&path(more)).status, status, "{more}");
+        }
+        assert_eq!(daemon.get(&format!("/api/v1/markets/XLM_{USDC}/candles?limit=1001")).status, 400);
+    });
+}
