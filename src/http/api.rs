@@ -12,6 +12,7 @@ mod handlers;
 mod listings;
 mod pages;
 mod parameters;
+mod udf;
 pub(super) mod views;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -27,6 +28,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     books::routes(config);
     pages::routes(config);
     candles::routes(config);
+    udf::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

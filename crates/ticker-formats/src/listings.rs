@@ -16,6 +16,7 @@ mod market;
 pub mod orderbook;
 pub mod own;
 mod trades;
+pub mod udf;
 mod value;
 mod view;
 

@@ -151,3 +151,61 @@ fn candles_equal_the_same_recomputation_and_filled_ones_have_no_holes() {
         assert_eq!(daemon.get(&format!("/api/v1/markets/XLM_{USDC}/candles?limit=1001")).status, 400);
     });
 }
+
+#[test]
+fn a_chart_library_finds_a_market_and_reads_its_bars() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let config = ok(&daemon, "/udf/config").json();
+        assert_eq!(
+            (config["supports_search"].as_bool(), config["supports_time"].as_bool()),
+            (Some(true), Some(true))
+        );
+        let found = ok(&daemon, "/udf/search?query=xlm%2Fusdc&limit=5").json();
+        let name = format!("XLM_{USDC}");
+        let symbol = found.as_array().unwrap().iter().find(|found| found["ticker"] == name.as_str()).unwrap();
+        let symbol = ok(&daemon, &format!("/udf/symbols?symbol={}", text(symbol, "ticker"))).json();
+        assert_eq!((text(&symbol, "ticker"), text(&symbol, "session")), (name.as_str(), "24x7"));
+        for (resolution, interval) in [("1", "1m"), ("5", "5m"), ("60", "1h"), ("1D", "1d"), ("D", "1d")] {
+            let candles =
+                ok(&daemon, &format!("/api/v1/markets/{name}/candles?interval={interval}&limit=1000")).json();
+            let bars = ok(
+                &daemon,
+                &format!("/udf/history?symbol={name}&resolution={resolution}&from=0&to=9999999999"),
+            );
+            let bars = bars.json();
+            let candles = candles["candles"].as_array().unwrap();
+            assert_eq!(text(&bars, "s"), "ok");
+            for field in ["t", "o", "h", "l", "c", "v"] {
+                assert_eq!(bars[field].as_array().unwrap().len(), candles.len(), "{resolution} {field}");
+            }
+            for (place, candle) in candles.iter().enumerate() {
+                for (ours, theirs) in
+                    [("open", "o"), ("high", "h"), ("low", "l"), ("close", "c"), ("base_volume", "v")]
+                {
+                    let ours: f64 = text(candle, ours).parse().unwrap();
+                    assert_eq!(bars[theirs][place].as_f64(), Some(ours), "{resolution} {candle}");
+                }
+            }
+        }
+        let three = ok(
+            &daemon,
+            &format!("/udf/history?symbol={name}&resolution=1&from=9999999998&to=9999999999&countback=3"),
+        );
+        assert_eq!(three.json()["t"].as_array().unwrap().len(), 3, "countback wins over from");
+        let none =
+            ok(&daemon, &format!("/udf/history?symbol={name}&resolution=1&from=9999999998&to=9999999999"))
+                .json();
+        assert_eq!((text(&none, "s"), none["nextTime"].is_i64()), ("no_data", true));
+        for path in [
+            "/udf/symbols?symbol=NONE".to_owned(),
+            "/udf/history?symbol=XLM_NONE&resolution=1".to_owned(),
+            format!("/udf/history?symbol={name}&resolution=7"),
+        ] {
+            assert_eq!(text(&ok(&daemon, &path).json(), "s"), "error", "{path}");
+        }
+        let time: i64 = String::from_utf8(ok(&daemon, "/udf/time").body).unwrap().parse().unwrap();
+        assert!((time - chrono::Utc::now().timestamp()).abs() < 60);
+    });
+}

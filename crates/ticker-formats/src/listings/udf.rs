@@ -1,0 +1,217 @@
+//! TradingView's UDF: the protocol by which its charts read candles.
+
+use serde::Serialize;
+use ticker_domain::{candles::Interval, instant::UnixSeconds, quoted::QuotedStats, span::Span};
+
+use super::{
+    market::MarketView,
+    own::to_bytes,
+    value::{self, Number},
+    view::ListingView,
+};
+
+/// Resolutions of the protocol, and the intervals that they mean.
+pub const RESOLUTIONS: [(&str, Interval); 7] = [
+    ("1", Interval::Minute),
+    ("5", Interval::FiveMinutes),
+    ("15", Interval::Quarter),
+    ("60", Interval::Hour),
+    ("240", Interval::FourHours),
+    ("1D", Interval::Day),
+    ("1W", Interval::Week),
+];
+
+#[derive(Serialize)]
+struct Config {
+    supported_resolutions: Vec<&'static str>,
+    supports_search: bool,
+    supports_group_request: bool,
+    supports_marks: bool,
+    supports_timescale_marks: bool,
+    supports_time: bool,
+}
+
+#[derive(Serialize)]
+struct Symbol {
+    name: String,
+    ticker: String,
+    description: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    session: &'static str,
+    timezone: &'static str,
+    exchange: &'static str,
+    listed_exchange: &'static str,
+    minmov: u32,
+    pricescale: u64,
+    has_intraday: bool,
+    has_weekly_and_monthly: bool,
+    supported_resolutions: Vec<&'static str>,
+    volume_precision: u32,
+    data_status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Found {
+    symbol: String,
+    full_name: String,
+    description: String,
+    exchange: &'static str,
+    ticker: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct History {
+    s: &'static str,
+    t: Vec<i64>,
+    o: Vec<Number>,
+    h: Vec<Number>,
+    l: Vec<Number>,
+    c: Vec<Number>,
+    v: Vec<Number>,
+}
+
+#[derive(Serialize)]
+struct NoData {
+    s: &'static str,
+    #[serde(rename = "nextTime", skip_serializing_if = "Option::is_none")]
+    next_time: Option<i64>,
+}
+
+/// Question for history.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryQuery {
+    /// Length of a bar.
+    pub interval: Interval,
+    /// First second, inclusive.
+    pub from: UnixSeconds,
+    /// Last second, exclusive.
+    pub to: UnixSeconds,
+    /// Number of bars that end before `to`. It wins over `from`.
+    pub countback: Option<usize>,
+}
+
+/// `/udf/config`
+#[must_use]
+pub fn config() -> Vec<u8> {
+    to_bytes(&Config {
+        supported_resolutions: names(),
+        supports_search: true,
+        supports_group_request: false,
+        supports_marks: false,
+        supports_timescale_marks: false,
+        supports_time: true,
+    })
+}
+
+fn names() -> Vec<&'static str> {
+    RESOLUTIONS.iter().map(|(name, _)| *name).collect()
+}
+
+/// `/udf/symbols`: one market.
+#[must_use]
+pub fn symbol(market: &MarketView<'_>) -> Vec<u8> {
+    to_bytes(&Symbol {
+        name: short_name(market),
+        ticker: market.name(),
+        description: description(market),
+        kind: "crypto",
+        session: "24x7",
+        timezone: "Etc/UTC",
+        exchange: "Stellar",
+        listed_exchange: "Stellar",
+        minmov: 1,
+        pricescale: scale(market),
+        has_intraday: true,
+        has_weekly_and_monthly: true,
+        supported_resolutions: names(),
+        volume_precision: 7,
+        data_status: "streaming",
+    })
+}
+
+/// `/udf/search`: markets whose names or home domains hold the text, in any case, the most traded first.
+#[must_use]
+pub fn search(view: &ListingView, query: &str, limit: usize) -> Vec<u8> {
+    let wanted = query.to_lowercase();
+    let is_match = |market: &MarketView<'_>| {
+        let text = format!("{} {} {}", short_name(market), market.name(), description(market));
+        text.to_lowercase().contains(&wanted)
+    };
+    let mut markets: Vec<MarketView<'_>> = view.markets().into_iter().filter(is_match).collect();
+    markets.sort_by_cached_key(|market| std::cmp::Reverse(market.day_volume_usd()));
+    let found = |market: &MarketView<'_>| Found {
+        symbol: short_name(market),
+        full_name: market.name(),
+        description: description(market),
+        exchange: "Stellar",
+        ticker: market.name(),
+        kind: "crypto",
+    };
+    to_bytes(&markets.iter().take(limit).map(found).collect::<Vec<_>>())
+}
+
+/// `/udf/history`: bars with clean prices, the oldest first. Buckets whose beginning is not held any more are left out.
+#[must_use]
+pub fn history(market: &MarketView<'_>, query: HistoryQuery) -> Vec<u8> {
+    let buckets = query.interval.buckets();
+    let oldest = buckets.next_start(Span::Week.edge(market.view().as_of()).plus(1));
+    let bars: Vec<(UnixSeconds, QuotedStats)> = buckets
+        .fill(market.raw_trades_since(oldest.minus(1)))
+        .into_iter()
+        .map(|(at, stats)| (at, QuotedStats::of(&stats, market.is_flipped())))
+        .filter(|(at, stats)| *at < query.to && stats.prices.is_some())
+        .collect();
+    let skipped = match query.countback {
+        Some(count) => bars.len().saturating_sub(count),
+        None => bars.partition_point(|(at, _)| *at < query.from),
+    };
+    let (earlier, wanted) = bars.split_at(skipped.min(bars.len()));
+    if wanted.is_empty() {
+        return to_bytes(&NoData { s: "no_data", next_time: earlier.last().map(|(at, _)| at.0) });
+    }
+    let mut history = History {
+        s: "ok",
+        t: Vec::new(),
+        o: Vec::new(),
+        h: Vec::new(),
+        l: Vec::new(),
+        c: Vec::new(),
+        v: Vec::new(),
+    };
+    for (at, stats) in wanted {
+        let Some(prices) = stats.prices else { continue };
+        history.t.push(at.0);
+        history.o.push(Number::or_zero(value::price(Some(prices.open))));
+        history.h.push(Number::or_zero(value::price(Some(prices.high))));
+        history.l.push(Number::or_zero(value::price(Some(prices.low))));
+        history.c.push(Number::or_zero(value::price(Some(prices.close))));
+        history.v.push(Number(ticker_domain::decimal::amount(stats.base_volume)));
+    }
+    to_bytes(&history)
+}
+
+fn short_name(market: &MarketView<'_>) -> String {
+    format!("{}/{}", market.base().asset().code(), market.quote().asset().code())
+}
+
+fn description(market: &MarketView<'_>) -> String {
+    let by = |asset: &super::AssetView<'_>| match asset.home_domain() {
+        Some(domain) => format!("{} ({domain})", asset.asset().code()),
+        None => asset.name(),
+    };
+    format!("{} / {}", by(market.base()), by(market.quote()))
+}
+
+/// Power of ten that shows about six digits of the price, at least two places.
+fn scale(market: &MarketView<'_>) -> u64 {
+    let mut scale = 100;
+    let Some(last) = market.last() else { return scale };
+    let (n, d) = (i128::from(last.n()), i128::from(last.d()));
+    while scale < 1_000_000_000_000 && n.saturating_mul(i128::from(scale)) < d.saturating_mul(100_000) {
+        scale *= 10;
+    }
+    scale
+}

@@ -1,0 +1,137 @@
+//! TradingView's UDF under `/udf`. Its errors are answers of status 200, as the protocol wants.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    web,
+};
+use serde_json::json;
+use ticker_formats::listings::udf::{self, HistoryQuery, RESOLUTIONS};
+
+use super::{
+    Wanted, answer,
+    document::{self, send},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::instant::UnixSeconds,
+    http::{methods, requests, state::PublicState},
+};
+
+const CONFIG: &str = "/udf/config";
+const SYMBOLS: &str = "/udf/symbols";
+const SEARCH: &str = "/udf/search";
+const HISTORY: &str = "/udf/history";
+const TIME: &str = "/udf/time";
+/// Results of a search, unless the reader says otherwise.
+const FOUND: i64 = 30;
+/// Most results of a search, and most bars of an answer.
+const FOUND_MAX: i64 = 100;
+const BARS_MAX: i64 = 20_000;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    [CONFIG, SYMBOLS, SEARCH, HISTORY, TIME].into_iter().for_each(requests::announce);
+    config
+        .route(CONFIG, web::route().to(settings))
+        .route(SYMBOLS, web::route().to(symbols))
+        .route(SEARCH, web::route().to(search))
+        .route(HISTORY, web::route().to(history))
+        .route(TIME, web::route().to(time));
+}
+
+async fn settings(request: HttpRequest) -> HttpResponse {
+    methods::answer(&request, CONFIG, || open("application/json", udf::config()))
+}
+
+/// Seconds since 1970, as plain text.
+async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    methods::answer(&request, TIME, || {
+        open("text/plain; charset=utf-8", state.clock.now().timestamp().to_string().into_bytes())
+    })
+}
+
+async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, SYMBOLS, Wanted::Pinned, async |request, view| {
+        let parameters = Parameters::read(request, &["symbol"])?;
+        let symbol = parameters.text("symbol").unwrap_or_default();
+        let canonical = match document::market(&view.listing, symbol) {
+            Ok(market) => market.name(),
+            Err(error) => return Ok(failed(&error)),
+        };
+        send(request, view, format!("udf_symbol/{canonical}"), move |view| {
+            document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
+
+async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, SEARCH, Wanted::Pinned, async |request, view| {
+        let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
+        let query = parameters.text("query").unwrap_or_default().to_owned();
+        let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let key = format!("udf_search?{limit}&{query}");
+        send(request, view, key, move |view| udf::search(view, &query, limit)).await
+    })
+    .await
+}
+
+async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, HISTORY, Wanted::Live, async |request, view| {
+        let read = async {
+            let parameters = Parameters::read(
+                request,
+                &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
+            )?;
+            let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
+            let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
+            let canonical = document::market(&view.listing, symbol)?.name();
+            let names = RESOLUTIONS.map(|(name, _)| name);
+            // The library also writes D for 1D, and W for 1W.
+            let resolution = match parameters.text("resolution") {
+                Some("D") => "1D",
+                Some("W") => "1W",
+                _ => parameters.word("resolution", &names)?.ok_or_else(|| missing("resolution"))?,
+            };
+            let interval =
+                RESOLUTIONS.iter().find(|(name, _)| *name == resolution).map(|(_, interval)| *interval);
+            let countback = parameters.number("countback", 1, i64::MAX)?.map(|count| count.min(BARS_MAX));
+            let query = HistoryQuery {
+                interval: interval.ok_or_else(|| missing("resolution"))?,
+                from: UnixSeconds(parameters.number("from", i64::MIN, i64::MAX)?.unwrap_or(0)),
+                to: UnixSeconds(parameters.number("to", i64::MIN, i64::MAX)?.unwrap_or(i64::MAX)),
+                countback: countback.and_then(|count| usize::try_from(count).ok()),
+            };
+            let key = format!("udf_history/{canonical}?{}", parameters.key("symbol"));
+            send(request, view, key, move |view| {
+                document::market(view, &canonical)
+                    .map(|market| udf::history(&market, query))
+                    .unwrap_or_default()
+            })
+            .await
+        };
+        read.await.or_else(|error| match error {
+            ApiError::BadParameter(_) | ApiError::NotFound(_) => Ok(failed(&error)),
+            other => Err(other),
+        })
+    })
+    .await
+}
+
+/// Error of the protocol.
+fn failed(error: &ApiError) -> HttpResponse {
+    open("application/json", json!({"s": "error", "errmsg": error.to_string()}).to_string().into_bytes())
+}
+
+/// Answer that pages of any host may read.
+fn open(content_type: &'static str, body: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, content_type))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")))
+        .body(body)
+}
