@@ -5,7 +5,7 @@
 #[path = "whole/synthetic.rs"]
 mod synthetic;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
@@ -17,6 +17,7 @@ use stellar_ticker::{
         instant::{DAY, UnixSeconds},
         issuer_file::Currency,
         listed_asset::ListedAsset,
+        market::QUOTE_ASSETS,
         market_snapshot::MarketSnapshot,
         trade_stats::WindowTrade,
         windows::{MarketId, Windows},
@@ -24,7 +25,10 @@ use stellar_ticker::{
     horizon::wire,
 };
 use synthetic::Synthetic;
-use ticker_formats::legacy::markets_json;
+use ticker_formats::{
+    legacy::markets_json,
+    listings::{IdStyle, ListingView, coingecko, coinmarketcap, own},
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -149,6 +153,28 @@ fn render(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Whole documents of the market API. `markets.json of the pairs` of the group `render` is the measure.
+fn documents(criterion: &mut Criterion) {
+    let network = Synthetic::new(TRADES, MARKETS, NEWEST, DAY);
+    let mut windows = filled(&window_trades(&network));
+    windows.advance(NEWEST);
+    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
+    let anchors: Vec<Asset> = QUOTE_ASSETS.iter().take(2).map(|name| name.parse().unwrap()).collect();
+    let view = || ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors);
+    let mut group = criterion.benchmark_group("documents of 30,000 markets");
+    group.sample_size(10);
+    group.bench_function("a view with all prices in dollars", |bencher| bencher.iter(view));
+    let view = view();
+    group.bench_function("v1/markets.json", |bencher| bencher.iter(|| own::all_markets(&view)));
+    group.bench_function("CoinGecko's tickers", |bencher| {
+        bencher.iter(|| coingecko::tickers(&view, IdStyle::Classic));
+    });
+    group.bench_function("CoinMarketCap's summary", |bencher| {
+        bencher.iter(|| coinmarketcap::summary(&view, IdStyle::Classic));
+    });
+    group.finish();
+}
+
 /// Returns a directory in which all assets are valid. The id of an asset is its index in sorted order.
 fn directory(network: &Synthetic) -> Directory {
     let sides = network.markets.iter().flat_map(|market| [*market.base(), *market.counter()]);
@@ -160,6 +186,7 @@ fn directory(network: &Synthetic) -> Directory {
             Currency { code: asset.code().into(), issuer: asset.issuer().into(), ..Currency::default() };
         (id(asset), Some(ListedAsset { currency, ..ListedAsset::default() }))
     }));
+    directory.add_names(assets.iter().map(|asset| (id(asset), *asset)));
     directory.add_markets(
         network
             .markets
@@ -175,5 +202,6 @@ fn main() {
     decode(&mut criterion);
     windows(&mut criterion);
     render(&mut criterion);
+    documents(&mut criterion);
     criterion.final_summary();
 }

@@ -5,6 +5,7 @@ WITH needed (name, rights) AS (VALUES
     ('issuers', 'SELECT, INSERT, UPDATE, DELETE'),
     ('markets', 'SELECT, INSERT, DELETE'),
     ('orderbook_stats', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('orderbook_levels', 'SELECT, INSERT, UPDATE'),
     ('toml_files', 'SELECT, INSERT, UPDATE'),
     ('asset_sweep', 'SELECT, INSERT, UPDATE'),
     ('coverage', 'SELECT, INSERT, UPDATE, DELETE'),

@@ -4,8 +4,9 @@ DO $set_aside$
 DECLARE
     part record;
     ours CONSTANT text[] := ARRAY[
-        'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'ingest_cursor', 'ingest_lease', 'ingest_batches',
-        'coverage', 'quarantine', 'network', 'toml_files', 'asset_sweep', 'schema_needs', 'refinery_schema_history',
+        'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'orderbook_levels', 'ingest_cursor', 'ingest_lease',
+        'ingest_batches', 'coverage', 'quarantine', 'network', 'toml_files', 'asset_sweep', 'schema_needs',
+        'refinery_schema_history',
         'asset_version', 'book_version'];
 BEGIN
     CREATE SCHEMA :schema;
