@@ -7,7 +7,6 @@ pub mod app;
 pub mod audit;
 pub mod blocking;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod connection_string;
 pub mod db;
@@ -22,5 +21,6 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trouble;
 
+pub use actor_tree::clock;
 pub use horizon_sim as sim;
 pub use ticker_domain as domain;

@@ -30,12 +30,13 @@ const ACTORS: &str = "src/actors";
 
 /// Each room and the place of its files. ARCHITECTURE.md says which room imports which.
 const ROOMS: Rooms<'static> = Rooms(&[
+    ("actor_tree", "crates/actor-tree/src"),
     ("actors", ACTORS),
     ("app", "src/app"),
     ("audit", "src/audit"),
     ("blocking", "src/blocking.rs"),
     ("cli", "src/cli"),
-    ("clock", "src/clock.rs"),
+    ("clock", "crates/actor-tree/src/clock.rs"),
     ("config", "src/config"),
     ("connection_string", "src/connection_string"),
     ("db", "src/db"),
@@ -91,6 +92,8 @@ const IMPURE: [&str; 25] = [
 
 /// Circles between files that exist today. The list may only get shorter.
 const KNOWN_CIRCLES: [&[&str]; 16] = [
+    &["crates/actor-tree/src/supervision/report.rs", "crates/actor-tree/src/supervision/status.rs"],
+    &["crates/actor-tree/src/supervision/tree.rs", "crates/actor-tree/src/supervisor.rs"],
     &[
         "crates/horizon-sim/src/catalog/mod.rs",
         "crates/horizon-sim/src/config.rs",
@@ -104,8 +107,6 @@ const KNOWN_CIRCLES: [&[&str]; 16] = [
     &["crates/horizon-sim/src/server/stream.rs", "crates/horizon-sim/src/server/trades.rs"],
     &["crates/ticker-formats/src/encoded.rs", "crates/ticker-formats/src/pieces.rs"],
     &["src/actors/backfiller/end.rs", "src/actors/backfiller/history_error.rs"],
-    &["src/actors/supervision/report.rs", "src/actors/supervision/status.rs"],
-    &["src/actors/supervision/tree.rs", "src/actors/supervisor.rs"],
     &["src/app/daemon.rs", "src/app/demo.rs"],
     &[
         "src/config/environment.rs",

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use actor_tree::test_hooks::TestHooks;
 use chrono::{DateTime, Utc};
 
 use super::bulk::{Adder, aside};
 use crate::{
-    actors::test_hooks::{self, TestHooks},
+    actors::test_hooks,
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
         coverage::LedgerRange,

@@ -55,7 +55,12 @@ fn a_trade_can_be_followed_through_the_log_from_its_batch_to_the_files() {
     let sim = network(18, FaultPlan::none());
     block_on(async {
         let database = fresh_database().await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--log", "stellar_ticker=debug"]);
+        let mut daemon = Daemon::serve(
+            &sim.url(),
+            &database,
+            PASSPHRASE,
+            &["--log", "stellar_ticker=debug,actor_tree=debug"],
+        );
         wait_for_pairs(&daemon);
         let client = recomputation::connect(&database).await;
         let before = number(&client, "SELECT count(*) FROM trades").await;

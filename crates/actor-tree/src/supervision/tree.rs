@@ -20,12 +20,10 @@ use super::{
     status::ChildStatus,
 };
 use crate::{
-    actors::{
-        envelope::Envelope,
-        port::Port,
-        supervisor::{Outcome, Supervisor},
-    },
     clock::SharedClock,
+    envelope::Envelope,
+    port::Port,
+    supervisor::{Outcome, Supervisor},
 };
 
 /// Requirements of a child: it answers probes, drains when asked, and resets its state when restarted.

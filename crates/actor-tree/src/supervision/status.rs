@@ -24,11 +24,9 @@ use super::{
     thread_time::{ThreadAccounts, ThreadSample},
 };
 use crate::{
-    actors::{
-        envelope::{Envelope, TraceContext},
-        test_hooks::TestHooks,
-    },
     clock::SharedClock,
+    envelope::{Envelope, TraceContext},
+    test_hooks::TestHooks,
 };
 
 /// State of a child that has started and not set a state of its own yet.
