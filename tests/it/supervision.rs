@@ -56,7 +56,7 @@ impl Scene {
         let script = Script::default();
         let (subject, bystander) =
             (tree.mailbox::<Subject>(subject_spec), tree.mailbox::<Subject>(spec("bystander")));
-        let (port, other) = (subject.port(), bystander.port());
+        let (port, other) = (subject.port("test"), bystander.port("test"));
         let (status, plays) = (subject.status(), script.clone());
         tree.place(subject, move || Subject::new(status, plays));
         let status = bystander.status();

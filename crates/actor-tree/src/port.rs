@@ -9,7 +9,7 @@ use super::{
     supervision::status::ChildStatus,
 };
 
-/// Sender of one type of message to one actor. Enforces the limit of the receiver's queue.
+/// Way of one type of message from one sender to one actor. Enforces the limit of the receiver's queue.
 ///
 /// actix's own capacity is no limit: `do_send` ignores it, and each clone of an address has a slot of its own. So a
 /// port first takes one of the receiver's `capacity` slots and waits if there is none. The slot travels in the
@@ -19,6 +19,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    from: &'static str,
     recipient: Recipient<Envelope<M>>,
     receiver: Arc<ChildStatus>,
 }
@@ -46,11 +47,11 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// Creates a port to the actor behind `recipient`, whose status is `receiver`. Usually called by
+    /// Creates a port of the sender `from` to the actor behind `recipient`, whose status is `receiver`. Usually called by
     /// [`Slot::port`](super::supervision::tree::Slot::port).
     #[must_use]
-    pub fn new(recipient: Recipient<Envelope<M>>, receiver: Arc<ChildStatus>) -> Self {
-        Self { recipient, receiver }
+    pub fn new(from: &'static str, recipient: Recipient<Envelope<M>>, receiver: Arc<ChildStatus>) -> Self {
+        Self { from, recipient, receiver }
     }
 
     /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot.
@@ -76,7 +77,7 @@ where
         let Some((ticket, _caller)) = self.receiver.queue().enter().await else {
             return Err(CallError::Closed { actor });
         };
-        let envelope = Envelope::new(*trace, self.receiver.monotonic(), body, ticket);
+        let envelope = Envelope::new(self.from, *trace, self.receiver.monotonic(), body, ticket);
         self.recipient.send(envelope).await.map_err(|_| CallError::Closed { actor })
     }
 }
@@ -87,7 +88,7 @@ where
     M::Result: Send,
 {
     fn clone(&self) -> Self {
-        Self { recipient: self.recipient.clone(), receiver: Arc::clone(&self.receiver) }
+        Self { from: self.from, recipient: self.recipient.clone(), receiver: Arc::clone(&self.receiver) }
     }
 }
 
@@ -97,6 +98,9 @@ where
     M::Result: Send,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port").field("to", &self.receiver.name()).finish_non_exhaustive()
+        f.debug_struct("Port")
+            .field("from", &self.from)
+            .field("to", &self.receiver.name())
+            .finish_non_exhaustive()
     }
 }

@@ -34,6 +34,10 @@ use crate::{
 
 /// Messages that fit into a mailbox.
 const CAPACITY: usize = 16;
+/// Sender of what an operator asks the admin listener for.
+const ADMIN: &str = "admin";
+/// Sender of what a signal of the system asks for.
+const SIGNALS: &str = "signals";
 /// Time without progress after which a child is restarted. All have a tick of a second or less, but a large load of the
 /// windows or a request to a slow Horizon takes long.
 const STALE_AFTER: Duration = Duration::from_secs(180);
@@ -87,15 +91,24 @@ pub(super) fn build(services: &Services, nginx: Option<&Nginx>) -> Result<Daemon
     let mut tree = Tree::new(Policy::default(), Arc::clone(&services.clock))
         .map_err(|error| CommandError::Software(error.to_string()))?;
     let slots = Slots::make(&tree);
-    let writer = slots.json_writer.port();
-    let (checker, aggregator) = (slots.toml_checker.port(), slots.aggregator.port());
-    let listeners =
-        Listeners { aggregator: slots.aggregator.port(), asset_poller: slots.asset_poller.port() };
-    let ranking = Ranking::Aggregator(slots.aggregator.port());
-    let (history_listeners, books_ranking, files_ranking) =
-        (listeners.clone(), ranking.clone(), ranking.clone());
-    let (rebuilder, reloader) = (slots.aggregator.port(), slots.aggregator.port());
-    let (rereader, auditor) = (slots.backfiller.port(), slots.auditor.port());
+    let writer = slots.json_writer.port(slots.aggregator.name());
+    let checker = slots.toml_checker.port(slots.asset_poller.name());
+    let aggregator = slots.aggregator.port(slots.toml_checker.name());
+    let listeners = |from| Listeners {
+        aggregator: slots.aggregator.port(from),
+        asset_poller: slots.asset_poller.port(from),
+    };
+    let (listeners, history_listeners) =
+        (listeners(slots.stream_ingester.name()), listeners(slots.backfiller.name()));
+    let ranking = |from| Ranking::Aggregator(slots.aggregator.port(from));
+    let (ranking, books_ranking, files_ranking) = (
+        ranking(slots.asset_poller.name()),
+        ranking(slots.orderbook_poller.name()),
+        ranking(slots.toml_checker.name()),
+    );
+    let self_audit = slots.auditor.name();
+    let (rebuilder, reloader) = (slots.aggregator.port(self_audit), slots.aggregator.port(self_audit));
+    let (rereader, auditor) = (slots.backfiller.port(self_audit), slots.auditor.port(ADMIN));
     place_lease_keeper(&mut tree, slots.lease_keeper, services);
     let mut place = WorkerPlacer { tree: &mut tree, services };
     place.worker(slots.stream_ingester, |services, status| services.stream_ingest(Some(listeners), status));
@@ -171,7 +184,7 @@ fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, services: &Service
 fn place_nginx(tree: &mut Tree, nginx: &Nginx) -> Port<ReloadNginx> {
     let slot: Slot<NginxProcess> = tree.mailbox(spec("nginx", shutdown::NGINX.0));
     let (place, is_open) = (nginx.place.clone(), nginx.is_open.clone());
-    let (port, status) = (slot.port(), slot.status());
+    let (port, status) = (slot.port(SIGNALS), slot.status());
     tree.place(slot, move || Worker::new(NginxRun { place, is_open, reload: Rc::default(), status }));
     port
 }

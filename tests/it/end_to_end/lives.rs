@@ -69,6 +69,11 @@ fn a_trade_can_be_followed_through_the_log_from_its_batch_to_the_files() {
         let mut steps: std::collections::HashMap<String, Vec<String>> = std::collections::HashMap::new();
         for line in daemon.log().lines() {
             let line: Value = serde_json::from_str(line).unwrap();
+            if line["fields"]["message"] == "batch received" {
+                let span = &line["span"];
+                assert!(["stream_ingester", "backfiller"].iter().any(|name| span["from"] == *name), "{line}");
+                assert!(span["parent"].is_string() && span["number"].is_u64(), "{line}");
+            }
             let trace =
                 [&line["fields"]["trace"], &line["span"]["trace"]].into_iter().find_map(Value::as_str);
             if let Some([_, id, _, _]) = trace.map(|trace| trace.split('-').collect::<Vec<_>>()).as_deref() {

@@ -216,7 +216,15 @@ impl ChildStatus {
             .record(waited.as_secs_f64());
         self.test_hooks.fail_if_armed(message);
         let trace = envelope.trace.child();
-        let span = tracing::debug_span!("handle", actor = self.name, message, %trace);
+        let span = tracing::debug_span!(
+            "handle",
+            actor = self.name,
+            message,
+            number = envelope.number,
+            from = envelope.from,
+            %trace,
+            parent = trace.parent_id().map(|id| format!("{id:016x}")),
+        );
         Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
     }
 

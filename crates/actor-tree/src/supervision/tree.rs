@@ -56,9 +56,9 @@ pub struct Slot<A: Actor> {
 }
 
 impl<A: Actor> Slot<A> {
-    /// Returns a port to the actor. It stays valid for the life of the process.
+    /// Returns a port to the actor for the sender of the name `from`. It stays valid for the life of the process.
     #[must_use]
-    pub fn port<M>(&self) -> Port<M>
+    pub fn port<M>(&self, from: &'static str) -> Port<M>
     where
         A: Handler<Envelope<M>>,
         A::Context: actix::dev::ToEnvelope<A, Envelope<M>>,
@@ -66,7 +66,13 @@ impl<A: Actor> Slot<A> {
         M::Result: Send,
     {
         self.status.announce::<M>();
-        Port::new(self.address.clone().recipient(), Arc::clone(&self.status))
+        Port::new(from, self.address.clone().recipient(), Arc::clone(&self.status))
+    }
+
+    /// Returns the actor's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.status.name()
     }
 
     /// Returns the actor's status.
