@@ -54,9 +54,18 @@ impl EncodedFile {
     ///
     /// Errors of the compressor.
     pub fn encode(raw: Vec<u8>) -> io::Result<Self> {
-        let piece = PieceMaker::default().make(&raw)?;
-        let file = join(raw, vec![piece]);
+        let file = Self::gzipped(raw)?;
         file.brotli.make();
         Ok(file)
+    }
+
+    /// Same as [`Self::encode`] without brotli: for a reader who waits for a document that others may never ask for.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the compressor.
+    pub fn gzipped(raw: Vec<u8>) -> io::Result<Self> {
+        let piece = PieceMaker::default().make(&raw)?;
+        Ok(join(raw, vec![piece]))
     }
 }

@@ -195,7 +195,7 @@ impl PinnedView {
         let made = slot.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
             let listing = Arc::clone(&self.listing);
-            let made = blocking::run(move || EncodedFile::encode(render(&listing))).await;
+            let made = blocking::run(move || EncodedFile::gzipped(render(&listing))).await;
             let file = made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)?;
             self.documents().bytes += file.raw.len() + file.gzip.len();
             Ok(Arc::new(file))
