@@ -153,7 +153,7 @@ impl Checkout {
             fs::copy(source, checkout.directory.path().join(name)).unwrap();
         }
         checkout.git(&["init", "--quiet", "--initial-branch=main"]);
-        // What has landed is not checked: this one has no body.
+        // This landed commit has no body: only those that have not landed are checked.
         checkout.commit("start");
         checkout.git(&["checkout", "--quiet", "-b", "work"]);
         checkout

@@ -27,7 +27,7 @@ fn horizon() -> SimServer {
         clock,
         history_hours: 1,
         trades_per_second: 4.0,
-        markets: 40,
+        markets: 60,
         seed: 18,
         ..SimConfig::default()
     };
@@ -237,6 +237,7 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             format!("native_{USDC}"),
             format!("XLM_{sep11}"),
             format!("{USDC}-1_native"),
+            format!("XLM_{}", sep11.replace(':', "%3A")),
             format!("{}_{}", contract("XLM"), contract(USDC)),
         ] {
             let answer = daemon.get(&format!("/api/v1/markets/{spelled}"));
@@ -423,10 +424,16 @@ fn pages_show_the_figures_of_the_api_and_ask_no_other_host() {
         assert!(String::from_utf8(ok(&daemon, "/a/XLM").body).unwrap().contains(&format!("/m/{name}")));
         assert_eq!(daemon.get("/m/%3Cscript%3E_XLM").status, 400);
         assert_eq!(ok(&daemon, "/page.css").header("content-type"), Some("text/css; charset=utf-8"));
-        // Texts of strangers: the simulated issuers' files hold markup among their names.
+        // The file of one simulated issuer has markup and hidden characters in its name.
+        let mut is_escaped = false;
         for asset in ok(&daemon, "/api/v1/assets").json()["assets"].as_array().unwrap() {
             let page = String::from_utf8(ok(&daemon, &format!("/a/{}", text(asset, "id"))).body).unwrap();
-            assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+            assert!(
+                !page.contains("<script") && !page.contains("<img") && !page.contains('\u{202e}'),
+                "{page}"
+            );
+            is_escaped |= page.contains("script&") || page.contains("&#60;script");
         }
+        assert!(is_escaped, "no page has the hostile name");
     });
 }

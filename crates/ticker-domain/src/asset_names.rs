@@ -64,19 +64,24 @@ impl AssetNames {
         self.by_id.iter().map(|(id, asset)| (*id, asset))
     }
 
+    /// Computes the contracts of all assets, so that no look-up has to. Does nothing if they are known.
+    pub fn prepare_contracts(&self, passphrase: &str) {
+        self.by_contract(passphrase);
+    }
+
+    fn by_contract(&self, passphrase: &str) -> &HashMap<ContractId, AssetId> {
+        self.by_contract
+            .get_or_init(|| self.iter().map(|(id, asset)| (ContractId::of(asset, passphrase), id)).collect())
+    }
+
     /// Asset that a reader spells, on the network with this passphrase. `None` for an asset that never traded.
     ///
-    /// The first look-up by contract hashes every asset, about 0.5 µs each. Every call must pass the same passphrase.
+    /// Without [`Self::prepare_contracts`], the first look-up by contract hashes every asset. Every call must pass the same passphrase.
     #[must_use]
     pub fn find(&self, spelled: &SpelledAsset, passphrase: &str) -> Option<AssetId> {
         match spelled {
             SpelledAsset::Classic(asset) => self.by_name.get(asset).copied(),
-            SpelledAsset::Contract(contract) => {
-                let by_contract = self.by_contract.get_or_init(|| {
-                    self.iter().map(|(id, asset)| (ContractId::of(asset, passphrase), id)).collect()
-                });
-                by_contract.get(contract).copied()
-            }
+            SpelledAsset::Contract(contract) => self.by_contract(passphrase).get(contract).copied(),
         }
     }
 }

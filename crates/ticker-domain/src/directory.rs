@@ -83,9 +83,12 @@ impl Directory {
         &self.names
     }
 
-    /// Market of two assets, on either side.
+    /// Market of two assets, on either side. Looks through the markets of the asset that has fewer: XLM has one with
+    /// nearly every other.
     #[must_use]
     pub fn market_between(&self, one: AssetId, other: AssetId) -> Option<MarketId> {
+        let is_turned = self.count_markets_of(other) < self.count_markets_of(one);
+        let (one, other) = if is_turned { (other, one) } else { (one, other) };
         let is_other = |market: &MarketId| {
             self.sides(*market).is_some_and(|sides| sides == (one, other) || sides == (other, one))
         };
@@ -212,11 +215,12 @@ impl Directory {
     /// twice.
     #[must_use]
     pub fn count_markets_of_code(&self, code: &str) -> usize {
-        let count = |asset: &AssetId| {
-            let from = self.by_asset.partition_point(|(of, _)| of < asset);
-            self.by_asset.partition_point(|(of, _)| of <= asset) - from
-        };
-        self.assets_of_code(code).iter().map(count).sum()
+        self.assets_of_code(code).iter().map(|asset| self.count_markets_of(*asset)).sum()
+    }
+
+    fn count_markets_of(&self, asset: AssetId) -> usize {
+        let from = self.by_asset.partition_point(|(of, _)| *of < asset);
+        self.by_asset.partition_point(|(of, _)| *of <= asset) - from
     }
 
     /// Order book of a market, or `None` if it was never polled.

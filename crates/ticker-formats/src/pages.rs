@@ -1,9 +1,9 @@
 //! Pages for people: a market, an asset. Made on the server, without script.
 //!
-//! All texts of strangers are escaped by the templates, and stripped of hidden characters first.
+//! The templates escape all texts. `AssetView` strips hidden characters of the texts of strangers.
 
 use askama::Template;
-use ticker_domain::{decimal, plain_text::stripped, span::Span, usd::Rate};
+use ticker_domain::{decimal, span::Span, usd::Rate};
 
 use crate::listings::{AssetView, ListingView, MarketView, warnings};
 
@@ -111,7 +111,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, markets_max: usize) -> V
         as_of: view.as_of().to_rfc3339(),
         asset: named(asset),
         issuer: Some(asset.asset().issuer().to_owned()).filter(|issuer| issuer != "native"),
-        name: stripped(&asset.display_name()).into_owned(),
+        name: asset.display_name(),
         contract_id: asset.contract_id(),
         usd: price.and_then(|price| decimal::quotient(price.rate.n, price.rate.d)),
         xlm: xlm.and_then(|rate| decimal::quotient(rate.n, rate.d)),
@@ -128,7 +128,7 @@ fn named(asset: &AssetView<'_>) -> Named {
         ("native", _) => "Stellar".to_owned(),
         (issuer, Some(domain)) => {
             let start: String = issuer.chars().take(4).collect();
-            format!("{}, {start}…", stripped(domain))
+            format!("{domain}, {start}…")
         }
         (issuer, None) => issuer.to_owned(),
     };

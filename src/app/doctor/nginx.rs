@@ -28,7 +28,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         prepared.test().await
     }
     .await;
-    // What is left behind is a small directory among the temporary ones.
+    // A crash leaves a small directory among the temporary ones.
     let _ = blocking::run(move || std::fs::remove_dir_all(place)).await;
     vec![match tested {
         Ok(()) => Finding::ok(NAME, format!("nginx accepts {}", file.display())),

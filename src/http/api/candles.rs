@@ -113,7 +113,8 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
                 "trades are held for 7 days: start_time must be at least {oldest}"
             )));
         }
-        let key = format!("trade_aggregations?{}", parameters.key(""));
+        // The links name the host that this reader asked for, so that no other reader may get them.
+        let key = format!("{}#{}", query.address, parameters.key(""));
         let names = (base, counter);
         // An asset that never traded is no error in Horizon: it has no records.
         send(request, view, key, move |view| {

@@ -45,9 +45,8 @@ pub(super) fn redirect(request: &HttpRequest, spelled: &str, canonical: &str) ->
     if spelled == canonical {
         return None;
     }
-    let path = request.path();
-    let place = request.match_info().query("name");
-    let path = path.replacen(place, canonical, 1);
+    // The pattern, because a path may hold the name in percent-encoding.
+    let path = request.match_pattern()?.replacen("{name}", canonical, 1);
     let query = request.query_string();
     let mark = if query.is_empty() { "" } else { "?" };
     Some(

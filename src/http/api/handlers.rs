@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::Value;
-use ticker_formats::listings::{ListingView, MarketView, own};
+use ticker_formats::listings::{AssetView, ListingView, MarketView, own};
 
 use super::{
     Wanted, answer,
@@ -96,8 +96,8 @@ async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             })?),
         };
         let view = of_cursor.as_deref().unwrap_or(view);
-        // Filters are checked before the document is made, so that an error is not cached.
-        query.select(&view.listing)?;
+        // Checked before the document is made, so that an error is not cached. The rest cannot fail.
+        query.assets(&view.listing)?;
         send(request, view, format!("markets?{}", query.key), move |view| query.render(view)).await
     })
     .await
@@ -326,14 +326,18 @@ impl MarketQuery {
         })
     }
 
-    /// The markets that match, in order.
-    fn select<'a>(&self, view: &'a ListingView) -> Result<Vec<MarketView<'a>>, ApiError> {
+    /// The assets that `base` and `quote` name.
+    fn assets<'a>(&self, view: &'a ListingView) -> Result<[Option<AssetView<'a>>; 2], ApiError> {
         let named =
             |text: &Option<String>| text.as_deref().map(|text| document::asset(view, text)).transpose();
-        let (base, quote) = (named(&self.base)?, named(&self.quote)?);
+        Ok([named(&self.base)?, named(&self.quote)?])
+    }
+
+    /// The markets that match, in order.
+    fn select<'a>(&self, view: &'a ListingView) -> Result<Vec<MarketView<'a>>, ApiError> {
+        let [base, quote] = self.assets(view)?;
         let is = |wanted: Option<&str>, actual: &str| wanted.is_none_or(|wanted| wanted == actual);
-        let either = |market: &MarketView<'_>,
-                      test: &dyn Fn(&ticker_formats::listings::AssetView<'_>) -> bool| {
+        let either = |market: &MarketView<'_>, test: &dyn Fn(&AssetView<'_>) -> bool| {
             test(market.base()) || test(market.quote())
         };
         let mut markets = view.markets();

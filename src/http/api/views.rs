@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::error::ApiError;
 use crate::{
     blocking,
-    domain::{asset::Asset, coverage::LedgerRange, instant::UnixSeconds},
+    domain::{asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot},
     published::{EncodedFile, Publication},
 };
 
@@ -24,8 +24,9 @@ const VIEWS_KEPT: usize = 2;
 const IDLE_MAX: Duration = Duration::from_secs(300);
 /// Most documents kept of a view.
 const DOCUMENTS_MAX: usize = 512;
-/// Most bytes of documents kept of a view, in all encodings.
-const DOCUMENT_BYTES_MAX: usize = 256 << 20;
+/// Bytes of documents, plain and gzip, from which on a view keeps no further ones. Three views at most exist, and all of
+/// them are part of the documented memory.
+const DOCUMENT_BYTES_MAX: usize = 96 << 20;
 /// Views and documents that are made at the same time. The others wait.
 const AT_ONCE: usize = 4;
 /// Longest wait for a turn.
@@ -53,7 +54,9 @@ struct Kept {
 #[derive(Clone, Debug)]
 struct Slot {
     seq: i64,
-    as_of: UnixSeconds,
+    /// Moment of the view, so that whoever fills the slot makes the same view of it.
+    snapshot: Arc<MarketSnapshot>,
+    coverage: Arc<Vec<LedgerRange>>,
     view: Arc<OnceCell<Arc<PinnedView>>>,
 }
 
@@ -86,44 +89,44 @@ impl Views {
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
     pub(super) async fn pinned(
         &self,
-        newest: &Arc<Publication>,
+        newest: &Publication,
         coverage: Arc<Vec<LedgerRange>>,
     ) -> Result<Arc<PinnedView>, ApiError> {
-        let slot = {
-            let mut kept = self.kept();
-            kept.read_at = Some(Instant::now());
+        let slot = self.slot(|kept| {
             let is_recent = |slot: &&Slot| {
-                let age = newest.as_of.0.saturating_sub(slot.as_of.0);
+                let age = newest.as_of.0.saturating_sub(slot.as_of().0);
                 (0..PINNED_S).contains(&age) && slot.seq <= newest.seq
             };
-            match kept.pinned.front().filter(is_recent) {
-                Some(slot) => slot.clone(),
-                None => {
-                    let slot = Slot::of(newest);
-                    kept.pinned.push_front(slot.clone());
-                    kept.pinned.truncate(VIEWS_KEPT);
-                    slot
-                }
+            if let Some(slot) = kept.pinned.front().filter(is_recent) {
+                return slot.clone();
             }
-        };
-        self.filled(slot, newest, coverage).await
+            let slot = Slot::of(newest, coverage);
+            kept.pinned.push_front(slot.clone());
+            kept.pinned.truncate(VIEWS_KEPT);
+            slot
+        });
+        self.filled(slot).await
     }
 
     /// The view of the newest publication.
     pub(super) async fn live(
         &self,
-        newest: &Arc<Publication>,
+        newest: &Publication,
         coverage: Arc<Vec<LedgerRange>>,
     ) -> Result<Arc<PinnedView>, ApiError> {
-        let slot = {
-            let mut kept = self.kept();
-            kept.read_at = Some(Instant::now());
-            match kept.live.as_ref().filter(|slot| slot.is_of(newest.seq, newest.as_of)) {
+        let slot =
+            self.slot(|kept| match kept.live.as_ref().filter(|slot| slot.is_of(newest.seq, newest.as_of)) {
                 Some(slot) => slot.clone(),
-                None => kept.live.insert(Slot::of(newest)).clone(),
-            }
-        };
-        self.filled(slot, newest, coverage).await
+                None => kept.live.insert(Slot::of(newest, coverage)).clone(),
+            });
+        self.filled(slot).await
+    }
+
+    /// Chooses a slot, and notes that somebody reads.
+    fn slot(&self, choose: impl FnOnce(&mut Kept) -> Slot) -> Slot {
+        let mut kept = self.kept();
+        kept.read_at = Some(Instant::now());
+        choose(&mut kept)
     }
 
     /// The pinned view of this publication, if it is still kept.
@@ -141,21 +144,14 @@ impl Views {
         }
     }
 
-    /// The view of a slot, made of `newest` if nobody has made it. A slot that is new is of `newest`; any other one is
-    /// filled already, or by somebody who waits in line before us.
-    async fn filled(
-        &self,
-        slot: Slot,
-        newest: &Arc<Publication>,
-        coverage: Arc<Vec<LedgerRange>>,
-    ) -> Result<Arc<PinnedView>, ApiError> {
-        let made = slot.view.get_or_try_init(async || {
+    /// The view of a slot, made by the first reader who asks.
+    async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
+        let Slot { seq, snapshot, coverage, view } = slot;
+        let made = view.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
-            let (seq, snapshot) = (newest.seq, Arc::clone(&newest.snapshot));
             let (passphrase, anchors) = (Arc::clone(&self.passphrase), Arc::clone(&self.anchors));
-            let made =
-                blocking::run(move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors)).await;
-            let listing = Arc::new(made.map_err(|_| ApiError::Busy)?);
+            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors);
+            let listing = Arc::new(blocking::run(make).await.map_err(|_| ApiError::Busy)?);
             Ok(Arc::new(PinnedView { listing, documents: Mutex::default(), turns: Arc::clone(&self.turns) }))
         });
         made.await.cloned()
@@ -167,12 +163,17 @@ impl Views {
 }
 
 impl Slot {
-    fn of(publication: &Publication) -> Self {
-        Self { seq: publication.seq, as_of: publication.as_of, view: Arc::default() }
+    fn of(publication: &Publication, coverage: Arc<Vec<LedgerRange>>) -> Self {
+        let snapshot = Arc::clone(&publication.snapshot);
+        Self { seq: publication.seq, snapshot, coverage, view: Arc::default() }
+    }
+
+    fn as_of(&self) -> UnixSeconds {
+        self.snapshot.as_of()
     }
 
     fn is_of(&self, seq: i64, as_of: UnixSeconds) -> bool {
-        self.seq == seq && self.as_of == as_of
+        self.seq == seq && self.as_of() == as_of
     }
 }
 
@@ -183,13 +184,13 @@ impl PinnedView {
         key: String,
         render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
     ) -> Result<Arc<EncodedFile>, ApiError> {
-        let slot = {
+        let (slot, is_kept) = {
             let mut documents = self.documents();
             let has_room = documents.by_key.len() < DOCUMENTS_MAX && documents.bytes < DOCUMENT_BYTES_MAX;
             match documents.by_key.get(&key) {
-                Some(slot) => Arc::clone(slot),
-                None if has_room => Arc::clone(documents.by_key.entry(key.clone()).or_default()),
-                None => Arc::default(), // made for this reader alone
+                Some(slot) => (Arc::clone(slot), true),
+                None if has_room => (Arc::clone(documents.by_key.entry(key.clone()).or_default()), true),
+                None => (Arc::default(), false), // made for this reader alone
             }
         };
         let made = slot.get_or_try_init(async || {
@@ -197,11 +198,13 @@ impl PinnedView {
             let listing = Arc::clone(&self.listing);
             let made = blocking::run(move || EncodedFile::gzipped(render(&listing))).await;
             let file = made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)?;
-            self.documents().bytes += file.raw.len() + file.gzip.len();
+            if is_kept {
+                self.documents().bytes += file.raw.len() + file.gzip.len();
+            }
             Ok(Arc::new(file))
         });
         let made = made.await.cloned();
-        if made.is_err() {
+        if made.is_err() && is_kept {
             self.documents().by_key.remove(&key); // the next reader tries again
         }
         made
@@ -217,5 +220,83 @@ async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, Api
     match tokio::time::timeout(TURN_MAX, turns.acquire()).await {
         Ok(Ok(turn)) => Ok(turn),
         _ => Err(ApiError::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::windows::Windows, published::FileMaker};
+
+    fn publication(seq: i64, second: i64) -> Publication {
+        let mut windows = Windows::default();
+        windows.advance(UnixSeconds(second));
+        let snapshot = MarketSnapshot::new(windows.view(), crate::domain::directory::Directory::default());
+        Publication::render(seq, None, snapshot, &mut FileMaker::default()).unwrap()
+    }
+
+    fn moment(view: &PinnedView) -> (i64, i64) {
+        (view.listing.seq(), view.listing.as_of().0)
+    }
+
+    #[tokio::test]
+    async fn a_view_is_pinned_for_ten_seconds_and_two_are_kept() {
+        let views = Views::new("Test Network", []);
+        for (seq, second, expected) in
+            [(1, 100, (1, 100)), (5, 109, (1, 100)), (6, 110, (6, 110)), (9, 125, (9, 125))]
+        {
+            let view = views.pinned(&publication(seq, second), Arc::default()).await.unwrap();
+            assert_eq!(moment(&view), expected);
+        }
+        let is_named = |seq, second| views.named(seq, UnixSeconds(second)).is_some();
+        assert_eq!(
+            [is_named(9, 125), is_named(6, 110), is_named(1, 100), is_named(9, 110)],
+            [true, true, false, false]
+        );
+        let live = views.live(&publication(11, 126), Arc::default()).await.unwrap();
+        assert_eq!(moment(&live), (11, 126));
+    }
+
+    /// The first reader may leave before the view is made. A later one must not fill the place with another moment:
+    /// cursors of its pages would name a view that nobody finds.
+    #[tokio::test]
+    async fn a_view_that_was_not_made_in_time_is_made_of_its_own_moment() {
+        let views = Views::new("Test Network", []);
+        let turns = views.turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        let first = publication(1, 100);
+        let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first, Arc::default()));
+        assert!(abandoned.await.is_err());
+        drop(turns);
+        let view = views.pinned(&publication(4, 104), Arc::default()).await.unwrap();
+        assert_eq!(moment(&view), (1, 100));
+        assert!(views.named(1, UnixSeconds(100)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_document_is_made_once_and_one_too_many_is_made_for_its_reader_alone() {
+        let views = Views::new("Test Network", []);
+        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let ask = |key: String| {
+            let made = Arc::clone(&made);
+            view.document(key, move |_| {
+                made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                b"{}".to_vec()
+            })
+        };
+        for place in 0..DOCUMENTS_MAX {
+            ask(place.to_string()).await.unwrap();
+            ask(place.to_string()).await.unwrap();
+        }
+        let count = || made.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(count(), DOCUMENTS_MAX);
+        let bytes = view.documents().bytes;
+        ask("more".to_owned()).await.unwrap();
+        ask("more".to_owned()).await.unwrap();
+        assert_eq!(
+            (count(), view.documents().bytes),
+            (DOCUMENTS_MAX + 2, bytes),
+            "not kept, and not counted"
+        );
     }
 }

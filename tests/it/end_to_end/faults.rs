@@ -196,7 +196,7 @@ fn all_faults_in_a_random_order_lose_and_double_nothing() {
             assert_eq!(daemon.get("/livez").status, 200);
         }
         plan.end();
-        // What was emitted until now must be there, each once, whichever faults struck.
+        // Every trade that the network made until now is stored once, whichever faults struck.
         let emitted = i64::from(sim.oracle().head().latest);
         let begun = Instant::now();
         while complete_range(&client).await.1 < emitted {

@@ -1,6 +1,9 @@
 //! An asset as documents show it.
 
-use ticker_domain::{asset::Asset, asset_names::AssetId, decimal, listed_asset::ListedAsset, usd::UsdPrice};
+use ticker_domain::{
+    asset::Asset, asset_names::AssetId, decimal, listed_asset::ListedAsset, plain_text::stripped,
+    usd::UsdPrice,
+};
 
 use super::view::{IdStyle, ListingView};
 
@@ -67,17 +70,19 @@ impl<'a> AssetView<'a> {
         self.listed
     }
 
-    /// Host of the issuer's stellar.toml.
+    /// Host of the issuer's stellar.toml, without hidden characters.
     #[must_use]
-    pub fn home_domain(&self) -> Option<&'a str> {
+    pub fn home_domain(&self) -> Option<String> {
         let (_, rest) = self.listed?.toml_url.split_once("://")?;
-        rest.split('/').next().filter(|host| !host.is_empty())
+        let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+        Some(stripped(host).into_owned())
     }
 
-    /// Display name out of the issuer's file, or the code. Never empty.
+    /// Display name out of the issuer's file, without hidden characters, or the code. Never empty.
     #[must_use]
     pub fn display_name(&self) -> String {
-        let name = self.listed.map(|listed| listed.currency.name.trim()).unwrap_or_default();
+        let name = self.listed.map(|listed| stripped(&listed.currency.name)).unwrap_or_default();
+        let name = name.trim();
         if name.is_empty() { self.asset.code().to_owned() } else { name.to_owned() }
     }
 

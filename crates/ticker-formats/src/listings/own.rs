@@ -222,7 +222,7 @@ fn reference(asset: &AssetView<'_>) -> AssetReference {
         code: asset.asset().code().to_owned(),
         issuer: issuer(asset),
         contract_id: asset.contract_id(),
-        home_domain: asset.home_domain().map(ToOwned::to_owned),
+        home_domain: asset.home_domain(),
         verified: asset.is_verified(),
         valid: asset.is_valid(),
     }
@@ -278,7 +278,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView) -> AssetDocument {
         issuer: issuer(asset),
         contract_id: asset.contract_id(),
         name: asset.display_name(),
-        home_domain: asset.home_domain().map(ToOwned::to_owned),
+        home_domain: asset.home_domain(),
         verified: asset.is_verified(),
         valid: asset.is_valid(),
         holders: asset.holders(),

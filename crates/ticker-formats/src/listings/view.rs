@@ -28,8 +28,8 @@ pub struct ListingView {
 }
 
 impl ListingView {
-    /// View of a publication. `anchors` count as one dollar. Computes all prices in dollars, which takes some
-    /// milliseconds.
+    /// View of a publication. `anchors` count as one dollar. Computes all prices in dollars, and the
+    /// contracts of new assets. That takes milliseconds: do not call it on a thread that readers wait for.
     #[must_use]
     pub fn new(
         seq: i64,
@@ -38,6 +38,7 @@ impl ListingView {
         passphrase: Arc<str>,
         anchors: &[Asset],
     ) -> Self {
+        snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
         let symbols = Symbols::of(&snapshot, anchors);
         Self { seq, snapshot, coverage, passphrase, usd, symbols }
