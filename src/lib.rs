@@ -18,6 +18,7 @@ pub mod outbound;
 pub mod process;
 pub mod published;
 pub mod shutdown;
+pub mod steps;
 pub mod telemetry;
 pub mod trouble;
 

@@ -8,6 +8,7 @@ use stellar_ticker::{
         backfiller::Backfill,
         leadership::{Leadership, Lease},
         supervision::status::ChildStatus,
+        trace::recorder::Recorder,
         trade_writer::{IntakeLogLimits, TradeWriter},
         worker::WorkContext,
     },
@@ -73,6 +74,6 @@ async fn backfill(store: &Store, url: &str) -> Backfill {
         is_limited: false,
         in_doubt: std::rc::Rc::default(),
         logs_progress: false,
-        status: ChildStatus::new("backfiller", 1, clock),
+        status: ChildStatus::new("backfiller", 1, Arc::clone(&clock), Recorder::off(clock)),
     }
 }

@@ -25,7 +25,7 @@ use pace::Pace;
 use readiness::Readiness;
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     messages::{AssetsCommitted, PublicationReady, RankMarkets, TradesCommitted},
     outage,
     port::Port,
@@ -33,12 +33,14 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    trace::{context::TraceContext, record::Causes, subject::Subject},
 };
 use crate::{
     clock::SharedClock,
     db::{Database, DbError, marks::Mark},
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     published::{FileMaker, Published, Vitals},
+    steps,
 };
 
 /// Interval between two checks whether the database is ahead: by commits of other replicas, or by lost messages.
@@ -91,8 +93,8 @@ struct State {
     last_published: Option<(i64, UnixSeconds)>,
     /// Decides when the first publication may be made.
     readiness: Readiness,
-    /// Trace of the last message whose effect the next publication contains.
-    cause: Option<TraceContext>,
+    /// Messages whose effects the next publication contains.
+    causes: Causes,
     /// True once the drain began: everything committed is then published at once.
     is_draining: bool,
     /// True once the drain is over: the connection pool may close at any moment.
@@ -109,7 +111,7 @@ impl State {
             pace: Pace::default(),
             last_published: None,
             readiness: Readiness::new(Instant::now(), published.newest().is_some()),
-            cause: None,
+            causes: Causes::default(),
             is_draining: false,
             is_drained: false,
         }
@@ -124,6 +126,25 @@ enum Read {
     Since(Vec<Mark>, Option<Update>),
 }
 
+/// Reads what the database has beyond `known`: the last batch in memory and its unverified marks. Reads everything if
+/// that is none.
+async fn read_beyond(
+    database: &Database,
+    status: &ChildStatus,
+    known: Option<(i64, Vec<Mark>)>,
+    now: UnixSeconds,
+) -> Result<Read, DbError> {
+    let Some((seq, known)) = known else {
+        let step = || status.advance();
+        let load = MarketState::load_in_steps(database, now, &step);
+        let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
+        return Ok(Read::Full(markets, coverage));
+    };
+    let read = MarketState::read_after(database, seq, &known, now);
+    let update = database.within(CATCH_UP_TIMEOUT, read).await?;
+    Ok(Read::Since(known, update))
+}
+
 impl Aggregator {
     /// Creates the actor. It is not started yet.
     #[must_use]
@@ -132,28 +153,29 @@ impl Aggregator {
         Self { deps, state }
     }
 
-    /// Reads what the database has beyond the windows, unless a read is under way already.
-    fn catch_up(&mut self, ctx: &mut Context<Self>) {
+    /// Reads what the database has beyond the windows, unless a read is under way already. `cause` is the message that
+    /// shows that there is something; none at a tick.
+    fn catch_up(&mut self, cause: Option<&TraceContext>, ctx: &mut Context<Self>) {
         if self.state.is_drained || std::mem::replace(&mut self.state.is_reading, true) {
             return;
         }
         let known = self.state.markets.as_ref().map(|markets| (markets.seq(), markets.unverified()));
         let (database, status) = (self.deps.database.clone(), Arc::clone(&self.deps.status));
         let now = UnixSeconds::from(self.deps.clock.now());
+        let mut step = status.step(if known.is_some() { steps::CATCH_UP } else { steps::LOAD }, cause);
         let read = async move {
-            Ok(match known {
-                None => {
-                    let step = || status.advance();
-                    let load = MarketState::load_in_steps(&database, now, &step);
-                    let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
-                    Read::Full(markets, coverage)
+            let read = read_beyond(&database, &status, known, now).await;
+            match &read {
+                Ok(Read::Full(markets, _)) => {
+                    step.set_subject(Subject::none().with("seq", markets.seq()));
+                    step.done();
                 }
-                Some((seq, known)) => {
-                    let read = MarketState::read_after(&database, seq, &known, now);
-                    let update = database.within(CATCH_UP_TIMEOUT, read).await?;
-                    Read::Since(known, update)
-                }
-            })
+                // Nothing new, twice a second: not worth a record.
+                Ok(Read::Since(_, None)) => step.discard(),
+                Ok(Read::Since(_, Some(_))) => drop(step.done()),
+                Err(_) => drop(step.failed()),
+            }
+            read
         };
         ctx.spawn(read.into_actor(self).map(|read, this, ctx| this.caught_up(read, ctx)));
     }
@@ -240,10 +262,10 @@ impl Actor for Aggregator {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.deps.status.set_state("loading");
-        self.catch_up(ctx);
+        self.catch_up(None, ctx);
         ctx.run_interval(CATCH_UP_INTERVAL, |this, ctx| {
             this.corrupt_if_armed();
-            this.catch_up(ctx);
+            this.catch_up(None, ctx);
             this.publish_first(ctx);
         });
         ctx.run_interval(self.deps.publish_interval, |this, ctx| this.publish(ctx));
@@ -271,7 +293,7 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
     fn handle(&mut self, envelope: Envelope<TradesCommitted>, ctx: &mut Context<Self>) {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
-        self.state.cause = Some(handling.trace());
+        self.state.causes.add(handling.trace());
         self.deps.status.advance();
         let is_applied =
             self.state.markets.as_mut().is_some_and(|markets| markets.append(&envelope.body.batch));
@@ -281,7 +303,7 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
             self.publish_if_due(ctx);
         } else {
             // A batch is missing in between, or brings a new market: read it from the database.
-            self.catch_up(ctx);
+            self.catch_up(Some(&handling.trace()), ctx);
         }
     }
 }
@@ -292,12 +314,12 @@ impl Handler<Envelope<AssetsCommitted>> for Aggregator {
     fn handle(&mut self, envelope: Envelope<AssetsCommitted>, ctx: &mut Context<Self>) {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
-        self.state.cause = Some(handling.trace());
+        self.state.causes.add(handling.trace());
         let AssetsCommitted { all_upto, seq } = envelope.body;
         if let Some(markets) = &self.state.markets {
             self.state.readiness.assets_committed(all_upto, seq, markets.seq());
         }
-        self.catch_up(ctx);
+        self.catch_up(Some(&handling.trace()), ctx);
     }
 }
 
@@ -325,7 +347,7 @@ impl Handler<Drain> for Aggregator {
             self.state.is_drained = true;
             return Box::pin(async {}.into_actor(self));
         }
-        self.catch_up(ctx);
+        self.catch_up(None, ctx);
         self.publish(ctx);
         let (database, published) = (self.deps.database.clone(), Arc::clone(&self.deps.published));
         let everything = async move {

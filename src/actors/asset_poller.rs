@@ -11,7 +11,7 @@ use actix::{Context, Handler};
 use tracing::debug;
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     leadership::Leadership,
     messages::{AssetsLookedUp, AssetsSeen},
     outage,
@@ -20,6 +20,7 @@ use super::{
     ranking::Ranking,
     supervision::status::ChildStatus,
     timetable::Schedule,
+    trace::context::TraceContext,
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
@@ -75,8 +76,8 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AssetsSeen>, _: &mut Context<Self>) {
-        let _handling = self.work.status.begin(&envelope);
-        self.context.wake();
+        let handling = self.work.status.begin(&envelope);
+        self.context.wake(handling.trace());
     }
 }
 
@@ -91,10 +92,10 @@ impl AssetPoll {
 
     /// Notifies the TOML checker that all assets of the busiest markets up to a batch were looked up. With 0, only some
     /// were.
-    async fn notify(&self, all_upto: i64) {
+    async fn notify(&self, all_upto: i64, cause: &TraceContext) {
         let Some(toml_checker) = &self.toml_checker else { return };
         let message = AssetsLookedUp { all_upto };
-        let sent = toml_checker.call(&TraceContext::root(), message, TOML_CHECKER_TIMEOUT).await;
+        let sent = toml_checker.call(Some(cause), message, TOML_CHECKER_TIMEOUT).await;
         if let Err(error) = sent {
             debug!(%error, "TOML checker did not confirm looked-up assets");
         }

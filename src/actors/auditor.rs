@@ -18,10 +18,11 @@ use metrics::{counter, gauge};
 use tracing::{debug, info, warn};
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     messages::{AuditNow, RebuildMarkets, ReloadDirectory, RereadLedgers},
     port::Port,
     supervision::status::ChildStatus,
+    trace::{context::TraceContext, subject::Subject},
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     db::{Database, DbError},
     domain::windows::MarketId,
     published::{Publication, Published, SelfAudit},
+    steps,
 };
 use pace::Pace;
 
@@ -115,9 +117,9 @@ impl Handler<Envelope<AuditNow>> for Auditor {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AuditNow>, _: &mut Context<Self>) {
-        let _handling = self.work.status.begin(&envelope);
+        let handling = self.work.status.begin(&envelope);
         self.work.is_hurried.set(true);
-        self.context.wake();
+        self.context.wake(handling.trace());
     }
 }
 
@@ -197,6 +199,8 @@ impl Audit {
         markets: &[MarketId],
         tally: &mut Tally,
     ) -> Result<bool, DbError> {
+        let mut step = context.pass(steps::AUDIT);
+        step.set_subject(Subject::none().with_members("markets", markets.iter().map(|id| i64::from(*id))));
         let Some((first, found)) = self.compare_markets(context, markets, tally, |_| true).await? else {
             return Ok(false);
         };
@@ -204,6 +208,7 @@ impl Audit {
         tally.markets = tally.markets.saturating_add(number);
         counter!("ticker_audit_markets_total").increment(number);
         if found.comparison.difference_count == 0 {
+            step.done();
             return Ok(true);
         }
         debug!(
@@ -223,6 +228,7 @@ impl Audit {
             return Ok(false);
         };
         if again.comparison.difference_count == 0 {
+            step.done();
             return Ok(true);
         }
         tally.differences = tally.differences.saturating_add(again.comparison.difference_count);
@@ -235,7 +241,9 @@ impl Audit {
                 "published figure differs from the rows"
             );
         }
-        let repaired = self.repair(context, &first, &suspects, &again, tally).await?;
+        let repaired = self.repair(context, &step.trace(), &first, &suspects, &again, tally).await;
+        step.done();
+        let repaired = repaired?;
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.publish_tally(tally, false);
         Ok(true)
@@ -245,13 +253,14 @@ impl Audit {
     async fn repair(
         &self,
         context: &WorkContext,
+        cause: &TraceContext,
         before: &Publication,
         suspects: &[MarketId],
         found: &SliceComparison,
         tally: &mut Tally,
     ) -> Result<u64, DbError> {
         let message = RebuildMarkets { markets: suspects.into() };
-        let rebuilt = self.aggregator.call(&TraceContext::root(), message, REBUILD_TIMEOUT).await;
+        let rebuilt = self.aggregator.call(Some(cause), message, REBUILD_TIMEOUT).await;
         let Ok(Some(rebuilt)) = rebuilt else {
             warn!(markets = suspects.len(), "windows could not be rebuilt, the next pass tries again");
             return Ok(0);
@@ -261,7 +270,7 @@ impl Audit {
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
-        self.request_reread(ledgers.into_iter().take(LEDGERS_MAX).collect()).await;
+        self.request_reread(ledgers.into_iter().take(LEDGERS_MAX).collect(), cause).await;
         let repaired = u64::try_from(differing.difference(&after.markets).count()).unwrap_or(0);
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
         if after.comparison.difference_count > 0 {
@@ -276,12 +285,12 @@ impl Audit {
     }
 
     /// Asks the backfiller to read ledgers again. Rows and windows differed, and only Horizon can tell which is right.
-    async fn request_reread(&self, ledgers: Vec<u32>) {
+    async fn request_reread(&self, ledgers: Vec<u32>, cause: &TraceContext) {
         if ledgers.is_empty() {
             return;
         }
         let message = RereadLedgers { ledgers };
-        let sent = self.rereader.call(&TraceContext::root(), message, REREAD_TIMEOUT).await;
+        let sent = self.rereader.call(Some(cause), message, REREAD_TIMEOUT).await;
         if let Err(error) = sent {
             debug!(%error, "backfiller did not confirm doubtful ledgers, it may still read them at random");
         }

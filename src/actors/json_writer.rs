@@ -18,16 +18,19 @@ use atomic_write_file::AtomicWriteFile;
 use tracing::{debug, info, warn};
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     messages::PublicationReady,
+    subjects,
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    trace::context::TraceContext,
 };
 use crate::{
     clock::SharedClock,
     published::{EncodedFile, Files, Publication, Published},
+    steps,
     trouble::FailureLog,
 };
 
@@ -114,6 +117,8 @@ impl JsonWriter {
         self.state.is_writing = true;
         self.state.begun_at = Some(Instant::now());
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
+        let mut step = self.deps.status.step(steps::WRITE_FILES, Some(&trace));
+        step.set_subject(subjects::publication(&publication));
         let write = crate::blocking::run(move || {
             // Content that is in the files already is not written again.
             let changed = |(name, file): &(&'static str, &EncodedFile)| written.get(name) != Some(&file.etag);
@@ -130,7 +135,7 @@ impl JsonWriter {
             this.deps.status.advance();
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(etags) => {
-                    debug!(%trace, files = etags.len(), "files written");
+                    debug!(trace = %step.done(), files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
                     let written_at = Some(Arc::new(this.deps.clock.now()));
@@ -140,7 +145,10 @@ impl JsonWriter {
                         info!("files written again after a failure");
                     }
                 }
-                Err(error) => this.write_failed(&error, "failing"),
+                Err(error) => {
+                    step.failed();
+                    this.write_failed(&error, "failing");
+                }
             }
         }));
     }

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use actix::Message;
 
+use super::{
+    subjects,
+    trace::subject::{Subject, Traced},
+};
 use crate::{
     db::trades::CommittedBatch,
     domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId},
@@ -25,12 +29,24 @@ impl Message for TradesCommitted {
     type Result = ();
 }
 
+impl Traced for TradesCommitted {
+    fn subject(&self) -> Subject {
+        subjects::committed(&self.batch)
+    }
+}
+
 /// Trades of unknown assets were committed.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsSeen;
 
 impl Message for AssetsSeen {
     type Result = ();
+}
+
+impl Traced for AssetsSeen {
+    fn subject(&self) -> Subject {
+        Subject::none()
+    }
 }
 
 /// Assets were looked up at Horizon. Their stellar.toml files may be due.
@@ -44,6 +60,12 @@ impl Message for AssetsLookedUp {
     type Result = ();
 }
 
+impl Traced for AssetsLookedUp {
+    fn subject(&self) -> Subject {
+        Subject::none().with("all_upto", self.all_upto)
+    }
+}
+
 /// Request for the ranking of all markets.
 #[derive(Clone, Copy, Debug)]
 pub struct RankMarkets;
@@ -51,6 +73,12 @@ pub struct RankMarkets;
 impl Message for RankMarkets {
     /// Markets with trades in the last 7 days, the busiest first; none while the windows are loaded.
     type Result = Option<Arc<Vec<RankedMarket>>>;
+}
+
+impl Traced for RankMarkets {
+    fn subject(&self) -> Subject {
+        Subject::none()
+    }
 }
 
 /// The assets of the busiest markets were looked up, files included. The results are in the database.
@@ -64,6 +92,12 @@ pub struct AssetsCommitted {
 
 impl Message for AssetsCommitted {
     type Result = ();
+}
+
+impl Traced for AssetsCommitted {
+    fn subject(&self) -> Subject {
+        Subject::none().with("all_upto", self.all_upto).with("seq", self.seq)
+    }
 }
 
 /// Request to rebuild the windows of some markets from the database.
@@ -98,6 +132,12 @@ impl Message for RebuildMarkets {
     type Result = Option<Rebuilt>;
 }
 
+impl Traced for RebuildMarkets {
+    fn subject(&self) -> Subject {
+        Subject::none().with_members("markets", self.markets.iter().map(|market| i64::from(*market)))
+    }
+}
+
 /// Request to reload assets, markets and books from the database.
 #[derive(Clone, Copy, Debug)]
 pub struct ReloadDirectory;
@@ -105,6 +145,12 @@ pub struct ReloadDirectory;
 impl Message for ReloadDirectory {
     /// None if the read failed, which leaves the lists as they were, or if everything is being loaded.
     type Result = Option<Rebuilt>;
+}
+
+impl Traced for ReloadDirectory {
+    fn subject(&self) -> Subject {
+        Subject::none()
+    }
 }
 
 /// Request to read doubtful ledgers again from Horizon. A replica that does not lead ignores it.
@@ -119,12 +165,28 @@ impl Message for RereadLedgers {
     type Result = ();
 }
 
+impl Traced for RereadLedgers {
+    fn subject(&self) -> Subject {
+        let ledger = |ledger: Option<&u32>| ledger.copied().map(i64::from);
+        Subject::none()
+            .with("ledgers", self.ledgers.len())
+            .with_some("ledger_from", ledger(self.ledgers.iter().min()))
+            .with_some("ledger_to", ledger(self.ledgers.iter().max()))
+    }
+}
+
 /// Request of an operator to audit all markets now, without rests in between.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditNow;
 
 impl Message for AuditNow {
     type Result = ();
+}
+
+impl Traced for AuditNow {
+    fn subject(&self) -> Subject {
+        Subject::none()
+    }
 }
 
 /// A new publication exists. HTTP serves it already.
@@ -139,10 +201,22 @@ impl Message for PublicationReady {
     type Result = ();
 }
 
+impl Traced for PublicationReady {
+    fn subject(&self) -> Subject {
+        subjects::publication(&self.publication)
+    }
+}
+
 /// Request to reload nginx's configuration. If it is lost, the operator has to repeat it.
 #[derive(Clone, Copy, Debug)]
 pub struct ReloadNginx;
 
 impl Message for ReloadNginx {
     type Result = ();
+}
+
+impl Traced for ReloadNginx {
+    fn subject(&self) -> Subject {
+        Subject::none()
+    }
 }

@@ -20,10 +20,11 @@ pub mod outage;
 pub mod poll_error;
 pub mod ranking;
 pub mod stream_ingester;
+pub mod subjects;
 pub mod test_hooks;
 pub mod timetable;
 pub mod toml_checker;
 pub mod trade_writer;
 pub mod worker;
 
-pub use actor_tree::{envelope, port, supervision, supervisor};
+pub use actor_tree::{envelope, port, supervision, supervisor, trace};

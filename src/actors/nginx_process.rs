@@ -146,8 +146,8 @@ impl Handler<Envelope<ReloadNginx>> for NginxProcess {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<ReloadNginx>, _: &mut Context<Self>) {
-        let _handling = self.work.status.begin(&envelope);
+        let handling = self.work.status.begin(&envelope);
         self.work.reload.set(true);
-        self.context.wake();
+        self.context.wake(handling.trace());
     }
 }

@@ -15,6 +15,7 @@ use super::{
     ranking::Ranking,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
+    trace::context::TraceContext,
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
         windows::MarketId,
     },
     horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
+    steps,
 };
 
 use queue::queue;
@@ -85,13 +87,19 @@ impl Work for OrderbookPoll {
                 pass_began = Some(UnixSeconds::from(this.clock.now()));
             }
             // Between passes, only markets whose book was never read are due.
-            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &context).await {
-                Ok(Round::RankingUnknown) => context.pause(TICK).await,
+            let pass = context.pass(steps::READ_BOOKS);
+            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &pass.trace(), &context).await {
+                Ok(Round::RankingUnknown) => {
+                    pass.done();
+                    context.pause(TICK).await;
+                }
                 Ok(Round::Read) => {
+                    pass.done();
                     this.status.succeeds("order books are read");
                     retry.reset();
                 }
                 Ok(Round::AllRead) => {
+                    pass.done();
                     this.status.succeeds("order books are read");
                     if pass_began.take().is_some() {
                         tries.clear();
@@ -100,6 +108,7 @@ impl Work for OrderbookPoll {
                     context.pause(REST).await;
                 }
                 Err(error) => {
+                    pass.failed();
                     let wait = retry.next_wait(error.retry_after());
                     this.status.fails(&error);
                     outage::poll_failed(&this.horizon, &this.database, &error, "reading order books", wait);
@@ -136,7 +145,8 @@ impl OrderbookPoll {
         let (mut retry, mut failures, mut tries) = (Retry::default(), 0, Tries::new());
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            match self.round(epoch, since, &mut tries, context).await {
+            let pass = context.pass(steps::READ_BOOKS);
+            match self.round(epoch, since, &mut tries, &pass.trace(), context).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::RankingUnknown) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
@@ -155,9 +165,10 @@ impl OrderbookPoll {
         epoch: i64,
         since: UnixSeconds,
         tries: &mut Tries,
+        cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
-        let Some(ranked) = self.ranking.ask().await else { return Ok(Round::RankingUnknown) };
+        let Some(ranked) = self.ranking.ask(cause).await else { return Ok(Round::RankingUnknown) };
         let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();

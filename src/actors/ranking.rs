@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::debug;
 
-use super::{envelope::TraceContext, messages::RankMarkets, port::Port};
+use super::{messages::RankMarkets, port::Port, trace::context::TraceContext};
 use crate::domain::ranking::RankedMarket;
 
 /// Time limit for the aggregator's answer.
@@ -21,11 +21,12 @@ pub enum Ranking {
 
 impl Ranking {
     /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know them now.
-    pub async fn ask(&self) -> Option<Arc<Vec<RankedMarket>>> {
+    /// `cause` is the pass that asks.
+    pub async fn ask(&self, cause: &TraceContext) -> Option<Arc<Vec<RankedMarket>>> {
         match self {
             Self::Fixed(ranked) => Some(Arc::clone(ranked)),
             Self::Aggregator(port) => port
-                .call(&TraceContext::root(), RankMarkets, TIMEOUT)
+                .call(Some(cause), RankMarkets, TIMEOUT)
                 .await
                 .inspect_err(|error| debug!(%error, "ranking of markets not available"))
                 .ok()

@@ -10,13 +10,14 @@ use metrics::counter;
 use tracing::{debug, info};
 
 use super::{
-    envelope::{Envelope, TraceContext},
+    envelope::Envelope,
     leadership::Leadership,
     messages::{AssetsCommitted, AssetsLookedUp},
     outage,
     port::Port,
     ranking::Ranking,
     supervision::status::ChildStatus,
+    trace::{context::TraceContext, subject::Subject},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     },
     domain::ranking::assets_of,
     horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError},
+    steps,
 };
 
 /// Files per round. The client bounds the number of concurrent requests.
@@ -98,15 +100,20 @@ impl Work for TomlCheck {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             let all_upto = self.looked_up.get(); // read before the due files, so that it is never too high
-            match self.round(epoch, &context, &mut expired_at).await {
+            let mut pass = context.pass(steps::CHECK_TOML);
+            match self.round(epoch, &context, &pass.trace(), &mut expired_at).await {
                 Ok(0) => {
                     self.status.idles("no file is due");
                     self.status.set_state("idle");
-                    self.notify(all_upto).await;
+                    self.notify(all_upto, &pass.done()).await;
                     context.pause_until_woken(REST).await;
                 }
-                Ok(_) => {}
+                Ok(files) => {
+                    pass.set_subject(Subject::none().with("files", files));
+                    pass.done();
+                }
                 Err(error) => {
+                    pass.failed();
                     self.status.fails(&error);
                     outage::database_failed(&self.database, &error, "checking stellar.toml files");
                     context.pause(TICK).await;
@@ -124,10 +131,10 @@ impl Handler<Envelope<AssetsLookedUp>> for TomlChecker {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AssetsLookedUp>, _: &mut Context<Self>) {
-        let _handling = self.work.status.begin(&envelope);
+        let handling = self.work.status.begin(&envelope);
         let looked_up = &self.work.looked_up;
         looked_up.set(looked_up.get().max(envelope.body.all_upto));
-        self.context.wake();
+        self.context.wake(handling.trace());
     }
 }
 
@@ -142,7 +149,8 @@ impl TomlCheck {
         let mut expired_at = DateTime::<Utc>::MIN_UTC;
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            if self.round(epoch, context, &mut expired_at).await.map_err(in_words)? > 0 {
+            let pass = context.pass(steps::CHECK_TOML);
+            if self.round(epoch, context, &pass.trace(), &mut expired_at).await.map_err(in_words)? > 0 {
                 continue;
             }
             let soon = self.clock.now() + SLOW_RETRY;
@@ -158,6 +166,7 @@ impl TomlCheck {
         &self,
         epoch: i64,
         context: &WorkContext,
+        cause: &TraceContext,
         expired_at: &mut DateTime<Utc>,
     ) -> Result<usize, DbError> {
         let now = self.clock.now();
@@ -171,7 +180,7 @@ impl TomlCheck {
         if self.database.due_files(&[], 1, now).await?.is_empty() {
             return Ok(0);
         }
-        let ranked = self.ranking.ask().await.unwrap_or_default();
+        let ranked = self.ranking.ask(cause).await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..RANKED_MARKETS).unwrap_or(&ranked));
         let due = self.database.due_files(&busiest, ROUND, now).await?;
         let count = due.len();
@@ -226,12 +235,10 @@ impl TomlCheck {
         Fetched { result: FileFetch { url: file.url, outcome, next_check_at: now + wait }, answered }
     }
 
-    async fn notify(&self, all_upto: i64) {
+    async fn notify(&self, all_upto: i64, cause: &TraceContext) {
         let Some(aggregator) = &self.aggregator else { return };
         let Ok(seq) = self.database.current_seq().await else { return }; // the next round notifies again
-        let sent = aggregator
-            .call(&TraceContext::root(), AssetsCommitted { all_upto, seq }, AGGREGATOR_TIMEOUT)
-            .await;
+        let sent = aggregator.call(Some(cause), AssetsCommitted { all_upto, seq }, AGGREGATOR_TIMEOUT).await;
         if let Err(error) = sent {
             debug!(%error, "aggregator did not confirm checked assets");
         }

@@ -9,11 +9,12 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::{
-    envelope::TraceContext,
     leadership::Leadership,
     messages::{AssetsSeen, TradesCommitted},
     outage,
     port::Port,
+    subjects,
+    trace::context::TraceContext,
     worker::WorkContext,
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     },
     horizon::retry::Retry,
     published::{Published, Vitals},
+    steps,
     trouble::SharedLimit,
 };
 
@@ -77,7 +79,8 @@ pub enum WriteError {
 }
 
 impl TradeWriter {
-    /// Writes a batch and notifies the listeners. Retries transient failures while this replica leads.
+    /// Writes a batch and notifies the listeners. Retries transient failures while this replica leads. `cause` is the
+    /// step that collected the batch.
     ///
     /// # Errors
     ///
@@ -85,14 +88,24 @@ impl TradeWriter {
     pub async fn write(
         &self,
         batch: &TradeBatch,
+        cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<CommittedSummary, WriteError> {
         let mut retry = Retry::default();
-        let committed = loop {
+        let (committed, trace) = loop {
             context.advance();
             let epoch = self.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            match self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await {
-                Ok(committed) => break committed,
+            let mut step = context.step(steps::TRANSACTION, Some(cause));
+            let written = self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await;
+            let trace = match &written {
+                Ok(committed) => {
+                    step.set_subject(subjects::committed(committed));
+                    step.done()
+                }
+                Err(_) => step.failed(),
+            };
+            match written {
+                Ok(committed) => break (committed, trace),
                 // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
@@ -107,7 +120,7 @@ impl TradeWriter {
         let summary = count(batch, &committed);
         self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
         if let Some(listeners) = &self.listeners {
-            listeners.notify(committed, &self.lines).await;
+            listeners.notify(committed, &trace, &self.lines).await;
         }
         Ok(summary)
     }
@@ -164,20 +177,19 @@ pub struct CommittedSummary {
 
 impl Listeners {
     /// Notifies the listeners. Failures are logged only: the listeners find the same in the database.
-    async fn notify(&self, committed: CommittedBatch, lines: &IntakeLogLimits) {
-        let trace = TraceContext::root();
+    async fn notify(&self, committed: CommittedBatch, trace: &TraceContext, lines: &IntakeLogLimits) {
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
         debug!(%trace, seq, trades = committed.trades.len(), "batch committed");
         let message = TradesCommitted { batch: Arc::new(committed) };
         // Waiting for the answer slows the source down to the pace of the windows.
-        if let Err(error) = self.aggregator.call(&trace.child(), message, AGGREGATOR_TIMEOUT).await {
+        if let Err(error) = self.aggregator.call(Some(trace), message, AGGREGATOR_TIMEOUT).await {
             warn!(%error, seq, "aggregator did not confirm a batch, it will read the database");
         }
         if new_assets > 0 {
             if let Some(suppressed) = lines.new_assets.allow(Instant::now()) {
                 info!(new_assets, suppressed, "new assets in trades");
             }
-            let sent = self.asset_poller.call(&trace.child(), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
+            let sent = self.asset_poller.call(Some(trace), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
             if let Err(error) = sent {
                 debug!(%error, "asset poller did not confirm new assets, it will find them itself");
             }

@@ -1,6 +1,12 @@
 //! The frame of actors that do one thing over and over, as most actors of this program do.
 
-use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised,
@@ -8,9 +14,16 @@ use actix::{
 };
 use tokio::sync::Notify;
 
-use super::supervision::{
-    messages::{Drain, Ping, Pulse},
-    status::ChildStatus,
+use super::{
+    supervision::{
+        messages::{Drain, Ping, Pulse},
+        status::ChildStatus,
+    },
+    trace::{
+        context::TraceContext,
+        record::Causes,
+        step::{Step, StepName},
+    },
 };
 
 /// Interval at which a waiting worker reports progress.
@@ -46,6 +59,8 @@ struct Inner {
     ended: Cell<bool>,
     /// Notified if there is something to do before the next tick.
     wake: Notify,
+    /// Messages that woke the worker since its last pass.
+    causes: RefCell<Causes>,
     /// Notified when `draining` or `ended` becomes true.
     changed: Notify,
 }
@@ -86,9 +101,26 @@ impl WorkContext {
         self.0.drain_within.get()
     }
 
-    /// Ends the current or the next [`Self::pause_until_woken`].
-    pub fn wake(&self) {
+    /// Ends the current or the next [`Self::pause_until_woken`]. `cause` is the message that wakes.
+    pub fn wake(&self, cause: TraceContext) {
+        self.0.causes.borrow_mut().add(cause);
         self.0.wake.notify_one();
+    }
+
+    /// Begins a step of work. A command that runs without a supervisor records nothing.
+    #[must_use]
+    pub fn step(&self, name: StepName, cause: Option<&TraceContext>) -> Step {
+        match &self.0.status {
+            Some(status) => status.step(name, cause),
+            None => Step::unrecorded(name, cause),
+        }
+    }
+
+    /// Begins a step that the messages which woke the worker cause, or else the timer.
+    #[must_use]
+    pub fn pass(&self, name: StepName) -> Step {
+        let (cause, links) = self.0.causes.borrow_mut().take();
+        self.step(name, cause.as_ref()).with_links(links)
     }
 
     /// Waits for the given time, or until the drain begins. Reports progress meanwhile.

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     actors::{
-        envelope::TraceContext,
         messages::{AuditNow, ReloadNginx},
         port::Port,
         supervision::{report::TreeStatus, tree::RunningTree},
@@ -266,8 +265,7 @@ const AUDITOR_TIMEOUT: Duration = Duration::from_secs(1);
 fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
     Arc::new(move || {
         let auditor = auditor.clone();
-        async move { auditor.call(&TraceContext::root(), AuditNow, AUDITOR_TIMEOUT).await.is_ok() }
-            .boxed_local()
+        async move { auditor.call(None, AuditNow, AUDITOR_TIMEOUT).await.is_ok() }.boxed_local()
     })
 }
 

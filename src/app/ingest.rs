@@ -114,7 +114,7 @@ async fn ranking(services: &Services) -> Result<Ranking, String> {
 }
 
 fn status(services: &Services, name: &'static str) -> Arc<ChildStatus> {
-    ChildStatus::new(name, 1, Arc::clone(&services.clock))
+    ChildStatus::new(name, 1, Arc::clone(&services.clock), Arc::clone(&services.recorder))
 }
 
 /// Runs `work` while this process holds the lease. Releases the lease whatever ends the work.

@@ -24,6 +24,7 @@ use crate::{
         supervision::status::ChildStatus,
         timetable::Schedule,
         toml_checker::TomlCheck,
+        trace::recorder::Recorder,
         trade_writer::{IntakeLogLimits, Listeners, TradeWriter},
     },
     clock::SharedClock,
@@ -56,6 +57,8 @@ pub(super) struct Services {
     pub(super) leadership: Leadership,
     /// Budget of requests to Horizon, shared by all clients.
     pub(super) limiter: RateLimiter,
+    /// Recorder of the messages between the actors.
+    pub(super) recorder: Arc<Recorder>,
     /// Limits on log lines about records from Horizon.
     lines: IntakeLogLimits,
 }
@@ -68,6 +71,11 @@ impl Services {
             published: Arc::default(),
             leadership: Leadership::new(Arc::clone(&clock)),
             began: clock.now(),
+            recorder: if config.trace_messages {
+                Recorder::on(Arc::clone(&clock))
+            } else {
+                Recorder::off(Arc::clone(&clock))
+            },
             clock,
             limiter: RateLimiter::new(config.horizon_requests_per_hour),
             lines: IntakeLogLimits::default(),

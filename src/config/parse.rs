@@ -179,6 +179,14 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
+pub(super) fn on_or_off(text: &str) -> Parsed<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(ValueError::UNPARSABLE),
+    }
+}
+
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
     match telemetry::parse_filter(text) {
         Ok(_) => Ok(text.to_owned()),

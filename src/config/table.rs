@@ -299,6 +299,15 @@ pub static SETTINGS: &[Setting] = &[
         allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
         ..LOGGING
     },
+    Setting {
+        name: "trace-messages",
+        env: &["TICKER_TRACE_MESSAGES"],
+        fallback: Fallback::Value("on"),
+        value_name: "on|off",
+        help: "Record the messages between the actors, for /trace and `stellar-ticker trace`",
+        allowed: "on or off",
+        ..LOGGING
+    },
 ];
 
 const DATABASE: Setting = Setting { group: Group::Database, ..Setting::PLAIN };

@@ -79,6 +79,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Filter of the log, which is valid.
     pub log: String,
+    /// True if messages between the actors are recorded.
+    pub trace_messages: bool,
 }
 
 /// Parser of settings that collects faults, so that one fault does not hide the next.
@@ -153,6 +155,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let usd_anchors = r.read("usd-anchors", parse::assets);
     let log_format = r.read("log-format", parse::log_format);
     let log = r.read("log", parse::log_filter);
+    let trace_messages = r.read("trace-messages", parse::on_or_off);
     let (bind, admin_bind) = listeners?;
     let (backfill_hours, retention_days) = history?;
     testnet?;
@@ -186,6 +189,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         connections_per_address: none_for_0(connections_per_address?),
         log_format: log_format?,
         log: log?,
+        trace_messages: trace_messages?,
     })
 }
 

@@ -44,7 +44,13 @@ async fn answer(
         return response;
     }
     let response = match view(&state, wanted).await {
-        Some(Ok(view)) => make(&request, &view).await.unwrap_or_else(|error| error.response()),
+        Some(Ok(view)) => match make(&request, &view).await {
+            Ok(response) => {
+                state.published.note_answer(view.listing.seq(), view.listing.as_of());
+                response
+            }
+            Err(error) => error.response(),
+        },
         Some(Err(error)) => error.response(),
         None => not_yet(&state.published.vitals),
     };

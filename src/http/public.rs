@@ -68,7 +68,12 @@ fn send(
     vary: &'static str,
 ) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => files::send(request, pick(&newest.files), Labels::of(newest.seq, newest.as_of), vary),
+        Some(newest) => {
+            let labels = Labels::of(newest.seq, newest.as_of);
+            let response = files::send(request, pick(&newest.files), labels, vary);
+            newest.first_answer.end();
+            response
+        }
         None => not_yet(&state.published.vitals),
     }
 }

@@ -1,14 +1,17 @@
 //! Published state. Actors write it and HTTP reads it; neither ever waits for the other.
 
+mod first_answer;
 mod vitals;
 
 use std::{
     io,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use arc_swap::ArcSwapOption;
 
+pub use first_answer::FirstAnswer;
 pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
@@ -29,8 +32,12 @@ pub struct Publication {
     pub snapshot: Arc<MarketSnapshot>,
     /// Rendered files, ready to send.
     pub files: Files,
+    /// Time at which the rows of the files were rendered and their compression began.
+    pub rendered_at: Instant,
     /// Ages of the order books, rendered on first use. `None` inside if the compressor failed.
     pub book_ages: OnceLock<Option<EncodedFile>>,
+    /// Step of a trace that ends with the first answer from this publication.
+    pub first_answer: FirstAnswer,
 }
 
 impl Publication {
@@ -46,14 +53,18 @@ impl Publication {
         snapshot: MarketSnapshot,
         maker: &mut FileMaker,
     ) -> io::Result<Self> {
-        let files = maker.make(&snapshot)?;
+        maker.update(&snapshot);
+        let rendered_at = Instant::now();
+        let files = maker.compress(snapshot.as_of())?;
         Ok(Self {
             seq,
             as_of: snapshot.as_of(),
             latest,
             snapshot: Arc::new(snapshot),
             files,
+            rendered_at,
             book_ages: OnceLock::new(),
+            first_answer: FirstAnswer::default(),
         })
     }
 }
@@ -72,6 +83,14 @@ impl Published {
     #[must_use]
     pub fn newest(&self) -> Option<Arc<Publication>> {
         self.newest.load_full()
+    }
+
+    /// Records that an answer from the publication named by `seq` and `as_of` is ready. Only the first one counts, and
+    /// only of the newest publication.
+    pub fn note_answer(&self, seq: i64, as_of: UnixSeconds) {
+        if let Some(newest) = self.newest().filter(|newest| (newest.seq, newest.as_of) == (seq, as_of)) {
+            newest.first_answer.end();
+        }
     }
 
     /// Replaces the newest publication.

@@ -10,7 +10,6 @@ use std::{
 use actix_rt::System;
 use stellar_ticker::{
     actors::{
-        envelope::TraceContext,
         port::{CallError, Port},
         supervision::{
             policy::{Limit, Policy},
@@ -18,6 +17,7 @@ use stellar_ticker::{
             tree::{ChildSpec, RunningTree, Tree},
         },
         supervisor::Outcome,
+        trace::recorder::Recorder,
     },
     clock::SystemClock,
 };
@@ -52,7 +52,7 @@ struct Scene {
 
 impl Scene {
     fn new(policy: Policy, subject_spec: ChildSpec) -> Self {
-        let mut tree = Tree::new(policy, SystemClock::shared()).unwrap();
+        let mut tree = Tree::new(policy, SystemClock::shared(), Recorder::on(SystemClock::shared())).unwrap();
         let script = Script::default();
         let (subject, bystander) =
             (tree.mailbox::<Subject>(subject_spec), tree.mailbox::<Subject>(spec("bystander")));
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     async fn ask(&self, deed: Deed) -> Result<u64, CallError> {
-        self.subject.call(&TraceContext::root(), Do(deed), PATIENCE).await
+        self.subject.call(None, Do(deed), PATIENCE).await
     }
 
     fn restarts(&self) -> [u64; 2] {
@@ -89,7 +89,7 @@ impl Scene {
     async fn is_mended(&self, restarts: u64) {
         self.wait_for_restarts(restarts).await;
         assert_eq!(self.ask(Deed::Count).await, Ok(1), "the state is that of a new incarnation");
-        let other = self.bystander.call(&TraceContext::root(), Do(Deed::Count), PATIENCE).await;
+        let other = self.bystander.call(None, Do(Deed::Count), PATIENCE).await;
         assert!(other.is_ok());
         assert_eq!(self.restarts(), [restarts, 0], "the neighbour keeps running");
         assert_eq!(self.status.view().actors[0].mailbox.depth, 0);
@@ -250,11 +250,10 @@ fn a_blocked_thread_is_reported_as_hung() {
     play(|| async {
         let mut scene = Scene::new(quick(), spec("subject"));
         let (outcome, _) = tokio::join!(scene.tree.given_up(), async {
-            let _ =
-                scene.subject.call(&TraceContext::root(), Do(Deed::Block), Duration::from_millis(10)).await;
+            let _ = scene.subject.call(None, Do(Deed::Block), Duration::from_millis(10)).await;
         });
         assert_eq!((outcome, outcome.exit_code()), (Outcome::Hung, 71));
-        let other = scene.bystander.call(&TraceContext::root(), Do(Deed::Count), PATIENCE).await;
+        let other = scene.bystander.call(None, Do(Deed::Count), PATIENCE).await;
         assert_eq!(other, Ok(1), "the other's thread is another");
     });
 }
@@ -264,8 +263,7 @@ fn a_call_that_is_given_up_leaves_the_queue_and_handling_is_counted() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
         assert!(scene.ask(Deed::Hang).await.is_ok(), "it answers, and then waits for ever");
-        let given_up =
-            scene.subject.call(&TraceContext::root(), Do(Deed::Count), Duration::from_millis(20)).await;
+        let given_up = scene.subject.call(None, Do(Deed::Count), Duration::from_millis(20)).await;
         assert_eq!(given_up, Err(CallError::TimedOut { actor: "subject" }));
         assert_eq!(scene.status.view().actors[0].mailbox.depth, 0, "the call left the queue");
         scene.wait_for_restarts(1).await;
@@ -287,7 +285,7 @@ fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
         assert_eq!(scene.script.drained.load(Ordering::SeqCst), 0);
         scene.tree.drain(1, PATIENCE).await;
         assert_eq!(scene.script.drained.load(Ordering::SeqCst), 1);
-        let fallen = scene.subject.call(&TraceContext::root(), Do(Deed::Panic), PATIENCE).await;
+        let fallen = scene.subject.call(None, Do(Deed::Panic), PATIENCE).await;
         assert_eq!(fallen, Err(CallError::Closed { actor: "subject" }));
         let begun = Instant::now();
         while scene.status.children()[0].is_running() {
@@ -305,7 +303,9 @@ fn numbers_that_contradict_each_other_are_refused() {
     play(|| async {
         // Numbers that contradict each other are refused before anything runs.
         let unreachable = Policy { backoff_base: Duration::from_secs(60), ..Policy::default() };
-        assert!(Tree::new(unreachable, SystemClock::shared()).is_err());
-        assert!(Tree::new(Policy::default(), SystemClock::shared()).is_ok());
+        assert!(Tree::new(unreachable, SystemClock::shared(), Recorder::on(SystemClock::shared())).is_err());
+        assert!(
+            Tree::new(Policy::default(), SystemClock::shared(), Recorder::on(SystemClock::shared())).is_ok()
+        );
     });
 }

@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use actix::{Message, Recipient};
 
 use super::{
-    envelope::{Envelope, TraceContext},
-    supervision::status::ChildStatus,
+    envelope::{Envelope, Label, Transit},
+    supervision::{queue::Caller, stats::short_type_name, status::ChildStatus},
+    trace::{context::TraceContext, record::Outcome, subject::Traced},
 };
 
 /// Way of one type of message from one sender to one actor. Enforces the limit of the receiver's queue.
@@ -44,7 +45,7 @@ pub enum CallError {
 
 impl<M> Port<M>
 where
-    M: Message + Send + 'static,
+    M: Message + Traced + Send + 'static,
     M::Result: Send,
 {
     /// Creates a port of the sender `from` to the actor behind `recipient`, whose status is `receiver`. Usually called by
@@ -54,31 +55,49 @@ where
         Self { from, recipient, receiver }
     }
 
-    /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot.
+    /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot. `cause` is the span of the message
+    /// or step that causes this one; none at an edge of the process.
     ///
     /// # Errors
     ///
     /// [`CallError`]: it is unknown whether the message was handled.
     pub async fn call(
         &self,
-        trace: &TraceContext,
+        cause: Option<&TraceContext>,
         body: M,
         timeout: Duration,
     ) -> Result<M::Result, CallError> {
-        let actor = self.receiver.name();
-        tokio::time::timeout(timeout, self.deliver(trace, body))
-            .await
-            .unwrap_or(Err(CallError::TimedOut { actor }))
+        let (actor, recorder) = (self.receiver.name(), self.receiver.recorder());
+        let label = Label {
+            number: recorder.next_number(),
+            from: self.from,
+            message: short_type_name::<M>(),
+            trace: TraceContext::caused_by(cause),
+            subject: body.subject(),
+            queued: self.receiver.monotonic(),
+        };
+        let mut caller = None;
+        let answer = tokio::time::timeout(timeout, self.deliver(label.clone(), body, &mut caller)).await;
+        let (outcome, error) = match answer {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => (Outcome::Refused, CallError::Closed { actor }),
+            Err(_) => (Outcome::TimedOut, CallError::TimedOut { actor }),
+        };
+        // An actor that ended while it handled the message has recorded that itself.
+        let is_recorded = outcome == Outcome::Refused && caller.is_some_and(|caller| !caller.give_up());
+        if !is_recorded {
+            self.receiver.lost(&label, outcome);
+        }
+        Err(error)
     }
 
-    async fn deliver(&self, trace: &TraceContext, body: M) -> Result<M::Result, CallError> {
-        let actor = self.receiver.name();
-        // Held to the end: if this call is dropped, the queue must stop counting the message as waited for.
-        let Some((ticket, _caller)) = self.receiver.queue().enter().await else {
-            return Err(CallError::Closed { actor });
-        };
-        let envelope = Envelope::new(self.from, *trace, self.receiver.monotonic(), body, ticket);
-        self.recipient.send(envelope).await.map_err(|_| CallError::Closed { actor })
+    /// Waits for a slot and the answer. Returns none if the actor ended. `caller` is held to the end: if this call is
+    /// dropped, the queue must stop counting the message as waited for.
+    async fn deliver(&self, label: Label, body: M, caller: &mut Option<Caller>) -> Option<M::Result> {
+        let (ticket, held) = self.receiver.queue().enter(label.number, label.queued).await?;
+        *caller = Some(held);
+        let transit = Transit { label, receiver: Arc::clone(&self.receiver), ticket };
+        self.recipient.send(Envelope { body, transit }).await.ok()
     }
 }
 

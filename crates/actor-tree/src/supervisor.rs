@@ -155,6 +155,9 @@ impl Supervisor {
         let (status, stale_after) = (&child.running.status, child.running.spec.stale_after);
         let after = status.thread_sample();
         let before = std::mem::replace(&mut child.thread, after);
+        if let (Some(before), Some(after)) = (before, after) {
+            status.note_busy(after.ran.saturating_sub(before.ran));
+        }
         let usable = |interval| usable(before, after, interval);
         match child.probe.tick(&self.policy, stale_after, now, status.counters(), usable) {
             Finding::Wait => {}

@@ -76,7 +76,16 @@ impl FileMaker {
     /// Errors of a compressor. The next snapshot retries.
     pub fn make(&mut self, snapshot: &MarketSnapshot) -> io::Result<Files> {
         self.update(snapshot);
-        let files = self.encode(snapshot.as_of())?;
+        self.compress(snapshot.as_of())
+    }
+
+    /// Compresses the files after [`Self::update`]; the brotli form only of small ones.
+    ///
+    /// # Errors
+    ///
+    /// Errors of a compressor. The next snapshot retries.
+    pub fn compress(&mut self, as_of: UnixSeconds) -> io::Result<Files> {
+        let files = self.encode(as_of)?;
         for (_, file) in files.all() {
             if file.raw.len() < SMALL_BYTES {
                 file.brotli.make();

@@ -11,9 +11,10 @@ use tracing::{debug, info, warn};
 
 use super::{Aggregator, MarketState};
 use crate::{
-    actors::{envelope::TraceContext, messages::PublicationReady},
+    actors::{messages::PublicationReady, subjects, trace::step::Step},
     domain::instant::UnixSeconds,
     published::Publication,
+    steps,
 };
 
 /// Seconds by which windows may be ahead of the clock. If it is more, a wrong clock moved them on and was corrected.
@@ -62,7 +63,8 @@ impl Aggregator {
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
         let snapshot = markets.snapshot_at(now);
-        let trace = self.state.cause.take().unwrap_or_else(TraceContext::root);
+        let (cause, links) = self.state.causes.take();
+        let step = self.deps.status.step(steps::RENDER, cause.as_ref()).with_links(links);
         self.state.is_rendering = true;
         self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
@@ -73,7 +75,7 @@ impl Aggregator {
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.is_rendering = false;
             match rendered {
-                Ok(Ok(publication)) => this.published(publication, begun, trace, ctx),
+                Ok(Ok(publication)) => this.published(publication, begun, step, ctx),
                 Ok(Err(error)) => warn!(%error, "publication could not be compressed"),
                 Err(error) => {
                     warn!(%error, "publication could not be rendered");
@@ -106,16 +108,32 @@ impl Aggregator {
         last.filter(is_near).map_or(now, |last| last.max(now))
     }
 
+    /// Records the steps of a publication that was rendered and compressed. Returns the step that publishes it.
+    fn trace(&self, publication: &mut Publication, mut render: Step) -> Step {
+        let (status, subject) = (&self.deps.status, subjects::publication(publication));
+        let rendered_at = publication.rendered_at;
+        render.set_subject(subject.clone());
+        let rendered = render.done_at(rendered_at);
+        let mut compress = status.step(steps::COMPRESS, Some(&rendered)).began_at(rendered_at);
+        compress.set_subject(subject.clone());
+        let mut publish = status.step(steps::PUBLISH, Some(&compress.done()));
+        publish.set_subject(subject.clone());
+        publication.first_answer.begin(status.recorder(), &publish.trace(), subject);
+        publish
+    }
+
     fn published(
         &mut self,
-        publication: Publication,
+        mut publication: Publication,
         begun: Instant,
-        trace: TraceContext,
+        render: Step,
         ctx: &mut Context<Self>,
     ) {
         let (seq, as_of) = (publication.seq, publication.as_of);
+        let publish = self.trace(&mut publication, render);
         let publication = Arc::new(publication);
         self.deps.published.publish(Arc::clone(&publication));
+        let trace = publish.done();
         if self.state.last_published.replace((seq, as_of)).is_none() {
             info!(seq, as_of = %as_of.to_rfc3339(), "first publication made");
         }
@@ -133,9 +151,8 @@ impl Aggregator {
             gauge.set(figure);
         }
         let writer = self.deps.writer.clone();
-        let notify = async move {
-            writer.call(&trace.child(), PublicationReady { publication }, WRITER_TIMEOUT).await
-        };
+        let notify =
+            async move { writer.call(Some(&trace), PublicationReady { publication }, WRITER_TIMEOUT).await };
         ctx.spawn(notify.into_actor(self).map(|sent, _, _| {
             if let Err(error) = sent {
                 debug!(%error, "JSON writer did not confirm a publication, it will get the next one");

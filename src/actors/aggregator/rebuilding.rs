@@ -10,6 +10,7 @@ use crate::{
     actors::{
         envelope::Envelope,
         messages::{RebuildMarkets, Rebuilt, ReloadDirectory},
+        trace::context::TraceContext,
     },
     domain::instant::UnixSeconds,
 };
@@ -25,14 +26,14 @@ impl Handler<Envelope<RebuildMarkets>> for Aggregator {
             database.within(LOAD_TIMEOUT, MarketState::read_markets(&database, markets, now)).await
         };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
-            let _handling = handling;
+            this.state.causes.add(handling.trace());
             let (seq, windows) =
                 read.inspect_err(|error| warn!(%error, "windows could not be rebuilt")).ok()?;
             // The windows may have been dropped meanwhile. Then the reload replaces this.
             let markets = this.state.markets.as_mut()?;
             markets.replace(seq, windows);
             let as_of = markets.as_of();
-            this.was_rebuilt(ctx);
+            this.was_rebuilt(&handling.trace(), ctx);
             Some(Rebuilt { seq, as_of })
         }))
     }
@@ -46,24 +47,24 @@ impl Handler<Envelope<ReloadDirectory>> for Aggregator {
         let database = self.deps.database.clone();
         let read = async move { database.within(LOAD_TIMEOUT, database.load_lists()).await };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
-            let _handling = handling;
+            this.state.causes.add(handling.trace());
             let rows = read.inspect_err(|error| warn!(%error, "lists could not be reloaded")).ok()?;
             let markets = this.state.markets.as_mut()?;
             let seq = rows.seq;
             markets.replace_directory(rows);
             let as_of = markets.as_of();
-            this.was_rebuilt(ctx);
+            this.was_rebuilt(&handling.trace(), ctx);
             Some(Rebuilt { seq, as_of })
         }))
     }
 }
 
 impl Aggregator {
-    fn was_rebuilt(&mut self, ctx: &mut Context<Self>) {
+    fn was_rebuilt(&mut self, cause: &TraceContext, ctx: &mut Context<Self>) {
         // The maker reuses rows unless their market changed. Rebuilt windows change without that.
         self.state.maker = Arc::default();
         self.deps.status.advance();
-        self.catch_up(ctx);
+        self.catch_up(Some(cause), ctx);
     }
 
     /// Corrupts the data in memory if a test hook asks for it.

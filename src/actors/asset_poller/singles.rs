@@ -12,11 +12,13 @@ use super::{
 use crate::{
     actors::{
         poll_error::PollError,
+        trace::context::TraceContext,
         worker::{TICK, WorkContext},
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, plain_text::listed, ranking::assets_of},
     horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
+    steps,
 };
 
 /// Interval at which assets to look up are searched without a message.
@@ -72,20 +74,24 @@ impl AssetPoll {
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            match self.look_up_singly(epoch, &mut first, context).await {
+            let pass = context.pass(steps::LOOK_UP_ASSETS);
+            match self.look_up_singly(epoch, &mut first, &pass.trace(), context).await {
                 Ok(Round::LookedUp) => {
                     self.status.succeeds("assets are looked up");
                     retry.reset();
-                    self.notify(0).await;
+                    self.notify(0, &pass.done()).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
                     self.status.succeeds("assets are looked up");
                     retry.reset();
-                    self.notify(all_upto).await;
+                    self.notify(all_upto, &pass.done()).await;
                     self.status.set_state("idle");
                     context.pause_until_woken(REST).await;
                 }
-                Err(error) => self.wait_after(&error, &mut retry, context).await,
+                Err(error) => {
+                    pass.failed();
+                    self.wait_after(&error, &mut retry, context).await;
+                }
             }
         }
     }
@@ -95,6 +101,7 @@ impl AssetPoll {
         &self,
         epoch: i64,
         first: &mut First,
+        cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
         if matches!(first, First::Unknown) {
@@ -106,7 +113,7 @@ impl AssetPoll {
         if self.database.due_assets(&[], 1).await?.count == 0 {
             return Ok(Round::NothingDue { all_upto });
         }
-        let ranked = self.ranking.ask().await.unwrap_or_default();
+        let ranked = self.ranking.ask(cause).await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
         let due = self.database.due_assets(&busiest, SINGLES).await?;
         let mut wanted = due.assets;

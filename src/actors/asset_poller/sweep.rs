@@ -14,6 +14,7 @@ use crate::{
     },
     db::assets::{AssetStanding, AssetSweep},
     horizon::{budget::Class, retry::Retry},
+    steps,
 };
 
 /// Shortest time between two sweeps that are made for the sake of new assets.
@@ -54,9 +55,11 @@ impl AssetPoll {
             sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
         }
         self.status.set_state("sweeping");
+        let step = self.status.step(steps::LOOK_UP_ASSETS, None);
         let next = self.sweep_step(epoch, &sweep).await?;
+        let cause = step.done();
         if next.began_at.is_none() {
-            self.notify(0).await;
+            self.notify(0, &cause).await;
         }
         Ok(true)
     }

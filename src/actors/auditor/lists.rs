@@ -7,13 +7,14 @@ use tracing::{debug, info, warn};
 
 use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
-    actors::{envelope::TraceContext, messages::ReloadDirectory},
+    actors::messages::ReloadDirectory,
     audit::{Comparison, lists},
     db::{
         DbError,
         recomputation::{Audited, Listed},
     },
     published::Publication,
+    steps,
 };
 
 impl Audit {
@@ -31,6 +32,7 @@ impl Audit {
         let is_next = |newest: &Publication| {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
+        let step = context.pass(steps::AUDIT);
         let Some((_, again)) = self.compare_lists(context, tally, is_next).await? else { return Ok(()) };
         if again.difference_count == 0 {
             return Ok(());
@@ -45,7 +47,8 @@ impl Audit {
                 "asset, market or book differs from its row"
             );
         }
-        let reloaded = self.reloader.call(&TraceContext::root(), ReloadDirectory, REBUILD_TIMEOUT).await;
+        let reloaded = self.reloader.call(Some(&step.trace()), ReloadDirectory, REBUILD_TIMEOUT).await;
+        step.done();
         let Ok(Some(reloaded)) = reloaded else {
             warn!("assets, markets and books could not be reloaded, the next pass tries again");
             return Ok(());

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     actors::{
         intake::{Intake, IntakeDecision},
+        subjects,
         trade_writer::CommittedSummary,
         worker::WorkContext,
     },
@@ -30,6 +31,7 @@ use crate::{
         instant::UnixSeconds,
     },
     horizon::{HorizonClient, HorizonError},
+    steps,
 };
 
 /// Trades in a batch. Each keeps the page alive that it came in: 2 KB per trade.
@@ -222,9 +224,12 @@ impl DescendingRead<'_> {
             quarantine: std::mem::take(&mut state.quarantine),
             covered,
         };
+        let mut read = self.context.step(steps::READ_HISTORY, None).began_at(state.written_at);
+        read.set_subject(subjects::incoming(&batch));
+        let cause = read.done();
         // A connection opened meanwhile may lead to another network: check again before storing.
         self.deps.history(self.horizon, self.upstream).await?;
-        let written = self.deps.writer.write(&batch, self.context).await?;
+        let written = self.deps.writer.write(&batch, &cause, self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         sum.new = sum.new.saturating_add(written.new);
         sum.repeats = sum.repeats.saturating_add(written.repeats);

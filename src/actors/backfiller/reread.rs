@@ -19,6 +19,7 @@ use crate::{
         envelope::Envelope,
         intake::{Intake, IntakeDecision},
         messages::RereadLedgers,
+        subjects,
         trade_writer::WriteError,
     },
     db::{
@@ -33,6 +34,7 @@ use crate::{
     },
     horizon::budget::Class,
     published::Reread,
+    steps,
 };
 
 /// Interval between two reads if requests are limited. The request budget may make it longer.
@@ -298,7 +300,9 @@ impl Backfill {
             // A connection opened meanwhile may lead to another network: check again before storing.
             self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             self.uncover_around(&batch.trades, range).await?;
-            let written = self.writer.write(&batch, context).await?;
+            let mut read = context.step(steps::READ_AGAIN, None);
+            read.set_subject(subjects::incoming(&batch));
+            let written = self.writer.write(&batch, &read.done(), context).await?;
             info!(healed = written.new, "missing trades stored");
         }
         self.publish_counts(counts);

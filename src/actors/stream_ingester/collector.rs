@@ -87,6 +87,12 @@ impl Collector {
         self.reached
     }
 
+    /// Time at which the first record of the batch was received; now if there is none.
+    #[must_use]
+    pub(super) fn opened(&self) -> Instant {
+        self.opened.unwrap_or_else(Instant::now)
+    }
+
     /// Returns true if a commit would move the cursor.
     #[must_use]
     pub(super) fn has_advanced(&self) -> bool {

@@ -17,6 +17,7 @@ use crate::{
     actors::{
         intake::Intake,
         network_check::{self, History, LEADING_LEDGERS_MAX},
+        subjects,
         worker::{TICK, WorkContext},
     },
     db::trades::LIVE_CURSOR,
@@ -26,6 +27,7 @@ use crate::{
         stream::{StreamItem, TradeStream},
     },
     published::Vitals,
+    steps,
 };
 
 /// Ledgers that a stream may be behind. If it is more, the stream begins at the newest ledger, and history fills the
@@ -241,8 +243,12 @@ impl<'a> Session<'a> {
             let leads = self.deps.writer.leadership.epoch().is_some();
             return if leads { Ok(()) } else { Err(SessionEnd::NotLeading) };
         }
+        let batch = collector.batch();
+        let mut collected = self.context.step(steps::COLLECT, None).began_at(collector.opened());
+        collected.set_subject(subjects::incoming(&batch));
+        let cause = collected.done();
         self.confirm().await?;
-        self.deps.writer.write(&collector.batch(), self.context).await?;
+        self.deps.writer.write(&batch, &cause, self.context).await?;
         counter!("ticker_trades_passed_over_total").increment(collector.skipped());
         if collector.has_advanced() {
             self.has_advanced.set(true);

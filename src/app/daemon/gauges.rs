@@ -1,6 +1,9 @@
 //! Metrics that are polled rather than counted where something happens.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use metrics::{counter, gauge};
@@ -117,7 +120,7 @@ fn actors(status: &TreeStatus) {
 }
 
 fn actor(child: &Arc<ChildStatus>) {
-    let (name, queue) = (child.name(), child.queue().view());
+    let (name, queue) = (child.name(), child.queue().view(Instant::now()));
     gauge!("ticker_actor_up", "actor" => name).set(flag(child.is_running()));
     // The supervisor counts restarts. This begins the series with 0.
     counter!("ticker_actor_restarts_total", "actor" => name).increment(0);

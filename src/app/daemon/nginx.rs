@@ -8,7 +8,6 @@ use tracing::warn;
 use super::address::BIND_POLL;
 use crate::{
     actors::{
-        envelope::TraceContext,
         messages::ReloadNginx,
         nginx_process::{NginxError, NginxPlace, NginxSettings},
         port::Port,
@@ -65,7 +64,7 @@ fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
 
 /// Asks the actor to make nginx read its configuration again. Logs a failure.
 pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
-    if let Err(error) = nginx.call(&TraceContext::root(), ReloadNginx, RELOAD_TIMEOUT).await {
+    if let Err(error) = nginx.call(None, ReloadNginx, RELOAD_TIMEOUT).await {
         warn!(%error, "nginx reload failed");
     }
 }

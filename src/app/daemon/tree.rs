@@ -24,6 +24,7 @@ use crate::{
             tree::{ChildSpec, Slot, Tree},
         },
         toml_checker::TomlChecker,
+        trace::crash::CrashFiles,
         trade_writer::Listeners,
         worker::{Work, Worker},
     },
@@ -34,6 +35,8 @@ use crate::{
 
 /// Messages that fit into a mailbox.
 const CAPACITY: usize = 16;
+/// Directory of crash files in the data directory.
+const CRASH_DIR: &str = "crash";
 /// Sender of what an operator asks the admin listener for.
 const ADMIN: &str = "admin";
 /// Sender of what a signal of the system asks for.
@@ -88,8 +91,11 @@ pub(super) struct DaemonTree {
 
 /// Builds the tree: creates all mailboxes, then registers how each actor is made.
 pub(super) fn build(services: &Services, nginx: Option<&Nginx>) -> Result<DaemonTree, CommandError> {
-    let mut tree = Tree::new(Policy::default(), Arc::clone(&services.clock))
+    let clock = Arc::clone(&services.clock);
+    let mut tree = Tree::new(Policy::default(), clock, Arc::clone(&services.recorder))
         .map_err(|error| CommandError::Software(error.to_string()))?;
+    let crashes = CrashFiles::new(services.config.data_dir.join(CRASH_DIR), Arc::clone(&services.recorder));
+    tree.write_crash_files(Arc::new(crashes));
     let slots = Slots::make(&tree);
     let writer = slots.json_writer.port(slots.aggregator.name());
     let checker = slots.toml_checker.port(slots.asset_poller.name());

@@ -253,6 +253,7 @@ impl GraphQl {
         let ticket = Ticket::answer(request, &answer, answer.len());
         let mut response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
         Labels::of(view.seq, view.snapshot.as_of()).add_to(response.headers_mut());
+        published.note_answer(view.seq, view.snapshot.as_of());
         Ok(response)
     }
 

@@ -15,6 +15,7 @@ use stellar_ticker::actors::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    trace::subject::{Subject as TraceSubject, Traced},
 };
 
 /// Orders to the actor.
@@ -47,6 +48,12 @@ pub(super) struct Do(pub(super) Deed);
 
 impl Message for Do {
     type Result = u64;
+}
+
+impl Traced for Do {
+    fn subject(&self) -> TraceSubject {
+        TraceSubject::none().with("deed", 1)
+    }
 }
 
 /// Orders to the next incarnations, and a record of their deeds. Shared with the test.

@@ -6,9 +6,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
+use chrono::Utc;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, error, warn};
@@ -17,6 +19,10 @@ use super::{
     messages::{ChildExited, ChildId, Exit, ExitReply, KillReason, Order},
     status::ChildStatus,
 };
+use crate::trace::crash::CrashFiles;
+
+/// Longest wait for a crash file.
+const CRASH_FILE_WAIT: Duration = Duration::from_secs(1);
 
 /// A runner, before it starts.
 pub(super) struct ChildRunner {
@@ -24,6 +30,8 @@ pub(super) struct ChildRunner {
     pub(super) status: Arc<ChildStatus>,
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) supervisor: Recipient<ChildExited>,
+    /// Writer of crash files; none if the program keeps none.
+    pub(super) crashes: Option<Arc<CrashFiles>>,
 }
 
 /// Result of watching an incarnation.
@@ -50,6 +58,7 @@ impl ChildRunner {
                 IncarnationEnd::Dismissed => break,
             };
             self.status.note_exit(generation, &exit);
+            self.write_crash_file(generation, &exit).await;
             let Some(next) = self.ask(generation, exit).await else { break };
             generation = next;
             // Fails if `restarting` panics, or if no address is left, though the tree keeps one for life.
@@ -105,6 +114,23 @@ impl ChildRunner {
                 }),
             }
         }
+    }
+
+    /// Writes the last records of this actor, if it panicked or was killed. Waits for the disk only for a moment.
+    async fn write_crash_file(&self, generation: u64, exit: &Exit) {
+        let Some(crashes) = self.crashes.clone().filter(|_| !matches!(exit, Exit::Stopped)) else { return };
+        let (status, reason) = (Arc::clone(&self.status), exit.to_string());
+        let written = tokio::task::spawn_blocking(move || {
+            match crashes.write(Some(status.name()), &reason, Utc::now()) {
+                Ok(path) => {
+                    warn!(actor = status.name(), file = %path.display(), "crash file written");
+                    status.note_crash_file(generation, path.display().to_string());
+                }
+                Err(error) => warn!(actor = status.name(), %error, "crash file could not be written"),
+            }
+        });
+        // A disk that hangs must not keep the actor from its restart.
+        let _ = tokio::time::timeout(CRASH_FILE_WAIT, written).await;
     }
 
     /// Reports an exit to the supervisor and waits out the delay that it orders. Returns the next generation, or none

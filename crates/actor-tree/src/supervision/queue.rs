@@ -4,9 +4,13 @@
 //! takes the message out, or drops it because the sender gave up, or when the mailbox is dropped. So panics and kills,
 //! which keep the mailbox, keep the count right.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use serde::Serialize;
@@ -21,10 +25,12 @@ pub struct Queue {
     depth: AtomicUsize,
     /// Highest `depth` since the start of the process.
     high_water: AtomicUsize,
+    /// Times of sending of the messages that count in `depth`, by number. Lower numbers were sent earlier.
+    waiting: Mutex<BTreeMap<u64, Instant>>,
 }
 
-/// Mailbox in `/actors.json`. All numbers are messages; probes are not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Mailbox in `/actors.json`. Probes are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct QueueView {
     /// Messages that no handler has begun and whose senders wait for the answer.
     pub depth: usize,
@@ -34,6 +40,8 @@ pub struct QueueView {
     pub high_water: usize,
     /// Messages whose senders gave up and that the actor has not dropped yet. They still take slots.
     pub abandoned: usize,
+    /// Time since the oldest waiting message was sent, in seconds; null if none waits.
+    pub oldest_s: Option<f64>,
 }
 
 impl Queue {
@@ -46,18 +54,21 @@ impl Queue {
             slots: Arc::new(Semaphore::new(capacity)),
             depth: AtomicUsize::new(0),
             high_water: AtomicUsize::new(0),
+            waiting: Mutex::default(),
         }
     }
 
     /// Waits for a slot, first come, first served. The ticket goes into the envelope; the caller half stays with the
     /// sender. Returns none if the semaphore is closed, which nothing does today.
-    pub(crate) async fn enter(self: &Arc<Self>) -> Option<(Ticket, Caller)> {
+    pub(crate) async fn enter(self: &Arc<Self>, number: u64, sent: Instant) -> Option<(Ticket, Caller)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         // Counted only with a slot in hand, so the depth never exceeds the capacity.
         let depth = self.depth.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         self.high_water.fetch_max(depth, Ordering::Relaxed);
+        self.waiting().insert(number, sent);
         let place = Arc::new(Place {
             queue: Arc::clone(self),
+            number,
             is_counted: AtomicBool::new(true),
             slot: Mutex::new(Some(slot)),
         });
@@ -66,7 +77,7 @@ impl Queue {
 
     /// Returns the current numbers.
     #[must_use]
-    pub fn view(&self) -> QueueView {
+    pub fn view(&self, now: Instant) -> QueueView {
         let depth = self.depth.load(Ordering::Relaxed);
         let taken = self.capacity.saturating_sub(self.slots.available_permits());
         QueueView {
@@ -75,24 +86,39 @@ impl Queue {
             high_water: self.high_water.load(Ordering::Relaxed),
             // Read without a lock, so this may be off by the messages of this moment.
             abandoned: taken.saturating_sub(depth),
+            oldest_s: self.waiting().first_key_value().map(|(_, sent)| seconds_since(*sent, now)),
         }
     }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn seconds_since(sent: Instant, now: Instant) -> f64 {
+    now.saturating_duration_since(sent).as_secs_f64()
 }
 
 /// Place of a message in the queue, shared by its envelope and its sender.
 #[derive(Debug)]
 struct Place {
     queue: Arc<Queue>,
+    /// Number of the message.
+    number: u64,
     /// True while the message counts in `depth`.
     is_counted: AtomicBool,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Place {
-    fn discount(&self) {
-        if self.is_counted.swap(false, Ordering::Relaxed) {
+    /// Ends the counting. Returns true if the message counted until now.
+    fn discount(&self) -> bool {
+        let is_first = self.is_counted.swap(false, Ordering::Relaxed);
+        if is_first {
             self.queue.depth.fetch_sub(1, Ordering::Relaxed);
+            self.queue.waiting().remove(&self.number);
         }
+        is_first
     }
 
     fn free_slot(&self) {
@@ -105,10 +131,11 @@ impl Place {
 pub(crate) struct Ticket(Arc<Place>);
 
 impl Ticket {
-    /// Frees the slot now. A second call does nothing.
-    pub(crate) fn leave(&self) {
-        self.0.discount();
+    /// Frees the slot now. Returns true if the message was still waited for; a second call returns false.
+    pub(crate) fn leave(&self) -> bool {
+        let was_waiting = self.0.discount();
         self.0.free_slot();
+        was_waiting
     }
 }
 
@@ -122,46 +149,74 @@ impl Drop for Ticket {
 #[derive(Debug)]
 pub(crate) struct Caller(Arc<Place>);
 
+impl Caller {
+    /// Gives up waiting. Returns true if handling had not begun.
+    pub(crate) fn give_up(&self) -> bool {
+        self.0.discount()
+    }
+}
+
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.0.discount();
+        self.give_up();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
 
     use super::*;
 
-    fn enter(queue: &Arc<Queue>) -> (Ticket, Caller) {
-        queue.enter().now_or_never().expect("there is room").expect("it is open")
+    fn enter(queue: &Arc<Queue>, number: u64, sent: Instant) -> (Ticket, Caller) {
+        queue.enter(number, sent).now_or_never().expect("there is room").expect("it is open")
     }
 
     #[test]
     fn depth_rises_on_entry_and_falls_once_whichever_half_goes_first() {
         let queue = Arc::new(Queue::new(2));
-        let (first, first_caller) = enter(&queue);
-        let (second, second_caller) = enter(&queue);
-        assert_eq!(queue.view(), QueueView { depth: 2, capacity: 2, high_water: 2, abandoned: 0 });
+        let now = Instant::now();
+        let figures = |queue: &Queue| {
+            let view = queue.view(now);
+            (view.depth, view.capacity, view.high_water, view.abandoned)
+        };
+        let (first, first_caller) = enter(&queue, 1, now);
+        let (second, second_caller) = enter(&queue, 2, now);
+        assert_eq!(figures(&queue), (2, 2, 2, 0));
 
-        first.leave();
-        drop(first_caller);
+        assert!(first.leave());
+        assert!(!first_caller.give_up(), "handling had begun");
         drop(first);
-        assert_eq!(queue.view(), QueueView { depth: 1, capacity: 2, high_water: 2, abandoned: 0 });
+        assert_eq!(figures(&queue), (1, 2, 2, 0));
 
-        drop(second_caller);
-        assert_eq!(queue.view(), QueueView { depth: 0, capacity: 2, high_water: 2, abandoned: 1 });
-        drop(second);
-        assert_eq!(queue.view(), QueueView { depth: 0, capacity: 2, high_water: 2, abandoned: 0 });
+        assert!(second_caller.give_up());
+        assert_eq!(figures(&queue), (0, 2, 2, 1));
+        assert!(!second.leave(), "nobody waited any more");
+        assert_eq!(figures(&queue), (0, 2, 2, 0));
+    }
+
+    #[test]
+    fn the_oldest_waiting_message_has_an_age() {
+        let queue = Arc::new(Queue::new(2));
+        let now = Instant::now();
+        assert_eq!(queue.view(now).oldest_s, None);
+        let (first, _caller) = enter(&queue, 1, now);
+        let _second = enter(&queue, 2, now + Duration::from_secs(1));
+        let later = now + Duration::from_secs(3);
+        assert_eq!(queue.view(later).oldest_s, Some(3.0));
+        first.leave();
+        assert_eq!(queue.view(later).oldest_s, Some(2.0));
     }
 
     #[test]
     fn a_full_queue_admits_nobody_until_a_slot_is_freed() {
         let queue = Arc::new(Queue::new(0));
-        let (only, _caller) = enter(&queue);
-        assert!(queue.enter().now_or_never().is_none());
+        let now = Instant::now();
+        let (only, _caller) = enter(&queue, 1, now);
+        assert!(queue.enter(2, now).now_or_never().is_none());
         only.leave();
-        assert!(queue.enter().now_or_never().is_some());
+        assert!(queue.enter(3, now).now_or_never().is_some());
     }
 }

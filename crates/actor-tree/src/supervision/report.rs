@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{queue::QueueView, stats::MessageView, status::ChildStatus};
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, trace::recorder::Recorder};
 
 /// Body of `/actors.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -35,9 +35,15 @@ pub struct ActorView {
     pub uptime_s: u64,
     /// Mailbox.
     pub mailbox: QueueView,
+    /// Share of the time that its thread spent on a core.
+    pub busy: BusyView,
+    /// Messages that it is handling now.
+    pub handling: Vec<HandlingView>,
     /// Last exit; null if there was none.
     pub last_exit: Option<ExitView>,
-    /// Handling times by message type.
+    /// Last 20 exits, the oldest first.
+    pub exits: Vec<ExitView>,
+    /// Counts and times by message type.
     pub messages: BTreeMap<&'static str, MessageView>,
 }
 
@@ -50,6 +56,37 @@ pub struct ExitView {
     pub generation: u64,
     /// Reason, for people.
     pub reason: String,
+    /// Type of the message that it handled then; null if none.
+    pub message: Option<&'static str>,
+    /// Trace of that message, 32 hex digits.
+    pub trace: Option<String>,
+    /// File with its last records; null if none was written.
+    pub crash_file: Option<String>,
+}
+
+/// Busy shares in `/actors.json`, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BusyView {
+    /// Share of the last minute.
+    #[serde(rename = "1m")]
+    pub over_1m: f64,
+    /// Share of the last 15 minutes.
+    #[serde(rename = "15m")]
+    pub over_15m: f64,
+}
+
+/// A message that is being handled in `/actors.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HandlingView {
+    /// Number of the message.
+    pub number: u64,
+    /// Type of the message.
+    #[serde(rename = "type")]
+    pub message: &'static str,
+    /// Trace of the message, 32 hex digits.
+    pub trace: String,
+    /// Time since handling began, in seconds.
+    pub for_s: f64,
 }
 
 /// Function that returns the current `/actors.json`. Any thread may call it; it waits for no actor.
@@ -60,14 +97,25 @@ pub type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 pub struct TreeStatus {
     clock: SharedClock,
     children: Vec<Arc<ChildStatus>>,
+    recorder: Arc<Recorder>,
     /// Time of the supervisor's last tick.
     ticked_at: Mutex<Instant>,
 }
 
 impl TreeStatus {
-    pub(crate) fn new(clock: SharedClock, children: Vec<Arc<ChildStatus>>) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: SharedClock,
+        children: Vec<Arc<ChildStatus>>,
+        recorder: Arc<Recorder>,
+    ) -> Arc<Self> {
         let ticked_at = Mutex::new(clock.monotonic());
-        Arc::new(Self { clock, children, ticked_at })
+        Arc::new(Self { clock, children, recorder, ticked_at })
+    }
+
+    /// Recorder of the tree's messages.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 
     /// Children in the order in which they were added.

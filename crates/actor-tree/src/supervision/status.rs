@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -19,14 +20,22 @@ use super::{
     messages::{Exit, Pulse},
     probe::ActivityCounters,
     queue::Queue,
-    report::{ActorView, ExitView},
+    report::{ActorView, BusyView, ExitView, HandlingView},
     stats::{Stats, short_type_name},
     thread_time::{ThreadAccounts, ThreadSample},
 };
 use crate::{
     clock::SharedClock,
-    envelope::{Envelope, TraceContext},
+    envelope::{Envelope, Label},
     test_hooks::TestHooks,
+    trace::{
+        context::TraceContext,
+        rates::{Over, Rates},
+        record::Outcome,
+        recorder::Recorder,
+        step::{Step, StepName},
+        view::trace_hex,
+    },
 };
 
 /// State of a child that has started and not set a state of its own yet.
@@ -52,7 +61,20 @@ pub struct ChildStatus {
     health: Mutex<Option<Health>>,
     /// Accounts of the child's thread; none if the system keeps none.
     thread: OnceLock<Option<ThreadAccounts>>,
+    /// Microseconds that the child's thread spent on a core. Written by the supervisor.
+    busy: Mutex<Rates>,
+    /// Messages that are being handled, by number.
+    handled_now: Mutex<BTreeMap<u64, Underway>>,
+    recorder: Arc<Recorder>,
     test_hooks: TestHooks,
+}
+
+/// A message that is being handled.
+#[derive(Clone, Copy, Debug)]
+struct Underway {
+    message: &'static str,
+    trace: TraceContext,
+    began: Instant,
 }
 
 /// Success or failure of a child's work.
@@ -73,19 +95,31 @@ struct Incarnation {
     restarts: u64,
     /// Start of this incarnation; none while it does not run.
     begun_at: Option<Instant>,
-    last_exit: Option<ExitView>,
+    /// Message during whose handling this incarnation panicked.
+    fatal: Option<Underway>,
+    /// Last exits, the newest last; at most [`EXITS_MAX`].
+    exits: VecDeque<ExitView>,
 }
+
+/// Exits that are remembered.
+const EXITS_MAX: usize = 20;
 
 impl ChildStatus {
     /// Creates the status of a child that has not started. `capacity` is the most messages in its mailbox.
     #[must_use]
-    pub fn new(name: &'static str, capacity: usize, clock: SharedClock) -> Arc<Self> {
+    pub fn new(
+        name: &'static str,
+        capacity: usize,
+        clock: SharedClock,
+        recorder: Arc<Recorder>,
+    ) -> Arc<Self> {
         let incarnation = Incarnation {
             state: STOPPED.into(),
             generation: 0,
             restarts: 0,
             begun_at: None,
-            last_exit: None,
+            fatal: None,
+            exits: VecDeque::new(),
         };
         Arc::new(Self {
             name,
@@ -97,6 +131,9 @@ impl ChildStatus {
             progress: AtomicU64::new(0),
             health: Mutex::default(),
             thread: OnceLock::new(),
+            busy: Mutex::default(),
+            handled_now: Mutex::default(),
+            recorder,
             test_hooks: TestHooks::default(),
         })
     }
@@ -197,6 +234,28 @@ impl ChildStatus {
         self.incarnation().restarts
     }
 
+    /// Returns true if no incarnation runs and none is about to start.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.incarnation().state == STOPPED
+    }
+
+    /// Returns the recorder of the tree.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// Begins a step of this child's work, caused by a span or by an edge of the process, such as a timer.
+    #[must_use]
+    pub fn step(&self, name: StepName, cause: Option<&TraceContext>) -> Step {
+        Step::begin(&self.recorder, self.name, name, cause)
+    }
+
+    /// Records a message to this child that was not handled.
+    pub(crate) fn lost(&self, label: &Label, outcome: Outcome) {
+        self.recorder.keep(label.clone().ended(self.name, None, self.monotonic(), outcome));
+    }
+
     /// Returns the slots of the mailbox.
     #[must_use]
     pub fn queue(&self) -> &Arc<Queue> {
@@ -208,29 +267,33 @@ impl ChildStatus {
     #[must_use = "the guard times the handling: hold it to the end of the handler"]
     pub fn begin<M: Message>(self: &Arc<Self>, envelope: &Envelope<M>) -> Handling {
         // The queue counts messages that wait, and this one is being handled now.
-        envelope.leave_queue();
+        envelope.transit.ticket.leave();
         self.note_activity();
-        let message = short_type_name::<M>();
-        let waited = self.monotonic().saturating_duration_since(envelope.queued_at);
+        let label = envelope.transit.label.clone();
+        let began = self.monotonic();
+        let waited = began.saturating_duration_since(label.queued);
+        let message = label.message;
         histogram!("ticker_actor_waiting_seconds", "actor" => self.name, "message" => message)
             .record(waited.as_secs_f64());
-        self.test_hooks.fail_if_armed(message);
-        let trace = envelope.trace.child();
         let span = tracing::debug_span!(
             "handle",
             actor = self.name,
             message,
-            number = envelope.number,
-            from = envelope.from,
-            %trace,
-            parent = trace.parent_id().map(|id| format!("{id:016x}")),
+            number = label.number,
+            from = label.from,
+            trace = %label.trace,
+            parent = label.trace.parent_id().map(|id| format!("{id:016x}")),
         );
-        Handling { status: Arc::clone(self), message, begun_at: self.monotonic(), trace, span }
+        self.handled_now().insert(label.number, Underway { message, trace: label.trace, began });
+        let handling = Handling { status: Arc::clone(self), label, began, waited, span };
+        self.test_hooks.fail_if_armed(message);
+        handling
     }
 
-    /// Begins the series of a message type that this child can receive. Called when a port for it is made.
-    pub fn announce<M>(&self) {
+    /// Begins the series of a message type that this child can receive from a sender. Called when a port is made.
+    pub fn announce<M>(&self, from: &'static str) {
         let message = short_type_name::<M>();
+        self.recorder.announce(from, self.name, message);
         drop(histogram!("ticker_actor_waiting_seconds", "actor" => self.name, "message" => message));
         drop(histogram!("ticker_actor_handling_seconds", "actor" => self.name, "message" => message));
     }
@@ -253,18 +316,25 @@ impl ChildStatus {
     /// Returns this child as shown in `/actors.json`.
     #[must_use]
     pub fn view(&self) -> ActorView {
-        // The two locks are never held together, so they cannot deadlock.
-        let messages = self.stats().view();
-        let incarnation = self.incarnation();
+        // No two locks are held together, so they cannot deadlock.
         let now = self.monotonic();
+        let since_start = self.recorder.uptime();
+        let messages = self.stats().view(since_start);
+        let handling =
+            self.handled_now().iter().map(|(number, underway)| underway.view(*number, now)).collect();
+        let busy = self.busy_view(since_start);
+        let incarnation = self.incarnation();
         ActorView {
             name: self.name,
             state: incarnation.state.clone(),
             generation: incarnation.generation,
             restarts: incarnation.restarts,
             uptime_s: incarnation.begun_at.map_or(0, |at| now.saturating_duration_since(at).as_secs()),
-            mailbox: self.queue.view(),
-            last_exit: incarnation.last_exit.clone(),
+            mailbox: self.queue.view(now),
+            busy,
+            handling,
+            last_exit: incarnation.exits.back().cloned(),
+            exits: incarnation.exits.iter().cloned().collect(),
             messages,
         }
     }
@@ -283,11 +353,54 @@ impl ChildStatus {
     }
 
     pub(crate) fn note_exit(&self, generation: u64, exit: &Exit) {
-        let last_exit = ExitView { at: self.clock.now(), generation, reason: exit.to_string() };
+        // A killed incarnation has not dropped its messages yet. The oldest one is what it did not get past.
+        let stuck = self.handled_now().first_key_value().map(|(_, underway)| *underway);
+        let at = self.clock.now();
         let mut incarnation = self.incarnation();
+        let fatal = incarnation.fatal.take().or(stuck);
+        let view = ExitView {
+            at,
+            generation,
+            reason: exit.to_string(),
+            message: fatal.map(|fatal| fatal.message),
+            trace: fatal.map(|fatal| trace_hex(fatal.trace.trace_id())),
+            crash_file: None,
+        };
+        if incarnation.exits.len() >= EXITS_MAX {
+            incarnation.exits.pop_front();
+        }
+        incarnation.exits.push_back(view);
         incarnation.state = STOPPED.into();
         incarnation.begun_at = None;
-        incarnation.last_exit = Some(last_exit);
+    }
+
+    /// Names the crash file of the last exit.
+    pub(crate) fn note_crash_file(&self, generation: u64, path: String) {
+        let mut incarnation = self.incarnation();
+        if let Some(exit) = incarnation.exits.back_mut().filter(|exit| exit.generation == generation) {
+            exit.crash_file = Some(path);
+        }
+    }
+
+    /// Adds up the time that the child's thread spent on a core. Called at each tick of the supervisor.
+    pub(crate) fn note_busy(&self, ran: Duration) {
+        let micros = u64::try_from(ran.as_micros()).unwrap_or(u64::MAX);
+        self.busy_cell().add(self.recorder.uptime(), micros);
+    }
+
+    fn busy_view(&self, since_start: Duration) -> BusyView {
+        const MICROS: f64 = 1_000_000.0;
+        let busy = self.busy_cell();
+        let share = |over| (busy.per_second(since_start, over) / MICROS).min(1.0);
+        BusyView { over_1m: share(Over::Minute), over_15m: share(Over::Quarter) }
+    }
+
+    fn busy_cell(&self) -> MutexGuard<'_, Rates> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handled_now(&self) -> MutexGuard<'_, BTreeMap<u64, Underway>> {
+        self.handled_now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note_restart(&self) {
@@ -311,13 +424,25 @@ impl ChildStatus {
     }
 }
 
-/// Guard of a message that is being handled. Records the handling time when dropped, also by a panic or a kill.
+impl Underway {
+    fn view(&self, number: u64, now: Instant) -> HandlingView {
+        HandlingView {
+            number,
+            message: self.message,
+            trace: trace_hex(self.trace.trace_id()),
+            for_s: now.saturating_duration_since(self.began).as_secs_f64(),
+        }
+    }
+}
+
+/// Guard of a message that is being handled. Records the message when dropped, also by a panic or a kill.
 #[derive(Debug)]
 pub struct Handling {
     status: Arc<ChildStatus>,
-    message: &'static str,
-    begun_at: Instant,
-    trace: TraceContext,
+    label: Label,
+    began: Instant,
+    /// Time between sending and begin.
+    waited: Duration,
     span: Span,
 }
 
@@ -325,7 +450,7 @@ impl Handling {
     /// Returns the trace context for messages sent while handling this one.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
-        self.trace
+        self.label.trace
     }
 
     /// Returns the span of this handling. Enter it in a plain handler; instrument the future of an asynchronous one.
@@ -333,14 +458,30 @@ impl Handling {
     pub fn span(&self) -> &Span {
         &self.span
     }
+
+    /// Returns how the handling ended, given that its guard is being dropped now.
+    fn outcome(&self) -> Outcome {
+        if std::thread::panicking() {
+            return Outcome::Panicked;
+        }
+        // The runner notes the end of a killed incarnation before it drops the futures of its handlers.
+        if self.status.is_running() { Outcome::Done } else { Outcome::Abandoned }
+    }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        let took = self.status.monotonic().saturating_duration_since(self.begun_at);
-        self.status.note_activity();
-        histogram!("ticker_actor_handling_seconds", "actor" => self.status.name, "message" => self.message)
+        let (status, ended) = (&self.status, self.status.monotonic());
+        let took = ended.saturating_duration_since(self.began);
+        let outcome = self.outcome();
+        let underway = status.handled_now().remove(&self.label.number);
+        if outcome == Outcome::Panicked {
+            status.incarnation().fatal = underway;
+        }
+        status.note_activity();
+        histogram!("ticker_actor_handling_seconds", "actor" => status.name, "message" => self.label.message)
             .record(took.as_secs_f64());
-        self.status.stats().record(self.message, took);
+        status.stats().record(self.label.message, status.recorder.uptime(), self.waited, took);
+        status.recorder.keep(self.label.clone().ended(status.name, Some(self.began), ended, outcome));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     envelope::Envelope,
     port::Port,
     supervisor::{Outcome, Supervisor},
+    trace::{crash::CrashFiles, recorder::Recorder, subject::Traced},
 };
 
 /// Requirements of a child: it answers probes, drains when asked, and resets its state when restarted.
@@ -62,10 +63,10 @@ impl<A: Actor> Slot<A> {
     where
         A: Handler<Envelope<M>>,
         A::Context: actix::dev::ToEnvelope<A, Envelope<M>>,
-        M: Message + Send + 'static,
+        M: Message + Traced + Send + 'static,
         M::Result: Send,
     {
-        self.status.announce::<M>();
+        self.status.announce::<M>(from);
         Port::new(from, self.address.clone().recipient(), Arc::clone(&self.status))
     }
 
@@ -100,6 +101,8 @@ pub(crate) struct Running {
 pub struct Tree {
     policy: Policy,
     clock: SharedClock,
+    recorder: Arc<Recorder>,
+    crashes: Option<Arc<CrashFiles>>,
     children: Vec<(Arc<ChildStatus>, Launch)>,
 }
 
@@ -109,15 +112,21 @@ impl Tree {
     /// # Errors
     ///
     /// The policy contradicts itself.
-    pub fn new(policy: Policy, clock: SharedClock) -> Result<Self, PolicyError> {
+    pub fn new(policy: Policy, clock: SharedClock, recorder: Arc<Recorder>) -> Result<Self, PolicyError> {
         policy.check()?;
-        Ok(Self { policy, clock, children: Vec::new() })
+        Ok(Self { policy, clock, recorder, crashes: None, children: Vec::new() })
+    }
+
+    /// Writes a crash file whenever an actor that is placed later panics or is killed.
+    pub fn write_crash_files(&mut self, crashes: Arc<CrashFiles>) {
+        self.crashes = Some(crashes);
     }
 
     /// Creates a mailbox for an actor that is placed later.
     #[must_use]
     pub fn mailbox<A: Actor>(&self, spec: ChildSpec) -> Slot<A> {
-        let status = ChildStatus::new(spec.name, spec.capacity, Arc::clone(&self.clock));
+        let status =
+            ChildStatus::new(spec.name, spec.capacity, Arc::clone(&self.clock), Arc::clone(&self.recorder));
         let (sender, mailbox) = channel(spec.capacity);
         Slot { spec, address: Addr::new(sender), mailbox, status }
     }
@@ -126,11 +135,11 @@ impl Tree {
     /// that cannot be sent between threads.
     pub fn place<A: Child>(&mut self, slot: Slot<A>, build: impl FnOnce() -> A + Send + 'static) {
         let Slot { spec, address, mailbox, status } = slot;
-        let child_status = Arc::clone(&status);
+        let (child_status, crashes) = (Arc::clone(&status), self.crashes.clone());
         let launch = move |id, supervisor| {
             let arbiter = Arbiter::new();
             let (orders, inbox) = unbounded_channel();
-            let runner = ChildRunner { id, status: Arc::clone(&status), orders: inbox, supervisor };
+            let runner = ChildRunner { id, status: Arc::clone(&status), orders: inbox, supervisor, crashes };
             arbiter.spawn_fn(move || {
                 let actor = Context::with_receiver(mailbox).into_future(build());
                 actix_rt::spawn(runner.run(actor));
@@ -145,7 +154,7 @@ impl Tree {
     #[must_use]
     pub fn start(self) -> RunningTree {
         let statuses = self.children.iter().map(|(status, _)| Arc::clone(status)).collect();
-        let status = TreeStatus::new(Arc::clone(&self.clock), statuses);
+        let status = TreeStatus::new(Arc::clone(&self.clock), statuses, self.recorder);
         let (outcome, outcome_received) = oneshot::channel();
         let (policy, clock, launches) = (self.policy, self.clock, self.children);
         let tree_status = Arc::clone(&status);

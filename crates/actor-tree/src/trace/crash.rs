@@ -1,0 +1,116 @@
+//! Crash files: the last records of an actor and its callers, written when it panics or is killed.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{record::Record, recorder::Recorder, view::RecordView};
+
+/// Records in a crash file.
+pub const RECORDS_MAX: usize = 200;
+/// Crash files that are kept. The oldest are removed.
+pub const FILES_MAX: usize = 20;
+/// Ending of the files.
+const ENDING: &str = ".json";
+
+/// Writer of crash files into one directory.
+#[derive(Debug)]
+pub struct CrashFiles {
+    directory: PathBuf,
+    recorder: Arc<Recorder>,
+}
+
+/// Content of a crash file.
+#[derive(Serialize)]
+struct Crash<'a> {
+    at: DateTime<Utc>,
+    /// Name of the actor; null if the process gave up.
+    actor: Option<&'a str>,
+    reason: &'a str,
+    records: Vec<RecordView>,
+}
+
+impl CrashFiles {
+    /// Creates a writer. The directory is made at the first crash.
+    #[must_use]
+    pub fn new(directory: PathBuf, recorder: Arc<Recorder>) -> Self {
+        Self { directory, recorder }
+    }
+
+    /// Writes the last records of an actor and of its callers, or of all if `actor` is none. Returns the path. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made or written.
+    pub fn write(&self, actor: Option<&str>, reason: &str, at: DateTime<Utc>) -> io::Result<PathBuf> {
+        fs::create_dir_all(&self.directory)?;
+        let (records, _) = self.recorder.records();
+        let moment = self.recorder.moment();
+        let records = about(&records, actor).iter().map(|record| record.view(&moment)).collect();
+        let text = serde_json::to_vec_pretty(&Crash { at, actor, reason, records })?;
+        let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
+        let path = self.directory.join(name);
+        fs::write(&path, text)?;
+        self.prune()?;
+        Ok(path)
+    }
+
+    /// Removes the oldest files. Their names begin with the time.
+    fn prune(&self) -> io::Result<()> {
+        let mut files: Vec<PathBuf> = fs::read_dir(&self.directory)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| is_crash_file(path))
+            .collect();
+        files.sort_unstable();
+        let surplus = files.len().saturating_sub(FILES_MAX);
+        files.iter().take(surplus).try_for_each(fs::remove_file)
+    }
+}
+
+fn is_crash_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(ENDING))
+}
+
+/// Returns the newest records that an actor, or a sender of messages to it, took part in; the oldest first.
+fn about<'a>(records: &'a [Arc<Record>], actor: Option<&str>) -> Vec<&'a Arc<Record>> {
+    let callers: Vec<&str> =
+        records.iter().filter(|record| Some(record.to) == actor).map(|record| record.from).collect();
+    let is_about = |record: &&Arc<Record>| {
+        actor.is_none_or(|actor| record.to == actor || record.from == actor || callers.contains(&record.to))
+    };
+    let mut newest: Vec<_> = records.iter().rev().filter(is_about).take(RECORDS_MAX).collect();
+    newest.reverse();
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        trace::step::{Step, StepName},
+    };
+
+    #[test]
+    fn a_file_holds_the_records_of_the_actor_and_the_oldest_files_leave() {
+        let recorder = Recorder::on(SystemClock::shared());
+        for actor in ["one", "other"] {
+            Step::begin(&recorder, actor, StepName("work"), None).done();
+        }
+        let directory = std::env::temp_dir().join(format!("actor-tree-crash-{}", std::process::id()));
+        let files = CrashFiles::new(directory.clone(), recorder);
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let newest =
+            (0..22).map(|second| files.write(Some("one"), "a test", at(second)).unwrap()).last().unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), FILES_MAX);
+        let crash: serde_json::Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        assert_eq!(crash["records"].as_array().unwrap().len(), 1);
+        assert_eq!(crash["records"][0]["to"], "one");
+    }
+}

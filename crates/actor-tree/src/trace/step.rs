@@ -1,0 +1,171 @@
+//! Work that is not a message: a request to another server, a transaction, a rendering.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    context::TraceContext,
+    record::{Kind, Links, Outcome, Record},
+    recorder::Recorder,
+    subject::Subject,
+};
+
+/// Name of a step. The program keeps them in one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepName(pub &'static str);
+
+/// A step under way. It is recorded when it ends: by [`Self::done`], by [`Self::failed`], or as abandoned when dropped.
+#[derive(Debug)]
+pub struct Step {
+    /// None if nothing is recorded, as in a command that runs without a tree of actors.
+    recorder: Option<Arc<Recorder>>,
+    actor: &'static str,
+    name: StepName,
+    trace: TraceContext,
+    links: Links,
+    subject: Subject,
+    began: Instant,
+    /// End to record when dropped; none once it is recorded, or if it must not be.
+    end: Option<Outcome>,
+}
+
+impl Step {
+    /// Begins a step of `actor`, caused by a span or by an edge of the process.
+    #[must_use]
+    pub fn begin(
+        recorder: &Arc<Recorder>,
+        actor: &'static str,
+        name: StepName,
+        cause: Option<&TraceContext>,
+    ) -> Self {
+        Self::new(Some(Arc::clone(recorder)), actor, name, cause, recorder.monotonic())
+    }
+
+    /// Begins a step that is not recorded.
+    #[must_use]
+    pub fn unrecorded(name: StepName, cause: Option<&TraceContext>) -> Self {
+        Self::new(None, "", name, cause, Instant::now())
+    }
+
+    fn new(
+        recorder: Option<Arc<Recorder>>,
+        actor: &'static str,
+        name: StepName,
+        cause: Option<&TraceContext>,
+        began: Instant,
+    ) -> Self {
+        let trace = TraceContext::caused_by(cause);
+        let end = Some(Outcome::Abandoned);
+        Self { recorder, actor, name, trace, links: Links::default(), subject: Subject::none(), began, end }
+    }
+
+    /// Sets further causes.
+    #[must_use]
+    pub fn with_links(mut self, links: Links) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Sets the time at which it began, if that was before this call.
+    #[must_use]
+    pub fn began_at(mut self, began: Instant) -> Self {
+        self.began = began;
+        self
+    }
+
+    /// Sets the numbers by which it is found.
+    pub fn set_subject(&mut self, subject: Subject) {
+        self.subject = subject;
+    }
+
+    /// Returns the context for the work that this step causes.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
+    /// Records that it ended well. Returns its context.
+    pub fn done(mut self) -> TraceContext {
+        self.end = Some(Outcome::Done);
+        self.trace
+    }
+
+    /// Records that it ended well at an earlier time.
+    pub fn done_at(mut self, ended: Instant) -> TraceContext {
+        self.record(Outcome::Done, ended);
+        self.trace
+    }
+
+    /// Records that it ended with an error. Returns its context.
+    pub fn failed(mut self) -> TraceContext {
+        self.end = Some(Outcome::Failed);
+        self.trace
+    }
+
+    /// Ends it without a record.
+    pub fn discard(mut self) {
+        self.end = None;
+    }
+
+    fn record(&mut self, outcome: Outcome, ended: Instant) {
+        self.end = None;
+        let Some(recorder) = self.recorder.take() else { return };
+        recorder.keep(Record {
+            number: recorder.next_number(),
+            trace: self.trace,
+            links: std::mem::take(&mut self.links),
+            from: self.actor,
+            to: self.actor,
+            kind: Kind::Step(self.name.0),
+            subject: std::mem::take(&mut self.subject),
+            queued: self.began,
+            began: Some(self.began),
+            ended,
+            outcome,
+        });
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        let Some(outcome) = self.end else { return };
+        let Some(recorder) = &self.recorder else { return };
+        let ended = recorder.monotonic();
+        let is_panic = outcome == Outcome::Abandoned && std::thread::panicking();
+        self.record(if is_panic { Outcome::Panicked } else { outcome }, ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    const WORK: StepName = StepName("work");
+
+    #[test]
+    fn a_step_is_recorded_with_the_end_that_it_had() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let begin = |cause| Step::begin(&recorder, "one", WORK, cause);
+        let root = begin(None).done();
+        begin(Some(&root)).failed();
+        drop(begin(Some(&root)));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _step = begin(Some(&root));
+            panic!("as a test");
+        }));
+        begin(None).discard();
+        let (records, _) = recorder.records();
+        let ends: Vec<_> = records.iter().map(|record| record.outcome.name()).collect();
+        assert_eq!(ends, ["done", "failed", "abandoned", "panicked"]);
+        assert_eq!(records[1].trace.parent_id(), Some(root.span_id()));
+    }
+
+    #[test]
+    fn nothing_is_kept_if_recording_is_off() {
+        let recorder = Recorder::off(SystemClock::shared());
+        Step::begin(&recorder, "one", WORK, None).done();
+        assert!(recorder.records().0.is_empty());
+    }
+}

@@ -1,0 +1,134 @@
+//! Numbers by which a person finds a message again.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// Most members of a subject. More are only counted.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Numbers that say what a message is about, by name, such as `seq` and `trades`. Never a text: a stranger may have
+/// written it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    numbers: Vec<(&'static str, i64)>,
+    /// Boxed, since most subjects have none and many are kept.
+    members: Option<Box<Members>>,
+}
+
+/// Ids of things of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Members {
+    /// Name of the kind, such as `markets`.
+    name: &'static str,
+    /// Ids, at most [`MEMBERS_MAX`].
+    ids: Vec<i64>,
+    /// Number of the ids that are left out.
+    left_out: usize,
+}
+
+/// A message that says what it is about.
+pub trait Traced {
+    /// Returns the numbers by which a person finds this message again. Called once for each message, by its sender.
+    fn subject(&self) -> Subject;
+}
+
+impl Subject {
+    /// A subject without any number.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { numbers: Vec::new(), members: None }
+    }
+
+    /// Adds a number.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, number: impl TryInto<i64>) -> Self {
+        self.numbers.reserve_exact(1);
+        self.numbers.push((name, number.try_into().unwrap_or(i64::MAX)));
+        self
+    }
+
+    /// Adds a number, if there is one.
+    #[must_use]
+    pub fn with_some(self, name: &'static str, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.with(name, number),
+            None => self,
+        }
+    }
+
+    /// Adds ids of the kind `name`, each once. At most [`MEMBERS_MAX`] are kept.
+    #[must_use]
+    pub fn with_members(mut self, name: &'static str, ids: impl IntoIterator<Item = i64>) -> Self {
+        let mut ids: Vec<i64> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let left_out = ids.len().saturating_sub(MEMBERS_MAX);
+        ids.truncate(MEMBERS_MAX);
+        ids.shrink_to_fit();
+        self.members = Some(Box::new(Members { name, ids, left_out }));
+        self
+    }
+
+    /// Returns the number of the name `name`.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.numbers.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
+    }
+
+    /// Returns true if `id` is among the members of the kind `name`, or if so many were left out that it may be.
+    #[must_use]
+    pub fn may_have_member(&self, name: &str, id: i64) -> bool {
+        let members = self.members.as_ref().filter(|members| members.name == name);
+        members.is_some_and(|members| members.left_out > 0 || members.ids.contains(&id))
+    }
+
+    /// Returns the bytes that it takes outside of itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let numbers = self.numbers.capacity().saturating_mul(size_of::<(&'static str, i64)>());
+        let members = self.members.as_ref().map_or(0, |members| {
+            members.ids.capacity().saturating_mul(size_of::<i64>()).saturating_add(size_of::<Members>())
+        });
+        numbers.saturating_add(members)
+    }
+}
+
+/// A map: each number by its name, the ids as an array, and their count as `<name>_left_out` if some are left out.
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, number) in &self.numbers {
+            map.serialize_entry(name, number)?;
+        }
+        if let Some(members) = &self.members {
+            map.serialize_entry(members.name, &members.ids)?;
+            if members.left_out > 0 {
+                map.serialize_entry(&format!("{}_left_out", members.name), &members.left_out)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_the_first_members_are_shown_and_the_others_counted() {
+        let subject =
+            Subject::none().with("seq", 7).with_some("ledger", None).with_members("markets", 0..100);
+        let shown = serde_json::to_value(&subject).unwrap();
+        let ids: Vec<i64> = (0..64).collect();
+        assert_eq!(shown, json!({"seq": 7, "markets": ids, "markets_left_out": 36}));
+        assert_eq!((subject.number("seq"), subject.number("ledger")), (Some(7), None));
+    }
+
+    #[test]
+    fn a_member_is_ruled_out_only_if_all_are_known() {
+        let few = Subject::none().with_members("markets", [3, 1, 3]);
+        assert!(few.may_have_member("markets", 3) && !few.may_have_member("markets", 2));
+        assert!(!few.may_have_member("assets", 3));
+        assert!(Subject::none().with_members("markets", 0..100).may_have_member("markets", 99));
+    }
+}

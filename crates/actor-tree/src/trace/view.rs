@@ -1,0 +1,110 @@
+//! A record as JSON shows it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{
+    record::{Kind, Record},
+    recorder::Moment,
+    subject::Subject,
+};
+
+/// A record in `/trace.json`. Ids are lower-case hex as in W3C Trace Context, times are RFC 3339.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecordView {
+    /// Number of the message or step.
+    pub number: u64,
+    /// Trace, 32 hex digits.
+    pub trace: String,
+    /// Span, 16 hex digits.
+    pub span: String,
+    /// Span that caused it; null at the root of a trace.
+    pub parent: Option<String>,
+    /// Further causes.
+    pub links: Vec<LinkView>,
+    /// Number of the causes that are left out.
+    pub links_left_out: u64,
+    /// Sender.
+    pub from: &'static str,
+    /// Receiver.
+    pub to: &'static str,
+    /// Type of the message; null for a step.
+    #[serde(rename = "type")]
+    pub message: Option<&'static str>,
+    /// Name of the step; null for a message.
+    pub step: Option<&'static str>,
+    /// Numbers by name.
+    pub subject: Subject,
+    /// Time of sending.
+    pub queued: DateTime<Utc>,
+    /// Begin of the handling; null if it never began.
+    pub began: Option<DateTime<Utc>>,
+    /// End.
+    pub ended: DateTime<Utc>,
+    /// Time in the mailbox in milliseconds, the wait for a slot included.
+    pub queued_ms: f64,
+    /// Time of the handling in milliseconds.
+    pub handled_ms: f64,
+    /// `done`, `failed`, `panicked`, `timed_out`, `abandoned` or `refused`.
+    pub outcome: &'static str,
+}
+
+/// A cause in `/trace.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkView {
+    /// Trace, 32 hex digits.
+    pub trace: String,
+    /// Span, 16 hex digits.
+    pub span: String,
+}
+
+/// Returns the hex digits of a trace id.
+#[must_use]
+pub fn trace_hex(id: u128) -> String {
+    format!("{id:032x}")
+}
+
+/// Returns the hex digits of a span id.
+#[must_use]
+pub fn span_hex(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+impl Record {
+    /// Returns the record as `/trace.json` shows it.
+    #[must_use]
+    pub fn view(&self, moment: &Moment) -> RecordView {
+        let (message, step) = match self.kind {
+            Kind::Message(name) => (Some(name), None),
+            Kind::Step(name) => (None, Some(name)),
+        };
+        let began = self.began.unwrap_or(self.ended);
+        let link = |span: &super::context::TraceContext| LinkView {
+            trace: trace_hex(span.trace_id()),
+            span: span_hex(span.span_id()),
+        };
+        RecordView {
+            number: self.number,
+            trace: trace_hex(self.trace.trace_id()),
+            span: span_hex(self.trace.span_id()),
+            parent: self.trace.parent_id().map(span_hex),
+            links: self.links.spans().iter().map(link).collect(),
+            links_left_out: self.links.left_out(),
+            from: self.from,
+            to: self.to,
+            message,
+            step,
+            subject: self.subject.clone(),
+            queued: moment.wall(self.queued),
+            began: self.began.map(|at| moment.wall(at)),
+            ended: moment.wall(self.ended),
+            queued_ms: millis(began.saturating_duration_since(self.queued)),
+            handled_ms: millis(self.ended.saturating_duration_since(began)),
+            outcome: self.outcome.name(),
+        }
+    }
+}
+
+fn millis(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}

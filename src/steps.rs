@@ -1,0 +1,36 @@
+//! Steps of work that traces show, in the one list of their names.
+
+use actor_tree::trace::step::StepName;
+
+/// Trades of the stream are collected into a batch: from the first record to the end of the batch.
+pub const COLLECT: StepName = StepName("collect");
+/// A page of history is read and its trades are collected into a batch.
+pub const READ_HISTORY: StepName = StepName("read_history");
+/// A ledger that is held already is read again from Horizon and compared.
+pub const READ_AGAIN: StepName = StepName("read_again");
+/// A batch is written in one transaction.
+pub const TRANSACTION: StepName = StepName("transaction");
+/// The windows are read from the database as a whole.
+pub const LOAD: StepName = StepName("load");
+/// What was committed since is read from the database.
+pub const CATCH_UP: StepName = StepName("catch_up");
+/// Rows of a publication that changed are rendered.
+pub const RENDER: StepName = StepName("render");
+/// The files of a publication are compressed.
+pub const COMPRESS: StepName = StepName("compress");
+/// The publication takes the place of the last one.
+pub const PUBLISH: StepName = StepName("publish");
+/// Changed files are written and renamed.
+pub const WRITE_FILES: StepName = StepName("write_files");
+/// From the publication to the first answer of it over HTTP.
+pub const FIRST_ANSWER: StepName = StepName("first_answer");
+/// Assets that are due are looked up at Horizon.
+pub const LOOK_UP_ASSETS: StepName = StepName("look_up_assets");
+/// stellar.toml files that are due are fetched.
+pub const CHECK_TOML: StepName = StepName("check_stellar_toml");
+/// Order books that are due are read.
+pub const READ_BOOKS: StepName = StepName("read_books");
+/// Published figures are compared with a recomputation.
+pub const AUDIT: StepName = StepName("audit");
+/// Request to Horizon, from its turn in the budget to the end of the answer.
+pub const HORIZON_REQUEST: StepName = StepName("horizon_request");
