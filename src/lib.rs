@@ -20,6 +20,7 @@ pub mod published;
 pub mod shutdown;
 pub mod steps;
 pub mod telemetry;
+pub mod traces;
 pub mod trouble;
 
 pub use actor_tree::clock;

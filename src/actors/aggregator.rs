@@ -172,8 +172,12 @@ impl Aggregator {
                 }
                 // Nothing new, twice a second: not worth a record.
                 Ok(Read::Since(_, None)) => step.discard(),
-                Ok(Read::Since(_, Some(_))) => drop(step.done()),
-                Err(_) => drop(step.failed()),
+                Ok(Read::Since(_, Some(_))) => {
+                    step.done();
+                }
+                Err(_) => {
+                    step.failed();
+                }
             }
             read
         };

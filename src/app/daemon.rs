@@ -205,6 +205,9 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let admin_state = AdminState {
         metrics: metrics.clone(),
         actors: status.report(),
+        recorder: Arc::clone(status.recorder()),
+        published: Arc::clone(&published),
+        views: Arc::clone(&views),
         database: database.clone(),
         audit: audit_on_demand(auditor),
         set_log: Arc::new(change_log),

@@ -23,6 +23,7 @@ mod listing;
 pub mod marks;
 mod migrate;
 mod network;
+pub mod origin;
 mod partitions;
 mod pool;
 pub mod quarantine;

@@ -4,6 +4,8 @@
 //! its answers, which have no CORS headers, and their requests change nothing (see `private`). `Host` is not checked,
 //! because containers reach the listener by any name.
 
+mod trace;
+
 use std::sync::Arc;
 
 use actix_web::{
@@ -17,11 +19,17 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
-use super::problem::{fresh_json, problem};
+use actor_tree::trace::recorder::Recorder;
+
+use super::{
+    Views,
+    problem::{fresh_json, problem},
+};
 use crate::{
     db::{Database, quarantine::Quarantined},
     domain::plain_text::shown,
     instruments::Exposition,
+    published::Published,
 };
 
 /// Number of entries in `/quarantine.json`.
@@ -36,6 +44,12 @@ pub struct AdminState {
     pub metrics: Exposition,
     /// Returns the current `/actors.json`.
     pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
+    /// Recorded messages, for `/trace.json`.
+    pub recorder: Arc<Recorder>,
+    /// Newest publication, to look up a market.
+    pub published: Arc<Published>,
+    /// Views of publications, to look up a market.
+    pub views: Arc<Views>,
     /// Database with the quarantine.
     pub database: Database,
     /// Starts an audit of everything. Returns false if the auditor does not accept it.
@@ -62,6 +76,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/", web::get().to(index))
         .route("/metrics", web::get().to(metrics))
         .route("/actors.json", web::get().to(actors))
+        .route("/trace.json", web::get().to(trace::trace_json))
+        .route("/trace/stream", web::get().to(trace::trace_stream))
+        .route("/flow.json", web::get().to(trace::flow_json))
         .route("/quarantine.json", web::get().to(quarantine))
         .route("/audit", web::post().to(audit))
         .route("/log", web::put().to(set_log))
@@ -92,7 +109,7 @@ async fn private<B: MessageBody + 'static>(
 async fn index() -> HttpResponse {
     fresh_json(
         StatusCode::OK,
-        json!({"paths": ["/metrics", "/actors.json", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
+        json!({"paths": ["/metrics", "/actors.json", "/flow.json", "/trace.json", "/trace/stream", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
     )
 }
 

@@ -18,8 +18,9 @@ pub(super) mod views;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{methods, problem::not_yet, requests, state::PublicState};
+use crate::published::Published;
 use error::ApiError;
-use views::PinnedView;
+use views::{PinnedView, Views};
 
 /// Adds the routes of the API.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -56,6 +57,15 @@ async fn answer(
     };
     requests::count(path, response.status());
     response
+}
+
+/// Returns the id of a market that an operator spells. Markets without a trade in the last 7 days are not found.
+pub(super) async fn market_id(published: &Published, views: &Views, name: &str) -> Result<i64, HttpResponse> {
+    let newest = published.newest().ok_or_else(|| not_yet(&published.vitals))?;
+    let coverage = published.vitals.coverage.load_full();
+    let view = views.live(&newest, coverage).await.map_err(|error| error.response())?;
+    let market = document::market(&view.listing, name).map_err(|error| error.response())?;
+    Ok(i64::from(market.id()))
 }
 
 /// View that a document is made of.

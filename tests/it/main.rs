@@ -34,4 +34,5 @@ mod replicas;
 mod sim;
 mod supervision;
 mod support;
+mod tracing;
 mod upgrades;

@@ -1,16 +1,22 @@
-//! A record as JSON shows it.
+//! A record as JSON shows it. Commands read the same shape back.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
+    context::TraceContext,
     record::{Kind, Record},
     recorder::Moment,
-    subject::Subject,
 };
 
+/// A text of this program, or one that was read from JSON.
+type Text = Cow<'static, str>;
+
 /// A record in `/trace.json`. Ids are lower-case hex as in W3C Trace Context, times are RFC 3339.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordView {
     /// Number of the message or step.
     pub number: u64,
@@ -25,16 +31,16 @@ pub struct RecordView {
     /// Number of the causes that are left out.
     pub links_left_out: u64,
     /// Sender.
-    pub from: &'static str,
+    pub from: Text,
     /// Receiver.
-    pub to: &'static str,
+    pub to: Text,
     /// Type of the message; null for a step.
     #[serde(rename = "type")]
-    pub message: Option<&'static str>,
+    pub message: Option<Text>,
     /// Name of the step; null for a message.
-    pub step: Option<&'static str>,
-    /// Numbers by name.
-    pub subject: Subject,
+    pub step: Option<Text>,
+    /// Numbers by name, and ids.
+    pub subject: Map<String, Value>,
     /// Time of sending.
     pub queued: DateTime<Utc>,
     /// Begin of the handling; null if it never began.
@@ -46,11 +52,11 @@ pub struct RecordView {
     /// Time of the handling in milliseconds.
     pub handled_ms: f64,
     /// `done`, `failed`, `panicked`, `timed_out`, `abandoned` or `refused`.
-    pub outcome: &'static str,
+    pub outcome: Text,
 }
 
 /// A cause in `/trace.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkView {
     /// Trace, 32 hex digits.
     pub trace: String,
@@ -79,7 +85,7 @@ impl Record {
             Kind::Step(name) => (None, Some(name)),
         };
         let began = self.began.unwrap_or(self.ended);
-        let link = |span: &super::context::TraceContext| LinkView {
+        let link = |span: &TraceContext| LinkView {
             trace: trace_hex(span.trace_id()),
             span: span_hex(span.span_id()),
         };
@@ -90,18 +96,38 @@ impl Record {
             parent: self.trace.parent_id().map(span_hex),
             links: self.links.spans().iter().map(link).collect(),
             links_left_out: self.links.left_out(),
-            from: self.from,
-            to: self.to,
-            message,
-            step,
-            subject: self.subject.clone(),
+            from: self.from.into(),
+            to: self.to.into(),
+            message: message.map(Text::from),
+            step: step.map(Text::from),
+            subject: self.subject.to_map(),
             queued: moment.wall(self.queued),
             began: self.began.map(|at| moment.wall(at)),
             ended: moment.wall(self.ended),
             queued_ms: millis(began.saturating_duration_since(self.queued)),
             handled_ms: millis(self.ended.saturating_duration_since(began)),
-            outcome: self.outcome.name(),
+            outcome: self.outcome.name().into(),
         }
+    }
+}
+
+impl RecordView {
+    /// Type of the message or name of the step.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.message.as_deref().or(self.step.as_deref()).unwrap_or_default()
+    }
+
+    /// Number of the subject by name.
+    #[must_use]
+    pub fn number_of(&self, name: &str) -> Option<i64> {
+        self.subject.get(name)?.as_i64()
+    }
+
+    /// Begin of the handling, or the end if it never began.
+    #[must_use]
+    pub fn begin(&self) -> DateTime<Utc> {
+        self.began.unwrap_or(self.ended)
     }
 }
 

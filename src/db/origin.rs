@@ -1,0 +1,99 @@
+//! Origin of one trade: its row, the batches that may have brought it, and its entries in quarantine.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio_postgres::types::Type;
+
+use super::{Database, DbError};
+use crate::domain::{cursor::PagingToken, windows::MarketId};
+
+/// Most batches and most entries of quarantine.
+const ROWS_MAX: i64 = 10;
+
+/// Traces of a trade in the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TradeOrigin {
+    /// The stored trade; null if it is not stored (any more).
+    pub stored: Option<StoredTrade>,
+    /// Batches whose range of trades contains it, the oldest first. Old batches are deleted.
+    pub batches: Vec<OriginBatch>,
+    /// Refused records of this paging token, the oldest first.
+    pub quarantine: Vec<OriginRefusal>,
+}
+
+/// Row of a trade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredTrade {
+    /// Close time of its ledger.
+    pub ledger_close_time: DateTime<Utc>,
+    /// Id of its market in the database.
+    pub market: MarketId,
+}
+
+/// A committed batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OriginBatch {
+    /// Number of the batch.
+    pub seq: i64,
+    /// `live`, `backfill` or `repair`.
+    pub kind: String,
+    /// Start of its transaction, by the clock of the server.
+    pub committed_at: DateTime<Utc>,
+}
+
+/// A refused record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OriginRefusal {
+    /// Time of the refusal.
+    pub seen_at: DateTime<Utc>,
+    /// Source of the record.
+    pub source: String,
+    /// Reason.
+    pub reason: String,
+}
+
+impl Database {
+    /// Looks for one trade everywhere.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn trade_origin(&self, token: PagingToken) -> Result<TradeOrigin, DbError> {
+        let client = self.client().await?;
+        let text = token.to_string();
+        let (toid, order) = (
+            (&token.toid as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
+            (&token.order as _, Type::INT4),
+        );
+        let limit = (&ROWS_MAX as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8);
+        let stored =
+            client.query_typed(include_str!("sql/trades/origin.sql"), &[toid.clone(), order]).await?;
+        let batches =
+            client.query_typed(include_str!("sql/batches/of_trade.sql"), &[toid, limit.clone()]).await?;
+        let refused = client
+            .query_typed(include_str!("sql/quarantine/of_token.sql"), &[(&text, Type::TEXT), limit])
+            .await?;
+        let stored = stored.first().map(|row| {
+            Ok::<_, DbError>(StoredTrade { ledger_close_time: row.try_get(0)?, market: row.try_get(1)? })
+        });
+        let batch = |row: &tokio_postgres::Row| {
+            Ok::<_, DbError>(OriginBatch {
+                seq: row.try_get(0)?,
+                kind: row.try_get(1)?,
+                committed_at: row.try_get(2)?,
+            })
+        };
+        let refusal = |row: &tokio_postgres::Row| {
+            Ok::<_, DbError>(OriginRefusal {
+                seen_at: row.try_get(0)?,
+                source: row.try_get(1)?,
+                reason: row.try_get(2)?,
+            })
+        };
+        Ok(TradeOrigin {
+            stored: stored.transpose()?,
+            batches: batches.iter().map(batch).collect::<Result<_, _>>()?,
+            quarantine: refused.iter().map(refusal).collect::<Result<_, _>>()?,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+SELECT seen_at, source, reason FROM quarantine WHERE token = $1 ORDER BY id LIMIT $2

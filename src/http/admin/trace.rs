@@ -1,0 +1,155 @@
+//! `/trace.json`, `/flow.json` and `/trace/stream`: recorded messages and steps.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use actor_tree::trace::{
+    record::Record,
+    recorder::{Moment, Recorder},
+    view::RecordView,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::AdminState;
+use crate::{
+    db::origin::TradeOrigin,
+    http::{
+        api,
+        problem::{fresh_json, problem},
+    },
+    traces::{journey::Journey, query::Query},
+};
+
+/// Time limit for the database. Without its answer, only recorded messages are shown.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval between two signs of life of a quiet stream.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+pub(super) async fn trace_json(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
+    match answer(&request, &state).await {
+        Ok(answer) => fresh_json(StatusCode::OK, answer.to_json()),
+        Err(refused) => refused,
+    }
+}
+
+pub(super) async fn flow_json(state: web::Data<AdminState>) -> HttpResponse {
+    let uptime_s = state.recorder.uptime().as_secs();
+    fresh_json(StatusCode::OK, json!({"uptime_s": uptime_s, "flow": state.recorder.flow_view()}))
+}
+
+/// Answer of `/trace.json`.
+pub(super) struct Answer {
+    /// Selected records, the oldest first.
+    pub(super) records: Vec<RecordView>,
+    /// Records that were dropped from the ring since the start.
+    pub(super) dropped: u64,
+    /// With `trade=`: its way, and what the database has of it.
+    pub(super) trade: Option<(Journey, Option<TradeOrigin>)>,
+}
+
+impl Answer {
+    fn to_json(&self) -> Value {
+        let mut answer = json!({"records": self.records, "dropped": self.dropped});
+        if let (Some((journey, origin)), Some(fields)) = (&self.trade, answer.as_object_mut()) {
+            fields.insert("total_ms".into(), json!(journey.total_ms()));
+            fields.insert("parts".into(), json!(journey.parts));
+            fields.insert("database".into(), json!(origin));
+        }
+        answer
+    }
+}
+
+/// Selects what the request asks for.
+pub(super) async fn answer(request: &HttpRequest, state: &AdminState) -> Result<Answer, HttpResponse> {
+    let (query, markets) = question(request, state).await?;
+    let (records, dropped) = state.recorder.records();
+    let moment = state.recorder.moment();
+    let selects = |record: &&Arc<Record>| query.selects(record, &markets, &moment);
+    let Some(token) = query.trade else {
+        let newest: Vec<_> = records.iter().rev().filter(selects).take(query.limit).collect();
+        let records = newest.iter().rev().map(|record| record.view(&moment)).collect();
+        return Ok(Answer { records, dropped, trade: None });
+    };
+    let asked = tokio::time::timeout(DATABASE_TIMEOUT, state.database.trade_origin(token)).await;
+    let origin = asked.ok().and_then(Result::ok);
+    let closed_at = origin.as_ref().and_then(|origin| origin.stored.as_ref()).map(|it| it.ledger_close_time);
+    let views: Vec<RecordView> = records.iter().map(|record| record.view(&moment)).collect();
+    let journey = Journey::find(&views, token, closed_at);
+    let chosen: Vec<u64> = records.iter().filter(selects).map(|record| record.number).collect();
+    let mut shown = journey.records.clone();
+    shown.retain(|record| chosen.contains(&record.number));
+    shown.drain(..shown.len().saturating_sub(query.limit));
+    Ok(Answer { records: shown, dropped, trade: Some((journey, origin)) })
+}
+
+/// Reads the question, and the ids of the market that it names.
+async fn question(request: &HttpRequest, state: &AdminState) -> Result<(Query, Vec<i64>), HttpResponse> {
+    let bad = |detail: String| problem(StatusCode::BAD_REQUEST, &detail);
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map_err(|error| bad(error.to_string()))?;
+    let query = Query::parse(&pairs).map_err(|error| bad(error.to_string()))?;
+    let markets = match &query.market {
+        None => Vec::new(),
+        Some(name) => vec![api::market_id(&state.published, &state.views, name).await?],
+    };
+    Ok((query, markets))
+}
+
+/// Server-sent events: each record as it ends, and `lost` with a count if the reader is too slow.
+pub(super) async fn trace_stream(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
+    let (query, markets) = match question(&request, &state).await {
+        Ok(question) => question,
+        Err(refused) => return refused,
+    };
+    let reader =
+        Reader { records: state.recorder.listen(), recorder: Arc::clone(&state.recorder), query, markets };
+    let events = stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        Some((Ok::<_, actix_web::Error>(event), reader))
+    });
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .streaming(events)
+}
+
+/// A reader of the stream.
+struct Reader {
+    records: broadcast::Receiver<Arc<Record>>,
+    recorder: Arc<Recorder>,
+    query: Query,
+    markets: Vec<i64>,
+}
+
+impl Reader {
+    /// Waits for the next event. Returns none at the end of the process.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let moment = self.recorder.moment();
+            match tokio::time::timeout(HEARTBEAT, self.records.recv()).await {
+                Err(_) => return Some(Bytes::from_static(b": nothing new\n\n")),
+                Ok(Err(RecvError::Closed)) => return None,
+                Ok(Err(RecvError::Lagged(lost))) => {
+                    return Some(Bytes::from(format!("event: lost\ndata: {{\"lost\":{lost}}}\n\n")));
+                }
+                Ok(Ok(record)) if self.query.selects(&record, &self.markets, &moment) => {
+                    return Some(event(&record, &self.recorder.moment()));
+                }
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+fn event(record: &Record, moment: &Moment) -> Bytes {
+    let data = serde_json::to_string(&record.view(moment)).unwrap_or_default();
+    Bytes::from(format!("id: {}\nevent: record\ndata: {data}\n\n", record.number))
+}

@@ -1,0 +1,209 @@
+//! The way of one trade: from its ledger's close to the first answer that contains it, and where the time went.
+
+use actor_tree::trace::view::RecordView;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{domain::cursor::PagingToken, steps};
+
+/// Type of the message that brings a batch to the aggregator.
+const DELIVERED: &str = "TradesCommitted";
+/// Steps that collect trades into a batch.
+const COLLECTED: [&str; 3] = [steps::COLLECT.0, steps::READ_HISTORY.0, steps::READ_AGAIN.0];
+
+/// A part of the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Name. Part by part, each begins where the last one ended.
+    pub name: String,
+    /// Duration in milliseconds.
+    pub ms: f64,
+}
+
+/// The way of a trade, as far as it was recorded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Journey {
+    /// Records of the way and of what else the same messages caused.
+    pub records: Vec<RecordView>,
+    /// Parts in order. Their sum is the time from the ledger's close to the last recorded stage.
+    pub parts: Vec<Part>,
+}
+
+impl Journey {
+    /// Time from the ledger's close to the last recorded stage, in milliseconds; none if nothing was recorded.
+    #[must_use]
+    pub fn total_ms(&self) -> Option<f64> {
+        (!self.parts.is_empty()).then(|| self.parts.iter().map(|part| part.ms).sum())
+    }
+
+    /// Finds the way of a trade among all records. `closed_at` is the close time of its ledger, if that is known.
+    #[must_use]
+    pub fn find(records: &[RecordView], trade: PagingToken, closed_at: Option<DateTime<Utc>>) -> Self {
+        let holds = |record: &&RecordView| {
+            let (from, to) = (record.number_of("trade_from"), record.number_of("trade_to"));
+            from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&trade.toid))
+        };
+        let Some(transaction) = records.iter().filter(holds).find(|it| it.name() == steps::TRANSACTION.0)
+        else {
+            let collected = records.iter().filter(holds).cloned().collect();
+            return Self { records: collected, parts: Vec::new() };
+        };
+        let stages = Stages::of(records, transaction);
+        Self { parts: stages.parts(closed_at), records: stages.related(records) }
+    }
+}
+
+/// Records of the stages, each none if it is not recorded.
+struct Stages<'a> {
+    collected: Option<&'a RecordView>,
+    transaction: &'a RecordView,
+    delivered: Option<&'a RecordView>,
+    rendered: Option<&'a RecordView>,
+    compressed: Option<&'a RecordView>,
+    published: Option<&'a RecordView>,
+    answered: Option<&'a RecordView>,
+}
+
+impl<'a> Stages<'a> {
+    fn of(records: &'a [RecordView], transaction: &'a RecordView) -> Self {
+        let named = |name: &'static str| records.iter().filter(move |record| record.name() == name);
+        let below = |cause: Option<&RecordView>, name: &'static str| {
+            let span = cause?.span.as_str();
+            named(name).find(|record| record.parent.as_deref() == Some(span))
+        };
+        let parent = transaction.parent.as_deref();
+        let collected = records
+            .iter()
+            .find(|record| COLLECTED.contains(&record.name()) && Some(record.span.as_str()) == parent);
+        let delivered = below(Some(transaction), DELIVERED);
+        // The first publication whose batches reach this one. It need not be caused by this very batch.
+        let seq = transaction.number_of("seq");
+        let contains =
+            |record: &&RecordView| record.number_of("seq") >= seq && record.ended >= transaction.ended;
+        let rendered = named(steps::RENDER.0).filter(contains).min_by_key(|record| record.queued);
+        let compressed = below(rendered, steps::COMPRESS.0);
+        let published = below(compressed, steps::PUBLISH.0);
+        let answered = below(published, steps::FIRST_ANSWER.0);
+        Self { collected, transaction, delivered, rendered, compressed, published, answered }
+    }
+
+    /// Parts of the way. A stage that is not recorded belongs to the next one.
+    fn parts(&self, closed_at: Option<DateTime<Utc>>) -> Vec<Part> {
+        let transaction = Some(self.transaction);
+        // Folding ends where rendering begins: the aggregator may begin a publication while it handles the batch.
+        let rendering = self.rendered.map(RecordView::begin);
+        let folded = self
+            .delivered
+            .map(|delivered| rendering.map_or(delivered.ended, |rendering| delivered.ended.min(rendering)));
+        let ends = [
+            ("horizon", self.collected.map(RecordView::begin)),
+            ("collect", self.collected.map(|it| it.ended)),
+            ("check_network", transaction.map(RecordView::begin)),
+            ("transaction", transaction.map(|it| it.ended)),
+            ("queue", self.delivered.map(RecordView::begin)),
+            ("fold", folded),
+            ("wait_for_publication", rendering),
+            ("render", self.rendered.map(|it| it.ended)),
+            ("compress", self.compressed.map(|it| it.ended)),
+            ("publish", self.published.map(|it| it.ended)),
+            ("first_answer", self.answered.map(|it| it.ended)),
+        ];
+        let first = self.collected.unwrap_or(self.transaction).begin();
+        let (mut at, mut parts) = (closed_at.unwrap_or(first), Vec::new());
+        for (name, end) in ends {
+            let Some(end) = end else { continue };
+            // A clock of Horizon's that is ahead must not give a negative part.
+            let end = end.max(at);
+            let micros = (end - at).num_microseconds().unwrap_or(i64::MAX);
+            #[expect(clippy::as_conversions, reason = "milliseconds for people")]
+            let ms = micros as f64 / 1_000.0;
+            parts.push(Part { name: name.to_owned(), ms });
+            at = end;
+        }
+        parts
+    }
+
+    /// Records of the batch's trace, and of the publication that contains it.
+    fn related(&self, records: &[RecordView]) -> Vec<RecordView> {
+        let publication =
+            self.rendered.and_then(|rendered| rendered.number_of("seq").zip(rendered.number_of("as_of")));
+        let is_related = |record: &&RecordView| {
+            record.trace == self.transaction.trace
+                && record.number_of("seq").is_none_or(|seq| Some(seq) == self.transaction.number_of("seq"))
+                || publication.is_some()
+                    && record.number_of("seq").zip(record.number_of("as_of")) == publication
+        };
+        records.iter().filter(is_related).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actor_tree::{
+        clock::{Clock, ManualClock},
+        trace::{recorder::Recorder, step::Step, subject::Subject},
+    };
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Records of one batch and the publication that contains it; each stage lasts 10 ms.
+    fn records(toid: i64) -> (Vec<RecordView>, DateTime<Utc>) {
+        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
+        let recorder = Recorder::on(Arc::clone(&clock) as Arc<dyn Clock>);
+        let stage = |name, cause: Option<&_>, subject: Subject| {
+            let mut step = Step::begin(&recorder, "one", name, cause);
+            step.set_subject(subject);
+            clock.advance(Duration::from_millis(10));
+            step.done()
+        };
+        let batch = Subject::none().with("trade_from", toid).with("trade_to", toid + 5);
+        let name = Subject::none().with("seq", 8).with("as_of", 1_001);
+        let closed_at = clock.now();
+        clock.advance(Duration::from_millis(10));
+        let collected = stage(steps::COLLECT, None, batch.clone());
+        stage(steps::TRANSACTION, Some(&collected), batch.with("seq", 7));
+        let rendered = stage(steps::RENDER, None, name.clone());
+        let compressed = stage(steps::COMPRESS, Some(&rendered), name.clone());
+        let published = stage(steps::PUBLISH, Some(&compressed), name.clone());
+        stage(steps::WRITE_FILES, Some(&published), name.clone());
+        stage(steps::FIRST_ANSWER, Some(&published), name);
+        let moment = recorder.moment();
+        (recorder.records().0.iter().map(|record| record.view(&moment)).collect(), closed_at)
+    }
+
+    #[test]
+    fn the_parts_of_the_way_add_up_to_the_age_at_the_first_reader() {
+        let (records, closed_at) = records(100);
+        let token = PagingToken::new(103, 0).unwrap();
+        let journey = Journey::find(&records, token, Some(closed_at));
+        let names: Vec<&str> = journey.parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "horizon",
+                "collect",
+                "check_network",
+                "transaction",
+                "wait_for_publication",
+                "render",
+                "compress",
+                "publish",
+                "first_answer"
+            ]
+        );
+        let age = records.last().unwrap().ended - closed_at;
+        let total = journey.total_ms().unwrap();
+        assert!((total - 80.0).abs() < 0.001 && age.num_milliseconds() == 80, "{total}");
+        assert_eq!(journey.records.len(), 7);
+    }
+
+    #[test]
+    fn an_unknown_trade_has_no_way() {
+        let (records, closed_at) = records(100);
+        let token = PagingToken::new(99, 0).unwrap();
+        assert_eq!(Journey::find(&records, token, Some(closed_at)), Journey::default());
+    }
+}

@@ -1,0 +1,223 @@
+//! Recorded messages of a real daemon: the way of a trade, unbroken causes, questions, failures.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use stellar_ticker::sim::FaultPlan;
+
+use crate::support::{
+    daemon::Daemon,
+    network::{PASSPHRASE, block_on, network},
+    postgres::fresh_database,
+    scripted::{LEDGER, scripted, trade},
+    wait_until,
+};
+
+fn records(daemon: &Daemon, question: &str) -> Vec<Value> {
+    let answer = daemon.admin(&format!("/trace.json?limit=20000&{question}"));
+    assert_eq!(answer.status, 200, "{question}: {}", String::from_utf8_lossy(&answer.body));
+    answer.json()["records"].as_array().unwrap().clone()
+}
+
+/// Entry of an actor in `/actors.json`.
+fn actor(daemon: &Daemon, name: &str) -> Value {
+    let all = daemon.admin("/actors.json").json();
+    all["actors"].as_array().unwrap().iter().find(|actor| actor["name"] == name).unwrap().clone()
+}
+
+fn is_streaming(daemon: &Daemon) -> bool {
+    String::from_utf8_lossy(&daemon.admin("/metrics").body).contains("\nticker_stream_connected 1")
+}
+
+fn name(record: &Value) -> &str {
+    record["type"].as_str().or(record["step"].as_str()).unwrap()
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_reader() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        wait_until("it streams", || is_streaming(&daemon));
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let mut answer = Value::Null;
+        wait_until("a reader got it", || {
+            let _ = daemon.get("/markets.json");
+            answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
+            let names: BTreeSet<&str> = answer["records"].as_array().unwrap().iter().map(name).collect();
+            names.contains("first_answer") && names.contains("write_files")
+        });
+        let records = answer["records"].as_array().unwrap();
+        let by_name: BTreeMap<&str, &Value> = records.iter().map(|record| (name(record), record)).collect();
+        // Each stage is caused by the one before it.
+        for (stage, cause) in [
+            ("transaction", "collect"),
+            ("TradesCommitted", "transaction"),
+            ("compress", "render"),
+            ("publish", "compress"),
+            ("first_answer", "publish"),
+            ("PublicationReady", "publish"),
+            ("write_files", "PublicationReady"),
+        ] {
+            assert_eq!(by_name[stage]["parent"], by_name[cause]["span"], "{stage} is caused by {cause}");
+        }
+        let closed_at = time(&answer["database"]["stored"]["ledger_close_time"]);
+        let age_ms =
+            (time(&by_name["first_answer"]["ended"]) - closed_at).num_microseconds().unwrap() as f64 / 1e3;
+        let parts = answer["parts"].as_array().unwrap();
+        let sum: f64 = parts.iter().map(|part| part["ms"].as_f64().unwrap()).sum();
+        assert!((sum - age_ms).abs() < 5.0, "parts of {sum} ms, age {age_ms} ms: {parts:?}");
+        assert!((answer["total_ms"].as_f64().unwrap() - sum).abs() < 0.001);
+        assert_eq!(answer["database"]["batches"][0]["seq"], by_name["transaction"]["subject"]["seq"]);
+        // The same batch is found by its market, ledger and seq.
+        let market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].as_str().unwrap().to_owned();
+        for question in [
+            format!("market={market}&type=TradesCommitted"),
+            format!("ledger={}&type=TradesCommitted", LEDGER + 1),
+            format!("seq={}&type=TradesCommitted", by_name["transaction"]["subject"]["seq"]),
+        ] {
+            assert!(!self::records(&daemon, &question).is_empty(), "{question}");
+        }
+    });
+}
+
+#[test]
+fn a_refused_trade_is_found_with_its_reason() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        wait_until("it streams", || is_streaming(&daemon));
+        let mut refused = trade(LEDGER + 1, 0, Utc::now());
+        refused["base_amount"] = "-1.0".into();
+        source.push_trade(refused.clone()).unwrap();
+        let token = refused["id"].as_str().unwrap();
+        wait_until("it is in quarantine", || {
+            let answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
+            let entry = &answer["database"]["quarantine"][0];
+            entry["reason"].as_str().is_some_and(|reason| reason.contains("amount"))
+                && answer["database"]["stored"].is_null()
+        });
+    });
+}
+
+#[test]
+fn no_cause_is_lost_and_flow_and_actors_count_what_the_records_show() {
+    let sim = network(541, FaultPlan::none());
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        wait_until("assets were looked up and books read", || {
+            ["AssetsCommitted", "AssetsLookedUp", "AssetsSeen", "RankMarkets"]
+                .iter()
+                .all(|kind| !records(&daemon, &format!("type={kind}")).is_empty())
+        });
+        let answer = daemon.admin("/trace.json?limit=20000").json();
+        assert_eq!(answer["dropped"], 0);
+        let all = answer["records"].as_array().unwrap().clone();
+        // Causes that are still under way now have ended once these have.
+        let missing = |later: &[Value]| {
+            let spans: BTreeSet<&str> = later.iter().filter_map(|record| record["span"].as_str()).collect();
+            let cut =
+                all.iter().filter(|record| record["parent"].as_str().is_some_and(|it| !spans.contains(it)));
+            cut.map(|record| format!("{} of {}", name(record), record["from"])).collect::<BTreeSet<_>>()
+        };
+        let mut cut = BTreeSet::new();
+        wait_until("each cause is recorded", || {
+            cut = missing(&records(&daemon, ""));
+            cut.is_empty()
+        });
+        // Every message between actors has a cause: a step or another message.
+        let messages = all.iter().filter(|record| record["type"].is_string());
+        let uncaused: BTreeSet<_> = messages.filter(|it| it["parent"].is_null()).map(name).collect();
+        assert!(uncaused.is_empty(), "{uncaused:?}");
+        let flow = daemon.admin("/flow.json").json();
+        let line = flow["flow"].as_array().unwrap().iter().find(|line| line["type"] == "TradesCommitted");
+        assert!(line.unwrap()["per_second_1m"].as_f64().unwrap() > 0.0);
+        let mut aggregator = Value::Null;
+        wait_until("the supervisor saw its thread at work", || {
+            aggregator = actor(&daemon, "aggregator");
+            aggregator["busy"]["1m"].as_f64().unwrap() > 0.0
+        });
+        let committed = &aggregator["messages"]["TradesCommitted"];
+        assert!(committed["count"].as_u64() >= Some(1) && committed["rate"].as_f64().unwrap() > 0.0);
+        assert!(committed["queueing"]["max_ms"].is_number() && committed["handling"]["max_ms"].is_number());
+    });
+}
+
+#[test]
+fn wrong_questions_are_refused_and_the_stream_shows_records_as_they_end() {
+    let sim = network(542, FaultPlan::none());
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        for (question, status) in [
+            ("actors=x", 400),
+            ("seq=1&seq=2", 400),
+            ("limit=0", 400),
+            ("trade=x", 400),
+            ("since=yesterday", 400),
+            ("market=XLM", 400),
+            ("market=XLM_XLM", 404),
+        ] {
+            assert_eq!(daemon.admin(&format!("/trace.json?{question}")).status, status, "{question}");
+        }
+        let mut stream = TcpStream::connect(daemon.admin).unwrap();
+        write!(stream, "GET /trace/stream?type=render HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let data = lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)).take(2);
+        let shown: Vec<Value> = data.map(|data| serde_json::from_str(&data).unwrap()).collect();
+        assert!(shown.iter().all(|record| record["step"] == "render"), "{shown:?}");
+        assert!(shown[0]["number"].as_u64() < shown[1]["number"].as_u64());
+    });
+}
+
+#[test]
+fn a_panic_names_its_message_and_leaves_a_crash_file() {
+    let sim = network(543, FaultPlan::none());
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        daemon.provoke("aggregator", "TradesCommitted");
+        let mut exit = Value::Null;
+        wait_until("it restarted and its crash file is named", || {
+            exit = actor(&daemon, "aggregator")["exits"][0].clone();
+            exit["crash_file"].is_string()
+        });
+        assert_eq!(exit["message"], "TradesCommitted");
+        assert_eq!(exit["reason"], "panicked: provoked while handling TradesCommitted");
+        // The trace of the fatal message leads to the batch that caused it.
+        let trace = exit["trace"].as_str().unwrap();
+        let fatal = records(&daemon, &format!("trace={trace}"));
+        let outcomes: Vec<_> =
+            fatal.iter().map(|record| (name(record), record["outcome"].as_str().unwrap())).collect();
+        assert!(outcomes.contains(&("TradesCommitted", "panicked")), "{outcomes:?}");
+        assert!(outcomes.contains(&("transaction", "done")), "{outcomes:?}");
+        let crash: Value =
+            serde_json::from_slice(&std::fs::read(exit["crash_file"].as_str().unwrap()).unwrap()).unwrap();
+        assert_eq!(crash["actor"], "aggregator");
+        let shown = crash["records"].as_array().unwrap();
+        assert!(shown.len() <= 200 && shown.iter().any(|record| record["outcome"] == "panicked"));
+        daemon.wait_for_publication();
+    });
+}
+
+#[test]
+fn nothing_is_recorded_if_recording_is_off() {
+    let sim = network(544, FaultPlan::none());
+    block_on(async {
+        let daemon =
+            Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &["--trace-messages", "off"]);
+        daemon.wait_for_publication();
+        assert!(records(&daemon, "").is_empty());
+    });
+}
