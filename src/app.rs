@@ -5,6 +5,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod ingest;
+mod inspect;
 mod ledger;
 mod one_shot;
 mod progress_bar;
@@ -40,6 +41,9 @@ enum CommandError {
     /// A check found a difference, or the health check failed.
     #[error("{0}")]
     Found(String),
+    /// A value of a flag does not parse.
+    #[error("{0}")]
+    Usage(String),
     /// An internal failure.
     #[error("{0}")]
     Software(String),
@@ -51,6 +55,7 @@ impl CommandError {
             Self::Unavailable(_) => EXIT_UNAVAILABLE,
             Self::Configuration(_) => EXIT_CONFIG,
             Self::Found(_) => EXIT_FOUND,
+            Self::Usage(_) => EXIT_USAGE,
             Self::Software(_) => EXIT_SOFTWARE,
         }
     }
@@ -91,6 +96,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::IngestOrderbooks(config) => ingest::orderbooks(&config),
         Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),
         Command::CleanTrades(config) => ingest::clean(&config),
+        Command::Inspect { config, inspection } => inspect::inspect(&config, inspection),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
         Command::LedgerTrades { file, passphrase } => ledger::trades(&file, &passphrase),
         Command::Doctor { config, surroundings, prints_json } => {

@@ -5,6 +5,7 @@
 //! suit `serve`, `config check` and `migrate`. The help of a command lists those that matter to it.
 
 mod definition;
+mod inspection;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::config::{
 };
 
 pub use definition::definition;
+pub use inspection::Inspection;
 
 /// A command with its parameters.
 #[derive(Debug, Clone)]
@@ -83,6 +85,13 @@ pub enum Command {
         /// True to print JSON.
         prints_json: bool,
     },
+    /// Look into the running daemon.
+    Inspect {
+        /// Configuration, which says where the daemon listens.
+        config: Config,
+        /// Question to it.
+        inspection: Inspection,
+    },
     /// Print the completions of a shell.
     Completions(Shell),
     /// Report that the configuration is valid. An invalid one makes no command.
@@ -137,7 +146,7 @@ impl Command {
             // It prints what it finds. Log lines would say the same again.
             Self::Doctor { .. } => Some((LogFormat::Text, "off")),
             // Its output is data, so that it logs nothing but the error it ends with.
-            Self::LedgerTrades { .. } => Some((LogFormat::Text, "warn")),
+            Self::LedgerTrades { .. } | Self::Inspect { .. } => Some((LogFormat::Text, "warn")),
             Self::ConfigCheck { .. } | Self::ConfigShow(_) | Self::Completions(_) => None,
         }
     }
@@ -262,6 +271,11 @@ pub fn parse(
             let file = matches.get_one::<PathBuf>(definition::FILE).cloned().unwrap_or_default();
             let passphrase = config::ledger_network(&flag_values(matches, LEDGER_SETTINGS), environment)?;
             Ok(Command::LedgerTrades { file, passphrase })
+        }
+        ["actors" | "trace" | "explain"] => {
+            let inspection = names.first().and_then(|name| inspection::parse(name, matches));
+            let (_, config) = load(Profile::Real)?;
+            inspection.map(|inspection| Command::Inspect { config, inspection }).ok_or_else(no_such_command)
         }
         ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(definition::JSON))),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),

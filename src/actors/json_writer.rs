@@ -135,7 +135,8 @@ impl JsonWriter {
             this.deps.status.advance();
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(etags) => {
-                    debug!(trace = %step.done(), files = etags.len(), "files written");
+                    let trace = step.done();
+                    debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
                     let written_at = Some(Arc::new(this.deps.clock.now()));

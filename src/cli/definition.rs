@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use clap_complete::Shell;
 
+use super::inspection;
 use crate::config::{
     AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, Kind, LEDGER_SETTINGS, SETTINGS,
     SIMULATION_SETTINGS, Setting,
@@ -55,6 +56,7 @@ pub fn definition() -> Command {
         .subcommand(generate())
         .subcommand(audit())
         .subcommand(doctor())
+        .subcommands(inspection::commands())
         .subcommand(config())
         .subcommand(ledger())
         .subcommand(settings(
@@ -306,12 +308,12 @@ const fn every_group(_: Group) -> bool {
     true
 }
 
-fn command(name: &'static str, about: &'static str, example: &str) -> Command {
+pub(super) fn command(name: &'static str, about: &'static str, example: &str) -> Command {
     Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
 }
 
 /// Adds all settings. The help lists only groups that `listed` accepts.
-fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
+pub(super) fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
     command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
 }
 

@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::{Database, DbError};
 use crate::domain::{cursor::PagingToken, windows::MarketId};
+
+/// Value of a query and its type.
+type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Most batches and most entries of quarantine.
 const ROWS_MAX: i64 = 10;
@@ -61,18 +64,14 @@ impl Database {
     pub async fn trade_origin(&self, token: PagingToken) -> Result<TradeOrigin, DbError> {
         let client = self.client().await?;
         let text = token.to_string();
-        let (toid, order) = (
-            (&token.toid as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
-            (&token.order as _, Type::INT4),
-        );
-        let limit = (&ROWS_MAX as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8);
-        let stored =
-            client.query_typed(include_str!("sql/trades/origin.sql"), &[toid.clone(), order]).await?;
+        let (toid, order): (Value<'_>, Value<'_>) = ((&token.toid, Type::INT8), (&token.order, Type::INT4));
+        let limit: Value<'_> = (&ROWS_MAX, Type::INT8);
+        let stored = [toid.clone(), order];
+        let stored = client.query_typed(include_str!("sql/trades/origin.sql"), &stored).await?;
         let batches =
             client.query_typed(include_str!("sql/batches/of_trade.sql"), &[toid, limit.clone()]).await?;
-        let refused = client
-            .query_typed(include_str!("sql/quarantine/of_token.sql"), &[(&text, Type::TEXT), limit])
-            .await?;
+        let refused: [Value<'_>; 2] = [(&text, Type::TEXT), limit];
+        let refused = client.query_typed(include_str!("sql/quarantine/of_token.sql"), &refused).await?;
         let stored = stored.first().map(|row| {
             Ok::<_, DbError>(StoredTrade { ledger_close_time: row.try_get(0)?, market: row.try_get(1)? })
         });

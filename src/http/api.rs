@@ -8,6 +8,7 @@ mod books;
 mod candles;
 mod document;
 mod error;
+mod explain;
 mod handlers;
 mod listings;
 mod pages;
@@ -30,6 +31,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     pages::routes(config);
     candles::routes(config);
     udf::routes(config);
+    explain::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

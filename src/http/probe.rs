@@ -40,6 +40,8 @@ pub fn livez(address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
 pub struct ProbeAnswer {
     /// Status.
     pub status: u16,
+    /// Address that a redirect names.
+    pub location: Option<String>,
     /// Body, or as much of it as arrived.
     pub body: String,
 }
@@ -54,11 +56,15 @@ pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Pro
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))?;
-    Ok(ProbeAnswer { status, body: body.to_owned() })
+    let location = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(name, value)| name.eq_ignore_ascii_case("location").then(|| value.to_owned()));
+    Ok(ProbeAnswer { status, location, body: body.to_owned() })
 }
 
-/// Largest answer that is read: a status with thousands of gaps.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// Largest answer that is read: all recorded messages.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 fn ask(address: SocketAddr, timeout: Duration) -> io::Result<String> {
     const HEAD_BYTES_MAX: u64 = 4_096;

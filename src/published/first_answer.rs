@@ -31,10 +31,12 @@ impl FirstAnswer {
 
     /// Ends the step, if this is the first answer. Called when the answer is ready to be sent.
     pub fn end(&self) {
-        if self.is_awaited.load(Ordering::Relaxed) && self.is_awaited.swap(false, Ordering::Relaxed) {
-            if let Some(step) = self.take() {
-                step.done();
-            }
+        if !self.is_awaited.load(Ordering::Relaxed) {
+            return;
+        }
+        self.is_awaited.store(false, Ordering::Relaxed);
+        if let Some(step) = self.take() {
+            step.done();
         }
     }
 

@@ -142,7 +142,7 @@ mod tests {
     use std::sync::Arc;
 
     use actor_tree::{
-        clock::{Clock, ManualClock},
+        clock::{Clock, ManualClock, SharedClock},
         trace::{recorder::Recorder, step::Step, subject::Subject},
     };
     use std::time::Duration;
@@ -152,7 +152,8 @@ mod tests {
     /// Records of one batch and the publication that contains it; each stage lasts 10 ms.
     fn records(toid: i64) -> (Vec<RecordView>, DateTime<Utc>) {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
-        let recorder = Recorder::on(Arc::clone(&clock) as Arc<dyn Clock>);
+        let shared: SharedClock = clock.clone();
+        let recorder = Recorder::on(shared);
         let stage = |name, cause: Option<&_>, subject: Subject| {
             let mut step = Step::begin(&recorder, "one", name, cause);
             step.set_subject(subject);

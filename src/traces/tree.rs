@@ -65,7 +65,7 @@ mod tests {
         let orphan = begin(steps::CATCH_UP, Some(&unrecorded.trace()));
         unrecorded.discard();
         // They end in the reverse order.
-        [orphan, second, grandchild, child, root].map(Step::done);
+        let _ = [orphan, second, grandchild, child, root].map(Step::done);
         let (records, _) = recorder.records();
         let moment = recorder.moment();
         let views: Vec<_> = records.iter().map(|record| record.view(&moment)).collect();

@@ -366,6 +366,7 @@ fn every_field_of_the_answers_is_documented() {
         for path in [
             market.clone(),
             format!("{market}/trades?limit=1"),
+            format!("{market}/explain?field=high"),
             format!("{market}/orderbook"),
             format!("{market}/candles"),
             "/api/v1/markets".to_owned(),
@@ -387,6 +388,40 @@ fn every_field_of_the_answers_is_documented() {
             })
             .collect();
         assert!(missing.is_empty(), "docs/market-api.md does not name {missing:?}");
+    });
+}
+
+#[test]
+fn every_figure_of_every_window_is_explained_by_its_trades() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let market = format!("/api/v1/markets/XLM_{USDC}");
+        for window in ["1h", "24h", "7d"] {
+            let fields: Vec<String> =
+                ok(&daemon, &market).json()["windows"][window].as_object().unwrap().keys().cloned().collect();
+            for field in fields {
+                let explained =
+                    ok(&daemon, &format!("{market}/explain?field={field}&window={window}")).json();
+                assert_eq!(explained["agrees"], true, "{explained:#}");
+                let trades = &explained["trades"];
+                let left_out = trades["left_out"].as_array().unwrap();
+                let left_out: u64 = left_out.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+                assert_eq!(
+                    trades["counted"].as_u64().unwrap() + left_out,
+                    trades["in_window"].as_u64().unwrap()
+                );
+                // The deciding trade of a price has that price.
+                if ["open", "high", "low", "close"].iter().any(|price| field.starts_with(price)) {
+                    assert_eq!(explained["deciding"][0]["price"], explained["value"], "{explained:#}");
+                }
+            }
+        }
+        for (question, status) in
+            [("field=height", 404), ("", 400), ("field=high&window=2h", 400), ("field=high&from=1", 400)]
+        {
+            assert_eq!(daemon.get(&format!("{market}/explain?{question}")).status, status, "{question}");
+        }
     });
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
-    daemon::Daemon,
+    daemon::{Daemon, clean, program},
     network::{PASSPHRASE, block_on, network},
     postgres::fresh_database,
     scripted::{LEDGER, scripted, trade},
@@ -55,7 +55,10 @@ fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_rea
             let _ = daemon.get("/markets.json");
             answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
             let names: BTreeSet<&str> = answer["records"].as_array().unwrap().iter().map(name).collect();
-            names.contains("first_answer") && names.contains("write_files")
+            // The aggregator may also find the batch in the database before it gets the message.
+            ["collect", "TradesCommitted", "first_answer", "write_files"]
+                .iter()
+                .all(|stage| names.contains(stage))
         });
         let records = answer["records"].as_array().unwrap();
         let by_name: BTreeMap<&str, &Value> = records.iter().map(|record| (name(record), record)).collect();
@@ -71,6 +74,7 @@ fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_rea
         ] {
             assert_eq!(by_name[stage]["parent"], by_name[cause]["span"], "{stage} is caused by {cause}");
         }
+        assert!(records.iter().all(|record| record["outcome"] == "done"), "{records:?}");
         let closed_at = time(&answer["database"]["stored"]["ledger_close_time"]);
         let age_ms =
             (time(&by_name["first_answer"]["ended"]) - closed_at).num_microseconds().unwrap() as f64 / 1e3;
@@ -152,6 +156,84 @@ fn no_cause_is_lost_and_flow_and_actors_count_what_the_records_show() {
         assert!(committed["count"].as_u64() >= Some(1) && committed["rate"].as_f64().unwrap() > 0.0);
         assert!(committed["queueing"]["max_ms"].is_number() && committed["handling"]["max_ms"].is_number());
     });
+}
+
+/// Output and exit code of a command that asks the daemon.
+fn command(daemon: &Daemon, arguments: &[&str]) -> (String, Option<i32>) {
+    let mut command = program(&[]);
+    command.args(arguments).args(["--bind", &daemon.public.to_string()]);
+    command.args(["--admin-bind", &daemon.admin.to_string()]);
+    let output = clean(&mut command).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).unwrap(), output.status.code())
+}
+
+#[test]
+fn commands_print_actors_traces_and_explanations() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        wait_until("it streams", || is_streaming(&daemon));
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let mut market = Value::Null;
+        wait_until("its market is published", || {
+            market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
+            market.is_string()
+        });
+        let market = market.as_str().unwrap();
+
+        let (actors, code) = command(&daemon, &["actors"]);
+        assert_eq!(code, Some(0), "{actors}");
+        let line = actors.lines().find(|line| line.starts_with("aggregator ")).unwrap();
+        assert!(line.contains("publishing") && line.contains(" + "), "{actors}");
+
+        let (way, code) = command(&daemon, &["trace", "--trade", &token]);
+        assert_eq!(code, Some(0), "{way}");
+        for part in [
+            "from the ledger's close",
+            "  transaction",
+            "TradesCommitted",
+            "ledger closed",
+            "(live) committed",
+        ] {
+            assert!(way.contains(part), "{part}: {way}");
+        }
+        let (lines, code) = command(&daemon, &["trace", "--message", "publish", "--json"]);
+        assert_eq!(code, Some(0), "{lines}");
+        let records: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(!records.is_empty() && records.iter().all(|record| record["step"] == "publish"));
+
+        let (explained, code) = command(&daemon, &["explain", market, "high"]);
+        assert_eq!(code, Some(0), "{explained}");
+        for part in [token.as_str(), "1 in the window, 1 counted", "(equal)", "SELECT * FROM trades"] {
+            assert!(explained.contains(part), "{part}: {explained}");
+        }
+        // Another spelling of the market is followed to its own.
+        let (base, quote) = market.split_once('_').unwrap();
+        let (turned, code) =
+            command(&daemon, &["explain", &format!("{quote}_{base}"), "close", "--window", "7d"]);
+        assert_eq!(code, Some(0), "{turned}");
+
+        let (refused, code) = command(&daemon, &["explain", market, "height"]);
+        assert_eq!(code, Some(1), "{refused}");
+        assert!(refused.contains("there is no such field"), "{refused}");
+        let (refused, code) = command(&daemon, &["trace", "--ledger", "x"]);
+        assert_eq!((code, refused.contains("ledger must be a ledger number")), (Some(64), true), "{refused}");
+        drop(daemon);
+    });
+}
+
+#[test]
+fn without_a_daemon_the_commands_say_so() {
+    for arguments in [&["actors"][..], &["trace"], &["explain", "XLM_A", "high"]] {
+        let mut command = program(&[]);
+        // Port 1 of loopback has no listener.
+        command.args(arguments).args(["--bind", "127.0.0.1:1", "--admin-bind", "127.0.0.1:2"]);
+        let output = clean(&mut command).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), text.contains("is it running?")), (Some(69), true), "{text}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod book;
 pub mod candles;
 pub mod coingecko;
 pub mod coinmarketcap;
+pub mod explain;
 mod flags;
 mod lookup;
 mod market;

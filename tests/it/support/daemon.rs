@@ -287,7 +287,7 @@ fn binary() -> &'static str {
 
 /// The program; under a limit of open files, on one core or in a control group where the environment is to hold
 /// [`OPEN_FILES`], [`ON_CPU`] or [`MEMORY_GROUP`].
-fn program(environment: &[(&str, &str)]) -> Command {
+pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
         let mut bound = Command::new("taskset");
@@ -340,7 +340,7 @@ pub(crate) fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, 
 }
 
 /// Without what the surroundings may set.
-fn clean(command: &mut Command) -> &mut Command {
+pub(crate) fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         if name_text.starts_with("TICKER_") && name_text != "TICKER_PG_BIN_DIR" || name_text == "DATABASE_URL"

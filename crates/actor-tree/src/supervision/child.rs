@@ -12,7 +12,7 @@ use std::{
 use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
 use chrono::Utc;
 use futures_util::FutureExt;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 use tracing::{debug, error, warn};
 
 use super::{
@@ -120,7 +120,8 @@ impl ChildRunner {
     async fn write_crash_file(&self, generation: u64, exit: &Exit) {
         let Some(crashes) = self.crashes.clone().filter(|_| !matches!(exit, Exit::Stopped)) else { return };
         let (status, reason) = (Arc::clone(&self.status), exit.to_string());
-        let written = tokio::task::spawn_blocking(move || {
+        let (written, is_written) = oneshot::channel();
+        let write = move || {
             match crashes.write(Some(status.name()), &reason, Utc::now()) {
                 Ok(path) => {
                     warn!(actor = status.name(), file = %path.display(), "crash file written");
@@ -128,9 +129,13 @@ impl ChildRunner {
                 }
                 Err(error) => warn!(actor = status.name(), %error, "crash file could not be written"),
             }
-        });
-        // A disk that hangs must not keep the actor from its restart.
-        let _ = tokio::time::timeout(CRASH_FILE_WAIT, written).await;
+            let _ = written.send(()); // the runner may have stopped waiting
+        };
+        // A thread of its own: a disk that hangs must not keep the actor from its restart.
+        match std::thread::Builder::new().name("crash-file".into()).spawn(write) {
+            Ok(_) => drop(tokio::time::timeout(CRASH_FILE_WAIT, is_written).await),
+            Err(error) => warn!(actor = self.status.name(), %error, "no thread for the crash file"),
+        }
     }
 
     /// Reports an exit to the supervisor and waits out the delay that it orders. Returns the next generation, or none

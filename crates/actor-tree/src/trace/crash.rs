@@ -105,8 +105,9 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("actor-tree-crash-{}", std::process::id()));
         let files = CrashFiles::new(directory.clone(), recorder);
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-        let newest =
-            (0..22).map(|second| files.write(Some("one"), "a test", at(second)).unwrap()).last().unwrap();
+        let write = |second| files.write(Some("one"), "a test", at(second)).unwrap();
+        (0..21).for_each(|second| drop(write(second)));
+        let newest = write(21);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), FILES_MAX);
         let crash: serde_json::Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
         fs::remove_dir_all(directory).unwrap();

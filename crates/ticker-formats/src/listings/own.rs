@@ -243,6 +243,12 @@ fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
     })
 }
 
+/// Figure of a window by its name, as its document shows it; null for an unknown name.
+pub(super) fn figure(stats: &QuotedStats, name: &str) -> serde_json::Value {
+    let document = serde_json::to_value(window(stats)).unwrap_or_default();
+    document.get(name).cloned().unwrap_or_default()
+}
+
 fn window(stats: &QuotedStats) -> WindowDocument {
     let clean = stats.prices;
     let raw = stats.raw_prices;

@@ -1,0 +1,288 @@
+//! Explanation of a figure: the trades behind it, those left out, the deciding ones, and a recomputation.
+
+use serde::Serialize;
+use serde_json::Value;
+use ticker_domain::{
+    quoted::QuotedStats,
+    span::Span,
+    trade_stats::{TradeStats, WindowTrade},
+};
+
+use super::{market::MarketView, own, value};
+
+/// Most trades that are shown.
+const SHOWN_MAX: usize = 10;
+
+/// Figure of a window that can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name in the documents of markets.
+    pub name: &'static str,
+    counted: Counted,
+    decided_by: DecidedBy,
+    /// Rule in one sentence.
+    rule: &'static str,
+}
+
+/// Trades that a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    All,
+    /// Trades with a price.
+    Priced,
+    /// Clean trades, or all with a price if there is none.
+    Clean,
+    OnlyClean,
+    Bought,
+    Sold,
+    Book,
+    Pool,
+}
+
+/// Trades that a figure is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DecidedBy {
+    First,
+    Last,
+    FirstAndLast,
+    Highest,
+    Lowest,
+    /// A sum has no single one: the largest are shown.
+    Largest,
+}
+
+const fn field(name: &'static str, counted: Counted, decided_by: DecidedBy, rule: &'static str) -> Field {
+    Field { name, counted, decided_by, rule }
+}
+
+/// All figures that can be explained.
+pub const FIELDS: [Field; 19] = [
+    field("open", Counted::Clean, DecidedBy::First, "Price of the first clean trade of the window."),
+    field("high", Counted::Clean, DecidedBy::Highest, "Highest price of the window's clean trades."),
+    field("low", Counted::Clean, DecidedBy::Lowest, "Lowest price of the window's clean trades."),
+    field("close", Counted::Clean, DecidedBy::Last, "Price of the last clean trade of the window."),
+    field(
+        "open_raw",
+        Counted::Priced,
+        DecidedBy::First,
+        "Price of the first trade of the window, dust included.",
+    ),
+    field("high_raw", Counted::Priced, DecidedBy::Highest, "Highest price of the window, dust included."),
+    field("low_raw", Counted::Priced, DecidedBy::Lowest, "Lowest price of the window, dust included."),
+    field(
+        "close_raw",
+        Counted::Priced,
+        DecidedBy::Last,
+        "Price of the last trade of the window, dust included.",
+    ),
+    field(
+        "vwap",
+        Counted::Clean,
+        DecidedBy::Largest,
+        "Quote volume of the clean trades divided by their base volume.",
+    ),
+    field("change", Counted::Clean, DecidedBy::FirstAndLast, "Last clean price minus first clean price."),
+    field(
+        "change_percent",
+        Counted::Clean,
+        DecidedBy::FirstAndLast,
+        "Difference of last and first clean price, in per cent of the first.",
+    ),
+    field("base_volume", Counted::All, DecidedBy::Largest, "Sum of the base amounts of all trades."),
+    field("quote_volume", Counted::All, DecidedBy::Largest, "Sum of the quote amounts of all trades."),
+    field("trade_count", Counted::All, DecidedBy::Largest, "Number of all trades."),
+    field("clean_count", Counted::OnlyClean, DecidedBy::Largest, "Number of clean trades."),
+    field(
+        "buy_volume",
+        Counted::Bought,
+        DecidedBy::Largest,
+        "Base volume of trades whose taker bought the base.",
+    ),
+    field(
+        "sell_volume",
+        Counted::Sold,
+        DecidedBy::Largest,
+        "Base volume of trades whose taker sold the base.",
+    ),
+    field(
+        "book_volume",
+        Counted::Book,
+        DecidedBy::Largest,
+        "Base volume of trades with offers of the order book.",
+    ),
+    field("pool_volume", Counted::Pool, DecidedBy::Largest, "Base volume of trades with liquidity pools."),
+];
+
+/// Explanation of one figure of one window.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    as_of: String,
+    seq: i64,
+    market: String,
+    field: &'static str,
+    window: &'static str,
+    /// Published figure, as in the document of the market.
+    pub value: Value,
+    /// The same figure, computed from the listed trades alone.
+    recomputed: Value,
+    /// True if both are equal.
+    pub agrees: bool,
+    rule: &'static str,
+    /// Trades that closed after this time count …
+    from: String,
+    /// … up to this one, inclusive.
+    to: String,
+    trades: TradeCounts,
+    /// Trades that decide the figure; of a sum the ten largest.
+    deciding: Vec<ExplainedTrade>,
+    /// Query for `psql` that lists the window's trades.
+    sql: String,
+}
+
+#[derive(Debug, Serialize)]
+struct TradeCounts {
+    in_window: usize,
+    counted: usize,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    reason: &'static str,
+    count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedTrade {
+    paging_token: String,
+    time: String,
+    price: Option<String>,
+    base_amount: String,
+    quote_amount: String,
+    /// `buy` if the taker bought the base, else `sell`.
+    #[serde(rename = "type")]
+    side: &'static str,
+    maker: &'static str,
+    is_clean: bool,
+}
+
+impl Field {
+    /// Field of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        FIELDS.into_iter().find(|field| field.name == name)
+    }
+
+    /// Explains the figure of a market's window. Costs a pass over the trades of the window.
+    #[must_use]
+    pub fn explain(self, market: &MarketView<'_>, span: Span) -> Explanation {
+        let view = market.view();
+        let (from, to) = (span.edge(view.as_of()), view.as_of());
+        let mut all: Vec<WindowTrade> = market.raw_trades_since(from).collect();
+        all.sort_unstable_by_key(|trade| trade.token);
+        let has_clean = all.iter().any(WindowTrade::is_clean);
+        let is_flipped = market.is_flipped();
+        let reason = |trade: &WindowTrade| self.counted.reason_against(trade, has_clean, is_flipped);
+        let counted: Vec<&WindowTrade> = all.iter().filter(|trade| reason(trade).is_none()).collect();
+        let mut left_out: Vec<LeftOut> = Vec::new();
+        for reason in all.iter().filter_map(reason) {
+            match left_out.iter_mut().find(|known| known.reason == reason) {
+                Some(known) => known.count += 1,
+                None => left_out.push(LeftOut { reason, count: 1 }),
+            }
+        }
+        let figure = |stats: &QuotedStats| own::figure(stats, self.name);
+        let value = figure(&market.stats(span));
+        let recomputed = figure(&QuotedStats::of(&all.iter().collect::<TradeStats>(), is_flipped));
+        let deciding = self.decided_by.choose(&counted, is_flipped);
+        Explanation {
+            as_of: to.to_rfc3339(),
+            seq: view.seq(),
+            market: market.name(),
+            field: self.name,
+            window: span.name(),
+            agrees: value == recomputed,
+            value,
+            recomputed,
+            rule: self.rule,
+            from: from.to_rfc3339(),
+            to: to.to_rfc3339(),
+            trades: TradeCounts { in_window: all.len(), counted: counted.len(), left_out },
+            deciding: deciding.into_iter().map(|trade| ExplainedTrade::of(trade, is_flipped)).collect(),
+            sql: format!(
+                "SELECT * FROM trades WHERE market_id = {} AND ledger_close_time > '{}' AND ledger_close_time <= '{}' \
+                 ORDER BY toid, trade_order;",
+                market.id(),
+                from.to_rfc3339(),
+                to.to_rfc3339()
+            ),
+        }
+    }
+}
+
+impl Counted {
+    /// Reason for which a trade is not counted, or `None` if it is.
+    fn reason_against(self, trade: &WindowTrade, has_clean: bool, is_flipped: bool) -> Option<&'static str> {
+        const UNCLEAN: &str = "dust: one stroop is more than a thousandth of its amounts";
+        const UNPRICED: &str = "it has no price";
+        let is_buy = trade.is_buy != is_flipped;
+        let (is_counted, reason) = match self {
+            Self::All => (true, ""),
+            Self::Clean if has_clean => (trade.is_clean(), UNCLEAN),
+            Self::OnlyClean => (trade.is_clean(), UNCLEAN),
+            Self::Clean | Self::Priced => (trade.price.is_some(), UNPRICED),
+            Self::Bought => (is_buy, "its taker sold the base"),
+            Self::Sold => (!is_buy, "its taker bought the base"),
+            Self::Book => (!trade.is_pool, "a liquidity pool made its price"),
+            Self::Pool => (trade.is_pool, "an offer of the order book made its price"),
+        };
+        (!is_counted).then_some(reason)
+    }
+}
+
+impl DecidedBy {
+    /// Chooses from trades in the order of their tokens.
+    fn choose<'a>(self, trades: &[&'a WindowTrade], is_flipped: bool) -> Vec<&'a WindowTrade> {
+        // The inverse reverses the order of prices.
+        let wants_highest = (self == Self::Highest) != is_flipped;
+        match self {
+            Self::First => trades.first().copied().into_iter().collect(),
+            Self::Last => trades.last().copied().into_iter().collect(),
+            Self::FirstAndLast => trades.first().into_iter().chain(trades.last()).copied().collect(),
+            // The first trade with that price.
+            Self::Highest | Self::Lowest if wants_highest => {
+                trades.iter().rev().max_by_key(|trade| trade.price).copied().into_iter().collect()
+            }
+            Self::Highest | Self::Lowest => {
+                trades.iter().min_by_key(|trade| trade.price).copied().into_iter().collect()
+            }
+            Self::Largest => {
+                let mut largest = trades.to_vec();
+                largest.sort_by_key(|trade| std::cmp::Reverse(trade.base_amount.stroops()));
+                largest.truncate(SHOWN_MAX);
+                largest
+            }
+        }
+    }
+}
+
+impl ExplainedTrade {
+    fn of(trade: &WindowTrade, is_flipped: bool) -> Self {
+        let (base, quote) = if is_flipped {
+            (trade.counter_amount, trade.base_amount)
+        } else {
+            (trade.base_amount, trade.counter_amount)
+        };
+        let price = trade.price.map(|price| if is_flipped { price.inverse() } else { price });
+        Self {
+            paging_token: trade.token.to_string(),
+            time: trade.closed_at.to_rfc3339(),
+            price: value::price(price),
+            base_amount: base.to_string(),
+            quote_amount: quote.to_string(),
+            side: if trade.is_buy == is_flipped { "sell" } else { "buy" },
+            maker: if trade.is_pool { "pool" } else { "book" },
+            is_clean: trade.is_clean(),
+        }
+    }
+}

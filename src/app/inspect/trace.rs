@@ -1,0 +1,159 @@
+//! The trees of `stellar-ticker trace`.
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+};
+
+use actor_tree::trace::view::RecordView;
+use serde_json::Value;
+
+use super::{ask, encoded, print, rest};
+use crate::{
+    app::CommandError,
+    traces::{journey::Part, query::Query, tree::tree},
+};
+
+/// Records that `--follow` may miss between two looks without noticing.
+const FOLLOWED: usize = 20_000;
+
+/// Prints records. With `follows`, goes on with those that end later.
+pub(super) fn show(
+    admin: SocketAddr,
+    question: &[(&'static str, String)],
+    follows: bool,
+    prints_json: bool,
+) -> Result<u8, CommandError> {
+    let given: Vec<(String, String)> =
+        question.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Query::parse(&given).map_err(|error| CommandError::Usage(error.to_string()))?;
+    let pairs: Vec<String> =
+        question.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let path = format!("/trace.json?{}", pairs.join("&"));
+    let answer = ask(admin, &path)?;
+    let mut records = records(&answer)?;
+    let paints = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let head = if prints_json { String::new() } else { summary(&answer) };
+    if !print(&format!("{head}{}", shown(&records, prints_json, paints)))? {
+        return Ok(0);
+    }
+    if records.is_empty() && !follows {
+        tracing::warn!(
+            "no record fits: the daemon keeps the last 20,000, and none with --trace-messages off"
+        );
+    }
+    if !follows {
+        return Ok(0);
+    }
+    let mut seen: HashSet<u64> = HashSet::new();
+    loop {
+        seen = records.iter().map(|record| record.number).chain(seen).collect();
+        rest();
+        records = self::records(&ask(admin, &format!("{path}&limit={FOLLOWED}"))?)?;
+        let held: HashSet<u64> = records.iter().map(|record| record.number).collect();
+        records.retain(|record| !seen.contains(&record.number));
+        // Numbers that have left the ring never come again.
+        seen.retain(|number| held.contains(number));
+        if !print(&shown(&records, prints_json, paints))? {
+            return Ok(0);
+        }
+    }
+}
+
+fn records(answer: &Value) -> Result<Vec<RecordView>, CommandError> {
+    serde_json::from_value(answer["records"].clone())
+        .map_err(|error| CommandError::Unavailable(format!("the daemon is of another version: {error}")))
+}
+
+fn shown(records: &[RecordView], prints_json: bool, paints: bool) -> String {
+    let mut text = String::new();
+    if prints_json {
+        for record in records {
+            // Writing to a String never fails.
+            let _ = writeln!(text, "{}", serde_json::to_string(record).unwrap_or_default());
+        }
+        return text;
+    }
+    for node in tree(records) {
+        let _ = writeln!(text, "{}", line(node.record, node.depth, paints));
+    }
+    text
+}
+
+/// One record: time, indented name, from whom to whom, times, outcome if it is not `done`, subject.
+fn line(record: &RecordView, depth: usize, paints: bool) -> String {
+    let name = format!("{}{}", "  ".repeat(depth), record.name());
+    let way = if record.message.is_some() {
+        format!("{} > {}", record.from, record.to)
+    } else {
+        record.to.to_string()
+    };
+    let queued =
+        if record.message.is_some() { format!("{:>9.3} +", record.queued_ms) } else { format!("{:>11}", "") };
+    let outcome = match record.outcome.as_ref() {
+        "done" => String::new(),
+        other if paints => format!("  \x1b[31m{other}\x1b[0m"),
+        other => format!("  {other}"),
+    };
+    let links = match record.links.len() {
+        0 => String::new(),
+        count => {
+            let left_out = usize::try_from(record.links_left_out).unwrap_or(usize::MAX);
+            format!("  +{} causes", count.saturating_add(left_out))
+        }
+    };
+    format!(
+        "{} {name:<34} {way:<32}{queued}{:>9.3} ms{outcome}{links}  {}",
+        record.queued.format("%H:%M:%S%.3f"),
+        record.handled_ms,
+        subject(record),
+    )
+}
+
+/// Numbers of the subject as `name=number`; of ids only their count.
+fn subject(record: &RecordView) -> String {
+    let numbers = record.subject.iter().map(|(name, value)| match value {
+        Value::Array(ids) => format!("{name}={}", ids.len()),
+        other => format!("{name}={other}"),
+    });
+    numbers.collect::<Vec<_>>().join(" ")
+}
+
+/// Parts of a trade's way, and what the database has of it; empty without `--trade`.
+fn summary(answer: &Value) -> String {
+    let mut text = String::new();
+    if let Some(total) = answer["total_ms"].as_f64() {
+        let _ = writeln!(text, "from the ledger's close to the last recorded stage: {total:.1} ms");
+        let parts: Vec<Part> = serde_json::from_value(answer["parts"].clone()).unwrap_or_default();
+        for part in parts {
+            let _ = writeln!(text, "  {:<22}{:>10.3} ms", part.name, part.ms);
+        }
+    }
+    let origin = &answer["database"];
+    if let Some(closed) = origin.pointer("/stored/ledger_close_time").and_then(Value::as_str) {
+        let _ = writeln!(
+            text,
+            "stored: ledger closed {closed}, market {}",
+            origin.pointer("/stored/market").unwrap_or(&Value::Null)
+        );
+    } else if origin.is_object() {
+        let _ = writeln!(text, "not stored");
+    }
+    for batch in origin["batches"].as_array().into_iter().flatten() {
+        let text_of = |name: &str| batch[name].as_str().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "batch {} ({}) committed {}",
+            batch["seq"],
+            text_of("kind"),
+            text_of("committed_at")
+        );
+    }
+    for entry in origin["quarantine"].as_array().into_iter().flatten() {
+        let text_of = |name: &str| entry[name].as_str().unwrap_or_default();
+        let _ = writeln!(text, "in quarantine since {}: {}", text_of("seen_at"), text_of("reason"));
+    }
+    text
+}

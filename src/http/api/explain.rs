@@ -1,0 +1,55 @@
+//! `/api/v1/markets/{market}/explain`: the trades behind a figure.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ticker_formats::listings::{
+    explain::{FIELDS, Field},
+    own,
+};
+
+use super::{
+    Wanted, answer,
+    document::{self, redirect, send},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::span::Span,
+    http::{requests, state::PublicState},
+};
+
+const PATH: &str = "/api/v1/markets/{name}/explain";
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    requests::announce(PATH);
+    config.route(PATH, web::route().to(explain));
+}
+
+async fn explain(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    name: web::Path<String>,
+) -> HttpResponse {
+    answer(request, state, PATH, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["field", "window"])?;
+        let canonical = document::market(&view.listing, &name)?.name();
+        if let Some(redirect) = redirect(request, &name, &canonical) {
+            return Ok(redirect);
+        }
+        let names = || FIELDS.map(|field| field.name).join(", ");
+        let wanted = parameters.text("field");
+        let wanted =
+            wanted.ok_or_else(|| ApiError::BadParameter(format!("field must be one of: {}", names())))?;
+        let field = Field::named(wanted)
+            .ok_or_else(|| ApiError::NotFound(format!("there is no such field; there are: {}", names())))?;
+        let window = parameters.word("window", &Span::ALL.map(Span::name))?;
+        let span = window.and_then(Span::named).unwrap_or(Span::Day);
+        let key = format!("explain/{canonical}/{}/{}", field.name, span.name());
+        send(request, view, key, move |view| {
+            document::market(view, &canonical)
+                .map(|market| own::to_bytes(&field.explain(&market, span)))
+                .unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
