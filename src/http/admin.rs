@@ -4,6 +4,7 @@
 //! its answers, which have no CORS headers, and their requests change nothing (see `private`). `Host` is not checked,
 //! because containers reach the listener by any name.
 
+mod pages;
 mod trace;
 
 use std::sync::Arc;
@@ -75,7 +76,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .wrap(from_fn(private))
         .route("/", web::get().to(index))
         .route("/metrics", web::get().to(metrics))
+        .route("/actors", web::get().to(pages::actors))
         .route("/actors.json", web::get().to(actors))
+        .route("/trace", web::get().to(pages::trace))
+        .route("/admin.css", web::get().to(pages::style))
+        .route("/admin.js", web::get().to(pages::script))
         .route("/trace.json", web::get().to(trace::trace_json))
         .route("/trace/stream", web::get().to(trace::trace_stream))
         .route("/flow.json", web::get().to(trace::flow_json))
@@ -109,7 +114,7 @@ async fn private<B: MessageBody + 'static>(
 async fn index() -> HttpResponse {
     fresh_json(
         StatusCode::OK,
-        json!({"paths": ["/metrics", "/actors.json", "/flow.json", "/trace.json", "/trace/stream", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
+        json!({"paths": ["/metrics", "/actors", "/trace", "/actors.json", "/flow.json", "/trace.json", "/trace/stream", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
     )
 }
 

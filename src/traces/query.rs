@@ -87,7 +87,7 @@ impl Query {
     /// # Errors
     ///
     /// See [`QueryError`].
-    pub fn parse(pairs: &[(String, String)]) -> Result<Self, QueryError> {
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> Result<Self, QueryError> {
         let mut query = Self::default();
         let mut given = Vec::new();
         for (name, value) in pairs {

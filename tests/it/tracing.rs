@@ -264,6 +264,51 @@ fn wrong_questions_are_refused_and_the_stream_shows_records_as_they_end() {
 }
 
 #[test]
+fn the_pages_work_without_script_and_show_what_needs_attention() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        wait_until("it streams", || is_streaming(&daemon));
+        let page = |path: &str| {
+            let answer = daemon.admin(path);
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"),
+                "{policy}"
+            );
+            let text = String::from_utf8(answer.body).unwrap();
+            // Nothing inline, and nothing of another host.
+            for refused in [" style=", "<style", "onclick", "http://", "https://", "<script>"] {
+                assert!(!text.contains(refused), "{path}: {refused}");
+            }
+            text
+        };
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        wait_until("its way is shown", || {
+            let way = page(&format!("/trace?trade={token}&actor=&seq="));
+            way.contains("wait for publication") && way.contains("Stored: its ledger closed at")
+        });
+        let calm = page("/actors");
+        assert!(calm.contains("<p>Nothing.</p>") && calm.contains("/trace?type=TradesCommitted"), "{calm}");
+        daemon.provoke("cleaner", "Ping");
+        wait_until("the restart needs attention", || {
+            page("/actors").contains("cleaner was restarted 1 times, last because it panicked: provoked")
+        });
+        let hostile = page("/trace?actor=%3Cscript%3E%22");
+        assert!(hostile.contains("&#60;script&#62;&#34;") && hostile.contains("No record fits"), "{hostile}");
+        assert_eq!(daemon.admin("/trace?seq=x").status, 400);
+        for (path, content_type) in
+            [("/admin.css", "text/css; charset=utf-8"), ("/admin.js", "text/javascript; charset=utf-8")]
+        {
+            assert_eq!(daemon.admin(path).header("content-type"), Some(content_type));
+        }
+    });
+}
+
+#[test]
 fn a_panic_names_its_message_and_leaves_a_crash_file() {
     let sim = network(543, FaultPlan::none());
     block_on(async {

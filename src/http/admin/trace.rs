@@ -33,7 +33,11 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(super) async fn trace_json(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
-    match answer(&request, &state).await {
+    let pairs = match pairs(&request) {
+        Ok(pairs) => pairs,
+        Err(reason) => return problem(StatusCode::BAD_REQUEST, &reason),
+    };
+    match answer(&pairs.iter().collect::<Vec<_>>(), &state).await {
         Ok(answer) => fresh_json(StatusCode::OK, answer.to_json()),
         Err(refused) => refused,
     }
@@ -66,9 +70,9 @@ impl Answer {
     }
 }
 
-/// Selects what the request asks for.
-pub(super) async fn answer(request: &HttpRequest, state: &AdminState) -> Result<Answer, HttpResponse> {
-    let (query, markets) = question(request, state).await?;
+/// Selects what these parameters ask for.
+pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> Result<Answer, HttpResponse> {
+    let (query, markets) = question(pairs, state).await?;
     let (records, dropped) = state.recorder.records();
     let moment = state.recorder.moment();
     let selects = |record: &&Arc<Record>| query.selects(record, &markets, &moment);
@@ -89,12 +93,20 @@ pub(super) async fn answer(request: &HttpRequest, state: &AdminState) -> Result<
     Ok(Answer { records: shown, dropped, trade: Some((journey, origin)) })
 }
 
+/// Parameters of a request, or why they cannot be read.
+pub(super) fn pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, String> {
+    web::Query::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|error| error.to_string())
+}
+
 /// Reads the question, and the ids of the market that it names.
-async fn question(request: &HttpRequest, state: &AdminState) -> Result<(Query, Vec<i64>), HttpResponse> {
-    let bad = |detail: String| problem(StatusCode::BAD_REQUEST, &detail);
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-        .map_err(|error| bad(error.to_string()))?;
-    let query = Query::parse(&pairs).map_err(|error| bad(error.to_string()))?;
+async fn question(
+    pairs: &[&(String, String)],
+    state: &AdminState,
+) -> Result<(Query, Vec<i64>), HttpResponse> {
+    let query = Query::parse(pairs.iter().copied())
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let markets = match &query.market {
         None => Vec::new(),
         Some(name) => vec![api::market_id(&state.published, &state.views, name).await?],
@@ -104,7 +116,11 @@ async fn question(request: &HttpRequest, state: &AdminState) -> Result<(Query, V
 
 /// Server-sent events: each record as it ends, and `lost` with a count if the reader is too slow.
 pub(super) async fn trace_stream(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
-    let (query, markets) = match question(&request, &state).await {
+    let asked = async {
+        let pairs = pairs(&request).map_err(|reason| problem(StatusCode::BAD_REQUEST, &reason))?;
+        question(&pairs.iter().collect::<Vec<_>>(), &state).await
+    };
+    let (query, markets) = match asked.await {
         Ok(question) => question,
         Err(refused) => return refused,
     };

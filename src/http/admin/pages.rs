@@ -1,0 +1,439 @@
+//! The pages `/actors` and `/trace`. They work without script, and follow the daemon with it.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use actor_tree::trace::view::RecordView;
+use askama::Template;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+
+use super::{
+    AdminState,
+    trace::{Answer, answer, pairs},
+};
+use crate::{
+    http::problem::problem,
+    traces::{
+        journey::Part,
+        tree::{Node, tree},
+    },
+};
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Width of a bar, in units of its picture.
+const BAR: f64 = 100.0;
+/// Width of a level of causes, in pixels.
+const INDENT: usize = 16;
+/// Time in a mailbox after which an actor needs attention, in seconds.
+const OLDEST_MAX_S: f64 = 1.0;
+/// Busy share from which on an actor needs attention.
+const BUSY_MAX: f64 = 0.9;
+
+#[derive(Template)]
+#[template(path = "actors.html")]
+struct ActorsPage {
+    now: String,
+    attention: Vec<Attention>,
+    actors: Vec<ActorRow>,
+    flow: Vec<FlowRow>,
+    exits: Vec<ExitRow>,
+}
+
+struct Attention {
+    text: String,
+    trace: Option<String>,
+}
+
+struct ActorRow {
+    name: String,
+    state: String,
+    uptime_s: u64,
+    restarts: u64,
+    depth: u64,
+    capacity: u64,
+    high_water: u64,
+    depth_share: String,
+    peak_share: String,
+    oldest_s: String,
+    busy_1m: String,
+    busy_15m: String,
+}
+
+struct FlowRow {
+    from: &'static str,
+    to: &'static str,
+    message: &'static str,
+    count: u64,
+    per_second_1m: String,
+    per_second_15m: String,
+    queueing_p99: String,
+    handling_p99: String,
+    handling_max: String,
+}
+
+struct ExitRow {
+    at: String,
+    actor: String,
+    reason: String,
+    message: String,
+    trace: Option<String>,
+    crash_file: String,
+}
+
+#[derive(Template)]
+#[template(path = "trace.html")]
+struct TracePage {
+    now: String,
+    is_live: bool,
+    inputs: Vec<Input>,
+    total: Option<String>,
+    parts: Vec<PartRow>,
+    origin: Vec<String>,
+    rows: Vec<RecordRow>,
+    dropped: u64,
+}
+
+struct Input {
+    label: &'static str,
+    name: &'static str,
+    value: String,
+    example: &'static str,
+}
+
+struct PartRow {
+    name: String,
+    ms: String,
+    kind: &'static str,
+    start: String,
+    width: String,
+}
+
+struct RecordRow {
+    at: String,
+    trace: String,
+    name: String,
+    indent: usize,
+    links: Vec<String>,
+    from: String,
+    to: String,
+    queued_ms: String,
+    handled_ms: String,
+    start: String,
+    wait: String,
+    work_start: String,
+    work: String,
+    outcome: String,
+    subject: String,
+}
+
+pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
+    let tree = (state.actors)();
+    let all: Vec<&Value> = tree.get("actors").and_then(Value::as_array).into_iter().flatten().collect();
+    let flow = state.recorder.flow_view();
+    let p99 = |to: &str, message: &str, times: &str, figure: &str| {
+        let actor = all.iter().find(|actor| text(actor, "/name") == to);
+        let place = format!("/messages/{message}/{times}/{figure}");
+        actor.and_then(|actor| actor.pointer(&place)).and_then(Value::as_f64).map_or("-".into(), short)
+    };
+    let flow = flow.iter().map(|line| FlowRow {
+        from: line.from,
+        to: line.to,
+        message: line.message,
+        count: line.count,
+        per_second_1m: short(line.per_second_1m),
+        per_second_15m: short(line.per_second_15m),
+        queueing_p99: p99(line.to, line.message, "queueing", "p99_ms"),
+        handling_p99: p99(line.to, line.message, "handling", "p99_ms"),
+        handling_max: p99(line.to, line.message, "handling", "max_ms"),
+    });
+    html(&ActorsPage {
+        now: shown(Utc::now()),
+        attention: all.iter().flat_map(|actor| attention(actor)).collect(),
+        flow: flow.collect(),
+        exits: all.iter().flat_map(|actor| exits(actor)).collect(),
+        actors: all.iter().map(|actor| actor_row(actor)).collect(),
+    })
+}
+
+pub(super) async fn trace(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
+    let given = match pairs(&request) {
+        Ok(given) => given,
+        Err(reason) => return problem(StatusCode::BAD_REQUEST, &reason),
+    };
+    // Empty fields of the form are no question.
+    let asked: Vec<&(String, String)> = given.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let answer = match answer(&asked, &state).await {
+        Ok(answer) => answer,
+        Err(refused) => return refused,
+    };
+    let value = |name: &str| asked.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let inputs = INPUTS.map(|(name, label, example)| Input {
+        label,
+        name,
+        value: value(name).unwrap_or_default(),
+        example,
+    });
+    let nodes = tree(&answer.records);
+    let span = Span::of(&answer.records);
+    html(&TracePage {
+        now: shown(Utc::now()),
+        is_live: value("trade").is_none() && value("trace").is_none(),
+        inputs: inputs.into(),
+        total: total(&answer).map(short),
+        parts: answer.trade.as_ref().map_or_else(Vec::new, |(journey, _)| part_rows(&journey.parts)),
+        origin: origin(&answer),
+        rows: nodes.iter().map(|node| record_row(node, &span)).collect(),
+        dropped: answer.dropped,
+    })
+}
+
+/// Fields of the form: parameter, label, example.
+const INPUTS: [(&str, &str, &str); 8] = [
+    ("trade", "Trade", "12345-0"),
+    ("market", "Market", "XLM_CODE-ISSUER"),
+    ("ledger", "Ledger", "12345678"),
+    ("seq", "Batch (seq)", "42"),
+    ("actor", "Actor", "aggregator"),
+    ("type", "Message or step", "TradesCommitted"),
+    ("outcome", "Outcome", "panicked"),
+    ("min_ms", "At least, ms", "100"),
+];
+
+fn total(answer: &Answer) -> Option<f64> {
+    answer.trade.as_ref().and_then(|(journey, _)| journey.total_ms())
+}
+
+/// What the database has of a trade, in sentences.
+fn origin(answer: &Answer) -> Vec<String> {
+    let Some((_, origin)) = &answer.trade else { return Vec::new() };
+    let Some(origin) = origin else { return vec!["The database does not answer.".into()] };
+    let stored = match &origin.stored {
+        Some(trade) => format!("Stored: its ledger closed at {}.", shown(trade.ledger_close_time)),
+        None => "Not stored.".into(),
+    };
+    let batches = origin.batches.iter().map(|batch| {
+        format!("Batch {} ({}) was committed at {}.", batch.seq, batch.kind, shown(batch.committed_at))
+    });
+    let refused = origin.quarantine.iter().map(|entry| {
+        format!(
+            "In quarantine since {}: {}.",
+            shown(entry.seen_at),
+            crate::domain::plain_text::shown(&entry.reason)
+        )
+    });
+    [stored].into_iter().chain(batches).chain(refused).collect()
+}
+
+/// What is wrong with an actor, in sentences.
+fn attention(actor: &Value) -> Vec<Attention> {
+    let name = text(actor, "/name");
+    let mut found = Vec::new();
+    let mut note = |text: String, trace: Option<String>| found.push(Attention { text, trace });
+    if matches!(text(actor, "/state"), "backoff" | "stopped") {
+        note(
+            format!("{name} does not run: {}.", text(actor, "/last_exit/reason")),
+            owned(actor, "/last_exit/trace"),
+        );
+    } else if number(actor, "/restarts") > 0 {
+        let count = number(actor, "/restarts");
+        note(
+            format!(
+                "{name} was restarted {count} times, last because it {}.",
+                text(actor, "/last_exit/reason")
+            ),
+            owned(actor, "/last_exit/trace"),
+        );
+    }
+    let (depth, capacity) = (number(actor, "/mailbox/depth"), number(actor, "/mailbox/capacity"));
+    if depth >= capacity {
+        note(format!("The mailbox of {name} is full: senders wait."), None);
+    }
+    let oldest = actor.pointer("/mailbox/oldest_s").and_then(Value::as_f64).unwrap_or(0.0);
+    if oldest > OLDEST_MAX_S {
+        note(format!("A message to {name} has waited for {oldest:.1} s."), None);
+    }
+    if share(actor, "/busy/1m") > BUSY_MAX {
+        note(
+            format!("{name} has been busy for {:.0} % of the last minute.", share(actor, "/busy/1m") * 100.0),
+            None,
+        );
+    }
+    for handled in actor.get("handling").and_then(Value::as_array).into_iter().flatten() {
+        let for_s = handled.get("for_s").and_then(Value::as_f64).unwrap_or(0.0);
+        if for_s > OLDEST_MAX_S {
+            let message = text(handled, "/type");
+            note(format!("{name} has handled one {message} for {for_s:.1} s."), owned(handled, "/trace"));
+        }
+    }
+    found
+}
+
+fn exits(actor: &Value) -> Vec<ExitRow> {
+    let exits = actor.get("exits").and_then(Value::as_array).into_iter().flatten();
+    let row = |exit: &Value| ExitRow {
+        at: text(exit, "/at").to_owned(),
+        actor: text(actor, "/name").to_owned(),
+        reason: text(exit, "/reason").to_owned(),
+        message: text(exit, "/message").to_owned(),
+        trace: owned(exit, "/trace"),
+        crash_file: owned(exit, "/crash_file").unwrap_or_else(|| "none".into()),
+    };
+    exits.rev().map(row).collect()
+}
+
+fn actor_row(actor: &Value) -> ActorRow {
+    let [depth, capacity, high_water] =
+        ["/mailbox/depth", "/mailbox/capacity", "/mailbox/high_water"].map(|place| number(actor, place));
+    let of_capacity = |count: u64| format!("{:.1}", BAR * ratio(count, capacity));
+    let percent = |place: &str| format!("{:.1}", share(actor, place) * 100.0);
+    ActorRow {
+        name: text(actor, "/name").to_owned(),
+        state: text(actor, "/state").to_owned(),
+        uptime_s: number(actor, "/uptime_s"),
+        restarts: number(actor, "/restarts"),
+        depth,
+        capacity,
+        high_water,
+        depth_share: of_capacity(depth),
+        peak_share: of_capacity(high_water),
+        oldest_s: actor.pointer("/mailbox/oldest_s").and_then(Value::as_f64).map_or("-".into(), short),
+        busy_1m: percent("/busy/1m"),
+        busy_15m: percent("/busy/15m"),
+    }
+}
+
+fn part_rows(parts: &[Part]) -> Vec<PartRow> {
+    let total: f64 = parts.iter().map(|part| part.ms).sum::<f64>().max(f64::MIN_POSITIVE);
+    let mut start = 0.0;
+    let row = |part: &Part| {
+        let width = part.ms / total * BAR;
+        let row = PartRow {
+            name: part.name.replace('_', " "),
+            ms: short(part.ms),
+            kind: match part.name.as_str() {
+                "horizon" | "first_answer" => "foreign",
+                "queue" | "wait_for_publication" => "wait",
+                _ => "work",
+            },
+            start: format!("{start:.2}"),
+            width: format!("{width:.2}"),
+        };
+        start += width;
+        row
+    };
+    parts.iter().map(row).collect()
+}
+
+/// Time that the bars of the records share.
+struct Span {
+    from: DateTime<Utc>,
+    /// Length in milliseconds, more than 0.
+    ms: f64,
+}
+
+impl Span {
+    fn of(records: &[RecordView]) -> Self {
+        let from = records.iter().map(|record| record.queued).min().unwrap_or_default();
+        let to = records.iter().map(|record| record.ended).max().unwrap_or_default();
+        Self { from, ms: millis(from, to).max(0.001) }
+    }
+
+    /// Place of a time on the bar.
+    fn place(&self, at: DateTime<Utc>) -> f64 {
+        millis(self.from, at) / self.ms * BAR
+    }
+}
+
+fn record_row(node: &Node<'_>, span: &Span) -> RecordRow {
+    let record = node.record;
+    let [sent, began, ended] = [record.queued, record.begin(), record.ended].map(|at| span.place(at));
+    let subject = record.subject.iter().map(|(name, value)| match value {
+        Value::Array(ids) => format!("{name}={}", ids.len()),
+        other => format!("{name}={other}"),
+    });
+    RecordRow {
+        at: record.queued.format("%H:%M:%S%.3f").to_string(),
+        trace: record.trace.clone(),
+        name: record.name().to_owned(),
+        indent: node.depth.saturating_mul(INDENT).max(1),
+        links: record.links.iter().map(|link| link.trace.clone()).collect(),
+        from: record.from.to_string(),
+        to: record.to.to_string(),
+        queued_ms: short(record.queued_ms),
+        handled_ms: short(record.handled_ms),
+        start: format!("{sent:.2}"),
+        wait: format!("{:.2}", began - sent),
+        work_start: format!("{began:.2}"),
+        work: format!("{:.2}", (ended - began).max(0.3)),
+        outcome: record.outcome.to_string(),
+        subject: subject.collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn millis(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    let micros = (to - from).num_microseconds().unwrap_or(i64::MAX);
+    #[expect(clippy::as_conversions, reason = "milliseconds for people")]
+    let micros = micros as f64;
+    micros / 1_000.0
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    number(part) / number(whole).max(1.0)
+}
+
+fn text<'a>(value: &'a Value, place: &str) -> &'a str {
+    value.pointer(place).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn owned(value: &Value, place: &str) -> Option<String> {
+    value.pointer(place).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn number(value: &Value, place: &str) -> u64 {
+    value.pointer(place).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn share(value: &Value, place: &str) -> f64 {
+    value.pointer(place).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+fn short(figure: f64) -> String {
+    if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
+}
+
+fn shown(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn html(page: &impl Template) -> HttpResponse {
+    // Rendering into memory does not fail.
+    let body = page.render().unwrap_or_default();
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .body(body)
+}
+
+pub(super) async fn style() -> HttpResponse {
+    asset("text/css; charset=utf-8", include_str!("../../../web/admin.css"))
+}
+
+pub(super) async fn script() -> HttpResponse {
+    asset("text/javascript; charset=utf-8", include_str!("../../../web/admin.js"))
+}
+
+fn asset(content_type: &'static str, body: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, content_type))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(body)
+}
