@@ -6,6 +6,7 @@
 
 mod definition;
 mod inspection;
+mod parts;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -277,7 +278,7 @@ pub fn parse(
             let (_, config) = load(Profile::Real)?;
             inspection.map(|inspection| Command::Inspect { config, inspection }).ok_or_else(no_such_command)
         }
-        ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(definition::JSON))),
+        ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(parts::JSON))),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),
     }

@@ -12,7 +12,7 @@ pub const READ_AGAIN: StepName = StepName("read_again");
 pub const TRANSACTION: StepName = StepName("transaction");
 /// The windows are read from the database as a whole.
 pub const LOAD: StepName = StepName("load");
-/// What was committed since is read from the database.
+/// Everything committed since is read from the database.
 pub const CATCH_UP: StepName = StepName("catch_up");
 /// Rows of a publication that changed are rendered.
 pub const RENDER: StepName = StepName("render");

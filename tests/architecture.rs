@@ -54,7 +54,10 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("published", "src/published"),
     ("shutdown", "src/shutdown.rs"),
     ("sim", "crates/horizon-sim/src"),
+    ("steps", "src/steps.rs"),
     ("telemetry", "src/telemetry"),
+    ("trace", "crates/actor-tree/src/trace"),
+    ("traces", "src/traces"),
     ("trouble", "src/trouble.rs"),
 ]);
 
@@ -91,8 +94,7 @@ const IMPURE: [&str; 25] = [
 ];
 
 /// Circles between files that exist today. The list may only get shorter.
-const KNOWN_CIRCLES: [&[&str]; 16] = [
-    &["crates/actor-tree/src/supervision/report.rs", "crates/actor-tree/src/supervision/status.rs"],
+const KNOWN_CIRCLES: [&[&str]; 15] = [
     &["crates/actor-tree/src/supervision/tree.rs", "crates/actor-tree/src/supervisor.rs"],
     &[
         "crates/horizon-sim/src/catalog/mod.rs",

@@ -14,6 +14,7 @@ use std::{
 };
 
 use actix_rt::System;
+use chrono::Utc;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -26,8 +27,9 @@ use crate::{
     actors::{
         messages::{AuditNow, ReloadNginx},
         port::Port,
-        supervision::{report::TreeStatus, tree::RunningTree},
+        supervision::{tree::RunningTree, tree_status::TreeStatus},
         supervisor::Outcome,
+        trace::crash::CrashFiles,
     },
     blocking,
     clock::{SharedClock, SystemClock},
@@ -143,6 +145,9 @@ async fn run_on(
             outcome = daemon.tree.given_up() => break outcome,
         }
     };
+    if outcome != Outcome::Drained {
+        daemon.write_crash_file(config, outcome);
+    }
     or_end_at_once(daemon.drain(outcome), outcome.exit_code(), signals).await;
     info!(%outcome, "drained");
     Ok(outcome.exit_code())
@@ -281,6 +286,19 @@ async fn announce(published: Arc<Published>, url: String) {
 }
 
 impl Daemon {
+    /// Writes the last records of all actors, for whoever asks later why the process gave up. Waits for no disk.
+    fn write_crash_file(&self, config: &Config, outcome: Outcome) {
+        let recorder = Arc::clone(self.tree.status().recorder());
+        let crashes = CrashFiles::new(config.data_dir.join(tree::CRASH_DIR), recorder);
+        let write = move || match crashes.write(None, &outcome.to_string(), Utc::now()) {
+            Ok(path) => warn!(file = %path.display(), "crash file written"),
+            Err(error) => warn!(%error, "crash file could not be written"),
+        };
+        if let Err(error) = std::thread::Builder::new().name("crash-file".into()).spawn(write) {
+            warn!(%error, "no thread for the crash file");
+        }
+    }
+
     async fn reload(&self) {
         if let Some(port) = &self.nginx {
             nginx::reload(port).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    actors::{leadership::LeaseTerms, supervision::report::TreeStatus},
+    actors::{leadership::LeaseTerms, supervision::tree_status::TreeStatus},
     config::{CHAOS, CHAOS_LEASE_MS},
     http::admin,
 };

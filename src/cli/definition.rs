@@ -6,10 +6,12 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use clap_complete::Shell;
 
-use super::inspection;
+use super::{
+    inspection,
+    parts::{JSON, argument, command, every_group, settings},
+};
 use crate::config::{
-    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, Kind, LEDGER_SETTINGS, SETTINGS,
-    SIMULATION_SETTINGS, Setting,
+    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, LEDGER_SETTINGS, SETTINGS, SIMULATION_SETTINGS,
 };
 
 pub(super) const OUT_FILE: &str = "out-file";
@@ -17,7 +19,6 @@ pub(super) const NUM_HOURS: &str = "num-hours";
 pub(super) const STREAM: &str = "stream";
 pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
-pub(super) const JSON: &str = "json";
 pub(super) const FILE: &str = "file";
 
 const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
@@ -302,40 +303,6 @@ fn ledger() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(trades.args(LEDGER_SETTINGS.iter().map(argument)))
-}
-
-const fn every_group(_: Group) -> bool {
-    true
-}
-
-pub(super) fn command(name: &'static str, about: &'static str, example: &str) -> Command {
-    Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
-}
-
-/// Adds all settings. The help lists only groups that `listed` accepts.
-pub(super) fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
-    command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
-}
-
-fn argument(setting: &'static Setting) -> Arg {
-    let argument = Arg::new(setting.name)
-        .long(setting.name)
-        .visible_aliases(setting.aliases.iter().copied())
-        .help(setting.long_help())
-        .help_heading(setting.group.title());
-    let argument = match setting.short {
-        Some(short) => argument.short(short),
-        None => argument,
-    };
-    let hint = match setting.value_name {
-        "FILE" => ValueHint::FilePath,
-        "DIR" => ValueHint::DirPath,
-        _ => ValueHint::Unknown,
-    };
-    match setting.kind {
-        Kind::Switch => argument.action(ArgAction::SetTrue),
-        _ => argument.action(ArgAction::Set).value_name(setting.value_name).value_hint(hint),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::definition::{JSON, command, settings};
+use super::parts::{JSON, command, settings};
 use crate::config::Group;
 
 /// Question to the running daemon.

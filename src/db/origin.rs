@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{Database, DbError};
-use crate::domain::{cursor::PagingToken, windows::MarketId};
+use crate::domain::{cursor::PagingToken, instant::UnixSeconds, windows::MarketId};
 
 /// Value of a query and its type.
 type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -53,6 +53,14 @@ pub struct OriginRefusal {
     pub source: String,
     /// Reason.
     pub reason: String,
+}
+
+/// Query for `psql` that lists the trades of a market that closed after `from` and up to `to`.
+#[must_use]
+pub fn query_of_window(market: MarketId, from: UnixSeconds, to: UnixSeconds) -> String {
+    let query = include_str!("sql/trades/of_window.sql").replace('\n', " ");
+    let query = query.replace(":market", &market.to_string()).replace(":from", &from.to_rfc3339());
+    query.replace(":to", &to.to_rfc3339()).trim_end().to_owned()
 }
 
 impl Database {

@@ -252,6 +252,9 @@ impl<'ast> Visit<'ast> for Reader {
         syn::visit::visit_path(self, path);
     }
 
+    /// `pub(crate)` names who may see an item, and imports nothing.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
     fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
         self.text(text.value(), text.span().start().line);
     }

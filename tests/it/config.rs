@@ -39,6 +39,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "usd-anchors" => [USDC, EURC, YUSDC],
         "log-format" => ["text", "json", "text"],
         "log" => ["debug", "warn", "error"],
+        "trace-messages" => ["on", "off", "on"],
         other => panic!("no samples for the setting {other}"),
     }
 }

@@ -13,8 +13,8 @@ use stellar_ticker::{
         port::{CallError, Port},
         supervision::{
             policy::{Limit, Policy},
-            report::TreeStatus,
             tree::{ChildSpec, RunningTree, Tree},
+            tree_status::TreeStatus,
         },
         supervisor::Outcome,
         trace::recorder::Recorder,

@@ -5,9 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use actix::{Message, Recipient};
 
 use super::{
-    envelope::{Envelope, Label, Transit},
+    envelope::{Envelope, Transit},
     supervision::{queue::Caller, stats::short_type_name, status::ChildStatus},
-    trace::{context::TraceContext, record::Outcome, subject::Traced},
+    trace::{
+        context::TraceContext,
+        record::{Label, Outcome},
+        subject::Traced,
+    },
 };
 
 /// Way of one type of message from one sender to one actor. Enforces the limit of the receiver's queue.
@@ -86,7 +90,7 @@ where
         // An actor that ended while it handled the message has recorded that itself.
         let is_recorded = outcome == Outcome::Refused && caller.is_some_and(|caller| !caller.give_up());
         if !is_recorded {
-            self.receiver.lost(&label, outcome);
+            recorder.lost(&label, actor, outcome);
         }
         Err(error)
     }
@@ -94,9 +98,13 @@ where
     /// Waits for a slot and the answer. Returns none if the actor ended. `caller` is held to the end: if this call is
     /// dropped, the queue must stop counting the message as waited for.
     async fn deliver(&self, label: Label, body: M, caller: &mut Option<Caller>) -> Option<M::Result> {
+        if self.receiver.is_gone() {
+            return None;
+        }
         let (ticket, held) = self.receiver.queue().enter(label.number, label.queued).await?;
         *caller = Some(held);
-        let transit = Transit { label, receiver: Arc::clone(&self.receiver), ticket };
+        let (to, recorder) = (self.receiver.name(), Arc::clone(self.receiver.recorder()));
+        let transit = Transit { label, to, recorder, ticket };
         self.recipient.send(Envelope { body, transit }).await.ok()
     }
 }

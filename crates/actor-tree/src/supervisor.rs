@@ -14,9 +14,9 @@ use super::supervision::{
     messages::{ChildExited, ChildId, Exit, ExitReply, Order, Ping},
     policy::{Decision, Intensity, Policy, RestartRecord},
     probe::{Finding, Probe},
-    report::TreeStatus,
     thread_time::{ThreadSample, usable},
     tree::Running,
+    tree_status::TreeStatus,
 };
 use crate::clock::SharedClock;
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, gauge};
 
 use crate::{
-    actors::supervision::{report::TreeStatus, status::ChildStatus},
+    actors::supervision::{status::ChildStatus, tree_status::TreeStatus},
     app::services::Services,
     domain::coverage::{LedgerRange, gaps},
     http,

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::gauges::Gauges;
 use crate::{
-    actors::supervision::{report::TreeStatus, status::Health},
+    actors::supervision::{status::Health, tree_status::TreeStatus},
     app::services::Services,
     domain::shown_url::shown_url,
     http::Views,

@@ -36,7 +36,7 @@ use crate::{
 /// Messages that fit into a mailbox.
 const CAPACITY: usize = 16;
 /// Directory of crash files in the data directory.
-const CRASH_DIR: &str = "crash";
+pub(super) const CRASH_DIR: &str = "crash";
 /// Sender of what an operator asks the admin listener for.
 const ADMIN: &str = "admin";
 /// Sender of what a signal of the system asks for.

@@ -207,7 +207,7 @@ fn total(answer: &Answer) -> Option<f64> {
     answer.trade.as_ref().and_then(|(journey, _)| journey.total_ms())
 }
 
-/// What the database has of a trade, in sentences.
+/// Traces of a trade in the database, in sentences.
 fn origin(answer: &Answer) -> Vec<String> {
     let Some((_, origin)) = &answer.trade else { return Vec::new() };
     let Some(origin) = origin else { return vec!["The database does not answer.".into()] };
@@ -228,7 +228,7 @@ fn origin(answer: &Answer) -> Vec<String> {
     [stored].into_iter().chain(batches).chain(refused).collect()
 }
 
-/// What is wrong with an actor, in sentences.
+/// Faults of an actor, in sentences.
 fn attention(actor: &Value) -> Vec<Attention> {
     let name = text(actor, "/name");
     let mut found = Vec::new();

@@ -13,6 +13,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
+    db::origin::query_of_window,
     domain::span::Span,
     http::{requests, state::PublicState},
 };
@@ -46,7 +47,7 @@ async fn explain(
         let key = format!("explain/{canonical}/{}/{}", field.name, span.name());
         send(request, view, key, move |view| {
             document::market(view, &canonical)
-                .map(|market| own::to_bytes(&field.explain(&market, span)))
+                .map(|market| own::to_bytes(&field.explain(&market, span, query_of_window)))
                 .unwrap_or_default()
         })
         .await

@@ -1,5 +1,5 @@
-//! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`, `queue` and
-//! `thread_time` hold what is known. `child` and `tree` run the actors.
+//! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`, `queue`,
+//! `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors.
 
 mod child;
 pub mod messages;
@@ -11,3 +11,4 @@ pub mod stats;
 pub mod status;
 pub mod thread_time;
 pub mod tree;
+pub mod tree_status;

@@ -1,17 +1,11 @@
-//! The tree as seen by the admin listener and the health checks: `/actors.json`, `/livez`, `/readyz`.
+//! Shapes of `/actors.json`.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{queue::QueueView, stats::MessageView, status::ChildStatus};
-use crate::{clock::SharedClock, trace::recorder::Recorder};
+use super::{queue::QueueView, stats::MessageView};
 
 /// Body of `/actors.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -87,64 +81,4 @@ pub struct HandlingView {
     pub trace: String,
     /// Time since handling began, in seconds.
     pub for_s: f64,
-}
-
-/// Function that returns the current `/actors.json`. Any thread may call it; it waits for no actor.
-pub type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-
-/// State of the whole tree, readable from any thread.
-#[derive(Debug)]
-pub struct TreeStatus {
-    clock: SharedClock,
-    children: Vec<Arc<ChildStatus>>,
-    recorder: Arc<Recorder>,
-    /// Time of the supervisor's last tick.
-    ticked_at: Mutex<Instant>,
-}
-
-impl TreeStatus {
-    pub(crate) fn new(
-        clock: SharedClock,
-        children: Vec<Arc<ChildStatus>>,
-        recorder: Arc<Recorder>,
-    ) -> Arc<Self> {
-        let ticked_at = Mutex::new(clock.monotonic());
-        Arc::new(Self { clock, children, recorder, ticked_at })
-    }
-
-    /// Recorder of the tree's messages.
-    #[must_use]
-    pub fn recorder(&self) -> &Arc<Recorder> {
-        &self.recorder
-    }
-
-    /// Children in the order in which they were added.
-    #[must_use]
-    pub fn children(&self) -> &[Arc<ChildStatus>] {
-        &self.children
-    }
-
-    /// Returns the time since the supervisor's last tick.
-    #[must_use]
-    pub fn tick_age(&self) -> Duration {
-        let ticked_at = *self.ticked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.clock.monotonic().saturating_duration_since(ticked_at)
-    }
-
-    /// Returns the current state of all children.
-    #[must_use]
-    pub fn view(&self) -> TreeView {
-        TreeView { actors: self.children.iter().map(|child| child.view()).collect() }
-    }
-
-    /// Returns [`Self::view`] as a function, for code that must not depend on actors.
-    #[must_use]
-    pub fn report(self: &Arc<Self>) -> TreeReport {
-        let status = Arc::clone(self);
-        Arc::new(move || serde_json::to_value(status.view()).unwrap_or_default())
-    }
-
-    pub(crate) fn note_tick(&self, now: Instant) {
-        *self.ticked_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
-    }
 }

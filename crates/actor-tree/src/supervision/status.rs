@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -26,12 +26,12 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    envelope::{Envelope, Label},
+    envelope::Envelope,
     test_hooks::TestHooks,
     trace::{
         context::TraceContext,
         rates::{Over, Rates},
-        record::Outcome,
+        record::{Label, Outcome},
         recorder::Recorder,
         step::{Step, StepName},
         view::trace_hex,
@@ -66,6 +66,8 @@ pub struct ChildStatus {
     /// Messages that are being handled, by number.
     handled_now: Mutex<BTreeMap<u64, Underway>>,
     recorder: Arc<Recorder>,
+    /// True once it has stopped for good.
+    is_gone: AtomicBool,
     test_hooks: TestHooks,
 }
 
@@ -134,6 +136,7 @@ impl ChildStatus {
             busy: Mutex::default(),
             handled_now: Mutex::default(),
             recorder,
+            is_gone: AtomicBool::new(false),
             test_hooks: TestHooks::default(),
         })
     }
@@ -234,9 +237,9 @@ impl ChildStatus {
         self.incarnation().restarts
     }
 
-    /// Returns true if no incarnation runs and none is about to start.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.incarnation().state == STOPPED
+    /// Returns true once the child has stopped for good: nothing will read its mailbox any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
     }
 
     /// Returns the recorder of the tree.
@@ -249,11 +252,6 @@ impl ChildStatus {
     #[must_use]
     pub fn step(&self, name: StepName, cause: Option<&TraceContext>) -> Step {
         Step::begin(&self.recorder, self.name, name, cause)
-    }
-
-    /// Records a message to this child that was not handled.
-    pub(crate) fn lost(&self, label: &Label, outcome: Outcome) {
-        self.recorder.keep(label.clone().ended(self.name, None, self.monotonic(), outcome));
     }
 
     /// Returns the slots of the mailbox.
@@ -410,6 +408,7 @@ impl ChildStatus {
     }
 
     pub(crate) fn note_stopped(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
         let mut incarnation = self.incarnation();
         incarnation.state = STOPPED.into();
         incarnation.begun_at = None;

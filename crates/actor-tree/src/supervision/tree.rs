@@ -16,8 +16,8 @@ use super::{
     child::ChildRunner,
     messages::{ChildExited, ChildId, Drain, Order, Ping},
     policy::{Policy, PolicyError},
-    report::TreeStatus,
     status::ChildStatus,
+    tree_status::TreeStatus,
 };
 use crate::{
     clock::SharedClock,

@@ -150,6 +150,48 @@ impl Causes {
     }
 }
 
+/// Identity of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Label {
+    /// Number of the message. It counts the messages of the process, from 1.
+    pub(crate) number: u64,
+    /// Name of the sender: an actor, or an edge of the process such as `admin`.
+    pub(crate) from: &'static str,
+    /// Type of the message.
+    pub(crate) message: &'static str,
+    /// Span of the message. Messages sent while handling it are children of it.
+    pub(crate) trace: TraceContext,
+    /// Numbers by which it is found.
+    pub(crate) subject: Subject,
+    /// Time of sending (monotonic). The wait for a slot in the mailbox comes after it.
+    pub(crate) queued: Instant,
+}
+
+impl Label {
+    /// Returns the record of the message's end.
+    pub(crate) fn ended(
+        self,
+        to: &'static str,
+        began: Option<Instant>,
+        ended: Instant,
+        outcome: Outcome,
+    ) -> Record {
+        Record {
+            number: self.number,
+            trace: self.trace,
+            links: Links::default(),
+            from: self.from,
+            to,
+            kind: Kind::Message(self.message),
+            subject: self.subject,
+            queued: self.queued,
+            began,
+            ended,
+            outcome,
+        }
+    }
+}
+
 impl Record {
     /// Returns the bytes that it takes.
     pub(super) fn bytes(&self) -> usize {

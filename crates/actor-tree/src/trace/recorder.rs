@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 
 use super::{
     flow::{Flow, FlowView},
-    record::{Kind, Record},
+    record::{Kind, Label, Outcome, Record},
     ring::Ring,
 };
 use crate::clock::SharedClock;
@@ -106,6 +106,11 @@ impl Recorder {
             // Fails only if the last listener has just left.
             let _ = self.listeners.send(record);
         }
+    }
+
+    /// Records a message that was not handled.
+    pub(crate) fn lost(&self, label: &Label, to: &'static str, outcome: Outcome) {
+        self.keep(label.clone().ended(to, None, self.monotonic(), outcome));
     }
 
     /// Begins the line of a type of message in the flow. Called when a port is made.

@@ -3,9 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 use ticker_domain::{
+    instant::UnixSeconds,
     quoted::QuotedStats,
     span::Span,
     trade_stats::{TradeStats, WindowTrade},
+    windows::MarketId,
 };
 
 use super::{market::MarketView, own, value};
@@ -173,9 +175,15 @@ impl Field {
         FIELDS.into_iter().find(|field| field.name == name)
     }
 
-    /// Explains the figure of a market's window. Costs a pass over the trades of the window.
+    /// Explains the figure of a market's window. `query` makes the text that lists the window's trades. Costs a pass over
+    /// the trades of the window.
     #[must_use]
-    pub fn explain(self, market: &MarketView<'_>, span: Span) -> Explanation {
+    pub fn explain(
+        self,
+        market: &MarketView<'_>,
+        span: Span,
+        query: fn(MarketId, UnixSeconds, UnixSeconds) -> String,
+    ) -> Explanation {
         let view = market.view();
         let (from, to) = (span.edge(view.as_of()), view.as_of());
         let mut all: Vec<WindowTrade> = market.raw_trades_since(from).collect();
@@ -209,13 +217,7 @@ impl Field {
             to: to.to_rfc3339(),
             trades: TradeCounts { in_window: all.len(), counted: counted.len(), left_out },
             deciding: deciding.into_iter().map(|trade| ExplainedTrade::of(trade, is_flipped)).collect(),
-            sql: format!(
-                "SELECT * FROM trades WHERE market_id = {} AND ledger_close_time > '{}' AND ledger_close_time <= '{}' \
-                 ORDER BY toid, trade_order;",
-                market.id(),
-                from.to_rfc3339(),
-                to.to_rfc3339()
-            ),
+            sql: query(market.id(), from, to),
         }
     }
 }

@@ -1,0 +1,45 @@
+//! Parts of commands: an example, and flags from a table of settings.
+
+use clap::{Arg, ArgAction, Command, ValueHint};
+
+use crate::config::{Group, Kind, SETTINGS, Setting};
+
+/// Flag that prints JSON.
+pub(super) const JSON: &str = "json";
+
+/// Lists all settings in the help.
+pub(super) const fn every_group(_: Group) -> bool {
+    true
+}
+
+/// A command with an example below its help.
+pub(super) fn command(name: &'static str, about: &'static str, example: &str) -> Command {
+    Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
+}
+
+/// Adds all settings. The help lists only groups that `listed` accepts.
+pub(super) fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
+    command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
+}
+
+/// Flag of a setting.
+pub(super) fn argument(setting: &'static Setting) -> Arg {
+    let argument = Arg::new(setting.name)
+        .long(setting.name)
+        .visible_aliases(setting.aliases.iter().copied())
+        .help(setting.long_help())
+        .help_heading(setting.group.title());
+    let argument = match setting.short {
+        Some(short) => argument.short(short),
+        None => argument,
+    };
+    let hint = match setting.value_name {
+        "FILE" => ValueHint::FilePath,
+        "DIR" => ValueHint::DirPath,
+        _ => ValueHint::Unknown,
+    };
+    match setting.kind {
+        Kind::Switch => argument.action(ArgAction::SetTrue),
+        _ => argument.action(ArgAction::Set).value_name(setting.value_name).value_hint(hint),
+    }
+}
