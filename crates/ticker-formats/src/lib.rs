@@ -7,6 +7,7 @@ pub mod listings;
 pub mod pages;
 pub mod pieces;
 mod rows;
+pub mod shown;
 
 pub use encoded::{EncodedFile, Tags};
 pub use files::{FileMaker, Files};
