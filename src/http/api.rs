@@ -21,6 +21,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{methods, problem::not_yet, requests, state::PublicState};
 use crate::published::Published;
 use error::ApiError;
+pub(super) use pages::list as list_page;
 use views::{PinnedView, Views};
 
 /// Adds the routes of the API.

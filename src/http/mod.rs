@@ -3,6 +3,7 @@
 //! No handler waits for an actor. Answers come from the published state, from the database, or through a port of the
 //! composition root.
 
+mod accept;
 pub mod admin;
 mod api;
 mod body;

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::{
-    api, books, files, graphiql, graphql,
+    accept, api, books, files, graphiql, graphql,
     labels::Labels,
     methods::answer,
     problem::{fresh_json, not_yet, problem},
@@ -24,8 +24,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             async move { response }
         }
     };
-    let handlers: [(&str, RouteHandler); 7] = [
-        ("/", root),
+    let handlers: [(&str, RouteHandler); 6] = [
         ("/markets.json", markets_json),
         ("/assets.json", assets_json),
         ("/livez", livez),
@@ -37,6 +36,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         requests::announce(path);
         config.route(path, web::route().to(get(path, handler)));
     }
+    requests::announce("/");
+    config.route("/", web::route().to(root));
     requests::announce("/graphql");
     requests::announce(requests::NO_ROUTE);
     config.configure(api::routes);
@@ -48,9 +49,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }));
 }
 
-fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    // A page for browsers will be served here as well, so caches must already distinguish by `Accept`.
-    send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding")
+/// Answers with the list of markets for a client that prefers HTML, or else with `markets.json`.
+async fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    if accept::prefers_html(&request) {
+        return api::list_page(request, state).await;
+    }
+    answer(&request, "/", || send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding"))
 }
 
 fn markets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

@@ -17,10 +17,10 @@ use crate::support::{
 use recomputed::{Expected, assert_amount, assert_quotient};
 
 const PASSPHRASE: &str = "Listing Network";
-const USDC: &str = "USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
+pub(crate) const USDC: &str = "USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
 
 /// A network whose clock stands still: an hour of history, and nothing more happens.
-fn horizon() -> SimServer {
+pub(crate) fn horizon() -> SimServer {
     let clock = SimClock::Manual(ManualTime::new(chrono::Utc::now()));
     let config = SimConfig {
         network_passphrase: PASSPHRASE.into(),
@@ -35,7 +35,7 @@ fn horizon() -> SimServer {
 }
 
 /// A daemon that holds the whole history of `sim`, with every asset and book looked up.
-async fn daemon(sim: &SimServer) -> Daemon {
+pub(crate) async fn daemon(sim: &SimServer) -> Daemon {
     let database = fresh_database().await;
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
     daemon.wait_for_publication();
@@ -58,7 +58,7 @@ async fn daemon(sim: &SimServer) -> Daemon {
     }
 }
 
-fn ok(daemon: &Daemon, path: &str) -> Answer {
+pub(crate) fn ok(daemon: &Daemon, path: &str) -> Answer {
     let answer = daemon.get(path);
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     answer
@@ -80,7 +80,7 @@ fn of_one_view<const N: usize>(daemon: &Daemon, paths: [&str; N]) -> [Value; N] 
     documents.unwrap()
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("{field} of {value}"))
 }
 

@@ -29,6 +29,7 @@ mod matrix;
 mod metrics;
 mod nginx;
 mod old_ticker;
+mod pages;
 mod private_postgres;
 mod replicas;
 mod sim;

@@ -1,5 +1,6 @@
 //! Output formats: files rendered from a market snapshot, plain and compressed. Pure.
 
+pub mod board;
 mod encoded;
 mod files;
 pub mod legacy;

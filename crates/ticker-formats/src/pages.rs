@@ -1,11 +1,21 @@
-//! Pages for people: a market, an asset. Made on the server, without script.
+//! Pages for people: the list of markets, a market, an asset. Made on the server: they work without script.
 //!
 //! The templates escape all texts. `AssetView` strips hidden characters of the texts of strangers.
+
+mod frame;
+mod list;
+mod message;
+mod row;
 
 use askama::Template;
 use ticker_domain::{decimal, span::Span, usd::Rate};
 
+pub use frame::{AuditState, BackfillState, BudgetState, TickerState};
+pub use list::list;
+pub use message::{missing, starting};
+
 use crate::listings::{AssetView, ListingView, MarketView, warnings};
+use frame::Frame;
 
 /// Asset as a page names it.
 struct Named {
@@ -29,7 +39,7 @@ struct Link {
 #[derive(Template)]
 #[template(path = "market.html")]
 struct MarketPage {
-    as_of: String,
+    frame: Frame,
     id: String,
     base: Named,
     quote: Named,
@@ -51,7 +61,7 @@ struct MarketPage {
 #[derive(Template)]
 #[template(path = "asset.html")]
 struct AssetPage {
-    as_of: String,
+    frame: Frame,
     asset: Named,
     issuer: Option<String>,
     name: String,
@@ -66,13 +76,13 @@ struct AssetPage {
 
 /// Page of a market.
 #[must_use]
-pub fn market(market: &MarketView<'_>, view: &ListingView) -> Vec<u8> {
+pub fn market(market: &MarketView<'_>, state: &TickerState) -> Vec<u8> {
     let (day, last) = (market.stats(Span::Day), market.last());
     let quotient = |price: ticker_domain::price::Price| decimal::quotient(price.n().into(), price.d().into());
     let percent = day.prices.and_then(|prices| prices.change_percent());
     let (bid, ask) = market.best_prices();
     rendered(&MarketPage {
-        as_of: view.as_of().to_rfc3339(),
+        frame: Frame::of(state, ""),
         id: market.name(),
         base: named(market.base()),
         quote: named(market.quote()),
@@ -94,7 +104,7 @@ pub fn market(market: &MarketView<'_>, view: &ListingView) -> Vec<u8> {
 
 /// Page of an asset, with at most `markets_max` of its markets.
 #[must_use]
-pub fn asset(asset: &AssetView<'_>, view: &ListingView, markets_max: usize) -> Vec<u8> {
+pub fn asset(asset: &AssetView<'_>, view: &ListingView, state: &TickerState, markets_max: usize) -> Vec<u8> {
     let price = asset.usd();
     let markets = view.markets_of(asset).into_iter().take(markets_max).map(|market| Link {
         id: market.name(),
@@ -108,7 +118,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, markets_max: usize) -> V
     });
     let xlm = price.zip(view.xlm_rate()).and_then(|(price, xlm)| price.rate.times(xlm.inverse()));
     rendered(&AssetPage {
-        as_of: view.as_of().to_rfc3339(),
+        frame: Frame::of(state, ""),
         asset: named(asset),
         issuer: Some(asset.asset().issuer().to_owned()).filter(|issuer| issuer != "native"),
         name: asset.display_name(),

@@ -31,15 +31,20 @@ pub(in crate::http) enum ApiError {
 }
 
 impl ApiError {
-    /// The error as problem+json.
-    pub(super) fn response(&self) -> HttpResponse {
-        let status = match self {
+    /// Status of the answer.
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
             Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Gone(_) => StatusCode::GONE,
             Self::Busy | Self::Database => StatusCode::SERVICE_UNAVAILABLE,
             Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        }
+    }
+
+    /// The error as problem+json.
+    pub(super) fn response(&self) -> HttpResponse {
+        let status = self.status();
         let mut response = problem(status, &self.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let second = header::HeaderValue::from_static("1");

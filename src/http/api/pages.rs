@@ -1,47 +1,76 @@
-//! Pages of markets and assets, for people. Made on the server: they work without script.
+//! Pages for people. Made on the server: they work without script.
 
-use std::{io, sync::LazyLock};
+mod responses;
+mod static_files;
+mod ticker_state;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-    web,
+use actix_web::{HttpRequest, HttpResponse, web};
+use ticker_formats::{
+    board::{BoardQuery, SORTS},
+    pages,
 };
-use ticker_formats::{EncodedFile, listings::ListingView, pages};
 
 use super::{
-    Wanted, answer,
+    Wanted,
     document::{self, redirect},
-    error::ApiError,
-    views::PinnedView,
+    parameters::Parameters,
 };
-use crate::http::{
-    files::{Terms, send_on},
-    labels::Labels,
-    methods,
-    problem::problem,
-    requests,
-    state::PublicState,
-};
+use crate::http::{requests, state::PublicState};
+use responses::{answer_page, send};
 
-/// Nothing but the style sheet of this host.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-                                       form-action 'none'; frame-ancestors 'none'";
+const LIST: &str = "/";
 const MARKET: &str = "/m/{name}";
 const ASSET: &str = "/a/{name}";
-const STYLE: &str = "/page.css";
 /// Most markets that the page of an asset lists. XLM has one with nearly every other asset.
 const MARKETS_MAX: usize = 500;
-
-static STYLE_SHEET: LazyLock<io::Result<EncodedFile>> =
-    LazyLock::new(|| EncodedFile::encode(include_bytes!("../../../web/page.css").to_vec()));
+/// Most characters of a search.
+const WORDS_MAX: usize = 200;
+/// Most pages of a list. There are fewer.
+const PAGES_MAX: i64 = 1_000_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [MARKET, ASSET, STYLE].into_iter().for_each(requests::announce);
-    config
-        .route(MARKET, web::route().to(market))
-        .route(ASSET, web::route().to(asset))
-        .route(STYLE, web::route().to(style));
+    [MARKET, ASSET].into_iter().for_each(requests::announce);
+    config.route(MARKET, web::route().to(market)).route(ASSET, web::route().to(asset));
+    static_files::routes(config);
+}
+
+/// The list of all markets, of the pinned view: a reader who turns pages stays within one.
+pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer_page(request, state, LIST, Wanted::Pinned, async |request, view, state| {
+        let query = board_query(request);
+        let key = format!("list{}", query.address());
+        let board = view.board();
+        send(request, view, key, move |view| pages::list(view, board.of(view), &query, &state)).await
+    })
+    .await
+}
+
+/// Selection that an address names. A value that is not known counts as none: the page shows what it selected.
+fn board_query(request: &HttpRequest) -> BoardQuery {
+    let names = ["q", "quote", "volume", "verified", "clean", "sort", "order", "page"];
+    let parameters = Parameters::relaxed(request, &names);
+    let text = |name: &str| parameters.text(name).unwrap_or_default();
+    let default = BoardQuery::default();
+    let sort = SORTS.into_iter().find(|sort| sort.name() == text("sort")).unwrap_or(default.sort);
+    let page = parameters.number("page", 1, PAGES_MAX).ok().flatten();
+    BoardQuery {
+        words: text("q").trim().chars().take(WORDS_MAX).collect(),
+        quote: BoardQuery::quotes()
+            .into_iter()
+            .map(|(name, _)| name)
+            .find(|name| name == text("quote"))
+            .unwrap_or_default(),
+        volume: text("volume").parse().unwrap_or(default.volume),
+        is_verified: text("verified") == "1",
+        is_clean: text("clean") == "1",
+        sort,
+        is_ascending: match text("order") {
+            "asc" => true,
+            "desc" => false,
+            _ => sort.is_ascending_first(),
+        },
+        page: page.and_then(|page| usize::try_from(page).ok()).unwrap_or(default.page),
+    }
 }
 
 async fn market(
@@ -49,28 +78,14 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, MARKET, Wanted::Live, async |request, view| {
+    answer_page(request, state, MARKET, Wanted::Live, async |request, view, state| {
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
         send(request, view, format!("page/{canonical}"), move |view| {
-            document::market(view, &canonical).map(|market| pages::market(&market, view)).unwrap_or_default()
-        })
-        .await
-    })
-    .await
-}
-
-async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(request, state, ASSET, Wanted::Live, async |request, view| {
-        let canonical = document::asset(&view.listing, &name)?.name();
-        if let Some(redirect) = redirect(request, &name, &canonical) {
-            return Ok(redirect);
-        }
-        send(request, view, format!("asset_page/{canonical}"), move |view| {
-            document::asset(view, &canonical)
-                .map(|asset| pages::asset(&asset, view, MARKETS_MAX))
+            document::market(view, &canonical)
+                .map(|market| pages::market(&market, &state))
                 .unwrap_or_default()
         })
         .await
@@ -78,42 +93,73 @@ async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::P
     .await
 }
 
-async fn style(request: HttpRequest) -> HttpResponse {
-    methods::answer(&request, STYLE, || match &*STYLE_SHEET {
-        Ok(file) => {
-            let terms = Terms {
-                content_type: "text/css; charset=utf-8",
-                cache_control: "no-cache",
-                vary: "Accept-Encoding",
-                labels: None,
-            };
-            send_on(&request, file, &terms)
+async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
+    answer_page(request, state, ASSET, Wanted::Live, async |request, view, state| {
+        let canonical = document::asset(&view.listing, &name)?.name();
+        if let Some(redirect) = redirect(request, &name, &canonical) {
+            return Ok(redirect);
         }
-        Err(_) => problem(
-            actix_web::http::StatusCode::INTERNAL_SERVER_ERROR,
-            "the style sheet could not be compressed",
-        ),
+        send(request, view, format!("asset_page/{canonical}"), move |view| {
+            document::asset(view, &canonical)
+                .map(|asset| pages::asset(&asset, view, &state, MARKETS_MAX))
+                .unwrap_or_default()
+        })
+        .await
     })
+    .await
 }
 
-async fn send(
-    request: &HttpRequest,
-    view: &PinnedView,
-    key: String,
-    render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
-) -> Result<HttpResponse, ApiError> {
-    let file = view.document(key, render).await?;
-    let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    let terms = Terms {
-        content_type: "text/html; charset=utf-8",
-        cache_control: "public, max-age=1",
-        vary: "Accept-Encoding",
-        labels: Some(&labels),
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::Arc, time::Duration};
+
+    use crate::{
+        clock::SystemClock,
+        http::{BookReader, PublicState, Views, server},
+        published::{Backfilled, Published},
     };
-    let mut response = send_on(request, &file, &terms);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    labels.add_to(headers);
-    Ok(response)
+
+    #[actix_web::test]
+    async fn before_the_first_publication_browsers_get_the_progress_and_programs_a_problem() {
+        let published = Published::default();
+        published.vitals.backfill.store(Some(Arc::new(Backfilled {
+            done_ratio: 0.62,
+            eta_s: Some(240.0),
+            trades: 901_442,
+            trades_per_second: 4_480,
+            whole_back_to: None,
+        })));
+        let state = PublicState {
+            published: Arc::new(published),
+            clock: SystemClock::shared(),
+            stale_after: Duration::from_secs(600),
+            views: Arc::new(Views::new("Test Network", [])),
+            books: BookReader::new(None),
+            is_alive: Arc::new(|| true),
+        };
+        let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };
+        let listener =
+            server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, visitors).unwrap();
+        let client = awc::Client::default();
+        for path in ["/", "/m/XLM_A", "/a/XLM"] {
+            let address = format!("http://{}{path}", listener.address());
+            let ask =
+                |accept: &'static str| client.get(address.as_str()).insert_header(("Accept", accept)).send();
+            let mut page = ask("text/html").await.unwrap();
+            assert_eq!(page.status(), 503);
+            assert_eq!(page.headers().get("retry-after").unwrap(), "5");
+            assert_eq!(page.headers().get("vary").unwrap(), "Accept, Accept-Encoding");
+            let policy = page.headers().get("content-security-policy").unwrap().to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'"));
+            let html = String::from_utf8(page.body().await.unwrap().to_vec()).unwrap();
+            assert!(
+                html.contains("62 %") && html.contains("901,442 trades read") && html.contains("about 4 min")
+            );
+            assert!(!html.contains("<table"), "no figures");
+            let problem = ask("*/*").await.unwrap();
+            assert_eq!(problem.status(), 503);
+            assert_eq!(problem.headers().get("content-type").unwrap(), "application/problem+json");
+        }
+        listener.stop().await;
+    }
 }

@@ -27,6 +27,15 @@ impl Parameters {
         Ok(Self(pairs))
     }
 
+    /// Reads the first value of each of these parameters, and ignores all others: links to a page get parameters from
+    /// whoever passes them on.
+    pub(super) fn relaxed(request: &HttpRequest, known: &[&str]) -> Self {
+        let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        let pairs = query.map(web::Query::into_inner).unwrap_or_default();
+        let first = |name: &&str| pairs.iter().find(|(other, _)| other == name).cloned();
+        Self(known.iter().filter_map(first).collect())
+    }
+
     /// Value of a parameter.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())

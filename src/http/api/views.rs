@@ -2,11 +2,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use ticker_formats::listings::ListingView;
+use ticker_formats::{board::Board, listings::ListingView};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::error::ApiError;
@@ -66,6 +66,18 @@ pub(super) struct PinnedView {
     pub(super) listing: Arc<ListingView>,
     documents: Mutex<Documents>,
     turns: Arc<Semaphore>,
+    board: LazyBoard,
+}
+
+/// Board of a view, made by the first document that needs it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LazyBoard(Arc<OnceLock<Board>>);
+
+impl LazyBoard {
+    /// The board. `view` must be the one that it belongs to. The first call takes some microseconds per market.
+    pub(super) fn of(&self, view: &ListingView) -> &Board {
+        self.0.get_or_init(|| Board::of(view))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +96,11 @@ impl Views {
             kept: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Passphrase of the network.
+    pub(super) fn passphrase(&self) -> Arc<str> {
+        Arc::clone(&self.passphrase)
     }
 
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
@@ -152,7 +169,8 @@ impl Views {
             let (passphrase, anchors) = (Arc::clone(&self.passphrase), Arc::clone(&self.anchors));
             let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors);
             let listing = Arc::new(blocking::run(make).await.map_err(|_| ApiError::Busy)?);
-            Ok(Arc::new(PinnedView { listing, documents: Mutex::default(), turns: Arc::clone(&self.turns) }))
+            let (documents, turns) = (Mutex::default(), Arc::clone(&self.turns));
+            Ok(Arc::new(PinnedView { listing, documents, turns, board: LazyBoard::default() }))
         });
         made.await.cloned()
     }
@@ -208,6 +226,11 @@ impl PinnedView {
             self.documents().by_key.remove(&key); // the next reader tries again
         }
         made
+    }
+
+    /// Board of the view.
+    pub(super) fn board(&self) -> LazyBoard {
+        self.board.clone()
     }
 
     fn documents(&self) -> MutexGuard<'_, Documents> {

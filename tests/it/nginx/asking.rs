@@ -93,10 +93,13 @@ fn both_codings_and_their_weights_are_passed_on() {
 }
 
 #[test]
-fn accept_is_one_of_two_where_a_page_may_come_and_what_it_is_elsewhere() {
+fn accept_is_canonical_at_the_root_unless_it_may_ask_for_the_page() {
     let (nginx, _) = nginx();
     for (path, accepted, expected) in [
-        ("/", "text/html,application/xhtml+xml", &["text/html"][..]),
+        ("/", "text/html,application/xhtml+xml", &["text/html,application/xhtml+xml"][..]),
+        ("/", "x/1, TEXT/HTML;q=0.2", &["x/1, TEXT/HTML;q=0.2"]),
+        ("/?q=xlm", "text/*", &["text/*"]),
+        ("/", "application/json, text/plain, */*", &["*/*"]),
         ("/", "application/json", &["*/*"]),
         ("/", "", &["*/*"]),
         ("/graphql", "text/html, */*", &["text/html, */*"]),

@@ -189,18 +189,26 @@ fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
     for same in ["br,gzip", "GZIP, BR", "deflate, br, gzip"] {
         assert_ne!(cached(same), "MISS", "{same}");
     }
-    // "/" may answer with a page. The key of the cache keeps it from clients that ask for JSON.
-    let by = |accept: &str| {
-        let answer = nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
-        answer.header("X-Cache").unwrap().to_owned()
-    };
-    assert_eq!(by("text/html"), "MISS");
-    assert_eq!(by("application/json"), "MISS");
-    for known in ["text/html;q=0.1", "x/1, TEXT/HTML;q=0.2", "x/1", "x/2", ""] {
-        assert_ne!(by(known), "MISS", "{known:?} is one of the two");
+    // A reader that may prefer the page is answered by the daemon. All others are one class.
+    let by = |accept: &str| nginx.ask("GET", "/", &format!("Accept: {accept}\r\n"));
+    assert_eq!(by("application/json").header("X-Cache"), Some("MISS"));
+    for known in ["x/1", "x/2", "application/json, text/plain, */*", ""] {
+        assert_ne!(by(known).header("X-Cache"), Some("MISS"), "{known:?}");
     }
-    let answer = nginx.ask("GET", "/", "Accept: application/json\r\n");
-    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    for (accepted, sent) in [
+        ("text/html", "text/html; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("text/html;q=0.1, */*", "application/json"),
+        ("x/1, TEXT/HTML;q=0.2", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+    ] {
+        let answer = by(accepted);
+        assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(sent)), "{accepted}");
+        assert_eq!(answer.header("Vary"), Some("Accept, Accept-Encoding"), "{accepted}");
+    }
+    let page = |more: &str| nginx.ask("GET", "/?q=xlm", &format!("Accept: text/html\r\n{more}"));
+    assert_eq!(page(&accept("gzip")).header("Content-Encoding"), Some("gzip"));
+    assert!(String::from_utf8(page("").body).unwrap().contains("value=\"xlm\""), "the query is passed on");
 }
 
 #[test]

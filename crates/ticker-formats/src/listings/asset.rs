@@ -24,7 +24,7 @@ impl<'a> AssetView<'a> {
         Some(Self { view, id, asset, listed: directory.asset(id) })
     }
 
-    pub(super) const fn id(&self) -> AssetId {
+    pub(crate) const fn id(&self) -> AssetId {
         self.id
     }
 
@@ -55,7 +55,7 @@ impl<'a> AssetView<'a> {
     }
 
     /// True if Horizon knows the asset and its issuer's file, as for the legacy files.
-    pub(super) const fn is_valid(&self) -> bool {
+    pub(crate) const fn is_valid(&self) -> bool {
         self.listed.is_some()
     }
 
@@ -66,7 +66,7 @@ impl<'a> AssetView<'a> {
             || self.listed.is_some_and(|listed| listed.is_controlled_by_domain)
     }
 
-    pub(super) const fn listed(&self) -> Option<&'a ListedAsset> {
+    pub(crate) const fn listed(&self) -> Option<&'a ListedAsset> {
         self.listed
     }
 

@@ -12,7 +12,7 @@ impl ListingView {
         self.asset(id)
     }
 
-    pub(super) fn asset(&self, id: AssetId) -> Option<AssetView<'_>> {
+    pub(crate) fn asset(&self, id: AssetId) -> Option<AssetView<'_>> {
         AssetView::new(self, id)
     }
 
@@ -33,7 +33,7 @@ impl ListingView {
     }
 
     /// The market with this id.
-    pub(super) fn market(&self, id: MarketId) -> Option<MarketView<'_>> {
+    pub(crate) fn market(&self, id: MarketId) -> Option<MarketView<'_>> {
         MarketView::new(self, id)
     }
 

@@ -39,11 +39,11 @@ impl<'a> MarketView<'a> {
         self.id
     }
 
-    pub(super) const fn is_flipped(&self) -> bool {
+    pub(crate) const fn is_flipped(&self) -> bool {
         self.is_flipped
     }
 
-    pub(super) const fn view(&self) -> &'a ListingView {
+    pub(crate) const fn view(&self) -> &'a ListingView {
         self.view
     }
 
@@ -144,12 +144,12 @@ impl<'a> MarketView<'a> {
     }
 
     /// All trades that closed after `edge`, in the orientation of the database.
-    pub(super) fn raw_trades_since(&self, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
+    pub(crate) fn raw_trades_since(&self, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
         self.view.snapshot().windows().trades_since(self.id, edge)
     }
 
     /// Trades that closed after `edge` in complete ledgers, with their numbers, in order.
-    pub(super) fn trades_since(&self, edge: UnixSeconds) -> Vec<ListedTrade> {
+    pub(crate) fn trades_since(&self, edge: UnixSeconds) -> Vec<ListedTrade> {
         trades::of_market(self.view, self.id, edge)
     }
 }

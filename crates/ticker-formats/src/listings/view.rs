@@ -62,12 +62,17 @@ impl ListingView {
         &self.snapshot
     }
 
+    /// Last ledger that is complete.
+    pub(crate) fn latest_ledger(&self) -> Option<u32> {
+        self.coverage.last().map(|range| range.to)
+    }
+
     /// Passphrase of the network.
-    pub(super) fn passphrase(&self) -> &str {
+    pub(crate) fn passphrase(&self) -> &str {
         &self.passphrase
     }
 
-    pub(super) fn coverage(&self) -> &[LedgerRange] {
+    pub(crate) fn coverage(&self) -> &[LedgerRange] {
         &self.coverage
     }
 
@@ -75,7 +80,7 @@ impl ListingView {
         &self.usd
     }
 
-    pub(super) const fn symbols(&self) -> &Symbols {
+    pub(crate) const fn symbols(&self) -> &Symbols {
         &self.symbols
     }
 

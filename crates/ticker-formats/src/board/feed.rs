@@ -1,0 +1,185 @@
+//! The feed of the page's script: columns in JSON, as small as a binary form once compressed, and readable with curl.
+//!
+//! Markets have the numbers of the database, which never change and are the same on every replica.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Board, BoardRow, letters, levels};
+use crate::{
+    listings::{AssetView, ListingView, own::to_bytes},
+    shown,
+};
+
+#[derive(Serialize)]
+struct Names {
+    as_of: String,
+    seq: i64,
+    assets: AssetColumns,
+    markets: MarketColumns,
+}
+
+#[derive(Default, Serialize)]
+struct AssetColumns {
+    number: Vec<i32>,
+    code: Vec<String>,
+    /// Index in `domains`, or -1.
+    domain: Vec<i64>,
+    domains: Vec<String>,
+    /// Issuers joined, 56 letters each. XLM has 56 dashes.
+    keys: String,
+}
+
+#[derive(Default, Serialize)]
+struct MarketColumns {
+    number: Vec<i32>,
+    base: Vec<usize>,
+    quote: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    as_of: String,
+    seq: i64,
+    ledger: Option<u32>,
+    columns: [&'static str; 15],
+    number: Vec<i32>,
+    price: Vec<Option<String>>,
+    change_1h: Vec<Option<i64>>,
+    change_24h: Vec<Option<i64>>,
+    change_7d: Vec<Option<i64>>,
+    low: Vec<Option<i64>>,
+    high: Vec<Option<i64>>,
+    bid: Vec<Option<i64>>,
+    ask: Vec<Option<i64>>,
+    spread: Vec<Option<i64>>,
+    volume_usd: Vec<Option<Box<RawValue>>>,
+    volume: Vec<Option<Box<RawValue>>>,
+    trades: Vec<u64>,
+    age: Vec<Option<i64>>,
+    flags: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct Sparks {
+    as_of: String,
+    seq: i64,
+    number: Vec<i32>,
+    /// 28 letters for each market.
+    lines: String,
+}
+
+/// `/api/v1/board/names`: markets with the number `from` or a higher one, and their assets.
+#[must_use]
+pub fn names(view: &ListingView, board: &Board, from: i32) -> Vec<u8> {
+    let numbered = |row: &&BoardRow| row.market >= from;
+    let mut rows: Vec<&BoardRow> = board.rows().iter().filter(numbered).collect();
+    rows.sort_unstable_by_key(|row| row.market);
+    let markets: Vec<_> = rows.iter().filter_map(|row| view.market(row.market)).collect();
+    let used: BTreeSet<_> =
+        markets.iter().flat_map(|market| [market.base().id(), market.quote().id()]).collect();
+    let used: Vec<_> = used.into_iter().collect();
+    let place = |asset: &AssetView<'_>| used.binary_search(&asset.id()).unwrap_or_default();
+    let columns = MarketColumns {
+        number: rows.iter().map(|row| row.market).collect(),
+        base: markets.iter().map(|market| place(market.base())).collect(),
+        quote: markets.iter().map(|market| place(market.quote())).collect(),
+    };
+    let assets: Vec<_> = used.iter().filter_map(|id| view.asset(*id)).collect();
+    to_bytes(&Names {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        assets: asset_columns(&assets),
+        markets: columns,
+    })
+}
+
+fn asset_columns(assets: &[AssetView<'_>]) -> AssetColumns {
+    let domains: BTreeSet<String> = assets.iter().filter_map(AssetView::home_domain).collect();
+    let domains: Vec<String> = domains.into_iter().collect();
+    let mut columns = AssetColumns::default();
+    for asset in assets {
+        columns.number.push(asset.id());
+        columns.code.push(asset.asset().code().to_owned());
+        let domain = asset.home_domain().and_then(|domain| domains.binary_search(&domain).ok());
+        columns.domain.push(domain.and_then(|place| i64::try_from(place).ok()).unwrap_or(-1));
+        match asset.asset().issuer() {
+            "native" => columns.keys.push_str(&"-".repeat(56)),
+            issuer => columns.keys.push_str(issuer),
+        }
+    }
+    columns.domains = domains;
+    columns
+}
+
+/// `/api/v1/board/figures`: what the list shows of all markets, as of now.
+#[must_use]
+pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
+    let mut rows: Vec<&BoardRow> = board.rows().iter().collect();
+    rows.sort_unstable_by_key(|row| row.market);
+    let column = |pick: fn(&BoardRow) -> Option<i64>| rows.iter().map(|row| pick(row)).collect::<Vec<_>>();
+    let from_price = |pick: fn(&BoardRow) -> Option<i64>| {
+        let difference = |row: &BoardRow| pick(row).zip(row.price).map(|(value, price)| value - price);
+        rows.iter().map(|row| difference(row)).collect::<Vec<_>>()
+    };
+    let amounts = |pick: fn(&BoardRow) -> Option<i128>| {
+        let number = |stroops| RawValue::from_string(shown::feed_amount(stroops)).ok();
+        rows.iter().map(|row| pick(row).and_then(number)).collect::<Vec<_>>()
+    };
+    to_bytes(&Figures {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        ledger: view.latest_ledger(),
+        columns: COLUMNS,
+        number: rows.iter().map(|row| row.market).collect(),
+        price: rows.iter().map(|row| Some(row.scale?.plain(row.price?))).collect(),
+        change_1h: column(|row| row.changes.first().copied().flatten()),
+        change_24h: column(|row| row.changes.get(1).copied().flatten()),
+        change_7d: column(|row| row.changes.get(2).copied().flatten()),
+        low: from_price(|row| row.low),
+        high: from_price(|row| row.high),
+        bid: from_price(|row| row.bid),
+        ask: from_price(|row| row.ask),
+        spread: column(|row| row.spread),
+        volume_usd: amounts(|row| row.volume_usd),
+        volume: amounts(|row| Some(row.volume)),
+        trades: rows.iter().map(|row| row.trades).collect(),
+        age: column(|row| row.age_s),
+        flags: rows.iter().map(|row| row.flags.bits()).collect(),
+    })
+}
+
+/// Names of the columns in the order in which an event of the stream holds them.
+const COLUMNS: [&str; 15] = [
+    "number",
+    "price",
+    "change_1h",
+    "change_24h",
+    "change_7d",
+    "low",
+    "high",
+    "bid",
+    "ask",
+    "spread",
+    "volume_usd",
+    "volume",
+    "trades",
+    "age",
+    "flags",
+];
+
+/// `/api/v1/board/sparks`: the lines of 7 days.
+#[must_use]
+pub fn sparks(view: &ListingView, board: &Board) -> Vec<u8> {
+    let mut rows: Vec<&BoardRow> = board.rows().iter().collect();
+    rows.sort_unstable_by_key(|row| row.market);
+    let line = |row: &&BoardRow| letters(view.market(row.market).and_then(|market| levels(&market)));
+    to_bytes(&Sparks {
+        as_of: view.as_of().to_rfc3339(),
+        seq: view.seq(),
+        number: rows.iter().map(|row| row.market).collect(),
+        lines: rows.iter().map(line).collect(),
+    })
+}

@@ -1,0 +1,321 @@
+//! Frame of all pages: the bar, the trust strip, the banner of stale data.
+
+use std::sync::Arc;
+
+use ticker_domain::{
+    coverage::{LedgerRange, gaps},
+    instant::{DAY, HOUR, UnixSeconds},
+    plain_text::stripped,
+    span::Span,
+};
+
+use crate::shown;
+
+/// State of the ticker at the moment of an answer. The HTTP server fills it in from the vitals.
+#[derive(Clone, Debug, Default)]
+pub struct TickerState {
+    /// Time of the answer.
+    pub now: UnixSeconds,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Passphrase of the network.
+    pub passphrase: Arc<str>,
+    /// True from the first publication on.
+    pub is_published: bool,
+    /// Last ledger with a trade, and its close time.
+    pub latest: Option<(u32, UnixSeconds)>,
+    /// Time of the last data from Horizon.
+    pub received_at: Option<UnixSeconds>,
+    /// True if that is too long ago.
+    pub is_stale: bool,
+    /// Fault of Horizon, if there is one.
+    pub fault: Option<String>,
+    /// Complete ledgers, merged and in order.
+    pub coverage: Arc<Vec<LedgerRange>>,
+    /// Progress of the backfill.
+    pub backfill: Option<BackfillState>,
+    /// Result of the self-audit.
+    pub audit: Option<AuditState>,
+    /// Request budget at Horizon.
+    pub budget: Option<BudgetState>,
+    /// Time when the oldest order book was polled.
+    pub oldest_book: Option<UnixSeconds>,
+    /// Id of this replica.
+    pub replica: Option<String>,
+    /// True if this replica leads, false if another does.
+    pub is_leader: Option<bool>,
+}
+
+/// Progress of the backfill.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillState {
+    /// Stored share of the wanted time, 0 to 1.
+    pub done_ratio: f64,
+    /// Estimated seconds until it is complete.
+    pub eta_s: Option<i64>,
+    /// Trades stored by it.
+    pub trades: u64,
+    /// Trades stored per second.
+    pub trades_per_second: u64,
+}
+
+/// Result of the self-audit.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditState {
+    /// End of the last whole pass.
+    pub at: Option<UnixSeconds>,
+    /// Markets that it compared.
+    pub markets: u64,
+    /// Markets that it could not compare.
+    pub unread: u64,
+    /// Figures that differed.
+    pub differences: u64,
+    /// Markets that were rebuilt and match now.
+    pub repaired: u64,
+}
+
+/// Request budget at Horizon.
+#[derive(Clone, Debug)]
+pub struct BudgetState {
+    /// Requests per hour that the operator allows. 0 means no limit.
+    pub requests_per_hour: u32,
+    /// Requests left according to Horizon.
+    pub remaining: Option<u32>,
+    /// Seconds until requests may be sent again after a refusal.
+    pub blocked_s: i64,
+    /// Requests so far by class.
+    pub requests: Vec<(&'static str, u64)>,
+}
+
+/// Parts of all pages around their content.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) network: String,
+    pub(super) version: &'static str,
+    /// Address of the current page in the navigation, or an empty text.
+    pub(super) current: &'static str,
+    pub(super) ledger: Option<String>,
+    pub(super) closed_at: i64,
+    pub(super) age: String,
+    pub(super) coverage: Coverage,
+    pub(super) audit: String,
+    pub(super) audit_warns: bool,
+    pub(super) books: String,
+    pub(super) replica: String,
+    pub(super) stale: Option<Stale>,
+    pub(super) starting: Option<Starting>,
+}
+
+/// Progress before the first publication.
+#[derive(Clone, Debug)]
+pub(super) struct Starting {
+    /// Share of the wanted time that is stored, in whole percent.
+    pub(super) percent: u32,
+    pub(super) trades: String,
+    pub(super) trades_per_second: String,
+    pub(super) eta: Option<String>,
+    pub(super) remaining: Option<String>,
+    pub(super) fault: Option<String>,
+}
+
+/// Banner of stale data.
+#[derive(Clone, Debug)]
+pub(super) struct Stale {
+    pub(super) age: String,
+    pub(super) since: Option<String>,
+    pub(super) ledger: String,
+    pub(super) fault: Option<String>,
+}
+
+/// Coverage of the last 7 days, drawn on 168 units: one for each hour.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Coverage {
+    /// Held times: start and length.
+    pub(super) held: Vec<(i64, i64)>,
+    /// Holes between them: start and length, at least 2 so that they are seen.
+    pub(super) holes: Vec<(i64, i64)>,
+    pub(super) text: String,
+    pub(super) warns: bool,
+}
+
+impl Frame {
+    pub(super) fn of(state: &TickerState, current: &'static str) -> Self {
+        let age_s = state.latest.map_or(0, |(_, closed_at)| state.now.0.saturating_sub(closed_at.0));
+        let (audit, audit_warns) = audit(state);
+        let stale = state.latest.filter(|_| state.is_stale).map(|(ledger, _)| Stale {
+            age: long_age(age_s),
+            since: state.received_at.map(clock_time),
+            ledger: shown::count(ledger.into()),
+            fault: state.fault.as_deref().map(|fault| stripped(fault).into_owned()),
+        });
+        Self {
+            network: network(&state.passphrase),
+            version: state.version,
+            current,
+            ledger: state.latest.map(|(ledger, _)| shown::count(ledger.into())),
+            closed_at: state.latest.map_or(0, |(_, closed_at)| closed_at.0),
+            age: shown::age(age_s),
+            coverage: coverage(state),
+            audit,
+            audit_warns,
+            books: shown::or_none(state.oldest_book, |at| {
+                format!("oldest {}", shown::age(state.now.0.saturating_sub(at.0)))
+            }),
+            replica: replica(state),
+            stale,
+            starting: (!state.is_published).then(|| starting(state)),
+        }
+    }
+}
+
+fn starting(state: &TickerState) -> Starting {
+    let backfill = state.backfill;
+    let ratio = backfill.map_or(0.0, |backfill| backfill.done_ratio);
+    Starting {
+        percent: (0..=100).rev().find(|percent| f64::from(*percent) <= ratio * 100.0).unwrap_or(0),
+        trades: shown::count(backfill.map_or(0, |backfill| backfill.trades)),
+        trades_per_second: shown::count(backfill.map_or(0, |backfill| backfill.trades_per_second)),
+        eta: backfill.and_then(|backfill| backfill.eta_s).map(long_age),
+        remaining: state
+            .budget
+            .as_ref()
+            .and_then(|budget| budget.remaining)
+            .map(|count| shown::count(count.into())),
+        fault: state.fault.as_deref().map(|fault| stripped(fault).into_owned()),
+    }
+}
+
+/// Name of a network.
+fn network(passphrase: &str) -> String {
+    match passphrase {
+        "Public Global Stellar Network ; September 2015" => "public network".to_owned(),
+        "Test SDF Network ; September 2015" => "testnet".to_owned(),
+        // Passphrases are a name and a date.
+        other => stripped(other.split(" ;").next().unwrap_or_default()).chars().take(40).collect(),
+    }
+}
+
+fn audit(state: &TickerState) -> (String, bool) {
+    let Some(audit) = &state.audit else { return (shown::NONE.to_owned(), false) };
+    let at = audit.at.map_or_else(|| "first pass running".to_owned(), |at| short_time(at, state.now));
+    match audit.differences {
+        0 => (format!("{at}, no difference"), false),
+        count => (format!("{at}, differences: {}", shown::count(count)), true),
+    }
+}
+
+fn replica(state: &TickerState) -> String {
+    let id = state.replica.as_deref().map(stripped).unwrap_or_default();
+    let id: String = id.chars().take(12).collect();
+    let role = match state.is_leader {
+        Some(true) => "leads",
+        Some(false) => "follows",
+        None => return shown::NONE.to_owned(),
+    };
+    if id.is_empty() { role.to_owned() } else { format!("{id}, {role}") }
+}
+
+fn coverage(state: &TickerState) -> Coverage {
+    let edge = Span::Week.edge(state.now);
+    let place = |at: UnixSeconds| (at.0.saturating_sub(edge.0) / HOUR).clamp(0, 168);
+    let stretch = |range: &LedgerRange| {
+        let start = place(range.from_time);
+        (start, place(range.to_time).saturating_sub(start).max(1))
+    };
+    let recent = |range: &&LedgerRange| range.to_time > edge;
+    let holes: Vec<LedgerRange> =
+        gaps(&state.coverage).into_iter().filter(|gap| gap.to_time > edge).collect();
+    let missing: u64 =
+        holes.iter().map(|hole| u64::from(hole.to.saturating_sub(hole.from)).saturating_add(1)).sum();
+    let eta = state.backfill.and_then(|backfill| backfill.eta_s).filter(|eta_s| *eta_s > 0);
+    let eta = eta.map(|eta_s| format!(", full in {}", long_age(eta_s))).unwrap_or_default();
+    let first = state.coverage.iter().find(|range| range.to_time > edge).map(|range| range.from_time);
+    let (text, warns) = match first {
+        None => ("nothing held yet".to_owned(), true),
+        Some(_) if missing > 0 => (format!("ledgers missing: {}{eta}", shown::count(missing)), true),
+        Some(first) if first > edge.plus(HOUR) => {
+            (format!("last {} held{eta}", long_age(state.now.0.saturating_sub(first.0))), !eta.is_empty())
+        }
+        Some(_) => ("every ledger held".to_owned(), false),
+    };
+    let wide = |(start, length): (i64, i64)| (start.min(166), length.max(2));
+    Coverage {
+        held: state.coverage.iter().filter(recent).map(stretch).collect(),
+        holes: holes.iter().map(stretch).map(wide).collect(),
+        text,
+        warns,
+    }
+}
+
+/// Age in words, for sentences: `14 min`, `26 h`, `3 days`.
+pub(super) fn long_age(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds if seconds < 2 * HOUR => shown::age(seconds.min(HOUR - 1)).replace("59 min", "an hour"),
+        seconds if seconds < 2 * DAY => format!("{} h", seconds / HOUR),
+        seconds => format!("{} days", seconds / DAY),
+    }
+}
+
+/// Time of the day: `13:49:07 UTC`.
+fn clock_time(at: UnixSeconds) -> String {
+    at.to_utc().format("%H:%M:%S UTC").to_string()
+}
+
+/// Time of the day, with the date if it is another day than `now`.
+pub(super) fn short_time(at: UnixSeconds, now: UnixSeconds) -> String {
+    let format = if at.day() == now.day() { "%H:%M UTC" } else { "%-d %b %H:%M UTC" };
+    at.to_utc().format(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(coverage: Vec<LedgerRange>) -> TickerState {
+        TickerState { now: UnixSeconds(10 * DAY), coverage: Arc::new(coverage), ..TickerState::default() }
+    }
+
+    const fn range(from: u32, to: u32, from_time: i64, to_time: i64) -> LedgerRange {
+        LedgerRange { from, to, from_time: UnixSeconds(from_time), to_time: UnixSeconds(to_time) }
+    }
+
+    #[test]
+    fn coverage_shows_its_holes_and_how_far_it_reaches() {
+        let whole = coverage(&state(vec![range(1, 900, 2 * DAY, 10 * DAY)]));
+        assert_eq!((whole.text.as_str(), whole.warns), ("every ledger held", false));
+        assert_eq!((whole.held, whole.holes), (vec![(0, 168)], vec![]));
+        let parts = vec![range(1, 100, 2 * DAY, 5 * DAY), range(713, 900, 5 * DAY + 60, 10 * DAY)];
+        let broken = coverage(&state(parts));
+        assert_eq!((broken.text.as_str(), broken.warns), ("ledgers missing: 612", true));
+        assert_eq!(broken.holes, [(48, 2)], "a short hole is wide enough to be seen");
+        let short = coverage(&state(vec![range(1, 900, 10 * DAY - 5 * HOUR, 10 * DAY)]));
+        assert_eq!((short.text.as_str(), short.warns), ("last 5 h held", false));
+        assert_eq!(coverage(&state(Vec::new())).text, "nothing held yet");
+    }
+
+    #[test]
+    fn before_the_first_publication_there_is_progress_and_no_ledger() {
+        let backfill =
+            BackfillState { done_ratio: 0.629, eta_s: Some(240), trades: 901_442, trades_per_second: 4_480 };
+        let frame = Frame::of(&TickerState { backfill: Some(backfill), ..state(Vec::new()) }, "/");
+        let starting = frame.starting.unwrap();
+        assert_eq!((starting.percent, starting.trades.as_str()), (62, "901,442"));
+        assert_eq!((starting.eta.as_deref(), frame.ledger), (Some("4 min"), None));
+    }
+
+    #[test]
+    fn a_stale_state_has_a_banner() {
+        let latest = Some((58_214_761, UnixSeconds(10 * DAY - 862)));
+        let fresh = Frame::of(&TickerState { is_published: true, latest, ..state(Vec::new()) }, "/");
+        assert!(fresh.stale.is_none() && fresh.starting.is_none());
+        let stale =
+            Frame::of(&TickerState { is_published: true, latest, is_stale: true, ..state(Vec::new()) }, "/");
+        assert_eq!(stale.stale.unwrap().age, "14 min");
+    }
+
+    #[test]
+    fn ages_in_sentences_are_coarse() {
+        let ages = [5, 862, 3_599, 3_600, 7_199, 7_200, DAY, 2 * DAY].map(long_age);
+        assert_eq!(ages, ["5 s", "14 min", "an hour", "an hour", "an hour", "2 h", "24 h", "2 days"]);
+    }
+}

@@ -1,0 +1,92 @@
+//! Choice between HTML and JSON by `Accept` (RFC 9110, section 12.5.1). Pure.
+
+use actix_web::{
+    HttpRequest,
+    http::header::{self, Quality, QualityItem},
+    mime::{self, Mime},
+};
+
+/// Weight of a type, and how closely the range that gave it names the type: 3 by name, 2 by `text/*`, 1 by `*/*`.
+type Weight = (Quality, u8);
+
+/// Returns true if the client prefers a page to JSON. A client without `Accept`, and one that weighs both alike, gets
+/// JSON, as from the old ticker. Of equal weights, that of the closer range counts: `text/html, */*` asks for the page.
+pub(super) fn prefers_html(request: &HttpRequest) -> bool {
+    let lines = request.headers().get_all(header::ACCEPT);
+    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    is_html_first(&lines.join(","))
+}
+
+fn is_html_first(accept: &str) -> bool {
+    let html = weight(accept, &mime::TEXT_HTML);
+    html.0 > Quality::ZERO && html > weight(accept, &mime::APPLICATION_JSON)
+}
+
+/// Weight of a type: that of the closest range. Elements that are invalid are skipped.
+fn weight(accept: &str, wanted: &Mime) -> Weight {
+    let mut best: Weight = (Quality::ZERO, 0);
+    for element in accept.split(',') {
+        let Ok(element) = element.trim().parse::<QualityItem<Mime>>() else { continue };
+        let range = element.item;
+        let closeness = match (range.type_(), range.subtype()) {
+            (mime::STAR, mime::STAR) => 1,
+            (kind, mime::STAR) if kind == wanted.type_() => 2,
+            // A range with a parameter, such as `text/html;level=1`, names a form that does not exist here.
+            (kind, subtype) if (kind, subtype) == (wanted.type_(), wanted.subtype()) => {
+                if range.params().any(|(name, _)| name != mime::CHARSET) {
+                    continue;
+                }
+                3
+            }
+            _ => continue,
+        };
+        if closeness > best.1 {
+            best = (element.quality, closeness);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Header of Chromium and Firefox when a person opens an address.
+    const BROWSER: &str =
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+
+    #[test]
+    fn html_is_for_those_who_prefer_it() {
+        for (accept, expected) in [
+            ("", false),
+            ("*/*", false),
+            ("application/json", false),
+            ("text/html", true),
+            ("TEXT/HTML", true),
+            (BROWSER, true),
+            ("text/html, */*", true),
+            ("text/*", true),
+            ("text/html;charset=utf-8", true),
+            ("text/html;q=0", false),
+            ("text/html;q=0, */*", false),
+            ("text/html, application/json", false),
+            ("text/html;q=0.9, application/json", false),
+            ("text/html;q=0.9, application/*;q=0.8", true),
+            ("text/html;q=0.5, */*;q=0.6", false),
+            ("text/*;q=0.9, text/html;q=0.1, application/json;q=0.5", false),
+            ("text/html;level=1", false),
+            ("application/xhtml+xml, image/*", false),
+            ("text/html;q=nonsense, */*", false),
+        ] {
+            assert_eq!(is_html_first(accept), expected, "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_causes_a_panic_and_none_without_text_gets_html(text in "\\PC*") {
+            prop_assert!(!is_html_first(&text) || text.to_lowercase().contains("text/"));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Files that pages load: the style sheet, scripts, the icon. Embedded from `web/`, built by nothing.
+
+use std::{io, sync::LazyLock};
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use ticker_formats::EncodedFile;
+
+use crate::http::{
+    files::{Terms, send_on},
+    methods,
+    problem::problem,
+    requests,
+};
+
+const STYLE: &str = "/page.css";
+const FILE: &str = "/web/{name}";
+/// Files keep their names from release to release, so a cache must revalidate them for each use.
+const CACHE_CONTROL: &str = "no-cache";
+const CSS: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Embedded file: its path, its type, its bytes.
+type Source = (&'static str, &'static str, &'static [u8]);
+
+const SOURCES: [Source; 2] = [
+    (STYLE, CSS, include_bytes!("../../../../web/page.css")),
+    ("/web/favicon.svg", SVG, include_bytes!("../../../../web/favicon.svg")),
+];
+
+/// The files in all codings, encoded at the first request.
+static FILES: LazyLock<io::Result<Vec<(Source, EncodedFile)>>> = LazyLock::new(|| {
+    SOURCES.into_iter().map(|source| Ok((source, EncodedFile::encode(source.2.to_vec())?))).collect()
+});
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    for path in [STYLE, FILE] {
+        requests::announce(path);
+        config.route(
+            path,
+            web::route().to(move |request: HttpRequest| async move {
+                methods::answer(&request, path, || respond(&request))
+            }),
+        );
+    }
+}
+
+fn respond(request: &HttpRequest) -> HttpResponse {
+    let Ok(files) = &*FILES else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the files of the pages could not be compressed");
+    };
+    let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == request.path())
+    else {
+        return problem(StatusCode::NOT_FOUND, "the pages have no such file");
+    };
+    let terms = Terms { content_type, cache_control: CACHE_CONTROL, vary: "Accept-Encoding", labels: None };
+    send_on(request, file, &terms)
+}

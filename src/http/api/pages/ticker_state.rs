@@ -1,0 +1,58 @@
+//! State of the ticker, as pages show it, out of the vitals.
+
+use ticker_formats::pages::{AuditState, BackfillState, BudgetState, TickerState};
+
+use crate::{
+    domain::instant::UnixSeconds,
+    http::{state::PublicState, status::received_at},
+};
+
+/// State at this moment.
+pub(super) fn ticker_state(state: &PublicState) -> TickerState {
+    let vitals = &state.published.vitals;
+    let newest = state.published.newest();
+    let newest = newest.as_deref();
+    let now = state.clock.now();
+    let received_at = received_at(vitals, newest);
+    let stale_s = i64::try_from(state.stale_after.as_secs()).unwrap_or(i64::MAX);
+    let seconds = |value: f64| whole_seconds(value);
+    TickerState {
+        now: now.into(),
+        version: env!("CARGO_PKG_VERSION"),
+        passphrase: state.views.passphrase(),
+        is_published: newest.is_some(),
+        latest: newest.and_then(|newest| newest.latest),
+        received_at: received_at.map(UnixSeconds::from),
+        is_stale: received_at.is_none_or(|at| now.signed_duration_since(at).num_seconds() > stale_s),
+        fault: vitals.horizon.load().as_ref().and_then(|horizon| horizon.fault()),
+        coverage: vitals.coverage.load_full(),
+        backfill: vitals.backfill.load().as_ref().map(|backfill| BackfillState {
+            done_ratio: backfill.done_ratio,
+            eta_s: backfill.eta_s.map(seconds),
+            trades: backfill.trades,
+            trades_per_second: backfill.trades_per_second,
+        }),
+        audit: vitals.audit.load().as_ref().map(|audit| AuditState {
+            at: audit.at.map(UnixSeconds::from),
+            markets: audit.markets,
+            unread: audit.unread,
+            differences: audit.differences,
+            repaired: audit.repaired,
+        }),
+        budget: vitals.budget.load().as_ref().map(|budget| BudgetState {
+            requests_per_hour: budget.requests_per_hour,
+            remaining: budget.remaining,
+            blocked_s: seconds(budget.blocked_s),
+            requests: budget.requests.clone(),
+        }),
+        oldest_book: newest.and_then(|newest| newest.snapshot.oldest_book()),
+        replica: vitals.replica_id.load().as_ref().map(|id| id.to_string()),
+        is_leader: vitals.leader.load().as_ref().map(|leader| leader.ok),
+    }
+}
+
+/// Seconds, rounded up.
+fn whole_seconds(seconds: f64) -> i64 {
+    std::time::Duration::try_from_secs_f64(seconds.max(0.0).ceil())
+        .map_or(0, |duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,230 @@
+//! Pages for people: who gets them, and that they show the figures of the API.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    listings::{USDC, daemon, horizon, ok, text},
+    support::{
+        daemon::{Answer, Daemon},
+        network::block_on,
+        wait_until,
+    },
+};
+
+/// Header of a browser in which a person opens an address.
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+
+fn page(daemon: &Daemon, path: &str) -> String {
+    let answer = daemon.get_with("GET", path, BROWSER);
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {text}");
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+    text
+}
+
+/// Texts between two marks.
+fn between<'a>(html: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    html.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+/// Text without elements.
+fn plain(html: &str) -> String {
+    let mut text = String::new();
+    for part in html.split('<') {
+        text.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    text.trim().to_owned()
+}
+
+/// Cells of a list: each row is the name of the market and the texts of its cells by class.
+fn rows(html: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let rows = between(html, "<tr role=\"row\"", "</tr>");
+    let rows = rows.into_iter().filter(|row| row.contains("data-number"));
+    rows.map(|row| {
+        let name = between(row, "<a href=\"/m/", "\"")[0].to_owned();
+        let cells = between(row, "<td role=\"cell\" class=\"", "</td>").into_iter().map(|cell| {
+            let (class, content) = cell.split_once("\">").unwrap();
+            (class.to_owned(), plain(content.split("<small>").next().unwrap()))
+        });
+        (name, cells.collect())
+    })
+    .collect()
+}
+
+fn cell<'a>(cells: &'a [(String, String)], class: &str) -> &'a str {
+    &cells.iter().find(|(other, _)| other == class).unwrap_or_else(|| panic!("no {class}: {cells:?}")).1
+}
+
+/// Number that a cell shows, and half of its last decimal.
+fn number(shown: &str) -> Option<(f64, f64)> {
+    let (digits, scale) = match shown.split_once(' ') {
+        Some((digits, "k")) => (digits, 1e3),
+        Some((digits, "M")) => (digits, 1e6),
+        Some((digits, "G")) => (digits, 1e9),
+        _ => (shown, 1.0),
+    };
+    let digits = digits.replace(',', "").replace('−', "-");
+    let (mantissa, exponent) = digits.split_once('e').unwrap_or((&digits, "0"));
+    let places = mantissa.split_once('.').map_or(0, |(_, places)| places.len());
+    let scale = scale * 10_f64.powi(exponent.parse().ok()?);
+    let half = 0.5 * 10_f64.powi(-i32::try_from(places).unwrap());
+    Some((mantissa.parse::<f64>().ok()? * scale, half * scale))
+}
+
+/// Asserts that a cell shows a figure of the API, rounded. An unknown figure is a dash.
+fn assert_shows(shown: &str, figure: &Value, what: &str) {
+    let Some(exact) = figure.as_str().map(|text| text.parse::<f64>().unwrap()) else {
+        assert_eq!(shown, "–", "{what}");
+        return;
+    };
+    let (value, half) = number(shown).unwrap_or_else(|| panic!("{what}: {shown} for {exact}"));
+    // Four digits of an amount may end in zeros left of the point.
+    let tolerance = half.max(exact.abs() * 5e-4).min(half * 1_000.0) * 1.000_001;
+    assert!((value - exact).abs() <= tolerance, "{what}: {shown} for {exact}");
+}
+
+#[test]
+fn the_root_is_a_page_for_clients_that_prefer_html_and_json_for_all_others() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let ask = |method: &str, headers: &str| daemon.get_with(method, "/", headers);
+        let kind = |answer: &Answer| answer.header("content-type").unwrap().to_owned();
+        for accept in
+            ["", "Accept: */*\r\n", "Accept: application/json\r\n", "Accept: text/html;q=0.5, */*\r\n"]
+        {
+            let answer = ask("GET", accept);
+            assert_eq!((answer.status, kind(&answer).as_str()), (200, "application/json"), "{accept}");
+            assert!(answer.json()["pairs"].is_array());
+            assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+        }
+        for (coding, sent) in [("gzip", Some("gzip")), ("identity", None)] {
+            let headers = format!("{BROWSER}Accept-Encoding: {coding}\r\n");
+            let answer = ask("GET", &headers);
+            assert_eq!((answer.status, kind(&answer).as_str()), (200, "text/html; charset=utf-8"));
+            assert_eq!(answer.header("content-encoding"), sent);
+            assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+                "{policy}"
+            );
+            wait_until("HEAD and a condition meet the same view", || {
+                let answer = ask("GET", &headers);
+                let head = ask("HEAD", &headers);
+                let tag = answer.header("etag").unwrap();
+                let unchanged = ask("GET", &format!("{headers}If-None-Match: {tag}\r\n"));
+                if head.header("etag") != Some(tag) || unchanged.status == 200 {
+                    return false;
+                }
+                assert_eq!((head.status, head.body.len()), (200, 0));
+                assert_eq!(head.header("content-length"), answer.header("content-length"));
+                assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+                assert_eq!(unchanged.header("vary"), Some("Accept, Accept-Encoding"));
+                true
+            });
+        }
+        assert_eq!(ask("POST", &format!("{BROWSER}Content-Length: 0\r\n")).status, 405);
+    });
+}
+
+#[test]
+fn the_list_shows_the_figures_of_the_api_in_every_order() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        wait_until("page and API are of one view", || {
+            let html = page(&daemon, "/");
+            let api = ok(&daemon, "/api/v1/markets?sort=volume&limit=1000").json();
+            if !html.contains(&format!("data-seq=\"{}\"", api["seq"])) {
+                return false;
+            }
+            let markets = api["markets"].as_array().unwrap();
+            let rows = rows(&html);
+            assert_eq!(rows.len(), markets.len().min(50));
+            for (name, cells) in &rows {
+                let market = markets.iter().find(|market| market["id"] == **name).unwrap();
+                let (day, what) = (&market["windows"]["24h"], |field: &str| format!("{name} {field}"));
+                assert_shows(cell(cells, "price"), &market["last"], &what("price"));
+                assert_shows(cell(cells, "h1"), &market["windows"]["1h"]["change_percent"], &what("1h"));
+                assert_shows(cell(cells, "h24"), &day["change_percent"], &what("24h"));
+                assert_shows(cell(cells, "d7"), &market["windows"]["7d"]["change_percent"], &what("7d"));
+                assert_shows(cell(cells, "volume"), &market["usd"]["volume_24h"], &what("volume"));
+                assert_shows(cell(cells, "best"), &market["bid"], &what("bid"));
+                let trades = cell(cells, "trades").replace(',', "");
+                assert_eq!(trades, day["trade_count"].to_string(), "{name}");
+            }
+            true
+        });
+        let key = |row: &(String, Vec<(String, String)>), class: &str| {
+            number(cell(&row.1, class)).map(|found| found.0)
+        };
+        for (sort, class) in [("price", "price"), ("24h", "h24"), ("trades", "trades"), ("spread", "spread")]
+        {
+            for order in ["asc", "desc"] {
+                let rows = rows(&page(&daemon, &format!("/?sort={sort}&order={order}")));
+                let keys: Vec<Option<f64>> = rows.iter().map(|row| key(row, class)).collect();
+                let known: Vec<f64> = keys.iter().flatten().copied().collect();
+                assert!(known.len() > 10, "{sort}");
+                let is_sorted =
+                    known.is_sorted_by(|one, next| if order == "asc" { one <= next } else { one >= next });
+                assert!(is_sorted, "{sort} {order}: {known:?}");
+                assert!(keys.iter().skip(known.len()).all(Option::is_none), "unknown is last: {keys:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn searches_select_and_pages_turn() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let issuer = USDC.split_once('-').unwrap().1;
+        let found = rows(&page(&daemon, &format!("/?q=xlm+{}", issuer.to_lowercase())));
+        assert!(!found.is_empty() && found.iter().all(|(name, _)| name.contains(USDC)), "{found:?}");
+        let quoted = rows(&page(&daemon, &format!("/?quote={USDC}&utm_source=x&sort=no")));
+        assert!(!quoted.is_empty() && quoted.iter().all(|(name, _)| name.ends_with(USDC)), "{quoted:?}");
+        let empty = page(&daemon, "/?q=%3Cscript%3Ealert(1)%3C/script%3E");
+        assert!(rows(&empty).is_empty() && empty.contains("No market matches"));
+        assert!(!empty.contains("<script>alert"), "{empty}");
+        let clean = rows(&page(&daemon, "/?clean=1&verified=1"));
+        assert!(!clean.is_empty() && clean.len() < rows(&page(&daemon, "/")).len());
+
+        let all = ok(&daemon, "/api/v1/markets?limit=1000").json();
+        let all: BTreeSet<String> =
+            all["markets"].as_array().unwrap().iter().map(|market| text(market, "id").to_owned()).collect();
+        let [first, second] = ["/?sort=name", "/?sort=name&page=2"].map(|path| rows(&page(&daemon, path)));
+        let names: Vec<String> = first.iter().chain(&second).map(|(name, _)| name.clone()).collect();
+        assert!(first.len() == 50 && names.is_sorted() && names.len() == all.len(), "{names:?}");
+        assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), all);
+    });
+}
+
+#[test]
+fn errors_are_pages_for_browsers_and_problems_for_programs() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        for (path, status) in [
+            ("/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN", 404),
+            ("/a/%3Cb%3E", 400),
+        ] {
+            let shown = daemon.get_with("GET", path, BROWSER);
+            let html = String::from_utf8(shown.body.clone()).unwrap();
+            assert_eq!(
+                (shown.status, shown.header("vary")),
+                (status, Some("Accept, Accept-Encoding")),
+                "{path}"
+            );
+            assert!(html.contains("name=\"q\"") && !html.contains("<b>"), "{html}");
+            let problem = daemon.get(path);
+            assert_eq!(
+                (problem.status, problem.header("content-type")),
+                (status, Some("application/problem+json"))
+            );
+        }
+    });
+}
