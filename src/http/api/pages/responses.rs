@@ -50,7 +50,13 @@ pub(super) async fn answer_page(
     }
     let ticker = ticker_state(&state);
     let made = match view(&state, wanted).await {
-        Some(Ok(view)) => make(&request, &view, ticker.clone()).await,
+        Some(Ok(view)) => {
+            let made = make(&request, &view, ticker.clone()).await;
+            if made.is_ok() {
+                state.published.note_answer(view.listing.seq(), view.listing.as_of());
+            }
+            made
+        }
         Some(Err(error)) => Err(error),
         None => Ok(before_the_first(&request, &state, &ticker)),
     };
