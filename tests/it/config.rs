@@ -39,7 +39,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "usd-anchors" => [USDC, EURC, YUSDC],
         "log-format" => ["text", "json", "text"],
         "log" => ["debug", "warn", "error"],
-        "trace-messages" => ["on", "off", "on"],
+        "trace-messages" => ["off", "on", "off"],
         other => panic!("no samples for the setting {other}"),
     }
 }
