@@ -187,7 +187,7 @@ impl OrderbookPoll {
         let markets = self.database.market_assets(&wanted).await?;
         let (mut failed, mut any_read) = (None, false);
         let mut reads = stream::iter(markets)
-            .map(|market| self.read(market))
+            .map(|market| self.read(market, cause))
             .buffer_unordered(AT_ONCE)
             .ready_chunks(STORED_AT_ONCE);
         while let Some(chunk) = reads.next().await {
@@ -218,8 +218,12 @@ impl OrderbookPoll {
         failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))
     }
 
-    async fn read(&self, market: MarketAssets) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
-        let horizon = self.horizon.of_class(Class::Books);
+    async fn read(
+        &self,
+        market: MarketAssets,
+        cause: &TraceContext,
+    ) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
+        let horizon = self.horizon.of_class(Class::Books).caused_by(cause);
         let book = match horizon.order_book(&market.base, &market.counter).await {
             // Horizon does not know the pair (any more), so it has no book. Only Horizon's own problem document says
             // so: a proxy's 404 says nothing about the pair.

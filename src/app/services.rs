@@ -114,8 +114,9 @@ impl Services {
 
     /// Creates a Horizon client. Clients of awc belong to the thread that makes them, so this and the constructors
     /// below run on the actor's thread. [`Self::check_network`] has shown before that the settings are usable.
-    fn horizon(&self) -> HorizonClient {
+    fn horizon(&self, status: &ChildStatus) -> HorizonClient {
         usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
+            .traced(Arc::clone(status.recorder()), status.name())
     }
 
     fn writer(&self, listeners: Option<Listeners>) -> TradeWriter {
@@ -172,7 +173,7 @@ impl Services {
         status: Arc<ChildStatus>,
     ) -> StreamIngest {
         StreamIngest {
-            horizon: self.horizon(),
+            horizon: self.horizon(&status),
             writer: self.writer(listeners),
             network_passphrase: self.config.network_passphrase.clone(),
             retention_days: self.retention_days(),
@@ -182,7 +183,7 @@ impl Services {
 
     pub(super) fn backfill(&self, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Backfill {
         Backfill {
-            horizon: self.horizon(),
+            horizon: self.horizon(&status),
             writer: self.writer(listeners),
             network_passphrase: self.config.network_passphrase.clone(),
             hours: i64::from(self.config.backfill_hours),
@@ -221,7 +222,7 @@ impl Services {
         status: Arc<ChildStatus>,
     ) -> AssetPoll {
         AssetPoll {
-            horizon: self.horizon(),
+            horizon: self.horizon(&status),
             database: self.database.clone(),
             leadership: self.leadership.clone(),
             ranking,
@@ -256,7 +257,7 @@ impl Services {
 
     pub(super) fn orderbook_poll(&self, ranking: Ranking, status: Arc<ChildStatus>) -> OrderbookPoll {
         OrderbookPoll {
-            horizon: self.horizon(),
+            horizon: self.horizon(&status),
             database: self.database.clone(),
             leadership: self.leadership.clone(),
             ranking,

@@ -1,8 +1,9 @@
 //! HTTP client of one Horizon: pages and streams. Created on the arbiter that uses it, because awc is not `Send`.
 
-use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::Cell, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::http::header;
+use actor_tree::trace::{context::TraceContext, recorder::Recorder, step::Step};
 use awc::{
     Client, ClientResponse, Connector,
     error::{PayloadError, SendRequestError},
@@ -18,6 +19,7 @@ use crate::{
         TcpDialler,
         coding::{CodingError, decoded},
     },
+    steps,
 };
 
 use super::{
@@ -93,6 +95,17 @@ pub struct HorizonClient {
     waiting: Rc<dyn Fn()>,
     /// Consecutive answers to live requests that were aborted for silence.
     silent_answers: Rc<Cell<u32>>,
+    /// Records requests as steps; none in a command.
+    tracer: Option<Tracer>,
+}
+
+/// Recorder of the requests of one actor.
+#[derive(Clone, Debug)]
+struct Tracer {
+    recorder: Arc<Recorder>,
+    actor: &'static str,
+    /// Step or message that causes the requests; none for roots of their own.
+    cause: Option<TraceContext>,
 }
 
 impl HorizonClient {
@@ -122,7 +135,21 @@ impl HorizonClient {
             class,
             waiting,
             silent_answers,
+            tracer: None,
         })
+    }
+
+    /// Same client that records its requests as steps of an actor.
+    #[must_use]
+    pub fn traced(self, recorder: Arc<Recorder>, actor: &'static str) -> Self {
+        Self { tracer: Some(Tracer { recorder, actor, cause: None }), ..self }
+    }
+
+    /// Same client whose requests are caused by this step or message.
+    #[must_use]
+    pub fn caused_by(&self, cause: &TraceContext) -> Self {
+        let tracer = self.tracer.clone().map(|tracer| Tracer { cause: Some(*cause), ..tracer });
+        Self { tracer, ..self.clone() }
     }
 
     /// Same client with another class.
@@ -225,9 +252,20 @@ impl HorizonClient {
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
+        let step = self.tracer.as_ref().map(|tracer| {
+            Step::begin(&tracer.recorder, tracer.actor, steps::HORIZON_REQUEST, tracer.cause.as_ref())
+        });
         let fetched =
             async { body(self.send(path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await };
-        self.record_outcome(kind, self.record_silence(fetched.await))
+        let fetched = fetched.await;
+        if let Some(step) = step {
+            if fetched.is_ok() {
+                step.done()
+            } else {
+                step.failed()
+            };
+        }
+        self.record_outcome(kind, self.record_silence(fetched))
     }
 
     /// Counts a request by its outcome, and records whether the server is reachable.

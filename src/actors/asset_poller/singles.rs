@@ -127,7 +127,7 @@ impl AssetPoll {
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
-        self.look_up(epoch, &wanted, class, context).await?;
+        self.look_up(epoch, &wanted, class, cause, context).await?;
         Ok(Round::LookedUp)
     }
 
@@ -136,9 +136,10 @@ impl AssetPoll {
         epoch: i64,
         assets: &[Asset],
         class: Class,
+        cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<(), PollError> {
-        let horizon = self.horizon.of_class(class);
+        let horizon = self.horizon.of_class(class).caused_by(cause);
         let mut failed = None;
         let (mut standings, mut unreadable) = (Vec::<AssetStanding>::new(), Vec::new());
         let mut found = stream::iter(assets.iter().copied())

@@ -10,6 +10,7 @@ use crate::{
         outage,
         poll_error::PollError,
         timetable::Timetable,
+        trace::context::TraceContext,
         worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
@@ -56,7 +57,7 @@ impl AssetPoll {
         }
         self.status.set_state("sweeping");
         let step = self.status.step(steps::LOOK_UP_ASSETS, None);
-        let next = self.sweep_step(epoch, &sweep).await?;
+        let next = self.sweep_step(epoch, &sweep, &step.trace()).await?;
         let cause = step.done();
         if next.began_at.is_none() {
             self.notify(0, &cause).await;
@@ -74,8 +75,12 @@ impl AssetPoll {
         let mut sweep = AssetSweep { began_at: Some(self.clock.now()), ..AssetSweep::default() };
         while sweep.began_at.is_some() {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            match self.sweep_step(epoch, &sweep).await {
-                Ok(next) => (sweep, retry, failures) = (next, Retry::default(), 0),
+            let step = self.status.step(steps::LOOK_UP_ASSETS, None);
+            match self.sweep_step(epoch, &sweep, &step.trace()).await {
+                Ok(next) => {
+                    step.done();
+                    (sweep, retry, failures) = (next, Retry::default(), 0);
+                }
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
                     let wait = retry.next_wait(error.retry_after());
@@ -89,8 +94,13 @@ impl AssetPoll {
     }
 
     /// Reads and stores the next page of the sweep. Returns the position after it.
-    pub(super) async fn sweep_step(&self, epoch: i64, sweep: &AssetSweep) -> Result<AssetSweep, PollError> {
-        let horizon = self.horizon.of_class(Class::Assets);
+    pub(super) async fn sweep_step(
+        &self,
+        epoch: i64,
+        sweep: &AssetSweep,
+        cause: &TraceContext,
+    ) -> Result<AssetSweep, PollError> {
+        let horizon = self.horizon.of_class(Class::Assets).caused_by(cause);
         let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
         if page.next.is_none() {
             page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is not trusted as the end

@@ -20,6 +20,7 @@ use crate::{
     actors::{
         intake::{Intake, IntakeDecision},
         subjects,
+        trace::{context::TraceContext, step::Step},
         trade_writer::CommittedSummary,
         worker::WorkContext,
     },
@@ -84,6 +85,8 @@ struct ReadState {
     quarantine: Vec<QuarantineEntry>,
     /// Time of the last batch.
     written_at: Instant,
+    /// Span of the step that reads the next batch.
+    trace: TraceContext,
     /// True once a ledger was reported as complete.
     has_reported_complete: bool,
     /// Close times of the last page that are believed.
@@ -96,39 +99,46 @@ impl DescendingRead<'_> {
     /// Reads a stretch. Returns the numbers of stored trades.
     pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, HistoryError> {
         let mut state = ReadState::new(stretch);
+        let read = self.read_pages(&mut state).await;
+        // Pages after the last batch, which held nothing to write.
+        self.step(&mut state).done();
+        read
+    }
+
+    async fn read_pages(&self, state: &mut ReadState) -> Result<CommittedSummary, HistoryError> {
         let mut sum = CommittedSummary::default();
         let mut pages = 0;
         while pages < self.pages_max || (!state.has_complete_ledger() && pages < LEDGER_PAGES_MAX) {
             pages += 1;
             self.context.advance();
-            match page::read(self.horizon, state.cursor).await {
+            match page::read(&self.horizon.caused_by(&state.trace), state.cursor).await {
                 Ok(page) => {
-                    let (page, intake) = self.weighed(page, &mut state).await?;
-                    let end = self.end_of(&page, &state).await?;
-                    self.collect(page, end.and_then(Result::ok), &intake, &mut state);
+                    let (page, intake) = self.weighed(page, state).await?;
+                    let end = self.end_of(&page, state).await?;
+                    self.collect(page, end.and_then(Result::ok), &intake, state);
                     if let Some(Err(doubt)) = end {
-                        self.write(&mut state, &mut sum).await?;
+                        self.write(state, &mut sum).await?;
                         return Err(HistoryError::End(doubt));
                     }
                 }
                 Err(HorizonError::Problem { status: BEFORE_HISTORY, .. }) => {
-                    self.write(&mut state, &mut sum).await?;
+                    self.write(state, &mut sum).await?;
                     return Err(HistoryError::BeforeHistory);
                 }
                 Err(error) => {
                     // Earlier pages are valid, so they are stored.
-                    self.write(&mut state, &mut sum).await?;
+                    self.write(state, &mut sum).await?;
                     return Err(error.into());
                 }
             }
             if state.is_done || state.is_due() {
-                self.write(&mut state, &mut sum).await?;
+                self.write(state, &mut sum).await?;
             }
             if state.is_done {
                 return Ok(sum);
             }
         }
-        self.write(&mut state, &mut sum).await?;
+        self.write(state, &mut sum).await?;
         Ok(sum)
     }
 
@@ -154,7 +164,7 @@ impl DescendingRead<'_> {
             more += 1;
             self.context.advance();
             let lowest = page.lowest();
-            page.join(page::read(self.horizon, lowest).await?);
+            page.join(page::read(&self.horizon.caused_by(&state.trace), lowest).await?);
         }
     }
 
@@ -212,6 +222,12 @@ impl DescendingRead<'_> {
         }
     }
 
+    /// Step that read what the next batch holds. The requests since the last one name it as their cause.
+    fn step(&self, state: &mut ReadState) -> Step {
+        let trace = std::mem::replace(&mut state.trace, TraceContext::root());
+        self.context.step(steps::READ_HISTORY, None).as_span(trace).began_at(state.written_at)
+    }
+
     async fn write(&self, state: &mut ReadState, sum: &mut CommittedSummary) -> Result<(), HistoryError> {
         let covered = state.covered();
         if state.trades.is_empty() && state.quarantine.is_empty() && covered.is_none() {
@@ -224,7 +240,7 @@ impl DescendingRead<'_> {
             quarantine: std::mem::take(&mut state.quarantine),
             covered,
         };
-        let mut read = self.context.step(steps::READ_HISTORY, None).began_at(state.written_at);
+        let mut read = self.step(state);
         read.set_subject(subjects::incoming(&batch));
         let cause = read.done();
         // A connection opened meanwhile may lead to another network: check again before storing.
@@ -249,6 +265,7 @@ impl ReadState {
             trades: Vec::new(),
             quarantine: Vec::new(),
             written_at: Instant::now(),
+            trace: TraceContext::root(),
             has_reported_complete: false,
             times: CloseTimes::default(),
             old: BTreeSet::new(),

@@ -72,6 +72,13 @@ impl Step {
         self
     }
 
+    /// Makes it the span of this context, which earlier steps may name as their cause.
+    #[must_use]
+    pub fn as_span(mut self, trace: TraceContext) -> Self {
+        self.trace = trace;
+        self
+    }
+
     /// Sets the numbers by which it is found.
     pub fn set_subject(&mut self, subject: Subject) {
         self.subject = subject;
