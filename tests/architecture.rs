@@ -52,6 +52,7 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("private_postgres", "crates/private-postgres/src"),
     ("process", "src/process.rs"),
     ("published", "src/published"),
+    ("schemas", "crates/ticker-schemas/src"),
     ("shutdown", "src/shutdown.rs"),
     ("sim", "crates/horizon-sim/src"),
     ("steps", "src/steps.rs"),

@@ -137,6 +137,21 @@ fn every_field_of_the_status_is_documented() {
 }
 
 #[test]
+fn the_status_and_problems_are_valid_by_their_schemas() {
+    let validator = ticker_schemas::Validator::new().unwrap();
+    let now = UnixSeconds(3).to_utc();
+    let newest = publication();
+    for (vitals, newest) in [(Vitals::default(), None), (vitals(), Some(&newest))] {
+        let answer = status(&vitals, newest, Duration::from_secs(1), now);
+        let violations = validator.check("status", answer.to_string().as_bytes());
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+    let response = super::problem::problem(actix_web::http::StatusCode::NOT_FOUND, "no such asset");
+    let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).unwrap();
+    assert!(validator.check("problem", &body).is_empty());
+}
+
+#[test]
 fn every_field_of_the_books_is_documented() {
     let answer = super::books::example();
     assert_documented("## `/api/v1/books`", &answer);

@@ -1,0 +1,420 @@
+//! The schemas against the code: what the formats print is valid, and a fault of each kind is found.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use ticker_domain::{
+    amount::Amount,
+    asset::Asset,
+    candles::{Buckets, Interval},
+    coverage::LedgerRange,
+    directory::Directory,
+    instant::UnixSeconds,
+    issuer_file::Currency,
+    listed_asset::ListedAsset,
+    market::QUOTE_ASSETS,
+    market_snapshot::MarketSnapshot,
+    orderbook::{BookFigures, Level, OrderBook, PolledBook},
+    price::Price,
+    test_support::{address, trade},
+    windows::Windows,
+};
+use ticker_formats::listings::{
+    IdStyle, ListingView, MarketView,
+    aggregations::{AggregationQuery, trade_aggregations},
+    candles::{CandleQuery, candles},
+    coingecko::{self, TradeQuery},
+    coinmarketcap,
+    orderbook::{self, QuotedLevels},
+    own,
+    udf::{self, HistoryQuery},
+};
+use ticker_schemas::{
+    SCHEMAS, Validator,
+    agreement::{self, Compared, Format, IdStyle as Style, Reference},
+};
+
+const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+const UNIT: i64 = 10_000_000;
+
+/// A day of four markets: XLM against USDC, a token against both, and one whose token is not valid.
+fn view() -> ListingView {
+    let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+    let token = |byte: u8| format!("TEA:{}", address(byte)).parse::<Asset>().unwrap();
+    let assets = [(1, Asset::Native), (2, usdc), (3, token(7)), (4, token(8))];
+    let mut directory = Directory::default();
+    directory.add_names(assets);
+    directory.update_assets(assets.iter().take(3).map(|(id, asset)| {
+        let (code, issuer) = (asset.code().to_owned(), asset.issuer().to_owned());
+        let currency = Currency { code, issuer, name: "A name \"of 1e5\"".to_owned(), ..Currency::default() };
+        let toml_url = "https://example.com/.well-known/stellar.toml".to_owned();
+        let listed = ListedAsset {
+            currency,
+            num_accounts: 50,
+            is_controlled_by_domain: true,
+            toml_url,
+            ..ListedAsset::default()
+        };
+        (*id, Some(listed))
+    }));
+    directory.add_markets([(1, 1, 2), (2, 3, 2), (3, 1, 3), (4, 1, 4)]);
+    let figures =
+        BookFigures { bid_count: 1, bid_max: 0.1, ask_count: 1, ask_min: 0.125, ..BookFigures::default() };
+    let book = PolledBook { figures, fetched_at: NOW.minus(5) };
+    directory.update_books(vec![(1, book)], true);
+    let mut windows = Windows::default();
+    for minute in 0..300_i64 {
+        let at = NOW.0 - 60 * minute;
+        for market in 1..=4_i32 {
+            let amounts = ((11 + minute % 7) * UNIT, (100 + minute % 13) * UNIT);
+            let mut made = trade(1_000 - minute, market, at, amounts, (amounts.1, amounts.0));
+            made.is_buy = minute % 3 == 0;
+            made.is_pool = minute % 5 == 0;
+            windows.add(market, made);
+        }
+    }
+    windows.add(1, trade(1_001, 1, NOW.0, (0, 1), (0, 0)));
+    windows.advance(NOW);
+    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+    let range = LedgerRange { from: 1, to: 1_001, from_time: UnixSeconds(1), to_time: NOW };
+    ListingView::new(7, snapshot, Arc::new(vec![range]), "Schema Network".into(), &[usdc])
+}
+
+fn xlm_usdc(view: &ListingView) -> MarketView<'_> {
+    let find = |text: &str| view.find(&text.parse().unwrap()).unwrap();
+    view.market_between(&find("XLM"), &find(&QUOTE_ASSETS[0].replace(':', "-"))).unwrap()
+}
+
+fn levels(market: &MarketView<'_>) -> QuotedLevels {
+    let level = |n, d| Level {
+        price: Price::new(n, d).unwrap(),
+        amount: Amount::from_stroops(5 * UNIT).unwrap().into(),
+    };
+    let book = OrderBook { bids: vec![level(1, 10)], asks: vec![level(1, 8), level(1, 7)] };
+    QuotedLevels::of(market, &book, NOW.minus(5))
+}
+
+fn hourly(view: &ListingView) -> Vec<u8> {
+    let query =
+        CandleQuery { interval: Interval::Hour, from: UnixSeconds(0), to: NOW, limit: 100, fill: true };
+    candles(&xlm_usdc(view), query)
+}
+
+fn hourly_bars(view: &ListingView) -> Vec<u8> {
+    let query = HistoryQuery { interval: Interval::Hour, from: UnixSeconds(0), to: NOW, countback: None };
+    udf::history(&xlm_usdc(view), query)
+}
+
+fn hourly_records(view: &ListingView) -> Vec<u8> {
+    let query = AggregationQuery {
+        buckets: Buckets { seconds: 3_600, offset: 0 },
+        start_time: None,
+        end_time: None,
+        limit: 200,
+        descending: false,
+        address: "http://h/trade_aggregations?".to_owned(),
+    };
+    let market = xlm_usdc(view);
+    trade_aggregations(view, market.base(), market.quote(), &query)
+}
+
+/// A document for each schema that the formats print.
+fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
+    let market = xlm_usdc(view);
+    let (week, all) = (NOW.minus(86_400), usize::MAX);
+    let of_gecko = TradeQuery { side: None, limit: None, from: week, to: NOW };
+    let assets = view.assets();
+    let mut documents = vec![
+        ("asset", own::to_bytes(&own::asset(&assets[0], view))),
+        ("assets", own::assets(view)),
+        ("candles", hourly(view)),
+        ("coingecko-historical_trades", coingecko::historical_trades(&market, of_gecko)),
+        ("coinmarketcap-orderbook", orderbook::coinmarketcap(&levels(&market))),
+        ("coinmarketcap-trades", coinmarketcap::trades(&market)),
+        ("market", own::to_bytes(&own::market(&market))),
+        ("markets", own::all_markets(view)),
+        ("orderbook", orderbook::own(&market, &levels(&market), NOW)),
+        ("price", own::to_bytes(&own::price(&assets[0], view))),
+        ("prices", own::prices(view, &assets)),
+        ("symbols", own::symbols(view)),
+        ("trade_aggregations", hourly_records(view)),
+        ("trades", own::trades(&market, week, NOW, all)),
+        ("udf-config", udf::config()),
+        ("udf-history", hourly_bars(view)),
+        ("udf-search", udf::search(view, "xlm", 30)),
+        ("udf-symbols", udf::symbol(&market)),
+    ];
+    for style in [IdStyle::Classic, IdStyle::Contract] {
+        documents.extend([
+            ("coingecko-orderbook", orderbook::coingecko(&market, &levels(&market), style)),
+            ("coingecko-pairs", coingecko::pairs(view, style)),
+            ("coingecko-tickers", coingecko::tickers(view, style)),
+            ("coinmarketcap-assets", coinmarketcap::assets(view, style)),
+            ("coinmarketcap-dex", coinmarketcap::dex(view, style)),
+            ("coinmarketcap-summary", coinmarketcap::summary(view, style)),
+            ("coinmarketcap-ticker", coinmarketcap::ticker(view, style)),
+        ]);
+    }
+    documents
+}
+
+/// Schemas of documents that other parts of the program print, which test them: `status` and `problem`.
+const OF_OTHERS: [&str; 3] = ["common", "problem", "status"];
+
+#[test]
+fn every_document_is_valid_by_its_schema() {
+    let validator = Validator::new().unwrap();
+    let documents = documents(&view());
+    for (schema, document) in &documents {
+        let violations = validator.check(schema, document);
+        assert!(violations.is_empty(), "{schema}: {violations:?}\n{}", String::from_utf8_lossy(document));
+    }
+    for schema in SCHEMAS.iter().filter(|schema| !OF_OTHERS.contains(&schema.name)) {
+        assert!(documents.iter().any(|(name, _)| *name == schema.name), "no document for {}", schema.name);
+    }
+}
+
+/// All objects of a document that have the fields of a schema, as JSON pointers.
+fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.push(at.to_owned());
+            fields.iter().for_each(|(name, inner)| objects(inner, &format!("{at}/{name}"), found));
+        }
+        // The entries of a list are alike.
+        Value::Array(items) => items.iter().take(1).for_each(|item| objects(item, &format!("{at}/0"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_fault_of_each_kind_is_a_violation() {
+    let validator = Validator::new().unwrap();
+    // May be absent, and are in the documents above.
+    let optional = ["bid", "ask", "buy", "sell", "base_id", "quote_id", "unified_cryptoasset_id"];
+    for (schema, document) in documents(&view()) {
+        let document: Value = serde_json::from_slice(&document).unwrap();
+        let is_map = ["coinmarketcap-assets", "coinmarketcap-dex", "coinmarketcap-ticker"].contains(&schema);
+        let mut places = Vec::new();
+        objects(&document, "", &mut places);
+        for place in places.iter().filter(|place| !(is_map && place.is_empty())) {
+            let faulty = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+                let mut faulty = document.clone();
+                change(faulty.pointer_mut(place).unwrap().as_object_mut().unwrap());
+                validator.check(schema, &serde_json::to_vec(&faulty).unwrap())
+            };
+            assert!(
+                !faulty(&|object| drop(object.insert("more".into(), json!(1)))).is_empty(),
+                "{schema}{place}"
+            );
+            let names: Vec<String> =
+                document.pointer(place).unwrap().as_object().unwrap().keys().cloned().collect();
+            for name in names {
+                let wrong = faulty(&|object| drop(object.insert(name.clone(), json!({"no": "such type"}))));
+                assert!(!wrong.is_empty(), "{schema}{place}: {name} of a wrong type");
+                let of_listing = schema.starts_with("coin") && optional.contains(&name.as_str());
+                let missing = faulty(&|object| drop(object.remove(&name)));
+                assert!(of_listing || !missing.is_empty(), "{schema}{place}: {name} missing");
+            }
+        }
+    }
+}
+
+#[test]
+fn exponents_wrong_decimals_and_broken_texts_are_violations() {
+    let validator = Validator::new().unwrap();
+    let view = view();
+    let summary = String::from_utf8(coinmarketcap::summary(&view, IdStyle::Classic)).unwrap();
+    let ask = "\"lowest_ask\":0.125";
+    assert!(summary.contains(ask), "{summary}");
+    let faulty =
+        validator.check("coinmarketcap-summary", summary.replace(ask, "\"lowest_ask\":1.25e-1").as_bytes());
+    assert!(faulty.iter().any(|violation| violation.problem.contains("1.25e-1")), "{faulty:?}");
+    let tickers = String::from_utf8(coingecko::tickers(&view, IdStyle::Classic)).unwrap();
+    for figure in ["1.25e-1", ".125", "-1", "01.5", "1.", "", "NaN"] {
+        let faulty = tickers.replace("\"ask\":\"0.125\"", &format!("\"ask\":\"{figure}\""));
+        assert!(!validator.check("coingecko-tickers", faulty.as_bytes()).is_empty(), "{figure}");
+    }
+    let violations =
+        validator.check("coingecko-tickers", tickers.replacen("\"last_price\"", "\"last\"", 1).as_bytes());
+    assert!(violations.iter().any(|violation| violation.problem.contains("last_price")), "{violations:?}");
+    for broken in [&b"\xff"[..], b"", b"{", b"[]x", b"null"] {
+        assert!(!validator.check("markets", broken).is_empty());
+    }
+    assert!(!validator.check("none", b"{}").is_empty());
+}
+
+/// Schemas that describe an object without saying all of its fields.
+fn loose(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            let is_object = fields.get("type") == Some(&json!("object"));
+            if is_object && !fields.contains_key("additionalProperties") {
+                found.push(at.to_owned());
+            }
+            fields.iter().for_each(|(name, inner)| loose(inner, &format!("{at}/{name}"), found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| loose(item, at, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_schema_leaves_fields_open_and_all_are_in_the_directory() {
+    let mut found = Vec::new();
+    loose(&json!({"a": [{"type": "object"}]}), "", &mut found);
+    assert_eq!(found, ["/a"], "an open object is found");
+    for schema in SCHEMAS {
+        let mut found = Vec::new();
+        loose(&serde_json::from_str(schema.text).unwrap(), "", &mut found);
+        assert!(found.is_empty(), "{}: {found:?}", schema.name);
+    }
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas");
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name());
+    let mut files: Vec<String> = files.map(|name| name.to_string_lossy().replace(".json", "")).collect();
+    files.sort_unstable();
+    let mut names: Vec<&str> = SCHEMAS.iter().map(|schema| schema.name).collect();
+    names.sort_unstable();
+    assert_eq!(files, names);
+}
+
+fn reference(view: &ListingView) -> Reference {
+    Reference::read(&own::all_markets(view), &own::symbols(view), &own::assets(view)).unwrap()
+}
+
+fn rendered(view: &ListingView, format: &Format, style: IdStyle) -> Vec<u8> {
+    match format.schema {
+        "coingecko-pairs" => coingecko::pairs(view, style),
+        "coingecko-tickers" => coingecko::tickers(view, style),
+        "coinmarketcap-summary" => coinmarketcap::summary(view, style),
+        "coinmarketcap-ticker" => coinmarketcap::ticker(view, style),
+        "coinmarketcap-dex" => coinmarketcap::dex(view, style),
+        other => panic!("{other}"),
+    }
+}
+
+fn assert_same(compared: &Compared, least: usize, name: &str) {
+    assert!(compared.differences.is_empty() && compared.entries >= least, "{name}: {compared:?}");
+}
+
+#[test]
+fn all_formats_agree_and_a_wrong_figure_is_named() {
+    let view = view();
+    let reference = reference(&view);
+    assert_same(reference.own(), 4, "markets");
+    assert_eq!(reference.markets().iter().filter(|market| market.is_listed).count(), 3);
+    for format in Format::ALL {
+        for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
+            let body = rendered(&view, &format, style);
+            assert_same(&reference.compare(&format, of, &body).unwrap(), 3, format.schema);
+        }
+        let body = String::from_utf8(rendered(&view, &format, IdStyle::Classic)).unwrap();
+        let (field, figure) = match format.schema {
+            "coingecko-pairs" => ("pool_id", body.split("\"pool_id\":\"").nth(1).unwrap()),
+            _ => ("base_volume", body.split("\"base_volume\":").nth(1).unwrap().trim_start_matches('"')),
+        };
+        let end = figure.find(['"', ',']).unwrap();
+        let (last, rest) = (figure[..end].chars().last().unwrap(), &figure[..end - 1]);
+        let wrong =
+            body.replacen(&figure[..end], &format!("{rest}{}", if last == '1' { '2' } else { '1' }), 1);
+        let compared = reference.compare(&format, Style::Classic, wrong.as_bytes()).unwrap();
+        assert!(compared.differences.len() == 1 && compared.differences[0].contains(field), "{compared:?}");
+    }
+    for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
+        let assets = coinmarketcap::assets(&view, style);
+        assert_same(&reference.compare_assets(of, &assets).unwrap(), 3, "assets");
+    }
+}
+
+#[test]
+fn a_missing_a_surplus_and_a_repeated_market_are_named() {
+    let view = view();
+    let reference = reference(&view);
+    let tickers = Format::ALL.into_iter().find(|format| format.schema == "coingecko-tickers").unwrap();
+    let compare = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut list: Vec<Value> =
+            serde_json::from_slice(&coingecko::tickers(&view, IdStyle::Classic)).unwrap();
+        change(&mut list);
+        reference.compare(&tickers, Style::Classic, &serde_json::to_vec(&list).unwrap()).unwrap().differences
+    };
+    assert!(compare(&|_| {}).is_empty());
+    assert!(compare(&|list| drop(list.remove(0)))[0].ends_with("is missing"));
+    assert!(compare(&|list| list.push(list[0].clone()))[0].ends_with("occurs twice"));
+    let surplus = compare(&|list| {
+        let mut more = list[0].clone();
+        more["ticker_id"] = json!("XLM_NONE");
+        list.push(more);
+    });
+    assert_eq!(surplus, ["XLM_NONE is not a listed market of /v1/markets.json"]);
+    let without = compare(&|list| drop(list[1].as_object_mut().unwrap().remove("high")));
+    assert!(without[0].contains("high is nothing, expected"), "{without:?}");
+    assert!(reference.compare(&tickers, Style::Classic, b"{}").is_err());
+}
+
+#[test]
+fn contradictions_within_the_own_markets_are_named() {
+    let view = view();
+    let markets = String::from_utf8(own::all_markets(&view)).unwrap();
+    let own_of = |markets: &str| {
+        let reference = Reference::read(markets.as_bytes(), &own::symbols(&view), &own::assets(&view));
+        reference.unwrap().own().differences.clone()
+    };
+    let mut document: Value = serde_json::from_str(&markets).unwrap();
+    document["markets"][0]["windows"]["1h"]["buy_volume"] = json!("0.0000001");
+    document["markets"][1]["windows"]["24h"]["open"] = json!("100000");
+    document["markets"][2] = document["markets"][3].clone();
+    let found = own_of(&document.to_string());
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (difference, part) in found.iter().zip(["of 1h do not add up", "open of 24h", "different ids"]) {
+        assert!(difference.contains(part), "{difference}");
+    }
+}
+
+#[test]
+fn trades_bars_and_books_agree_and_a_wrong_one_is_named() {
+    let view = view();
+    let market = xlm_usdc(&view);
+    let of_gecko = TradeQuery { side: None, limit: None, from: NOW.minus(7_200), to: NOW };
+    let (own, gecko, cap) = (
+        own::trades(&market, NOW.minus(86_400), NOW, usize::MAX),
+        coingecko::historical_trades(&market, of_gecko),
+        String::from_utf8(coinmarketcap::trades(&market)).unwrap(),
+    );
+    assert_same(&agreement::trades(&own, &gecko, cap.as_bytes()).unwrap(), 400, "trades");
+    let first = serde_json::from_str::<Value>(&cap).unwrap()[5]["trade_id"].to_string();
+    for (from, to) in
+        [("\"type\":\"buy\"", "\"type\":\"sell\""), (first.as_str(), "5"), ("\"price\":", "\"price\":1")]
+    {
+        let wrong = cap.replacen(from, to, 1);
+        let compared = agreement::trades(&own, &gecko, wrong.as_bytes()).unwrap();
+        assert_eq!(compared.differences.len(), 1, "{from}: {compared:?}");
+    }
+    let (candles, bars, records) = (hourly(&view), hourly_bars(&view), hourly_records(&view));
+    assert_same(&agreement::udf_history(&bars, &candles).unwrap(), 15, "bars");
+    assert_same(&agreement::aggregations(&records, &candles).unwrap(), 3, "records");
+    for (field, is_bars) in [("o", true), ("v", true), ("trade_count", false)] {
+        let mut wrong: Value = serde_json::from_slice(if is_bars { &bars } else { &records }).unwrap();
+        let compared = if is_bars {
+            wrong[field][2] = json!(12345);
+            agreement::udf_history(wrong.to_string().as_bytes(), &candles)
+        } else {
+            wrong["_embedded"]["records"][2][field] = json!("12345");
+            agreement::aggregations(wrong.to_string().as_bytes(), &candles)
+        };
+        let differences = compared.unwrap().differences;
+        assert!(differences.len() == 1 && differences[0].contains("12345"), "{field}: {differences:?}");
+    }
+    let levels = levels(&market);
+    let own = orderbook::own(&market, &levels, NOW);
+    for (schema, book) in [
+        ("coingecko-orderbook", orderbook::coingecko(&market, &levels, IdStyle::Classic)),
+        ("coinmarketcap-orderbook", orderbook::coinmarketcap(&levels)),
+    ] {
+        assert_same(&agreement::book(schema, &book, &own).unwrap(), 3, schema);
+        let mut wrong: Value = serde_json::from_slice(&book).unwrap();
+        wrong["bids"] = json!([["5", "5"], ["4", "1"]]);
+        let differences = agreement::book(schema, wrong.to_string().as_bytes(), &own).unwrap().differences;
+        assert_eq!(differences.len(), 3, "a level too many, a wrong price, a wrong amount: {differences:?}");
+    }
+}
