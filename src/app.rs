@@ -13,6 +13,7 @@ mod services;
 mod signals;
 mod store;
 mod test_hooks;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -98,6 +99,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::CleanTrades(config) => ingest::clean(&config),
         Command::Inspect { config, inspection } => inspect::inspect(&config, inspection),
         Command::Healthcheck(config) => one_shot::healthcheck(&config),
+        Command::Validate { config, validation } => validate::validate(&config, &validation),
         Command::LedgerTrades { file, passphrase } => ledger::trades(&file, &passphrase),
         Command::Doctor { config, surroundings, prints_json } => {
             doctor::doctor(config.as_deref(), &surroundings, prints_json)

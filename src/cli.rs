@@ -7,6 +7,7 @@
 mod definition;
 mod inspection;
 mod parts;
+mod validation;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::config::{
 
 pub use definition::definition;
 pub use inspection::Inspection;
+pub use validation::Validation;
 
 /// A command with its parameters.
 #[derive(Debug, Clone)]
@@ -93,6 +95,13 @@ pub enum Command {
         /// Question to it.
         inspection: Inspection,
     },
+    /// Check what a running server serves.
+    Validate {
+        /// Configuration, of which the command needs the certificate authorities.
+        config: Config,
+        /// Server and documents.
+        validation: Validation,
+    },
     /// Print the completions of a shell.
     Completions(Shell),
     /// Report that the configuration is valid. An invalid one makes no command.
@@ -147,7 +156,9 @@ impl Command {
             // It prints what it finds. Log lines would say the same again.
             Self::Doctor { .. } => Some((LogFormat::Text, "off")),
             // Its output is data, so that it logs nothing but the error it ends with.
-            Self::LedgerTrades { .. } | Self::Inspect { .. } => Some((LogFormat::Text, "warn")),
+            Self::LedgerTrades { .. } | Self::Inspect { .. } | Self::Validate { .. } => {
+                Some((LogFormat::Text, "warn"))
+            }
             Self::ConfigCheck { .. } | Self::ConfigShow(_) | Self::Completions(_) => None,
         }
     }
@@ -279,6 +290,7 @@ pub fn parse(
             inspection.map(|inspection| Command::Inspect { config, inspection }).ok_or_else(no_such_command)
         }
         ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(parts::JSON))),
+        ["validate"] => load(Profile::Real).and_then(|(_, config)| validate(config, matches)),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),
     }
@@ -294,6 +306,12 @@ fn doctor(loaded: Result<(Settings, Config), CliError>, prints_json: bool) -> Co
         Err(error) => (Err(error.to_string()), Ok(Vec::new())),
     };
     Command::Doctor { config, surroundings, prints_json }
+}
+
+/// Returns the command `validate`.
+fn validate(config: Config, matches: &ArgMatches) -> Result<Command, CliError> {
+    let validation = validation::parse(matches).ok_or_else(no_such_command)?;
+    Ok(Command::Validate { config, validation })
 }
 
 /// Returns an error that clap reports before this code is reached.

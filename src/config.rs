@@ -51,6 +51,16 @@ pub fn visible_lines(text: &str) -> String {
     visible::on_lines(text)
 }
 
+/// Parses a base URL and removes its trailing slash.
+///
+/// # Errors
+///
+/// Anything but an http or https URL without user, query and fragment.
+pub fn base_url(text: &str) -> Result<String, String> {
+    parse::http_base(text)
+        .map_err(|_| "it must be an http or https URL without user, query or fragment".to_owned())
+}
+
 /// Resolves every setting of [`SETTINGS`] and checks them.
 ///
 /// `flags` holds the values of the command line, by the names of the long flags.

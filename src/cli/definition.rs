@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::{
     inspection,
     parts::{JSON, argument, command, every_group, settings},
+    validation,
 };
 use crate::config::{
     AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, LEDGER_SETTINGS, SETTINGS, SIMULATION_SETTINGS,
@@ -60,6 +61,7 @@ pub fn definition() -> Command {
         .subcommands(inspection::commands())
         .subcommand(config())
         .subcommand(ledger())
+        .subcommand(validation::definition())
         .subcommand(settings(
             command(
                 "healthcheck",

@@ -60,6 +60,18 @@ pub struct Served {
     pub body: Bytes,
 }
 
+/// Any answer of the daemon.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Status.
+    pub status: u16,
+    /// Last batch of the publication or view that it was made from, and the end of its windows. `None` if the answer
+    /// names none.
+    pub view: Option<(i64, UnixSeconds)>,
+    /// Body, uncompressed.
+    pub body: Bytes,
+}
+
 /// HTTP client of one daemon. It cannot move to another thread, because awc's client cannot.
 pub struct Reader {
     client: Client,
@@ -94,6 +106,15 @@ impl Reader {
         }
     }
 
+    /// Returns the answer to a GET of a path, whatever its status, except 503.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`]. An answer that names no publication is none.
+    pub async fn document(&self, path: &str) -> Result<Document, ReadError> {
+        fetch(self.client.get(format!("{}{path}", self.for_awc)), format!("{}{path}", self.base)).await
+    }
+
     /// Returns a published file, or none if the daemon answers 404.
     ///
     /// # Errors
@@ -122,6 +143,17 @@ impl Reader {
 }
 
 async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, ReadError> {
+    let Document { status, view, body } = fetch(request, url.clone()).await?;
+    match StatusCode::from_u16(status) {
+        Ok(StatusCode::OK) => {}
+        Ok(StatusCode::NOT_FOUND) => return Ok(None),
+        _ => return Err(ReadError::Status { url, status }),
+    }
+    let (seq, as_of) = view.ok_or(ReadError::Unnamed(url))?;
+    Ok(Some(Served { seq, as_of, body }))
+}
+
+async fn fetch(request: ClientRequest, url: String) -> Result<Document, ReadError> {
     let unreachable = |reason: &dyn std::fmt::Display| ReadError::Unreachable {
         url: url.clone(),
         reason: reason.to_string(),
@@ -129,16 +161,13 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
     // awc is built without decoders. `decoded` decompresses the body below, with a limit on its size.
     let request = request.insert_header((header::ACCEPT_ENCODING, "gzip"));
     let mut response = request.send().await.map_err(|error| unreachable(&error))?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(None),
-        StatusCode::SERVICE_UNAVAILABLE => return Err(ReadError::NotYet(url)),
-        status => return Err(ReadError::Status { url, status: status.as_u16() }),
+    let status = response.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return Err(ReadError::NotYet(url));
     }
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let seq = text(SEQ_HEADER).and_then(|text| text.parse().ok());
     let as_of = text(AS_OF_HEADER).and_then(|text| UnixSeconds::parse(text).ok());
-    let Some((seq, as_of)) = seq.zip(as_of) else { return Err(ReadError::Unnamed(url)) };
     let read = actix_rt::time::timeout(BODY_TIMEOUT, response.body().limit(BODY_BYTES_MAX));
     let late = format_args!("the body is not complete after {} s", BODY_TIMEOUT.as_secs());
     let read = read.await.map_err(|_| unreachable(&late))?;
@@ -150,5 +179,5 @@ async fn served(request: ClientRequest, url: String) -> Result<Option<Served>, R
     })?;
     let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     let body = decoded(coding, body, BODY_BYTES_MAX).map_err(|error| unreachable(&error))?;
-    Ok(Some(Served { seq, as_of, body }))
+    Ok(Document { status: status.as_u16(), view: seq.zip(as_of), body })
 }

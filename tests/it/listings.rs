@@ -2,6 +2,7 @@
 
 mod candles;
 mod recomputed;
+mod validated;
 
 use std::collections::BTreeMap;
 

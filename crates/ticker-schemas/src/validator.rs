@@ -32,6 +32,14 @@ pub struct Violation {
     pub problem: String,
 }
 
+impl Violation {
+    /// The pointer, or words for the whole document.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        if self.pointer.is_empty() { "the document" } else { &self.pointer }
+    }
+}
+
 /// All schemas, compiled.
 #[derive(Debug)]
 pub struct Validator(BTreeMap<&'static str, jsonschema::Validator>);

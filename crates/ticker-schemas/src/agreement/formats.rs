@@ -127,6 +127,12 @@ impl Format {
         },
     ];
 
+    /// Name of the site that reads it: the first part of its path.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        self.path.split('/').next().unwrap_or_default()
+    }
+
     fn entries(&self, body: &[u8]) -> Result<Vec<(String, Entry)>, UnreadableError> {
         let Key::Field(field) = self.key else {
             return Ok(table::map(self.schema, body)?.into_iter().collect());

@@ -1,0 +1,137 @@
+//! Documents of the busiest market: trades, books and candles in all formats.
+
+use ticker_schemas::agreement::{self, Market, Reference};
+
+use super::Checker;
+use crate::{app::CommandError, http::reader::Document};
+
+/// Checks the documents of the listed market with the most trades, and those that belong to no market.
+pub(super) async fn check(checker: &mut Checker, reference: &Reference) -> Result<(), CommandError> {
+    if checker.wants("own") {
+        checker.checked("status", "/api/v1/status").await?;
+    }
+    if checker.wants("udf") {
+        checker.checked("udf-config", "/udf/config").await?;
+    }
+    let Some(market) = reference.busiest() else {
+        checker.report.skip("agreement", "the busiest market", "no listed market traded in 24 hours");
+        return Ok(());
+    };
+    let own = format!("/api/v1/markets/{}", market.id);
+    if checker.wants("own") {
+        checker.checked("market", &own).await?;
+        let base = market.figure("base").unwrap_or_default();
+        checker.checked("asset", &format!("/api/v1/assets/{base}")).await?;
+    }
+    trades(checker, market, &own).await?;
+    books(checker, market, &own).await?;
+    candles(checker, market, &own).await
+}
+
+async fn trades(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+    let is_wanted = ["own", "coingecko", "coinmarketcap"].into_iter().any(|family| checker.wants(family));
+    if !is_wanted {
+        return Ok(());
+    }
+    let own = checker.checked("trades", &format!("{own}/trades?limit=10000")).await?;
+    let (mut of_gecko, mut of_cap) = (None, None);
+    if checker.wants("coingecko") {
+        for (prefix, name) in names(market) {
+            let path = format!("{prefix}/coingecko/historical_trades?ticker_id={name}");
+            of_gecko = checker.checked("coingecko-historical_trades", &path).await?;
+        }
+    }
+    if checker.wants("coinmarketcap") {
+        for name in [market.figure("symbols").unwrap_or_default(), &market.id] {
+            let path = format!("/api/v1/coinmarketcap/trades/{name}");
+            of_cap = checker.checked("coinmarketcap-trades", &path).await?;
+        }
+    }
+    let Some(own) = own else { return Ok(()) };
+    let body = |document: &Option<Document>, empty: &'static str| {
+        document.as_ref().map_or(empty.as_bytes().to_vec(), |document| document.body.to_vec())
+    };
+    let compared = agreement::trades(&own.body, &body(&of_gecko, "{}"), &body(&of_cap, "[]"));
+    checker.compared(&format!("trades of {}", market.id), compared);
+    Ok(())
+}
+
+async fn books(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+    let mut others = Vec::new();
+    if checker.wants("coingecko") {
+        others.extend(names(market).map(|(prefix, name)| {
+            ("coingecko-orderbook", format!("{prefix}/coingecko/orderbook?ticker_id={name}"))
+        }));
+    }
+    if checker.wants("coinmarketcap") {
+        let name = market.figure("symbols").unwrap_or_default();
+        others.push(("coinmarketcap-orderbook", format!("/api/v1/coinmarketcap/orderbook/{name}")));
+    }
+    if others.is_empty() && !checker.wants("own") {
+        return Ok(());
+    }
+    let path = format!("{own}/orderbook");
+    let document = checker.read(&path).await?;
+    if document.status == 404 {
+        // A market has no book until the poller has read it.
+        checker.report.skip("schema", &path, "its order book has not been read yet");
+        return Ok(());
+    }
+    let is_valid = checker.by_schema("orderbook", &path, &document);
+    for (schema, path) in others {
+        if let Some(other) = checker.checked(schema, &path).await?
+            && is_valid
+        {
+            checker.compared(
+                &format!("{path} = {own}/orderbook"),
+                agreement::book(schema, &other.body, &document.body),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn candles(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+    if !["own", "udf", "horizon"].into_iter().any(|family| checker.wants(family)) {
+        return Ok(());
+    }
+    let path = format!("{own}/candles?interval=1h&limit=1000");
+    let candles = checker.checked("candles", &path).await?;
+    if checker.wants("udf") {
+        checker.checked("udf-symbols", &format!("/udf/symbols?symbol={}", market.id)).await?;
+        let path = format!("/udf/history?symbol={}&resolution=60&countback=1000&to=9999999999", market.id);
+        let history = checker.checked("udf-history", &path).await?;
+        if let Some((history, candles)) = history.as_ref().zip(candles.as_ref()) {
+            let compared = agreement::udf_history(&history.body, &candles.body);
+            checker.compared(&format!("/udf/history = candles of {}", market.id), compared);
+        }
+    }
+    if checker.wants("horizon") {
+        let side =
+            |side: &str, figure: &str| asset_of_horizon(side, market.figure(figure).unwrap_or_default());
+        let path = format!(
+            "/trade_aggregations?{}&{}&resolution=3600000&limit=200&order=desc",
+            side("base", "base"),
+            side("counter", "quote")
+        );
+        let records = checker.checked("trade_aggregations", &path).await?;
+        if let Some((records, candles)) = records.as_ref().zip(candles.as_ref()) {
+            let compared = agreement::aggregations(&records.body, &candles.body);
+            checker.compared(&format!("/trade_aggregations = candles of {}", market.id), compared);
+        }
+    }
+    Ok(())
+}
+
+/// Prefix of the paths and name of the market, with contract ids and with classic ones.
+fn names(market: &Market) -> [(&'static str, String); 2] {
+    let contracts = market.figure("contracts").unwrap_or_default().to_owned();
+    [("/api/v1/contract", contracts), ("/api/v1", market.id.clone())]
+}
+
+/// Asset in the parameters of Horizon.
+fn asset_of_horizon(side: &str, name: &str) -> String {
+    let Some((code, issuer)) = name.split_once('-') else { return format!("{side}_asset_type=native") };
+    let kind = if code.len() <= 4 { "credit_alphanum4" } else { "credit_alphanum12" };
+    format!("{side}_asset_type={kind}&{side}_asset_code={code}&{side}_asset_issuer={issuer}")
+}
