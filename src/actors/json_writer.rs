@@ -1,5 +1,7 @@
 //! The JSON writer: writes the newest publication to files, and replaces each file atomically.
 
+mod outputs;
+
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -15,6 +17,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
 };
 use atomic_write_file::AtomicWriteFile;
+use ticker_formats::output::Output;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -27,6 +30,8 @@ use super::{
     },
     trace::context::TraceContext,
 };
+pub use outputs::ViewSource;
+
 use crate::{
     clock::SharedClock,
     published::{EncodedFile, Files, Publication, Published},
@@ -61,6 +66,8 @@ pub struct JsonWriterDeps {
     pub directory: PathBuf,
     /// Pace of the writes.
     pub pace: FilePace,
+    /// What the files of the market API are made of, beside a publication.
+    pub source: ViewSource,
     /// Vitals that receive the time of the last write.
     pub published: Arc<Published>,
     /// Source of the current time.
@@ -87,6 +94,14 @@ struct State {
     failures: FailureLog,
     /// Hash of each file as last written.
     written: HashMap<&'static str, String>,
+    /// Newest publication that the files of the market API are not made of yet.
+    waiting_outputs: Option<Arc<Publication>>,
+    /// True while those files are written, on the blocking pool.
+    is_writing_outputs: bool,
+    /// Start of their last write.
+    outputs_begun_at: Option<Instant>,
+    /// Their failures, to log each once.
+    output_failures: FailureLog,
     /// True while a publication waits or is written. Shared with the future of the drain.
     is_busy: Rc<Cell<bool>>,
 }
@@ -154,6 +169,39 @@ impl JsonWriter {
         }));
     }
 
+    /// Writes the files of the market API. The legacy files come first: nothing begins while they are due or written.
+    fn write_outputs_if_due(&mut self, ctx: &mut Context<Self>) {
+        let (begun_at, pace) = (self.state.outputs_begun_at, self.deps.pace);
+        let due = self
+            .state
+            .waiting_outputs
+            .as_ref()
+            .is_some_and(|waiting| outputs::is_due(pace, begun_at, waiting));
+        if self.state.is_writing || self.state.is_writing_outputs || !due {
+            return;
+        }
+        let Some(publication) = self.state.waiting_outputs.take() else { return };
+        self.state.is_writing_outputs = true;
+        self.state.outputs_begun_at = Some(Instant::now());
+        let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
+        let coverage = self.deps.published.vitals.coverage.load_full();
+        let write = crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source));
+        ctx.spawn(write.into_actor(self).map(|written, this, _| {
+            this.state.is_writing_outputs = false;
+            match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(()) if this.state.output_failures.record_success() => {
+                    info!("files of the market API written again after a failure");
+                }
+                Ok(()) => {}
+                Err(error) if this.state.output_failures.record_failure(&error, Instant::now()) => {
+                    let directory = this.deps.directory.display();
+                    warn!(%error, %directory, "files of the market API could not be written");
+                }
+                Err(_) => {}
+            }
+        }));
+    }
+
     fn write_failed(&mut self, error: &dyn Display, state: &'static str) {
         if self.state.failures.record_failure(error, Instant::now()) {
             warn!(%error, directory = %self.deps.directory.display(), "files could not be written");
@@ -163,10 +211,20 @@ impl JsonWriter {
     }
 }
 
-/// Removes temporary files of a killed writer: hidden files named after ours.
+/// Removes temporary files of a killed writer: hidden files named after ours, each in its directory.
 fn sweep(directory: &Path) {
+    for name in Files::NAMES.into_iter().chain(Output::files().map(|(name, _)| name)) {
+        let path = directory.join(name);
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            sweep_one(parent, &format!(".{}.", name.display()));
+        }
+    }
+}
+
+/// Removes the files of a directory whose names begin like this.
+fn sweep_one(directory: &Path, start: &str) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
-    let is_left_behind = |name: &str| Files::NAMES.iter().any(|ours| name.starts_with(&format!(".{ours}.")));
+    let is_left_behind = |name: &str| name.starts_with(start);
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left_behind)) {
         debug!(path = %entry.path().display(), "removing temporary file of a killed writer");
         if let Err(error) = std::fs::remove_file(entry.path()) {
@@ -177,7 +235,8 @@ fn sweep(directory: &Path) {
 
 /// Replaces a file and its compressed twins, each atomically.
 pub fn replace(directory: &Path, name: &str, file: &EncodedFile) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
+    let path = directory.join(name);
+    std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
     // Twins first: a reader that prefers them never sees an old twin beside a new plain file.
     for (ending, bytes) in [(".br", file.brotli.make()), (".gz", &file.gzip), ("", &file.raw)] {
         replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
@@ -205,6 +264,7 @@ impl Actor for JsonWriter {
                 this.write_failed(&"a write does not end", "hanging");
             }
             this.write_if_due(ctx);
+            this.write_outputs_if_due(ctx);
         });
     }
 }
@@ -229,6 +289,7 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
     fn handle(&mut self, envelope: Envelope<PublicationReady>, ctx: &mut Context<Self>) {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
+        self.state.waiting_outputs = Some(Arc::clone(&envelope.body.publication));
         self.state.waiting = Some((Arc::clone(&envelope.body.publication), handling.trace()));
         self.state.is_busy.set(true);
         self.write_if_due(ctx);

@@ -3,6 +3,7 @@
 mod candles;
 mod recomputed;
 mod validated;
+mod written;
 
 use std::collections::BTreeMap;
 

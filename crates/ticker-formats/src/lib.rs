@@ -5,6 +5,7 @@ mod encoded;
 mod files;
 pub mod legacy;
 pub mod listings;
+pub mod output;
 pub mod pages;
 pub mod pieces;
 mod rows;

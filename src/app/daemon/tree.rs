@@ -10,7 +10,7 @@ use crate::{
         auditor::Auditor,
         backfiller::Backfiller,
         cleaner::Cleaner,
-        json_writer::{FilePace, JsonWriter, JsonWriterDeps},
+        json_writer::{FilePace, JsonWriter, JsonWriterDeps, ViewSource},
         lease_keeper::LeaseKeeper,
         messages::{AuditNow, PublicationReady, ReloadNginx},
         nginx_process::{NginxProcess, NginxRun},
@@ -177,7 +177,13 @@ fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, services: &Service
         FileInterval::Auto => FilePace::Auto,
         FileInterval::Every(interval) => FilePace::Every(interval),
     };
+    let anchors = services.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok());
+    let source = ViewSource {
+        passphrase: services.config.network_passphrase.as_str().into(),
+        anchors: anchors.collect(),
+    };
     let deps = JsonWriterDeps {
+        source,
         directory: services.config.output_dir.clone(),
         pace,
         published: Arc::clone(&services.published),

@@ -1,4 +1,4 @@
-//! The ticker's own API: markets, assets, prices, symbols, trades.
+//! The ticker's own API: pages of markets, single markets and assets, prices, trades.
 
 use std::cmp::Reverse;
 
@@ -34,53 +34,24 @@ const TRADES_MAX: i64 = 10_000;
 const DOLLAR: i128 = 10_000_000;
 
 /// Patterns of the routes.
-const PATHS: [&str; 9] = [
-    "/v1/markets.json",
+const PATHS: [&str; 6] = [
     "/api/v1/markets",
     "/api/v1/markets/{name}",
     "/api/v1/markets/{name}/trades",
-    "/api/v1/assets",
     "/api/v1/assets/{name}",
     "/api/v1/assets/{name}/supply",
     "/api/v1/prices",
-    "/api/v1/symbols",
 ];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     PATHS.into_iter().for_each(requests::announce);
     config
-        .route("/v1/markets.json", web::route().to(all_markets))
         .route("/api/v1/markets", web::route().to(markets))
         .route("/api/v1/markets/{name}", web::route().to(market))
         .route("/api/v1/markets/{name}/trades", web::route().to(trades))
-        .route("/api/v1/assets", web::route().to(assets))
         .route("/api/v1/assets/{name}", web::route().to(asset))
         .route("/api/v1/assets/{name}/supply", web::route().to(supply))
-        .route("/api/v1/prices", web::route().to(prices))
-        .route("/api/v1/symbols", web::route().to(symbols));
-}
-
-async fn all_markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, "/v1/markets.json", Wanted::Pinned, async |request, view| {
-        send(request, view, "all_markets".to_owned(), own::all_markets).await
-    })
-    .await
-}
-
-async fn assets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, "/api/v1/assets", Wanted::Pinned, async |request, view| {
-        Parameters::read(request, &[])?;
-        send(request, view, "assets".to_owned(), own::assets).await
-    })
-    .await
-}
-
-async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, "/api/v1/symbols", Wanted::Pinned, async |request, view| {
-        Parameters::read(request, &[])?;
-        send(request, view, "symbols".to_owned(), own::symbols).await
-    })
-    .await
+        .route("/api/v1/prices", web::route().to(prices));
 }
 
 async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

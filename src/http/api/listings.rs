@@ -1,10 +1,13 @@
-//! The formats of listing sites: CoinGecko and CoinMarketCap, with classic ids and with contract ids.
+//! Documents of all markets, and the trades of one market in the formats of CoinGecko and CoinMarketCap, with classic ids and
+//! with contract ids.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use ticker_formats::listings::{
-    IdStyle, ListingView,
-    coingecko::{self, Side, TradeQuery},
-    coinmarketcap,
+use ticker_formats::{
+    listings::{
+        coingecko::{self, Side, TradeQuery},
+        coinmarketcap,
+    },
+    output::OUTPUTS,
 };
 
 use super::{
@@ -18,39 +21,15 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-/// Document without parameters.
-#[derive(Clone, Copy)]
-struct Format {
-    path: &'static str,
-    contract_path: &'static str,
-    render: fn(&ListingView, IdStyle) -> Vec<u8>,
-}
-
-/// Every document of all listed markets: one line each.
-const FORMATS: [Format; 6] = [
-    format("/api/v1/coingecko/pairs", "/api/v1/contract/coingecko/pairs", coingecko::pairs),
-    format("/api/v1/coingecko/tickers", "/api/v1/contract/coingecko/tickers", coingecko::tickers),
-    format("/api/v1/coinmarketcap/summary", "/api/v1/contract/coinmarketcap/summary", coinmarketcap::summary),
-    format("/api/v1/coinmarketcap/assets", "/api/v1/contract/coinmarketcap/assets", coinmarketcap::assets),
-    format("/api/v1/coinmarketcap/ticker", "/api/v1/contract/coinmarketcap/ticker", coinmarketcap::ticker),
-    format("/api/v1/coinmarketcap/dex", "/api/v1/contract/coinmarketcap/dex", coinmarketcap::dex),
-];
-
-const fn format(
-    path: &'static str,
-    contract_path: &'static str,
-    render: fn(&ListingView, IdStyle) -> Vec<u8>,
-) -> Format {
-    Format { path, contract_path, render }
-}
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    for Format { path, contract_path, render } in FORMATS {
-        for (path, style) in [(path, IdStyle::Classic), (contract_path, IdStyle::Contract)] {
+    for output in OUTPUTS {
+        for (path, style) in output.paths() {
             let handler = move |request: HttpRequest, state: web::Data<PublicState>| async move {
                 answer(request, state, path, Wanted::Pinned, async |request, view| {
-                    // Listing sites add parameters of their own, against caches. They change nothing.
-                    send(request, view, path.to_owned(), move |view| render(view, style)).await
+                    if output.refuses_parameters {
+                        Parameters::read(request, &[])?;
+                    }
+                    send(request, view, path.to_owned(), move |view| (output.render)(view, style)).await
                 })
                 .await
             };

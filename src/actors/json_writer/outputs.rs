@@ -1,0 +1,59 @@
+//! Files of the market API. They are written beside the legacy files, which never wait for them.
+
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ticker_formats::{listings::ListingView, output::Output};
+
+use super::{FilePace, replace};
+use crate::{
+    domain::{asset::Asset, coverage::LedgerRange},
+    published::{EncodedFile, Publication},
+};
+
+/// Shortest time between two writes, also of small files: HTTP pins the same documents for as long.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// With [`FilePace::Auto`] and [`MANY_MARKETS`], the time between two writes. At 30,000 markets a document has tens of
+/// megabytes, and takes seconds of a core to render and compress.
+const LARGE_INTERVAL: Duration = Duration::from_secs(60);
+/// Number of markets from which on the documents are large.
+const MANY_MARKETS: usize = 2_000;
+
+/// Values that documents need beside a publication.
+#[derive(Clone, Debug)]
+pub struct ViewSource {
+    /// Passphrase of the network.
+    pub passphrase: Arc<str>,
+    /// Assets that count as one dollar.
+    pub anchors: Arc<[Asset]>,
+}
+
+/// Returns true if it is time to write again. `begun_at` is the start of the last write.
+pub(super) fn is_due(pace: FilePace, begun_at: Option<Instant>, publication: &Publication) -> bool {
+    let interval = match pace {
+        FilePace::Every(interval) => interval.max(INTERVAL),
+        FilePace::Auto if publication.snapshot.directory().market_count() < MANY_MARKETS => INTERVAL,
+        FilePace::Auto => LARGE_INTERVAL,
+    };
+    begun_at.is_none_or(|begun_at| begun_at.elapsed() >= interval)
+}
+
+/// Renders all documents with a file and replaces the files. Takes milliseconds to seconds.
+pub(super) fn write(
+    directory: &Path,
+    publication: &Publication,
+    coverage: Arc<Vec<LedgerRange>>,
+    source: &ViewSource,
+) -> io::Result<()> {
+    let (snapshot, passphrase) = (Arc::clone(&publication.snapshot), Arc::clone(&source.passphrase));
+    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors);
+    for (name, output) in Output::files() {
+        let file = EncodedFile::gzipped((output.render)(&view, ticker_formats::listings::IdStyle::Classic))?;
+        replace(directory, name, &file)?;
+    }
+    Ok(())
+}
