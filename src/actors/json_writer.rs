@@ -66,7 +66,7 @@ pub struct JsonWriterDeps {
     pub directory: PathBuf,
     /// Pace of the writes.
     pub pace: FilePace,
-    /// What the files of the market API are made of, beside a publication.
+    /// Inputs of the files of the market API, beside a publication.
     pub source: ViewSource,
     /// Vitals that receive the time of the last write.
     pub published: Arc<Published>,
