@@ -37,7 +37,7 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        BookReader, PublicState, Views,
+        BookReader, PublicState, StreamSlots, Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -204,6 +204,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         clock: Arc::clone(&clock),
         stale_after: config.stale_after,
         views: Arc::clone(&views),
+        stream_slots: StreamSlots::default(),
         books: BookReader::new(Some(database.clone())),
         is_alive: alive(Arc::clone(&status)),
     };

@@ -13,6 +13,7 @@ mod handlers;
 mod listings;
 mod pages;
 mod parameters;
+mod stream;
 mod udf;
 pub(super) mod views;
 
@@ -33,6 +34,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     candles::routes(config);
     udf::routes(config);
     explain::routes(config);
+    stream::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

@@ -43,7 +43,8 @@ mod tests {
         let published = Published::default();
         if is_published {
             let newest =
-                Publication::render(1, None, MarketSnapshot::default(), &mut FileMaker::default()).unwrap();
+                Publication::render(1, None, MarketSnapshot::default(), None, &mut FileMaker::default())
+                    .unwrap();
             published.publish(Arc::new(newest));
         }
         let state = PublicState {
@@ -51,6 +52,7 @@ mod tests {
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
             views: Arc::new(crate::http::Views::new("Test Network", [])),
+            stream_slots: crate::http::StreamSlots::default(),
             books: crate::http::BookReader::new(None),
             is_alive: Arc::new(|| true),
         };

@@ -126,8 +126,14 @@ fn classes() -> Vec<(&'static str, u64)> {
 }
 
 fn publication() -> Publication {
-    Publication::render(1, Some((9, UnixSeconds(2))), MarketSnapshot::default(), &mut FileMaker::default())
-        .unwrap()
+    Publication::render(
+        1,
+        Some((9, UnixSeconds(2))),
+        MarketSnapshot::default(),
+        None,
+        &mut FileMaker::default(),
+    )
+    .unwrap()
 }
 
 #[test]

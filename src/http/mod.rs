@@ -30,11 +30,13 @@ mod sending;
 pub mod server;
 mod state;
 mod status;
+mod stream_slots;
 mod unread;
 
 pub use api::{book_reader::BookReader, views::Views};
 pub use readiness::{Verdict, verdict};
 pub use state::PublicState;
+pub use stream_slots::StreamSlots;
 
 /// Returns the answer of `/graphql` to a body or a query string, without any data. None if it is refused. Only for
 /// `fuzz/`.

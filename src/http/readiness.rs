@@ -167,7 +167,8 @@ mod tests {
     fn publication(age_s: i64) -> Publication {
         Publication {
             as_of: UnixSeconds(NOW - age_s),
-            ..Publication::render(1, None, MarketSnapshot::default(), &mut FileMaker::default()).unwrap()
+            ..Publication::render(1, None, MarketSnapshot::default(), None, &mut FileMaker::default())
+                .unwrap()
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::api::{book_reader::BookReader, views::Views};
+use super::{
+    api::{book_reader::BookReader, views::Views},
+    stream_slots::StreamSlots,
+};
 use crate::{clock::SharedClock, published::Published};
 
 /// State of the public listener.
@@ -16,6 +19,8 @@ pub struct PublicState {
     pub stale_after: Duration,
     /// Views that the documents of the API are made of.
     pub views: Arc<Views>,
+    /// Slots for readers of the live stream.
+    pub stream_slots: StreamSlots,
     /// Reader of the levels of order books.
     pub books: BookReader,
     /// Returns true while the supervisor ticks.

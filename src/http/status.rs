@@ -174,7 +174,7 @@ mod tests {
     fn a_follower_is_as_stale_as_the_last_trade_that_it_read() {
         let newest = |closed_at| {
             let snapshot = MarketSnapshot::default();
-            Publication::render(4, Some((9, closed_at)), snapshot, &mut FileMaker::default()).unwrap()
+            Publication::render(4, Some((9, closed_at)), snapshot, None, &mut FileMaker::default()).unwrap()
         };
         let vitals = Vitals::default();
         let stale = |vitals: &Vitals, newest: &Publication| {
@@ -201,7 +201,8 @@ mod tests {
         let latest = Some((9, UnixSeconds(995)));
         let newest = Publication {
             as_of: UnixSeconds(999),
-            ..Publication::render(4, latest, MarketSnapshot::default(), &mut FileMaker::default()).unwrap()
+            ..Publication::render(4, latest, MarketSnapshot::default(), None, &mut FileMaker::default())
+                .unwrap()
         };
         let answer = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_000).to_utc());
         let shown = (&answer["lag_s"], &answer["stale"], &answer["ledger"]);

@@ -1,6 +1,7 @@
 //! Published state. Actors write it and HTTP reads it; neither ever waits for the other.
 
 mod first_answer;
+pub mod recent;
 mod vitals;
 
 use std::{
@@ -17,7 +18,8 @@ pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
 };
 
-use crate::domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot};
+use crate::domain::{changes::Changes, instant::UnixSeconds, market_snapshot::MarketSnapshot};
+use recent::Recent;
 
 /// One publication: everything that readers get, made from one state of the database at one second.
 #[derive(Debug)]
@@ -36,13 +38,15 @@ pub struct Publication {
     pub rendered_at: Instant,
     /// Ages of the order books, rendered on first use. `None` inside if the compressor failed.
     pub book_ages: OnceLock<Option<EncodedFile>>,
+    /// Differences from the publication before.
+    pub changes: Changes,
     /// Step of a trace that ends with the first answer from this publication.
     pub first_answer: FirstAnswer,
 }
 
 impl Publication {
-    /// Renders and compresses what changed since the last snapshot that `maker` rendered. Takes a while: do not call it
-    /// on an actor's thread.
+    /// Renders and compresses what changed since the last snapshot that `maker` rendered, and compares with the last
+    /// published snapshot. Takes a while: do not call it on an actor's thread.
     ///
     /// # Errors
     ///
@@ -51,8 +55,10 @@ impl Publication {
         seq: i64,
         latest: Option<(u32, UnixSeconds)>,
         snapshot: MarketSnapshot,
+        last: Option<&MarketSnapshot>,
         maker: &mut FileMaker,
     ) -> io::Result<Self> {
+        let changes = last.map_or_else(Changes::whole, |last| Changes::between(last, &snapshot));
         maker.update(&snapshot);
         let rendered_at = Instant::now();
         let files = maker.compress(snapshot.as_of())?;
@@ -64,6 +70,7 @@ impl Publication {
             files,
             rendered_at,
             book_ages: OnceLock::new(),
+            changes,
             first_answer: FirstAnswer::default(),
         })
     }
@@ -74,6 +81,8 @@ impl Publication {
 #[derive(Debug, Default)]
 pub struct Published {
     newest: ArcSwapOption<Publication>,
+    /// Changes of the last publications.
+    pub recent: Recent,
     /// Health of the daemon's parts.
     pub vitals: Vitals,
 }
@@ -95,6 +104,9 @@ impl Published {
 
     /// Replaces the newest publication.
     pub fn publish(&self, publication: Arc<Publication>) {
+        let (seq, as_of, changes) = (publication.seq, publication.as_of, publication.changes.clone());
         self.newest.store(Some(publication));
+        // Afterwards, so that everyone who wakes finds the publication.
+        self.recent.push(seq, as_of, changes);
     }
 }

@@ -24,6 +24,7 @@ mod hostile;
 mod init;
 mod ledger_metadata;
 mod listings;
+mod live;
 mod log;
 mod matrix;
 mod metrics;

@@ -6,6 +6,7 @@ pub mod amount;
 pub mod asset;
 pub mod asset_names;
 pub mod candles;
+pub mod changes;
 pub mod close_times;
 pub mod coverage;
 pub mod cursor;

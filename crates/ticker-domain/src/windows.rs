@@ -211,6 +211,12 @@ impl WindowsView {
         &self.markets
     }
 
+    /// Markets with a trade in the last 7 days, sorted by id, each with an identity of its windows: views with the same
+    /// identity share the windows, which are then equal.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (MarketId, *const MarketWindows)> {
+        self.markets.iter().map(|(id, market)| (*id, Arc::as_ptr(market)))
+    }
+
     /// Number of markets with a trade in the last 7 days.
     #[must_use]
     pub fn market_count(&self) -> usize {

@@ -12,6 +12,7 @@ pub mod coingecko;
 pub mod coinmarketcap;
 pub mod explain;
 mod flags;
+pub mod live;
 mod lookup;
 mod market;
 pub mod orderbook;

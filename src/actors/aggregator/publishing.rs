@@ -68,9 +68,10 @@ impl Aggregator {
         self.state.is_rendering = true;
         self.state.pace.begin(begun, self.has_news());
         let maker = Arc::clone(&self.state.maker);
+        let last = self.deps.published.newest().map(|newest| Arc::clone(&newest.snapshot));
         let render = crate::blocking::run(move || {
             let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
-            Publication::render(seq, latest, snapshot, &mut maker)
+            Publication::render(seq, latest, snapshot, last.as_deref(), &mut maker)
         });
         ctx.spawn(render.into_actor(self).map(move |rendered, this, ctx| {
             this.state.is_rendering = false;

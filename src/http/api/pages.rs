@@ -115,7 +115,7 @@ mod tests {
 
     use crate::{
         clock::SystemClock,
-        http::{BookReader, PublicState, Views, server},
+        http::{BookReader, PublicState, StreamSlots, Views, server},
         published::{Backfilled, Published},
     };
 
@@ -134,6 +134,7 @@ mod tests {
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
             views: Arc::new(Views::new("Test Network", [])),
+            stream_slots: StreamSlots::default(),
             books: BookReader::new(None),
             is_alive: Arc::new(|| true),
         };

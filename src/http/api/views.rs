@@ -255,7 +255,7 @@ mod tests {
         let mut windows = Windows::default();
         windows.advance(UnixSeconds(second));
         let snapshot = MarketSnapshot::new(windows.view(), crate::domain::directory::Directory::default());
-        Publication::render(seq, None, snapshot, &mut FileMaker::default()).unwrap()
+        Publication::render(seq, None, snapshot, None, &mut FileMaker::default()).unwrap()
     }
 
     fn moment(view: &PinnedView) -> (i64, i64) {

@@ -174,7 +174,8 @@ mod tests {
 
     fn publish(published: &Published, seq: i64) -> Arc<MarketSnapshot> {
         let maker = &mut FileMaker::default();
-        let newest = Arc::new(Publication::render(seq, None, MarketSnapshot::default(), maker).unwrap());
+        let newest =
+            Arc::new(Publication::render(seq, None, MarketSnapshot::default(), None, maker).unwrap());
         published.publish(Arc::clone(&newest));
         Arc::clone(&newest.snapshot)
     }

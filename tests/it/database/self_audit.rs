@@ -61,7 +61,7 @@ async fn world() -> (Scene, MarketState) {
 
 fn published(state: &mut MarketState) -> Publication {
     let snapshot = state.snapshot_at(UnixSeconds(NOW));
-    Publication::render(state.seq(), state.latest(), snapshot, &mut FileMaker::default()).unwrap()
+    Publication::render(state.seq(), state.latest(), snapshot, None, &mut FileMaker::default()).unwrap()
 }
 
 /// The markets that an audit of everything finds, and how many figures it compared.
@@ -219,7 +219,7 @@ async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
     let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let seq = state.seq();
     let publication =
-        Publication::render(seq, None, state.snapshot_at(UnixSeconds(NOW)), &mut FileMaker::default())
+        Publication::render(seq, None, state.snapshot_at(UnixSeconds(NOW)), None, &mut FileMaker::default())
             .unwrap();
     let audited = Audited { seq, as_of: publication.as_of };
     let begun = std::time::Instant::now();

@@ -24,7 +24,9 @@ impl<'a> AssetView<'a> {
         Some(Self { view, id, asset, listed: directory.asset(id) })
     }
 
-    pub(crate) const fn id(&self) -> AssetId {
+    /// Id of the asset in the database.
+    #[must_use]
+    pub const fn id(&self) -> AssetId {
         self.id
     }
 

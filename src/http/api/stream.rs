@@ -1,0 +1,208 @@
+//! `/api/v1/stream`: changed markets and new trades as server-sent events.
+//!
+//! A reader holds only its place among the last changes. Their lines are rendered once for all readers.
+
+mod filter;
+
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use bytes::Bytes;
+use futures_util::stream;
+use metrics::{counter, gauge};
+use ticker_formats::listings::live::{Line, Lines};
+use tokio::sync::watch;
+
+use super::{Wanted, error::ApiError, parameters::Parameters, view};
+use crate::{
+    http::{methods, problem::not_yet, requests, state::PublicState, stream_slots::StreamSlot},
+    published::{Published, recent::Change},
+};
+use filter::Filter;
+
+const PATH: &str = "/api/v1/stream";
+/// Longest silence. A reader behind a proxy would otherwise be cut off.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Interval at which a quiet stream looks whether the process drains.
+const DRAIN_POLL: Duration = Duration::from_secs(1);
+/// Advice for the wait before the reader connects again.
+const RETRY: &str = "retry: 2000\n\n";
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    requests::announce(PATH);
+    config.route(PATH, web::route().to(stream));
+}
+
+async fn stream(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let response = match methods::without_body(&request) {
+        Some(response) => response,
+        None => open(&request, &state).await.unwrap_or_else(|refused| refused),
+    };
+    requests::count(PATH, response.status());
+    response
+}
+
+async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse, HttpResponse> {
+    let refused = |error: ApiError| error.response();
+    let parameters = Parameters::read(request, &["markets", "assets"]).map_err(refused)?;
+    let slot = state.stream_slots.take().ok_or_else(|| refused(ApiError::Busy))?;
+    let view = view(state, Wanted::Live).await;
+    let view = view.ok_or_else(|| not_yet(&state.published.vitals))?.map_err(refused)?;
+    let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
+    let last_seen = request.headers().get("last-event-id").map(|id| resumed(id, &state.published));
+    let reader = Reader::new(Arc::clone(&state.published), filter, last_seen, slot);
+    let events = stream::unfold(reader, |mut reader| async move {
+        let events = reader.next().await?;
+        Some((Ok::<_, actix_web::Error>(events), reader))
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        // nginx passes each event on at once.
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(events))
+}
+
+/// Place at which a reader continues that has seen the event of this id; none if it cannot.
+fn resumed(id: &header::HeaderValue, published: &Published) -> Option<u64> {
+    let seq = id.to_str().ok()?.split('.').next()?.parse().ok()?;
+    published.recent.resume_after(seq)
+}
+
+/// A reader of the stream.
+struct Reader {
+    published: Arc<Published>,
+    newest: watch::Receiver<u64>,
+    filter: Filter,
+    /// Number of the last change that it got.
+    place: u64,
+    /// Time of its last event.
+    sent_at: Instant,
+    /// First text, until it is sent.
+    greeting: Option<String>,
+    /// True once its last event was sent.
+    is_over: bool,
+    _slot: StreamSlot,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        gauge!("ticker_live_readers").decrement(1.0);
+    }
+}
+
+impl Reader {
+    /// `last_seen`: none for a new reader; for one that comes back, its place or none if it cannot be resumed.
+    fn new(
+        published: Arc<Published>,
+        filter: Filter,
+        last_seen: Option<Option<u64>>,
+        slot: StreamSlot,
+    ) -> Self {
+        gauge!("ticker_live_readers").increment(1.0);
+        let newest = published.recent.watch();
+        let now = published.recent.newest();
+        let (place, greeting) = match last_seen {
+            Some(Some(place)) => (place, RETRY.to_owned()),
+            Some(None) => (now, format!("{RETRY}{}", reset(&published))),
+            None => (now, format!("{RETRY}{}", here(&published, "hello"))),
+        };
+        Self {
+            published,
+            newest,
+            filter,
+            place,
+            sent_at: Instant::now(),
+            greeting: Some(greeting),
+            is_over: false,
+            _slot: slot,
+        }
+    }
+
+    /// Waits for the next events. Returns none at the end of the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting.into());
+        }
+        while !self.is_over {
+            if let Some(text) = self.events() {
+                self.sent_at = Instant::now();
+                return Some(text.into());
+            }
+            // A published change ends the wait at once. The sender lives as long as the process.
+            let _ = tokio::time::timeout(DRAIN_POLL, self.newest.changed()).await;
+        }
+        None
+    }
+
+    /// Events that are due now; none if there is nothing to send.
+    fn events(&mut self) -> Option<String> {
+        if self.published.vitals.is_draining() {
+            self.is_over = true;
+            return Some("event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n".to_owned());
+        }
+        let Some(changes) = self.published.recent.after(self.place) else {
+            self.is_over = true;
+            counter!("ticker_live_readers_dropped_total").increment(1);
+            return Some("event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n".to_owned());
+        };
+        let mut text = String::new();
+        for change in &changes {
+            self.place = change.number;
+            if change.changes.is_whole {
+                text.push_str(&reset(&self.published));
+            } else {
+                self.filter.write(&lines(change, &self.published), &mut text);
+            }
+        }
+        let is_quiet = self.sent_at.elapsed() >= HEARTBEAT;
+        let last = changes.last().filter(|_| !text.is_empty() || is_quiet);
+        if let Some(change) = last {
+            let _ = write!(text, "{}", published(change));
+        } else if is_quiet {
+            text.push_str(": nothing new\n\n");
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Lines of a change, rendered by the first reader that needs them, with the newest figures.
+fn lines(change: &Change, published: &Published) -> Arc<Lines> {
+    let render = || {
+        let newest = published.newest();
+        Arc::new(newest.map_or_else(Lines::default, |newest| Lines::of(&change.changes, &newest.snapshot)))
+    };
+    Arc::clone(change.lines.get_or_init(render))
+}
+
+/// Last event of a publication. Its id is the one to resume from.
+fn published(change: &Change) -> String {
+    let (seq, as_of) = (change.seq, change.as_of);
+    let shown = as_of.to_rfc3339();
+    format!("id: {seq}.{}\nevent: published\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
+}
+
+/// Says that the reader must read the documents again: changes that it lacks are gone.
+fn reset(published: &Published) -> String {
+    here(published, "reset")
+}
+
+/// Event that names the newest publication.
+fn here(published: &Published, event: &str) -> String {
+    let Some(newest) = published.newest() else { return String::new() };
+    let (seq, as_of) = (newest.seq, newest.as_of);
+    let shown = as_of.to_rfc3339();
+    format!("id: {seq}.{}\nevent: {event}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
+}
+
+/// One event.
+fn write_line(event: &str, line: &Line, text: &mut String) {
+    // Writing to a String never fails.
+    let _ = write!(text, "event: {event}\ndata: {}\n\n", line.json);
+}

@@ -1,0 +1,174 @@
+//! `/api/v1/stream`: events, filters, resumption, the end.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use chrono::Utc;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{
+    daemon::Daemon,
+    network::{PASSPHRASE, block_on},
+    postgres::fresh_database,
+    scripted::{LEDGER, scripted, trade},
+    wait_until,
+};
+
+/// A server-sent event.
+#[derive(Clone, Debug)]
+struct Event {
+    id: Option<String>,
+    name: String,
+    data: Value,
+}
+
+/// A reader of the stream.
+struct Reader(Box<dyn Iterator<Item = Event>>);
+
+impl Reader {
+    fn open(daemon: &Daemon, question: &str, last_seen: Option<&str>) -> Self {
+        let mut socket = TcpStream::connect(daemon.public).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let seen = last_seen.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        write!(socket, "GET /api/v1/stream{question} HTTP/1.1\r\nHost: x\r\n{seen}\r\n").unwrap();
+        let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
+        let status = lines.next().unwrap();
+        assert!(status.contains(" 200 "), "{status}");
+        let (mut id, mut name) = (None, String::new());
+        let events = lines.filter_map(move |line| {
+            if let Some(text) = line.strip_prefix("id: ") {
+                id = Some(text.to_owned());
+            } else if let Some(text) = line.strip_prefix("event: ") {
+                name = text.to_owned();
+            } else if let Some(text) = line.strip_prefix("data: ") {
+                let data = serde_json::from_str(text).unwrap();
+                return Some(Event { id: id.take(), name: std::mem::take(&mut name), data });
+            }
+            None
+        });
+        Self(Box::new(events))
+    }
+
+    fn next(&mut self) -> Event {
+        self.0.next().expect("another event")
+    }
+
+    /// Skips to the next event of this name.
+    fn next_of(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.next();
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+}
+
+fn paging_token(ledger: u32, order: i64) -> String {
+    trade(ledger, order, Utc::now())["id"].as_str().unwrap().to_owned()
+}
+
+fn market_of(daemon: &Daemon) -> String {
+    let mut market = Value::Null;
+    wait_until("the market is published", || {
+        market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
+        market.is_string()
+    });
+    market.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_reader_gets_trades_and_markets_and_resumes_without_a_gap() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let market = market_of(&daemon);
+        let mut reader = Reader::open(&daemon, "", None);
+        assert_eq!(reader.next().name, "hello");
+
+        source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
+        let new = reader.next_of("trade");
+        assert_eq!((&new.data["market"], &new.data["maker"]), (&market.clone().into(), &"book".into()));
+        assert_eq!(new.data["paging_token"], paging_token(LEDGER + 2, 0));
+        let changed = reader.next_of("market");
+        assert_eq!(changed.data["24h"]["trade_count"], 2);
+        // The event agrees with the document of the market.
+        let document = daemon.get(&format!("/api/v1/markets/{market}")).json();
+        assert_eq!(changed.data["last"], document["last"]);
+        assert_eq!(changed.data["24h"]["quote_volume"], document["windows"]["24h"]["quote_volume"]);
+        let seen = reader.next_of("published").id.unwrap();
+        drop(reader);
+
+        // Away for two ledgers.
+        source.push_trade(trade(LEDGER + 3, 0, Utc::now())).unwrap();
+        source.push_trade(trade(LEDGER + 4, 0, Utc::now())).unwrap();
+        wait_until("both are published", || {
+            daemon.get(&format!("/api/v1/markets/{market}")).json()["windows"]["24h"]["trade_count"] == 4
+        });
+        let mut reader = Reader::open(&daemon, "", Some(&seen));
+        for ledger in [LEDGER + 3, LEDGER + 4] {
+            assert_eq!(reader.next_of("trade").data["paging_token"], paging_token(ledger, 0));
+        }
+
+        // A reader of an unknown time, and one of a time to come, must read the documents again.
+        for id in ["0.0", "99999999.0", "x"] {
+            assert_eq!(Reader::open(&daemon, "", Some(id)).next().name, "reset", "{id}");
+        }
+    });
+}
+
+#[test]
+fn filters_select_and_bad_ones_are_refused() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let market = market_of(&daemon);
+        let (base, quote) = market.split_once('_').unwrap();
+        let questions = [
+            format!("?markets={market}"),
+            format!("?markets={quote}_{base}"),
+            format!("?assets={base}"),
+            format!("?assets={quote}"),
+        ];
+        let mut readers: Vec<Reader> =
+            questions.iter().map(|question| Reader::open(&daemon, question, None)).collect();
+        for reader in &mut readers {
+            assert_eq!(reader.next().name, "hello");
+        }
+        source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
+        for (reader, question) in readers.iter_mut().zip(&questions) {
+            assert_eq!(reader.next_of("trade").data["market"], market, "{question}");
+        }
+        for (question, status) in [
+            ("?market=x".to_owned(), 400),
+            ("?markets=x".to_owned(), 400),
+            (format!("?markets={market},XLM_XLM"), 404),
+            ("?assets=NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN".to_owned(), 404),
+        ] {
+            assert_eq!(daemon.get(&format!("/api/v1/stream{question}")).status, status, "{question}");
+        }
+    });
+}
+
+#[test]
+fn streams_end_with_a_reason_when_the_process_stops_and_readers_are_counted() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let mut daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        market_of(&daemon);
+        let mut reader = Reader::open(&daemon, "", None);
+        assert_eq!(reader.next().name, "hello");
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        assert!(metrics.contains("\nticker_live_readers 1"), "{metrics}");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(reader.next_of("end").data["reason"], "the ticker stops");
+        assert_eq!(daemon.wait().code(), Some(0));
+    });
+}
