@@ -6,6 +6,7 @@
 pub(super) mod book_reader;
 mod books;
 mod candles;
+mod ccxt;
 mod document;
 mod error;
 mod explain;
@@ -35,6 +36,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     udf::routes(config);
     explain::routes(config);
     stream::routes(config);
+    ccxt::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

@@ -8,6 +8,7 @@ pub mod aggregations;
 mod asset;
 mod book;
 pub mod candles;
+pub mod ccxt;
 pub mod coingecko;
 pub mod coinmarketcap;
 pub mod explain;

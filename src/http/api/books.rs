@@ -105,7 +105,7 @@ fn a_side(parameters: &Parameters) -> Result<usize, ApiError> {
 }
 
 /// JSON that caches may keep for some seconds: a book is polled every few minutes.
-fn fresh(body: Vec<u8>) -> HttpResponse {
+pub(super) fn fresh(body: Vec<u8>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CONTENT_TYPE, "application/json"))

@@ -32,7 +32,7 @@ struct QuotedLevel {
 
 /// Levels as pairs of strings, or of numbers.
 struct Strings<'a>(&'a [QuotedLevel]);
-struct Numbers<'a>(&'a [QuotedLevel]);
+pub(super) struct Numbers<'a>(&'a [QuotedLevel]);
 
 impl Serialize for Strings<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -98,6 +98,16 @@ impl QuotedLevels {
             levels.into_iter().filter_map(level).collect()
         };
         Self { bids: printed(bids), asks: printed(asks), fetched_at }
+    }
+
+    /// Bids and asks as pairs of numbers.
+    pub(super) fn numbers(&self) -> (Numbers<'_>, Numbers<'_>) {
+        (Numbers(&self.bids), Numbers(&self.asks))
+    }
+
+    /// Time of the request to Horizon.
+    pub(super) const fn fetched_at(&self) -> UnixSeconds {
+        self.fetched_at
     }
 
     /// At most `a_side` levels on each side.

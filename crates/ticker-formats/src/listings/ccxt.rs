@@ -1,0 +1,274 @@
+//! CCXT's unified structures: what its clients expect of an exchange.
+//!
+//! A symbol is `BASE/QUOTE`. A side is the code if the asset stands for it, else `CODE-ISSUER`, so that no two markets
+//! share a symbol: CCXT would silently keep only one of them. Unknown figures are null, since a bot would trade on a 0.
+
+use serde::Serialize;
+use ticker_domain::{
+    candles::Interval, decimal, identity::SpelledAsset, instant::UnixSeconds, quoted::QuotedStats, span::Span,
+};
+
+use super::{
+    asset::AssetView,
+    book::digits,
+    market::MarketView,
+    orderbook::{Numbers, QuotedLevels},
+    own::to_bytes,
+    trades::TradeRow,
+    value::{self, Number},
+    view::ListingView,
+};
+
+/// Size of a tick: amounts are stroops.
+const TICK: f64 = 1e-7;
+/// Timeframes, and the intervals that they mean.
+pub const TIMEFRAMES: [(&str, Interval); 7] = [
+    ("1m", Interval::Minute),
+    ("5m", Interval::FiveMinutes),
+    ("15m", Interval::Quarter),
+    ("1h", Interval::Hour),
+    ("4h", Interval::FourHours),
+    ("1d", Interval::Day),
+    ("1w", Interval::Week),
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Market {
+    id: String,
+    symbol: String,
+    base: String,
+    quote: String,
+    base_id: String,
+    quote_id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    spot: bool,
+    active: bool,
+    precision: Precision,
+}
+
+#[derive(Serialize)]
+struct Precision {
+    amount: f64,
+    price: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ticker {
+    symbol: String,
+    timestamp: i64,
+    datetime: String,
+    high: Option<Number>,
+    low: Option<Number>,
+    bid: Option<Number>,
+    bid_volume: Option<Number>,
+    ask: Option<Number>,
+    ask_volume: Option<Number>,
+    vwap: Option<Number>,
+    open: Option<Number>,
+    close: Option<Number>,
+    last: Option<Number>,
+    previous_close: Option<Number>,
+    change: Option<Number>,
+    percentage: Option<Number>,
+    average: Option<Number>,
+    base_volume: Number,
+    quote_volume: Number,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Trade {
+    id: String,
+    timestamp: i64,
+    datetime: String,
+    symbol: String,
+    side: &'static str,
+    taker_or_maker: &'static str,
+    price: Number,
+    amount: Number,
+    cost: Number,
+}
+
+#[derive(Serialize)]
+struct Book<'a> {
+    symbol: String,
+    timestamp: i64,
+    datetime: String,
+    bids: Numbers<'a>,
+    asks: Numbers<'a>,
+}
+
+/// Selection of trades or candles.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// First close time of interest; without it, the newest ones.
+    pub since: Option<UnixSeconds>,
+    /// Most entries.
+    pub limit: usize,
+}
+
+/// Symbol of a market.
+#[must_use]
+pub fn symbol(market: &MarketView<'_>) -> String {
+    format!("{}/{}", side(market.base(), market.view()), side(market.quote(), market.view()))
+}
+
+fn side(asset: &AssetView<'_>, view: &ListingView) -> String {
+    let code = asset.asset().code();
+    if view.symbols().stands_for(code, asset.id()) { code.to_owned() } else { asset.name() }
+}
+
+impl ListingView {
+    /// Market of a symbol, in either order, or `None` if there is no such market.
+    #[must_use]
+    pub fn market_of_ccxt(&self, symbol: &str) -> Option<MarketView<'_>> {
+        let (base, quote) = symbol.split_once('/')?;
+        let asset = |side: &str| match self.symbols().of_code(side) {
+            Some(symbol) => self.asset(symbol.asset),
+            None => self.find(&side.parse::<SpelledAsset>().ok()?),
+        };
+        self.market_between(&asset(base)?, &asset(quote)?)
+    }
+}
+
+/// `markets`: the listed markets.
+#[must_use]
+pub fn markets(view: &ListingView) -> Vec<u8> {
+    let market = |market: &MarketView<'_>| Market {
+        id: market.name(),
+        symbol: symbol(market),
+        base: side(market.base(), view),
+        quote: side(market.quote(), view),
+        base_id: market.base().name(),
+        quote_id: market.quote().name(),
+        kind: "spot",
+        spot: true,
+        active: true,
+        precision: Precision { amount: TICK, price: TICK },
+    };
+    to_bytes(&view.listed_markets().iter().map(market).collect::<Vec<_>>())
+}
+
+/// `tickers`: the listed markets with their figures of 24 hours.
+#[must_use]
+pub fn tickers(view: &ListingView) -> Vec<u8> {
+    to_bytes(&view.listed_markets().iter().map(ticker_of).collect::<Vec<_>>())
+}
+
+/// `ticker` of one market.
+#[must_use]
+pub fn ticker(market: &MarketView<'_>) -> Vec<u8> {
+    to_bytes(&ticker_of(market))
+}
+
+fn ticker_of(market: &MarketView<'_>) -> Ticker {
+    let (day, book, as_of) = (market.stats(Span::Day), market.book(), market.view().as_of());
+    let prices = day.prices;
+    let number = |text: Option<String>| text.map(Number);
+    let price = |price| number(value::price(price));
+    let average = prices.and_then(|prices| {
+        let [open_n, open_d, close_n, close_d] =
+            [prices.open.n(), prices.open.d(), prices.close.n(), prices.close.d()].map(i128::from);
+        decimal::quotient(open_n * close_d + close_n * open_d, open_d.checked_mul(close_d)?.checked_mul(2)?)
+    });
+    Ticker {
+        symbol: symbol(market),
+        timestamp: as_of.0.saturating_mul(1_000),
+        datetime: as_of.to_rfc3339(),
+        high: price(prices.map(|prices| prices.high)),
+        low: price(prices.map(|prices| prices.low)),
+        bid: number(digits(book.and_then(|book| book.bid))),
+        bid_volume: None,
+        ask: number(digits(book.and_then(|book| book.ask))),
+        ask_volume: None,
+        vwap: number(value::ratio(day.vwap)),
+        open: price(prices.map(|prices| prices.open)),
+        close: price(prices.map(|prices| prices.close)),
+        last: price(market.last()),
+        previous_close: None,
+        change: number(value::ratio(prices.map(|prices| prices.change()))),
+        percentage: number(value::ratio(prices.and_then(|prices| prices.change_percent()))),
+        average: number(average),
+        base_volume: Number(decimal::amount(day.base_volume)),
+        quote_volume: Number(decimal::amount(day.quote_volume)),
+    }
+}
+
+/// `trades` of complete ledgers with a price, the oldest first.
+#[must_use]
+pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
+    let view = market.view();
+    let oldest = Span::Week.edge(view.as_of());
+    let edge = page.since.map_or(oldest, |since| since.minus(1).max(oldest));
+    let symbol = symbol(market);
+    let rows = market.trades_since(edge);
+    let rows: Vec<TradeRow> = rows.iter().map(|trade| TradeRow::of(trade, market.is_flipped())).collect();
+    let all = rows.into_iter().filter_map(|row| {
+        Some(Trade {
+            id: row.id.to_string(),
+            timestamp: row.millis,
+            datetime: UnixSeconds(row.millis / 1_000).to_rfc3339(),
+            symbol: symbol.clone(),
+            side: row.side,
+            taker_or_maker: "taker",
+            price: Number(row.price?),
+            amount: Number(row.base_amount),
+            cost: Number(row.quote_amount),
+        })
+    });
+    to_bytes(&page.of(all.collect()))
+}
+
+/// `ohlcv`: candles with trades, the oldest first, each `[ms, open, high, low, close, base volume]`.
+#[must_use]
+pub fn ohlcv(market: &MarketView<'_>, interval: Interval, page: Page) -> Vec<u8> {
+    let (view, buckets) = (market.view(), interval.buckets());
+    // A bucket whose beginning is not held any more would be wrong.
+    let oldest = buckets.next_start(Span::Week.edge(view.as_of()).plus(1));
+    let first = page.since.map_or(oldest, |since| buckets.next_start(since).max(oldest));
+    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
+    let candle = |(start, stats): (UnixSeconds, _)| {
+        let stats = QuotedStats::of(&stats, market.is_flipped());
+        let prices = stats.prices?;
+        let price = |price| value::price(Some(price)).map(Number);
+        let volume = Number(decimal::amount(stats.base_volume));
+        Some((
+            start.0.saturating_mul(1_000),
+            price(prices.open)?,
+            price(prices.high)?,
+            price(prices.low)?,
+            price(prices.close)?,
+            volume,
+        ))
+    };
+    to_bytes(&page.of(filled.into_iter().filter_map(candle).collect()))
+}
+
+/// `orderbook` of one market.
+#[must_use]
+pub fn orderbook(market: &MarketView<'_>, levels: &QuotedLevels) -> Vec<u8> {
+    let (bids, asks) = levels.numbers();
+    let fetched_at = levels.fetched_at();
+    to_bytes(&Book {
+        symbol: symbol(market),
+        timestamp: fetched_at.0.saturating_mul(1_000),
+        datetime: fetched_at.to_rfc3339(),
+        bids,
+        asks,
+    })
+}
+
+impl Page {
+    /// The first entries since a time, or else the newest.
+    fn of<T>(self, mut all: Vec<T>) -> Vec<T> {
+        if self.since.is_some() {
+            all.truncate(self.limit);
+        } else {
+            all.drain(..all.len().saturating_sub(self.limit));
+        }
+        all
+    }
+}

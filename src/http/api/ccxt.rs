@@ -1,0 +1,141 @@
+//! CCXT's structures (`/api/v1/ccxt`): a client library reads the ticker like any exchange.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ticker_formats::listings::{
+    ListingView, MarketView,
+    ccxt::{self, Page, TIMEFRAMES},
+};
+
+use super::{
+    Wanted, answer,
+    books::fresh,
+    document::{self, send},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::instant::UnixSeconds,
+    http::{requests, state::PublicState},
+};
+
+const MARKETS: &str = "/api/v1/ccxt/markets";
+const TICKER: &str = "/api/v1/ccxt/ticker";
+const TICKERS: &str = "/api/v1/ccxt/tickers";
+const ORDERBOOK: &str = "/api/v1/ccxt/orderbook";
+const TRADES: &str = "/api/v1/ccxt/trades";
+const OHLCV: &str = "/api/v1/ccxt/ohlcv";
+/// Entries of an answer, unless the reader says otherwise.
+const LIMIT: i64 = 100;
+/// Most entries of an answer.
+const LIMIT_MAX: i64 = 1_000;
+/// Most levels on each side of a book: what Horizon gives.
+const LEVELS_MAX: i64 = 200;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    [MARKETS, TICKER, TICKERS, ORDERBOOK, TRADES, OHLCV].into_iter().for_each(requests::announce);
+    config
+        .route(MARKETS, web::route().to(markets))
+        .route(TICKER, web::route().to(ticker))
+        .route(TICKERS, web::route().to(tickers))
+        .route(ORDERBOOK, web::route().to(orderbook))
+        .route(TRADES, web::route().to(trades))
+        .route(OHLCV, web::route().to(ohlcv));
+}
+
+async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, MARKETS, Wanted::Pinned, async |request, view| {
+        Parameters::read(request, &[])?;
+        send(request, view, MARKETS.to_owned(), ccxt::markets).await
+    })
+    .await
+}
+
+async fn tickers(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, TICKERS, Wanted::Pinned, async |request, view| {
+        Parameters::read(request, &[])?;
+        send(request, view, TICKERS.to_owned(), ccxt::tickers).await
+    })
+    .await
+}
+
+async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, TICKER, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["symbol"])?;
+        let canonical = market(&view.listing, &parameters)?.name();
+        send(request, view, format!("ccxt_ticker/{canonical}"), move |view| {
+            document::market(view, &canonical).map(|market| ccxt::ticker(&market)).unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
+
+async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, TRADES, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
+        let canonical = market(&view.listing, &parameters)?.name();
+        let page = page(&parameters)?;
+        let key = format!("ccxt_trades/{canonical}?{}", parameters.key("symbol"));
+        send(request, view, key, move |view| {
+            document::market(view, &canonical).map(|market| ccxt::trades(&market, page)).unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
+
+async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, OHLCV, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
+        let canonical = market(&view.listing, &parameters)?.name();
+        let names = TIMEFRAMES.map(|(name, _)| name);
+        let wanted = parameters.word("timeframe", &names)?.unwrap_or("1m");
+        let interval = TIMEFRAMES.iter().find(|(name, _)| *name == wanted).map(|(_, interval)| *interval);
+        let interval = interval.ok_or_else(|| missing("timeframe"))?;
+        let page = page(&parameters)?;
+        let key = format!("ccxt_ohlcv/{canonical}?{}", parameters.key("symbol"));
+        send(request, view, key, move |view| {
+            document::market(view, &canonical)
+                .map(|market| ccxt::ohlcv(&market, interval, page))
+                .unwrap_or_default()
+        })
+        .await
+    })
+    .await
+}
+
+async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let books = state.books.clone();
+    answer(request, state, ORDERBOOK, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["symbol", "limit"])?;
+        let market = market(&view.listing, &parameters)?;
+        let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);
+        let levels = books.read(view, &market.name(), usize::try_from(a_side).unwrap_or_default()).await?;
+        Ok(fresh(ccxt::orderbook(&market, &levels)))
+    })
+    .await
+}
+
+/// Market of `symbol=`: `BASE/QUOTE`, or the id of the market.
+fn market<'a>(view: &'a ListingView, parameters: &Parameters) -> Result<MarketView<'a>, ApiError> {
+    let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
+    match view.market_of_ccxt(symbol) {
+        Some(market) => Ok(market),
+        None if symbol.contains('/') => {
+            Err(ApiError::NotFound("there is no such symbol; /api/v1/ccxt/markets lists them".to_owned()))
+        }
+        None => document::market(view, symbol),
+    }
+}
+
+/// `since` in milliseconds since 1970, and `limit`.
+fn page(parameters: &Parameters) -> Result<Page, ApiError> {
+    // A time within a second begins with the next one: ledgers close at whole seconds.
+    let since = parameters.number("since", 0, i64::MAX)?.map(|ms| ms.saturating_add(999) / 1_000);
+    let limit = parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT);
+    Ok(Page { since: since.map(UnixSeconds), limit: usize::try_from(limit).unwrap_or_default() })
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::BadParameter(format!("{name} is missing"))
+}

@@ -1,0 +1,84 @@
+// The real ccxt package reads the ticker as an exchange, and gets the figures of the API.
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import ccxt from "ccxt";
+import "stellar-ticker-ccxt";
+
+const base = process.env.TICKER_URL;
+const exchange = new ccxt.stellarticker({ urls: { api: { public: `${base}/api/v1/ccxt` } } });
+
+async function api(path) {
+  const answer = await fetch(`${base}/api/v1/${path}`);
+  assert.equal(answer.status, 200, path);
+  return answer.json();
+}
+
+function close(one, other) {
+  assert.ok(Math.abs(one / other - 1) < 1e-9, `${one} is not ${other}`);
+}
+
+let symbol;
+
+before(async () => {
+  const markets = await exchange.loadMarkets();
+  const busiest = (await api("markets?sort=trades&limit=1")).markets[0].id;
+  symbol = Object.values(markets).find((market) => market.id === busiest).symbol;
+});
+
+test("it is registered, and every market has a symbol of its own", async () => {
+  assert.ok(ccxt.exchanges.includes("stellarticker"));
+  const listed = await exchange.fetchMarkets();
+  assert.ok(listed.length > 1);
+  assert.equal(new Set(listed.map((market) => market.symbol)).size, listed.length);
+  assert.ok(symbol.startsWith("XLM/"), symbol);
+});
+
+test("tickers have the figures of the API, and null for unknown ones", async () => {
+  const tickers = await exchange.fetchTickers();
+  const ticker = tickers[symbol];
+  const market = await api(`markets/${exchange.market(symbol).id}`);
+  const one = await exchange.fetchTicker(symbol);
+  assert.equal(one.symbol, symbol);
+  close(one.high, market.windows["24h"].high);
+  close(one.low, market.windows["24h"].low);
+  assert.ok(ticker.last > 0 && ticker.baseVolume > 0);
+  for (const each of Object.values(tickers)) {
+    for (const figure of ["bid", "ask", "high", "low", "last"]) assert.notEqual(each[figure], 0, each.symbol);
+  }
+  assert.deepEqual(Object.keys(await exchange.fetchTickers([symbol])), [symbol]);
+});
+
+test("an order book is sorted and not crossed", async () => {
+  const book = await exchange.fetchOrderBook(symbol, 5);
+  assert.ok(book.bids.length <= 5 && book.asks.length <= 5 && book.timestamp > 0);
+  const prices = (levels) => levels.map(([price]) => price);
+  assert.deepEqual(prices(book.bids), [...prices(book.bids)].sort((one, other) => other - one));
+  assert.deepEqual(prices(book.asks), [...prices(book.asks)].sort((one, other) => one - other));
+  if (book.bids.length && book.asks.length) assert.ok(book.bids[0][0] < book.asks[0][0]);
+});
+
+test("trades come the oldest first, by since and limit", async () => {
+  const newest = await exchange.fetchTrades(symbol, undefined, 10);
+  assert.equal(newest.length, 10);
+  assert.ok(newest.every((trade) => trade.price > 0 && trade.amount > 0 && ["buy", "sell"].includes(trade.side)));
+  const since = newest[3].timestamp;
+  const later = await exchange.fetchTrades(symbol, since, 2);
+  assert.equal(later[0].timestamp, since);
+  assert.ok(later.length <= 2);
+});
+
+test("candles equal those of the API", async () => {
+  const candles = await exchange.fetchOHLCV(symbol, "1h");
+  const { candles: own } = await api(`markets/${exchange.market(symbol).id}/candles?interval=1h`);
+  const [time, open, high, low] = candles[0];
+  const same = own.find((candle) => Date.parse(candle.time) === time);
+  close(open, same.open);
+  close(high, same.high);
+  close(low, same.low);
+});
+
+test("an unknown symbol is a BadSymbol, here and at the server", async () => {
+  await assert.rejects(exchange.fetchTicker("NONE/XLM"), ccxt.BadSymbol);
+  await assert.rejects(exchange.publicGetTicker({ symbol: "NONE/XLM" }), ccxt.BadSymbol);
+});
