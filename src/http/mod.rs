@@ -20,6 +20,7 @@ mod graphql;
 mod labels;
 mod methods;
 mod negotiation;
+mod openapi;
 pub mod probe;
 mod problem;
 mod public;

@@ -6,6 +6,7 @@ use super::{
     accept, api, books, files, graphiql, graphql,
     labels::Labels,
     methods::answer,
+    openapi,
     problem::{fresh_json, not_yet, problem},
     readiness::readiness,
     requests,
@@ -43,6 +44,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.configure(api::routes);
     config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
+    config.configure(openapi::routes);
     config.default_service(web::to(|| async {
         requests::count(requests::NO_ROUTE, StatusCode::NOT_FOUND);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")

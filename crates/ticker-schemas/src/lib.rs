@@ -4,6 +4,7 @@
 
 pub mod agreement;
 mod exponent;
+pub mod openapi;
 mod schema;
 mod validator;
 

@@ -23,6 +23,12 @@ pub struct SchemaError {
     reason: String,
 }
 
+impl SchemaError {
+    pub(crate) fn of(name: &str, reason: &dyn std::fmt::Display) -> Self {
+        Self { name: name.to_owned(), reason: reason.to_string() }
+    }
+}
+
 /// Place of a document that its schema does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -51,10 +57,7 @@ impl Validator {
     ///
     /// A schema that is not valid, or that refers to one that does not exist.
     pub fn new() -> Result<Self, SchemaError> {
-        let failed = |name: &str, reason: &dyn std::fmt::Display| SchemaError {
-            name: name.to_owned(),
-            reason: reason.to_string(),
-        };
+        let failed = SchemaError::of;
         let mut parsed: Vec<(&'static str, Value)> = Vec::new();
         for schema in SCHEMAS {
             let value = serde_json::from_str(schema.text).map_err(|error| failed(schema.name, &error))?;

@@ -57,12 +57,6 @@ async fn market_candles(
         let as_of = view.listing.as_of();
         let oldest = Span::Week.edge(as_of).plus(1);
         let from = parameters.number("from", 0, i64::MAX)?.map_or(oldest, UnixSeconds);
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "candles are held for 7 days: from must be at least {oldest}"
-            )));
-        }
         let limit = parameters.number("limit", 1, CANDLES_MAX)?.unwrap_or(CANDLES_WANTED);
         let query = CandleQuery {
             interval,
@@ -71,6 +65,12 @@ async fn market_candles(
             limit: usize::try_from(limit).unwrap_or_default(),
             fill: parameters.word("fill", &["true", "false"])? == Some("true"),
         };
+        if from < oldest {
+            let oldest = oldest.0;
+            return Err(ApiError::Gone(format!(
+                "candles are held for 7 days: from must be at least {oldest}"
+            )));
+        }
         let key = format!("candles/{canonical}?{}", parameters.key(""));
         send(request, view, key, move |view| {
             document::market(view, &canonical)

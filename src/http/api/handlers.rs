@@ -110,14 +110,14 @@ async fn trades(
         let oldest = Span::Week.edge(as_of).plus(1);
         let from = parameters.number("from", 0, i64::MAX)?.map_or(as_of.minus(DAY).plus(1), UnixSeconds);
         let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds);
+        let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
+        let limit = usize::try_from(limit).unwrap_or_default();
         if from < oldest {
             let oldest = oldest.0;
             return Err(ApiError::Gone(format!(
                 "trades are held for 7 days: from must be at least {oldest}"
             )));
         }
-        let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
-        let limit = usize::try_from(limit).unwrap_or_default();
         let key = format!("trades/{canonical}?{}", parameters.key(""));
         send(request, view, key, move |view| {
             document::market(view, &canonical)

@@ -60,12 +60,6 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
         let oldest = Span::Week.edge(as_of).plus(1);
         let from =
             parameters.number("start_time", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "trades are held for 7 days: start_time must be at least {oldest}"
-            )));
-        }
         let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
@@ -73,6 +67,12 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
             from,
             to: parameters.number("end_time", 0, i64::MAX)?.map_or(as_of, UnixSeconds),
         };
+        if from < oldest {
+            let oldest = oldest.0;
+            return Err(ApiError::Gone(format!(
+                "trades are held for 7 days: start_time must be at least {oldest}"
+            )));
+        }
         let key = format!("historical_trades/{canonical}?{}", parameters.key("ticker_id"));
         send(request, view, key, move |view| {
             let market = document::market(view, &canonical);

@@ -1,0 +1,366 @@
+//! The operations of the public listener, one line or block each.
+
+use super::{
+    Answer::{self, Events, Html, Json, Object, OfView, Text},
+    Operation, Parameter,
+    Values::{self, Number, Words},
+};
+
+const MARKETS: &str = "Markets and assets";
+const COINGECKO: &str = "CoinGecko";
+const COINMARKETCAP: &str = "CoinMarketCap";
+const CHARTS: &str = "Candles and charts";
+const LEGACY: &str = "The old ticker's files and GraphQL";
+const TICKER: &str = "The ticker itself";
+const PAGES: &str = "Pages";
+
+const INTERVALS: &[&str] = &["1m", "5m", "15m", "1h", "4h", "1d", "1w"];
+const SPANS: &[&str] = &["1h", "24h", "7d"];
+const ASSET_TYPES: &[&str] = &["native", "credit_alphanum4", "credit_alphanum12"];
+const SECONDS: Values = Number(0, i64::MAX);
+
+const MARKET: Parameter =
+    in_path("market", "stellar-market", "Two assets with `_` between them, in any spelling");
+const ASSET: Parameter = in_path("asset", "stellar-asset", "Asset, in any spelling");
+const PAIR: Parameter =
+    in_path("pair", "stellar-market", "Two symbols, or two assets in any spelling, with `_` between them");
+const TICKER_ID: Parameter = Parameter {
+    is_required: true,
+    ..in_query(
+        "ticker_id",
+        Values::Text("stellar-market"),
+        "Two assets with `_` between them, in any spelling",
+    )
+};
+const DEPTH: Parameter =
+    in_query("depth", Number(0, 10_000), "Levels of both sides together. 0, and none, mean all");
+
+const fn in_query(name: &'static str, values: Values, description: &'static str) -> Parameter {
+    Parameter { name, is_in_path: false, is_required: false, values, description }
+}
+
+const fn in_path(name: &'static str, format: &'static str, description: &'static str) -> Parameter {
+    Parameter { name, is_in_path: true, is_required: true, values: Values::Text(format), description }
+}
+
+const fn asset_type(name: &'static str) -> Parameter {
+    Parameter { is_required: true, ..in_query(name, Words(ASSET_TYPES), "Kind of the asset") }
+}
+
+const fn asset_part(name: &'static str) -> Parameter {
+    in_query(name, Values::Text("text"), "Code or issuer of the asset, except for native")
+}
+
+/// Operation without parameters.
+const fn plain(path: &'static str, tag: &'static str, summary: &'static str, answer: Answer) -> Operation {
+    Operation { path, tag, summary, parameters: &[], answer, statuses: &[406, 503] }
+}
+
+const fn with(operation: Operation, parameters: &'static [Parameter], statuses: &'static [u16]) -> Operation {
+    Operation { parameters, statuses, ..operation }
+}
+
+/// Statuses of a market or an asset: a wrong name, one that is not traded, and one in another spelling.
+const NAMED: &[u16] = &[301, 400, 404, 406, 503];
+const NAMED_IN_TIME: &[u16] = &[301, 400, 404, 406, 410, 503];
+
+const HISTORICAL: &[Parameter] = &[
+    TICKER_ID,
+    in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
+    in_query("limit", SECONDS, "Most trades of each side. 0, and none, mean all"),
+    in_query("start_time", SECONDS, "First close time, in seconds since 1970. 24 hours ago unless given"),
+    in_query("end_time", SECONDS, "Last close time, in seconds since 1970"),
+];
+
+const OF_MARKETS: &[Parameter] = &[
+    in_query("base", Values::Text("stellar-asset"), "Base asset"),
+    in_query("quote", Values::Text("stellar-asset"), "Quote asset"),
+    in_query("code", Values::Text("text"), "Code of either side"),
+    in_query("issuer", Values::Text("text"), "Issuer of either side"),
+    in_query("verified", Words(&["true", "false"]), "true: home domains vouch for both assets"),
+    in_query("min_volume_usd", SECONDS, "Least volume of 24 hours, in whole dollars"),
+    in_query("sort", Words(&["name", "volume", "trades", "change"]), "Order. name unless given"),
+    in_query("limit", Number(1, 1_000), "Markets of a page. 100 unless given"),
+    in_query(
+        "fields",
+        Values::Text("market-fields"),
+        "Fields of each market, separated by commas. All unless given",
+    ),
+    in_query("cursor", Values::Text("market-cursor"), "`next_cursor` of the page before"),
+];
+
+const OF_AGGREGATIONS: &[Parameter] = &[
+    asset_type("base_asset_type"),
+    asset_part("base_asset_code"),
+    asset_part("base_asset_issuer"),
+    asset_type("counter_asset_type"),
+    asset_part("counter_asset_code"),
+    asset_part("counter_asset_issuer"),
+    in_query("start_time", SECONDS, "First time, in milliseconds since 1970"),
+    in_query("end_time", SECONDS, "Time after the last, in milliseconds since 1970"),
+    Parameter {
+        is_required: true,
+        ..in_query(
+            "resolution",
+            Words(&["60000", "300000", "900000", "3600000", "86400000", "604800000"]),
+            "Length of a record in milliseconds",
+        )
+    },
+    in_query("offset", Number(0, 86_399_999), "Offset of the records in milliseconds, in whole hours"),
+    in_query("limit", Number(1, 200), "Most records. 10 unless given"),
+    in_query("order", Words(&["asc", "desc"]), "asc unless given"),
+];
+
+/// Parameters of the UDF are texts: the protocol answers a wrong value with status 200 and an error in the body.
+const OF_HISTORY: &[Parameter] = &[
+    in_query("symbol", Values::Text("stellar-market"), "Id of a market"),
+    in_query("resolution", Values::Text("text"), "1, 5, 15, 60, 240, 1D or 1W"),
+    in_query("from", Values::Text("text"), "First second"),
+    in_query("to", Values::Text("text"), "Second after the last"),
+    in_query("countback", Values::Text("text"), "Number of bars that end before `to`. It wins over `from`"),
+    in_query("currencyCode", Values::Text("text"), "Ignored"),
+    in_query("unitId", Values::Text("text"), "Ignored"),
+];
+
+const fn books(
+    path: &'static str,
+    tag: &'static str,
+    answer: Answer,
+    parameters: &'static [Parameter],
+) -> Operation {
+    with(plain(path, tag, "Order book of a market", answer), parameters, &[400, 404, 503])
+}
+
+/// All operations.
+pub const OPERATIONS: &[Operation] = &[
+    with(
+        plain("/api/v1/markets", MARKETS, "Markets, in pages", OfView("markets")),
+        OF_MARKETS,
+        &[400, 404, 406, 410, 503],
+    ),
+    plain("/v1/markets.json", MARKETS, "Every market with a trade in 7 days", OfView("markets")),
+    with(plain("/api/v1/markets/{market}", MARKETS, "One market", OfView("market")), &[MARKET], NAMED),
+    with(
+        plain("/api/v1/markets/{market}/trades", MARKETS, "Trades of a market", OfView("trades")),
+        &[
+            MARKET,
+            in_query("from", SECONDS, "First close time, in seconds since 1970. 24 hours ago unless given"),
+            in_query("to", SECONDS, "Last close time, in seconds since 1970"),
+            in_query("limit", Number(1, 10_000), "Most trades, the newest ones. 100 unless given"),
+        ],
+        NAMED_IN_TIME,
+    ),
+    with(
+        plain("/api/v1/markets/{market}/orderbook", MARKETS, "Order book of a market", Json("orderbook")),
+        &[MARKET, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
+        &[301, 400, 404, 503],
+    ),
+    with(
+        plain("/api/v1/markets/{market}/explain", MARKETS, "The trades behind a figure of a market", Object),
+        &[
+            MARKET,
+            Parameter {
+                is_required: true,
+                ..in_query("field", Values::Text("explained-field"), "Name of the figure")
+            },
+            in_query("window", Words(SPANS), "Window of the figure. 24h unless given"),
+        ],
+        NAMED,
+    ),
+    plain("/api/v1/assets", MARKETS, "All assets that trade", OfView("assets")),
+    with(plain("/api/v1/assets/{asset}", MARKETS, "One asset", OfView("asset")), &[ASSET], NAMED),
+    with(
+        plain("/api/v1/assets/{asset}/supply", MARKETS, "Supply of an asset, one plain number", Text),
+        &[ASSET],
+        &[301, 400, 404, 503],
+    ),
+    with(
+        plain("/api/v1/prices", MARKETS, "Prices of assets in dollars and in XLM", OfView("prices")),
+        &[Parameter {
+            is_required: true,
+            ..in_query("assets", Values::Text("stellar-assets"), "Up to 200 assets, separated by commas")
+        }],
+        &[400, 404, 406, 503],
+    ),
+    with(
+        plain("/api/v1/stream", MARKETS, "Changed markets and new trades as they are published", Events),
+        &[
+            in_query("markets", Values::Text("stellar-markets"), "Up to 200 markets, separated by commas"),
+            in_query("assets", Values::Text("stellar-assets"), "Up to 200 assets, separated by commas"),
+        ],
+        &[400, 404, 503],
+    ),
+    plain("/api/v1/symbols", MARKETS, "The asset that stands for each code", OfView("symbols")),
+    plain("/api/v1/coingecko/pairs", COINGECKO, "Listed markets", OfView("coingecko-pairs")),
+    plain(
+        "/api/v1/coingecko/tickers",
+        COINGECKO,
+        "Listed markets with their figures",
+        OfView("coingecko-tickers"),
+    ),
+    books("/api/v1/coingecko/orderbook", COINGECKO, Json("coingecko-orderbook"), &[TICKER_ID, DEPTH]),
+    with(
+        plain(
+            "/api/v1/coingecko/historical_trades",
+            COINGECKO,
+            "Trades",
+            OfView("coingecko-historical_trades"),
+        ),
+        HISTORICAL,
+        &[400, 404, 406, 410, 503],
+    ),
+    plain(
+        "/api/v1/contract/coingecko/pairs",
+        COINGECKO,
+        "Listed markets by contract ids",
+        OfView("coingecko-pairs"),
+    ),
+    plain(
+        "/api/v1/contract/coingecko/tickers",
+        COINGECKO,
+        "The figures by contract ids",
+        OfView("coingecko-tickers"),
+    ),
+    books(
+        "/api/v1/contract/coingecko/orderbook",
+        COINGECKO,
+        Json("coingecko-orderbook"),
+        &[TICKER_ID, DEPTH],
+    ),
+    with(
+        plain(
+            "/api/v1/contract/coingecko/historical_trades",
+            COINGECKO,
+            "Trades",
+            OfView("coingecko-historical_trades"),
+        ),
+        HISTORICAL,
+        &[400, 404, 406, 410, 503],
+    ),
+    plain(
+        "/api/v1/coinmarketcap/summary",
+        COINMARKETCAP,
+        "Listed markets with their figures",
+        OfView("coinmarketcap-summary"),
+    ),
+    plain("/api/v1/coinmarketcap/assets", COINMARKETCAP, "Assets by symbol", OfView("coinmarketcap-assets")),
+    plain(
+        "/api/v1/coinmarketcap/ticker",
+        COINMARKETCAP,
+        "Prices and volumes by pair",
+        OfView("coinmarketcap-ticker"),
+    ),
+    plain("/api/v1/coinmarketcap/dex", COINMARKETCAP, "The DEX format C1", OfView("coinmarketcap-dex")),
+    books(
+        "/api/v1/coinmarketcap/orderbook/{pair}",
+        COINMARKETCAP,
+        Json("coinmarketcap-orderbook"),
+        &[PAIR, DEPTH, in_query("level", Number(1, 3), "1: the best prices only")],
+    ),
+    with(
+        plain(
+            "/api/v1/coinmarketcap/trades/{pair}",
+            COINMARKETCAP,
+            "Trades of 24 hours",
+            OfView("coinmarketcap-trades"),
+        ),
+        &[PAIR],
+        &[400, 404, 406, 503],
+    ),
+    plain(
+        "/api/v1/contract/coinmarketcap/summary",
+        COINMARKETCAP,
+        "The figures by contract ids",
+        OfView("coinmarketcap-summary"),
+    ),
+    plain(
+        "/api/v1/contract/coinmarketcap/assets",
+        COINMARKETCAP,
+        "Assets by contract id",
+        OfView("coinmarketcap-assets"),
+    ),
+    plain(
+        "/api/v1/contract/coinmarketcap/ticker",
+        COINMARKETCAP,
+        "Prices and volumes by contract ids",
+        OfView("coinmarketcap-ticker"),
+    ),
+    plain(
+        "/api/v1/contract/coinmarketcap/dex",
+        COINMARKETCAP,
+        "The DEX format by contract ids",
+        OfView("coinmarketcap-dex"),
+    ),
+    books(
+        "/api/v1/contract/coinmarketcap/orderbook/{pair}",
+        COINMARKETCAP,
+        Json("coinmarketcap-orderbook"),
+        &[PAIR, DEPTH, in_query("level", Number(1, 3), "1: the best prices only")],
+    ),
+    with(
+        plain(
+            "/api/v1/contract/coinmarketcap/trades/{pair}",
+            COINMARKETCAP,
+            "Trades of 24 hours",
+            OfView("coinmarketcap-trades"),
+        ),
+        &[PAIR],
+        &[400, 404, 406, 503],
+    ),
+    with(
+        plain("/api/v1/markets/{market}/candles", CHARTS, "Candles of a market", OfView("candles")),
+        &[
+            MARKET,
+            in_query("interval", Words(INTERVALS), "Length of a candle. 1h unless given"),
+            in_query("from", SECONDS, "First second of interest, since 1970. 7 days ago unless given"),
+            in_query("to", SECONDS, "Last second of interest, since 1970"),
+            in_query("limit", Number(1, 1_000), "Most candles, the newest ones. 100 unless given"),
+            in_query("fill", Words(&["true", "false"]), "true: candles without trades as well"),
+        ],
+        NAMED_IN_TIME,
+    ),
+    with(
+        plain("/trade_aggregations", CHARTS, "Horizon's resource of this name", OfView("trade_aggregations")),
+        OF_AGGREGATIONS,
+        &[400, 406, 410, 503],
+    ),
+    plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
+    with(
+        plain("/udf/symbols", CHARTS, "One market as a UDF symbol", Json("udf-symbols")),
+        &[in_query("symbol", Values::Text("stellar-market"), "Id of a market")],
+        &[400, 406, 503],
+    ),
+    with(
+        plain("/udf/search", CHARTS, "Markets whose names or home domains hold a text", OfView("udf-search")),
+        &[
+            in_query("query", Values::Text("text"), "Text, in any case"),
+            in_query("limit", Number(1, i64::MAX), "Most results. 30 unless given, 100 at most"),
+            in_query("type", Values::Text("text"), "Ignored"),
+            in_query("exchange", Values::Text("text"), "Ignored"),
+        ],
+        &[400, 406, 503],
+    ),
+    with(plain("/udf/history", CHARTS, "Bars of a market", Json("udf-history")), OF_HISTORY, &[406, 503]),
+    plain("/udf/time", CHARTS, "Seconds since 1970", Text),
+    plain("/", LEGACY, "The list of markets for a client that prefers HTML, else markets.json", Object),
+    plain("/markets.json", LEGACY, "The old ticker's markets.json", Object),
+    plain("/assets.json", LEGACY, "The old ticker's assets.json", Object),
+    with(
+        plain("/graphql", LEGACY, "Answer to a GraphQL document", Object),
+        &[
+            in_query("query", Values::Text("graphql"), "GraphQL document"),
+            in_query("variables", Values::Text("json-object"), "Variables, as a JSON object"),
+            in_query("operationName", Values::Text("text"), "Name of the operation"),
+        ],
+        &[400, 413, 503],
+    ),
+    plain("/api/v1/status", TICKER, "Freshness, coverage and health of the data", Json("status")),
+    plain("/api/v1/books", TICKER, "Ages of all order books", Object),
+    plain("/livez", TICKER, "200 while the supervisor ticks", Object),
+    plain("/readyz", TICKER, "200 unless the ticker should get no requests", Object),
+    plain("/openapi.json", TICKER, "This description, for programs", Object),
+    plain("/docs", TICKER, "This description, for people", Html),
+    plain("/graphiql", PAGES, "Explorer for GraphQL", Html),
+    with(plain("/m/{market}", PAGES, "Page of a market", Html), &[MARKET], NAMED),
+    with(plain("/a/{asset}", PAGES, "Page of an asset", Html), &[ASSET], NAMED),
+];
