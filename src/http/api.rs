@@ -3,6 +3,7 @@
 //! Documents of many markets come from a view that is pinned for ten seconds, so that all of them agree and each is
 //! rendered once. A single market comes from the newest publication.
 
+mod board;
 pub(super) mod book_reader;
 mod books;
 mod candles;
@@ -37,6 +38,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     explain::routes(config);
     stream::routes(config);
     ccxt::routes(config);
+    board::routes(config);
 }
 
 /// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.

@@ -68,7 +68,7 @@ pub(crate) fn ok(daemon: &Daemon, path: &str) -> Answer {
 }
 
 /// Documents of one pinned view.
-fn of_one_view<const N: usize>(daemon: &Daemon, paths: [&str; N]) -> [Value; N] {
+pub(crate) fn of_one_view<const N: usize>(daemon: &Daemon, paths: [&str; N]) -> [Value; N] {
     let mut documents = None;
     wait_until("all documents come from one view", || {
         let answers = paths.map(|path| ok(daemon, path));

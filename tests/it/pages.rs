@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    listings::{USDC, daemon, horizon, ok, text},
+    listings::{USDC, daemon, horizon, of_one_view, ok, text},
     support::{
         daemon::{Answer, Daemon},
         network::block_on,
@@ -226,5 +226,54 @@ fn errors_are_pages_for_browsers_and_problems_for_programs() {
                 (status, Some("application/problem+json"))
             );
         }
+    });
+}
+
+#[test]
+fn the_feed_has_all_markets_in_columns_of_one_length() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let [names, figures, sparks, api] = of_one_view(
+            &daemon,
+            [
+                "/api/v1/board/names",
+                "/api/v1/board/figures",
+                "/api/v1/board/sparks",
+                "/api/v1/markets?limit=1000",
+            ],
+        );
+        let markets = api["markets"].as_array().unwrap();
+        let list = |value: &Value| value.as_array().unwrap().clone();
+        let numbers = list(&figures["number"]);
+        assert_eq!((numbers.len(), &names["markets"]["number"]), (markets.len(), &figures["number"]));
+        assert_eq!(sparks["number"], figures["number"]);
+        assert_eq!(text(&sparks, "lines").len(), numbers.len() * 28);
+        for column in list(&figures["columns"]) {
+            assert_eq!(list(&figures[column.as_str().unwrap()]).len(), numbers.len(), "{column}");
+        }
+        let (codes, keys) = (list(&names["assets"]["code"]), text(&names["assets"], "keys"));
+        assert_eq!(keys.len(), codes.len() * 56);
+        let asset = |place: &Value| {
+            let place = usize::try_from(place.as_u64().unwrap()).unwrap();
+            let (code, key) = (codes[place].as_str().unwrap(), &keys[place * 56..(place + 1) * 56]);
+            if key.starts_with('-') { code.to_owned() } else { format!("{code}-{key}") }
+        };
+        let sides = list(&names["markets"]["base"]).into_iter().zip(list(&names["markets"]["quote"]));
+        let found: BTreeSet<String> =
+            sides.map(|(base, quote)| format!("{}_{}", asset(&base), asset(&quote))).collect();
+        assert_eq!(found, markets.iter().map(|market| text(market, "id").to_owned()).collect());
+
+        let half = numbers[numbers.len() / 2].as_i64().unwrap();
+        let rest = ok(&daemon, &format!("/api/v1/board/names?from={half}")).json();
+        assert_eq!(list(&rest["markets"]["number"]), numbers[numbers.len() / 2..]);
+        assert!(list(&rest["assets"]["code"]).len() < codes.len());
+        for (query, status) in
+            [("?from=-1", 400), ("?from=x", 400), ("?until=1", 400), ("?from=2147483647", 200)]
+        {
+            assert_eq!(daemon.get(&format!("/api/v1/board/names{query}")).status, status, "{query}");
+        }
+        let small = daemon.get_with("GET", "/api/v1/board/figures", "Accept-Encoding: gzip, br\r\n");
+        assert_eq!(small.header("content-encoding"), Some("br"));
     });
 }

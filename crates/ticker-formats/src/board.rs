@@ -12,7 +12,7 @@ pub use feed::{figures, names, sparks};
 pub use query::{BoardQuery, PAGE_ROWS, SORTS, Sort};
 pub use row::{BoardRow, Flag, Flags};
 pub(crate) use spark::points;
-pub use spark::{LEVELS, POINTS, letters, levels};
+pub use spark::{LEVELS, Levels, POINTS, letters, levels};
 
 use crate::listings::{ListingView, MarketView};
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -196,11 +197,20 @@ impl Slot {
 }
 
 impl PinnedView {
-    /// The document with this key, made by `render` if it is not kept.
+    /// The document with this key, made by `render` if it is not kept. Compressed by gzip only, since its reader waits.
     pub(super) async fn document(
         &self,
         key: String,
         render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
+    ) -> Result<Arc<EncodedFile>, ApiError> {
+        self.encoded(key, |view| EncodedFile::gzipped(render(view))).await
+    }
+
+    /// The file with this key, made by `encode` if it is not kept.
+    pub(super) async fn encoded(
+        &self,
+        key: String,
+        encode: impl FnOnce(&ListingView) -> io::Result<EncodedFile> + Send + 'static,
     ) -> Result<Arc<EncodedFile>, ApiError> {
         let (slot, is_kept) = {
             let mut documents = self.documents();
@@ -214,7 +224,7 @@ impl PinnedView {
         let made = slot.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
             let listing = Arc::clone(&self.listing);
-            let made = blocking::run(move || EncodedFile::gzipped(render(&listing))).await;
+            let made = blocking::run(move || encode(&listing)).await;
             let file = made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)?;
             if is_kept {
                 self.documents().bytes += file.raw.len() + file.gzip.len();

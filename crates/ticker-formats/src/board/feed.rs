@@ -44,6 +44,7 @@ struct Figures {
     as_of: String,
     seq: i64,
     ledger: Option<u32>,
+    ledger_close_time: Option<String>,
     columns: [&'static str; 15],
     number: Vec<i32>,
     price: Vec<Option<String>>,
@@ -131,7 +132,8 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
     to_bytes(&Figures {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
-        ledger: view.latest_ledger(),
+        ledger: view.latest_ledger().map(|(ledger, _)| ledger),
+        ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
         columns: COLUMNS,
         number: rows.iter().map(|row| row.market).collect(),
         price: rows.iter().map(|row| Some(row.scale?.plain(row.price?))).collect(),
@@ -175,7 +177,10 @@ const COLUMNS: [&str; 15] = [
 pub fn sparks(view: &ListingView, board: &Board) -> Vec<u8> {
     let mut rows: Vec<&BoardRow> = board.rows().iter().collect();
     rows.sort_unstable_by_key(|row| row.market);
-    let line = |row: &&BoardRow| letters(view.market(row.market).and_then(|market| levels(&market)));
+    let line = |row: &&BoardRow| {
+        let levels = view.market(row.market).map(|market| levels(&market));
+        letters(&levels.unwrap_or_default())
+    };
     to_bytes(&Sparks {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),

@@ -17,11 +17,13 @@ pub const POINTS: usize = 28;
 pub const LEVELS: u8 = 32;
 const STEP: i64 = 6 * HOUR;
 
-/// Levels of a market, the oldest first. The lowest price of the line is at 0 and the highest at 31, or all are at 15
-/// if they are equal. A time without trades keeps the price before it, and the time before the first trade has the
-/// first price. `None` without a price.
+/// Levels of a line, the oldest first. `None` before the first trade.
+pub type Levels = [Option<u8>; POINTS];
+
+/// Levels of a market. The lowest price of the line is at 0 and the highest at 31, or all are at 15 if they are equal. A
+/// time without trades keeps the price before it.
 #[must_use]
-pub fn levels(market: &MarketView<'_>) -> Option<[u8; POINTS]> {
+pub fn levels(market: &MarketView<'_>) -> Levels {
     let as_of = market.view().as_of();
     // The buckets end at the time of the view, so the last point is the last price.
     let buckets = Buckets { seconds: STEP, offset: as_of.0.saturating_add(1).rem_euclid(STEP) };
@@ -38,14 +40,13 @@ pub fn levels(market: &MarketView<'_>) -> Option<[u8; POINTS]> {
     drawn(prices)
 }
 
-fn drawn(prices: [Option<f64>; POINTS]) -> Option<[u8; POINTS]> {
-    let first = prices.iter().flatten().next().copied()?;
-    let (least, most) = prices
-        .iter()
-        .flatten()
-        .fold((first, first), |(least, most), price| (least.min(*price), most.max(*price)));
-    let range = most - least;
-    Some(prices.map(|price| level((price.unwrap_or(first) - least) / range)))
+fn drawn(prices: [Option<f64>; POINTS]) -> Levels {
+    let known = || prices.iter().flatten();
+    let (least, most) = (
+        known().fold(f64::INFINITY, |least, price| least.min(*price)),
+        known().fold(0.0, |most: f64, price| most.max(*price)),
+    );
+    prices.map(|price| price.map(|price| level((price - least) / (most - least))))
 }
 
 /// Level of a share from 0 to 1, or the middle one for none.
@@ -56,22 +57,26 @@ fn level(share: f64) -> u8 {
     (0..LEVELS).rev().find(|level| share * 31.0 + 0.5 >= f64::from(*level)).unwrap_or(0)
 }
 
-/// Levels as letters, `A` for 0: the digits of base 32 (RFC 4648). 28 dashes for none.
+/// Levels as letters, `A` for 0: the digits of base 32 (RFC 4648). A dash for none.
 #[must_use]
-pub fn letters(levels: Option<[u8; POINTS]>) -> String {
+pub fn letters(levels: &Levels) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let letter = |level: u8| LETTERS.get(usize::from(level)).copied().map_or('-', char::from);
-    levels.map_or_else(|| "-".repeat(POINTS), |levels| levels.into_iter().map(letter).collect())
+    let letter = |level: &Option<u8>| level.and_then(|level| LETTERS.get(usize::from(level))).copied();
+    levels.iter().map(|level| letter(level).map_or('-', char::from)).collect()
 }
 
-/// Points of an SVG polyline 27 wide and 31 high.
-pub(crate) fn points(levels: &[u8; POINTS]) -> String {
+/// Points of an SVG polyline 27 wide and 31 high, and the height of the first. `None` for a line without points.
+pub(crate) fn points(levels: &Levels) -> Option<(String, u8)> {
     let mut points = String::new();
+    let mut start = None;
     for (x, level) in levels.iter().enumerate() {
+        let Some(level) = level else { continue };
+        let height = 31_u8.saturating_sub(*level);
         // Writing to a String never fails.
-        let _ = write!(points, "{}{x},{}", if x > 0 { " " } else { "" }, 31_u8.saturating_sub(*level));
+        let _ = write!(points, "{}{x},{height}", if start.is_some() { " " } else { "" });
+        start.get_or_insert(height);
     }
-    points
+    start.map(|start| (points, start))
 }
 
 #[cfg(test)]
@@ -81,20 +86,17 @@ mod tests {
     #[test]
     fn the_lowest_and_the_highest_price_are_at_the_edges() {
         let mut prices = [None; POINTS];
-        prices[3] = Some(2.0);
-        prices[10] = Some(4.0);
-        prices[27] = Some(3.0);
-        let levels = drawn(prices).unwrap();
-        assert_eq!((levels[0], levels[3], levels[10], levels[27]), (0, 0, 31, 16));
-        assert!(letters(Some(levels)).starts_with("AAAAAAAAAA7A"));
-        assert!(points(&levels).starts_with("0,31 1,31 "));
+        (prices[25], prices[26], prices[27]) = (Some(2.0), Some(4.0), Some(3.0));
+        let levels = drawn(prices);
+        assert_eq!(levels[24..], [None, Some(0), Some(31), Some(16)]);
+        assert_eq!(letters(&levels), format!("{}A7Q", "-".repeat(25)));
+        assert_eq!(points(&levels), Some(("25,31 26,0 27,15".to_owned(), 31)));
     }
 
     #[test]
     fn one_price_is_a_line_in_the_middle_and_none_is_no_line() {
-        let mut prices = [None; POINTS];
-        assert_eq!(letters(drawn(prices)), "-".repeat(28));
-        prices[5] = Some(7.0);
-        assert_eq!(letters(drawn(prices)), "P".repeat(28));
+        assert_eq!(letters(&drawn([None; POINTS])), "-".repeat(28));
+        assert_eq!(points(&drawn([None; POINTS])), None);
+        assert_eq!(letters(&drawn([Some(7.0); POINTS])), "P".repeat(28));
     }
 }

@@ -62,9 +62,9 @@ impl ListingView {
         &self.snapshot
     }
 
-    /// Last ledger that is complete.
-    pub(crate) fn latest_ledger(&self) -> Option<u32> {
-        self.coverage.last().map(|range| range.to)
+    /// Last ledger that is complete, and its close time.
+    pub(crate) fn latest_ledger(&self) -> Option<(u32, UnixSeconds)> {
+        self.coverage.last().map(|range| (range.to, range.to_time))
     }
 
     /// Passphrase of the network.

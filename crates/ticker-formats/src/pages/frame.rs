@@ -96,6 +96,8 @@ pub(super) struct Frame {
     pub(super) current: &'static str,
     pub(super) ledger: Option<String>,
     pub(super) closed_at: i64,
+    /// Time of the answer, from which the script counts ages on.
+    pub(super) now: i64,
     pub(super) age: String,
     pub(super) coverage: Coverage,
     pub(super) audit: String,
@@ -154,6 +156,7 @@ impl Frame {
             current,
             ledger: state.latest.map(|(ledger, _)| shown::count(ledger.into())),
             closed_at: state.latest.map_or(0, |(_, closed_at)| closed_at.0),
+            now: state.now.0,
             age: shown::age(age_s),
             coverage: coverage(state),
             audit,

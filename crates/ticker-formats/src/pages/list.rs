@@ -23,6 +23,8 @@ struct Head {
     label: &'static str,
     /// Class of the column.
     class: &'static str,
+    /// Name of the order that the column gives.
+    sort: Option<&'static str>,
     /// Address that sorts by the column, if it sorts.
     link: Option<String>,
     /// `ascending` or `descending` in the column that the list is sorted by.
@@ -122,7 +124,7 @@ fn heads(query: &BoardQuery) -> Vec<Head> {
             BoardQuery { sort, is_ascending, page: 1, ..query.clone() }.address()
         });
         let order = if query.is_ascending { "ascending" } else { "descending" };
-        Head { label, class, link, sorted: is_current.then_some(order) }
+        Head { label, class, sort: sort.map(Sort::name), link, sorted: is_current.then_some(order) }
     };
     vec![
         head("Market", "market", Some(Sort::Name)),

@@ -72,10 +72,7 @@ impl Row {
             ask: row.print(row.ask),
             spread: shown::or_none(row.spread, shown::percent),
             age: shown::or_none(row.age_s, shown::age),
-            spark: levels(market).map(|levels| {
-                let first = levels.first().copied().unwrap_or_default();
-                (points(&levels), 31_u8.saturating_sub(first))
-            }),
+            spark: points(&levels(market)),
         }
     }
 

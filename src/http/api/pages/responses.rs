@@ -110,7 +110,8 @@ pub(super) async fn send(
     key: String,
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let file = view.document(key, render).await?;
+    // The page is made once for all readers of a view, and small: brotli takes a millisecond.
+    let file = view.encoded(key, |view| EncodedFile::encode(render(view))).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     let terms =
         Terms { content_type: HTML, cache_control: "public, max-age=1", vary: VARY, labels: Some(&labels) };

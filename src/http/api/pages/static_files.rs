@@ -17,14 +17,29 @@ const FILE: &str = "/web/{name}";
 /// Files keep their names from release to release, so a cache must revalidate them for each use.
 const CACHE_CONTROL: &str = "no-cache";
 const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Embedded file: its path, its type, its bytes.
 type Source = (&'static str, &'static str, &'static [u8]);
 
-const SOURCES: [Source; 2] = [
+/// Script of `web/`.
+macro_rules! script {
+    ($name:literal) => {
+        (concat!("/web/", $name), SCRIPT, include_bytes!(concat!("../../../../web/", $name)))
+    };
+}
+
+const SOURCES: [Source; 9] = [
     (STYLE, CSS, include_bytes!("../../../../web/page.css")),
     ("/web/favicon.svg", SVG, include_bytes!("../../../../web/favicon.svg")),
+    script!("board.js"),
+    script!("frame.js"),
+    script!("list.js"),
+    script!("numbers.js"),
+    script!("row.js"),
+    script!("table.js"),
+    script!("updates.js"),
 ];
 
 /// The files in all codings, encoded at the first request.

@@ -1,0 +1,57 @@
+// A real browser, and pages of it that collect what goes wrong.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+import { TICKER } from "./ticker.mjs";
+
+// A loaded machine is no failure.
+export const DEADLINE_MS = 120_000;
+// Without these it looks for updates and its maker's services by itself; without a sandbox it also runs as root.
+const ARGUMENTS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+export const launch = () =>
+  chromium.launch({ executablePath: process.env.CHROMIUM, args: ARGUMENTS, timeout: DEADLINE_MS });
+
+// Opens a page. Faults are failed requests, errors, dialogs and violations of the policy; `status` is the expected one.
+export async function open(browser, path, { status = 200, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  const [requests, faults] = [[], []];
+  page.on("request", (request) => requests.push(request.url()));
+  page.on("response", (response) => response.status() < 400 || faults.push(`${response.url()}: ${response.status()}`));
+  page.on("pageerror", (error) => faults.push(`${error}`));
+  page.on("dialog", (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+  if (options.javaScriptEnabled !== false) {
+    await page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) =>
+        console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`),
+      );
+    });
+  }
+  const response = await page.goto(TICKER + path, { waitUntil: "load" });
+  if (response.status() === status && status >= 400) faults.length = 0;
+  return { page, response, requests, faults, close: () => context.close() };
+}
+
+// Addresses of other hosts that a page asked for.
+export const foreign = (requests) =>
+  requests.filter((url) => new URL(url).origin !== new URL(TICKER).origin && !url.startsWith("data:"));
+
+// Findings of axe (WCAG 2.2 AA, and its best practice), one text each. Playwright's isolated world is not under the policy.
+export async function findings(page) {
+  await page.evaluate(AXE);
+  return page.evaluate(async (rules) => {
+    const { violations } = await window.axe.run(document, { runOnly: rules });
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  }, RULES);
+}

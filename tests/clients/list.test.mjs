@@ -1,0 +1,185 @@
+// A real browser at `/`: the list of markets.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { findings, foreign, launch, open } from "./chromium.mjs";
+
+// Most rows in the document, however long the list.
+const ROWS_MAX = 60;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+const READY = "#board[data-ready]";
+const list = async (path = "/", options = {}) => {
+  const opened = await open(browser, path, options);
+  await opened.page.waitForSelector(READY);
+  return opened;
+};
+const names = (page) => page.$$eval("#rows tr a", (links) => links.map((link) => link.getAttribute("href")));
+const column = (page, name) =>
+  page.$$eval(`#rows td.${name} > span`, (cells) =>
+    cells.map((cell) => Number(cell.textContent.replaceAll(",", "").replace("−", "-").replace("–", "NaN"))),
+  );
+const count = (page) => page.textContent("#count");
+
+test("the script draws the rows of the server", async () => {
+  const { page, requests, faults, close } = await list();
+  const compared = await page.waitForFunction(async () => {
+    const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
+    const server = new DOMParser().parseFromString(html, "text/html");
+    const seq = (root) => root.querySelector("#board table").dataset.seq;
+    if (seq(server) !== seq(document)) return false;
+    const differences = [];
+    let compared = 0;
+    for (const row of document.querySelectorAll("#rows tr")) {
+      const other = server.querySelector(`tr[data-number="${row.dataset.number}"]`);
+      if (!other) continue;
+      compared += 1;
+      for (const [place, cell] of [...row.cells].entries()) {
+        const [one, two] = [cell.cloneNode(true), document.importNode(other.cells[place], true)];
+        one.querySelector(".changed")?.removeAttribute("class");
+        one.normalize();
+        two.normalize();
+        // Ages go on.
+        if (cell.className !== "age" && !one.isEqualNode(two)) differences.push(`${one.outerHTML} ${two.outerHTML}`);
+      }
+    }
+    return { compared, differences };
+  }, undefined, { polling: 500 });
+  const { compared: rows, differences } = await compared.jsonValue();
+  assert.deepEqual(differences, []);
+  assert(rows > 20);
+  assert.deepEqual([foreign(requests), faults], [[], []]);
+  await close();
+});
+
+test("heads sort by numbers, the useful way first, and the address keeps it", async () => {
+  const { page, faults, close } = await list();
+  for (const [head, cells] of [["24h", "h24"], ["price", "price"], ["trades", "trades"]]) {
+    await page.click(`th[data-sort="${head}"] a`);
+    assert.equal(await page.getAttribute(`th[data-sort="${head}"]`, "aria-sort"), "descending");
+    const falling = await column(page, cells);
+    assert(falling.length > 10);
+    assert.deepEqual(falling, falling.toSorted((one, other) => other - one), head);
+    await page.click(`th[data-sort="${head}"] a`);
+    const rising = await column(page, cells);
+    assert.deepEqual(rising, rising.toSorted((one, other) => one - other), head);
+  }
+  await page.waitForURL("**/?sort=trades&order=asc");
+  const shown = await names(page);
+  await page.goto(page.url());
+  await page.waitForSelector(READY);
+  assert.equal(await page.getAttribute('th[data-sort="trades"]', "aria-sort"), "ascending");
+  assert.deepEqual(new Set(await names(page)), new Set(shown));
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a search looks in codes, keys and domains, and the address restores it", async () => {
+  const { page, faults, close } = await list();
+  const key = (await names(page)).map((name) => name.match(/-(G[A-Z2-7]{55})/)?.[1]).find(Boolean);
+  for (const words of ["xlm", key.toLowerCase().slice(0, 20), "dollar.example", `xlm ${key}`]) {
+    await page.fill("#q", words);
+    await page.waitForURL((url) => url.searchParams.get("q") === words);
+    const found = await names(page);
+    assert(found.length > 0, words);
+    if (words.startsWith("xlm ")) assert(found.every((name) => name.includes(key) && name.includes("XLM")), words);
+  }
+  const said = await count(page);
+  const restored = await list(new URL(page.url()).pathname + new URL(page.url()).search);
+  assert.equal(await restored.page.inputValue("#q"), `xlm ${key}`);
+  assert.equal(await count(restored.page), said);
+  await restored.close();
+  await page.fill("#q", "<img src=x onerror=alert(1)>");
+  await page.waitForSelector("#empty:not([hidden])");
+  await page.waitForFunction(() => document.getElementById("searched").textContent.includes("<img src=x"));
+  await page.click("#clear");
+  await page.waitForSelector("#board:not([hidden])");
+  assert.equal(await page.inputValue("#q"), "");
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("keys walk the rows, and a focus stays on its market", async () => {
+  const { page, faults, close } = await list();
+  const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.getAttribute("aria-rowindex"));
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "q");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focused(), "2");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("PageDown");
+  assert.equal(await focused(), "13");
+  const market = await page.evaluate(() => document.activeElement.getAttribute("href"));
+  const before = await names(page);
+  // New figures arrive, and no row moves under the focus.
+  const seq = await page.getAttribute("#board table", "data-seq");
+  await page.waitForFunction((seq) => document.querySelector("#board table").dataset.seq !== seq, seq);
+  assert.deepEqual(await names(page), before);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), market);
+  await page.keyboard.press("PageUp");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("ArrowUp");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "q");
+  await page.fill("#q", "xlm");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.inputValue("#q"), "");
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("only the rows near the window are in the document", async () => {
+  const { page, close } = await list("/", { viewport: { width: 1440, height: 500 } });
+  const all = Number(await page.getAttribute("#board table", "aria-rowcount")) - 1;
+  const drawn = () => page.$$eval("#rows tr", (rows) => rows.map((row) => Number(row.getAttribute("aria-rowindex"))));
+  assert((await drawn()).length < Math.min(all, ROWS_MAX));
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  await page.waitForSelector(`#rows tr[aria-rowindex="${all + 1}"]`);
+  const indexes = await drawn();
+  assert(indexes.length <= ROWS_MAX && !indexes.includes(2));
+  assert.deepEqual(indexes, indexes.toSorted((one, other) => one - other), "in the order of the list");
+  await close();
+});
+
+test("without script, links sort and a form searches", async () => {
+  const { page, faults, close } = await open(browser, "/", { javaScriptEnabled: false });
+  const read = async () =>
+    (await page.locator("#rows td.h24").allTextContents()).map((text) => Number(text.replaceAll(",", "").replace("−", "-")));
+  await page.click('th[data-sort="24h"] a');
+  assert(page.url().endsWith("/?sort=24h"));
+  const falling = await read();
+  assert(falling.length > 10);
+  assert.deepEqual(falling, falling.toSorted((one, other) => other - one));
+  await page.fill("#q", "xlm");
+  await page.click("form.filter button");
+  assert.match(page.url(), /q=xlm/);
+  assert.match(await count(page), /^\d+ of \d+ markets$/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("the rows stay if the feed fails", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.route("**/api/v1/board/**", (route) => route.abort());
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForFunction(() => document.getElementById("count").textContent.startsWith("Only the first 50"));
+  assert((await names(page)).length > 20);
+  assert(await page.isVisible("form.filter button"));
+  await context.close();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [360, 390, 1440]) {
+    test(`axe finds nothing, ${colorScheme}, ${width} px`, async () => {
+      const { page, faults, close } = await list("/", { colorScheme, viewport: { width, height: 900 } });
+      assert.deepEqual(await findings(page), []);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, "nothing scrolls sideways");
+      assert.deepEqual(faults, []);
+      await close();
+    });
+  }
+}

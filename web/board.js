@@ -1,0 +1,121 @@
+// The markets and their figures, in columns as the feed sends them; selection and order as on the server.
+
+const WARNINGS = 31;
+const BASE_VERIFIED = 32;
+const QUOTE_VERIFIED = 64;
+const KEY_LETTERS = 56;
+const POINTS = 28;
+
+// Columns that sort, and true for those whose useful order is the ascending one.
+export const SORTS = {
+  name: true, price: false, "1h": false, "24h": false, "7d": false, volume: false, trades: false, spread: true, age: true,
+};
+
+export class Board {
+  constructor(names, figures) {
+    this.names = new Map();
+    this.sparks = new Map();
+    this.addNames(names);
+    this.setFigures(figures);
+  }
+
+  addNames({ assets, markets }) {
+    const asset = assets.code.map((code, place) => {
+      const key = assets.keys.slice(place * KEY_LETTERS, (place + 1) * KEY_LETTERS);
+      const issuer = key.startsWith("-") ? null : key;
+      return { code, issuer, domain: assets.domains[assets.domain[place]] ?? null, id: issuer ? `${code}-${issuer}` : code };
+    });
+    const text = ({ code, issuer, domain }) => `${code} ${issuer ?? "native"} ${domain ?? ""}`;
+    markets.number.forEach((number, place) => {
+      const [base, quote] = [asset[markets.base[place]], asset[markets.quote[place]]];
+      const searched = `${text(base)} ${text(quote)}`.toLowerCase();
+      this.names.set(number, { number, base, quote, id: `${base.id}_${quote.id}`, searched });
+    });
+    this.ranks = null;
+  }
+
+  // The least number among the figures that has no name yet, or null.
+  setFigures(figures) {
+    this.figures = figures;
+    this.place = new Map(figures.number.map((number, place) => [number, place]));
+    this.keys = new Map();
+    const unknown = figures.number.filter((number) => !this.names.has(number));
+    return unknown.length > 0 ? Math.min(...unknown) : null;
+  }
+
+  setSparks({ number, lines }) {
+    number.forEach((number, place) => this.sparks.set(number, lines.slice(place * POINTS, (place + 1) * POINTS)));
+  }
+
+  get total() {
+    return this.figures.number.length;
+  }
+
+  // Ranks of the markets by name, computed once: names never change.
+  rank() {
+    if (!this.ranks) {
+      const sorted = [...this.names.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
+      this.ranks = new Map(sorted.map(({ number }, rank) => [number, rank]));
+    }
+    return this.ranks;
+  }
+
+  // Figures of a column as numbers to compare, kept until the figures change. NaN is not known.
+  key(sort) {
+    if (!this.keys.has(sort)) {
+      const { figures } = this;
+      const columns = {
+        price: figures.price, "1h": figures.change_1h, "24h": figures.change_24h, "7d": figures.change_7d,
+        volume: figures.volume_usd, trades: figures.trades, spread: figures.spread, age: figures.age,
+      };
+      const rank = sort === "name" ? this.rank() : null;
+      const value = (number, place) => (rank ? rank.get(number) : columns[sort][place]);
+      this.keys.set(sort, Float64Array.from(figures.number, (number, place) => Number(value(number, place) ?? NaN)));
+    }
+    return this.keys.get(sort);
+  }
+
+  // Numbers of the markets that a query selects, in its order.
+  select({ words, quote, volume, verified, clean, sort, ascending }) {
+    const { figures, names } = this;
+    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+    const places = [];
+    for (let place = 0; place < figures.number.length; place += 1) {
+      const name = names.get(figures.number[place]);
+      const flags = figures.flags[place];
+      if (!name || (clean && flags & WARNINGS)) continue;
+      if (verified && !(flags & BASE_VERIFIED && flags & QUOTE_VERIFIED)) continue;
+      if (volume > 0 && !(figures.volume_usd[place] >= volume)) continue;
+      if (quote && name.quote.id !== quote) continue;
+      if (wanted.every((word) => name.searched.includes(word))) places.push(place);
+    }
+    const [key, ranks] = [this.key(sort), this.key("name")];
+    const sign = ascending ? 1 : -1;
+    places.sort((one, other) => {
+      const [left, right] = [key[one], key[other]];
+      if (left === right || (left !== left && right !== right)) return ranks[one] - ranks[other];
+      if (left !== left) return 1;
+      return right !== right ? -1 : sign * (left - right);
+    });
+    return places.map((place) => figures.number[place]);
+  }
+
+  // All that a row shows, or null for a market without figures.
+  row(number) {
+    const place = this.place.get(number);
+    const name = this.names.get(number);
+    if (place === undefined || !name) return null;
+    const { figures } = this;
+    return {
+      ...name,
+      price: figures.price[place],
+      changes: [figures.change_1h[place], figures.change_24h[place], figures.change_7d[place]],
+      low: figures.low[place], high: figures.high[place], bid: figures.bid[place], ask: figures.ask[place],
+      spread: figures.spread[place], volumeUsd: figures.volume_usd[place], volume: figures.volume[place],
+      trades: figures.trades[place], age: figures.age[place], flags: figures.flags[place],
+      baseVerified: Boolean(figures.flags[place] & BASE_VERIFIED),
+      quoteVerified: Boolean(figures.flags[place] & QUOTE_VERIFIED),
+      spark: this.sparks.get(number) ?? null,
+    };
+  }
+}

@@ -1,0 +1,179 @@
+// The list of markets: search, filters and order without a request, and figures that update. Without this script the
+// same works by links and a form.
+import { Board, SORTS } from "./board.js";
+import { now, showLedger, showUpdates } from "./frame.js";
+import { count } from "./numbers.js";
+import { Table } from "./table.js";
+import { read, watch } from "./updates.js";
+
+// Time after the last key until the address and the announced count follow.
+const SETTLE_MS = 120;
+// Least time between two changes of the order by new figures.
+const REORDER_MS = 5_000;
+const PAGE_ROWS = 10;
+
+const form = document.querySelector("form.filter");
+const box = document.getElementById("board");
+const search = form.elements.q;
+let board = null;
+let table = null;
+let asOf = 0;
+let reorderedAt = 0;
+let settling = 0;
+
+// The selection, as the form and the hidden fields hold it.
+function query() {
+  const { q, quote, volume, verified, clean, sort, order } = form.elements;
+  return {
+    words: q.value.trim(), quote: quote.value, volume: Number(volume.value), verified: verified.checked,
+    clean: clean.checked, sort: sort.value, ascending: order.value === "asc",
+  };
+}
+
+// Address of a selection, as the server writes it.
+function address({ words, quote, volume, verified, clean, sort, ascending }) {
+  const pairs = [
+    ["q", words], ["quote", quote], ["volume", volume > 0 ? volume : ""], ["verified", verified ? 1 : ""],
+    ["clean", clean ? 1 : ""], ["sort", sort === "volume" ? "" : sort],
+    ["order", ascending === SORTS[sort] ? "" : ascending ? "asc" : "desc"],
+  ].filter(([, value]) => value !== "");
+  return pairs.length > 0 ? `/?${new URLSearchParams(pairs)}` : "/";
+}
+
+// Selects, orders and draws.
+function show() {
+  const wanted = query();
+  const numbers = board.select(wanted);
+  box.hidden = numbers.length === 0;
+  document.getElementById("empty").hidden = numbers.length > 0;
+  table.show(numbers);
+  reorderedAt = performance.now();
+  clearTimeout(settling);
+  settling = setTimeout(() => {
+    history.replaceState(null, "", address(wanted));
+    document.getElementById("count").textContent = `${count(numbers.length)} of ${count(board.total)} markets`;
+    document.getElementById("searched").textContent = wanted.words
+      ? `Searched codes, keys and domains for “${wanted.words}”.` : "No market has all of these properties.";
+  }, SETTLE_MS);
+  showHeads(wanted);
+}
+
+function showHeads(wanted) {
+  for (const head of box.querySelectorAll("th[data-sort]")) {
+    const { sort } = head.dataset;
+    const isCurrent = sort === wanted.sort;
+    const link = head.querySelector("a");
+    link.href = address({ ...wanted, sort, ascending: isCurrent ? !wanted.ascending : SORTS[sort] });
+    link.replaceChildren(link.firstChild.textContent.trimEnd());
+    head.removeAttribute("aria-sort");
+    if (!isCurrent) continue;
+    head.setAttribute("aria-sort", wanted.ascending ? "ascending" : "descending");
+    const arrow = document.createElement("span");
+    arrow.setAttribute("aria-hidden", "true");
+    arrow.textContent = wanted.ascending ? "↑" : "↓";
+    link.append(" ", arrow);
+  }
+}
+
+function sortBy(event) {
+  const head = event.target.closest("th[data-sort]");
+  if (!head || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  const { sort, order } = form.elements;
+  const isCurrent = sort.value === head.dataset.sort;
+  const ascending = isCurrent ? order.value !== "asc" : SORTS[head.dataset.sort];
+  sort.value = head.dataset.sort;
+  order.value = ascending ? "asc" : "desc";
+  show();
+}
+
+function clear() {
+  search.value = "";
+  for (const name of ["quote", "volume"]) form.elements[name].value = "";
+  for (const name of ["verified", "clean"]) form.elements[name].checked = false;
+  show();
+  search.focus();
+}
+
+const WALKS = { ArrowDown: 1, ArrowUp: -1, PageDown: PAGE_ROWS, PageUp: -PAGE_ROWS };
+
+function key(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const isTyping = event.target.matches("input, select, textarea");
+  if (event.key === "/" && !isTyping) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  } else if (event.key === "Escape" && (event.target === search || box.contains(event.target))) {
+    event.preventDefault();
+    clear();
+  } else if (event.key === "ArrowDown" && event.target === search) {
+    event.preventDefault();
+    table.walk(0);
+  } else if (event.key in WALKS && event.target.closest?.("#rows")) {
+    event.preventDefault();
+    const isFirst = event.target.closest("tr").getAttribute("aria-rowindex") === "2";
+    if (event.key === "ArrowUp" && isFirst) search.focus();
+    else table.walk(WALKS[event.key]);
+  }
+}
+
+// New figures: the drawn rows change at once, the order only while nobody uses the list.
+async function update(figures) {
+  const unknown = board.setFigures(figures);
+  if (unknown !== null) {
+    board.addNames(await read(`names?from=${unknown}`));
+    board.setFigures(figures);
+  }
+  showMoment(figures);
+  table.refresh();
+  reorder();
+}
+
+function reorder() {
+  if (!table.isInUse && performance.now() - reorderedAt >= REORDER_MS) show();
+}
+
+function showMoment(figures) {
+  asOf = Date.parse(figures.as_of) / 1000;
+  box.querySelector("table").dataset.seq = String(figures.seq);
+  if (figures.ledger !== null) showLedger(count(figures.ledger), Date.parse(figures.ledger_close_time) / 1000);
+}
+
+function listen() {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    show();
+  });
+  form.addEventListener("input", show);
+  box.querySelector("thead").addEventListener("click", sortBy);
+  document.getElementById("clear").addEventListener("click", (event) => {
+    event.preventDefault();
+    clear();
+  });
+  document.addEventListener("keydown", key);
+  setInterval(() => document.hidden || table.refresh(), 1000);
+}
+
+async function start() {
+  try {
+    const [names, figures] = await Promise.all([read("names"), read("figures")]);
+    board = new Board(names, figures);
+    board.setSparks(await read("sparks"));
+    if (board.setFigures(figures) !== null) await update(figures);
+    table = new Table(box, (number) => board.row(number), () => now() - asOf);
+    showMoment(figures);
+    listen();
+    show();
+    const isLive = (isLive) => (isLive ? showUpdates("live", "every 10 s") : showUpdates("stop", "none arrive"));
+    isLive(true);
+    watch(figures, update, isLive);
+    box.dataset.ready = "";
+  } catch (error) {
+    document.documentElement.classList.remove("js"); // links and form work without script
+    document.getElementById("count").textContent = "Only the first 50 markets: the others could not be loaded";
+    console.warn("the list stays as the server sent it:", error);
+  }
+}
+
+start();

@@ -1,0 +1,62 @@
+// Numbers as the server prints them (crates/ticker-formats/src/shown.rs). tests/golden/numbers.json holds both to it.
+// By hand, since toLocaleString with options is too slow for a list.
+
+// Text of a value that is not known.
+export const NONE = "–";
+
+const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, ",");
+
+// Whole number with a point before its last `places` digits.
+function point(units, places) {
+  const digits = String(Math.abs(units)).padStart(places + 1, "0");
+  const whole = grouped(digits.slice(0, digits.length - places));
+  return (units < 0 ? "−" : "") + whole + (places > 0 ? `.${digits.slice(-places)}` : "");
+}
+
+// Decimals that all prices of a market have, from its last price as the feed sends it: "0.10630", "1.584e-7".
+export function scale(price) {
+  const [mantissa, exponent] = price.split("e");
+  const dot = mantissa.indexOf(".");
+  return {
+    units: Number(mantissa.replace(".", "")),
+    places: dot < 0 ? 0 : mantissa.length - dot - 1,
+    suffix: exponent === undefined ? "" : `e${exponent}`,
+  };
+}
+
+// Text of a price that is `difference` units of the last decimal above the last price.
+export const price = ({ units, places, suffix }, difference = 0) => point(units + difference, places) + suffix;
+
+// Text of a change in hundredths of a percent.
+export const change = (hundredths) => (hundredths > 0 ? "+" : "") + point(hundredths, 2);
+
+// Text of hundredths of a percent without a plus sign.
+export const percent = (hundredths) => point(hundredths, 2);
+
+export const count = (value) => grouped(String(value));
+
+const STEPS = [[1e9, " G"], [1e6, " M"], [1e4, " k"]];
+
+// Text of an amount that the feed has rounded to four digits.
+export function amount(value) {
+  const [from, suffix] = STEPS.find(([from]) => value >= from) ?? [1, ""];
+  const divisor = suffix === " k" ? 1e3 : from;
+  // toExponential gives the four digits exactly, since the feed's number has no more.
+  const [mantissa, exponent] = (value / divisor).toExponential(3).split("e");
+  const digits = mantissa.replace(".", "");
+  const places = value === 0 ? 0 : Math.min(3 - Number(exponent), 7);
+  if (places < 0) return grouped(digits + "0".repeat(-places)) + suffix;
+  const units = places < 3 - Number(exponent) ? Math.round(value * 1e7) : Number(digits);
+  return point(units, value === 0 ? 0 : places) + suffix;
+}
+
+// Text of an age in seconds.
+export function age(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3_600) return `${Math.floor(whole / 60)} min`;
+  return whole < 86_400 ? `${Math.floor(whole / 3_600)} h` : `${Math.floor(whole / 86_400)} d`;
+}
+
+// Text of what `print` makes of a value, or NONE.
+export const orNone = (value, print) => (value === null || value === undefined ? NONE : print(value));

@@ -1,0 +1,148 @@
+// The list as a window: only the rows near what is seen are in the document. Rows are kept by market, so that a focus
+// stays on its market.
+import { cells } from "./row.js";
+
+const ROW_PX = 38;
+const HEAD_PX = 31;
+// Rows beyond each edge of the window.
+const OVERSCAN = 10;
+// Most rows in the document.
+const ROWS_MAX = 60;
+
+export class Table {
+  // `rowOf` gives what a market's row shows, `elapsed` the seconds since the figures.
+  constructor(box, rowOf, elapsed) {
+    this.box = box;
+    this.table = box.querySelector("table");
+    this.body = box.querySelector("tbody");
+    this.rowOf = rowOf;
+    this.elapsed = elapsed;
+    this.numbers = [];
+    this.rows = new Map();
+    this.prices = new Map();
+    this.drawn = [0, -1];
+    addEventListener("scroll", () => this.scrolled(), { passive: true });
+    addEventListener("resize", () => this.draw());
+  }
+
+  // Shows these markets in this order.
+  show(numbers) {
+    if (!this.isVirtual) {
+      this.isVirtual = true;
+      this.box.classList.add("virtual");
+      this.adopt();
+    }
+    this.numbers = numbers;
+    this.table.setAttribute("aria-rowcount", String(numbers.length + 1));
+    this.body.style.height = `${numbers.length * ROW_PX}px`;
+    this.draw();
+  }
+
+  // Keeps the server's rows, so that a focus in one of them stays.
+  adopt() {
+    for (const row of [...this.body.rows]) this.rows.set(Number(row.dataset.number), row);
+  }
+
+  // First and last row that the window shows.
+  seen() {
+    const top = this.body.getBoundingClientRect().top;
+    const first = Math.floor(Math.max(0, -top) / ROW_PX);
+    return [first, Math.min(this.numbers.length - 1, Math.ceil((innerHeight - top) / ROW_PX))];
+  }
+
+  scrolled() {
+    const [first, last] = this.seen();
+    // Redrawn when the window reaches the edge of the overscan, not on each event.
+    const isInside = (first >= this.drawn[0] + 2 || this.drawn[0] === 0) &&
+      (last <= this.drawn[1] - 2 || this.drawn[1] === this.numbers.length - 1);
+    if (!isInside) this.draw();
+  }
+
+  // Draws the rows near the window, with their present figures.
+  draw() {
+    if (!this.isVirtual) return;
+    const [seenFirst, seenLast] = this.seen();
+    const first = Math.max(0, seenFirst - OVERSCAN);
+    const last = Math.min(this.numbers.length - 1, seenLast + OVERSCAN, first + ROWS_MAX - 1);
+    this.drawn = [first, last];
+    const wanted = new Set(this.numbers.slice(first, last + 1));
+    for (const [number, row] of this.rows) {
+      if (wanted.has(number)) continue;
+      if (row.contains(document.activeElement)) this.box.focus({ preventScroll: true });
+      row.remove();
+      this.rows.delete(number);
+      this.prices.delete(number);
+    }
+    for (let place = first; place <= last; place += 1) this.place(this.numbers[place], place);
+  }
+
+  place(number, place) {
+    let row = this.rows.get(number);
+    if (!row) {
+      row = document.createElement("tr");
+      row.setAttribute("role", "row");
+      row.dataset.number = String(number);
+      this.rows.set(number, row);
+    }
+    this.fill(number, row);
+    row.setAttribute("aria-rowindex", String(place + 2));
+    row.style.transform = `translateY(${place * ROW_PX}px)`;
+    // In the order of the list, for whoever reads or tabs through it. A row with the focus is not moved.
+    const before = this.rows.get(this.numbers[place - 1]);
+    const isInPlace = row.parentNode === this.body && (before ? before.nextSibling === row : row === this.body.firstChild);
+    if (isInPlace || (row.isConnected && row.contains(document.activeElement))) return;
+    if (before?.parentNode === this.body) before.after(row);
+    else this.body.prepend(row);
+  }
+
+  // Writes the figures of a market into its row. Only cells that changed are replaced, and only a new price is marked.
+  fill(number, row) {
+    const shown = this.rowOf(number);
+    if (!shown) return;
+    const made = cells(shown, this.elapsed());
+    made.forEach((cell, place) => {
+      const old = row.cells[place];
+      if (!old) row.append(cell);
+      else if (!old.isEqualNode(cell) && !isMarked(old, cell)) this.replace(old, cell, place === 0);
+    });
+    const before = this.prices.get(number);
+    if (before !== undefined && before !== shown.price) row.cells[1].firstChild.className = "changed";
+    this.prices.set(number, shown.price);
+  }
+
+  replace(old, cell, hasLink) {
+    if (!hasLink || !old.contains(document.activeElement)) {
+      old.replaceWith(cell);
+      return;
+    }
+    old.firstElementChild.replaceChildren(...cell.firstElementChild.childNodes);
+  }
+
+  // Writes new figures into the drawn rows, without moving any.
+  refresh() {
+    for (const [number, row] of this.rows) this.fill(number, row);
+  }
+
+  // True while the pointer or the focus is in the list: no row may move then.
+  get isInUse() {
+    return this.body.matches(":hover") || (this.box.contains(document.activeElement) && document.activeElement !== this.box);
+  }
+
+  // Moves the focus by `step` rows, from the row that has it, or to the first row.
+  walk(step) {
+    const row = document.activeElement?.closest?.("tbody tr");
+    const from = row ? this.numbers.indexOf(Number(row.dataset.number)) : -1;
+    const place = from < 0 ? 0 : Math.min(Math.max(0, from + step), this.numbers.length - 1);
+    if (this.numbers.length === 0) return;
+    const top = this.body.getBoundingClientRect().top + place * ROW_PX;
+    if (top < HEAD_PX) scrollBy(0, top - HEAD_PX);
+    else if (top + ROW_PX > innerHeight) scrollBy(0, top + ROW_PX - innerHeight);
+    this.draw();
+    this.rows.get(this.numbers[place])?.querySelector("a").focus({ preventScroll: true });
+  }
+}
+
+// True if the cells differ only in the mark of a changed price.
+function isMarked(old, cell) {
+  return old.className === "price" && old.textContent === cell.textContent;
+}
