@@ -11,6 +11,12 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use rand::{SeedableRng, seq::SliceRandom};
 use stellar_ticker::{
+    actors::trace::{
+        recorder::Recorder,
+        step::{Step, StepName},
+        subject::Subject,
+    },
+    clock::SystemClock,
     domain::{
         asset::Asset,
         directory::Directory,
@@ -45,6 +51,24 @@ const READERS: usize = 4;
 fn window_trades(network: &Synthetic) -> Vec<(MarketId, WindowTrade)> {
     let made = (0..network.trades).map(|number| network.make(number));
     made.map(|made| (made.market as MarketId, WindowTrade::from(&made.trade()))).collect()
+}
+
+/// Cost of recording a step, beside the same with recording off.
+fn trace(criterion: &mut Criterion) {
+    const STEP: StepName = StepName("bench");
+    let clock = SystemClock::shared();
+    let mut group = criterion.benchmark_group("trace");
+    for (name, recorder) in [("on", Recorder::on(clock.clone())), ("off", Recorder::off(clock))] {
+        let cause = Step::begin(&recorder, "bench", STEP, None).done();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut step = Step::begin(&recorder, "bench", STEP, Some(&cause));
+                step.set_subject(Subject::none().with("seq", 1).with("trades", 20));
+                step.done()
+            });
+        });
+    }
+    group.finish();
 }
 
 fn decode(criterion: &mut Criterion) {
@@ -203,5 +227,6 @@ fn main() {
     windows(&mut criterion);
     render(&mut criterion);
     documents(&mut criterion);
+    trace(&mut criterion);
     criterion.final_summary();
 }

@@ -29,6 +29,8 @@ use crate::{
     trouble::SharedLimit,
 };
 
+/// Test hook that keeps a committed batch from the aggregator, which then finds it in the database.
+const LOSE_BATCH: &str = "LoseBatch";
 /// Time limit for a batch. The database's own timeouts are shorter.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time limit for the aggregator. After it, the aggregator reads the batch from the database instead.
@@ -119,7 +121,9 @@ impl TradeWriter {
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
         self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
-        if let Some(listeners) = &self.listeners {
+        if let Some(listeners) = &self.listeners
+            && !context.takes_hook(LOSE_BATCH)
+        {
             listeners.notify(committed, &trace, &self.lines).await;
         }
         Ok(summary)

@@ -116,6 +116,11 @@ impl WorkContext {
         }
     }
 
+    /// Takes a test hook of this name. Returns true if it was armed.
+    pub(super) fn takes_hook(&self, hook: &str) -> bool {
+        self.0.status.as_ref().is_some_and(|status| status.test_hooks().take(hook))
+    }
+
     /// Begins a step that the messages which woke the worker cause, or else the timer.
     #[must_use]
     pub fn pass(&self, name: StepName) -> Step {

@@ -2,15 +2,22 @@
 //!
 //! Nothing fires unless a test arms it. Hooks are part of the real program, so that tests see failures of real actors.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 /// Prefix of a message type: handling the next such message never returns and blocks the thread.
 const BLOCK: &str = "block-";
 /// Prefix of a message type: the actor is never polled again after the next such message. Its thread stays free.
 const HANG: &str = "hang-";
+/// Prefix of a message type: handling the next such message takes [`SLOW_FOR`] longer.
+const SLOW: &str = "slow-";
+/// Delay of a slow handler. Less than a probe waits.
+const SLOW_FOR: Duration = Duration::from_millis(700);
 /// Hooks of one actor. Nothing happens until one is armed.
 #[derive(Debug, Default)]
 pub struct TestHooks {
@@ -21,8 +28,8 @@ pub struct TestHooks {
 }
 
 impl TestHooks {
-    /// Arms a hook. A message type lets the handler of the next such message panic. With the prefix `block-` or `hang-`
-    /// the handler blocks its thread or stops the actor instead.
+    /// Arms a hook. A message type lets the handler of the next such message panic. With the prefix `block-`, `hang-`
+    /// or `slow-` the handler blocks its thread, stops the actor or takes longer instead.
     pub fn arm(&self, hook: &str) {
         *self.armed() = Some(hook.to_owned());
     }
@@ -30,13 +37,17 @@ impl TestHooks {
     /// Fires the hook for this type of message, if it is armed. Called at the beginning of every handler.
     #[expect(clippy::panic, reason = "the panic is what a test asked for")]
     pub(crate) fn fail_if_armed(&self, message: &str) {
-        let fired =
-            self.armed().take_if(|hook| hook.trim_start_matches(BLOCK).trim_start_matches(HANG) == message);
+        let is_for = |hook: &String| {
+            let prefixes = ["", BLOCK, HANG, SLOW];
+            prefixes.iter().any(|prefix| hook.strip_prefix(prefix) == Some(message))
+        };
+        let fired = self.armed().take_if(|hook| is_for(hook));
         match fired {
             // For ever, like a deadlock.
             Some(hook) if hook.starts_with(BLOCK) => loop {
                 std::thread::park();
             },
+            Some(hook) if hook.starts_with(SLOW) => std::thread::park_timeout(SLOW_FOR),
             Some(hook) if hook.starts_with(HANG) => self.is_hanging.store(true, Ordering::Relaxed),
             Some(_) => panic!("provoked while handling {message}"),
             None => {}
