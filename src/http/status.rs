@@ -10,6 +10,9 @@ use crate::{
     published::{Publication, Vitals},
 };
 
+/// Sources of the trades behind all figures.
+const SCOPE: &str = "classic order book and classic liquidity pools; Soroban AMMs are not in it";
+
 /// Returns the answer. Unknown values are null, never missing.
 pub(super) fn status(
     vitals: &Vitals,
@@ -42,6 +45,7 @@ pub(super) fn status(
             "leader": vitals.leader.load().as_ref().map(|leader| leader.ok),
         },
         "books": {"oldest_age_s": oldest_book.map(|at| now.timestamp().saturating_sub(at.0))},
+        "scope": SCOPE,
         "version": env!("CARGO_PKG_VERSION"),
     })
 }
@@ -161,6 +165,7 @@ mod tests {
             "audit",
             "replica",
             "books",
+            "scope",
             "version",
         ];
         wanted.sort_unstable();

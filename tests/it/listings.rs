@@ -267,6 +267,7 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             (format!("{canonical}/trades?from=1"), 410),
             (format!("{canonical}/trades?limit=-1"), 400),
             ("/api/v1/prices".to_owned(), 400),
+            ("/api/v1/prices?assets=XLM,none".to_owned(), 400),
             (format!("/api/v1/prices?assets={}", ["XLM"; 201].join(",")), 400),
             (format!("/api/v1/assets/{unknown}"), 404),
             ("/api/v1/coingecko/historical_trades".to_owned(), 400),
@@ -329,9 +330,17 @@ fn prices_name_their_way_to_the_dollar() {
     let sim = horizon();
     block_on(async {
         let daemon = daemon(&sim).await;
-        let answer = ok(&daemon, &format!("/api/v1/prices?assets=native,{USDC}")).json();
-        let [xlm, usdc] = answer["prices"].as_array().unwrap().as_slice() else { panic!("{answer}") };
+        let none = USDC.replace("USDC", "NONE");
+        let answer = ok(&daemon, &format!("/api/v1/prices?assets=native,{none},{USDC}")).json();
+        let [xlm, unknown, usdc] = answer["prices"].as_array().unwrap().as_slice() else {
+            panic!("{answer}")
+        };
         assert_eq!((text(usdc, "usd"), text(usdc, "method")), ("1", "anchor"));
+        assert_eq!(
+            (text(unknown, "asset"), text(unknown, "reason")),
+            (none.as_str(), "no trade in the last 7 days")
+        );
+        assert!(unknown["usd"].is_null() && usdc["reason"].is_null(), "{answer}");
         assert_eq!((text(xlm, "xlm"), text(xlm, "method")), ("1", "xlm_median"));
         let dollars: f64 = text(xlm, "usd").parse().unwrap();
         let market = ok(&daemon, &format!("/api/v1/markets/XLM_{USDC}")).json();
@@ -375,6 +384,7 @@ fn every_field_of_the_answers_is_documented() {
             "/api/v1/markets".to_owned(),
             "/api/v1/assets".to_owned(),
             "/api/v1/prices?assets=XLM".to_owned(),
+            format!("/api/v1/prices?assets={}", USDC.replace("USDC", "NONE")),
             "/api/v1/symbols".to_owned(),
         ] {
             field_names(&ok(&daemon, &path).json(), &mut fields);

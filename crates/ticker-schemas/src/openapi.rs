@@ -58,7 +58,7 @@ pub enum Answer {
     OfView(&'static str),
     /// JSON of a schema in `docs/schemas/`, from no view.
     Json(&'static str),
-    /// A JSON object that another document describes.
+    /// JSON that docs/ describes.
     Object,
     /// Server-sent events.
     Events,

@@ -10,6 +10,7 @@ use ticker_domain::{
     candles::{Buckets, Interval},
     coverage::LedgerRange,
     directory::Directory,
+    identity::{ContractId, SpelledAsset},
     instant::UnixSeconds,
     issuer_file::Currency,
     listed_asset::ListedAsset,
@@ -125,6 +126,12 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
     let (week, all) = (NOW.minus(86_400), usize::MAX);
     let of_gecko = TradeQuery { side: None, limit: None, from: week, to: NOW };
     let assets = view.assets();
+    // All assets of markets, and one that is not traded by each spelling.
+    let unknown: Asset = format!("NONE:{}", address(9)).parse().unwrap();
+    let contract = SpelledAsset::Contract(ContractId::of(&unknown, "Another Network"));
+    let unknown = SpelledAsset::Classic(unknown);
+    let spelled: Vec<SpelledAsset> =
+        assets.iter().map(|asset| asset.name().parse().unwrap()).chain([unknown, contract]).collect();
     let mut documents = vec![
         ("asset", own::to_bytes(&own::asset(&assets[0], view))),
         ("assets", own::assets(view)),
@@ -136,7 +143,7 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("markets", own::all_markets(view)),
         ("orderbook", orderbook::own(&market, &levels(&market), NOW)),
         ("price", own::to_bytes(&own::price(&assets[0], view))),
-        ("prices", own::prices(view, &assets)),
+        ("prices", own::prices(view, &spelled)),
         ("symbols", own::symbols(view)),
         ("trade_aggregations", hourly_records(view)),
         ("trades", own::trades(&market, week, NOW, all)),

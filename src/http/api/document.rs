@@ -21,11 +21,15 @@ pub(super) async fn send(
     Ok(files::send(request, &file, labels, "Accept-Encoding"))
 }
 
+/// Asset that a text spells, whether it is traded or not.
+pub(super) fn spelled(text: &str) -> Result<SpelledAsset, ApiError> {
+    text.parse().map_err(|error| ApiError::BadParameter(format!("{}: {error}", shown(text))))
+}
+
 /// Asset that a path or an argument names.
 pub(super) fn asset<'a>(view: &'a ListingView, text: &str) -> Result<AssetView<'a>, ApiError> {
-    let spelled: SpelledAsset =
-        text.parse().map_err(|error| ApiError::BadParameter(format!("{}: {error}", shown(text))))?;
-    view.find(&spelled).ok_or_else(|| ApiError::NotFound(format!("{} is not traded here", shown(text))))
+    view.find(&spelled(text)?)
+        .ok_or_else(|| ApiError::NotFound(format!("{} is not traded here", shown(text))))
 }
 
 /// Market that a path or an argument names: two assets with `_` between them.

@@ -179,16 +179,9 @@ async fn prices(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
         if names.len() > PRICES_MAX {
             return Err(ApiError::BadParameter(format!("at most {PRICES_MAX} assets at once")));
         }
-        let mut canonical = Vec::new();
-        for name in &names {
-            canonical.push(document::asset(&view.listing, name)?.name());
-        }
-        send(request, view, format!("prices?{}", canonical.join(",")), move |view| {
-            let assets: Vec<_> =
-                canonical.iter().filter_map(|name| document::asset(view, name).ok()).collect();
-            own::prices(view, &assets)
-        })
-        .await
+        let assets = names.iter().map(|name| document::spelled(name)).collect::<Result<Vec<_>, _>>()?;
+        let key = format!("prices?{}", names.join(","));
+        send(request, view, key, move |view| own::prices(view, &assets)).await
     })
     .await
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use ticker_domain::{
     decimal,
+    identity::SpelledAsset,
     instant::UnixSeconds,
     quoted::QuotedStats,
     span::Span,
@@ -20,6 +21,11 @@ use super::{
     value,
     view::ListingView,
 };
+
+/// Reason of a null price: no rule of the prices in dollars reaches the asset.
+const NO_WAY: &str = "no market with enough volume in 24 hours leads to a dollar";
+/// Reason of a null price: the asset is not among those of the markets.
+const NOT_TRADED: &str = "no trade in the last 7 days";
 
 /// Market: identity, prices and windows.
 #[derive(Debug, Serialize)]
@@ -110,6 +116,8 @@ pub struct AssetDocument {
 pub struct PriceDocument {
     asset: String,
     usd: Option<String>,
+    /// Reason for which `usd` is null.
+    reason: Option<&'static str>,
     xlm: Option<String>,
     change_24h_percent: Option<String>,
     age_s: Option<i64>,
@@ -304,6 +312,7 @@ pub fn price(asset: &AssetView<'_>, view: &ListingView) -> PriceDocument {
     PriceDocument {
         asset: asset.name(),
         usd: value::rate(price.map(|price| price.rate)),
+        reason: price.is_none().then_some(NO_WAY),
         xlm: if is_xlm { Some("1".to_owned()) } else { value::rate(in_xlm) },
         change_24h_percent: price.and_then(|price| change(asset, price, view)),
         age_s: price.and_then(|price| age(price, xlm.map(|xlm| xlm.age_s))),
@@ -399,10 +408,28 @@ pub fn assets(view: &ListingView) -> Vec<u8> {
     to_bytes(&AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
 }
 
-/// `/api/v1/prices` of these assets.
+/// `/api/v1/prices` of these assets, in their order. An asset that is not traded has null prices, and the reason.
 #[must_use]
-pub fn prices(view: &ListingView, assets: &[AssetView<'_>]) -> Vec<u8> {
-    let prices = assets.iter().map(|asset| price(asset, view)).collect();
+pub fn prices(view: &ListingView, assets: &[SpelledAsset]) -> Vec<u8> {
+    let of = |spelled: &SpelledAsset| match view.find(spelled) {
+        Some(asset) => price(&asset, view),
+        None => PriceDocument {
+            asset: match spelled {
+                SpelledAsset::Classic(asset) => asset.name(),
+                SpelledAsset::Contract(contract) => contract.to_string(),
+            },
+            usd: None,
+            reason: Some(NOT_TRADED),
+            xlm: None,
+            change_24h_percent: None,
+            age_s: None,
+            confidence: None,
+            method: None,
+            legs: Vec::new(),
+            constituents: None,
+        },
+    };
+    let prices = assets.iter().map(of).collect();
     to_bytes(&PriceList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), prices })
 }
 

@@ -128,7 +128,7 @@ fn answer(operation: &Operation) -> Value {
             "application/json": {"schema": {"type": "object"}},
             "text/html; charset=utf-8": {"schema": {"type": "string"}},
         }),
-        Answer::Object => json!({"application/json": {"schema": {"type": "object"}}}),
+        Answer::Object => json!({"application/json": {"schema": {"type": ["object", "array"]}}}),
         Answer::Events => json!({"text/event-stream": {"schema": {"type": "string"}}}),
         Answer::Text => json!({"text/plain; charset=utf-8": {"schema": {"type": "string"}}}),
         Answer::Html => json!({"text/html; charset=utf-8": {"schema": {"type": "string"}}}),

@@ -64,6 +64,14 @@ const fn with(operation: Operation, parameters: &'static [Parameter], statuses: 
 const NAMED: &[u16] = &[301, 400, 404, 406, 503];
 const NAMED_IN_TIME: &[u16] = &[301, 400, 404, 406, 410, 503];
 
+const OF_CCXT: &[u16] = &[400, 404, 406, 503];
+const SYMBOL: Parameter = Parameter {
+    is_required: true,
+    ..in_query("symbol", Values::Text("stellar-market"), "Symbol of CCXT, or id of a market")
+};
+const SINCE: Parameter = in_query("since", SECONDS, "First time, in milliseconds since 1970");
+const CCXT_LIMIT: Parameter = in_query("limit", Number(1, 1_000), "Most entries. 100 unless given");
+
 const HISTORICAL: &[Parameter] = &[
     TICKER_ID,
     in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
@@ -180,7 +188,7 @@ pub const OPERATIONS: &[Operation] = &[
             is_required: true,
             ..in_query("assets", Values::Text("stellar-assets"), "Up to 200 assets, separated by commas")
         }],
-        &[400, 404, 406, 503],
+        &[400, 406, 503],
     ),
     with(
         plain("/api/v1/stream", MARKETS, "Changed markets and new trades as they are published", Events),
@@ -330,6 +338,29 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/trade_aggregations", CHARTS, "Horizon's resource of this name", OfView("trade_aggregations")),
         OF_AGGREGATIONS,
         &[400, 406, 410, 503],
+    ),
+    plain("/api/v1/ccxt/markets", CHARTS, "Markets as CCXT structures", Object),
+    plain("/api/v1/ccxt/tickers", CHARTS, "Figures of all markets as CCXT structures", Object),
+    with(plain("/api/v1/ccxt/ticker", CHARTS, "Figures of a market", Object), &[SYMBOL], OF_CCXT),
+    with(
+        plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", Object),
+        &[SYMBOL, SINCE, CCXT_LIMIT],
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/ccxt/ohlcv", CHARTS, "Candles of a market", Object),
+        &[
+            SYMBOL,
+            in_query("timeframe", Words(INTERVALS), "Length of a candle. 1m unless given"),
+            SINCE,
+            CCXT_LIMIT,
+        ],
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/ccxt/orderbook", CHARTS, "Order book of a market", Object),
+        &[SYMBOL, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
+        &[400, 404, 503],
     ),
     plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
     with(
