@@ -1,6 +1,6 @@
 //! Pages for people: who gets them, and that they show the figures of the API.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -275,5 +275,154 @@ fn the_feed_has_all_markets_in_columns_of_one_length() {
         }
         let small = daemon.get_with("GET", "/api/v1/board/figures", "Accept-Encoding: gzip, br\r\n");
         assert_eq!(small.header("content-encoding"), Some("br"));
+    });
+}
+
+/// Values of a row of figures by their labels.
+fn figures(html: &str) -> BTreeMap<String, String> {
+    let list = between(html, "<dl class=\"figures\"", "</dl>")[0];
+    let figures = between(list, "<dt>", "</dd>").into_iter().map(|figure| {
+        let (label, value) = figure.split_once("</dt>").unwrap();
+        (plain(label), plain(value.split("<small>").next().unwrap()))
+    });
+    figures.collect()
+}
+
+#[test]
+fn a_market_shows_the_figures_of_the_api_and_loads_nothing_from_another_host() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let name = format!("XLM_{USDC}");
+        wait_until("page and API are of one publication", || {
+            let path = format!("/m/{name}");
+            let (answer, api) = (ok(&daemon, &path), ok(&daemon, &format!("/api/v1/markets/{name}")));
+            if answer.header("x-ticker-as-of") != api.header("x-ticker-as-of") {
+                return false;
+            }
+            let (html, market) = (String::from_utf8(answer.body.clone()).unwrap(), api.json());
+            let (day, shown) = (&market["windows"]["24h"], figures(&html));
+            assert_eq!(shown.len(), 9, "{shown:?}");
+            let price =
+                between(between(&html, "<div class=\"price\"", "</div>")[0], "<strong>", "</strong>")[0];
+            assert_shows(price, &market["last"], "price");
+            for (label, figure) in [
+                ("24 h high", &day["high"]),
+                ("24 h low", &day["low"]),
+                ("24 h average", &day["vwap"]),
+                ("Bid", &market["bid"]),
+            ] {
+                assert_shows(&shown[label], figure, label);
+            }
+            assert_shows(shown["24 h change"].trim_end_matches(" %"), &day["change_percent"], "change");
+            assert_shows(
+                shown["24 h volume"].trim_start_matches('$'),
+                &market["usd"]["volume_24h"],
+                "volume",
+            );
+            assert_eq!(shown["24 h trades"].replace(',', ""), day["trade_count"].to_string());
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+            // Addresses of this host are shown as text. Nothing is loaded but by paths.
+            assert!(
+                !html.contains("src=\"http") && !html.contains("style=") && !html.contains("<style"),
+                "{html}"
+            );
+            assert!(
+                html.contains("href=\"/m/") && html.contains("<path class=\"body rise\" d=\"M"),
+                "{html}"
+            );
+            true
+        });
+        for (query, text) in
+            [("?interval=1m&trades=raw", "value=\"1m\" checked"), ("?interval=no", "value=\"1h\" checked")]
+        {
+            assert!(page(&daemon, &format!("/m/{name}{query}")).contains(text), "{query}");
+        }
+        let (_, issuer) = USDC.split_once('-').unwrap();
+        let moved = daemon.get(&format!("/m/USDC:{issuer}_native?interval=1d"));
+        assert_eq!(moved.header("location"), Some(format!("/m/{name}?interval=1d").as_str()));
+    });
+}
+
+#[test]
+fn an_explanation_shows_the_figure_and_the_trades_of_the_api() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let name = format!("XLM_{USDC}");
+        wait_until("page and API are of one publication", || {
+            let (page, api) = (
+                ok(&daemon, &format!("/m/{name}?explain=high&window=7d")),
+                ok(&daemon, &format!("/api/v1/markets/{name}/explain?field=high&window=7d")),
+            );
+            if page.header("x-ticker-as-of") != api.header("x-ticker-as-of") {
+                return false;
+            }
+            let (html, api) = (String::from_utf8(page.body).unwrap(), api.json());
+            for shown in [text(&api, "value"), text(&api, "rule"), text(&api["deciding"][0], "paging_token")]
+            {
+                let shown = shown.replace('\'', "&#39;");
+                assert!(html.contains(&shown), "{shown}: {html}");
+            }
+            assert!(html.contains("the same figure"));
+            true
+        });
+        let unknown = daemon.get_with("GET", &format!("/m/{name}?explain=nonsense"), BROWSER);
+        assert_eq!((unknown.status, daemon.get(&format!("/m/{name}?explain=nonsense")).status), (404, 404));
+    });
+}
+
+#[test]
+fn an_asset_shows_what_its_issuer_says_as_text_only() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let moved = daemon.get("/a/native");
+        assert_eq!((moved.status, moved.header("location")), (301, Some("/a/XLM")));
+        assert!(page(&daemon, "/a/XLM").contains(&format!("/m/XLM_{USDC}")));
+        // The file of one simulated issuer has markup and hidden characters in its name.
+        let mut is_escaped = false;
+        for asset in ok(&daemon, "/api/v1/assets").json()["assets"].as_array().unwrap() {
+            let html = page(&daemon, &format!("/a/{}", text(asset, "id")));
+            assert!(
+                !html.contains("<img") && !html.contains('\u{202e}') && !html.contains("<script>"),
+                "{html}"
+            );
+            // The scripts of the frame, and linked data that no text ends.
+            assert_eq!(html.matches("<script").count(), html.matches("</script>").count(), "{html}");
+            assert!(html.matches("<script").count() <= 2, "{html}");
+            is_escaped |= html.contains("script&") || html.contains("&#60;script");
+            if text(asset, "id") != "XLM" {
+                let (code, issuer) = text(asset, "id").split_once('-').unwrap();
+                assert!(html.contains(&format!("{code}:{issuer}")), "the whole key: {html}");
+            }
+        }
+        assert!(is_escaped, "no page has the hostile name");
+    });
+}
+
+#[test]
+fn every_link_of_every_kind_of_page_leads_somewhere() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let market = format!("/m/XLM_{USDC}");
+        let explained = format!("{market}?explain=vwap");
+        let asset = format!("/a/{USDC}");
+        let mut links = BTreeSet::new();
+        for path in ["/", &market, &explained, &asset, "/status", "/licences"] {
+            let html = page(&daemon, path);
+            let found = [between(&html, "href=\"/", "\""), between(&html, "src=\"/", "\"")].concat();
+            // One of many markets and assets is enough.
+            let found =
+                found.into_iter().filter(|link| !link.starts_with("m/") || link.starts_with(&market[1..]));
+            links.extend(found.map(|link| format!("/{}", link.replace("&amp;", "&").replace("&#38;", "&"))));
+        }
+        assert!(links.len() > 25, "{links:?}");
+        for link in links {
+            let answer = daemon.get_with("GET", &link, BROWSER);
+            assert!(matches!(answer.status, 200 | 301), "{link}: {}", answer.status);
+        }
     });
 }

@@ -10,6 +10,7 @@ mod spark;
 
 pub use feed::{figures, names, sparks};
 pub use query::{BoardQuery, PAGE_ROWS, SORTS, Sort};
+pub(crate) use row::ratio;
 pub use row::{BoardRow, Flag, Flags};
 pub(crate) use spark::points;
 pub use spark::{LEVELS, Levels, POINTS, letters, levels};

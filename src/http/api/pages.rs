@@ -4,33 +4,49 @@ mod responses;
 mod static_files;
 mod ticker_state;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use ticker_formats::{
     board::{BoardQuery, SORTS},
-    pages,
+    listings::explain::{FIELDS, Field},
+    pages::{self, MarketRequest, TickerState},
 };
 
 use super::{
     Wanted,
     document::{self, redirect},
+    error::ApiError,
     parameters::Parameters,
+    views::PinnedView,
 };
-use crate::http::{requests, state::PublicState};
+use crate::{
+    db::origin::query_of_window,
+    domain::{candles::Interval, span::Span},
+    http::{methods, requests, state::PublicState},
+};
 use responses::{answer_page, send};
+use ticker_state::ticker_state;
 
 const LIST: &str = "/";
 const MARKET: &str = "/m/{name}";
 const ASSET: &str = "/a/{name}";
-/// Most markets that the page of an asset lists. XLM has one with nearly every other asset.
-const MARKETS_MAX: usize = 500;
+const STATUS: &str = "/status";
+const LICENCES: &str = "/licences";
+/// Levels of the order book that a page reads on each side.
+const LEVELS: usize = 200;
+/// Most characters of a host, as DNS has it, with a port.
+const HOST_MAX: usize = 260;
 /// Most characters of a search.
 const WORDS_MAX: usize = 200;
 /// Most pages of a list. There are fewer.
 const PAGES_MAX: i64 = 1_000_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [MARKET, ASSET].into_iter().for_each(requests::announce);
-    config.route(MARKET, web::route().to(market)).route(ASSET, web::route().to(asset));
+    [MARKET, ASSET, STATUS, LICENCES].into_iter().for_each(requests::announce);
+    config
+        .route(MARKET, web::route().to(market))
+        .route(ASSET, web::route().to(asset))
+        .route(STATUS, web::route().to(status))
+        .route(LICENCES, web::route().to(licences));
     static_files::routes(config);
 }
 
@@ -78,17 +94,53 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
+    let books = state.books.clone();
     answer_page(request, state, MARKET, Wanted::Live, async |request, view, state| {
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        send(request, view, format!("page/{canonical}"), move |view| {
+        let parameters = Parameters::relaxed(request, &["explain", "window", "interval", "trades"]);
+        if let Some(field) = parameters.text("explain") {
+            return explained(request, view, canonical, field, parameters.text("window"), state).await;
+        }
+        let interval = parameters.text("interval").and_then(Interval::named).unwrap_or(Interval::Hour);
+        let is_raw = parameters.text("trades") == Some("raw");
+        let origin = origin(request);
+        let key = format!("page/{canonical}?{}&{is_raw}&{origin}", interval.name());
+        // The page shows the rest without a book that is not read yet, or cannot be read now.
+        let levels = if view.has(&key) { None } else { books.read(view, &canonical, LEVELS).await.ok() };
+        let wanted = MarketRequest { interval, is_raw, origin, levels };
+        send(request, view, key, move |view| {
             document::market(view, &canonical)
-                .map(|market| pages::market(&market, &state))
+                .map(|market| pages::market(&market, &wanted, &state))
                 .unwrap_or_default()
         })
         .await
+    })
+    .await
+}
+
+/// Page that explains a figure.
+async fn explained(
+    request: &HttpRequest,
+    view: &PinnedView,
+    canonical: String,
+    field: &str,
+    window: Option<&str>,
+    state: TickerState,
+) -> Result<HttpResponse, ApiError> {
+    let unknown = || {
+        let names = FIELDS.map(|field| field.name).join(", ");
+        ApiError::NotFound(format!("there is no such figure; there are: {names}"))
+    };
+    let field = Field::named(field).ok_or_else(unknown)?;
+    let span = window.and_then(Span::named).unwrap_or(Span::Day);
+    let key = format!("explain_page/{canonical}/{}/{}", field.name, span.name());
+    send(request, view, key, move |view| {
+        let page = document::market(view, &canonical)
+            .map(|market| pages::explain(&market, field.explain(&market, span, query_of_window), &state));
+        page.unwrap_or_default()
     })
     .await
 }
@@ -99,14 +151,34 @@ async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::P
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        send(request, view, format!("asset_page/{canonical}"), move |view| {
+        let origin = origin(request);
+        send(request, view, format!("asset_page/{canonical}?{origin}"), move |view| {
             document::asset(view, &canonical)
-                .map(|asset| pages::asset(&asset, view, &state, MARKETS_MAX))
+                .map(|asset| pages::asset(&asset, view, &origin, &state))
                 .unwrap_or_default()
         })
         .await
     })
     .await
+}
+
+/// Scheme and host that the reader asked for, for addresses that are shown and for search engines.
+fn origin(request: &HttpRequest) -> String {
+    let connection = request.connection_info();
+    let host: String = connection.host().chars().take(HOST_MAX).collect();
+    format!("{}://{host}", connection.scheme())
+}
+
+async fn status(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    methods::answer(&request, STATUS, || {
+        responses::fresh(&request, StatusCode::OK, pages::status(&ticker_state(&state)))
+    })
+}
+
+async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    methods::answer(&request, LICENCES, || {
+        responses::fresh(&request, StatusCode::OK, pages::licences(&ticker_state(&state)))
+    })
 }
 
 #[cfg(test)]

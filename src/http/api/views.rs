@@ -238,6 +238,11 @@ impl PinnedView {
         made
     }
 
+    /// Returns true if the document with this key is made already.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.documents().by_key.get(key).is_some_and(|slot| slot.get().is_some())
+    }
+
     /// Board of the view.
     pub(super) fn board(&self) -> LazyBoard {
         self.board.clone()

@@ -118,54 +118,54 @@ pub const FIELDS: [Field; 19] = [
 /// Explanation of one figure of one window.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    as_of: String,
-    seq: i64,
-    market: String,
-    field: &'static str,
-    window: &'static str,
+    pub(crate) as_of: String,
+    pub(crate) seq: i64,
+    pub(crate) market: String,
+    pub(crate) field: &'static str,
+    pub(crate) window: &'static str,
     /// Published figure, as in the document of the market.
     pub value: Value,
     /// The same figure, computed from the listed trades alone.
-    recomputed: Value,
+    pub(crate) recomputed: Value,
     /// True if both are equal.
     pub agrees: bool,
-    rule: &'static str,
+    pub(crate) rule: &'static str,
     /// Trades that closed after this time count …
-    from: String,
+    pub(crate) from: String,
     /// … up to this one, inclusive.
-    to: String,
-    trades: TradeCounts,
+    pub(crate) to: String,
+    pub(crate) trades: TradeCounts,
     /// Trades that decide the figure; of a sum the ten largest.
-    deciding: Vec<ExplainedTrade>,
+    pub(crate) deciding: Vec<ExplainedTrade>,
     /// Query for `psql` that lists the window's trades.
-    sql: String,
+    pub(crate) sql: String,
 }
 
 #[derive(Debug, Serialize)]
-struct TradeCounts {
-    in_window: usize,
-    counted: usize,
-    left_out: Vec<LeftOut>,
+pub(crate) struct TradeCounts {
+    pub(crate) in_window: usize,
+    pub(crate) counted: usize,
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 #[derive(Debug, Serialize)]
-struct LeftOut {
-    reason: &'static str,
-    count: usize,
+pub(crate) struct LeftOut {
+    pub(crate) reason: &'static str,
+    pub(crate) count: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ExplainedTrade {
-    paging_token: String,
-    time: String,
-    price: Option<String>,
-    base_amount: String,
-    quote_amount: String,
+pub(crate) struct ExplainedTrade {
+    pub(crate) paging_token: String,
+    pub(crate) time: String,
+    pub(crate) price: Option<String>,
+    pub(crate) base_amount: String,
+    pub(crate) quote_amount: String,
     /// `buy` if the taker bought the base, else `sell`.
     #[serde(rename = "type")]
-    side: &'static str,
-    maker: &'static str,
-    is_clean: bool,
+    pub(crate) side: &'static str,
+    pub(crate) maker: &'static str,
+    pub(crate) is_clean: bool,
 }
 
 impl Field {

@@ -112,7 +112,7 @@ impl<'a> MarketView<'a> {
     }
 
     /// Volume of the quote in dollars, in stroops.
-    pub(super) fn usd_volume(&self, quote_volume: i128) -> Option<i128> {
+    pub(crate) fn usd_volume(&self, quote_volume: i128) -> Option<i128> {
         self.quote.usd().map(|price| price.rate.worth(quote_volume))
     }
 
@@ -134,6 +134,11 @@ impl<'a> MarketView<'a> {
     pub fn best_prices(&self) -> (Option<String>, Option<String>) {
         let book = self.book();
         (digits(book.and_then(|book| book.bid)), digits(book.and_then(|book| book.ask)))
+    }
+
+    /// Seconds since the order book was polled, if it is recent enough.
+    pub(crate) fn book_age_s(&self) -> Option<i64> {
+        self.book().map(|book| book.age_s)
     }
 
     /// Close time of the latest trade.

@@ -105,8 +105,18 @@ impl QuotedLevels {
         (Numbers(&self.bids), Numbers(&self.asks))
     }
 
+    /// Prices and amounts of the offers to buy, the best first.
+    pub(crate) fn bids(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bids.iter().map(|level| (level.price.as_str(), level.amount.as_str()))
+    }
+
+    /// Prices and amounts of the offers to sell, the best first.
+    pub(crate) fn asks(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.asks.iter().map(|level| (level.price.as_str(), level.amount.as_str()))
+    }
+
     /// Time of the request to Horizon.
-    pub(super) const fn fetched_at(&self) -> UnixSeconds {
+    pub(crate) const fn fetched_at(&self) -> UnixSeconds {
         self.fetched_at
     }
 

@@ -372,7 +372,7 @@ fn change(asset: &AssetView<'_>, price: &UsdPrice, view: &ListingView) -> Option
     value::ratio(turned.change_percent())
 }
 
-const fn confidence(confidence: Confidence) -> &'static str {
+pub(crate) const fn confidence(confidence: Confidence) -> &'static str {
     match confidence {
         Confidence::Low => "low",
         Confidence::Medium => "medium",

@@ -223,7 +223,8 @@ fn coverage(state: &TickerState) -> Coverage {
     let place = |at: UnixSeconds| (at.0.saturating_sub(edge.0) / HOUR).clamp(0, 168);
     let stretch = |range: &LedgerRange| {
         let start = place(range.from_time);
-        (start, place(range.to_time).saturating_sub(start).max(1))
+        let end = place(range.to_time.plus(HOUR - 1));
+        (start, end.saturating_sub(start).max(1))
     };
     let recent = |range: &&LedgerRange| range.to_time > edge;
     let holes: Vec<LedgerRange> =
@@ -260,8 +261,13 @@ pub(super) fn long_age(seconds: i64) -> String {
 }
 
 /// Time of the day: `13:49:07 UTC`.
-fn clock_time(at: UnixSeconds) -> String {
+pub(super) fn clock_time(at: UnixSeconds) -> String {
     at.to_utc().format("%H:%M:%S UTC").to_string()
+}
+
+/// Date and time of the day: `2026-11-27 14:00`.
+pub(super) fn date_time(at: UnixSeconds) -> String {
+    at.to_utc().format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// Time of the day, with the date if it is another day than `now`.

@@ -401,4 +401,6 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/graphiql", PAGES, "Explorer for GraphQL", Html),
     with(plain("/m/{market}", PAGES, "Page of a market", Html), &[MARKET], NAMED),
     with(plain("/a/{asset}", PAGES, "Page of an asset", Html), &[ASSET], NAMED),
+    plain("/status", PAGES, "Page of the ticker's own state", Html),
+    plain("/licences", PAGES, "Licences of parts by others", Html),
 ];

@@ -87,7 +87,7 @@ fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> Htt
 }
 
 /// Page that no cache may store, compressed if the client accepts that.
-fn fresh(request: &HttpRequest, status: StatusCode, page: Vec<u8>) -> HttpResponse {
+pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: Vec<u8>) -> HttpResponse {
     let Ok(file) = EncodedFile::gzipped(page) else {
         return ApiError::Compression.response();
     };

@@ -14,10 +14,12 @@ use crate::http::{
 
 const STYLE: &str = "/page.css";
 const FILE: &str = "/web/{name}";
+const VENDORED: &str = "/web/vendor/{name}";
 /// Files keep their names from release to release, so a cache must revalidate them for each use.
 const CACHE_CONTROL: &str = "no-cache";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Embedded file: its path, its type, its bytes.
@@ -30,16 +32,25 @@ macro_rules! script {
     };
 }
 
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 14] = [
     (STYLE, CSS, include_bytes!("../../../../web/page.css")),
     ("/web/favicon.svg", SVG, include_bytes!("../../../../web/favicon.svg")),
     script!("board.js"),
     script!("frame.js"),
+    script!("chart.js"),
     script!("list.js"),
+    script!("live.js"),
+    script!("market.js"),
     script!("numbers.js"),
     script!("row.js"),
     script!("table.js"),
     script!("updates.js"),
+    script!("vendor/lightweight-charts.js"),
+    (
+        "/web/vendor/lightweight-charts.LICENSE.txt",
+        TEXT,
+        include_bytes!("../../../../web/vendor/lightweight-charts.LICENSE.txt"),
+    ),
 ];
 
 /// The files in all codings, encoded at the first request.
@@ -48,7 +59,7 @@ static FILES: LazyLock<io::Result<Vec<(Source, EncodedFile)>>> = LazyLock::new(|
 });
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    for path in [STYLE, FILE] {
+    for path in [STYLE, FILE, VENDORED] {
         requests::announce(path);
         config.route(
             path,

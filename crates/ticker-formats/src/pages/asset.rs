@@ -1,0 +1,244 @@
+//! `/a/{asset}`: which asset this is, what is measured of it, and what its issuer says.
+
+use askama::Template;
+use serde_json::json;
+use ticker_domain::{decimal, instant::UnixSeconds, plain_text::stripped};
+
+use super::{
+    Frame, TickerState,
+    frame::date_time,
+    linked_data,
+    market::{Figure, Named, dollars, named},
+    rendered,
+    row::Row,
+};
+use crate::{
+    board::BoardRow,
+    listings::{AssetView, ListingView, own::confidence},
+    shown,
+};
+
+/// Markets that the page lists, the largest volume first.
+const MARKETS_MAX: usize = 50;
+/// Markets whose figures are computed. XLM has one with nearly every other asset.
+const MARKETS_READ_MAX: usize = 2_000;
+/// Other assets of the code that the page names.
+const NAMESAKES_MAX: usize = 10;
+/// Most characters of one text of an issuer.
+const TEXT_MAX: usize = 600;
+
+/// Check of the asset's identity.
+struct Check {
+    /// `None` for what cannot be said.
+    is_ok: Option<bool>,
+    text: &'static str,
+    detail: String,
+}
+
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+#[derive(Template)]
+#[template(path = "asset.html")]
+struct AssetPage {
+    frame: Frame,
+    origin: String,
+    asset: Named,
+    issuer: Option<String>,
+    contract_id: String,
+    price: String,
+    method: Option<&'static str>,
+    confidence: Option<&'static str>,
+    namesakes: Vec<Named>,
+    namesake_count: usize,
+    stands_for_code: bool,
+    figures: Vec<Figure>,
+    markets: Vec<Row>,
+    market_count: usize,
+    checks: Vec<Check>,
+    looked_up: Option<String>,
+    flags: Vec<Fact>,
+    says: Vec<Fact>,
+    linked_data: String,
+}
+
+/// Page of an asset. `origin` is the scheme and host that the reader asked for.
+#[must_use]
+pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &TickerState) -> Vec<u8> {
+    let markets = view.markets_of(asset);
+    let mut rows: Vec<(BoardRow, _)> =
+        markets.iter().take(MARKETS_READ_MAX).map(|market| (BoardRow::of(market), market)).collect();
+    rows.sort_by_key(|(row, _)| std::cmp::Reverse(row.volume_usd));
+    let code = asset.asset().code();
+    let others = view.snapshot().directory().names().iter();
+    let others: Vec<AssetView<'_>> = others
+        .filter(|(id, other)| *id != asset.id() && other.code() == code)
+        .filter_map(|(id, _)| view.asset(id))
+        .collect();
+    let price = asset.usd();
+    rendered(&AssetPage {
+        frame: Frame::of(state, ""),
+        origin: origin.to_owned(),
+        asset: named(asset),
+        issuer: Some(asset.asset().issuer().to_owned()).filter(|issuer| issuer != "native"),
+        contract_id: asset.contract_id(),
+        price: price
+            .and_then(|price| dollars((price.rate.n, price.rate.d)))
+            .unwrap_or_else(|| shown::NONE.to_owned()),
+        method: price.map(|price| price.method.name()),
+        confidence: price.map(|price| confidence(price.confidence)),
+        namesake_count: others.len(),
+        namesakes: others.iter().take(NAMESAKES_MAX).map(named).collect(),
+        stands_for_code: view.symbols().stands_for(code, asset.id()),
+        figures: figures(asset, view, &rows.iter().map(|(row, _)| *row).collect::<Vec<_>>()),
+        markets: rows.iter().take(MARKETS_MAX).map(|(row, market)| Row::of(row, market)).collect(),
+        market_count: markets.len(),
+        checks: checks(asset),
+        looked_up: asset
+            .listed()
+            .filter(|_| asset.asset().issuer() != "native")
+            .map(|listed| date_time(listed.last_valid))
+            .filter(|_| asset.listed().is_some_and(|listed| listed.last_valid != UnixSeconds(0))),
+        flags: flags(asset),
+        says: says(asset),
+        linked_data: described(asset, origin),
+    })
+}
+
+fn figures(asset: &AssetView<'_>, view: &ListingView, rows: &[BoardRow]) -> Vec<Figure> {
+    let figure = |label, value: String, note: String| Figure { label, field: None, value, class: "", note };
+    let volume: i128 = rows.iter().filter_map(|row| row.volume_usd).fold(0, i128::saturating_add);
+    let trades: u64 = rows.iter().map(|row| row.trades).fold(0, u64::saturating_add);
+    let traded = rows.iter().filter(|row| row.trades > 0).count();
+    let size = |count: usize| shown::count(u64::try_from(count).unwrap_or(u64::MAX));
+    let price = asset.usd();
+    let supply = asset.listed().map(|listed| listed.amount.stroops()).filter(|stroops| *stroops > 0);
+    let worth = supply.zip(price).map(|(supply, price)| price.rate.worth(supply));
+    let xlm = price.zip(view.xlm_rate()).and_then(|(price, xlm)| price.rate.times(xlm.inverse()));
+    let xlm =
+        xlm.and_then(|rate| dollars((rate.n, rate.d))).map(|text| text.trim_start_matches('$').to_owned());
+    vec![
+        figure("Markets", size(rows.len()), format!("{} traded in 24 h", size(traded))),
+        figure(
+            "24 h volume",
+            format!("${}", shown::amount(volume)),
+            format!("{} trades", shown::count(trades)),
+        ),
+        figure(
+            "Supply",
+            shown::or_none(supply, shown::amount),
+            shown::or_none(worth, |usd| format!("${}", shown::amount(usd))),
+        ),
+        figure(
+            "Holders",
+            shown::or_none(asset.holders(), |count| shown::count(count.unsigned_abs())),
+            "authorised accounts".to_owned(),
+        ),
+        figure(
+            "Price in XLM",
+            xlm.unwrap_or_else(|| shown::NONE.to_owned()),
+            "by the price in dollars".to_owned(),
+        ),
+    ]
+}
+
+fn checks(asset: &AssetView<'_>) -> Vec<Check> {
+    let Some(listed) = asset.listed() else {
+        let detail =
+            "Horizon does not list it with ten holders, or its stellar.toml could not be read".to_owned();
+        return vec![Check { is_ok: Some(false), text: "The asset and its file could be checked", detail }];
+    };
+    if asset.asset().issuer() == "native" {
+        let detail = "no issuer, no file".to_owned();
+        return vec![Check { is_ok: Some(true), text: "The network’s own asset", detail }];
+    }
+    let domain = asset.home_domain();
+    let url = shortened(&listed.toml_url);
+    let listed_by_file = !listed.currency.name.is_empty() || listed.is_controlled_by_domain;
+    let organisation = shortened(&listed.issuer.url);
+    vec![
+        Check {
+            is_ok: Some(domain.is_some()),
+            text: "The issuer’s account names a home domain",
+            detail: domain.unwrap_or_else(|| "none".to_owned()),
+        },
+        Check { is_ok: Some(!url.is_empty()), text: "Its stellar.toml was read", detail: url },
+        Check {
+            is_ok: if listed.is_controlled_by_domain { Some(true) } else { listed_by_file.then_some(true) },
+            text: "The file lists this code with this issuer",
+            detail: if listed_by_file { "as a currency" } else { "no entry with a name" }.to_owned(),
+        },
+        Check {
+            is_ok: Some(listed.is_controlled_by_domain),
+            text: "The domain vouches for the asset",
+            detail: if organisation.is_empty() {
+                "the file names no other site".to_owned()
+            } else {
+                organisation
+            },
+        },
+        Check {
+            is_ok: None,
+            text: "Collateral",
+            detail: match listed.currency.collateral_addresses.len() {
+                0 => "the file names none".to_owned(),
+                count => format!("addresses named, not checked: {count}"),
+            },
+        },
+    ]
+}
+
+fn flags(asset: &AssetView<'_>) -> Vec<Fact> {
+    let Some(listed) = asset.listed().filter(|_| asset.asset().issuer() != "native") else {
+        return Vec::new();
+    };
+    let yes = |is_set: bool| if is_set { "yes" } else { "no" }.to_owned();
+    vec![
+        Fact { name: "Issuer may freeze holders", value: yes(listed.auth_revocable) },
+        Fact { name: "Issuer must approve holders", value: yes(listed.auth_required) },
+    ]
+}
+
+/// Texts of the issuer's file, without hidden characters.
+fn says(asset: &AssetView<'_>) -> Vec<Fact> {
+    let Some(listed) = asset.listed() else { return Vec::new() };
+    let currency = &listed.currency;
+    let anchor = [currency.anchor_asset_type.as_str(), currency.anchor_asset.as_str()];
+    let anchor: Vec<&str> = anchor.into_iter().filter(|text| !text.is_empty()).collect();
+    let anchor = anchor.join(", ");
+    let texts = [
+        ("Name", currency.name.as_str()),
+        ("Description", currency.desc.as_str()),
+        ("Anchored to", anchor.as_str()),
+        ("Redemption", currency.redemption_instructions.as_str()),
+        ("Conditions", currency.conditions.as_str()),
+        ("Status", currency.status.as_str()),
+        ("Organisation", listed.issuer.name.as_str()),
+        ("Website", listed.issuer.url.as_str()),
+    ];
+    let fact = |(name, text): (&'static str, &str)| Fact { name, value: shortened(text) };
+    texts.into_iter().map(fact).filter(|fact| !fact.value.is_empty()).collect()
+}
+
+fn shortened(text: &str) -> String {
+    let plain = stripped(text);
+    let mut short: String = plain.trim().chars().take(TEXT_MAX).collect();
+    if plain.trim().chars().count() > TEXT_MAX {
+        short.push('…');
+    }
+    short
+}
+
+/// Description for search engines: only what the ticker measured.
+fn described(asset: &AssetView<'_>, origin: &str) -> String {
+    let usd = asset.usd().and_then(|price| decimal::quotient(price.rate.n, price.rate.d));
+    linked_data(&json!({
+        "@context": "https://schema.org",
+        "@type": "ExchangeRateSpecification",
+        "url": format!("{origin}/a/{}", asset.name()),
+        "currency": asset.asset().code(),
+        "currentExchangeRate": {"@type": "UnitPriceSpecification", "price": usd, "priceCurrency": "USD"},
+    }))
+}

@@ -1,0 +1,337 @@
+//! `/m/{market}`: price, figures, candles, order book, trades, and how to read the same by the API.
+
+mod book;
+mod chart;
+
+use askama::Template;
+use serde_json::json;
+use ticker_domain::{candles::Interval, decimal, plain_text::stripped, span::Span, trade_stats::WindowTrade};
+
+use super::{
+    Frame, TickerState,
+    frame::clock_time,
+    linked_data, rendered,
+    row::{Change, ends},
+};
+use crate::{
+    board::{BoardRow, ratio},
+    listings::{AssetView, MarketView, orderbook::QuotedLevels, warnings},
+    shown::{self, PriceScale},
+};
+use book::Book;
+use chart::Chart;
+
+/// Trades that are shown.
+const TRADES: usize = 14;
+/// Markets of the same two codes that are shown.
+const SAME_CODES: usize = 8;
+/// Assets of one code that are looked at for such markets.
+const ASSETS_OF_CODE_MAX: usize = 100;
+
+/// Parts of the page that the reader and the moment choose.
+#[derive(Clone, Debug)]
+pub struct MarketRequest {
+    /// Length of a candle.
+    pub interval: Interval,
+    /// True for candles that count dust as well.
+    pub is_raw: bool,
+    /// Scheme and host that the reader asked for, for the addresses that are shown.
+    pub origin: String,
+    /// Levels of the order book, if it has been read.
+    pub levels: Option<QuotedLevels>,
+}
+
+/// Asset as the head of a page names it.
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) code: String,
+    pub(super) domain: Option<String>,
+    /// Ends of the issuer's key, or `None` for XLM.
+    pub(super) key: Option<String>,
+    pub(super) is_verified: bool,
+}
+
+struct Warning {
+    flag: &'static str,
+    reason: String,
+}
+
+/// One figure of the row below the price.
+pub(super) struct Figure {
+    pub(super) label: &'static str,
+    /// Field that explains it.
+    pub(super) field: Option<&'static str>,
+    pub(super) value: String,
+    pub(super) class: &'static str,
+    pub(super) note: String,
+}
+
+struct TradeLine {
+    time: String,
+    is_buy: bool,
+    price: String,
+    amount: String,
+    total: String,
+    is_pool: bool,
+    ledger: String,
+}
+
+/// Market of the same two codes.
+struct Namesake {
+    id: String,
+    issuers: String,
+    is_this: bool,
+    volume: String,
+    share: String,
+}
+
+struct Choice {
+    name: &'static str,
+    label: &'static str,
+    is_chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "market.html")]
+struct MarketPage {
+    frame: Frame,
+    id: String,
+    origin: String,
+    base: Named,
+    quote: Named,
+    /// Base and quote.
+    sides: Vec<Named>,
+    price: String,
+    /// The price without thousands separators, from which the script takes the decimals.
+    plain_price: String,
+    last_trade: String,
+    usd: Option<String>,
+    flags: Vec<Warning>,
+    figures: Vec<Figure>,
+    intervals: Vec<Choice>,
+    is_raw: bool,
+    chart: Option<Chart>,
+    book: Option<Book>,
+    trades: Vec<TradeLine>,
+    namesakes: Vec<Namesake>,
+    linked_data: String,
+}
+
+/// Page of a market.
+#[must_use]
+pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerState) -> Vec<u8> {
+    let row = BoardRow::of(market);
+    let book = request.levels.as_ref().and_then(|levels| Book::of(market, &row, levels, state.now));
+    let flags = warnings(market)
+        .into_iter()
+        .map(|(flag, reason)| Warning { flag, reason: stripped(&reason).into_owned() });
+    let age = market.last_trade_at().map(|at| state.now.0.saturating_sub(at.0));
+    let usd = market.last_usd().and_then(|rate| dollars((rate.n, rate.d)));
+    rendered(&MarketPage {
+        frame: Frame::of(state, ""),
+        id: market.name(),
+        origin: request.origin.clone(),
+        base: named(market.base()),
+        quote: named(market.quote()),
+        sides: [market.base(), market.quote()].map(named).into_iter().collect(),
+        price: row.print(row.price),
+        plain_price: row.scale.zip(row.price).map(|(scale, units)| scale.plain(units)).unwrap_or_default(),
+        last_trade: shown::or_none(age, shown::age),
+        usd,
+        flags: flags.collect(),
+        figures: figures(market, &row, book.as_ref()),
+        intervals: intervals(request.interval),
+        is_raw: request.is_raw,
+        chart: Chart::of(market, &row, request.interval, request.is_raw),
+        trades: trades(market, &row),
+        namesakes: namesakes(market),
+        linked_data: described(market, &request.origin),
+        book,
+    })
+}
+
+/// Price in dollars, or `None` if it is not positive.
+pub(super) fn dollars(ratio: (i128, i128)) -> Option<String> {
+    let scale = PriceScale::of(ratio)?;
+    Some(format!("${}", scale.print(scale.units(ratio)?)))
+}
+
+pub(super) fn named(asset: &AssetView<'_>) -> Named {
+    let issuer = asset.asset().issuer();
+    Named {
+        id: asset.name(),
+        code: asset.asset().code().to_owned(),
+        domain: asset.home_domain(),
+        key: (issuer != "native").then(|| ends(issuer)),
+        is_verified: asset.is_verified(),
+    }
+}
+
+fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<Figure> {
+    let day = market.stats(Span::Day);
+    let (clean, raw) = (day.prices, day.raw_prices);
+    let print = |price: Option<(i128, i128)>| {
+        row.print(row.scale.zip(price).and_then(|(scale, price)| scale.units(price)))
+    };
+    let [_, change, _] = row.changes;
+    let its = Change::of(change);
+    let figure = |label, field, value: String, note: String| Figure { label, field, value, class: "", note };
+    let raw_note = |clean: &String, raw: String| {
+        if *clean == raw { "clean and raw".to_owned() } else { format!("clean; raw {raw}") }
+    };
+    let (high, low) =
+        (print(clean.map(|prices| ratio(prices.high))), print(clean.map(|prices| ratio(prices.low))));
+    let high_note = raw_note(&high, print(raw.map(|prices| ratio(prices.high))));
+    let low_note = raw_note(&low, print(raw.map(|prices| ratio(prices.low))));
+    let quote = market.quote().asset().code();
+    let book_age = market.book_age_s().map_or_else(
+        || "book not read recently".to_owned(),
+        |age| format!("book is {} old", shown::age(age)),
+    );
+    let (buy, sell) =
+        book.map_or_else(|| (shown::NONE.to_owned(), shown::NONE.to_owned()), |book| book.near.clone());
+    vec![
+        Figure {
+            label: "24 h change",
+            field: Some("change_percent"),
+            value: if change.is_some() { format!("{} %", its.text) } else { its.text },
+            class: its.class,
+            note: format!("from {}", print(clean.map(|prices| ratio(prices.open)))),
+        },
+        figure("24 h high", Some("high"), high, high_note),
+        figure("24 h low", Some("low"), low, low_note),
+        figure("24 h average", Some("vwap"), print(day.vwap), "weighted by volume".to_owned()),
+        figure(
+            "24 h volume",
+            Some("quote_volume"),
+            shown::or_none(market.day_volume_usd(), |usd| format!("${}", shown::amount(usd))),
+            format!("{} {quote}", shown::amount(day.quote_volume)),
+        ),
+        figure(
+            "24 h trades",
+            Some("trade_count"),
+            shown::count(day.trade_count),
+            shares(day.book_volume, day.pool_volume),
+        ),
+        figure("Bid", None, row.print(row.bid), format!("ask {}", row.print(row.ask))),
+        figure(
+            "Spread",
+            None,
+            shown::or_none(row.spread, |spread| format!("{} %", shown::percent(spread))),
+            book_age,
+        ),
+        figure("Depth ±2 %", None, buy, format!("{sell} to sell")),
+    ]
+}
+
+/// Shares of the volume: `61 % book, 39 % pool`.
+fn shares(book: i128, pool: i128) -> String {
+    let Some(share) = book.saturating_mul(100).checked_div(book.saturating_add(pool)) else {
+        return "no volume".to_owned();
+    };
+    format!("{share} % book, {} % pool", 100_i128.saturating_sub(share))
+}
+
+fn intervals(chosen: Interval) -> Vec<Choice> {
+    let all = [
+        (Interval::Minute, "1 m"),
+        (Interval::FiveMinutes, "5 m"),
+        (Interval::Quarter, "15 m"),
+        (Interval::Hour, "1 h"),
+        (Interval::FourHours, "4 h"),
+        (Interval::Day, "1 d"),
+    ];
+    let choice = |(interval, label): (Interval, _)| Choice {
+        name: interval.name(),
+        label,
+        is_chosen: interval == chosen,
+    };
+    all.into_iter().map(choice).collect()
+}
+
+/// The last trades, the newest first.
+fn trades(market: &MarketView<'_>, row: &BoardRow) -> Vec<TradeLine> {
+    let as_of = market.view().as_of();
+    let since = |span: Span| -> Vec<WindowTrade> { market.raw_trades_since(span.edge(as_of)).collect() };
+    // Only a quiet market is read for longer than an hour.
+    let enough = Span::ALL.into_iter().map(since).find(|trades| trades.len() >= TRADES);
+    let mut trades = enough.unwrap_or_else(|| since(Span::Week));
+    trades.sort_unstable_by_key(|trade| std::cmp::Reverse(trade.token));
+    let is_flipped = market.is_flipped();
+    let line = |trade: &WindowTrade| {
+        let (base, quote) = if is_flipped {
+            (trade.counter_amount, trade.base_amount)
+        } else {
+            (trade.base_amount, trade.counter_amount)
+        };
+        let price = trade.price.map(|price| ratio(if is_flipped { price.inverse() } else { price }));
+        TradeLine {
+            time: trade.closed_at.to_rfc3339(),
+            is_buy: trade.is_buy != is_flipped,
+            price: row.print(row.scale.zip(price).and_then(|(scale, price)| scale.units(price))),
+            amount: shown::amount(base.stroops().into()),
+            total: shown::amount(quote.stroops().into()),
+            is_pool: trade.is_pool,
+            ledger: shown::count(trade.token.ledger().into()),
+        }
+    };
+    let mut lines: Vec<TradeLine> = trades.iter().take(TRADES).map(line).collect();
+    for (line, trade) in lines.iter_mut().zip(&trades) {
+        let is_today = trade.closed_at.day() == as_of.day();
+        line.time =
+            if is_today { clock_time(trade.closed_at) } else { super::frame::date_time(trade.closed_at) };
+        line.time = line.time.replace(" UTC", "");
+    }
+    lines
+}
+
+/// Markets whose assets have the same two codes, the largest volume first.
+fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
+    let view = market.view();
+    let of_code = |code: &str| -> Vec<AssetView<'_>> {
+        let names = view.snapshot().directory().names().iter();
+        let ids = names.filter(|(_, asset)| asset.code() == code).map(|(id, _)| id);
+        ids.take(ASSETS_OF_CODE_MAX).filter_map(|id| view.asset(id)).collect()
+    };
+    let (bases, quotes) = (of_code(market.base().asset().code()), of_code(market.quote().asset().code()));
+    let pairs = bases.iter().flat_map(|base| quotes.iter().map(move |quote| (base, quote)));
+    let mut found: Vec<(MarketView<'_>, i128)> = pairs
+        .filter_map(|(base, quote)| view.market_between(base, quote))
+        .map(|market| (market, market.day_volume_usd().unwrap_or(0)))
+        .collect();
+    found.sort_by_key(|(_, volume)| std::cmp::Reverse(*volume));
+    let total: i128 = found.iter().map(|(_, volume)| volume).sum();
+    let namesake = |(other, volume): &(MarketView<'_>, i128)| Namesake {
+        id: other.name(),
+        issuers: [other.base(), other.quote()].into_iter().filter_map(issuer).collect::<Vec<_>>().join(" / "),
+        is_this: other.id() == market.id(),
+        volume: shown::amount(*volume),
+        share: shown::or_none(shown::hundredths((volume.saturating_mul(100), total.max(1))), |share| {
+            format!("{} %", shown::percent(share))
+        }),
+    };
+    found.iter().take(SAME_CODES).map(namesake).collect()
+}
+
+/// Domain with the ends of the key, or these alone.
+fn issuer(asset: &AssetView<'_>) -> Option<String> {
+    let named = named(asset);
+    let key = named.key?;
+    Some(named.domain.map_or_else(|| key.clone(), |domain| format!("{domain} {key}")))
+}
+
+/// Description for search engines.
+fn described(market: &MarketView<'_>, origin: &str) -> String {
+    let last = market.last().and_then(|last| decimal::quotient(last.n().into(), last.d().into()));
+    linked_data(&json!({
+        "@context": "https://schema.org",
+        "@type": "ExchangeRateSpecification",
+        "url": format!("{origin}/m/{}", market.name()),
+        "currency": market.base().asset().code(),
+        "currentExchangeRate": {
+            "@type": "UnitPriceSpecification",
+            "price": last,
+            "priceCurrency": market.quote().asset().code(),
+        },
+    }))
+}

@@ -1,0 +1,188 @@
+//! Candles as SVG, for readers without script and until the script has drawn its own.
+
+use std::fmt::Write as _;
+
+use ticker_domain::{
+    candles::Interval,
+    quoted::{QuotedPrices, QuotedStats},
+    span::Span,
+};
+
+use crate::{
+    board::{BoardRow, ratio},
+    listings::MarketView,
+    pages::frame::date_time,
+    shown,
+};
+
+/// Most candles of the drawing.
+const CANDLES_MAX: usize = 168;
+/// Candles of the table.
+const TABLE_ROWS: usize = 24;
+/// Width of a candle and the space after it.
+const STEP: usize = 6;
+/// Height of the prices.
+const HEIGHT: i128 = 300;
+/// Height of the volumes.
+const VOLUME_HEIGHT: i128 = 60;
+/// Number of prices at the axis.
+const LABELS: i64 = 5;
+
+/// Drawing of candles, with their figures as texts.
+pub(in crate::pages) struct Chart {
+    pub(in crate::pages) width: usize,
+    /// Paths of rising and falling candles: wicks, bodies, volumes.
+    pub(in crate::pages) up: Shapes,
+    pub(in crate::pages) down: Shapes,
+    /// Prices at the axis, the highest first.
+    pub(in crate::pages) labels: Vec<String>,
+    /// The last candles, the newest first.
+    pub(in crate::pages) rows: Vec<CandleRow>,
+    pub(in crate::pages) first: String,
+    pub(in crate::pages) last: String,
+}
+
+/// SVG paths of the candles of one direction.
+#[derive(Default)]
+pub(in crate::pages) struct Shapes {
+    pub(in crate::pages) wicks: String,
+    pub(in crate::pages) bodies: String,
+    pub(in crate::pages) volumes: String,
+}
+
+pub(in crate::pages) struct CandleRow {
+    pub(in crate::pages) time: String,
+    pub(in crate::pages) open: String,
+    pub(in crate::pages) high: String,
+    pub(in crate::pages) low: String,
+    pub(in crate::pages) close: String,
+    pub(in crate::pages) volume: String,
+    pub(in crate::pages) trades: String,
+}
+
+/// Candle in units of the market's scale.
+struct Candle {
+    time: String,
+    open: i64,
+    high: i64,
+    low: i64,
+    close: i64,
+    volume: i128,
+    trades: u64,
+}
+
+impl Chart {
+    /// Chart of a market, or `None` if it has no price that can be drawn.
+    pub(super) fn of(
+        market: &MarketView<'_>,
+        row: &BoardRow,
+        interval: Interval,
+        is_raw: bool,
+    ) -> Option<Self> {
+        let candles = candles(market, row, interval, is_raw);
+        let low = candles.iter().map(|candle| candle.low).min()?;
+        let high = candles.iter().map(|candle| candle.high).max()?;
+        let most = candles.iter().map(|candle| candle.volume).max()?;
+        let (mut up, mut down) = (Shapes::default(), Shapes::default());
+        for (place, candle) in candles.iter().enumerate() {
+            let shapes = if candle.close >= candle.open { &mut up } else { &mut down };
+            shapes.add(candle, place.saturating_mul(STEP), (low, high), most);
+        }
+        let label = |place: i64| {
+            let range = high.saturating_sub(low);
+            high.saturating_sub(range.saturating_mul(place) / (LABELS - 1))
+        };
+        Some(Self {
+            width: candles.len().saturating_mul(STEP),
+            up,
+            down,
+            labels: (0..LABELS).map(|place| row.print(Some(label(place)))).collect(),
+            rows: candles.iter().rev().take(TABLE_ROWS).map(|candle| CandleRow::of(candle, row)).collect(),
+            first: candles.first()?.time.clone(),
+            last: candles.last()?.time.clone(),
+        })
+    }
+}
+
+fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: bool) -> Vec<Candle> {
+    let buckets = interval.buckets();
+    let as_of = market.view().as_of();
+    let span = i64::try_from(CANDLES_MAX).unwrap_or(i64::MAX).saturating_mul(buckets.seconds);
+    // A bucket whose beginning is not held any more would be wrong.
+    let oldest = buckets.next_start(Span::Week.edge(as_of).plus(1));
+    let first = buckets.next_start(as_of.minus(span)).max(oldest);
+    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
+    let candle = |(start, stats): (&ticker_domain::instant::UnixSeconds, _)| {
+        let stats = QuotedStats::of(stats, market.is_flipped());
+        let prices: QuotedPrices = if is_raw { stats.raw_prices } else { stats.prices }?;
+        let units = |price| row.scale?.units(ratio(price));
+        Some(Candle {
+            time: date_time(*start),
+            open: units(prices.open)?,
+            high: units(prices.high)?,
+            low: units(prices.low)?,
+            close: units(prices.close)?,
+            volume: stats.base_volume,
+            trades: stats.trade_count,
+        })
+    };
+    filled.iter().filter_map(candle).collect()
+}
+
+impl Shapes {
+    /// Adds a candle whose left edge is at `x`.
+    fn add(&mut self, candle: &Candle, x: usize, (low, high): (i64, i64), most: i128) {
+        // In tenths of a unit of the drawing.
+        let y = |price: i64| {
+            let range = i128::from(high) - i128::from(low);
+            let above = i128::from(high) - i128::from(price);
+            (above * HEIGHT * 10).checked_div(range).unwrap_or(HEIGHT * 5)
+        };
+        let tenths = |value: i128| format!("{}.{}", value / 10, value % 10);
+        let (top, bottom) = (y(candle.open.max(candle.close)), y(candle.open.min(candle.close)));
+        // A candle that ends where it began is still a line.
+        let bottom = bottom.max(top + 10);
+        let middle = x.saturating_add(STEP / 2);
+        // Writing to a String never fails.
+        let _ = write!(self.wicks, "M{middle} {}V{}", tenths(y(candle.high)), tenths(y(candle.low)));
+        let _ = write!(self.bodies, "M{} {}h4V{}h-4z", x.saturating_add(1), tenths(top), tenths(bottom));
+        let filled = candle.volume.checked_mul(VOLUME_HEIGHT).and_then(|volume| volume.checked_div(most));
+        let top = VOLUME_HEIGHT - filled.unwrap_or(0);
+        let _ = write!(self.volumes, "M{} {top}h4V{VOLUME_HEIGHT}h-4z", x.saturating_add(1));
+    }
+}
+
+impl CandleRow {
+    fn of(candle: &Candle, row: &BoardRow) -> Self {
+        let print = |units| row.print(Some(units));
+        Self {
+            time: candle.time.clone(),
+            open: print(candle.open),
+            high: print(candle.high),
+            low: print(candle.low),
+            close: print(candle.close),
+            volume: shown::amount(candle.volume),
+            trades: shown::count(candle.trades),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candle_reaches_from_its_low_to_its_high() {
+        let candle =
+            Candle { time: String::new(), open: 100, high: 200, low: 0, close: 150, volume: 5, trades: 1 };
+        let mut shapes = Shapes::default();
+        shapes.add(&candle, 12, (0, 200), 10);
+        assert_eq!(shapes.wicks, "M15 0.0V300.0");
+        assert_eq!(shapes.bodies, "M13 75.0h4V150.0h-4z");
+        assert_eq!(shapes.volumes, "M13 30h4V60h-4z");
+        let flat = Candle { open: 7, high: 7, low: 7, close: 7, ..candle };
+        let mut shapes = Shapes::default();
+        shapes.add(&flat, 0, (7, 7), 0);
+        assert_eq!(shapes.bodies, "M1 150.0h4V151.0h-4z", "one price is a line in the middle");
+    }
+}

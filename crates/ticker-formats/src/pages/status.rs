@@ -1,0 +1,145 @@
+//! `/status`: the ticker's own state. `/licences`: parts by others.
+
+use askama::Template;
+use ticker_domain::coverage::gaps;
+
+use super::{
+    Frame, TickerState,
+    frame::{Coverage, date_time, long_age},
+    rendered,
+};
+use crate::shown;
+
+/// Gaps that the page lists, the newest first.
+const GAPS_MAX: usize = 50;
+
+struct Gap {
+    ledgers: String,
+    count: String,
+    time: String,
+}
+
+struct Fact {
+    name: String,
+    value: String,
+}
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    frame: Frame,
+    coverage: Coverage,
+    days: Vec<String>,
+    held: Vec<Gap>,
+    gaps: Vec<Gap>,
+    gap_count: usize,
+    backfill: Vec<Fact>,
+    budget: Vec<Fact>,
+    audit: Vec<Fact>,
+    replica: Vec<Fact>,
+}
+
+#[derive(Template)]
+#[template(path = "licences.html")]
+struct LicencesPage {
+    frame: Frame,
+}
+
+/// Page of the ticker's own state.
+#[must_use]
+pub fn status(state: &TickerState) -> Vec<u8> {
+    let frame = Frame::of(state, "");
+    let missing = gaps(&state.coverage);
+    let range = |range: &ticker_domain::coverage::LedgerRange| Gap {
+        ledgers: format!("{} – {}", shown::count(range.from.into()), shown::count(range.to.into())),
+        count: shown::count(u64::from(range.to.saturating_sub(range.from)).saturating_add(1)),
+        time: format!("{} – {}", date_time(range.from_time), date_time(range.to_time)),
+    };
+    // Seven marks, one for each day before now.
+    let day = |days: i64| date_time(state.now.minus(days.saturating_mul(86_400)));
+    rendered(&StatusPage {
+        coverage: frame.coverage.clone(),
+        days: (0..=7).rev().map(|days| day(days).chars().skip(5).take(5).collect()).collect(),
+        held: state.coverage.iter().rev().take(GAPS_MAX).map(range).collect(),
+        gap_count: missing.len(),
+        gaps: missing.iter().rev().take(GAPS_MAX).map(range).collect(),
+        backfill: backfill(state),
+        budget: budget(state),
+        audit: audit(state),
+        replica: replica(state, &frame),
+        frame,
+    })
+}
+
+/// Page of the licences of parts by others.
+#[must_use]
+pub fn licences(state: &TickerState) -> Vec<u8> {
+    rendered(&LicencesPage { frame: Frame::of(state, "") })
+}
+
+fn fact(name: &str, value: impl Into<String>) -> Fact {
+    Fact { name: name.to_owned(), value: value.into() }
+}
+
+fn backfill(state: &TickerState) -> Vec<Fact> {
+    let Some(backfill) = state.backfill else {
+        return vec![fact("Backfill", "not on this replica, or not begun")];
+    };
+    let percent = (0..=1_000_u32).rev().find(|share| f64::from(*share) <= backfill.done_ratio * 1_000.0);
+    let percent = i64::from(percent.unwrap_or(0)) * 10;
+    vec![
+        fact("History read", format!("{} %", shown::percent(percent))),
+        fact("Complete in", shown::or_none(backfill.eta_s.filter(|eta_s| *eta_s > 0), long_age)),
+        fact("Trades read", shown::count(backfill.trades)),
+        fact("Trades a second", shown::count(backfill.trades_per_second)),
+    ]
+}
+
+fn budget(state: &TickerState) -> Vec<Fact> {
+    let Some(budget) = &state.budget else { return vec![fact("Budget", shown::NONE)] };
+    let allowed = match budget.requests_per_hour {
+        0 => "no limit".to_owned(),
+        requests => format!("{} an hour", shown::count(requests.into())),
+    };
+    let mut facts = vec![
+        fact("Allowed by the operator", allowed),
+        fact(
+            "Left according to Horizon",
+            shown::or_none(budget.remaining, |count| shown::count(count.into())),
+        ),
+        fact(
+            "Refused for another",
+            if budget.blocked_s > 0 { long_age(budget.blocked_s) } else { "not refused".into() },
+        ),
+    ];
+    let sent = budget.requests.iter();
+    facts.extend(
+        sent.map(|(class, count)| {
+            fact(&format!("Sent for {}", class.replace('_', " ")), shown::count(*count))
+        }),
+    );
+    facts
+}
+
+fn audit(state: &TickerState) -> Vec<Fact> {
+    let Some(audit) = state.audit else { return vec![fact("Audit", "no pass yet")] };
+    vec![
+        fact("Last whole pass", shown::or_none(audit.at, |at| format!("{} UTC", date_time(at)))),
+        fact("Markets compared", shown::count(audit.markets)),
+        fact("Not compared", shown::count(audit.unread)),
+        fact("Figures that differed", shown::count(audit.differences)),
+        fact("Markets rebuilt", shown::count(audit.repaired)),
+    ]
+}
+
+fn replica(state: &TickerState, frame: &Frame) -> Vec<Fact> {
+    let last = state.received_at.map(|at| format!("{} ago", shown::age(state.now.0.saturating_sub(at.0))));
+    vec![
+        fact("This replica", frame.replica.clone()),
+        fact("Last data from Horizon", last.unwrap_or_else(|| shown::NONE.to_owned())),
+        fact("Stale", if state.is_stale { "yes" } else { "no" }),
+        fact("Order books", frame.books.clone()),
+        fact("Network", frame.network.clone()),
+        fact("Version", state.version),
+    ]
+}

@@ -1,0 +1,123 @@
+// Candles by TradingView Lightweight Charts. Only market pages load the library.
+import { CandlestickSeries, HistogramSeries, createChart } from "./vendor/lightweight-charts.js";
+import { amount, count, price, scale } from "./numbers.js";
+
+const VOLUME_SHARE = 0.2;
+const HOUR_S = 3_600;
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const pad = (number) => String(number).padStart(2, "0");
+
+export class Chart {
+  // `lastPrice` is the text from which the decimals are taken, `onCandle` gets the candle under the pointer.
+  constructor(box, lastPrice, onCandle) {
+    const decimals = scale(lastPrice);
+    const exponent = Number(decimals.suffix.slice(1));
+    this.unit = 10 ** (exponent - decimals.places);
+    this.print = (value) => price({ ...decimals, units: Math.round(value / this.unit) });
+    this.isLocal = false;
+    this.candles = [];
+    this.chart = createChart(box, {
+      autoSize: true,
+      // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
+      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: "inherit", fontSize: 12 },
+      timeScale: { timeVisible: true, secondsVisible: false },
+      localization: { priceFormatter: this.print },
+    });
+    const priceFormat = { type: "custom", formatter: this.print, minMove: this.unit };
+    this.series = this.chart.addSeries(CandlestickSeries, { priceFormat });
+    this.volumes = this.chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false,
+      priceFormat: { type: "custom", formatter: amount, minMove: 1e-7 },
+    });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.05, bottom: VOLUME_SHARE + 0.05 } });
+    this.chart.subscribeCrosshairMove(({ time }) => {
+      const place = this.candles.findIndex((candle) => this.time(candle) === time);
+      onCandle(place < 0 ? this.candles.length - 1 : place);
+    });
+    this.paint();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  // Colours of the present scheme.
+  paint() {
+    const [line, up, down] = [color("--line"), color("--up-fill"), color("--down-fill")];
+    this.chart.applyOptions({
+      layout: { textColor: color("--soft") },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+    });
+    this.series.applyOptions({
+      upColor: up, wickUpColor: up, downColor: down, wickDownColor: down, borderVisible: false,
+      priceLineColor: color("--edge"),
+    });
+    this.draw();
+  }
+
+  // Time for the library, which knows only UTC.
+  time({ at }) {
+    return this.isLocal ? at - new Date(at * 1000).getTimezoneOffset() * 60 : at;
+  }
+
+  // Shows candles of the API.
+  show(candles, isRaw) {
+    const value = (candle, name) => Number(candle[isRaw ? `${name}_raw` : name]);
+    this.candles = candles.filter((candle) => candle.close !== null && (!isRaw || candle.close_raw !== null)).map((candle) => ({
+      at: Date.parse(candle.time) / 1000,
+      open: value(candle, "open"), high: value(candle, "high"), low: value(candle, "low"), close: value(candle, "close"),
+      volume: Number(candle.base_volume), trades: candle.trade_count,
+    }));
+    this.draw();
+  }
+
+  draw() {
+    const [up, down] = [color("--up-fill"), color("--down-fill")];
+    this.series.setData(this.candles.map((candle) => ({ ...candle, time: this.time(candle) })));
+    this.volumes.setData(this.candles.map((candle) => ({
+      time: this.time(candle), value: candle.volume, color: `${candle.close >= candle.open ? up : down}80`,
+    })));
+  }
+
+  fit() {
+    this.chart.timeScale().fitContent();
+  }
+
+  setLocal(isLocal) {
+    this.isLocal = isLocal;
+    this.draw();
+    this.fit();
+  }
+
+  setLog(isLog) {
+    this.chart.priceScale("right").applyOptions({ mode: isLog ? 1 : 0 });
+  }
+
+  // Marks a candle, for the slider.
+  mark(place) {
+    const candle = this.candles[place];
+    if (candle) this.chart.setCrosshairPosition(candle.close, this.time(candle), this.series);
+  }
+
+  // Figures of a candle as pairs of a name and a text, after its time.
+  describe(place) {
+    const candle = this.candles[place];
+    if (!candle) return null;
+    const at = new Date((this.time(candle)) * 1000);
+    const day = `${at.getUTCFullYear()}-${pad(at.getUTCMonth() + 1)}-${pad(at.getUTCDate())}`;
+    return {
+      time: `${day} ${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}${this.isLocal ? "" : " UTC"}`,
+      figures: [
+        ["open", this.print(candle.open)], ["high", this.print(candle.high)], ["low", this.print(candle.low)],
+        ["close", this.print(candle.close)], ["volume", amount(rounded(candle.volume))], ["trades", count(candle.trades)],
+      ],
+    };
+  }
+}
+
+// Amount with four digits, as the server rounds it.
+const rounded = (value) => (value === 0 ? 0 : Number(value.toPrecision(4)));
+
+// Limit of the API: enough for 7 days of every interval from a quarter of an hour on.
+export const CANDLES_MAX = 7 * 24 * HOUR_S / 900;
