@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use bytes::Bytes;
 use ticker_formats::listings::live::Lines;
 use tokio::sync::watch;
 
@@ -28,6 +29,8 @@ pub struct Change {
     pub changes: Changes,
     /// Rendered on first use: most of the time nobody follows.
     pub lines: OnceLock<Arc<Lines>>,
+    /// Events for readers without a filter, who share these bytes.
+    pub events: OnceLock<Bytes>,
 }
 
 /// The last changes. Anyone may wait for the next one.
@@ -54,7 +57,8 @@ impl Recent {
             let after = last.map(|last| last.seq);
             // A publication that went back follows nothing: the windows were loaded again from an older database.
             let changes = if after.is_some_and(|after| seq < after) { Changes::whole() } else { changes };
-            kept.push_back(Arc::new(Change { number, after, seq, as_of, changes, lines: OnceLock::new() }));
+            let (lines, events) = (OnceLock::new(), OnceLock::new());
+            kept.push_back(Arc::new(Change { number, after, seq, as_of, changes, lines, events }));
             if kept.len() > KEPT {
                 kept.pop_front();
             }

@@ -131,9 +131,9 @@ impl Reader {
             return Some(greeting.into());
         }
         while !self.is_over {
-            if let Some(text) = self.events() {
+            if let Some(events) = self.events() {
                 self.sent_at = Instant::now();
-                return Some(text.into());
+                return Some(events);
             }
             // A published change ends the wait at once. The sender lives as long as the process.
             let _ = tokio::time::timeout(DRAIN_POLL, self.newest.changed()).await;
@@ -142,16 +142,26 @@ impl Reader {
     }
 
     /// Events that are due now; none if there is nothing to send.
-    fn events(&mut self) -> Option<String> {
+    fn events(&mut self) -> Option<Bytes> {
         if self.published.vitals.is_draining() {
             self.is_over = true;
-            return Some("event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n".to_owned());
+            return Some(Bytes::from_static(b"event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n"));
         }
         let Some(changes) = self.published.recent.after(self.place) else {
             self.is_over = true;
             counter!("ticker_live_readers_dropped_total").increment(1);
-            return Some("event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n".to_owned());
+            return Some(Bytes::from_static(
+                b"event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n",
+            ));
         };
+        // The usual case: a reader of everything that is one publication behind.
+        if let ([change], true) = (changes.as_slice(), self.filter.is_all())
+            && !change.changes.is_whole
+            && !(change.changes.markets.is_empty() && change.changes.trades.is_empty())
+        {
+            self.place = change.number;
+            return Some(shared_events(change, &self.filter, &self.published));
+        }
         let mut text = String::new();
         for change in &changes {
             self.place = change.number;
@@ -168,8 +178,19 @@ impl Reader {
         } else if is_quiet {
             text.push_str(": nothing new\n\n");
         }
-        (!text.is_empty()).then_some(text)
+        (!text.is_empty()).then(|| text.into())
     }
+}
+
+/// Events of a change for readers of everything, made by the first of them.
+fn shared_events(change: &Change, filter: &Filter, of: &Published) -> Bytes {
+    let make = || {
+        let mut text = String::new();
+        filter.write(&lines(change, of), &mut text);
+        text.push_str(&published(change));
+        text.into()
+    };
+    change.events.get_or_init(make).clone()
 }
 
 /// Lines of a change, rendered by the first reader that needs them, with the newest figures.

@@ -37,10 +37,14 @@ impl Filter {
         })
     }
 
+    /// True if it names nothing.
+    pub(super) fn is_all(&self) -> bool {
+        self.markets.is_empty() && self.assets.is_empty()
+    }
+
     fn wants(&self, line: &Line) -> bool {
-        let is_all = self.markets.is_empty() && self.assets.is_empty();
         let (base, counter) = line.assets;
-        is_all
+        self.is_all()
             || self.markets.contains(&line.market)
             || self.assets.contains(&base)
             || self.assets.contains(&counter)
