@@ -1,0 +1,27 @@
+// Pictures of the pages for README. With SCREENSHOTS=1 they are written to docs/pages, else only taken.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open } from "./chromium.mjs";
+import { TICKER } from "./ticker.mjs";
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+async function picture(name, path, ready, options) {
+  const { page, faults, close } = await open(browser, path, options);
+  await page.waitForSelector(ready);
+  const file = process.env.SCREENSHOTS ? { path: new URL(`../../docs/pages/${name}.png`, import.meta.url).pathname } : {};
+  const bytes = await page.screenshot(file);
+  assert(bytes.length > 20_000, name);
+  assert.deepEqual(faults, []);
+  await close();
+}
+
+test("pictures of the list and of a market", async () => {
+  const { markets } = await (await fetch(`${TICKER}/api/v1/markets?sort=volume&limit=1`)).json();
+  await picture("list", "/", "#board[data-ready]");
+  await picture("market", `/m/${markets[0].id}`, "#chart[data-ready]", { colorScheme: "dark" });
+});
