@@ -5,10 +5,16 @@ document.documentElement.classList.add("js");
 
 const ageText = document.getElementById("age");
 // The server's clock, so that a wrong clock of this machine does not matter.
-const start = ageText ? { now: Number(ageText.dataset.now), at: performance.now() } : null;
+let start = ageText ? { now: Number(ageText.dataset.now), at: performance.now() } : null;
 
 // Seconds since 1970 by the server's clock.
 export const now = () => (start ? start.now + (performance.now() - start.at) / 1000 : Date.now() / 1000);
+
+// Takes the server's clock from an answer: the page itself may have been made some seconds before it was sent.
+export function syncClock(response) {
+  const date = Date.parse(response.headers.get("date"));
+  if (date > 0) start = { now: date / 1000, at: performance.now() };
+}
 
 function tick() {
   if (ageText) ageText.textContent = age(now() - Number(ageText.dataset.closedAt));

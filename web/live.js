@@ -1,6 +1,6 @@
 // New figures on the page of a market: reads the page again and exchanges the marked parts that changed. Parts that the
 // reader is in stay. Nothing else knows where they are from, so another source needs only this file.
-import { showLedger, showUpdates } from "./frame.js";
+import { showLedger, showUpdates, syncClock } from "./frame.js";
 
 const INTERVAL_MS = 10_000;
 const FAILURES_MAX = 3;
@@ -27,6 +27,7 @@ export function keepUp(onUpdate) {
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!response.ok) throw new Error(`${response.status}`);
+      syncClock(response);
       exchange(new DOMParser().parseFromString(await response.text(), "text/html"));
       await onUpdate();
       failures = 0;

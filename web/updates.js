@@ -1,6 +1,8 @@
 // The source of new figures: reads them every 10 seconds while the page is seen. Nothing else in the script knows where
 // figures are from, so another source needs only this file.
 
+import { syncClock } from "./frame.js";
+
 const INTERVAL_MS = 10_000;
 // Failures in a row after which the page says that no updates arrive.
 const FAILURES_MAX = 3;
@@ -9,6 +11,7 @@ const FAILURES_MAX = 3;
 export async function read(path) {
   const response = await fetch(`/api/v1/board/${path}`, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  syncClock(response);
   return response.json();
 }
 

@@ -81,3 +81,47 @@ fn respond(request: &HttpRequest) -> HttpResponse {
     let terms = Terms { content_type, cache_control: CACHE_CONTROL, vary: "Accept-Encoding", labels: None };
     send_on(request, file, &terms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most compressed bytes of the scripts that `/` loads.
+    const LIST_MAX: usize = 20_000;
+
+    /// Scripts that a module loads, itself included.
+    fn loaded(name: &str) -> Vec<&'static str> {
+        let mut found: Vec<&'static str> = Vec::new();
+        let mut open = vec![format!("/web/{name}")];
+        while let Some(path) = open.pop() {
+            let (path, _, bytes) = *SOURCES.iter().find(|(other, ..)| *other == path).unwrap();
+            if found.contains(&path) {
+                continue;
+            }
+            found.push(path);
+            let text = std::str::from_utf8(bytes).unwrap();
+            let imports = text.lines().filter(|line| line.starts_with("import ") && !path.contains("vendor"));
+            open.extend(
+                imports.map(|line| {
+                    format!("/web/{}", line.split("\"./").nth(1).unwrap().trim_end_matches("\";"))
+                }),
+            );
+        }
+        found
+    }
+
+    #[test]
+    fn the_list_loads_little_script_and_only_a_market_loads_the_chart_library() {
+        let list = loaded("list.js");
+        assert_eq!(list.len(), 7, "{list:?}");
+        let files = FILES.as_ref().unwrap();
+        let size = |path: &&str| {
+            let (_, file) = files.iter().find(|((other, ..), _)| other == path).unwrap();
+            file.brotli.made().unwrap().len()
+        };
+        let sum: usize = list.iter().map(size).sum();
+        assert!(sum < LIST_MAX, "{sum} bytes");
+        assert!(!list.iter().any(|path| path.contains("vendor")));
+        assert!(loaded("market.js").contains(&"/web/vendor/lightweight-charts.js"));
+    }
+}
