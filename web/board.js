@@ -39,6 +39,7 @@ export class Board {
     this.figures = figures;
     this.place = new Map(figures.number.map((number, place) => [number, place]));
     this.keys = new Map();
+    this.orders = new Map();
     const unknown = figures.number.filter((number) => !this.names.has(number));
     return unknown.length > 0 ? Math.min(...unknown) : null;
   }
@@ -75,29 +76,38 @@ export class Board {
     return this.keys.get(sort);
   }
 
+  // Places of all markets in an order, kept until the figures change.
+  order(sort, ascending) {
+    const name = `${sort} ${ascending}`;
+    if (!this.orders.has(name)) {
+      const [key, ranks] = [this.key(sort), this.key("name")];
+      const sign = ascending ? 1 : -1;
+      const places = Uint32Array.from(key, (_, place) => place);
+      this.orders.set(name, places.sort((one, other) => {
+        const [left, right] = [key[one], key[other]];
+        if (left === right || (left !== left && right !== right)) return ranks[one] - ranks[other];
+        if (left !== left) return 1;
+        return right !== right ? -1 : sign * (left - right);
+      }));
+    }
+    return this.orders.get(name);
+  }
+
   // Numbers of the markets that a query selects, in its order.
   select({ words, quote, volume, verified, clean, sort, ascending }) {
     const { figures, names } = this;
     const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-    const places = [];
-    for (let place = 0; place < figures.number.length; place += 1) {
+    const numbers = [];
+    for (const place of this.order(sort, ascending)) {
       const name = names.get(figures.number[place]);
       const flags = figures.flags[place];
       if (!name || (clean && flags & WARNINGS)) continue;
       if (verified && !(flags & BASE_VERIFIED && flags & QUOTE_VERIFIED)) continue;
       if (volume > 0 && !(figures.volume_usd[place] >= volume)) continue;
       if (quote && name.quote.id !== quote) continue;
-      if (wanted.every((word) => name.searched.includes(word))) places.push(place);
+      if (wanted.every((word) => name.searched.includes(word))) numbers.push(name.number);
     }
-    const [key, ranks] = [this.key(sort), this.key("name")];
-    const sign = ascending ? 1 : -1;
-    places.sort((one, other) => {
-      const [left, right] = [key[one], key[other]];
-      if (left === right || (left !== left && right !== right)) return ranks[one] - ranks[other];
-      if (left !== left) return 1;
-      return right !== right ? -1 : sign * (left - right);
-    });
-    return places.map((place) => figures.number[place]);
+    return numbers;
   }
 
   // All that a row shows, or null for a market without figures.

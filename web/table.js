@@ -41,6 +41,7 @@ export class Table {
   // Keeps the server's rows, so that a focus in one of them stays.
   adopt() {
     for (const row of [...this.body.rows]) this.rows.set(Number(row.dataset.number), row);
+    this.refresh();
   }
 
   // First and last row that the window shows.
@@ -58,7 +59,7 @@ export class Table {
     if (!isInside) this.draw();
   }
 
-  // Draws the rows near the window, with their present figures.
+  // Draws the rows near the window. Rows that are drawn already keep their figures: refresh writes new ones.
   draw() {
     if (!this.isVirtual) return;
     const [seenFirst, seenLast] = this.seen();
@@ -83,8 +84,8 @@ export class Table {
       row.setAttribute("role", "row");
       row.dataset.number = String(number);
       this.rows.set(number, row);
+      this.fill(number, row);
     }
-    this.fill(number, row);
     row.setAttribute("aria-rowindex", String(place + 2));
     row.style.transform = `translateY(${place * ROW_PX}px)`;
     // In the order of the list, for whoever reads or tabs through it. A row with the focus is not moved.
