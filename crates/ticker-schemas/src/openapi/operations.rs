@@ -396,6 +396,13 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/api/v1/books", TICKER, "Ages of all order books", Object),
     plain("/livez", TICKER, "200 while the supervisor ticks", Object),
     plain("/readyz", TICKER, "200 unless the ticker should get no requests", Object),
+    with(
+        plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", Object),
+        &[in_query("from", Number(0, 2_147_483_647), "First id of a market")],
+        &[400, 406, 503],
+    ),
+    plain("/api/v1/board/figures", PAGES, "Figures of all markets, for the list", Object),
+    plain("/api/v1/board/sparks", PAGES, "Prices of the last days, for the list", Object),
     plain("/openapi.json", TICKER, "This description, for programs", Object),
     plain("/docs", TICKER, "This description, for people", Html),
     plain("/graphiql", PAGES, "Explorer for GraphQL", Html),
