@@ -18,6 +18,7 @@ mod parameters;
 mod stream;
 mod udf;
 pub(super) mod views;
+mod volume;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -38,6 +39,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     explain::routes(config);
     stream::routes(config);
     ccxt::routes(config);
+    volume::routes(config);
     board::routes(config);
 }
 

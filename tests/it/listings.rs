@@ -386,11 +386,12 @@ fn every_field_of_the_answers_is_documented() {
             "/api/v1/prices?assets=XLM".to_owned(),
             format!("/api/v1/prices?assets={}", USDC.replace("USDC", "NONE")),
             "/api/v1/symbols".to_owned(),
+            format!("/api/v1/volume?market=XLM_{USDC}"),
         ] {
             field_names(&ok(&daemon, &path).json(), &mut fields);
         }
         // The lists themselves are named by their paths.
-        let lists = ["candles", "assets", "prices", "symbols", "trades"];
+        let lists = ["buckets", "candles", "assets", "prices", "symbols", "trades"];
         let missing: Vec<_> = fields
             .iter()
             .filter(|field| !lists.contains(&field.as_str()))
@@ -401,6 +402,71 @@ fn every_field_of_the_answers_is_documented() {
             })
             .collect();
         assert!(missing.is_empty(), "docs/market-api.md does not name {missing:?}");
+    });
+}
+
+#[test]
+fn volumes_of_past_windows_are_sums_of_the_trades() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let market = format!("XLM_{USDC}");
+        let stroops = |value: &Value| -> i128 {
+            let (whole, fraction) =
+                value.as_str().unwrap().split_once('.').unwrap_or((value.as_str().unwrap(), ""));
+            format!("{whole}{fraction:0<7}").parse().unwrap()
+        };
+        // Half an hour that is over, so that no trade joins it.
+        let now = chrono::Utc::now().timestamp();
+        let (from, to) = (now - 2_400, now - 600);
+        let trades =
+            ok(&daemon, &format!("/api/v1/markets/{market}/trades?from={from}&to={}&limit=10000", to - 1));
+        let trades = trades.json()["trades"].as_array().unwrap().clone();
+        let sum = |maker: &str| -> i128 {
+            let of = trades.iter().filter(|trade| maker.is_empty() || trade["maker"] == maker);
+            of.map(|trade| stroops(&trade["quote_amount"])).sum()
+        };
+        let window = format!("from={from}&to={to}");
+        for interval in ["1h", "1d"] {
+            let answer =
+                ok(&daemon, &format!("/api/v1/volume?market={market}&{window}&interval={interval}")).json();
+            let buckets = answer["buckets"].as_array().unwrap();
+            let total = |field: &str| -> i128 { buckets.iter().map(|bucket| stroops(&bucket[field])).sum() };
+            assert!(sum("") > 0, "there are trades");
+            assert_eq!((total("quote_volume"), total("pool_volume")), (sum(""), sum("pool")), "{answer}");
+            assert_eq!(total("book_volume"), sum("book"));
+            // USDC is an anchor: a unit is a dollar.
+            assert_eq!(total("usd_volume"), sum(""));
+            let count: u64 = buckets.iter().map(|bucket| bucket["trade_count"].as_u64().unwrap()).sum();
+            assert_eq!(count, u64::try_from(trades.len()).unwrap());
+        }
+        // An asset has the trades of all of its markets.
+        let count = |question: &str| -> u64 {
+            let answer = ok(&daemon, &format!("/api/v1/volume?{question}&{window}")).json();
+            answer["buckets"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|bucket| bucket["trade_count"].as_u64().unwrap())
+                .sum()
+        };
+        let markets = ok(&daemon, &format!("/api/v1/markets?base={USDC}&limit=1000")).json();
+        let quoted = ok(&daemon, &format!("/api/v1/markets?quote={USDC}&limit=1000")).json();
+        let of_usdc = [markets, quoted].map(|list| list["markets"].as_array().unwrap().clone()).concat();
+        let names = of_usdc.iter().map(|market| text(market, "id"));
+        assert_eq!(
+            names.map(|name| count(&format!("market={name}"))).sum::<u64>(),
+            count(&format!("asset={USDC}"))
+        );
+        for (question, status) in [
+            ("", 400),
+            ("asset=XLM&market=XLM", 400),
+            ("asset=XLM&interval=1m", 400),
+            ("asset=XLM&from=1", 410),
+            ("market=XLM_XLM", 404),
+        ] {
+            assert_eq!(daemon.get(&format!("/api/v1/volume?{question}")).status, status, "{question}");
+        }
     });
 }
 

@@ -22,6 +22,7 @@ mod trades;
 pub mod udf;
 mod value;
 mod view;
+pub mod volume;
 
 pub use asset::AssetView;
 pub use flags::warnings;

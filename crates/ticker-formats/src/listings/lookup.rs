@@ -1,6 +1,8 @@
 //! Assets and markets of a view.
 
-use ticker_domain::{asset_names::AssetId, identity::SpelledAsset, usd::Rate, windows::MarketId};
+use ticker_domain::{
+    asset::Asset, asset_names::AssetId, identity::SpelledAsset, usd::Rate, windows::MarketId,
+};
 
 use super::{asset::AssetView, market::MarketView, view::ListingView};
 
@@ -30,6 +32,13 @@ impl ListingView {
         let (base, quote) = name.split_once('_')?;
         let asset = |code: &str| self.asset(self.symbols().of_code(code)?.asset);
         self.market_between(&asset(base)?, &asset(quote)?)
+    }
+
+    /// Market of XLM and another asset, or `None` if they never traded in the last 7 days.
+    pub(super) fn market_with_xlm(&self, other: &Asset) -> Option<MarketView<'_>> {
+        let names = self.snapshot().directory().names();
+        let (xlm, other) = (names.id_of(&Asset::Native)?, names.id_of(other)?);
+        self.market_between(&self.asset(xlm)?, &self.asset(other)?)
     }
 
     /// The market with this id.

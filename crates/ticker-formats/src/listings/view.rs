@@ -25,6 +25,7 @@ pub struct ListingView {
     passphrase: Arc<str>,
     usd: UsdPrices,
     symbols: Symbols,
+    anchors: Arc<[Asset]>,
 }
 
 impl ListingView {
@@ -41,7 +42,7 @@ impl ListingView {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
         let symbols = Symbols::of(&snapshot, anchors);
-        Self { seq, snapshot, coverage, passphrase, usd, symbols }
+        Self { seq, snapshot, coverage, passphrase, usd, symbols, anchors: anchors.into() }
     }
 
     /// Number of the last batch in it.
@@ -74,6 +75,11 @@ impl ListingView {
 
     pub(crate) fn coverage(&self) -> &[LedgerRange] {
         &self.coverage
+    }
+
+    /// Assets that count as one dollar.
+    pub(super) fn anchors(&self) -> &[Asset] {
+        &self.anchors
     }
 
     pub(super) const fn usd(&self) -> &UsdPrices {

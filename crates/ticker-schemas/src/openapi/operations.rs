@@ -64,6 +64,7 @@ const fn with(operation: Operation, parameters: &'static [Parameter], statuses: 
 const NAMED: &[u16] = &[301, 400, 404, 406, 503];
 const NAMED_IN_TIME: &[u16] = &[301, 400, 404, 406, 410, 503];
 
+const OF_VOLUME: &[u16] = &[400, 404, 406, 410, 503];
 const OF_CCXT: &[u16] = &[400, 404, 406, 503];
 const SYMBOL: Parameter = Parameter {
     is_required: true,
@@ -338,6 +339,17 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/trade_aggregations", CHARTS, "Horizon's resource of this name", OfView("trade_aggregations")),
         OF_AGGREGATIONS,
         &[400, 406, 410, 503],
+    ),
+    with(
+        plain("/api/v1/volume", CHARTS, "Volume of a past window, of a market or an asset", Object),
+        &[
+            in_query("market", Values::Text("stellar-market"), "Market. Give either this or asset"),
+            in_query("asset", Values::Text("stellar-asset"), "Asset, over all of its markets"),
+            in_query("from", SECONDS, "First second, since 1970. 24 hours ago unless given"),
+            in_query("to", SECONDS, "End, exclusive, since 1970"),
+            in_query("interval", Words(&["1h", "1d"]), "Length of a bucket. 1h unless given"),
+        ],
+        OF_VOLUME,
     ),
     plain("/api/v1/ccxt/markets", CHARTS, "Markets as CCXT structures", Object),
     plain("/api/v1/ccxt/tickers", CHARTS, "Figures of all markets as CCXT structures", Object),
