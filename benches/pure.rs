@@ -25,6 +25,7 @@ use stellar_ticker::{
         listed_asset::ListedAsset,
         market::QUOTE_ASSETS,
         market_snapshot::MarketSnapshot,
+        symbol_choice::Choices,
         trade_stats::WindowTrade,
         windows::{MarketId, Windows},
     },
@@ -184,7 +185,9 @@ fn documents(criterion: &mut Criterion) {
     windows.advance(NEWEST);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
     let anchors: Vec<Asset> = QUOTE_ASSETS.iter().take(2).map(|name| name.parse().unwrap()).collect();
-    let view = || ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors);
+    let view = || {
+        ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors, &Choices::new())
+    };
     let mut group = criterion.benchmark_group("documents of 30,000 markets");
     group.sample_size(10);
     group.bench_function("a view with all prices in dollars", |bencher| bencher.iter(view));

@@ -1,4 +1,6 @@
-//! The cleaner: drops old trades by schedule, while this replica leads.
+//! The cleaner: drops old trades by schedule, while this replica leads. It also keeps the choices of symbols.
+
+mod symbols;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +15,8 @@ use super::{
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{clock::SharedClock, db::Database};
+
+pub use symbols::Symbols;
 
 /// Pause before days are tried again that could not be dropped because others were reading them.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -30,6 +34,8 @@ pub struct Clean {
     pub schedule: Schedule,
     /// Age in days beyond which trades are dropped.
     pub retention_days: i64,
+    /// Keeper of the choices of symbols.
+    pub symbols: Symbols,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -41,9 +47,16 @@ impl Work for Clean {
     async fn run(self, context: WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let mut is_due = false;
+        let mut times = symbols::Times::default();
         loop {
             context.advance();
+            if let Err(error) = self.symbols.read(&self.database, &mut times).await {
+                outage::database_failed(&self.database, &error, "reading the choices of symbols");
+            }
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            if let Err(error) = self.symbols.check(&self.database, epoch, &self.clock, &mut times).await {
+                outage::database_failed(&self.database, &error, "storing the choices of symbols");
+            }
             // A pass stays due until all old days are dropped.
             is_due |= timetable.take_due(self.clock.now());
             if !is_due {

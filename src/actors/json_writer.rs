@@ -185,7 +185,10 @@ impl JsonWriter {
         self.state.outputs_begun_at = Some(Instant::now());
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
         let coverage = self.deps.published.vitals.coverage.load_full();
-        let write = crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source));
+        let choices = self.deps.published.vitals.symbols.load_full();
+        let write = crate::blocking::run(move || {
+            outputs::write(&directory, &publication, coverage, &source, &choices)
+        });
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.is_writing_outputs = false;
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {

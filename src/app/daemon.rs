@@ -198,7 +198,9 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let tree = tree.start();
     let status = tree.status();
     let anchors = config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok());
-    let views = Arc::new(Views::new(&config.network_passphrase, anchors));
+    let views = Arc::new(
+        Views::new(&config.network_passphrase, anchors).with_choices(Arc::clone(&published.vitals.symbols)),
+    );
     let public_state = PublicState {
         published: Arc::clone(&published),
         clock: Arc::clone(&clock),

@@ -13,7 +13,7 @@ use crate::{
         asset_poller::AssetPoll,
         auditor::Audit,
         backfiller::Backfill,
-        cleaner::Clean,
+        cleaner::{Clean, Symbols},
         leadership::Leadership,
         lease_keeper::LeaseKeeperDeps,
         messages::{AssetsCommitted, AssetsLookedUp, RebuildMarkets, ReloadDirectory, RereadLedgers},
@@ -274,6 +274,10 @@ impl Services {
             clock: Arc::clone(&self.clock),
             schedule: schedule(&self.config.clean_schedule),
             retention_days: self.retention_days(),
+            symbols: Symbols {
+                published: Arc::clone(&self.published),
+                anchors: self.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok()).collect(),
+            },
             status,
         }
     }

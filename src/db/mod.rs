@@ -35,6 +35,7 @@ mod retire;
 mod set_aside;
 pub mod snapshot;
 mod snapshot_read;
+mod symbol_choices;
 mod targets;
 mod tls;
 pub mod toml_files;

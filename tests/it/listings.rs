@@ -1,6 +1,7 @@
 //! The market API and the formats of listing sites: equal to each other, and to a recomputation from the raw rows.
 
 mod candles;
+mod chosen;
 mod described;
 mod recomputed;
 mod validated;

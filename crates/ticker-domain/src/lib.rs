@@ -30,6 +30,7 @@ pub mod quoted;
 pub mod ranking;
 pub mod shown_url;
 pub mod span;
+pub mod symbol_choice;
 pub mod symbols;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

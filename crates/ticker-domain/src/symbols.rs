@@ -3,11 +3,17 @@
 //! A code says nothing: anybody may issue it. The assets of [`QUOTE_ASSETS`] stand for theirs. For any other code it is
 //! the issuer whose home domain vouches for the asset and that has the most volume against anchors in 7 days.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use super::{
-    asset::Asset, asset_names::AssetId, market::QUOTE_ASSETS, market_snapshot::MarketSnapshot,
-    quoted::QuotedStats, span::Span,
+    asset::Asset,
+    asset_names::AssetId,
+    instant::UnixSeconds,
+    market::QUOTE_ASSETS,
+    market_snapshot::MarketSnapshot,
+    quoted::QuotedStats,
+    span::Span,
+    symbol_choice::{Candidate, Choices, best_of_week},
 };
 
 /// Fewest holders of an asset that stands for its code. A home domain alone proves nothing.
@@ -29,6 +35,8 @@ pub struct Symbol {
     pub asset: AssetId,
     /// Reason of the choice.
     pub reason: SymbolReason,
+    /// Moment from which a stored choice counts. `None` for the fixed list, and before the first choice is stored.
+    pub since: Option<UnixSeconds>,
 }
 
 /// Choices by code. A code without a verified issuer has none.
@@ -47,30 +55,27 @@ impl SymbolReason {
 }
 
 impl Symbols {
-    /// Chooses an issuer for every code. `anchors` are the assets that count as one dollar.
+    /// Chooses an issuer for every code. `anchors` are the assets that count as one dollar. If the asset of a stored choice
+    /// is traded, it wins over the figures of the snapshot.
     #[must_use]
-    pub fn of(snapshot: &MarketSnapshot, anchors: &[Asset]) -> Self {
-        let directory = snapshot.directory();
-        let names = directory.names();
-        let anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
-        let mut best: BTreeMap<String, (i128, i64, Reverse<String>, AssetId)> = BTreeMap::new();
-        for (id, listed) in directory.assets() {
-            if !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
-                continue;
+    pub fn of(snapshot: &MarketSnapshot, anchors: &[Asset], stored: &Choices) -> Self {
+        let names = snapshot.directory().names();
+        let mut symbols = BTreeMap::new();
+        for (code, candidates) in candidates(snapshot, anchors) {
+            if let Some(asset) = best_of_week(&candidates).and_then(|best| names.id_of(&best.asset)) {
+                symbols.insert(code, Symbol { asset, reason: SymbolReason::Volume, since: None });
             }
-            let volume = anchors.iter().map(|anchor| volume(snapshot, id, *anchor)).sum();
-            let rank = (volume, listed.num_accounts, Reverse(listed.issuer().to_owned()), id);
-            let place = best.entry(listed.code().to_owned()).or_insert_with(|| rank.clone());
-            *place = rank.max(place.clone());
         }
-        let by_volume = best
-            .into_iter()
-            .map(|(code, (.., asset))| (code, Symbol { asset, reason: SymbolReason::Volume }));
-        let mut symbols: BTreeMap<String, Symbol> = by_volume.collect();
-        let listed = QUOTE_ASSETS.iter().filter_map(|name| name.parse().ok()).chain([Asset::Native]);
-        for asset in listed {
+        for (code, choice) in stored {
+            let (asset, since) = choice.at(snapshot.as_of());
+            if let Some(asset) = asset.and_then(|asset| names.id_of(&asset)) {
+                symbols.insert(code.clone(), Symbol { asset, reason: SymbolReason::Volume, since });
+            }
+        }
+        for asset in listed() {
             if let Some(id) = names.id_of(&asset) {
-                symbols.insert(asset.code().to_owned(), Symbol { asset: id, reason: SymbolReason::Listed });
+                let symbol = Symbol { asset: id, reason: SymbolReason::Listed, since: None };
+                symbols.insert(asset.code().to_owned(), symbol);
             }
         }
         Self(symbols)
@@ -94,12 +99,44 @@ impl Symbols {
     }
 }
 
-/// Clean volume of 7 days against an anchor, in its stroops.
-fn volume(snapshot: &MarketSnapshot, asset: AssetId, anchor: AssetId) -> i128 {
+/// XLM, and the assets of the fixed list.
+fn listed() -> impl Iterator<Item = Asset> {
+    QUOTE_ASSETS.iter().filter_map(|name| name.parse().ok()).chain([Asset::Native])
+}
+
+/// Assets that may stand for their codes: those that their home domains vouch for and enough accounts hold. Codes of
+/// the fixed list have none.
+#[must_use]
+pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
+    let directory = snapshot.directory();
+    let names = directory.names();
+    let anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
+    let fixed: Vec<Asset> = listed().collect();
+    let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+    for (id, listed) in directory.assets() {
+        let Some(asset) = names.asset(id) else { continue };
+        let is_fixed = fixed.iter().any(|fixed| fixed.code() == asset.code());
+        if is_fixed || !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
+            continue;
+        }
+        let volume = |span| anchors.iter().map(|anchor| volume(snapshot, id, *anchor, span)).sum();
+        let candidate = Candidate {
+            asset: *asset,
+            week_volume: volume(Span::Week),
+            day_volume: volume(Span::Day),
+            holders: listed.num_accounts,
+        };
+        candidates.entry(listed.code().to_owned()).or_default().push(candidate);
+    }
+    candidates
+}
+
+/// Clean volume of a span against an anchor, in its stroops.
+fn volume(snapshot: &MarketSnapshot, asset: AssetId, anchor: AssetId, span: Span) -> i128 {
     let directory = snapshot.directory();
     let Some(market) = directory.market_between(asset, anchor) else { return 0 };
     let is_flipped = directory.sides(market).is_some_and(|(base, _)| base != asset);
-    QuotedStats::of(&snapshot.windows().stats(market, Span::Week), is_flipped).clean_quote_volume
+    QuotedStats::of(&snapshot.windows().stats(market, span), is_flipped).clean_quote_volume
 }
 
 #[cfg(test)]
@@ -111,6 +148,7 @@ mod tests {
         instant::UnixSeconds,
         issuer_file::Currency,
         listed_asset::ListedAsset,
+        symbol_choice::Choice,
         test_support::{address, trade},
         windows::Windows,
     };
@@ -139,9 +177,20 @@ mod tests {
                 windows.add(place, trade(place.into(), 0, 1_000, (volume, volume), (1, 1)));
             }
             windows.advance(UnixSeconds(2_000));
-            let symbols = Symbols::of(&MarketSnapshot::new(windows.view(), directory), &[usdc]);
+            let snapshot = MarketSnapshot::new(windows.view(), directory);
+            let symbols = Symbols::of(&snapshot, &[usdc], &Choices::new());
             assert!(symbols.stands_for("USDC", 1) && symbols.stands_for("XLM", 9));
             assert_eq!(symbols.of_code("USDC").unwrap().reason, SymbolReason::Listed);
+            let stored = Choice {
+                asset: issued("TEA", 4),
+                since: UnixSeconds(1_000),
+                previous: None,
+                challenger: None,
+                checked_at: UnixSeconds(1_000),
+            };
+            let kept = Symbols::of(&snapshot, &[usdc], &Choices::from([("TEA".to_owned(), stored)]));
+            let kept = kept.of_code("TEA").unwrap();
+            assert_eq!((kept.asset, kept.since), (5, Some(UnixSeconds(1_000))), "a stored choice wins");
             symbols.of_code("TEA").unwrap().asset
         };
         assert_eq!(choice([5, 7, 900, 900]), 3, "not the unverified issuer, nor the one with two holders");

@@ -11,7 +11,7 @@ use ticker_formats::{listings::ListingView, output::Output};
 
 use super::{FilePace, replace};
 use crate::{
-    domain::{asset::Asset, coverage::LedgerRange},
+    domain::{asset::Asset, coverage::LedgerRange, symbol_choice::Choices},
     published::{EncodedFile, Publication},
 };
 
@@ -48,9 +48,10 @@ pub(super) fn write(
     publication: &Publication,
     coverage: Arc<Vec<LedgerRange>>,
     source: &ViewSource,
+    choices: &Choices,
 ) -> io::Result<()> {
     let (snapshot, passphrase) = (Arc::clone(&publication.snapshot), Arc::clone(&source.passphrase));
-    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors);
+    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors, choices);
     for (name, output) in Output::files() {
         let file = EncodedFile::gzipped((output.render)(&view, ticker_formats::listings::IdStyle::Classic))?;
         replace(directory, name, &file)?;

@@ -7,13 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use ticker_formats::{board::Board, listings::ListingView};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::error::ApiError;
 use crate::{
     blocking,
-    domain::{asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot},
+    domain::{
+        asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot,
+        symbol_choice::Choices,
+    },
     published::{EncodedFile, Publication},
 };
 
@@ -38,6 +42,8 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 pub struct Views {
     passphrase: Arc<str>,
     anchors: Arc<[Asset]>,
+    /// Stored choices of symbols. A view uses those that count at its moment.
+    choices: Arc<ArcSwap<Choices>>,
     kept: Mutex<Kept>,
     turns: Arc<Semaphore>,
 }
@@ -94,9 +100,16 @@ impl Views {
         Self {
             passphrase: passphrase.into(),
             anchors: anchors.into_iter().collect(),
+            choices: Arc::default(),
             kept: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Makes the views with these choices of symbols, which may change.
+    #[must_use]
+    pub fn with_choices(self, choices: Arc<ArcSwap<Choices>>) -> Self {
+        Self { choices, ..self }
     }
 
     /// Passphrase of the network.
@@ -168,7 +181,8 @@ impl Views {
         let made = view.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
             let (passphrase, anchors) = (Arc::clone(&self.passphrase), Arc::clone(&self.anchors));
-            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors);
+            let choices = self.choices.load_full();
+            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors, &choices);
             let listing = Arc::new(blocking::run(make).await.map_err(|_| ApiError::Busy)?);
             let (documents, turns) = (Mutex::default(), Arc::clone(&self.turns));
             Ok(Arc::new(PinnedView { listing, documents, turns, board: LazyBoard::default() }))

@@ -189,7 +189,7 @@ struct SymbolDocument {
     code: String,
     asset: String,
     issuer: Option<String>,
-    /// Not recorded yet.
+    /// Moment from which the choice counts.
     since: Option<String>,
     reason: &'static str,
 }
@@ -442,7 +442,7 @@ pub fn symbols(view: &ListingView) -> Vec<u8> {
             code: code.to_owned(),
             asset: asset.name(),
             issuer: issuer(&asset),
-            since: None,
+            since: symbol.since.map(UnixSeconds::to_rfc3339),
             reason: symbol.reason.name(),
         })
     };

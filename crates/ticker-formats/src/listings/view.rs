@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ticker_domain::{
     asset::Asset, coverage::LedgerRange, identity::ContractId, instant::UnixSeconds,
-    market_snapshot::MarketSnapshot, symbols::Symbols, usd::UsdPrices,
+    market_snapshot::MarketSnapshot, symbol_choice::Choices, symbols::Symbols, usd::UsdPrices,
 };
 
 /// Spelling of assets in a document.
@@ -29,7 +29,7 @@ pub struct ListingView {
 }
 
 impl ListingView {
-    /// View of a publication. `anchors` count as one dollar. Computes all prices in dollars, and the
+    /// View of a publication. `anchors` count as one dollar, and `choices` are the stored ones of symbols. Computes all prices in dollars, and the
     /// contracts of new assets. That takes milliseconds: do not call it on a thread that readers wait for.
     #[must_use]
     pub fn new(
@@ -38,10 +38,11 @@ impl ListingView {
         coverage: Arc<Vec<LedgerRange>>,
         passphrase: Arc<str>,
         anchors: &[Asset],
+        choices: &Choices,
     ) -> Self {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
-        let symbols = Symbols::of(&snapshot, anchors);
+        let symbols = Symbols::of(&snapshot, anchors, choices);
         Self { seq, snapshot, coverage, passphrase, usd, symbols, anchors: anchors.into() }
     }
 

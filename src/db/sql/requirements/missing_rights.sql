@@ -13,7 +13,8 @@ WITH needed (name, rights) AS (VALUES
     ('ingest_cursor', 'SELECT, INSERT, UPDATE'),
     ('ingest_lease', 'SELECT, INSERT, UPDATE'),
     ('ingest_batches', 'SELECT, INSERT, DELETE'),
-    ('network', 'SELECT, INSERT')
+    ('network', 'SELECT, INSERT'),
+    ('symbol_choices', 'SELECT, INSERT, UPDATE')
 ), lacking AS (
     SELECT name, right_wanted AS what
     FROM needed, unnest(string_to_array(rights, ', ')) AS right_wanted

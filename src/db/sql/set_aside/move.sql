@@ -5,7 +5,7 @@ DECLARE
     part record;
     ours CONSTANT text[] := ARRAY[
         'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'orderbook_levels', 'ingest_cursor', 'ingest_lease',
-        'ingest_batches', 'coverage', 'quarantine', 'network', 'toml_files', 'asset_sweep', 'schema_needs',
+        'ingest_batches', 'coverage', 'quarantine', 'network', 'symbol_choices', 'toml_files', 'asset_sweep', 'schema_needs',
         'refinery_schema_history',
         'asset_version', 'book_version'];
 BEGIN

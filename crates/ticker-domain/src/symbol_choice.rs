@@ -1,0 +1,217 @@
+//! Stored choices of the assets that stand for codes. A choice changes only after another asset has led for a week, so
+//! that nobody takes a code over with a few days of bought volume.
+//!
+//! Source of the rule: docs/adr/0016. More than twice the volume of the last 24 hours, at every check of 7 days. The
+//! volume of 7 days would not do: it remembers six days of bought volume for almost another week.
+
+use std::collections::BTreeMap;
+
+use super::{
+    asset::Asset,
+    instant::{DAY, UnixSeconds},
+};
+
+/// Time for which another asset has to lead.
+const LEAD: i64 = 7 * DAY;
+/// Multiple of the volume that counts as a lead.
+const MULTIPLE: i128 = 2;
+/// Longest time between two checks. After a longer one, nobody knows who led meanwhile.
+const CHECKS_APART: i64 = DAY;
+/// Time between the decision and the moment from which it counts. Every replica reads the choices more often.
+pub const NOTICE: i64 = 180;
+
+/// Asset that stands for a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The asset.
+    pub asset: Asset,
+    /// Moment from which it counts.
+    pub since: UnixSeconds,
+    /// Asset that counts before.
+    pub previous: Option<Asset>,
+    /// Asset that leads now, and since when.
+    pub challenger: Option<(Asset, UnixSeconds)>,
+    /// Time of the last check.
+    pub checked_at: UnixSeconds,
+}
+
+/// Asset that may stand for its code, with its clean volume against anchors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The asset.
+    pub asset: Asset,
+    /// Volume of 7 days.
+    pub week_volume: i128,
+    /// Volume of 24 hours.
+    pub day_volume: i128,
+    /// Accounts that hold it.
+    pub holders: i64,
+}
+
+/// Choices by code.
+pub type Choices = BTreeMap<String, Choice>;
+
+impl Choice {
+    /// Asset that counts at a moment, and since when if it is the chosen one.
+    #[must_use]
+    pub fn at(&self, moment: UnixSeconds) -> (Option<Asset>, Option<UnixSeconds>) {
+        if moment >= self.since { (Some(self.asset), Some(self.since)) } else { (self.previous, None) }
+    }
+
+    /// First choice for a code: most volume of 7 days, then most holders, then the first issuer.
+    #[must_use]
+    pub fn first(candidates: &[Candidate], now: UnixSeconds) -> Option<Self> {
+        let best = best_of_week(candidates)?;
+        let since = now.plus(NOTICE);
+        Some(Self { asset: best.asset, since, previous: None, challenger: None, checked_at: now })
+    }
+
+    /// The choice after a check.
+    #[must_use]
+    pub fn checked(mut self, candidates: &[Candidate], now: UnixSeconds) -> Self {
+        if now.0.saturating_sub(self.checked_at.0) > CHECKS_APART {
+            self.challenger = None;
+        }
+        self.checked_at = now;
+        let volume_of = |asset: Asset| {
+            candidates.iter().find(|one| one.asset == asset).map_or(0, |candidate| candidate.day_volume)
+        };
+        let others = candidates.iter().filter(|candidate| candidate.asset != self.asset);
+        let best = others.max_by_key(|one| (one.day_volume, std::cmp::Reverse(one.asset)));
+        let Some(best) = best else { return Self { challenger: None, ..self } };
+        let held = volume_of(self.asset);
+        if best.day_volume == 0 && held == 0 {
+            return self; // A day without trades says nothing about who leads.
+        }
+        if best.day_volume <= held.saturating_mul(MULTIPLE) {
+            return Self { challenger: None, ..self };
+        }
+        let since = match self.challenger {
+            Some((asset, since)) if asset == best.asset => since,
+            _ => now,
+        };
+        if now.0.saturating_sub(since.0) < LEAD {
+            return Self { challenger: Some((best.asset, since)), ..self };
+        }
+        Self {
+            asset: best.asset,
+            since: now.plus(NOTICE),
+            previous: Some(self.asset),
+            challenger: None,
+            checked_at: now,
+        }
+    }
+}
+
+/// All choices after a check. A code gets its first choice when one of its assets has volume.
+#[must_use]
+pub fn next(stored: &Choices, candidates: &BTreeMap<String, Vec<Candidate>>, now: UnixSeconds) -> Choices {
+    let of_code = |code: &str| candidates.get(code).map(Vec::as_slice).unwrap_or_default();
+    let mut choices: Choices =
+        stored.iter().map(|(code, choice)| (code.clone(), choice.checked(of_code(code), now))).collect();
+    for (code, candidates) in candidates.iter().filter(|(code, _)| !stored.contains_key(*code)) {
+        let has_volume = candidates.iter().any(|candidate| candidate.week_volume > 0);
+        let first = Choice::first(candidates, now).filter(|_| has_volume);
+        choices.extend(first.map(|choice| (code.clone(), choice)));
+    }
+    choices
+}
+
+/// Candidate with the most volume of 7 days, then the most holders, then the first issuer.
+pub(super) fn best_of_week(candidates: &[Candidate]) -> Option<&Candidate> {
+    candidates.iter().max_by_key(|one| (one.week_volume, one.holders, std::cmp::Reverse(one.asset)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{asset::tests::issued, instant::HOUR};
+
+    const START: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    fn candidate(byte: u8, day_volume: i128) -> Candidate {
+        Candidate { asset: issued("TEA", byte), week_volume: 7 * day_volume, day_volume, holders: 50 }
+    }
+
+    /// Choices after each hour, if for `days` the second asset has `multiple` times the volume of the first. The volume of
+    /// 24 hours grows and falls linearly, as that of bought trades does.
+    fn bought(days: i64, multiple: i128) -> Vec<Choice> {
+        let mut choice = Choice::first(&[candidate(1, 100), candidate(2, 0)], START).unwrap();
+        let mut choices = vec![choice];
+        for hour in 1..=24 * 30 {
+            let bought_hours = hour.min(24 * days) - (hour - 24).max(0).min(24 * days);
+            let volume = 100 * multiple * i128::from(bought_hours) / 24;
+            let candidates = [candidate(1, 100), candidate(2, volume)];
+            choice = choice.checked(&candidates, START.plus(hour * HOUR));
+            choices.push(choice);
+        }
+        choices
+    }
+
+    fn changes(choices: &[Choice]) -> usize {
+        choices.windows(2).filter(|pair| pair[0].asset != pair[1].asset).count()
+    }
+
+    #[test]
+    fn ten_times_the_volume_for_six_days_changes_nothing_and_for_eight_days_once() {
+        assert_eq!(changes(&bought(6, 10)), 0);
+        let eight = bought(8, 10);
+        let first = eight.iter().find(|choice| choice.asset == issued("TEA", 2)).unwrap();
+        assert_eq!((first.previous, first.challenger), (Some(issued("TEA", 1)), None));
+        // The old asset regains its lead when nobody buys any more, and gets its code back after a week of that.
+        let within = |choice: &&Choice| choice.checked_at < START.plus(15 * DAY);
+        let fortnight: Vec<Choice> = eight.iter().filter(within).copied().collect();
+        assert_eq!(changes(&fortnight), 1);
+        assert_eq!(changes(&bought(30, 2)), 0, "twice the volume is no lead of more than twice");
+    }
+
+    #[test]
+    fn every_code_with_volume_gets_a_choice_and_keeps_it() {
+        let candidates = |volumes: [i128; 2]| {
+            let (tea, none) =
+                (vec![candidate(1, volumes[0]), candidate(2, volumes[1])], vec![candidate(3, 0)]);
+            BTreeMap::from([("TEA".to_owned(), tea), ("NONE".to_owned(), none)])
+        };
+        let first = next(&Choices::new(), &candidates([1, 2]), START);
+        assert_eq!(first.keys().collect::<Vec<_>>(), ["TEA"]);
+        let later = next(&first, &candidates([9, 2]), START.plus(HOUR));
+        assert_eq!(later["TEA"].asset, issued("TEA", 2));
+        let gone = next(&first, &BTreeMap::new(), START.plus(HOUR));
+        assert_eq!(gone["TEA"].asset, issued("TEA", 2), "an asset without candidates keeps its code");
+    }
+
+    #[test]
+    fn a_choice_counts_after_its_notice_and_the_previous_one_before() {
+        let choice = *bought(8, 10).iter().find(|choice| choice.previous.is_some()).unwrap();
+        let before = choice.at(choice.since.minus(1));
+        assert_eq!(before, (Some(issued("TEA", 1)), None));
+        assert_eq!(choice.at(choice.since), (Some(issued("TEA", 2)), Some(choice.since)));
+    }
+
+    #[test]
+    fn a_lead_that_nobody_observed_does_not_count_and_a_quiet_day_ends_none() {
+        let lead = [candidate(1, 100), candidate(2, 500)];
+        let quiet = [candidate(1, 0), candidate(2, 0)];
+        let first = Choice::first(&[candidate(1, 100)], START).unwrap();
+        let led = first.checked(&lead, START.plus(HOUR));
+        assert_eq!(led.challenger, Some((issued("TEA", 2), START.plus(HOUR))));
+        assert_eq!(led.checked(&quiet, START.plus(2 * HOUR)).challenger, led.challenger);
+        let late = led.checked(&lead, START.plus(9 * DAY));
+        assert_eq!(
+            (late.asset, late.challenger),
+            (first.asset, Some((issued("TEA", 2), START.plus(9 * DAY))))
+        );
+        let third =
+            led.checked(&[candidate(1, 100), candidate(2, 500), candidate(3, 900)], START.plus(2 * HOUR));
+        assert_eq!(
+            third.challenger,
+            Some((issued("TEA", 3), START.plus(2 * HOUR))),
+            "another one begins at 0"
+        );
+        assert_eq!(
+            led.checked(&[candidate(1, 300), candidate(2, 500)], START.plus(2 * HOUR)).challenger,
+            None
+        );
+        assert_eq!(Choice::first(&[], START), None);
+    }
+}
