@@ -78,8 +78,9 @@ fn files_hold_what_http_gives_and_their_twins_the_same() {
         let br = std::fs::read(daemon.output("markets.json.br")).unwrap();
         std::io::Read::read_to_end(&mut brotli::Decompressor::new(&br[..], 4_096), &mut unbrotlied).unwrap();
         assert!(unzipped == raw && unbrotlied == raw);
-        let names: Vec<_> =
-            std::fs::read_dir(daemon.output("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let entries = std::fs::read_dir(daemon.output("")).unwrap().map(Result::unwrap);
+        // `v1` has files of its own, which come later than these.
+        let names: Vec<_> = entries.map(|entry| entry.file_name()).filter(|name| name != "v1").collect();
         assert_eq!(names.len(), 6, "nothing else is left behind: {names:?}");
     });
 }

@@ -282,9 +282,31 @@ fn no_web_page_reads_or_drives_the_admin_listener() {
     let index = ask("GET", "/", "").json();
     assert_eq!(
         index["paths"],
-        json!(["/metrics", "/actors.json", "/quarantine.json", "POST /audit", "PUT /log?filter="])
+        json!([
+            "/metrics",
+            "/actors",
+            "/trace",
+            "/actors.json",
+            "/flow.json",
+            "/trace.json",
+            "/trace/stream",
+            "/quarantine.json",
+            "POST /audit",
+            "PUT /log?filter="
+        ])
     );
-    for path in ["/", "/metrics", "/actors.json", "/quarantine.json", "/nothing"] {
+    let paths = [
+        "/",
+        "/metrics",
+        "/actors",
+        "/trace",
+        "/actors.json",
+        "/flow.json",
+        "/trace.json",
+        "/quarantine.json",
+        "/nothing",
+    ];
+    for path in paths {
         let answer = ask("GET", path, "Origin: https://a.example\r\n");
         assert_eq!(answer.status == 404, path == "/nothing", "{path}: {}", answer.head);
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
