@@ -84,7 +84,7 @@ fn post_of_graphql() -> Value {
             // Without `query` the answer is 200 with an error in the words of GraphQL, as for any wrong document.
             "type": "object",
             "properties": {
-                "query": {"type": "string", "format": "graphql"},
+                "query": {"type": ["string", "null"], "format": "graphql"},
                 "variables": {"type": ["object", "null"]},
                 "operationName": {"type": ["string", "null"]},
             },
