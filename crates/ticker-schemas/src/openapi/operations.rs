@@ -200,13 +200,6 @@ pub const OPERATIONS: &[Operation] = &[
         &[400, 404, 503],
     ),
     plain("/api/v1/symbols", MARKETS, "The asset that stands for each code", OfView("symbols")),
-    with(
-        plain("/api/v1/board/names", MARKETS, "Names of all markets, in columns", Object),
-        &[in_query("from", Number(0, 2_147_483_647), "Least number of a market. 0 unless given")],
-        &[400, 406, 503],
-    ),
-    plain("/api/v1/board/figures", MARKETS, "Rounded figures of all markets, in columns", Object),
-    plain("/api/v1/board/sparks", MARKETS, "Lines of 7 days of all markets", Object),
     plain("/api/v1/coingecko/pairs", COINGECKO, "Listed markets", OfView("coingecko-pairs")),
     plain(
         "/api/v1/coingecko/tickers",
