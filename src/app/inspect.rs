@@ -75,16 +75,3 @@ fn print(text: &str) -> Result<bool, CommandError> {
 fn rest() {
     std::thread::sleep(EVERY);
 }
-
-/// Value of a query, percent-encoded.
-fn encoded(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}

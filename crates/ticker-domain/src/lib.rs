@@ -24,6 +24,7 @@ pub mod market_snapshot;
 pub mod number;
 pub mod orderbook;
 pub mod pair_index;
+pub mod percent;
 pub mod plain_text;
 pub mod price;
 pub mod quoted;

@@ -4,8 +4,11 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use serde_json::Value;
 
-use super::{ask, encoded, print};
-use crate::app::{CommandError, EXIT_FOUND};
+use super::{ask, print};
+use crate::{
+    app::{CommandError, EXIT_FOUND},
+    domain::percent::encoded,
+};
 
 /// Prints the explanation. Returns 1 if the recomputation differs.
 pub(super) fn show(public: SocketAddr, market: &str, field: &str, window: &str) -> Result<u8, CommandError> {

@@ -10,9 +10,10 @@ use std::{
 use actor_tree::trace::view::RecordView;
 use serde_json::Value;
 
-use super::{ask, encoded, print, rest};
+use super::{ask, print, rest};
 use crate::{
     app::CommandError,
+    domain::percent::encoded,
     traces::{journey::Part, query::Query, tree::tree},
 };
 

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, web};
 
 use super::error::ApiError;
+use crate::domain::percent;
 
 /// Parameters of a request, each at most once.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -62,7 +63,7 @@ impl Parameters {
     pub(super) fn encoded(&self, without: &[&str]) -> String {
         let kept = self.0.iter().filter(|(name, _)| !without.contains(&name.as_str()));
         let pairs: Vec<String> =
-            kept.map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+            kept.map(|(name, value)| format!("{name}={}", percent::encoded(value))).collect();
         pairs.join("&")
     }
 
@@ -77,17 +78,4 @@ impl Parameters {
         pairs.sort_unstable();
         pairs.join("&")
     }
-}
-
-/// Value with everything but letters, digits and `-_.~` encoded (RFC 3986).
-fn percent_encoded(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

@@ -1,19 +1,8 @@
 //! Addresses of the list.
 
-use super::BoardQuery;
+use ticker_domain::percent::encoded;
 
-/// Value with everything but letters, digits and `-_.~` encoded (RFC 3986).
-fn encoded(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
+use super::BoardQuery;
 
 impl BoardQuery {
     /// Address of the list with this selection: `/`, and a query string, without the values that are the default.
