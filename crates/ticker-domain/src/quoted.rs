@@ -46,6 +46,8 @@ pub struct QuotedStats {
     pub book_volume: i128,
     /// Base volume of liquidity pools.
     pub pool_volume: i128,
+    /// Quote volume of liquidity pools.
+    pub pool_quote_volume: i128,
 }
 
 impl QuotedPrices {
@@ -88,7 +90,7 @@ impl QuotedStats {
         let (base_volume, quote_volume) = oriented(stats.base_volume, stats.counter_volume);
         let clean = oriented(stats.clean.volume.base, stats.clean.volume.counter);
         let (bought, _) = oriented(stats.bought.base, stats.bought.counter);
-        let (pool_volume, _) = oriented(stats.pool.base, stats.pool.counter);
+        let (pool_volume, pool_quote_volume) = oriented(stats.pool.base, stats.pool.counter);
         let raw_prices = stats.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
         let clean_prices = stats.clean.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
         let (weighed_base, weighed_quote) =
@@ -108,6 +110,7 @@ impl QuotedStats {
             sell_volume: base_volume.saturating_sub(buy_volume),
             book_volume: base_volume.saturating_sub(pool_volume),
             pool_volume,
+            pool_quote_volume,
         }
     }
 }

@@ -204,22 +204,24 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
     let oldest = Span::Week.edge(view.as_of());
     let edge = page.since.map_or(oldest, |since| since.minus(1).max(oldest));
     let symbol = symbol(market);
-    let rows = market.trades_since(edge);
-    let rows: Vec<TradeRow> = rows.iter().map(|trade| TradeRow::of(trade, market.is_flipped())).collect();
-    let all = rows.into_iter().filter_map(|row| {
+    // Chosen before they are printed: a busy market has a million trades in 7 days.
+    let mut listed = market.trades_since(edge);
+    listed.retain(|listed| listed.trade.price.is_some());
+    let listed = page.of(listed);
+    let rows = listed.iter().map(|listed| TradeRow::of(listed, market.is_flipped())).filter_map(|row| {
         Some(Trade {
             id: row.id.to_string(),
             timestamp: row.millis,
             datetime: UnixSeconds(row.millis / 1_000).to_rfc3339(),
             symbol: symbol.clone(),
-            side: row.side,
+            side: row.trade.side,
             taker_or_maker: "taker",
-            price: Number(row.price?),
-            amount: Number(row.base_amount),
-            cost: Number(row.quote_amount),
+            price: Number(row.trade.price?),
+            amount: Number(row.trade.base_amount),
+            cost: Number(row.trade.quote_amount),
         })
     });
-    to_bytes(&page.of(all.collect()))
+    to_bytes(&rows.collect::<Vec<_>>())
 }
 
 /// `ohlcv`: candles with trades, the oldest first, each `[ms, open, high, low, close, base volume]`.

@@ -124,7 +124,7 @@ pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery) -> Vec<u8> 
         let rows = listed.iter().rev().filter(|of| of.trade.closed_at <= query.to);
         let trades = rows
             .map(|of| TradeRow::of(of, market.is_flipped()))
-            .filter(|row| row.side == name)
+            .filter(|row| row.trade.side == name)
             .filter_map(trade);
         wanted.then(|| trades.take(query.limit.unwrap_or(usize::MAX)).collect())
     };
@@ -134,10 +134,10 @@ pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery) -> Vec<u8> 
 fn trade(row: TradeRow) -> Option<Trade> {
     Some(Trade {
         trade_id: row.id,
-        price: row.price?,
-        base_volume: row.base_amount,
-        target_volume: row.quote_amount,
+        price: row.trade.price?,
+        base_volume: row.trade.base_amount,
+        target_volume: row.trade.quote_amount,
         trade_timestamp: row.millis,
-        side: row.side,
+        side: row.trade.side,
     })
 }

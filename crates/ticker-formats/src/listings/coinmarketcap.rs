@@ -161,11 +161,11 @@ pub fn trades(market: &MarketView<'_>) -> Vec<u8> {
     let trade = |row: TradeRow| {
         Some(Trade {
             trade_id: row.id,
-            price: Number(row.price?),
-            base_volume: Number(row.base_amount),
-            quote_volume: Number(row.quote_amount),
+            price: Number(row.trade.price?),
+            base_volume: Number(row.trade.base_amount),
+            quote_volume: Number(row.trade.quote_amount),
             timestamp: row.millis,
-            side: row.side,
+            side: row.trade.side,
         })
     };
     let rows = listed.iter().rev().map(|of| TradeRow::of(of, market.is_flipped()));

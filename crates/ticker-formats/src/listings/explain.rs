@@ -10,7 +10,7 @@ use ticker_domain::{
     windows::MarketId,
 };
 
-use super::{market::MarketView, own, value};
+use super::{market::MarketView, own, trades::QuotedTrade};
 
 /// Most trades that are shown.
 const SHOWN_MAX: usize = 10;
@@ -156,16 +156,9 @@ pub(crate) struct LeftOut {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ExplainedTrade {
-    pub(crate) paging_token: String,
-    pub(crate) time: String,
-    pub(crate) price: Option<String>,
-    pub(crate) base_amount: String,
-    pub(crate) quote_amount: String,
-    /// `buy` if the taker bought the base, else `sell`.
-    #[serde(rename = "type")]
-    pub(crate) side: &'static str,
-    pub(crate) maker: &'static str,
-    pub(crate) is_clean: bool,
+    #[serde(flatten)]
+    pub(crate) trade: QuotedTrade,
+    is_clean: bool,
 }
 
 impl Field {
@@ -270,21 +263,6 @@ impl DecidedBy {
 
 impl ExplainedTrade {
     fn of(trade: &WindowTrade, is_flipped: bool) -> Self {
-        let (base, quote) = if is_flipped {
-            (trade.counter_amount, trade.base_amount)
-        } else {
-            (trade.base_amount, trade.counter_amount)
-        };
-        let price = trade.price.map(|price| if is_flipped { price.inverse() } else { price });
-        Self {
-            paging_token: trade.token.to_string(),
-            time: trade.closed_at.to_rfc3339(),
-            price: value::price(price),
-            base_amount: base.to_string(),
-            quote_amount: quote.to_string(),
-            side: if trade.is_buy == is_flipped { "sell" } else { "buy" },
-            maker: if trade.is_pool { "pool" } else { "book" },
-            is_clean: trade.is_clean(),
-        }
+        Self { trade: QuotedTrade::of(trade, is_flipped), is_clean: trade.is_clean() }
     }
 }

@@ -8,6 +8,7 @@ use ticker_domain::{
 
 use super::{
     book::{QuotedBook, digits},
+    trades::QuotedTrade,
     value,
 };
 
@@ -34,14 +35,8 @@ pub struct Line {
 #[derive(Serialize)]
 struct TradeEvent<'a> {
     market: &'a str,
-    paging_token: String,
-    time: String,
-    #[serde(rename = "type")]
-    side: &'static str,
-    price: Option<String>,
-    base_amount: String,
-    quote_amount: String,
-    maker: &'static str,
+    #[serde(flatten)]
+    trade: QuotedTrade,
 }
 
 #[derive(Serialize)]
@@ -90,7 +85,8 @@ impl Lines {
     pub fn of(changes: &Changes, snapshot: &MarketSnapshot) -> Self {
         let trade = |(market, trade): &(MarketId, WindowTrade)| {
             let oriented = Oriented::of(snapshot, *market)?;
-            let event = trade_event(&oriented, trade);
+            let trade = QuotedTrade::of(trade, oriented.is_flipped);
+            let event = TradeEvent { market: &oriented.name, trade };
             Some(Line { market: *market, assets: oriented.assets, json: json(&event) })
         };
         let market = |market: &MarketId| {
@@ -102,25 +98,6 @@ impl Lines {
             trades: changes.trades.iter().filter_map(trade).collect(),
             markets: changes.markets.iter().filter_map(market).collect(),
         }
-    }
-}
-
-fn trade_event<'a>(oriented: &'a Oriented, trade: &WindowTrade) -> TradeEvent<'a> {
-    let is_flipped = oriented.is_flipped;
-    let (base, quote) = if is_flipped {
-        (trade.counter_amount, trade.base_amount)
-    } else {
-        (trade.base_amount, trade.counter_amount)
-    };
-    TradeEvent {
-        market: &oriented.name,
-        paging_token: trade.token.to_string(),
-        time: trade.closed_at.to_rfc3339(),
-        side: if trade.is_buy == is_flipped { "sell" } else { "buy" },
-        price: value::price(trade.price.map(|price| if is_flipped { price.inverse() } else { price })),
-        base_amount: base.to_string(),
-        quote_amount: quote.to_string(),
-        maker: if trade.is_pool { "pool" } else { "book" },
     }
 }
 

@@ -66,8 +66,8 @@ type SumsByStart = BTreeMap<UnixSeconds, Sums>;
 pub fn of_market(market: &MarketView<'_>, window: Window) -> Vec<u8> {
     let rates = Rates::of(market.view(), window);
     let buckets = filled(market, window).into_iter().map(|(start, stats)| {
-        let volume = QuotedStats::of(&stats, market.is_flipped()).quote_volume;
-        let pool = if market.is_flipped() { stats.pool.base } else { stats.pool.counter };
+        let quoted = QuotedStats::of(&stats, market.is_flipped());
+        let (volume, pool) = (quoted.quote_volume, quoted.pool_quote_volume);
         let usd = rates.of_quote(market, start).map(|rate| rate.worth(volume));
         (start, Sums { volume, pool, usd, trade_count: stats.trade_count })
     });
@@ -86,8 +86,7 @@ pub fn of_asset(asset: &AssetView<'_>, view: &ListingView, window: Window) -> Ve
             let (volume, pool) = if is_base {
                 (quoted.base_volume, quoted.pool_volume)
             } else {
-                let pool = if market.is_flipped() { stats.pool.base } else { stats.pool.counter };
-                (quoted.quote_volume, pool)
+                (quoted.quote_volume, quoted.pool_quote_volume)
             };
             let usd = rates.of_quote(&market, start).map(|rate| rate.worth(quoted.quote_volume));
             sums.entry(start)

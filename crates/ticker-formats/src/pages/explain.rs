@@ -49,7 +49,7 @@ pub fn explain(market: &MarketView<'_>, explanation: Explanation, state: &Ticker
             text.and_then(|text| ratio_of(text)).zip(row.scale).and_then(|(ratio, scale)| scale.units(ratio));
         row.print(units)
     };
-    let trades = explanation.deciding.iter().map(|trade| Trade {
+    let trades = explanation.deciding.iter().map(|explained| &explained.trade).map(|trade| Trade {
         price: price(trade.price.as_ref()),
         amount: trade.base_amount.clone(),
         time: trade.time.clone(),
