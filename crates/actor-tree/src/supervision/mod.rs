@@ -2,6 +2,7 @@
 //! `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors.
 
 mod child;
+mod incarnation;
 pub mod messages;
 pub mod policy;
 pub mod probe;

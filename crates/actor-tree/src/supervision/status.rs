@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -16,11 +16,13 @@ use chrono::{DateTime, Utc};
 use metrics::histogram;
 use tracing::Span;
 
+pub use super::incarnation::{BACKOFF, STARTING, STOPPED};
 use super::{
+    incarnation::{Incarnation, Underway},
     messages::{Exit, Pulse},
     probe::ActivityCounters,
     queue::Queue,
-    report::{ActorView, BusyView, ExitView, HandlingView},
+    report::{ActorView, BusyView},
     stats::{Stats, short_type_name},
     thread_time::{ThreadAccounts, ThreadSample},
 };
@@ -34,16 +36,8 @@ use crate::{
         record::{Label, Outcome},
         recorder::Recorder,
         step::{Step, StepName},
-        view::trace_hex,
     },
 };
-
-/// State of a child that has started and not set a state of its own yet.
-pub const STARTING: &str = "starting";
-/// State of a child that waits for its restart.
-pub const BACKOFF: &str = "backoff";
-/// State of a child that does not run: not started, stopped, or lost.
-pub const STOPPED: &str = "stopped";
 
 /// Status of one child, for the life of the process.
 #[derive(Debug)]
@@ -71,14 +65,6 @@ pub struct ChildStatus {
     test_hooks: TestHooks,
 }
 
-/// A message that is being handled.
-#[derive(Clone, Copy, Debug)]
-struct Underway {
-    message: &'static str,
-    trace: TraceContext,
-    began: Instant,
-}
-
 /// Success or failure of a child's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -90,22 +76,6 @@ pub struct Health {
     pub at: DateTime<Utc>,
 }
 
-#[derive(Debug)]
-struct Incarnation {
-    state: Cow<'static, str>,
-    generation: u64,
-    restarts: u64,
-    /// Start of this incarnation; none while it does not run.
-    begun_at: Option<Instant>,
-    /// Message during whose handling this incarnation panicked.
-    fatal: Option<Underway>,
-    /// Last exits, the newest last; at most [`EXITS_MAX`].
-    exits: VecDeque<ExitView>,
-}
-
-/// Exits that are remembered.
-const EXITS_MAX: usize = 20;
-
 impl ChildStatus {
     /// Creates the status of a child that has not started. `capacity` is the most messages in its mailbox.
     #[must_use]
@@ -115,19 +85,11 @@ impl ChildStatus {
         clock: SharedClock,
         recorder: Arc<Recorder>,
     ) -> Arc<Self> {
-        let incarnation = Incarnation {
-            state: STOPPED.into(),
-            generation: 0,
-            restarts: 0,
-            begun_at: None,
-            fatal: None,
-            exits: VecDeque::new(),
-        };
         Arc::new(Self {
             name,
             clock,
             queue: Arc::new(Queue::new(capacity)),
-            incarnation: Mutex::new(incarnation),
+            incarnation: Mutex::default(),
             stats: Mutex::default(),
             activity: AtomicU64::new(0),
             progress: AtomicU64::new(0),
@@ -342,42 +304,21 @@ impl ChildStatus {
     }
 
     pub(crate) fn note_begun(&self, generation: u64) {
-        let begun_at = Some(self.monotonic());
+        let begun_at = self.monotonic();
         self.test_hooks.reset();
-        let mut incarnation = self.incarnation();
-        incarnation.state = STARTING.into();
-        incarnation.generation = generation;
-        incarnation.begun_at = begun_at;
+        self.incarnation().begin(generation, begun_at);
     }
 
     pub(crate) fn note_exit(&self, generation: u64, exit: &Exit) {
         // A killed incarnation has not dropped its messages yet. The oldest one is what it did not get past.
         let stuck = self.handled_now().first_key_value().map(|(_, underway)| *underway);
         let at = self.clock.now();
-        let mut incarnation = self.incarnation();
-        let fatal = incarnation.fatal.take().or(stuck);
-        let view = ExitView {
-            at,
-            generation,
-            reason: exit.to_string(),
-            message: fatal.map(|fatal| fatal.message),
-            trace: fatal.map(|fatal| trace_hex(fatal.trace.trace_id())),
-            crash_file: None,
-        };
-        if incarnation.exits.len() >= EXITS_MAX {
-            incarnation.exits.pop_front();
-        }
-        incarnation.exits.push_back(view);
-        incarnation.state = STOPPED.into();
-        incarnation.begun_at = None;
+        self.incarnation().end(generation, exit, at, stuck);
     }
 
     /// Names the crash file of the last exit.
     pub(crate) fn note_crash_file(&self, generation: u64, path: String) {
-        let mut incarnation = self.incarnation();
-        if let Some(exit) = incarnation.exits.back_mut().filter(|exit| exit.generation == generation) {
-            exit.crash_file = Some(path);
-        }
+        self.incarnation().name_crash_file(generation, path);
     }
 
     /// Adds up the time that the child's thread spent on a core. Called at each tick of the supervisor.
@@ -402,16 +343,12 @@ impl ChildStatus {
     }
 
     pub(crate) fn note_restart(&self) {
-        let mut incarnation = self.incarnation();
-        incarnation.state = BACKOFF.into();
-        incarnation.restarts = incarnation.restarts.saturating_add(1);
+        self.incarnation().await_restart();
     }
 
     pub(crate) fn note_stopped(&self) {
         self.is_gone.store(true, Ordering::Relaxed);
-        let mut incarnation = self.incarnation();
-        incarnation.state = STOPPED.into();
-        incarnation.begun_at = None;
+        self.incarnation().stop();
     }
 
     fn incarnation(&self) -> MutexGuard<'_, Incarnation> {
@@ -420,17 +357,6 @@ impl ChildStatus {
 
     fn stats(&self) -> MutexGuard<'_, Stats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Underway {
-    fn view(&self, number: u64, now: Instant) -> HandlingView {
-        HandlingView {
-            number,
-            message: self.message,
-            trace: trace_hex(self.trace.trace_id()),
-            for_s: now.saturating_duration_since(self.began).as_secs_f64(),
-        }
     }
 }
 
