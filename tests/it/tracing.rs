@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use stellar_ticker::sim::FaultPlan;
+use stellar_ticker::sim::{FaultPlan, FixedSource, SimServer};
 
 use crate::support::{
     daemon::{Daemon, clean, program},
@@ -30,8 +30,20 @@ fn actor(daemon: &Daemon, name: &str) -> Value {
     all["actors"].as_array().unwrap().iter().find(|actor| actor["name"] == name).unwrap().clone()
 }
 
-fn is_streaming(daemon: &Daemon) -> bool {
-    String::from_utf8_lossy(&daemon.admin("/metrics").body).contains("\nticker_stream_connected 1")
+/// A daemon that is connected to the stream.
+async fn streaming(sim: &SimServer) -> Daemon {
+    let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+    wait_until("it streams", || {
+        String::from_utf8_lossy(&daemon.admin("/metrics").body).contains("\nticker_stream_connected 1")
+    });
+    daemon
+}
+
+/// Sends a trade, and returns its paging token.
+fn push(source: &FixedSource, trade: Value) -> String {
+    let token = trade["id"].as_str().unwrap().to_owned();
+    source.push_trade(trade).unwrap();
+    token
 }
 
 fn name(record: &Value) -> &str {
@@ -46,10 +58,8 @@ fn time(value: &Value) -> DateTime<Utc> {
 fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_reader() {
     let (sim, source) = scripted();
     block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        wait_until("it streams", || is_streaming(&daemon));
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let daemon = streaming(&sim).await;
+        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
         let mut answer = Value::Null;
         wait_until("a reader got it", || {
             let _ = daemon.get("/markets.json");
@@ -99,12 +109,10 @@ fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_rea
 fn a_refused_trade_is_found_with_its_reason() {
     let (sim, source) = scripted();
     block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        wait_until("it streams", || is_streaming(&daemon));
+        let daemon = streaming(&sim).await;
         let mut refused = trade(LEDGER + 1, 0, Utc::now());
         refused["base_amount"] = "-1.0".into();
-        source.push_trade(refused.clone()).unwrap();
-        let token = refused["id"].as_str().unwrap();
+        let token = push(&source, refused);
         wait_until("it is in quarantine", || {
             let answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
             let entry = &answer["database"]["quarantine"][0];
@@ -172,10 +180,8 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> (String, Option<i32>) {
 fn commands_print_actors_traces_and_explanations() {
     let (sim, source) = scripted();
     block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        wait_until("it streams", || is_streaming(&daemon));
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let daemon = streaming(&sim).await;
+        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
         let mut market = Value::Null;
         wait_until("its market is published", || {
             market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
@@ -267,8 +273,7 @@ fn wrong_questions_are_refused_and_the_stream_shows_records_as_they_end() {
 fn the_pages_work_without_script_and_show_what_needs_attention() {
     let (sim, source) = scripted();
     block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        wait_until("it streams", || is_streaming(&daemon));
+        let daemon = streaming(&sim).await;
         let page = |path: &str| {
             let answer = daemon.admin(path);
             assert_eq!(answer.status, 200, "{path}");
@@ -285,8 +290,7 @@ fn the_pages_work_without_script_and_show_what_needs_attention() {
             }
             text
         };
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
         wait_until("its way is shown", || {
             let way = page(&format!("/trace?trade={token}&actor=&seq="));
             way.contains("wait for publication") && way.contains("Stored: its ledger closed at")
@@ -371,11 +375,9 @@ fn a_slow_handler_is_found_by_its_times_and_its_trace() {
 fn a_committed_batch_that_nobody_was_notified_of_is_found() {
     let (sim, source) = scripted();
     block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        wait_until("it streams", || is_streaming(&daemon));
+        let daemon = streaming(&sim).await;
         daemon.provoke("stream_ingester", "LoseBatch");
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let token = trade(LEDGER + 1, 0, Utc::now())["id"].as_str().unwrap().to_owned();
+        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
         let mut way = Value::Null;
         wait_until("the trade is published all the same", || {
             way = daemon.admin(&format!("/trace.json?trade={token}")).json();
