@@ -6,7 +6,7 @@ use super::parts::{JSON, command, settings};
 use crate::config::{self, Group};
 
 /// Families of formats, as `--format` names them.
-const FAMILIES: [&str; 5] = ["own", "coingecko", "coinmarketcap", "udf", "horizon"];
+const FAMILIES: [&str; 6] = ["own", "ccxt", "coingecko", "coinmarketcap", "udf", "horizon"];
 const URL: &str = "url";
 const FORMAT: &str = "format";
 
@@ -15,7 +15,7 @@ const FORMAT: &str = "format";
 pub struct Validation {
     /// Base URL, without a trailing slash.
     pub url: String,
-    /// Family of formats, or `None` for all: `own`, `coingecko`, `coinmarketcap`, `udf` or `horizon`.
+    /// Family of formats, or `None` for all: `own`, `ccxt`, `coingecko`, `coinmarketcap`, `udf` or `horizon`.
     pub format: Option<String>,
     /// True to print JSON.
     pub prints_json: bool,

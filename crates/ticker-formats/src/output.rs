@@ -2,7 +2,7 @@
 //!
 //! A new document is its file in `listings/`, its schema, and one line in [`OUTPUTS`].
 
-use crate::listings::{IdStyle, ListingView, coingecko, coinmarketcap, own};
+use crate::listings::{IdStyle, ListingView, ccxt, coingecko, coinmarketcap, own};
 
 /// Renderer of a document, as JSON.
 type Render = fn(&ListingView, IdStyle) -> Vec<u8>;
@@ -25,13 +25,15 @@ pub struct Output {
 }
 
 /// All documents of all markets that have no parameters.
-pub const OUTPUTS: [Output; 9] = [
+pub const OUTPUTS: [Output; 11] = [
     Output {
         file: Some("v1/markets.json"),
         ..of_api("/v1/markets.json", "markets", |view, _| own::all_markets(view))
     },
     Output { refuses_parameters: true, ..of_api("/api/v1/assets", "assets", |view, _| own::assets(view)) },
     Output { refuses_parameters: true, ..of_api("/api/v1/symbols", "symbols", |view, _| own::symbols(view)) },
+    of_site("/api/v1/ccxt/markets", "/api/v1/contract/ccxt/markets", "ccxt-markets", ccxt::markets),
+    of_site("/api/v1/ccxt/tickers", "/api/v1/contract/ccxt/tickers", "ccxt-tickers", ccxt::tickers),
     of_site(
         "/api/v1/coingecko/pairs",
         "/api/v1/contract/coingecko/pairs",

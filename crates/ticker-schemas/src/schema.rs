@@ -24,6 +24,8 @@ schemas!(
     "asset",
     "assets",
     "candles",
+    "ccxt-markets",
+    "ccxt-tickers",
     "coingecko-historical_trades",
     "coingecko-orderbook",
     "coingecko-pairs",

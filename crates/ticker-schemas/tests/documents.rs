@@ -26,6 +26,7 @@ use ticker_formats::listings::{
     IdStyle, ListingView, MarketView,
     aggregations::{AggregationQuery, trade_aggregations},
     candles::{CandleQuery, candles},
+    ccxt,
     coingecko::{self, TradeQuery},
     coinmarketcap,
     orderbook::{self, QuotedLevels},
@@ -156,6 +157,8 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
     for style in [IdStyle::Classic, IdStyle::Contract] {
         documents.extend([
             ("coingecko-orderbook", orderbook::coingecko(&market, &levels(&market), style)),
+            ("ccxt-markets", ccxt::markets(view, style)),
+            ("ccxt-tickers", ccxt::tickers(view, style)),
             ("coingecko-pairs", coingecko::pairs(view, style)),
             ("coingecko-tickers", coingecko::tickers(view, style)),
             ("coinmarketcap-assets", coinmarketcap::assets(view, style)),
@@ -293,6 +296,7 @@ fn reference(view: &ListingView) -> Reference {
 
 fn rendered(view: &ListingView, format: &Format, style: IdStyle) -> Vec<u8> {
     match format.schema {
+        "ccxt-tickers" => ccxt::tickers(view, style),
         "coingecko-pairs" => coingecko::pairs(view, style),
         "coingecko-tickers" => coingecko::tickers(view, style),
         "coinmarketcap-summary" => coinmarketcap::summary(view, style),
@@ -320,6 +324,7 @@ fn all_formats_agree_and_a_wrong_figure_is_named() {
         let body = String::from_utf8(rendered(&view, &format, IdStyle::Classic)).unwrap();
         let (field, figure) = match format.schema {
             "coingecko-pairs" => ("pool_id", body.split("\"pool_id\":\"").nth(1).unwrap()),
+            "ccxt-tickers" => ("baseVolume", body.split("\"baseVolume\":").nth(1).unwrap()),
             _ => ("base_volume", body.split("\"base_volume\":").nth(1).unwrap().trim_start_matches('"')),
         };
         let end = figure.find(['"', ',']).unwrap();

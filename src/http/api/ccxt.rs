@@ -1,4 +1,4 @@
-//! CCXT's structures (`/api/v1/ccxt`): a client library reads the ticker like any exchange.
+//! CCXT's structures of one market (`/api/v1/ccxt`). Those of all markets are among the outputs.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
@@ -18,9 +18,7 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-const MARKETS: &str = "/api/v1/ccxt/markets";
 const TICKER: &str = "/api/v1/ccxt/ticker";
-const TICKERS: &str = "/api/v1/ccxt/tickers";
 const ORDERBOOK: &str = "/api/v1/ccxt/orderbook";
 const TRADES: &str = "/api/v1/ccxt/trades";
 const OHLCV: &str = "/api/v1/ccxt/ohlcv";
@@ -32,30 +30,12 @@ const LIMIT_MAX: i64 = 1_000;
 const LEVELS_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [MARKETS, TICKER, TICKERS, ORDERBOOK, TRADES, OHLCV].into_iter().for_each(requests::announce);
+    [TICKER, ORDERBOOK, TRADES, OHLCV].into_iter().for_each(requests::announce);
     config
-        .route(MARKETS, web::route().to(markets))
         .route(TICKER, web::route().to(ticker))
-        .route(TICKERS, web::route().to(tickers))
         .route(ORDERBOOK, web::route().to(orderbook))
         .route(TRADES, web::route().to(trades))
         .route(OHLCV, web::route().to(ohlcv));
-}
-
-async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, MARKETS, Wanted::Pinned, async |request, view| {
-        Parameters::read(request, &[])?;
-        send(request, view, MARKETS.to_owned(), ccxt::markets).await
-    })
-    .await
-}
-
-async fn tickers(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, TICKERS, Wanted::Pinned, async |request, view| {
-        Parameters::read(request, &[])?;
-        send(request, view, TICKERS.to_owned(), ccxt::tickers).await
-    })
-    .await
 }
 
 async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

@@ -16,11 +16,11 @@ use super::{
     own::to_bytes,
     trades::TradeRow,
     value::{self, Number},
-    view::ListingView,
+    view::{IdStyle, ListingView},
 };
 
-/// Size of a tick: amounts are stroops.
-const TICK: f64 = 1e-7;
+/// Size of a tick: amounts are stroops. Printed without an exponent, as all numbers.
+const TICK: &str = "0.0000001";
 /// Timeframes, and the intervals that they mean.
 pub const TIMEFRAMES: [(&str, Interval); 7] = [
     ("1m", Interval::Minute),
@@ -50,13 +50,15 @@ struct Market {
 
 #[derive(Serialize)]
 struct Precision {
-    amount: f64,
-    price: f64,
+    amount: Number,
+    price: Number,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ticker {
+    /// Id of the market.
+    id: String,
     symbol: String,
     timestamp: i64,
     datetime: String,
@@ -136,35 +138,36 @@ impl ListingView {
 
 /// `markets`: the listed markets.
 #[must_use]
-pub fn markets(view: &ListingView) -> Vec<u8> {
+pub fn markets(view: &ListingView, style: IdStyle) -> Vec<u8> {
     let market = |market: &MarketView<'_>| Market {
-        id: market.name(),
+        id: market.spelled(style),
         symbol: symbol(market),
         base: side(market.base(), view),
         quote: side(market.quote(), view),
-        base_id: market.base().name(),
-        quote_id: market.quote().name(),
+        base_id: market.base().spelled(style),
+        quote_id: market.quote().spelled(style),
         kind: "spot",
         spot: true,
         active: true,
-        precision: Precision { amount: TICK, price: TICK },
+        precision: Precision { amount: Number(TICK.to_owned()), price: Number(TICK.to_owned()) },
     };
     to_bytes(&view.listed_markets().iter().map(market).collect::<Vec<_>>())
 }
 
 /// `tickers`: the listed markets with their figures of 24 hours.
 #[must_use]
-pub fn tickers(view: &ListingView) -> Vec<u8> {
-    to_bytes(&view.listed_markets().iter().map(ticker_of).collect::<Vec<_>>())
+pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let ticker = |market: &MarketView<'_>| ticker_of(market, style);
+    to_bytes(&view.listed_markets().iter().map(ticker).collect::<Vec<_>>())
 }
 
 /// `ticker` of one market.
 #[must_use]
 pub fn ticker(market: &MarketView<'_>) -> Vec<u8> {
-    to_bytes(&ticker_of(market))
+    to_bytes(&ticker_of(market, IdStyle::Classic))
 }
 
-fn ticker_of(market: &MarketView<'_>) -> Ticker {
+fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
     let (day, book, as_of) = (market.stats(Span::Day), market.book(), market.view().as_of());
     let prices = day.prices;
     let number = |text: Option<String>| text.map(Number);
@@ -175,6 +178,7 @@ fn ticker_of(market: &MarketView<'_>) -> Ticker {
         decimal::quotient(open_n * close_d + close_n * open_d, open_d.checked_mul(close_d)?.checked_mul(2)?)
     });
     Ticker {
+        id: market.spelled(style),
         symbol: symbol(market),
         timestamp: as_of.0.saturating_mul(1_000),
         datetime: as_of.to_rfc3339(),

@@ -43,7 +43,25 @@ enum Key {
 
 impl Format {
     /// All formats of listed markets.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self {
+            schema: "ccxt-tickers",
+            path: "ccxt/tickers",
+            key: Key::Field("id"),
+            named_by: "id",
+            fields: &[
+                ("close", "last"),
+                ("high", "high"),
+                ("low", "low"),
+                ("bid", "bid"),
+                ("ask", "ask"),
+                ("percentage", "change_percent"),
+                ("baseVolume", "base_volume"),
+                ("quoteVolume", "quote_volume"),
+            ],
+            zero_is_unknown: false,
+            needs_price: false,
+        },
         Self {
             schema: "coingecko-pairs",
             path: "coingecko/pairs",

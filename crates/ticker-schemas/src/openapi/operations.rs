@@ -344,8 +344,15 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         OF_VOLUME,
     ),
-    plain("/api/v1/ccxt/markets", CHARTS, "Markets as CCXT structures", Object),
-    plain("/api/v1/ccxt/tickers", CHARTS, "Figures of all markets as CCXT structures", Object),
+    plain("/api/v1/ccxt/markets", CHARTS, "Markets as CCXT structures", OfView("ccxt-markets")),
+    plain(
+        "/api/v1/ccxt/tickers",
+        CHARTS,
+        "Figures of all markets as CCXT structures",
+        OfView("ccxt-tickers"),
+    ),
+    plain("/api/v1/contract/ccxt/markets", CHARTS, "The markets by contract ids", OfView("ccxt-markets")),
+    plain("/api/v1/contract/ccxt/tickers", CHARTS, "The figures by contract ids", OfView("ccxt-tickers")),
     with(plain("/api/v1/ccxt/ticker", CHARTS, "Figures of a market", Object), &[SYMBOL], OF_CCXT),
     with(
         plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", Object),
