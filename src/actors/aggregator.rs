@@ -34,13 +34,14 @@ use super::{
         status::ChildStatus,
     },
     trace::{context::TraceContext, record::Causes, subject::Subject},
+    wiring::{DaemonActor, Wiring},
 };
 use crate::{
     clock::SharedClock,
     db::{Database, DbError, marks::Mark},
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     published::{FileMaker, Published, Vitals},
-    steps,
+    shutdown, steps,
 };
 
 /// Interval between two checks whether the database is ahead: by commits of other replicas, or by lost messages.
@@ -145,14 +146,27 @@ async fn read_beyond(
     Ok(Read::Since(known, update))
 }
 
-impl Aggregator {
-    /// Creates the actor. It is not started yet.
-    #[must_use]
-    pub fn new(deps: AggregatorDeps) -> Self {
+impl DaemonActor for Aggregator {
+    const NAME: &'static str = "aggregator";
+    const DRAIN_PHASE: usize = shutdown::AGGREGATOR;
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let services = &wiring.services;
+        let deps = AggregatorDeps {
+            database: services.database.clone(),
+            published: Arc::clone(&services.published),
+            writer: wiring.receivers.publication_ready.port(Self::NAME),
+            clock: Arc::clone(&services.clock),
+            run_began: services.began,
+            publish_interval: services.config.publish_interval,
+            status,
+        };
         let state = State::new(&deps.published);
         Self { deps, state }
     }
+}
 
+impl Aggregator {
     /// Reads what the database has beyond the windows, unless a read is under way already. `cause` is the message that
     /// shows that there is something; none at a tick.
     fn catch_up(&mut self, cause: Option<&TraceContext>, ctx: &mut Context<Self>) {

@@ -18,15 +18,19 @@ use super::{
     poll_error::PollError,
     port::Port,
     ranking::Ranking,
+    services::{self, Services},
     supervision::status::ChildStatus,
     timetable::Schedule,
     trace::context::TraceContext,
+    wiring::{DaemonActor, Wiring},
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
     db::Database,
     horizon::{HorizonClient, retry::Retry},
+    published::Part,
+    shutdown,
 };
 
 /// Time limit for the TOML checker to acknowledge a message.
@@ -58,6 +62,18 @@ pub struct AssetPoll {
 /// The actor.
 pub type AssetPoller = Worker<AssetPoll>;
 
+impl DaemonActor for AssetPoller {
+    const NAME: &'static str = "asset_poller";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("assets"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let ranking = Ranking::of(&wiring.receivers, Self::NAME);
+        let toml_checker = wiring.receivers.assets_looked_up.port(Self::NAME);
+        Worker::new(AssetPoll::new(&wiring.services, ranking, Some(toml_checker), status))
+    }
+}
+
 impl Work for AssetPoll {
     async fn run(self, context: WorkContext) {
         // On a small budget a request may wait for long. Report progress meanwhile, so that it is not taken for a
@@ -82,6 +98,27 @@ impl Handler<Envelope<AssetsSeen>> for AssetPoller {
 }
 
 impl AssetPoll {
+    /// Creates the work. A command that runs alone has no TOML checker to notify.
+    #[must_use]
+    pub fn new(
+        services: &Services,
+        ranking: Ranking,
+        toml_checker: Option<Port<AssetsLookedUp>>,
+        status: Arc<ChildStatus>,
+    ) -> Self {
+        Self {
+            horizon: services.horizon(&status),
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            ranking,
+            toml_checker,
+            clock: Arc::clone(&services.clock),
+            schedule: services::schedule(&services.config.assets_schedule),
+            requires_toml: services.requires_toml(),
+            status,
+        }
+    }
+
     /// Records a failure and waits before the next attempt.
     async fn wait_after(&self, error: &PollError, retry: &mut Retry, context: &WorkContext) {
         let wait = retry.next_wait(error.retry_after());

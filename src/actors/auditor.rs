@@ -23,6 +23,7 @@ use super::{
     port::Port,
     supervision::status::ChildStatus,
     trace::{context::TraceContext, subject::Subject},
+    wiring::{DaemonActor, Wiring},
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
@@ -30,8 +31,8 @@ use crate::{
     clock::SharedClock,
     db::{Database, DbError},
     domain::windows::MarketId,
-    published::{Publication, Published, SelfAudit},
-    steps,
+    published::{Part, Publication, Published, SelfAudit},
+    shutdown, steps,
 };
 use pace::Pace;
 
@@ -78,6 +79,27 @@ pub struct Audit {
 
 /// The actor.
 pub type Auditor = Worker<Audit>;
+
+impl DaemonActor for Auditor {
+    const NAME: &'static str = "auditor";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_replica("audit").with_grace());
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let Wiring { services, receivers } = wiring;
+        Worker::new(Audit {
+            database: services.database.clone(),
+            published: Arc::clone(&services.published),
+            aggregator: receivers.rebuild_markets.port(Self::NAME),
+            reloader: receivers.reload_directory.port(Self::NAME),
+            rereader: receivers.reread_ledgers.port(Self::NAME),
+            clock: Arc::clone(&services.clock),
+            interval: services.config.audit_interval,
+            is_hurried: Rc::default(),
+            status,
+        })
+    }
+}
 
 /// Counts of a pass.
 #[derive(Clone, Copy, Debug, Default)]

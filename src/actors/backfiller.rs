@@ -19,6 +19,7 @@ mod reread;
 
 use std::{
     cell::{Cell, RefCell},
+    io::IsTerminal as _,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -31,8 +32,10 @@ use tracing::warn;
 use super::{
     network_check::{self, History, NetworkError},
     outage,
+    services::Services,
     supervision::status::ChildStatus,
-    trade_writer::{TradeWriter, WriteError},
+    trade_writer::{Listeners, TradeWriter, WriteError},
+    wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -43,6 +46,8 @@ use crate::{
         instant::{DAY, HOUR, UnixSeconds},
     },
     horizon::{HorizonClient, budget::Class, retry::Retry},
+    published::Part,
+    shutdown,
 };
 
 use descending_read::DescendingRead;
@@ -94,6 +99,35 @@ pub struct Backfill {
 
 /// The actor.
 pub type Backfiller = Worker<Backfill>;
+
+impl DaemonActor for Backfiller {
+    const NAME: &'static str = "backfiller";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("history"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let listeners = Listeners::of(&wiring.receivers, Self::NAME);
+        Worker::new(Backfill::new(&wiring.services, Some(listeners), status))
+    }
+}
+
+impl Backfill {
+    /// Creates the work. A command that runs alone has no listeners.
+    #[must_use]
+    pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
+        Self {
+            horizon: services.horizon(&status),
+            writer: services.writer(listeners),
+            network_passphrase: services.config.network_passphrase.clone(),
+            hours: i64::from(services.config.backfill_hours),
+            retention_days: services.retention_days(),
+            is_limited: services.config.horizon_requests_per_hour > 0,
+            in_doubt: Rc::default(),
+            logs_progress: !std::io::stderr().is_terminal(),
+            status,
+        }
+    }
+}
 
 impl Work for Backfill {
     async fn run(self, context: WorkContext) {

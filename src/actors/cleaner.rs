@@ -9,12 +9,13 @@ use tracing::info;
 
 use super::{
     leadership::Leadership,
-    outage,
+    outage, services,
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
+    wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
-use crate::{clock::SharedClock, db::Database};
+use crate::{clock::SharedClock, db::Database, published::Part, shutdown};
 
 pub use symbols::Symbols;
 
@@ -42,6 +43,27 @@ pub struct Clean {
 
 /// The actor.
 pub type Cleaner = Worker<Clean>;
+
+impl DaemonActor for Cleaner {
+    const NAME: &'static str = "cleaner";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("cleaning"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let services = &wiring.services;
+        let symbols =
+            Symbols { published: Arc::clone(&services.published), anchors: services.usd_anchors().into() };
+        Worker::new(Clean {
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            clock: Arc::clone(&services.clock),
+            schedule: services::schedule(&services.config.clean_schedule),
+            retention_days: services.retention_days(),
+            symbols,
+            status,
+        })
+    }
+}
 
 impl Work for Clean {
     async fn run(self, context: WorkContext) {

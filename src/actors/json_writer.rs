@@ -29,13 +29,15 @@ use super::{
         status::ChildStatus,
     },
     trace::context::TraceContext,
+    wiring::{DaemonActor, Wiring},
 };
 pub use outputs::ViewSource;
 
 use crate::{
     clock::SharedClock,
-    published::{EncodedFile, Files, Publication, Published},
-    steps,
+    config::FileInterval,
+    published::{EncodedFile, Files, Part, Publication, Published},
+    shutdown, steps,
     trouble::FailureLog,
 };
 
@@ -106,13 +108,33 @@ struct State {
     is_busy: Rc<Cell<bool>>,
 }
 
-impl JsonWriter {
-    /// Creates the actor. It is not started yet.
-    #[must_use]
-    pub fn new(deps: JsonWriterDeps) -> Self {
+impl DaemonActor for JsonWriter {
+    const NAME: &'static str = "json_writer";
+    const DRAIN_PHASE: usize = shutdown::FILES;
+    const PART: Option<Part> = Some(Part::of_replica("files"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let services = &wiring.services;
+        let pace = match services.config.file_interval {
+            FileInterval::Auto => FilePace::Auto,
+            FileInterval::Every(interval) => FilePace::Every(interval),
+        };
+        let deps = JsonWriterDeps {
+            source: ViewSource {
+                passphrase: services.config.network_passphrase.as_str().into(),
+                anchors: services.usd_anchors().into(),
+            },
+            directory: services.config.output_dir.clone(),
+            pace,
+            published: Arc::clone(&services.published),
+            clock: Arc::clone(&services.clock),
+            status,
+        };
         Self { deps, state: State::default() }
     }
+}
 
+impl JsonWriter {
     fn is_due(&self, publication: &Publication) -> bool {
         let interval = match self.deps.pace {
             FilePace::Every(interval) => interval,

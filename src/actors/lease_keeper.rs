@@ -8,15 +8,18 @@ use tracing::{info, warn};
 use super::{
     leadership::{Leadership, Lease, LeaseTerms},
     outage,
+    services::Services,
     supervision::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    wiring::{DaemonActor, Wiring},
 };
 use crate::{
     clock::SharedClock,
     db::{Database, DbError},
     published::{Published, Vitals},
+    shutdown,
 };
 
 /// Time limit for releasing the lease.
@@ -55,10 +58,31 @@ struct State {
     is_draining: Rc<Cell<bool>>,
 }
 
+impl DaemonActor for LeaseKeeper {
+    const NAME: &'static str = "lease_keeper";
+    const DRAIN_PHASE: usize = shutdown::LEASE;
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        Self::new(&wiring.services, status)
+    }
+}
+
 impl LeaseKeeper {
-    /// Creates the actor. It is not started yet.
+    /// Creates the actor with a new replica id. It is not started yet.
     #[must_use]
-    pub fn new(deps: LeaseKeeperDeps) -> Self {
+    pub fn new(services: &Services, status: Arc<ChildStatus>) -> Self {
+        // A new id at each start, so that the lease of an earlier run never looks like this one's.
+        let replica_id = format!("{:016x}", rand::random::<u64>());
+        services.published.vitals.replica_id.store(Some(Arc::new(replica_id.clone())));
+        let deps = LeaseKeeperDeps {
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            terms: services.lease_terms,
+            replica_id,
+            clock: Arc::clone(&services.clock),
+            published: Arc::clone(&services.published),
+            status,
+        };
         Self { deps, state: State::default() }
     }
 }

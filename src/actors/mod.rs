@@ -19,12 +19,15 @@ pub mod orderbook_poller;
 pub mod outage;
 pub mod poll_error;
 pub mod ranking;
+pub mod receivers;
+pub mod services;
 pub mod stream_ingester;
 pub mod subjects;
 pub mod test_hooks;
 pub mod timetable;
 pub mod toml_checker;
 pub mod trade_writer;
+pub mod wiring;
 pub mod worker;
 
 pub use actor_tree::{envelope, port, supervision, supervisor, trace};

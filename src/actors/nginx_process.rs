@@ -4,7 +4,7 @@
 //! counts the restarts, and gives up when they do not help.
 
 mod master;
-mod place;
+pub mod place;
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -15,11 +15,14 @@ use tracing::{error, info, warn};
 use super::{
     envelope::Envelope,
     messages::ReloadNginx,
+    services::Services,
     supervision::status::ChildStatus,
+    wiring::{DaemonActor, Wiring},
     worker::{Work, WorkContext, Worker},
 };
+use crate::{published::Part, shutdown};
 use master::Master;
-pub use place::{NginxError, NginxPlace, NginxSettings};
+use place::{NginxPlace, PreparedNginx};
 
 /// Interval between two probes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -45,6 +48,23 @@ pub struct NginxRun {
 
 /// The actor.
 pub type NginxProcess = Worker<NginxRun>;
+
+impl DaemonActor for NginxProcess {
+    const NAME: &'static str = "nginx";
+    const DRAIN_PHASE: usize = shutdown::NGINX.0;
+    const PART: Option<Part> = Some(Part::of_replica("nginx"));
+
+    fn is_wanted(services: &Services) -> bool {
+        services.nginx.is_some()
+    }
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let prepared = wiring.services.nginx.clone();
+        #[expect(clippy::expect_used, reason = "the actor is made only if it is wanted")]
+        let PreparedNginx { place, is_open } = prepared.expect("nginx is prepared");
+        Worker::new(NginxRun { place, is_open, reload: Rc::default(), status })
+    }
+}
 
 impl Work for NginxRun {
     const FINISHES_ON_DRAIN: bool = true;

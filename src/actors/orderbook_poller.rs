@@ -13,9 +13,11 @@ use super::{
     outage,
     poll_error::PollError,
     ranking::Ranking,
+    services::{self, Services},
     supervision::status::ChildStatus,
     timetable::{Schedule, Timetable},
     trace::context::TraceContext,
+    wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -27,7 +29,8 @@ use crate::{
         windows::MarketId,
     },
     horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
-    steps,
+    published::Part,
+    shutdown, steps,
 };
 
 use queue::queue;
@@ -70,6 +73,33 @@ pub struct OrderbookPoll {
 
 /// The actor.
 pub type OrderbookPoller = Worker<OrderbookPoll>;
+
+impl DaemonActor for OrderbookPoller {
+    const NAME: &'static str = "orderbook_poller";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("books"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let ranking = Ranking::of(&wiring.receivers, Self::NAME);
+        Worker::new(OrderbookPoll::new(&wiring.services, ranking, status))
+    }
+}
+
+impl OrderbookPoll {
+    /// Creates the work.
+    #[must_use]
+    pub fn new(services: &Services, ranking: Ranking, status: Arc<ChildStatus>) -> Self {
+        Self {
+            horizon: services.horizon(&status),
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            ranking,
+            clock: Arc::clone(&services.clock),
+            schedule: services::schedule(&services.config.orderbooks_schedule),
+            status,
+        }
+    }
+}
 
 impl Work for OrderbookPoll {
     async fn run(self, context: WorkContext) {

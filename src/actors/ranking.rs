@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::debug;
 
-use super::{messages::RankMarkets, port::Port, trace::context::TraceContext};
+use super::{messages::RankMarkets, port::Port, receivers::Receivers, trace::context::TraceContext};
 use crate::domain::ranking::RankedMarket;
 
 /// Time limit for the aggregator's answer.
@@ -20,6 +20,12 @@ pub enum Ranking {
 }
 
 impl Ranking {
+    /// Creates the source for the actor of the name `from`.
+    #[must_use]
+    pub fn of(receivers: &Receivers, from: &'static str) -> Self {
+        Self::Aggregator(receivers.rank_markets.port(from))
+    }
+
     /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know them now.
     /// `cause` is the pass that asks.
     pub async fn ask(&self, cause: &TraceContext) -> Option<Arc<Vec<RankedMarket>>> {

@@ -15,14 +15,17 @@ use tracing::{info, warn};
 use super::{
     network_check::NetworkError,
     outage,
+    services::Services,
     supervision::status::ChildStatus,
-    trade_writer::{TradeWriter, WriteError},
+    trade_writer::{Listeners, TradeWriter, WriteError},
+    wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     db::DbError,
     horizon::{HorizonClient, HorizonError, retry::Retry},
     published::Vitals,
+    shutdown,
 };
 
 use session::Session;
@@ -44,6 +47,30 @@ pub struct StreamIngest {
 
 /// The actor.
 pub type StreamIngester = Worker<StreamIngest>;
+
+impl DaemonActor for StreamIngester {
+    const NAME: &'static str = "stream_ingester";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let listeners = Listeners::of(&wiring.receivers, Self::NAME);
+        Worker::new(StreamIngest::new(&wiring.services, Some(listeners), status))
+    }
+}
+
+impl StreamIngest {
+    /// Creates the work. A command that runs alone has no listeners.
+    #[must_use]
+    pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
+        Self {
+            horizon: services.horizon(&status),
+            writer: services.writer(listeners),
+            network_passphrase: services.config.network_passphrase.clone(),
+            retention_days: services.retention_days(),
+            status,
+        }
+    }
+}
 
 impl Work for StreamIngest {
     /// A collected batch is committed during the drain.

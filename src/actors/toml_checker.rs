@@ -16,8 +16,10 @@ use super::{
     outage,
     port::Port,
     ranking::Ranking,
+    services::{self, Services},
     supervision::status::ChildStatus,
     trace::{context::TraceContext, subject::Subject},
+    wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
@@ -27,8 +29,9 @@ use crate::{
         toml_files::{DueFile, FileFetch},
     },
     domain::ranking::assets_of,
-    horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError},
-    steps,
+    horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError, TomlSettings},
+    published::Part,
+    shutdown, steps,
 };
 
 /// Files per round. The client bounds the number of concurrent requests.
@@ -92,6 +95,43 @@ pub struct TomlCheck {
 
 /// The actor.
 pub type TomlChecker = Worker<TomlCheck>;
+
+impl DaemonActor for TomlChecker {
+    const NAME: &'static str = "toml_checker";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("stellar_toml"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let ranking = Ranking::of(&wiring.receivers, Self::NAME);
+        let aggregator = wiring.receivers.assets_committed.port(Self::NAME);
+        Worker::new(TomlCheck::new(&wiring.services, ranking, Some(aggregator), status))
+    }
+}
+
+impl TomlCheck {
+    /// Creates the work. A command that runs alone has no aggregator to notify.
+    #[must_use]
+    pub fn new(
+        services: &Services,
+        ranking: Ranking,
+        aggregator: Option<Port<AssetsCommitted>>,
+        status: Arc<ChildStatus>,
+    ) -> Self {
+        let config = &services.config;
+        let settings = TomlSettings { gateway: config.toml_gateway.clone(), ca_file: config.ca_file.clone() };
+        Self {
+            files: services::usable(TomlClient::new(settings)),
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            ranking,
+            aggregator,
+            clock: Arc::clone(&services.clock),
+            requires_toml: services.requires_toml(),
+            looked_up: Rc::default(),
+            status,
+        }
+    }
+}
 
 impl Work for TomlCheck {
     async fn run(self, context: WorkContext) {

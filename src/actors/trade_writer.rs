@@ -13,6 +13,7 @@ use super::{
     messages::{AssetsSeen, TradesCommitted},
     outage,
     port::Port,
+    receivers::Receivers,
     subjects,
     trace::context::TraceContext,
     worker::WorkContext,
@@ -50,6 +51,17 @@ pub struct Listeners {
     pub aggregator: Port<TradesCommitted>,
     /// Notified if a batch has assets that were not known before.
     pub asset_poller: Port<AssetsSeen>,
+}
+
+impl Listeners {
+    /// Creates the ports of the actor of the name `from`.
+    #[must_use]
+    pub fn of(receivers: &Receivers, from: &'static str) -> Self {
+        Self {
+            aggregator: receivers.trades_committed.port(from),
+            asset_poller: receivers.assets_seen.port(from),
+        }
+    }
 }
 
 /// Writer of trade batches. It writes while this replica leads.

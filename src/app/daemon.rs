@@ -20,13 +20,14 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    CommandError, EXIT_SOFTWARE, demo, progress_bar, services::Services, signals::Signals, store::Store,
-    test_hooks,
+    CommandError, EXIT_SOFTWARE, demo, network_check::check_network, progress_bar, signals::Signals,
+    store::Store, test_hooks,
 };
 use crate::{
     actors::{
         messages::{AuditNow, ReloadNginx},
         port::Port,
+        services::Services,
         supervision::{tree::RunningTree, tree_status::TreeStatus},
         supervisor::Outcome,
         trace::crash::CrashFiles,
@@ -189,17 +190,18 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     )?;
     let database = store.insert(opened).database(config).await?;
     database.check_rights().await?;
-    let services = Services::new(config, &database, Arc::clone(&clock));
-    services.check_network().await?;
+    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
+    services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
+    check_network(&services).await?;
     let published = Arc::clone(&services.published);
     let metrics = Exposition::install().map_err(|error| CommandError::Software(error.to_string()))?;
-    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::build(&services, nginx.as_ref())?;
+    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::build(&services)?;
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
-    let anchors = config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok());
     let views = Arc::new(
-        Views::new(&config.network_passphrase, anchors).with_choices(Arc::clone(&published.vitals.symbols)),
+        Views::new(&config.network_passphrase, services.usd_anchors())
+            .with_choices(Arc::clone(&published.vitals.symbols)),
     );
     let public_state = PublicState {
         published: Arc::clone(&published),

@@ -7,13 +7,21 @@ use actix::Actor;
 use actix_rt::System;
 use tracing::info;
 
-use super::{CommandError, progress_bar, services::Services, signals::Signals, store::Store};
+use super::{
+    CommandError, network_check::check_network, progress_bar, signals::Signals, store::Store, test_hooks,
+};
 use crate::{
     actors::{
         aggregator::MarketState,
+        asset_poller::AssetPoll,
+        backfiller::Backfill,
         lease_keeper::LeaseKeeper,
+        orderbook_poller::OrderbookPoll,
         ranking::Ranking,
+        services::Services,
+        stream_ingester::StreamIngest,
         supervision::{messages::Drain, status::ChildStatus},
+        toml_checker::TomlCheck,
         worker::{Work, WorkContext},
     },
     clock::SystemClock,
@@ -41,11 +49,9 @@ enum Done {
 pub(super) fn assets(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
         let ranking = ranking(services).await?;
-        services
-            .asset_poll(ranking.clone(), None, status(services, "asset_poller"))
-            .sweep_once(context)
-            .await?;
-        services.toml_check(ranking, None, status(services, "toml_checker")).check_once(context).await?;
+        let (assets, files) = (status(services, "asset_poller"), status(services, "toml_checker"));
+        AssetPoll::new(services, ranking.clone(), None, assets).sweep_once(context).await?;
+        TomlCheck::new(services, ranking, None, files).check_once(context).await?;
         Ok(Done::Whole)
     })
 }
@@ -54,7 +60,9 @@ pub(super) fn assets(config: &Config) -> Result<u8, CommandError> {
 pub(super) fn orderbooks(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
         let ranking = ranking(services).await?;
-        services.orderbook_poll(ranking, status(services, "orderbook_poller")).poll_once(context).await?;
+        OrderbookPoll::new(services, ranking, status(services, "orderbook_poller"))
+            .poll_once(context)
+            .await?;
         Ok(Done::Whole)
     })
 }
@@ -62,7 +70,7 @@ pub(super) fn orderbooks(config: &Config) -> Result<u8, CommandError> {
 /// Fills history as far back as configured. With `and_stream`, then follows the stream until a signal.
 pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandError> {
     with_lease(config, async |services, context| {
-        let backfill = services.backfill(None, status(services, "backfiller"));
+        let backfill = Backfill::new(services, None, status(services, "backfiller"));
         if !backfill.logs_progress {
             actix_rt::spawn(progress_bar::draw(Arc::clone(&services.published)));
         }
@@ -74,7 +82,7 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandErr
         if !and_stream {
             return Ok(Done::Whole);
         }
-        let stream = services.stream_ingest(None, status(services, "stream_ingester"));
+        let stream = StreamIngest::new(services, None, status(services, "stream_ingester"));
         // On a signal, the stream commits what it has collected and ends. History may be dropped at any await.
         let history = async {
             tokio::select! {
@@ -130,7 +138,7 @@ fn with_lease(
             services = prepared(config, &mut store) => services?,
             signal = signals.next() => return Err(interrupted(signal)),
         };
-        let keeper = LeaseKeeper::new(services.lease_keeper(status(&services, "lease_keeper"))).start();
+        let keeper = LeaseKeeper::new(&services, status(&services, "lease_keeper")).start();
         let context = WorkContext::default();
         let led = async {
             if services.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
@@ -154,8 +162,8 @@ async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
     database.check_rights().await?;
-    let services = Services::new(config, &database, SystemClock::shared());
-    services.check_network().await?;
+    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_terms());
+    check_network(&services).await?;
     Ok(services)
 }
 

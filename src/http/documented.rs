@@ -4,11 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{
-    graphql,
-    readiness::{LEADERS_PARTS, readiness},
-    status::status,
-};
+use super::{graphql, readiness::readiness, status::status};
 use crate::{
     domain::{
         coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency, listed_asset::ListedAsset,
@@ -16,10 +12,14 @@ use crate::{
     },
     instruments::table::CHECKS,
     published::{
-        Backfilled, BudgetUse, Check, FileMaker, HorizonState, Publication, Reread, SelfAudit, Vitals,
+        Backfilled, BudgetUse, Check, FileMaker, HorizonState, Part, Publication, Reread, SelfAudit, Vitals,
     },
 };
 use ticker_formats::legacy::{assets_json, markets_json};
+
+/// Parts of `/readyz` that actors report.
+const PARTS: [&str; 8] =
+    ["history", "assets", "books", "cleaning", "stellar_toml", "files", "audit", "nginx"];
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 
@@ -113,10 +113,8 @@ fn vitals() -> Vitals {
         was_answered: true,
     })));
     vitals.disk.store(Some(Arc::new(Check { ok: true, detail: String::new(), at })));
-    let part = |name| (name, Check { ok: true, detail: String::new(), at });
-    vitals
-        .parts
-        .store(Arc::new(LEADERS_PARTS.into_iter().chain(["files", "audit", "nginx"]).map(part).collect()));
+    let part = |name| (Part::of_replica(name), Check { ok: true, detail: String::new(), at });
+    vitals.parts.store(Arc::new(PARTS.into_iter().map(part).collect()));
     vitals
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::received_at;
-use crate::published::{Check, Publication, Published, Vitals};
+use crate::published::{Check, Part, Publication, Published, Vitals};
 
 /// Verdict of `/readyz` for the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +59,10 @@ pub(super) fn readiness(
     if let Some(disk) = vitals.disk.load().as_deref() {
         checks.insert("disk".into(), graced(disk, 0, now));
     }
-    for (name, part) in vitals.parts.load().iter() {
+    for (part, check) in vitals.parts.load().iter() {
         // A follower has no checks for work that only the leader does.
-        if !(follows && LEADERS_PARTS.contains(name)) {
-            checks.insert((*name).into(), graced(part, grace_s(name), now));
+        if !(follows && part.is_leaders) {
+            checks.insert(part.name.into(), graced(check, part.grace_s, now));
         }
     }
     let failing = !published || vitals.is_draining();
@@ -112,21 +112,9 @@ fn publication(
     (is_fresh, check)
 }
 
-/// Parts that only the leader works on.
-pub(super) const LEADERS_PARTS: [&str; 5] = ["history", "assets", "books", "cleaning", "stellar_toml"];
-/// Parts of every replica whose single failures are normal.
-const LENIENT_PARTS: [&str; 1] = ["audit"];
-/// Seconds for which requests must fail before the check fails. Single failures are normal.
-const GRACE_S: i64 = 30;
-
-/// Returns the seconds for which a part may fail before its check fails.
-fn grace_s(part: &str) -> i64 {
-    if LEADERS_PARTS.contains(&part) || LENIENT_PARTS.contains(&part) { GRACE_S } else { 0 }
-}
-
-fn graced(part: &Check, grace_s: i64, now: DateTime<Utc>) -> Value {
-    let age_s = now.signed_duration_since(part.at).num_seconds().max(0);
-    json!({"ok": part.ok || age_s < grace_s, "detail": part.detail, "age_s": age_s})
+fn graced(check: &Check, grace_s: i64, now: DateTime<Utc>) -> Value {
+    let age_s = now.signed_duration_since(check.at).num_seconds().max(0);
+    json!({"ok": check.ok || age_s < grace_s, "detail": check.detail, "age_s": age_s})
 }
 
 fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
@@ -148,7 +136,7 @@ const HORIZON_GRACE_S: i64 = 10;
 fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     match &*vitals.budget_fault.load() {
         Some(fault) => {
-            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, GRACE_S, now)
+            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, Part::GRACE_S, now)
         }
         None => json!({"ok": true, "detail": "suffices for live trades", "age_s": 0}),
     }
@@ -218,7 +206,7 @@ mod tests {
         HorizonState { url: "https://h".into(), outage: None, was_answered: true }
     }
 
-    fn part(ok: bool, age_s: i64) -> Check {
+    fn check(ok: bool, age_s: i64) -> Check {
         Check { ok, detail: "x".into(), at: UnixSeconds(NOW - age_s).to_utc() }
     }
 
@@ -231,22 +219,16 @@ mod tests {
             assert!(!failing, "{body}");
             body
         };
-        for (name, age_s, degraded) in [
-            ("files", 0, true),
-            ("history", 29, false),
-            ("history", 30, true),
-            ("assets", 30, true),
-            ("books", 30, true),
-            ("cleaning", 30, true),
-            ("stellar_toml", 29, false),
-            ("stellar_toml", 30, true),
-            ("audit", 29, false),
-            ("audit", 30, true),
-            ("nginx", 0, true),
+        for (part, age_s, degraded) in [
+            (Part::of_replica("nginx"), 0, true),
+            (Part::of_replica("audit").with_grace(), 29, false),
+            (Part::of_replica("audit").with_grace(), 30, true),
+            (Part::of_leader("history"), 29, false),
+            (Part::of_leader("history"), 30, true),
         ] {
             let vitals = vitals(&[]);
-            vitals.parts.store(Arc::new(vec![(name, part(false, age_s))]));
-            let body = checks(&vitals);
+            vitals.parts.store(Arc::new(vec![(part, check(false, age_s))]));
+            let (body, name) = (checks(&vitals), part.name);
             assert_eq!(body["checks"][name]["ok"], !degraded, "{name} {age_s}");
             assert_eq!(body["status"], if degraded { "degraded" } else { "ok" }, "{name} {age_s}");
         }
@@ -268,7 +250,7 @@ mod tests {
     #[test]
     fn a_full_disk_degrades() {
         let vitals = vitals(&[]);
-        let full = Check { detail: "/data: 9 MiB free".into(), ..part(false, 3) };
+        let full = Check { detail: "/data: 9 MiB free".into(), ..check(false, 3) };
         vitals.disk.store(Some(Arc::new(full)));
         let (failing, body) =
             readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
@@ -303,9 +285,9 @@ mod tests {
     fn a_follower_has_no_checks_of_the_leaders_work() {
         let vitals = vitals(&["leader", "stream"]);
         vitals.parts.store(Arc::new(vec![
-            ("files", part(true, 1)),
-            ("history", part(false, 99)),
-            ("stellar_toml", part(false, 99)),
+            (Part::of_replica("files"), check(true, 1)),
+            (Part::of_leader("history"), check(false, 99)),
+            (Part::of_leader("stellar_toml"), check(false, 99)),
         ]));
         let (_, body) =
             readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
@@ -319,7 +301,7 @@ mod tests {
     fn every_check_has_a_detail_and_an_age() {
         let vitals = vitals(&[]);
         vitals.horizon.store(Some(Arc::new(answering())));
-        vitals.parts.store(Arc::new(vec![("files", part(true, 1))]));
+        vitals.parts.store(Arc::new(vec![(Part::of_replica("files"), check(true, 1))]));
         let (_, body) =
             readiness(&vitals, Some(&publication(3)), Duration::from_secs(9), UnixSeconds(NOW).to_utc());
         for name in ["database", "stream", "publication", "children", "leader", "horizon", "budget", "files"]

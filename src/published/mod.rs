@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 pub use first_answer::FirstAnswer;
 pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
 pub use vitals::{
-    Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Reread, SelfAudit, UnreadHistory, Vitals,
+    Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Part, Reread, SelfAudit, UnreadHistory, Vitals,
 };
 
 use crate::domain::{changes::Changes, instant::UnixSeconds, market_snapshot::MarketSnapshot};

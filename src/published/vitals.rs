@@ -20,6 +20,40 @@ pub struct Check {
     pub at: DateTime<Utc>,
 }
 
+/// A part of the daemon that may fail for long while its actor runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Name of its check in `/readyz`.
+    pub name: &'static str,
+    /// True if only the leader does this work. A follower does not show the check.
+    pub is_leaders: bool,
+    /// Seconds for which it may fail before its check fails, since single failures are normal.
+    pub grace_s: i64,
+}
+
+impl Part {
+    /// Seconds of grace for work that asks others: Horizon, issuers' hosts, a busy database.
+    pub const GRACE_S: i64 = 30;
+
+    /// Work of the leader, whose single failures are normal.
+    #[must_use]
+    pub const fn of_leader(name: &'static str) -> Self {
+        Self { name, is_leaders: true, grace_s: Self::GRACE_S }
+    }
+
+    /// Work of every replica. Its first failure counts.
+    #[must_use]
+    pub const fn of_replica(name: &'static str) -> Self {
+        Self { name, is_leaders: false, grace_s: 0 }
+    }
+
+    /// The same, but single failures are normal.
+    #[must_use]
+    pub const fn with_grace(self) -> Self {
+        Self { grace_s: Self::GRACE_S, ..self }
+    }
+}
+
 /// Progress of the backfill.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backfilled {
@@ -134,8 +168,8 @@ pub struct Vitals {
     pub horizon: ArcSwapOption<HorizonState>,
     /// Set while the request budget delays live trades.
     pub budget_fault: ArcSwapOption<BudgetFault>,
-    /// Further parts that may fail for a long time, by the names of their checks.
-    pub parts: ArcSwap<Vec<(&'static str, Check)>>,
+    /// Further parts that may fail for a long time, and their checks.
+    pub parts: ArcSwap<Vec<(Part, Check)>>,
     /// Free space for the files and the private PostgreSQL.
     pub disk: ArcSwapOption<Check>,
     /// Supervised actors.

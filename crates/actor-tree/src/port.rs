@@ -109,6 +109,43 @@ where
     }
 }
 
+/// An actor as the receiver of one type of message. It makes the senders' ports. May be sent to any thread.
+pub struct Receiver<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    recipient: Recipient<Envelope<M>>,
+    actor: Arc<ChildStatus>,
+}
+
+impl<M> Receiver<M>
+where
+    M: Message + Traced + Send + 'static,
+    M::Result: Send,
+{
+    pub(crate) fn new(recipient: Recipient<Envelope<M>>, actor: Arc<ChildStatus>) -> Self {
+        Self { recipient, actor }
+    }
+
+    /// Returns a port for the sender of the name `from`. It stays valid for the life of the process.
+    #[must_use]
+    pub fn port(&self, from: &'static str) -> Port<M> {
+        self.actor.announce::<M>(from);
+        Port::new(from, self.recipient.clone(), Arc::clone(&self.actor))
+    }
+}
+
+impl<M> Clone for Receiver<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn clone(&self) -> Self {
+        Self { recipient: self.recipient.clone(), actor: Arc::clone(&self.actor) }
+    }
+}
+
 impl<M> Clone for Port<M>
 where
     M: Message + Send + 'static,

@@ -16,6 +16,7 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
+use tokio::sync::watch;
 
 use crate::{domain::listener::reachable, process::bound_to_this_thread};
 
@@ -25,6 +26,15 @@ const SBIN: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest part of nginx's output in an error, in characters.
 const OUTPUT_MAX: usize = 2_000;
+
+/// nginx, prepared but not started.
+#[derive(Clone)]
+pub struct PreparedNginx {
+    /// Its prefix.
+    pub place: NginxPlace,
+    /// True once the daemon listens and its address is in nginx's configuration.
+    pub is_open: watch::Receiver<bool>,
+}
 
 /// Reason for which nginx cannot run.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::{
 use metrics::gauge;
 use nix::sys::statvfs::statvfs;
 
-use crate::{app::services::Services, blocking, published::Vitals};
+use crate::{actors::services::Services, blocking, published::Vitals};
 
 /// Interval between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);

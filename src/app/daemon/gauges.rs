@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, gauge};
 
 use crate::{
+    actors::services::Services,
     actors::supervision::{status::ChildStatus, tree_status::TreeStatus},
-    app::services::Services,
     domain::coverage::{LedgerRange, gaps},
     http,
     instruments::{float_counter, table::CHECKS},

@@ -4,30 +4,21 @@ use std::{sync::Arc, time::Duration, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::gauges::Gauges;
+use super::{gauges::Gauges, tree::PARTS};
 use crate::{
-    actors::supervision::{status::Health, tree_status::TreeStatus},
-    app::services::Services,
+    actors::{
+        services::Services,
+        supervision::{status::Health, tree_status::TreeStatus},
+    },
     domain::shown_url::shown_url,
+    horizon::budget::Class,
     http::Views,
     instruments::Exposition,
-    published::{BudgetFault, BudgetUse, Check, HorizonState, Vitals},
+    published::{BudgetFault, BudgetUse, Check, HorizonState, Part, Vitals},
 };
 
 /// Interval between two collections.
 pub(super) const POLL: Duration = Duration::from_millis(500);
-/// Actors whose work may fail for a long time while they run, with the names of their checks.
-const PARTS: [(&str, &str); 8] = [
-    ("json_writer", "files"),
-    ("backfiller", "history"),
-    ("asset_poller", "assets"),
-    ("orderbook_poller", "books"),
-    ("cleaner", "cleaning"),
-    ("toml_checker", "stellar_toml"),
-    ("auditor", "audit"),
-    ("nginx", "nginx"),
-];
-
 /// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`], and drops views of the API
 /// that nobody reads.
 pub(super) async fn watch(
@@ -40,7 +31,7 @@ pub(super) async fn watch(
     let mut gauges = Gauges::new(services.began);
     loop {
         publish_children(&status, vitals, services.clock.now());
-        let budget = services.budget_use();
+        let budget = budget_use(&services);
         publish_horizon(&services, &budget);
         vitals.budget.store(Some(Arc::new(budget)));
         gauges.publish(&status, &services);
@@ -56,12 +47,26 @@ fn publish_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
         children.iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
     let detail = if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
     Vitals::report(&vitals.children, down.is_empty(), detail, now);
-    let part = |(actor, check): (&str, &'static str)| {
+    let check = |(actor, part): (&str, Option<Part>)| {
+        let part = part?;
         let child = children.iter().find(|child| child.name() == actor)?;
         let Health { ok, detail, at } = child.health()?;
-        Some((check, Check { ok, detail, at }))
+        Some((part, Check { ok, detail, at }))
     };
-    vitals.parts.store(Arc::new(PARTS.into_iter().filter_map(part).collect()));
+    vitals.parts.store(Arc::new(PARTS.iter().copied().filter_map(check).collect()));
+}
+
+/// Reports the use of the request budget for metrics and `/api/v1/status`.
+fn budget_use(services: &Services) -> BudgetUse {
+    let report = services.limiter.report();
+    let requests = Class::ALL.iter().zip(report.granted).map(|(class, count)| (class.name(), count));
+    BudgetUse {
+        requests_per_hour: report.per_hour,
+        tokens: report.tokens,
+        remaining: report.reported_remaining,
+        blocked_s: report.blocked_for.as_secs_f64(),
+        requests: requests.collect(),
+    }
 }
 
 fn publish_horizon(services: &Services, budget: &BudgetUse) {

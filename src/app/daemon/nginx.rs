@@ -9,7 +9,7 @@ use super::address::BIND_POLL;
 use crate::{
     actors::{
         messages::ReloadNginx,
-        nginx_process::{NginxError, NginxPlace, NginxSettings},
+        nginx_process::place::{NginxError, NginxPlace, NginxSettings, PreparedNginx},
         port::Port,
     },
     app::CommandError,
@@ -21,10 +21,9 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The prepared nginx, and the switch that starts it.
 pub(super) struct Nginx {
-    pub(super) place: NginxPlace,
+    pub(super) prepared: PreparedNginx,
     /// Set to true once, by [`Self::open`].
     open: watch::Sender<bool>,
-    pub(super) is_open: watch::Receiver<bool>,
 }
 
 impl Nginx {
@@ -43,12 +42,12 @@ impl Nginx {
         place.test().await?;
         in_time(config.startup_timeout, || may_listen(config.nginx_bind)).await?;
         let (open, is_open) = watch::channel(false);
-        Ok(Some(Self { place, open, is_open }))
+        Ok(Some(Self { prepared: PreparedNginx { place, is_open }, open }))
     }
 
     /// Writes the daemon's address into nginx's configuration and lets the actor start nginx.
     pub(super) fn open(&self, daemon: SocketAddr) -> Result<(), CommandError> {
-        self.place.set_upstream(daemon)?;
+        self.prepared.place.set_upstream(daemon)?;
         self.open.send_replace(true);
         Ok(())
     }

@@ -1,36 +1,33 @@
-//! The actor tree: all actors, and the ports that connect them.
+//! The actor tree: the one list of all actors, and which of them receives which message.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::nginx::Nginx;
 use crate::{
     actors::{
-        aggregator::{Aggregator, AggregatorDeps},
+        aggregator::Aggregator,
         asset_poller::AssetPoller,
         auditor::Auditor,
         backfiller::Backfiller,
         cleaner::Cleaner,
-        json_writer::{FilePace, JsonWriter, JsonWriterDeps, ViewSource},
+        json_writer::JsonWriter,
         lease_keeper::LeaseKeeper,
-        messages::{AuditNow, PublicationReady, ReloadNginx},
-        nginx_process::{NginxProcess, NginxRun},
+        messages::{AuditNow, ReloadNginx},
+        nginx_process::NginxProcess,
         orderbook_poller::OrderbookPoller,
         port::Port,
-        ranking::Ranking,
+        receivers::Receivers,
+        services::Services,
         stream_ingester::StreamIngester,
         supervision::{
             policy::Policy,
-            status::ChildStatus,
             tree::{ChildSpec, Slot, Tree},
         },
         toml_checker::TomlChecker,
         trace::crash::CrashFiles,
-        trade_writer::Listeners,
-        worker::{Work, Worker},
+        wiring::{DaemonActor, Wiring},
     },
-    app::{CommandError, services::Services},
-    config::FileInterval,
-    shutdown,
+    app::CommandError,
+    published::Part,
 };
 
 /// Messages that fit into a mailbox.
@@ -45,37 +42,58 @@ const SIGNALS: &str = "signals";
 /// windows or a request to a slow Horizon takes long.
 const STALE_AFTER: Duration = Duration::from_secs(180);
 
-const fn spec(name: &'static str, drain_phase: usize) -> ChildSpec {
-    ChildSpec { name, capacity: CAPACITY, stale_after: STALE_AFTER, drain_phase }
+/// Makes the mailboxes, the actors and the list of their parts in `/readyz` from the list of the actors.
+macro_rules! actors {
+    ($($slot:ident: $actor:ty,)*) => {
+        /// All mailboxes. They exist before any actor, so that each actor can get ports to the others.
+        struct Slots {
+            $($slot: Slot<$actor>,)*
+        }
+
+        impl Slots {
+            fn make(tree: &Tree) -> Self {
+                Self { $($slot: mailbox(tree),)* }
+            }
+
+            fn place(self, tree: &mut Tree, wiring: &Wiring) {
+                $(place(tree, self.$slot, wiring);)*
+            }
+        }
+
+        /// Name of each actor, and its part in `/readyz`.
+        pub(super) const PARTS: &[(&str, Option<Part>)] =
+            &[$((<$actor as DaemonActor>::NAME, <$actor as DaemonActor>::PART),)*];
+    };
 }
 
-/// All mailboxes. They exist before any actor, so that each actor can get ports to the others.
-struct Slots {
-    lease_keeper: Slot<LeaseKeeper>,
-    stream_ingester: Slot<StreamIngester>,
-    backfiller: Slot<Backfiller>,
-    asset_poller: Slot<AssetPoller>,
-    toml_checker: Slot<TomlChecker>,
-    orderbook_poller: Slot<OrderbookPoller>,
-    cleaner: Slot<Cleaner>,
-    aggregator: Slot<Aggregator>,
-    json_writer: Slot<JsonWriter>,
-    auditor: Slot<Auditor>,
+actors! {
+    lease_keeper: LeaseKeeper,
+    stream_ingester: StreamIngester,
+    backfiller: Backfiller,
+    asset_poller: AssetPoller,
+    toml_checker: TomlChecker,
+    orderbook_poller: OrderbookPoller,
+    cleaner: Cleaner,
+    auditor: Auditor,
+    aggregator: Aggregator,
+    json_writer: JsonWriter,
+    nginx: NginxProcess,
 }
 
 impl Slots {
-    fn make(tree: &Tree) -> Self {
-        Self {
-            lease_keeper: tree.mailbox(spec("lease_keeper", shutdown::LEASE)),
-            stream_ingester: tree.mailbox(spec("stream_ingester", shutdown::SOURCES)),
-            backfiller: tree.mailbox(spec("backfiller", shutdown::SOURCES)),
-            asset_poller: tree.mailbox(spec("asset_poller", shutdown::SOURCES)),
-            toml_checker: tree.mailbox(spec("toml_checker", shutdown::SOURCES)),
-            orderbook_poller: tree.mailbox(spec("orderbook_poller", shutdown::SOURCES)),
-            cleaner: tree.mailbox(spec("cleaner", shutdown::SOURCES)),
-            aggregator: tree.mailbox(spec("aggregator", shutdown::AGGREGATOR)),
-            json_writer: tree.mailbox(spec("json_writer", shutdown::FILES)),
-            auditor: tree.mailbox(spec("auditor", shutdown::SOURCES)),
+    fn receivers(&self) -> Receivers {
+        Receivers {
+            trades_committed: self.aggregator.receiver(),
+            assets_committed: self.aggregator.receiver(),
+            rank_markets: self.aggregator.receiver(),
+            rebuild_markets: self.aggregator.receiver(),
+            reload_directory: self.aggregator.receiver(),
+            assets_seen: self.asset_poller.receiver(),
+            assets_looked_up: self.toml_checker.receiver(),
+            reread_ledgers: self.backfiller.receiver(),
+            publication_ready: self.json_writer.receiver(),
+            audit_now: self.auditor.receiver(),
+            reload_nginx: self.nginx.receiver(),
         }
     }
 }
@@ -90,113 +108,45 @@ pub(super) struct DaemonTree {
 }
 
 /// Builds the tree: creates all mailboxes, then registers how each actor is made.
-pub(super) fn build(services: &Services, nginx: Option<&Nginx>) -> Result<DaemonTree, CommandError> {
-    let clock = Arc::clone(&services.clock);
-    let mut tree = Tree::new(Policy::default(), clock, Arc::clone(&services.recorder))
+pub(super) fn build(services: &Services) -> Result<DaemonTree, CommandError> {
+    let (clock, recorder) = (Arc::clone(&services.clock), Arc::clone(&services.recorder));
+    let crashes = CrashFiles::new(services.config.data_dir.join(CRASH_DIR), Arc::clone(&recorder));
+    let mut tree = Tree::new(Policy::default(), clock, recorder)
         .map_err(|error| CommandError::Software(error.to_string()))?;
-    let crashes = CrashFiles::new(services.config.data_dir.join(CRASH_DIR), Arc::clone(&services.recorder));
     tree.write_crash_files(Arc::new(crashes));
     let slots = Slots::make(&tree);
-    let writer = slots.json_writer.port(slots.aggregator.name());
-    let checker = slots.toml_checker.port(slots.asset_poller.name());
-    let aggregator = slots.aggregator.port(slots.toml_checker.name());
-    let listeners = |from| Listeners {
-        aggregator: slots.aggregator.port(from),
-        asset_poller: slots.asset_poller.port(from),
-    };
-    let (listeners, history_listeners) =
-        (listeners(slots.stream_ingester.name()), listeners(slots.backfiller.name()));
-    let ranking = |from| Ranking::Aggregator(slots.aggregator.port(from));
-    let (ranking, books_ranking, files_ranking) = (
-        ranking(slots.asset_poller.name()),
-        ranking(slots.orderbook_poller.name()),
-        ranking(slots.toml_checker.name()),
-    );
-    let self_audit = slots.auditor.name();
-    let (rebuilder, reloader) = (slots.aggregator.port(self_audit), slots.aggregator.port(self_audit));
-    let (rereader, auditor) = (slots.backfiller.port(self_audit), slots.auditor.port(ADMIN));
-    place_lease_keeper(&mut tree, slots.lease_keeper, services);
-    let mut place = WorkerPlacer { tree: &mut tree, services };
-    place.worker(slots.stream_ingester, |services, status| services.stream_ingest(Some(listeners), status));
-    place.worker(slots.backfiller, |services, status| services.backfill(Some(history_listeners), status));
-    place.worker(slots.asset_poller, |services, status| services.asset_poll(ranking, Some(checker), status));
-    place.worker(slots.toml_checker, |services, status| {
-        services.toml_check(files_ranking, Some(aggregator), status)
-    });
-    place.worker(slots.orderbook_poller, |services, status| services.orderbook_poll(books_ranking, status));
-    place.worker(slots.cleaner, |services, status| services.clean(status));
-    place.worker(slots.auditor, |services, status| services.audit(rebuilder, reloader, rereader, status));
-    place_aggregator(&mut tree, slots.aggregator, services, writer);
-    place_json_writer(&mut tree, slots.json_writer, services);
-    let nginx = nginx.map(|nginx| place_nginx(&mut tree, nginx));
+    let receivers = slots.receivers();
+    let auditor = receivers.audit_now.port(ADMIN);
+    let nginx = services.nginx.as_ref().map(|_| receivers.reload_nginx.port(SIGNALS));
+    slots.place(&mut tree, &Wiring { services: services.clone(), receivers });
     Ok(DaemonTree { tree, auditor, nginx })
 }
 
-/// Adds workers to the tree. Each worker is made on its own thread.
-struct WorkerPlacer<'a> {
-    tree: &'a mut Tree,
-    services: &'a Services,
+fn mailbox<A: DaemonActor>(tree: &Tree) -> Slot<A> {
+    tree.mailbox(ChildSpec {
+        name: A::NAME,
+        capacity: CAPACITY,
+        stale_after: STALE_AFTER,
+        drain_phase: A::DRAIN_PHASE,
+    })
 }
 
-impl WorkerPlacer<'_> {
-    fn worker<W: Work>(
-        &mut self,
-        slot: Slot<Worker<W>>,
-        make: impl FnOnce(Services, Arc<ChildStatus>) -> W + Send + 'static,
-    ) {
-        let (services, status) = (self.services.clone(), slot.status());
-        self.tree.place(slot, move || Worker::new(make(services, status)));
+/// Registers how an actor is made, if it is wanted.
+fn place<A: DaemonActor>(tree: &mut Tree, slot: Slot<A>, wiring: &Wiring) {
+    if A::is_wanted(&wiring.services) {
+        let (wiring, status) = (wiring.clone(), slot.status());
+        tree.place(slot, move || A::make(&wiring, status));
     }
 }
 
-fn place_lease_keeper(tree: &mut Tree, slot: Slot<LeaseKeeper>, services: &Services) {
-    let deps = services.lease_keeper(slot.status());
-    tree.place(slot, move || LeaseKeeper::new(deps));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instruments::table::CHECKS;
 
-fn place_aggregator(
-    tree: &mut Tree,
-    slot: Slot<Aggregator>,
-    services: &Services,
-    writer: Port<PublicationReady>,
-) {
-    let deps = AggregatorDeps {
-        database: services.database.clone(),
-        published: Arc::clone(&services.published),
-        writer,
-        clock: Arc::clone(&services.clock),
-        run_began: services.began,
-        publish_interval: services.config.publish_interval,
-        status: slot.status(),
-    };
-    tree.place(slot, move || Aggregator::new(deps));
-}
-
-fn place_json_writer(tree: &mut Tree, slot: Slot<JsonWriter>, services: &Services) {
-    let pace = match services.config.file_interval {
-        FileInterval::Auto => FilePace::Auto,
-        FileInterval::Every(interval) => FilePace::Every(interval),
-    };
-    let anchors = services.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok());
-    let source = ViewSource {
-        passphrase: services.config.network_passphrase.as_str().into(),
-        anchors: anchors.collect(),
-    };
-    let deps = JsonWriterDeps {
-        source,
-        directory: services.config.output_dir.clone(),
-        pace,
-        published: Arc::clone(&services.published),
-        clock: Arc::clone(&services.clock),
-        status: slot.status(),
-    };
-    tree.place(slot, move || JsonWriter::new(deps));
-}
-
-fn place_nginx(tree: &mut Tree, nginx: &Nginx) -> Port<ReloadNginx> {
-    let slot: Slot<NginxProcess> = tree.mailbox(spec("nginx", shutdown::NGINX.0));
-    let (place, is_open) = (nginx.place.clone(), nginx.is_open.clone());
-    let (port, status) = (slot.port(SIGNALS), slot.status());
-    tree.place(slot, move || Worker::new(NginxRun { place, is_open, reload: Rc::default(), status }));
-    port
+    #[test]
+    fn every_part_has_a_metric() {
+        let parts: Vec<&str> = PARTS.iter().filter_map(|(_, part)| Some(part.as_ref()?.name)).collect();
+        assert!(parts.contains(&"history") && parts.iter().all(|part| CHECKS.contains(part)), "{parts:?}");
+    }
 }

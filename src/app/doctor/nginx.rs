@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::{
-    actors::nginx_process::{NginxError, NginxPlace, NginxSettings},
+    actors::nginx_process::place::{NginxError, NginxPlace, NginxSettings},
     blocking,
     config::Config,
 };

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Finding;
 use crate::{
-    app::services::horizon_settings,
+    actors::services::horizon_settings,
     clock::{Clock, SystemClock},
     config::Config,
     domain::{instant::UnixSeconds, shown_url::shown_url},

@@ -14,7 +14,7 @@ use nix::{
 };
 use serde_json::Value;
 use stellar_ticker::{
-    actors::nginx_process::{NginxError, NginxPlace, NginxSettings},
+    actors::nginx_process::place::{NginxError, NginxPlace, NginxSettings},
     sim::{FaultPlan, SimServer},
 };
 use tempfile::TempDir;

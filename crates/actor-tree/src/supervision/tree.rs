@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     envelope::Envelope,
-    port::Port,
+    port::{Port, Receiver},
     supervisor::{Outcome, Supervisor},
     trace::{crash::CrashFiles, recorder::Recorder, subject::Traced},
 };
@@ -57,7 +57,19 @@ pub struct Slot<A: Actor> {
 }
 
 impl<A: Actor> Slot<A> {
-    /// Returns a port to the actor for the sender of the name `from`. It stays valid for the life of the process.
+    /// Returns the actor as the receiver of one type of message.
+    #[must_use]
+    pub fn receiver<M>(&self) -> Receiver<M>
+    where
+        A: Handler<Envelope<M>>,
+        A::Context: actix::dev::ToEnvelope<A, Envelope<M>>,
+        M: Message + Traced + Send + 'static,
+        M::Result: Send,
+    {
+        Receiver::new(self.address.clone().recipient(), Arc::clone(&self.status))
+    }
+
+    /// Returns a port to the actor for the sender of the name `from`.
     #[must_use]
     pub fn port<M>(&self, from: &'static str) -> Port<M>
     where
@@ -66,8 +78,7 @@ impl<A: Actor> Slot<A> {
         M: Message + Traced + Send + 'static,
         M::Result: Send,
     {
-        self.status.announce::<M>(from);
-        Port::new(from, self.address.clone().recipient(), Arc::clone(&self.status))
+        self.receiver().port(from)
     }
 
     /// Returns the actor's name.

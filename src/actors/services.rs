@@ -1,0 +1,133 @@
+//! Parts that the actors share. The daemon and the commands that do one task make them once.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tracing::error;
+
+use super::{
+    leadership::{Leadership, LeaseTerms},
+    nginx_process::place::PreparedNginx,
+    supervision::status::ChildStatus,
+    timetable::Schedule,
+    trace::recorder::Recorder,
+    trade_writer::{IntakeLogLimits, Listeners, TradeWriter},
+};
+use crate::{
+    clock::SharedClock,
+    config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
+    db::Database,
+    domain::asset::Asset,
+    horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
+    published::Published,
+};
+
+/// Parts shared by all actors. Cheap to clone; may be sent to any thread.
+#[derive(Clone)]
+pub struct Services {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Pool of connections.
+    pub database: Database,
+    /// Publications and vitals.
+    pub published: Arc<Published>,
+    /// Source of the current time.
+    pub clock: SharedClock,
+    /// Start time of this process.
+    pub began: DateTime<Utc>,
+    /// The lease as this process knows it.
+    pub leadership: Leadership,
+    /// Duration of the lease and the intervals of its renewal.
+    pub lease_terms: LeaseTerms,
+    /// Budget of requests to Horizon, shared by all clients.
+    pub limiter: RateLimiter,
+    /// Recorder of the messages between the actors.
+    pub recorder: Arc<Recorder>,
+    /// Limits on log lines about records from Horizon.
+    pub lines: IntakeLogLimits,
+    /// nginx in front of the daemon; none without `--nginx`.
+    pub nginx: Option<PreparedNginx>,
+}
+
+impl Services {
+    /// Creates the parts. nginx is none at first.
+    #[must_use]
+    pub fn new(config: &Config, database: &Database, clock: SharedClock, lease_terms: LeaseTerms) -> Self {
+        Self {
+            config: Arc::new(config.clone()),
+            database: database.clone(),
+            published: Arc::default(),
+            leadership: Leadership::new(Arc::clone(&clock)),
+            lease_terms,
+            began: clock.now(),
+            recorder: if config.trace_messages {
+                Recorder::on(Arc::clone(&clock))
+            } else {
+                Recorder::off(Arc::clone(&clock))
+            },
+            clock,
+            limiter: RateLimiter::new(config.horizon_requests_per_hour),
+            lines: IntakeLogLimits::default(),
+            nginx: None,
+        }
+    }
+
+    /// Creates a Horizon client. A client of awc belongs to the thread that makes it, so this runs on the actor's thread.
+    /// The start has shown before that the settings are usable.
+    pub(super) fn horizon(&self, status: &ChildStatus) -> HorizonClient {
+        usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
+            .traced(Arc::clone(status.recorder()), status.name())
+    }
+
+    /// Creates a writer of trade batches.
+    pub(super) fn writer(&self, listeners: Option<Listeners>) -> TradeWriter {
+        TradeWriter {
+            database: self.database.clone(),
+            leadership: self.leadership.clone(),
+            listeners,
+            clock: Arc::clone(&self.clock),
+            published: Arc::clone(&self.published),
+            lines: self.lines.clone(),
+        }
+    }
+
+    /// Returns the age in days beyond which trades are skipped and dropped.
+    pub(super) fn retention_days(&self) -> i64 {
+        i64::from(self.config.retention_days)
+    }
+
+    /// Returns true if validity of an asset depends on its stellar.toml: on every network except testnet.
+    pub(super) fn requires_toml(&self) -> bool {
+        self.config.network_passphrase != TESTNET_PASSPHRASE
+    }
+
+    /// Returns the assets that are worth a US dollar.
+    #[must_use]
+    pub fn usd_anchors(&self) -> Vec<Asset> {
+        self.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok()).collect()
+    }
+}
+
+/// Returns the client settings of the configured Horizon.
+#[must_use]
+pub fn horizon_settings(config: &Config) -> HorizonSettings {
+    HorizonSettings {
+        url: config.horizon_url.clone(),
+        ca_file: config.ca_file.clone(),
+        stream_idle_timeout: config.stream_idle_timeout,
+    }
+}
+
+/// Returns the schedule of a cron expression.
+pub(super) fn schedule(spec: &CronSpec) -> Schedule {
+    let spec = spec.clone();
+    Arc::new(move |time| spec.next_after(time))
+}
+
+/// Unwraps a client, or exits: actors are built on their own threads, where no error can be returned to the start.
+pub(super) fn usable<T, E: std::fmt::Display>(client: Result<T, E>) -> T {
+    client.unwrap_or_else(|error| {
+        error!(%error, "client could not be created, exiting");
+        std::process::exit(EXIT_CONFIG.into())
+    })
+}

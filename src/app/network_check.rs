@@ -1,0 +1,45 @@
+//! The check of Horizon's network at start.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::CommandError;
+use crate::{
+    actors::services::{Services, horizon_settings},
+    domain::shown_url::shown_url,
+    horizon::HorizonClient,
+};
+
+/// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
+const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks that Horizon serves the configured network. An unreachable Horizon passes: the network is checked again
+/// before each stream.
+pub(super) async fn check_network(services: &Services) -> Result<(), CommandError> {
+    let config = &services.config;
+    let client = HorizonClient::new(horizon_settings(config), services.limiter.clone())
+        .map_err(|error| CommandError::Configuration(error.to_string()))?;
+    match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, client.root()).await {
+        Ok(Ok(root)) if root.network_passphrase != config.network_passphrase => {
+            Err(CommandError::Configuration(format!(
+                "{} serves the network {:?}, not {:?}",
+                shown_url(&config.horizon_url),
+                root.network_passphrase,
+                config.network_passphrase
+            )))
+        }
+        Ok(Ok(_)) => Ok(()),
+        // The client has logged the error.
+        Ok(Err(_)) => Ok(()),
+        Err(_) => {
+            let url = shown_url(&config.horizon_url);
+            warn!(
+                url,
+                waited_s = NETWORK_CHECK_TIMEOUT.as_secs(),
+                "Horizon did not report its network in time, it is checked again before trades are stored"
+            );
+            Ok(())
+        }
+    }
+}
