@@ -1,4 +1,4 @@
-//! How an actor becomes part of the daemon. Each actor says it beside its work; `app::daemon::tree` lists the actors.
+//! Requirements of an actor of the daemon. Each actor meets them beside its work; `app::daemon::tree` lists the actors.
 
 use std::sync::Arc;
 
