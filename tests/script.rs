@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -254,4 +255,23 @@ fn the_build_shows_its_progress_and_says_how_long_it_takes() {
         let called = String::from_utf8(output.stdout).unwrap();
         assert!(called.starts_with("cargo run ") && !called.contains("--quiet"), "{called}");
     }
+}
+
+/// Git keeps no empty directory, so a target without a seed in git fails only on a fresh checkout.
+#[test]
+fn every_fuzz_target_has_a_program_and_a_seed_in_git() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = fs::read_to_string(root.join("ticker")).unwrap();
+    let quoted = script.split_once("  targets='").and_then(|(_, rest)| rest.split_once('\'')).unwrap();
+    let targets: BTreeSet<_> = quoted.0.split_whitespace().map(str::to_owned).collect();
+    let manifest = fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let programs =
+        manifest["bin"].as_array().unwrap().iter().map(|program| program["name"].as_str().unwrap());
+    assert_eq!(programs.map(str::to_owned).collect::<BTreeSet<_>>(), targets);
+    let output = Command::new("git").current_dir(root).args(["ls-files", "fuzz/seeds"]).output().unwrap();
+    let files = String::from_utf8(output.stdout).unwrap();
+    let seeded = files.lines().filter_map(|path| path.strip_prefix("fuzz/seeds/")?.split_once('/'));
+    let seeded: BTreeSet<_> = seeded.map(|(target, _)| target.to_owned()).collect();
+    assert_eq!(seeded, targets, "targets with a seed in git");
 }
