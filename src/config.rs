@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod ledger_options;
 mod network;
+mod otlp;
 mod parse;
 mod resolve;
 mod schedule;
@@ -31,6 +32,7 @@ pub use environment::{CHAOS, CHAOS_LEASE_MS, Environment, PG_BIN_DIR};
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use ledger_options::{LEDGER_SETTINGS, ledger_network};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
+pub use otlp::{OtlpExport, Sampler};
 pub use parse::FileInterval;
 pub use resolve::{FlagValues, Profile, Resolved, Settings, Source};
 pub use schedule::CronSpec;
@@ -83,7 +85,8 @@ pub fn load(
     network::settle(&mut settings, profile, &mut faults);
     resolve::settle_directories(&mut settings, profile);
     resolve::settle_log(&mut settings, profile);
-    let config = typed::build(&settings, &mut faults);
+    let otlp = otlp::export(environment, &mut faults);
+    let config = typed::build(&settings, &mut faults).map(|config| Config { otlp, ..config });
     match config {
         Some(config) if faults.is_empty() => Ok((settings, config)),
         _ => Err(ConfigError::new(faults)),

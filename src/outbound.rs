@@ -6,7 +6,9 @@ pub mod coding;
 pub mod connector;
 pub mod dial;
 pub mod resolver;
+pub mod retry;
 pub mod roots;
+pub mod tls;
 pub mod until_close;
 
 pub use connector::TcpDialler;

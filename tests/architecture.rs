@@ -48,6 +48,7 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("instruments", "src/instruments"),
     ("ledger_metadata", "crates/ledger-metadata/src"),
     ("main", "src/main.rs"),
+    ("otlp", "src/otlp"),
     ("outbound", "src/outbound"),
     ("private_postgres", "crates/private-postgres/src"),
     ("process", "src/process.rs"),

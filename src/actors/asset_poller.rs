@@ -26,10 +26,7 @@ use super::{
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
-    clock::SharedClock,
-    db::Database,
-    horizon::{HorizonClient, retry::Retry},
-    published::Part,
+    clock::SharedClock, db::Database, horizon::HorizonClient, outbound::retry::Retry, published::Part,
     shutdown,
 };
 

@@ -45,7 +45,8 @@ use crate::{
         cursor::PagingToken,
         instant::{DAY, HOUR, UnixSeconds},
     },
-    horizon::{HorizonClient, budget::Class, retry::Retry},
+    horizon::{HorizonClient, budget::Class},
+    outbound::retry::Retry,
     published::Part,
     shutdown,
 };

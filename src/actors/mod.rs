@@ -26,6 +26,7 @@ pub mod subjects;
 pub mod test_hooks;
 pub mod timetable;
 pub mod toml_checker;
+pub mod trace_exporter;
 pub mod trade_writer;
 pub mod wiring;
 pub mod worker;

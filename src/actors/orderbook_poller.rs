@@ -28,7 +28,8 @@ use crate::{
         orderbook::{OrderBook, PolledBook},
         windows::MarketId,
     },
-    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry},
+    horizon::{HorizonClient, HorizonError, budget::Class},
+    outbound::retry::Retry,
     published::Part,
     shutdown, steps,
 };

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     db::DbError,
-    horizon::{HorizonClient, HorizonError, retry::Retry},
+    horizon::{HorizonClient, HorizonError},
+    outbound::retry::Retry,
     published::Vitals,
     shutdown,
 };

@@ -24,7 +24,7 @@ use crate::{
         Database, DbError,
         trades::{CommittedBatch, TradeBatch},
     },
-    horizon::retry::Retry,
+    outbound::retry::Retry,
     published::{Published, Vitals},
     steps,
     trouble::SharedLimit,

@@ -22,8 +22,8 @@ use crate::{
         recomputation::{Audited, Recomputed},
     },
     domain::listener::reachable,
-    horizon::tls,
     http::reader::{ReadError, Reader, Served},
+    outbound::tls,
 };
 use private_postgres::IfRunning;
 

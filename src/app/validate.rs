@@ -19,8 +19,8 @@ use super::CommandError;
 use crate::{
     cli::Validation,
     config::Config,
-    horizon::tls,
     http::reader::{Document, ReadError, Reader},
+    outbound::tls,
 };
 
 /// Checks the server at a base URL. Prints one line for each check, and returns exit code 1 if one failed.

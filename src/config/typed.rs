@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind, ValueError};
+use super::otlp::OtlpExport;
 use super::parse::{self, FileInterval};
 use super::resolve::Settings;
 use super::schedule::CronSpec;
@@ -81,6 +82,8 @@ pub struct Config {
     pub log: String,
     /// True if messages between the actors are recorded.
     pub trace_messages: bool,
+    /// Export of traces; none without an endpoint.
+    pub otlp: Option<OtlpExport>,
 }
 
 /// Parser of settings that collects faults, so that one fault does not hide the next.
@@ -190,6 +193,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         log_format: log_format?,
         log: log?,
         trace_messages: trace_messages?,
+        otlp: None,
     })
 }
 

@@ -18,6 +18,8 @@ use crate::{
     outbound::{
         TcpDialler,
         coding::{CodingError, decoded},
+        retry::parse_retry_after,
+        tls,
     },
     steps,
 };
@@ -28,9 +30,7 @@ use super::{
     error::HorizonError,
     problem::{self, problem},
     rate_limiter::RateLimiter,
-    retry::parse_retry_after,
     stream::TradeStream,
-    tls,
     wire::{self, AssetRecord, AssetsPage, ReceivedTrade, RecordError, Root},
 };
 
@@ -116,7 +116,8 @@ impl HorizonClient {
     /// [`HorizonError::Setup`] if a certificate file is not usable.
     pub fn new(mut settings: HorizonSettings, limiter: RateLimiter) -> Result<Self, HorizonError> {
         let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let tls = tls::client_config(settings.ca_file.as_deref())?;
+        let tls = tls::client_config(settings.ca_file.as_deref())
+            .map_err(|error| HorizonError::Setup(error.to_string()))?;
         let (dialler, url) = TcpDialler::of(&settings.url, tls);
         settings.url = url;
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);

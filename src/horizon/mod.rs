@@ -11,11 +11,9 @@ pub mod error;
 pub mod outage;
 mod problem;
 pub mod rate_limiter;
-pub mod retry;
 pub mod sse;
 pub mod stellar_toml;
 pub mod stream;
-pub mod tls;
 pub mod wire;
 
 pub use client::HorizonClient;

@@ -30,6 +30,7 @@ mod matrix;
 mod metrics;
 mod nginx;
 mod old_ticker;
+mod otlp;
 mod pages;
 mod private_postgres;
 mod replicas;

@@ -17,7 +17,8 @@ use crate::{
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, plain_text::listed, ranking::assets_of},
-    horizon::{HorizonClient, HorizonError, budget::Class, retry::Retry, wire::AssetRecord},
+    horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetRecord},
+    outbound::retry::Retry,
     steps,
 };
 

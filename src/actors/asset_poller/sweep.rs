@@ -14,7 +14,8 @@ use crate::{
         worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
-    horizon::{budget::Class, retry::Retry},
+    horizon::budget::Class,
+    outbound::retry::Retry,
     steps,
 };
 

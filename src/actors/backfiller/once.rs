@@ -3,7 +3,7 @@
 use super::{Backfill, HistoryError, Progress, Upstream};
 use crate::{
     actors::{network_check::NetworkError, worker::WorkContext},
-    horizon::retry::Retry,
+    outbound::retry::Retry,
 };
 
 /// Failures in a row after which the command gives up.

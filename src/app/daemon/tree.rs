@@ -24,6 +24,7 @@ use crate::{
         },
         toml_checker::TomlChecker,
         trace::crash::CrashFiles,
+        trace_exporter::TraceExporter,
         wiring::{DaemonActor, Wiring},
     },
     app::CommandError,
@@ -77,6 +78,7 @@ actors! {
     auditor: Auditor,
     aggregator: Aggregator,
     json_writer: JsonWriter,
+    trace_exporter: TraceExporter,
     nginx: NginxProcess,
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{issuer_file::IssuerFile, toml_link::WELL_KNOWN},
-    horizon::{error::HorizonError, tls},
+    outbound::tls::{self, TlsError},
 };
 
 /// Largest file in bytes, before and after decoding (SEP-1).
@@ -70,7 +70,7 @@ pub enum TomlError {
     InvalidToml(#[from] InvalidTomlError),
     /// Unusable certificates in `--ca-file`.
     #[error(transparent)]
-    Setup(#[from] HorizonError),
+    Setup(#[from] TlsError),
 }
 
 impl TomlError {

@@ -24,6 +24,7 @@ pub const CHECKS: &[&str] = &[
     "audit",
     "nginx",
 ];
+const SPANS: &[Label] = &[Label { name: "result", values: &["exported", "dropped", "refused"] }];
 const CHECK: &[Label] = &[Label { name: "check", values: CHECKS }];
 
 pub(super) const METRICS: &[Metric] = &[
@@ -49,6 +50,11 @@ pub(super) const METRICS: &[Metric] = &[
         .by(MESSAGE),
     Metric::float_counter("ticker_actor_busy_seconds_total", "Time that the actor's thread spent on a core.")
         .by(ACTOR),
+    Metric::counter(
+        "ticker_otlp_spans_total",
+        "Spans exported to the collector, dropped since it was slow or absent, or refused by it; 0 without a collector.",
+    )
+    .by(SPANS),
     Metric::gauge(
         "ticker_supervisor_tick_age_seconds",
         Unit::Seconds,
