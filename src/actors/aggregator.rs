@@ -33,6 +33,7 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    test_hooks,
     trace::{context::TraceContext, record::Causes, subject::Subject},
     wiring::{DaemonActor, Wiring},
 };
@@ -313,9 +314,9 @@ impl Handler<Envelope<TradesCommitted>> for Aggregator {
         let _in_trace = handling.span().enter();
         self.state.causes.add(handling.trace());
         self.deps.status.advance();
-        let is_applied =
-            self.state.markets.as_mut().is_some_and(|markets| markets.append(&envelope.body.batch));
-        debug!(seq = envelope.body.batch.seq, is_applied, "batch received");
+        let batch = test_hooks::misjudged_if_armed(self.deps.status.test_hooks(), &envelope.body.batch);
+        let is_applied = self.state.markets.as_mut().is_some_and(|markets| markets.append(&batch));
+        debug!(seq = batch.seq, is_applied, "batch received");
         if is_applied {
             self.note_progress();
             self.publish_if_due(ctx);

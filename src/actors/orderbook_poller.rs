@@ -15,6 +15,7 @@ use super::{
     ranking::Ranking,
     services::{self, Services},
     supervision::status::ChildStatus,
+    test_hooks,
     timetable::{Schedule, Timetable},
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
@@ -199,6 +200,9 @@ impl OrderbookPoll {
         cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
+        if context.takes_hook(test_hooks::FLOOD) {
+            test_hooks::flood(&self.ranking, cause).await;
+        }
         let Some(ranked) = self.ranking.ask(cause).await else { return Ok(Round::RankingUnknown) };
         let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;

@@ -31,6 +31,14 @@ pub struct StoredTrade {
     pub ledger_close_time: DateTime<Utc>,
     /// Id of its market in the database.
     pub market: MarketId,
+    /// Amount of the market's base, in stroops.
+    pub base_stroops: i64,
+    /// Amount of the market's counter, in stroops.
+    pub counter_stroops: i64,
+    /// Numerator of the price, counter per base.
+    pub price_n: i64,
+    /// Denominator of the price.
+    pub price_d: i64,
 }
 
 /// A committed batch.
@@ -81,7 +89,14 @@ impl Database {
         let refused: [Value<'_>; 2] = [(&text, Type::TEXT), limit];
         let refused = client.query_typed(include_str!("sql/quarantine/of_token.sql"), &refused).await?;
         let stored = stored.first().map(|row| {
-            Ok::<_, DbError>(StoredTrade { ledger_close_time: row.try_get(0)?, market: row.try_get(1)? })
+            Ok::<_, DbError>(StoredTrade {
+                ledger_close_time: row.try_get(0)?,
+                market: row.try_get(1)?,
+                base_stroops: row.try_get(2)?,
+                counter_stroops: row.try_get(3)?,
+                price_n: row.try_get(4)?,
+                price_d: row.try_get(5)?,
+            })
         });
         let batch = |row: &tokio_postgres::Row| {
             Ok::<_, DbError>(OriginBatch {

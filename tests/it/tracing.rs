@@ -1,5 +1,7 @@
 //! Recorded messages of a real daemon: the way of a trade, unbroken causes, questions, failures.
 
+mod faults;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Write},
@@ -339,58 +341,6 @@ fn a_panic_names_its_message_and_leaves_a_crash_file() {
         let shown = crash["records"].as_array().unwrap();
         assert!(shown.len() <= 200 && shown.iter().any(|record| record["outcome"] == "panicked"));
         daemon.wait_for_publication();
-    });
-}
-
-#[test]
-fn a_slow_handler_is_found_by_its_times_and_its_trace() {
-    let sim = network(545, FaultPlan::none());
-    block_on(async {
-        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
-        daemon.wait_for_publication();
-        daemon.provoke("json_writer", "slow-PublicationReady");
-        let mut slow = Vec::new();
-        wait_until("the slow message ended", || {
-            slow = records(&daemon, "min_ms=500&type=PublicationReady");
-            !slow.is_empty()
-        });
-        // Among all actors and types, the slowest handling is the culprit.
-        let all = daemon.admin("/actors.json").json();
-        let times = all["actors"].as_array().unwrap().iter().flat_map(|actor| {
-            let name = actor["name"].as_str().unwrap();
-            let messages = actor["messages"].as_object().unwrap().iter();
-            messages.map(move |(kind, times)| {
-                (times["handling"]["max_ms"].as_f64().unwrap(), name, kind.as_str())
-            })
-        });
-        let slowest = times.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap();
-        assert_eq!((slowest.1, slowest.2), ("json_writer", "PublicationReady"), "{slowest:?}");
-        // Its record says that the time went into the handling, not into the mailbox.
-        assert!(slow[0]["handled_ms"].as_f64().unwrap() >= 500.0, "{slow:?}");
-        assert_eq!((&slow[0]["from"], &slow[0]["to"]), (&"aggregator".into(), &"json_writer".into()));
-    });
-}
-
-#[test]
-fn a_committed_batch_that_nobody_was_notified_of_is_found() {
-    let (sim, source) = scripted();
-    block_on(async {
-        let daemon = streaming(&sim).await;
-        daemon.provoke("stream_ingester", "LoseBatch");
-        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
-        let mut way = Value::Null;
-        wait_until("the trade is published all the same", || {
-            way = daemon.admin(&format!("/trace.json?trade={token}")).json();
-            way["records"].as_array().unwrap().iter().any(|record| name(record) == "publish")
-        });
-        let shown = way["records"].as_array().unwrap();
-        let seq = &shown.iter().find(|record| name(record) == "transaction").unwrap()["subject"]["seq"];
-        // The transaction caused no message: the aggregator found the batch by looking into the database.
-        assert!(shown.iter().all(|record| name(record) != "TradesCommitted"), "{shown:?}");
-        assert!(records(&daemon, &format!("type=TradesCommitted&seq={seq}")).is_empty());
-        assert!(!records(&daemon, "type=catch_up").is_empty());
-        let parts = way["parts"].as_array().unwrap();
-        assert!(parts.iter().all(|part| part["name"] != "queue"), "{parts:?}");
     });
 }
 

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{Aggregator, MarketState};
 use crate::{
-    actors::{messages::PublicationReady, subjects, trace::step::Step},
+    actors::{messages::PublicationReady, subjects, test_hooks, trace::step::Step},
     domain::instant::UnixSeconds,
     published::Publication,
     steps,
@@ -54,6 +54,7 @@ impl Aggregator {
         let now = UnixSeconds::from(self.deps.clock.now());
         self.reload_if_clock_went_back(now);
         let now = self.not_before_last(now);
+        let has_news = self.has_news();
         let Some(markets) = &mut self.state.markets else { return };
         // Equal names mean equal content: a publication is a function of `seq` and `as_of`.
         let is_last = self.state.last_published == Some((markets.seq(), markets.as_of().max(now)));
@@ -62,13 +63,14 @@ impl Aggregator {
         }
         let begun = Instant::now();
         let (seq, latest) = (markets.seq(), markets.latest());
-        let snapshot = markets.snapshot_at(now);
+        let last = self.deps.published.newest().map(|newest| Arc::clone(&newest.snapshot));
+        let hooks = self.deps.status.test_hooks();
+        let snapshot = test_hooks::old_if_armed(hooks, markets.snapshot_at(now), last.as_deref(), has_news);
         let (cause, links) = self.state.causes.take();
         let step = self.deps.status.step(steps::RENDER, cause.as_ref()).with_links(links);
         self.state.is_rendering = true;
-        self.state.pace.begin(begun, self.has_news());
+        self.state.pace.begin(begun, has_news);
         let maker = Arc::clone(&self.state.maker);
-        let last = self.deps.published.newest().map(|newest| Arc::clone(&newest.snapshot));
         let render = crate::blocking::run(move || {
             let mut maker = maker.lock().unwrap_or_else(PoisonError::into_inner);
             Publication::render(seq, latest, snapshot, last.as_deref(), &mut maker)

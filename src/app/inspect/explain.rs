@@ -48,8 +48,14 @@ fn text(explained: &Value) -> String {
     );
     // Writing to a String never fails.
     for line in trades["left_out"].as_array().into_iter().flatten() {
-        let _ =
-            writeln!(text, "  {} left out: {}", line["count"], line["reason"].as_str().unwrap_or_default());
+        let tokens = line["paging_tokens"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let _ = writeln!(
+            text,
+            "  {} left out: {} ({})",
+            line["count"],
+            line["reason"].as_str().unwrap_or_default(),
+            tokens.collect::<Vec<_>>().join(", ")
+        );
     }
     let _ = writeln!(text, "deciding:");
     for trade in explained["deciding"].as_array().into_iter().flatten() {

@@ -134,10 +134,15 @@ fn summary(answer: &Value) -> String {
     }
     let origin = &answer["database"];
     if let Some(closed) = origin.pointer("/stored/ledger_close_time").and_then(Value::as_str) {
+        let stored = |name: &str| &origin["stored"][name];
         let _ = writeln!(
             text,
-            "stored: ledger closed {closed}, market {}",
-            origin.pointer("/stored/market").unwrap_or(&Value::Null)
+            "stored: ledger closed {closed}, market {}, {} for {} stroops, price {}/{}",
+            stored("market"),
+            stored("base_stroops"),
+            stored("counter_stroops"),
+            stored("price_n"),
+            stored("price_d")
         );
     } else if origin.is_object() {
         let _ = writeln!(text, "not stored");

@@ -212,7 +212,14 @@ fn origin(answer: &Answer) -> Vec<String> {
     let Some((_, origin)) = &answer.trade else { return Vec::new() };
     let Some(origin) = origin else { return vec!["The database does not answer.".into()] };
     let stored = match &origin.stored {
-        Some(trade) => format!("Stored: its ledger closed at {}.", shown(trade.ledger_close_time)),
+        Some(trade) => format!(
+            "Stored: its ledger closed at {}, {} for {} stroops, price {}/{}.",
+            shown(trade.ledger_close_time),
+            trade.base_stroops,
+            trade.counter_stroops,
+            trade.price_n,
+            trade.price_d
+        ),
         None => "Not stored.".into(),
     };
     let batches = origin.batches.iter().map(|batch| {

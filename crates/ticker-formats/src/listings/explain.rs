@@ -152,6 +152,8 @@ pub(crate) struct TradeCounts {
 pub(crate) struct LeftOut {
     pub(crate) reason: &'static str,
     pub(crate) count: usize,
+    /// Horizon's ids of the newest of them, at most [`SHOWN_MAX`].
+    pub(crate) paging_tokens: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -186,10 +188,16 @@ impl Field {
         let reason = |trade: &WindowTrade| self.counted.reason_against(trade, has_clean, is_flipped);
         let counted: Vec<&WindowTrade> = all.iter().filter(|trade| reason(trade).is_none()).collect();
         let mut left_out: Vec<LeftOut> = Vec::new();
-        for reason in all.iter().filter_map(reason) {
-            match left_out.iter_mut().find(|known| known.reason == reason) {
-                Some(known) => known.count += 1,
-                None => left_out.push(LeftOut { reason, count: 1 }),
+        for (trade, reason) in all.iter().rev().filter_map(|trade| Some((trade, reason(trade)?))) {
+            let known = left_out.iter().position(|known| known.reason == reason);
+            let place = known.unwrap_or(left_out.len());
+            if known.is_none() {
+                left_out.push(LeftOut { reason, count: 0, paging_tokens: Vec::new() });
+            }
+            let Some(known) = left_out.get_mut(place) else { continue };
+            known.count += 1;
+            if known.paging_tokens.len() < SHOWN_MAX {
+                known.paging_tokens.push(trade.token.to_string());
             }
         }
         let figure = |stats: &QuotedStats| own::figure(stats, self.name);

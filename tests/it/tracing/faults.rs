@@ -1,0 +1,197 @@
+//! Faults that a test hook seeds, and that `trace.json`, `flow.json`, `actors.json` and `explain` alone must show.
+
+use super::*;
+
+/// The market of the scripted trades, once it is published.
+fn market(daemon: &Daemon) -> String {
+    let mut market = Value::Null;
+    wait_until("its market is published", || {
+        market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
+        market.is_string()
+    });
+    market.as_str().unwrap().to_owned()
+}
+
+fn explained(daemon: &Daemon, market: &str, field: &str) -> Value {
+    daemon.get(&format!("/api/v1/markets/{market}/explain?field={field}")).json()
+}
+
+#[test]
+fn a_slow_handler_is_found_by_its_times_and_its_trace() {
+    let sim = network(545, FaultPlan::none());
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        daemon.provoke("json_writer", "slow-PublicationReady");
+        let mut slow = Vec::new();
+        wait_until("the slow message ended", || {
+            slow = records(&daemon, "min_ms=500&type=PublicationReady");
+            !slow.is_empty()
+        });
+        // Among all actors and types, the slowest handling is the culprit.
+        let all = daemon.admin("/actors.json").json();
+        let times = all["actors"].as_array().unwrap().iter().flat_map(|actor| {
+            let name = actor["name"].as_str().unwrap();
+            let messages = actor["messages"].as_object().unwrap().iter();
+            messages.map(move |(kind, times)| {
+                (times["handling"]["max_ms"].as_f64().unwrap(), name, kind.as_str())
+            })
+        });
+        let slowest = times.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap();
+        assert_eq!((slowest.1, slowest.2), ("json_writer", "PublicationReady"), "{slowest:?}");
+        // Its record says that the time went into the handling, not into the mailbox.
+        assert!(slow[0]["handled_ms"].as_f64().unwrap() >= 500.0, "{slow:?}");
+        assert_eq!((&slow[0]["from"], &slow[0]["to"]), (&"aggregator".into(), &"json_writer".into()));
+    });
+}
+
+#[test]
+fn a_committed_batch_that_nobody_was_notified_of_is_found() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = streaming(&sim).await;
+        daemon.provoke("stream_ingester", "LoseBatch");
+        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
+        let mut way = Value::Null;
+        wait_until("the trade is published all the same", || {
+            way = daemon.admin(&format!("/trace.json?trade={token}")).json();
+            way["records"].as_array().unwrap().iter().any(|record| name(record) == "publish")
+        });
+        let shown = way["records"].as_array().unwrap();
+        let seq = &shown.iter().find(|record| name(record) == "transaction").unwrap()["subject"]["seq"];
+        // The transaction caused no message: the aggregator found the batch by looking into the database.
+        assert!(shown.iter().all(|record| name(record) != "TradesCommitted"), "{shown:?}");
+        assert!(records(&daemon, &format!("type=TradesCommitted&seq={seq}")).is_empty());
+        assert!(!records(&daemon, "type=catch_up").is_empty());
+        let parts = way["parts"].as_array().unwrap();
+        assert!(parts.iter().all(|part| part["name"] != "queue"), "{parts:?}");
+    });
+}
+
+#[test]
+fn a_mailbox_that_one_sender_fills_is_found_with_the_sender() {
+    let sim = network(546, FaultPlan::none());
+    block_on(async {
+        let often = ["--orderbooks-schedule", "* * * * * *"];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &often);
+        daemon.wait_for_publication();
+        daemon.provoke("orderbook_poller", "Flood");
+        let mut mailboxes = Vec::new();
+        wait_until("a mailbox was full", || {
+            let all = daemon.admin("/actors.json").json();
+            let full = all["actors"].as_array().unwrap().iter().filter(|actor| {
+                let mailbox = &actor["mailbox"];
+                mailbox["high_water"].as_u64() >= mailbox["capacity"].as_u64()
+            });
+            mailboxes = full.map(|actor| actor["name"].as_str().unwrap().to_owned()).collect();
+            !mailboxes.is_empty()
+        });
+        assert_eq!(mailboxes, ["aggregator"], "it alone is full");
+        // The flow names who sends most to it, and what.
+        let mut busiest = Value::Null;
+        wait_until("the flood is counted", || {
+            let flow = daemon.admin("/flow.json").json();
+            let into = flow["flow"].as_array().unwrap().iter().filter(|line| line["to"] == "aggregator");
+            busiest = into.max_by_key(|line| line["count"].as_u64()).unwrap().clone();
+            busiest["count"].as_u64() >= Some(200)
+        });
+        assert_eq!(
+            (&busiest["from"], &busiest["type"]),
+            (&"orderbook_poller".into(), &"RankMarkets".into()),
+            "{busiest}"
+        );
+        // Its messages have one cause: a pass of the sender.
+        let flood = records(&daemon, "type=RankMarkets&actor=orderbook_poller");
+        let mut by_cause = BTreeMap::<&str, usize>::new();
+        for record in &flood {
+            *by_cause.entry(record["parent"].as_str().unwrap()).or_default() += 1;
+        }
+        let (pass, messages) = by_cause.into_iter().max_by_key(|(_, messages)| *messages).unwrap();
+        assert!(messages >= 200, "{messages}");
+        let trace = flood.iter().find(|record| record["parent"] == pass).unwrap()["trace"].as_str().unwrap();
+        let mut cause = None;
+        wait_until("the pass ended", || {
+            let all = records(&daemon, &format!("trace={trace}"));
+            cause = all.into_iter().find(|record| record["span"] == pass);
+            cause.is_some()
+        });
+        let pass = cause.unwrap();
+        assert_eq!((name(&pass), &pass["from"]), ("read_books", &"orderbook_poller".into()));
+    });
+}
+
+#[test]
+fn a_publication_of_old_windows_is_found_by_a_trade_that_it_lacks() {
+    let (sim, source) = scripted();
+    block_on(async {
+        // So rarely that the wrong publication stands while it is looked at.
+        let rarely = ["--publish-interval", "20s", "--audit-interval", "1h"];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &rarely);
+        wait_until("it streams", || {
+            String::from_utf8_lossy(&daemon.admin("/metrics").body).contains("\nticker_stream_connected 1")
+        });
+        let closed_at = Utc::now();
+        push(&source, trade(LEDGER + 1, 0, closed_at));
+        let market = market(&daemon);
+        daemon.provoke("aggregator", "OldWindows");
+        let late = push(&source, trade(LEDGER + 2, 0, closed_at));
+        let mut publication = Value::Null;
+        wait_until("a publication claims to hold the second trade", || {
+            let way = daemon.admin(&format!("/trace.json?trade={late}")).json();
+            let shown = way["records"].as_array().unwrap().iter().find(|record| name(record) == "publish");
+            publication = shown.map_or(Value::Null, |record| record["subject"].clone());
+            publication["seq"].is_i64()
+        });
+        let count = explained(&daemon, &market, "trade_count");
+        // The explanation is of that publication, and its window covers the trade, but the trade is not in it …
+        assert_eq!(count["seq"], publication["seq"], "{count}");
+        assert!(time(&count["to"]) >= closed_at - chrono::TimeDelta::seconds(1), "{count}");
+        assert_eq!(count["trades"]["in_window"], 1, "{count}");
+        // … although it was folded before. So the windows were right, and the rendering was not of them.
+        let way = daemon.admin(&format!("/trace.json?trade={late}")).json();
+        let parts: Vec<&str> =
+            way["parts"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
+        assert!(parts.contains(&"fold") && parts.contains(&"render"), "{parts:?}");
+        let renders = records(&daemon, "type=render");
+        let times: Vec<&Value> = renders.iter().map(|record| &record["subject"]["as_of"]).collect();
+        assert!(times.windows(2).any(|pair| pair[0] == pair[1]), "two publications of one time: {times:?}");
+    });
+}
+
+#[test]
+fn a_trade_that_a_wrong_rule_left_out_is_found_by_its_stored_price() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = streaming(&sim).await;
+        push(&source, trade(LEDGER + 1, 0, Utc::now()));
+        let market = market(&daemon);
+        daemon.provoke("aggregator", "Misjudge");
+        let mut ledger = LEDGER + 1;
+        let mut suspects = Vec::new();
+        // The aggregator may find a batch in the database before its message, which the hook needs.
+        while suspects.is_empty() {
+            ledger += 1;
+            push(&source, trade(ledger, 0, Utc::now()));
+            let held = u64::from(ledger - LEDGER);
+            wait_until("the trade is explained", || {
+                let high = explained(&daemon, &market, "high");
+                let left_out = high["trades"]["left_out"].as_array().unwrap().iter();
+                let tokens = left_out.flat_map(|left_out| left_out["paging_tokens"].as_array().unwrap());
+                suspects = tokens.map(|token| token.as_str().unwrap().to_owned()).collect();
+                high["trades"]["in_window"].as_u64() == Some(held)
+            });
+        }
+        let high = explained(&daemon, &market, "high");
+        assert_eq!(
+            high["trades"]["left_out"][0]["reason"],
+            "dust: one stroop is more than a thousandth of its amounts"
+        );
+        // The row says otherwise: millions of stroops, and a price of 2.
+        let way = daemon.admin(&format!("/trace.json?trade={}", suspects[0])).json();
+        let stored = &way["database"]["stored"];
+        let figures =
+            ["base_stroops", "counter_stroops", "price_n", "price_d"].map(|name| stored[name].as_i64());
+        assert_eq!(figures, [Some(30_000_000), Some(60_000_000), Some(2), Some(1)], "{stored}");
+        assert_eq!(suspects.len(), 1);
+    });
+}
