@@ -134,7 +134,7 @@ fn summary(answer: &Value) -> String {
     }
     let origin = &answer["database"];
     if let Some(closed) = origin.pointer("/stored/ledger_close_time").and_then(Value::as_str) {
-        let stored = |name: &str| &origin["stored"][name];
+        let stored = |name: &str| origin.pointer(&format!("/stored/{name}")).unwrap_or(&Value::Null);
         let _ = writeln!(
             text,
             "stored: ledger closed {closed}, market {}, {} for {} stroops, price {}/{}",
