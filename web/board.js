@@ -37,11 +37,49 @@ export class Board {
   // The least number among the figures that has no name yet, or null.
   setFigures(figures) {
     this.figures = figures;
+    // Time of the ages.
+    this.asOf = Date.parse(figures.as_of) / 1000;
     this.place = new Map(figures.number.map((number, place) => [number, place]));
+    return this.changed();
+  }
+
+  // Applies an event of the stream. Returns the same as setFigures.
+  apply({ as_of: asOf, m: rows, gone }) {
+    const { figures, place } = this;
+    const { columns } = figures;
+    const elapsed = Date.parse(asOf) / 1000 - this.asOf;
+    for (const row of rows) {
+      let at = place.get(row[0]);
+      if (at === undefined) {
+        at = figures.number.length;
+        place.set(row[0], at);
+      }
+      columns.forEach((column, index) => { figures[column][at] = row[index]; });
+      if (figures.age[at] !== null) figures.age[at] -= elapsed;
+    }
+    for (const number of gone) this.remove(number);
+    return this.changed();
+  }
+
+  // The last market takes the place of one that left.
+  remove(number) {
+    const { figures, place } = this;
+    const at = place.get(number);
+    if (at === undefined) return;
+    const last = figures.number.length - 1;
+    place.set(figures.number[last], at);
+    place.delete(number);
+    for (const column of figures.columns) {
+      figures[column][at] = figures[column][last];
+      figures[column].length = last;
+    }
+  }
+
+  changed() {
     this.keys = new Map();
     this.orders = new Map();
-    const unknown = figures.number.filter((number) => !this.names.has(number));
-    return unknown.length > 0 ? Math.min(...unknown) : null;
+    const unknown = this.figures.number.filter((number) => !this.names.has(number));
+    return unknown.length > 0 ? unknown.reduce((least, number) => Math.min(least, number)) : null;
   }
 
   setSparks({ number, lines }) {

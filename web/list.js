@@ -1,23 +1,24 @@
 // The list of markets: search, filters and order without a request, and figures that update. Without this script the
 // same works by links and a form.
 import { Board, SORTS } from "./board.js";
-import { now, showLedger, showUpdates } from "./frame.js";
+import { now, showLedger } from "./frame.js";
 import { count } from "./numbers.js";
 import { Table } from "./table.js";
-import { read, watch } from "./updates.js";
+import { Updates, read } from "./updates.js";
 
 // Time after the last key until the address and the announced count follow.
 const SETTLE_MS = 120;
 // Least time between two changes of the order by new figures.
 const REORDER_MS = 5_000;
 const PAGE_ROWS = 10;
+// Interval at which the lines of 7 days are read again. Each of their points is of six hours.
+const SPARKS_MS = 600_000;
 
 const form = document.querySelector("form.filter");
 const box = document.getElementById("board");
 const search = form.elements.q;
 let board = null;
 let table = null;
-let asOf = 0;
 let reorderedAt = 0;
 let settling = 0;
 
@@ -119,15 +120,26 @@ function key(event) {
 }
 
 // New figures: the drawn rows change at once, the order only while nobody uses the list.
-async function update(figures) {
-  const unknown = board.setFigures(figures);
-  if (unknown !== null) {
-    board.addNames(await read(`names?from=${unknown}`));
-    board.setFigures(figures);
-  }
+async function showFigures(figures) {
+  await learn(board.setFigures(figures));
   showMoment(figures);
   table.refresh();
   reorder();
+}
+
+async function showEvent(event) {
+  await learn(board.apply(event));
+  showMoment(event);
+  if (document.hidden) return;
+  table.refresh(event.m.map(([number]) => number));
+  reorder();
+}
+
+// Reads the names of markets from this number on.
+async function learn(unknown) {
+  if (unknown === null) return;
+  board.addNames(await read(`names?from=${unknown}`));
+  board.changed();
 }
 
 function reorder() {
@@ -135,8 +147,9 @@ function reorder() {
 }
 
 function showMoment(figures) {
-  asOf = Date.parse(figures.as_of) / 1000;
-  box.querySelector("table").dataset.seq = String(figures.seq);
+  const { dataset } = box.querySelector("table");
+  dataset.seq = String(figures.seq);
+  dataset.asOf = String(Date.parse(figures.as_of) / 1000);
   if (figures.ledger !== null) showLedger(count(figures.ledger), Date.parse(figures.ledger_close_time) / 1000);
 }
 
@@ -152,22 +165,25 @@ function listen() {
     clear();
   });
   document.addEventListener("keydown", key);
-  setInterval(() => document.hidden || table.refresh(), 1000);
+  setInterval(() => document.hidden || table.age(), 1000);
+  document.addEventListener("visibilitychange", () => document.hidden || table.refresh());
+  setInterval(async () => {
+    if (!document.hidden) board.setSparks(await read("sparks"));
+  }, SPARKS_MS);
 }
 
 async function start() {
+  const updates = new Updates(showFigures, showEvent);
   try {
     const [names, figures] = await Promise.all([read("names"), read("figures")]);
     board = new Board(names, figures);
     board.setSparks(await read("sparks"));
-    if (board.setFigures(figures) !== null) await update(figures);
-    table = new Table(box, (number) => board.row(number), () => now() - asOf);
+    await learn(board.changed());
+    table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
     showMoment(figures);
     listen();
     show();
-    const isLive = (isLive) => (isLive ? showUpdates("live", "every 10 s") : showUpdates("stop", "none arrive"));
-    isLive(true);
-    watch(figures, update, isLive);
+    updates.start(figures);
     box.dataset.ready = "";
   } catch (error) {
     document.documentElement.classList.remove("js"); // links and form work without script

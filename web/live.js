@@ -1,8 +1,14 @@
 // New figures on the page of a market: reads the page again and exchanges the marked parts that changed. Parts that the
-// reader is in stay. Nothing else knows where they are from, so another source needs only this file.
+// reader is in stay. The stream of the browser says when the market changed. Where there is none, the page is read every
+// 10 seconds.
 import { showLedger, showUpdates, syncClock } from "./frame.js";
+import { count } from "./numbers.js";
+import { follow, isShared } from "./stream.js";
 
 const INTERVAL_MS = 10_000;
+// With a stream: least time between two readings, and the time after which the ages of order books are read again.
+const PAUSE_MS = 2_000;
+const QUIET_MS = 30_000;
 const FAILURES_MAX = 3;
 const PARTS = "[data-live]";
 
@@ -19,11 +25,22 @@ function exchange(fresh) {
   if (age && ledger) showLedger(ledger.textContent.replace("ledger ", ""), Number(age.dataset.closedAt));
 }
 
-// Keeps the page up to date, and calls `onUpdate` after each reading.
-export function keepUp(onUpdate) {
+// Keeps the page of the market with this number up to date, and calls `onUpdate` after each reading.
+export function keepUp(number, onUpdate) {
   let failures = 0;
+  let mode = "poll";
+  let isDue = false;
+  let isBusy = false;
+  let readAt = performance.now();
+  const tell = () => {
+    if (failures >= FAILURES_MAX) showUpdates("stop", "none arrive");
+    else if (mode === "live") showUpdates("live", "live");
+    else showUpdates("wait", "every 10 s");
+  };
   const read = async () => {
-    if (document.hidden) return;
+    isBusy = true;
+    isDue = false;
+    readAt = performance.now();
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!response.ok) throw new Error(`${response.status}`);
@@ -31,13 +48,32 @@ export function keepUp(onUpdate) {
       exchange(new DOMParser().parseFromString(await response.text(), "text/html"));
       await onUpdate();
       failures = 0;
-      showUpdates("live", "every 10 s");
     } catch {
       failures += 1;
-      if (failures >= FAILURES_MAX) showUpdates("stop", "none arrive");
+    } finally {
+      isBusy = false;
     }
+    tell();
   };
-  showUpdates("live", "every 10 s");
-  setInterval(read, INTERVAL_MS);
-  document.addEventListener("visibilitychange", read);
+  const look = () => {
+    const passed = performance.now() - readAt;
+    const wait = mode === "poll" ? INTERVAL_MS : isDue ? PAUSE_MS : QUIET_MS;
+    if (!document.hidden && !isBusy && passed >= wait) read();
+  };
+  tell();
+  if (isShared()) {
+    follow(
+      (event) => {
+        if (event && event.ledger !== null) showLedger(count(event.ledger), Date.parse(event.ledger_close_time) / 1000);
+        isDue ||= event === null || event.m.some(([changed]) => changed === number);
+        look();
+      },
+      (state) => {
+        mode = state;
+        tell();
+      },
+    );
+  }
+  setInterval(look, 1000);
+  document.addEventListener("visibilitychange", look);
 }

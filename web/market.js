@@ -7,7 +7,7 @@ const form = document.getElementById("choices");
 const box = document.getElementById("chart");
 const slider = document.getElementById("slider");
 const readout = document.getElementById("readout");
-const { market, price } = form.dataset;
+const { market, price, number } = form.dataset;
 let chart = null;
 
 const chosen = (name) => form.elements[name].value;
@@ -74,4 +74,4 @@ async function start() {
 }
 
 await start();
-keepUp(() => chart && load());
+keepUp(Number(number), () => chart && load());

@@ -78,6 +78,9 @@ function changeCell(className, hundredths) {
   return cell(className, element("span", direction, orNone(hundredths, change)));
 }
 
+// Text of the age of a row's last trade.
+export const ageText = (row, elapsed) => orNone(row.age, (seconds) => age(seconds + elapsed));
+
 // Cells of a row. `elapsed` is the time in seconds since the figures' `as_of`.
 export function cells(row, elapsed) {
   const its = row.price === null ? null : scale(row.price);
@@ -93,7 +96,7 @@ export function cells(row, elapsed) {
     cell("trades", element("span", "", count(row.trades))),
     cell("best", element("span", "", print(row.bid)), element("small", "", print(row.ask))),
     cell("spread", element("span", "", orNone(row.spread, percent))),
-    cell("age", element("span", "", orNone(row.age, (seconds) => age(seconds + elapsed)))),
+    cell("age", element("span", "", ageText(row, elapsed))),
     sparkCell(row),
   ];
 }

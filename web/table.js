@@ -1,6 +1,6 @@
 // The list as a window: only the rows near what is seen are in the document. Rows are kept by market, so that a focus
 // stays on its market.
-import { cells } from "./row.js";
+import { ageText, cells } from "./row.js";
 
 const ROW_PX = 38;
 const HEAD_PX = 31;
@@ -119,9 +119,22 @@ export class Table {
     old.firstElementChild.replaceChildren(...cell.firstElementChild.childNodes);
   }
 
-  // Writes new figures into the drawn rows, without moving any.
-  refresh() {
-    for (const [number, row] of this.rows) this.fill(number, row);
+  // Writes new figures into the drawn rows of these markets, or into all, without moving any.
+  refresh(numbers = this.rows.keys()) {
+    for (const number of numbers) {
+      const row = this.rows.get(number);
+      if (row) this.fill(number, row);
+    }
+  }
+
+  // Writes the ages into the drawn rows.
+  age() {
+    for (const [number, row] of this.rows) {
+      const shown = this.rowOf(number);
+      const text = shown && ageText(shown, this.elapsed());
+      const cell = row.querySelector(".age > span");
+      if (text && cell && cell.textContent !== text) cell.textContent = text;
+    }
   }
 
   // True while the pointer or the focus is in the list: no row may move then.

@@ -1,9 +1,12 @@
-// The source of new figures: reads them every 10 seconds while the page is seen. Nothing else in the script knows where
-// figures are from, so another source needs only this file.
-
-import { syncClock } from "./frame.js";
+// The source of new figures: the stream of the browser, or figures read every 10 seconds where there is none.
+import { showUpdates, syncClock } from "./frame.js";
+import { follow, isShared } from "./stream.js";
 
 const INTERVAL_MS = 10_000;
+// Wait before figures are read again that do not reach the events yet: the server cuts them every 10 seconds.
+const AGAIN_MS = 3_000;
+// Events that wait at most. Beyond them figures are read again instead.
+const WAITING_MAX = 120;
 // Failures in a row after which the page says that no updates arrive.
 const FAILURES_MAX = 3;
 
@@ -15,28 +18,94 @@ export async function read(path) {
   return response.json();
 }
 
-// Calls `onFigures` with each new answer of `figures`, and `onState` with true while they arrive.
-export function watch(seq, onFigures, onState) {
-  let failures = 0;
-  let isBusy = false;
-  const poll = async () => {
-    if (document.hidden || isBusy) return;
-    isBusy = true;
+// Calls `onFigures` with all figures or `onEvent` with the event that brings them up to date, one after the other.
+// Begin before figures are read: events wait until `start` gets those.
+export class Updates {
+  constructor(onFigures, onEvent) {
+    this.onFigures = onFigures;
+    this.onEvent = onEvent;
+    this.figures = null;
+    this.waiting = [];
+    this.mode = "poll";
+    this.failures = 0;
+    this.isBusy = false;
+    if (isShared()) follow((event) => this.take(event), (state) => this.become(state));
+  }
+
+  // Begins with figures that the page has.
+  start(figures) {
+    this.figures = figures;
+    setInterval(() => this.mode === "poll" && this.poll(), INTERVAL_MS);
+    document.addEventListener("visibilitychange", () => this.mode === "poll" && this.poll());
+    this.tell();
+    this.work();
+  }
+
+  become(state) {
+    this.mode = state;
+    this.failures = 0;
+    this.tell();
+  }
+
+  tell() {
+    if (!this.figures) return;
+    if (this.failures >= FAILURES_MAX) showUpdates("stop", "none arrive");
+    else if (this.mode === "live") showUpdates("live", "live");
+    else showUpdates("wait", "every 10 s");
+  }
+
+  take(event) {
+    if (this.waiting.length >= WAITING_MAX) this.waiting = [null];
+    this.waiting.push(event);
+    this.work();
+  }
+
+  // Applies what waits, in its order.
+  async work() {
+    if (!this.figures || this.isBusy) return;
+    this.isBusy = true;
     try {
-      const figures = await read("figures");
-      failures = 0;
-      if (figures.seq !== seq.seq || figures.as_of !== seq.as_of) {
-        seq = { seq: figures.seq, as_of: figures.as_of };
-        await onFigures(figures);
+      while (this.waiting.length > 0) {
+        const event = this.waiting[0];
+        if (event && event.as_of <= this.figures.as_of) this.waiting.shift();
+        else if (event && event.after <= this.figures.as_of) {
+          this.waiting.shift();
+          this.figures = { seq: event.seq, as_of: event.as_of };
+          await this.onEvent(event);
+        } else await this.catchUp(event);
       }
-      onState(true);
-    } catch {
-      failures += 1;
-      if (failures >= FAILURES_MAX) onState(false);
+    } catch (error) {
+      console.warn("an update failed:", error);
     } finally {
-      isBusy = false;
+      this.isBusy = false;
     }
-  };
-  setInterval(poll, INTERVAL_MS);
-  document.addEventListener("visibilitychange", poll);
+  }
+
+  // Reads figures again: events are missing between them and this one.
+  async catchUp(event) {
+    await this.load();
+    if (event === null) this.waiting.shift();
+    else if (event.after > this.figures.as_of) await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+  }
+
+  async load() {
+    const figures = await read("figures");
+    if (figures.seq === this.figures.seq && figures.as_of === this.figures.as_of) return;
+    this.figures = { seq: figures.seq, as_of: figures.as_of };
+    await this.onFigures(figures);
+  }
+
+  async poll() {
+    if (document.hidden || this.isBusy) return;
+    this.isBusy = true;
+    try {
+      await this.load();
+      this.failures = 0;
+    } catch {
+      this.failures += 1;
+    } finally {
+      this.isBusy = false;
+    }
+    this.tell();
+  }
 }

@@ -6,6 +6,7 @@
 mod accept;
 pub mod admin;
 mod api;
+mod board_feed;
 mod body;
 mod books;
 mod connection;

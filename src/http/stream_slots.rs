@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metrics::gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most readers at a time. Each takes a connection and some kilobytes.
@@ -12,7 +13,16 @@ const READERS_MAX: usize = 2_500;
 pub struct StreamSlots(Arc<Semaphore>);
 
 /// Slot of one reader, freed when dropped.
-pub(super) type StreamSlot = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(super) struct StreamSlot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        gauge!("ticker_live_readers").decrement(1.0);
+    }
+}
 
 impl Default for StreamSlots {
     fn default() -> Self {
@@ -23,6 +33,8 @@ impl Default for StreamSlots {
 impl StreamSlots {
     /// Takes a slot; none if all are taken.
     pub(super) fn take(&self) -> Option<StreamSlot> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
+        let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
+        gauge!("ticker_live_readers").increment(1.0);
+        Some(StreamSlot { _permit: permit })
     }
 }

@@ -1,6 +1,7 @@
 // A real browser, and pages of it that collect what goes wrong.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { setTimeout } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { TICKER } from "./ticker.mjs";
 
@@ -41,6 +42,15 @@ export async function open(browser, path, { status = 200, ...options } = {}) {
   const response = await page.goto(TICKER + path, { waitUntil: "load" });
   if (response.status() === status && status >= 400) faults.length = 0;
   return { page, response, requests, faults, close: () => context.close() };
+}
+
+// Waits until an asynchronous function in the page gives something. Playwright's waitForFunction does not wait for promises.
+export async function eventually(page, look, argument) {
+  for (const begun = Date.now(); Date.now() - begun < DEADLINE_MS; await setTimeout(300)) {
+    const found = await page.evaluate(look, argument);
+    if (found) return found;
+  }
+  throw new Error(`not within ${DEADLINE_MS / 1000} s: ${look}`);
 }
 
 // Addresses of other hosts that a page asked for.

@@ -1,7 +1,7 @@
 // A real browser at `/`: the list of markets.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { findings, foreign, launch, open } from "./chromium.mjs";
+import { eventually, findings, foreign, launch, open } from "./chromium.mjs";
 
 // Most rows in the document, however long the list.
 const ROWS_MAX = 60;
@@ -27,11 +27,11 @@ const count = (page) => page.textContent("#count");
 
 test("the script draws the rows of the server", async () => {
   const { page, requests, faults, close } = await list();
-  const compared = await page.waitForFunction(async () => {
+  const { compared: rows, differences } = await eventually(page, async () => {
     const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
     const server = new DOMParser().parseFromString(html, "text/html");
-    const seq = (root) => root.querySelector("#board table").dataset.seq;
-    if (seq(server) !== seq(document)) return false;
+    const moment = (root) => JSON.stringify({ ...root.querySelector("#board table").dataset });
+    if (moment(server) !== moment(document)) return false;
     const differences = [];
     let compared = 0;
     for (const row of document.querySelectorAll("#rows tr")) {
@@ -48,8 +48,7 @@ test("the script draws the rows of the server", async () => {
       }
     }
     return { compared, differences };
-  }, undefined, { polling: 500 });
-  const { compared: rows, differences } = await compared.jsonValue();
+  });
   assert.deepEqual(differences, []);
   assert(rows > 20);
   assert.deepEqual([foreign(requests), faults], [[], []]);

@@ -1,7 +1,7 @@
 // A real browser at the pages of a market and an asset, at the explanation, the status and the licences.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { findings, foreign, launch, open } from "./chromium.mjs";
+import { eventually, findings, foreign, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 let browser;
@@ -49,13 +49,13 @@ test("the candles of the script are those of the API and of the server", async (
   const { page, close } = await open(browser, path());
   await page.waitForSelector(CHART);
   // Both are of one moment unless a new candle or trade came between them.
-  await page.waitForFunction(async () => {
+  await eventually(page, async () => {
     const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
     const row = new DOMParser().parseFromString(html, "text/html").querySelector("details table tbody tr");
     const [time, ...figures] = [...row.cells].map((cell) => cell.textContent);
     const read = document.getElementById("readout").textContent.match(/^(.{16}) UTC open (\S+) high (\S+) low (\S+) close (\S+) volume (\S+(?: [kMG])?) trades (\S+)$/);
     return read && read[1] === time && figures.every((figure, place) => figure === read[place + 2]);
-  }, undefined, { polling: 500 });
+  });
   await close();
 });
 
@@ -66,7 +66,7 @@ test("a market updates without a reload", async () => {
   const before = await trades();
   await page.waitForFunction(
     (before) => document.querySelector('[aria-labelledby="trades"] tbody').textContent !== before, before);
-  assert.match(await page.textContent("#updates"), /every 10 s/);
+  assert.equal((await page.textContent("#updates")).trim(), "live");
   assert.deepEqual(faults, []);
   await close();
 });

@@ -172,3 +172,81 @@ fn streams_end_with_a_reason_when_the_process_stops_and_readers_are_counted() {
         assert_eq!(daemon.wait().code(), Some(0));
     });
 }
+
+/// Rows of the events of the board by their number, applied to figures.
+fn apply(figures: &mut std::collections::BTreeMap<i64, Value>, event: &Value) {
+    for row in event["m"].as_array().unwrap() {
+        figures.insert(row[0].as_i64().unwrap(), row.clone());
+    }
+    for number in event["gone"].as_array().unwrap() {
+        figures.remove(&number.as_i64().unwrap());
+    }
+}
+
+/// Rows of `/api/v1/board/figures` in the form of the events, without the ages, and their `as_of`.
+fn figures(daemon: &Daemon) -> (String, std::collections::BTreeMap<i64, Value>) {
+    let document = daemon.get("/api/v1/board/figures").json();
+    let columns: Vec<&str> =
+        document["columns"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let numbers = document["number"].as_array().unwrap();
+    let row = |place: usize| columns.iter().map(|name| document[*name][place].clone()).collect::<Value>();
+    let rows = numbers.iter().enumerate().map(|(place, number)| (number.as_i64().unwrap(), row(place)));
+    (document["as_of"].as_str().unwrap().to_owned(), rows.collect())
+}
+
+fn without_ages(rows: &std::collections::BTreeMap<i64, Value>) -> Vec<Value> {
+    let mut rows: Vec<Value> = rows.values().cloned().collect();
+    rows.iter_mut().for_each(|row| row[13] = Value::Null);
+    rows
+}
+
+#[test]
+fn events_of_the_board_bring_figures_to_the_figures_of_a_later_moment() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        market_of(&daemon);
+        let mut reader = Reader::open(&daemon, "?board=1", None);
+        assert_eq!(reader.next().name, "hello");
+        let (mut as_of, mut rows) = figures(&daemon);
+        for order in 0..3 {
+            source.push_trade(trade(LEDGER + 2, order, Utc::now())).unwrap();
+        }
+        let mut last;
+        loop {
+            let event = reader.next_of("board");
+            assert!(event.data["after"].as_str().unwrap() <= as_of.as_str(), "no gap: {event:?}");
+            event.data["as_of"].as_str().unwrap().clone_into(&mut as_of);
+            apply(&mut rows, &event.data);
+            last = event.id.unwrap();
+            if rows.values().any(|row| row[12] == 4) {
+                break;
+            }
+        }
+        drop(reader);
+
+        // Away for a moment, then from the event after the last one.
+        source.push_trade(trade(LEDGER + 3, 0, Utc::now())).unwrap();
+        let mut reader = Reader::open(&daemon, "?board=1", Some(&last));
+        loop {
+            let event = reader.next();
+            assert_eq!(event.name, "board", "it goes on: {event:?}");
+            apply(&mut rows, &event.data);
+            if rows.values().any(|row| row[12] == 5) {
+                break;
+            }
+        }
+        // The view of figures is pinned for ten seconds.
+        wait_until("the figures are those of the events", || {
+            without_ages(&figures(&daemon).1) == without_ages(&rows)
+        });
+
+        let mut lost = Reader::open(&daemon, "?board=1", Some("1.1"));
+        assert_eq!(lost.next().name, "reset");
+        assert_eq!(lost.next().name, "board");
+        for question in ["?board=2", "?board=1&assets=XLM", "?board=1&markets=XLM_XLM"] {
+            assert_eq!(daemon.get(&format!("/api/v1/stream{question}")).status, 400, "{question}");
+        }
+    });
+}

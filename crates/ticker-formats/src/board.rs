@@ -4,11 +4,14 @@
 
 mod address;
 mod feed;
+mod figures;
+mod live;
 mod query;
 mod row;
 mod spark;
 
 pub use feed::{figures, names, sparks};
+pub use live::{BoardChange, FollowedBoard};
 pub use query::{BoardQuery, PAGE_ROWS, SORTS, Sort};
 pub(crate) use row::ratio;
 pub use row::{BoardRow, Flag, Flags};

@@ -1,19 +1,17 @@
-//! `/api/v1/stream`: changed markets and new trades as server-sent events.
+//! `/api/v1/stream`: changed markets and new trades, or changed rows of the board, as server-sent events.
 //!
 //! A reader holds only its place among the last changes. Their lines are rendered once for all readers.
 
+mod board;
+mod events;
 mod filter;
 
-use std::{
-    fmt::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, sync::Arc, time::Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use bytes::Bytes;
 use futures_util::stream;
-use metrics::{counter, gauge};
+use metrics::counter;
 use ticker_formats::listings::live::{Line, Lines};
 use tokio::sync::watch;
 
@@ -22,16 +20,11 @@ use crate::{
     http::{methods, problem::not_yet, requests, state::PublicState, stream_slots::StreamSlot},
     published::{Published, recent::Change},
 };
+use board::BoardReader;
+use events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, here, reset};
 use filter::Filter;
 
 const PATH: &str = "/api/v1/stream";
-/// Longest silence. A reader behind a proxy would otherwise be cut off.
-const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Interval at which a quiet stream looks whether the process drains.
-const DRAIN_POLL: Duration = Duration::from_secs(1);
-/// Advice for the wait before the reader connects again.
-const RETRY: &str = "retry: 2000\n\n";
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     requests::announce(PATH);
     config.route(PATH, web::route().to(stream));
@@ -48,30 +41,50 @@ async fn stream(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 
 async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse, HttpResponse> {
     let refused = |error: ApiError| error.response();
-    let parameters = Parameters::read(request, &["markets", "assets"]).map_err(refused)?;
+    let parameters = Parameters::read(request, &["markets", "assets", "board"]).map_err(refused)?;
+    let is_board = parameters.word("board", &["1"]).map_err(refused)?.is_some();
     let slot = state.stream_slots.take().ok_or_else(|| refused(ApiError::Busy))?;
-    let view = view(state, Wanted::Live).await;
+    // A reader of the board gets all events since the figures that it can read now.
+    let view = view(state, if is_board { Wanted::Pinned } else { Wanted::Live }).await;
     let view = view.ok_or_else(|| not_yet(&state.published.vitals))?.map_err(refused)?;
+    let last_seen = request.headers().get("last-event-id").map(|id| id.to_str().unwrap_or_default());
+    let published = Arc::clone(&state.published);
+    if is_board {
+        if ["markets", "assets"].iter().any(|name| parameters.text(name).is_some()) {
+            return Err(refused(ApiError::BadParameter("board takes neither markets nor assets".to_owned())));
+        }
+        let views = Arc::clone(&state.views);
+        let reader = BoardReader::new(published, views, view.listing.as_of(), last_seen, slot);
+        return Ok(respond(reader, async |reader: &mut BoardReader| reader.next().await));
+    }
     let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
-    let last_seen = request.headers().get("last-event-id").map(|id| resumed(id, &state.published));
-    let reader = Reader::new(Arc::clone(&state.published), filter, last_seen, slot);
-    let events = stream::unfold(reader, |mut reader| async move {
-        let events = reader.next().await?;
+    let last_seen = last_seen.map(|id| resumed(id, &published));
+    let reader = Reader::new(published, filter, last_seen, slot);
+    Ok(respond(reader, async |reader: &mut Reader| reader.next().await))
+}
+
+/// Sends what `next` returns until it returns none.
+fn respond<R: 'static>(
+    reader: R,
+    next: impl AsyncFn(&mut R) -> Option<Bytes> + Copy + 'static,
+) -> HttpResponse {
+    let events = stream::unfold(reader, move |mut reader| async move {
+        let events = next(&mut reader).await?;
         Some((Ok::<_, actix_web::Error>(events), reader))
     });
-    Ok(HttpResponse::Ok()
+    HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // nginx passes each event on at once.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(events))
+        .streaming(events)
 }
 
 /// Place at which a reader continues that has seen the event of this id; none if it cannot.
-fn resumed(id: &header::HeaderValue, published: &Published) -> Option<u64> {
-    let seq = id.to_str().ok()?.split('.').next()?.parse().ok()?;
+fn resumed(id: &str, published: &Published) -> Option<u64> {
+    let seq = id.split('.').next()?.parse().ok()?;
     published.recent.resume_after(seq)
 }
 
@@ -91,12 +104,6 @@ struct Reader {
     _slot: StreamSlot,
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        gauge!("ticker_live_readers").decrement(1.0);
-    }
-}
-
 impl Reader {
     /// `last_seen`: none for a new reader; for one that comes back, its place or none if it cannot be resumed.
     fn new(
@@ -105,7 +112,6 @@ impl Reader {
         last_seen: Option<Option<u64>>,
         slot: StreamSlot,
     ) -> Self {
-        gauge!("ticker_live_readers").increment(1.0);
         let newest = published.recent.watch();
         let now = published.recent.newest();
         let (place, greeting) = match last_seen {
@@ -145,7 +151,7 @@ impl Reader {
     fn events(&mut self) -> Option<Bytes> {
         if self.published.vitals.is_draining() {
             self.is_over = true;
-            return Some(Bytes::from_static(b"event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n"));
+            return Some(Bytes::from_static(END.as_bytes()));
         }
         let Some(changes) = self.published.recent.after(self.place) else {
             self.is_over = true;
@@ -176,7 +182,7 @@ impl Reader {
         if let Some(change) = last {
             let _ = write!(text, "{}", published(change));
         } else if is_quiet {
-            text.push_str(": nothing new\n\n");
+            text.push_str(QUIET);
         }
         (!text.is_empty()).then(|| text.into())
     }
@@ -207,19 +213,6 @@ fn published(change: &Change) -> String {
     let (seq, as_of) = (change.seq, change.as_of);
     let shown = as_of.to_rfc3339();
     format!("id: {seq}.{}\nevent: published\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
-}
-
-/// Says that the reader must read the documents again: changes that it lacks are gone.
-fn reset(published: &Published) -> String {
-    here(published, "reset")
-}
-
-/// Event that names the newest publication.
-fn here(published: &Published, event: &str) -> String {
-    let Some(newest) = published.newest() else { return String::new() };
-    let (seq, as_of) = (newest.seq, newest.as_of);
-    let shown = as_of.to_rfc3339();
-    format!("id: {seq}.{}\nevent: {event}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
 }
 
 /// One event.

@@ -18,6 +18,7 @@ use crate::{
         asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot,
         symbol_choice::Choices,
     },
+    http::board_feed::BoardFeed,
     published::{EncodedFile, Publication},
 };
 
@@ -46,6 +47,7 @@ pub struct Views {
     choices: Arc<ArcSwap<Choices>>,
     kept: Mutex<Kept>,
     turns: Arc<Semaphore>,
+    board_feed: Arc<BoardFeed>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,7 @@ impl Views {
             choices: Arc::default(),
             kept: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            board_feed: Arc::default(),
         }
     }
 
@@ -110,6 +113,11 @@ impl Views {
     #[must_use]
     pub fn with_choices(self, choices: Arc<ArcSwap<Choices>>) -> Self {
         Self { choices, ..self }
+    }
+
+    /// Events of the board, which readers of the live stream make of the views.
+    pub(super) const fn board_feed(&self) -> &Arc<BoardFeed> {
+        &self.board_feed
     }
 
     /// Passphrase of the network.
@@ -172,6 +180,7 @@ impl Views {
         let mut kept = self.kept();
         if kept.read_at.is_some_and(|read_at| read_at.elapsed() >= IDLE_MAX) {
             *kept = Kept::default();
+            self.board_feed.clear();
         }
     }
 

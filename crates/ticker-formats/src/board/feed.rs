@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Board, BoardRow, letters, levels};
-use crate::{
-    listings::{AssetView, ListingView, own::to_bytes},
-    shown,
+use super::{
+    Board, BoardRow,
+    figures::{COLUMNS, amount, from_price, price},
+    letters, levels,
 };
+use crate::listings::{AssetView, ListingView, own::to_bytes};
 
 #[derive(Serialize)]
 struct Names {
@@ -121,13 +122,11 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
     let mut rows: Vec<&BoardRow> = board.rows().iter().collect();
     rows.sort_unstable_by_key(|row| row.market);
     let column = |pick: fn(&BoardRow) -> Option<i64>| rows.iter().map(|row| pick(row)).collect::<Vec<_>>();
-    let from_price = |pick: fn(&BoardRow) -> Option<i64>| {
-        let difference = |row: &BoardRow| pick(row).zip(row.price).map(|(value, price)| value - price);
-        rows.iter().map(|row| difference(row)).collect::<Vec<_>>()
+    let distances = |pick: fn(&BoardRow) -> Option<i64>| {
+        rows.iter().map(|row| from_price(row, pick(row))).collect::<Vec<_>>()
     };
     let amounts = |pick: fn(&BoardRow) -> Option<i128>| {
-        let number = |stroops| RawValue::from_string(shown::feed_amount(stroops)).ok();
-        rows.iter().map(|row| pick(row).and_then(number)).collect::<Vec<_>>()
+        rows.iter().map(|row| pick(row).and_then(amount)).collect::<Vec<_>>()
     };
     to_bytes(&Figures {
         as_of: view.as_of().to_rfc3339(),
@@ -136,14 +135,14 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
         ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
         columns: COLUMNS,
         number: rows.iter().map(|row| row.market).collect(),
-        price: rows.iter().map(|row| Some(row.scale?.plain(row.price?))).collect(),
+        price: rows.iter().map(|row| price(row)).collect(),
         change_1h: column(|row| row.changes.first().copied().flatten()),
         change_24h: column(|row| row.changes.get(1).copied().flatten()),
         change_7d: column(|row| row.changes.get(2).copied().flatten()),
-        low: from_price(|row| row.low),
-        high: from_price(|row| row.high),
-        bid: from_price(|row| row.bid),
-        ask: from_price(|row| row.ask),
+        low: distances(|row| row.low),
+        high: distances(|row| row.high),
+        bid: distances(|row| row.bid),
+        ask: distances(|row| row.ask),
         spread: column(|row| row.spread),
         volume_usd: amounts(|row| row.volume_usd),
         volume: amounts(|row| Some(row.volume)),
@@ -152,25 +151,6 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
         flags: rows.iter().map(|row| row.flags.bits()).collect(),
     })
 }
-
-/// Names of the columns in the order in which an event of the stream holds them.
-const COLUMNS: [&str; 15] = [
-    "number",
-    "price",
-    "change_1h",
-    "change_24h",
-    "change_7d",
-    "low",
-    "high",
-    "bid",
-    "ask",
-    "spread",
-    "volume_usd",
-    "volume",
-    "trades",
-    "age",
-    "flags",
-];
 
 /// `/api/v1/board/sparks`: the lines of 7 days.
 #[must_use]

@@ -5,7 +5,9 @@ mod chart;
 
 use askama::Template;
 use serde_json::json;
-use ticker_domain::{candles::Interval, decimal, plain_text::stripped, span::Span, trade_stats::WindowTrade};
+use ticker_domain::{
+    candles::Interval, decimal, plain_text::stripped, span::Span, trade_stats::WindowTrade, windows::MarketId,
+};
 
 use super::{
     Frame, TickerState,
@@ -102,6 +104,8 @@ struct MarketPage {
     /// Base and quote.
     sides: Vec<Named>,
     price: String,
+    /// Number of the market, by which the stream names it.
+    number: MarketId,
     /// The price without thousands separators, from which the script takes the decimals.
     plain_price: String,
     last_trade: String,
@@ -135,6 +139,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
         quote: named(market.quote()),
         sides: [market.base(), market.quote()].map(named).into_iter().collect(),
         price: row.print(row.price),
+        number: market.id(),
         plain_price: row.scale.zip(row.price).map(|(scale, units)| scale.plain(units)).unwrap_or_default(),
         last_trade: shown::or_none(age, shown::age),
         usd,

@@ -196,6 +196,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             in_query("markets", Values::Text("stellar-markets"), "Up to 200 markets, separated by commas"),
             in_query("assets", Values::Text("stellar-assets"), "Up to 200 assets, separated by commas"),
+            in_query("board", Words(&["1"]), "Changed rows of the board instead"),
         ],
         &[400, 404, 503],
     ),

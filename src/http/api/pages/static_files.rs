@@ -32,7 +32,7 @@ macro_rules! script {
     };
 }
 
-const SOURCES: [Source; 14] = [
+const SOURCES: [Source; 15] = [
     (STYLE, CSS, include_bytes!("../../../../web/page.css")),
     ("/web/favicon.svg", SVG, include_bytes!("../../../../web/favicon.svg")),
     script!("board.js"),
@@ -43,6 +43,7 @@ const SOURCES: [Source; 14] = [
     script!("market.js"),
     script!("numbers.js"),
     script!("row.js"),
+    script!("stream.js"),
     script!("table.js"),
     script!("updates.js"),
     script!("vendor/lightweight-charts.js"),
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn the_list_loads_little_script_and_only_a_market_loads_the_chart_library() {
         let list = loaded("list.js");
-        assert_eq!(list.len(), 7, "{list:?}");
+        assert_eq!(list.len(), 8, "{list:?}");
         let files = FILES.as_ref().unwrap();
         let size = |path: &&str| {
             let (_, file) = files.iter().find(|((other, ..), _)| other == path).unwrap();

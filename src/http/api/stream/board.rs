@@ -1,0 +1,142 @@
+//! `/api/v1/stream?board=1`: changed rows of the board.
+//!
+//! A reader of the board makes the next event when one is due, and all readers send the same bytes.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, here, reset};
+use crate::{
+    blocking,
+    domain::instant::UnixSeconds,
+    http::{
+        api::{error::ApiError, views::Views},
+        board_feed::Lost,
+        stream_slots::StreamSlot,
+    },
+    published::Published,
+};
+
+/// A reader of the board.
+pub(super) struct BoardReader {
+    published: Arc<Published>,
+    views: Arc<Views>,
+    publications: watch::Receiver<u64>,
+    events: watch::Receiver<u64>,
+    /// Number of the last event that it got.
+    place: u64,
+    /// True until it has looked once whether an event is due.
+    is_new: bool,
+    /// Time of its last event.
+    sent_at: Instant,
+    /// First text, until it is sent.
+    greeting: Option<String>,
+    /// True once its last event was sent.
+    is_over: bool,
+    _slot: StreamSlot,
+}
+
+impl BoardReader {
+    /// `figures`: time of the figures that `/api/v1/board/figures` has now. `last_seen`: id of the last event of a reader
+    /// that comes back.
+    pub(super) fn new(
+        published: Arc<Published>,
+        views: Arc<Views>,
+        figures: UnixSeconds,
+        last_seen: Option<&str>,
+        slot: StreamSlot,
+    ) -> Self {
+        let feed = views.board_feed();
+        let (publications, events) = (published.recent.watch(), feed.watch());
+        let seen = last_seen.map(|id| feed.number_of(id));
+        let place = seen.flatten().unwrap_or_else(|| feed.place(figures));
+        let greeting = match seen {
+            Some(Some(_)) => RETRY.to_owned(),
+            Some(None) => format!("{RETRY}{}", reset(&published)),
+            None => format!("{RETRY}{}", here(&published, "hello")),
+        };
+        Self {
+            published,
+            views,
+            publications,
+            events,
+            place,
+            is_new: true,
+            sent_at: Instant::now(),
+            greeting: Some(greeting),
+            is_over: false,
+            _slot: slot,
+        }
+    }
+
+    /// Waits for the next event. Returns none at the end of the stream.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting.into());
+        }
+        while !self.is_over {
+            if let Some(event) = self.event() {
+                self.sent_at = Instant::now();
+                return Some(event);
+            }
+            // Too many documents are being made: the next round tries again.
+            let _ = self.make().await;
+            if self.events.has_changed().unwrap_or_default() {
+                self.events.mark_unchanged();
+                continue;
+            }
+            // Both senders live as long as the process.
+            tokio::select! {
+                _ = self.events.changed() => {}
+                _ = self.publications.changed() => {}
+                () = tokio::time::sleep(DRAIN_POLL) => {}
+            }
+        }
+        None
+    }
+
+    /// Event that is due now; none if there is nothing to send.
+    fn event(&mut self) -> Option<Bytes> {
+        if self.published.vitals.is_draining() {
+            self.is_over = true;
+            return Some(Bytes::from_static(END.as_bytes()));
+        }
+        let feed = self.views.board_feed();
+        match feed.next(self.place) {
+            Ok(Some(event)) => {
+                self.place = event.number;
+                Some(event.bytes)
+            }
+            Err(Lost) => {
+                self.place = feed.newest();
+                Some(reset(&self.published).into())
+            }
+            Ok(None) => (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET.as_bytes())),
+        }
+    }
+
+    /// Makes the next event if it is due and nobody else does.
+    async fn make(&mut self) -> Result<(), ApiError> {
+        let Some(newest) = self.published.newest() else { return Ok(()) };
+        let feed = Arc::clone(self.views.board_feed());
+        let Some(_turn) = feed.turn((newest.seq, newest.as_of)) else { return Ok(()) };
+        let coverage = self.published.vitals.coverage.load_full();
+        let is_new = std::mem::replace(&mut self.is_new, false);
+        let base = match feed.needs_base(is_new) {
+            true => Some(self.views.pinned(&newest, Arc::clone(&coverage)).await?),
+            false => None,
+        };
+        let began = Instant::now();
+        let view = self.views.live(&newest, coverage).await?;
+        let making = Arc::clone(&feed);
+        let made = blocking::run(move || {
+            if let Some(base) = base {
+                making.begin(&base.listing, base.board().of(&base.listing));
+            }
+            making.add(&view.listing, view.board().of(&view.listing), began);
+        });
+        made.await.map_err(|_| ApiError::Busy)
+    }
+}

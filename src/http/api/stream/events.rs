@@ -1,0 +1,29 @@
+//! Events that every kind of reader gets.
+
+use std::time::Duration;
+
+use crate::published::Published;
+
+/// Longest silence. A reader behind a proxy would otherwise be cut off.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Interval at which a quiet stream looks whether the process drains.
+pub(super) const DRAIN_POLL: Duration = Duration::from_secs(1);
+/// Advice for the wait before the reader connects again.
+pub(super) const RETRY: &str = "retry: 2000\n\n";
+/// Sent instead of events when nothing happens.
+pub(super) const QUIET: &str = ": nothing new\n\n";
+/// Last event when the process drains.
+pub(super) const END: &str = "event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n";
+
+/// Says that the reader must read the documents again: changes that it lacks are gone.
+pub(super) fn reset(published: &Published) -> String {
+    here(published, "reset")
+}
+
+/// Event that names the newest publication.
+pub(super) fn here(published: &Published, event: &str) -> String {
+    let Some(newest) = published.newest() else { return String::new() };
+    let (seq, as_of) = (newest.seq, newest.as_of);
+    let shown = as_of.to_rfc3339();
+    format!("id: {seq}.{}\nevent: {event}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
+}

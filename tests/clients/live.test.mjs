@@ -1,0 +1,166 @@
+// A real browser follows the stream: live figures, one connection for many tabs, resumption, polling where there is none.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { daemon, freePort, published, scratch, stopAll } from "./daemon.mjs";
+import { eventually, launch, open } from "./chromium.mjs";
+import { TICKER } from "./ticker.mjs";
+
+const TABS = 8;
+const READY = "#board[data-ready]";
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await stopAll();
+});
+
+// Tabs in the background draw no frames, on which Playwright would wait.
+const POLLING = { polling: 200 };
+const updates = (page, text) =>
+  page.waitForFunction((text) => document.getElementById("updates").textContent.trim() === text, text, POLLING);
+// Waits until figures of another moment are shown.
+const changes = async (page) => {
+  const before = await page.getAttribute("#board table", "data-as-of");
+  await page.waitForFunction((before) => document.querySelector("#board table").dataset.asOf !== before, before, POLLING);
+};
+const isStream = (url) => url.includes("/api/v1/stream");
+
+// Asserts that a page shows the rows that the server sends of the same moment.
+async function agrees(page) {
+  const { compared, different } = await eventually(page, async () => {
+    const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
+    const server = new DOMParser().parseFromString(html, "text/html");
+    const moment = (root) => JSON.stringify({ ...root.querySelector("#board table").dataset });
+    if (moment(server) !== moment(document)) return false;
+    const text = (cell) => cell.textContent.replaceAll(/\s+/g, " ").trim();
+    const pairs = [...document.querySelectorAll("#rows tr")].flatMap((row) => {
+      const other = server.querySelector(`tr[data-number="${row.dataset.number}"]`);
+      // Ages go on.
+      return other ? [...row.cells].map((cell, place) => [cell.className, text(cell), text(other.cells[place])]) : [];
+    });
+    const different = pairs.filter(([name, one, other]) => name !== "age" && one !== other);
+    return { compared: pairs.length, different };
+  });
+  assert.deepEqual(different, []);
+  assert(compared > 100);
+}
+
+test("figures change by events, without reading all of them again", async () => {
+  const { page, requests, faults, close } = await open(browser, "/");
+  await page.waitForSelector(READY);
+  await updates(page, "live");
+  const before = requests.filter((url) => url.includes("/board/figures")).length;
+  for (let time = 0; time < 3; time += 1) await changes(page);
+  await agrees(page);
+  assert.equal(requests.filter((url) => url.includes("/board/figures")).length, before);
+  assert.equal(requests.filter(isStream).length, 1);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a new price is marked, and no row moves under the pointer", async () => {
+  const { page, faults, close } = await open(browser, "/?sort=age");
+  await page.waitForSelector(READY);
+  await page.hover("#rows tr:nth-child(3)");
+  const names = () => page.$$eval("#rows tr", (rows) => rows.map((row) => row.dataset.number));
+  const before = await names();
+  await page.waitForSelector("#rows .changed");
+  for (let time = 0; time < 3; time += 1) await changes(page);
+  assert.deepEqual(await names(), before);
+  await page.mouse.move(700, 5);
+  await page.waitForFunction((before) =>
+    JSON.stringify([...document.querySelectorAll("#rows tr")].map((row) => row.dataset.number)) !== before, JSON.stringify(before));
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("eight tabs share one connection, and another tab takes it over", async () => {
+  const context = await browser.newContext();
+  const streams = [];
+  context.on("request", (request) => isStream(request.url()) && streams.push(request));
+  const market = (await (await fetch(`${TICKER}/api/v1/markets?sort=trades&limit=1`)).json()).markets[0].id;
+  const pages = [];
+  for (let tab = 0; tab < TABS; tab += 1) {
+    const page = await context.newPage();
+    await page.goto(tab === 3 ? `${TICKER}/m/${market}` : TICKER);
+    pages.push(page);
+  }
+  await Promise.all(pages.map((page) => updates(page, "live")));
+  const lists = pages.filter((page) => !page.url().includes("/m/"));
+  await Promise.all(lists.map(changes));
+  assert.equal(streams.length, 1);
+  const holder = streams[0].frame().page();
+  await holder.close();
+  const others = lists.filter((page) => page !== holder);
+  for (let time = 0; time < 3; time += 1) await Promise.all(others.map(changes));
+  assert.equal(streams.length, 2, "one of the others has it");
+  await agrees(others[0]);
+  await context.close();
+});
+
+test("a market page changes with its market", async () => {
+  const market = (await (await fetch(`${TICKER}/api/v1/markets?sort=trades&limit=1`)).json()).markets[0].id;
+  const { page, faults, close } = await open(browser, `/m/${market}`);
+  await updates(page, "live");
+  const trades = () => page.textContent('[aria-labelledby="trades"] tbody');
+  const before = await trades();
+  await page.waitForFunction(
+    (before) => document.querySelector('[aria-labelledby="trades"] tbody').textContent !== before, before);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("without a stream the page polls and says so, and it goes on when the stream is back", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  let isBlocked = true;
+  await page.route("**/api/v1/stream*", (route) => (isBlocked ? route.fulfill({ status: 502 }) : route.continue()));
+  await page.goto(TICKER);
+  await page.waitForSelector(READY);
+  await updates(page, "every 10 s");
+  await changes(page);
+  isBlocked = false;
+  await updates(page, "live");
+  await context.close();
+});
+
+test("where the browser has no locks, every page polls", async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => { delete Navigator.prototype.locks; });
+  const page = await context.newPage();
+  const streams = [];
+  page.on("request", (request) => isStream(request.url()) && streams.push(request));
+  await page.goto(TICKER);
+  await page.waitForSelector(READY);
+  await changes(page);
+  await updates(page, "every 10 s");
+  assert.deepEqual(streams, []);
+  await context.close();
+});
+
+test("a page goes on after the daemon was restarted", async () => {
+  const { path, remove } = scratch();
+  const bind = `127.0.0.1:${await freePort()}`;
+  const demo = ["demo", "--trades-per-second", "5", "--history-hours", "1", "--ledger-seconds", "2"];
+  let running = await daemon(path, demo, bind);
+  await published(running.url, 10);
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(running.url);
+  await page.waitForSelector(READY);
+  await updates(page, "live");
+  await changes(page);
+  assert.equal(await running.program.stop(), 0);
+  await updates(page, "every 10 s").catch(() => {}); // unless it is back before the third try
+  running = await daemon(path, demo, bind);
+  await published(running.url, 10);
+  await updates(page, "live");
+  await changes(page);
+  await agrees(page);
+  await context.close();
+  assert.equal(await running.program.stop(), 0);
+  remove();
+});
