@@ -14,7 +14,6 @@ use std::{
 };
 
 use actix_rt::System;
-use chrono::Utc;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -295,7 +294,7 @@ impl Daemon {
     fn write_crash_file(&self, config: &Config, outcome: Outcome) {
         let recorder = Arc::clone(self.tree.status().recorder());
         let crashes = CrashFiles::new(config.data_dir.join(tree::CRASH_DIR), recorder);
-        let write = move || match crashes.write(None, &outcome.to_string(), Utc::now()) {
+        let write = move || match crashes.write(None, &outcome.to_string()) {
             Ok(path) => warn!(file = %path.display(), "crash file written"),
             Err(error) => warn!(%error, "crash file could not be written"),
         };

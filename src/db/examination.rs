@@ -1,6 +1,6 @@
 //! Facts about the database for `doctor`. Reads only.
 
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Database, DbError};
 
@@ -41,15 +41,14 @@ pub struct LeaseView {
 }
 
 impl Database {
-    /// Returns facts about the server and the database.
+    /// Returns facts about the server and the database. `here` is this machine's time.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn examine(&self) -> Result<Examination, DbError> {
+    pub async fn examine(&self, here: DateTime<Utc>) -> Result<Examination, DbError> {
         let client = self.client().await?;
         let row = client.query_typed_one(include_str!("sql/requirements/examine.sql"), &[]).await?;
-        let here = Utc::now();
         let there: f64 = row.try_get(5)?;
         #[expect(clippy::as_conversions, reason = "milliseconds of our age fit")]
         let here = here.timestamp_millis() as f64 / 1_000.0;

@@ -210,6 +210,12 @@ fn an_impure_name_in_a_pure_room_is_found_in_every_form() {
     each_breaks("src/domain/amount.rs", &forms, rule);
     let addresses = ["use actix::{Addr, Recipient};", "fn f(_: actix::Addr<X>) {}", "use actix::*;"];
     each_breaks("src/http/server.rs", &addresses, rule);
+    let wall_clock = [
+        "fn f() { chrono::Utc::now() }",
+        "use chrono::Utc as Zone; fn f() { Zone::now() }",
+        "use std::time; fn f() { time::SystemTime::now() }",
+    ];
+    each_breaks("src/http/server.rs", &wall_clock, rule);
     each_breaks("src/http/server.rs", &["use tokio_postgres::{Client, Row};"], rule);
     let fine = [
         (

@@ -79,7 +79,7 @@ fn connect(config: &Config, url: &str) -> Result<Database, DbError> {
 }
 
 async fn reached(database: &Database) -> Result<Examination, String> {
-    match tokio::time::timeout(PATIENCE, database.examine()).await {
+    match tokio::time::timeout(PATIENCE, database.examine(SystemClock.now())).await {
         Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }

@@ -1,11 +1,13 @@
 //! Checks of the running daemon, by its own listeners, and of the files that it writes.
 
-use std::{path::Path, time::Duration, time::SystemTime};
+use std::{path::Path, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::Finding;
 use crate::{
+    clock::{Clock as _, SystemClock},
     config::Config,
     db::examination::LeaseView,
     http::probe::{self, ProbeAnswer},
@@ -163,7 +165,7 @@ fn files(directory: &Path, stale_after: Duration) -> Finding {
     const REMEDY: &str = "look at `files` and `disk` in /readyz; HTTP serves the newest publication anyway";
     let file = directory.join("markets.json");
     let age = std::fs::metadata(&file).and_then(|data| data.modified());
-    let age = age.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+    let age = age.map(|at| (SystemClock.now() - DateTime::<Utc>::from(at)).to_std().unwrap_or_default());
     match age {
         Err(error) => Finding::failure(NAME, format!("{}: {error}", file.display()), REMEDY),
         Ok(age) if age > stale_after => {

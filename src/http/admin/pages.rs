@@ -151,7 +151,7 @@ pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
         handling_max: p99(line.to, line.message, "handling", "max_ms"),
     });
     html(&ActorsPage {
-        now: shown(Utc::now()),
+        now: shown(state.recorder.moment().now()),
         attention: all.iter().flat_map(|actor| attention(actor)).collect(),
         flow: flow.collect(),
         exits: all.iter().flat_map(|actor| exits(actor)).collect(),
@@ -180,7 +180,7 @@ pub(super) async fn trace(request: HttpRequest, state: web::Data<AdminState>) ->
     let nodes = tree(&answer.records);
     let span = Span::of(&answer.records);
     html(&TracePage {
-        now: shown(Utc::now()),
+        now: shown(state.recorder.moment().now()),
         is_live: value("trade").is_none() && value("trace").is_none(),
         inputs: inputs.into(),
         total: total(&answer).map(short),

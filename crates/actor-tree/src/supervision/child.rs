@@ -10,7 +10,6 @@ use std::{
 };
 
 use actix::{Actor, Context, Recipient, Supervised, dev::ContextFut};
-use chrono::Utc;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 use tracing::{debug, error, warn};
@@ -122,7 +121,7 @@ impl ChildRunner {
         let (status, reason) = (Arc::clone(&self.status), exit.to_string());
         let (written, is_written) = oneshot::channel();
         let write = move || {
-            match crashes.write(Some(status.name()), &reason, Utc::now()) {
+            match crashes.write(Some(status.name()), &reason) {
                 Ok(path) => {
                     warn!(actor = status.name(), file = %path.display(), "crash file written");
                     status.note_crash_file(generation, path.display().to_string());

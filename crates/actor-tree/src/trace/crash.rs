@@ -47,10 +47,11 @@ impl CrashFiles {
     /// # Errors
     ///
     /// The directory cannot be made or written.
-    pub fn write(&self, actor: Option<&str>, reason: &str, at: DateTime<Utc>) -> io::Result<PathBuf> {
+    pub fn write(&self, actor: Option<&str>, reason: &str) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.directory)?;
         let (records, _) = self.recorder.records();
         let moment = self.recorder.moment();
+        let at = moment.now();
         let records = about(&records, actor).iter().map(|record| record.view(&moment)).collect();
         let text = serde_json::to_vec_pretty(&Crash { at, actor, reason, records })?;
         let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
@@ -90,24 +91,30 @@ fn about<'a>(records: &'a [Arc<Record>], actor: Option<&str>) -> Vec<&'a Arc<Rec
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
-        clock::SystemClock,
+        clock::{ManualClock, SharedClock},
         trace::step::{Step, StepName},
     };
 
     #[test]
     fn a_file_holds_the_records_of_the_actor_and_the_oldest_files_leave() {
-        let recorder = Recorder::on(SystemClock::shared());
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let shared: SharedClock = clock.clone();
+        let recorder = Recorder::on(shared);
         for actor in ["one", "other"] {
             Step::begin(&recorder, actor, StepName("work"), None).done();
         }
         let directory = std::env::temp_dir().join(format!("actor-tree-crash-{}", std::process::id()));
         let files = CrashFiles::new(directory.clone(), recorder);
-        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-        let write = |second| files.write(Some("one"), "a test", at(second)).unwrap();
-        (0..21).for_each(|second| drop(write(second)));
-        let newest = write(21);
+        let write = || {
+            clock.advance(Duration::from_secs(1));
+            files.write(Some("one"), "a test").unwrap()
+        };
+        (0..21).for_each(|_| drop(write()));
+        let newest = write();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), FILES_MAX);
         let crash: serde_json::Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
         fs::remove_dir_all(directory).unwrap();

@@ -43,6 +43,12 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// Returns this moment's wall-clock time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.wall
+    }
+
     /// Returns the wall-clock time of an earlier monotonic time.
     #[must_use]
     pub fn wall(&self, at: Instant) -> DateTime<Utc> {
