@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    coverage::LedgerRange,
+    coverage::{LedgerRange, TimeSpan},
     instant::{DAY, HOUR, MINUTE, UnixSeconds},
     trade_stats::{TradeStats, WindowTrade},
 };
@@ -71,6 +71,41 @@ impl Interval {
     }
 }
 
+/// Interval of the candles that the database keeps. All others are made of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// 1 minute.
+    Minute,
+    /// 1 hour.
+    Hour,
+    /// 1 day.
+    Day,
+}
+
+impl Stored {
+    /// All of them, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// Length in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Self::Minute => MINUTE,
+            Self::Hour => HOUR,
+            Self::Day => DAY,
+        }
+    }
+
+    /// Its buckets, aligned to UTC.
+    #[must_use]
+    pub const fn buckets(self) -> Buckets {
+        Buckets { seconds: self.seconds(), offset: 0 }
+    }
+}
+
+/// Days for which candles of a minute are stored.
+pub const MINUTE_CANDLE_DAYS: i64 = 30;
+
 /// Division of time into buckets of equal length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
@@ -104,11 +139,41 @@ impl Buckets {
         buckets
     }
 
+    /// Merges the statistics of shorter buckets, given by their starts in ascending order. Each of them must lie within
+    /// one of these buckets.
+    pub fn merge(
+        self,
+        parts: impl IntoIterator<Item = (UnixSeconds, TradeStats)>,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        let mut buckets: BTreeMap<UnixSeconds, TradeStats> = BTreeMap::new();
+        for (start, stats) in parts {
+            buckets.entry(self.start_of(start)).or_default().merge(&stats);
+        }
+        buckets
+    }
+
+    /// Longest stored interval of which these buckets are made up.
+    #[must_use]
+    pub fn stored(self) -> Stored {
+        let is_made_of =
+            |stored: &Stored| self.seconds % stored.seconds() == 0 && self.offset % stored.seconds() == 0;
+        [Stored::Day, Stored::Hour].into_iter().find(is_made_of).unwrap_or(Stored::Minute)
+    }
+
     /// Returns true if every ledger that closed in the bucket is known. `coverage` holds the complete ledgers.
     #[must_use]
     pub fn is_complete(self, start: UnixSeconds, coverage: &[LedgerRange]) -> bool {
-        let last = start.plus(self.seconds - 1);
-        coverage.iter().any(|range| range.from_time <= start && last <= range.to_time)
+        coverage.iter().any(|range| self.is_within(start, range.into()))
+    }
+
+    /// The same by merged spans of complete ledgers.
+    #[must_use]
+    pub fn is_complete_within(self, start: UnixSeconds, complete: &[TimeSpan]) -> bool {
+        complete.iter().any(|span| self.is_within(start, *span))
+    }
+
+    fn is_within(self, start: UnixSeconds, span: TimeSpan) -> bool {
+        span.from <= start && start.plus(self.seconds - 1) <= span.to
     }
 }
 
@@ -143,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn every_interval_is_made_of_the_longest_stored_one_that_fits() {
+        let stored = |interval: Interval| interval.buckets().stored();
+        use Stored::{Day, Hour, Minute};
+        assert_eq!(Interval::ALL.map(stored), [Minute, Minute, Minute, Hour, Hour, Day, Day]);
+        // Days of another time zone, as Horizon's offset makes them.
+        assert_eq!(Buckets { seconds: DAY, offset: 3 * HOUR }.stored(), Hour);
+        assert_eq!(Buckets { seconds: 5 * MINUTE, offset: HOUR }.stored(), Minute);
+    }
+
+    #[test]
     fn a_bucket_is_complete_if_one_range_holds_all_of_it() {
         let range =
             |from, to| LedgerRange { from: 1, to: 2, from_time: UnixSeconds(from), to_time: UnixSeconds(to) };
@@ -167,6 +242,11 @@ mod tests {
                     let own = trades.iter().filter(|trade| (start..end).contains(&trade.closed_at));
                     prop_assert_eq!(stats, own.collect::<TradeStats>());
                 }
+            }
+            for interval in Interval::ALL {
+                let buckets = interval.buckets();
+                let parts = buckets.stored().buckets().fill(trades.iter().copied());
+                prop_assert_eq!(buckets.merge(parts), buckets.fill(trades.iter().copied()));
             }
             let day: u64 = Interval::Day.buckets().fill(trades.iter().copied()).values().map(|of| of.trade_count).sum();
             prop_assert_eq!(day, u64::try_from(trades.len()).unwrap());

@@ -15,6 +15,36 @@ pub struct LedgerRange {
     pub to_time: UnixSeconds,
 }
 
+/// Span of time, both ends inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeSpan {
+    /// First second.
+    pub from: UnixSeconds,
+    /// Last second.
+    pub to: UnixSeconds,
+}
+
+impl From<&LedgerRange> for TimeSpan {
+    fn from(range: &LedgerRange) -> Self {
+        Self { from: range.from_time, to: range.to_time }
+    }
+}
+
+/// Merges spans that touch or overlap, and sorts them. Drops spans that end before they begin.
+#[must_use]
+pub fn merge_times(mut spans: Vec<TimeSpan>) -> Vec<TimeSpan> {
+    spans.retain(|span| span.from <= span.to);
+    spans.sort_unstable();
+    let mut merged: Vec<TimeSpan> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.from <= last.to.plus(1) => last.to = last.to.max(span.to),
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
 /// Merges overlapping and adjacent ranges, and sorts them. Drops ranges that end before they begin.
 #[must_use]
 pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
@@ -136,6 +166,13 @@ mod tests {
 
     fn range(from: u32, to: u32) -> LedgerRange {
         LedgerRange { from, to, from_time: UnixSeconds(i64::from(from)), to_time: UnixSeconds(i64::from(to)) }
+    }
+
+    #[test]
+    fn spans_that_touch_are_one() {
+        let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
+        let spans = vec![span(50, 60), span(0, 9), span(10, 20), span(15, 18), span(30, 29)];
+        assert_eq!(merge_times(spans), [span(0, 20), span(50, 60)]);
     }
 
     #[test]
