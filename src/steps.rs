@@ -32,5 +32,7 @@ pub const CHECK_TOML: StepName = StepName("check_stellar_toml");
 pub const READ_BOOKS: StepName = StepName("read_books");
 /// Published figures are compared with a recomputation.
 pub const AUDIT: StepName = StepName("audit");
+/// Candles are derived from committed trades.
+pub const DERIVE_CANDLES: StepName = StepName("derive_candles");
 /// Request to Horizon, from its turn in the budget to the end of the answer.
 pub const HORIZON_REQUEST: StepName = StepName("horizon_request");

@@ -7,6 +7,7 @@ pub mod aggregator;
 pub mod asset_poller;
 pub mod auditor;
 pub mod backfiller;
+pub mod candle_keeper;
 pub mod cleaner;
 pub mod intake;
 pub mod json_writer;

@@ -100,13 +100,24 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, _| {
         let epoch = services.leadership.epoch().ok_or("the lease was lost")?;
         let keep_days = i64::from(services.config.retention_days);
+        // A day of trades is dropped once its candles are derived.
+        loop {
+            let step = services.database.derive_candles(epoch, services.clock.now(), || {}).await;
+            if step.map_err(|error| error.to_string())?.is_caught_up {
+                break;
+            }
+        }
         let cleaned = services.database.clean(epoch, keep_days, services.clock.now()).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
+        let candle_days = i64::from(services.config.candle_retention_days);
+        let candles = services.database.drop_candles(epoch, candle_days, services.clock.now()).await;
+        let candle_partitions_dropped = candles.map_err(|error| error.to_string())?;
         info!(
             days_dropped = cleaned.days,
             days_left = cleaned.days_left,
             rows_deleted = cleaned.rows,
             keep_days,
+            candle_partitions_dropped,
             "cleaned"
         );
         Ok(Done::Whole)

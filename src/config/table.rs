@@ -206,6 +206,16 @@ pub static SETTINGS: &[Setting] = &[
         ..STORAGE
     },
     Setting {
+        name: "candle-retention-days",
+        env: &["TICKER_CANDLE_RETENTION_DAYS"],
+        fallback: Fallback::Value("365"),
+        value_name: "DAYS",
+        help: "Days for which candles of hours and days are kept; those of minutes are kept for 30",
+        allowed: "a whole number of days from --retention-days to 36500",
+        kind: Kind::Count,
+        ..STORAGE
+    },
+    Setting {
         name: "assets-schedule",
         env: &["TICKER_ASSETS_SCHEDULE"],
         fallback: Fallback::Value("0 */6 * * *"),

@@ -48,6 +48,8 @@ pub struct Config {
     pub backfill_hours: u32,
     /// Days for which trades are kept, 8 or more.
     pub retention_days: u32,
+    /// Days for which candles of hours and days are kept, at least the retention of trades.
+    pub candle_retention_days: u32,
     /// Largest number of requests to Horizon per hour; 0 for no limit.
     pub horizon_requests_per_hour: u32,
     /// Time without a byte after which the stream is reconnected.
@@ -160,7 +162,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let log = r.read("log", parse::log_filter);
     let trace_messages = r.read("trace-messages", parse::on_or_off);
     let (bind, admin_bind) = listeners?;
-    let (backfill_hours, retention_days) = history?;
+    let (backfill_hours, retention_days, candle_retention_days) = history?;
     testnet?;
     Some(Config {
         database_url: database_url?,
@@ -176,6 +178,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         output_dir: output_dir??,
         backfill_hours,
         retention_days,
+        candle_retention_days,
         horizon_requests_per_hour: requests?,
         stream_idle_timeout: stream_idle_timeout?,
         assets_schedule: assets_schedule?,
@@ -215,16 +218,23 @@ fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
     Some((bind, admin_bind))
 }
 
-/// Reads backfill hours and retention days. Fetching trades that the next cleaning deletes would waste requests.
-fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32)> {
+/// Reads backfill hours and the retention of trades and candles. Fetching trades that the next cleaning deletes would
+/// waste requests.
+fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32, u32)> {
     let backfill_hours = reader.read("backfill-hours", parse::count(0..=u32::MAX));
     let retention_days = reader.read("retention-days", parse::count(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX));
-    let (backfill_hours, retention_days) = (backfill_hours?, retention_days?);
+    let candle_days = reader.read("candle-retention-days", parse::count(1..=RETENTION_DAYS_MAX));
+    let (backfill_hours, retention_days, candle_days) = (backfill_hours?, retention_days?, candle_days?);
     let kept_hours = retention_days.saturating_mul(HOURS_A_DAY);
     if backfill_hours > kept_hours {
         let detail =
             format!("it is longer than --retention-days {retention_days}, which is {kept_hours} hours");
         reader.refuse("backfill-hours", detail);
     }
-    Some((backfill_hours, retention_days))
+    if candle_days < retention_days {
+        let detail =
+            format!("candles outlive their trades: it is less than --retention-days {retention_days}");
+        reader.refuse("candle-retention-days", detail);
+    }
+    Some((backfill_hours, retention_days, candle_days))
 }

@@ -4,7 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
-use super::DbError;
+use super::{DbError, numeric::Whole};
 use crate::domain::instant::UnixSeconds;
 
 /// Head of the stream: the signature, no flags, no extension.
@@ -66,6 +66,18 @@ impl Encoder {
         self.0.put_i32(length);
         self.0.put_slice(text.as_bytes());
         Ok(())
+    }
+
+    /// Adds a number that `numeric` holds.
+    pub(super) fn numeric(&mut self, number: i128) {
+        let bytes = Whole(number).to_bytes();
+        self.0.put_i32(i32::try_from(bytes.len()).unwrap_or_default());
+        self.0.put_slice(&bytes);
+    }
+
+    /// Adds NULL.
+    pub(super) fn null(&mut self) {
+        self.0.put_i32(NULL);
     }
 
     /// Returns the encoded rows once they fill a chunk.

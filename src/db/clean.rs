@@ -5,7 +5,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{
-    Database, DbError,
+    Database, DbError, candles, coverage,
     fenced::{self, Changes},
 };
 use crate::domain::instant::{DAY, UnixSeconds};
@@ -26,7 +26,7 @@ const BATCHES_KEPT_MIN: i64 = 10_000;
 pub struct Cleaned {
     /// Number of dropped days.
     pub days: u64,
-    /// Number of days that were in use and could not be dropped. The next pass tries again.
+    /// Number of days that were in use, or whose candles wait to be derived. The next pass tries again.
     pub days_left: u64,
     /// Number of rows deleted from other tables.
     pub rows: u64,
@@ -80,10 +80,13 @@ impl Database {
         Ok(())
     }
 
-    /// Removes ledgers whose trades were dropped from the coverage.
+    /// Removes ledgers whose trades were dropped from the coverage. Candles outlive them, and so does the knowledge
+    /// which of them are complete.
     async fn trim_coverage(&self, epoch: i64) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
+        let rows = transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
+        candles::keep_coverage(&transaction, &coverage::merged(&rows)?).await?;
         forget_dropped_ledgers(&transaction).await?;
         fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
         Ok(())

@@ -90,6 +90,13 @@ pub(super) async fn commit_marked(
     Ok(mark)
 }
 
+/// Commits a write with the fence, but without a `seq`: no reader of the batches needs to know of it.
+pub(super) async fn commit_unnumbered(transaction: Transaction<'_>, epoch: i64) -> Result<(), DbError> {
+    let fence = include_str!("sql/lease/fence.sql");
+    transaction.query_typed_opt(fence, &[(&epoch, Type::INT8)]).await?.ok_or(DbError::LeaseLost)?;
+    Ok(transaction.commit().await?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "bind" | "admin-bind" | "nginx-bind" => ["127.0.0.1:1001", "127.0.0.1:1002", "[::1]:1003"],
         "backfill-hours" => ["1", "2", "3"],
         "retention-days" => ["9", "10", "11"],
+        "candle-retention-days" => ["30", "40", "50"],
         "assets-schedule" | "orderbooks-schedule" | "clean-schedule" => {
             ["1 * * * *", "2 * * * *", "3 3 * * * *"]
         }
@@ -142,7 +143,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!((config.bind.to_string().as_str(), config.network.as_str()), ("127.0.0.1:8080", "public"));
     assert_eq!(config.admin_bind.to_string(), "127.0.0.1:9090");
     assert_eq!((text_of(&config.data_dir), text_of(&config.output_dir)), ("./data", "./data/www"));
-    assert_eq!((config.backfill_hours, config.retention_days), (168, 8));
+    assert_eq!((config.backfill_hours, config.retention_days, config.candle_retention_days), (168, 8, 365));
     assert_eq!(config.horizon_requests_per_hour, 3_600);
     assert_eq!(config.stream_idle_timeout, Duration::from_secs(90));
     assert_eq!(config.assets_schedule.to_string(), "0 */6 * * *");

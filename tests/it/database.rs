@@ -3,6 +3,7 @@
 mod assets;
 mod audit;
 mod batches;
+mod candles;
 mod connecting;
 mod held;
 mod lost_rows;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use stellar_ticker::{
     db::{
         Database, DatabaseSettings,
+        clean::Cleaned,
         trades::{BatchKind, CursorMove, IncomingTrade, TradeBatch},
     },
     domain::{
@@ -53,6 +55,12 @@ impl Scene {
         database.migrate().await.unwrap();
         let epoch = database.take_lease("me", TTL).await.unwrap().unwrap();
         Self { client: connect(&url).await, url, database, epoch }
+    }
+
+    /// Derives all candles, since days are not dropped before, then cleans.
+    async fn clean(&self, keep_days: i64, now: chrono::DateTime<chrono::Utc>) -> Cleaned {
+        candles::derive(&self.database, self.epoch, now.timestamp()).await;
+        self.database.clean(self.epoch, keep_days, now).await.unwrap()
     }
 
     async fn count(&self, table: &str) -> i64 {

@@ -20,6 +20,7 @@ pub const CHECKS: &[&str] = &[
     "assets",
     "books",
     "cleaning",
+    "candles",
     "stellar_toml",
     "audit",
     "nginx",

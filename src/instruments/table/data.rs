@@ -78,6 +78,10 @@ pub(super) const METRICS: &[Metric] = &[
     ),
     Metric::counter("ticker_cleaned_partitions_total", "Daily partitions of trades that were dropped."),
     Metric::counter("ticker_cleaned_rows_total", "Rows that were trimmed from other tables."),
+    Metric::counter(
+        "ticker_candles_written_total",
+        "Candles written to the database, again if a trade touched them.",
+    ),
     Metric::counter("ticker_audit_markets_total", "Markets recomputed from the raw trades and compared."),
     Metric::counter("ticker_audit_lists_total", "Comparisons of assets, markets and books with their rows."),
     Metric::counter(

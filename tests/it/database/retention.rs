@@ -1,7 +1,7 @@
 //! Days made ahead, dropped behind, and nothing that grows.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use stellar_ticker::db::{clean::Cleaned, quarantine::QuarantineEntry};
+use stellar_ticker::db::quarantine::QuarantineEntry;
 
 use super::*;
 
@@ -55,7 +55,7 @@ async fn thirty_days_leave_a_level_table_and_never_touch_a_served_window() {
         );
         scene.client.batch_execute(&dated).await.unwrap();
         let now = at(age);
-        let cleaned = scene.database.clean(scene.epoch, KEEP, now).await.unwrap();
+        let cleaned = scene.clean(KEEP, now).await;
         assert_eq!(cleaned.days_left, 0, "no other reader is open");
         let week_ago = now - TimeDelta::days(7);
         let kept = "SELECT count(*) FROM trades WHERE ledger_close_time > $1";
@@ -72,16 +72,13 @@ async fn thirty_days_leave_a_level_table_and_never_touch_a_served_window() {
     let coverage = scene.database.coverage().await.unwrap();
     let oldest: i64 = scene.client.query_one("SELECT min(toid) >> 32 FROM trades", &[]).await.unwrap().get(0);
     assert_eq!(i64::from(coverage[0].from), oldest, "what was dropped does not count as held");
-    assert_eq!(
-        scene.database.clean(scene.epoch, KEEP, at(NOW + 29 * DAY)).await.unwrap(),
-        Cleaned::default()
-    );
+    assert_eq!(scene.clean(KEEP, at(NOW + 29 * DAY)).await, Cleaned::default());
 }
 
 #[tokio::test]
 async fn days_are_there_before_their_first_trade() {
     let scene = Scene::new().await;
-    scene.database.clean(scene.epoch, KEEP, at(NOW)).await.unwrap();
+    scene.clean(KEEP, at(NOW)).await;
     let names = scene
         .client
         .query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'trades'::regclass ORDER BY 1", &[])
@@ -97,11 +94,11 @@ async fn a_day_that_others_read_waits_for_the_next_pass_and_holds_up_no_batch() 
     scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
     scene.client.batch_execute("BEGIN; SELECT count(*) FROM trades").await.unwrap();
     let late = at(NOW + 20 * DAY);
-    let cleaned = scene.database.clean(scene.epoch, KEEP, late).await.unwrap();
+    let cleaned = scene.clean(KEEP, late).await;
     assert_eq!((cleaned.days, cleaned.days_left), (0, 1));
     scene.database.write_trades(scene.epoch, &day_of_trades(19)).await.unwrap();
     scene.client.batch_execute("COMMIT").await.unwrap();
-    let cleaned = scene.database.clean(scene.epoch, KEEP, late).await.unwrap();
+    let cleaned = scene.clean(KEEP, late).await;
     assert_eq!((cleaned.days, cleaned.days_left), (1, 0));
     scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
     assert_eq!(
@@ -115,6 +112,7 @@ async fn a_day_that_others_read_waits_for_the_next_pass_and_holds_up_no_batch() 
 async fn cleaning_needs_the_lease() {
     let scene = Scene::new().await;
     scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
+    candles::derive(&scene.database, scene.epoch, NOW).await;
     let refused = scene.database.clean(scene.epoch + 1, KEEP, at(NOW + 20 * DAY)).await;
     assert!(matches!(refused, Err(stellar_ticker::db::DbError::LeaseLost)), "{refused:?}");
     assert_eq!(scene.count("trades").await, 99);

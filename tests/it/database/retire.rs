@@ -67,7 +67,7 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
     let number = "SELECT m.id FROM markets m JOIN assets a ON a.id = m.counter_asset_id WHERE a.issuer = $1";
     let before: i32 = scene.client.query_one(number, &[&address(GONE)]).await.unwrap().get(0);
 
-    let cleaned = scene.database.clean(scene.epoch, KEEP, at(late)).await.unwrap();
+    let cleaned = scene.clean(KEEP, at(late)).await;
     assert_eq!(cleaned.days, 1);
     let markets = "markets m JOIN assets a ON a.id IN (m.base_asset_id, m.counter_asset_id)";
     assert_eq!(scene.issuers(markets).await, [WITH_BOOK, TRADED]);
@@ -95,8 +95,8 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
     let update = MarketState::read_after(&other, seq, &marks, UnixSeconds(late)).await.unwrap();
     assert!(follower.update(&mut update.unwrap()));
     assert_eq!(known(&mut follower), 3);
-    let again = scene.database.clean(scene.epoch, KEEP, at(late)).await.unwrap();
-    assert_eq!(again, stellar_ticker::db::clean::Cleaned::default(), "there is nothing left to do");
+    let again = scene.clean(KEEP, at(late)).await;
+    assert_eq!(again, Cleaned::default(), "there is nothing left to do");
 }
 
 #[tokio::test]
@@ -108,10 +108,10 @@ async fn a_write_that_is_under_way_keeps_its_market() {
     let writer = connect(&scene.url).await;
     let hold = "BEGIN; SELECT pg_advisory_xact_lock_shared(8241991830413505)";
     writer.batch_execute(hold).await.unwrap();
-    scene.database.clean(scene.epoch, KEEP, at(NOW)).await.unwrap();
+    scene.clean(KEEP, at(NOW)).await;
     assert_eq!(scene.count("markets").await, 1);
     writer.batch_execute("COMMIT").await.unwrap();
-    scene.database.clean(scene.epoch, KEEP, at(NOW)).await.unwrap();
+    scene.clean(KEEP, at(NOW)).await;
     assert_eq!(scene.count("markets").await, 0);
 }
 

@@ -14,7 +14,13 @@ WITH needed (name, rights) AS (VALUES
     ('ingest_lease', 'SELECT, INSERT, UPDATE'),
     ('ingest_batches', 'SELECT, INSERT, DELETE'),
     ('network', 'SELECT, INSERT'),
-    ('symbol_choices', 'SELECT, INSERT, UPDATE')
+    ('symbol_choices', 'SELECT, INSERT, UPDATE'),
+    ('candle_markets', 'SELECT, INSERT'),
+    ('candles_1m', 'SELECT, INSERT, DELETE'),
+    ('candles_1h', 'SELECT, INSERT, DELETE'),
+    ('candles_1d', 'SELECT, INSERT, DELETE'),
+    ('candle_progress', 'SELECT, UPDATE'),
+    ('candle_coverage', 'SELECT, INSERT, DELETE')
 ), lacking AS (
     SELECT name, right_wanted AS what
     FROM needed, unnest(string_to_array(rights, ', ')) AS right_wanted
@@ -23,7 +29,8 @@ WITH needed (name, rights) AS (VALUES
     SELECT name, 'USAGE' FROM unnest(ARRAY['asset_version', 'book_version']) AS name
     WHERE NOT coalesce(has_sequence_privilege(to_regclass(name), 'USAGE'), false)
     UNION ALL
-    SELECT name, 'EXECUTE' FROM unnest(ARRAY['ticker_make_day(date)', 'ticker_drop_day(date)']) AS name
+    SELECT name, 'EXECUTE' FROM unnest(ARRAY[
+        'ticker_make_day(date)', 'ticker_drop_day(date)', 'ticker_make_candles(date)', 'ticker_drop_candles(date, date)']) AS name
     WHERE NOT coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)
 )
 SELECT string_agg(what, ', ') || ' on ' || name FROM lacking WHERE NOT pg_is_in_recovery() GROUP BY name ORDER BY name

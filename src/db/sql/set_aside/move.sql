@@ -1,11 +1,12 @@
 -- Moves tables and sequences by name, so that other objects in the same schema stay. Indexes and the sequences of
--- identity columns move with their tables. Partitions of trades are tables of their own.
+-- identity columns move with their tables. Partitions are tables of their own.
 DO $set_aside$
 DECLARE
     part record;
     ours CONSTANT text[] := ARRAY[
         'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'orderbook_levels', 'ingest_cursor', 'ingest_lease',
-        'ingest_batches', 'coverage', 'quarantine', 'network', 'symbol_choices', 'toml_files', 'asset_sweep', 'schema_needs',
+        'ingest_batches', 'coverage', 'quarantine', 'network', 'symbol_choices', 'candle_markets', 'candles_1m', 'candles_1h',
+        'candles_1d', 'candle_progress', 'candle_coverage', 'toml_files', 'asset_sweep', 'schema_needs',
         'refinery_schema_history',
         'asset_version', 'book_version'];
 BEGIN
@@ -15,7 +16,8 @@ BEGIN
         FROM pg_class c
         WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'trades'::regclass)
           AND (c.relname = ANY (ours) AND c.relkind IN ('r', 'p', 'S')
-               OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trades'::regclass))
+               OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = ANY (ARRAY[
+                   to_regclass('trades'), to_regclass('candles_1m'), to_regclass('candles_1h'), to_regclass('candles_1d')])))
     LOOP
         IF part.is_sequence THEN
             EXECUTE format('ALTER SEQUENCE %s SET SCHEMA :schema', part.what);
@@ -23,6 +25,7 @@ BEGIN
             EXECUTE format('ALTER TABLE %s SET SCHEMA :schema', part.what);
         END IF;
     END LOOP;
-    DROP FUNCTION IF EXISTS ticker_make_day(date), ticker_drop_day(date);
+    DROP FUNCTION IF EXISTS ticker_make_day(date), ticker_drop_day(date), ticker_make_candles(date),
+        ticker_drop_candles(date, date);
 END
 $set_aside$

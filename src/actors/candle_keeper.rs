@@ -1,0 +1,120 @@
+//! The candle keeper: derives candles from committed trades, while this replica leads. It works from what the database
+//! says waits, so no message has to reach it.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use metrics::counter;
+use tracing::{debug, info};
+
+use super::{
+    leadership::Leadership,
+    outage,
+    supervision::status::ChildStatus,
+    wiring::{DaemonActor, Wiring},
+    worker::{TICK, Work, WorkContext, Worker},
+};
+use crate::{clock::SharedClock, db::Database, published::Part, shutdown, steps};
+
+/// Pause once nothing waits. A late trade is in its candles soon after.
+const REST: Duration = Duration::from_secs(10);
+/// Rest after a step while more waits, as a multiple of the step's duration, so that commits keep four fifths of a core.
+const RESTS_PER_STEP: u32 = 4;
+/// Longest rest after a step.
+const STEP_REST_MAX: Duration = Duration::from_secs(10);
+/// Seconds between two looks for candles that are too old.
+const DROP_EVERY_S: i64 = 3_600;
+
+/// Dependencies of the candle keeper.
+#[derive(Clone)]
+pub struct KeepCandles {
+    /// Database of trades and candles.
+    pub database: Database,
+    /// The lease under which it writes.
+    pub leadership: Leadership,
+    /// Source of the current time.
+    pub clock: SharedClock,
+    /// Age in days beyond which candles of hours and days are dropped.
+    pub retention_days: i64,
+    /// Status in `/actors.json`.
+    pub status: Arc<ChildStatus>,
+}
+
+/// The actor.
+pub type CandleKeeper = Worker<KeepCandles>;
+
+impl DaemonActor for CandleKeeper {
+    const NAME: &'static str = "candle_keeper";
+    const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_leader("candles"));
+
+    fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
+        let services = &wiring.services;
+        Worker::new(KeepCandles {
+            database: services.database.clone(),
+            leadership: services.leadership.clone(),
+            clock: Arc::clone(&services.clock),
+            retention_days: i64::from(services.config.candle_retention_days),
+            status,
+        })
+    }
+}
+
+impl Work for KeepCandles {
+    async fn run(self, context: WorkContext) {
+        let mut dropped_at: Option<DateTime<Utc>> = None;
+        loop {
+            context.advance();
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            let now = self.clock.now();
+            if dropped_at.is_none_or(|at| (now - at).num_seconds().abs() >= DROP_EVERY_S) {
+                dropped_at = Some(now);
+                self.drop_old(epoch, now).await;
+            }
+            let rest = self.step(&context, epoch).await;
+            context.pause(rest).await;
+        }
+    }
+
+    fn status(&self) -> &Arc<ChildStatus> {
+        &self.status
+    }
+}
+
+impl KeepCandles {
+    /// Derives the candles of some trades. Returns the time to rest.
+    async fn step(&self, context: &WorkContext, epoch: i64) -> Duration {
+        self.status.set_state("deriving");
+        let begun = self.clock.monotonic();
+        let step = context.pass(steps::DERIVE_CANDLES);
+        let derived = self.database.derive_candles(epoch, self.clock.now(), context.heartbeat()).await;
+        let took = self.clock.monotonic().saturating_duration_since(begun);
+        self.status.set_state("resting");
+        match derived {
+            Ok(derived) => {
+                step.done();
+                self.status.succeeds("candles are derived");
+                counter!("ticker_candles_written_total").increment(derived.candles);
+                debug!(trades = derived.trades, candles = derived.candles, "candles derived");
+                if derived.is_caught_up {
+                    REST
+                } else {
+                    took.saturating_mul(RESTS_PER_STEP).min(STEP_REST_MAX)
+                }
+            }
+            Err(error) => {
+                self.status.fails(&error);
+                outage::database_failed(&self.database, &error, "deriving candles");
+                STEP_REST_MAX
+            }
+        }
+    }
+
+    async fn drop_old(&self, epoch: i64, now: DateTime<Utc>) {
+        match self.database.drop_candles(epoch, self.retention_days, now).await {
+            Ok(0) => {}
+            Ok(partitions) => info!(partitions, "old candles dropped"),
+            Err(error) => outage::database_failed(&self.database, &error, "dropping old candles"),
+        }
+    }
+}

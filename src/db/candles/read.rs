@@ -1,0 +1,100 @@
+//! Reads of candles for answers. They write nothing, and have short limits: a reader waits.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{
+    super::{Database, DbError, coverage, snapshot_read},
+    rows,
+};
+use crate::domain::{
+    candles::Stored,
+    coverage::{TimeSpan, merge_times},
+    instant::UnixSeconds,
+    market::Market,
+    trade_stats::TradeStats,
+};
+
+/// Longest time that a statement of a reader may take.
+const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL jit = off; \
+                      SET LOCAL max_parallel_workers_per_gather = 0";
+
+/// Selection of candles of a market.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredQuery {
+    /// The market.
+    pub market: Market,
+    /// Length of a candle.
+    pub stored: Stored,
+    /// First start of a candle.
+    pub from: UnixSeconds,
+    /// End of the starts, exclusive.
+    pub to: UnixSeconds,
+    /// Largest number of candles.
+    pub limit: usize,
+    /// True for the newest candles of the span, false for the oldest.
+    pub newest: bool,
+}
+
+/// Candles as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredCandles {
+    /// Start and statistics of each candle, the oldest first, in the orientation of the database.
+    pub candles: Vec<(UnixSeconds, TradeStats)>,
+    /// Times of complete ledgers, those with dropped trades included: merged spans, in order.
+    pub complete: Vec<TimeSpan>,
+}
+
+impl Database {
+    /// Reads candles of a market. A market that never traded has none.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection, or [`DbError::Corrupt`].
+    pub async fn candles(&self, query: StoredQuery) -> Result<StoredCandles, DbError> {
+        let mut client = self.client().await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let sql = match (query.stored, query.newest) {
+            (Stored::Minute, false) => include_str!("../sql/candles/first_1m.sql"),
+            (Stored::Minute, true) => include_str!("../sql/candles/last_1m.sql"),
+            (Stored::Hour, false) => include_str!("../sql/candles/first_1h.sql"),
+            (Stored::Hour, true) => include_str!("../sql/candles/last_1h.sql"),
+            (Stored::Day, false) => include_str!("../sql/candles/first_1d.sql"),
+            (Stored::Day, true) => include_str!("../sql/candles/last_1d.sql"),
+        };
+        let (base, counter) = (query.market.base().to_string(), query.market.counter().to_string());
+        let (from, to) = (query.from.to_utc(), query.to.to_utc());
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&base, Type::TEXT),
+            (&counter, Type::TEXT),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
+            (&limit, Type::INT8),
+        ];
+        let rows = transaction.query_typed(sql, &params).await?;
+        let mut candles = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (_, start, stats) = rows::decode(row)?;
+            candles.push((start, stats));
+        }
+        if query.newest {
+            candles.reverse();
+        }
+        let complete = complete(&transaction).await?;
+        transaction.commit().await?;
+        Ok(StoredCandles { candles, complete })
+    }
+}
+
+/// Reads the times of complete ledgers.
+pub(super) async fn complete(transaction: &Transaction<'_>) -> Result<Vec<TimeSpan>, DbError> {
+    let rows = transaction.query_typed(include_str!("../sql/coverage/all.sql"), &[]).await?;
+    let mut spans: Vec<TimeSpan> = coverage::merged(&rows)?.iter().map(TimeSpan::from).collect();
+    for row in transaction.query_typed(include_str!("../sql/candles/coverage.sql"), &[]).await? {
+        let (from, to): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
+        spans.push(TimeSpan { from: from.into(), to: to.into() });
+    }
+    Ok(merge_times(spans))
+}

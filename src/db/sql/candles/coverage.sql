@@ -1,0 +1,1 @@
+SELECT from_time, to_time FROM candle_coverage

@@ -1,0 +1,1 @@
+SELECT ticker_drop_candles($1, $2)

@@ -1,0 +1,1 @@
+SELECT ticker_make_candles($1)

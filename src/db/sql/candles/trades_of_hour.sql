@@ -1,0 +1,6 @@
+-- Trades of some markets in an hour, in the order of time.
+SELECT market_id, toid, trade_order, ledger_close_time, base_amount, counter_amount, price_n, price_d,
+       base_is_seller, liquidity_pool_id IS NOT NULL AS is_pool
+FROM trades
+WHERE ledger_close_time >= $1 AND ledger_close_time < $2 AND market_id = ANY ($3)
+ORDER BY ledger_close_time, toid, trade_order

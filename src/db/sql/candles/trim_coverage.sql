@@ -1,0 +1,1 @@
+DELETE FROM candle_coverage WHERE to_time < $1
