@@ -81,6 +81,12 @@ pub fn gaps(merged: &[LedgerRange]) -> Vec<LedgerRange> {
         .collect()
 }
 
+/// Returns true if every ledger is held that closed from `since` to the newest one that is held.
+#[must_use]
+pub fn is_whole_since(merged: &[LedgerRange], since: UnixSeconds) -> bool {
+    merged.last().is_some_and(|last| last.from_time <= since)
+}
+
 /// Ranges without the ledgers from `hole.from` to `hole.to`. The remaining parts end and begin at the hole's times.
 #[must_use]
 pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
@@ -173,6 +179,14 @@ mod tests {
         let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
         let spans = vec![span(50, 60), span(0, 9), span(10, 20), span(15, 18), span(30, 29)];
         assert_eq!(merge_times(spans), [span(0, 20), span(50, 60)]);
+    }
+
+    #[test]
+    fn a_window_is_whole_if_the_newest_range_begins_before_it() {
+        assert!(!is_whole_since(&[], UnixSeconds(0)));
+        let held = [range(1, 5), range(10, 12)];
+        assert!(is_whole_since(&held, UnixSeconds(10)));
+        assert!(!is_whole_since(&held, UnixSeconds(9)), "ledgers 6 to 9 are missing");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use ticker_domain::{
-    decimal,
+    coverage, decimal,
     identity::SpelledAsset,
     instant::UnixSeconds,
     quoted::QuotedStats,
@@ -36,7 +36,7 @@ pub struct MarketDocument {
     quote: AssetReference,
     last: Option<String>,
     last_trade: Option<LastTrade>,
-    windows: BTreeMap<&'static str, WindowDocument>,
+    windows: BTreeMap<&'static str, WindowOf>,
     bid: Option<String>,
     ask: Option<String>,
     spread: Option<String>,
@@ -45,6 +45,14 @@ pub struct MarketDocument {
     flags: Vec<Flag>,
     usd: MarketUsd,
     pool_id: Option<String>,
+}
+
+/// Window, and whether all its trades are known.
+#[derive(Debug, Serialize)]
+struct WindowOf {
+    complete: bool,
+    #[serde(flatten)]
+    figures: WindowDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,7 +217,7 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         quote: reference(market.quote()),
         last: value::price(last),
         last_trade: last_trade(market),
-        windows: Span::ALL.into_iter().map(|span| (span.name(), window(&market.stats(span)))).collect(),
+        windows: Span::ALL.into_iter().map(|span| (span.name(), window_of(market, span))).collect(),
         bid: digits(book.and_then(|book| book.bid)),
         ask: digits(book.and_then(|book| book.ask)),
         spread: digits(book.as_ref().and_then(QuotedBook::spread)),
@@ -255,6 +263,12 @@ fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
 pub(super) fn figure(stats: &QuotedStats, name: &str) -> serde_json::Value {
     let document = serde_json::to_value(window(stats)).unwrap_or_default();
     document.get(name).cloned().unwrap_or_default()
+}
+
+fn window_of(market: &MarketView<'_>, span: Span) -> WindowOf {
+    let view = market.view();
+    let complete = coverage::is_whole_since(view.coverage(), span.edge(view.as_of()));
+    WindowOf { complete, figures: window(&market.stats(span)) }
 }
 
 fn window(stats: &QuotedStats) -> WindowDocument {
