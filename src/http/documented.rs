@@ -18,8 +18,8 @@ use crate::{
 use ticker_formats::legacy::{assets_json, markets_json};
 
 /// Parts of `/readyz` that actors report.
-const PARTS: [&str; 8] =
-    ["history", "assets", "books", "cleaning", "stellar_toml", "files", "audit", "nginx"];
+const PARTS: [&str; 9] =
+    ["history", "assets", "books", "cleaning", "candles", "stellar_toml", "files", "audit", "nginx"];
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 
