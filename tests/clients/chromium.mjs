@@ -39,7 +39,7 @@ export async function open(browser, path, { status = 200, ...options } = {}) {
       );
     });
   }
-  const response = await page.goto(TICKER + path, { waitUntil: "load" });
+  const response = await page.goto(new URL(path, TICKER).href, { waitUntil: "load" });
   if (response.status() === status && status >= 400) faults.length = 0;
   return { page, response, requests, faults, close: () => context.close() };
 }

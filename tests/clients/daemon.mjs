@@ -83,6 +83,7 @@ export async function daemon(directory, args, bind = "127.0.0.1:0") {
 // Waits until a daemon publishes this many markets.
 export const published = (url, least = 1) =>
   until(`${least} markets`, async () => {
-    const answer = await fetch(`${url}/api/v1/markets?limit=1000`);
-    return answer.ok && (await answer.json()).markets.length >= least;
+    // Nobody listens yet, or nginx waits for the daemon.
+    const answer = await fetch(`${url}/api/v1/markets?limit=1000`).catch(() => null);
+    return answer?.ok && (await answer.json()).markets.length >= least;
   });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { daemon, freePort, published, scratch, stopAll } from "./daemon.mjs";
-import { eventually, launch, open } from "./chromium.mjs";
+import { eventually, findings, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 const TABS = 8;
@@ -141,26 +141,53 @@ test("where the browser has no locks, every page polls", async () => {
   await context.close();
 });
 
-test("a page goes on after the daemon was restarted", async () => {
-  const { path, remove } = scratch();
-  const bind = `127.0.0.1:${await freePort()}`;
-  const demo = ["demo", "--trades-per-second", "5", "--history-hours", "1", "--ledger-seconds", "2"];
-  let running = await daemon(path, demo, bind);
-  await published(running.url, 10);
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  await page.goto(running.url);
-  await page.waitForSelector(READY);
-  await updates(page, "live");
-  await changes(page);
-  assert.equal(await running.program.stop(), 0);
-  await updates(page, "every 10 s").catch(() => {}); // unless it is back before the third try
-  running = await daemon(path, demo, bind);
-  await published(running.url, 10);
-  await updates(page, "live");
-  await changes(page);
-  await agrees(page);
-  await context.close();
-  assert.equal(await running.program.stop(), 0);
-  remove();
-});
+// The daemon alone, and with its nginx in front.
+for (const isBehindNginx of [false, true]) {
+  const name = isBehindNginx ? "through nginx " : "";
+  test(`${name}a page goes on after the daemon was restarted`, async () => {
+    const { path, remove } = scratch();
+    const [bind, front] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+    const conf = new URL("../../nginx.conf", import.meta.url).pathname;
+    const demo = [
+      "demo", "--trades-per-second", "5", "--history-hours", "1", "--ledger-seconds", "2",
+      ...(isBehindNginx ? ["--nginx", conf, "--nginx-bind", front] : []),
+    ];
+    let running = await daemon(path, demo, bind);
+    const url = isBehindNginx ? `http://${front}` : running.url;
+    await published(url, 10);
+    const { page, requests, faults, close } = await open(browser, url);
+    await page.waitForSelector(READY);
+    await updates(page, "live");
+    await changes(page);
+    await agrees(page);
+    if (isBehindNginx) await pagesAreSound(url);
+    assert.deepEqual(faults, []);
+    assert.equal(await running.program.stop(), 0);
+    running = await daemon(path, demo, bind);
+    await published(url, 10);
+    await updates(page, "live");
+    await changes(page);
+    await agrees(page);
+    assert.deepEqual([...new Set(requests.map((request) => new URL(request).origin))], [url]);
+    await close();
+    assert.equal(await running.program.stop(), 0);
+    remove();
+  });
+}
+
+// Asserts that axe finds nothing on any page at this address, and that the policy holds.
+async function pagesAreSound(url) {
+  const { markets } = await (await fetch(`${url}/api/v1/markets?sort=volume&limit=1`)).json();
+  const [{ id, quote }] = markets;
+  for (const path of ["/", `/m/${id}`, `/m/${id}?explain=vwap`, `/a/${quote.id}`, "/status", "/licences"]) {
+    for (const [colorScheme, width] of [["light", 1440], ["dark", 390]]) {
+      const { page, response, faults, close } =
+        await open(browser, url + path, { colorScheme, viewport: { width, height: 900 } });
+      assert.match(response.headers()["content-security-policy"], /^default-src 'none'; script-src 'self';/);
+      assert.match(response.headers().server, /nginx/);
+      assert.deepEqual(await findings(page), [], path);
+      assert.deepEqual(faults, [], path);
+      await close();
+    }
+  }
+}
