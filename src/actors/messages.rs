@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     db::trades::CommittedBatch,
-    domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId},
+    domain::{instant::UnixSeconds, orderbook::OrderBook, ranking::RankedMarket, windows::MarketId},
     published::Publication,
 };
 
@@ -187,6 +187,33 @@ impl Traced for AuditNow {
     fn subject(&self) -> Subject {
         Subject::none()
     }
+}
+
+/// A reader asks for a market's order book. The answer is read from Horizon, or a few seconds old.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchBook {
+    /// Id of the market.
+    pub market: MarketId,
+}
+
+impl Message for FetchBook {
+    /// None if Horizon or the budget does not give it soon. The reader then gets the stored book.
+    type Result = Option<Arc<FetchedBook>>;
+}
+
+impl Traced for FetchBook {
+    fn subject(&self) -> Subject {
+        Subject::none().with_members("markets", [i64::from(self.market)])
+    }
+}
+
+/// An order book, and when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedBook {
+    /// Levels in the orientation of the stored market.
+    pub book: OrderBook,
+    /// Time at which Horizon's answer had arrived.
+    pub fetched_at: UnixSeconds,
 }
 
 /// A new publication exists. HTTP serves it already.

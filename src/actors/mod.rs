@@ -7,6 +7,8 @@ pub mod aggregator;
 pub mod asset_poller;
 pub mod auditor;
 pub mod backfiller;
+pub mod book_fetcher;
+mod book_reading;
 pub mod candle_keeper;
 pub mod cleaner;
 pub mod intake;

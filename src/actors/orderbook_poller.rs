@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use tracing::{debug, info};
 
 use super::{
+    book_reading,
     leadership::Leadership,
     outage,
     poll_error::PollError,
@@ -258,13 +259,7 @@ impl OrderbookPoll {
         market: MarketAssets,
         cause: &TraceContext,
     ) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
-        let horizon = self.horizon.of_class(Class::Books).caused_by(cause);
-        let book = match horizon.order_book(&market.base, &market.counter).await {
-            // Horizon does not know the pair (any more), so it has no book. Only Horizon's own problem document says
-            // so: a proxy's 404 says nothing about the pair.
-            Err(HorizonError::Problem { status: 400 | 404, .. }) => Ok(OrderBook::default()),
-            other => other,
-        };
+        let book = book_reading::read(&self.horizon, Class::Books, &market, cause).await;
         let fetched_at = UnixSeconds::from(self.clock.now());
         (market.market, book.map(|book| (PolledBook { figures: book.figures(), fetched_at }, book)))
     }

@@ -2,8 +2,8 @@
 
 use super::{
     messages::{
-        AssetsCommitted, AssetsLookedUp, AssetsSeen, AuditNow, PublicationReady, RankMarkets, RebuildMarkets,
-        ReloadDirectory, ReloadNginx, RereadLedgers, TradesCommitted,
+        AssetsCommitted, AssetsLookedUp, AssetsSeen, AuditNow, FetchBook, PublicationReady, RankMarkets,
+        RebuildMarkets, ReloadDirectory, ReloadNginx, RereadLedgers, TradesCommitted,
     },
     port::Receiver,
 };
@@ -31,6 +31,8 @@ pub struct Receivers {
     pub publication_ready: Receiver<PublicationReady>,
     /// The auditor.
     pub audit_now: Receiver<AuditNow>,
+    /// The book fetcher.
+    pub fetch_book: Receiver<FetchBook>,
     /// nginx. Nobody handles it without `--nginx`.
     pub reload_nginx: Receiver<ReloadNginx>,
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     actors::{
-        messages::{AuditNow, ReloadNginx},
+        messages::{AuditNow, FetchBook, ReloadNginx},
         port::Port,
         services::Services,
         supervision::{tree::RunningTree, tree_status::TreeStatus},
@@ -37,7 +37,7 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        BookReader, PublicState, StreamSlots, Views,
+        BookReader, FetchFresh, PublicState, StreamSlots, Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -194,7 +194,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     check_network(&services).await?;
     let published = Arc::clone(&services.published);
     let metrics = Exposition::install().map_err(|error| CommandError::Software(error.to_string()))?;
-    let DaemonTree { tree, auditor, nginx: nginx_port } = tree::build(&services)?;
+    let DaemonTree { tree, auditor, books, nginx: nginx_port } = tree::build(&services)?;
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
@@ -208,7 +208,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         stale_after: config.stale_after,
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
-        books: BookReader::new(Some(database.clone())),
+        books: BookReader::new(Some(database.clone()), Some(books_on_demand(books)), Arc::clone(&clock)),
         is_alive: alive(Arc::clone(&status)),
     };
     let admin_state = AdminState {
@@ -273,6 +273,20 @@ fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
 
 /// Time limit for the auditor to acknowledge a request.
 const AUDITOR_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time limit for a book that a reader asks for. The fetcher's own is a little shorter.
+const BOOK_TIMEOUT: Duration = Duration::from_millis(2_200);
+
+fn books_on_demand(fetcher: Port<FetchBook>) -> FetchFresh {
+    Arc::new(move |market| {
+        let fetcher = fetcher.clone();
+        async move {
+            let fetched = fetcher.call(None, FetchBook { market }, BOOK_TIMEOUT).await.ok()??;
+            Some((fetched.book.clone(), fetched.fetched_at))
+        }
+        .boxed_local()
+    })
+}
 
 fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
     Arc::new(move || {

@@ -34,10 +34,12 @@ const BLOCKED_ASKED_MAX: Duration = Duration::from_secs(3_600);
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Shortest wait before a caller asks again.
 const WAIT_MIN: Duration = Duration::from_millis(5);
-/// Part of the rate that rereading may use.
-const AUDIT_PART: f64 = 0.1;
+/// Part of the rate that rereading may use, and the same for the books that readers ask for.
+const MINOR_PART: f64 = 0.1;
 /// Requests that rereading may save up. One check of a few ledgers costs this many if a page must be requested again.
 const AUDIT_MAX: f64 = 5.0;
+/// Requests that books for readers may save up. Readers come in bursts, and fall back to stored books.
+const ASKED_MAX: f64 = 10.0;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 /// Token buckets of the request classes, and the state of Horizon's own limit.
@@ -53,6 +55,8 @@ pub struct Budget {
     shares: [f64; 3],
     /// Requests that rereading may take from history's tokens.
     audit: f64,
+    /// Requests for readers that may be taken from the tokens of books.
+    asked: f64,
     /// Time of the last refill.
     refilled_at: Instant,
     /// Rate that Horizon's last reply allows, in requests per second, and the end of its validity.
@@ -70,7 +74,7 @@ pub struct Budget {
     /// True once the last 24 hours are complete, so that history needs less.
     is_day_complete: bool,
     /// Requests so far, in the order of [`Class::ALL`].
-    granted: [u64; 6],
+    granted: [u64; 7],
 }
 
 impl Budget {
@@ -91,8 +95,9 @@ impl Budget {
             first_waiting: 0,
             in_flight: 0,
             is_day_complete: false,
-            granted: [0; 6],
+            granted: [0; 7],
             audit: 0.0,
+            asked: 0.0,
         };
         budget.add_tokens((burst * FIRST_PART).max(1.0));
         budget
@@ -235,8 +240,9 @@ impl Budget {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         let added = passed * self.rate(now);
         self.refilled_at = now.max(self.refilled_at);
-        // Rereading saves up separately, so that idle hours do not turn into a burst.
-        self.audit = (self.audit + added * AUDIT_PART).min(AUDIT_MAX);
+        // These save up separately, so that idle hours do not turn into a burst.
+        self.audit = (self.audit + added * MINOR_PART).min(AUDIT_MAX);
+        self.asked = (self.asked + added * MINOR_PART).min(ASKED_MAX);
         self.add_tokens(added);
     }
 
@@ -275,6 +281,7 @@ impl Budget {
             Class::Assets => assets,
             Class::Books => books,
             Class::Audit => history.min(self.audit),
+            Class::AskedBooks => books.min(self.asked),
         };
         1.0 - has
     }
@@ -296,6 +303,10 @@ impl Budget {
             Class::Audit => {
                 *history -= 1.0;
                 self.audit -= 1.0;
+            }
+            Class::AskedBooks => {
+                *books -= 1.0;
+                self.asked -= 1.0;
             }
         }
     }

@@ -53,7 +53,7 @@ mod tests {
             stale_after: Duration::from_secs(600),
             views: Arc::new(crate::http::Views::new("Test Network", [])),
             stream_slots: crate::http::StreamSlots::default(),
-            books: crate::http::BookReader::new(None),
+            books: crate::http::BookReader::new(None, None, SystemClock::shared()),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

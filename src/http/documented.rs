@@ -120,7 +120,9 @@ fn vitals() -> Vitals {
 
 /// Returns the classes of requests. The names are copied from the budget, which this room may not import.
 fn classes() -> Vec<(&'static str, u64)> {
-    ["live", "first_assets", "history", "assets", "books", "audit"].map(|class| (class, 1)).to_vec()
+    ["live", "first_assets", "history", "assets", "books", "audit", "asked_books"]
+        .map(|class| (class, 1))
+        .to_vec()
 }
 
 fn publication() -> Publication {

@@ -35,7 +35,10 @@ mod status;
 mod stream_slots;
 mod unread;
 
-pub use api::{book_reader::BookReader, views::Views};
+pub use api::{
+    book_reader::{BookReader, FetchFresh},
+    views::Views,
+};
 pub use readiness::{Verdict, verdict};
 pub use state::PublicState;
 pub use stream_slots::StreamSlots;

@@ -1,5 +1,6 @@
 //! The market API and the formats of listing sites: equal to each other, and to a recomputation from the raw rows.
 
+mod asked_books;
 mod candles;
 mod chosen;
 mod described;

@@ -8,11 +8,12 @@ use crate::{
         asset_poller::AssetPoller,
         auditor::Auditor,
         backfiller::Backfiller,
+        book_fetcher::BookFetcher,
         candle_keeper::CandleKeeper,
         cleaner::Cleaner,
         json_writer::JsonWriter,
         lease_keeper::LeaseKeeper,
-        messages::{AuditNow, ReloadNginx},
+        messages::{AuditNow, FetchBook, ReloadNginx},
         nginx_process::NginxProcess,
         orderbook_poller::OrderbookPoller,
         port::Port,
@@ -38,6 +39,8 @@ const CAPACITY: usize = 16;
 pub(super) const CRASH_DIR: &str = "crash";
 /// Sender of what an operator asks the admin listener for.
 const ADMIN: &str = "admin";
+/// Sender of what a reader of the API asks for.
+const READERS: &str = "http";
 /// Sender of what a signal of the system asks for.
 const SIGNALS: &str = "signals";
 /// Time without progress after which a child is restarted. All have a tick of a second or less, but a large load of the
@@ -75,6 +78,7 @@ actors! {
     asset_poller: AssetPoller,
     toml_checker: TomlChecker,
     orderbook_poller: OrderbookPoller,
+    book_fetcher: BookFetcher,
     cleaner: Cleaner,
     candle_keeper: CandleKeeper,
     auditor: Auditor,
@@ -97,6 +101,7 @@ impl Slots {
             reread_ledgers: self.backfiller.receiver(),
             publication_ready: self.json_writer.receiver(),
             audit_now: self.auditor.receiver(),
+            fetch_book: self.book_fetcher.receiver(),
             reload_nginx: self.nginx.receiver(),
         }
     }
@@ -107,6 +112,8 @@ pub(super) struct DaemonTree {
     pub(super) tree: Tree,
     /// Port for audits on demand.
     pub(super) auditor: Port<AuditNow>,
+    /// Port for order books that readers ask for.
+    pub(super) books: Port<FetchBook>,
     /// Port that makes nginx reload its configuration; none without `--nginx`.
     pub(super) nginx: Option<Port<ReloadNginx>>,
 }
@@ -121,9 +128,10 @@ pub(super) fn build(services: &Services) -> Result<DaemonTree, CommandError> {
     let slots = Slots::make(&tree);
     let receivers = slots.receivers();
     let auditor = receivers.audit_now.port(ADMIN);
+    let books = receivers.fetch_book.port(READERS);
     let nginx = services.nginx.as_ref().map(|_| receivers.reload_nginx.port(SIGNALS));
     slots.place(&mut tree, &Wiring { services: services.clone(), receivers });
-    Ok(DaemonTree { tree, auditor, nginx })
+    Ok(DaemonTree { tree, auditor, books, nginx })
 }
 
 fn mailbox<A: DaemonActor>(tree: &Tree) -> Slot<A> {

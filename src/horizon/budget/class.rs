@@ -18,12 +18,22 @@ pub enum Class {
     /// Rereading of stored ledgers. It has no share of its own: it takes up to a tenth of the rate from history's
     /// share.
     Audit,
+    /// Order books that readers of the API ask for. They have no share of their own: they take up to a tenth of the rate
+    /// from the share of books.
+    AskedBooks,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 6] =
-        [Self::Live, Self::FirstAssets, Self::History, Self::Assets, Self::Books, Self::Audit];
+    pub const ALL: [Self; 7] = [
+        Self::Live,
+        Self::FirstAssets,
+        Self::History,
+        Self::Assets,
+        Self::Books,
+        Self::Audit,
+        Self::AskedBooks,
+    ];
 
     /// Name in metrics and in the status.
     #[must_use]
@@ -35,6 +45,7 @@ impl Class {
             Self::Assets => "assets",
             Self::Books => "books",
             Self::Audit => "audit",
+            Self::AskedBooks => "asked_books",
         }
     }
 
@@ -67,5 +78,5 @@ pub struct BudgetReport {
     /// Remaining pause after a refusal. Zero without one.
     pub blocked_for: Duration,
     /// Requests so far by class, in the order of [`Class::ALL`].
-    pub granted: [u64; 6],
+    pub granted: [u64; 7],
 }

@@ -101,7 +101,8 @@ fn shares_are_kept_if_demand_exceeds_the_budget() {
                 take_all(&mut budget, class, now);
             }
         }
-        let [_, _, shares @ .., _] = budget.granted;
+        let [_, _, history, assets, books, ..] = budget.granted;
+        let shares = [history, assets, books];
         let all: u64 = shares.iter().sum();
         for (share, wanted) in shares.iter().zip(wanted) {
             let part = f64::from(u32::try_from(*share).unwrap()) / f64::from(u32::try_from(all).unwrap());
@@ -123,6 +124,24 @@ fn rereading_takes_at_most_a_tenth_even_of_an_idle_budget() {
     let now = clock.pass(600.0);
     take_all(&mut budget, Class::History, now);
     assert!(budget.try_take(Class::Audit, now).is_err(), "history has used the tokens");
+}
+
+#[test]
+fn books_for_readers_take_at_most_a_tenth_and_only_from_the_share_of_books() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.set_day_complete(true);
+    let mut asked = 0;
+    for _ in 0..3_600 {
+        asked += take_all(&mut budget, Class::AskedBooks, clock.pass(1.0));
+    }
+    assert!((350..=370).contains(&asked), "of 3,600 requests: {asked}");
+    let now = clock.pass(600.0);
+    assert_eq!(take_all(&mut budget, Class::AskedBooks, now), 10, "idle time saves up no more");
+    take_all(&mut budget, Class::Books, now);
+    let now = clock.pass(0.5);
+    assert!(budget.try_take(Class::AskedBooks, now).is_err(), "the poller has used the tokens");
+    assert!(budget.try_take(Class::Live, now).is_ok());
 }
 
 #[test]

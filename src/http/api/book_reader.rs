@@ -1,30 +1,58 @@
-//! Reading of order books out of the database: bounded, with a deadline, so that no other answer waits for it.
+//! Reading of order books: the stored one while it is fresh, else one that is read at Horizon for this reader. Bounded,
+//! with deadlines, so that no other answer waits for it.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::LocalBoxFuture;
 use ticker_formats::listings::orderbook::QuotedLevels;
 use tokio::sync::Semaphore;
 
 use super::{document, error::ApiError, views::PinnedView};
-use crate::db::Database;
+use crate::{
+    clock::SharedClock,
+    db::Database,
+    domain::{instant::UnixSeconds, orderbook::OrderBook, windows::MarketId},
+};
 
-/// Books that are read at the same time. A few connections of the pool, so that no other work waits for them.
+/// Books that are read from the database at the same time. A few connections of the pool, so that no other work waits
+/// for them.
 const AT_ONCE: usize = 2;
-/// Longest time that a reader waits for a book.
+/// Readers that wait for Horizon at the same time. Others get the stored book at once.
+const FETCHES_AT_ONCE: usize = 64;
+/// Longest time that a reader waits for a stored book.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// Age in seconds from which a stored book is read again for a reader.
+const FRESH_S: i64 = 10;
+
+/// A book and the time of its reading.
+type TimedBook = (OrderBook, UnixSeconds);
+
+/// Reads a market's book at Horizon within its own deadline. None if that is not possible now.
+pub type FetchFresh = Arc<dyn Fn(MarketId) -> LocalBoxFuture<'static, Option<TimedBook>> + Send + Sync>;
+
 /// Reader of the levels of books.
 #[derive(Clone)]
 pub struct BookReader {
-    /// `None` where there is no database: in tests of other answers.
+    /// None where there is no database: in tests of other answers.
     database: Option<Database>,
+    /// None in the same tests.
+    fetch: Option<FetchFresh>,
+    clock: SharedClock,
     turns: Arc<Semaphore>,
+    fetches: Arc<Semaphore>,
 }
 
 impl BookReader {
-    /// Reader of this database.
+    /// Reader of this database, and of Horizon by `fetch`.
     #[must_use]
-    pub fn new(database: Option<Database>) -> Self {
-        Self { database, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub fn new(database: Option<Database>, fetch: Option<FetchFresh>, clock: SharedClock) -> Self {
+        Self {
+            database,
+            fetch,
+            clock,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+        }
     }
 
     /// The best levels of the market of this name, at most `a_side` on each side.
@@ -35,15 +63,33 @@ impl BookReader {
         a_side: usize,
     ) -> Result<QuotedLevels, ApiError> {
         let market = document::market(&view.listing, name)?;
+        let stored = self.stored(market.id()).await;
+        let now = UnixSeconds::from(self.clock.now());
+        let is_fresh = |(_, at): &TimedBook| now.0 - at.0 <= FRESH_S;
+        let (book, fetched_at) = match stored {
+            Ok(Some(stored)) if is_fresh(&stored) => stored,
+            stored => match self.fetched(market.id()).await {
+                Some(fetched) => fetched,
+                None => stored?.ok_or_else(|| {
+                    ApiError::NotFound("the order book of this market has not been read yet".to_owned())
+                })?,
+            },
+        };
+        Ok(QuotedLevels::of(&market, &book, fetched_at).cut(a_side))
+    }
+
+    async fn stored(&self, market: MarketId) -> Result<Option<TimedBook>, ApiError> {
         let reading = async {
             let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
             let database = self.database.as_ref().ok_or(ApiError::Busy)?;
-            database.book_levels(market.id()).await.map_err(|_| ApiError::Database)
+            database.book_levels(market).await.map_err(|_| ApiError::Database)
         };
-        let read = tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)??;
-        let (book, fetched_at) = read.ok_or_else(|| {
-            ApiError::NotFound("the order book of this market has not been read yet".to_owned())
-        })?;
-        Ok(QuotedLevels::of(&market, &book, fetched_at).cut(a_side))
+        tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
+    }
+
+    async fn fetched(&self, market: MarketId) -> Option<TimedBook> {
+        let _turn = self.fetches.try_acquire().ok()?;
+        let fetch = self.fetch.as_ref()?;
+        fetch(market).await
     }
 }

@@ -207,7 +207,7 @@ mod tests {
             stale_after: Duration::from_secs(600),
             views: Arc::new(Views::new("Test Network", [])),
             stream_slots: StreamSlots::default(),
-            books: BookReader::new(None),
+            books: BookReader::new(None, None, SystemClock::shared()),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

@@ -20,8 +20,11 @@ const REQUEST: &[Label] = &[
         ],
     },
 ];
-const CLASS: &[Label] =
-    &[Label { name: "class", values: &["live", "first_assets", "history", "assets", "books", "audit"] }];
+const CLASS: &[Label] = &[Label {
+    name: "class",
+    values: &["live", "first_assets", "history", "assets", "books", "audit", "asked_books"],
+}];
+const ASKED: &[Label] = &[Label { name: "result", values: &["fetched", "failed", "late", "busy"] }];
 const END: &[Label] = &[Label {
     name: "end",
     values: &[
@@ -63,6 +66,11 @@ pub(super) const METRICS: &[Metric] = &[
         Unit::Flag,
         "1 if Horizon's stream of trades is connected; 0 on a follower, which has none.",
     ),
+    Metric::counter(
+        "ticker_asked_books_total",
+        "Order books that readers asked for and that were not fresh: fetched from Horizon, or not, since it failed, was too late or too many were read. The reader then got the stored one.",
+    )
+    .by(ASKED),
     Metric::counter(
         "ticker_stream_reconnects_total",
         "Connections to the stream that ended and were replaced.",

@@ -22,7 +22,7 @@ const FREQUENT: [(&str, &str); 3] = [
 ];
 
 /// Types that come rarely. Each has a test of its own.
-const RARE: [(&str, &str); 8] = [
+const RARE: [(&str, &str); 9] = [
     ("aggregator", "RankMarkets"),
     ("aggregator", "AssetsCommitted"),
     ("asset_poller", "AssetsSeen"),
@@ -30,7 +30,8 @@ const RARE: [(&str, &str); 8] = [
     ("aggregator", "RebuildMarkets"),
     ("aggregator", "ReloadDirectory"),
     ("backfiller", "RereadLedgers"),
-    ("nginx", "ReloadNginx"), // `nginx::process`
+    ("book_fetcher", "FetchBook"), // `listings::asked_books`
+    ("nginx", "ReloadNginx"),      // `nginx::process`
 ];
 
 fn actor(daemon: &Daemon, name: &str) -> Value {

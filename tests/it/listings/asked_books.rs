@@ -1,0 +1,83 @@
+//! Order books that readers ask for when the stored one is not fresh.
+
+use super::*;
+
+/// Lets every stored book be an hour old.
+async fn age_books(daemon: &Daemon) {
+    let client = recomputation::connect(&daemon.database).await;
+    client.execute("UPDATE orderbook_levels SET fetched_at = now() - interval '1 hour'", &[]).await.unwrap();
+}
+
+fn asked(daemon: &Daemon) -> u64 {
+    daemon.status()["budget"]["requests"]["asked_books"].as_u64().unwrap()
+}
+
+#[test]
+fn an_old_book_is_read_again_once_for_all_its_readers() {
+    let sim = horizon();
+    block_on(async {
+        // The poller would make the books fresh in its own time.
+        let daemon = daemon(&sim).await;
+        age_books(&daemon).await;
+        let path = format!("/api/v1/markets/XLM_{USDC}/orderbook");
+        let books: Vec<Value> = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..40).map(|_| scope.spawn(|| ok(&daemon, &path).json())).collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        for book in &books {
+            assert!(book["age_s"].as_i64().unwrap() <= 60, "{book}");
+            assert_eq!((&book["bids"], &book["asks"]), (&books[0]["bids"], &books[0]["asks"]));
+        }
+        wait_until("it is counted", || asked(&daemon) > 0);
+        assert_eq!(asked(&daemon), 1);
+        // The leader stores it for everybody.
+        let client = recomputation::connect(&daemon.database).await;
+        let sql = "SELECT count(*) FROM orderbook_levels WHERE fetched_at > now() - interval '5 minutes'";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1);
+    });
+}
+
+#[test]
+fn without_horizon_a_reader_gets_the_stored_book_with_its_time() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        age_books(&daemon).await;
+        sim.stop();
+        for path in [
+            format!("/api/v1/markets/XLM_{USDC}/orderbook"),
+            format!("/api/v1/coingecko/orderbook?ticker_id=XLM_{USDC}"),
+        ] {
+            let book = ok(&daemon, &path).json();
+            assert!(!book["bids"].as_array().unwrap().is_empty(), "{book}");
+            let age_s = book["age_s"].as_i64();
+            assert!(age_s.is_none_or(|age_s| (3_600..3_700).contains(&age_s)), "{book}");
+        }
+        let metrics = String::from_utf8_lossy(&daemon.admin("/metrics").body).into_owned();
+        let failed =
+            metrics.lines().find(|line| line.starts_with("ticker_asked_books_total{result=\"failed\"}"));
+        let late = metrics.lines().find(|line| line.starts_with("ticker_asked_books_total{result=\"late\"}"));
+        assert!(!(failed.unwrap().ends_with(" 0") && late.unwrap().ends_with(" 0")), "{failed:?} {late:?}");
+    });
+}
+
+#[test]
+fn a_fetcher_that_panics_costs_freshness_and_restarts() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        age_books(&daemon).await;
+        daemon.provoke("book_fetcher", "FetchBook");
+        let path = format!("/api/v1/markets/XLM_{USDC}/orderbook");
+        let stored = ok(&daemon, &path).json();
+        assert!(stored["age_s"].as_i64().unwrap() >= 3_600, "{stored}");
+        wait_until("the next reader gets a fresh one", || {
+            ok(&daemon, &path).json()["age_s"].as_i64().unwrap() <= 60
+        });
+        let all = daemon.admin("/actors.json").json();
+        let actor =
+            all["actors"].as_array().unwrap().iter().find(|actor| actor["name"] == "book_fetcher").unwrap();
+        assert_eq!(actor["restarts"], 1);
+    });
+}
