@@ -4,6 +4,7 @@
 //! its answers, which have no CORS headers, and their requests change nothing (see `private`). `Host` is not checked,
 //! because containers reach the listener by any name.
 
+mod graph;
 mod pages;
 mod trace;
 

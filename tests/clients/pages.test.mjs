@@ -119,6 +119,20 @@ test("every asset and market shows its texts as text", async () => {
   await context.close();
 });
 
+test("the foot leads to the API, the explorer and the listing", async () => {
+  const { page, faults, close } = await open(browser, "/");
+  const links = await page.$$eval("footer a", (all) => all.map((link) => link.getAttribute("href")));
+  assert.deepEqual(links, ["/status", "/docs", "/graphiql", "/docs#list", "/licences"]);
+  await page.click("footer >> text=List this ticker");
+  await page.waitForURL(/docs#list$/);
+  assert(await page.isVisible("#list"));
+  for (const path of await page.$$eval("#list a[href^='/api']", (all) => all.map((link) => link.getAttribute("href")))) {
+    assert.equal((await fetch(TICKER + path)).status, 200, path);
+  }
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test("what is not there is a page with a search", async () => {
   const unknown = "/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
   const { page, response, faults, close } = await open(browser, unknown, { status: 404 });
@@ -136,7 +150,7 @@ for (const colorScheme of ["light", "dark"]) {
     test(`axe finds nothing on any page, ${colorScheme}, ${width} px`, async () => {
       const asset = `/a/${market.quote.id}`;
       const flagged = markets.find(({ flags }) => flags.length > 0);
-      const pages = [path(), `/m/${flagged.id}`, `${path()}?explain=vwap`, asset, "/status", "/licences"];
+      const pages = [path(), `/m/${flagged.id}`, `${path()}?explain=vwap`, asset, "/status", "/licences", "/docs"];
       for (const address of pages) {
         const { page, faults, close } = await open(browser, address, { colorScheme, viewport: { width, height: 900 } });
         if (address === path()) await page.waitForSelector(CHART);

@@ -1,4 +1,4 @@
-// Waits until a demo has something to show and prints its address: node ready.mjs LOG PID
+// Waits until a demo has something to show and prints its addresses, the public and the admin one: node ready.mjs LOG PID
 // It is ready when it listens, holds all history, has read order books and publishes pairs.
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
@@ -7,10 +7,11 @@ import { setTimeout } from "node:timers/promises";
 const DEADLINE_MS = 180_000;
 const [log, pid] = process.argv.slice(2);
 
-// The public listener's address, from the line of the log that tells it.
-function address() {
+// The listeners' addresses, from the line of the log that tells them.
+function addresses() {
   const line = readFileSync(log, "utf8").split("\n").find((line) => line.includes('"message":"listening"'));
-  return line && `http://${JSON.parse(line).fields.public}`;
+  const { public: url, admin } = line ? JSON.parse(line).fields : {};
+  return [url, admin].map((address) => address && `http://${address}`);
 }
 
 async function isReady(url) {
@@ -22,9 +23,9 @@ async function isReady(url) {
 
 for (const begun = Date.now(); Date.now() - begun < DEADLINE_MS; await setTimeout(200)) {
   process.kill(Number(pid), 0); // throws when it is gone
-  const url = address();
+  const [url, admin] = addresses();
   if (url && (await isReady(url))) {
-    console.log(url);
+    console.log(`${url} ${admin}`);
     process.exit(0);
   }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{
     AdminState,
+    graph::{Actor, Graph},
     trace::{Answer, answer, pairs},
 };
 use crate::{
@@ -22,8 +23,8 @@ use crate::{
     },
 };
 
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+ connect-src 'self';                                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// Width of a bar, in units of its picture.
 const BAR: f64 = 100.0;
 /// Width of a level of causes, in pixels.
@@ -37,7 +38,9 @@ const BUSY_MAX: f64 = 0.9;
 #[template(path = "actors.html")]
 struct ActorsPage {
     now: String,
+    rate: String,
     attention: Vec<Attention>,
+    graph: Graph,
     actors: Vec<ActorRow>,
     flow: Vec<FlowRow>,
     exits: Vec<ExitRow>,
@@ -139,6 +142,8 @@ pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
         let place = format!("/messages/{message}/{times}/{figure}");
         actor.and_then(|actor| actor.pointer(&place)).and_then(Value::as_f64).map_or("-".into(), short)
     };
+    let graph = Graph::of(&all.iter().map(|actor| in_graph(actor)).collect::<Vec<_>>(), &flow);
+    let rate: f64 = flow.iter().map(|line| line.per_second_1m).sum();
     let flow = flow.iter().map(|line| FlowRow {
         from: line.from,
         to: line.to,
@@ -152,6 +157,8 @@ pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
     });
     html(&ActorsPage {
         now: shown(state.recorder.moment().now()),
+        rate: short(rate),
+        graph,
         attention: all.iter().flat_map(|actor| attention(actor)).collect(),
         flow: flow.collect(),
         exits: all.iter().flat_map(|actor| exits(actor)).collect(),
@@ -310,6 +317,17 @@ fn actor_row(actor: &Value) -> ActorRow {
         oldest_s: actor.pointer("/mailbox/oldest_s").and_then(Value::as_f64).map_or("-".into(), short),
         busy_1m: percent("/busy/1m"),
         busy_15m: percent("/busy/15m"),
+    }
+}
+
+fn in_graph(actor: &Value) -> Actor<'_> {
+    Actor {
+        name: text(actor, "/name"),
+        state: text(actor, "/state"),
+        depth: number(actor, "/mailbox/depth"),
+        capacity: number(actor, "/mailbox/capacity"),
+        high_water: number(actor, "/mailbox/high_water"),
+        needs_attention: !attention(actor).is_empty(),
     }
 }
 

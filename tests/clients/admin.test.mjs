@@ -1,0 +1,64 @@
+// A real browser at the pages of the admin listener.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { findings, launch, open } from "./chromium.mjs";
+
+const ADMIN = process.env.TICKER_ADMIN_URL;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+test("the picture has every actor and every message of the last minute, and links into the trace", async () => {
+  const { page, faults, requests, close } = await open(browser, `${ADMIN}/actors`, { javaScriptEnabled: false });
+  const { actors } = await (await fetch(`${ADMIN}/actors.json`)).json();
+  const drawn = await page.$$eval(".graph a .title", (all) => all.map((title) => title.textContent));
+  assert.deepEqual(drawn.toSorted(), actors.map(({ name }) => name).toSorted());
+  const rates = await page.$$eval(".graph .label", (all) => all.map((label) => label.textContent));
+  const rows = await page.$$eval('[aria-labelledby="flow"] tbody tr', (all) =>
+    all.map((row) => [...row.cells].map((cell) => cell.textContent)).filter(([, , , , rate]) => Number(rate) > 0)
+      .map(([, , message, , rate]) => `${message} ${rate}/s`));
+  assert(rows.length > 3);
+  for (const row of rows) assert(rates.includes(row), `${row} in ${rates}`);
+  // Boxes do not cover each other.
+  const boxes = await page.$$eval(".graph .node, .graph .part", (all) => all.map((box) => box.getBoundingClientRect().toJSON()));
+  for (const [place, one] of boxes.entries()) {
+    for (const other of boxes.slice(place + 1)) {
+      assert(one.right <= other.left || other.right <= one.left || one.bottom <= other.top || other.bottom <= one.top);
+    }
+  }
+  await page.click('.graph a[href="/trace?actor=aggregator"]');
+  assert((await page.locator("table.records tbody tr").count()) > 3);
+  assert(requests.every((url) => url.startsWith(ADMIN)));
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("the page follows the daemon", async () => {
+  const { page, faults, close } = await open(browser, `${ADMIN}/actors`);
+  const count = () => page.textContent('tr:has-text("PublicationReady") td:nth-child(4)');
+  const before = await count();
+  await page.waitForFunction((before) =>
+    [...document.querySelectorAll("tr")].find((row) => row.textContent.includes("PublicationReady")).cells[3].textContent !== before, before);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe finds nothing on the pages of the operator, ${colorScheme}`, async () => {
+    for (const width of [360, 390, 1440]) {
+      for (const path of ["/actors", "/trace?type=PublicationReady&limit=30"]) {
+        // A page that exchanges its content is not what axe began with.
+        const { page, faults, close } = await open(browser, ADMIN + path, { colorScheme, viewport: { width, height: 900 } });
+        await page.route("**/trace/stream", (route) => route.abort());
+        await page.evaluate(() => document.getElementById("content").querySelector("a, input").focus());
+        assert.deepEqual(await findings(page), [], `${path} ${width}`);
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${path} scrolls sideways`);
+        assert.deepEqual(faults, [], path);
+        await close();
+      }
+    }
+  });
+}
