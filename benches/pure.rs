@@ -25,7 +25,6 @@ use stellar_ticker::{
         listed_asset::ListedAsset,
         market::QUOTE_ASSETS,
         market_snapshot::MarketSnapshot,
-        symbol_choice::Choices,
         trade_stats::WindowTrade,
         windows::{MarketId, Windows},
     },
@@ -186,7 +185,7 @@ fn documents(criterion: &mut Criterion) {
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
     let anchors: Vec<Asset> = QUOTE_ASSETS.iter().take(2).map(|name| name.parse().unwrap()).collect();
     let view = || {
-        ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors, &Choices::new())
+        ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors, &Arc::default())
     };
     let mut group = criterion.benchmark_group("documents of 30,000 markets");
     group.sample_size(10);

@@ -1,6 +1,7 @@
-//! The cleaner: drops old trades by schedule, while this replica leads. It also keeps the choices of symbols.
+//! The cleaner: drops old trades by schedule, while this replica leads. It also keeps the stored facts that
+//! views show.
 
-mod symbols;
+mod hourly;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{clock::SharedClock, db::Database, published::Part, shutdown};
 
-pub use symbols::Symbols;
+pub use hourly::Hourly;
 
 /// Pause before days are tried again that could not be dropped because others were reading them.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -35,8 +36,8 @@ pub struct Clean {
     pub schedule: Schedule,
     /// Age in days beyond which trades are dropped.
     pub retention_days: i64,
-    /// Keeper of the choices of symbols.
-    pub symbols: Symbols,
+    /// Keeper of the facts that views show.
+    pub hourly: Hourly,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -51,15 +52,15 @@ impl DaemonActor for Cleaner {
 
     fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
         let services = &wiring.services;
-        let symbols =
-            Symbols { published: Arc::clone(&services.published), anchors: services.usd_anchors().into() };
+        let hourly =
+            Hourly { published: Arc::clone(&services.published), anchors: services.usd_anchors().into() };
         Worker::new(Clean {
             database: services.database.clone(),
             leadership: services.leadership.clone(),
             clock: Arc::clone(&services.clock),
             schedule: services::schedule(&services.config.clean_schedule),
             retention_days: services.retention_days(),
-            symbols,
+            hourly,
             status,
         })
     }
@@ -69,15 +70,19 @@ impl Work for Clean {
     async fn run(self, context: WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let mut is_due = false;
-        let mut times = symbols::Times::default();
+        let mut times = hourly::Times::default();
         loop {
             context.advance();
-            if let Err(error) = self.symbols.read(&self.database, &mut times).await {
-                outage::database_failed(&self.database, &error, "reading the choices of symbols");
+            if let Err(error) = self.hourly.read(&self.database, &mut times).await {
+                outage::database_failed(&self.database, &error, "reading the stored facts of views");
             }
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            if let Err(error) = self.symbols.check(&self.database, epoch, &self.clock, &mut times).await {
+            if let Err(error) = self.hourly.check(&self.database, epoch, &self.clock, &mut times).await {
                 outage::database_failed(&self.database, &error, "storing the choices of symbols");
+            }
+            if let Err(error) = self.hourly.count(&self.database, epoch, &self.clock).await {
+                outage::database_failed(&self.database, &error, "counting the accounts behind markets");
+                context.pause(AGAIN).await;
             }
             // A pass stays due until all old days are dropped.
             is_due |= timetable.take_due(self.clock.now());

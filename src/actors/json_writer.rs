@@ -207,10 +207,9 @@ impl JsonWriter {
         self.state.outputs_begun_at = Some(Instant::now());
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
         let coverage = self.deps.published.vitals.coverage.load_full();
-        let choices = self.deps.published.vitals.symbols.load_full();
-        let write = crate::blocking::run(move || {
-            outputs::write(&directory, &publication, coverage, &source, &choices)
-        });
+        let facts = self.deps.published.vitals.hourly.load_full();
+        let write =
+            crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source, &facts));
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.is_writing_outputs = false;
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {

@@ -200,7 +200,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let status = tree.status();
     let views = Arc::new(
         Views::new(&config.network_passphrase, services.usd_anchors())
-            .with_choices(Arc::clone(&published.vitals.symbols)),
+            .with_facts(Arc::clone(&published.vitals.hourly)),
     );
     let public_state = PublicState {
         published: Arc::clone(&published),

@@ -21,6 +21,7 @@ pub mod held;
 mod ids;
 mod lease;
 mod listing;
+mod market_accounts;
 pub mod marks;
 mod migrate;
 mod network;

@@ -6,7 +6,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::sync::Arc;
 
-use crate::domain::{coverage::LedgerRange, instant::UnixSeconds, symbol_choice::Choices};
+use ticker_formats::listings::facts::HourlyFacts;
+
+use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
 
 /// Last report of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,8 +182,8 @@ pub struct Vitals {
     pub replica_id: ArcSwapOption<String>,
     /// Complete ledgers, merged and in order.
     pub coverage: ArcSwap<Vec<LedgerRange>>,
-    /// Stored choices of the assets that stand for codes. The cleaner writes them on every replica.
-    pub symbols: Arc<ArcSwap<Choices>>,
+    /// Stored facts that views show. The cleaner writes them on every replica.
+    pub hourly: Arc<ArcSwap<HourlyFacts>>,
     /// Progress of the backfill. `None` if another replica does it, or before it began.
     pub backfill: ArcSwapOption<Backfilled>,
     /// Wanted history below all complete ledgers that Horizon no longer has or did not send.

@@ -7,6 +7,7 @@ mod candles;
 mod connecting;
 mod held;
 mod lost_rows;
+mod market_accounts;
 mod reading;
 mod refused;
 mod retention;

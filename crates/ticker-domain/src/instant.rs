@@ -12,6 +12,9 @@ pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 3_600;
 /// Seconds in a day.
 pub const DAY: i64 = 24 * HOUR;
+/// Time in seconds between a decision of the leader that all replicas show, and the moment from which it counts. Every
+/// replica reads such decisions more often.
+pub const NOTICE: i64 = 180;
 
 /// Error for a text that is not an RFC 3339 time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

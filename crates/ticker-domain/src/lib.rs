@@ -39,6 +39,7 @@ pub mod ticker;
 pub mod toml_link;
 pub mod trade;
 pub mod trade_stats;
+pub mod trading_accounts;
 pub mod usd;
 pub mod validity;
 pub mod window;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{
     asset::Asset,
-    instant::{DAY, UnixSeconds},
+    instant::{DAY, NOTICE, UnixSeconds},
 };
 
 /// Time for which another asset has to lead.
@@ -17,8 +17,6 @@ const LEAD: i64 = 7 * DAY;
 const MULTIPLE: i128 = 2;
 /// Longest time between two checks. After a longer one, nobody knows who led meanwhile.
 const CHECKS_APART: i64 = DAY;
-/// Time between the decision and the moment from which it counts. Every replica reads the choices more often.
-pub const NOTICE: i64 = 180;
 
 /// Asset that stands for a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod ccxt;
 pub mod coingecko;
 pub mod coinmarketcap;
 pub mod explain;
+pub mod facts;
 mod flags;
 pub mod live;
 mod lookup;

@@ -18,7 +18,6 @@ use ticker_domain::{
     market_snapshot::MarketSnapshot,
     orderbook::{BookFigures, Level, OrderBook, PolledBook},
     price::Price,
-    symbol_choice::Choices,
     test_support::{address, trade},
     windows::Windows,
 };
@@ -81,7 +80,7 @@ fn view() -> ListingView {
     windows.advance(NOW);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
     let range = LedgerRange { from: 1, to: 1_001, from_time: UnixSeconds(1), to_time: NOW };
-    ListingView::new(7, snapshot, Arc::new(vec![range]), "Schema Network".into(), &[usdc], &Choices::new())
+    ListingView::new(7, snapshot, Arc::new(vec![range]), "Schema Network".into(), &[usdc], &Arc::default())
 }
 
 fn xlm_usdc(view: &ListingView) -> MarketView<'_> {

@@ -7,11 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ticker_formats::{listings::ListingView, output::Output};
+use ticker_formats::{
+    listings::{IdStyle, ListingView, facts::HourlyFacts},
+    output::Output,
+};
 
 use super::{FilePace, replace};
 use crate::{
-    domain::{asset::Asset, coverage::LedgerRange, symbol_choice::Choices},
+    domain::{asset::Asset, coverage::LedgerRange},
     published::{EncodedFile, Publication},
 };
 
@@ -48,12 +51,12 @@ pub(super) fn write(
     publication: &Publication,
     coverage: Arc<Vec<LedgerRange>>,
     source: &ViewSource,
-    choices: &Choices,
+    facts: &Arc<HourlyFacts>,
 ) -> io::Result<()> {
     let (snapshot, passphrase) = (Arc::clone(&publication.snapshot), Arc::clone(&source.passphrase));
-    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors, choices);
+    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors, facts);
     for (name, output) in Output::files() {
-        let file = EncodedFile::gzipped((output.render)(&view, ticker_formats::listings::IdStyle::Classic))?;
+        let file = EncodedFile::gzipped((output.render)(&view, IdStyle::Classic))?;
         replace(directory, name, &file)?;
     }
     Ok(())

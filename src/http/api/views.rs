@@ -8,16 +8,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use ticker_formats::{board::Board, listings::ListingView};
+use ticker_formats::{
+    board::Board,
+    listings::{ListingView, facts::HourlyFacts},
+};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::error::ApiError;
 use crate::{
     blocking,
-    domain::{
-        asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot,
-        symbol_choice::Choices,
-    },
+    domain::{asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot},
     http::board_feed::BoardFeed,
     published::{EncodedFile, Publication},
 };
@@ -43,8 +43,8 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 pub struct Views {
     passphrase: Arc<str>,
     anchors: Arc<[Asset]>,
-    /// Stored choices of symbols. A view uses those that count at its moment.
-    choices: Arc<ArcSwap<Choices>>,
+    /// Stored facts. A view shows those that count at its moment.
+    facts: Arc<ArcSwap<HourlyFacts>>,
     kept: Mutex<Kept>,
     turns: Arc<Semaphore>,
     board_feed: Arc<BoardFeed>,
@@ -102,17 +102,17 @@ impl Views {
         Self {
             passphrase: passphrase.into(),
             anchors: anchors.into_iter().collect(),
-            choices: Arc::default(),
+            facts: Arc::default(),
             kept: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             board_feed: Arc::default(),
         }
     }
 
-    /// Makes the views with these choices of symbols, which may change.
+    /// Makes the views with these stored facts, which may change.
     #[must_use]
-    pub fn with_choices(self, choices: Arc<ArcSwap<Choices>>) -> Self {
-        Self { choices, ..self }
+    pub fn with_facts(self, facts: Arc<ArcSwap<HourlyFacts>>) -> Self {
+        Self { facts, ..self }
     }
 
     /// Events of the board, which readers of the live stream make of the views.
@@ -190,8 +190,8 @@ impl Views {
         let made = view.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
             let (passphrase, anchors) = (Arc::clone(&self.passphrase), Arc::clone(&self.anchors));
-            let choices = self.choices.load_full();
-            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors, &choices);
+            let facts = self.facts.load_full();
+            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors, &facts);
             let listing = Arc::new(blocking::run(make).await.map_err(|_| ApiError::Busy)?);
             let (documents, turns) = (Mutex::default(), Arc::clone(&self.turns));
             Ok(Arc::new(PinnedView { listing, documents, turns, board: LazyBoard::default() }))

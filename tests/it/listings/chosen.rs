@@ -60,3 +60,53 @@ fn the_leader_stores_choices_and_a_stored_choice_wins_after_a_restart() {
         });
     });
 }
+
+#[test]
+fn counted_accounts_are_in_the_documents_and_a_pair_that_trades_with_itself_is_flagged() {
+    let sim = horizon();
+    block_on(async {
+        let first = daemon(&sim).await;
+        let client = recomputation::connect(&first.database).await;
+        let count = async || {
+            let row = client.query_one("SELECT count(*) FROM market_accounts", &[]).await.unwrap();
+            row.get::<_, i64>(0)
+        };
+        while count().await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // They count from a moment on. A replica that starts later finds that moment in the past.
+        let sql = "UPDATE market_accounts SET counts_from = '2026-01-01T00:00:00Z'";
+        client.execute(sql, &[]).await.unwrap();
+        let row = client
+            .query_one("SELECT market_id FROM market_accounts WHERE largest_pair < 5000 LIMIT 1", &[])
+            .await
+            .unwrap();
+        let sql =
+            "UPDATE market_accounts SET takers = 2, makers = 3, largest_pair = 5000 WHERE market_id = $1";
+        client.execute(sql, &[&row.get::<_, i32>(0)]).await.unwrap();
+        let database = first.database.clone();
+        drop(first);
+        let second = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
+        second.wait_for_publication();
+        let mut markets = Vec::new();
+        wait_until("the counts are shown", || {
+            markets = ok(&second, "/api/v1/markets?limit=200").json()["markets"].as_array().unwrap().clone();
+            markets.iter().any(|market| market["accounts"].is_object())
+        });
+        let is_flagged = |market: &serde_json::Value| {
+            market["flags"].as_array().unwrap().iter().any(|flag| flag["flag"] == "concentrated")
+        };
+        let share = |market: &serde_json::Value| {
+            market["accounts"]["largest_pair_percent"].as_str().map(|text| text.parse::<f64>().unwrap())
+        };
+        for market in &markets {
+            assert_eq!(is_flagged(market), share(market).is_some_and(|share| share >= 50.0), "{market}");
+        }
+        let planted = markets.iter().filter(|market| market["accounts"]["takers"] == 2);
+        let planted: Vec<_> = planted.filter(|market| market["accounts"]["makers"] == 3).collect();
+        assert!(
+            planted.iter().any(|market| share(market) == Some(50.0) && is_flagged(market)),
+            "{planted:#?}"
+        );
+    });
+}

@@ -9,6 +9,8 @@ use super::{asset::AssetView, market::MarketView};
 const THIN_VOLUME: i128 = 100 * 10_000_000;
 /// Number of clean trades in 24 hours below which a market is thin.
 const THIN_TRADES: u64 = 10;
+/// Share of the busiest pair of accounts from which a market is concentrated, in hundredths of a per cent: a half.
+const CONCENTRATED: u16 = 5_000;
 
 /// Warning.
 #[derive(Debug, Serialize)]
@@ -35,6 +37,12 @@ pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
         flags.push(Flag { flag: "thin", reason });
     } else if market.usd_volume(day.quote_volume).is_some_and(|volume| volume < THIN_VOLUME) {
         flags.push(Flag { flag: "thin", reason: "less than 100 dollars of volume in 24 hours".to_owned() });
+    }
+    let accounts = market.view().accounts(market.id());
+    if let Some((_, accounts)) = accounts.filter(|(_, accounts)| accounts.largest_pair >= CONCENTRATED) {
+        let share = accounts.largest_pair_percent();
+        let reason = format!("two accounts made {share} % of the volume of 24 hours with each other");
+        flags.push(Flag { flag: "concentrated", reason });
     }
     for asset in [market.base(), market.quote()] {
         flags.extend(of_asset(asset, market));

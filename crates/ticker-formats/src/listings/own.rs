@@ -1,13 +1,14 @@
 //! Documents of the ticker's own API (`/api/v1`).
 
+mod window;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use ticker_domain::{
-    coverage, decimal,
+    decimal,
     identity::SpelledAsset,
     instant::UnixSeconds,
-    quoted::QuotedStats,
     span::Span,
     usd::{Confidence, UsdPrice},
 };
@@ -21,6 +22,9 @@ use super::{
     value,
     view::ListingView,
 };
+
+use window::MarketWindow;
+pub(super) use window::figure;
 
 /// Reason of a null price: no rule of the prices in dollars reaches the asset.
 const NO_WAY: &str = "no market with enough volume in 24 hours leads to a dollar";
@@ -36,23 +40,16 @@ pub struct MarketDocument {
     quote: AssetReference,
     last: Option<String>,
     last_trade: Option<LastTrade>,
-    windows: BTreeMap<&'static str, WindowOf>,
+    windows: BTreeMap<&'static str, MarketWindow>,
     bid: Option<String>,
     ask: Option<String>,
     spread: Option<String>,
     mid: Option<String>,
     book_age_s: Option<i64>,
+    accounts: Option<AccountsDocument>,
     flags: Vec<Flag>,
     usd: MarketUsd,
     pool_id: Option<String>,
-}
-
-/// Window, and whether all its trades are known.
-#[derive(Debug, Serialize)]
-struct WindowOf {
-    complete: bool,
-    #[serde(flatten)]
-    figures: WindowDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,33 +71,19 @@ struct LastTrade {
     age_s: i64,
 }
 
+/// Accounts behind the trades of 24 hours.
+#[derive(Debug, Serialize)]
+struct AccountsDocument {
+    until: String,
+    takers: u32,
+    makers: u32,
+    largest_pair_percent: String,
+}
+
 #[derive(Debug, Serialize)]
 struct MarketUsd {
     last: Option<String>,
     volume_24h: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct WindowDocument {
-    open: Option<String>,
-    high: Option<String>,
-    low: Option<String>,
-    close: Option<String>,
-    open_raw: Option<String>,
-    high_raw: Option<String>,
-    low_raw: Option<String>,
-    close_raw: Option<String>,
-    vwap: Option<String>,
-    change: Option<String>,
-    change_percent: Option<String>,
-    base_volume: String,
-    quote_volume: String,
-    trade_count: u64,
-    clean_count: u64,
-    buy_volume: String,
-    sell_volume: String,
-    book_volume: String,
-    pool_volume: String,
 }
 
 /// Asset: identity and what its issuer says.
@@ -217,12 +200,13 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         quote: reference(market.quote()),
         last: value::price(last),
         last_trade: last_trade(market),
-        windows: Span::ALL.into_iter().map(|span| (span.name(), window_of(market, span))).collect(),
+        windows: Span::ALL.into_iter().map(|span| (span.name(), window::of(market, span))).collect(),
         bid: digits(book.and_then(|book| book.bid)),
         ask: digits(book.and_then(|book| book.ask)),
         spread: digits(book.as_ref().and_then(QuotedBook::spread)),
         mid: digits(book.as_ref().and_then(QuotedBook::mid)),
         book_age_s: book.map(|book| book.age_s),
+        accounts: accounts(market),
         flags: flags::of(market),
         usd: MarketUsd {
             last: value::rate(rate_of_last.zip(usd_of_quote).and_then(|(last, usd)| last.times(usd))),
@@ -259,42 +243,14 @@ fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
     })
 }
 
-/// Figure of a window by its name, as its document shows it; null for an unknown name.
-pub(super) fn figure(stats: &QuotedStats, name: &str) -> serde_json::Value {
-    let document = serde_json::to_value(window(stats)).unwrap_or_default();
-    document.get(name).cloned().unwrap_or_default()
-}
-
-fn window_of(market: &MarketView<'_>, span: Span) -> WindowOf {
-    let view = market.view();
-    let complete = coverage::is_whole_since(view.coverage(), span.edge(view.as_of()));
-    WindowOf { complete, figures: window(&market.stats(span)) }
-}
-
-fn window(stats: &QuotedStats) -> WindowDocument {
-    let clean = stats.prices;
-    let raw = stats.raw_prices;
-    WindowDocument {
-        open: value::price(clean.map(|prices| prices.open)),
-        high: value::price(clean.map(|prices| prices.high)),
-        low: value::price(clean.map(|prices| prices.low)),
-        close: value::price(clean.map(|prices| prices.close)),
-        open_raw: value::price(raw.map(|prices| prices.open)),
-        high_raw: value::price(raw.map(|prices| prices.high)),
-        low_raw: value::price(raw.map(|prices| prices.low)),
-        close_raw: value::price(raw.map(|prices| prices.close)),
-        vwap: value::ratio(stats.vwap),
-        change: value::ratio(clean.map(|prices| prices.change())),
-        change_percent: value::ratio(clean.and_then(|prices| prices.change_percent())),
-        base_volume: decimal::amount(stats.base_volume),
-        quote_volume: decimal::amount(stats.quote_volume),
-        trade_count: stats.trade_count,
-        clean_count: stats.clean_count,
-        buy_volume: decimal::amount(stats.buy_volume),
-        sell_volume: decimal::amount(stats.sell_volume),
-        book_volume: decimal::amount(stats.book_volume),
-        pool_volume: decimal::amount(stats.pool_volume),
-    }
+fn accounts(market: &MarketView<'_>) -> Option<AccountsDocument> {
+    let (until, accounts) = market.view().accounts(market.id())?;
+    Some(AccountsDocument {
+        until: until.to_rfc3339(),
+        takers: accounts.takers,
+        makers: accounts.makers,
+        largest_pair_percent: accounts.largest_pair_percent(),
+    })
 }
 
 /// Document of one asset.

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use ticker_domain::{
     asset::Asset, coverage::LedgerRange, identity::ContractId, instant::UnixSeconds,
-    market_snapshot::MarketSnapshot, symbol_choice::Choices, symbols::Symbols, usd::UsdPrices,
+    market_snapshot::MarketSnapshot, symbols::Symbols, trading_accounts::MarketAccounts, usd::UsdPrices,
+    windows::MarketId,
 };
+
+use super::facts::HourlyFacts;
 
 /// Spelling of assets in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,11 +29,12 @@ pub struct ListingView {
     usd: UsdPrices,
     symbols: Symbols,
     anchors: Arc<[Asset]>,
+    facts: Arc<HourlyFacts>,
 }
 
 impl ListingView {
-    /// View of a publication. `anchors` count as one dollar, and `choices` are the stored ones of symbols. Computes all prices in dollars, and the
-    /// contracts of new assets. That takes milliseconds: do not call it on a thread that readers wait for.
+    /// View of a publication. `anchors` count as one dollar, and `facts` are the stored ones. Computes all prices in dollars,
+    /// and the contracts of new assets. That takes milliseconds: do not call it on a thread that readers wait for.
     #[must_use]
     pub fn new(
         seq: i64,
@@ -38,12 +42,21 @@ impl ListingView {
         coverage: Arc<Vec<LedgerRange>>,
         passphrase: Arc<str>,
         anchors: &[Asset],
-        choices: &Choices,
+        facts: &Arc<HourlyFacts>,
     ) -> Self {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
-        let symbols = Symbols::of(&snapshot, anchors, choices);
-        Self { seq, snapshot, coverage, passphrase, usd, symbols, anchors: anchors.into() }
+        let symbols = Symbols::of(&snapshot, anchors, &facts.choices);
+        Self {
+            seq,
+            snapshot,
+            coverage,
+            passphrase,
+            usd,
+            symbols,
+            anchors: anchors.into(),
+            facts: Arc::clone(facts),
+        }
     }
 
     /// Number of the last batch in it.
@@ -67,6 +80,11 @@ impl ListingView {
     /// Last ledger that is complete, and its close time.
     pub(crate) fn latest_ledger(&self) -> Option<(u32, UnixSeconds)> {
         self.coverage.last().map(|range| (range.to, range.to_time))
+    }
+
+    /// Accounts behind a market, and the end of the 24 hours in which they traded.
+    pub(super) fn accounts(&self, market: MarketId) -> Option<(UnixSeconds, MarketAccounts)> {
+        self.facts.accounts.of_market(market, self.as_of())
     }
 
     /// Passphrase of the network.

@@ -15,6 +15,7 @@ WITH needed (name, rights) AS (VALUES
     ('ingest_batches', 'SELECT, INSERT, DELETE'),
     ('network', 'SELECT, INSERT'),
     ('symbol_choices', 'SELECT, INSERT, UPDATE'),
+    ('market_accounts', 'SELECT, INSERT, DELETE'),
     ('candle_markets', 'SELECT, INSERT'),
     ('candles_1m', 'SELECT, INSERT, DELETE'),
     ('candles_1h', 'SELECT, INSERT, DELETE'),

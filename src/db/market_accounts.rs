@@ -1,0 +1,107 @@
+//! Accounts behind the trades of markets: counting, storing and reading.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{
+    Database, DbError,
+    fenced::{self, Changes},
+    snapshot_read,
+};
+use crate::domain::{
+    instant::{DAY, UnixSeconds},
+    trading_accounts::{AccountCount, AccountCounts, MarketAccounts},
+    windows::MarketId,
+};
+
+/// Limits of the count, which reads all trades of a day.
+const COUNT_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL work_mem = '64MB'";
+
+impl Database {
+    /// Counts the accounts behind the trades of the 24 hours up to `until`. Views show the count from `counts_from` on.
+    /// Takes seconds on a busy network.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn count_market_accounts(
+        &self,
+        until: UnixSeconds,
+        counts_from: UnixSeconds,
+    ) -> Result<AccountCount, DbError> {
+        let mut client = self.client().await?;
+        let transaction = snapshot_read::begin(&mut client, COUNT_LIMITS).await?;
+        let (since, end) = (until.plus(-DAY).to_utc(), until.to_utc());
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&since, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)];
+        let rows = transaction.query_typed(include_str!("sql/market_accounts/count.sql"), &params).await?;
+        transaction.commit().await?;
+        let mut count = AccountCount { until, counts_from, markets: Default::default() };
+        for row in rows {
+            let accounts = accounts(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            count.markets.insert(row.try_get(0)?, accounts);
+        }
+        Ok(count)
+    }
+
+    /// Stores a count, and deletes all but the last two.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or an error of the connection.
+    pub async fn record_market_accounts(&self, epoch: i64, count: &AccountCount) -> Result<(), DbError> {
+        let (until, counts_from) = (count.until.to_utc(), count.counts_from.to_utc());
+        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let markets: Vec<MarketId> = count.markets.keys().copied().collect();
+        let all = || count.markets.values();
+        let takers: Vec<i32> = all().map(|accounts| signed(accounts.takers)).collect();
+        let makers: Vec<i32> = all().map(|accounts| signed(accounts.makers)).collect();
+        let pairs: Vec<i16> =
+            all().map(|accounts| i16::try_from(accounts.largest_pair).unwrap_or(i16::MAX)).collect();
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&until, Type::TIMESTAMPTZ),
+            (&counts_from, Type::TIMESTAMPTZ),
+            (&markets, Type::INT4_ARRAY),
+            (&takers, Type::INT4_ARRAY),
+            (&makers, Type::INT4_ARRAY),
+            (&pairs, Type::INT2_ARRAY),
+        ];
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        transaction.execute_typed(include_str!("sql/market_accounts/record.sql"), &params).await?;
+        transaction.execute_typed(include_str!("sql/market_accounts/keep_two.sql"), &[]).await?;
+        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+        Ok(())
+    }
+
+    /// Returns the stored counts.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn market_accounts(&self) -> Result<AccountCounts, DbError> {
+        let rows = self.client().await?.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
+        let mut counts = AccountCounts::default();
+        for row in rows {
+            let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
+            let until = UnixSeconds::from(until);
+            if counts.0.last().is_none_or(|last| last.until != until) {
+                let counts_from = counts_from.into();
+                counts.0.push(AccountCount { until, counts_from, markets: Default::default() });
+            }
+            if let Some(count) = counts.0.last_mut() {
+                let accounts = accounts(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+                count.markets.insert(row.try_get(2)?, accounts);
+            }
+        }
+        Ok(counts)
+    }
+}
+
+fn accounts(takers: i32, makers: i32, largest_pair: i16) -> MarketAccounts {
+    MarketAccounts {
+        takers: u32::try_from(takers).unwrap_or(0),
+        makers: u32::try_from(makers).unwrap_or(0),
+        largest_pair: u16::try_from(largest_pair).unwrap_or(0),
+    }
+}
