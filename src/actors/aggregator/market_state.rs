@@ -158,7 +158,9 @@ impl MarketState {
             self.settles_at = self.settles_at.max(update.rows.seq);
             return false;
         }
+        let coverage = std::mem::take(&mut update.rows.coverage); // it is published afterwards
         self.learn(std::mem::take(&mut update.rows));
+        update.rows.coverage = coverage;
         true
     }
 
@@ -307,5 +309,20 @@ impl MarketState {
     #[must_use]
     pub const fn as_of(&self) -> UnixSeconds {
         self.windows.as_of()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_applied_update_still_tells_the_complete_ledgers() {
+        let range = LedgerRange { from: 1, to: 9, from_time: UnixSeconds(10), to_time: UnixSeconds(90) };
+        let rows = CatchUp { seq: 3, coverage: vec![range], ..CatchUp::default() };
+        let mut update = Update { after: 0, rows, trades: Vec::new(), applied: 0 };
+        let mut state = MarketState::default();
+        assert!(state.update(&mut update));
+        assert_eq!((state.seq(), update.coverage()), (3, [range].as_slice()));
     }
 }
