@@ -1,7 +1,7 @@
 // A real browser at the pages of the admin listener.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { findings, launch, open } from "./chromium.mjs";
+import { isSound, launch, open } from "./chromium.mjs";
 
 const ADMIN = process.env.TICKER_ADMIN_URL;
 
@@ -46,19 +46,10 @@ test("the page follows the daemon", async () => {
   await close();
 });
 
-for (const colorScheme of ["light", "dark"]) {
-  test(`axe finds nothing on the pages of the operator, ${colorScheme}`, async () => {
-    for (const width of [360, 390, 1440]) {
-      for (const path of ["/actors", "/trace?type=PublicationReady&limit=30"]) {
-        // A page that exchanges its content is not what axe began with.
-        const { page, faults, close } = await open(browser, ADMIN + path, { colorScheme, viewport: { width, height: 900 } });
-        await page.route("**/trace/stream", (route) => route.abort());
-        await page.evaluate(() => document.getElementById("content").querySelector("a, input").focus());
-        assert.deepEqual(await findings(page), [], `${path} ${width}`);
-        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${path} scrolls sideways`);
-        assert.deepEqual(faults, [], path);
-        await close();
-      }
-    }
+for (const path of ["/actors", "/trace?type=PublicationReady&limit=30"]) {
+  test(`axe finds nothing on ${path}, at all widths and in both schemes`, async () => {
+    // A page that exchanges its content is not what axe began with. It keeps what has the focus.
+    const still = () => document.getElementById("content").querySelector("a, input").focus();
+    await isSound(browser, ADMIN + path, { still });
   });
 }

@@ -1,4 +1,5 @@
 // A real browser, and pages of it that collect what goes wrong.
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout } from "node:timers/promises";
@@ -59,9 +60,27 @@ export const foreign = (requests) =>
 
 // Findings of axe (WCAG 2.2 AA, and its best practice), one text each. Playwright's isolated world is not under the policy.
 export async function findings(page) {
-  await page.evaluate(AXE);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
   return page.evaluate(async (rules) => {
     const { violations } = await window.axe.run(document, { runOnly: rules });
     return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
   }, RULES);
+}
+
+// Asserts at all widths and in both schemes that axe finds nothing on a page, that nothing scrolls sideways, and that nothing
+// went wrong. `ready` is a selector to wait for, `still` stops what would change the page meanwhile.
+export async function isSound(browser, address, { status = 200, ready, still } = {}) {
+  const { page, faults, close } = await open(browser, address, { status });
+  if (ready) await page.waitForSelector(ready);
+  if (still) await page.evaluate(still);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [360, 390, 1440]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.deepEqual(await findings(page), [], `${address} ${colorScheme} ${width}`);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${address} scrolls sideways`);
+    }
+  }
+  assert.deepEqual(faults, [], address);
+  await close();
 }

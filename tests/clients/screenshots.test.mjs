@@ -20,8 +20,9 @@ async function picture(name, path, ready, options) {
   await close();
 }
 
-test("pictures of the list and of a market", async () => {
+test("pictures of the list, of a market and of the actors", async () => {
   const { markets } = await (await fetch(`${TICKER}/api/v1/markets?sort=volume&limit=1`)).json();
   await picture("list", "/", "#board[data-ready]");
   await picture("market", `/m/${markets[0].id}`, "#chart[data-ready]", { colorScheme: "dark" });
+  await picture("actors", `${process.env.TICKER_ADMIN_URL}/actors`, ".graph");
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Program, daemon, freePort, published, scratch, stopAll, until } from "./daemon.mjs";
-import { findings, launch, open } from "./chromium.mjs";
+import { isSound, launch, open } from "./chromium.mjs";
 import { HostileFiles } from "./hostile.mjs";
 import { Proxy } from "./proxy.mjs";
 
@@ -43,21 +43,6 @@ after(async () => {
   remove();
 });
 
-const SIZES = [360, 390, 1440];
-// Axe at all widths, in both schemes.
-async function axe(address, status = 200) {
-  for (const colorScheme of ["light", "dark"]) {
-    for (const width of SIZES) {
-      const opened = await open(browser, address, { status, colorScheme, viewport: { width, height: 900 } });
-      const { page, faults, close } = opened;
-      assert.deepEqual(await findings(page), [], `${address} ${colorScheme} ${width}`);
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${address} scrolls sideways`);
-      assert.deepEqual(faults, [], address);
-      await close();
-    }
-  }
-}
-
 test("before the first publication: the frame, the progress, no table", async () => {
   const { page, response, close } = await open(browser, `${running.url}/`, { status: 503 });
   assert.equal(response.status(), 503);
@@ -66,7 +51,7 @@ test("before the first publication: the frame, the progress, no table", async ()
   assert.match(await page.textContent("#updates"), /starting/);
   assert.equal(await page.locator("progress").count(), 1);
   assert.equal(await page.locator("table").count(), 0);
-  await axe(`${running.url}/`, 503);
+  await isSound(browser, `${running.url}/`, { status: 503 });
   // The page follows the progress and then shows the list.
   proxy.refuses = () => false;
   await page.waitForSelector(READY);
@@ -125,8 +110,8 @@ test("a gap is a hole in the bar, and says how many ledgers", async () => {
   assert((await page.locator(".coverage .hole").count()) > 0);
   assert.deepEqual(faults, []);
   await close();
-  await axe(`${holed.url}/`);
-  await axe(`${holed.url}/status`);
+  await isSound(browser, `${holed.url}/`);
+  await isSound(browser, `${holed.url}/status`);
   await holed.program.stop();
   removeOther();
   proxy.refuses = () => false;
@@ -147,5 +132,5 @@ test("stale figures: a banner with age, last ledger and cause, and figures in fu
   const color = (selector) => page.$eval(selector, (one) => getComputedStyle(one).color);
   assert.equal(await color("#rows .price > span"), await color("body"));
   await close();
-  await axe(`${running.url}/`);
+  await isSound(browser, `${running.url}/`);
 });

@@ -9,6 +9,10 @@ use crate::{
     shown::{self, ratio_of},
 };
 
+/// Fields that are shown with the decimals of the market's prices.
+const PRICES: [&str; 9] =
+    ["open", "high", "low", "close", "open_raw", "high_raw", "low_raw", "close_raw", "vwap"];
+
 /// Count of trades, drawn as a bar.
 struct Bar {
     count: String,
@@ -35,6 +39,12 @@ struct ExplainPage {
     base: String,
     quote: String,
     explanation: Explanation,
+    /// Field and window in words.
+    figure: String,
+    /// Begin and end of the window, and the moment of the figure.
+    moments: [String; 3],
+    /// The figure as the page of the market shows it.
+    shown: String,
     value: String,
     bars: Vec<Bar>,
     trades: Vec<Trade>,
@@ -49,10 +59,14 @@ pub fn explain(market: &MarketView<'_>, explanation: Explanation, state: &Ticker
             text.and_then(|text| ratio_of(text)).zip(row.scale).and_then(|(ratio, scale)| scale.units(ratio));
         row.print(units)
     };
+    let shown = match &explanation.value {
+        serde_json::Value::String(text) if PRICES.contains(&explanation.field) => price(Some(text)),
+        _ => String::new(),
+    };
     let trades = explanation.deciding.iter().map(|explained| &explained.trade).map(|trade| Trade {
         price: price(trade.price.as_ref()),
         amount: trade.base_amount.clone(),
-        time: trade.time.clone(),
+        time: in_utc(&trade.time),
         token: trade.paging_token.clone(),
         maker: trade.maker,
         side: if trade.side == "buy" { "bought" } else { "sold" },
@@ -67,11 +81,25 @@ pub fn explain(market: &MarketView<'_>, explanation: Explanation, state: &Ticker
         id: market.name(),
         base: market.base().asset().code().to_owned(),
         quote: market.quote().asset().code().to_owned(),
+        figure: in_words(explanation.field, explanation.window),
+        moments: [&explanation.from, &explanation.to, &explanation.as_of].map(|time| in_utc(time)),
+        shown: if shown.is_empty() { value.clone() } else { shown },
         value,
         bars: bars(&explanation),
         trades: trades.collect(),
         explanation,
     })
+}
+
+/// `24 h high`, `7 d base volume`.
+fn in_words(field: &str, window: &str) -> String {
+    let unit = window.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    format!("{} {unit} {}", window.trim_end_matches(unit), field.replace('_', " "))
+}
+
+/// Time of RFC 3339 for people: `2026-11-27 21:10:02`.
+fn in_utc(time: &str) -> String {
+    time.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 fn bars(explanation: &Explanation) -> Vec<Bar> {
@@ -88,4 +116,16 @@ fn bars(explanation: &Explanation) -> Vec<Bar> {
         .chain(left_out)
         .chain(std::iter::once(bar(explanation.trades.counted, "counted", false)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_named_in_words() {
+        assert_eq!(in_words("high", "24h"), "24 h high");
+        assert_eq!(in_utc("2026-11-27T21:10:02Z"), "2026-11-27 21:10:02");
+        assert_eq!(in_words("base_volume", "7d"), "7 d base volume");
+    }
 }

@@ -238,7 +238,8 @@ fn coverage(state: &TickerState) -> Coverage {
         None => ("nothing held yet".to_owned(), true),
         Some(_) if missing > 0 => (format!("ledgers missing: {}{eta}", shown::count(missing)), true),
         Some(first) if first > edge.plus(HOUR) => {
-            (format!("last {} held{eta}", long_age(state.now.0.saturating_sub(first.0))), !eta.is_empty())
+            let held = long_age(state.now.0.saturating_sub(first.0));
+            (format!("last {} held{eta}", held.trim_start_matches("an ")), !eta.is_empty())
         }
         Some(_) => ("every ledger held".to_owned(), false),
     };
