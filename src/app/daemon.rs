@@ -37,7 +37,7 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        BookReader, FetchFresh, PublicState, StreamSlots, Views,
+        BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh, PublicState, StreamSlots, Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -187,7 +187,9 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         Nginx::prepare(config),
         Store::open(config, IfRunning::WaitUntilGone),
     )?;
-    let database = store.insert(opened).database(config).await?;
+    let store = store.insert(opened);
+    let database = store.database(config).await?;
+    let candles = store.pool_of(CANDLE_CONNECTIONS)?;
     database.check_rights().await?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
@@ -209,6 +211,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
         books: BookReader::new(Some(database.clone()), Some(books_on_demand(books)), Arc::clone(&clock)),
+        candles: CandleReader::new(Some(candles), config.candle_retention_days.into()),
         is_alive: alive(Arc::clone(&status)),
     };
     let admin_state = AdminState {

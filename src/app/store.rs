@@ -57,7 +57,7 @@ impl Store {
     /// Fails if the database holds another network.
     pub(super) async fn database(&self, config: &Config) -> Result<Database, CommandError> {
         self.migrated(config).await?;
-        let database = self.connect(&self.url)?;
+        let database = self.connect(&self.url, CONNECTIONS_MAX)?;
         database.wait_until_ready(config.startup_timeout).await?;
         database.claim_network(&config.network_passphrase).await?;
         Ok(database)
@@ -65,14 +65,14 @@ impl Store {
 
     /// Waits until the database is ready. Migrates nothing and writes nothing.
     pub(super) async fn untouched(&self, config: &Config) -> Result<Database, CommandError> {
-        let database = self.connect(&self.url)?;
+        let database = self.connect(&self.url, CONNECTIONS_MAX)?;
         database.wait_until_ready(config.startup_timeout).await?;
         Ok(database)
     }
 
     /// Migrates the schema over the direct connection. Returns the names of the applied migrations.
     pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, CommandError> {
-        let direct = self.connect(&self.direct_url)?;
+        let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         direct.check_server().await?;
         let migrated = direct.migrate().await?;
@@ -85,19 +85,21 @@ impl Store {
 
     /// Moves all tables to a schema of their own, over the direct connection. Returns the name of that schema.
     pub(super) async fn set_aside(&self, config: &Config) -> Result<String, CommandError> {
-        let direct = self.connect(&self.direct_url)?;
+        let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         let schema = direct.set_aside(SystemClock.now()).await?;
         direct.close();
         Ok(schema)
     }
 
-    fn connect(&self, url: &str) -> Result<Database, CommandError> {
-        let settings = DatabaseSettings {
-            url: url.to_owned(),
-            ca_file: self.ca_file.clone(),
-            max_connections: CONNECTIONS_MAX,
-        };
+    /// Opens another pool of this many connections, for readers who must not hold up other work.
+    pub(super) fn pool_of(&self, connections: usize) -> Result<Database, CommandError> {
+        self.connect(&self.url, connections)
+    }
+
+    fn connect(&self, url: &str, max_connections: usize) -> Result<Database, CommandError> {
+        let settings =
+            DatabaseSettings { url: url.to_owned(), ca_file: self.ca_file.clone(), max_connections };
         Ok(Database::new(&settings, Handle::current())?)
     }
 

@@ -7,6 +7,7 @@
 mod progress;
 mod read;
 mod rows;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -41,6 +42,7 @@ use crate::domain::{
 };
 
 pub use read::{StoredCandles, StoredQuery};
+pub use volumes::VolumeQuery;
 
 /// Limits of a step. No write of trades waits for it. As for other writes, every statement uses an index.
 const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '3s'; \

@@ -6,6 +6,7 @@
 mod board;
 pub(super) mod book_reader;
 mod books;
+pub(super) mod candle_reader;
 mod candles;
 mod ccxt;
 mod document;

@@ -54,6 +54,7 @@ mod tests {
             views: Arc::new(crate::http::Views::new("Test Network", [])),
             stream_slots: crate::http::StreamSlots::default(),
             books: crate::http::BookReader::new(None, None, SystemClock::shared()),
+            candles: crate::http::CandleReader::new(None, 365),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

@@ -37,6 +37,7 @@ mod unread;
 
 pub use api::{
     book_reader::{BookReader, FetchFresh},
+    candle_reader::{CONNECTIONS as CANDLE_CONNECTIONS, CandleReader},
     views::Views,
 };
 pub use readiness::{Verdict, verdict};

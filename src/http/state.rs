@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    api::{book_reader::BookReader, views::Views},
+    api::{book_reader::BookReader, candle_reader::CandleReader, views::Views},
     stream_slots::StreamSlots,
 };
 use crate::{clock::SharedClock, published::Published};
@@ -23,6 +23,8 @@ pub struct PublicState {
     pub stream_slots: StreamSlots,
     /// Reader of the levels of order books.
     pub books: BookReader,
+    /// Reader of stored candles.
+    pub candles: CandleReader,
     /// Returns true while the supervisor ticks.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -5,6 +5,7 @@ mod candles;
 mod chosen;
 mod described;
 mod recomputed;
+mod stored;
 mod sums;
 mod validated;
 mod written;
@@ -42,8 +43,14 @@ pub(crate) fn horizon() -> SimServer {
 
 /// A daemon that holds the whole history of `sim`, with every asset and book looked up.
 pub(crate) async fn daemon(sim: &SimServer) -> Daemon {
+    daemon_with(sim, &[]).await
+}
+
+/// The same with more arguments.
+async fn daemon_with(sim: &SimServer, more: &[&str]) -> Daemon {
     let database = fresh_database().await;
-    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
+    let arguments = [&["--backfill-hours", "1"], more].concat();
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &arguments);
     daemon.wait_for_publication();
     let client = recomputation::connect(&database).await;
     loop {

@@ -42,5 +42,6 @@ pub mod trade_stats;
 pub mod trading_accounts;
 pub mod usd;
 pub mod validity;
+pub mod volume;
 pub mod window;
 pub mod windows;

@@ -14,6 +14,7 @@ pub mod coinmarketcap;
 pub mod explain;
 pub mod facts;
 mod flags;
+pub mod history;
 pub mod live;
 mod lookup;
 mod market;

@@ -14,7 +14,7 @@ use ticker_domain::{
     instant::UnixSeconds,
     issuer_file::Currency,
     listed_asset::ListedAsset,
-    market::QUOTE_ASSETS,
+    market::{Market, QUOTE_ASSETS},
     market_snapshot::MarketSnapshot,
     orderbook::{BookFigures, Level, OrderBook, PolledBook},
     price::Price,
@@ -28,6 +28,7 @@ use ticker_formats::listings::{
     ccxt,
     coingecko::{self, TradeQuery},
     coinmarketcap,
+    history::{MarketHistory, StoredPart, oldest_held},
     orderbook::{self, QuotedLevels},
     own,
     udf::{self, HistoryQuery},
@@ -97,15 +98,26 @@ fn levels(market: &MarketView<'_>) -> QuotedLevels {
     QuotedLevels::of(market, &book, NOW.minus(5))
 }
 
+/// Market of XLM and USDC, out of memory alone.
+fn xlm_usdc_sides() -> Market {
+    Market::of(Asset::Native, QUOTE_ASSETS[0].parse().unwrap()).unwrap().0
+}
+
 fn hourly(view: &ListingView) -> Vec<u8> {
     let query =
         CandleQuery { interval: Interval::Hour, from: UnixSeconds(0), to: NOW, limit: 100, fill: true };
-    candles(&xlm_usdc(view), query)
+    candles(&MarketHistory::new(view, xlm_usdc_sides(), &StoredPart::default()), query)
 }
 
 fn hourly_bars(view: &ListingView) -> Vec<u8> {
-    let query = HistoryQuery { interval: Interval::Hour, from: UnixSeconds(0), to: NOW, countback: None };
-    udf::history(&xlm_usdc(view), query)
+    let query = HistoryQuery {
+        interval: Interval::Hour,
+        held: oldest_held(view),
+        from: UnixSeconds(0),
+        to: NOW,
+        countback: None,
+    };
+    udf::history(&MarketHistory::new(view, xlm_usdc_sides(), &StoredPart::default()), query)
 }
 
 fn hourly_records(view: &ListingView) -> Vec<u8> {
@@ -117,8 +129,9 @@ fn hourly_records(view: &ListingView) -> Vec<u8> {
         descending: false,
         address: "http://h/trade_aggregations?".to_owned(),
     };
-    let market = xlm_usdc(view);
-    trade_aggregations(view, market.base(), market.quote(), &query)
+    let nothing = StoredPart::default();
+    let history = MarketHistory::new(view, xlm_usdc_sides(), &nothing);
+    trade_aggregations(&history, &Asset::Native, oldest_held(view), &query)
 }
 
 /// A document for each schema that the formats print.

@@ -17,7 +17,7 @@ use crate::domain::{
 };
 
 /// Longest time that a statement of a reader may take.
-const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL jit = off; \
+pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL jit = off; \
                       SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Selection of candles of a market.

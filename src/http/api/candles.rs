@@ -2,21 +2,26 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
+    ListingView,
     aggregations::{self, AggregationQuery},
     candles::{self, CandleQuery},
+    history::{MarketHistory, StoredPart, oldest_held},
 };
 
 use super::{
-    Wanted, answer,
+    Wanted as View, answer,
+    candle_reader::{CandleReader, Wanted},
     document::{self, redirect, send},
     error::ApiError,
     parameters::Parameters,
+    views::PinnedView,
 };
 use crate::{
     domain::{
+        asset::Asset,
         candles::{Buckets, Interval},
         instant::{HOUR, UnixSeconds},
-        span::Span,
+        market::Market,
     },
     http::{requests, state::PublicState},
 };
@@ -33,6 +38,22 @@ const RECORDS_MAX: i64 = 200;
 /// Horizon's resolutions, in milliseconds.
 const RESOLUTIONS: [i64; 6] = [60_000, 300_000, 900_000, 3_600_000, 86_400_000, 604_800_000];
 
+/// Parameters of Horizon's `/trade_aggregations`.
+const AGGREGATION_PARAMETERS: [&str; 12] = [
+    "base_asset_type",
+    "base_asset_code",
+    "base_asset_issuer",
+    "counter_asset_type",
+    "counter_asset_code",
+    "counter_asset_issuer",
+    "start_time",
+    "end_time",
+    "resolution",
+    "offset",
+    "limit",
+    "order",
+];
+
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     [CANDLES, AGGREGATIONS].into_iter().for_each(requests::announce);
     config
@@ -45,84 +66,103 @@ async fn market_candles(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, CANDLES, Wanted::Live, async |request, view| {
+    let reader = state.candles.clone();
+    answer(request, state, CANDLES, View::Live, async |request, view| {
         let parameters = Parameters::read(request, &["interval", "from", "to", "limit", "fill"])?;
-        let canonical = document::market(&view.listing, &name)?.name();
+        let market = document::pair(&view.listing, &name)?;
+        let canonical = market.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let names = Interval::ALL.map(Interval::name);
-        let interval = parameters.word("interval", &names)?.unwrap_or("1h");
-        let interval = Interval::named(interval).unwrap_or(Interval::Hour);
-        let as_of = view.listing.as_of();
-        let oldest = Span::Week.edge(as_of).plus(1);
-        let from = parameters.number("from", 0, i64::MAX)?.map_or(oldest, UnixSeconds);
-        let limit = parameters.number("limit", 1, CANDLES_MAX)?.unwrap_or(CANDLES_WANTED);
-        let query = CandleQuery {
-            interval,
-            from,
-            to: parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds),
-            limit: usize::try_from(limit).unwrap_or_default(),
-            fill: parameters.word("fill", &["true", "false"])? == Some("true"),
-        };
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "candles are held for 7 days: from must be at least {oldest}"
-            )));
-        }
+        let query = candle_query(&view.listing, &parameters, &reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(""));
-        send(request, view, key, move |view| {
-            document::market(view, &canonical)
-                .map(|market| candles::candles(&market, query))
-                .unwrap_or_default()
-        })
-        .await
+        let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
+        let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
+        let wanted = Wanted { buckets, from: query.from, to, limit: query.limit, newest: true };
+        let stored = stored(view, &key, &reader, market, wanted).await?;
+        if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
+            return Err(document::never_traded(&market));
+        }
+        let render =
+            move |view: &ListingView| candles::candles(&MarketHistory::new(view, market, &stored), query);
+        send(request, view, key, render).await
     })
     .await
 }
 
+/// Reads the candles that memory does not hold, unless the document is made already.
+async fn stored(
+    view: &PinnedView,
+    key: &str,
+    reader: &CandleReader,
+    market: Market,
+    wanted: Wanted,
+) -> Result<StoredPart, ApiError> {
+    if view.has(key) { Ok(StoredPart::default()) } else { reader.read(&view.listing, market, wanted).await }
+}
+
+fn candle_query(
+    view: &ListingView,
+    parameters: &Parameters,
+    reader: &CandleReader,
+) -> Result<CandleQuery, ApiError> {
+    let names = Interval::ALL.map(Interval::name);
+    let interval = parameters.word("interval", &names)?.unwrap_or("1h");
+    let interval = Interval::named(interval).unwrap_or(Interval::Hour);
+    let (buckets, as_of) = (interval.buckets(), view.as_of());
+    let limit = parameters.number("limit", 1, CANDLES_MAX)?.unwrap_or(CANDLES_WANTED);
+    let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds);
+    let from = match parameters.number("from", 0, i64::MAX)?.map(UnixSeconds) {
+        Some(from) => {
+            let first = buckets.start_of(from);
+            reader.check(view, buckets, first, "from")?;
+            first
+        }
+        // What memory holds, or as many buckets as are wanted, but no more than may be held.
+        None => {
+            let memory = buckets.next_start(oldest_held(view));
+            let wanted = buckets.start_of(to.min(as_of)).minus((limit - 1).saturating_mul(buckets.seconds));
+            memory.min(wanted).max(reader.oldest(view, buckets))
+        }
+    };
+    Ok(CandleQuery {
+        interval,
+        from,
+        to,
+        limit: usize::try_from(limit).unwrap_or_default(),
+        fill: parameters.word("fill", &["true", "false"])? == Some("true"),
+    })
+}
+
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, AGGREGATIONS, Wanted::Live, async |request, view| {
-        let parameters = Parameters::read(
-            request,
-            &[
-                "base_asset_type",
-                "base_asset_code",
-                "base_asset_issuer",
-                "counter_asset_type",
-                "counter_asset_code",
-                "counter_asset_issuer",
-                "start_time",
-                "end_time",
-                "resolution",
-                "offset",
-                "limit",
-                "order",
-            ],
-        )?;
+    let reader = state.candles.clone();
+    answer(request, state, AGGREGATIONS, View::Live, async |request, view| {
+        let parameters = Parameters::read(request, &AGGREGATION_PARAMETERS)?;
         let base = horizon_asset(&parameters, "base")?;
         let counter = horizon_asset(&parameters, "counter")?;
-        if base == counter {
+        let Some((market, _)) = Market::of(base, counter) else {
             return Err(ApiError::BadParameter("base and counter are the same asset".to_owned()));
-        }
+        };
         let query = aggregation_query(request, &parameters)?;
-        let oldest = Span::Week.edge(view.listing.as_of()).plus(1).0.saturating_mul(1_000);
-        if query.start_time.is_some_and(|start| start < oldest) {
-            return Err(ApiError::Gone(format!(
-                "trades are held for 7 days: start_time must be at least {oldest}"
-            )));
-        }
+        let (listing, buckets) = (&view.listing, query.buckets);
+        let oldest = reader.oldest(listing, buckets);
+        let from = match query.first() {
+            Some(first) if first < oldest => {
+                let oldest = oldest.0.saturating_mul(1_000);
+                return Err(ApiError::Gone(format!(
+                    "older candles are not held: start_time must be at least {oldest}"
+                )));
+            }
+            first => first.unwrap_or(oldest),
+        };
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(""));
-        let names = (base, counter);
+        let wanted = Wanted { buckets, from, to: query.end(), limit: query.limit, newest: query.descending };
+        let stored = stored(view, &key, &reader, market, wanted).await?;
         // An asset that never traded is no error in Horizon: it has no records.
         send(request, view, key, move |view| {
-            let assets = (document::asset(view, &names.0), document::asset(view, &names.1));
-            match assets {
-                (Ok(base), Ok(counter)) => aggregations::trade_aggregations(view, &base, &counter, &query),
-                _ => aggregations::none(&query),
-            }
+            let history = MarketHistory::new(view, market, &stored);
+            aggregations::trade_aggregations(&history, &base, from, &query)
         })
         .await
     })
@@ -154,21 +194,18 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
     })
 }
 
-/// Asset of a question in Horizon's form, as `CODE-ISSUER` or `native`.
-fn horizon_asset(parameters: &Parameters, side: &str) -> Result<String, ApiError> {
+/// Asset of a question in Horizon's form.
+fn horizon_asset(parameters: &Parameters, side: &str) -> Result<Asset, ApiError> {
     let text = |name: &str| parameters.text(&format!("{side}_asset_{name}"));
     match text("type") {
-        Some("native") => Ok("native".to_owned()),
+        Some("native") => Ok(Asset::Native),
         Some("credit_alphanum4" | "credit_alphanum12") => {
             let (Some(code), Some(issuer)) = (text("code"), text("issuer")) else {
                 return Err(ApiError::BadParameter(format!(
                     "{side}_asset_code or {side}_asset_issuer is missing"
                 )));
             };
-            let name = format!("{code}-{issuer}");
-            let parsed = name.parse::<crate::domain::identity::SpelledAsset>();
-            parsed.map_err(|error| ApiError::BadParameter(format!("{side}: {error}")))?;
-            Ok(name)
+            Asset::issued(code, issuer).map_err(|error| ApiError::BadParameter(format!("{side}: {error}")))
         }
         _ => Err(ApiError::BadParameter(format!(
             "{side}_asset_type must be native, credit_alphanum4 or credit_alphanum12"

@@ -4,17 +4,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
     ListingView, MarketView,
     ccxt::{self, Page, TIMEFRAMES},
+    history::{MarketHistory, StoredPart, oldest_held},
 };
 
 use super::{
     Wanted, answer,
     books::fresh,
+    candle_reader,
     document::{self, send},
     error::ApiError,
     parameters::Parameters,
 };
 use crate::{
-    domain::instant::UnixSeconds,
+    domain::{instant::UnixSeconds, market::Market},
     http::{requests, state::PublicState},
 };
 
@@ -65,19 +67,35 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let reader = state.candles.clone();
     answer(request, state, OHLCV, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
-        let canonical = market(&view.listing, &parameters)?.name();
+        let market = market(&view.listing, &parameters)?;
+        let sides = Market::of(*market.base().asset(), *market.quote().asset());
+        let (market, _) = sides.ok_or_else(|| missing("symbol"))?;
         let names = TIMEFRAMES.map(|(name, _)| name);
         let wanted = parameters.word("timeframe", &names)?.unwrap_or("1m");
         let interval = TIMEFRAMES.iter().find(|(name, _)| *name == wanted).map(|(_, interval)| *interval);
         let interval = interval.ok_or_else(|| missing("timeframe"))?;
         let page = page(&parameters)?;
-        let key = format!("ccxt_ohlcv/{canonical}?{}", parameters.key("symbol"));
+        let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key("symbol"));
+        let (listing, buckets) = (&view.listing, interval.buckets());
+        let limit = i64::try_from(page.limit).unwrap_or(LIMIT_MAX);
+        let from = match page.since {
+            Some(since) => buckets.next_start(since),
+            None => {
+                let wanted =
+                    buckets.start_of(listing.as_of()).minus((limit - 1).saturating_mul(buckets.seconds));
+                buckets.next_start(oldest_held(listing)).min(wanted)
+            }
+        };
+        let from = from.max(reader.oldest(listing, buckets));
+        let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
+        let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest };
+        let stored =
+            if view.has(&key) { StoredPart::default() } else { reader.read(listing, market, wanted).await? };
         send(request, view, key, move |view| {
-            document::market(view, &canonical)
-                .map(|market| ccxt::ohlcv(&market, interval, page))
-                .unwrap_or_default()
+            ccxt::ohlcv(&MarketHistory::new(view, market, &stored), interval, from, page)
         })
         .await
     })

@@ -5,7 +5,7 @@ use ticker_formats::listings::{AssetView, ListingView, MarketView};
 
 use super::{error::ApiError, views::PinnedView};
 use crate::{
-    domain::identity::SpelledAsset,
+    domain::{asset::Asset, identity::SpelledAsset, market::Market},
     http::{files, labels::Labels},
 };
 
@@ -34,14 +34,40 @@ pub(super) fn asset<'a>(view: &'a ListingView, text: &str) -> Result<AssetView<'
 
 /// Market that a path or an argument names: two assets with `_` between them.
 pub(super) fn market<'a>(view: &'a ListingView, text: &str) -> Result<MarketView<'a>, ApiError> {
-    let (one, other) = text.split_once('_').ok_or_else(|| {
-        ApiError::BadParameter(
-            "a market must be two assets with _ between them, such as XLM_CODE-ISSUER".into(),
-        )
-    })?;
+    let (one, other) = sides(text)?;
     let (one, other) = (asset(view, one)?, asset(view, other)?);
     view.market_between(&one, &other)
         .ok_or_else(|| ApiError::NotFound(format!("{} has had no trade in the last 7 days", shown(text))))
+}
+
+/// Assets of a market that a path or an argument names, whether they traded lately or not.
+pub(super) fn pair(view: &ListingView, text: &str) -> Result<Market, ApiError> {
+    let (one, other) = sides(text)?;
+    let sides = Market::of(identity(view, one)?, identity(view, other)?);
+    let (market, _) =
+        sides.ok_or_else(|| ApiError::NotFound(format!("{} is one asset, not a market", shown(text))))?;
+    Ok(market)
+}
+
+/// Asset that a path or an argument names, whether it traded lately or not. A contract id stands for a traded asset only.
+pub(super) fn identity(view: &ListingView, text: &str) -> Result<Asset, ApiError> {
+    match spelled(text)? {
+        SpelledAsset::Classic(asset) => Ok(asset),
+        SpelledAsset::Contract(_) => Ok(*asset(view, text)?.asset()),
+    }
+}
+
+/// Error for a market without a trade in the time that the answer is about.
+pub(super) fn never_traded(market: &Market) -> ApiError {
+    ApiError::NotFound(format!("{} has no trade in this time", market.name()))
+}
+
+fn sides(text: &str) -> Result<(&str, &str), ApiError> {
+    text.split_once('_').ok_or_else(|| {
+        ApiError::BadParameter(
+            "a market must be two assets with _ between them, such as XLM_CODE-ISSUER".into(),
+        )
+    })
 }
 
 /// Redirect (301) to the same address with `canonical` in place of `spelled`, or `None` if they are equal.

@@ -25,6 +25,9 @@ pub(in crate::http) enum ApiError {
     /// The database does not answer.
     #[error("the order book cannot be read now; try again in a second")]
     Database,
+    /// The database does not answer a question for candles.
+    #[error("stored candles cannot be read now; try again in a second")]
+    History,
     /// Failure of the compressor.
     #[error("the document could not be compressed")]
     Compression,
@@ -37,7 +40,7 @@ impl ApiError {
             Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Busy | Self::Database => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Database | Self::History => StatusCode::SERVICE_UNAVAILABLE,
             Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -187,7 +187,7 @@ mod tests {
 
     use crate::{
         clock::SystemClock,
-        http::{BookReader, PublicState, StreamSlots, Views, server},
+        http::{BookReader, CandleReader, PublicState, StreamSlots, Views, server},
         published::{Backfilled, Published},
     };
 
@@ -208,6 +208,7 @@ mod tests {
             views: Arc::new(Views::new("Test Network", [])),
             stream_slots: StreamSlots::default(),
             books: BookReader::new(None, None, SystemClock::shared()),
+            candles: CandleReader::new(None, 365),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

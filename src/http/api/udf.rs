@@ -6,16 +6,22 @@ use actix_web::{
     web,
 };
 use serde_json::json;
-use ticker_formats::listings::udf::{self, HistoryQuery, RESOLUTIONS};
+use ticker_formats::listings::{
+    ListingView,
+    history::{MarketHistory, StoredPart, oldest_held},
+    udf::{self, HistoryQuery, RESOLUTIONS},
+};
 
 use super::{
     Wanted, answer,
+    candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
     parameters::Parameters,
+    views::PinnedView,
 };
 use crate::{
-    domain::instant::UnixSeconds,
+    domain::{instant::UnixSeconds, market::Market},
     http::{methods, requests, state::PublicState},
 };
 
@@ -80,6 +86,7 @@ async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let reader = state.candles.clone();
     answer(request, state, HISTORY, Wanted::Live, async |request, view| {
         let read = async {
             let parameters = Parameters::read(
@@ -88,30 +95,16 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             )?;
             let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
             let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
-            let canonical = document::market(&view.listing, symbol)?.name();
-            let names = RESOLUTIONS.map(|(name, _)| name);
-            // The library also writes D for 1D, and W for 1W.
-            let resolution = match parameters.text("resolution") {
-                Some("D") => "1D",
-                Some("W") => "1W",
-                _ => parameters.word("resolution", &names)?.ok_or_else(|| missing("resolution"))?,
-            };
-            let interval =
-                RESOLUTIONS.iter().find(|(name, _)| *name == resolution).map(|(_, interval)| *interval);
-            let countback = parameters.number("countback", 1, i64::MAX)?.map(|count| count.min(BARS_MAX));
-            let query = HistoryQuery {
-                interval: interval.ok_or_else(|| missing("resolution"))?,
-                from: UnixSeconds(parameters.number("from", i64::MIN, i64::MAX)?.unwrap_or(0)),
-                to: UnixSeconds(parameters.number("to", i64::MIN, i64::MAX)?.unwrap_or(i64::MAX)),
-                countback: countback.and_then(|count| usize::try_from(count).ok()),
-            };
-            let key = format!("udf_history/{canonical}?{}", parameters.key("symbol"));
-            send(request, view, key, move |view| {
-                document::market(view, &canonical)
-                    .map(|market| udf::history(&market, query))
-                    .unwrap_or_default()
-            })
-            .await
+            let market = document::pair(&view.listing, symbol)?;
+            let key = format!("udf_history/{}?{}", market.name(), parameters.key("symbol"));
+            let query = history_query(&view.listing, &parameters)?;
+            let (query, stored) = stored(view, &key, &reader, market, query).await?;
+            if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
+                return Err(document::never_traded(&market));
+            }
+            let render =
+                move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
+            send(request, view, key, render).await
         };
         read.await.or_else(|error| match error {
             ApiError::BadParameter(_) | ApiError::NotFound(_) => Ok(failed(&error)),
@@ -119,6 +112,71 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
         })
     })
     .await
+}
+
+fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQuery, ApiError> {
+    let missing = || ApiError::BadParameter("resolution is missing".to_owned());
+    let names = RESOLUTIONS.map(|(name, _)| name);
+    // The library also writes D for 1D, and W for 1W.
+    let resolution = match parameters.text("resolution") {
+        Some("D") => "1D",
+        Some("W") => "1W",
+        _ => parameters.word("resolution", &names)?.ok_or_else(missing)?,
+    };
+    let interval = RESOLUTIONS.iter().find(|(name, _)| *name == resolution).map(|(_, interval)| *interval);
+    let interval = interval.ok_or_else(missing)?;
+    let countback = parameters.number("countback", 1, i64::MAX)?.map(|count| count.min(BARS_MAX));
+    Ok(HistoryQuery {
+        interval,
+        held: interval.buckets().next_start(oldest_held(view)),
+        from: UnixSeconds(parameters.number("from", i64::MIN, i64::MAX)?.unwrap_or(0)),
+        to: UnixSeconds(parameters.number("to", i64::MIN, i64::MAX)?.unwrap_or(i64::MAX)),
+        countback: countback.and_then(|count| usize::try_from(count).ok()),
+    })
+}
+
+/// Reads the candles that memory does not hold, if the question reaches back so far. Returns the question with the
+/// start of the first bar that is held then.
+async fn stored(
+    view: &PinnedView,
+    key: &str,
+    reader: &CandleReader,
+    market: Market,
+    query: HistoryQuery,
+) -> Result<(HistoryQuery, StoredPart), ApiError> {
+    let (listing, buckets) = (&view.listing, query.interval.buckets());
+    let bars = match query.countback {
+        Some(countback) => countback,
+        None => {
+            let seconds = query.to.min(listing.as_of()).0.saturating_sub(query.from.0).max(0);
+            usize::try_from((seconds / buckets.seconds + 1).min(BARS_MAX)).unwrap_or_default()
+        }
+    };
+    let is_in_memory = match query.countback {
+        None => query.from >= query.held,
+        Some(countback) => bars_in_memory(view, key, market, query).await? >= countback,
+    };
+    if is_in_memory || view.has(key) {
+        return Ok((query, StoredPart::default()));
+    }
+    let query = HistoryQuery { held: reader.oldest(listing, buckets).min(query.held), ..query };
+    let to = buckets.next_start(query.to);
+    let wanted = candle_reader::Wanted { buckets, from: query.held, to, limit: bars, newest: true };
+    Ok((query, reader.read(listing, market, wanted).await?))
+}
+
+/// Number of bars that memory holds. Kept with the documents of the view.
+async fn bars_in_memory(
+    view: &PinnedView,
+    key: &str,
+    market: Market,
+    query: HistoryQuery,
+) -> Result<usize, ApiError> {
+    let count = view.document(format!("{key}#count"), move |view| {
+        let nothing = StoredPart::default();
+        udf::count(&MarketHistory::new(view, market, &nothing), query).to_string().into_bytes()
+    });
+    Ok(std::str::from_utf8(&count.await?.raw).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// Error of the protocol.

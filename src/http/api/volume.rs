@@ -1,22 +1,39 @@
 //! `/api/v1/volume`: volume of past windows.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use ticker_formats::listings::volume::{self, Window};
+use ticker_formats::listings::{
+    ListingView,
+    history::{MarketHistory, StoredPart, held_from, oldest_held},
+    volume::{self, Past, Window},
+};
 
 use super::{
     Wanted, answer,
+    candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
     parameters::Parameters,
 };
 use crate::{
-    domain::{candles::Interval, instant::UnixSeconds, span::Span},
+    db::candles::VolumeQuery,
+    domain::{
+        asset::Asset,
+        candles::{Interval, Stored},
+        coverage::TimeSpan,
+        identity::SpelledAsset,
+        instant::UnixSeconds,
+        market::Market,
+        span::Span,
+        volume::VolumePart,
+    },
     http::{requests, state::PublicState},
 };
 
 const PATH: &str = "/api/v1/volume";
 /// Intervals of the answer.
 const INTERVALS: [&str; 2] = ["1h", "1d"];
+/// Most buckets of an answer: some 40 days by the hour, and years by the day.
+const BUCKETS_MAX: i64 = 1_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     requests::announce(PATH);
@@ -24,45 +41,116 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    let reader = state.candles.clone();
     answer(request, state, PATH, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["market", "asset", "from", "to", "interval"])?;
-        let as_of = view.listing.as_of();
-        let oldest = Span::Week.edge(as_of).plus(1);
-        let from = parameters.number("from", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
-        let name = parameters.word("interval", &INTERVALS)?.unwrap_or("1h");
-        let window = Window {
-            from,
-            to: parameters.number("to", 0, i64::MAX)?.map_or(as_of.plus(1), UnixSeconds),
-            interval: Interval::named(name).unwrap_or(Interval::Hour),
-        };
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "trades are held for 7 days: from must be at least {oldest}"
-            )));
-        }
-        let span = format!("{}/{}/{name}", window.from.0, window.to.0);
+        let listing = &view.listing;
+        let window = window(listing, &parameters, &reader)?;
+        let span = format!("{}/{}/{}", window.from.0, window.to.0, window.interval.name());
         match (parameters.text("market"), parameters.text("asset")) {
-            (Some(market), None) => {
-                let canonical = document::market(&view.listing, market)?.name();
-                send(request, view, format!("volume/{canonical}/{span}"), move |view| {
-                    document::market(view, &canonical)
-                        .map(|market| volume::of_market(&market, window))
-                        .unwrap_or_default()
-                })
-                .await
+            (Some(name), None) => {
+                let market = document::pair(listing, name)?;
+                let key = format!("volume/{}/{span}", market.name());
+                let mut past = Past::default();
+                if !view.has(&key) {
+                    past = anchors(listing, window, &reader).await?;
+                    past.market = candles(listing, market, window, &reader).await?;
+                    past.complete.clone_from(&past.market.complete);
+                    if !MarketHistory::new(listing, market, &past.market).is_known() {
+                        return Err(document::never_traded(&market));
+                    }
+                }
+                send(request, view, key, move |view| volume::of_market(view, market, window, &past)).await
             }
-            (None, Some(asset)) => {
-                let canonical = document::asset(&view.listing, asset)?.name();
-                send(request, view, format!("volume/{canonical}/{span}"), move |view| {
-                    document::asset(view, &canonical)
-                        .map(|asset| volume::of_asset(&asset, view, window))
-                        .unwrap_or_default()
-                })
-                .await
+            (None, Some(name)) => {
+                let asset = document::identity(listing, name)?;
+                let key = format!("volume/{}/{span}", asset.name());
+                let mut past = Past::default();
+                if !view.has(&key) {
+                    past = anchors(listing, window, &reader).await?;
+                    (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
+                    if past.parts.is_empty() && listing.find(&SpelledAsset::Classic(asset)).is_none() {
+                        return Err(ApiError::NotFound(format!(
+                            "{} has no trade in this time",
+                            asset.name()
+                        )));
+                    }
+                }
+                send(request, view, key, move |view| volume::of_asset(view, &asset, window, &past)).await
             }
             _ => Err(ApiError::BadParameter("give either market or asset".to_owned())),
         }
     })
     .await
+}
+
+/// Window of the question. Before memory's trades it consists of whole candles.
+fn window(view: &ListingView, parameters: &Parameters, reader: &CandleReader) -> Result<Window, ApiError> {
+    let as_of = view.as_of();
+    let from = parameters.number("from", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
+    let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of.plus(1), UnixSeconds);
+    let name = parameters.word("interval", &INTERVALS)?.unwrap_or("1h");
+    let interval = Interval::named(name).unwrap_or(Interval::Hour);
+    let is_whole = |stored: Stored| {
+        let is_start = |at: UnixSeconds| stored.buckets().start_of(at) == at;
+        is_start(from) && (is_start(to) || to >= held_from(view, stored))
+    };
+    let stored = match interval {
+        Interval::Day if is_whole(Stored::Day) => Stored::Day,
+        _ => Stored::Hour,
+    };
+    if from < oldest_held(view) {
+        reader.check(view, stored.buckets(), from, "from")?;
+        if !is_whole(stored) {
+            let oldest = oldest_held(view).0;
+            return Err(ApiError::BadParameter(format!(
+                "before {oldest}, from and to must be full hours (of UTC, in seconds)"
+            )));
+        }
+    }
+    let buckets = to.min(as_of).0.saturating_sub(from.0) / interval.buckets().seconds;
+    if buckets > BUCKETS_MAX {
+        return Err(ApiError::BadParameter(format!(
+            "from and to may be at most {BUCKETS_MAX} intervals apart"
+        )));
+    }
+    Ok(Window { from, to, interval, stored })
+}
+
+/// Reads the candles of XLM against each anchor before memory.
+async fn anchors(view: &ListingView, window: Window, reader: &CandleReader) -> Result<Past, ApiError> {
+    let mut past = Past::default();
+    for anchor in view.anchors() {
+        let Some((market, _)) = Market::of(Asset::Native, *anchor) else { continue };
+        past.anchors.push((market, candles(view, market, window, reader).await?));
+    }
+    Ok(past)
+}
+
+async fn candles(
+    view: &ListingView,
+    market: Market,
+    window: Window,
+    reader: &CandleReader,
+) -> Result<StoredPart, ApiError> {
+    let Window { from, to, stored, .. } = window;
+    let wanted =
+        candle_reader::Wanted { buckets: stored.buckets(), from, to, limit: usize::MAX, newest: true };
+    reader.read(view, market, wanted).await
+}
+
+/// Sums up the volumes of an asset's markets before memory.
+async fn parts(
+    view: &ListingView,
+    asset: Asset,
+    window: Window,
+    reader: &CandleReader,
+) -> Result<(Vec<VolumePart>, Vec<TimeSpan>), ApiError> {
+    let Window { from, to, stored, .. } = window;
+    if from >= oldest_held(view) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let to = to.min(held_from(view, stored));
+    let anchors = view.anchors().to_vec();
+    reader.volumes(VolumeQuery { asset, anchors, stored, from, to }).await
 }

@@ -3,7 +3,10 @@
 use super::*;
 
 /// Buckets of the busiest market by SQL: start, trades, base, counter, first and last price as numerator and denominator.
-async fn buckets(client: &tokio_postgres::Client, seconds: i64) -> Vec<(i64, i64, i128, i128, [i64; 4])> {
+pub(super) async fn buckets(
+    client: &tokio_postgres::Client,
+    seconds: i64,
+) -> Vec<(i64, i64, i128, i128, [i64; 4])> {
     let sql = "SELECT (extract(epoch FROM ledger_close_time)::bigint / $1) * $1, count(*),
                       sum(base_amount)::text, sum(counter_amount)::text,
                       (array_agg(price_n ORDER BY toid, trade_order) FILTER (WHERE price_n > 0 AND price_d > 0))[1],
@@ -22,7 +25,7 @@ async fn buckets(client: &tokio_postgres::Client, seconds: i64) -> Vec<(i64, i64
         .collect()
 }
 
-fn millis(record: &Value) -> i64 {
+pub(super) fn millis(record: &Value) -> i64 {
     text(record, "timestamp").parse().unwrap()
 }
 

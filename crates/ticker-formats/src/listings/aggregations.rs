@@ -1,14 +1,14 @@
-//! Horizon's `/trade_aggregations`: its records, out of the trades of the last 7 days. Prices and volumes are raw.
+//! Horizon's `/trade_aggregations`: its records. Prices and volumes are raw.
 //!
 //! Source: Horizon's `trade_aggregations` resource. Horizon also leaves out trades whose rounding cost more than 10 %,
 //! which cannot be known here.
 
 use serde::Serialize;
 use ticker_domain::{
-    candles::Buckets, decimal, instant::UnixSeconds, price::Price, quoted::QuotedStats, span::Span,
+    asset::Asset, candles::Buckets, decimal, instant::UnixSeconds, price::Price, quoted::QuotedStats,
 };
 
-use super::{asset::AssetView, own::to_bytes, view::ListingView};
+use super::{history::MarketHistory, own::to_bytes};
 
 /// Milliseconds in a second.
 const MILLIS: i64 = 1_000;
@@ -79,34 +79,39 @@ struct PriceRatio {
     d: String,
 }
 
-/// The answer for two assets in the order of the question. Two assets that never met have no records.
-#[must_use]
-pub fn trade_aggregations(
-    view: &ListingView,
-    base: &AssetView<'_>,
-    counter: &AssetView<'_>,
-    query: &AggregationQuery,
-) -> Vec<u8> {
-    let buckets = query.buckets;
-    let oldest = Span::Week.edge(view.as_of()).plus(1);
-    let start = query.start_time.map_or(oldest, |millis| seconds_up(millis).max(oldest));
-    let first = buckets.next_start(start);
-    let end = query.end_time.map(|millis| buckets.start_of(UnixSeconds(millis.div_euclid(MILLIS))));
-    let mut records: Vec<(UnixSeconds, Record)> = Vec::new();
-    if let Some(market) = view.market_between(base, counter) {
-        let is_turned = market.base().asset() != base.asset();
-        for (at, stats) in buckets.fill(market.raw_trades_since(first.minus(1))) {
-            let is_flipped = market.is_flipped() != is_turned;
-            let stats = QuotedStats::of(&stats, is_flipped);
-            if end.is_none_or(|end| at < end) {
-                records.extend(record(at, &stats).map(|record| (at, record)));
-            }
-        }
+impl AggregationQuery {
+    /// First start of a bucket of the answer, or `None` if the reader wants all.
+    #[must_use]
+    pub fn first(&self) -> Option<UnixSeconds> {
+        self.start_time.map(|millis| self.buckets.next_start(seconds_up(millis)))
     }
-    page(records, query)
+
+    /// End of the starts of buckets, exclusive.
+    #[must_use]
+    pub fn end(&self) -> UnixSeconds {
+        let end = |millis: i64| self.buckets.start_of(UnixSeconds(millis.div_euclid(MILLIS)));
+        self.end_time.map_or(UnixSeconds(i64::MAX), end)
+    }
 }
 
-/// The answer for an asset that never traded: no records.
+/// The answer for a market, with `base` as the base. `from` is the first start of a bucket.
+#[must_use]
+pub fn trade_aggregations(
+    history: &MarketHistory<'_>,
+    base: &Asset,
+    from: UnixSeconds,
+    query: &AggregationQuery,
+) -> Vec<u8> {
+    let is_flipped = history.is_counter(base);
+    let filled = history.between(query.buckets, query.buckets.stored(), from, query.end());
+    let records = filled.into_iter().filter_map(|(at, stats)| {
+        let stats = QuotedStats::of(&stats, is_flipped);
+        record(at, &stats).map(|record| (at, record))
+    });
+    page(records.collect(), query)
+}
+
+/// The answer for assets that never met: no records.
 #[must_use]
 pub fn none(query: &AggregationQuery) -> Vec<u8> {
     page(Vec::new(), query)

@@ -1,4 +1,4 @@
-//! Candles of a market, out of the trades of the last 7 days.
+//! Candles of a market.
 
 use serde::Serialize;
 use ticker_domain::{
@@ -6,18 +6,16 @@ use ticker_domain::{
     decimal,
     instant::UnixSeconds,
     quoted::QuotedStats,
-    span::Span,
-    trade_stats::TradeStats,
 };
 
-use super::{market::MarketView, own::to_bytes, value};
+use super::{history::MarketHistory, own::to_bytes, value};
 
 /// Selection of candles.
 #[derive(Clone, Copy, Debug)]
 pub struct CandleQuery {
     /// Length of a candle.
     pub interval: Interval,
-    /// First second of interest.
+    /// Start of the first bucket.
     pub from: UnixSeconds,
     /// Last second of interest.
     pub to: UnixSeconds,
@@ -58,24 +56,21 @@ struct Candle {
 
 /// `/api/v1/markets/{market}/candles`, the oldest first.
 #[must_use]
-pub fn candles(market: &MarketView<'_>, query: CandleQuery) -> Vec<u8> {
-    let view = market.view();
+pub fn candles(history: &MarketHistory<'_>, query: CandleQuery) -> Vec<u8> {
+    let view = history.view();
     let buckets = query.interval.buckets();
-    // A bucket whose beginning is not held any more would be wrong.
-    let oldest = buckets.next_start(Span::Week.edge(view.as_of()).plus(1));
-    let first = buckets.start_of(query.from).max(oldest);
-    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
     let last = buckets.start_of(query.to.min(view.as_of()));
+    let filled = history.quoted(buckets, query.from, last.plus(buckets.seconds));
     let starts: Vec<UnixSeconds> = if query.fill {
         all_starts(buckets, filled.keys().next().copied(), last)
     } else {
-        filled.keys().copied().filter(|start| *start <= last).collect()
+        filled.keys().copied().collect()
     };
     let mut previous = None;
     let mut candles = Vec::with_capacity(starts.len());
     for start in starts {
         let stats = filled.get(&start).copied().unwrap_or_default();
-        let candle = candle(market, buckets, start, &stats, previous.as_ref());
+        let candle = candle(history, buckets, start, &stats, previous.as_ref());
         previous = candle.close.clone().or(previous);
         candles.push(candle);
     }
@@ -83,7 +78,7 @@ pub fn candles(market: &MarketView<'_>, query: CandleQuery) -> Vec<u8> {
     to_bytes(&Candles {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
-        market: market.name(),
+        market: history.name(),
         interval: query.interval.name(),
         candles: candles.into_iter().skip(skipped).collect(),
     })
@@ -97,13 +92,12 @@ fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -
 
 /// One candle. Without a price of its own it stays at the close of the one before.
 fn candle(
-    market: &MarketView<'_>,
+    history: &MarketHistory<'_>,
     buckets: Buckets,
     start: UnixSeconds,
-    stats: &TradeStats,
+    stats: &QuotedStats,
     previous: Option<&String>,
 ) -> Candle {
-    let stats = QuotedStats::of(stats, market.is_flipped());
     let (clean, raw) = (stats.prices, stats.raw_prices);
     let or_previous = |price: Option<String>| price.or_else(|| previous.cloned());
     Candle {
@@ -122,6 +116,6 @@ fn candle(
         buy_volume: decimal::amount(stats.buy_volume),
         pool_volume: decimal::amount(stats.pool_volume),
         trade_count: stats.trade_count,
-        complete: buckets.is_complete(start, market.view().coverage()),
+        complete: history.is_complete(buckets, start),
     }
 }

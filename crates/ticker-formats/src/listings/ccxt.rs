@@ -11,6 +11,7 @@ use ticker_domain::{
 use super::{
     asset::AssetView,
     book::digits,
+    history::MarketHistory,
     market::MarketView,
     orderbook::{Numbers, QuotedLevels},
     own::to_bytes,
@@ -228,16 +229,11 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
     to_bytes(&rows.collect::<Vec<_>>())
 }
 
-/// `ohlcv`: candles with trades, the oldest first, each `[ms, open, high, low, close, base volume]`.
+/// `ohlcv`: candles with trades from the bucket `from` on, the oldest first, each `[ms, open, high, low, close, base volume]`.
 #[must_use]
-pub fn ohlcv(market: &MarketView<'_>, interval: Interval, page: Page) -> Vec<u8> {
-    let (view, buckets) = (market.view(), interval.buckets());
-    // A bucket whose beginning is not held any more would be wrong.
-    let oldest = buckets.next_start(Span::Week.edge(view.as_of()).plus(1));
-    let first = page.since.map_or(oldest, |since| buckets.next_start(since).max(oldest));
-    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
-    let candle = |(start, stats): (UnixSeconds, _)| {
-        let stats = QuotedStats::of(&stats, market.is_flipped());
+pub fn ohlcv(history: &MarketHistory<'_>, interval: Interval, from: UnixSeconds, page: Page) -> Vec<u8> {
+    let filled = history.quoted(interval.buckets(), from, UnixSeconds(i64::MAX));
+    let candle = |(start, stats): (UnixSeconds, QuotedStats)| {
         let prices = stats.prices?;
         let price = |price| value::price(Some(price)).map(Number);
         let volume = Number(decimal::amount(stats.base_volume));

@@ -34,11 +34,11 @@ impl ListingView {
         self.market_between(&asset(base)?, &asset(quote)?)
     }
 
-    /// Market of XLM and another asset, or `None` if they never traded in the last 7 days.
-    pub(super) fn market_with_xlm(&self, other: &Asset) -> Option<MarketView<'_>> {
+    /// Market of two assets, in either order, or `None` if they never traded in the last 7 days.
+    pub(super) fn market_of(&self, one: &Asset, other: &Asset) -> Option<MarketView<'_>> {
         let names = self.snapshot().directory().names();
-        let (xlm, other) = (names.id_of(&Asset::Native)?, names.id_of(other)?);
-        self.market_between(&self.asset(xlm)?, &self.asset(other)?)
+        let (one, other) = (names.id_of(one)?, names.id_of(other)?);
+        self.market_between(&self.asset(one)?, &self.asset(other)?)
     }
 
     /// The market with this id.

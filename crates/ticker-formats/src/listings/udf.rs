@@ -1,9 +1,10 @@
 //! TradingView's UDF: the protocol by which its charts read candles.
 
 use serde::Serialize;
-use ticker_domain::{candles::Interval, instant::UnixSeconds, quoted::QuotedStats, span::Span};
+use ticker_domain::{candles::Interval, instant::UnixSeconds, quoted::QuotedStats};
 
 use super::{
+    history::MarketHistory,
     market::MarketView,
     own::to_bytes,
     value::{self, Number},
@@ -85,6 +86,8 @@ struct NoData {
 pub struct HistoryQuery {
     /// Length of a bar.
     pub interval: Interval,
+    /// Start of the first bar that is held.
+    pub held: UnixSeconds,
     /// First second, inclusive.
     pub from: UnixSeconds,
     /// Last second, exclusive.
@@ -153,17 +156,10 @@ pub fn search(view: &ListingView, query: &str, limit: usize) -> Vec<u8> {
     to_bytes(&markets.iter().take(limit).map(found).collect::<Vec<_>>())
 }
 
-/// `/udf/history`: bars with clean prices, the oldest first. Buckets whose beginning is not held any more are left out.
+/// `/udf/history`: bars with clean prices, the oldest first.
 #[must_use]
-pub fn history(market: &MarketView<'_>, query: HistoryQuery) -> Vec<u8> {
-    let buckets = query.interval.buckets();
-    let oldest = buckets.next_start(Span::Week.edge(market.view().as_of()).plus(1));
-    let bars: Vec<(UnixSeconds, QuotedStats)> = buckets
-        .fill(market.raw_trades_since(oldest.minus(1)))
-        .into_iter()
-        .map(|(at, stats)| (at, QuotedStats::of(&stats, market.is_flipped())))
-        .filter(|(at, stats)| *at < query.to && stats.prices.is_some())
-        .collect();
+pub fn history(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<u8> {
+    let bars: Vec<(UnixSeconds, QuotedStats)> = bars(history, query);
     let skipped = match query.countback {
         Some(count) => bars.len().saturating_sub(count),
         None => bars.partition_point(|(at, _)| *at < query.from),
@@ -191,6 +187,21 @@ pub fn history(market: &MarketView<'_>, query: HistoryQuery) -> Vec<u8> {
         history.v.push(Number(ticker_domain::decimal::amount(stats.base_volume)));
     }
     to_bytes(&history)
+}
+
+/// Number of bars before the end of the question.
+#[must_use]
+pub fn count(history: &MarketHistory<'_>, query: HistoryQuery) -> usize {
+    bars(history, query).len()
+}
+
+/// Bars that begin before the end of the question.
+fn bars(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<(UnixSeconds, QuotedStats)> {
+    let buckets = query.interval.buckets();
+    // The bar that holds the last second is whole.
+    let end = buckets.next_start(query.to);
+    let bars = history.quoted(buckets, query.held, end).into_iter();
+    bars.filter(|(at, stats)| *at < query.to && stats.prices.is_some()).collect()
 }
 
 fn short_name(market: &MarketView<'_>) -> String {

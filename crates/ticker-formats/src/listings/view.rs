@@ -97,7 +97,8 @@ impl ListingView {
     }
 
     /// Assets that count as one dollar.
-    pub(super) fn anchors(&self) -> &[Asset] {
+    #[must_use]
+    pub fn anchors(&self) -> &[Asset] {
         &self.anchors
     }
 

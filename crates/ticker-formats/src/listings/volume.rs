@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use ticker_domain::{
     asset::Asset,
-    candles::{Buckets, Interval},
+    candles::{Interval, Stored},
+    coverage::{TimeSpan, merge_times},
     decimal,
+    identity::SpelledAsset,
     instant::UnixSeconds,
+    market::Market,
     quoted::QuotedStats,
-    trade_stats::TradeStats,
     usd::Rate,
+    volume::{QuoteKind, VolumePart, VolumeSums},
 };
 
-use super::{asset::AssetView, market::MarketView, own::to_bytes, view::ListingView};
+use super::{
+    history::{MarketHistory, StoredPart, held_from},
+    own::to_bytes,
+    view::ListingView,
+};
 
 /// Window of interest: trades that closed from `from` on and before `to`.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +31,8 @@ pub struct Window {
     pub to: UnixSeconds,
     /// Length of a bucket.
     pub interval: Interval,
+    /// Length of the stored candles that count before memory.
+    pub stored: Stored,
 }
 
 #[derive(Serialize)]
@@ -47,69 +56,68 @@ struct Bucket {
     complete: bool,
 }
 
-/// Sums of a bucket, in stroops.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    /// Volume in the quote of the market, or of the asset itself.
-    volume: i128,
-    /// The part of it with liquidity pools.
-    pool: i128,
-    /// In dollars. `None` if some part has no honest price.
-    usd: Option<i128>,
-    trade_count: u64,
+/// Volumes and candles of the time before memory, out of the database.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Candles of XLM against each anchor.
+    pub anchors: Vec<(Market, StoredPart)>,
+    /// Candles of the market in question.
+    pub market: StoredPart,
+    /// Volumes of the markets of the asset in question.
+    pub parts: Vec<VolumePart>,
+    /// Times of complete ledgers.
+    pub complete: Vec<TimeSpan>,
 }
 
-type SumsByStart = BTreeMap<UnixSeconds, Sums>;
+type SumsByStart = BTreeMap<UnixSeconds, VolumeSums>;
 
 /// `/api/v1/volume?market=`: volumes in the quote.
 #[must_use]
-pub fn of_market(market: &MarketView<'_>, window: Window) -> Vec<u8> {
-    let rates = Rates::of(market.view(), window);
-    let buckets = filled(market, window).into_iter().map(|(start, stats)| {
-        let quoted = QuotedStats::of(&stats, market.is_flipped());
+pub fn of_market(view: &ListingView, market: Market, window: Window, past: &Past) -> Vec<u8> {
+    let history = MarketHistory::new(view, market, &past.market);
+    let mut sums = SumsByStart::new();
+    let kind = QuoteKind::of(history.quote(), view.anchors());
+    for (start, quoted) in filled(&history, window) {
         let (volume, pool) = (quoted.quote_volume, quoted.pool_quote_volume);
-        let usd = rates.of_quote(market, start).map(|rate| rate.worth(volume));
-        (start, Sums { volume, pool, usd, trade_count: stats.trade_count })
-    });
-    document(market.view(), window, Some(market.name()), None, buckets.collect())
+        let part =
+            VolumePart { start, kind, volume, pool, quote_volume: volume, trade_count: quoted.trade_count };
+        sums.entry(start).or_default().add(&part);
+    }
+    document(view, window, Some(market.name()), None, &sums, past)
 }
 
 /// `/api/v1/volume?asset=`: volumes in the asset, over all of its markets.
 #[must_use]
-pub fn of_asset(asset: &AssetView<'_>, view: &ListingView, window: Window) -> Vec<u8> {
-    let rates = Rates::of(view, window);
-    let mut sums = SumsByStart::new();
-    for market in view.markets_of(asset) {
-        let is_base = market.base().id() == asset.id();
-        for (start, stats) in filled(&market, window) {
-            let quoted = QuotedStats::of(&stats, market.is_flipped());
+pub fn of_asset(view: &ListingView, asset: &Asset, window: Window, past: &Past) -> Vec<u8> {
+    let (mut sums, none) = (SumsByStart::new(), StoredPart::default());
+    let held_from = held_from(view, window.stored);
+    for part in past.parts.iter().filter(|part| part.start < held_from) {
+        sums.entry(window.interval.buckets().start_of(part.start)).or_default().add(part);
+    }
+    let traded = view.find(&SpelledAsset::Classic(*asset));
+    for market in traded.map(|traded| view.markets_of(&traded)).unwrap_or_default() {
+        let is_base = market.base().asset() == asset;
+        let sides = Market::of(*market.base().asset(), *market.quote().asset());
+        let Some((sides, _)) = sides else { continue };
+        let kind = QuoteKind::of(market.quote().asset(), view.anchors());
+        for (start, quoted) in filled(&MarketHistory::new(view, sides, &none), window) {
             let (volume, pool) = if is_base {
                 (quoted.base_volume, quoted.pool_volume)
             } else {
                 (quoted.quote_volume, quoted.pool_quote_volume)
             };
-            let usd = rates.of_quote(&market, start).map(|rate| rate.worth(quoted.quote_volume));
-            sums.entry(start)
-                .and_modify(|sums| sums.add(volume, pool, usd, stats.trade_count))
-                .or_insert(Sums { volume, pool, usd, trade_count: stats.trade_count });
+            let (quote_volume, trade_count) = (quoted.quote_volume, quoted.trade_count);
+            let part = VolumePart { start, kind, volume, pool, quote_volume, trade_count };
+            sums.entry(start).or_default().add(&part);
         }
     }
-    document(view, window, None, Some(asset.name()), sums)
+    document(view, window, None, Some(asset.name()), &sums, past)
 }
 
-impl Sums {
-    fn add(&mut self, volume: i128, pool: i128, usd: Option<i128>, trade_count: u64) {
-        self.volume = self.volume.saturating_add(volume);
-        self.pool = self.pool.saturating_add(pool);
-        self.usd = self.usd.zip(usd).map(|(sum, usd)| sum.saturating_add(usd));
-        self.trade_count = self.trade_count.saturating_add(trade_count);
-    }
-}
-
-fn filled(market: &MarketView<'_>, window: Window) -> BTreeMap<UnixSeconds, TradeStats> {
-    let trades = market.raw_trades_since(window.from.minus(1));
-    let within = trades.filter(|trade| (window.from..window.to).contains(&trade.closed_at));
-    window.interval.buckets().fill(within)
+fn filled(history: &MarketHistory<'_>, window: Window) -> Vec<(UnixSeconds, QuotedStats)> {
+    let filled = history.between(window.interval.buckets(), window.stored, window.from, window.to);
+    let quoted = |(start, stats)| (start, QuotedStats::of(&stats, history.is_flipped()));
+    filled.into_iter().map(quoted).collect()
 }
 
 fn document(
@@ -117,19 +125,23 @@ fn document(
     window: Window,
     market: Option<String>,
     asset: Option<String>,
-    sums: SumsByStart,
+    sums: &SumsByStart,
+    past: &Past,
 ) -> Vec<u8> {
-    let buckets: Buckets = window.interval.buckets();
-    let bucket = |(start, sums): (UnixSeconds, Sums)| Bucket {
+    let buckets = window.interval.buckets();
+    let rates = xlm_rates(view, window, past);
+    let held = view.coverage().iter().map(TimeSpan::from);
+    let complete = merge_times(held.chain(past.complete.iter().copied()).collect());
+    let bucket = |(start, sums): (&UnixSeconds, &VolumeSums)| Bucket {
         time: start.to_rfc3339(),
         quote_volume: market.is_some().then(|| decimal::amount(sums.volume)),
-        usd_volume: sums.usd.map(decimal::amount),
+        usd_volume: sums.usd(rates.get(start).copied()).map(decimal::amount),
         book_volume: decimal::amount(sums.volume.saturating_sub(sums.pool)),
         pool_volume: decimal::amount(sums.pool),
         trade_count: sums.trade_count,
-        complete: buckets.is_complete(start, view.coverage()),
+        complete: buckets.is_complete_within(*start, &complete),
     };
-    let buckets = sums.into_iter().map(bucket).collect();
+    let buckets = sums.iter().map(bucket).collect();
     let interval = window.interval.name();
     to_bytes(&Volume {
         as_of: view.as_of().to_rfc3339(),
@@ -142,41 +154,18 @@ fn document(
 }
 
 /// Dollars per XLM in each bucket: the clean volume-weighted price of XLM against all anchors.
-struct Rates<'a> {
-    anchors: &'a [Asset],
-    xlm: BTreeMap<UnixSeconds, Rate>,
-}
-
-impl<'a> Rates<'a> {
-    fn of(view: &'a ListingView, window: Window) -> Self {
-        let anchors = view.anchors();
-        let mut sums: BTreeMap<UnixSeconds, (i128, i128)> = BTreeMap::new();
-        for anchor in anchors {
-            let Some(market) = view.market_with_xlm(anchor) else { continue };
-            for (start, stats) in filled(&market, window) {
-                let clean = stats.clean.volume;
-                let (xlm, dollars) = if market.is_flipped() {
-                    (clean.counter, clean.base)
-                } else {
-                    (clean.base, clean.counter)
-                };
-                let (sum_xlm, sum_dollars) = sums.entry(start).or_default();
-                *sum_xlm = sum_xlm.saturating_add(xlm);
-                *sum_dollars = sum_dollars.saturating_add(dollars);
-            }
-        }
-        let rate = |(start, (xlm, dollars))| Some((start, Rate::new(dollars, xlm)?));
-        Self { anchors, xlm: sums.into_iter().filter_map(rate).collect() }
-    }
-
-    /// Dollars per unit of a market's quote in a bucket, or `None` if the quote is neither an anchor nor XLM, or XLM did
-    /// not trade against an anchor then.
-    fn of_quote(&self, market: &MarketView<'_>, start: UnixSeconds) -> Option<Rate> {
-        let quote = market.quote().asset();
-        match quote {
-            quote if self.anchors.contains(quote) => Rate::new(1, 1),
-            Asset::Native => self.xlm.get(&start).copied(),
-            Asset::Issued { .. } => None,
+fn xlm_rates(view: &ListingView, window: Window, past: &Past) -> BTreeMap<UnixSeconds, Rate> {
+    let mut sums: BTreeMap<UnixSeconds, (i128, i128)> = BTreeMap::new();
+    for (market, stored) in &past.anchors {
+        let history = MarketHistory::new(view, *market, stored);
+        let (interval, from, to) = (window.interval.buckets(), window.from, window.to);
+        for (start, stats) in history.between(interval, window.stored, from, to) {
+            // XLM is the base of every market in the orientation of the database.
+            let (xlm, dollars) = sums.entry(start).or_default();
+            *xlm = xlm.saturating_add(stats.clean.volume.base);
+            *dollars = dollars.saturating_add(stats.clean.volume.counter);
         }
     }
+    let rate = |(start, (xlm, dollars))| Some((start, Rate::new(dollars, xlm)?));
+    sums.into_iter().filter_map(rate).collect()
 }

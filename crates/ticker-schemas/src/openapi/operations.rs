@@ -322,7 +322,11 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             MARKET,
             in_query("interval", Words(INTERVALS), "Length of a candle. 1h unless given"),
-            in_query("from", SECONDS, "First second of interest, since 1970. 7 days ago unless given"),
+            in_query(
+                "from",
+                SECONDS,
+                "Second in the first candle, since 1970. 7 days ago unless given, or earlier for more candles",
+            ),
             in_query("to", SECONDS, "Last second of interest, since 1970"),
             in_query("limit", Number(1, 1_000), "Most candles, the newest ones. 100 unless given"),
             in_query("fill", Words(&["true", "false"]), "true: candles without trades as well"),

@@ -1,0 +1,127 @@
+//! Statistics of a market by buckets of time: out of memory for the last 7 days, out of stored candles before.
+
+use std::collections::BTreeMap;
+
+use ticker_domain::{
+    asset::Asset,
+    candles::{Buckets, Stored},
+    coverage::{TimeSpan, merge_times},
+    instant::UnixSeconds,
+    market::Market,
+    quoted::QuotedStats,
+    span::Span,
+    trade_stats::TradeStats,
+};
+
+use super::{market::MarketView, view::ListingView};
+
+/// Candles of a market that the database holds, in its orientation.
+#[derive(Clone, Debug, Default)]
+pub struct StoredPart {
+    /// Start and statistics of each candle, the oldest first.
+    pub candles: Vec<(UnixSeconds, TradeStats)>,
+    /// Times of complete ledgers.
+    pub complete: Vec<TimeSpan>,
+}
+
+/// History of a market.
+#[derive(Clone, Debug)]
+pub struct MarketHistory<'a> {
+    view: &'a ListingView,
+    market: Market,
+    recent: Option<MarketView<'a>>,
+    stored: &'a StoredPart,
+    complete: Vec<TimeSpan>,
+}
+
+/// First second whose trades memory holds.
+#[must_use]
+pub fn oldest_held(view: &ListingView) -> UnixSeconds {
+    Span::Week.edge(view.as_of()).plus(1)
+}
+
+/// First start of a candle of this length whose trades memory holds all.
+#[must_use]
+pub fn held_from(view: &ListingView, stored: Stored) -> UnixSeconds {
+    stored.buckets().next_start(oldest_held(view))
+}
+
+impl<'a> MarketHistory<'a> {
+    /// History of a market. Candles of `stored` count where memory does not hold all of their trades.
+    #[must_use]
+    pub fn new(view: &'a ListingView, market: Market, stored: &'a StoredPart) -> Self {
+        let held = view.coverage().iter().map(TimeSpan::from);
+        let complete = merge_times(held.chain(stored.complete.iter().copied()).collect());
+        let recent = view.market_of(market.base(), market.counter());
+        Self { view, market, recent, stored, complete }
+    }
+
+    pub(super) const fn view(&self) -> &'a ListingView {
+        self.view
+    }
+
+    /// `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
+    pub(super) fn name(&self) -> String {
+        self.market.name()
+    }
+
+    /// True if this asset is the counter of the normalised market.
+    pub(super) fn is_counter(&self, asset: &Asset) -> bool {
+        self.market.counter() == asset
+    }
+
+    /// Returns true if the market has candles in the database, or trades in memory.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.recent.is_some() || !self.stored.candles.is_empty()
+    }
+
+    /// Quote asset.
+    pub(super) fn quote(&self) -> &Asset {
+        self.market.quoted().1
+    }
+
+    /// True if the base of new outputs is the counter of the normalised market.
+    pub(super) fn is_flipped(&self) -> bool {
+        self.market.quoted().0 != self.market.base()
+    }
+
+    /// Statistics by the start of the bucket, of trades that closed from `from` on and before `to`. Before memory's
+    /// trades, `from` and `to` must be starts of stored candles.
+    pub(super) fn between(
+        &self,
+        buckets: Buckets,
+        stored: Stored,
+        from: UnixSeconds,
+        to: UnixSeconds,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        // The first second that memory holds, and the first candle of which it holds everything.
+        let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
+        let is_wanted = |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
+        let older = self.stored.candles.iter().copied().filter(|(start, _)| is_wanted(start));
+        let mut filled = buckets.merge(older);
+        let Some(recent) = &self.recent else { return filled };
+        let first = if from < oldest { from.max(held_from) } else { from };
+        for trade in recent.raw_trades_since(first.minus(1)).filter(|trade| trade.closed_at < to) {
+            filled.entry(buckets.start_of(trade.closed_at)).or_default().merge(&TradeStats::of(&trade));
+        }
+        filled
+    }
+
+    /// The same in the orientation of new outputs.
+    pub(super) fn quoted(
+        &self,
+        buckets: Buckets,
+        from: UnixSeconds,
+        to: UnixSeconds,
+    ) -> BTreeMap<UnixSeconds, QuotedStats> {
+        let is_flipped = self.is_flipped();
+        let filled = self.between(buckets, buckets.stored(), from, to).into_iter();
+        filled.map(|(start, stats)| (start, QuotedStats::of(&stats, is_flipped))).collect()
+    }
+
+    /// Returns true if every ledger that closed in the bucket is known.
+    pub(super) fn is_complete(&self, buckets: Buckets, start: UnixSeconds) -> bool {
+        buckets.is_complete_within(start, &self.complete)
+    }
+}

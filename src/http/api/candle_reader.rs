@@ -1,0 +1,131 @@
+//! Reading of candles out of the database: bounded, on connections of its own and with a deadline, so that no other
+//! answer waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use ticker_formats::listings::{
+    ListingView,
+    history::{StoredPart, held_from, oldest_held},
+};
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::error::ApiError;
+use crate::{
+    db::{
+        Database, DbError,
+        candles::{StoredQuery, VolumeQuery},
+    },
+    domain::{
+        candles::{Buckets, MINUTE_CANDLE_DAYS, Stored},
+        coverage::TimeSpan,
+        instant::{DAY, UnixSeconds},
+        market::Market,
+        volume::VolumePart,
+    },
+};
+
+/// Connections of the reader's own pool, and reads at the same time.
+pub const CONNECTIONS: usize = 2;
+/// Longest time that a reader waits, its turn included.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// Most stored candles of an answer.
+const CANDLES_MAX: usize = 50_000;
+
+/// Reader of stored candles.
+#[derive(Clone)]
+pub struct CandleReader {
+    /// `None` where there is no database: in tests of other answers.
+    database: Option<Database>,
+    /// Days for which candles of hours and days are kept.
+    keep_days: i64,
+    turns: Arc<Semaphore>,
+}
+
+/// Buckets of a market that an answer is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) buckets: Buckets,
+    /// First start of a bucket.
+    pub(super) from: UnixSeconds,
+    /// End of the buckets, exclusive.
+    pub(super) to: UnixSeconds,
+    /// Most buckets.
+    pub(super) limit: usize,
+    /// True for the newest buckets, false for the oldest.
+    pub(super) newest: bool,
+}
+
+impl CandleReader {
+    /// Reader of this database. It should have [`CONNECTIONS`] of its own.
+    #[must_use]
+    pub fn new(database: Option<Database>, keep_days: i64) -> Self {
+        Self { database, keep_days, turns: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+
+    /// First start of a bucket that may be held.
+    pub(super) fn oldest(&self, view: &ListingView, buckets: Buckets) -> UnixSeconds {
+        let days = match buckets.stored() {
+            Stored::Minute => MINUTE_CANDLE_DAYS.min(self.keep_days),
+            Stored::Hour | Stored::Day => self.keep_days,
+        };
+        buckets.next_start(view.as_of().minus(days.saturating_mul(DAY)))
+    }
+
+    /// Error for buckets that begin before the oldest that may be held.
+    pub(super) fn check(
+        &self,
+        view: &ListingView,
+        buckets: Buckets,
+        from: UnixSeconds,
+        name: &str,
+    ) -> Result<(), ApiError> {
+        let oldest = self.oldest(view, buckets);
+        if from >= oldest {
+            return Ok(());
+        }
+        Err(ApiError::Gone(format!("older candles are not held: {name} must be at least {}", oldest.0)))
+    }
+
+    /// Reads the candles that memory does not hold. Asks the database only if `wanted` begins before memory.
+    pub(super) async fn read(
+        &self,
+        view: &ListingView,
+        market: Market,
+        wanted: Wanted,
+    ) -> Result<StoredPart, ApiError> {
+        let stored = wanted.buckets.stored();
+        let to = wanted.to.min(held_from(view, stored));
+        if wanted.from >= oldest_held(view) || wanted.from >= to {
+            return Ok(StoredPart::default());
+        }
+        let parts = usize::try_from(wanted.buckets.seconds / stored.seconds()).unwrap_or(1);
+        let limit = wanted.limit.saturating_mul(parts).min(CANDLES_MAX);
+        let query = StoredQuery { market, stored, from: wanted.from, to, limit, newest: wanted.newest };
+        let read = self.within(async |database| database.candles(query).await).await?;
+        Ok(StoredPart { candles: read.candles, complete: read.complete })
+    }
+
+    /// Sums up the volumes of an asset's markets, and returns the times of complete ledgers.
+    pub(super) async fn volumes(
+        &self,
+        query: VolumeQuery,
+    ) -> Result<(Vec<VolumePart>, Vec<TimeSpan>), ApiError> {
+        self.within(async |database| database.candle_volumes(&query).await).await
+    }
+
+    async fn within<T>(
+        &self,
+        read: impl AsyncFnOnce(&Database) -> Result<T, DbError>,
+    ) -> Result<T, ApiError> {
+        let reading = async {
+            let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
+            let database = self.database.as_ref().ok_or(ApiError::Busy)?;
+            read(database).await.map_err(|error| {
+                debug!(%error, "stored candles could not be read");
+                ApiError::History
+            })
+        };
+        tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
+    }
+}

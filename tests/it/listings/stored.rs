@@ -1,0 +1,260 @@
+//! Candles of the time before memory: they come from the database, and equal a recomputation from the raw trades.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use stellar_ticker::{
+    db::trades::{BatchKind, IncomingTrade, TradeBatch},
+    domain::{
+        amount::Amount,
+        asset::{AccountId, Asset},
+        cursor::PagingToken,
+        instant::UnixSeconds,
+        trade::{Side, TradeRecord},
+    },
+};
+
+use super::{
+    candles::{buckets, millis},
+    *,
+};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+const TEA: &str = "TEA-GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC";
+
+/// Days of the old trades, counted back from now. Memory holds seven.
+const OLDEST_DAYS: i64 = 20;
+
+fn asset(name: &str) -> Asset {
+    name.replacen('-', ":", 1).parse().unwrap()
+}
+
+/// A trade of XLM against another asset, `place` in the order of all.
+fn old_trade(place: i64, second: i64, counter: &str) -> IncomingTrade {
+    let account = AccountId::parse(&TEA[4..]).unwrap();
+    let side = |asset, stroops| Side {
+        asset,
+        amount: Amount::from_stroops(stroops).unwrap(),
+        account: Some(account),
+        pool: None,
+    };
+    let record = TradeRecord {
+        token: PagingToken { toid: ((1_000 + place) << 32) + 4_097, order: 0 },
+        closed_at: UnixSeconds(second),
+        base: side(Asset::Native, 30_000_000 + place % 7 * 1_000_001),
+        counter: side(asset(counter), 10_000_000 + place % 11 * 70_001),
+        price_n: 1 + place % 5,
+        price_d: 9 + place % 3,
+        base_is_seller: place % 2 == 0,
+    };
+    IncomingTrade { trade: record.normalise().unwrap(), raw: Bytes::from_static(b"{}") }
+}
+
+/// Writes trades of the last twenty days into the daemon's database, as a backfill would, and waits for their candles.
+async fn write_old_trades(daemon: &Daemon, client: &tokio_postgres::Client, now: i64) {
+    let mut trades = Vec::new();
+    for place in 0..1_200 {
+        let second = now - OLDEST_DAYS * DAY + place * (OLDEST_DAYS * DAY - 2 * HOUR) / 1_200;
+        trades.push(old_trade(2 * place, second, USDC));
+        // A market without a trade in memory.
+        if second < now - 8 * DAY {
+            trades.push(old_trade(2 * place + 1, second + 3, TEA));
+        }
+    }
+    let database = crate::database::open(&daemon.database);
+    // The late ones first.
+    trades.reverse();
+    for part in trades.chunks(500) {
+        let batch = TradeBatch {
+            kind: BatchKind::Backfill,
+            cursor: None,
+            trades: part.to_vec(),
+            quarantine: Vec::new(),
+            covered: None,
+        };
+        let epoch = client.query_one("SELECT epoch FROM ingest_lease", &[]).await.unwrap().get(0);
+        database.write_trades(epoch, &batch).await.unwrap();
+    }
+    let sql = "SELECT p.seq >= l.seq AND p.rest_toid IS NULL FROM candle_progress p, ingest_lease l";
+    loop {
+        let is_done: Option<bool> = client.query_one(sql, &[]).await.unwrap().get(0);
+        if is_done == Some(true) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn seconds(value: &Value, field: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(text(value, field)).unwrap().timestamp()
+}
+
+fn list(answer: &Value, field: &str) -> Vec<Value> {
+    answer[field].as_array().unwrap().clone()
+}
+
+async fn candles_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest: i64) {
+    for (interval, length) in
+        [("1m", 60), ("5m", 300), ("15m", 900), ("1h", HOUR), ("4h", 4 * HOUR), ("1d", DAY)]
+    {
+        let mut expected = buckets(client, length).await;
+        expected.retain(|(at, ..)| *at > oldest);
+        let path = format!("/api/v1/markets/XLM_{USDC}/candles?interval={interval}&from={oldest}&limit=1000");
+        let candles = list(&ok(daemon, &path).json(), "candles");
+        // The newest 1,000 of them.
+        let skipped = expected.len().saturating_sub(1_000);
+        let from = expected[skipped].0;
+        let candles: Vec<Value> = candles.into_iter().filter(|of| seconds(of, "time") >= from).collect();
+        assert_eq!(candles.len(), expected.len() - skipped, "{interval}");
+        for (candle, (at, count, base, quote, prices)) in candles.iter().zip(&expected[skipped..]) {
+            assert_eq!((seconds(candle, "time"), candle["trade_count"].as_i64()), (*at, Some(*count)));
+            assert_amount(&candle["base_volume"], Some(*base), interval);
+            assert_amount(&candle["quote_volume"], Some(*quote), interval);
+            let ratio = |n: i64, d: i64| Some((i128::from(n), i128::from(d)));
+            assert_quotient(&candle["open_raw"], ratio(prices[0], prices[1]), interval);
+            assert_quotient(&candle["close_raw"], ratio(prices[2], prices[3]), interval);
+        }
+    }
+    // An old span alone, without any trade of memory.
+    let to = oldest + 5 * DAY;
+    let path = format!("/api/v1/markets/XLM_{USDC}/candles?interval=1h&from={oldest}&to={to}&limit=7");
+    let times: Vec<i64> =
+        list(&ok(daemon, &path).json(), "candles").iter().map(|of| seconds(of, "time")).collect();
+    assert!(times.len() == 7 && times.iter().all(|at| *at <= to && *at > to - 9 * HOUR), "{times:?}");
+}
+
+async fn aggregations_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest: i64) {
+    let issuer = USDC.strip_prefix("USDC-").unwrap();
+    let sides = format!(
+        "base_asset_type=native&counter_asset_type=credit_alphanum4&counter_asset_code=USDC&counter_asset_issuer={issuer}"
+    );
+    for length in [900, HOUR, DAY] {
+        let expected: BTreeMap<i64, i64> =
+            buckets(client, length).await.into_iter().map(|(at, count, ..)| (at, count)).collect();
+        let ask = |more: &str| {
+            let start = oldest * 1_000;
+            let resolution = length * 1_000;
+            let path = format!("/trade_aggregations?{sides}&resolution={resolution}&limit=200{more}");
+            let path = if more.contains("order=desc") { path } else { format!("{path}&start_time={start}") };
+            list(&ok(daemon, &path).json()["_embedded"], "records")
+        };
+        let first: Vec<i64> = expected.keys().copied().filter(|at| *at >= oldest).take(200).collect();
+        let records = ask("");
+        assert_eq!(records.iter().map(|record| millis(record) / 1_000).collect::<Vec<_>>(), first);
+        for record in &records {
+            assert_eq!(text(record, "trade_count"), expected[&(millis(record) / 1_000)].to_string());
+        }
+        let newest = ask("&order=desc");
+        let last: Vec<i64> = expected.keys().rev().copied().take(200).collect();
+        assert_eq!(newest.iter().map(|record| millis(record) / 1_000).collect::<Vec<_>>(), last);
+    }
+    // Days of another time zone are made of hours.
+    let path = format!(
+        "/trade_aggregations?{sides}&resolution=86400000&offset=10800000&limit=200&start_time={}",
+        (oldest + 3 * HOUR) * 1_000
+    );
+    let records = list(&ok(daemon, &path).json()["_embedded"], "records");
+    let total: i64 = records.iter().map(|record| text(record, "trade_count").parse::<i64>().unwrap()).sum();
+    let hours = buckets(client, HOUR).await;
+    let wanted = hours.iter().filter(|(at, ..)| *at >= oldest + 3 * HOUR).map(|(_, count, ..)| count);
+    assert_eq!(total, wanted.sum::<i64>());
+}
+
+async fn volumes_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest: i64) {
+    let (from, to) = (oldest, oldest + 10 * DAY);
+    let sum = async |condition: &str, amount: &str| -> i128 {
+        let sql = format!(
+            "SELECT sum({amount})::text FROM trades t JOIN assets b ON b.id = t.base_asset_id
+             JOIN assets c ON c.id = t.counter_asset_id
+             WHERE ledger_close_time >= to_timestamp({from}) AND ledger_close_time < to_timestamp({to}) AND {condition}"
+        );
+        client.query_one(&sql, &[]).await.unwrap().get::<_, &str>(0).parse().unwrap()
+    };
+    let stroops = |value: &Value| -> i128 {
+        let text = value.as_str().unwrap();
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        format!("{whole}{fraction:0<7}").parse().unwrap()
+    };
+    let total = |question: &str, field: &str| -> i128 {
+        let path = format!("/api/v1/volume?{question}&from={from}&to={to}");
+        list(&ok(daemon, &path).json(), "buckets").iter().map(|bucket| stroops(&bucket[field])).sum()
+    };
+    let of_usdc = sum("c.code = 'USDC'", "counter_amount").await;
+    for interval in ["1h", "1d"] {
+        let question = format!("market=XLM_{USDC}&interval={interval}");
+        assert_eq!(total(&question, "quote_volume"), of_usdc);
+        assert_eq!(total(&question, "usd_volume"), of_usdc, "USDC counts as a dollar");
+        assert_eq!(
+            total(&format!("asset=XLM&interval={interval}"), "book_volume"),
+            sum("true", "base_amount").await
+        );
+        let tea = total(&format!("market={TEA}_XLM&interval={interval}"), "quote_volume");
+        assert_eq!(tea, sum("c.code = 'TEA'", "base_amount").await, "a market without a trade in memory");
+    }
+    // The day's dollars of XLM are its worth at the day's price.
+    let path = format!("/api/v1/volume?market={TEA}_XLM&from={from}&to={}&interval=1d", from + DAY);
+    let day = list(&ok(daemon, &path).json(), "buckets")[0].clone();
+    let sql = format!(
+        "SELECT sum(base_amount)::text, sum(counter_amount)::text FROM trades t JOIN assets c ON c.id = t.counter_asset_id
+         WHERE c.code = 'USDC' AND ledger_close_time >= to_timestamp({from}) AND ledger_close_time < to_timestamp({})",
+        from + DAY
+    );
+    let row = client.query_one(&sql, &[]).await.unwrap();
+    let [xlm, dollars] = [0, 1].map(|at| row.get::<_, &str>(at).parse::<i128>().unwrap());
+    assert_eq!(stroops(&day["usd_volume"]), stroops(&day["quote_volume"]) * dollars / xlm);
+}
+
+fn charts_reach_back(daemon: &Daemon, oldest: i64) {
+    let name = format!("XLM_{USDC}");
+    let candles = list(
+        &ok(daemon, &format!("/api/v1/markets/{name}/candles?interval=1d&from={oldest}&limit=1000")).json(),
+        "candles",
+    );
+    let bars =
+        ok(daemon, &format!("/udf/history?symbol={name}&resolution=1D&from={oldest}&to=9999999999")).json();
+    let times =
+        |bars: &Value| -> Vec<i64> { list(bars, "t").iter().map(|at| at.as_i64().unwrap()).collect() };
+    assert_eq!(times(&bars), candles.iter().map(|of| seconds(of, "time")).collect::<Vec<_>>());
+    let back =
+        ok(daemon, &format!("/udf/history?symbol={name}&resolution=1D&to=9999999999&countback=15")).json();
+    assert_eq!(times(&back), times(&bars)[times(&bars).len() - 15..]);
+    let ohlcv = ok(
+        daemon,
+        &format!("/api/v1/ccxt/ohlcv?symbol={name}&timeframe=1d&since={}&limit=1000", oldest * 1_000),
+    );
+    let ohlcv: Vec<i64> =
+        ohlcv.json().as_array().unwrap().iter().map(|bar| bar[0].as_i64().unwrap()).collect();
+    assert_eq!(ohlcv, times(&bars).iter().map(|at| at * 1_000).collect::<Vec<_>>());
+    let tea = ok(daemon, &format!("/udf/history?symbol={TEA}_XLM&resolution=60&from={oldest}&to=9999999999"));
+    assert_eq!(text(&tea.json(), "s"), "ok", "a market without a trade in memory");
+}
+
+#[test]
+fn answers_of_older_spans_come_from_the_database_and_equal_a_recomputation() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon_with(&sim, &["--retention-days", "40"]).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let now = chrono::Utc::now().timestamp();
+        write_old_trades(&daemon, &client, now).await;
+        // The first whole day of the old trades.
+        let oldest = now - OLDEST_DAYS * DAY + DAY;
+        let oldest = oldest - oldest.rem_euclid(DAY);
+        candles_equal(&daemon, &client, oldest).await;
+        aggregations_equal(&daemon, &client, oldest).await;
+        volumes_equal(&daemon, &client, oldest).await;
+        charts_reach_back(&daemon, oldest);
+        let month_ago = now - 31 * DAY;
+        for (path, status) in [
+            (format!("/api/v1/markets/XLM_{USDC}/candles?interval=1m&from={month_ago}"), 410),
+            (format!("/api/v1/markets/XLM_{USDC}/candles?interval=1h&from={month_ago}"), 200),
+            (format!("/api/v1/markets/NONE-{}_XLM/candles?from={month_ago}", &TEA[4..]), 404),
+            (format!("/api/v1/volume?asset=XLM&from={}", oldest + 1), 400),
+            (format!("/api/v1/volume?asset=XLM&from={}&interval=1h", now - 60 * DAY), 400),
+            (format!("/api/v1/volume?asset=NONE-{}&from={oldest}", &TEA[4..]), 404),
+        ] {
+            assert_eq!(daemon.get(&path).status, status, "{path}");
+        }
+    });
+}
