@@ -3,6 +3,7 @@
 //! Pure, and independent of the windows: no code here uses their sums, so an error in them cannot hide itself.
 
 pub mod assets;
+pub mod candles;
 pub mod graphql;
 pub mod lists;
 pub mod markets;

@@ -1,6 +1,7 @@
 //! The auditor: recomputes the published figures from the raw rows, slice by slice, and has repaired what differs
 //! twice. It runs on every replica, since each publishes from its own memory.
 
+mod candles;
 mod lists;
 mod pace;
 mod slice;
@@ -19,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     envelope::Envelope,
+    leadership::Leadership,
     messages::{AuditNow, RebuildMarkets, ReloadDirectory, RereadLedgers},
     port::Port,
     supervision::status::ChildStatus,
@@ -73,6 +75,10 @@ pub struct Audit {
     pub interval: Duration,
     /// True if an operator asked for a pass without rests. Set by the handler, taken by the next pass.
     pub is_hurried: Rc<Cell<bool>>,
+    /// Hour since 1970 whose candles the next pass compares first.
+    pub next_candle_hour: Rc<Cell<i64>>,
+    /// The lease, under which candles are derived again.
+    pub leadership: Leadership,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -96,6 +102,8 @@ impl DaemonActor for Auditor {
             clock: Arc::clone(&services.clock),
             interval: services.config.audit_interval,
             is_hurried: Rc::default(),
+            next_candle_hour: Rc::default(),
+            leadership: services.leadership.clone(),
             status,
         })
     }
@@ -211,7 +219,9 @@ impl Audit {
         let tally = Tally { spent: self.since(begun), ..Tally::default() };
         let mut steps = Steps { audit: self, context, is_hurried, tally };
         pace.run(groups, &mut steps).await;
-        self.publish_tally(&steps.tally, true);
+        let mut tally = steps.tally;
+        self.audit_candles(context, is_hurried, &mut tally).await;
+        self.publish_tally(&tally, true);
     }
 
     /// Audits one slice. Logs and repairs what differs twice. Returns false if the slice could not be compared.

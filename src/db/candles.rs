@@ -4,6 +4,7 @@
 //! trades of those hours. So a candle is right whatever the order in which its trades came. A day is the sum of its
 //! hours. Once the cleaner drops a day of trades, the candles of that day are frozen: they never change again.
 
+mod audit;
 mod progress;
 mod read;
 mod rows;
@@ -41,6 +42,7 @@ use crate::domain::{
     windows::MarketId,
 };
 
+pub use audit::{CandleAudit, CandleDifference};
 pub use read::{StoredCandles, StoredQuery};
 pub use volumes::VolumeQuery;
 
@@ -70,8 +72,10 @@ pub struct CandleStep {
     pub is_caught_up: bool,
 }
 
-/// Candles of one interval by market and start.
-type Candles = BTreeMap<(UnixSeconds, MarketId), TradeStats>;
+/// Candles of one interval by start and market.
+type Candles = BTreeMap<(UnixSeconds, CandleMarketId), TradeStats>;
+/// Numbers of markets in the tables of candles.
+type CandleIds = HashMap<MarketId, CandleMarketId>;
 
 impl Database {
     /// Derives the candles of some trades that wait, in one transaction. Does nothing if none waits. Calls `advance`
@@ -100,18 +104,19 @@ impl Database {
             candles: 0,
             is_caught_up: reached.rest.is_none() && reached.seq >= Some(newest),
         };
-        let minutes_from =
-            UnixSeconds::from(now).day().saturating_sub(MINUTE_CANDLE_DAYS).saturating_mul(DAY);
+        let mut days: BTreeMap<UnixSeconds, BTreeSet<CandleMarketId>> = BTreeMap::new();
         for (hour, places) in &touched.hours {
-            let derived = derive_hour(&transaction, *hour, places, &advance).await?;
+            let ids = name_markets(&transaction, places).await?;
+            let derived = derive_hour(&transaction, *hour, places, &ids, &advance).await?;
             make_partitions(&transaction, *hour).await?;
-            let ids = candle_ids(&transaction, places).await?;
-            if hour.0 >= minutes_from {
-                step.candles += write(&transaction, Stored::Minute, &derived.minutes, &ids).await?;
+            if hour.0 >= minutes_from(now) {
+                step.candles += replace(&transaction, Stored::Minute, &derived.minutes).await?;
             }
-            step.candles += write(&transaction, Stored::Hour, &derived.hours, &ids).await?;
+            step.candles += replace(&transaction, Stored::Hour, &derived.hours).await?;
+            days.entry(Stored::Day.buckets().start_of(*hour)).or_default().extend(ids.into_values());
         }
-        for (day, markets) in touched.days() {
+        for (day, markets) in days {
+            let markets: Vec<CandleMarketId> = markets.into_iter().collect();
             step.candles += derive_day(&transaction, day, &markets).await?;
         }
         reached.store(&transaction).await?;
@@ -178,15 +183,6 @@ impl Touched {
         let minute = Stored::Minute.buckets().start_of(closed_at);
         self.hours.entry(hour).or_default().insert((market, minute));
         true
-    }
-
-    fn days(&self) -> BTreeMap<UnixSeconds, Vec<MarketId>> {
-        let mut days: BTreeMap<UnixSeconds, BTreeSet<MarketId>> = BTreeMap::new();
-        for (hour, places) in &self.hours {
-            let day = days.entry(Stored::Day.buckets().start_of(*hour)).or_default();
-            day.extend(places.iter().map(|(market, _)| *market));
-        }
-        days.into_iter().map(|(day, markets)| (day, markets.into_iter().collect())).collect()
     }
 }
 
@@ -273,6 +269,7 @@ async fn derive_hour(
     transaction: &Transaction<'_>,
     hour: UnixSeconds,
     places: &BTreeSet<(MarketId, UnixSeconds)>,
+    ids: &CandleIds,
     advance: &impl Fn(),
 ) -> Result<Derived, DbError> {
     let markets = markets(places);
@@ -284,12 +281,14 @@ async fn derive_hour(
             advance();
         }
         trades += 1;
+        // All of these markets have a number.
+        let Some(id) = ids.get(&market) else { return };
         let stats = TradeStats::of(&trade);
         let minute = Stored::Minute.buckets().start_of(trade.closed_at);
         if wanted.contains(&(market, minute)) {
-            derived.minutes.entry((minute, market)).or_default().merge(&stats);
+            derived.minutes.entry((minute, *id)).or_default().merge(&stats);
         }
-        derived.hours.entry((hour, market)).or_default().merge(&stats);
+        derived.hours.entry((hour, *id)).or_default().merge(&stats);
     })
     .await?;
     Ok(derived)
@@ -324,20 +323,18 @@ async fn trades_of_hour(
 async fn derive_day(
     transaction: &Transaction<'_>,
     day: UnixSeconds,
-    markets: &[MarketId],
+    markets: &[CandleMarketId],
 ) -> Result<u64, DbError> {
-    let places = markets.iter().map(|market| (*market, day)).collect();
-    let ids = candle_ids(transaction, &places).await?;
-    let markets_of: HashMap<CandleMarketId, MarketId> =
-        ids.iter().map(|(market, id)| (*id, *market)).collect();
-    let wanted: Vec<CandleMarketId> = ids.values().copied().collect();
     let mut days = Candles::new();
-    for (id, _, stats) in between(transaction, Stored::Hour, &wanted, day, day.plus(DAY)).await? {
-        if let Some(market) = markets_of.get(&id) {
-            days.entry((day, *market)).or_default().merge(&stats);
-        }
+    for (market, _, stats) in between(transaction, Stored::Hour, markets, day, day.plus(DAY)).await? {
+        days.entry((day, market)).or_default().merge(&stats);
     }
-    write(transaction, Stored::Day, &days, &ids).await
+    replace(transaction, Stored::Day, &days).await
+}
+
+/// Start of the first day for which candles of minutes are kept.
+fn minutes_from(now: DateTime<Utc>) -> i64 {
+    UnixSeconds::from(now).day().saturating_sub(MINUTE_CANDLE_DAYS).saturating_mul(DAY)
 }
 
 /// Reads the stored candles of some markets that begin from `from` on and before `to`, in the order of time.
@@ -367,47 +364,40 @@ async fn make_partitions(transaction: &Transaction<'_>, hour: UnixSeconds) -> Re
 }
 
 /// Returns the numbers of markets in the tables of candles. Gives numbers to those that have none.
-async fn candle_ids(
+async fn name_markets(
     transaction: &Transaction<'_>,
     places: &BTreeSet<(MarketId, UnixSeconds)>,
-) -> Result<HashMap<MarketId, CandleMarketId>, DbError> {
+) -> Result<CandleIds, DbError> {
     let markets = markets(places);
     let params: [(&(dyn ToSql + Sync), Type); 1] = [(&markets, Type::INT4_ARRAY)];
     transaction.execute_typed(include_str!("sql/candles/name_markets.sql"), &params).await?;
+    let ids = candle_ids(transaction, &markets).await?;
+    match markets.iter().find(|market| !ids.contains_key(market)) {
+        Some(market) => Err(DbError::Corrupt(format!("market {market} has trades but no row"))),
+        None => Ok(ids),
+    }
+}
+
+/// Returns the numbers of those markets that have one.
+async fn candle_ids(transaction: &Transaction<'_>, markets: &[MarketId]) -> Result<CandleIds, DbError> {
+    let params: [(&(dyn ToSql + Sync), Type); 1] = [(&markets, Type::INT4_ARRAY)];
     let rows = transaction.query_typed(include_str!("sql/candles/ids.sql"), &params).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Replaces these candles.
-async fn write(
-    transaction: &Transaction<'_>,
-    stored: Stored,
-    candles: &Candles,
-    ids: &HashMap<MarketId, CandleMarketId>,
-) -> Result<u64, DbError> {
+/// Replaces the candles at these places.
+async fn replace(transaction: &Transaction<'_>, stored: Stored, candles: &Candles) -> Result<u64, DbError> {
     let (Some(((first, _), _)), Some(((last, _), _))) = (candles.first_key_value(), candles.last_key_value())
     else {
         return Ok(0);
     };
-    let (delete, insert) = match stored {
-        Stored::Minute => {
-            (include_str!("sql/candles/delete_1m.sql"), include_str!("sql/candles/insert_1m.sql"))
-        }
-        Stored::Hour => {
-            (include_str!("sql/candles/delete_1h.sql"), include_str!("sql/candles/insert_1h.sql"))
-        }
-        Stored::Day => (include_str!("sql/candles/delete_1d.sql"), include_str!("sql/candles/insert_1d.sql")),
+    let delete = match stored {
+        Stored::Minute => include_str!("sql/candles/delete_1m.sql"),
+        Stored::Hour => include_str!("sql/candles/delete_1h.sql"),
+        Stored::Day => include_str!("sql/candles/delete_1d.sql"),
     };
-    let named = |market: &MarketId| {
-        let id = ids.get(market).copied();
-        id.ok_or_else(|| DbError::Corrupt(format!("market {market} has trades but is not in the table")))
-    };
-    let mut markets = Vec::with_capacity(candles.len());
-    let mut starts = Vec::with_capacity(candles.len());
-    for (start, market) in candles.keys() {
-        markets.push(named(market)?);
-        starts.push(start.to_utc());
-    }
+    let (starts, markets): (Vec<DateTime<Utc>>, Vec<CandleMarketId>) =
+        candles.keys().map(|(start, market)| (start.to_utc(), *market)).unzip();
     let (from, to) = (first.to_utc(), last.plus(1).to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 4] = [
         (&markets, Type::INT4_ARRAY),
@@ -416,13 +406,23 @@ async fn write(
         (&to, Type::TIMESTAMPTZ),
     ];
     transaction.execute_typed(delete, &params).await?;
+    insert(transaction, stored, candles).await
+}
+
+/// Inserts candles at places where there are none.
+async fn insert(transaction: &Transaction<'_>, stored: Stored, candles: &Candles) -> Result<u64, DbError> {
+    let insert = match stored {
+        Stored::Minute => include_str!("sql/candles/insert_1m.sql"),
+        Stored::Hour => include_str!("sql/candles/insert_1h.sql"),
+        Stored::Day => include_str!("sql/candles/insert_1d.sql"),
+    };
     // COPY needs a named statement. It is closed before the commit, so behind a pooler no other session can meet its
     // name.
     let statement = transaction.prepare(insert).await?;
     let mut sink = pin!(transaction.copy_in(&statement).await?);
     let mut encoder = Encoder::new();
-    for (((start, _), stats), id) in candles.iter().zip(&markets) {
-        rows::encode(&mut encoder, *id, *start, stats)?;
+    for ((start, market), stats) in candles {
+        rows::encode(&mut encoder, *market, *start, stats)?;
         if let Some(chunk) = encoder.full_chunk() {
             sink.send(chunk).await?;
         }

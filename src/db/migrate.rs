@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::{Database, DbError};
 
 /// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql")),
     ("V2__add_metadata_and_books", include_str!("../../migrations/0002_add_metadata_and_books.sql")),
     ("V3__add_days_without_ownership", include_str!("../../migrations/0003_add_days_without_ownership.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V6__add_symbol_choices", include_str!("../../migrations/0006_add_symbol_choices.sql")),
     ("V8__add_candles", include_str!("../../migrations/0008_add_candles.sql")),
     ("V9__add_market_accounts", include_str!("../../migrations/0009_add_market_accounts.sql")),
+    ("V10__index_candles", include_str!("../../migrations/0010_index_candles.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -9,6 +9,7 @@ mod rows;
 
 pub use lists::Listed;
 pub use rows::Summed;
+pub(super) use rows::raw_trade;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},

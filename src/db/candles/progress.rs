@@ -52,6 +52,12 @@ impl Progress {
         Self::of(&transaction.query_typed_one(sql, &[]).await?)
     }
 
+    /// Reads the progress.
+    pub(super) async fn read(transaction: &Transaction<'_>) -> Result<Self, DbError> {
+        let sql = include_str!("../sql/candles/progress.sql");
+        Self::of(&transaction.query_typed_one(sql, &[]).await?)
+    }
+
     fn of(row: &Row) -> Result<Self, DbError> {
         let token = |toid: usize| -> Result<Option<PagingToken>, DbError> {
             let (toid, order): (Option<i64>, Option<i32>) = (row.try_get(toid)?, row.try_get(toid + 1)?);

@@ -83,7 +83,7 @@ impl Database {
 }
 
 /// Returns a row without validation: an impossible figure must be reported as a difference, not fail the audit.
-fn raw_trade(row: &Row, reader: &mut TradeReader) -> Result<RawTrade, DbError> {
+pub(in crate::db) fn raw_trade(row: &Row, reader: &mut TradeReader) -> Result<RawTrade, DbError> {
     let figures = reader.figures(row)?;
     Ok(RawTrade {
         token: figures.token,

@@ -83,6 +83,14 @@ pub(super) const METRICS: &[Metric] = &[
         "Candles written to the database, again if a trade touched them.",
     ),
     Metric::counter("ticker_audit_markets_total", "Markets recomputed from the raw trades and compared."),
+    Metric::counter(
+        "ticker_audit_candles_total",
+        "Stored candles recomputed from the raw trades and compared.",
+    ),
+    Metric::counter(
+        "ticker_audit_mended_candles_total",
+        "Stored candles that differed and were derived again.",
+    ),
     Metric::counter("ticker_audit_lists_total", "Comparisons of assets, markets and books with their rows."),
     Metric::counter(
         "ticker_audit_differences_total",

@@ -312,3 +312,47 @@ async fn a_step_is_bounded_and_the_next_goes_on_where_it_ended() {
     derive(&scene.database, scene.epoch, NOW).await;
     assert_all_equal(&scene.database, &scene.client).await;
 }
+
+#[tokio::test]
+async fn the_audit_finds_each_wrong_candle_and_mends_it() {
+    let scene = Scene::new().await;
+    let mut dice = Dice(11);
+    let trades = (1..=400_u32).map(|ledger| any_trade(ledger, BEGIN + i64::from(ledger) * 20, &mut dice));
+    scene.database.write_trades(scene.epoch, &backfilled(trades.collect())).await.unwrap();
+    derive(&scene.database, scene.epoch, NOW).await;
+    let (first, last) = scene.database.audited_hours().await.unwrap().unwrap();
+    assert_eq!((first.0, last.0), (BEGIN, BEGIN + 2 * HOUR));
+    let hour = UnixSeconds(BEGIN + HOUR);
+    let audit = async || scene.database.audit_candles(hour, at(NOW), || {}).await.unwrap().unwrap();
+    let clean = audit().await;
+    assert!(clean.differences.is_empty() && clean.compared > 60, "{clean:?}");
+    let of_hour =
+        format!("begins_at >= to_timestamp({}) AND begins_at < to_timestamp({})", hour.0, hour.0 + HOUR);
+    let one = |table: &str, change: &str| {
+        format!(
+            "UPDATE {table} SET {change} WHERE {of_hour} AND ctid = (SELECT ctid FROM {table} WHERE {of_hour} LIMIT 1)"
+        )
+    };
+    for (spoil, figure) in [
+        (one("candles_1m", "base_volume = base_volume + 1"), "base_volume"),
+        (one("candles_1m", "bought_base_volume = bought_base_volume + 1"), "bought_volume"),
+        (one("candles_1h", "high_n = high_n + 1"), "prices"),
+        (one("candles_1h", "close_d = 0"), "missing"),
+        (one("candles_1m", "market_id = 9"), "without trades"),
+        (format!("DELETE FROM candles_1m WHERE {of_hour} AND market_id = 1"), "missing"),
+        ("UPDATE candles_1d SET pool_base_volume = pool_base_volume + 1".to_owned(), "sum of its hours"),
+    ] {
+        scene.client.batch_execute(&spoil).await.unwrap();
+        let found = audit().await.differences;
+        assert!(found.iter().any(|difference| difference.figure == figure), "{spoil}: {found:?}");
+        scene.database.mend_candles(scene.epoch, hour, at(NOW), || {}).await.unwrap();
+        assert!(audit().await.differences.is_empty(), "{spoil}");
+        assert_all_equal(&scene.database, &scene.client).await;
+    }
+    // Trades that wait are no difference.
+    let late = any_trade(900, BEGIN + HOUR + 5, &mut dice);
+    scene.database.write_trades(scene.epoch, &backfilled(vec![late])).await.unwrap();
+    assert!(audit().await.differences.is_empty());
+    let refused = scene.database.mend_candles(scene.epoch + 1, hour, at(NOW), || {}).await;
+    assert!(matches!(refused, Err(DbError::LeaseLost)), "{refused:?}");
+}

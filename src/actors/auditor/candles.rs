@@ -1,0 +1,96 @@
+//! Audit of stored candles: some hours a pass, one after the other, so that all hours with raw trades have their turn.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tracing::{debug, warn};
+
+use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally, WorkContext};
+use crate::{
+    db::{DbError, candles::CandleAudit},
+    domain::instant::{HOUR, UnixSeconds},
+};
+
+/// Hours of a pass. An operator who asks for an audit gets all of them.
+const HOURS_A_PASS: usize = 6;
+/// Rest after an hour, as a multiple of the time that it took.
+const RESTS_PER_HOUR: u32 = 20;
+/// Longest rest after an hour.
+const REST_MAX: Duration = Duration::from_secs(10);
+
+impl Audit {
+    /// Compares the stored candles of some hours with their trades. The leader derives those again that differ.
+    pub(super) async fn audit_candles(&self, context: &WorkContext, is_hurried: bool, tally: &mut Tally) {
+        let hours = match self.database.audited_hours().await {
+            Ok(Some((first, last))) => self.hours_of_pass(first, last, is_hurried),
+            Ok(None) => return,
+            Err(error) => {
+                warn!(%error, "hours of candles could not be read, the next pass tries again");
+                return;
+            }
+        };
+        for hour in hours {
+            let begun = self.clock.monotonic();
+            if let Err(error) = self.audit_hour(context, hour, tally).await {
+                warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
+            }
+            let took = self.since(begun);
+            tally.spent = tally.spent.saturating_add(took);
+            if !is_hurried && !self.is_hurried.get() {
+                context.pause(took.saturating_mul(RESTS_PER_HOUR).min(REST_MAX)).await;
+            }
+        }
+    }
+
+    /// Hours from where the last pass ended, the first hour after the last.
+    fn hours_of_pass(&self, first: UnixSeconds, last: UnixSeconds, is_hurried: bool) -> Vec<UnixSeconds> {
+        let hours: Vec<UnixSeconds> =
+            (first.hour()..=last.hour()).map(|hour| UnixSeconds(hour.saturating_mul(HOUR))).collect();
+        if is_hurried {
+            return hours;
+        }
+        let next = hours.partition_point(|hour| hour.hour() < self.next_candle_hour.get());
+        let (earlier, later) = hours.split_at(next);
+        let chosen: Vec<UnixSeconds> = later.iter().chain(earlier).take(HOURS_A_PASS).copied().collect();
+        self.next_candle_hour.set(chosen.last().map_or(0, |hour| hour.hour().saturating_add(1)));
+        chosen
+    }
+
+    async fn audit_hour(
+        &self,
+        context: &WorkContext,
+        hour: UnixSeconds,
+        tally: &mut Tally,
+    ) -> Result<(), DbError> {
+        let now = self.clock.now();
+        let Some(CandleAudit { compared, differences }) =
+            self.database.audit_candles(hour, now, context.heartbeat()).await?
+        else {
+            debug!(hour = %hour.to_rfc3339(), "too many trades wait to be in candles, hour not audited");
+            return Ok(());
+        };
+        counter!("ticker_audit_candles_total").increment(compared);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let count = u64::try_from(differences.len()).unwrap_or(u64::MAX);
+        tally.differences = tally.differences.saturating_add(count);
+        counter!("ticker_audit_differences_total").increment(count);
+        for difference in differences.iter().take(DIFFERENCES_LOGGED_MAX) {
+            warn!(
+                market = difference.market,
+                start = %difference.start.to_rfc3339(),
+                seconds = difference.stored.seconds(),
+                figure = difference.figure,
+                "stored candle differs from the trades"
+            );
+        }
+        self.publish_tally(tally, false);
+        // Only the leader writes. It finds the same difference.
+        let Some(epoch) = self.leadership.epoch() else { return Ok(()) };
+        self.database.mend_candles(epoch, hour, now, context.heartbeat()).await?;
+        tally.repaired = tally.repaired.saturating_add(count);
+        counter!("ticker_audit_mended_candles_total").increment(count);
+        Ok(())
+    }
+}
