@@ -16,6 +16,7 @@ mod handlers;
 mod listings;
 mod pages;
 mod parameters;
+mod price_at;
 mod stream;
 mod udf;
 pub(super) mod views;
@@ -41,6 +42,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     stream::routes(config);
     ccxt::routes(config);
     volume::routes(config);
+    price_at::routes(config);
     board::routes(config);
 }
 

@@ -4,6 +4,7 @@
 //! anchors. Every other asset has the price of one market against an anchor or XLM. Where neither is liquid enough,
 //! there is no price: null is better than a guess.
 
+mod at;
 mod legs;
 mod median;
 mod xlm;
@@ -15,6 +16,7 @@ use super::{
     windows::MarketId,
 };
 
+pub use at::{PastLeg, PastMarket, PastMarkets, PastPrice, XLM_HOUR};
 pub use legs::{Leg, Method};
 pub use xlm::XlmPrice;
 
@@ -136,6 +138,11 @@ fn market_of(snapshot: &MarketSnapshot, from: AssetId, to: AssetId) -> Option<(M
     let market = snapshot.directory().market_between(from, to)?;
     let (base, _) = snapshot.directory().sides(market)?;
     Some((market, base != from))
+}
+
+/// An issuer can trade its own two assets at any price.
+fn has_one_issuer(one: &Asset, other: &Asset) -> bool {
+    matches!((one, other), (Asset::Issued { issuer: one, .. }, Asset::Issued { issuer: other, .. }) if one == other)
 }
 
 /// Seconds between a moment and the snapshot's time.

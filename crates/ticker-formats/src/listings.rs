@@ -20,6 +20,7 @@ mod lookup;
 mod market;
 pub mod orderbook;
 pub mod own;
+pub mod price_at;
 mod trades;
 pub mod udf;
 mod value;

@@ -41,6 +41,7 @@ schemas!(
     "markets",
     "orderbook",
     "price",
+    "price_at",
     "prices",
     "problem",
     "status",
@@ -51,4 +52,5 @@ schemas!(
     "udf-history",
     "udf-search",
     "udf-symbols",
+    "volume",
 );

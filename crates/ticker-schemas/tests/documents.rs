@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use ticker_domain::{
     amount::Amount,
     asset::Asset,
-    candles::{Buckets, Interval},
+    candles::{Buckets, Interval, Stored},
     coverage::LedgerRange,
     directory::Directory,
     identity::{ContractId, SpelledAsset},
@@ -22,7 +22,7 @@ use ticker_domain::{
     windows::Windows,
 };
 use ticker_formats::listings::{
-    IdStyle, ListingView, MarketView,
+    AssetView, IdStyle, ListingView, MarketView,
     aggregations::{AggregationQuery, trade_aggregations},
     candles::{CandleQuery, candles},
     ccxt,
@@ -31,7 +31,9 @@ use ticker_formats::listings::{
     history::{MarketHistory, StoredPart, oldest_held},
     orderbook::{self, QuotedLevels},
     own,
+    price_at::{self, Moment},
     udf::{self, HistoryQuery},
+    volume::{self, Past, Window},
 };
 use ticker_schemas::{
     SCHEMAS, Validator,
@@ -134,6 +136,29 @@ fn hourly_records(view: &ListingView) -> Vec<u8> {
     trade_aggregations(&history, &Asset::Native, oldest_held(view), &query)
 }
 
+/// Nothing of the past: the day is in memory.
+fn no_past(asset: &Asset, view: &ListingView) -> Vec<(Market, StoredPart)> {
+    price_at::markets(asset, view.anchors())
+        .into_iter()
+        .map(|market| (market, StoredPart::default()))
+        .collect()
+}
+
+fn price_of(asset: &AssetView<'_>, view: &ListingView) -> Vec<u8> {
+    let moment = Moment { at: NOW, stored: Stored::Minute };
+    price_at::price_at(view, asset.asset(), moment, &no_past(asset.asset(), view))
+}
+
+fn volume_of_day(view: &ListingView, is_of_market: bool) -> Vec<u8> {
+    let window = Window { from: NOW.minus(7_200), to: NOW, interval: Interval::Hour, stored: Stored::Hour };
+    let past = Past { anchors: no_past(&Asset::Native, view), ..Past::default() };
+    if is_of_market {
+        volume::of_market(view, xlm_usdc_sides(), window, &past)
+    } else {
+        volume::of_asset(view, &Asset::Native, window, &past)
+    }
+}
+
 /// A document for each schema that the formats print.
 fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
     let market = xlm_usdc(view);
@@ -156,6 +181,7 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("market", own::to_bytes(&own::market(&market))),
         ("markets", own::all_markets(view)),
         ("orderbook", orderbook::own(&market, &levels(&market), NOW)),
+        ("price_at", price_of(&assets[0], view)),
         ("price", own::to_bytes(&own::price(&assets[0], view))),
         ("prices", own::prices(view, &spelled)),
         ("symbols", own::symbols(view)),
@@ -165,6 +191,8 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("udf-history", hourly_bars(view)),
         ("udf-search", udf::search(view, "xlm", 30)),
         ("udf-symbols", udf::symbol(&market)),
+        ("volume", volume_of_day(view, true)),
+        ("volume", volume_of_day(view, false)),
     ];
     for style in [IdStyle::Classic, IdStyle::Contract] {
         documents.extend([

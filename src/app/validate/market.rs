@@ -97,6 +97,11 @@ async fn candles(checker: &mut Checker, market: &Market, own: &str) -> Result<()
     }
     let path = format!("{own}/candles?interval=1h&limit=1000");
     let candles = checker.checked("candles", &path).await?;
+    checker.checked("volume", &format!("/api/v1/volume?market={}", market.id)).await?;
+    if let Some(base) = market.figure("base") {
+        checker.checked("volume", &format!("/api/v1/volume?asset={base}&interval=1d")).await?;
+        checker.checked("price_at", &format!("/api/v1/assets/{base}/price")).await?;
+    }
     if checker.wants("udf") {
         checker.checked("udf-symbols", &format!("/udf/symbols?symbol={}", market.id)).await?;
         let path = format!("/udf/history?symbol={}&resolution=60&countback=1000&to=9999999999", market.id);

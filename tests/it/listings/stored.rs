@@ -230,6 +230,49 @@ fn charts_reach_back(daemon: &Daemon, oldest: i64) {
     assert_eq!(text(&tea.json(), "s"), "ok", "a market without a trade in memory");
 }
 
+/// A price of now is that of `/api/v1/prices`, and one of the past comes from the trades before it.
+async fn prices_of_the_past(daemon: &Daemon, client: &tokio_postgres::Client, oldest: i64) {
+    let now = ok(daemon, "/api/v1/prices?assets=XLM");
+    let as_of = now.header("x-ticker-as-of").unwrap().to_owned();
+    let at_now = ok(daemon, &format!("/api/v1/assets/XLM/price?at={as_of}")).json();
+    for field in ["usd", "xlm", "method", "confidence", "age_s"] {
+        assert_eq!(at_now[field], now.json()["prices"][0][field], "{field}");
+    }
+    assert_eq!((&at_now["as_of"], at_now["resolution_s"].as_i64()), (&at_now["at"], Some(1)));
+    let at = oldest + 2 * DAY + 12 * HOUR + 30;
+    let past = ok(daemon, &format!("/api/v1/assets/XLM/price?at={at}")).json();
+    assert_eq!((text(&past, "method"), past["resolution_s"].as_i64()), ("xlm_median", Some(60)));
+    let as_of = seconds(&past, "as_of");
+    assert_eq!(as_of, at - at.rem_euclid(60) - 1, "no trade of the running minute counts");
+    // The median of the newest ten minutes with trades is the price of one of them.
+    let sql = format!(
+        "SELECT sum(counter_amount)::text, sum(base_amount)::text, max(extract(epoch FROM ledger_close_time))::bigint
+         FROM trades t JOIN assets c ON c.id = t.counter_asset_id
+         WHERE c.code = 'USDC' AND ledger_close_time <= to_timestamp({as_of})
+         GROUP BY date_trunc('minute', ledger_close_time) ORDER BY 3 DESC LIMIT 10"
+    );
+    let minutes = client.query(&sql, &[]).await.unwrap();
+    let is_of = |row: &tokio_postgres::Row| {
+        let [n, d] = [0, 1].map(|at| row.get::<_, &str>(at).parse::<f64>().unwrap());
+        (text(&past, "usd").parse::<f64>().unwrap() / (n / d) - 1.0).abs() < 1e-9
+    };
+    assert!(minutes.iter().any(is_of), "{past}");
+    assert_eq!(past["age_s"].as_i64(), Some(as_of - minutes[0].get::<_, i64>(2)));
+    let tea = ok(daemon, &format!("/api/v1/assets/{TEA}/price?at={at}")).json();
+    assert!(tea["usd"].is_null() && tea["reason"].is_string(), "too little volume: {tea}");
+    assert_eq!(tea["complete"], false, "a backfill without coverage");
+    let now = chrono::Utc::now().timestamp();
+    for (path, status) in [
+        (format!("/api/v1/assets/XLM/price?at={}", now - 100 * DAY), 200),
+        (format!("/api/v1/assets/XLM/price?at={}", now - 366 * DAY), 410),
+        (format!("/api/v1/assets/XLM/price?at={}", now + 100 * DAY), 400),
+        ("/api/v1/assets/XLM/price?at=yesterday".to_owned(), 400),
+        ("/api/v1/assets/native/price".to_owned(), 301),
+    ] {
+        assert_eq!(daemon.get(&path).status, status, "{path}");
+    }
+}
+
 #[test]
 fn answers_of_older_spans_come_from_the_database_and_equal_a_recomputation() {
     let sim = horizon();
@@ -245,6 +288,7 @@ fn answers_of_older_spans_come_from_the_database_and_equal_a_recomputation() {
         aggregations_equal(&daemon, &client, oldest).await;
         volumes_equal(&daemon, &client, oldest).await;
         charts_reach_back(&daemon, oldest);
+        prices_of_the_past(&daemon, &client, oldest).await;
         let month_ago = now - 31 * DAY;
         for (path, status) in [
             (format!("/api/v1/markets/XLM_{USDC}/candles?interval=1m&from={month_ago}"), 410),

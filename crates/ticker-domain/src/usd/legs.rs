@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Confidence, Rate, UsdPrice, XlmPrice, age, market_of};
+use super::{Confidence, Rate, UsdPrice, XlmPrice, age, has_one_issuer, market_of};
 use crate::{
-    asset::Asset,
     asset_names::AssetId,
     instant::{DAY, HOUR, UnixSeconds},
     market_snapshot::MarketSnapshot,
@@ -14,7 +13,7 @@ use crate::{
 };
 
 /// Clean volume of the last 24 hours below which a market is no leg: 100 dollars, in stroops.
-const FLOOR: i128 = 100 * 10_000_000;
+pub(super) const FLOOR: i128 = 100 * 10_000_000;
 /// Volumes from which trust grows, in stroops of dollars.
 const MEDIUM_VOLUME: i128 = 1_000 * 10_000_000;
 const HIGH_VOLUME: i128 = 25_000 * 10_000_000;
@@ -148,16 +147,12 @@ fn leg(snapshot: &MarketSnapshot, from: AssetId, to: AssetId, dollars: Option<Ra
     Some(Leg { market, rate: Rate::new(quote, base)?, volume, age_s: age(as_of, last_at) })
 }
 
-/// An issuer can trade its own two assets at any price.
 fn has_same_issuer(snapshot: &MarketSnapshot, one: AssetId, other: AssetId) -> bool {
-    let issuer = |id| match snapshot.directory().names().asset(id) {
-        Some(Asset::Issued { issuer, .. }) => Some(*issuer),
-        _ => None,
-    };
-    issuer(one).is_some() && issuer(one) == issuer(other)
+    let names = snapshot.directory().names();
+    names.asset(one).zip(names.asset(other)).is_some_and(|(one, other)| has_one_issuer(one, other))
 }
 
-fn confidence(volume: i128, age_s: i64) -> Confidence {
+pub(super) fn confidence(volume: i128, age_s: i64) -> Confidence {
     if volume >= HIGH_VOLUME && age_s <= HOUR {
         Confidence::High
     } else if volume >= MEDIUM_VOLUME && age_s <= 6 * HOUR {

@@ -46,11 +46,37 @@ struct MinuteSum {
 
 pub(super) fn price(snapshot: &MarketSnapshot, native: AssetId, anchors: &[AssetId]) -> Option<XlmPrice> {
     let as_of = snapshot.as_of();
-    let all = minutes(snapshot, native, anchors);
+    let weighed = weigh(minutes(snapshot, native, anchors), as_of, anchors.len())?;
+    let ids = |places: &[usize]| places.iter().filter_map(|place| anchors.get(*place).copied()).collect();
+    Some(XlmPrice {
+        rate: weighed.rate,
+        minutes: weighed.minutes,
+        age_s: age(as_of, UnixSeconds(weighed.newest)),
+        volume: weighed.volume,
+        anchors: ids(&weighed.counted),
+        depegged: ids(&weighed.depegged),
+    })
+}
+
+/// Price of weighed minutes.
+pub(super) struct Weighed {
+    pub(super) rate: Rate,
+    /// Number of minutes that count.
+    pub(super) minutes: usize,
+    /// Close time of the newest trade of them.
+    pub(super) newest: i64,
+    /// Dollars in those minutes, in stroops.
+    pub(super) volume: i128,
+    /// Places of the anchors that count, and of those that are left out.
+    counted: Vec<usize>,
+    depegged: Vec<usize>,
+}
+
+/// Weighs the minutes of the 24 hours before `as_of`. `None` if too few have trades.
+pub(super) fn weigh(all: Vec<Candidate>, as_of: UnixSeconds, anchors: usize) -> Option<Weighed> {
     let chosen = recent(all, as_of);
-    let mut counted: Vec<usize> = (0..anchors.len())
-        .filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor))
-        .collect();
+    let mut counted: Vec<usize> =
+        (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor)).collect();
     let mut depegged = Vec::new();
     if counted.len() >= 2 {
         let joint = lower_median(&capped(chosen.clone()))?;
@@ -69,15 +95,7 @@ pub(super) fn price(snapshot: &MarketSnapshot, native: AssetId, anchors: &[Asset
     }
     let newest = chosen.iter().map(|candidate| candidate.last_at).max()?;
     let volume = chosen.iter().map(|candidate| candidate.weight).sum();
-    let ids = |places: &[usize]| places.iter().filter_map(|place| anchors.get(*place).copied()).collect();
-    Some(XlmPrice {
-        rate: lower_median(&capped(chosen))?,
-        minutes,
-        age_s: age(as_of, UnixSeconds(newest)),
-        volume,
-        anchors: ids(&counted),
-        depegged: ids(&depegged),
-    })
+    Some(Weighed { rate: lower_median(&capped(chosen))?, minutes, newest, volume, counted, depegged })
 }
 
 /// Every minute of the last 24 hours with a clean trade against an anchor, with its volume-weighted price.

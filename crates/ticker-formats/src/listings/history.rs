@@ -10,7 +10,7 @@ use ticker_domain::{
     market::Market,
     quoted::QuotedStats,
     span::Span,
-    trade_stats::TradeStats,
+    trade_stats::{TradeStats, WindowTrade},
 };
 
 use super::{market::MarketView, view::ListingView};
@@ -100,12 +100,36 @@ impl<'a> MarketHistory<'a> {
         let is_wanted = |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
         let older = self.stored.candles.iter().copied().filter(|(start, _)| is_wanted(start));
         let mut filled = buckets.merge(older);
-        let Some(recent) = &self.recent else { return filled };
         let first = if from < oldest { from.max(held_from) } else { from };
-        for trade in recent.raw_trades_since(first.minus(1)).filter(|trade| trade.closed_at < to) {
+        for trade in self.recent_trades(first, to) {
             filled.entry(buckets.start_of(trade.closed_at)).or_default().merge(&TradeStats::of(&trade));
         }
         filled
+    }
+
+    /// Stored candles from `from` on and before `to`, and the same out of memory. Memory's have clean trades only, so that
+    /// their times are those of prices.
+    pub(super) fn clean_between(
+        &self,
+        stored: Stored,
+        from: UnixSeconds,
+        to: UnixSeconds,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
+        let is_wanted = |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
+        let mut filled: BTreeMap<UnixSeconds, TradeStats> =
+            self.stored.candles.iter().copied().filter(|(start, _)| is_wanted(start)).collect();
+        let first = if from < oldest { from.max(held_from) } else { from };
+        for trade in self.recent_trades(first, to).filter(WindowTrade::is_clean) {
+            let start = stored.buckets().start_of(trade.closed_at);
+            filled.entry(start).or_default().merge(&TradeStats::of(&trade));
+        }
+        filled
+    }
+
+    fn recent_trades(&self, from: UnixSeconds, to: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
+        let trades = self.recent.iter().flat_map(move |recent| recent.raw_trades_since(from.minus(1)));
+        trades.filter(move |trade| trade.closed_at < to)
     }
 
     /// The same in the orientation of new outputs.

@@ -184,6 +184,18 @@ pub const OPERATIONS: &[Operation] = &[
         &[301, 400, 404, 503],
     ),
     with(
+        plain("/api/v1/assets/{asset}/price", MARKETS, "Price of an asset at a moment", OfView("price_at")),
+        &[
+            ASSET,
+            in_query(
+                "at",
+                Values::Text("time"),
+                "Moment, in seconds since 1970 or by RFC 3339. That of the figures unless given",
+            ),
+        ],
+        NAMED_IN_TIME,
+    ),
+    with(
         plain("/api/v1/prices", MARKETS, "Prices of assets in dollars and in XLM", OfView("prices")),
         &[Parameter {
             is_required: true,
@@ -339,7 +351,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[400, 406, 410, 503],
     ),
     with(
-        plain("/api/v1/volume", CHARTS, "Volume of a past window, of a market or an asset", Object),
+        plain("/api/v1/volume", CHARTS, "Volume of a past window, of a market or an asset", OfView("volume")),
         &[
             in_query("market", Values::Text("stellar-market"), "Market. Give either this or asset"),
             in_query("asset", Values::Text("stellar-asset"), "Asset, over all of its markets"),

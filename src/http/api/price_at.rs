@@ -1,0 +1,97 @@
+//! `/api/v1/assets/{asset}/price?at=`: the price of an asset at a past moment.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ticker_formats::listings::{
+    ListingView,
+    history::{StoredPart, oldest_held},
+    price_at::{self, Moment},
+};
+
+use super::{
+    Wanted, answer,
+    candle_reader::{self, CandleReader},
+    document::{self, redirect, send},
+    error::ApiError,
+    parameters::Parameters,
+};
+use crate::{
+    domain::{
+        asset::Asset,
+        candles::{MINUTE_CANDLE_DAYS, Stored},
+        instant::{DAY, UnixSeconds},
+        market::Market,
+    },
+    http::{requests, state::PublicState},
+};
+
+const PATH: &str = "/api/v1/assets/{name}/price";
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    requests::announce(PATH);
+    config.route(PATH, web::route().to(price));
+}
+
+async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
+    let reader = state.candles.clone();
+    answer(request, state, PATH, Wanted::Live, async |request, view| {
+        let parameters = Parameters::read(request, &["at"])?;
+        let listing = &view.listing;
+        let asset = document::identity(listing, &name)?;
+        if let Some(redirect) = redirect(request, &name, &asset.name()) {
+            return Ok(redirect);
+        }
+        let moment = moment(listing, &parameters, &reader)?;
+        let key = format!("price_at/{}/{}", asset.name(), moment.at.0);
+        let stored =
+            if view.has(&key) { Vec::new() } else { stored(listing, &asset, moment, &reader).await? };
+        send(request, view, key, move |view| price_at::price_at(view, &asset, moment, &stored)).await
+    })
+    .await
+}
+
+/// Moment of the question, and the candles that are held of it.
+fn moment(view: &ListingView, parameters: &Parameters, reader: &CandleReader) -> Result<Moment, ApiError> {
+    let as_of = view.as_of();
+    let at = match parameters.text("at") {
+        None => as_of,
+        Some(text) => match text.parse() {
+            Ok(seconds) => UnixSeconds(seconds),
+            Err(_) => UnixSeconds::parse(text).map_err(|error| {
+                ApiError::BadParameter(format!("at must be seconds since 1970 or a time: {error}"))
+            })?,
+        },
+    };
+    if at > as_of {
+        return Err(ApiError::BadParameter(format!(
+            "at must be at most {}, the time of the figures",
+            as_of.0
+        )));
+    }
+    // A day before the moment must be held as well.
+    let minutes_from = as_of.minus((MINUTE_CANDLE_DAYS - 1).saturating_mul(DAY));
+    let stored = if at >= minutes_from { Stored::Minute } else { Stored::Hour };
+    reader.check(view, stored.buckets(), at.minus(DAY), "at, less a day,")?;
+    Ok(Moment { at, stored })
+}
+
+/// Reads the candles that memory does not hold, of each market that the price may come from.
+async fn stored(
+    view: &ListingView,
+    asset: &Asset,
+    moment: Moment,
+    reader: &CandleReader,
+) -> Result<Vec<(Market, StoredPart)>, ApiError> {
+    let (from, to) = (moment.from(view), moment.end(view));
+    let mut parts = Vec::new();
+    for market in price_at::markets(asset, view.anchors()) {
+        let buckets = moment.stored.buckets();
+        let wanted = candle_reader::Wanted { buckets, from, to, limit: usize::MAX, newest: true };
+        let part = if from >= oldest_held(view) {
+            StoredPart::default()
+        } else {
+            reader.read(view, market, wanted).await?
+        };
+        parts.push((market, part));
+    }
+    Ok(parts)
+}
