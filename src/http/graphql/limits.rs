@@ -8,7 +8,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
 
-use super::{output::ANSWER_BYTES_MAX, plan::List};
+use super::{market_data::FIRST_DEFAULT, output::ANSWER_BYTES_MAX, plan::List};
 use crate::domain::market_snapshot::{MarketSnapshot, PairCodes};
 
 /// Depth of brackets of any kind, checked before the recursive parser runs. GraphiQL's introspection has 14.
@@ -209,14 +209,21 @@ impl Counter<'_> {
         cost
     }
 
-    /// Returns the number of markets that must be scanned for one pair or for two codes, or none for a whole list. A
-    /// null argument does not filter. An argument of another type counts as empty, because the validator refuses it.
+    /// Returns the number of markets that must be scanned for one pair or for two codes, or none for a whole list. A trade
+    /// or a candle of one market counts as much as a market. A null argument does not filter. An argument of another type counts as empty, because the validator refuses it.
     fn markets(&self, field: &Field) -> Option<usize> {
         let argument = |name: &str| {
             let variable = |name: Name| self.variables.get(&name).cloned().ok_or(());
             let value = field.get_argument(name)?.node.clone().into_const_with(variable).ok()?;
             (value != Value::Null).then_some(value)
         };
+        if ["trades", "candles"].contains(&field.name.node.as_str()) {
+            let first = argument("first").and_then(|first| match first {
+                Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
+                _ => None,
+            });
+            return argument("market").map(|_| first.unwrap_or(FIRST_DEFAULT));
+        }
         let text = |value: &Value| if let Value::String(text) = value { text.clone() } else { String::new() };
         if let Some(name) = argument("pairName") {
             return Some(
@@ -319,6 +326,14 @@ mod tests {
             fragment R on __Type { kind ofType { kind ofType { kind ofType { kind ofType { kind ofType { kind ofType
             { kind ofType { kind ofType { kind ofType { kind } } } } } } } } } }";
         assert_eq!(cost(introspection).unwrap().whole_lists, 1);
+    }
+
+    #[test]
+    fn trades_and_candles_cost_what_their_first_says() {
+        let two = "{trades(market: \"A\", first: 7) {id} candles(market: \"A\", first: $n) {time}}";
+        let counted = cost_with(&format!("query($n: Int) {two}"), json!({"n": 900})).unwrap();
+        assert_eq!((counted.markets, counted.whole_lists), (907, 0));
+        assert_eq!(cost("{trades {id}}").unwrap().whole_lists, 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod answers;
 mod fields;
 mod limits;
+mod market_data;
 mod output;
 mod plan;
 mod prepared;

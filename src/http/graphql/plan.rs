@@ -14,7 +14,11 @@ use async_graphql::{
     indexmap::IndexMap, parser::types::Field, registry::Registry,
 };
 
-use crate::domain::market_snapshot::{MarketFilter, MarketSnapshot, PairCodes};
+use crate::domain::{
+    candles::Interval,
+    market::Market,
+    market_snapshot::{MarketFilter, MarketSnapshot, PairCodes},
+};
 
 /// First character of a mark. No name in GraphQL begins with it.
 const MARK: char = '#';
@@ -30,6 +34,10 @@ pub(super) enum Rows {
     Markets(MarketFilter, i64),
     /// All pairs or those of two codes, in a window of this number of hours.
     Pairs(Option<PairCodes>, i64),
+    /// This number of the newest trades, of a market or of all.
+    Trades(Option<Market>, usize),
+    /// This number of the newest candles of a market.
+    Candles(Market, Interval, usize),
 }
 
 impl Rows {
@@ -40,6 +48,7 @@ impl Rows {
             Self::Markets(filter, _) => snapshot.count_markets(filter),
             Self::Pairs(Some(codes), _) => snapshot.count_candidates(codes.both()),
             Self::Pairs(None, _) => snapshot.windows().market_count(),
+            Self::Trades(_, first) | Self::Candles(_, _, first) => *first,
         }
     }
 
@@ -50,6 +59,8 @@ impl Rows {
             Self::Issuers => "Issuer",
             Self::Markets(..) => "Market",
             Self::Pairs(..) => "AggregatedMarket",
+            Self::Trades(..) => "Trade",
+            Self::Candles(..) => "Candle",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     fields::{Traded, of_asset, of_traded},
+    market_data,
     output::{Output, OutputError},
     plan::{List, Rows},
     template::Template,
@@ -33,6 +34,20 @@ pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) ->
                 Some(codes) => snapshot.tickers_of(codes, *hours),
             };
             print_traded(list, rows.into_iter().map(|row| Traded::pair(row, since)), out)
+        }
+        Rows::Trades(market, first) => {
+            let rows = market_data::newest(snapshot, market.as_ref(), *first, &is_wanted);
+            let template = Template::new(list.rows.type_name(), &list.fields, market_data::of_swap);
+            print_rows(rows.into_iter(), out, |row, text| {
+                template.push(text, |print, text| print(text, &row));
+            })
+        }
+        Rows::Candles(market, interval, first) => {
+            let rows = market_data::candles(snapshot, market, *interval, *first);
+            let template = Template::new(list.rows.type_name(), &list.fields, market_data::of_candle);
+            print_rows(rows.into_iter(), out, |row, text| {
+                template.push(text, |print, text| print(text, &row));
+            })
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The resolvers of lists only record them. They are printed later; see [`super::plan`].
 
+mod market_data;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use async_graphql::{
     Scalar, ScalarType, Schema, SimpleObject, Value,
 };
 
+use self::market_data::{Candle, Trade, TradeOrder};
 use super::plan::{ListMark, Plan, Rows};
 use crate::domain::{
     instant::UnixSeconds,
@@ -304,6 +306,35 @@ impl Query {
         let hours = hours(num_hours_ago)?;
         let codes = pair_name.map(|name| PairCodes::parse(&name).ok_or_else(|| Error::new(NO_PAIR)));
         record(ctx, Rows::Pairs(codes.transpose()?, hours))
+    }
+
+    /// Newest trades of the last 7 days, the newest first. The old ticker had no such field.
+    async fn trades(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Two assets with `_` between them, each `XLM` or `CODE-ISSUER`; all if absent.")]
+        market: Option<String>,
+        #[graphql(desc = "Number of trades: 100 if absent, at most 1000.")] first: Option<i32>,
+        #[graphql(desc = "Order: by time, the newest first, also if absent.")] order_by: Option<TradeOrder>,
+    ) -> Result<ListMark<Trade>, Error> {
+        let _only_one = order_by;
+        let market = market.as_deref().map(market_data::market).transpose()?;
+        record(ctx, Rows::Trades(market, market_data::first(first)?))
+    }
+
+    /// Newest candles of a market within the last 7 days, the oldest first. The old ticker had no such field.
+    async fn candles(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Two assets with `_` between them, each `XLM` or `CODE-ISSUER`.")] market: String,
+        #[graphql(desc = "`1m`, `5m`, `15m`, `1h`, `4h`, `1d` or `1w`; `1h` if absent.")] interval: Option<
+            String,
+        >,
+        #[graphql(desc = "Number of candles: 100 if absent, at most 1000.")] first: Option<i32>,
+    ) -> Result<ListMark<Candle>, Error> {
+        let interval = market_data::interval(interval.as_deref())?;
+        let (market, first) = (market_data::market(&market)?, market_data::first(first)?);
+        record(ctx, Rows::Candles(market, interval, first))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Template of a row: the constant text between its values, and the printer of each value.
 
-use super::{fields::Printer, plan::ChosenField};
+use super::{fields::Printer, market_data::SECOND_TOKEN, plan::ChosenField};
 use crate::domain::json_text::push_string;
 
 /// Text of a row without its values.
@@ -30,8 +30,13 @@ impl<P: Copy> Template<P> {
             push_string(&mut self.tail, &field.key);
             self.tail.push(':');
             match field.name.as_str() {
-                "__typename" => push_string(&mut self.tail, type_name),
+                "__typename" => {
+                    push_string(&mut self.tail, if type_name == SECOND_TOKEN { "Token" } else { type_name });
+                }
                 "orderbookStats" => self.push_object("OrderbookStats", &field.children, printer),
+                "pair" => self.push_object("TradedPair", &field.children, printer),
+                "token0" => self.push_object("Token", &field.children, printer),
+                "token1" => self.push_object(SECOND_TOKEN, &field.children, printer),
                 name => match printer(type_name, name) {
                     Some(print) => self.parts.push((std::mem::take(&mut self.tail), print)),
                     None => self.tail.push_str("null"), // The validator refuses unknown fields.

@@ -212,3 +212,71 @@ fn a_chart_library_finds_a_market_and_reads_its_bars() {
         assert!((time - chrono::Utc::now().timestamp()).abs() < 60);
     });
 }
+
+#[test]
+fn graphql_has_the_trades_and_candles_of_the_api() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let name = format!("XLM_{USDC}");
+        let ask = |query: &str| {
+            let body = serde_json::json!({ "query": query }).to_string();
+            let answer = daemon.post("/graphql", "content-type: application/json\r\n", body.as_bytes());
+            assert_eq!(answer.status, 200);
+            answer.json()
+        };
+        let query = format!(
+            "{{ trades(market: \"{name}\", first: 7, orderBy: timestamp) {{ id timestamp type price baseAmount quoteAmount maker
+               pair {{ id token0 {{ symbol }} token1 {{ id symbol __typename }} }} }}
+               candles(market: \"{name}\", interval: \"5m\", first: 5) {{ time open close vwap baseVolume tradeCount }}
+               newest: trades(first: 3) {{ timestamp }} }}"
+        );
+        let data = ask(&query)["data"].clone();
+        let trades = ok(&daemon, &format!("/api/v1/markets/{name}/trades?limit=7")).json()["trades"].clone();
+        let (ours, theirs) = (data["trades"].as_array().unwrap(), trades.as_array().unwrap());
+        assert_eq!((ours.len(), theirs.len()), (7, 7));
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert_eq!(ours["id"], theirs["paging_token"]);
+            for (field, of_api) in [
+                ("type", "type"),
+                ("price", "price"),
+                ("maker", "maker"),
+                ("baseAmount", "base_amount"),
+                ("quoteAmount", "quote_amount"),
+            ] {
+                assert_eq!(ours[field], theirs[of_api], "{ours} {theirs}");
+            }
+            let pair = serde_json::json!({"id": name, "token0": {"symbol": "XLM"},
+                "token1": {"id": USDC, "symbol": "USDC", "__typename": "Token"}});
+            assert_eq!(ours["pair"], pair);
+        }
+        let candles = ok(&daemon, &format!("/api/v1/markets/{name}/candles?interval=5m&limit=5")).json();
+        let (ours, theirs) = (&data["candles"], candles["candles"].as_array().unwrap());
+        assert_eq!(ours.as_array().unwrap().len(), 5);
+        for (ours, theirs) in ours.as_array().unwrap().iter().zip(theirs) {
+            for (field, of_api) in [
+                ("time", "time"),
+                ("open", "open"),
+                ("close", "close"),
+                ("vwap", "vwap"),
+                ("baseVolume", "base_volume"),
+                ("tradeCount", "trade_count"),
+            ] {
+                assert_eq!(ours[field], theirs[of_api], "{ours} {theirs}");
+            }
+        }
+        let newest: Vec<i64> =
+            data["newest"].as_array().unwrap().iter().map(|of| of["timestamp"].as_i64().unwrap()).collect();
+        assert!(newest.len() == 3 && newest.is_sorted_by(|one, other| one >= other), "{newest:?}");
+        for query in [
+            "{ trades(first: 1001) { id } }",
+            "{ trades(first: 0) { id } }",
+            "{ trades(market: \"XLM\") { id } }",
+            "{ candles(market: \"XLM_XLM\") { time } }",
+            "{ candles(market: \"XLM_XLM\", interval: \"2m\") { time } }",
+            "{ trades(orderBy: price) { id } }",
+        ] {
+            assert!(ask(query)["errors"].is_array(), "{query}");
+        }
+    });
+}

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
 
 use super::{
-    super::{fields, limits, output, prepared::Prepared, render, request::DocumentRequest},
+    super::{fields, limits, market_data, output, prepared::Prepared, render, request::DocumentRequest},
     AggregatedMarket, AssetObject, BigInt, IssuerObject, MarketObject, OrderbookStats, Time, legacy,
 };
 use crate::domain::{
@@ -330,5 +330,15 @@ async fn every_field_of_the_schema_can_be_printed() {
         for name in names.iter().filter(|name| *name != "orderbookStats") {
             assert!(fields::of_traded(type_name, name).is_some(), "{type_name}.{name}");
         }
+    }
+    for type_name in ["Trade", "TradedPair", "Token"] {
+        for name in
+            names(type_name).iter().filter(|name| !["pair", "token0", "token1"].contains(&name.as_str()))
+        {
+            assert!(market_data::of_swap(type_name, name).is_some(), "{type_name}.{name}");
+        }
+    }
+    for name in names("Candle") {
+        assert!(market_data::of_candle("Candle", &name).is_some(), "Candle.{name}");
     }
 }

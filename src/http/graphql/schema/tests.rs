@@ -80,8 +80,21 @@ fn every_type_field_and_argument_is_described() {
     let types = types();
     let mut names: Vec<&str> = types.iter().map(name).collect();
     names.sort_unstable();
-    let expected =
-        ["AggregatedMarket", "Asset", "BigInt", "Issuer", "Market", "OrderbookStats", "Query", "Time"];
+    let expected = [
+        "AggregatedMarket",
+        "Asset",
+        "BigInt",
+        "Candle",
+        "Issuer",
+        "Market",
+        "OrderbookStats",
+        "Query",
+        "Time",
+        "Token",
+        "Trade",
+        "TradeOrder",
+        "TradedPair",
+    ];
     assert_eq!(names, expected);
     assert_eq!(undescribed(&types), Vec::<String>::new());
 }

@@ -1,0 +1,206 @@
+//! Rows of the root fields `trades` and `candles`, out of the trades of the last 7 days. Prices are quote per base.
+
+use crate::domain::{
+    asset::Asset,
+    candles::Interval,
+    cursor::PagingToken,
+    decimal,
+    instant::{MINUTE, UnixSeconds},
+    json_text::push_string,
+    market::Market,
+    market_snapshot::MarketSnapshot,
+    price::Price,
+    quoted::{QuotedPrices, QuotedStats},
+    span::Span,
+    trade_stats::WindowTrade,
+    windows::MarketId,
+};
+
+/// Largest `first` of both fields.
+pub(super) const FIRST_MAX: usize = 1_000;
+/// Default of `first`.
+pub(super) const FIRST_DEFAULT: usize = 100;
+/// Factor by which the span grows in which trades are looked for.
+const GROWTH: i64 = 8;
+
+/// Appends a value of a trade.
+pub(super) type SwapPrinter = fn(&mut String, &Swap);
+/// Appends a value of a candle.
+pub(super) type CandlePrinter = fn(&mut String, &Candle);
+
+/// A trade with its market.
+pub(super) struct Swap {
+    market: Market,
+    trade: WindowTrade,
+}
+
+/// A candle of a market.
+pub(super) struct Candle {
+    start: UnixSeconds,
+    stats: QuotedStats,
+}
+
+/// Returns the newest trades of a market, or of all, the newest first.
+pub(super) fn newest(
+    snapshot: &MarketSnapshot,
+    market: Option<&Market>,
+    first: usize,
+    is_wanted: &dyn Fn() -> bool,
+) -> Vec<Swap> {
+    let windows = snapshot.windows();
+    let wanted = market.map(|market| id_of(snapshot, market));
+    let oldest = Span::Week.edge(snapshot.as_of());
+    let (mut seconds, mut found): (i64, Vec<(MarketId, WindowTrade)>) = (MINUTE, Vec::new());
+    while is_wanted() {
+        // Look further back until there are enough: the newest trades of all markets are mostly seconds old.
+        let edge = snapshot.as_of().minus(seconds).max(oldest);
+        let traded = |id: MarketId| {
+            let times = windows.figures_of(id).and_then(|figures| figures.week.times);
+            times.is_some_and(|(_, last)| last > edge)
+        };
+        let trades = |id: MarketId| windows.trades_since(id, edge).map(move |trade| (id, trade));
+        found = match wanted {
+            Some(id) => id.into_iter().flat_map(trades).collect(),
+            None => windows.figures().map(|(id, _)| id).filter(|id| traded(*id)).flat_map(trades).collect(),
+        };
+        if found.len() >= first || edge == oldest {
+            break;
+        }
+        seconds = seconds.saturating_mul(GROWTH);
+    }
+    let key = |(_, trade): &(MarketId, WindowTrade)| std::cmp::Reverse((trade.closed_at, trade.token));
+    found.sort_unstable_by_key(key);
+    found.truncate(first);
+    let named = |(id, trade)| Some(Swap { market: market_of(snapshot, id)?, trade });
+    found.into_iter().filter_map(named).collect()
+}
+
+/// Returns the newest candles of a market, the oldest first.
+pub(super) fn candles(
+    snapshot: &MarketSnapshot,
+    market: &Market,
+    interval: Interval,
+    first: usize,
+) -> Vec<Candle> {
+    let Some(id) = id_of(snapshot, market) else { return Vec::new() };
+    let buckets = interval.buckets();
+    // A bucket whose beginning is not held any more would be wrong.
+    let oldest = buckets.next_start(Span::Week.edge(snapshot.as_of()).plus(1));
+    let filled = buckets.fill(snapshot.windows().trades_since(id, oldest.minus(1)));
+    let skipped = filled.len().saturating_sub(first);
+    let is_flipped = is_flipped(market);
+    let candle = |(start, stats)| Candle { start, stats: QuotedStats::of(&stats, is_flipped) };
+    filled.into_iter().skip(skipped).map(candle).collect()
+}
+
+fn id_of(snapshot: &MarketSnapshot, market: &Market) -> Option<MarketId> {
+    let names = snapshot.directory().names();
+    snapshot.directory().market_between(names.id_of(market.base())?, names.id_of(market.counter())?)
+}
+
+fn market_of(snapshot: &MarketSnapshot, id: MarketId) -> Option<Market> {
+    let (base, counter) = snapshot.directory().sides(id)?;
+    let names = snapshot.directory().names();
+    Market::of(*names.asset(base)?, *names.asset(counter)?).map(|(market, _)| market)
+}
+
+/// True if the quote of new outputs is the base of the market.
+fn is_flipped(market: &Market) -> bool {
+    market.quoted().1 == market.base()
+}
+
+impl Swap {
+    fn base(&self) -> &Asset {
+        self.market.quoted().0
+    }
+
+    fn quote(&self) -> &Asset {
+        self.market.quoted().1
+    }
+
+    /// Amounts of base and quote, in stroops.
+    fn amounts(&self) -> (i128, i128) {
+        let amounts = (self.trade.base_amount.stroops().into(), self.trade.counter_amount.stroops().into());
+        if is_flipped(&self.market) { (amounts.1, amounts.0) } else { amounts }
+    }
+
+    fn price(&self) -> Option<Price> {
+        let price = self.trade.price?;
+        Some(if is_flipped(&self.market) { price.inverse() } else { price })
+    }
+
+    fn is_buy(&self) -> bool {
+        self.trade.is_buy != is_flipped(&self.market)
+    }
+}
+
+/// Returns the printer of a field of `Trade`, `TradedPair` or `Token`. The second token has a type name of its own here.
+pub(super) fn of_swap(type_name: &str, name: &str) -> Option<SwapPrinter> {
+    match (type_name, name) {
+        ("Trade", _) => of_trade(name),
+        ("TradedPair", "id") => Some(|out, swap| push_string(out, &swap.market.name())),
+        ("Token", "id") => Some(|out, swap| push_string(out, &swap.base().name())),
+        ("Token", "symbol") => Some(|out, swap| push_string(out, swap.base().code())),
+        (SECOND_TOKEN, "id") => Some(|out, swap| push_string(out, &swap.quote().name())),
+        (SECOND_TOKEN, "symbol") => Some(|out, swap| push_string(out, swap.quote().code())),
+        _ => None,
+    }
+}
+
+/// Type name under which the fields of the second token are printed.
+pub(super) const SECOND_TOKEN: &str = "Token 1";
+
+fn of_trade(name: &str) -> Option<SwapPrinter> {
+    Some(match name {
+        "id" => |out, swap| {
+            let PagingToken { toid, order } = swap.trade.token;
+            push_string(out, &format!("{toid}-{order}"));
+        },
+        "timestamp" => |out, swap| out.push_str(&swap.trade.closed_at.0.to_string()),
+        "time" => |out, swap| push_string(out, &swap.trade.closed_at.to_rfc3339()),
+        "type" => |out, swap| push_string(out, if swap.is_buy() { "buy" } else { "sell" }),
+        "price" => |out, swap| push_decimal(out, price(swap.price())),
+        "baseAmount" => |out, swap| push_string(out, &decimal::amount(swap.amounts().0)),
+        "quoteAmount" => |out, swap| push_string(out, &decimal::amount(swap.amounts().1)),
+        "maker" => |out, swap| push_string(out, if swap.trade.is_pool { "pool" } else { "book" }),
+        _ => return None,
+    })
+}
+
+/// Returns the printer of a field of `Candle`.
+pub(super) fn of_candle(_: &str, name: &str) -> Option<CandlePrinter> {
+    Some(match name {
+        "time" => |out, candle| push_string(out, &candle.start.to_rfc3339()),
+        "timestamp" => |out, candle| out.push_str(&candle.start.0.to_string()),
+        "open" => |out, candle| push_decimal(out, candle.price(|prices| prices.open)),
+        "high" => |out, candle| push_decimal(out, candle.price(|prices| prices.high)),
+        "low" => |out, candle| push_decimal(out, candle.price(|prices| prices.low)),
+        "close" => |out, candle| push_decimal(out, candle.price(|prices| prices.close)),
+        "vwap" => |out, candle| {
+            push_decimal(out, candle.stats.vwap.and_then(|(n, d)| decimal::quotient(n, d)));
+        },
+        "baseVolume" => |out, candle| push_string(out, &decimal::amount(candle.stats.base_volume)),
+        "quoteVolume" => |out, candle| push_string(out, &decimal::amount(candle.stats.quote_volume)),
+        "buyVolume" => |out, candle| push_string(out, &decimal::amount(candle.stats.buy_volume)),
+        "poolVolume" => |out, candle| push_string(out, &decimal::amount(candle.stats.pool_volume)),
+        "tradeCount" => |out, candle| out.push_str(&candle.stats.trade_count.to_string()),
+        _ => return None,
+    })
+}
+
+impl Candle {
+    fn price(&self, pick: fn(&QuotedPrices) -> Price) -> Option<String> {
+        price(self.stats.prices.as_ref().map(pick))
+    }
+}
+
+fn price(price: Option<Price>) -> Option<String> {
+    price.and_then(|price| decimal::quotient(price.n().into(), price.d().into()))
+}
+
+fn push_decimal(out: &mut String, text: Option<String>) {
+    match text {
+        Some(text) => push_string(out, &text),
+        None => out.push_str("null"),
+    }
+}
