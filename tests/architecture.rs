@@ -95,7 +95,7 @@ const IMPURE: [&str; 25] = [
     "std::io::stdin",
 ];
 
-/// The system's wall clock. Only the clock reads it, so that a test can set the time (ADR 18).
+/// The system's wall clock. Only the clock reads it, so that a test can set the time (ADR 20).
 const WALL_CLOCK: [&str; 3] = ["chrono::Utc::now", "chrono::offset::Utc::now", "std::time::SystemTime::now"];
 
 /// Circles between files that exist today. The list may only get shorter.
