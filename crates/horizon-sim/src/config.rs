@@ -2,6 +2,7 @@
 
 use super::faults::FaultPlan;
 use super::fixed::FixedSource;
+use super::lake::LakeLayout;
 use super::model::LEDGER_MAX;
 use chrono::{DateTime, Duration as Span, Utc};
 use std::io;
@@ -60,6 +61,8 @@ pub struct SimConfig {
     pub rate_burst: Option<u32>,
     /// Number of HTTP worker threads.
     pub workers: usize,
+    /// Sizes of the objects of the lake.
+    pub lake_layout: LakeLayout,
     /// Injected faults. Clones share the plan, so faults can be added while the server runs.
     pub faults: FaultPlan,
     /// Scripted data instead of the generated network. Clones share it, so trades can be added while the server runs.
@@ -87,6 +90,7 @@ impl Default for SimConfig {
             rate_window: Duration::from_secs(3600),
             rate_burst: None,
             workers: 1,
+            lake_layout: LakeLayout::default(),
             faults: FaultPlan::none(),
             fixed: None,
         }

@@ -27,6 +27,8 @@ pub enum Endpoint {
     Ledgers,
     /// `/_toml/…`
     Toml,
+    /// `/lake/…`
+    Lake,
 }
 
 /// Fault of one request.

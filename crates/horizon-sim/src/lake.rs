@@ -5,14 +5,20 @@
 //! transactions with claims, envelopes of all kinds, takers that are not the source of their transaction, passive
 //! offers with the result of a sell offer, offers that were swept.
 
+mod chain;
 mod claims;
+mod layout;
 mod ledger;
+mod objects;
 mod operation;
 mod transaction;
 
 use stellar_xdr as xdr;
 
+pub use chain::Chain;
+pub use layout::LakeLayout;
 pub use ledger::{EncodedLedger, LakeLedger, batch};
+pub use objects::{LakeFault, SimLake};
 
 /// Versions of a ledger's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

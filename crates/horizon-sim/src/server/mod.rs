@@ -1,6 +1,7 @@
 //! HTTP server of the simulation: an actix-web server on threads of its own, usable from any context.
 
 mod body;
+mod lake;
 mod limit;
 mod pages;
 mod query;
@@ -10,6 +11,7 @@ mod trades;
 
 use super::config::SimConfig;
 use super::faults::FaultPlan;
+use super::lake::{Chain, SimLake};
 use super::simulation::Simulation;
 use actix_web::{App, HttpServer, web};
 use limit::RateLimit;
@@ -30,6 +32,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 struct Shared {
     sim: Arc<Simulation>,
+    lake: SimLake,
     faults: FaultPlan,
     limit: Option<RateLimit>,
     passphrase: Arc<RwLock<String>>,
@@ -42,6 +45,7 @@ struct Shared {
 pub struct SimServer {
     addr: SocketAddr,
     oracle: Arc<Simulation>,
+    lake: SimLake,
     passphrase: Arc<RwLock<String>>,
     /// Dropped to stop the server.
     stop: Option<oneshot::Sender<()>>,
@@ -57,6 +61,11 @@ impl SimServer {
     /// Base URL, `http://<addr>`, for `--horizon-url`. With `/_toml` appended, for `--toml-gateway`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Lake of the same trades, served under `/lake`.
+    pub fn lake(&self) -> &SimLake {
+        &self.lake
     }
 
     /// Served data as typed values.
@@ -98,8 +107,11 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
     let listener = TcpListener::bind(bind)?;
     let addr = listener.local_addr()?;
     let passphrase = Arc::new(RwLock::new(config.network_passphrase.clone()));
+    let chain = Chain::new(Arc::clone(&oracle), &config.network_passphrase, oracle.head().elder);
+    let lake = SimLake::new(chain, config.lake_layout);
     let shared = web::Data::new(Shared {
         sim: oracle.clone(),
+        lake: lake.clone(),
         faults: config.faults.clone(),
         limit: config.rate_limit.map(|most| RateLimit::new(most, config.rate_window, config.rate_burst)),
         passphrase: Arc::clone(&passphrase),
@@ -113,7 +125,7 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
         .name("horizon-sim".to_owned())
         .spawn(move || serve(shared, listener, workers, &sender, stopped))?;
     receiver.recv().map_err(|_| io::Error::other("the server thread ended at once"))??;
-    Ok(SimServer { addr, oracle, passphrase, stop: Some(stop), thread: Some(thread) })
+    Ok(SimServer { addr, oracle, lake, passphrase, stop: Some(stop), thread: Some(thread) })
 }
 
 fn serve(
@@ -157,6 +169,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/assets", web::get().to(pages::assets))
         .route("/order_book", web::get().to(pages::order_book))
         .route("/ledgers", web::get().to(pages::ledgers))
+        .route("/ledgers/{sequence}", web::get().to(lake::ledger))
+        .route("/lake", web::get().to(lake::listing))
+        .route("/lake/{key:.*}", web::get().to(lake::object))
         .route("/_toml/{domain}/.well-known/stellar.toml", web::get().to(pages::toml))
         .default_service(web::to(pages::not_found));
 }

@@ -19,8 +19,8 @@ pub(super) struct Admission {
 impl Admission {
     /// Charges the rate limit and takes a fault. An error is the complete reply.
     pub(super) fn check(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
-        // Files of issuers' hosts are not requests to Horizon, although this server serves them.
-        let limit = shared.limit.as_ref().filter(|_| endpoint != Endpoint::Toml);
+        // Files of issuers' hosts and the lake are not requests to Horizon, although this server serves them.
+        let limit = shared.limit.as_ref().filter(|_| !matches!(endpoint, Endpoint::Toml | Endpoint::Lake));
         let allowance = limit.map(super::RateLimit::take);
         let admission = Self { allowance, fault: shared.faults.take(endpoint) };
         let streaming = endpoint == Endpoint::Stream;
