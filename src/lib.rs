@@ -14,6 +14,7 @@ pub mod horizon;
 pub mod http;
 pub mod init;
 pub mod instruments;
+pub mod lake;
 pub mod otlp;
 pub mod outbound;
 pub mod process;

@@ -46,6 +46,7 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("http", "src/http"),
     ("init", "src/init.rs"),
     ("instruments", "src/instruments"),
+    ("lake", "src/lake"),
     ("ledger_metadata", "crates/ledger-metadata/src"),
     ("main", "src/main.rs"),
     ("otlp", "src/otlp"),

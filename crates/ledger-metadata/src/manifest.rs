@@ -78,6 +78,12 @@ impl Manifest {
         })
     }
 
+    /// Ledgers in an object, 1 or more.
+    #[must_use]
+    pub const fn ledgers_per_batch(&self) -> u32 {
+        self.ledgers_per_batch
+    }
+
     /// Ledgers of the batch that holds `ledger`: the first and the last.
     #[must_use]
     pub fn batch_of(&self, ledger: u32) -> (u32, u32) {

@@ -1,0 +1,298 @@
+//! Data lakes of ledger metadata (SEP-54): a second source of the trades that Horizon serves.
+//!
+//! ```text
+//! error      reasons why a lake or an object cannot be read
+//! source     where the objects are: a directory, or a server
+//! directory  objects as files
+//! http       objects over HTTP and HTTPS
+//! listing    the newest object, out of a listing
+//! search     the newest object, by asking for keys
+//! ledgers    bytes of an object to verified ledgers with their trades
+//! chain      the links between consecutive ledgers
+//! ```
+//!
+//! Keys are computed from the manifest, so that reading needs no listing. What an object holds is verified before it is
+//! believed ([`ledger_metadata`]); a ledger that fails is a value, never a panic.
+
+mod chain;
+mod directory;
+mod error;
+mod http;
+mod ledgers;
+mod listing;
+mod search;
+mod source;
+
+use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use ledger_metadata::{Manifest, Network, Verification};
+use metrics::counter;
+
+use crate::{blocking, outbound::retry::Retry};
+
+pub use chain::{BrokenLink, Link};
+pub use error::LakeError;
+pub use ledgers::{LakeTrade, RefusedLedger, RefusedTrade, VerifiedLedger};
+use source::Source;
+
+/// First ledger of every network that a lake may hold.
+pub const FIRST_LEDGER: u32 = 2;
+/// Attempts to fetch an object, if the failures may pass.
+const FETCHES_MAX: u32 = 4;
+/// Attempts to fetch an object that holds something wrong. It may have been spoiled on its way, or be replaced now.
+const DECODINGS_MAX: u32 = 2;
+/// Most ledgers in flight. Objects of many ledgers are large, so fewer of them are fetched at once.
+const LEDGERS_IN_FLIGHT_MAX: usize = 256;
+/// Objects that are fetched at once, however many ledgers they hold.
+const IN_FLIGHT_MIN: usize = 2;
+
+/// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Settings of a lake.
+#[derive(Clone, Debug)]
+pub struct LakeSettings {
+    /// `file://` directory, or http or https base URL, without a trailing slash.
+    pub url: String,
+    /// Passphrase of the network whose ledgers it must hold.
+    pub passphrase: String,
+    /// PEM file of further CA certificates to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Objects that are fetched at once.
+    pub parallel: usize,
+    /// True if each ledger's hashes are verified.
+    pub is_verified: bool,
+}
+
+/// Reader of a lake. Created on the thread that uses it, because awc is not `Send`.
+#[derive(Clone)]
+pub struct Lake {
+    source: Rc<Source>,
+    passphrase: Rc<str>,
+    verification: Verification,
+    parallel: usize,
+    /// Manifest, once it was read and found to be of the right network.
+    manifest: Rc<RefCell<Option<Manifest>>>,
+}
+
+/// Object of a lake, read.
+#[derive(Debug)]
+pub struct Batch {
+    /// First ledger that belongs into the object.
+    pub first: u32,
+    /// Last ledger that belongs into the object.
+    pub last: u32,
+    /// Findings.
+    pub content: Content,
+}
+
+/// Findings in the place of an object.
+#[derive(Debug)]
+pub enum Content {
+    /// Nothing: no such object.
+    Missing,
+    /// An object that cannot be read, and the reason.
+    Unreadable(String),
+    /// The ledgers of the object in order, each verified or refused.
+    Ledgers(Vec<Result<VerifiedLedger, RefusedLedger>>),
+}
+
+impl Lake {
+    /// Creates a reader. Reads nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Setup`] if the URL or the certificates are not usable.
+    pub fn new(settings: &LakeSettings) -> Result<Self, LakeError> {
+        Ok(Self {
+            source: Rc::new(Source::new(&settings.url, settings.ca_file.as_deref())?),
+            passphrase: settings.passphrase.as_str().into(),
+            verification: if settings.is_verified { Verification::Full } else { Verification::Off },
+            parallel: settings.parallel.max(1),
+            manifest: Rc::default(),
+        })
+    }
+
+    /// URL for logs, without secrets.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.source.shown()
+    }
+
+    /// Reads the manifest, unless it was read before, and checks its network.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if it cannot be read, describes a lake that cannot be read, or names another network.
+    pub async fn manifest(&self) -> Result<Manifest, LakeError> {
+        if let Some(manifest) = self.manifest.borrow().as_ref() {
+            return Ok(manifest.clone());
+        }
+        let Some(bytes) = self.fetched(Manifest::KEY).await? else { return Err(LakeError::NoManifest) };
+        let manifest = Manifest::parse(&bytes)?;
+        if *manifest.passphrase != *self.passphrase {
+            return Err(LakeError::OtherNetwork {
+                found: manifest.passphrase,
+                expected: self.passphrase.to_string(),
+            });
+        }
+        *self.manifest.borrow_mut() = Some(manifest.clone());
+        Ok(manifest)
+    }
+
+    /// Reads the object that holds this ledger, and verifies its ledgers.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached after several attempts.
+    pub async fn read(&self, ledger: u32) -> Result<Batch, LakeError> {
+        let manifest = self.manifest().await?;
+        let (first, last) = manifest.batch_of(ledger);
+        let mut content = Content::Missing;
+        for _ in 0..DECODINGS_MAX {
+            content = match self.object(&manifest, ledger).await? {
+                None => Content::Missing,
+                Some(bytes) => self.decoded(bytes, first, last).await,
+            };
+            if content.is_sound() {
+                break;
+            }
+        }
+        count(&content);
+        Ok(Batch { first, last, content })
+    }
+
+    /// Reads the objects that hold the ledgers from `to` down to `from`, the newest first. Several are fetched at once.
+    pub async fn descending(
+        &self,
+        from: u32,
+        to: u32,
+    ) -> Result<impl Stream<Item = Result<Batch, LakeError>> + '_, LakeError> {
+        let manifest = self.manifest().await?;
+        let size = usize::try_from(manifest.ledgers_per_batch()).unwrap_or(usize::MAX);
+        let at_once =
+            (LEDGERS_IN_FLIGHT_MAX / size.max(1)).clamp(IN_FLIGHT_MIN, self.parallel.max(IN_FLIGHT_MIN));
+        let below = move |ledger: &u32| {
+            let (first, _) = manifest.batch_of(*ledger);
+            first.checked_sub(1).filter(|below| *below >= from.max(FIRST_LEDGER))
+        };
+        let starts = std::iter::successors(Some(to).filter(|to| *to >= from), below);
+        Ok(stream::iter(starts).map(|ledger| self.read(ledger)).buffered(at_once))
+    }
+
+    /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached, or has no object that can be found.
+    pub async fn newest(&self, hint: Option<u32>) -> Result<u32, LakeError> {
+        let manifest = self.manifest().await?;
+        let size = manifest.ledgers_per_batch();
+        let hint = match hint {
+            Some(hint) => hint,
+            None => self.source.listed_newest().await?.ok_or(LakeError::NoStart)?,
+        };
+        let found = search::newest(hint / size, async |index| self.has(&manifest, index).await).await?;
+        found.map(|index| manifest.batch_of(index.saturating_mul(size)).1).ok_or(LakeError::Empty { hint })
+    }
+
+    /// Newest ledger below `ledger`, and at least `from`, whose object exists. Looks in growing steps, so that a large
+    /// hole costs few requests.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached.
+    pub async fn newest_below(&self, ledger: u32, from: u32) -> Result<Option<u32>, LakeError> {
+        let manifest = self.manifest().await?;
+        let size = manifest.ledgers_per_batch();
+        let has = async |index| self.has(&manifest, index).await;
+        let found = search::newest_below(ledger / size, from / size, has).await?;
+        Ok(found.map(|index| manifest.batch_of(index.saturating_mul(size)).1))
+    }
+
+    /// True if the lake has the object that holds this ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached.
+    pub async fn has_ledger(&self, ledger: u32) -> Result<bool, LakeError> {
+        let manifest = self.manifest().await?;
+        self.has(&manifest, ledger / manifest.ledgers_per_batch()).await
+    }
+
+    /// True if the lake has the object of this number, counted from ledger 0.
+    async fn has(&self, manifest: &Manifest, index: u32) -> Result<bool, LakeError> {
+        let first = index.saturating_mul(manifest.ledgers_per_batch());
+        for key in manifest.keys_of(first) {
+            if retried(|| self.source.has(&key)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn object(&self, manifest: &Manifest, ledger: u32) -> Result<Option<Bytes>, LakeError> {
+        for key in manifest.keys_of(ledger) {
+            if let Some(bytes) = self.fetched(&key).await? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn fetched(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
+        let fetched = retried(|| self.source.fetch(key)).await;
+        if let Ok(Some(bytes)) = &fetched {
+            counter!("ticker_lake_bytes_total").increment(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        fetched
+    }
+
+    async fn decoded(&self, bytes: Bytes, first: u32, last: u32) -> Content {
+        let (network, verification) = (Network::of(&self.passphrase), self.verification);
+        let decoding = blocking::run(move || ledgers::decode(&bytes, first, last, network, verification));
+        match decoding.await {
+            Ok(Ok(ledgers)) => Content::Ledgers(ledgers),
+            Ok(Err(reason)) => Content::Unreadable(reason),
+            Err(_) => Content::Unreadable("its decoding failed".to_owned()),
+        }
+    }
+}
+
+impl Content {
+    /// False if the object holds anything that is refused.
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Missing => true,
+            Self::Unreadable(_) => false,
+            Self::Ledgers(ledgers) => ledgers.iter().all(Result::is_ok),
+        }
+    }
+}
+
+fn count(content: &Content) {
+    let outcome = match content {
+        Content::Missing => "missing",
+        Content::Unreadable(_) => "unreadable",
+        Content::Ledgers(_) => "read",
+    };
+    counter!("ticker_lake_objects_total", "outcome" => outcome).increment(1);
+}
+
+/// Repeats a request while its failures may pass, with growing waits.
+async fn retried<T>(mut request: impl AsyncFnMut() -> Result<T, LakeError>) -> Result<T, LakeError> {
+    let mut retry = Retry::default();
+    for _ in 1..FETCHES_MAX {
+        match request().await {
+            Err(error) if error.is_transient() => {
+                counter!("ticker_lake_retries_total").increment(1);
+                let wait = retry.next_wait(error.retry_after()).min(RETRY_WAIT_MAX);
+                actix_rt::time::sleep(wait).await;
+            }
+            answer => return answer,
+        }
+    }
+    request().await
+}

@@ -1,0 +1,109 @@
+//! Links between consecutive ledgers: each names the hash of the one before it. Pure.
+
+use ledger_metadata::Hash;
+
+use super::VerifiedLedger;
+use crate::domain::instant::UnixSeconds;
+
+/// Proof that a ledger gives of its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    sequence: u32,
+    hash: Hash,
+    previous: Hash,
+    closed_at: UnixSeconds,
+}
+
+/// Neighbour that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenLink {
+    /// The upper ledger names another hash.
+    #[error("the chain breaks: ledger {above} names another predecessor than this one")]
+    Below {
+        /// Number of the upper ledger.
+        above: u32,
+    },
+    /// The ledger names another hash than that of the lower one.
+    #[error("the chain breaks: it names another predecessor than the ledger before it")]
+    Above,
+    /// A ledger that closed before its predecessor.
+    #[error("its close time does not fit that of its neighbour")]
+    CloseTime,
+}
+
+impl Link {
+    /// Link of a ledger.
+    #[must_use]
+    pub const fn of(ledger: &VerifiedLedger) -> Self {
+        Self {
+            sequence: ledger.sequence,
+            hash: ledger.hash,
+            previous: ledger.previous,
+            closed_at: ledger.closed_at,
+        }
+    }
+
+    /// Checks the ledger directly below. Any other ledger passes: nothing is known of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenLink`] if it is not the predecessor.
+    pub fn check_below(&self, ledger: &VerifiedLedger) -> Result<(), BrokenLink> {
+        if ledger.sequence.checked_add(1) != Some(self.sequence) {
+            return Ok(());
+        }
+        if ledger.hash != self.previous {
+            return Err(BrokenLink::Below { above: self.sequence });
+        }
+        if ledger.closed_at > self.closed_at { Err(BrokenLink::CloseTime) } else { Ok(()) }
+    }
+
+    /// Checks the ledger directly above. Any other ledger passes: nothing is known of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenLink`] if it is not the successor.
+    pub fn check_above(&self, ledger: &VerifiedLedger) -> Result<(), BrokenLink> {
+        if self.sequence.checked_add(1) != Some(ledger.sequence) {
+            return Ok(());
+        }
+        if ledger.previous != self.hash {
+            return Err(BrokenLink::Above);
+        }
+        if ledger.closed_at < self.closed_at { Err(BrokenLink::CloseTime) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(sequence: u32, hash: u8, previous: u8, closed_at: i64) -> VerifiedLedger {
+        VerifiedLedger {
+            sequence,
+            hash: Hash([hash; 32]),
+            previous: Hash([previous; 32]),
+            closed_at: UnixSeconds(closed_at),
+            trades: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_neighbour_must_have_the_hash_and_a_close_time_that_fits() {
+        let link = Link::of(&ledger(10, 10, 9, 100));
+        assert_eq!(link.check_below(&ledger(9, 9, 8, 100)), Ok(()));
+        assert_eq!(link.check_below(&ledger(9, 7, 8, 90)), Err(BrokenLink::Below { above: 10 }));
+        assert_eq!(link.check_below(&ledger(9, 9, 8, 101)), Err(BrokenLink::CloseTime));
+        assert_eq!(link.check_above(&ledger(11, 11, 10, 100)), Ok(()));
+        assert_eq!(link.check_above(&ledger(11, 11, 9, 110)), Err(BrokenLink::Above));
+        assert_eq!(link.check_above(&ledger(11, 11, 10, 99)), Err(BrokenLink::CloseTime));
+    }
+
+    #[test]
+    fn nothing_is_known_of_ledgers_farther_away() {
+        let link = Link::of(&ledger(10, 10, 9, 100));
+        assert_eq!(link.check_below(&ledger(8, 1, 1, 900)), Ok(()));
+        assert_eq!(link.check_above(&ledger(12, 1, 1, 1)), Ok(()));
+    }
+}

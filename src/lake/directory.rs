@@ -1,0 +1,74 @@
+//! Objects as files of a directory, as Galexie writes them with its type `Filesystem`.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::{LakeError, error::OBJECT_BYTES_MAX, listing::first_ledger};
+use crate::blocking;
+
+/// Reads a file. `None` if it does not exist.
+pub(super) async fn fetch(path: PathBuf) -> Result<Option<Bytes>, LakeError> {
+    on_a_thread(move || match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&path, &error)),
+        Ok(bytes) if bytes.len() > OBJECT_BYTES_MAX => Err(LakeError::TooLarge(OBJECT_BYTES_MAX)),
+        Ok(bytes) => Ok(Some(bytes.into())),
+    })
+    .await
+}
+
+pub(super) async fn has(path: PathBuf) -> Result<bool, LakeError> {
+    on_a_thread(move || path.try_exists().map_err(|error| failed(&path, &error))).await
+}
+
+/// First ledger of the newest object. Names begin with the reversed number, so the newest sorts first.
+pub(super) async fn newest(path: PathBuf) -> Result<Option<u32>, LakeError> {
+    on_a_thread(move || {
+        let first = first_name(&path).map_err(|error| failed(&path, &error))?;
+        let Some(first) = first else { return Ok(None) };
+        let inner = path.join(&first);
+        if !inner.is_dir() {
+            return Ok(first_ledger(&first));
+        }
+        let name = first_name(&inner).map_err(|error| failed(&inner, &error))?;
+        Ok(name.as_deref().and_then(first_ledger))
+    })
+    .await
+}
+
+/// Name of the first entry that is a partition or an object.
+fn first_name(directory: &Path) -> io::Result<Option<String>> {
+    let mut first: Option<String> = None;
+    for entry in std::fs::read_dir(directory)? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let is_place = first_ledger(&name).is_some() && !name.ends_with(".part");
+        if is_place && first.as_ref().is_none_or(|first| name < *first) {
+            first = Some(name);
+        }
+    }
+    Ok(first)
+}
+
+/// Reads a file, one byte more than allowed at most.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(OBJECT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn failed(path: &Path, error: &io::Error) -> LakeError {
+    LakeError::Directory(format!("{}: {error}", path.display()))
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
+) -> Result<T, LakeError> {
+    let joined = blocking::run(work).await;
+    joined.unwrap_or_else(|_| Err(LakeError::Directory("the reading thread failed".to_owned())))
+}

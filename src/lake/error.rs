@@ -1,0 +1,101 @@
+//! Reasons why a lake cannot be read.
+
+use std::time::Duration;
+
+use ledger_metadata::ManifestError;
+
+use crate::domain::plain_text::shown;
+
+/// Largest object, in bytes. A batch of 64 large ledgers has about 15 MB.
+pub(super) const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Reason why a lake, or an object of it, cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LakeError {
+    /// Connection that could not be opened, or that broke.
+    #[error("the lake cannot be reached: {0}")]
+    Connect(String),
+    /// No bytes for too long, or a whole answer that took too long.
+    #[error("the lake was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Status other than 2xx and 404. S3 answers 403 for a missing object if listing is forbidden.
+    #[error("the lake answered {status}{}", hint(*status))]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Wait that `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
+    /// Object larger than any real one. Holds the limit in bytes.
+    #[error("an object of the lake has more than {0} bytes")]
+    TooLarge(usize),
+    /// Failure of the file system.
+    #[error("the lake's directory cannot be read: {0}")]
+    Directory(String),
+    /// No manifest.
+    #[error(
+        "the lake has no manifest .config.json: it is not a SEP-54 lake, or not at this place. Lakes from before SEP-54 \
+         (Galexie before 23, objects that end in .xdr.zstd) cannot be read"
+    )]
+    NoManifest,
+    /// Manifest that cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Manifest of another network.
+    #[error("the lake holds the network \"{}\", not \"{expected}\"", shown(found))]
+    OtherNetwork {
+        /// Passphrase in the manifest.
+        found: String,
+        /// Passphrase of the configured network.
+        expected: String,
+    },
+    /// No ledger to begin with, and no listing.
+    #[error(
+        "the lake's newest ledger is unknown: it has no listing, no ledger is held, and Horizon cannot be reached"
+    )]
+    NoStart,
+    /// No object at or below the ledger to begin with.
+    #[error("the lake has no ledger at or below {hint}")]
+    Empty {
+        /// Ledger that the search began with.
+        hint: u32,
+    },
+    /// Unusable URL or certificates.
+    #[error("the lake's URL or certificates are not usable: {0}")]
+    Setup(String),
+}
+
+impl LakeError {
+    /// True if the same request may succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Silent(_) | Self::Directory(_) => true,
+            Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 429),
+            _ => false,
+        }
+    }
+
+    /// True if the lake is not one that this program can read, as configured. It will not pass by itself.
+    #[must_use]
+    pub const fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::NoManifest | Self::Manifest(_) | Self::OtherNetwork { .. } | Self::Setup(_))
+    }
+
+    /// Wait that the server asks for.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+const fn hint(status: u16) -> &'static str {
+    match status {
+        301..=308 => ": a redirect, use the URL that it leads to",
+        403 => ": access denied, or a missing object in a bucket that may not be listed",
+        _ => "",
+    }
+}

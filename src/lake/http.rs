@@ -1,0 +1,130 @@
+//! Objects over HTTP and HTTPS: plain GETs, without an account.
+
+use std::{path::Path, time::Duration};
+
+use actix_web::http::header;
+use awc::{
+    Client, ClientResponse, Connector,
+    error::{PayloadError, SendRequestError},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+
+use super::{LakeError, error::OBJECT_BYTES_MAX};
+use crate::outbound::{TcpDialler, retry::parse_retry_after, tls};
+
+/// Timeout for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Maximum age of a connection, so that the client follows a name to a new address.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
+/// Longest silence before and during an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Timeout for a whole object, even if its bytes keep dripping.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections that a client may have open. It fetches fewer objects at once.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Client of a lake's server.
+pub(super) struct HttpLake {
+    client: Client,
+    /// Base URL as awc takes it, without a trailing slash.
+    url: String,
+    shown: String,
+}
+
+impl HttpLake {
+    /// Creates a client. Opens no connection yet.
+    pub(super) fn new(url: &str, shown: String, ca_file: Option<&Path>) -> Result<Self, LakeError> {
+        let tls = tls::client_config(ca_file).map_err(|error| LakeError::Setup(error.to_string()))?;
+        let (dialler, url) = TcpDialler::of(url, tls);
+        let connector = Connector::new()
+            .connector(dialler)
+            .timeout(CONNECT_TIMEOUT)
+            .limit(CONNECTIONS_MAX)
+            .conn_keep_alive(KEEP_ALIVE)
+            .conn_lifetime(CONNECTION_AGE_MAX);
+        let client = Client::builder()
+            .connector(connector)
+            .timeout(SILENCE_MAX)
+            // The operator names the place. A redirect might lead to another one.
+            .disable_redirects()
+            .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
+            .finish();
+        Ok(Self { client, url, shown })
+    }
+
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Base URL as awc takes it.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Fetches an object. `None` if the server has none with this key.
+    pub(super) async fn fetch(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
+        self.get(&format!("{}/{key}", self.url)).await
+    }
+
+    /// Fetches a URL. `None` if there is nothing.
+    pub(super) async fn get(&self, url: &str) -> Result<Option<Bytes>, LakeError> {
+        match self.answer(url).await? {
+            None => Ok(None),
+            Some(response) => body(response).await.map(Some),
+        }
+    }
+
+    /// True if the server has an object with this key. Reads only the head of the answer.
+    pub(super) async fn has(&self, key: &str) -> Result<bool, LakeError> {
+        Ok(self.answer(&format!("{}/{key}", self.url)).await?.is_some())
+    }
+
+    async fn answer(
+        &self,
+        url: &str,
+    ) -> Result<
+        Option<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>>,
+        LakeError,
+    > {
+        let request = self.client.get(url).insert_header((header::ACCEPT_ENCODING, "identity"));
+        let response = request.no_decompress().send().await.map_err(|error| match error {
+            SendRequestError::Timeout => LakeError::Silent(SILENCE_MAX),
+            error => LakeError::Connect(error.to_string()),
+        })?;
+        let status = response.status().as_u16();
+        match status {
+            200 => Ok(Some(response)),
+            404 => Ok(None),
+            status => {
+                let after = response.headers().get(header::RETRY_AFTER);
+                let after = after.and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
+                Err(LakeError::Status { status, retry_after: after })
+            }
+        }
+    }
+}
+
+/// Reads a whole body, as it was sent.
+async fn body<S>(mut response: ClientResponse<S>) -> Result<Bytes, LakeError>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    let read = async {
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = actix_rt::time::timeout(SILENCE_MAX, response.next()).await;
+            match chunk.map_err(|_| LakeError::Silent(SILENCE_MAX))? {
+                None => return Ok(body.freeze()),
+                Some(Err(error)) => return Err(LakeError::Connect(error.to_string())),
+                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > OBJECT_BYTES_MAX => {
+                    return Err(LakeError::TooLarge(OBJECT_BYTES_MAX));
+                }
+                Some(Ok(chunk)) => body.extend_from_slice(&chunk),
+            }
+        }
+    };
+    actix_rt::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(LakeError::Silent(BODY_TIMEOUT)))
+}
