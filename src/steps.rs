@@ -6,6 +6,8 @@ use actor_tree::trace::step::StepName;
 pub const COLLECT: StepName = StepName("collect");
 /// A page of history is read and its trades are collected into a batch.
 pub const READ_HISTORY: StepName = StepName("read_history");
+/// Ledgers of the lake are read and verified, and their trades are collected into a batch.
+pub const READ_LEDGERS: StepName = StepName("read_ledgers");
 /// A ledger that is held already is read again from Horizon and compared.
 pub const READ_AGAIN: StepName = StepName("read_again");
 /// A batch is written in one transaction.

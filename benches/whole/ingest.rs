@@ -60,6 +60,9 @@ async fn backfill(store: &Store, url: &str) -> Backfill {
     let settings = HorizonSettings { url: url.to_owned(), ca_file: None, stream_idle_timeout: HOUR };
     Backfill {
         horizon: HorizonClient::new(settings, RateLimiter::new(0)).unwrap(),
+        lake: None,
+        is_from_lake: false,
+        is_live_from_lake: false,
         writer: TradeWriter {
             database: store.database.clone(),
             leadership,

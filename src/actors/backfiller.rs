@@ -10,6 +10,10 @@ mod draw;
 mod end;
 mod eta;
 mod history_error;
+mod lake_fill;
+mod lake_read;
+mod lake_reread;
+mod left_to_horizon;
 mod log_schedule;
 mod once;
 mod page;
@@ -30,6 +34,7 @@ use metrics::counter;
 use tracing::warn;
 
 use super::{
+    lake_reader::LakeReader,
     network_check::{self, History, NetworkError},
     outage,
     services::Services,
@@ -39,6 +44,7 @@ use super::{
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
+    config::LedgerSource,
     db::trades::{BatchKind, LIVE_CURSOR},
     domain::{
         coverage::{self, LedgerRange},
@@ -54,6 +60,7 @@ use crate::{
 use descending_read::DescendingRead;
 use doubtful_ledgers::DoubtfulLedgers;
 use history_error::HistoryError;
+use left_to_horizon::LeftToHorizon;
 use plan::{Stretch, stretches};
 use progress::{Progress, Wanted};
 
@@ -80,6 +87,12 @@ const REST: Duration = Duration::from_secs(2);
 pub struct Backfill {
     /// Source of history.
     pub horizon: HorizonClient,
+    /// The lake; none if history comes from Horizon and there is no lake.
+    pub lake: Option<LakeReader>,
+    /// True if history comes from the lake.
+    pub is_from_lake: bool,
+    /// True if the stream ingester stores each ledger of the lake. Then the tail needs no reading.
+    pub is_live_from_lake: bool,
     /// Writer that commits it.
     pub writer: TradeWriter,
     /// Network passphrase that Horizon must report.
@@ -118,6 +131,9 @@ impl Backfill {
     pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
         Self {
             horizon: services.horizon(&status),
+            lake: services.lake(&status),
+            is_from_lake: services.config.sources.history == LedgerSource::Lake,
+            is_live_from_lake: services.config.sources.live == LedgerSource::Lake,
             writer: services.writer(listeners),
             network_passphrase: services.config.network_passphrase.clone(),
             hours: i64::from(services.config.backfill_hours),
@@ -133,6 +149,10 @@ impl Backfill {
 impl Work for Backfill {
     async fn run(self, context: WorkContext) {
         let upstream = Upstream::default();
+        if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
+            self.run_with_lake(reader, &context, &upstream).await;
+            return;
+        }
         tokio::join!(
             self.watch_tail(&context, &upstream),
             self.fill_forever(&context, &upstream),
@@ -154,6 +174,8 @@ struct Upstream {
     tail_is_read: Cell<bool>,
     /// True if the last end of history was not believed.
     end_is_doubted: Cell<bool>,
+    /// Ledgers that the lake lacks, or that are refused.
+    left: RefCell<LeftToHorizon>,
 }
 
 impl Backfill {

@@ -13,6 +13,8 @@ pub mod candle_keeper;
 pub mod cleaner;
 pub mod intake;
 pub mod json_writer;
+pub mod lake_ascent;
+pub mod lake_reader;
 pub mod leadership;
 pub mod lease_keeper;
 pub mod messages;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tracing::error;
 
 use super::{
+    lake_reader::LakeReader,
     leadership::{Leadership, LeaseTerms},
     nginx_process::place::PreparedNginx,
     supervision::status::ChildStatus,
@@ -15,10 +16,11 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Config, CronSpec, EXIT_CONFIG, TESTNET_PASSPHRASE},
+    config::{Config, CronSpec, EXIT_CONFIG, LakeVerify, TESTNET_PASSPHRASE},
     db::Database,
     domain::asset::Asset,
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
+    lake::{Lake, LakeSettings},
     published::Published,
 };
 
@@ -79,6 +81,13 @@ impl Services {
             .traced(Arc::clone(status.recorder()), status.name())
     }
 
+    /// Creates a reader of the lake; none without one. Like the client, it belongs to the thread that makes it.
+    pub(super) fn lake(&self, status: &ChildStatus) -> Option<LakeReader> {
+        let settings = lake_settings(&self.config)?;
+        let (lake, verify) = (usable(Lake::new(&settings)), self.config.sources.lake_verify);
+        Some(LakeReader::new(lake, self.horizon(status), verify, Arc::clone(&self.published)))
+    }
+
     /// Creates a writer of trade batches.
     pub(super) fn writer(&self, listeners: Option<Listeners>) -> TradeWriter {
         TradeWriter {
@@ -116,6 +125,18 @@ pub fn horizon_settings(config: &Config) -> HorizonSettings {
         ca_file: config.ca_file.clone(),
         stream_idle_timeout: config.stream_idle_timeout,
     }
+}
+
+/// Returns the settings of the configured lake; none without one.
+#[must_use]
+pub fn lake_settings(config: &Config) -> Option<LakeSettings> {
+    Some(LakeSettings {
+        url: config.sources.lake_url.clone()?,
+        passphrase: config.network_passphrase.clone(),
+        ca_file: config.ca_file.clone(),
+        parallel: config.sources.lake_parallel,
+        is_verified: config.sources.lake_verify != LakeVerify::Off,
+    })
 }
 
 /// Returns the schedule of a cron expression.

@@ -2,6 +2,7 @@
 //! while this replica leads.
 
 mod collector;
+mod lake_session;
 mod session;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
+    lake_reader::LakeReader,
     network_check::NetworkError,
     outage,
     services::Services,
@@ -22,13 +24,16 @@ use super::{
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
+    config::LedgerSource,
     db::DbError,
     horizon::{HorizonClient, HorizonError},
+    lake::LakeError,
     outbound::retry::Retry,
     published::Vitals,
     shutdown,
 };
 
+use lake_session::LakeSession;
 use session::Session;
 
 /// Dependencies of the stream ingester.
@@ -36,6 +41,8 @@ use session::Session;
 pub struct StreamIngest {
     /// Source of trades.
     pub horizon: HorizonClient,
+    /// The lake, if new trades come from it.
+    pub lake: Option<LakeReader>,
     /// Writer that commits them.
     pub writer: TradeWriter,
     /// Network passphrase that Horizon must report.
@@ -65,6 +72,7 @@ impl StreamIngest {
     pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
         Self {
             horizon: services.horizon(&status),
+            lake: services.lake(&status).filter(|_| services.config.sources.live == LedgerSource::Lake),
             writer: services.writer(listeners),
             network_passphrase: services.config.network_passphrase.clone(),
             retention_days: services.retention_days(),
@@ -98,6 +106,8 @@ enum SessionEnd {
     #[error(transparent)]
     Horizon(#[from] HorizonError),
     #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
     Database(#[from] DbError),
     /// Horizon serves another network, or the network was reset.
     #[error("{0}")]
@@ -129,12 +139,20 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
             continue;
         };
         let begun = Instant::now();
-        let mut session = Session::new(&deps, &context, &history);
-        let ended = session.run().await;
-        if session.has_advanced() {
+        let (ended, has_advanced) = match &deps.lake {
+            Some(reader) => {
+                let mut session = LakeSession::new(&deps, reader, &context);
+                (session.run().await, session.has_advanced())
+            }
+            None => {
+                let mut session = Session::new(&deps, &context, &history);
+                (session.run().await, session.has_advanced())
+            }
+        };
+        if has_advanced {
             retry.reset();
         }
-        let ended = ended.or_empty(session.has_advanced(), begun.elapsed());
+        let ended = ended.or_empty(has_advanced, begun.elapsed());
         // After any failure Horizon may be another server: check the network again.
         if !matches!(ended, SessionEnd::Normally) {
             history.set(None);
@@ -180,6 +198,7 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         SessionEnd::Normally => "end",
         SessionEnd::Empty => "empty",
         SessionEnd::Horizon(error) => error.kind(),
+        SessionEnd::Lake(_) => "lake",
         SessionEnd::Database(_) => "database",
         SessionEnd::WrongNetwork(_) => "wrong_network",
         SessionEnd::NotLeading => "not_leading",
@@ -211,6 +230,12 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
             let wait = retry.next_wait(error.retry_after());
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             Vitals::report(&vitals.stream, false, reason, now);
+            Some(wait)
+        }
+        SessionEnd::Lake(error) => {
+            let wait = retry.next_wait(error.retry_after());
+            warn!(%error, wait_ms = wait.as_millis(), "lake could not be read, retrying");
+            Vitals::report(&vitals.stream, false, error.to_string(), now);
             Some(wait)
         }
         SessionEnd::WrongNetwork(error) => {

@@ -19,8 +19,12 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    CommandError, EXIT_SOFTWARE, demo, network_check::check_network, progress_bar, signals::Signals,
-    store::Store, test_hooks,
+    CommandError, EXIT_SOFTWARE, demo,
+    network_check::{check_lake, check_network},
+    progress_bar,
+    signals::Signals,
+    store::Store,
+    test_hooks,
 };
 use crate::{
     actors::{
@@ -193,6 +197,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     database.check_rights().await?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
+    check_lake(&services).await?;
     check_network(&services).await?;
     let published = Arc::clone(&services.published);
     let metrics = Exposition::install().map_err(|error| CommandError::Software(error.to_string()))?;

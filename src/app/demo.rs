@@ -3,16 +3,23 @@
 use std::{
     io::{IsTerminal, Write},
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
 };
 
 use tracing::info;
 
 use super::{CommandError, daemon, signals::Signals};
 use crate::{
+    blocking,
     config::{Config, HorizonSimOptions, LogFormat, SimulationOptions},
-    sim::{FaultPlan, SimConfig, SimServer, start},
+    sim::{FaultPlan, SimConfig, SimServer, lake::SimLake, start},
 };
 
+/// Interval at which the lake is extended.
+const LAKE_INTERVAL: Duration = Duration::from_millis(250);
+/// Ledgers of the lake between two log lines.
+const LAKE_LEDGERS_AT_ONCE: u32 = 1_000;
 /// Share of all requests that a random fault hits, if faults are on.
 const FAULT_RATE: f64 = 0.05;
 
@@ -77,12 +84,41 @@ fn welcome_text(bind: SocketAddr, file: &str) -> String {
 pub(super) fn horizon_sim(options: &HorizonSimOptions) -> Result<u8, CommandError> {
     let server = serve(options.bind, &options.network_passphrase, &options.simulation)?;
     info!(url = server.url(), toml_gateway = format!("{}/_toml", server.url()), "simulated Horizon started");
+    info!(lake_url = format!("{}/lake", server.url()), "the same trades are served as a data lake");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::Software(error.to_string()))?;
-    let signal = runtime.block_on(async { Ok::<_, CommandError>(Signals::listen()?.next().await) })?;
+    let signal = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        match &options.lake_dir {
+            None => Ok(signals.next().await),
+            Some(directory) => tokio::select! {
+                signal = signals.next() => Ok(signal),
+                failed = write_lake(server.lake(), directory) => Err(failed),
+            },
+        }
+    })?;
     info!(signal, "stopping");
     server.stop();
     Ok(0)
+}
+
+/// Writes all ledgers as a lake, and each further one when it closes. Returns only if the directory cannot be written.
+async fn write_lake(lake: &SimLake, directory: &Path) -> CommandError {
+    let mut next = lake.chain().first();
+    loop {
+        let latest = lake.chain().simulation().head().latest;
+        let last = latest.min(next.saturating_add(LAKE_LEDGERS_AT_ONCE));
+        let (writing, path) = (lake.clone(), directory.to_owned());
+        let written = blocking::run(move || writing.write_to(&path, next, last)).await;
+        match written {
+            Ok(Ok(())) if last < latest => info!(ledger = last, newest = latest, "writing the lake"),
+            Ok(Ok(())) => tokio::time::sleep(LAKE_INTERVAL).await,
+            Ok(Err(error)) => return CommandError::Unavailable(format!("{}: {error}", directory.display())),
+            Err(error) => return CommandError::Software(error.to_string()),
+        }
+        // An object of several ledgers is complete only with its last one, so begin at its first one again.
+        next = lake.batch_of(last.saturating_add(1)).0.max(lake.chain().first());
+    }
 }
 
 fn serve(
@@ -96,7 +132,7 @@ fn serve(
         trades_per_second: f64::from(simulation.trades_per_second),
         history_hours: simulation.history_hours,
         ledger_seconds: simulation.ledger_interval.as_secs_f64(),
-        stream_poll: std::time::Duration::from_millis(250),
+        stream_poll: Duration::from_millis(250),
         faults: if simulation.faults {
             FaultPlan::random(simulation.seed, FAULT_RATE)
         } else {

@@ -5,6 +5,7 @@
 
 mod database;
 mod finding;
+mod lake;
 mod listeners;
 mod local;
 mod nginx;
@@ -44,10 +45,15 @@ pub(super) fn doctor(
 
 /// Runs all checks. Those that wait for others run at the same time.
 async fn all(config: &Config) -> Vec<Finding> {
-    let (upstream, databases, nginx) =
-        tokio::join!(upstream::check(config), database::check(config), nginx::check(config));
+    let (upstream, lake, databases, nginx) = tokio::join!(
+        upstream::check(config),
+        lake::check(config),
+        database::check(config),
+        nginx::check(config)
+    );
     let running = running::check(config, databases.lease.as_ref());
-    [local::check(config), listeners::check(config), upstream, databases.findings, nginx, running].concat()
+    [local::check(config), listeners::check(config), upstream, lake, databases.findings, nginx, running]
+        .concat()
 }
 
 fn configuration(faults: Option<&String>, surroundings: &Result<Vec<String>, String>) -> Finding {

@@ -8,7 +8,12 @@ use actix_rt::System;
 use tracing::info;
 
 use super::{
-    CommandError, network_check::check_network, progress_bar, signals::Signals, store::Store, test_hooks,
+    CommandError,
+    network_check::{check_lake, check_network},
+    progress_bar,
+    signals::Signals,
+    store::Store,
+    test_hooks,
 };
 use crate::{
     actors::{
@@ -174,6 +179,7 @@ async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services
     let database = store.database(config).await?;
     database.check_rights().await?;
     let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_terms());
+    check_lake(&services).await?;
     check_network(&services).await?;
     Ok(services)
 }

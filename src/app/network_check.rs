@@ -1,4 +1,4 @@
-//! The check of Horizon's network at start.
+//! The check of the networks of Horizon and of the lake at start.
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use tracing::warn;
 
 use super::CommandError;
 use crate::{
-    actors::services::{Services, horizon_settings},
+    actors::services::{Services, horizon_settings, lake_settings},
     domain::shown_url::shown_url,
     horizon::HorizonClient,
+    lake::{Lake, LakeError},
 };
 
 /// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
@@ -38,6 +39,30 @@ pub(super) async fn check_network(services: &Services) -> Result<(), CommandErro
                 url,
                 waited_s = NETWORK_CHECK_TIMEOUT.as_secs(),
                 "Horizon did not report its network in time, it is checked again before trades are stored"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Checks that the lake can be read and holds the configured network. A lake that does not answer passes: its manifest
+/// is read before anything else of it.
+pub(super) async fn check_lake(services: &Services) -> Result<(), CommandError> {
+    let Some(settings) = lake_settings(&services.config) else { return Ok(()) };
+    let refused = |error: &LakeError| CommandError::Configuration(format!("--lake-url: {error}"));
+    let lake = Lake::new(&settings).map_err(|error| refused(&error))?;
+    match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, lake.manifest()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.is_of_configuration() => Err(refused(&error)),
+        Ok(Err(error)) => {
+            warn!(url = lake.shown(), %error, "lake cannot be read, it is read again when it answers");
+            Ok(())
+        }
+        Err(_) => {
+            let waited_s = NETWORK_CHECK_TIMEOUT.as_secs();
+            warn!(
+                url = lake.shown(),
+                waited_s, "lake did not answer in time, it is read again when it answers"
             );
             Ok(())
         }

@@ -151,7 +151,7 @@ fn demo() -> Command {
 fn horizon_sim() -> Command {
     let simulated = command(
         "horizon-sim",
-        "Run the simulated Horizon alone, with TOML files under /_toml",
+        "Run the simulated Horizon alone, with TOML files under /_toml and its ledgers as a data lake under /lake",
         "stellar-ticker horizon-sim --bind 127.0.0.1:8001 --seed 7\n  \
          stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml \
          --horizon-requests-per-hour 0",

@@ -1,6 +1,7 @@
 //! Options of the simulated network. Only flags set them, since they mean nothing to a daemon.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::{Environment, unknown_variables};
@@ -86,6 +87,14 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
         ..SIMULATION
     },
     Setting {
+        name: "lake-dir",
+        fallback: Fallback::Described("none"),
+        value_name: "DIRECTORY",
+        help: "Also write the ledgers as a data lake (SEP-54) to this directory, each when it closes",
+        allowed: "a path",
+        ..SIMULATION
+    },
+    Setting {
         name: "log-format",
         env: &["TICKER_LOG_FORMAT"],
         fallback: Fallback::Value("auto"),
@@ -129,6 +138,8 @@ pub struct HorizonSimOptions {
     pub bind: SocketAddr,
     /// Passphrase of the network that it claims to serve.
     pub network_passphrase: String,
+    /// Directory that the ledgers are written to as a lake.
+    pub lake_dir: Option<PathBuf>,
     /// Options of the simulated network.
     pub simulation: SimulationOptions,
     /// Format of the log.
@@ -170,11 +181,13 @@ fn read_horizon_sim(
     let mut reader = Reader::new(settings, faults);
     let bind = reader.read("bind", parse::address);
     let network_passphrase = reader.read("network", parse::network_passphrase);
+    let lake_dir = reader.read_optional("lake-dir", parse::path);
     let log_format = reader.read("log-format", parse::log_format);
     let log = reader.read("log", parse::log_filter);
     Some(HorizonSimOptions {
         bind: bind?,
         network_passphrase: network_passphrase?,
+        lake_dir: lake_dir?,
         simulation: simulation?,
         log_format: log_format?,
         log: log?,

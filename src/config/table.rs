@@ -4,6 +4,7 @@ use super::parse::{AT_MOST_A_YEAR, INTERVAL};
 use super::setting::{Fallback, Group, InDemo, Kind, Setting};
 
 const HTTP_BASE: &str = "an http or https base URL without user, query or fragment";
+const SOURCE: &str = "horizon or lake; lake needs --lake-url";
 const CRON: &str = "a cron expression in UTC with five fields, or six with the seconds first; weekdays \
                     count from Sunday = 0, names are better";
 const ADDRESS: &str = "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8080 or [::1]:8080";
@@ -108,6 +109,51 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "DURATION",
         help: "Reconnect the stream of trades after this time without a byte",
         allowed: INTERVAL,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "ledger-source",
+        env: &["TICKER_LEDGER_SOURCE"],
+        fallback: Fallback::Value("horizon"),
+        value_name: "SOURCE",
+        help: "Source of the history of trades",
+        allowed: SOURCE,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "live-from",
+        env: &["TICKER_LIVE_FROM"],
+        fallback: Fallback::Value("horizon"),
+        value_name: "SOURCE",
+        help: "Source of new trades",
+        allowed: SOURCE,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "lake-url",
+        env: &["TICKER_LAKE_URL"],
+        value_name: "URL",
+        help: "Data lake of ledger metadata (SEP-54), the place of its .config.json",
+        allowed: "file:///DIRECTORY, or an http or https base URL without user, query or fragment",
+        ..UPSTREAM
+    },
+    Setting {
+        name: "lake-parallel",
+        env: &["TICKER_LAKE_PARALLEL"],
+        fallback: Fallback::Value("16"),
+        value_name: "N",
+        help: "Objects of the lake that are fetched at once",
+        allowed: "a whole number from 1 to 128",
+        kind: Kind::Count,
+        ..UPSTREAM
+    },
+    Setting {
+        name: "lake-verify",
+        env: &["TICKER_LAKE_VERIFY"],
+        fallback: Fallback::Value("anchor"),
+        value_name: "LEVEL",
+        help: "Verification of the lake's ledgers",
+        allowed: "anchor (hashes, chain, and Horizon's hash of a ledger), chain (hashes and chain) or off",
         ..UPSTREAM
     },
     Setting {

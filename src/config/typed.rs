@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind, ValueError};
+use super::ledger_source::{self, LedgerSource, LedgerSources};
 use super::otlp::OtlpExport;
 use super::parse::{self, FileInterval};
 use super::resolve::Settings;
@@ -70,6 +71,8 @@ pub struct Config {
     pub audit_interval: Duration,
     /// Assets that count as a US dollar, each `CODE:ISSUER`.
     pub usd_anchors: Vec<String>,
+    /// Sources of trades.
+    pub sources: LedgerSources,
     /// Base URL for every stellar.toml, without a trailing slash.
     pub toml_gateway: Option<String>,
     /// Path of nginx.conf; `None` for no nginx.
@@ -142,6 +145,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let testnet = r.read_optional("testnet", parse::switch);
     let requests = r.read("horizon-requests-per-hour", parse::count(0..=u32::MAX));
     let stream_idle_timeout = r.read("stream-idle-timeout", parse::interval);
+    let sources = read_sources(r);
     let toml_gateway = r.read_optional("toml-gateway", parse::http_base);
     let listeners = read_listeners(r);
     let nginx = r.read_optional("nginx", parse::path);
@@ -189,6 +193,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         file_interval: file_interval?,
         stale_after: stale_after?,
         usd_anchors: usd_anchors?,
+        sources: sources?,
         toml_gateway: toml_gateway?,
         nginx: nginx?,
         nginx_bind: nginx_bind?,
@@ -197,6 +202,28 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         log: log?,
         trace_messages: trace_messages?,
         otlp: None,
+    })
+}
+
+/// Reads the sources of trades. A source that is a lake needs its URL.
+fn read_sources(reader: &mut Reader<'_>) -> Option<LedgerSources> {
+    let history = reader.read("ledger-source", ledger_source::source);
+    let live = reader.read("live-from", ledger_source::source);
+    let lake_url = reader.read_optional("lake-url", ledger_source::lake_url);
+    let lake_parallel = reader.read("lake-parallel", parse::count(1..=ledger_source::PARALLEL_MAX));
+    let lake_verify = reader.read("lake-verify", ledger_source::verify);
+    let (history, live, lake_url) = (history?, live?, lake_url?);
+    for (name, source) in [("ledger-source", history), ("live-from", live)] {
+        if source == LedgerSource::Lake && lake_url.is_none() {
+            reader.refuse(name, "it needs --lake-url".to_owned());
+        }
+    }
+    Some(LedgerSources {
+        history,
+        live,
+        lake_url,
+        lake_parallel: usize::try_from(lake_parallel?).unwrap_or(1),
+        lake_verify: lake_verify?,
     })
 }
 

@@ -215,6 +215,15 @@ impl HorizonClient {
         wire::trades_page(&self.page("trades", &path).await?)
     }
 
+    /// Requests the hash of a ledger, in hexadecimal. `None` if the server does not have the ledger.
+    pub async fn ledger_hash(&self, ledger: u32) -> Result<Option<String>, HorizonError> {
+        match self.page("ledger", &format!("/ledgers/{ledger}")).await {
+            Ok(body) => wire::ledger_hash(&body).map(Some),
+            Err(HorizonError::Problem { status: 404 | 410, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Requests the record of one asset. `None` if the server does not know the asset or no account holds it.
     pub async fn asset(&self, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
         let path = format!("/assets?asset_code={}&asset_issuer={}", asset.code(), asset.issuer());

@@ -75,6 +75,16 @@ pub fn root(body: &Bytes) -> Result<Root, HorizonError> {
     read_owned(body)
 }
 
+#[derive(Deserialize)]
+struct LedgerRecord {
+    hash: String,
+}
+
+/// Parses the hash of a ledger's record.
+pub fn ledger_hash(body: &Bytes) -> Result<String, HorizonError> {
+    read_owned(body).map(|ledger: LedgerRecord| ledger.hash)
+}
+
 fn read<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, HorizonError> {
     serde_json::from_slice(body).map_err(|error| HorizonError::Unreadable(error.to_string()))
 }

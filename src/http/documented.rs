@@ -12,7 +12,8 @@ use crate::{
     },
     instruments::table::CHECKS,
     published::{
-        Backfilled, BudgetUse, Check, FileMaker, HorizonState, Part, Publication, Reread, SelfAudit, Vitals,
+        Anchor, Backfilled, BudgetUse, Check, FileMaker, HorizonState, LakeState, Part, Publication, Reread,
+        SelfAudit, Vitals,
     },
 };
 use ticker_formats::legacy::{assets_json, markets_json};
@@ -112,6 +113,16 @@ fn vitals() -> Vitals {
         outage,
         was_answered: true,
     })));
+    vitals.lake.update(|lake| {
+        *lake = LakeState {
+            url: "https://h/lake".into(),
+            newest: Some((9, UnixSeconds(2))),
+            last_refused: Some((8, "x".into())),
+            outage: Some((at, "refused".into())),
+            anchor: Anchor::Agrees { ledger: 9, at },
+            ..LakeState::default()
+        };
+    });
     vitals.disk.store(Some(Arc::new(Check { ok: true, detail: String::new(), at })));
     let part = |name| (Part::of_replica(name), Check { ok: true, detail: String::new(), at });
     vitals.parts.store(Arc::new(PARTS.into_iter().map(part).collect()));

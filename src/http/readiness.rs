@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::received_at;
-use crate::published::{Check, Part, Publication, Published, Vitals};
+use crate::published::{Check, LakeState, Part, Publication, Published, Vitals};
 
 /// Verdict of `/readyz` for the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub(super) fn readiness(
         checks.insert("stream".into(), shown(&vitals.stream));
         checks.insert("horizon".into(), horizon(vitals, now));
         checks.insert("budget".into(), budget(vitals, now));
+        if let Some(lake) = vitals.lake.load() {
+            checks.insert("lake".into(), lake_check(&lake, now));
+        }
     }
     if let Some(disk) = vitals.disk.load().as_deref() {
         checks.insert("disk".into(), graced(disk, 0, now));
@@ -127,6 +130,24 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
             _ => json!({"ok": true, "detail": "no request yet", "age_s": null}),
         },
         None => json!({"ok": true, "detail": "no request yet", "age_s": null}),
+    }
+}
+
+fn lake_check(lake: &LakeState, now: DateTime<Utc>) -> Value {
+    match (lake.fault(), &lake.outage) {
+        (Some(detail), Some((since, _))) => {
+            graced(&Check { ok: false, detail, at: *since }, Part::GRACE_S, now)
+        }
+        (Some(detail), None) => json!({"ok": false, "detail": detail, "age_s": null}),
+        (None, _) => {
+            let detail = lake.newest.map_or_else(
+                || "nothing read yet".to_owned(),
+                |(ledger, at)| {
+                    format!("newest ledger {ledger}, {} s old", now.timestamp().saturating_sub(at.0))
+                },
+            );
+            json!({"ok": true, "detail": detail, "age_s": 0})
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     domain::coverage::{LedgerRange, gaps},
-    published::{Publication, Vitals},
+    published::{Anchor, Publication, Vitals},
 };
 
 /// Sources of the trades behind all figures.
@@ -39,6 +39,7 @@ pub(super) fn status(
         "backfill": backfill(vitals),
         "budget": budget(vitals),
         "horizon": horizon(vitals),
+        "lake": lake(vitals, now),
         "audit": audit(vitals),
         "replica": {
             "id": vitals.replica_id.load().as_deref(),
@@ -92,6 +93,30 @@ fn horizon(vitals: &Vitals) -> Value {
         "ok": outage.is_none() && state.was_answered,
         "failing_since": outage.map(|(since, _)| since.to_rfc3339_opts(SecondsFormat::Secs, true)),
         "error": outage.map(|(_, error)| error),
+    })
+}
+
+/// Returns the state of the lake; null without one.
+fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
+    let Some(lake) = vitals.lake.load() else { return Value::Null };
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let anchor = match lake.anchor {
+        Anchor::Unchecked => None,
+        Anchor::Agrees { ledger, at } => Some((ledger, at, true)),
+        Anchor::Differs { ledger, at } => Some((ledger, at, false)),
+    };
+    json!({
+        "url": lake.url,
+        "newest_ledger": lake.newest.map(|(ledger, _)| ledger),
+        "newest_close_time": lake.newest.map(|(_, at)| at.to_rfc3339()),
+        "lag_s": lake.newest.map(|(_, at)| now.timestamp().saturating_sub(at.0)),
+        "ledgers": lake.ledgers,
+        "refused": lake.refused,
+        "chain_breaks": lake.chain_breaks,
+        "last_refused": lake.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
+        "anchor": anchor.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
+        "failing_since": lake.outage.as_ref().map(|(since, _)| time(*since)),
+        "error": lake.outage.map(|(_, error)| error),
     })
 }
 
@@ -162,6 +187,7 @@ mod tests {
             "backfill",
             "budget",
             "horizon",
+            "lake",
             "audit",
             "replica",
             "books",

@@ -1,6 +1,7 @@
 //! Published state. Actors write it and HTTP reads it; neither ever waits for the other.
 
 mod first_answer;
+mod lake_state;
 pub mod recent;
 mod vitals;
 
@@ -13,6 +14,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 
 pub use first_answer::FirstAnswer;
+pub use lake_state::{Anchor, LakeCell, LakeState};
 pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Part, Reread, SelfAudit, UnreadHistory, Vitals,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ticker_formats::listings::facts::HourlyFacts;
 
+use super::LakeCell;
 use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
 
 /// Last report of a part.
@@ -194,6 +195,8 @@ pub struct Vitals {
     pub audit: ArcSwapOption<SelfAudit>,
     /// Results of rereading. `None` if nothing was reread.
     pub reread: ArcSwapOption<Reread>,
+    /// State of the data lake. None without a lake.
+    pub lake: LakeCell,
     /// Newest ledger of a trade in the pages read last, or 0 before any.
     pub newest_by_pages: AtomicU32,
     /// Time of the last batch of trades that this replica committed. Written by the writers of trades.

@@ -41,6 +41,10 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "log-format" => ["text", "json", "text"],
         "log" => ["debug", "warn", "error"],
         "trace-messages" => ["off", "on", "off"],
+        "ledger-source" | "live-from" => ["lake", "horizon", "lake"],
+        "lake-url" => ["file:///a", "https://b.example/lake", "http://c.example"],
+        "lake-parallel" => ["1", "2", "3"],
+        "lake-verify" => ["chain", "off", "anchor"],
         other => panic!("no samples for the setting {other}"),
     }
 }
@@ -86,7 +90,10 @@ fn flag_beats_environment_beats_file_beats_default_for_every_setting() {
         let flag = format!("--{}", setting.name);
         let flags = [&config[..], &[&flag, in_flag]].concat();
         let look = |arguments: &[&str], environment: &[(&str, &str)]| {
-            let settings = settings_of(arguments, environment);
+            // A source that is a lake needs one.
+            let lake = ["--lake-url", "file:///lake"];
+            let more = if setting.name == "lake-url" { &[] } else { &lake[..] };
+            let settings = settings_of(&[arguments, more].concat(), environment);
             let entry = settings.get(setting.name).unwrap().clone();
             (entry.text, entry.source)
         };

@@ -22,6 +22,7 @@ mod golden;
 mod horizon;
 mod hostile;
 mod init;
+mod lake;
 mod ledger_metadata;
 mod listings;
 mod live;

@@ -5,6 +5,7 @@ use crate::{
     actors::{network_check::NetworkError, trade_writer::WriteError},
     db::DbError,
     horizon::HorizonError,
+    lake::LakeError,
 };
 
 /// Error of reading history.
@@ -21,6 +22,12 @@ pub(super) enum HistoryError {
     Network(#[from] NetworkError),
     #[error(transparent)]
     Horizon(#[from] HorizonError),
+    /// The lake cannot be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Several ledgers in a row have other hashes than at Horizon.
+    #[error("the lake's ledgers have other hashes than Horizon's: one of them is not of this network")]
+    OtherHashes,
     #[error(transparent)]
     Write(#[from] WriteError),
 }

@@ -55,7 +55,7 @@ impl Handler<Envelope<RereadLedgers>> for Backfiller {
 
 /// Result of reading again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum RereadOutcome {
+pub(super) enum RereadOutcome {
     /// Nothing is held.
     NothingHeld,
     /// The chosen ledger was compared.
@@ -66,19 +66,19 @@ enum RereadOutcome {
 
 /// Comparison of one page with the held rows.
 #[derive(Debug)]
-struct PageComparison {
+pub(super) struct PageComparison {
     /// Everything from here up to the beginning of the page was compared.
-    below: PagingToken,
+    pub(super) below: PagingToken,
     /// Ledgers that are completely compared now.
-    ledgers: u64,
+    pub(super) ledgers: u64,
     /// True if something on the page could be a held trade but cannot be read.
-    is_unreadable: bool,
+    pub(super) is_unreadable: bool,
     /// Trades that are not held.
-    missing: Vec<IncomingTrade>,
+    pub(super) missing: Vec<IncomingTrade>,
     /// Trades that are held with other figures.
-    contradicting: Vec<IncomingTrade>,
+    pub(super) contradicting: Vec<IncomingTrade>,
     /// Held rows that Horizon does not have.
-    surplus: BTreeMap<PagingToken, HeldRow>,
+    pub(super) surplus: BTreeMap<PagingToken, HeldRow>,
 }
 
 impl Backfill {
@@ -131,6 +131,13 @@ impl Backfill {
         let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
         let outcome = match drawn {
             None => return Ok(RereadOutcome::NothingHeld),
+            // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other source.
+            Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
+                self.compare_with_lake(context, upstream, range, ledger).await?
+            }
+            Some(Draw::Bottom(range)) if self.is_from_lake => {
+                self.compare_with_lake(context, upstream, range, range.from).await?
+            }
             Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await?,
             Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await?,
         };
@@ -262,7 +269,7 @@ impl Backfill {
     }
 
     /// Stores missing trades, quarantines contradictions and surplus rows, and publishes the counts.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         context: &WorkContext,
         upstream: &Upstream,
@@ -289,7 +296,7 @@ impl Backfill {
                 surplus = counts.surplus,
                 from = places().min().map(|token| token.to_string()),
                 to = places().max().map(|token| token.to_string()),
-                "held ledgers differ from Horizon"
+                "held ledgers differ from their source"
             );
             let conflicts = comparison.contradicting.iter().map(conflict);
             let surplus = comparison.surplus.iter().map(|(token, row)| surplus(*token, row));
@@ -297,8 +304,11 @@ impl Backfill {
             let trades = comparison.missing;
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
-            // A connection opened meanwhile may lead to another network: check again before storing.
-            self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
+            // A connection opened meanwhile may lead to another network: check again before storing. Ledgers of a lake prove
+            // their network themselves.
+            if self.lake.is_none() {
+                self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
+            }
             self.uncover_around(&batch.trades, range).await?;
             let mut read = context.step(steps::READ_AGAIN, None);
             read.set_subject(subjects::incoming(&batch));

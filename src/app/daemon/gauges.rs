@@ -36,7 +36,7 @@ impl Gauges {
     pub(super) fn publish(&mut self, status: &TreeStatus, services: &Services) {
         let (vitals, now) = (&services.published.vitals, services.clock.now());
         self.ages(vitals, services.published.newest().as_deref(), now);
-        upstream(vitals);
+        upstream(vitals, now);
         coverage(vitals);
         actors(status);
         readiness(services, now);
@@ -78,12 +78,17 @@ fn follows(vitals: &Vitals) -> bool {
     vitals.leader.load().as_ref().is_none_or(|leader| !leader.ok)
 }
 
-fn upstream(vitals: &Vitals) {
+fn upstream(vitals: &Vitals, now: DateTime<Utc>) {
     let connected = !follows(vitals) && vitals.stream.load().as_ref().is_some_and(|stream| stream.ok);
     gauge!("ticker_stream_connected").set(flag(connected));
     let reachable = vitals.horizon.load().as_ref().is_none_or(|horizon| horizon.outage.is_none());
     gauge!("ticker_horizon_up").set(flag(reachable));
     gauge!("ticker_horizon_budget_exhausted").set(flag(vitals.budget_fault.load().is_some()));
+    let lake = vitals.lake.load();
+    gauge!("ticker_lake_up").set(flag(lake.as_ref().is_none_or(|lake| lake.fault().is_none())));
+    let newest = lake.and_then(|lake| lake.newest).map(|(_, closed_at)| closed_at.to_utc());
+    let lag = newest.and_then(|closed_at| now.signed_duration_since(closed_at).to_std().ok());
+    gauge!("ticker_lake_lag_seconds").set(lag.unwrap_or_default().as_secs_f64());
     if let Some(budget) = vitals.budget.load().as_deref() {
         gauge!("ticker_horizon_budget_tokens").set(budget.tokens);
         gauge!("ticker_horizon_blocked_seconds").set(budget.blocked_s);

@@ -14,6 +14,7 @@ pub const CHECKS: &[&str] = &[
     "stream",
     "horizon",
     "budget",
+    "lake",
     "disk",
     "files",
     "history",

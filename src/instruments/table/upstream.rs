@@ -3,7 +3,7 @@
 use crate::instruments::metric::{Label, Metric, Unit};
 
 const REQUEST: &[Label] = &[
-    Label { name: "kind", values: &["root", "trades", "stream", "asset", "assets", "order_book"] },
+    Label { name: "kind", values: &["root", "trades", "stream", "ledger", "asset", "assets", "order_book"] },
     Label {
         name: "outcome",
         values: &[
@@ -32,6 +32,7 @@ const END: &[Label] = &[Label {
         "empty",
         "not_leading",
         "database",
+        "lake",
         "wrong_network",
         "connect",
         "silent",
@@ -44,6 +45,8 @@ const END: &[Label] = &[Label {
         "setup",
     ],
 }];
+const OBJECT: &[Label] = &[Label { name: "outcome", values: &["read", "missing", "unreadable"] }];
+const REFUSAL: &[Label] = &[Label { name: "reason", values: &["content", "chain"] }];
 const FILE: &[Label] = &[Label {
     name: "outcome",
     values: &[
@@ -101,6 +104,30 @@ pub(super) const METRICS: &[Metric] = &[
         "ticker_horizon_blocked_seconds",
         Unit::Seconds,
         "Time until the next request to Horizon after a refusal.",
+    ),
+    Metric::gauge(
+        "ticker_lake_lag_seconds",
+        Unit::Seconds,
+        "Age of the newest ledger that was read from the lake; 0 before the first and without a lake.",
+    ),
+    Metric::gauge(
+        "ticker_lake_up",
+        Unit::Flag,
+        "1 unless the lake cannot be read or its hashes are not Horizon's.",
+    ),
+    Metric::counter("ticker_lake_ledgers_total", "Ledgers of the lake that were verified and stored."),
+    Metric::counter("ticker_lake_bytes_total", "Bytes of the lake that were fetched, compressed."),
+    Metric::counter("ticker_lake_objects_total", "Objects of the lake that were asked for, by outcome.")
+        .by(OBJECT),
+    Metric::counter("ticker_lake_retries_total", "Requests to the lake that failed and were repeated."),
+    Metric::counter(
+        "ticker_lake_refused_ledgers_total",
+        "Ledgers of the lake that were not believed: for their content, or because they break the chain.",
+    )
+    .by(REFUSAL),
+    Metric::counter(
+        "ticker_lake_missing_ledgers_total",
+        "Ledgers that the lake lacks and that are left to Horizon.",
     ),
     Metric::counter("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome.").by(FILE),
 ];

@@ -1,0 +1,327 @@
+//! Filling of history from the lake. What the lake lacks is left to Horizon's pages.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
+    descending_read::DescendingRead,
+    lake_read::{LakeRead, LakeStretch},
+    plan::Stretch,
+    progress::{Progress, Wanted},
+};
+use crate::{
+    actors::{
+        lake_ascent::{Ascent, CATCH_UP_MAX, Step},
+        lake_reader::{self, Collected, LakeReader},
+        subjects,
+        worker::{TICK, WorkContext},
+    },
+    db::trades::{BatchKind, TradeBatch},
+    domain::{
+        coverage::{self, LedgerRange, Missing},
+        instant::{DAY, HOUR, UnixSeconds},
+    },
+    horizon::budget::Class,
+    lake::{FIRST_LEDGER, LakeError},
+    outbound::retry::Retry,
+    published::Anchor,
+    steps,
+};
+
+/// Ledgers of a stretch until the missing ledgers are determined again, since newer ones may be missing by then.
+const ROUND_LEDGERS: u32 = 2_000;
+/// Interval at which the lake is asked for its newest ledger.
+const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
+const LAKE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Position of the tail: the newest ledgers that this actor has read from the lake.
+#[derive(Debug, Default)]
+pub(super) struct LakeTail(RefCell<Option<Ascent>>);
+
+impl Backfill {
+    /// Keeps the tail and fills history from the lake, and leaves to Horizon what the lake lacks.
+    pub(super) async fn run_with_lake(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        upstream: &Upstream,
+    ) {
+        tokio::join!(
+            self.watch_lake_tail(reader, context, upstream),
+            self.fill_from_lake_forever(reader, context, upstream),
+            self.fill_left_forever(context, upstream),
+            self.reread_forever(context, upstream)
+        );
+    }
+
+    async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
+        let (mut retry, tail) = (Retry::default(), LakeTail::default());
+        loop {
+            context.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                *tail.0.borrow_mut() = None;
+                continue;
+            }
+            let read = if self.is_live_from_lake {
+                // The stream ingester stores each ledger as complete.
+                self.publish_coverage().await.map(|held| upstream.tail_is_read.set(!held.is_empty()))
+            } else {
+                self.read_lake_tail(reader, context, upstream, &tail).await
+            };
+            match read {
+                Ok(()) => {
+                    self.status.succeeds("recent ledgers are read from the lake");
+                    retry.reset();
+                }
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+            }
+            if !self.falls_short() {
+                context.pause(LAKE_TAIL_INTERVAL).await;
+                continue;
+            }
+            // A bad or late lake costs requests, but no trades.
+            match self.read_tail(context, upstream).await {
+                Ok(()) => context.pause(TAIL_INTERVAL).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+            }
+        }
+    }
+
+    /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
+    fn falls_short(&self) -> bool {
+        let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
+        let now = self.writer.clock.now();
+        let patience_s = i64::try_from(LAKE_PATIENCE.as_secs()).unwrap_or(i64::MAX);
+        let is_out = lake
+            .outage
+            .as_ref()
+            .is_some_and(|(since, _)| now.signed_duration_since(*since).num_seconds() >= patience_s);
+        let is_late =
+            lake.newest.is_none_or(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0) > patience_s);
+        is_out || matches!(lake.anchor, Anchor::Differs { .. }) || (is_late && !self.is_live_from_lake)
+    }
+
+    /// Reads the ledgers of the lake that are newer than what is held.
+    pub(super) async fn read_lake_tail(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        upstream: &Upstream,
+        tail: &LakeTail,
+    ) -> Result<(), HistoryError> {
+        let held = self.held().await?;
+        let newest = held.last().map(|newest| newest.to);
+        let mut ascent = tail.0.take().filter(|ascent| newest.is_none_or(|newest| newest < ascent.next()));
+        if ascent.is_none() {
+            let begun = self.begin_tail(reader, newest).await;
+            ascent = Some(begun.inspect_err(|error| reader.note_failure(error))?);
+        }
+        let Some(mut ascent) = ascent else { return Ok(()) };
+        let read = self.climb(reader, context, upstream, &mut ascent).await;
+        *tail.0.borrow_mut() = Some(ascent);
+        read?;
+        let held = self.publish_coverage().await?;
+        upstream.tail_is_read.set(!held.is_empty());
+        Ok(())
+    }
+
+    /// Begins behind what is held, or at the newest ledger of the lake if that is far away: the newest comes first, and
+    /// the gap is filled as history.
+    async fn begin_tail(&self, reader: &LakeReader, held: Option<u32>) -> Result<Ascent, LakeError> {
+        if let Some(held) = held
+            && !reader.lake.has_ledger(held.saturating_add(CATCH_UP_MAX)).await?
+        {
+            return Ok(Ascent::at(held.saturating_add(1)));
+        }
+        reader.newest(held).await.map(Ascent::at)
+    }
+
+    /// Reads up to the newest ledger of the lake.
+    async fn climb(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        upstream: &Upstream,
+        ascent: &mut Ascent,
+    ) -> Result<(), HistoryError> {
+        loop {
+            context.advance();
+            let begun = Instant::now();
+            let step = ascent.step(reader).await.inspect_err(|error| reader.note_failure(error))?;
+            reader.note_answer();
+            let mut collected = Collected::default();
+            let covered = match step {
+                Step::NotYet => return Ok(()),
+                Step::Hole { from, to } => {
+                    upstream.left.borrow_mut().add(from, to, Instant::now());
+                    continue;
+                }
+                Step::Refused { from, to, reason, is_chain_break } => {
+                    upstream.left.borrow_mut().add(from, to, Instant::now());
+                    collected.quarantine.push(reader.refuse(from, to, &reason, is_chain_break));
+                    None
+                }
+                Step::Ledgers(ledgers) => {
+                    let covered = range_of(&ledgers);
+                    let now = UnixSeconds::from(self.writer.clock.now());
+                    let intake = lake_reader::intake(self.retention_days);
+                    for ledger in ledgers {
+                        reader.collect(ledger, &intake, now, &mut collected);
+                    }
+                    covered
+                }
+            };
+            let batch = TradeBatch {
+                kind: BatchKind::Repair,
+                cursor: None,
+                trades: collected.trades,
+                quarantine: collected.quarantine,
+                covered,
+            };
+            let mut read = context.step(steps::READ_LEDGERS, None).began_at(begun);
+            read.set_subject(subjects::incoming(&batch));
+            self.writer.write(&batch, &read.done(), context).await?;
+            if let Some(covered) = covered {
+                reader.note_stored((covered.to, covered.to_time), u64::from(covered.to - covered.from) + 1);
+            }
+        }
+    }
+
+    async fn fill_from_lake_forever(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
+        let (mut retry, mut progress) = (Retry::default(), Progress::default());
+        loop {
+            context.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                self.status.set_state("following");
+                continue;
+            }
+            if !upstream.tail_is_read.get() {
+                context.pause(super::TAIL_POLL).await;
+                continue;
+            }
+            match self.fill_from_lake(reader, context, upstream, &mut progress).await {
+                Ok(true) => {
+                    self.status.set_state("whole");
+                    context.pause(REST).await;
+                }
+                Ok(false) => retry.reset(),
+                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+            }
+        }
+    }
+
+    /// Reads missing ledgers from the lake, those of the last 24 hours first. Returns true if it has none that is
+    /// missing.
+    pub(super) async fn fill_from_lake(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        upstream: &Upstream,
+        progress: &mut Progress,
+    ) -> Result<bool, HistoryError> {
+        let held = self.held().await?;
+        let (missing, wanted) = self.missing_below(&held);
+        let (of_lake, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
+        let Some(gap) = of_lake.first() else {
+            if of_horizon.is_empty() {
+                self.publish_done(&held);
+                *progress = Progress::default();
+            }
+            return Ok(true);
+        };
+        self.status.set_state("filling");
+        progress.begin(&held, wanted, false);
+        let stretch = LakeStretch {
+            from: gap.from.max(gap.to.saturating_sub(ROUND_LEDGERS - 1)),
+            to: gap.to,
+            since: gap.since,
+        };
+        let read = LakeRead {
+            deps: self,
+            reader,
+            context,
+            upstream,
+            kind: BatchKind::Backfill,
+            stored: progress.stored(),
+        };
+        let mut reading = std::pin::pin!(read.read(stretch));
+        let mut tick = tokio::time::interval(TICK);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut reading => break outcome,
+                _ = tick.tick() => self.publish_progress(progress).await?,
+            }
+        };
+        self.publish_progress(progress).await?;
+        if matches!(outcome, Err(HistoryError::OtherHashes)) {
+            upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
+        }
+        outcome.map(|()| false)
+    }
+
+    /// Missing ledgers, the newest first: those of the last 24 hours, and the others once these are held.
+    fn missing_below(&self, held: &[LedgerRange]) -> (Vec<Missing>, Wanted) {
+        let now = UnixSeconds::from(self.writer.clock.now());
+        let all = now.minus(self.hours.saturating_mul(HOUR));
+        let day = now.minus(DAY).max(all);
+        let day_is_whole = !held.is_empty() && coverage::missing(held, FIRST_LEDGER, day, day).is_empty();
+        self.horizon.limiter().set_day_complete(day_is_whole);
+        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
+        let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
+        let missing = coverage::missing(held, FIRST_LEDGER, since, gaps_since);
+        (missing, Wanted { floor: FIRST_LEDGER, day, all })
+    }
+
+    /// Reads by Horizon's pages what the lake lacks or what was refused.
+    async fn fill_left_forever(&self, context: &WorkContext, upstream: &Upstream) {
+        let mut retry = Retry::default();
+        loop {
+            context.advance();
+            if self.writer.leadership.epoch_within(TICK).await.is_none() {
+                continue;
+            }
+            match self.fill_left(context, upstream).await {
+                Ok(true) => context.pause(REST).await,
+                Ok(false) => retry.reset(),
+                Err(error) => {
+                    self.wait_after(&error, &mut retry, context, upstream).await;
+                    context.pause(TAIL_INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the newest stretch that is left to Horizon. Returns true if there is none.
+    pub(super) async fn fill_left(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+    ) -> Result<bool, HistoryError> {
+        let held = self.held().await?;
+        let (missing, _) = self.missing_below(&held);
+        let (_, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
+        let Some(gap) = of_horizon.first() else { return Ok(true) };
+        let stretch =
+            Stretch { from: gap.from, to: Some(gap.to), before: Some(gap.before), since: gap.since };
+        let horizon = self.horizon.of_class(Class::History);
+        let read: DescendingRead<'_> = self.descending_read(&horizon, context, upstream);
+        read.read(stretch).await?;
+        self.publish_coverage().await?;
+        Ok(false)
+    }
+}
+
+fn range_of(ledgers: &[crate::lake::VerifiedLedger]) -> Option<LedgerRange> {
+    let (first, last) = (ledgers.first()?, ledgers.last()?);
+    Some(LedgerRange {
+        from: first.sequence,
+        to: last.sequence,
+        from_time: first.closed_at.min(last.closed_at),
+        to_time: last.closed_at,
+    })
+}

@@ -1,0 +1,298 @@
+//! Reading of a stretch of ledgers from the lake, from new to old, with a commit per batch. Rows and coverage are
+//! committed together, so that a stop at any moment loses at most the reading of one batch.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt as _;
+use metrics::counter;
+
+use super::{Backfill, HistoryError, Upstream};
+use crate::{
+    actors::{
+        lake_reader::{self, Collected, LakeReader},
+        subjects,
+        worker::WorkContext,
+    },
+    db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
+    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    horizon::budget::Class,
+    lake::{Content, Link, VerifiedLedger},
+    published::Anchor,
+    steps,
+};
+
+/// Trades in a batch, about 1 KB each.
+const BATCH_TRADES: usize = 5_000;
+/// Most trades in a transaction.
+const WRITTEN_MAX: usize = 20_000;
+/// Longest time between two batches.
+const BATCH_TIME: Duration = Duration::from_secs(1);
+/// Missing objects in a row after which the next one that exists is searched for.
+const MISSING_MAX: u32 = 16;
+/// Ledgers in a row with another hash than Horizon's after which the lake is not believed at all.
+const DIFFERING_MAX: u32 = 3;
+
+/// Stretch of ledgers to read from `to` down to `from`, or until they are older than wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LakeStretch {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// Time before which ledgers are not wanted.
+    pub(super) since: UnixSeconds,
+}
+
+/// Dependencies of reading from the lake.
+pub(super) struct LakeRead<'a> {
+    pub(super) deps: &'a Backfill,
+    pub(super) reader: &'a LakeReader,
+    pub(super) context: &'a WorkContext,
+    pub(super) upstream: &'a Upstream,
+    pub(super) kind: BatchKind,
+    /// Trades stored that were not there before. Shared with the progress.
+    pub(super) stored: Rc<Cell<u64>>,
+}
+
+/// State of reading a stretch.
+struct ReadState {
+    /// Lowest ledger that was believed; none after one that was refused or is missing, since its link is then unknown.
+    above: Option<Link>,
+    /// Ledgers of the next batch, without a gap.
+    pending: Option<LedgerRange>,
+    collected: Collected,
+    written_at: Instant,
+    /// Objects in a row that are missing.
+    missing: u32,
+    /// Ledgers in a row that have another hash than at Horizon.
+    differing: u32,
+    /// True once a ledger is older than wanted.
+    is_done: bool,
+}
+
+impl LakeRead<'_> {
+    /// Reads a stretch. Ledgers that are missing or refused are left to Horizon.
+    pub(super) async fn read(&self, stretch: LakeStretch) -> Result<(), HistoryError> {
+        let mut state = ReadState::new();
+        let mut top = stretch.to;
+        let read = loop {
+            match self.read_run(stretch, top, &mut state).await {
+                Ok(Some(next)) if next >= stretch.from && !state.is_done => top = next,
+                Ok(_) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // Earlier ledgers are valid, so they are stored.
+        self.write(&mut state).await?;
+        read
+    }
+
+    /// Reads down from `top`. Returns where to go on below a large hole.
+    async fn read_run(
+        &self,
+        stretch: LakeStretch,
+        top: u32,
+        state: &mut ReadState,
+    ) -> Result<Option<u32>, HistoryError> {
+        let lake = &self.reader.lake;
+        let mut batches = std::pin::pin!(
+            lake.descending(stretch.from, top).await.inspect_err(|error| self.reader.note_failure(error))?
+        );
+        while let Some(batch) = batches.next().await {
+            self.context.advance();
+            let batch = batch.inspect_err(|error| self.reader.note_failure(error))?;
+            self.reader.note_answer();
+            let (from, to) = (batch.first.max(stretch.from), batch.last.min(top));
+            match batch.content {
+                Content::Missing => {
+                    self.leave(from, to, state).await?;
+                    state.missing = state.missing.saturating_add(1);
+                    if state.missing >= MISSING_MAX && from > stretch.from {
+                        let next = lake.newest_below(from, stretch.from).await?;
+                        self.leave(next.map_or(stretch.from, |next| next.saturating_add(1)), from - 1, state)
+                            .await?;
+                        state.missing = 0;
+                        return Ok(next);
+                    }
+                    continue;
+                }
+                Content::Unreadable(reason) => self.refuse(from, to, &reason, false, state).await?,
+                Content::Ledgers(ledgers) => {
+                    for ledger in ledgers.into_iter().rev() {
+                        match ledger {
+                            Ok(ledger) => self.take(ledger, stretch, state).await?,
+                            Err(refused) if (from..=to).contains(&refused.sequence) => {
+                                self.refuse(
+                                    refused.sequence,
+                                    refused.sequence,
+                                    &refused.reason,
+                                    false,
+                                    state,
+                                )
+                                .await?;
+                            }
+                            Err(_) => state.above = None,
+                        }
+                        if state.is_done {
+                            return Ok(None);
+                        }
+                        if state.is_due() {
+                            self.write(state).await?;
+                        }
+                    }
+                }
+            }
+            state.missing = 0;
+        }
+        Ok(None)
+    }
+
+    /// Takes a ledger into the next batch, if it fits its neighbours and the anchor.
+    async fn take(
+        &self,
+        ledger: VerifiedLedger,
+        stretch: LakeStretch,
+        state: &mut ReadState,
+    ) -> Result<(), HistoryError> {
+        let sequence = ledger.sequence;
+        if sequence < stretch.from {
+            return Ok(());
+        }
+        if sequence > stretch.to {
+            // Held already. It says which hash the ledger below must have, but nothing vouches for it again.
+            return Ok(());
+        }
+        if self.reader.checks_chain() {
+            if let Some(broken) = state.above.and_then(|above| above.check_below(&ledger).err()) {
+                return self.refuse(sequence, sequence, &broken.to_string(), true, state).await;
+            }
+            if state.above.is_none() && !self.is_anchored(&ledger, state).await? {
+                return Ok(());
+            }
+        }
+        if ledger.closed_at < stretch.since {
+            state.is_done = true;
+            return Ok(());
+        }
+        let now = UnixSeconds::from(self.deps.writer.clock.now());
+        state.note(&ledger);
+        let intake = lake_reader::intake(self.deps.retention_days);
+        self.reader.collect(ledger, &intake, now, &mut state.collected);
+        Ok(())
+    }
+
+    /// Compares a ledger that no link vouches for with Horizon. Returns false if it is refused.
+    async fn is_anchored(
+        &self,
+        ledger: &VerifiedLedger,
+        state: &mut ReadState,
+    ) -> Result<bool, HistoryError> {
+        if let Anchor::Differs { .. } = self.reader.anchor(ledger, Class::History).await {
+            let reason = "its hash is not the one that Horizon has";
+            self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;
+            state.differing = state.differing.saturating_add(1);
+            return if state.differing < DIFFERING_MAX { Ok(false) } else { Err(HistoryError::OtherHashes) };
+        }
+        state.differing = 0;
+        Ok(true)
+    }
+
+    /// Ends the batch and leaves ledgers to Horizon.
+    async fn leave(&self, from: u32, to: u32, state: &mut ReadState) -> Result<(), HistoryError> {
+        self.write(state).await?;
+        state.above = None;
+        if from <= to {
+            counter!("ticker_lake_missing_ledgers_total").increment(u64::from(to - from) + 1);
+            self.upstream.left.borrow_mut().add(from, to, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Ends the batch, quarantines ledgers as a range, and leaves them to Horizon.
+    async fn refuse(
+        &self,
+        from: u32,
+        to: u32,
+        reason: &str,
+        is_chain_break: bool,
+        state: &mut ReadState,
+    ) -> Result<(), HistoryError> {
+        self.write(state).await?;
+        state.above = None;
+        let entry = self.reader.refuse(from, to, reason, is_chain_break);
+        self.upstream.left.borrow_mut().add(from, to, Instant::now());
+        state.collected.quarantine.push(entry);
+        self.write(state).await
+    }
+
+    async fn write(&self, state: &mut ReadState) -> Result<(), HistoryError> {
+        let covered = state.pending.take();
+        let collected = std::mem::take(&mut state.collected);
+        let begun = std::mem::replace(&mut state.written_at, Instant::now());
+        if covered.is_none() && collected.quarantine.is_empty() {
+            return Ok(());
+        }
+        counter!("ticker_trades_passed_over_total").increment(collected.skipped);
+        let mut trades = collected.trades;
+        // A huge ledger goes in parts, the last of which says that it is complete.
+        while trades.len() > WRITTEN_MAX {
+            let part = trades.split_off(trades.len() - WRITTEN_MAX);
+            self.commit(part, Vec::new(), None, begun).await?;
+        }
+        self.commit(trades, collected.quarantine, covered, begun).await?;
+        if let Some(covered) = covered {
+            let ledgers = u64::from(covered.to - covered.from) + 1;
+            self.reader.note_stored((covered.to, covered.to_time), ledgers);
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        trades: Vec<IncomingTrade>,
+        quarantine: Vec<QuarantineEntry>,
+        covered: Option<LedgerRange>,
+        begun: Instant,
+    ) -> Result<(), HistoryError> {
+        let batch = TradeBatch { kind: self.kind, cursor: None, trades, quarantine, covered };
+        let mut read = self.context.step(steps::READ_LEDGERS, None).began_at(begun);
+        read.set_subject(subjects::incoming(&batch));
+        let written = self.deps.writer.write(&batch, &read.done(), self.context).await?;
+        self.stored.set(self.stored.get().saturating_add(written.new));
+        Ok(())
+    }
+}
+
+impl ReadState {
+    fn new() -> Self {
+        Self {
+            above: None,
+            pending: None,
+            collected: Collected::default(),
+            written_at: Instant::now(),
+            missing: 0,
+            differing: 0,
+            is_done: false,
+        }
+    }
+
+    /// Adds a ledger at the lower end of the next batch.
+    fn note(&mut self, ledger: &VerifiedLedger) {
+        self.above = Some(Link::of(ledger));
+        let (sequence, at) = (ledger.sequence, ledger.closed_at);
+        let range = self.pending.get_or_insert(LedgerRange {
+            from: sequence,
+            to: sequence,
+            from_time: at,
+            to_time: at,
+        });
+        range.from = sequence;
+        range.from_time = at.min(range.to_time);
+    }
+
+    fn is_due(&self) -> bool {
+        self.collected.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
+    }
+}

@@ -1,0 +1,92 @@
+//! Reading held ledgers again from the lake. It costs no request, and a ledger proves that it is complete.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Backfill, HistoryError, Upstream,
+    reread::{PageComparison, RereadOutcome},
+};
+use crate::{
+    actors::{
+        lake_reader::{self, Collected, LakeReader},
+        worker::WorkContext,
+    },
+    domain::{
+        coverage::LedgerRange,
+        cursor::PagingToken,
+        instant::{DAY, UnixSeconds},
+    },
+    horizon::budget::Class,
+    lake::{Content, VerifiedLedger},
+    published::Anchor,
+};
+
+impl Backfill {
+    /// Compares a held ledger with the lake's. A ledger that the lake lacks or that is refused says nothing.
+    pub(super) async fn compare_with_lake(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+        range: LedgerRange,
+        ledger: u32,
+    ) -> Result<RereadOutcome, HistoryError> {
+        let Some(reader) = &self.lake else { return Ok(RereadOutcome::Unreadable) };
+        context.advance();
+        let batch = reader.lake.read(ledger).await?;
+        context.advance();
+        let Content::Ledgers(ledgers) = batch.content else { return Ok(RereadOutcome::Unreadable) };
+        let found = ledgers.into_iter().flatten().find(|found| found.sequence == ledger);
+        let Some(found) = found else { return Ok(RereadOutcome::Unreadable) };
+        let (comparison, found) = self.compared(reader, found).await?;
+        let differs = !comparison.missing.is_empty()
+            || !comparison.contradicting.is_empty()
+            || !comparison.surplus.is_empty();
+        // Rows are doubted only on the word of a ledger that Horizon vouches for, if that is wanted.
+        if differs
+            && reader.wants_anchor()
+            && !matches!(reader.anchor(&found, Class::Audit).await, Anchor::Agrees { .. })
+        {
+            return Ok(RereadOutcome::Unreadable);
+        }
+        self.settle(context, upstream, range, comparison).await?;
+        Ok(RereadOutcome::Compared)
+    }
+
+    async fn compared(
+        &self,
+        reader: &LakeReader,
+        ledger: VerifiedLedger,
+    ) -> Result<(PageComparison, VerifiedLedger), HistoryError> {
+        let (from, to) = (
+            PagingToken::before_ledger(ledger.sequence),
+            PagingToken::before_ledger(ledger.sequence.saturating_add(1)),
+        );
+        let held = self.writer.database.held_between(from, to).await?;
+        let mut rows = held.rows;
+        let now = UnixSeconds::from(self.writer.clock.now());
+        let mut collected = Collected::default();
+        let intake = lake_reader::intake(self.retention_days);
+        reader.collect(ledger.clone(), &intake, now, &mut collected);
+        let mut comparison = PageComparison {
+            below: held.from,
+            ledgers: 1,
+            is_unreadable: false,
+            missing: Vec::new(),
+            contradicting: Vec::new(),
+            surplus: BTreeMap::new(),
+        };
+        for incoming in collected.trades.into_iter().filter(|incoming| incoming.trade.token >= held.from) {
+            match rows.remove(&incoming.trade.token) {
+                None => comparison.missing.push(incoming),
+                Some(row) if row.is(&incoming.trade) => {}
+                Some(_) => comparison.contradicting.push(incoming),
+            }
+        }
+        // A day of slack, as for Horizon. A ledger with refused trades may hold those rows.
+        let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
+        if collected.quarantine.is_empty() {
+            comparison.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
+        }
+        Ok((comparison, ledger))
+    }
+}

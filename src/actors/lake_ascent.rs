@@ -1,0 +1,188 @@
+//! Ledgers of the lake from old to new, as they appear. For new trades, and for the tail that the stream may lack.
+
+use std::time::{Duration, Instant};
+
+use super::lake_reader::LakeReader;
+use crate::{
+    horizon::budget::Class,
+    lake::{Content, LakeError, Link, VerifiedLedger},
+    published::Anchor,
+};
+
+/// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
+const ANCHOR_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Attempts to read an object that is refused, before it is passed over. It may still be being written.
+const ATTEMPTS_MAX: u32 = 3;
+/// Looks at an object that does not appear, before it is a hole if a later one exists.
+const LOOKS_MAX: u32 = 3;
+/// Distances in objects at which a later one is looked for, in turn.
+const LOOK_AHEAD: [u32; 4] = [1, 2, 8, 64];
+/// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
+/// filled from there.
+pub const CATCH_UP_MAX: u32 = 64;
+
+/// Position in the lake.
+#[derive(Debug)]
+pub struct Ascent {
+    next: u32,
+    /// Ledger before `next`, if it was believed.
+    link: Option<Link>,
+    anchored_at: Option<Instant>,
+    attempts: u32,
+    looks: u32,
+}
+
+/// Result of a look at the next object.
+#[derive(Debug)]
+pub enum Step {
+    /// It does not exist yet, or it is to be read again.
+    NotYet,
+    /// Its ledgers, in order. There is at least one.
+    Ledgers(Vec<VerifiedLedger>),
+    /// Ledgers that are passed over, because they are refused.
+    Refused {
+        /// First ledger.
+        from: u32,
+        /// Last ledger.
+        to: u32,
+        /// Reason why they are not believed.
+        reason: String,
+        /// True if they do not fit their neighbours or Horizon.
+        is_chain_break: bool,
+    },
+    /// Ledgers that are passed over, because the lake lacks them and has later ones.
+    Hole {
+        /// First ledger.
+        from: u32,
+        /// Last ledger.
+        to: u32,
+    },
+}
+
+impl Ascent {
+    /// Begins at a ledger.
+    #[must_use]
+    pub const fn at(next: u32) -> Self {
+        Self { next, link: None, anchored_at: None, attempts: 0, looks: 0 }
+    }
+
+    /// Next ledger to read.
+    #[must_use]
+    pub const fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Looks at the next object.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached.
+    pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+        let batch = reader.lake.read(self.next).await?;
+        let step = match batch.content {
+            Content::Missing => return self.look_ahead(reader, batch.last).await,
+            Content::Unreadable(reason) => self.refuse_after_attempts(self.next, batch.last, reason, false),
+            Content::Ledgers(ledgers) => {
+                let mut taken = Vec::new();
+                let mut refused = None;
+                for ledger in ledgers {
+                    match self.judged(ledger, reader).await {
+                        Ok(Some(ledger)) => taken.push(ledger),
+                        Ok(None) => {} // it was read before
+                        Err(refusal) => {
+                            refused = Some(refusal);
+                            break;
+                        }
+                    }
+                }
+                match refused {
+                    // Those before it are stored first. The next look finds it again.
+                    Some(_) | None if !taken.is_empty() => {
+                        (self.attempts, self.looks) = (0, 0);
+                        Step::Ledgers(taken)
+                    }
+                    Some((sequence, reason, is_chain_break)) => {
+                        self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
+                    }
+                    None => {
+                        self.next = batch.last.saturating_add(1);
+                        Step::NotYet
+                    }
+                }
+            }
+        };
+        Ok(step)
+    }
+
+    /// Judges a ledger, and takes it as the newest one. `None` for one that was read before.
+    async fn judged(
+        &mut self,
+        ledger: Result<VerifiedLedger, crate::lake::RefusedLedger>,
+        reader: &LakeReader,
+    ) -> Result<Option<VerifiedLedger>, (u32, String, bool)> {
+        let ledger = match ledger {
+            Err(refused) if refused.sequence < self.next => return Ok(None),
+            Err(refused) => return Err((refused.sequence, refused.reason, false)),
+            Ok(ledger) if ledger.sequence < self.next => return Ok(None),
+            Ok(ledger) => ledger,
+        };
+        if reader.checks_chain() {
+            let broken = self.link.and_then(|link| link.check_above(&ledger).err());
+            let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
+            if broken.is_some() || self.link.is_none() || is_due {
+                match (reader.anchor(&ledger, Class::Live).await, broken) {
+                    (Anchor::Differs { .. }, _) => {
+                        let reason = "its hash is not the one that Horizon has".to_owned();
+                        return Err((ledger.sequence, reason, true));
+                    }
+                    // Horizon vouches for it. Then the ledger before it was the wrong one.
+                    (Anchor::Agrees { .. }, _) => self.anchored_at = Some(Instant::now()),
+                    (Anchor::Unchecked, Some(broken)) => {
+                        return Err((ledger.sequence, broken.to_string(), true));
+                    }
+                    (Anchor::Unchecked, None) => {}
+                }
+            }
+        }
+        self.link = Some(Link::of(&ledger));
+        self.next = ledger.sequence.saturating_add(1);
+        Ok(Some(ledger))
+    }
+
+    fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts < ATTEMPTS_MAX {
+            return Step::NotYet;
+        }
+        self.pass_over(to);
+        Step::Refused { from, to, reason, is_chain_break }
+    }
+
+    /// Looks whether a later object exists. Objects are written in order, so the missing one is then a hole.
+    async fn look_ahead(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
+        let size = last.saturating_sub(self.next).saturating_add(1);
+        let index = usize::try_from(self.looks).unwrap_or_default() % LOOK_AHEAD.len();
+        let distance = LOOK_AHEAD.get(index).copied().unwrap_or(1);
+        let ahead = last.saturating_add(size.saturating_mul(distance));
+        self.looks = self.looks.saturating_add(1);
+        if !reader.lake.has_ledger(ahead).await? {
+            return Ok(Step::NotYet);
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts < LOOKS_MAX {
+            return Ok(Step::NotYet);
+        }
+        // Begin with the newest one if there are many. The rest is filled as history.
+        let newest = reader.lake.newest(Some(ahead)).await?;
+        let to = if newest.saturating_sub(last) > CATCH_UP_MAX { newest.saturating_sub(size) } else { last };
+        let from = self.next;
+        self.pass_over(to);
+        Ok(Step::Hole { from, to })
+    }
+
+    fn pass_over(&mut self, to: u32) {
+        self.next = to.saturating_add(1);
+        self.link = None;
+        (self.attempts, self.looks) = (0, 0);
+    }
+}

@@ -1,0 +1,191 @@
+//! The lake as actors read it: with the anchor at Horizon, and with every result reported.
+
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use metrics::counter;
+use tracing::{debug, warn};
+
+use super::intake::{Intake, IntakeDecision};
+use crate::{
+    config::LakeVerify,
+    db::trades::{IncomingTrade, QuarantineEntry},
+    domain::instant::UnixSeconds,
+    horizon::{
+        HorizonClient,
+        budget::Class,
+        wire::{ReceivedTrade, RecordError},
+    },
+    lake::{Lake, LakeError, VerifiedLedger},
+    published::{Anchor, LakeState, Published},
+};
+
+/// Name of the source in quarantine.
+const SOURCE: &str = "lake";
+/// Time for which Horizon is not asked again for a hash after it did not answer.
+const ANCHOR_RETRY: Duration = Duration::from_secs(60);
+/// Longest wait for a hash. Ledgers that prove themselves are stored without it.
+const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reader of the lake, for one actor.
+#[derive(Clone)]
+pub struct LakeReader {
+    /// The lake.
+    pub lake: Lake,
+    /// Horizon, which knows the hashes of ledgers.
+    horizon: HorizonClient,
+    verify: LakeVerify,
+    published: Arc<Published>,
+    /// Time of the last comparison that Horizon did not answer.
+    unanswered_at: Cell<Option<Instant>>,
+}
+
+/// Trades of consecutive ledgers for one batch.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Trades to store.
+    pub trades: Vec<IncomingTrade>,
+    /// Trades that cannot be stored, and refused ranges.
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Number of trades that are older than the retention.
+    pub skipped: u64,
+}
+
+impl LakeReader {
+    /// Creates a reader.
+    #[must_use]
+    pub fn new(lake: Lake, horizon: HorizonClient, verify: LakeVerify, published: Arc<Published>) -> Self {
+        let url = lake.shown().to_owned();
+        published.vitals.lake.update(|state| state.url = url);
+        Self { lake, horizon, verify, published, unanswered_at: Cell::new(None) }
+    }
+
+    /// True if consecutive ledgers must name each other.
+    #[must_use]
+    pub fn checks_chain(&self) -> bool {
+        self.verify != LakeVerify::Off
+    }
+
+    /// True if hashes are compared with Horizon's.
+    #[must_use]
+    pub fn wants_anchor(&self) -> bool {
+        self.verify == LakeVerify::Anchor
+    }
+
+    /// Newest ledger of the lake. Begins to look at `held`, or without it at Horizon's newest ledger.
+    pub async fn newest(&self, held: Option<u32>) -> Result<u32, LakeError> {
+        let hint = match held {
+            Some(held) => Some(held),
+            None => {
+                let root = tokio::time::timeout(ANCHOR_TIMEOUT, self.horizon.root()).await;
+                root.ok().and_then(Result::ok).map(|root| root.history_latest_ledger)
+            }
+        };
+        self.lake.newest(hint).await
+    }
+
+    /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
+    /// the ledger, leaves it unchecked.
+    pub async fn anchor(&self, ledger: &VerifiedLedger, class: Class) -> Anchor {
+        let is_paused = self.unanswered_at.get().is_some_and(|at| at.elapsed() < ANCHOR_RETRY);
+        if self.verify != LakeVerify::Anchor || is_paused {
+            return Anchor::Unchecked;
+        }
+        let horizon = self.horizon.of_class(class);
+        let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(ledger.sequence)).await;
+        let (sequence, at) = (ledger.sequence, chrono::Utc::now());
+        let anchor = match asked {
+            Ok(Ok(Some(hash))) if hash == ledger.hash.to_string() => Anchor::Agrees { ledger: sequence, at },
+            Ok(Ok(Some(hash))) => {
+                warn!(ledger = sequence, lake = %ledger.hash, horizon = hash, "hash differs from Horizon's");
+                Anchor::Differs { ledger: sequence, at }
+            }
+            Ok(Ok(None)) => {
+                debug!(ledger = sequence, "Horizon does not have the ledger, its hash is not compared");
+                Anchor::Unchecked
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.unanswered_at.set(Some(Instant::now()));
+                debug!(ledger = sequence, "Horizon does not answer, the hash is not compared");
+                Anchor::Unchecked
+            }
+        };
+        self.published.vitals.lake.update(|state| {
+            // An unchecked ledger above an agreed one is no news: the chain leads to it.
+            if anchor != Anchor::Unchecked || matches!(state.anchor, Anchor::Differs { .. }) {
+                state.anchor = anchor;
+            }
+        });
+        anchor
+    }
+
+    /// Adds what a ledger holds to a batch.
+    pub fn collect(&self, ledger: VerifiedLedger, intake: &Intake, now: UnixSeconds, into: &mut Collected) {
+        for trade in ledger.trades {
+            let received = ReceivedTrade { trade: trade.trade, raw: trade.raw };
+            match intake.decide(received, now) {
+                IntakeDecision::Store(trade) => into.trades.push(*trade),
+                IntakeDecision::Quarantine(entry) => into.quarantine.push(entry),
+                IntakeDecision::Skip => into.skipped = into.skipped.saturating_add(1),
+            }
+        }
+        for refused in ledger.refused {
+            let refused =
+                RecordError { token: Some(refused.token), reason: refused.reason, raw: refused.raw };
+            into.quarantine.push(intake.refuse(refused));
+        }
+    }
+
+    /// Reports that these ledgers are stored.
+    pub fn note_stored(&self, newest: (u32, UnixSeconds), ledgers: u64) {
+        counter!("ticker_lake_ledgers_total").increment(ledgers);
+        self.update(|state| {
+            state.newest = state.newest.max(Some(newest));
+            state.ledgers = state.ledgers.saturating_add(ledgers);
+        });
+    }
+
+    /// Reports that ledgers are refused, and returns their entry in quarantine.
+    pub fn refuse(&self, from: u32, to: u32, reason: &str, is_chain_break: bool) -> QuarantineEntry {
+        let ledgers = u64::from(to.saturating_sub(from)).saturating_add(1);
+        let kind = if is_chain_break { "chain" } else { "content" };
+        counter!("ticker_lake_refused_ledgers_total", "reason" => kind).increment(ledgers);
+        warn!(from, to, reason, "ledgers of the lake refused");
+        self.update(|state| {
+            state.refused = state.refused.saturating_add(ledgers);
+            state.chain_breaks = state.chain_breaks.saturating_add(u64::from(is_chain_break));
+            state.last_refused = Some((from, reason.to_owned()));
+        });
+        let raw = serde_json::json!({"from": from, "to": to, "lake": self.lake.shown()}).to_string();
+        let reason = format!("ledgers {from} to {to} are refused: {reason}");
+        QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
+    }
+
+    /// Reports that the lake answered.
+    pub fn note_answer(&self) {
+        self.update(|state| state.outage = None);
+    }
+
+    /// Reports that the lake could not be read.
+    pub fn note_failure(&self, error: &LakeError) {
+        let (now, text) = (chrono::Utc::now(), error.to_string());
+        self.update(|state| {
+            let since = state.outage.as_ref().map_or(now, |(since, _)| *since);
+            state.outage = Some((since, text));
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut LakeState)) {
+        self.published.vitals.lake.update(change);
+    }
+}
+
+/// Rules for trades of ledgers that prove themselves. Their numbers are those of their objects.
+#[must_use]
+pub const fn intake(writer_retention_days: i64) -> Intake {
+    Intake { source: SOURCE, ceiling: u32::MAX, latest_time: None, retention_days: writer_retention_days }
+}

@@ -1,0 +1,159 @@
+//! New trades from the lake: one ledger, one batch, published at once.
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use tracing::info;
+
+use super::{SessionEnd, StreamIngest};
+use crate::{
+    actors::{
+        lake_ascent::{Ascent, CATCH_UP_MAX, Step},
+        lake_reader::{self, Collected, LakeReader},
+        subjects,
+        worker::WorkContext,
+    },
+    db::trades::{BatchKind, CursorMove, LIVE_CURSOR, TradeBatch},
+    domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
+    lake::VerifiedLedger,
+    published::Vitals,
+    steps,
+};
+
+/// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Following of the lake until something ends it.
+pub(super) struct LakeSession<'a> {
+    deps: &'a StreamIngest,
+    reader: &'a LakeReader,
+    context: &'a WorkContext,
+    has_advanced: bool,
+}
+
+impl<'a> LakeSession<'a> {
+    pub(super) const fn new(
+        deps: &'a StreamIngest,
+        reader: &'a LakeReader,
+        context: &'a WorkContext,
+    ) -> Self {
+        Self { deps, reader, context, has_advanced: false }
+    }
+
+    /// True if a ledger was stored.
+    pub(super) const fn has_advanced(&self) -> bool {
+        self.has_advanced
+    }
+
+    /// Stores ledger after ledger as they appear.
+    pub(super) async fn run(&mut self) -> SessionEnd {
+        let mut ascent = match self.start().await {
+            Ok(ascent) => ascent,
+            Err(ended) => return ended,
+        };
+        self.deps.status.set_state("streaming");
+        loop {
+            if let Err(ended) = self.step(&mut ascent).await {
+                return ended;
+            }
+            if self.context.is_draining() {
+                return SessionEnd::NotLeading;
+            }
+        }
+    }
+
+    /// Begins behind what is held, or at the newest ledger if that is far away. The gap is then filled as history.
+    async fn start(&self) -> Result<Ascent, SessionEnd> {
+        self.deps.status.set_state("connecting");
+        let held = self.deps.writer.database.coverage().await?;
+        let newest = held.last().map(|newest| newest.to);
+        let tip = self.reader.newest(newest).await.inspect_err(|error| self.reader.note_failure(error))?;
+        self.note_received();
+        let next = match newest {
+            Some(newest) if tip.saturating_sub(newest) <= CATCH_UP_MAX => newest.saturating_add(1),
+            Some(newest) => {
+                info!(from = newest, to = tip, "lake is far ahead, the gap is filled as history");
+                tip
+            }
+            None => tip,
+        };
+        Ok(Ascent::at(next))
+    }
+
+    async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
+        self.context.advance();
+        let begun = Instant::now();
+        let step = ascent.step(self.reader).await.inspect_err(|error| self.reader.note_failure(error))?;
+        self.note_received();
+        match step {
+            Step::NotYet | Step::Hole { .. } => {
+                if self.deps.writer.leadership.epoch().is_none() {
+                    return Err(SessionEnd::NotLeading);
+                }
+                self.context.pause(POLL).await;
+                Ok(())
+            }
+            Step::Refused { from, to, reason, is_chain_break } => {
+                let entry = self.reader.refuse(from, to, &reason, is_chain_break);
+                let collected = Collected { quarantine: vec![entry], ..Collected::default() };
+                self.write(collected, None, begun).await
+            }
+            Step::Ledgers(ledgers) => {
+                // One ledger, one batch: its trades are published before the next is looked at.
+                for ledger in ledgers {
+                    self.store(ledger, begun).await?;
+                    self.has_advanced = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn store(&self, ledger: VerifiedLedger, begun: Instant) -> Result<(), SessionEnd> {
+        let (sequence, at) = (ledger.sequence, ledger.closed_at);
+        let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
+        let now = UnixSeconds::from(self.deps.writer.clock.now());
+        let mut collected = Collected::default();
+        let intake = lake_reader::intake(self.deps.retention_days);
+        self.reader.collect(ledger, &intake, now, &mut collected);
+        self.write(collected, Some(covered), begun).await?;
+        self.reader.note_stored((sequence, at), 1);
+        Ok(())
+    }
+
+    /// Writes a batch. The cursor of the stream moves with it, so that a stream continues there.
+    async fn write(
+        &self,
+        collected: Collected,
+        covered: Option<LedgerRange>,
+        begun: Instant,
+    ) -> Result<(), SessionEnd> {
+        let writer = &self.deps.writer;
+        let expected = writer.database.cursor(LIVE_CURSOR).await?;
+        let end = covered.map(|range| PagingToken::before_ledger(range.to.saturating_add(1)));
+        let cursor = end.filter(|end| expected.is_none_or(|expected| expected < *end)).map(|to| CursorMove {
+            name: LIVE_CURSOR.to_owned(),
+            expected,
+            to,
+        });
+        counter!("ticker_trades_passed_over_total").increment(collected.skipped);
+        let batch = TradeBatch {
+            kind: BatchKind::Live,
+            cursor,
+            trades: collected.trades,
+            quarantine: collected.quarantine,
+            covered,
+        };
+        let mut read = self.context.step(steps::READ_LEDGERS, None).began_at(begun);
+        read.set_subject(subjects::incoming(&batch));
+        writer.write(&batch, &read.done(), self.context).await?;
+        Ok(())
+    }
+
+    /// Publishes that the lake answers.
+    fn note_received(&self) {
+        self.reader.note_answer();
+        let writer = &self.deps.writer;
+        Vitals::report(&writer.published.vitals.stream, true, "reading from the lake", writer.clock.now());
+    }
+}

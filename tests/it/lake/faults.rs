@@ -1,0 +1,148 @@
+//! Lakes with faults: what fails is never stored, is reported, and comes from Horizon instead.
+
+use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
+
+use super::*;
+use crate::support::wait_until;
+
+/// Faults of objects, each at a ledger of its own.
+const FAULTS: [LakeFault; 8] = [
+    LakeFault::Hole,
+    LakeFault::Damaged,
+    LakeFault::ChainBreak,
+    LakeFault::Truncated,
+    LakeFault::WrongCompression,
+    LakeFault::Bomb,
+    LakeFault::OtherNetwork,
+    LakeFault::OtherLedger,
+];
+/// Faults after which a ledger is quarantined: all but the hole, of which nothing is there to refuse.
+const REFUSED: i64 = 7;
+
+#[test]
+fn ledgers_that_fail_are_quarantined_and_come_from_horizon() {
+    let sim = with_lake(75, 2.0, 1, FaultPlan::none());
+    let newest = sim.oracle().head().latest;
+    for (fault, place) in FAULTS.into_iter().zip(1..) {
+        sim.lake().spoil(newest - 100 * place, fault);
+    }
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&sim);
+        let more =
+            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+        let refused = "SELECT count(*) FROM quarantine WHERE source = 'lake' AND reason LIKE 'ledgers %'";
+        assert_eq!(number(&client, refused).await, REFUSED);
+        let status = daemon.status()["lake"].clone();
+        assert_eq!((&status["refused"], &status["chain_breaks"]), (&REFUSED.into(), &1.into()), "{status}");
+    });
+}
+
+#[test]
+fn without_horizon_a_ledger_that_fails_stays_a_gap() {
+    let sim = with_lake(76, 2.0, 1, FaultPlan::none());
+    let spoilt = sim.oracle().head().latest - 50;
+    sim.lake().spoil(spoilt, LakeFault::Damaged);
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&sim);
+        let more =
+            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(NOWHERE, &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 3_000).await;
+        let in_it = format!("SELECT count(*) FROM trades WHERE toid >> 32 = {spoilt}");
+        assert_eq!(number(&client, &in_it).await, 0);
+        let gap = format!("\"from\":{spoilt}");
+        wait_until("the ledger is shown as a gap", || daemon.status()["gaps"].to_string().contains(&gap));
+    });
+}
+
+#[test]
+fn a_lake_of_other_hashes_than_horizons_is_not_believed() {
+    // The chain of a lake whose first ledger is another one differs in every hash, and is sound in itself.
+    let (sim, other) = (with_lake(77, 2.0, 1, FaultPlan::none()), with_lake(78, 2.0, 1, FaultPlan::none()));
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&other);
+        let more = ["--ledger-source", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        let refused = "SELECT count(*) FROM quarantine WHERE reason LIKE '%not the one that Horizon has%'";
+        let begun = std::time::Instant::now();
+        while number(&client, refused).await == 0 {
+            assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        wait_until("the check fails", || daemon.get("/readyz").json()["checks"]["lake"]["ok"] == false);
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000, "all of it is Horizon's");
+    });
+}
+
+#[test]
+fn a_server_that_fails_now_and_then_costs_time_only() {
+    let plan = FaultPlan::none();
+    for fault in [
+        Fault::Status(503),
+        Fault::Status(429),
+        Fault::Cut { after_bytes: 900 },
+        Fault::TruncatedJson { after_bytes: 700 },
+        Fault::HtmlWith200,
+        Fault::Drip { bytes: 400 },
+        Fault::Status(500),
+    ] {
+        plan.push(Endpoint::Lake, fault);
+    }
+    let sim = with_lake(79, 2.0, 1, plan.clone());
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&sim);
+        let more =
+            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        for fault in [Fault::Status(503), Fault::TruncatedJson { after_bytes: 900 }, Fault::HtmlWith200] {
+            plan.push(Endpoint::Lake, fault);
+        }
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(plan.pending(Endpoint::Lake), 0);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0, "read again, they were good");
+    });
+}
+
+#[test]
+fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
+    let sim = horizon(SimConfig {
+        seed: 80,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 3.0,
+        history_hours: 1,
+        ledger_seconds: 0.5,
+        lake_layout: stellar_ticker::sim::lake::LakeLayout { ledgers_per_batch: 8, batches_per_partition: 4 },
+        ..SimConfig::default()
+    });
+    let next = sim.oracle().head().latest + 40;
+    sim.lake().spoil(next, LakeFault::Hole);
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&sim);
+        let more =
+            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        let held = format!("SELECT count(*) FROM coverage WHERE to_ledger > {next}");
+        let begun = std::time::Instant::now();
+        while number(&client, &held).await == 0 {
+            assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+    });
+}

@@ -1,0 +1,62 @@
+//! Lakes that are refused at start.
+
+use super::*;
+
+fn refused(lake: &str) -> String {
+    let horizon = ["--horizon-url", NOWHERE, "--network", PASSPHRASE];
+    let (database, lake) = (block_on(fresh_database()), ["--database-url", "", "--lake-url", lake]);
+    let lake = [&lake[..1], &[database.as_str()], &lake[2..]].concat();
+    let (code, _, log) =
+        run(&[&["ingest", "trades", "--ledger-source", "lake"], &horizon[..], &lake].concat());
+    assert_eq!(code, 78, "{log}");
+    log
+}
+
+#[test]
+fn a_lake_of_another_network_is_refused() {
+    let sim = with_lake(81, 1.0, 0, FaultPlan::none());
+    sim.lake().announce("Another Network");
+    let log = refused(&lake_url(&sim));
+    assert!(log.contains("Another Network") && log.contains(PASSPHRASE), "{log}");
+}
+
+#[test]
+fn a_lake_from_before_sep_54_is_refused_with_that_word() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("FFFFFFFF--0-63.xdr.zstd"), "").unwrap();
+    let log = refused(&format!("file://{}", directory.path().display()));
+    assert!(log.contains("before SEP-54") && log.contains(".config.json"), "{log}");
+}
+
+#[test]
+fn a_source_that_is_a_lake_needs_one() {
+    let (code, _, log) = run(&["config", "check", "--ledger-source", "lake"]);
+    assert_eq!(code, 78, "{log}");
+    assert!(log.contains("--lake-url"), "{log}");
+    let (code, _, log) = run(&["config", "check", "--lake-url", "s3://bucket/lake"]);
+    assert!(code != 0 && log.contains("file:///DIRECTORY"), "{log}");
+}
+
+#[test]
+fn doctor_reads_the_manifest_the_newest_ledger_and_its_hash_at_horizon() {
+    let sim = with_lake(82, 2.0, 1, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let (url, lake) = (sim.url(), lake_url(&sim));
+    let examined = || {
+        let network = ["--horizon-url", &url, "--network", PASSPHRASE, "--database-url", &database];
+        let (_, report, log) = run(&[&["doctor", "--json", "--lake-url", &lake], &network[..]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{log}"));
+        let checks = report["checks"].as_array().unwrap().clone();
+        move |name: &str| {
+            let check = checks.iter().find(|check| check["name"] == name).unwrap();
+            check["status"].as_str().unwrap().to_owned()
+        }
+    };
+    let sound = examined();
+    for name in ["lake", "lake_lag", "lake_ledger", "lake_anchor"] {
+        assert_eq!(sound(name), "ok", "{name}");
+    }
+    sim.lake().announce("Another Network");
+    let other = examined();
+    assert_eq!((other("lake"), other("lake_ledger")), ("failure".to_owned(), "skipped".to_owned()));
+}
