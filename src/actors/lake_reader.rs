@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::intake::{Intake, IntakeDecision};
 use crate::{
+    clock::SharedClock,
     config::LakeVerify,
     db::trades::{IncomingTrade, QuarantineEntry},
     domain::instant::UnixSeconds,
@@ -40,6 +41,7 @@ pub struct LakeReader {
     horizon: HorizonClient,
     verify: LakeVerify,
     published: Arc<Published>,
+    clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer.
     unanswered_at: Cell<Option<Instant>>,
 }
@@ -58,10 +60,16 @@ pub struct Collected {
 impl LakeReader {
     /// Creates a reader.
     #[must_use]
-    pub fn new(lake: Lake, horizon: HorizonClient, verify: LakeVerify, published: Arc<Published>) -> Self {
+    pub fn new(
+        lake: Lake,
+        horizon: HorizonClient,
+        verify: LakeVerify,
+        published: Arc<Published>,
+        clock: SharedClock,
+    ) -> Self {
         let url = lake.shown().to_owned();
         published.vitals.lake.update(|state| state.url = url);
-        Self { lake, horizon, verify, published, unanswered_at: Cell::new(None) }
+        Self { lake, horizon, verify, published, clock, unanswered_at: Cell::new(None) }
     }
 
     /// True if consecutive ledgers must name each other.
@@ -97,7 +105,7 @@ impl LakeReader {
         }
         let horizon = self.horizon.of_class(class);
         let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(ledger.sequence)).await;
-        let (sequence, at) = (ledger.sequence, chrono::Utc::now());
+        let (sequence, at) = (ledger.sequence, self.clock.now());
         let anchor = match asked {
             Ok(Ok(Some(hash))) if hash == ledger.hash.to_string() => Anchor::Agrees { ledger: sequence, at },
             Ok(Ok(Some(hash))) => {
@@ -172,7 +180,7 @@ impl LakeReader {
 
     /// Reports that the lake could not be read.
     pub fn note_failure(&self, error: &LakeError) {
-        let (now, text) = (chrono::Utc::now(), error.to_string());
+        let (now, text) = (self.clock.now(), error.to_string());
         self.update(|state| {
             let since = state.outage.as_ref().map_or(now, |(since, _)| *since);
             state.outage = Some((since, text));

@@ -85,7 +85,8 @@ impl Services {
     pub(super) fn lake(&self, status: &ChildStatus) -> Option<LakeReader> {
         let settings = lake_settings(&self.config)?;
         let (lake, verify) = (usable(Lake::new(&settings)), self.config.sources.lake_verify);
-        Some(LakeReader::new(lake, self.horizon(status), verify, Arc::clone(&self.published)))
+        let clock = Arc::clone(&self.clock);
+        Some(LakeReader::new(lake, self.horizon(status), verify, Arc::clone(&self.published), clock))
     }
 
     /// Creates a writer of trade batches.
