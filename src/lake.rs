@@ -5,6 +5,7 @@
 //! source     where the objects are: a directory, or a server
 //! directory  objects as files
 //! http       objects over HTTP and HTTPS
+//! rpc        ledgers of Stellar RPC, one by one
 //! listing    the newest object, out of a listing
 //! search     the newest object, by asking for keys
 //! ledgers    bytes of an object to verified ledgers with their trades
@@ -20,6 +21,7 @@ mod error;
 mod http;
 mod ledgers;
 mod listing;
+mod rpc;
 mod search;
 mod source;
 
@@ -29,6 +31,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use ledger_metadata::{Manifest, Network, Verification};
 use metrics::counter;
+use tokio::sync::Semaphore;
 
 use crate::{blocking, outbound::retry::Retry};
 
@@ -43,6 +46,8 @@ pub const FIRST_LEDGER: u32 = 2;
 const FETCHES_MAX: u32 = 4;
 /// Attempts to fetch an object that holds something wrong. It may have been spoiled on its way, or be replaced now.
 const DECODINGS_MAX: u32 = 2;
+/// Objects that are decoded at once.
+const DECODERS: usize = 2;
 /// Most ledgers in flight. Objects of many ledgers are large, so fewer of them are fetched at once.
 const LEDGERS_IN_FLIGHT_MAX: usize = 256;
 /// Objects that are fetched at once, however many ledgers they hold.
@@ -51,11 +56,20 @@ const IN_FLIGHT_MIN: usize = 2;
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Place of ledger metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Data lake: a `file://` directory, or an http or https base URL, without a trailing slash.
+    Lake(String),
+    /// Stellar RPC: an http or https URL.
+    Rpc(String),
+}
+
 /// Settings of a lake.
 #[derive(Clone, Debug)]
 pub struct LakeSettings {
-    /// `file://` directory, or http or https base URL, without a trailing slash.
-    pub url: String,
+    /// Where the ledgers are.
+    pub place: Place,
     /// Passphrase of the network whose ledgers it must hold.
     pub passphrase: String,
     /// PEM file of further CA certificates to trust.
@@ -73,6 +87,8 @@ pub struct Lake {
     passphrase: Rc<str>,
     verification: Verification,
     parallel: usize,
+    /// Limit on the objects that are decoded at once: a bomb fills hundreds of megabytes before it is refused.
+    decoders: Rc<Semaphore>,
     /// Manifest, once it was read and found to be of the right network.
     manifest: Rc<RefCell<Option<Manifest>>>,
 }
@@ -107,10 +123,11 @@ impl Lake {
     /// [`LakeError::Setup`] if the URL or the certificates are not usable.
     pub fn new(settings: &LakeSettings) -> Result<Self, LakeError> {
         Ok(Self {
-            source: Rc::new(Source::new(&settings.url, settings.ca_file.as_deref())?),
+            source: Rc::new(Source::new(&settings.place, settings.ca_file.as_deref())?),
             passphrase: settings.passphrase.as_str().into(),
             verification: if settings.is_verified { Verification::Full } else { Verification::Off },
             parallel: settings.parallel.max(1),
+            decoders: Rc::new(Semaphore::new(DECODERS)),
             manifest: Rc::default(),
         })
     }
@@ -130,8 +147,7 @@ impl Lake {
         if let Some(manifest) = self.manifest.borrow().as_ref() {
             return Ok(manifest.clone());
         }
-        let Some(bytes) = self.fetched(Manifest::KEY).await? else { return Err(LakeError::NoManifest) };
-        let manifest = Manifest::parse(&bytes)?;
+        let manifest = retried(|| self.source.manifest()).await?;
         if *manifest.passphrase != *self.passphrase {
             return Err(LakeError::OtherNetwork {
                 found: manifest.passphrase,
@@ -152,7 +168,7 @@ impl Lake {
         let (first, last) = manifest.batch_of(ledger);
         let mut content = Content::Missing;
         for _ in 0..DECODINGS_MAX {
-            content = match self.object(&manifest, ledger).await? {
+            content = match self.fetched(&manifest, ledger).await? {
                 None => Content::Missing,
                 Some(bytes) => self.decoded(bytes, first, last).await,
             };
@@ -190,6 +206,9 @@ impl Lake {
     pub async fn newest(&self, hint: Option<u32>) -> Result<u32, LakeError> {
         let manifest = self.manifest().await?;
         let size = manifest.ledgers_per_batch();
+        if let Some(range) = retried(|| self.source.range()).await? {
+            return Ok(*range.end());
+        }
         let hint = match hint {
             Some(hint) => hint,
             None => self.source.listed_newest().await?.ok_or(LakeError::NoStart)?,
@@ -206,6 +225,10 @@ impl Lake {
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn newest_below(&self, ledger: u32, from: u32) -> Result<Option<u32>, LakeError> {
         let manifest = self.manifest().await?;
+        if let Some(range) = retried(|| self.source.range()).await? {
+            let newest = (*range.end()).min(ledger.saturating_sub(1));
+            return Ok(Some(newest).filter(|newest| *newest >= from.max(*range.start())));
+        }
         let size = manifest.ledgers_per_batch();
         let has = async |index| self.has(&manifest, index).await;
         let found = search::newest_below(ledger / size, from / size, has).await?;
@@ -225,25 +248,11 @@ impl Lake {
     /// True if the lake has the object of this number, counted from ledger 0.
     async fn has(&self, manifest: &Manifest, index: u32) -> Result<bool, LakeError> {
         let first = index.saturating_mul(manifest.ledgers_per_batch());
-        for key in manifest.keys_of(first) {
-            if retried(|| self.source.has(&key)).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        retried(|| self.source.has(manifest, first)).await
     }
 
-    async fn object(&self, manifest: &Manifest, ledger: u32) -> Result<Option<Bytes>, LakeError> {
-        for key in manifest.keys_of(ledger) {
-            if let Some(bytes) = self.fetched(&key).await? {
-                return Ok(Some(bytes));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn fetched(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
-        let fetched = retried(|| self.source.fetch(key)).await;
+    async fn fetched(&self, manifest: &Manifest, ledger: u32) -> Result<Option<Bytes>, LakeError> {
+        let fetched = retried(|| self.source.object(manifest, ledger)).await;
         if let Ok(Some(bytes)) = &fetched {
             counter!("ticker_lake_bytes_total").increment(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         }
@@ -251,6 +260,8 @@ impl Lake {
     }
 
     async fn decoded(&self, bytes: Bytes, first: u32, last: u32) -> Content {
+        // The semaphore is never closed.
+        let _permit = self.decoders.acquire().await;
         let (network, verification) = (Network::of(&self.passphrase), self.verification);
         let decoding = blocking::run(move || ledgers::decode(&bytes, first, last, network, verification));
         match decoding.await {

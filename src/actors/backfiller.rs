@@ -131,9 +131,9 @@ impl Backfill {
     pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
         Self {
             horizon: services.horizon(&status),
-            lake: services.lake(&status),
-            is_from_lake: services.config.sources.history == LedgerSource::Lake,
-            is_live_from_lake: services.config.sources.live == LedgerSource::Lake,
+            lake: services.history_lake(&status),
+            is_from_lake: services.config.sources.history != LedgerSource::Horizon,
+            is_live_from_lake: services.config.sources.live != LedgerSource::Horizon,
             writer: services.writer(listeners),
             network_passphrase: services.config.network_passphrase.clone(),
             hours: i64::from(services.config.backfill_hours),

@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Config, CronSpec, EXIT_CONFIG, LakeVerify, TESTNET_PASSPHRASE},
+    config::{Config, CronSpec, EXIT_CONFIG, LakeVerify, LedgerSource, TESTNET_PASSPHRASE},
     db::Database,
     domain::asset::Asset,
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
-    lake::{Lake, LakeSettings},
+    lake::{Lake, LakeSettings, Place},
     published::Published,
 };
 
@@ -81,10 +81,20 @@ impl Services {
             .traced(Arc::clone(status.recorder()), status.name())
     }
 
-    /// Creates a reader of the lake; none without one. Like the client, it belongs to the thread that makes it.
-    pub(super) fn lake(&self, status: &ChildStatus) -> Option<LakeReader> {
-        let settings = lake_settings(&self.config)?;
-        let (lake, verify) = (usable(Lake::new(&settings)), self.config.sources.lake_verify);
+    /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the client, it belongs
+    /// to the thread that makes it.
+    pub(super) fn history_lake(&self, status: &ChildStatus) -> Option<LakeReader> {
+        self.lake(history_place(&self.config)?, status)
+    }
+
+    /// Creates a reader of ledger metadata for new trades; none if they come from Horizon.
+    pub(super) fn live_lake(&self, status: &ChildStatus) -> Option<LakeReader> {
+        self.lake(live_place(&self.config)?, status)
+    }
+
+    fn lake(&self, place: Place, status: &ChildStatus) -> Option<LakeReader> {
+        let lake = usable(Lake::new(&lake_settings(&self.config, place)));
+        let verify = self.config.sources.lake_verify;
         let clock = Arc::clone(&self.clock);
         Some(LakeReader::new(lake, self.horizon(status), verify, Arc::clone(&self.published), clock))
     }
@@ -128,16 +138,38 @@ pub fn horizon_settings(config: &Config) -> HorizonSettings {
     }
 }
 
-/// Returns the settings of the configured lake; none without one.
+/// Returns the settings of a place of ledger metadata.
 #[must_use]
-pub fn lake_settings(config: &Config) -> Option<LakeSettings> {
-    Some(LakeSettings {
-        url: config.sources.lake_url.clone()?,
+pub fn lake_settings(config: &Config, place: Place) -> LakeSettings {
+    LakeSettings {
+        place,
         passphrase: config.network_passphrase.clone(),
         ca_file: config.ca_file.clone(),
         parallel: config.sources.lake_parallel,
         is_verified: config.sources.lake_verify != LakeVerify::Off,
-    })
+    }
+}
+
+/// Returns the place of ledger metadata for history, or if that comes from Horizon, for reading held ledgers again.
+#[must_use]
+pub fn history_place(config: &Config) -> Option<Place> {
+    let sources = &config.sources;
+    let (lake, rpc) = (sources.lake_url.clone().map(Place::Lake), sources.rpc_url.clone().map(Place::Rpc));
+    match sources.history {
+        LedgerSource::Rpc => rpc,
+        LedgerSource::Lake | LedgerSource::Horizon => lake.or(rpc),
+    }
+}
+
+/// Returns the place of ledger metadata for new trades; none if they come from Horizon.
+#[must_use]
+pub fn live_place(config: &Config) -> Option<Place> {
+    let sources = &config.sources;
+    match sources.live {
+        LedgerSource::Horizon => None,
+        LedgerSource::Lake => sources.lake_url.clone().map(Place::Lake),
+        LedgerSource::Rpc => sources.rpc_url.clone().map(Place::Rpc),
+    }
 }
 
 /// Returns the schedule of a cron expression.

@@ -24,7 +24,6 @@ use super::{
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
-    config::LedgerSource,
     db::DbError,
     horizon::{HorizonClient, HorizonError},
     lake::LakeError,
@@ -72,7 +71,7 @@ impl StreamIngest {
     pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
         Self {
             horizon: services.horizon(&status),
-            lake: services.lake(&status).filter(|_| services.config.sources.live == LedgerSource::Lake),
+            lake: services.live_lake(&status),
             writer: services.writer(listeners),
             network_passphrase: services.config.network_passphrase.clone(),
             retention_days: services.retention_days(),

@@ -6,10 +6,10 @@ use tracing::warn;
 
 use super::CommandError;
 use crate::{
-    actors::services::{Services, horizon_settings, lake_settings},
+    actors::services::{Services, history_place, horizon_settings, lake_settings, live_place},
     domain::shown_url::shown_url,
     horizon::HorizonClient,
-    lake::{Lake, LakeError},
+    lake::{Lake, LakeError, Place},
 };
 
 /// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
@@ -45,26 +45,33 @@ pub(super) async fn check_network(services: &Services) -> Result<(), CommandErro
     }
 }
 
-/// Checks that the lake can be read and holds the configured network. A lake that does not answer passes: its manifest
-/// is read before anything else of it.
+/// Checks that the lake and RPC can be read and have the configured network. One that does not answer passes: its
+/// manifest, or its network, is read before anything else of it.
 pub(super) async fn check_lake(services: &Services) -> Result<(), CommandError> {
-    let Some(settings) = lake_settings(&services.config) else { return Ok(()) };
-    let refused = |error: &LakeError| CommandError::Configuration(format!("--lake-url: {error}"));
-    let lake = Lake::new(&settings).map_err(|error| refused(&error))?;
-    match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, lake.manifest()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.is_of_configuration() => Err(refused(&error)),
-        Ok(Err(error)) => {
-            warn!(url = lake.shown(), %error, "lake cannot be read, it is read again when it answers");
-            Ok(())
-        }
-        Err(_) => {
-            let waited_s = NETWORK_CHECK_TIMEOUT.as_secs();
-            warn!(
-                url = lake.shown(),
-                waited_s, "lake did not answer in time, it is read again when it answers"
-            );
-            Ok(())
+    let config = &services.config;
+    let (history, live) = (history_place(config), live_place(config));
+    let live = live.filter(|live| Some(live) != history.as_ref());
+    for place in history.into_iter().chain(live) {
+        let flag = match &place {
+            Place::Lake(_) => "--lake-url",
+            Place::Rpc(_) => "--rpc-url",
+        };
+        let refused = |error: &LakeError| CommandError::Configuration(format!("{flag}: {error}"));
+        let lake = Lake::new(&lake_settings(config, place)).map_err(|error| refused(&error))?;
+        match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, lake.manifest()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) if error.is_of_configuration() => return Err(refused(&error)),
+            Ok(Err(error)) => {
+                warn!(url = lake.shown(), %error, "lake cannot be read, it is read again when it answers");
+            }
+            Err(_) => {
+                let waited_s = NETWORK_CHECK_TIMEOUT.as_secs();
+                warn!(
+                    url = lake.shown(),
+                    waited_s, "lake did not answer in time, it is read again when it answers"
+                );
+            }
         }
     }
+    Ok(())
 }

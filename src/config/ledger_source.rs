@@ -12,6 +12,8 @@ pub enum LedgerSource {
     Horizon,
     /// A data lake of ledger metadata.
     Lake,
+    /// Stellar RPC's `getLedgers`.
+    Rpc,
 }
 
 /// Verification of a lake's ledgers.
@@ -34,6 +36,8 @@ pub struct LedgerSources {
     pub live: LedgerSource,
     /// URL of the lake; `None` for no lake. Set if a source is the lake.
     pub lake_url: Option<String>,
+    /// URL of Stellar RPC; `None` for none. Set if a source is RPC.
+    pub rpc_url: Option<String>,
     /// Objects that are fetched at once.
     pub lake_parallel: usize,
     /// Verification of its ledgers.
@@ -44,6 +48,7 @@ pub(super) fn source(text: &str) -> Result<LedgerSource, ValueError> {
     match text {
         "horizon" => Ok(LedgerSource::Horizon),
         "lake" => Ok(LedgerSource::Lake),
+        "rpc" => Ok(LedgerSource::Rpc),
         _ => Err(ValueError::UNPARSABLE),
     }
 }

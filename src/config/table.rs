@@ -4,7 +4,7 @@ use super::parse::{AT_MOST_A_YEAR, INTERVAL};
 use super::setting::{Fallback, Group, InDemo, Kind, Setting};
 
 const HTTP_BASE: &str = "an http or https base URL without user, query or fragment";
-const SOURCE: &str = "horizon or lake; lake needs --lake-url";
+const SOURCE: &str = "horizon, lake or rpc; lake needs --lake-url, and rpc --rpc-url";
 const CRON: &str = "a cron expression in UTC with five fields, or six with the seconds first; weekdays \
                     count from Sunday = 0, names are better";
 const ADDRESS: &str = "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8080 or [::1]:8080";
@@ -138,11 +138,19 @@ pub static SETTINGS: &[Setting] = &[
         ..UPSTREAM
     },
     Setting {
+        name: "rpc-url",
+        env: &["TICKER_RPC_URL"],
+        value_name: "URL",
+        help: "Stellar RPC whose getLedgers gives ledger metadata",
+        allowed: HTTP_BASE,
+        ..UPSTREAM
+    },
+    Setting {
         name: "lake-parallel",
         env: &["TICKER_LAKE_PARALLEL"],
         fallback: Fallback::Value("16"),
         value_name: "N",
-        help: "Objects of the lake that are fetched at once",
+        help: "Objects of the lake, or ledgers of RPC, that are fetched at once",
         allowed: "a whole number from 1 to 128",
         kind: Kind::Count,
         ..UPSTREAM

@@ -210,18 +210,23 @@ fn read_sources(reader: &mut Reader<'_>) -> Option<LedgerSources> {
     let history = reader.read("ledger-source", ledger_source::source);
     let live = reader.read("live-from", ledger_source::source);
     let lake_url = reader.read_optional("lake-url", ledger_source::lake_url);
+    let rpc_url = reader.read_optional("rpc-url", parse::http_base);
     let lake_parallel = reader.read("lake-parallel", parse::count(1..=ledger_source::PARALLEL_MAX));
     let lake_verify = reader.read("lake-verify", ledger_source::verify);
-    let (history, live, lake_url) = (history?, live?, lake_url?);
+    let (history, live, lake_url, rpc_url) = (history?, live?, lake_url?, rpc_url?);
     for (name, source) in [("ledger-source", history), ("live-from", live)] {
         if source == LedgerSource::Lake && lake_url.is_none() {
             reader.refuse(name, "it needs --lake-url".to_owned());
+        }
+        if source == LedgerSource::Rpc && rpc_url.is_none() {
+            reader.refuse(name, "it needs --rpc-url".to_owned());
         }
     }
     Some(LedgerSources {
         history,
         live,
         lake_url,
+        rpc_url,
         lake_parallel: usize::try_from(lake_parallel?).unwrap_or(1),
         lake_verify: lake_verify?,
     })

@@ -26,6 +26,14 @@ pub enum LakeError {
         /// Wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
+    /// Error that Stellar RPC reports, or an answer of it that is not valid (code 0).
+    #[error("RPC answered with error {code}: {message}")]
+    Rpc {
+        /// Code of JSON-RPC.
+        code: i64,
+        /// Message, fit for a log line.
+        message: String,
+    },
     /// Object larger than any real one. Holds the limit in bytes.
     #[error("an object of the lake has more than {0} bytes")]
     TooLarge(usize),
@@ -70,7 +78,7 @@ impl LakeError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Silent(_) | Self::Directory(_) => true,
+            Self::Connect(_) | Self::Silent(_) | Self::Directory(_) | Self::Rpc { .. } => true,
             Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 429),
             _ => false,
         }

@@ -90,19 +90,35 @@ impl HttpLake {
         LakeError,
     > {
         let request = self.client.get(url).insert_header((header::ACCEPT_ENCODING, "identity"));
-        let response = request.no_decompress().send().await.map_err(|error| match error {
-            SendRequestError::Timeout => LakeError::Silent(SILENCE_MAX),
-            error => LakeError::Connect(error.to_string()),
-        })?;
-        let status = response.status().as_u16();
-        match status {
-            200 => Ok(Some(response)),
-            404 => Ok(None),
-            status => {
-                let after = response.headers().get(header::RETRY_AFTER);
-                let after = after.and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
-                Err(LakeError::Status { status, retry_after: after })
-            }
+        checked(request.no_decompress().send().await)
+    }
+
+    /// Posts JSON to the base URL, and returns the answer.
+    pub(super) async fn post(&self, json: &serde_json::Value) -> Result<Bytes, LakeError> {
+        let request = self.client.post(&self.url).insert_header((header::ACCEPT_ENCODING, "identity"));
+        match checked(request.no_decompress().send_json(json).await)? {
+            Some(response) => body(response).await,
+            None => Err(LakeError::Status { status: 404, retry_after: None }),
+        }
+    }
+}
+
+/// Returns a successful answer, or `None` for 404.
+fn checked<S>(
+    sent: Result<ClientResponse<S>, SendRequestError>,
+) -> Result<Option<ClientResponse<S>>, LakeError> {
+    let response = sent.map_err(|error| match error {
+        SendRequestError::Timeout => LakeError::Silent(SILENCE_MAX),
+        error => LakeError::Connect(error.to_string()),
+    })?;
+    let status = response.status().as_u16();
+    match status {
+        200 => Ok(Some(response)),
+        404 => Ok(None),
+        status => {
+            let after = response.headers().get(header::RETRY_AFTER);
+            let after = after.and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
+            Err(LakeError::Status { status, retry_after: after })
         }
     }
 }

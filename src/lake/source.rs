@@ -1,25 +1,37 @@
-//! The place of a lake: a directory or a server.
+//! The place of ledger metadata: a directory, a server, or Stellar RPC.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
+use ledger_metadata::Manifest;
 
-use super::{LakeError, directory, http::HttpLake, listing};
+use super::{LakeError, Place, directory, http::HttpLake, listing, rpc::RpcClient};
 use crate::domain::shown_url::shown_url;
 
-/// Place of a lake.
+/// Place of ledger metadata, and how to ask it.
 pub(super) enum Source {
     /// Directory of this machine.
     Directory { path: PathBuf, shown: String },
-    /// Server, asked over HTTP or HTTPS.
+    /// Server of objects, asked over HTTP or HTTPS.
     Http(HttpLake),
+    /// Stellar RPC, which gives ledgers one by one.
+    Rpc(RpcClient),
 }
 
 impl Source {
-    pub(super) fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, LakeError> {
+    pub(super) fn new(place: &Place, ca_file: Option<&Path>) -> Result<Self, LakeError> {
+        let url = match place {
+            Place::Lake(url) => url,
+            Place::Rpc(url) => {
+                return HttpLake::new(url, shown_url(url), ca_file).map(RpcClient::new).map(Self::Rpc);
+            }
+        };
         match url.strip_prefix("file://") {
             Some(path) if path.starts_with('/') => {
-                Ok(Self::Directory { path: PathBuf::from(path), shown: url.to_owned() })
+                Ok(Self::Directory { path: PathBuf::from(path), shown: url.clone() })
             }
             Some(_) => Err(LakeError::Setup("a file URL needs an absolute path: file:///…".to_owned())),
             None => HttpLake::new(url, shown_url(url), ca_file).map(Self::Http),
@@ -30,22 +42,57 @@ impl Source {
         match self {
             Self::Directory { shown, .. } => shown,
             Self::Http(http) => http.shown(),
+            Self::Rpc(rpc) => rpc.shown(),
         }
     }
 
-    /// Fetches an object. `None` if there is none with this key.
-    pub(super) async fn fetch(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
-        match self {
-            Self::Directory { path, .. } => directory::fetch(path.join(key)).await,
-            Self::Http(http) => http.fetch(key).await,
+    /// Reads the manifest. RPC has none, and says its network.
+    pub(super) async fn manifest(&self) -> Result<Manifest, LakeError> {
+        if let Self::Rpc(rpc) = self {
+            return rpc.passphrase().await.map(Manifest::of_single_ledgers);
         }
+        let bytes = self.fetch(Manifest::KEY).await?.ok_or(LakeError::NoManifest)?;
+        Ok(Manifest::parse(&bytes)?)
     }
 
-    /// True if there is an object with this key.
-    pub(super) async fn has(&self, key: &str) -> Result<bool, LakeError> {
+    /// Fetches the object that holds a ledger. `None` if there is none.
+    pub(super) async fn object(&self, manifest: &Manifest, ledger: u32) -> Result<Option<Bytes>, LakeError> {
+        if let Self::Rpc(rpc) = self {
+            return rpc.ledger(ledger).await;
+        }
+        for key in manifest.keys_of(ledger) {
+            if let Some(bytes) = self.fetch(&key).await? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// True if there is an object that holds a ledger.
+    pub(super) async fn has(&self, manifest: &Manifest, ledger: u32) -> Result<bool, LakeError> {
+        if let Some(range) = self.range().await? {
+            return Ok(range.contains(&ledger));
+        }
+        for key in manifest.keys_of(ledger) {
+            let has = match self {
+                Self::Directory { path, .. } => directory::has(path.join(key)).await?,
+                Self::Http(http) => http.has(&key).await?,
+                Self::Rpc(_) => false,
+            };
+            if has {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Ledgers that RPC has. `None` for a lake, which does not say.
+    pub(super) async fn range(&self) -> Result<Option<RangeInclusive<u32>>, LakeError> {
         match self {
-            Self::Directory { path, .. } => directory::has(path.join(key)).await,
-            Self::Http(http) => http.has(key).await,
+            Self::Rpc(rpc) => {
+                rpc.health().await.map(|health| Some(health.oldest_ledger..=health.latest_ledger))
+            }
+            Self::Directory { .. } | Self::Http(_) => Ok(None),
         }
     }
 
@@ -54,6 +101,16 @@ impl Source {
         match self {
             Self::Directory { path, .. } => directory::newest(path.clone()).await,
             Self::Http(http) => listing::newest(http).await,
+            Self::Rpc(_) => Ok(None),
+        }
+    }
+
+    /// Fetches an object. `None` if there is none with this key.
+    async fn fetch(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
+        match self {
+            Self::Directory { path, .. } => directory::fetch(path.join(key)).await,
+            Self::Http(http) => http.fetch(key).await,
+            Self::Rpc(_) => Ok(None),
         }
     }
 }

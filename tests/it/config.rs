@@ -27,7 +27,9 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         | "stale-after"
         | "audit-interval" => ["3s", "4m", "5h"],
         "ca-file" | "nginx" | "data-dir" | "output-dir" => ["/a", "/b", "/c"],
-        "horizon-url" | "toml-gateway" => ["http://a.example", "https://b.example", "http://c.example/x"],
+        "horizon-url" | "toml-gateway" | "rpc-url" => {
+            ["http://a.example", "https://b.example", "http://c.example/x"]
+        }
         "network" => ["testnet", "Some Network ; 1", "Some Network ; 2"],
         "horizon-requests-per-hour" | "connections-per-address" => ["0", "1", "2"],
         "bind" | "admin-bind" | "nginx-bind" => ["127.0.0.1:1001", "127.0.0.1:1002", "[::1]:1003"],
@@ -41,7 +43,7 @@ fn samples(setting: &Setting) -> [&'static str; 3] {
         "log-format" => ["text", "json", "text"],
         "log" => ["debug", "warn", "error"],
         "trace-messages" => ["off", "on", "off"],
-        "ledger-source" | "live-from" => ["lake", "horizon", "lake"],
+        "ledger-source" | "live-from" => ["lake", "horizon", "rpc"],
         "lake-url" => ["file:///a", "https://b.example/lake", "http://c.example"],
         "lake-parallel" => ["1", "2", "3"],
         "lake-verify" => ["chain", "off", "anchor"],
@@ -90,9 +92,9 @@ fn flag_beats_environment_beats_file_beats_default_for_every_setting() {
         let flag = format!("--{}", setting.name);
         let flags = [&config[..], &[&flag, in_flag]].concat();
         let look = |arguments: &[&str], environment: &[(&str, &str)]| {
-            // A source that is a lake needs one.
-            let lake = ["--lake-url", "file:///lake"];
-            let more = if setting.name == "lake-url" { &[] } else { &lake[..] };
+            // A source that is a lake or RPC needs its URL.
+            let urls = ["--lake-url", "file:///lake", "--rpc-url", "http://rpc.example"];
+            let more = if setting.name.ends_with("-url") { &[] } else { &urls[..] };
             let settings = settings_of(&[arguments, more].concat(), environment);
             let entry = settings.get(setting.name).unwrap().clone();
             (entry.text, entry.source)

@@ -2,6 +2,7 @@
 
 mod faults;
 mod refusals;
+mod rpc;
 
 use std::time::Duration;
 

@@ -29,6 +29,8 @@ pub enum Endpoint {
     Toml,
     /// `/lake/…`
     Lake,
+    /// `/rpc`
+    Rpc,
 }
 
 /// Fault of one request.

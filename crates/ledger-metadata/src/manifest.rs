@@ -78,6 +78,12 @@ impl Manifest {
         })
     }
 
+    /// Manifest of a source that gives ledgers one by one and has no manifest itself, such as Stellar RPC.
+    #[must_use]
+    pub const fn of_single_ledgers(passphrase: String) -> Self {
+        Self { passphrase, ledgers_per_batch: 1, batches_per_partition: 1 }
+    }
+
     /// Ledgers in an object, 1 or more.
     #[must_use]
     pub const fn ledgers_per_batch(&self) -> u32 {

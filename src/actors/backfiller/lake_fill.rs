@@ -39,6 +39,9 @@ const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
 const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Outage of the lake after which a stretch of history is left to Horizon.
+const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
+
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
 #[derive(Debug, Default)]
 pub(super) struct LakeTail(RefCell<Option<Ascent>>);
@@ -92,15 +95,21 @@ impl Backfill {
         }
     }
 
+    /// True if the lake has been out for this time.
+    fn is_lake_out_for(&self, time: Duration) -> bool {
+        let outage = self.writer.published.vitals.lake.load().and_then(|lake| lake.outage);
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        outage.is_some_and(|(since, _)| {
+            self.writer.clock.now().signed_duration_since(since).num_seconds() >= seconds
+        })
+    }
+
     /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
     fn falls_short(&self) -> bool {
         let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
         let now = self.writer.clock.now();
         let patience_s = i64::try_from(LAKE_PATIENCE.as_secs()).unwrap_or(i64::MAX);
-        let is_out = lake
-            .outage
-            .as_ref()
-            .is_some_and(|(since, _)| now.signed_duration_since(*since).num_seconds() >= patience_s);
+        let is_out = self.is_lake_out_for(LAKE_PATIENCE);
         let is_late =
             lake.newest.is_none_or(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0) > patience_s);
         is_out || matches!(lake.anchor, Anchor::Differs { .. }) || (is_late && !self.is_live_from_lake)
@@ -258,7 +267,8 @@ impl Backfill {
             }
         };
         self.publish_progress(progress).await?;
-        if matches!(outcome, Err(HistoryError::OtherHashes)) {
+        let gives_up = matches!(outcome, Err(HistoryError::Lake(_))) && self.is_lake_out_for(LAKE_GIVEN_UP);
+        if gives_up || matches!(outcome, Err(HistoryError::OtherHashes)) {
             upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
         }
         outcome.map(|()| false)

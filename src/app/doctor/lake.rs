@@ -10,65 +10,73 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, LakeVerify, LedgerSource},
     horizon::{HorizonClient, rate_limiter::RateLimiter},
-    lake::{Content, Lake, LakeError, VerifiedLedger},
+    lake::{Content, Lake, LakeError, Place, VerifiedLedger},
 };
 
 /// Time limit for the whole check.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Age in seconds of the newest ledger above which new trades from the lake come late.
 const LAG_S_MAX: i64 = 60;
-/// The checks of the lake's newest ledger.
-const OF_LEDGER: [&str; 3] = ["lake_lag", "lake_ledger", "lake_anchor"];
-const PLACE: &str = "correct --lake-url: it is the place of the file .config.json, see docs/lake.md";
-const REACH: &str = "look at the URL (--lake-url), DNS, firewall and proxy";
+/// Names of the checks of a place: manifest, age, newest ledger and its hash at Horizon.
+type Names = [&'static str; 4];
+const OF_LAKE: Names = ["lake", "lake_lag", "lake_ledger", "lake_anchor"];
+const OF_RPC: Names = ["rpc", "rpc_lag", "rpc_ledger", "rpc_anchor"];
+const PLACE: &str = "correct --lake-url (the place of the file .config.json) or --rpc-url, see docs/lake.md";
+const REACH: &str = "look at the URL (--lake-url or --rpc-url), DNS, firewall and proxy";
 
-/// Returns no finding without a lake.
+/// Returns no finding without a lake or RPC.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
-    const NAME: &str = "lake";
-    let Some(settings) = lake_settings(config) else { return Vec::new() };
-    let lake = match Lake::new(&settings) {
+    let sources = &config.sources;
+    let lake = sources.lake_url.clone().map(|url| (OF_LAKE, Place::Lake(url)));
+    let rpc = sources.rpc_url.clone().map(|url| (OF_RPC, Place::Rpc(url)));
+    let mut findings = Vec::new();
+    for (names, place) in lake.into_iter().chain(rpc) {
+        findings.extend(check_place(config, names, place).await);
+    }
+    findings
+}
+
+async fn check_place(config: &Config, names: Names, place: Place) -> Vec<Finding> {
+    let [name, ..] = names;
+    let lake = match Lake::new(&lake_settings(config, place)) {
         Ok(lake) => lake,
-        Err(error) => return unreadable(Finding::failure(NAME, error.to_string(), PLACE)),
+        Err(error) => return unreadable(names, Finding::failure(name, error.to_string(), PLACE)),
     };
-    let looked = tokio::time::timeout(PATIENCE, look(config, &lake)).await;
+    let looked = tokio::time::timeout(PATIENCE, look(config, names, &lake)).await;
     looked.unwrap_or_else(|_| {
         let detail = format!("{} did not answer within {} s", lake.shown(), PATIENCE.as_secs());
-        unreadable(Finding::failure(NAME, detail, REACH))
+        unreadable(names, Finding::failure(name, detail, REACH))
     })
 }
 
-async fn look(config: &Config, lake: &Lake) -> Vec<Finding> {
-    const NAME: &str = "lake";
+async fn look(config: &Config, names: Names, lake: &Lake) -> Vec<Finding> {
+    let [name, lag_name, ledger_name, anchor_name] = names;
     let manifest = match lake.manifest().await {
         Ok(manifest) => manifest,
-        Err(error) => return unreadable(failed(NAME, &error)),
+        Err(error) => return unreadable(names, failed(name, &error)),
     };
     let per_batch = manifest.ledgers_per_batch();
     let detail = format!("{} has objects of {per_batch} ledgers of this network", lake.shown());
-    let mut findings = vec![Finding::ok(NAME, detail)];
-    match newest(config, lake).await {
+    let mut findings = vec![Finding::ok(name, detail)];
+    match newest(config, ledger_name, lake).await {
         Err(finding) => {
             findings.push(finding);
-            findings
-                .extend(["lake_lag", "lake_anchor"].map(|name| Finding::skipped(name, "no ledger is known")));
+            findings.extend([lag_name, anchor_name].map(|name| Finding::skipped(name, "no ledger is known")));
         }
         Ok(ledger) => {
-            findings.push(lag(config.sources.live, &ledger, SystemClock.now()));
-            let detail = format!(
-                "ledger {} has {} trades, and its hashes agree",
-                ledger.sequence,
-                ledger.trades.len()
-            );
-            findings.push(Finding::ok("lake_ledger", detail));
-            findings.push(anchor(config, &ledger).await);
+            findings.push(lag(lag_name, config.sources.live, &ledger, SystemClock.now()));
+            let trades = ledger.trades.len();
+            let detail = format!("ledger {} has {trades} trades, and its hashes agree", ledger.sequence);
+            findings.push(Finding::ok(ledger_name, detail));
+            findings.push(anchor(anchor_name, config, &ledger).await);
         }
     }
     findings
 }
 
-fn unreadable(first: Finding) -> Vec<Finding> {
+fn unreadable(names: Names, first: Finding) -> Vec<Finding> {
     let mut findings = vec![first];
-    findings.extend(OF_LEDGER.map(|name| Finding::skipped(name, "the lake cannot be read")));
+    findings.extend(names.into_iter().skip(1).map(|name| Finding::skipped(name, "it cannot be read")));
     findings
 }
 
@@ -77,17 +85,16 @@ fn failed(name: &'static str, error: &LakeError) -> Finding {
 }
 
 /// Returns the newest ledger of the lake, verified.
-async fn newest(config: &Config, lake: &Lake) -> Result<VerifiedLedger, Finding> {
-    const NAME: &str = "lake_ledger";
+async fn newest(config: &Config, name: &'static str, lake: &Lake) -> Result<VerifiedLedger, Finding> {
     let hint = match client(config) {
         Some(client) => client.root().await.ok().map(|root| root.history_latest_ledger),
         None => None,
     };
-    let tip = lake.newest(hint).await.map_err(|error| failed(NAME, &error))?;
-    let batch = lake.read(tip).await.map_err(|error| failed(NAME, &error))?;
+    let tip = lake.newest(hint).await.map_err(|error| failed(name, &error))?;
+    let batch = lake.read(tip).await.map_err(|error| failed(name, &error))?;
     let refused = |reason: &str| {
         let remedy = "ask who runs the lake; such ledgers are read from Horizon";
-        Finding::failure(NAME, format!("ledger {tip} is refused: {reason}"), remedy)
+        Finding::failure(name, format!("ledger {tip} is refused: {reason}"), remedy)
     };
     match batch.content {
         Content::Missing => Err(refused("it is missing now")),
@@ -100,37 +107,35 @@ async fn newest(config: &Config, lake: &Lake) -> Result<VerifiedLedger, Finding>
     }
 }
 
-fn lag(live: LedgerSource, ledger: &VerifiedLedger, now: DateTime<Utc>) -> Finding {
-    const NAME: &str = "lake_lag";
+fn lag(name: &'static str, live: LedgerSource, ledger: &VerifiedLedger, now: DateTime<Utc>) -> Finding {
     let age_s = now.timestamp().saturating_sub(ledger.closed_at.0);
     let detail = format!("its newest ledger {} closed {age_s} s ago", ledger.sequence);
     if age_s <= LAG_S_MAX {
-        return Finding::ok(NAME, detail);
+        return Finding::ok(name, detail);
     }
     match live {
-        LedgerSource::Lake => {
+        LedgerSource::Lake | LedgerSource::Rpc => {
             let remedy = "new trades come that late: set --live-from horizon, or run a Galexie of your own";
-            Finding::failure(NAME, detail, remedy)
+            Finding::failure(name, detail, remedy)
         }
-        LedgerSource::Horizon => Finding::ok(NAME, format!("{detail}; new trades come from Horizon")),
+        LedgerSource::Horizon => Finding::ok(name, format!("{detail}; new trades come from Horizon")),
     }
 }
 
-async fn anchor(config: &Config, ledger: &VerifiedLedger) -> Finding {
-    const NAME: &str = "lake_anchor";
+async fn anchor(name: &'static str, config: &Config, ledger: &VerifiedLedger) -> Finding {
     if config.sources.lake_verify != LakeVerify::Anchor {
-        return Finding::skipped(NAME, "--lake-verify does not ask for it");
+        return Finding::skipped(name, "--lake-verify does not ask for it");
     }
-    let Some(client) = client(config) else { return Finding::skipped(NAME, "Horizon cannot be asked") };
+    let Some(client) = client(config) else { return Finding::skipped(name, "Horizon cannot be asked") };
     match client.ledger_hash(ledger.sequence).await {
-        Err(_) => Finding::skipped(NAME, "Horizon does not answer"),
-        Ok(None) => Finding::skipped(NAME, format!("Horizon does not have ledger {}", ledger.sequence)),
+        Err(_) => Finding::skipped(name, "Horizon does not answer"),
+        Ok(None) => Finding::skipped(name, format!("Horizon does not have ledger {}", ledger.sequence)),
         Ok(Some(hash)) if hash == ledger.hash.to_string() => {
-            Finding::ok(NAME, format!("ledger {} has the same hash at Horizon", ledger.sequence))
+            Finding::ok(name, format!("ledger {} has the same hash at Horizon", ledger.sequence))
         }
         Ok(Some(_)) => {
             let detail = format!("ledger {} has another hash at Horizon", ledger.sequence);
-            Finding::failure(NAME, detail, "do not use this lake, or check --horizon-url")
+            Finding::failure(name, detail, "do not use this lake, or check --horizon-url")
         }
     }
 }

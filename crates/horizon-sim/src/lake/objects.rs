@@ -88,11 +88,34 @@ impl SimLake {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Passphrase that the lake announces.
+    pub fn passphrase(&self) -> String {
+        let announced = self.faults().announced.clone();
+        announced.unwrap_or_else(|| self.chain.passphrase().to_owned())
+    }
+
+    /// Newest ledger that the lake may have.
+    pub fn newest(&self) -> u32 {
+        self.chain.simulation().head().latest.min(self.faults().newest.unwrap_or(u32::MAX))
+    }
+
+    /// Ledger as RPC gives it, with its fault. `None` for a hole, and for ledgers that RPC does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] for a trade that no ledger can hold.
+    pub fn ledger(&self, sequence: u32) -> Result<Option<EncodedLedger>, LakeError> {
+        let fault = self.faults().ledgers.get(&sequence).copied();
+        if fault == Some(LakeFault::Hole) || !(self.chain.first()..=self.newest()).contains(&sequence) {
+            return Ok(None);
+        }
+        self.spoilt_ledger(sequence, fault).map(Some)
+    }
+
     /// The manifest, `.config.json`.
     pub fn manifest(&self) -> String {
-        let announced = self.faults().announced.clone();
         json!({
-            "networkPassphrase": announced.as_deref().unwrap_or_else(|| self.chain.passphrase()),
+            "networkPassphrase": self.passphrase(),
             "version": "1.0",
             "compression": "zstd",
             "ledgersPerBatch": self.layout.ledgers_per_batch,
@@ -123,9 +146,8 @@ impl SimLake {
 
     /// Answer to `ListObjectsV2` of the first entries below a prefix, which is empty or that of the newest partition.
     pub fn listing(&self, prefix: &str) -> String {
-        let newest = self.chain.simulation().head().latest.min(self.faults().newest.unwrap_or(u32::MAX));
         // The newest object that is complete.
-        let newest = newest.saturating_add(1).saturating_sub(self.layout.ledgers_per_batch.max(1));
+        let newest = self.newest().saturating_add(1).saturating_sub(self.layout.ledgers_per_batch.max(1));
         let key = self.key_of(newest);
         let entry = match key.split_once('/') {
             Some((partition, _)) if prefix.is_empty() => {
@@ -153,7 +175,7 @@ impl SimLake {
 
     fn object_of(&self, ledger: u32) -> Result<Option<Vec<u8>>, LakeError> {
         let (first, last) = self.batch_of(ledger);
-        let newest = self.chain.simulation().head().latest.min(self.faults().newest.unwrap_or(u32::MAX));
+        let newest = self.newest();
         if first < self.chain.first() || last > newest {
             return Ok(None);
         }

@@ -62,7 +62,7 @@ pub(super) async fn ledger(sequence: web::Path<u32>, shared: web::Data<Shared>) 
 
 /// Runs slow work on a thread of its own. `None` if it fails.
 #[expect(clippy::disallowed_methods, reason = "the simulation does not use the program's threads")]
-async fn on_a_thread<T: Send + 'static>(
+pub(super) async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
 ) -> Option<T> {
     web::block(work).await.ok()?.ok()

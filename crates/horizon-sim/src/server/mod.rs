@@ -6,6 +6,7 @@ mod limit;
 mod pages;
 mod query;
 mod reply;
+mod rpc;
 mod stream;
 mod trades;
 
@@ -170,6 +171,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/order_book", web::get().to(pages::order_book))
         .route("/ledgers", web::get().to(pages::ledgers))
         .route("/ledgers/{sequence}", web::get().to(lake::ledger))
+        .route("/rpc", web::post().to(rpc::rpc))
         .route("/lake", web::get().to(lake::listing))
         .route("/lake/{key:.*}", web::get().to(lake::object))
         .route("/_toml/{domain}/.well-known/stellar.toml", web::get().to(pages::toml))

@@ -19,8 +19,11 @@ pub(super) struct Admission {
 impl Admission {
     /// Charges the rate limit and takes a fault. An error is the complete reply.
     pub(super) fn check(shared: &Shared, endpoint: Endpoint) -> Result<Self, Box<HttpResponse>> {
-        // Files of issuers' hosts and the lake are not requests to Horizon, although this server serves them.
-        let limit = shared.limit.as_ref().filter(|_| !matches!(endpoint, Endpoint::Toml | Endpoint::Lake));
+        // Files of issuers' hosts, the lake and RPC are not requests to Horizon, although this server serves them.
+        let limit = shared
+            .limit
+            .as_ref()
+            .filter(|_| !matches!(endpoint, Endpoint::Toml | Endpoint::Lake | Endpoint::Rpc));
         let allowance = limit.map(super::RateLimit::take);
         let admission = Self { allowance, fault: shared.faults.take(endpoint) };
         let streaming = endpoint == Endpoint::Stream;

@@ -1,0 +1,44 @@
+//! Ledgers from Stellar RPC.
+
+use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
+
+use super::*;
+
+#[test]
+fn history_and_new_trades_come_from_rpc_and_a_ledger_that_it_lacks_comes_from_horizon() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(83, 2.0, 1, plan.clone());
+    let newest = sim.oracle().head().latest;
+    sim.lake().spoil(newest - 100, LakeFault::Hole);
+    sim.lake().spoil(newest - 200, LakeFault::Damaged);
+    for fault in [Fault::Status(503), Fault::TruncatedJson { after_bytes: 300 }, Fault::HtmlWith200] {
+        plan.push(Endpoint::Rpc, fault);
+    }
+    block_on(async {
+        let database = fresh_database().await;
+        let rpc = format!("{}/rpc", sim.url());
+        let more =
+            ["--ledger-source", "rpc", "--live-from", "rpc", "--rpc-url", &rpc, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 30).await;
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+        let refused = "SELECT count(*) FROM quarantine WHERE source = 'lake' AND reason LIKE 'ledgers %'";
+        assert_eq!(number(&client, refused).await, 1);
+        assert_eq!(plan.pending(Endpoint::Rpc), 0);
+    });
+}
+
+#[test]
+fn an_rpc_of_another_network_is_refused() {
+    let sim = with_lake(84, 1.0, 0, FaultPlan::none());
+    sim.lake().announce("Another Network");
+    let (rpc, database) = (format!("{}/rpc", sim.url()), block_on(fresh_database()));
+    let source = ["ingest", "trades", "--ledger-source", "rpc", "--rpc-url", &rpc];
+    let place = ["--horizon-url", NOWHERE, "--network", PASSPHRASE, "--database-url", &database];
+    let (code, _, log) = run(&[&source, &place[..]].concat());
+    assert_eq!(code, 78, "{log}");
+    assert!(log.contains("--rpc-url") && log.contains("Another Network"), "{log}");
+}
