@@ -18,22 +18,27 @@ use ticker_domain::{
     market_snapshot::MarketSnapshot,
     orderbook::{BookFigures, Level, OrderBook, PolledBook},
     price::Price,
+    span::Span,
     test_support::{address, trade},
     windows::Windows,
 };
-use ticker_formats::listings::{
-    AssetView, IdStyle, ListingView, MarketView,
-    aggregations::{AggregationQuery, trade_aggregations},
-    candles::{CandleQuery, candles},
-    ccxt,
-    coingecko::{self, TradeQuery},
-    coinmarketcap,
-    history::{MarketHistory, StoredPart, oldest_held},
-    orderbook::{self, QuotedLevels},
-    own,
-    price_at::{self, Moment},
-    udf::{self, HistoryQuery},
-    volume::{self, Past, Window},
+use ticker_formats::{
+    board::{self, Board},
+    listings::{
+        AssetView, IdStyle, ListingView, MarketView,
+        aggregations::{AggregationQuery, trade_aggregations},
+        candles::{CandleQuery, candles},
+        ccxt::{self, Page},
+        coingecko::{self, TradeQuery},
+        coinmarketcap,
+        explain::Field,
+        history::{MarketHistory, StoredPart, oldest_held},
+        orderbook::{self, QuotedLevels},
+        own,
+        price_at::{self, Moment},
+        udf::{self, HistoryQuery},
+        volume::{self, Past, Window},
+    },
 };
 use ticker_schemas::{
     SCHEMAS, Validator,
@@ -136,6 +141,17 @@ fn hourly_records(view: &ListingView) -> Vec<u8> {
     trade_aggregations(&history, &Asset::Native, oldest_held(view), &query)
 }
 
+fn hourly_ohlcv(view: &ListingView) -> Vec<u8> {
+    let nothing = StoredPart::default();
+    let history = MarketHistory::new(view, xlm_usdc_sides(), &nothing);
+    ccxt::ohlcv(&history, Interval::Hour, oldest_held(view), Page { since: None, limit: 100 })
+}
+
+fn explained(market: &MarketView<'_>, field: &str) -> Vec<u8> {
+    let query = |id, _, _| format!("SELECT {id}");
+    own::to_bytes(&Field::named(field).unwrap().explain(market, Span::Day, query))
+}
+
 /// Nothing of the past: the day is in memory.
 fn no_past(asset: &Asset, view: &ListingView) -> Vec<(Market, StoredPart)> {
     price_at::markets(asset, view.anchors())
@@ -174,10 +190,19 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
     let mut documents = vec![
         ("asset", own::to_bytes(&own::asset(&assets[0], view))),
         ("assets", own::assets(view)),
+        ("board-figures", board::figures(view, &Board::of(view))),
+        ("board-names", board::names(view, &Board::of(view), 0)),
+        ("board-sparks", board::sparks(view, &Board::of(view))),
         ("candles", hourly(view)),
+        ("ccxt-ohlcv", hourly_ohlcv(view)),
+        ("ccxt-orderbook", ccxt::orderbook(&market, &levels(&market))),
+        ("ccxt-ticker", ccxt::ticker(&market)),
+        ("ccxt-trades", ccxt::trades(&market, Page { since: None, limit: 100 })),
         ("coingecko-historical_trades", coingecko::historical_trades(&market, of_gecko)),
         ("coinmarketcap-orderbook", orderbook::coinmarketcap(&levels(&market))),
         ("coinmarketcap-trades", coinmarketcap::trades(&market)),
+        ("explain", explained(&market, "vwap")),
+        ("explain", explained(&market, "trade_count")),
         ("market", own::to_bytes(&own::market(&market))),
         ("markets", own::all_markets(view)),
         ("orderbook", orderbook::own(&market, &levels(&market), NOW)),

@@ -19,9 +19,19 @@ pub(super) async fn check(checker: &mut Checker, reference: &Reference) -> Resul
     };
     let own = format!("/api/v1/markets/{}", market.id);
     if checker.wants("own") {
+        for name in ["names", "figures", "sparks"] {
+            checker.checked(&format!("board-{name}"), &format!("/api/v1/board/{name}")).await?;
+        }
+        checker.checked("explain", &format!("{own}/explain?field=vwap")).await?;
         checker.checked("market", &own).await?;
         let base = market.figure("base").unwrap_or_default();
         checker.checked("asset", &format!("/api/v1/assets/{base}")).await?;
+    }
+    if checker.wants("ccxt") {
+        for name in ["ticker", "trades", "ohlcv"] {
+            let path = format!("/api/v1/ccxt/{name}?symbol={}", market.id);
+            checker.checked(&format!("ccxt-{name}"), &path).await?;
+        }
     }
     trades(checker, market, &own).await?;
     books(checker, market, &own).await?;
@@ -67,7 +77,7 @@ async fn books(checker: &mut Checker, market: &Market, own: &str) -> Result<(), 
         let name = market.figure("symbols").unwrap_or_default();
         others.push(("coinmarketcap-orderbook", format!("/api/v1/coinmarketcap/orderbook/{name}")));
     }
-    if others.is_empty() && !checker.wants("own") {
+    if others.is_empty() && !checker.wants("own") && !checker.wants("ccxt") {
         return Ok(());
     }
     let path = format!("{own}/orderbook");
@@ -78,6 +88,10 @@ async fn books(checker: &mut Checker, market: &Market, own: &str) -> Result<(), 
         return Ok(());
     }
     let is_valid = checker.by_schema("orderbook", &path, &document);
+    if checker.wants("ccxt") {
+        let path = format!("/api/v1/ccxt/orderbook?symbol={}", market.id);
+        checker.checked("ccxt-orderbook", &path).await?;
+    }
     for (schema, path) in others {
         if let Some(other) = checker.checked(schema, &path).await?
             && is_valid
@@ -97,8 +111,10 @@ async fn candles(checker: &mut Checker, market: &Market, own: &str) -> Result<()
     }
     let path = format!("{own}/candles?interval=1h&limit=1000");
     let candles = checker.checked("candles", &path).await?;
-    checker.checked("volume", &format!("/api/v1/volume?market={}", market.id)).await?;
-    if let Some(base) = market.figure("base") {
+    if checker.wants("own")
+        && let Some(base) = market.figure("base")
+    {
+        checker.checked("volume", &format!("/api/v1/volume?market={}", market.id)).await?;
         checker.checked("volume", &format!("/api/v1/volume?asset={base}&interval=1d")).await?;
         checker.checked("price_at", &format!("/api/v1/assets/{base}/price")).await?;
     }

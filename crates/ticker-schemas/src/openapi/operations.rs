@@ -165,7 +165,12 @@ pub const OPERATIONS: &[Operation] = &[
         &[301, 400, 404, 503],
     ),
     with(
-        plain("/api/v1/markets/{market}/explain", MARKETS, "The trades behind a figure of a market", Object),
+        plain(
+            "/api/v1/markets/{market}/explain",
+            MARKETS,
+            "The trades behind a figure of a market",
+            OfView("explain"),
+        ),
         &[
             MARKET,
             Parameter {
@@ -370,14 +375,18 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     plain("/api/v1/contract/ccxt/markets", CHARTS, "The markets by contract ids", OfView("ccxt-markets")),
     plain("/api/v1/contract/ccxt/tickers", CHARTS, "The figures by contract ids", OfView("ccxt-tickers")),
-    with(plain("/api/v1/ccxt/ticker", CHARTS, "Figures of a market", Object), &[SYMBOL], OF_CCXT),
     with(
-        plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", Object),
+        plain("/api/v1/ccxt/ticker", CHARTS, "Figures of a market", OfView("ccxt-ticker")),
+        &[SYMBOL],
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", OfView("ccxt-trades")),
         &[SYMBOL, SINCE, CCXT_LIMIT],
         OF_CCXT,
     ),
     with(
-        plain("/api/v1/ccxt/ohlcv", CHARTS, "Candles of a market", Object),
+        plain("/api/v1/ccxt/ohlcv", CHARTS, "Candles of a market", OfView("ccxt-ohlcv")),
         &[
             SYMBOL,
             in_query("timeframe", Words(INTERVALS), "Length of a candle. 1m unless given"),
@@ -387,7 +396,7 @@ pub const OPERATIONS: &[Operation] = &[
         OF_CCXT,
     ),
     with(
-        plain("/api/v1/ccxt/orderbook", CHARTS, "Order book of a market", Object),
+        plain("/api/v1/ccxt/orderbook", CHARTS, "Order book of a market", Json("ccxt-orderbook")),
         &[SYMBOL, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
         &[400, 404, 503],
     ),
@@ -426,12 +435,12 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/livez", TICKER, "200 while the supervisor ticks", Object),
     plain("/readyz", TICKER, "200 unless the ticker should get no requests", Object),
     with(
-        plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", Object),
+        plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", OfView("board-names")),
         &[in_query("from", Number(0, 2_147_483_647), "First id of a market")],
         &[400, 406, 503],
     ),
-    plain("/api/v1/board/figures", PAGES, "Figures of all markets, for the list", Object),
-    plain("/api/v1/board/sparks", PAGES, "Prices of the last days, for the list", Object),
+    plain("/api/v1/board/figures", PAGES, "Figures of all markets, for the list", OfView("board-figures")),
+    plain("/api/v1/board/sparks", PAGES, "Prices of the last days, for the list", OfView("board-sparks")),
     plain("/openapi.json", TICKER, "This description, for programs", Object),
     plain("/docs", TICKER, "This description, for people", Html),
     plain("/graphiql", PAGES, "Explorer for GraphQL", Html),
