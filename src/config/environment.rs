@@ -21,10 +21,12 @@ pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 11] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_LEASE_MS,
+    "TICKER_ADMIN_URL",
+    "TICKER_BINARY",
     "TICKER_CI_IMAGE",
     "TICKER_DEBIAN_MIRROR",
     "TICKER_IMAGE_ENGINE",

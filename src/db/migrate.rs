@@ -16,9 +16,9 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("V4__add_supply", include_str!("../../migrations/0004_add_supply.sql")),
     ("V5__add_book_levels", include_str!("../../migrations/0005_add_book_levels.sql")),
     ("V6__add_symbol_choices", include_str!("../../migrations/0006_add_symbol_choices.sql")),
-    ("V8__add_candles", include_str!("../../migrations/0008_add_candles.sql")),
-    ("V9__add_market_accounts", include_str!("../../migrations/0009_add_market_accounts.sql")),
-    ("V10__index_candles", include_str!("../../migrations/0010_index_candles.sql")),
+    ("V7__add_candles", include_str!("../../migrations/0007_add_candles.sql")),
+    ("V8__add_market_accounts", include_str!("../../migrations/0008_add_market_accounts.sql")),
+    ("V9__index_candles", include_str!("../../migrations/0009_index_candles.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
