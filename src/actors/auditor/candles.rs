@@ -33,6 +33,7 @@ impl Audit {
             let begun = self.clock.monotonic();
             if let Err(error) = self.audit_hour(context, hour, tally).await {
                 warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
+                return;
             }
             let took = self.since(begun);
             tally.spent = tally.spent.saturating_add(took);

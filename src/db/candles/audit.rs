@@ -51,6 +51,9 @@ pub struct CandleDifference {
     pub figure: &'static str,
 }
 
+/// Limits of a read of the audit. Rows that cannot be read must not hold a pass up.
+const AUDIT_LIMITS: &str = "SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '1s'";
+
 /// Place of a candle in its table.
 type Place = (CandleMarketId, UnixSeconds);
 /// Raw trades by market and minute.
@@ -64,8 +67,10 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn audited_hours(&self) -> Result<Option<(UnixSeconds, UnixSeconds)>, DbError> {
-        let client = self.client().await?;
-        let row = client.query_typed_one(include_str!("../sql/candles/span.sql"), &[]).await?;
+        let mut client = self.client().await?;
+        let transaction = snapshot_read::begin(&mut client, AUDIT_LIMITS).await?;
+        let row = transaction.query_typed_one(include_str!("../sql/candles/span.sql"), &[]).await?;
+        transaction.commit().await?;
         let time = |at: usize| -> Result<Option<UnixSeconds>, DbError> {
             Ok(row.try_get::<_, Option<DateTime<Utc>>>(at)?.map(UnixSeconds::from))
         };
@@ -87,7 +92,7 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<Option<CandleAudit>, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = snapshot_read::begin(&mut client, &format!("{LIMITS}; {AUDIT_LIMITS}")).await?;
         let progress = Progress::read(&transaction).await?;
         let (pending, newest) = progress.pending(&transaction).await?;
         let (waiting, reached) = touched(&transaction, progress, &pending).await?;
