@@ -51,7 +51,7 @@ fn a_committed_batch_that_nobody_was_notified_of_is_found() {
     block_on(async {
         let daemon = streaming(&sim).await;
         daemon.provoke("stream_ingester", "LoseBatch");
-        let token = push(&source, trade(LEDGER + 1, 0, Utc::now()));
+        let (_, token) = push_live(&daemon, &source, LEDGER + 1);
         let mut way = Value::Null;
         wait_until("the trade is published all the same", || {
             way = daemon.admin(&format!("/trace.json?trade={token}")).json();
