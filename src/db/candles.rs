@@ -1,6 +1,6 @@
 //! Candles: written from the trades by the leader, read for answers about spans that memory does not hold.
 //!
-//! A step takes trades that wait ([`progress`]), and derives the minutes and hours that they touch from all stored
+//! A step takes trades that wait (`progress`), and derives the minutes and hours that they touch from all stored
 //! trades of those hours. So a candle is right whatever the order in which its trades came. A day is the sum of its
 //! hours. Once the cleaner drops a day of trades, the candles of that day are frozen: they never change again.
 

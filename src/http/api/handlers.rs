@@ -229,7 +229,7 @@ impl Cursor {
 }
 
 /// Fields of a market that a reader may select.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "id",
     "base",
     "quote",
@@ -241,6 +241,7 @@ const FIELDS: [&str; 14] = [
     "spread",
     "mid",
     "book_age_s",
+    "accounts",
     "flags",
     "usd",
     "pool_id",

@@ -55,8 +55,8 @@ fn moment(view: &ListingView, parameters: &Parameters, reader: &CandleReader) ->
     let at = match parameters.text("at") {
         None => as_of,
         Some(text) => match text.parse() {
-            Ok(seconds) => UnixSeconds(seconds),
-            Err(_) => UnixSeconds::parse(text).map_err(|error| {
+            Ok(seconds @ 0..) => UnixSeconds(seconds),
+            _ => UnixSeconds::parse(text).map_err(|error| {
                 ApiError::BadParameter(format!("at must be seconds since 1970 or a time: {error}"))
             })?,
         },

@@ -194,8 +194,8 @@ pub const OPERATIONS: &[Operation] = &[
             ASSET,
             in_query(
                 "at",
-                Values::Text("time"),
-                "Moment, in seconds since 1970 or by RFC 3339. That of the figures unless given",
+                SECONDS,
+                "Moment, in seconds since 1970; or by RFC 3339. That of the figures unless given",
             ),
         ],
         NAMED_IN_TIME,
