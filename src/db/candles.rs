@@ -348,12 +348,8 @@ async fn between(
     let (from, to) = (from.to_utc(), to.to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&markets, Type::INT4_ARRAY), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
-    let sql = match stored {
-        Stored::Minute => include_str!("sql/candles/between_1m.sql"),
-        Stored::Hour => include_str!("sql/candles/between_1h.sql"),
-        Stored::Day => include_str!("sql/candles/between_1d.sql"),
-    };
-    transaction.query_typed(sql, &params).await?.iter().map(rows::decode).collect()
+    let sql = of_table(include_str!("sql/candles/between.sql"), stored);
+    transaction.query_typed(&sql, &params).await?.iter().map(rows::decode).collect()
 }
 
 /// Makes the partitions for the candles of an hour. Only the holder of the lock on the progress does.
@@ -385,17 +381,23 @@ async fn candle_ids(transaction: &Transaction<'_>, markets: &[MarketId]) -> Resu
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// Returns a statement for the table of these candles. It names the table `:candles`.
+fn of_table(statement: &str, stored: Stored) -> String {
+    let table = match stored {
+        Stored::Minute => "candles_1m",
+        Stored::Hour => "candles_1h",
+        Stored::Day => "candles_1d",
+    };
+    statement.replace(":candles", table)
+}
+
 /// Replaces the candles at these places.
 async fn replace(transaction: &Transaction<'_>, stored: Stored, candles: &Candles) -> Result<u64, DbError> {
     let (Some(((first, _), _)), Some(((last, _), _))) = (candles.first_key_value(), candles.last_key_value())
     else {
         return Ok(0);
     };
-    let delete = match stored {
-        Stored::Minute => include_str!("sql/candles/delete_1m.sql"),
-        Stored::Hour => include_str!("sql/candles/delete_1h.sql"),
-        Stored::Day => include_str!("sql/candles/delete_1d.sql"),
-    };
+    let delete = of_table(include_str!("sql/candles/delete.sql"), stored);
     let (starts, markets): (Vec<DateTime<Utc>>, Vec<CandleMarketId>) =
         candles.keys().map(|(start, market)| (start.to_utc(), *market)).unzip();
     let (from, to) = (first.to_utc(), last.plus(1).to_utc());
@@ -405,20 +407,16 @@ async fn replace(transaction: &Transaction<'_>, stored: Stored, candles: &Candle
         (&from, Type::TIMESTAMPTZ),
         (&to, Type::TIMESTAMPTZ),
     ];
-    transaction.execute_typed(delete, &params).await?;
+    transaction.execute_typed(&delete, &params).await?;
     insert(transaction, stored, candles).await
 }
 
 /// Inserts candles at places where there are none.
 async fn insert(transaction: &Transaction<'_>, stored: Stored, candles: &Candles) -> Result<u64, DbError> {
-    let insert = match stored {
-        Stored::Minute => include_str!("sql/candles/insert_1m.sql"),
-        Stored::Hour => include_str!("sql/candles/insert_1h.sql"),
-        Stored::Day => include_str!("sql/candles/insert_1d.sql"),
-    };
+    let insert = of_table(include_str!("sql/candles/insert.sql"), stored);
     // COPY needs a named statement. It is closed before the commit, so behind a pooler no other session can meet its
     // name.
-    let statement = transaction.prepare(insert).await?;
+    let statement = transaction.prepare(&insert).await?;
     let mut sink = pin!(transaction.copy_in(&statement).await?);
     let mut encoder = Encoder::new();
     for ((start, market), stats) in candles {

@@ -38,6 +38,14 @@ fn lake_url(sim: &SimServer) -> String {
     format!("{}/lake", sim.url())
 }
 
+/// A daemon that reads all trades of these hours from the lake, and assets and books from `horizon`.
+async fn reading_lake(sim: &SimServer, horizon: &str, hours: &str) -> Daemon {
+    let lake = lake_url(sim);
+    let more =
+        ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", hours];
+    Daemon::serve(horizon, &fresh_database().await, PASSPHRASE, &more)
+}
+
 /// Digest of each column of all rows of some ledgers, with assets by name: ids differ between databases.
 async fn digests(client: &Client, from: i64, to: i64) -> Vec<(String, String)> {
     let columns = "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'trades' \
@@ -133,12 +141,8 @@ fn history_and_new_trades_come_from_the_lake_alone_and_a_kill_on_the_way_changes
 fn trades_flow_from_the_lake_though_horizon_was_never_there() {
     let sim = with_lake(73, 3.0, 1, FaultPlan::none());
     block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&sim);
-        let more =
-            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let daemon = Daemon::serve(NOWHERE, &database, PASSPHRASE, &more);
-        let client = recomputation::connect(&database).await;
+        let daemon = reading_lake(&sim, NOWHERE, "1").await;
+        let client = recomputation::connect(&daemon.database).await;
         wait_until_history_is_complete(&daemon);
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 50).await;

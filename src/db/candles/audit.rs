@@ -13,7 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     ADVANCE_EVERY, LIMITS, candle_ids, derive_day, derive_hour, insert, make_partitions, minutes_from,
-    name_markets,
+    name_markets, of_table,
     progress::Progress,
     rows::{self, CandleMarketId},
     touched,
@@ -241,14 +241,10 @@ async fn all_between(
     from: UnixSeconds,
     seconds: i64,
 ) -> Result<BTreeMap<Place, TradeStats>, DbError> {
-    let sql = match stored {
-        Stored::Minute => include_str!("../sql/candles/all_between_1m.sql"),
-        Stored::Hour => include_str!("../sql/candles/all_between_1h.sql"),
-        Stored::Day => include_str!("../sql/candles/all_between_1d.sql"),
-    };
+    let sql = of_table(include_str!("../sql/candles/all_between.sql"), stored);
     let (from, to) = (from.to_utc(), from.plus(seconds).to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
-    let rows = transaction.query_typed(sql, &params).await?;
+    let rows = transaction.query_typed(&sql, &params).await?;
     let mut candles = BTreeMap::new();
     for row in &rows {
         match rows::decode(row) {
@@ -266,13 +262,9 @@ async fn clear(
     from: UnixSeconds,
     seconds: i64,
 ) -> Result<(), DbError> {
-    let sql = match stored {
-        Stored::Minute => include_str!("../sql/candles/clear_1m.sql"),
-        Stored::Hour => include_str!("../sql/candles/clear_1h.sql"),
-        Stored::Day => include_str!("../sql/candles/clear_1d.sql"),
-    };
+    let sql = of_table(include_str!("../sql/candles/clear.sql"), stored);
     let (from, to) = (from.to_utc(), from.plus(seconds).to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
-    transaction.execute_typed(sql, &params).await?;
+    transaction.execute_typed(&sql, &params).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     super::{Database, DbError, coverage, snapshot_read},
-    rows,
+    of_table, rows,
 };
 use crate::domain::{
     candles::Stored,
@@ -55,14 +55,12 @@ impl Database {
     pub async fn candles(&self, query: StoredQuery) -> Result<StoredCandles, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
-        let sql = match (query.stored, query.newest) {
-            (Stored::Minute, false) => include_str!("../sql/candles/first_1m.sql"),
-            (Stored::Minute, true) => include_str!("../sql/candles/last_1m.sql"),
-            (Stored::Hour, false) => include_str!("../sql/candles/first_1h.sql"),
-            (Stored::Hour, true) => include_str!("../sql/candles/last_1h.sql"),
-            (Stored::Day, false) => include_str!("../sql/candles/first_1d.sql"),
-            (Stored::Day, true) => include_str!("../sql/candles/last_1d.sql"),
+        let statement = if query.newest {
+            include_str!("../sql/candles/last.sql")
+        } else {
+            include_str!("../sql/candles/first.sql")
         };
+        let sql = of_table(statement, query.stored);
         let (base, counter) = (query.market.base().to_string(), query.market.counter().to_string());
         let (from, to) = (query.from.to_utc(), query.to.to_utc());
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -73,7 +71,7 @@ impl Database {
             (&to, Type::TIMESTAMPTZ),
             (&limit, Type::INT8),
         ];
-        let rows = transaction.query_typed(sql, &params).await?;
+        let rows = transaction.query_typed(&sql, &params).await?;
         let mut candles = Vec::with_capacity(rows.len());
         for row in &rows {
             let (_, start, stats) = rows::decode(row)?;

@@ -6,6 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     super::{Database, DbError, numeric::Whole, snapshot_read},
+    of_table,
     read::{LIMITS, complete},
     rows::CandleMarketId,
 };
@@ -65,11 +66,9 @@ impl Database {
             (&from, Type::TIMESTAMPTZ),
             (&to, Type::TIMESTAMPTZ),
         ];
-        let sql = match query.stored {
-            Stored::Day => include_str!("../sql/candles/volumes_1d.sql"),
-            Stored::Hour | Stored::Minute => include_str!("../sql/candles/volumes_1h.sql"),
-        };
-        let rows = transaction.query_typed(sql, &params).await?;
+        let stored = if query.stored == Stored::Minute { Stored::Hour } else { query.stored };
+        let sql = of_table(include_str!("../sql/candles/volumes.sql"), stored);
+        let rows = transaction.query_typed(&sql, &params).await?;
         let complete = complete(&transaction).await?;
         transaction.commit().await?;
         let parts = rows

@@ -118,7 +118,8 @@ fn candle_query(
             reader.check(view, buckets, first, "from")?;
             first
         }
-        // What memory holds, or as many buckets as are wanted, but no more than may be held.
+        // The answer begins with the oldest bucket in memory, or earlier for as many as are wanted. It never begins
+        // before the oldest one that is stored.
         None => {
             let memory = buckets.next_start(oldest_held(view));
             let wanted = buckets.start_of(to.min(as_of)).minus((limit - 1).saturating_mul(buckets.seconds));

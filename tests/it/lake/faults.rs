@@ -27,12 +27,8 @@ fn ledgers_that_fail_are_quarantined_and_come_from_horizon() {
         sim.lake().spoil(newest - 100 * place, fault);
     }
     block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&sim);
-        let more =
-            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
-        let client = recomputation::connect(&database).await;
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let client = recomputation::connect(&daemon.database).await;
         wait_until_history_is_complete(&daemon);
         assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
         let refused = "SELECT count(*) FROM quarantine WHERE source = 'lake' AND reason LIKE 'ledgers %'";
@@ -48,12 +44,8 @@ fn without_horizon_a_ledger_that_fails_stays_a_gap() {
     let spoilt = sim.oracle().head().latest - 50;
     sim.lake().spoil(spoilt, LakeFault::Damaged);
     block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&sim);
-        let more =
-            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let daemon = Daemon::serve(NOWHERE, &database, PASSPHRASE, &more);
-        let client = recomputation::connect(&database).await;
+        let daemon = reading_lake(&sim, NOWHERE, "1").await;
+        let client = recomputation::connect(&daemon.database).await;
         wait_for_trades(&client, 3_000).await;
         let in_it = format!("SELECT count(*) FROM trades WHERE toid >> 32 = {spoilt}");
         assert_eq!(number(&client, &in_it).await, 0);
@@ -100,12 +92,8 @@ fn a_server_that_fails_now_and_then_costs_time_only() {
     }
     let sim = with_lake(79, 2.0, 1, plan.clone());
     block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&sim);
-        let more =
-            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
-        let client = recomputation::connect(&database).await;
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let client = recomputation::connect(&daemon.database).await;
         for fault in [Fault::Status(503), Fault::TruncatedJson { after_bytes: 900 }, Fault::HtmlWith200] {
             plan.push(Endpoint::Lake, fault);
         }
@@ -130,12 +118,8 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
     let next = sim.oracle().head().latest + 40;
     sim.lake().spoil(next, LakeFault::Hole);
     block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&sim);
-        let more =
-            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
-        let client = recomputation::connect(&database).await;
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let client = recomputation::connect(&daemon.database).await;
         let held = format!("SELECT count(*) FROM coverage WHERE to_ledger > {next}");
         let begun = std::time::Instant::now();
         while number(&client, &held).await == 0 {

@@ -1,4 +1,4 @@
-COPY candles_1m (
+COPY :candles (
     market_id, begins_at, trade_count, base_volume, counter_volume, first_trade_at, last_trade_at,
     open_toid, open_order, open_n, open_d, high_n, high_d, low_n, low_d, close_toid, close_order, close_n, close_d,
     bought_base_volume, bought_counter_volume, pool_base_volume, pool_counter_volume,

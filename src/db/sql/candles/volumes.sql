@@ -5,7 +5,7 @@ SELECT c.begins_at, m.kind, sum(c.trade_count)::bigint,
        sum(CASE WHEN m.is_counter THEN c.pool_counter_volume ELSE c.pool_base_volume END),
        sum(CASE WHEN m.quote_is_counter THEN c.counter_volume ELSE c.base_volume END)
 FROM unnest($1::int[], $2::int[], $3::boolean[], $4::boolean[]) AS m (id, kind, is_counter, quote_is_counter)
-JOIN candles_1h c ON c.market_id = m.id
+JOIN :candles c ON c.market_id = m.id
 WHERE c.begins_at >= $5 AND c.begins_at < $6
 GROUP BY c.begins_at, m.kind
 ORDER BY c.begins_at, m.kind

@@ -1,2 +1,0 @@
--- All candles that begin from one time on and before another.
-SELECT * FROM candles_1d WHERE begins_at >= $1 AND begins_at < $2
