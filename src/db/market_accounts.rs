@@ -74,13 +74,22 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the stored counts.
+    /// Returns the stored counts, or none if `known` is the newest of them. A stored count never changes.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn market_accounts(&self) -> Result<AccountCounts, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
+    pub async fn newer_market_accounts(
+        &self,
+        known: Option<UnixSeconds>,
+    ) -> Result<Option<AccountCounts>, DbError> {
+        let client = self.client().await?;
+        let newest = client.query_typed_one(include_str!("sql/market_accounts/newest.sql"), &[]).await?;
+        let newest: Option<DateTime<Utc>> = newest.try_get(0)?;
+        if newest.map(UnixSeconds::from) == known {
+            return Ok(None);
+        }
+        let rows = client.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
         let mut counts = AccountCounts::default();
         for row in rows {
             let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
@@ -94,7 +103,7 @@ impl Database {
                 count.markets.insert(row.try_get(2)?, accounts);
             }
         }
-        Ok(counts)
+        Ok(Some(counts))
     }
 }
 

@@ -57,9 +57,12 @@ impl Hourly {
             return Ok(());
         }
         times.read_at = Some(Instant::now());
+        let held = self.published.vitals.hourly.load_full();
+        let known = held.accounts.0.first().map(|count| count.until);
+        let accounts = database.newer_market_accounts(known).await?;
         let facts = HourlyFacts {
             choices: database.symbol_choices().await?,
-            accounts: database.market_accounts().await?,
+            accounts: accounts.unwrap_or_else(|| held.accounts.clone()),
         };
         self.published.vitals.hourly.store(Arc::new(facts));
         Ok(())

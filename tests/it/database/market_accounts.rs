@@ -68,7 +68,13 @@ async fn accounts_are_counted_by_market_and_the_last_two_counts_are_kept() {
     for hours in 0..3 {
         scene.database.record_market_accounts(scene.epoch, &later(hours)).await.unwrap();
     }
-    assert_eq!(scene.database.market_accounts().await.unwrap(), AccountCounts(vec![later(2), later(1)]));
+    let newer = async |known: Option<i64>| {
+        let known = known.map(|hours| later(hours).until);
+        scene.database.newer_market_accounts(known).await.unwrap()
+    };
+    let kept = Some(AccountCounts(vec![later(2), later(1)]));
+    assert_eq!([newer(None).await, newer(Some(1)).await], [kept.clone(), kept]);
+    assert_eq!(newer(Some(2)).await, None, "nothing is newer");
     let error = scene.database.record_market_accounts(scene.epoch - 1, &later(3)).await.unwrap_err();
     assert!(matches!(error, stellar_ticker::db::DbError::LeaseLost), "{error}");
 }
