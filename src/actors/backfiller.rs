@@ -235,16 +235,24 @@ impl Backfill {
         Ok(())
     }
 
+    /// Returns true if this replica leads and the newest ledgers are read. Otherwise waits a little.
+    async fn may_fill(&self, context: &WorkContext, upstream: &Upstream) -> bool {
+        context.advance();
+        if self.writer.leadership.epoch_within(TICK).await.is_none() {
+            self.status.set_state("following");
+            return false;
+        }
+        if !upstream.tail_is_read.get() {
+            context.pause(TAIL_POLL).await;
+            return false;
+        }
+        true
+    }
+
     async fn fill_forever(&self, context: &WorkContext, upstream: &Upstream) {
         let (mut retry, mut progress) = (Retry::default(), Progress::default());
         loop {
-            context.advance();
-            if self.writer.leadership.epoch_within(TICK).await.is_none() {
-                self.status.set_state("following");
-                continue;
-            }
-            if !upstream.tail_is_read.get() {
-                context.pause(TAIL_POLL).await;
+            if !self.may_fill(context, upstream).await {
                 continue;
             }
             match self.fill(context, upstream, &mut progress).await {

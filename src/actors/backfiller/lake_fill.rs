@@ -204,13 +204,7 @@ impl Backfill {
     async fn fill_from_lake_forever(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
         let (mut retry, mut progress) = (Retry::default(), Progress::default());
         loop {
-            context.advance();
-            if self.writer.leadership.epoch_within(TICK).await.is_none() {
-                self.status.set_state("following");
-                continue;
-            }
-            if !upstream.tail_is_read.get() {
-                context.pause(super::TAIL_POLL).await;
+            if !self.may_fill(context, upstream).await {
                 continue;
             }
             match self.fill_from_lake(reader, context, upstream, &mut progress).await {
