@@ -31,12 +31,10 @@ use super::{
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
 };
-pub use outputs::ViewSource;
-
 use crate::{
     clock::SharedClock,
     config::FileInterval,
-    published::{EncodedFile, Files, Part, Publication, Published},
+    published::{EncodedFile, Files, ListingSource, Part, Publication, Published},
     shutdown, steps,
     trouble::FailureLog,
 };
@@ -69,7 +67,7 @@ pub struct JsonWriterDeps {
     /// Pace of the writes.
     pub pace: FilePace,
     /// Inputs of the files of the market API, beside a publication.
-    pub source: ViewSource,
+    pub source: ListingSource,
     /// Vitals that receive the time of the last write.
     pub published: Arc<Published>,
     /// Source of the current time.
@@ -120,10 +118,7 @@ impl DaemonActor for JsonWriter {
             FileInterval::Every(interval) => FilePace::Every(interval),
         };
         let deps = JsonWriterDeps {
-            source: ViewSource {
-                passphrase: services.config.network_passphrase.as_str().into(),
-                anchors: services.usd_anchors().into(),
-            },
+            source: services.listing_source(),
             directory: services.config.output_dir.clone(),
             pace,
             published: Arc::clone(&services.published),
@@ -207,9 +202,7 @@ impl JsonWriter {
         self.state.outputs_begun_at = Some(Instant::now());
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
         let coverage = self.deps.published.vitals.coverage.load_full();
-        let facts = self.deps.published.vitals.hourly.load_full();
-        let write =
-            crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source, &facts));
+        let write = crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source));
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.is_writing_outputs = false;
             match written.unwrap_or_else(|error| Err(io::Error::other(error))) {

@@ -21,7 +21,7 @@ use crate::{
     domain::asset::Asset,
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
     lake::{Lake, LakeSettings, Place},
-    published::Published,
+    published::{ListingSource, Published},
 };
 
 /// Parts shared by all actors. Cheap to clone; may be sent to any thread.
@@ -125,6 +125,13 @@ impl Services {
     #[must_use]
     pub fn usd_anchors(&self) -> Vec<Asset> {
         self.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok()).collect()
+    }
+
+    /// Returns the inputs of the views that files and documents of the market API are made of.
+    #[must_use]
+    pub fn listing_source(&self) -> ListingSource {
+        let facts = Arc::clone(&self.published.vitals.hourly);
+        ListingSource::new(&self.config.network_passphrase, self.usd_anchors()).with_facts(facts)
     }
 }
 

@@ -205,10 +205,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let (public, admin) = (public.open()?, admin.open()?);
     let tree = tree.start();
     let status = tree.status();
-    let views = Arc::new(
-        Views::new(&config.network_passphrase, services.usd_anchors())
-            .with_facts(Arc::clone(&published.vitals.hourly)),
-    );
+    let views = Arc::new(Views::new(services.listing_source()));
     let public_state = PublicState {
         published: Arc::clone(&published),
         clock: Arc::clone(&clock),

@@ -51,7 +51,10 @@ mod tests {
             published: Arc::new(published),
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
-            views: Arc::new(crate::http::Views::new("Test Network", [])),
+            views: Arc::new(crate::http::Views::new(crate::published::ListingSource::new(
+                "Test Network",
+                [],
+            ))),
             stream_slots: crate::http::StreamSlots::default(),
             books: crate::http::BookReader::new(None, None, SystemClock::shared()),
             candles: crate::http::CandleReader::new(None, 365),

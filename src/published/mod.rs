@@ -2,6 +2,7 @@
 
 mod first_answer;
 mod lake_state;
+mod listing;
 pub mod recent;
 mod vitals;
 
@@ -15,6 +16,7 @@ use arc_swap::ArcSwapOption;
 
 pub use first_answer::FirstAnswer;
 pub use lake_state::{Anchor, LakeCell, LakeState};
+pub use listing::{LazyListing, ListingSource};
 pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Part, Reread, SelfAudit, UnreadHistory, Vitals,
@@ -34,6 +36,8 @@ pub struct Publication {
     pub latest: Option<(u32, UnixSeconds)>,
     /// Data that answers are computed from. Readers of an older publication keep it without the files.
     pub snapshot: Arc<MarketSnapshot>,
+    /// View of the snapshot for the market API. Readers of an older publication keep it without the files.
+    pub listing: Arc<LazyListing>,
     /// Rendered files, ready to send.
     pub files: Files,
     /// Time at which the rows of the files were rendered and their compression began.
@@ -64,11 +68,13 @@ impl Publication {
         maker.update(&snapshot);
         let rendered_at = Instant::now();
         let files = maker.compress(snapshot.as_of())?;
+        let snapshot = Arc::new(snapshot);
         Ok(Self {
             seq,
             as_of: snapshot.as_of(),
             latest,
-            snapshot: Arc::new(snapshot),
+            listing: Arc::new(LazyListing::new(seq, Arc::clone(&snapshot))),
+            snapshot,
             files,
             rendered_at,
             book_ages: OnceLock::new(),

@@ -7,15 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ticker_formats::{
-    listings::{IdStyle, ListingView, facts::HourlyFacts},
-    output::Output,
-};
+use ticker_formats::{listings::IdStyle, output::Output};
 
 use super::{FilePace, replace};
 use crate::{
-    domain::{asset::Asset, coverage::LedgerRange},
-    published::{EncodedFile, Publication},
+    domain::coverage::LedgerRange,
+    published::{EncodedFile, ListingSource, Publication},
 };
 
 /// Shortest time between two writes, also of small files: HTTP pins the same documents for as long.
@@ -25,15 +22,6 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const LARGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of markets from which on the documents are large.
 const MANY_MARKETS: usize = 2_000;
-
-/// Values that documents need beside a publication.
-#[derive(Clone, Debug)]
-pub struct ViewSource {
-    /// Passphrase of the network.
-    pub passphrase: Arc<str>,
-    /// Assets that count as one dollar.
-    pub anchors: Arc<[Asset]>,
-}
 
 /// Returns true if it is time to write again. `begun_at` is the start of the last write.
 pub(super) fn is_due(pace: FilePace, begun_at: Option<Instant>, publication: &Publication) -> bool {
@@ -50,11 +38,9 @@ pub(super) fn write(
     directory: &Path,
     publication: &Publication,
     coverage: Arc<Vec<LedgerRange>>,
-    source: &ViewSource,
-    facts: &Arc<HourlyFacts>,
+    source: &ListingSource,
 ) -> io::Result<()> {
-    let (snapshot, passphrase) = (Arc::clone(&publication.snapshot), Arc::clone(&source.passphrase));
-    let view = ListingView::new(publication.seq, snapshot, coverage, passphrase, &source.anchors, facts);
+    let view = publication.listing.view(source, coverage);
     for (name, output) in Output::files() {
         let file = EncodedFile::gzipped((output.render)(&view, IdStyle::Classic))?;
         replace(directory, name, &file)?;

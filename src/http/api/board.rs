@@ -56,8 +56,9 @@ async fn send(
     key: String,
     render: impl FnOnce(&ListingView, &Board) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, super::error::ApiError> {
-    let board = view.board();
-    let file = view.encoded(key, move |view| EncodedFile::encode(render(view, board.of(view)))).await?;
+    let publication = view.publication();
+    let encode = move |view: &ListingView| EncodedFile::encode(render(view, publication.board(view)));
+    let file = view.encoded(key, encode).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     Ok(files::send(request, &file, labels, "Accept-Encoding"))
 }

@@ -55,8 +55,9 @@ pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicS
     answer_page(request, state, LIST, Wanted::Pinned, async |request, view, state| {
         let query = board_query(request);
         let key = format!("list{}", query.address());
-        let board = view.board();
-        send(request, view, key, move |view| pages::list(view, board.of(view), &query, &state)).await
+        let publication = view.publication();
+        let render = move |view: &_| pages::list(view, publication.board(view), &query, &state);
+        send(request, view, key, render).await
     })
     .await
 }
@@ -188,7 +189,7 @@ mod tests {
     use crate::{
         clock::SystemClock,
         http::{BookReader, CandleReader, PublicState, StreamSlots, Views, server},
-        published::{Backfilled, Published},
+        published::{Backfilled, ListingSource, Published},
     };
 
     #[actix_web::test]
@@ -205,7 +206,7 @@ mod tests {
             published: Arc::new(published),
             clock: SystemClock::shared(),
             stale_after: Duration::from_secs(600),
-            views: Arc::new(Views::new("Test Network", [])),
+            views: Arc::new(Views::new(ListingSource::new("Test Network", []))),
             stream_slots: StreamSlots::default(),
             books: BookReader::new(None, None, SystemClock::shared()),
             candles: CandleReader::new(None, 365),

@@ -1,25 +1,24 @@
 //! Views: moments that documents are made of, each with its rendered documents.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     io,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-use ticker_formats::{
-    board::Board,
-    listings::{ListingView, facts::HourlyFacts},
-};
+use ticker_formats::{board::Board, listings::ListingView};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::error::ApiError;
 use crate::{
     blocking,
-    domain::{asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot},
-    http::board_feed::BoardFeed,
-    published::{EncodedFile, Publication},
+    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    http::{
+        answer_cache::{AnswerCache, LastAnswer, Limits},
+        board_feed::BoardFeed,
+    },
+    published::{EncodedFile, LazyListing, ListingSource, Publication},
 };
 
 /// Seconds for which a view is pinned.
@@ -28,11 +27,9 @@ const PINNED_S: i64 = 10;
 const VIEWS_KEPT: usize = 2;
 /// Time without a reader after which views and their documents are dropped.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Most documents kept of a view.
-const DOCUMENTS_MAX: usize = 512;
-/// Bytes of documents, plain and gzip, from which on a view keeps no further ones. Three views at most exist, and all of
-/// them are part of the documented memory.
-const DOCUMENT_BYTES_MAX: usize = 96 << 20;
+/// Limits on the documents of a view, plain and gzip. Three views at most exist, and all of them are part of the
+/// documented memory.
+const DOCUMENTS: Limits = Limits { answers: 512, bytes: 96 << 20, last: LastAnswer::Kept };
 /// Views and documents that are made at the same time. The others wait.
 const AT_ONCE: usize = 4;
 /// Longest wait for a turn.
@@ -41,10 +38,7 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 /// The views of this process.
 #[derive(Debug)]
 pub struct Views {
-    passphrase: Arc<str>,
-    anchors: Arc<[Asset]>,
-    /// Stored facts. A view shows those that count at its moment.
-    facts: Arc<ArcSwap<HourlyFacts>>,
+    source: ListingSource,
     kept: Mutex<Kept>,
     turns: Arc<Semaphore>,
     board_feed: Arc<BoardFeed>,
@@ -62,9 +56,8 @@ struct Kept {
 /// View that is made once, however many readers wait for it.
 #[derive(Clone, Debug)]
 struct Slot {
-    seq: i64,
     /// Moment of the view, so that whoever fills the slot makes the same view of it.
-    snapshot: Arc<MarketSnapshot>,
+    listing: Arc<LazyListing>,
     coverage: Arc<Vec<LedgerRange>>,
     view: Arc<OnceCell<Arc<PinnedView>>>,
 }
@@ -73,46 +66,21 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct PinnedView {
     pub(super) listing: Arc<ListingView>,
-    documents: Mutex<Documents>,
+    documents: AnswerCache<String, EncodedFile>,
     turns: Arc<Semaphore>,
-    board: LazyBoard,
-}
-
-/// Board of a view, made by the first document that needs it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LazyBoard(Arc<OnceLock<Board>>);
-
-impl LazyBoard {
-    /// The board. `view` must be the one that it belongs to. The first call takes some microseconds per market.
-    pub(super) fn of(&self, view: &ListingView) -> &Board {
-        self.0.get_or_init(|| Board::of(view))
-    }
-}
-
-#[derive(Debug, Default)]
-struct Documents {
-    by_key: HashMap<String, Arc<OnceCell<Arc<EncodedFile>>>>,
-    bytes: usize,
+    publication: Arc<LazyListing>,
 }
 
 impl Views {
-    /// Views on the network with this passphrase. `anchors` count as one dollar.
+    /// Views that are made with this source.
     #[must_use]
-    pub fn new(passphrase: &str, anchors: impl IntoIterator<Item = Asset>) -> Self {
+    pub fn new(source: ListingSource) -> Self {
         Self {
-            passphrase: passphrase.into(),
-            anchors: anchors.into_iter().collect(),
-            facts: Arc::default(),
+            source,
             kept: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             board_feed: Arc::default(),
         }
-    }
-
-    /// Makes the views with these stored facts, which may change.
-    #[must_use]
-    pub fn with_facts(self, facts: Arc<ArcSwap<HourlyFacts>>) -> Self {
-        Self { facts, ..self }
     }
 
     /// Events of the board, which readers of the live stream make of the views.
@@ -122,7 +90,7 @@ impl Views {
 
     /// Passphrase of the network.
     pub(super) fn passphrase(&self) -> Arc<str> {
-        Arc::clone(&self.passphrase)
+        Arc::clone(&self.source.passphrase)
     }
 
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
@@ -133,8 +101,8 @@ impl Views {
     ) -> Result<Arc<PinnedView>, ApiError> {
         let slot = self.slot(|kept| {
             let is_recent = |slot: &&Slot| {
-                let age = newest.as_of.0.saturating_sub(slot.as_of().0);
-                (0..PINNED_S).contains(&age) && slot.seq <= newest.seq
+                let age = newest.as_of.0.saturating_sub(slot.listing.as_of().0);
+                (0..PINNED_S).contains(&age) && slot.listing.seq() <= newest.seq
             };
             if let Some(slot) = kept.pinned.front().filter(is_recent) {
                 return slot.clone();
@@ -186,15 +154,14 @@ impl Views {
 
     /// The view of a slot, made by the first reader who asks.
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
-        let Slot { seq, snapshot, coverage, view } = slot;
+        let Slot { listing: publication, coverage, view } = slot;
         let made = view.get_or_try_init(async || {
             let _turn = turn(&self.turns).await?;
-            let (passphrase, anchors) = (Arc::clone(&self.passphrase), Arc::clone(&self.anchors));
-            let facts = self.facts.load_full();
-            let make = move || ListingView::new(seq, snapshot, coverage, passphrase, &anchors, &facts);
-            let listing = Arc::new(blocking::run(make).await.map_err(|_| ApiError::Busy)?);
-            let (documents, turns) = (Mutex::default(), Arc::clone(&self.turns));
-            Ok(Arc::new(PinnedView { listing, documents, turns, board: LazyBoard::default() }))
+            let (source, making) = (self.source.clone(), Arc::clone(&publication));
+            let listing = blocking::run(move || making.view(&source, coverage)).await;
+            let listing = listing.map_err(|_| ApiError::Busy)?;
+            let (documents, turns) = (AnswerCache::new(DOCUMENTS), Arc::clone(&self.turns));
+            Ok(Arc::new(PinnedView { listing, documents, turns, publication }))
         });
         made.await.cloned()
     }
@@ -206,16 +173,11 @@ impl Views {
 
 impl Slot {
     fn of(publication: &Publication, coverage: Arc<Vec<LedgerRange>>) -> Self {
-        let snapshot = Arc::clone(&publication.snapshot);
-        Self { seq: publication.seq, snapshot, coverage, view: Arc::default() }
-    }
-
-    fn as_of(&self) -> UnixSeconds {
-        self.snapshot.as_of()
+        Self { listing: Arc::clone(&publication.listing), coverage, view: Arc::default() }
     }
 
     fn is_of(&self, seq: i64, as_of: UnixSeconds) -> bool {
-        self.seq == seq && self.as_of() == as_of
+        self.listing.seq() == seq && self.listing.as_of() == as_of
     }
 }
 
@@ -235,44 +197,28 @@ impl PinnedView {
         key: String,
         encode: impl FnOnce(&ListingView) -> io::Result<EncodedFile> + Send + 'static,
     ) -> Result<Arc<EncodedFile>, ApiError> {
-        let (slot, is_kept) = {
-            let mut documents = self.documents();
-            let has_room = documents.by_key.len() < DOCUMENTS_MAX && documents.bytes < DOCUMENT_BYTES_MAX;
-            match documents.by_key.get(&key) {
-                Some(slot) => (Arc::clone(slot), true),
-                None if has_room => (Arc::clone(documents.by_key.entry(key.clone()).or_default()), true),
-                None => (Arc::default(), false), // made for this reader alone
-            }
-        };
-        let made = slot.get_or_try_init(async || {
+        let make = async {
             let _turn = turn(&self.turns).await?;
             let listing = Arc::clone(&self.listing);
             let made = blocking::run(move || encode(&listing)).await;
-            let file = made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)?;
-            if is_kept {
-                self.documents().bytes += file.raw.len() + file.gzip.len();
-            }
-            Ok(Arc::new(file))
-        });
-        let made = made.await.cloned();
-        if made.is_err() && is_kept {
-            self.documents().by_key.remove(&key); // the next reader tries again
-        }
-        made
+            made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)
+        };
+        self.documents.entry(key).get(make).await
     }
 
     /// Returns true if the document with this key is made already.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.documents().by_key.get(key).is_some_and(|slot| slot.get().is_some())
+        self.documents.has(key)
     }
 
-    /// Board of the view.
-    pub(super) fn board(&self) -> LazyBoard {
-        self.board.clone()
+    /// Publication of the view.
+    pub(super) fn publication(&self) -> Arc<LazyListing> {
+        Arc::clone(&self.publication)
     }
 
-    fn documents(&self) -> MutexGuard<'_, Documents> {
-        self.documents.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Board of the view. The first call takes some microseconds per market.
+    pub(super) fn board(&self) -> &Board {
+        self.publication.board(&self.listing)
     }
 }
 
@@ -287,7 +233,10 @@ async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, Api
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::windows::Windows, published::FileMaker};
+    use crate::{
+        domain::{market_snapshot::MarketSnapshot, windows::Windows},
+        published::FileMaker,
+    };
 
     fn publication(seq: i64, second: i64) -> Publication {
         let mut windows = Windows::default();
@@ -302,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_view_is_pinned_for_ten_seconds_and_two_are_kept() {
-        let views = Views::new("Test Network", []);
+        let views = Views::new(ListingSource::new("Test Network", []));
         for (seq, second, expected) in
             [(1, 100, (1, 100)), (5, 109, (1, 100)), (6, 110, (6, 110)), (9, 125, (9, 125))]
         {
@@ -318,11 +267,25 @@ mod tests {
         assert_eq!(moment(&live), (11, 126));
     }
 
+    #[tokio::test]
+    async fn all_readers_of_a_publication_share_what_follows_from_it() {
+        let (source, newest) = (ListingSource::new("Test Network", []), publication(1, 100));
+        let (views, others) = (Views::new(source.clone()), Views::new(source.clone()));
+        let written = newest.listing.view(&source, Arc::default());
+        for views in [&views, &others] {
+            let pinned = views.pinned(&newest, Arc::default()).await.unwrap();
+            let live = views.live(&newest, Arc::default()).await.unwrap();
+            assert!(Arc::ptr_eq(&pinned.listing, &written) && Arc::ptr_eq(&live.listing, &written));
+            assert!(std::ptr::eq(pinned.board(), live.board()));
+        }
+        assert!(!Arc::ptr_eq(&publication(1, 100).listing.view(&source, Arc::default()), &written));
+    }
+
     /// The first reader may leave before the view is made. A later one must not fill the place with another moment:
     /// cursors of its pages would name a view that nobody finds.
     #[tokio::test]
     async fn a_view_that_was_not_made_in_time_is_made_of_its_own_moment() {
-        let views = Views::new("Test Network", []);
+        let views = Views::new(ListingSource::new("Test Network", []));
         let turns = views.turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
         let first = publication(1, 100);
         let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first, Arc::default()));
@@ -334,30 +297,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_is_made_once_and_one_too_many_is_made_for_its_reader_alone() {
-        let views = Views::new("Test Network", []);
+    async fn a_document_is_made_once_for_a_view() {
+        let views = Views::new(ListingSource::new("Test Network", []));
         let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
         let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let ask = |key: String| {
+        for key in ["a", "b", "a"] {
             let made = Arc::clone(&made);
-            view.document(key, move |_| {
+            let count = move |_: &ListingView| {
                 made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 b"{}".to_vec()
-            })
-        };
-        for place in 0..DOCUMENTS_MAX {
-            ask(place.to_string()).await.unwrap();
-            ask(place.to_string()).await.unwrap();
+            };
+            view.document(key.to_owned(), count).await.unwrap();
         }
-        let count = || made.load(std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(count(), DOCUMENTS_MAX);
-        let bytes = view.documents().bytes;
-        ask("more".to_owned()).await.unwrap();
-        ask("more".to_owned()).await.unwrap();
-        assert_eq!(
-            (count(), view.documents().bytes),
-            (DOCUMENTS_MAX + 2, bytes),
-            "not kept, and not counted"
-        );
+        assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 2);
+        assert!(view.has("a") && view.has("b") && !view.has("c"));
     }
 }

@@ -1,21 +1,22 @@
-//! Cache of answers from one publication. Each answer is made once; concurrent requests for the same document share it.
+//! Cache of answers from the newest publication.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::request::DocumentRequest;
-use crate::{domain::market_snapshot::MarketSnapshot, http::negotiation::Coding, published::Published};
+use crate::{
+    domain::market_snapshot::MarketSnapshot,
+    http::{
+        answer_cache::{AnswerCache, Entry, LastAnswer, Limits, MemorySize},
+        negotiation::Coding,
+    },
+    published::Published,
+};
 
-/// Largest number of cached answers, including those that are being made.
-const KEPT_MAX: usize = 512;
-/// Largest number of bytes of cached answers and of the documents that they belong to.
-const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Limits of the cache. Answers hold their share of the memory for all answers, so the last one must fit.
+const LIMITS: Limits = Limits { answers: 512, bytes: 32 * 1024 * 1024, last: LastAnswer::Dropped };
 
 /// A body that is ready to be sent.
 #[derive(Debug)]
@@ -40,109 +41,57 @@ impl CachedAnswer {
     }
 }
 
-/// Slot of an answer that is made once.
-type Slot = Arc<OnceCell<Arc<CachedAnswer>>>;
+impl MemorySize for CachedAnswer {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Everything that an answer depends on, beside the publication.
+pub(super) type Question = (DocumentRequest, Coding);
+
+impl MemorySize for Question {
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
 
 /// Cache of answers from the newest publication that was queried.
 #[derive(Debug, Default)]
-pub(super) struct AnswerCache(Mutex<CacheState>);
+pub(super) struct NewestAnswers(Mutex<OfPublication>);
 
-#[derive(Debug, Default)]
-struct CacheState {
+#[derive(Debug)]
+struct OfPublication {
     /// Snapshot of the publication. It is compared by address, because `seq` is not unique: it goes back if the
     /// database loses committed batches.
-    of: Weak<MarketSnapshot>,
-    slots: HashMap<(DocumentRequest, Coding), Slot>,
-    bytes: usize,
+    snapshot: Weak<MarketSnapshot>,
+    answers: AnswerCache<Question, CachedAnswer>,
 }
 
-impl AnswerCache {
-    /// Returns the answer to a document. `make` makes it if it is not cached.
-    ///
-    /// # Errors
-    ///
-    /// The error of `make`. It is not cached, so the next request tries again.
-    pub(super) async fn get<E>(
-        &self,
-        of: &Arc<MarketSnapshot>,
-        published: &Published,
-        question: &(DocumentRequest, Coding),
-        make: impl Future<Output = Result<CachedAnswer, E>>,
-    ) -> Result<Arc<CachedAnswer>, E> {
-        let Some(slot) = self.slot(of, published, question) else { return make.await.map(Arc::new) };
-        let mut is_new = false;
-        let made = slot
-            .get_or_try_init(async || {
-                is_new = true;
-                make.await.map(Arc::new)
-            })
-            .await
-            .cloned();
-        match &made {
-            Ok(answer) if is_new => self.account(of, question, answer.len()),
-            Ok(_) => {}
-            Err(_) => self.forget(of, question),
-        }
-        made
+impl Default for OfPublication {
+    fn default() -> Self {
+        Self { snapshot: Weak::new(), answers: AnswerCache::new(LIMITS) }
     }
+}
 
-    /// Returns the slot of an answer, or none if it will not be cached.
-    fn slot(
+impl NewestAnswers {
+    /// Returns the place of an answer from this snapshot. An answer from an older publication is not cached.
+    pub(super) fn entry(
         &self,
-        of: &Arc<MarketSnapshot>,
+        snapshot: &Arc<MarketSnapshot>,
         published: &Published,
-        question: &(DocumentRequest, Coding),
-    ) -> Option<Slot> {
-        let mut state = self.state();
-        if !state.is_of(of) {
+        question: Question,
+    ) -> Entry<Question, CachedAnswer> {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::ptr::eq(cached.snapshot.as_ptr(), Arc::as_ptr(snapshot)) {
             let newest = published.newest();
-            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.snapshot, of)) {
-                return None; // A request that began before the newest publication must not empty its cache.
+            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest.snapshot, snapshot)) {
+                // A request that began before the newest publication must not empty its cache.
+                return Entry::alone(question);
             }
-            *state = CacheState { of: Arc::downgrade(of), ..CacheState::default() };
+            *cached = OfPublication { snapshot: Arc::downgrade(snapshot), ..OfPublication::default() };
         }
-        if let Some(slot) = state.slots.get(question) {
-            return Some(Arc::clone(slot));
-        }
-        let bytes = state.bytes + question.0.len();
-        if state.slots.len() >= KEPT_MAX || bytes > KEPT_BYTES_MAX {
-            return None;
-        }
-        state.bytes = bytes;
-        let slot = Slot::default();
-        state.slots.insert(question.clone(), Arc::clone(&slot));
-        Some(slot)
-    }
-
-    /// Counts a new answer, and removes it from the cache if it exceeds the limit. Requests that wait for it get it all
-    /// the same.
-    fn account(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding), bytes: usize) {
-        let mut state = self.state();
-        if !state.is_of(of) {
-            return;
-        }
-        if state.bytes + bytes > KEPT_BYTES_MAX {
-            state.slots.remove(question);
-        } else {
-            state.bytes += bytes;
-        }
-    }
-
-    fn forget(&self, of: &Arc<MarketSnapshot>, question: &(DocumentRequest, Coding)) {
-        let mut state = self.state();
-        if state.is_of(of) && state.slots.remove(question).is_some() {
-            state.bytes = state.bytes.saturating_sub(question.0.len());
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, CacheState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CacheState {
-    fn is_of(&self, snapshot: &Arc<MarketSnapshot>) -> bool {
-        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot))
+        cached.answers.entry(question)
     }
 }
 
@@ -155,15 +104,15 @@ mod tests {
         sync::atomic::{AtomicU32, Ordering},
     };
 
-    fn question(query: &str) -> (DocumentRequest, Coding) {
+    fn question(query: &str) -> Question {
         let body = serde_json::json!({"query": query}).to_string();
         (DocumentRequest::from_body(body.as_bytes()).unwrap(), Coding::Identity)
     }
 
-    async fn make(made: &AtomicU32, bytes: usize) -> Result<CachedAnswer, Infallible> {
+    async fn make(made: &AtomicU32) -> Result<CachedAnswer, Infallible> {
         made.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
-        Ok(CachedAnswer::new(vec![vec![0; bytes].into()], Coding::Identity, None))
+        Ok(CachedAnswer::new(vec![vec![0].into()], Coding::Identity, None))
     }
 
     fn published(seq: i64) -> (Published, Arc<MarketSnapshot>) {
@@ -182,11 +131,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_document_is_answered_once_per_publication() {
-        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
+        let (answers, made) = (NewestAnswers::default(), AtomicU32::new(0));
         let (published, first) = published(1);
         let ask = |of: &Arc<MarketSnapshot>, query: &'static str| {
             let (answers, made, published, of) = (&answers, &made, &published, Arc::clone(of));
-            async move { answers.get(&of, published, &question(query), make(made, 1)).await }
+            async move { answers.entry(&of, published, question(query)).get(make(made)).await }
         };
         let _ = tokio::join!(ask(&first, "a"), ask(&first, "a"), ask(&first, "a"), ask(&first, "b"));
         assert_eq!(made.load(Ordering::Relaxed), 2);
@@ -203,45 +152,14 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_cached_after_seq_went_back() {
-        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
+        let (answers, made) = (NewestAnswers::default(), AtomicU32::new(0));
         let (published, mut newest) = published(1_000_000);
         for (seq, wanted) in [(None, 1), (Some(5), 2), (Some(5), 3), (Some(6), 4)] {
             newest = seq.map_or(newest, |seq| publish(&published, seq));
             for _ in 0..3 {
-                answers.get(&newest, &published, &question("a"), make(&made, 1)).await.unwrap();
+                answers.entry(&newest, &published, question("a")).get(make(&made)).await.unwrap();
             }
             assert_eq!(made.load(Ordering::Relaxed), wanted, "{seq:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn an_error_is_not_cached() {
-        let answers = AnswerCache::default();
-        let (published, newest) = published(1);
-        let failed = answers.get(&newest, &published, &question("a"), async { Err("no") }).await;
-        assert_eq!(failed.unwrap_err(), "no");
-        let made = AtomicU32::new(0);
-        answers.get(&newest, &published, &question("a"), make(&made, 1)).await.unwrap();
-        assert_eq!(made.load(Ordering::Relaxed), 1);
-    }
-
-    #[tokio::test]
-    async fn the_cache_is_bounded_in_number_and_bytes() {
-        let (answers, made) = (AnswerCache::default(), AtomicU32::new(0));
-        let (published, newest) = published(1);
-        for round in 0..3 {
-            let large = question(&format!("large {round}"));
-            answers.get(&newest, &published, &large, make(&made, KEPT_BYTES_MAX / 2)).await.unwrap();
-        }
-        for number in 0..2 * KEPT_MAX {
-            answers.get(&newest, &published, &question(&number.to_string()), make(&made, 1)).await.unwrap();
-        }
-        let state = answers.state();
-        assert!(
-            state.slots.len() <= KEPT_MAX && state.bytes <= KEPT_BYTES_MAX,
-            "{} {}",
-            state.slots.len(),
-            state.bytes
-        );
     }
 }

@@ -30,7 +30,7 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    answers::{AnswerCache, CachedAnswer},
+    answers::{CachedAnswer, NewestAnswers, Question},
     limits::LimitError,
     output::{AnswerMemory, CancelGuard, Output, OutputError},
     prepared::Prepared,
@@ -72,7 +72,7 @@ const ALLOWED: &str = "GET, POST, OPTIONS";
 /// The endpoint. All threads of the listener share one.
 pub(super) struct GraphQl {
     schema: schema::Legacy,
-    answers: AnswerCache,
+    answers: NewestAnswers,
     bodies: Semaphore,
     requests: Semaphore,
     executions: Arc<Semaphore>,
@@ -167,7 +167,7 @@ impl Default for GraphQl {
     fn default() -> Self {
         Self {
             schema: schema::legacy(),
-            answers: AnswerCache::default(),
+            answers: NewestAnswers::default(),
             bodies: Semaphore::new(BODIES_KIB_MAX),
             requests: Semaphore::new(REQUESTS_MAX),
             executions: Arc::new(Semaphore::new(EXECUTIONS_MAX)),
@@ -239,7 +239,7 @@ impl GraphQl {
         let coding = coding(accept, false).unwrap_or(Coding::Identity);
         let question = (document, coding);
         let making = self.make(&question, Arc::clone(&view.snapshot));
-        let made = self.answers.get(&view.snapshot, published, &question, making);
+        let made = self.answers.entry(&view.snapshot, published, question.clone()).get(making);
         let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| GraphqlError::Late)??;
         let mut response = HttpResponse::Ok();
         response
@@ -262,7 +262,7 @@ impl GraphQl {
     /// blocking pool. If the future is dropped, that thread stops at its next row.
     async fn make(
         &self,
-        question: &(DocumentRequest, Coding),
+        question: &Question,
         snapshot: Arc<MarketSnapshot>,
     ) -> Result<CachedAnswer, GraphqlError> {
         let (document, coding) = question.clone();
@@ -365,7 +365,7 @@ pub(super) fn answer_without_data(request: &[u8]) -> Option<String> {
 mod tests {
     use super::{output::ANSWERS_KIB_MAX, *};
 
-    fn question(query: &str, coding: Coding) -> (DocumentRequest, Coding) {
+    fn question(query: &str, coding: Coding) -> Question {
         let body = serde_json::json!({ "query": query }).to_string();
         (DocumentRequest::from_body(body.as_bytes()).unwrap(), coding)
     }

@@ -133,9 +133,9 @@ impl BoardReader {
         let making = Arc::clone(&feed);
         let made = blocking::run(move || {
             if let Some(base) = base {
-                making.begin(&base.listing, base.board().of(&base.listing));
+                making.begin(&base.listing, base.board());
             }
-            making.add(&view.listing, view.board().of(&view.listing), began);
+            making.add(&view.listing, view.board(), began);
         });
         made.await.map_err(|_| ApiError::Busy)
     }

@@ -1,0 +1,83 @@
+//! The view of a publication that the files of the market API and all documents over HTTP are made of.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use ticker_formats::{
+    board::Board,
+    listings::{ListingView, facts::HourlyFacts},
+};
+
+use crate::domain::{
+    asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot,
+};
+
+/// Inputs of views beside a publication and the coverage. They are the same in the whole process.
+#[derive(Clone, Debug)]
+pub struct ListingSource {
+    /// Passphrase of the network.
+    pub passphrase: Arc<str>,
+    /// Assets that count as one dollar.
+    pub anchors: Arc<[Asset]>,
+    /// Stored facts, which may change. A view shows those that count at its moment.
+    pub facts: Arc<ArcSwap<HourlyFacts>>,
+}
+
+impl ListingSource {
+    /// Source on the network with this passphrase, without stored facts. `anchors` count as one dollar.
+    #[must_use]
+    pub fn new(passphrase: &str, anchors: impl IntoIterator<Item = Asset>) -> Self {
+        Self { passphrase: passphrase.into(), anchors: anchors.into_iter().collect(), facts: Arc::default() }
+    }
+
+    /// Makes views with these stored facts.
+    #[must_use]
+    pub fn with_facts(self, facts: Arc<ArcSwap<HourlyFacts>>) -> Self {
+        Self { facts, ..self }
+    }
+}
+
+/// View of one publication, made on first use and shared by the JSON writer and the readers over HTTP. If nobody asks,
+/// it costs nothing. It keeps the snapshot in memory, but not the files of the publication.
+#[derive(Debug)]
+pub struct LazyListing {
+    seq: i64,
+    snapshot: Arc<MarketSnapshot>,
+    view: OnceLock<Arc<ListingView>>,
+    board: OnceLock<Board>,
+}
+
+impl LazyListing {
+    pub(super) fn new(seq: i64, snapshot: Arc<MarketSnapshot>) -> Self {
+        Self { seq, snapshot, view: OnceLock::new(), board: OnceLock::new() }
+    }
+
+    /// Number of the last committed batch in it.
+    #[must_use]
+    pub const fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    /// Time of all figures.
+    #[must_use]
+    pub fn as_of(&self) -> UnixSeconds {
+        self.snapshot.as_of()
+    }
+
+    /// The view. The first call makes it with its `coverage` and takes milliseconds, and calls at the same time wait for
+    /// it: do not call this on a thread that readers wait for.
+    pub fn view(&self, source: &ListingSource, coverage: Arc<Vec<LedgerRange>>) -> Arc<ListingView> {
+        let make = || {
+            let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));
+            let facts = source.facts.load_full();
+            Arc::new(ListingView::new(self.seq, snapshot, coverage, passphrase, &source.anchors, &facts))
+        };
+        Arc::clone(self.view.get_or_init(make))
+    }
+
+    /// The board of `view`, which must be the one that [`Self::view`] returned. The first call takes some microseconds
+    /// per market.
+    pub fn board(&self, view: &ListingView) -> &Board {
+        self.board.get_or_init(|| Board::of(view))
+    }
+}
