@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
-
-use super::request::DocumentRequest;
+use super::{output::CachedAnswer, request::DocumentRequest};
 use crate::{
     domain::market_snapshot::MarketSnapshot,
     http::{
@@ -17,29 +14,6 @@ use crate::{
 
 /// Limits of the cache. Answers hold their share of the memory for all answers, so the last one must fit.
 const LIMITS: Limits = Limits { answers: 512, bytes: 32 * 1024 * 1024, last: LastAnswer::Dropped };
-
-/// A body that is ready to be sent.
-#[derive(Debug)]
-pub(super) struct CachedAnswer {
-    /// Parts of the body, in order.
-    pub(super) pieces: Vec<Bytes>,
-    /// Coding of the body: the requested one, or identity for a body that is not worth compressing.
-    pub(super) coding: Coding,
-    /// Its share of the memory for answers.
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-impl CachedAnswer {
-    /// Returns an answer that holds `room` for as long as it lives.
-    pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self { pieces, coding, _room: room }
-    }
-
-    /// Returns the bytes of all pieces.
-    pub(super) fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
-    }
-}
 
 impl MemorySize for CachedAnswer {
     fn bytes(&self) -> usize {

@@ -30,9 +30,9 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    answers::{CachedAnswer, NewestAnswers, Question},
+    answers::{NewestAnswers, Question},
     limits::LimitError,
-    output::{AnswerMemory, CancelGuard, Output, OutputError},
+    output::{AnswerMemory, CachedAnswer, CancelGuard, Output, OutputError},
     prepared::Prepared,
     request::{DocumentRequest, RequestError},
 };

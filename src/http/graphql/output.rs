@@ -9,7 +9,6 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answers::CachedAnswer;
 use crate::http::negotiation::Coding;
 
 /// Bytes that are allocated at once. A single buffer would need three times its size whenever it doubles.
@@ -56,6 +55,29 @@ impl OutputError {
             Self::TooLong => "too_long",
             Self::Failed => "failed",
         }
+    }
+}
+
+/// A body that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct CachedAnswer {
+    /// Parts of the body, in order.
+    pub(super) pieces: Vec<Bytes>,
+    /// Coding of the body: the requested one, or identity for a body that is not worth compressing.
+    pub(super) coding: Coding,
+    /// Its share of the memory for answers.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl CachedAnswer {
+    /// Returns an answer that holds `room` for as long as it lives.
+    pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { pieces, coding, _room: room }
+    }
+
+    /// Returns the bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
     }
 }
 

@@ -6,8 +6,7 @@ use async_graphql::{Response, ServerError};
 use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
-    answers::CachedAnswer,
-    output::{CancelToken, Output, OutputError},
+    output::{CachedAnswer, CancelToken, Output, OutputError},
     plan::{ConflictError, List, Plan},
     render,
     schema::Legacy,
