@@ -30,7 +30,7 @@ use super::{
     error::HorizonError,
     problem::{self, problem},
     rate_limiter::RateLimiter,
-    stream::TradeStream,
+    stream::{LIVE_SILENCE_MAX, TradeStream},
     wire::{self, AssetRecord, AssetsPage, ReceivedTrade, RecordError, Root},
 };
 
@@ -43,8 +43,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// Maximum age of a connection, so that the client follows a name to a new address.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// Longest silence during an answer that live trades depend on.
-pub(super) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Longest silence during any other answer. Horizon may take long to begin an answer of `/assets` or of old trades.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Timeout for a whole page, even if its bytes keep dripping.

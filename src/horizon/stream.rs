@@ -11,13 +11,15 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::{
-    client::LIVE_SILENCE_MAX,
     error::HorizonError,
     rate_limiter::RateLimiter,
     sse::{EventDecoder, StreamEvent},
     wire::{self, ReceivedTrade, RecordError},
 };
 use crate::domain::plain_text::stripped;
+
+/// Longest silence during an answer that live trades depend on.
+pub(super) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Item of a stream.
 #[derive(Debug)]
