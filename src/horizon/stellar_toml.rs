@@ -1,5 +1,6 @@
 //! Client for stellar.toml files. Anyone may set their URLs, so it never connects to internal addresses.
 
+mod error;
 mod exchange;
 mod fetch;
 mod guard;
@@ -7,6 +8,7 @@ mod parse;
 mod redirect;
 mod resolve;
 
-pub use fetch::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError, TomlSettings};
+pub use error::TomlError;
+pub use fetch::{CONCURRENT_FETCHES_MAX, TomlClient, TomlSettings};
 pub use guard::{UrlError, is_public};
 pub use parse::{InvalidTomlError, parse};

@@ -20,12 +20,11 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{
-    fetch::{FILE_BYTES_MAX, TomlError},
-    resolve::GuardedLookup,
-};
+use super::{error::TomlError, resolve::GuardedLookup};
 use crate::outbound::{coding::CodingError, coding::decoded, dial};
 
+/// Largest file in bytes, before and after decoding (SEP-1).
+pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Largest response head, in bytes. hyper also buffers no more of a body than this.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
 

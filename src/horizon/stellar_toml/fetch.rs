@@ -9,19 +9,18 @@ use hyper::Uri;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::{
+    error::TomlError,
     exchange::{HostAnswer, Requester},
-    guard::{TomlUrl, UrlError, is_public},
-    parse::{InvalidTomlError, parse},
+    guard::{TomlUrl, is_public},
+    parse::parse,
     redirect::redirected,
     resolve::{GuardedLookup, Lookup, gateway_lookup, system_lookup},
 };
 use crate::{
     domain::{issuer_file::IssuerFile, toml_link::WELL_KNOWN},
-    outbound::tls::{self, TlsError},
+    outbound::tls,
 };
 
-/// Largest file in bytes, before and after decoding (SEP-1).
-pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
 /// Deadline for a fetch with all its redirects, without the wait for a slot.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Maximum number of concurrent fetches.
@@ -36,59 +35,6 @@ pub struct TomlSettings {
     pub gateway: Option<String>,
     /// PEM file of further CA certificates to trust.
     pub ca_file: Option<PathBuf>,
-}
-
-/// Reason why a file could not be fetched. Contains no text from the host.
-#[derive(Debug, thiserror::Error)]
-pub enum TomlError {
-    /// URL that violates the guard's rules.
-    #[error("URL refused: {0}")]
-    Refused(#[from] UrlError),
-    /// Name that is never public, or a path that the gateway does not serve.
-    #[error("URL refused: the name is never public, or the gateway does not serve it")]
-    NotServed,
-    /// Failed connection or TLS handshake, or a name without public addresses.
-    #[error("the host is unreachable: {0}")]
-    Connect(String),
-    /// No complete answer before the deadline.
-    #[error("no complete answer before the deadline")]
-    TimedOut,
-    /// Answer with another status than 2xx.
-    #[error("the host answered {0}")]
-    Status(u16),
-    /// Redirect to a refused URL, or more than three redirects.
-    #[error("redirect not followed: its target is refused, or there are more than 3")]
-    Redirect,
-    /// File larger than 100 KiB.
-    #[error("the file is larger than 100 KiB")]
-    TooLarge,
-    /// Unknown or broken compression.
-    #[error("the answer has an unknown or broken content encoding")]
-    Encoding,
-    /// Content that is not TOML.
-    #[error(transparent)]
-    InvalidToml(#[from] InvalidTomlError),
-    /// Unusable certificates in `--ca-file`.
-    #[error(transparent)]
-    Setup(#[from] TlsError),
-}
-
-impl TomlError {
-    /// Short name for metrics.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Refused(_) | Self::NotServed => "refused",
-            Self::Connect(_) => "connect",
-            Self::TimedOut => "timed_out",
-            Self::Status(_) => "status",
-            Self::Redirect => "redirect",
-            Self::TooLarge => "too_large",
-            Self::Encoding => "encoding",
-            Self::InvalidToml(_) => "no_toml",
-            Self::Setup(_) => "setup",
-        }
-    }
 }
 
 /// Client for stellar.toml files. Clones share its limits.

@@ -13,7 +13,7 @@ use actix_rt::System;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::FutureExt;
 
-use super::*;
+use super::{super::exchange::FILE_BYTES_MAX, *};
 
 const GOOD: &str = "VERSION = \"2\"\n[DOCUMENTATION]\nORG_NAME = \"Tea\"\n";
 const URL: &str = "https://tea.example/.well-known/stellar.toml";
