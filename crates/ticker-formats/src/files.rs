@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::{
     EncodedFile,
     legacy::{assets_json, markets_json},
-    pieces::{Piece, join},
+    pieces::Piece,
     rows::{RowKey, Rows},
 };
 use ticker_domain::{
@@ -143,7 +143,7 @@ fn file<K: RowKey>(rows: &mut Rows<K>, head: &str, foot: &str) -> io::Result<Enc
     raw.extend_from_slice(head.as_bytes());
     rows.push_all(&mut raw);
     raw.extend_from_slice(foot.as_bytes());
-    Ok(join(raw, pieces))
+    Ok(EncodedFile::join(raw, pieces))
 }
 
 #[cfg(test)]

@@ -11,9 +11,6 @@ use std::{
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use xxhash_rust::xxh3::xxh3_128;
-
-use super::{EncodedFile, encoded::Tags};
 
 /// Gzip level: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
 const GZIP_LEVEL: u32 = 5;
@@ -92,6 +89,12 @@ impl Piece {
         self.0.brotli.get_or_init(|| compress_brotli(raw, false).unwrap_or_default())
     }
 
+    /// Returns true if its brotli form is made.
+    #[cfg(test)]
+    pub(super) fn has_brotli(&self) -> bool {
+        self.0.brotli.get().is_some()
+    }
+
     #[cfg(test)]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -115,26 +118,20 @@ fn compress_brotli(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     Ok(encoder.into_inner())
 }
 
-/// Joins pieces into the file with these plain bytes, which must be those of all pieces in order. Its brotli form is
-/// made on demand.
-#[must_use]
-pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> EncodedFile {
+/// Joins the pieces of these plain bytes into their gzip form.
+pub(super) fn join_gzip(raw: &[u8], pieces: &[Piece]) -> Vec<u8> {
     let deflated_bytes: usize = pieces.iter().map(|piece| piece.0.deflated.len()).sum();
     let mut gzip = Vec::with_capacity(deflated_bytes + GZIP_HEAD.len() + DEFLATE_END.len() + 8);
     gzip.extend_from_slice(&GZIP_HEAD);
-    for piece in &pieces {
+    for piece in pieces {
         gzip.extend_from_slice(&piece.0.deflated);
     }
     let mut crc = Crc::new();
-    crc.update(&raw);
+    crc.update(raw);
     gzip.extend_from_slice(&DEFLATE_END);
     gzip.extend_from_slice(&crc.sum().to_le_bytes());
     gzip.extend_from_slice(&crc.amount().to_le_bytes());
-    let etag = format!("{:032x}", xxh3_128(&raw));
-    let raw = Bytes::from(raw);
-    let brotli = Arc::new(Brotli { raw: raw.clone(), pieces, joined: OnceLock::new() });
-    let tags = Tags::of(&etag);
-    EncodedFile { raw, gzip: gzip.into(), brotli, etag, tags }
+    gzip
 }
 
 /// Brotli form of a file, made on demand.
@@ -146,6 +143,10 @@ pub struct Brotli {
 }
 
 impl Brotli {
+    pub(super) const fn new(raw: Bytes, pieces: Vec<Piece>) -> Self {
+        Self { raw, pieces, joined: OnceLock::new() }
+    }
+
     /// Bytes, if [`Self::make`] has made them.
     #[must_use]
     pub fn made(&self) -> Option<&Bytes> {
@@ -173,69 +174,5 @@ impl Brotli {
             joined.push(BROTLI_END);
             joined.into()
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::io::Read;
-
-    fn file(parts: &[Vec<u8>]) -> EncodedFile {
-        let mut maker = PieceMaker::default();
-        join(parts.concat(), parts.iter().map(|part| maker.make(part).unwrap()).collect())
-    }
-
-    fn decoded(file: &EncodedFile) -> [Vec<u8>; 2] {
-        let (mut unzipped, mut unbrotlied) = (Vec::new(), Vec::new());
-        flate2::read::GzDecoder::new(&file.gzip[..]).read_to_end(&mut unzipped).unwrap();
-        brotli::Decompressor::new(&file.brotli.make()[..], 4_096).read_to_end(&mut unbrotlied).unwrap();
-        [unzipped, unbrotlied]
-    }
-
-    #[test]
-    fn all_encodings_hold_the_same_bytes() {
-        for count in [0, 1, 2, 300] {
-            let parts: Vec<_> =
-                (0..count).map(|n| format!("{{\"pair\": {n}}},").repeat(50).into_bytes()).collect();
-            let file = file(&parts);
-            assert_eq!(
-                (file.raw.to_vec(), decoded(&file)),
-                (parts.concat(), [parts.concat(), parts.concat()])
-            );
-            assert!(
-                count < 2
-                    || file.gzip.len() < file.raw.len() / 5 && file.brotli.make().len() < file.raw.len() / 5
-            );
-        }
-    }
-
-    #[test]
-    fn brotli_is_made_on_demand_and_pieces_are_shared() {
-        let piece = PieceMaker::default().make(b"same").unwrap();
-        let one = join(b"samesame".to_vec(), vec![piece.clone(), piece.clone()]);
-        let other = join(b"same".to_vec(), vec![piece.clone()]);
-        assert!(one.brotli.made().is_none());
-        one.brotli.make();
-        assert!(
-            one.brotli.made().is_some() && other.brotli.made().is_none() && piece.0.brotli.get().is_some()
-        );
-        assert_ne!(one.etag, other.etag);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn any_pieces_read_back_unchanged(
-            parts in prop::collection::vec(prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..70_000),
-                prop::collection::vec(0..3_u8, 0..5_000),
-            ], 0..6),
-        ) {
-            let file = file(&parts);
-            prop_assert_eq!(decoded(&file), [parts.concat(), parts.concat()]);
-        }
     }
 }

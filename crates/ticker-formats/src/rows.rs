@@ -152,7 +152,7 @@ mod tests {
     fn texts<K: RowKey>(rows: &mut Rows<K>) -> [String; 2] {
         let mut raw = Vec::new();
         rows.push_all(&mut raw);
-        let file = crate::pieces::join(raw, rows.pieces().unwrap());
+        let file = crate::EncodedFile::join(raw, rows.pieces().unwrap());
         let unzipped = io::read_to_string(flate2::read::GzDecoder::new(&file.gzip[..])).unwrap();
         [String::from_utf8(file.raw.to_vec()).unwrap(), unzipped]
     }
