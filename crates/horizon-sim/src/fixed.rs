@@ -1,19 +1,11 @@
 //! Scripted data: exactly the records that a test pushes, at the time it pushes them.
 
-use super::model::TradeId;
+use super::asset_cursor::{self, AssetKey};
+use super::model::{TomlReply, TradeId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-/// Reply for a stellar.toml.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TomlReply {
-    /// HTTP status.
-    pub status: u16,
-    /// Body, which need not be TOML.
-    pub body: Vec<u8>,
-}
 
 /// Error for a scripted record without a valid paging token.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -27,7 +19,7 @@ pub struct FixedSource(Arc<RwLock<FixedState>>);
 #[derive(Debug, Default)]
 pub(crate) struct FixedState {
     pub(crate) trades: BTreeMap<TradeId, Value>,
-    pub(crate) assets: BTreeMap<super::render_asset::AssetKey, Value>,
+    pub(crate) assets: BTreeMap<AssetKey, Value>,
     pub(crate) books: HashMap<(String, String), Value>,
     pub(crate) tomls: HashMap<String, TomlReply>,
     pub(crate) elder: u32,
@@ -89,7 +81,7 @@ impl FixedSource {
     /// [`MissingTokenError`] if the token is missing or invalid.
     pub fn put_asset(&self, asset: Value) -> Result<(), MissingTokenError> {
         let token = asset.get("paging_token").and_then(Value::as_str).unwrap_or_default();
-        let key = super::render_asset::parse_cursor(token).ok_or(MissingTokenError("asset"))?;
+        let key = asset_cursor::parse(token).ok_or(MissingTokenError("asset"))?;
         self.write().assets.insert(key, asset);
         Ok(())
     }

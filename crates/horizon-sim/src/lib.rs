@@ -16,6 +16,8 @@
 //! block. Any page of history is rendered without storing or replaying anything. The same seed, anchor and rate give
 //! the same records on every run and machine.
 
+mod asset_cursor;
+mod asset_json;
 mod book;
 mod catalog;
 pub mod config;
@@ -36,7 +38,7 @@ mod timeline;
 
 pub use config::{Burst, ManualTime, SimClock, SimConfig};
 pub use faults::{Endpoint, Fault, FaultPlan};
-pub use fixed::{FixedSource, TomlReply};
-pub use model::{SimSide, SimTrade, TradeId, TradeKind};
+pub use fixed::FixedSource;
+pub use model::{SimSide, SimTrade, TomlReply, TradeId, TradeKind};
 pub use server::{SimServer, start};
 pub use simulation::{Head, Simulation};

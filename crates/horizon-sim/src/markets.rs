@@ -1,9 +1,9 @@
 //! Simulated markets: their pairs, activity and prices.
 
+use super::asset_json::AssetJson;
 use super::catalog::{Asset, Catalog, entries::ENTRIES};
 use super::num::{hash3, noise, unit};
 use super::protocol;
-use super::render::AssetJson;
 use std::collections::HashMap;
 
 /// Market in the server's own orientation.

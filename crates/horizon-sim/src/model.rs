@@ -1,4 +1,4 @@
-//! Ids and trades as plain typed data, which a test compares with.
+//! Ids, trades and replies as plain typed data, which a test compares with.
 
 use chrono::{DateTime, Utc};
 use std::fmt;
@@ -97,6 +97,15 @@ pub struct SimTrade {
     pub price_d: i64,
     /// True if the maker (or the pool) is on the base side.
     pub base_is_seller: bool,
+}
+
+/// Reply for a stellar.toml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TomlReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Body, which need not be TOML.
+    pub body: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -1,26 +1,9 @@
 //! Trade records as JSON, written by hand into a reused buffer: tens of thousands per second on one core.
 
-use super::catalog::Asset;
+use super::asset_json::AssetJson;
 use super::generator::{RawTrade, SYNTHETIC_OFFERS};
 use super::protocol::POOL_FEE_BP;
 use std::io::Write;
-
-/// `<side>_asset_*` members of a trade, rendered once per market.
-#[derive(Debug)]
-pub(crate) struct AssetJson(String);
-
-impl AssetJson {
-    pub(crate) fn new(side: &str, asset: &Asset) -> Self {
-        let Asset { code, issuer, kind, .. } = asset;
-        Self(if *kind == "native" {
-            format!(r#""{side}_asset_type":"native""#)
-        } else {
-            format!(
-                r#""{side}_asset_type":"{kind}","{side}_asset_code":"{code}","{side}_asset_issuer":"{issuer}""#
-            )
-        })
-    }
-}
 
 /// Properties shared by all records of a page.
 #[derive(Debug, Clone, Copy)]

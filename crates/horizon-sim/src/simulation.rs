@@ -1,12 +1,13 @@
 //! Common interface of the generated and the scripted network, and the oracle for tests.
 
+use super::asset_cursor::{self, AssetKey};
 use super::book;
 use super::config::{SimClock, SimConfig};
-use super::fixed::{FixedSource, TomlReply};
+use super::fixed::FixedSource;
 use super::generator::Network;
-use super::model::{SimTrade, TradeId};
+use super::model::{SimTrade, TomlReply, TradeId};
 use super::render::{self, Shape};
-use super::render_asset::{self, AssetKey};
+use super::render_asset;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use std::io;
@@ -306,7 +307,7 @@ fn select<T>(
     };
     let pick = |item: T| {
         let key = key(&item);
-        wanted(&key).then(|| (render_asset::token(&key), record(&item)))
+        wanted(&key).then(|| (asset_cursor::token(&key), record(&item)))
     };
     if query.descending {
         sorted.rev().filter_map(pick).take(query.limit).collect()

@@ -3,7 +3,7 @@
 pub(crate) mod entries;
 mod toml_files;
 
-use super::fixed::TomlReply;
+use super::model::TomlReply;
 use super::num::{hash3, high, low, mix, noise, unit};
 use entries::{ENTRIES, Entry, File};
 use std::collections::HashMap;

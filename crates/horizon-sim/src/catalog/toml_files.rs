@@ -1,6 +1,6 @@
 //! Simulated stellar.toml files of the issuers (SEP-1).
 
-use super::super::fixed::TomlReply;
+use super::super::model::TomlReply;
 use super::Asset;
 use super::entries::File;
 use std::collections::HashMap;

@@ -5,6 +5,7 @@ mod lake;
 mod limit;
 mod pages;
 mod query;
+mod record;
 mod reply;
 mod rpc;
 mod stream;

@@ -4,7 +4,6 @@ use super::Shared;
 use super::query::Params;
 use super::reply::{Admission, Problem, bad_request, of_status};
 use crate::faults::Endpoint;
-use crate::render_asset::parse_cursor;
 use crate::simulation::{AssetQuery, Book, Head};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -58,7 +57,9 @@ pub(super) async fn assets(request: HttpRequest, shared: web::Data<Shared>) -> H
 }
 
 fn asset_query(params: &Params) -> Result<AssetQuery, Problem> {
-    let cursor = |token| parse_cursor(token).ok_or_else(|| bad_request("cursor", "cursor: invalid value"));
+    let cursor = |token| {
+        crate::asset_cursor::parse(token).ok_or_else(|| bad_request("cursor", "cursor: invalid value"))
+    };
     Ok(AssetQuery {
         code: params.get("asset_code").map(str::to_owned),
         issuer: params.get("asset_issuer").map(str::to_owned),

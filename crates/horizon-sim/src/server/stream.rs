@@ -1,7 +1,7 @@
 //! Stream of trades, with events framed as in Horizon.
 
 use super::Shared;
-use super::trades::push_record;
+use super::record::push_record;
 use crate::faults::{Fault, arrange};
 use crate::simulation::TradeQuery;
 use bytes::Bytes;

@@ -3,32 +3,14 @@
 use super::Shared;
 use super::body::{ByteFault, faulty};
 use super::query::Params;
+use super::record::push_record;
 use super::reply::Admission;
 use super::stream::EventStream;
-use crate::faults::{Endpoint, Item, arrange};
-use crate::simulation::Batch;
+use crate::faults::{Endpoint, arrange};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use std::io;
-
-/// Record that is JSON with fields of the wrong types. It keeps its own token, so that the reader can continue after
-/// it.
-pub(super) fn malformed(token: &str) -> String {
-    format!(
-        r#"{{"id":"{token}","paging_token":"{token}","ledger_close_time":"yesterday","base_amount":-1,"price":"cheap"}}"#
-    )
-}
-
-pub(super) fn push_record(out: &mut Vec<u8>, batch: &Batch, item: Item) {
-    if let Some((id, bytes)) = batch.get(item.index) {
-        if item.is_malformed {
-            out.extend_from_slice(malformed(&id.to_string()).as_bytes());
-        } else {
-            out.extend_from_slice(bytes);
-        }
-    }
-}
 
 pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
