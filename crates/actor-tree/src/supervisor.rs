@@ -14,8 +14,8 @@ use super::supervision::{
     messages::{ChildExited, ChildId, Exit, ExitReply, Order, Ping},
     policy::{Decision, Intensity, Policy, RestartRecord},
     probe::{Finding, Probe},
+    running::Running,
     thread_time::{ThreadSample, usable},
-    tree::Running,
     tree_status::TreeStatus,
 };
 use crate::clock::SharedClock;

@@ -1,5 +1,6 @@
 //! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`, `queue`,
-//! `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors.
+//! `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors, and `running` is a child as the
+//! supervisor sees it.
 
 mod child;
 mod incarnation;
@@ -8,6 +9,7 @@ pub mod policy;
 pub mod probe;
 pub mod queue;
 pub mod report;
+pub(crate) mod running;
 pub mod stats;
 pub mod status;
 pub mod thread_time;

@@ -7,15 +7,14 @@ use actix::{
     dev::channel::{AddressReceiver, channel},
 };
 use actix_rt::Arbiter;
-use tokio::sync::{
-    mpsc::{UnboundedSender, unbounded_channel},
-    oneshot,
-};
+use tokio::sync::{mpsc::unbounded_channel, oneshot};
 
+pub use super::running::ChildSpec;
 use super::{
     child::ChildRunner,
-    messages::{ChildExited, ChildId, Drain, Order, Ping},
+    messages::{ChildExited, ChildId, Drain, Ping},
     policy::{Policy, PolicyError},
+    running::Running,
     status::ChildStatus,
     tree_status::TreeStatus,
 };
@@ -34,19 +33,6 @@ pub trait Child:
 }
 
 impl<A> Child for A where A: Actor<Context = Context<A>> + Supervised + Handler<Ping> + Handler<Drain> + Unpin {}
-
-/// Parameters of a child that the supervisor must know before it starts.
-#[derive(Clone, Copy, Debug)]
-pub struct ChildSpec {
-    /// Name, as in logs.
-    pub name: &'static str,
-    /// Most messages in its mailbox.
-    pub capacity: usize,
-    /// Longest time between two steps of its work ([`ChildStatus::advance`]). A child that exceeds it is restarted.
-    pub stale_after: Duration,
-    /// Phase of the drain in which it finishes.
-    pub drain_phase: usize,
-}
 
 /// A mailbox whose actor does not exist yet.
 pub struct Slot<A: Actor> {
@@ -96,17 +82,6 @@ impl<A: Actor> Slot<A> {
 
 /// Starts a child on its own arbiter.
 type Launch = Box<dyn FnOnce(ChildId, Recipient<ChildExited>) -> Running>;
-
-/// A running child as the supervisor sees it.
-pub(crate) struct Running {
-    pub(crate) spec: ChildSpec,
-    pub(crate) status: Arc<ChildStatus>,
-    pub(crate) ping: Recipient<Ping>,
-    pub(crate) drain: Recipient<Drain>,
-    pub(crate) orders: UnboundedSender<Order>,
-    /// Its thread. It ends when this is dropped.
-    pub(crate) _arbiter: Arbiter,
-}
 
 /// A tree under construction.
 pub struct Tree {
