@@ -11,8 +11,8 @@ use std::{
 use metrics::counter;
 
 use super::{
-    Backfill, HistoryError, Upstream,
-    end::{self, HistoryEndError},
+    Backfill, Upstream, end,
+    history_error::{HistoryEndError, HistoryError},
     page::{self, Page},
     plan::Stretch,
 };

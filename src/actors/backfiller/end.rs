@@ -8,40 +8,10 @@ use crate::{
     horizon::{HorizonClient, client::PageOrder, wire::Root},
 };
 
-use super::HistoryError;
+use super::history_error::{HistoryEndError, HistoryError};
 
 /// Records requested from the oldest ledger on. One would do, unless the first has no readable token.
 const FIRST_RECORDS: u32 = 10;
-
-/// Evidence against the claim that no trade lies below a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HistoryEndError {
-    /// The root names no oldest ledger, or one above the newest. There is no history yet.
-    #[error("its root names no history (oldest ledger {elder}, newest {latest})")]
-    NoHistory {
-        /// `history_elder_ledger`
-        elder: u32,
-        /// `history_latest_ledger`
-        latest: u32,
-    },
-    /// The server is far behind what its core or this database knows.
-    #[error("its newest ledger is {latest}, far behind {known}: it is still ingesting")]
-    Behind {
-        /// `history_latest_ledger`
-        latest: u32,
-        /// `core_latest_ledger`, or the ledger of a trade that was read
-        known: u32,
-    },
-    /// Read upwards from its oldest ledger, the server has an older trade.
-    #[error("it has the older trade {0}")]
-    ServerHasOlder(PagingToken),
-    /// Read upwards from its oldest ledger, the server has no trade at all.
-    #[error("it has no trade from its oldest ledger on, although newer ones are known")]
-    NoTrades,
-    /// A held trade is older, though within the server's range of ledgers.
-    #[error("the older trade {0} is held")]
-    HeldBelow(PagingToken),
-}
 
 /// Evidence for and against the claim that nothing lies below `place`.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
-//! Error of reading history.
+//! Errors of reading history.
 
-use super::end::HistoryEndError;
 use crate::{
     actors::{network_check::NetworkError, trade_writer::WriteError},
     db::DbError,
+    domain::cursor::PagingToken,
     horizon::HorizonError,
     lake::LakeError,
 };
@@ -36,4 +36,34 @@ impl From<DbError> for HistoryError {
     fn from(error: DbError) -> Self {
         Self::Write(error.into())
     }
+}
+
+/// Evidence against the claim that no trade lies below a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HistoryEndError {
+    /// The root names no oldest ledger, or one above the newest. There is no history yet.
+    #[error("its root names no history (oldest ledger {elder}, newest {latest})")]
+    NoHistory {
+        /// `history_elder_ledger`
+        elder: u32,
+        /// `history_latest_ledger`
+        latest: u32,
+    },
+    /// The server is far behind what its core or this database knows.
+    #[error("its newest ledger is {latest}, far behind {known}: it is still ingesting")]
+    Behind {
+        /// `history_latest_ledger`
+        latest: u32,
+        /// `core_latest_ledger`, or the ledger of a trade that was read
+        known: u32,
+    },
+    /// Read upwards from its oldest ledger, the server has an older trade.
+    #[error("it has the older trade {0}")]
+    ServerHasOlder(PagingToken),
+    /// Read upwards from its oldest ledger, the server has no trade at all.
+    #[error("it has no trade from its oldest ledger on, although newer ones are known")]
+    NoTrades,
+    /// A held trade is older, though within the server's range of ledgers.
+    #[error("the older trade {0} is held")]
+    HeldBelow(PagingToken),
 }
