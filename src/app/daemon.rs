@@ -9,6 +9,7 @@ mod tree;
 
 use std::{
     io::{self, IsTerminal},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +20,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    CommandError, EXIT_SOFTWARE, demo,
+    CommandError, EXIT_SOFTWARE,
     network_check::{check_lake, check_network},
     progress_bar,
     signals::Signals,
@@ -241,10 +242,18 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     if io::stderr().is_terminal() {
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
-    actix_rt::spawn(announce(Arc::clone(&published), demo::markets_url(public.address())));
+    actix_rt::spawn(announce(Arc::clone(&published), markets_url(public.address())));
     actix_rt::spawn(disk::watch(services.clone()));
     actix_rt::spawn(health::watch(status, services, metrics, views));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
+}
+
+/// Returns the URL of `markets.json` for a browser on this machine. If `bind` has port 0, the real port is known only
+/// once the listener is bound.
+pub(super) fn markets_url(bind: SocketAddr) -> String {
+    let local =
+        if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };
+    format!("http://{local}/markets.json")
 }
 
 /// Logs what runs and on what, without secrets.

@@ -9,7 +9,11 @@ use std::{
 
 use tracing::info;
 
-use super::{CommandError, daemon, signals::Signals};
+use super::{
+    CommandError,
+    daemon::{self, markets_url},
+    signals::Signals,
+};
 use crate::{
     blocking,
     config::{Config, HorizonSimOptions, LogFormat, SimulationOptions},
@@ -56,14 +60,6 @@ fn welcome(config: &Config) {
             "demo started: simulated trades only"
         );
     }
-}
-
-/// Returns the URL of `markets.json` for a browser on this machine. If `bind` has port 0, the real port is known only
-/// once the listener is bound.
-pub(super) fn markets_url(bind: SocketAddr) -> String {
-    let local =
-        if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };
-    format!("http://{local}/markets.json")
 }
 
 fn welcome_text(bind: SocketAddr, file: &str) -> String {
