@@ -19,8 +19,10 @@ mod resolve;
 mod schedule;
 mod secret;
 mod setting;
+mod settings;
 mod show;
 mod simulation;
+mod source;
 mod suggestion;
 mod surroundings;
 mod table;
@@ -36,13 +38,14 @@ pub use ledger_source::{LakeVerify, LedgerSource, LedgerSources};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
 pub use otlp::{OtlpExport, Sampler};
 pub use parse::FileInterval;
-pub use resolve::{FlagValues, Profile, Resolved, Settings, Source};
 pub use schedule::CronSpec;
 pub use secret::{Secret, redact_credentials};
 pub use setting::{Fallback, Group, InDemo, Kind, Setting};
+pub use settings::{FlagValues, Profile, Resolved, Settings};
 pub use simulation::{
     HORIZON_SIM_SETTINGS, HorizonSimOptions, SIMULATION_SETTINGS, SimulationOptions, horizon_sim, simulation,
 };
+pub use source::Source;
 pub use surroundings::check_surroundings;
 pub use table::SETTINGS;
 pub use typed::Config;

@@ -4,8 +4,9 @@ use super::environment::Environment;
 use super::fault::{ConfigError, ValueError};
 use super::file::FileValues;
 use super::parse;
-use super::resolve::{FlagValues, Profile, resolve};
+use super::resolve::resolve;
 use super::setting::{Fallback, Group, Kind, Setting};
+use super::settings::{FlagValues, Profile};
 use super::typed::Reader;
 
 const AUDIT: Setting = Setting { group: Group::Audit, is_in_file: false, ..Setting::PLAIN };

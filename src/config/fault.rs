@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::resolve::Source;
+use super::source::Source;
 use super::visible;
 
 /// Largest number of faults in a message. A file of another program may have thousands.

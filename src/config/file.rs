@@ -8,9 +8,10 @@ use toml::{Table, Value};
 
 use super::Environment;
 use super::fault::{Fault, FaultKind};
-use super::resolve::{FlagValues, Resolved, Source};
 use super::secret::redact_credentials;
 use super::setting::{Kind, Setting};
+use super::settings::{FlagValues, Resolved};
+use super::source::Source;
 use super::suggestion;
 use super::table::SETTINGS;
 use super::visible;

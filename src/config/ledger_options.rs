@@ -4,8 +4,9 @@ use super::environment::{Environment, unknown_variables};
 use super::fault::ConfigError;
 use super::file::FileValues;
 use super::parse;
-use super::resolve::{FlagValues, Profile, resolve};
+use super::resolve::resolve;
 use super::setting::{Fallback, Group, Setting};
+use super::settings::{FlagValues, Profile};
 use super::typed::Reader;
 
 /// Flags of `ledger trades`.

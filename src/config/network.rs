@@ -1,7 +1,8 @@
 //! The network and its default Horizon.
 
 use super::fault::{Fault, FaultKind};
-use super::resolve::{Profile, Settings, Source};
+use super::settings::{Profile, Settings};
+use super::source::Source;
 use super::suggestion;
 
 /// Passphrase of the public network.

@@ -12,8 +12,8 @@ use percent_encoding::percent_decode_str;
 use super::Environment;
 use super::fault::{Fault, ValueError};
 use super::parse;
-use super::resolve::Source;
 use super::secret::redact_credentials;
+use super::source::Source;
 use super::visible;
 
 /// Path of the traces below the endpoint of all signals.

@@ -1,160 +1,16 @@
 //! Resolution of each setting to one text from four sources: flag, environment, file, default, in that order.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::fault::{Fault, FaultKind};
 use super::file::{FileValues, read_bounded};
-use super::secret::{Secret, redact_credentials};
 use super::setting::{Fallback, InDemo, Setting, secret_file_variable};
-use super::visible;
+use super::settings::{FlagValues, Profile, Resolved, Settings};
+use super::source::Source;
 
 /// Largest file with a secret. A longer one is no password.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
-
-/// Values of the command line by the names of the long flags; `true` for a switch.
-pub type FlagValues = BTreeMap<&'static str, String>;
-
-/// Kind of command for which the settings are resolved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// A command on a real network.
-    Real,
-    /// The command `demo`; see [`InDemo`].
-    Demo,
-}
-
-/// Source of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The default.
-    Default,
-    /// The configuration file.
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Key in the file.
-        key: String,
-    },
-    /// A variable of the environment.
-    Environment {
-        /// Name of the variable.
-        variable: String,
-    },
-    /// A file that a variable of the environment names.
-    SecretFile {
-        /// Name of the variable.
-        variable: String,
-    },
-    /// The command line.
-    Flag {
-        /// Long flag without its dashes.
-        name: &'static str,
-    },
-}
-
-impl Source {
-    /// Returns the precedence; the highest wins.
-    #[must_use]
-    pub const fn rank(&self) -> u8 {
-        match self {
-            Self::Default => 0,
-            Self::File { .. } => 1,
-            Self::Environment { .. } | Self::SecretFile { .. } => 2,
-            Self::Flag { .. } => 3,
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, key } => write!(f, "file {}, key {key}", visible::path(path)),
-            Self::Environment { variable } => write!(f, "environment {variable}"),
-            Self::SecretFile { variable } => write!(f, "file named by {variable}"),
-            Self::Flag { name } => write!(f, "flag --{name}"),
-        }
-    }
-}
-
-/// A setting with its text and source.
-#[derive(Clone)]
-pub struct Resolved {
-    /// Row of the table.
-    pub setting: &'static Setting,
-    /// Text, if there is one. It may be a secret; use [`Resolved::shown`] for output.
-    pub text: Option<String>,
-    /// Source of the text.
-    pub source: Source,
-}
-
-impl Resolved {
-    /// Returns the value on one line and without secrets. Without a value, returns the description of the default in
-    /// parentheses.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        match (&self.text, self.setting.fallback) {
-            (Some(text), _) if self.setting.is_secret => Secret::new(text.as_str()).shown(),
-            (Some(text), _) => visible::on_one_line(&redact_credentials(text)),
-            (None, Fallback::Described(default) | Fallback::Value(default)) => format!("({default})"),
-        }
-    }
-
-    pub(super) fn fault(&self, kind: FaultKind, detail: Option<String>) -> Fault {
-        // If a secret does not parse, any part of it may be the password.
-        let shown = if self.setting.is_secret { "***".to_owned() } else { visible::shortened(self.shown()) };
-        let source = self.source.clone();
-        Fault::Value {
-            setting: self.setting.name,
-            shown,
-            source,
-            kind,
-            detail,
-            allowed: self.setting.allowed,
-        }
-    }
-}
-
-impl fmt::Debug for Resolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {} from {}", self.setting.name, self.shown(), self.source)
-    }
-}
-
-/// All settings, resolved, in the order of the table.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    entries: Vec<Resolved>,
-}
-
-impl Settings {
-    /// Returns all settings.
-    #[must_use]
-    pub fn entries(&self) -> &[Resolved] {
-        &self.entries
-    }
-
-    /// Returns the setting with this long flag.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Resolved> {
-        self.entries.iter().find(|entry| entry.setting.name == name)
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.get(name)?.text.as_deref()
-    }
-
-    /// Replaces a value, and the source if one is given.
-    pub(super) fn set(&mut self, name: &str, text: String, source: Option<Source>) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.setting.name == name) {
-            entry.text = Some(text);
-            entry.source = source.unwrap_or_else(|| entry.source.clone());
-        }
-    }
-}
 
 /// Default filter of a demo: warnings, and the main steps, which `app` logs.
 const DEMO_LOG: &str = "warn,stellar_ticker::app=info";
@@ -191,7 +47,7 @@ pub(super) fn resolve(
             (None, Fallback::Described(_)) => Resolved { setting, text: None, source: Source::Default },
         }
     };
-    Settings { entries: table.iter().map(&mut one).collect() }
+    Settings::new(table.iter().map(&mut one).collect())
 }
 
 /// Character that stands for bytes that are not UTF-8 in a value of the environment.

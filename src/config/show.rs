@@ -1,6 +1,7 @@
 //! Output of `config check` and `config show`.
 
-use super::resolve::{Settings, Source};
+use super::settings::Settings;
+use super::source::Source;
 
 impl Settings {
     /// Returns the output of `config check` for a valid configuration: one line, and one for each note.

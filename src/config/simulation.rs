@@ -8,8 +8,9 @@ use super::environment::{Environment, unknown_variables};
 use super::fault::{ConfigError, Fault, ValueError};
 use super::file::FileValues;
 use super::parse;
-use super::resolve::{FlagValues, Profile, Settings, resolve};
+use super::resolve::resolve;
 use super::setting::{Fallback, Group, Kind, Setting};
+use super::settings::{FlagValues, Profile, Settings};
 use super::typed::Reader;
 use crate::telemetry::LogFormat;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use super::fault::{ConfigError, Fault, FaultKind};
-use super::resolve::Settings;
+use super::settings::Settings;
 use super::typed::Config;
 use crate::connection_string::ConnectionString;
 

@@ -8,9 +8,9 @@ use super::fault::{Fault, FaultKind, ValueError};
 use super::ledger_source::{self, LedgerSource, LedgerSources};
 use super::otlp::OtlpExport;
 use super::parse::{self, FileInterval};
-use super::resolve::Settings;
 use super::schedule::CronSpec;
 use super::secret::Secret;
+use super::settings::Settings;
 use crate::telemetry::LogFormat;
 
 /// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
