@@ -3,8 +3,16 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::{DbError, books::BOOKS_REMOVED, retire::MARKETS_REMOVED};
+use super::{
+    Database, DbError,
+    marks::{self, Mark},
+};
 use crate::domain::cursor::PagingToken;
+
+/// Kind of a batch that deleted markets. Readers then read all remaining ones.
+pub(super) const MARKETS_REMOVED: &str = "markets_removed";
+/// Kind of a batch that removed books. Readers then read all remaining ones.
+pub(super) const BOOKS_REMOVED: &str = "books_removed";
 
 /// Changes after some `seq`.
 #[derive(Debug, Default)]
@@ -19,6 +27,21 @@ pub(super) struct Written {
     pub(super) has_removed_books: bool,
     /// True if markets were removed.
     pub(super) has_removed_markets: bool,
+}
+
+impl Database {
+    /// Returns the number of the last committed batch.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Rewound`] if the database lacks a batch of `known`, or an error of the connection.
+    pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let position = marks::position(&transaction, known).await?;
+        transaction.commit().await?;
+        Ok(position.seq)
+    }
 }
 
 /// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted.

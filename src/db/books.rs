@@ -9,6 +9,7 @@ use tokio_postgres::{
 use super::{
     Database, DbError,
     assets::versions,
+    batches::BOOKS_REMOVED,
     book_levels,
     fenced::{self, Changes},
     ids,
@@ -39,9 +40,6 @@ pub struct RecordedBooks {
     /// Markets whose books PostgreSQL refused. Each one was logged.
     pub refused: Vec<MarketId>,
 }
-
-/// Kind of a batch that removed books. Readers then read all remaining ones.
-pub(super) const BOOKS_REMOVED: &str = "books_removed";
 
 impl Database {
     /// Returns the time at which each book was fetched.

@@ -5,8 +5,19 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::warn;
 
-use super::{Database, DbError, trades::CursorMove};
+use super::{Database, DbError};
 use crate::domain::cursor::PagingToken;
+
+/// A step of a cursor.
+#[derive(Clone, Debug)]
+pub struct CursorMove {
+    /// Name of the cursor.
+    pub name: String,
+    /// Position before the step; none for a cursor that has never moved.
+    pub expected: Option<PagingToken>,
+    /// Position after the step.
+    pub to: PagingToken,
+}
 
 impl Database {
     /// Returns the position of a cursor, or none before its first move.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Database, DbError};
+use super::DbError;
 
 /// Number and time of a committed batch. The time distinguishes it from a later batch with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +46,4 @@ pub(super) async fn holds(transaction: &Transaction<'_>, known: &[Mark]) -> Resu
     let params: [(&(dyn ToSql + Sync), Type); 2] =
         [(&seqs, Type::INT8_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY)];
     Ok(transaction.query_typed_one(include_str!("sql/batches/holds.sql"), &params).await?.try_get(0)?)
-}
-
-impl Database {
-    /// Returns the number of the last committed batch.
-    ///
-    /// # Errors
-    ///
-    /// [`DbError::Rewound`] if the database lacks a batch of `known`, or an error of the connection.
-    pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        let position = position(&transaction, known).await?;
-        transaction.commit().await?;
-        Ok(position.seq)
-    }
 }

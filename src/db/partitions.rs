@@ -1,10 +1,5 @@
 //! Partitions of `trades`, one per day. A partition is created before the first trade of its day is inserted.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Mutex,
-};
-
 use chrono::NaiveDate;
 use tokio_postgres::{error::SqlState, types::Type};
 
@@ -20,27 +15,6 @@ const TRIES_MAX: u32 = 5;
 const PARTITION_LOCK: i64 = 0x0073_7465_6c6c_6461;
 /// Limits of the wait for that lock and for the lock of the parent table.
 const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10s'";
-
-/// Days whose partitions exist, counted from 1970.
-#[derive(Debug, Default)]
-pub(super) struct KnownDays(Mutex<HashSet<i64>>);
-
-impl KnownDays {
-    fn missing(&self, days: impl Iterator<Item = i64>) -> Vec<i64> {
-        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let missing: BTreeSet<i64> = days.filter(|day| !known.contains(day)).collect();
-        missing.into_iter().collect()
-    }
-
-    fn learn(&self, days: &[i64]) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(days);
-    }
-
-    /// Forgets all days, because a partition was dropped.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-    }
-}
 
 impl Database {
     /// Creates the missing partitions of these days, which are counted from 1970 in UTC.

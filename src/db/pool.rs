@@ -10,7 +10,7 @@ use tracing::info;
 use crate::{connection_string::ConnectionString, outbound::Resolver, trouble::SharedFailureLog};
 
 use super::{
-    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, partitions::KnownDays,
+    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, known_days::KnownDays,
     quarantine_limit::QuarantineLimit, targets, tls,
 };
 

@@ -1,31 +1,15 @@
 //! Quarantine: records that could not be stored, with their bytes and the reason.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Database, DbError};
-use crate::domain::cursor::PagingToken;
+pub use super::quarantine_entry::QuarantineEntry;
+use super::{Database, DbError, quarantine_entry::RAW_BYTES_MAX};
 
-/// Largest number of bytes stored of a record.
-pub(super) const RAW_BYTES_MAX: usize = 64 * 1024;
 /// Largest number of characters stored of a reason.
 const REASON_CHARS_MAX: usize = 500;
-
-/// A record that could not be stored.
-#[derive(Clone, Debug)]
-pub struct QuarantineEntry {
-    /// Source of the record, such as `stream`.
-    pub source: &'static str,
-    /// Paging token, if it could be decoded.
-    pub token: Option<PagingToken>,
-    /// Reason for which the record could not be stored.
-    pub reason: String,
-    /// Bytes of the record, as received.
-    pub raw: Bytes,
-}
 
 /// A record in quarantine.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::quarantine::QuarantineEntry;
+use super::quarantine_entry::{QuarantineEntry, RAW_BYTES_MAX};
 
 /// Bytes stored per hour: some ten thousand records, enough to find out what is wrong with them.
 const BYTES_AN_HOUR: f64 = 16.0 * 1024.0 * 1024.0;
@@ -107,7 +107,7 @@ impl QuarantineLimit {
 
 /// Returns the stored size of an entry.
 fn bytes_of(entry: &QuarantineEntry) -> usize {
-    let kept = entry.raw.len().min(super::quarantine::RAW_BYTES_MAX);
+    let kept = entry.raw.len().min(RAW_BYTES_MAX);
     kept.saturating_add(entry.reason.len()).saturating_add(ENTRY_BYTES)
 }
 

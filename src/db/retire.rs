@@ -17,9 +17,6 @@ use super::{
 };
 use crate::domain::windows::MarketId;
 
-/// Kind of a batch that deleted markets. Readers then read all remaining ones.
-pub(super) const MARKETS_REMOVED: &str = "markets_removed";
-
 /// Limits of the scan of all trades, which is needed because no index by market exists. No other work waits for it.
 const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
                            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
@@ -80,7 +77,7 @@ impl Database {
         let sql = include_str!("sql/clean/retire_markets.sql");
         let deleted = transaction.execute_typed(sql, &[(&gone, Type::INT4_ARRAY)]).await?;
         if deleted > 0 {
-            self.commit_retired(transaction, epoch, MARKETS_REMOVED).await?;
+            self.commit_retired(transaction, epoch, batches::MARKETS_REMOVED).await?;
         }
         Ok(deleted)
     }

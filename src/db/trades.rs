@@ -21,6 +21,7 @@ use super::{
     refused::{self, Parts},
 };
 pub use super::{
+    cursors::CursorMove,
     ids::MarketIds,
     quarantine::{NewlyQuarantined, QuarantineEntry},
 };
@@ -66,17 +67,6 @@ pub struct IncomingTrade {
     pub trade: Trade,
     /// Bytes of the record. They go to quarantine if the trade contradicts the stored one.
     pub raw: Bytes,
-}
-
-/// A step of a cursor.
-#[derive(Clone, Debug)]
-pub struct CursorMove {
-    /// Name of the cursor.
-    pub name: String,
-    /// Position before the step; none for a cursor that has never moved.
-    pub expected: Option<PagingToken>,
-    /// Position after the step.
-    pub to: PagingToken,
 }
 
 /// Rows to write in one transaction.
