@@ -12,10 +12,7 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
-use super::sending::Ticket;
-
-/// Size of a piece.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
+use super::sending::{PIECE_BYTES, Ticket};
 
 /// Time limit for sending one body. An old publication stays in memory as long as a client reads it.
 const SENDING_MAX: Duration = Duration::from_secs(180);

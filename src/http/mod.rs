@@ -12,6 +12,7 @@ mod body;
 mod books;
 mod connection;
 mod connection_limiter;
+mod connection_watch;
 mod cors;
 #[cfg(test)]
 mod documented;

@@ -13,11 +13,13 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 
 use super::{
-    body::PIECE_BYTES,
-    connection::{Body, Connection, Cut},
+    connection::{Connection, Cut},
+    connection_watch::Body,
     negotiation::Coding,
 };
 
+/// Size of a piece of a body, which is passed to the server at once.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 /// Limit for uncompressed files that are being sent: three files of 30,000 markets.
 const PLAIN_BYTES_MAX: usize = 80 * 1024 * 1024;
 /// Limit for compressed files that are being sent: a dozen files of 30,000 markets.

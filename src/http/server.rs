@@ -22,7 +22,7 @@ use super::{
     admin::{self, AdminState},
     connection,
     connection_limiter::{ConnectionLimiter, ConnectionLimits},
-    cors, expect,
+    connection_watch, cors, expect,
     graphql::GraphQl,
     public, requests,
     sending::Sending,
@@ -162,7 +162,7 @@ fn run(
             // Without this the end of an answer may wait 40 ms for an acknowledgement that the client delays.
             .tcp_nodelay(true)
             .on_connect_ext(move |io: &TcpStream, data: &mut Extensions| {
-                connection::watch(&limiter, io, data);
+                connection_watch::watch(&limiter, io, data);
             })
             // As in nginx, a client that closes its side of the connection is gone, and the work for it ends.
             .h1_allow_half_closed(false)

@@ -22,7 +22,7 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::connection::RequestGuard;
+use super::connection_watch::RequestGuard;
 
 /// Body of a request, shared by its handler and the answer.
 #[derive(Clone)]
