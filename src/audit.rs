@@ -11,6 +11,7 @@ mod parts;
 mod rows;
 mod served;
 pub mod sums;
+pub mod symbols;
 pub mod windows;
 
 pub use served::UnreadableError;

@@ -5,9 +5,10 @@ mod candles;
 mod lists;
 mod pace;
 mod slice;
+mod symbols;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::BTreeSet,
     rc::Rc,
     sync::Arc,
@@ -32,7 +33,7 @@ use crate::{
     audit::windows::{SliceComparison, differing_ledgers},
     clock::SharedClock,
     db::{Database, DbError},
-    domain::windows::MarketId,
+    domain::{asset::Asset, symbol_choice::Choices, windows::MarketId},
     published::{Part, Publication, Published, SelfAudit},
     shutdown, steps,
 };
@@ -77,7 +78,11 @@ pub struct Audit {
     pub is_hurried: Rc<Cell<bool>>,
     /// Hour since 1970 whose candles the next pass compares first.
     pub next_candle_hour: Rc<Cell<i64>>,
-    /// The lease, under which candles are derived again.
+    /// Choices of the assets that stand for codes, as the last pass left them.
+    pub choices_seen: Rc<RefCell<Choices>>,
+    /// Assets that count as one dollar.
+    pub anchors: Arc<[Asset]>,
+    /// The lease, under which candles are derived again and choices are set back.
     pub leadership: Leadership,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
@@ -103,6 +108,8 @@ impl DaemonActor for Auditor {
             interval: services.config.audit_interval,
             is_hurried: Rc::default(),
             next_candle_hour: Rc::default(),
+            choices_seen: Rc::default(),
+            anchors: services.usd_anchors().into(),
             leadership: services.leadership.clone(),
             status,
         })
@@ -166,6 +173,9 @@ impl pace::Steps for Steps<'_> {
     async fn lists(&mut self) -> Duration {
         if let Err(error) = self.audit.audit_lists(self.context, &mut self.tally).await {
             warn!(%error, "audit of assets and books failed, the next pass tries again");
+        }
+        if let Err(error) = self.audit.audit_symbols(&mut self.tally).await {
+            warn!(%error, "audit of symbols failed, the next pass tries again");
         }
         self.tally.spent
     }

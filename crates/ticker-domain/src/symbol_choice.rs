@@ -56,6 +56,15 @@ impl Choice {
         if moment >= self.since { (Some(self.asset), Some(self.since)) } else { (self.previous, None) }
     }
 
+    /// Returns true if the rule may have made this choice out of an earlier one: it is the same, or its successor.
+    #[must_use]
+    pub fn follows(&self, earlier: &Self) -> bool {
+        if self.asset == earlier.asset {
+            return self.since == earlier.since;
+        }
+        self.previous == Some(earlier.asset) && self.since > earlier.since
+    }
+
     /// First choice for a code: most volume of 7 days, then most holders, then the first issuer.
     #[must_use]
     pub fn first(candidates: &[Candidate], now: UnixSeconds) -> Option<Self> {
@@ -113,6 +122,18 @@ pub fn next(stored: &Choices, candidates: &BTreeMap<String, Vec<Candidate>>, now
         choices.extend(first.map(|choice| (code.clone(), choice)));
     }
     choices
+}
+
+/// Earlier choices that are gone from `later`, or that changed there against the rule.
+#[must_use]
+pub fn overturned(earlier: &Choices, later: &Choices) -> Choices {
+    let is_overturned =
+        |code: &str, choice: &Choice| !later.get(code).is_some_and(|later| later.follows(choice));
+    earlier
+        .iter()
+        .filter(|(code, choice)| is_overturned(code, choice))
+        .map(|(code, choice)| (code.clone(), *choice))
+        .collect()
 }
 
 /// Candidate with the most volume of 7 days, then the most holders, then the first issuer.
@@ -184,6 +205,28 @@ mod tests {
         let before = choice.at(choice.since.minus(1));
         assert_eq!(before, (Some(issued("TEA", 1)), None));
         assert_eq!(choice.at(choice.since), (Some(issued("TEA", 2)), Some(choice.since)));
+    }
+
+    #[test]
+    fn a_choice_that_changed_without_a_lead_or_that_is_gone_is_overturned() {
+        let choices = bought(8, 10);
+        let of = |choice: &Choice| Choices::from([("TEA".to_owned(), *choice)]);
+        for pair in choices.windows(2) {
+            assert_eq!(overturned(&of(&pair[0]), &of(&pair[1])), Choices::new(), "{pair:?}");
+        }
+        let first = choices[0];
+        let other = issued("TEA", 7);
+        let wrong = [
+            Choice { asset: other, ..first },
+            Choice { asset: other, since: first.since.plus(DAY), ..first },
+            Choice { since: first.since.plus(DAY), ..first },
+            Choice { asset: other, previous: Some(first.asset), ..first },
+        ];
+        for wrong in wrong {
+            assert_eq!(overturned(&of(&first), &of(&wrong)), of(&first), "{wrong:?}");
+        }
+        assert_eq!(overturned(&of(&first), &Choices::new()), of(&first));
+        assert_eq!(overturned(&Choices::new(), &of(&first)), Choices::new());
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! Audit of the assets that stand for codes. A choice may change only by the rule, so each pass also compares the stored
+//! choices with those of the pass before.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use ticker_formats::listings::facts::HourlyFacts;
+use tracing::{info, warn};
+
+use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally};
+use crate::{
+    audit::symbols,
+    db::DbError,
+    domain::{
+        symbol_choice::{Choices, overturned},
+        symbols::Symbols,
+    },
+};
+
+impl Audit {
+    /// Compares the stored choices with the last pass, and the published symbols with the stored choices. The leader writes
+    /// a choice back that changed against the rule, and every replica takes over what is stored.
+    pub(super) async fn audit_symbols(&self, tally: &mut Tally) -> Result<(), DbError> {
+        let Some(publication) = self.published.newest() else { return Ok(()) };
+        let mut stored = self.database.symbol_choices().await?;
+        let wrong = overturned(&self.choices_seen.borrow(), &stored);
+        for (code, choice) in wrong.iter().take(DIFFERENCES_LOGGED_MAX) {
+            let found = stored.get(code).map_or("none", |found| found.asset.issuer());
+            let expected = choice.asset.issuer();
+            warn!(
+                code,
+                stored = found,
+                expected,
+                "stored symbol changed, but no other issuer led for 7 days"
+            );
+        }
+        self.count_differences(tally, wrong.len());
+        self.write_back(&wrong).await?;
+        stored.extend(wrong);
+        self.choices_seen.replace(stored.clone());
+        let held = self.published.vitals.hourly.load_full();
+        // Right after the start nothing has been read yet.
+        if held.choices.is_empty() {
+            return Ok(());
+        }
+        let shown = Symbols::of(&publication.snapshot, &self.anchors, &held.choices);
+        let compared = symbols::compare(&publication.snapshot, &shown, &stored);
+        for difference in compared.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
+            let (published, expected) = (&difference.served, &difference.expected);
+            warn!(
+                code = difference.entry,
+                published, expected, "published symbol differs from the stored one"
+            );
+        }
+        self.count_differences(tally, compared.differences.len());
+        if compared.difference_count > 0 {
+            let facts = HourlyFacts { choices: stored, accounts: held.accounts.clone() };
+            self.published.vitals.hourly.store(Arc::new(facts));
+        }
+        Ok(())
+    }
+
+    /// Only the leader writes. Another replica finds the same difference and leaves it to the leader.
+    async fn write_back(&self, choices: &Choices) -> Result<(), DbError> {
+        let Some(epoch) = self.leadership.epoch().filter(|_| !choices.is_empty()) else { return Ok(()) };
+        self.database.record_symbol_choices(epoch, choices).await?;
+        info!(symbols = choices.len(), "stored symbols were set back");
+        Ok(())
+    }
+
+    fn count_differences(&self, tally: &mut Tally, number: usize) {
+        if number > 0 {
+            let number = u64::try_from(number).unwrap_or(u64::MAX);
+            tally.differences = tally.differences.saturating_add(number);
+            counter!("ticker_audit_differences_total").increment(number);
+            self.publish_tally(tally, false);
+        }
+    }
+}
