@@ -18,6 +18,7 @@ pub mod history;
 pub mod live;
 mod lookup;
 mod market;
+mod one_by_one;
 pub mod orderbook;
 pub mod own;
 pub mod price_at;

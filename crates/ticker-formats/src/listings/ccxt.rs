@@ -13,6 +13,7 @@ use super::{
     book::digits,
     history::MarketHistory,
     market::MarketView,
+    one_by_one::OneByOne,
     orderbook::{Numbers, QuotedLevels},
     own::to_bytes,
     trades::TradeRow,
@@ -152,14 +153,13 @@ pub fn markets(view: &ListingView, style: IdStyle) -> Vec<u8> {
         active: true,
         precision: Precision { amount: Number(TICK.to_owned()), price: Number(TICK.to_owned()) },
     };
-    to_bytes(&view.listed_markets().iter().map(market).collect::<Vec<_>>())
+    to_bytes(&OneByOne::new(&view.listed_markets(), |listed| Some(market(listed))))
 }
 
 /// `tickers`: the listed markets with their figures of 24 hours.
 #[must_use]
 pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
-    let ticker = |market: &MarketView<'_>| ticker_of(market, style);
-    to_bytes(&view.listed_markets().iter().map(ticker).collect::<Vec<_>>())
+    to_bytes(&OneByOne::new(&view.listed_markets(), |market| Some(ticker_of(market, style))))
 }
 
 /// `ticker` of one market.

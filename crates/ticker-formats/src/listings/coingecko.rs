@@ -6,6 +6,7 @@ use ticker_domain::{decimal, instant::UnixSeconds, span::Span};
 use super::{
     book::digits,
     market::MarketView,
+    one_by_one::OneByOne,
     own::to_bytes,
     trades::TradeRow,
     value,
@@ -88,7 +89,7 @@ pub fn pairs(view: &ListingView, style: IdStyle) -> Vec<u8> {
         target: market.quote().spelled(style),
         pool_id: market.pool_id(),
     };
-    to_bytes(&view.listed_markets().iter().map(pair).collect::<Vec<_>>())
+    to_bytes(&OneByOne::new(&view.listed_markets(), |market| Some(pair(market))))
 }
 
 /// `tickers`: the markets with their figures of 24 hours. A day in which no trade had a price has no ticker.
@@ -112,7 +113,7 @@ pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
             low: value::price(Some(prices.low))?,
         })
     };
-    to_bytes(&view.listed_markets().iter().filter_map(ticker).collect::<Vec<_>>())
+    to_bytes(&OneByOne::new(&view.listed_markets(), ticker))
 }
 
 /// `historical_trades`: trades of complete ledgers with a price, the newest first.

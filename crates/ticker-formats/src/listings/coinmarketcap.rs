@@ -12,6 +12,7 @@ use super::{
     asset::AssetView,
     book::digits,
     market::MarketView,
+    one_by_one::OneByOne,
     own::to_bytes,
     trades::TradeRow,
     value::{self, Number},
@@ -112,7 +113,7 @@ pub fn summary(view: &ListingView, style: IdStyle) -> Vec<u8> {
             lowest_price_24h: Number(value::price(Some(prices.low))?),
         })
     };
-    to_bytes(&view.listed_markets().iter().filter_map(summary).collect::<Vec<_>>())
+    to_bytes(&OneByOne::new(&view.listed_markets(), summary))
 }
 
 /// `assets`: the assets of all listed markets, by symbol.

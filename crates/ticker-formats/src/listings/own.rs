@@ -18,6 +18,7 @@ use super::{
     book::{QuotedBook, digits},
     flags::{self, Flag},
     market::MarketView,
+    one_by_one::OneByOne,
     trades::TradeRow,
     value,
     view::ListingView,
@@ -137,20 +138,20 @@ struct Constituents {
 
 /// Answer with all markets, or a page of them.
 #[derive(Debug, Serialize)]
-pub struct MarketList {
+pub struct MarketList<M = Vec<MarketDocument>> {
     as_of: String,
     seq: i64,
     /// Markets, in the order that the reader chose.
-    pub markets: Vec<MarketDocument>,
+    pub markets: M,
     /// Cursor of the next page, or null at the end.
     pub next_cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct AssetList {
+struct AssetList<A> {
     as_of: String,
     seq: i64,
-    assets: Vec<AssetDocument>,
+    assets: A,
 }
 
 #[derive(Debug, Serialize)]
@@ -357,24 +358,25 @@ pub fn market_list(
     markets: &[MarketView<'_>],
     next_cursor: Option<String>,
 ) -> MarketList {
-    MarketList {
-        as_of: view.as_of().to_rfc3339(),
-        seq: view.seq(),
-        markets: markets.iter().map(market).collect(),
-        next_cursor,
-    }
+    list_of(view, markets.iter().map(market).collect(), next_cursor)
+}
+
+fn list_of<M>(view: &ListingView, markets: M, next_cursor: Option<String>) -> MarketList<M> {
+    MarketList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), markets, next_cursor }
 }
 
 /// `v1/markets.json`: every market.
 #[must_use]
 pub fn all_markets(view: &ListingView) -> Vec<u8> {
-    to_bytes(&market_list(view, &view.markets(), None))
+    let markets = view.markets();
+    to_bytes(&list_of(view, OneByOne::new(&markets, |of| Some(market(of))), None))
 }
 
 /// `/api/v1/assets`: every asset of a market.
 #[must_use]
 pub fn assets(view: &ListingView) -> Vec<u8> {
-    let assets = view.assets().iter().map(|of| asset(of, view)).collect();
+    let assets = view.assets();
+    let assets = OneByOne::new(&assets, |of| Some(asset(of, view)));
     to_bytes(&AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
 }
 
