@@ -18,7 +18,7 @@ use crate::support::{
     network::{PASSPHRASE, block_on, horizon, network},
     nginx::assert_problem,
     postgres::fresh_database,
-    processes::memory_kib,
+    processes::{forget_peak, memory_kib},
     progress::wait_for_pairs,
     wait_until,
 };
@@ -59,7 +59,7 @@ fn five_thousand_held_connections_block_no_reader_and_are_closed() {
     let count = usize::try_from(HOLDING.min(hard.saturating_sub(1_000) / 2)).unwrap();
     // All of them come from one address here. Another test covers the limit per address.
     let (daemon, _sim) = served(531, &["--connections-per-address", "0"]);
-    let before = memory_kib(daemon.pid().as_raw(), "VmHWM");
+    let before = forget_peak(daemon.pid().as_raw());
     let begun = Instant::now();
     let begins = [
         "GET /markets.json HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -155,7 +155,7 @@ fn readers_that_ask_for_much_and_read_nothing_are_cut_off() {
 #[test]
 fn heads_without_an_end_are_cut_off() {
     let (daemon, _sim) = served(533, &[]);
-    let before = memory_kib(daemon.pid().as_raw(), "VmHWM");
+    let before = forget_peak(daemon.pid().as_raw());
     for begin in ["GET / HTTP/1.1\r\nX: ", "GET /", "GET / HTTP/1.1\r\n"] {
         let mut stream = TcpStream::connect(daemon.public).unwrap();
         stream.write_all(begin.as_bytes()).unwrap();

@@ -16,7 +16,7 @@ use crate::{
         figure,
         network::{PASSPHRASE, block_on, network},
         postgres::fresh_database,
-        processes::memory_kib,
+        processes::{forget_peak, memory_kib},
         progress::wait_for_pairs,
         wait_until,
         wide::wide_database,
@@ -59,7 +59,8 @@ fn read_slowly(mut stream: TcpStream, is_over: &AtomicBool) {
 #[test]
 fn slow_and_steady_readers_hold_no_more_than_a_few_publications_and_the_newest_win() {
     let database = block_on(wide_database(MARKETS));
-    let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &[]);
+    // Files are written once. Later ones would hide what readers hold.
+    let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &["--file-interval", "1h"]);
     wait_until("the markets are published", || {
         let answer = daemon.get_with("HEAD", "/markets.json", "");
         answer.status == 200 && answer.header("content-length").unwrap().len() >= 8
@@ -68,7 +69,8 @@ fn slow_and_steady_readers_hold_no_more_than_a_few_publications_and_the_newest_w
     let size: usize =
         daemon.get_with("HEAD", "/markets.json", "").header("content-length").unwrap().parse().unwrap();
     wait_until("a few publications were made", || counter(&daemon, "ticker_publications_total") > 5);
-    let before = memory_kib(daemon.pid().as_raw(), "VmHWM");
+    daemon.wait_for_files();
+    let before = forget_peak(daemon.pid().as_raw());
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut last = String::new();

@@ -246,6 +246,7 @@ fn all_limits_used_at_once_at_30_000_markets_stay_within_the_documented_memory()
         let answer = daemon.get("/markets.json");
         answer.status == 200 && answer.json()["pairs"].as_array().unwrap().len() == 30_000
     });
+    daemon.wait_for_files();
     let quiet = memory_kib(daemon.pid().as_raw(), "VmHWM") << 10;
     let (counts, witness, cut) = use_all_limits(&daemon);
     assert!(daemon.is_running(), "the process lives");

@@ -209,6 +209,12 @@ impl Daemon {
         wait_until("the first publication", || self.get("/markets.json").status == 200);
     }
 
+    /// Waits until every file is written once. Before that, a daemon with many markets has not yet used all the memory
+    /// that it needs without readers.
+    pub(crate) fn wait_for_files(&self) {
+        wait_until("the last file is written", || self.output("v1/markets.json").exists());
+    }
+
     /// SIGTERM, and how the process ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         kill(self.pid(), Signal::SIGTERM).unwrap();

@@ -19,3 +19,9 @@ pub(crate) fn memory_kib(pid: i32, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+/// Resets `VmHWM` to the memory in use, and returns that in KiB. Where the kernel forbids it, returns `VmHWM` as it is.
+pub(crate) fn forget_peak(pid: i32) -> u64 {
+    let is_forgotten = fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok();
+    memory_kib(pid, if is_forgotten { "VmRSS" } else { "VmHWM" })
+}
