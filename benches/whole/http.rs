@@ -113,13 +113,13 @@ fn measure(daemon: &Daemon, naive_s: f64) -> Vec<Row> {
 }
 
 /// Result of many requests.
-struct Load {
-    per_second: f64,
+pub(crate) struct Load {
+    pub(crate) per_second: f64,
     p99_s: f64,
 }
 
 /// Sends a request repeatedly on all connections, on each of them one after the other.
-fn load(address: SocketAddr, request: &[u8]) -> Load {
+pub(crate) fn load(address: SocketAddr, request: &[u8]) -> Load {
     let stop = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
     let readers: Vec<_> = (0..CONNECTIONS)
@@ -146,14 +146,14 @@ fn load(address: SocketAddr, request: &[u8]) -> Load {
 }
 
 /// An nginx that serves one file, compressed beforehand.
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
 impl Nginx {
-    fn serving(gzip: &[u8]) -> Self {
+    pub(crate) fn serving(gzip: &[u8]) -> Self {
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
         let path = directory.path();
         std::fs::write(path.join("markets.json.gz"), gzip).unwrap();

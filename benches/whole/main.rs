@@ -15,6 +15,7 @@ mod bench;
 mod chain;
 mod copy;
 mod docs;
+mod documents;
 mod freshness;
 mod growth;
 mod horizon;
@@ -43,7 +44,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// All subjects, each with a note about what its figures leave out.
-const SUBJECTS: [(&str, Subject, &str); 11] = [
+const SUBJECTS: [(&str, Subject, &str); 12] = [
     (
         "publish",
         publish::run,
@@ -54,6 +55,7 @@ const SUBJECTS: [(&str, Subject, &str); 11] = [
     ("start", start::run, "a cold cache: the rows are in memory; no Horizon, no readers"),
     ("retention", retention::run, "readers, and a database larger than memory"),
     ("http", http::run, "the network: both sides are on this machine; publications go on, history does not"),
+    ("documents", documents::run, "the network: both sides are on this machine; no trades arrive meanwhile"),
     ("ledger", ledger::run, "a budget of requests, history and readers"),
     ("freshness", freshness::run, "a budget of requests, history and readers; the way to Horizon"),
     ("readers", readers::run, "the network: both sides are on this machine; history"),
