@@ -42,7 +42,8 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh, PublicState, StreamSlots, Views,
+        BacklogReader, BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh, PublicState, StreamSlots,
+        Views,
         admin::{self, AdminState},
         server::{self, Listener, Visitors},
     },
@@ -214,6 +215,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
         books: BookReader::new(Some(database.clone()), Some(books_on_demand(books)), Arc::clone(&clock)),
+        backlogs: BacklogReader::new(Some(candles.clone())),
         candles: CandleReader::new(Some(candles), config.candle_retention_days.into()),
         is_alive: alive(Arc::clone(&status)),
     };

@@ -43,6 +43,7 @@ use crate::domain::{
 };
 
 pub use audit::{CandleAudit, CandleDifference};
+pub(super) use read::LIMITS as READ_LIMITS;
 pub use read::{StoredCandles, StoredQuery};
 pub use volumes::VolumeQuery;
 

@@ -25,6 +25,7 @@ mod listing;
 mod market_accounts;
 pub mod marks;
 mod migrate;
+pub mod missed;
 mod network;
 mod numeric;
 pub mod origin;

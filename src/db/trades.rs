@@ -58,6 +58,12 @@ impl BatchKind {
             Self::Repair => "repair",
         }
     }
+
+    /// Returns the kind of this name; none for a batch without trades.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Live, Self::Backfill, Self::Repair].into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A trade with its record.

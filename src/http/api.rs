@@ -17,7 +17,7 @@ mod listings;
 mod pages;
 mod parameters;
 mod price_at;
-mod stream;
+pub(super) mod stream;
 mod udf;
 pub(super) mod views;
 mod volume;

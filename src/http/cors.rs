@@ -58,6 +58,7 @@ mod tests {
             stream_slots: crate::http::StreamSlots::default(),
             books: crate::http::BookReader::new(None, None, SystemClock::shared()),
             candles: crate::http::CandleReader::new(None, 365),
+            backlogs: crate::http::BacklogReader::new(None),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

@@ -40,6 +40,7 @@ mod unread;
 pub use api::{
     book_reader::{BookReader, FetchFresh},
     candle_reader::{CONNECTIONS as CANDLE_CONNECTIONS, CandleReader},
+    stream::backlog::BacklogReader,
     views::Views,
 };
 pub use readiness::{Verdict, verdict};

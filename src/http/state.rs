@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    api::{book_reader::BookReader, candle_reader::CandleReader, views::Views},
+    api::{
+        book_reader::BookReader, candle_reader::CandleReader, stream::backlog::BacklogReader, views::Views,
+    },
     stream_slots::StreamSlots,
 };
 use crate::{clock::SharedClock, published::Published};
@@ -25,6 +27,8 @@ pub struct PublicState {
     pub books: BookReader,
     /// Reader of stored candles.
     pub candles: CandleReader,
+    /// Reader of what readers of the live stream missed.
+    pub backlogs: BacklogReader,
     /// Returns true while the supervisor ticks.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -19,8 +19,8 @@ const KEPT: usize = 120;
 pub struct Change {
     /// Number in this process, from 1.
     pub number: u64,
-    /// Last batch of the publication before; none for the first of the process.
-    pub after: Option<i64>,
+    /// Last batch and time of the publication before; none for the first of the process.
+    pub after: Option<(i64, UnixSeconds)>,
     /// Last batch of the publication.
     pub seq: i64,
     /// Time of its windows.
@@ -54,9 +54,10 @@ impl Recent {
             let mut kept = self.kept();
             let last = kept.back();
             let number = last.map_or(0, |last| last.number).saturating_add(1);
-            let after = last.map(|last| last.seq);
+            let after = last.map(|last| (last.seq, last.as_of));
             // A publication that went back follows nothing: the windows were loaded again from an older database.
-            let changes = if after.is_some_and(|after| seq < after) { Changes::whole() } else { changes };
+            let changes =
+                if after.is_some_and(|(after, _)| seq < after) { Changes::whole() } else { changes };
             let (lines, events) = (OnceLock::new(), OnceLock::new());
             kept.push_back(Arc::new(Change { number, after, seq, as_of, changes, lines, events }));
             if kept.len() > KEPT {
@@ -79,31 +80,33 @@ impl Recent {
         *self.newest.borrow()
     }
 
-    /// Changes after the one of this number, the oldest first; none if some of them are not kept any more.
+    /// Newest change; none before the first.
     #[must_use]
-    pub fn after(&self, number: u64) -> Option<Vec<Arc<Change>>> {
-        let kept = self.kept();
-        let oldest = kept.front().map_or(1, |oldest| oldest.number);
-        if oldest > number.saturating_add(1) {
-            return None;
-        }
-        Some(kept.iter().filter(|change| change.number > number).cloned().collect())
+    pub fn last(&self) -> Option<Arc<Change>> {
+        self.kept().back().cloned()
     }
 
-    /// Number of the change after which a reader continues that has everything up to the batch `seq`; none if changes
-    /// in between are not kept, or were too many to be listed.
+    /// Change after the one of this number; none inside if there is none yet, none if it is not kept any more.
     #[must_use]
-    pub fn resume_after(&self, seq: i64) -> Option<u64> {
+    pub fn next(&self, number: u64) -> Option<Option<Arc<Change>>> {
         let kept = self.kept();
-        let is_later =
-            |change: &&Arc<Change>| change.seq > seq || (change.seq == seq && change.after == Some(seq));
-        let Some(first) = kept.iter().find(is_later) else {
-            // Everything was sent; or this replica is behind, or the database was restored.
+        let Some(oldest) = kept.front() else { return Some(None) };
+        let place = number.saturating_add(1).checked_sub(oldest.number)?;
+        Some(usize::try_from(place).ok().and_then(|place| kept.get(place)).cloned())
+    }
+
+    /// Number of the change after which a reader continues that has the publication of `seq` and `as_of`, made by this
+    /// process or by another one. None if changes in between are not kept, or were too many to be listed.
+    #[must_use]
+    pub fn resume_after(&self, seq: i64, as_of: UnixSeconds) -> Option<u64> {
+        let kept = self.kept();
+        let has = |(other_seq, other_as_of): (i64, UnixSeconds)| other_seq <= seq && other_as_of <= as_of;
+        let Some(first) = kept.iter().find(|change| !has((change.seq, change.as_of))) else {
+            // Everything was sent. If its batch is later, this replica is behind, or the database was restored.
             return kept.back().filter(|last| last.seq == seq).map(|last| last.number);
         };
-        let follows = first.after.is_some_and(|after| after <= seq);
         let is_listed = kept.iter().all(|change| change.number < first.number || !change.changes.is_whole);
-        (follows && is_listed).then(|| first.number.saturating_sub(1))
+        (first.after.is_some_and(has) && is_listed).then(|| first.number.saturating_sub(1))
     }
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Change>>> {
@@ -115,41 +118,64 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn recent(seqs: impl IntoIterator<Item = i64>) -> Recent {
+    fn recent(publications: impl IntoIterator<Item = (i64, i64)>) -> Recent {
         let recent = Recent::default();
-        seqs.into_iter().for_each(|seq| recent.push(seq, UnixSeconds(seq), Changes::default()));
+        let changes = Changes::default();
+        publications
+            .into_iter()
+            .for_each(|(seq, as_of)| recent.push(seq, UnixSeconds(as_of), changes.clone()));
         recent
+    }
+
+    fn resumed(recent: &Recent, ids: impl IntoIterator<Item = (i64, i64)>) -> Vec<Option<u64>> {
+        ids.into_iter().map(|(seq, as_of)| recent.resume_after(seq, UnixSeconds(as_of))).collect()
     }
 
     #[test]
     fn a_reader_gets_each_change_once_and_learns_if_some_are_gone() {
-        let recent = recent(1..=130);
-        assert_eq!(recent.newest(), 130);
-        let numbers: Vec<u64> = recent.after(127).unwrap().iter().map(|change| change.number).collect();
-        assert_eq!(numbers, [128, 129, 130]);
-        assert!(recent.after(10).is_some() && recent.after(9).is_none());
+        let recent = recent((1..=130).map(|seq| (seq, seq)));
+        assert_eq!((recent.newest(), recent.last().unwrap().number), (130, 130));
+        let number = |after| recent.next(after).map(|change| change.map(|change| change.number));
+        assert_eq!(
+            [number(127), number(129), number(10)],
+            [Some(Some(128)), Some(Some(130)), Some(Some(11))]
+        );
+        assert_eq!([number(130), number(9)], [Some(None), None]);
     }
 
     #[test]
-    fn a_reader_resumes_after_any_batch_that_the_kept_changes_reach() {
-        let recent = recent([5, 5, 9, 12]);
-        assert_eq!(recent.resume_after(4), None, "nothing is known before the first");
-        // The second publication of batch 5 is sent again: its windows are later than those of the first.
-        assert_eq!(recent.resume_after(5), Some(1));
-        // A batch in the middle of a publication: the whole publication is sent.
-        assert_eq!(recent.resume_after(7), Some(2));
-        assert_eq!(recent.resume_after(12), Some(4), "it has everything");
-        assert_eq!(recent.resume_after(13), None, "this replica is behind, or the database was restored");
+    fn a_reader_resumes_after_any_publication_that_the_kept_changes_follow() {
+        let recent = recent([(5, 50), (5, 51), (9, 52), (12, 53)]);
+        let before = [(4, 49), (5, 49)];
+        assert_eq!(resumed(&recent, before), [None, None], "nothing is known before the first");
+        // The second publication of batch 5 is sent: its windows are later.
+        assert_eq!(resumed(&recent, [(5, 50), (5, 51), (5, 55)]), [Some(1), Some(2), Some(2)]);
+        // A batch in the middle of a publication, made by another replica: the whole publication is sent.
+        assert_eq!(resumed(&recent, [(7, 51), (7, 52), (12, 52)]), [Some(2), Some(2), Some(3)]);
+        assert_eq!(resumed(&recent, [(12, 53), (12, 60)]), [Some(4), Some(4)], "it has everything");
+        assert_eq!(
+            resumed(&recent, [(13, 53)]),
+            [None],
+            "this replica is behind, or the database was restored"
+        );
+    }
+
+    #[test]
+    fn nobody_resumes_before_a_publication_that_is_not_kept() {
+        // The network was quiet: all publications are of one batch.
+        let recent = recent((0..=120).map(|second| (5, second)));
+        assert_eq!(resumed(&recent, [(5, 0), (5, 1)]), [Some(1), Some(2)]);
+        let recent = self::recent((0..=121).map(|second| (5, second)));
+        assert_eq!(resumed(&recent, [(5, 0), (5, 1)]), [None, Some(2)]);
     }
 
     #[test]
     fn nobody_resumes_across_a_change_of_everything() {
-        let recent = recent([5, 6]);
+        let recent = recent([(5, 5), (6, 6)]);
         recent.push(7, UnixSeconds(7), Changes::whole());
         recent.push(8, UnixSeconds(8), Changes::default());
-        assert_eq!(recent.resume_after(6), None);
-        assert_eq!((recent.resume_after(7), recent.resume_after(8)), (Some(3), Some(4)));
+        assert_eq!(resumed(&recent, [(6, 6), (7, 7), (8, 8)]), [None, Some(3), Some(4)]);
         recent.push(3, UnixSeconds(9), Changes::default());
-        assert!(recent.after(4).unwrap()[0].changes.is_whole, "it went back");
+        assert!(recent.next(4).unwrap().unwrap().changes.is_whole, "it went back");
     }
 }

@@ -8,6 +8,7 @@ mod connecting;
 mod held;
 mod lost_rows;
 mod market_accounts;
+mod missed;
 mod reading;
 mod refused;
 mod retention;

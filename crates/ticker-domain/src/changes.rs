@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Seconds for which a trade counts as new. Older ones that arrive late change figures only.
-const NEW_TRADE_S: i64 = 10 * MINUTE;
+pub const NEW_TRADE_S: i64 = 10 * MINUTE;
 /// Most changed markets. More are one change of everything.
 const MARKETS_MAX: usize = 5_000;
 /// Most new trades.

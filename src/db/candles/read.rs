@@ -16,8 +16,8 @@ use crate::domain::{
     trade_stats::TradeStats,
 };
 
-/// Longest time that a statement of a reader may take.
-pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL jit = off; \
+/// Longest time that a statement of a reader of the API may take.
+pub(in crate::db) const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL jit = off; \
                       SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Selection of candles of a market.

@@ -188,7 +188,7 @@ mod tests {
 
     use crate::{
         clock::SystemClock,
-        http::{BookReader, CandleReader, PublicState, StreamSlots, Views, server},
+        http::{BacklogReader, BookReader, CandleReader, PublicState, StreamSlots, Views, server},
         published::{Backfilled, ListingSource, Published},
     };
 
@@ -210,6 +210,7 @@ mod tests {
             stream_slots: StreamSlots::default(),
             books: BookReader::new(None, None, SystemClock::shared()),
             candles: CandleReader::new(None, 365),
+            backlogs: BacklogReader::new(None),
             is_alive: Arc::new(|| true),
         };
         let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };

@@ -2,27 +2,30 @@
 //!
 //! A reader holds only its place among the last changes. Their lines are rendered once for all readers.
 
+pub(in crate::http) mod backlog;
 mod board;
+mod event_id;
 mod events;
 mod filter;
+mod outgoing;
+mod reader;
 
-use std::{fmt::Write as _, sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use bytes::Bytes;
 use futures_util::stream;
-use metrics::counter;
-use ticker_formats::listings::live::{Line, Lines};
-use tokio::sync::watch;
 
 use super::{Wanted, error::ApiError, parameters::Parameters, view};
 use crate::{
-    http::{methods, problem::not_yet, requests, state::PublicState, stream_slots::StreamSlot},
-    published::{Published, recent::Change},
+    http::{methods, problem::not_yet, requests, state::PublicState},
+    published::Published,
 };
+use backlog::BacklogReader;
 use board::BoardReader;
-use events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, here, reset};
+use event_id::{EventId, Lost};
 use filter::Filter;
+use reader::{Reader, Start};
 
 const PATH: &str = "/api/v1/stream";
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -58,8 +61,11 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
         return Ok(respond(reader, async |reader: &mut BoardReader| reader.next().await));
     }
     let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
-    let last_seen = last_seen.map(|id| resumed(id, &published));
-    let reader = Reader::new(published, filter, last_seen, slot);
+    let start = match last_seen {
+        None => Start::New,
+        Some(id) => resumed(id, &published, &state.backlogs).await.unwrap_or_else(Start::Lost),
+    };
+    let reader = Reader::new(published, filter, start, slot);
     Ok(respond(reader, async |reader: &mut Reader| reader.next().await))
 }
 
@@ -82,141 +88,12 @@ fn respond<R: 'static>(
         .streaming(events)
 }
 
-/// Place at which a reader continues that has seen the event of this id; none if it cannot.
-fn resumed(id: &str, published: &Published) -> Option<u64> {
-    let seq = id.split('.').next()?.parse().ok()?;
-    published.recent.resume_after(seq)
-}
-
-/// A reader of the stream.
-struct Reader {
-    published: Arc<Published>,
-    newest: watch::Receiver<u64>,
-    filter: Filter,
-    /// Number of the last change that it got.
-    place: u64,
-    /// Time of its last event.
-    sent_at: Instant,
-    /// First text, until it is sent.
-    greeting: Option<String>,
-    /// True once its last event was sent.
-    is_over: bool,
-    _slot: StreamSlot,
-}
-
-impl Reader {
-    /// `last_seen`: none for a new reader; for one that comes back, its place or none if it cannot be resumed.
-    fn new(
-        published: Arc<Published>,
-        filter: Filter,
-        last_seen: Option<Option<u64>>,
-        slot: StreamSlot,
-    ) -> Self {
-        let newest = published.recent.watch();
-        let now = published.recent.newest();
-        let (place, greeting) = match last_seen {
-            Some(Some(place)) => (place, RETRY.to_owned()),
-            Some(None) => (now, format!("{RETRY}{}", reset(&published))),
-            None => (now, format!("{RETRY}{}", here(&published, "hello"))),
-        };
-        Self {
-            published,
-            newest,
-            filter,
-            place,
-            sent_at: Instant::now(),
-            greeting: Some(greeting),
-            is_over: false,
-            _slot: slot,
-        }
+/// Start of a reader that has seen the event of this id.
+async fn resumed(id: &str, published: &Published, backlogs: &BacklogReader) -> Result<Start, Lost> {
+    let seen = EventId::parse(id).ok_or(Lost::Malformed)?;
+    if let Some(place) = published.recent.resume_after(seen.seq, seen.as_of) {
+        return Ok(Start::After(place));
     }
-
-    /// Waits for the next events. Returns none at the end of the stream.
-    async fn next(&mut self) -> Option<Bytes> {
-        if let Some(greeting) = self.greeting.take() {
-            return Some(greeting.into());
-        }
-        while !self.is_over {
-            if let Some(events) = self.events() {
-                self.sent_at = Instant::now();
-                return Some(events);
-            }
-            // A published change ends the wait at once. The sender lives as long as the process.
-            let _ = tokio::time::timeout(DRAIN_POLL, self.newest.changed()).await;
-        }
-        None
-    }
-
-    /// Events that are due now; none if there is nothing to send.
-    fn events(&mut self) -> Option<Bytes> {
-        if self.published.vitals.is_draining() {
-            self.is_over = true;
-            return Some(Bytes::from_static(END.as_bytes()));
-        }
-        let Some(changes) = self.published.recent.after(self.place) else {
-            self.is_over = true;
-            counter!("ticker_live_readers_dropped_total").increment(1);
-            return Some(Bytes::from_static(
-                b"event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n",
-            ));
-        };
-        // The usual case: a reader of everything that is one publication behind.
-        if let ([change], true) = (changes.as_slice(), self.filter.is_all())
-            && !change.changes.is_whole
-            && !(change.changes.markets.is_empty() && change.changes.trades.is_empty())
-        {
-            self.place = change.number;
-            return Some(shared_events(change, &self.filter, &self.published));
-        }
-        let mut text = String::new();
-        for change in &changes {
-            self.place = change.number;
-            if change.changes.is_whole {
-                text.push_str(&reset(&self.published));
-            } else {
-                self.filter.write(&lines(change, &self.published), &mut text);
-            }
-        }
-        let is_quiet = self.sent_at.elapsed() >= HEARTBEAT;
-        let last = changes.last().filter(|_| !text.is_empty() || is_quiet);
-        if let Some(change) = last {
-            let _ = write!(text, "{}", published(change));
-        } else if is_quiet {
-            text.push_str(QUIET);
-        }
-        (!text.is_empty()).then(|| text.into())
-    }
-}
-
-/// Events of a change for readers of everything, made by the first of them.
-fn shared_events(change: &Change, filter: &Filter, of: &Published) -> Bytes {
-    let make = || {
-        let mut text = String::new();
-        filter.write(&lines(change, of), &mut text);
-        text.push_str(&published(change));
-        text.into()
-    };
-    change.events.get_or_init(make).clone()
-}
-
-/// Lines of a change, rendered by the first reader that needs them, with the newest figures.
-fn lines(change: &Change, published: &Published) -> Arc<Lines> {
-    let render = || {
-        let newest = published.newest();
-        Arc::new(newest.map_or_else(Lines::default, |newest| Lines::of(&change.changes, &newest.snapshot)))
-    };
-    Arc::clone(change.lines.get_or_init(render))
-}
-
-/// Last event of a publication. Its id is the one to resume from.
-fn published(change: &Change) -> String {
-    let (seq, as_of) = (change.seq, change.as_of);
-    let shown = as_of.to_rfc3339();
-    format!("id: {seq}.{}\nevent: published\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
-}
-
-/// One event.
-fn write_line(event: &str, line: &Line, text: &mut String) {
-    // Writing to a String never fails.
-    let _ = write!(text, "event: {event}\ndata: {}\n\n", line.json);
+    let backlog = backlogs.read(seen, published).await?;
+    Ok(Start::Missed { backlog, seen: seen.seq })
 }

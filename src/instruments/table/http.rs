@@ -33,6 +33,10 @@ pub(super) const METRICS: &[Metric] = &[
     .by(CUT),
     Metric::gauge("ticker_live_readers", Unit::Count, "Readers of /api/v1/stream."),
     Metric::counter("ticker_live_readers_dropped_total", "Readers of /api/v1/stream that read too slowly."),
+    Metric::counter(
+        "ticker_live_backlogs_read_total",
+        "Reads from the database for readers of /api/v1/stream that come back.",
+    ),
     Metric::counter("ticker_graphql_refused_total", "GraphQL requests without an answer, by reason.").by(REFUSED),
     Metric::counter("ticker_graphql_stopped_total", "GraphQL answers that were begun and not finished, by reason.")
         .by(STOPPED),

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, here, reset};
+use super::{
+    event_id::Lost as LostReason,
+    events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, hello, reset},
+};
 use crate::{
     blocking,
     domain::instant::UnixSeconds,
@@ -54,8 +57,8 @@ impl BoardReader {
         let place = seen.flatten().unwrap_or_else(|| feed.place(figures));
         let greeting = match seen {
             Some(Some(_)) => RETRY.to_owned(),
-            Some(None) => format!("{RETRY}{}", reset(&published)),
-            None => format!("{RETRY}{}", here(&published, "hello")),
+            Some(None) => format!("{RETRY}{}", reset(&published, LostReason::NotKept)),
+            None => format!("{RETRY}{}", hello(&published)),
         };
         Self {
             published,
@@ -111,7 +114,7 @@ impl BoardReader {
             }
             Err(Lost) => {
                 self.place = feed.newest();
-                Some(reset(&self.published).into())
+                Some(reset(&self.published, LostReason::NotKept).into())
             }
             Ok(None) => (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET.as_bytes())),
         }

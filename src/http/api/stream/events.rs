@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::event_id::Lost;
 use crate::published::Published;
 
 /// Longest silence. A reader behind a proxy would otherwise be cut off.
@@ -12,18 +13,26 @@ pub(super) const DRAIN_POLL: Duration = Duration::from_secs(1);
 pub(super) const RETRY: &str = "retry: 2000\n\n";
 /// Sent instead of events when nothing happens.
 pub(super) const QUIET: &str = ": nothing new\n\n";
+/// Last event for a reader that cannot keep up.
+pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n";
 /// Last event when the process drains.
 pub(super) const END: &str = "event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n";
 
-/// Says that the reader must read the documents again: changes that it lacks are gone.
-pub(super) fn reset(published: &Published) -> String {
-    here(published, "reset")
+/// Says that the reader must read the documents again, and why: changes that it lacks are gone.
+pub(super) fn reset(published: &Published, why: Lost) -> String {
+    // The reasons have no characters that JSON escapes.
+    event(published, "reset", &format!(",\"reason\":\"{why}\""))
+}
+
+/// First event for a new reader.
+pub(super) fn hello(published: &Published) -> String {
+    event(published, "hello", "")
 }
 
 /// Event that names the newest publication.
-pub(super) fn here(published: &Published, event: &str) -> String {
+fn event(published: &Published, name: &str, more: &str) -> String {
     let Some(newest) = published.newest() else { return String::new() };
     let (seq, as_of) = (newest.seq, newest.as_of);
     let shown = as_of.to_rfc3339();
-    format!("id: {seq}.{}\nevent: {event}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
+    format!("id: {seq}.{}\nevent: {name}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"{more}}}\n\n", as_of.0)
 }

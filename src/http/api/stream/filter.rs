@@ -2,12 +2,8 @@
 
 use std::collections::HashSet;
 
-use ticker_formats::listings::{
-    ListingView,
-    live::{Line, Lines},
-};
+use ticker_formats::listings::{ListingView, live::Line};
 
-use super::write_line;
 use crate::{
     domain::{asset_names::AssetId, windows::MarketId},
     http::api::{document, error::ApiError, parameters::Parameters},
@@ -42,7 +38,8 @@ impl Filter {
         self.markets.is_empty() && self.assets.is_empty()
     }
 
-    fn wants(&self, line: &Line) -> bool {
+    /// True if the reader wants the event of this line.
+    pub(super) fn wants(&self, line: &Line) -> bool {
         let (base, counter) = line.assets;
         self.is_all()
             || self.markets.contains(&line.market)
@@ -50,10 +47,15 @@ impl Filter {
             || self.assets.contains(&counter)
     }
 
-    /// Appends the wanted events, trades first.
-    pub(super) fn write(&self, lines: &Lines, text: &mut String) {
-        let wanted = |line: &&Line| self.wants(line);
-        lines.trades.iter().filter(wanted).for_each(|line| write_line("trade", line, text));
-        lines.markets.iter().filter(wanted).for_each(|line| write_line("market", line, text));
+    /// Everything.
+    #[cfg(test)]
+    pub(super) fn all() -> Self {
+        Self::of_markets([])
+    }
+
+    /// These markets, or everything.
+    #[cfg(test)]
+    pub(super) fn of_markets(markets: impl IntoIterator<Item = MarketId>) -> Self {
+        Self { markets: markets.into_iter().collect(), assets: HashSet::new() }
     }
 }

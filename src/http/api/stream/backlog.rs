@@ -1,0 +1,169 @@
+//! Trades and markets that readers missed while no replica kept them: after a restart, at another replica, or after more
+//! than two minutes.
+//!
+//! The trades come from the database, and the markets from the newest publication. After a restart thousands of readers
+//! come back at once. One of them reads for all: a backlog serves everyone who saw its first batch or a later one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::counter;
+use ticker_formats::listings::live::{Line, Lines};
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::event_id::{EventId, Lost};
+use crate::{
+    blocking,
+    db::{
+        Database,
+        marks::Mark,
+        missed::{CLOCKS_S, Missed, MissedTrade, MissedTrades},
+    },
+    domain::{
+        changes::Changes,
+        instant::{HOUR, UnixSeconds},
+        market_snapshot::MarketSnapshot,
+    },
+    published::{Published, recent::Change},
+};
+
+/// Longest absence in seconds.
+const AWAY_S_MAX: i64 = HOUR;
+/// Longest time that a reader waits, its turn included.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// Time for which a backlog is shared. The changes after it are kept for longer.
+const SHARED_FOR: Duration = Duration::from_secs(10);
+
+/// Reader of backlogs. One read at a time, so that no other answer waits for it.
+#[derive(Clone)]
+pub struct BacklogReader {
+    /// `None` where there is no database: in tests of other answers.
+    database: Option<Database>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// Results of the last reads.
+#[derive(Default)]
+struct Shared {
+    backlog: Option<Arc<Backlog>>,
+    /// Batch after which too many trades were written, and the time of that read.
+    too_many_after: Option<(i64, Instant)>,
+}
+
+/// Missed trades, and all markets.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// Number of the change that it leads up to. The later ones follow.
+    pub(super) place: u64,
+    /// Publication of that change.
+    pub(super) id: EventId,
+    /// Trades, each with the batch that wrote it or a later one.
+    pub(super) trades: Vec<(i64, Line)>,
+    /// All markets with a trade in 7 days, as they are.
+    pub(super) markets: Vec<Line>,
+    /// Batches that readers may have seen, without holes.
+    batches: Vec<Mark>,
+    read_at: Instant,
+}
+
+impl BacklogReader {
+    /// Reader of this database.
+    #[must_use]
+    pub fn new(database: Option<Database>) -> Self {
+        Self { database, shared: Arc::default() }
+    }
+
+    /// The backlog of a reader that has seen `seen`.
+    pub(super) async fn read(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
+        let now = published.recent.last().ok_or(Lost::Unreadable)?.as_of;
+        if seen.as_of < now.minus(AWAY_S_MAX) {
+            return Err(Lost::TooOld);
+        }
+        tokio::time::timeout(DEADLINE, self.read_in_turn(seen, published))
+            .await
+            .unwrap_or(Err(Lost::Unreadable))
+    }
+
+    async fn read_in_turn(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
+        let mut shared = self.shared.lock().await;
+        if let Some(backlog) = shared.backlog.as_ref().filter(|backlog| backlog.serves(seen, published)) {
+            backlog.check(seen)?;
+            return Ok(Arc::clone(backlog));
+        }
+        let is_known = |(seq, at): (i64, Instant)| seen.seq <= seq && at.elapsed() < SHARED_FOR;
+        if shared.too_many_after.is_some_and(is_known) {
+            return Err(Lost::TooMany);
+        }
+        counter!("ticker_live_backlogs_read_total").increment(1);
+        let read = self.make(seen, published).await;
+        if read.as_ref().is_err_and(|lost| *lost == Lost::TooMany) {
+            shared.too_many_after = Some((seen.seq, Instant::now()));
+        }
+        let backlog = read?;
+        // Kept even if this reader's own id is refused: the next one may be right.
+        shared.backlog = Some(Arc::clone(&backlog));
+        backlog.check(seen)?;
+        Ok(backlog)
+    }
+
+    async fn make(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
+        // First the change, then the publication: it may be later, and then the next change repeats some markets.
+        let last = published.recent.last().ok_or(Lost::Unreadable)?;
+        let newest = published.newest().ok_or(Lost::Unreadable)?;
+        let database = self.database.as_ref().ok_or(Lost::Unreadable)?;
+        let missed = database.missed_trades(seen.seq, last.seq).await.map_err(|error| {
+            debug!(%error, "missed trades could not be read");
+            Lost::Unreadable
+        })?;
+        let missed = match missed {
+            Missed::Known(missed) => missed,
+            Missed::TooMany => return Err(Lost::TooMany),
+            Missed::NoSuchBatch { is_later: true } => return Err(Lost::Future),
+            Missed::NoSuchBatch { is_later: false } => return Err(Lost::Gone),
+        };
+        let snapshot = Arc::clone(&newest.snapshot);
+        let made = blocking::run(move || Arc::new(Backlog::of(missed, &last, &snapshot)));
+        made.await.map_err(|_| Lost::Unreadable)
+    }
+}
+
+impl Backlog {
+    fn of(missed: MissedTrades, last: &Change, snapshot: &MarketSnapshot) -> Self {
+        let MissedTrades { batches, trades } = missed;
+        let line = |MissedTrade { seq, market, trade }: MissedTrade| {
+            let changes = Changes { trades: vec![(market, trade)], ..Changes::default() };
+            Lines::of(&changes, snapshot).trades.pop().map(|line| (seq, line))
+        };
+        let markets = snapshot.windows().figures().map(|(market, _)| market).collect();
+        Self {
+            place: last.number,
+            id: EventId { seq: last.seq, as_of: last.as_of },
+            trades: trades.into_iter().filter_map(line).collect(),
+            markets: Lines::of(&Changes { markets, ..Changes::default() }, snapshot).markets,
+            batches,
+            read_at: Instant::now(),
+        }
+    }
+
+    /// True if it has all that a reader missed who has seen `seen`, and the changes after it are kept.
+    fn serves(&self, seen: EventId, published: &Published) -> bool {
+        let is_continued = || published.recent.resume_after(self.id.seq, self.id.as_of) == Some(self.place);
+        self.read_at.elapsed() < SHARED_FOR && self.mark(seen.seq).is_some() && is_continued()
+    }
+
+    /// Checks that the batch is the one that the reader saw. A standby that takes over may lack the last batches, and
+    /// assigns their numbers again: such a batch was committed after the reader saw its number.
+    fn check(&self, seen: EventId) -> Result<(), Lost> {
+        let mark = self.mark(seen.seq).ok_or(Lost::Gone)?;
+        let is_seen = UnixSeconds::from(mark.committed_at) <= seen.as_of.plus(CLOCKS_S);
+        if is_seen { Ok(()) } else { Err(Lost::Gone) }
+    }
+
+    fn mark(&self, seq: i64) -> Option<&Mark> {
+        let first = self.batches.first()?;
+        self.batches.get(usize::try_from(seq.checked_sub(first.seq)?).ok()?)
+    }
+}

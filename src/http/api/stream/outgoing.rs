@@ -1,0 +1,147 @@
+//! Events on their way to one reader, in small chunks: a reader never holds all events of a publication.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use ticker_formats::listings::live::{Line, Lines};
+
+use super::{backlog::Backlog, event_id::EventId, filter::Filter};
+
+/// Bytes after which a chunk ends. The event that passes it is the last one.
+const CHUNK_BYTES: usize = 4 * 1024;
+
+/// Events with a place.
+pub(super) struct Outgoing {
+    events: Events,
+    /// Number of the next line.
+    at: usize,
+    /// Last event; none once it was sent.
+    end: Option<EventId>,
+    /// True if the last event is sent even if no line was wanted.
+    ends_always: bool,
+}
+
+enum Events {
+    /// Lines of one publication.
+    Lines(Arc<Lines>),
+    /// Everything that a reader missed after this batch.
+    Backlog(Arc<Backlog>, i64),
+    /// Events that all readers share, to their end.
+    Shared(Bytes),
+}
+
+impl Outgoing {
+    /// Events of a publication. If no line is wanted, nothing is sent.
+    pub(super) const fn lines(lines: Arc<Lines>, id: EventId) -> Self {
+        Self { events: Events::Lines(lines), at: 0, end: Some(id), ends_always: false }
+    }
+
+    /// Everything that a reader missed who has everything up to the batch `seen`.
+    pub(super) fn backlog(backlog: Arc<Backlog>, seen: i64) -> Self {
+        let end = Some(backlog.id);
+        Self { events: Events::Backlog(backlog, seen), at: 0, end, ends_always: true }
+    }
+
+    /// Events as they are.
+    pub(super) const fn shared(events: Bytes) -> Self {
+        Self { events: Events::Shared(events), at: 0, end: None, ends_always: false }
+    }
+
+    /// The next chunk; none at the end.
+    pub(super) fn chunk(&mut self, filter: &Filter) -> Option<Bytes> {
+        if let Events::Shared(rest) = &mut self.events {
+            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+            return (!chunk.is_empty()).then_some(chunk);
+        }
+        let mut text = String::new();
+        while text.len() < CHUNK_BYTES {
+            let Some((event, line)) = self.events.line(self.at) else {
+                if let Some(id) = self.end.take().filter(|_| self.ends_always) {
+                    text.push_str(&published(id));
+                }
+                break;
+            };
+            self.at += 1;
+            if let Some(line) = line.filter(|line| filter.wants(line)) {
+                write_line(event, line, &mut text);
+                self.ends_always = true; // the end may come in a later chunk
+            }
+        }
+        (!text.is_empty()).then(|| text.into())
+    }
+}
+
+impl Events {
+    /// Name and line of an event; none at the end. A line is none if its reader has it already.
+    fn line(&self, at: usize) -> Option<(&'static str, Option<&Line>)> {
+        match self {
+            Self::Shared(_) => None,
+            Self::Lines(lines) => {
+                let trade = lines.trades.get(at).map(|line| ("trade", Some(line)));
+                let market = || lines.markets.get(at - lines.trades.len()).map(|line| ("market", Some(line)));
+                trade.or_else(market)
+            }
+            Self::Backlog(backlog, seen) => {
+                let trade = backlog.trades.get(at).map(|(seq, line)| ("trade", (seq > seen).then_some(line)));
+                let market =
+                    || backlog.markets.get(at - backlog.trades.len()).map(|line| ("market", Some(line)));
+                trade.or_else(market)
+            }
+        }
+    }
+}
+
+/// Last event of a publication. Its id is the one to resume from.
+pub(super) fn published(EventId { seq, as_of }: EventId) -> String {
+    let shown = as_of.to_rfc3339();
+    format!("id: {seq}.{}\nevent: published\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"}}\n\n", as_of.0)
+}
+
+/// Appends one event.
+pub(super) fn write_line(event: &str, line: &Line, text: &mut String) {
+    // Writing to a String never fails.
+    let _ = write!(text, "event: {event}\ndata: {}\n\n", line.json);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::UnixSeconds;
+
+    fn lines(markets: i32) -> Arc<Lines> {
+        let line = |market| Line { market, assets: (1, 2), json: "x".repeat(1_000) };
+        Arc::new(Lines { trades: vec![line(0)], markets: (1..=markets).map(line).collect() })
+    }
+
+    fn chunks(mut outgoing: Outgoing, filter: &Filter) -> Vec<String> {
+        let chunks = std::iter::from_fn(|| outgoing.chunk(filter));
+        chunks.map(|chunk| String::from_utf8(chunk.to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_large_publication_goes_out_in_small_chunks_and_ends_with_its_id() {
+        let id = EventId { seq: 7, as_of: UnixSeconds(90) };
+        for markets in [0, 1, 3, 20] {
+            let chunks = chunks(Outgoing::lines(lines(markets), id), &Filter::all());
+            assert!(chunks.iter().all(|chunk| chunk.len() < CHUNK_BYTES + 1_100), "{markets}");
+            let text = chunks.concat();
+            assert_eq!(text.matches("event: ").count(), usize::try_from(markets).unwrap() + 2);
+            assert!(text.ends_with(&published(id)), "{markets}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_publication_without_a_wanted_line_sends_nothing() {
+        let id = EventId { seq: 7, as_of: UnixSeconds(90) };
+        assert_eq!(chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([77])), Vec::<String>::new());
+        let wanted = chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([9])).concat();
+        assert!(wanted.starts_with("event: market") && wanted.ends_with(&published(id)), "{wanted}");
+    }
+
+    #[test]
+    fn shared_bytes_go_out_whole() {
+        let events = Bytes::from("y".repeat(10_000));
+        let chunks = chunks(Outgoing::shared(events), &Filter::all());
+        assert_eq!(chunks.iter().map(String::len).collect::<Vec<_>>(), [4_096, 4_096, 1_808]);
+    }
+}

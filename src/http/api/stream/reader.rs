@@ -1,0 +1,173 @@
+//! A reader of changed markets and new trades.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use metrics::counter;
+use ticker_formats::listings::live::Lines;
+use tokio::sync::watch;
+
+use super::{
+    backlog::Backlog,
+    event_id::{EventId, Lost},
+    events::{DRAIN_POLL, DROPPED, END, HEARTBEAT, QUIET, RETRY, hello, reset},
+    filter::Filter,
+    outgoing::{Outgoing, published, write_line},
+};
+use crate::{
+    http::stream_slots::StreamSlot,
+    published::{Published, recent::Change},
+};
+
+/// Where a reader begins.
+pub(super) enum Start {
+    /// With the newest publication.
+    New,
+    /// After the change of this number.
+    After(u64),
+    /// With what it missed, which follows the batch `seen`.
+    Missed { backlog: Arc<Backlog>, seen: i64 },
+    /// With the newest publication, since it cannot be resumed.
+    Lost(Lost),
+}
+
+/// A reader of the stream.
+pub(super) struct Reader {
+    published: Arc<Published>,
+    newest: watch::Receiver<u64>,
+    filter: Filter,
+    /// Number of the last change that it got, or gets now.
+    place: u64,
+    /// Publication of that change; none before the first.
+    last: Option<EventId>,
+    /// Events that it gets now.
+    outgoing: Option<Outgoing>,
+    /// Time of its last event.
+    sent_at: Instant,
+    /// First text, until it is sent.
+    greeting: Option<String>,
+    /// True once its last event was sent.
+    is_over: bool,
+    _slot: StreamSlot,
+}
+
+impl Reader {
+    pub(super) fn new(published: Arc<Published>, filter: Filter, start: Start, slot: StreamSlot) -> Self {
+        let newest = published.recent.watch();
+        let now = published.recent.newest();
+        let (place, greeting, outgoing) = match start {
+            Start::New => (now, hello(&published), None),
+            Start::Lost(why) => (now, reset(&published, why), None),
+            Start::After(place) => (place, String::new(), None),
+            Start::Missed { backlog, seen } => {
+                (backlog.place, String::new(), Some(Outgoing::backlog(backlog, seen)))
+            }
+        };
+        Self {
+            published,
+            newest,
+            filter,
+            place,
+            last: None,
+            outgoing,
+            sent_at: Instant::now(),
+            greeting: Some(format!("{RETRY}{greeting}")),
+            is_over: false,
+            _slot: slot,
+        }
+    }
+
+    /// Waits for the next events. Returns none at the end of the stream.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting.into());
+        }
+        if self.outgoing.is_some() {
+            // Lets the server send the last chunk, so that it does not collect all of them.
+            tokio::task::yield_now().await;
+        }
+        while !self.is_over {
+            if let Some(events) = self.events() {
+                self.sent_at = Instant::now();
+                return Some(events);
+            }
+            // A published change ends the wait at once. The sender lives as long as the process.
+            let _ = tokio::time::timeout(DRAIN_POLL, self.newest.changed()).await;
+        }
+        None
+    }
+
+    /// Events that are due now; none if there is nothing to send.
+    fn events(&mut self) -> Option<Bytes> {
+        if self.published.vitals.is_draining() {
+            return Some(self.end(END));
+        }
+        loop {
+            if let Some(outgoing) = &mut self.outgoing {
+                if let Some(chunk) = outgoing.chunk(&self.filter) {
+                    return Some(chunk);
+                }
+                self.outgoing = None;
+            }
+            let Some(next) = self.published.recent.next(self.place) else {
+                counter!("ticker_live_readers_dropped_total").increment(1);
+                return Some(self.end(DROPPED));
+            };
+            let Some(change) = next else { return self.heartbeat() };
+            self.place = change.number;
+            self.last = Some(id(&change));
+            if change.changes.is_whole {
+                return Some(reset(&self.published, Lost::Whole).into());
+            }
+            self.outgoing = Some(self.outgoing_of(&change));
+        }
+    }
+
+    fn end(&mut self, event: &'static str) -> Bytes {
+        self.is_over = true;
+        Bytes::from_static(event.as_bytes())
+    }
+
+    /// Sign of life after a long silence.
+    fn heartbeat(&self) -> Option<Bytes> {
+        let is_due = self.sent_at.elapsed() >= HEARTBEAT;
+        is_due.then(|| {
+            self.last.map_or_else(|| Bytes::from_static(QUIET.as_bytes()), |id| published(id).into())
+        })
+    }
+
+    fn outgoing_of(&self, change: &Change) -> Outgoing {
+        if self.filter.is_all() {
+            return Outgoing::shared(shared_events(change, &self.published));
+        }
+        Outgoing::lines(lines(change, &self.published), id(change))
+    }
+}
+
+const fn id(change: &Change) -> EventId {
+    EventId { seq: change.seq, as_of: change.as_of }
+}
+
+/// Events of a change for readers of everything, made by the first of them. Empty if nothing changed.
+fn shared_events(change: &Change, of: &Published) -> Bytes {
+    let make = || {
+        let lines = lines(change, of);
+        let mut text = String::new();
+        lines.trades.iter().for_each(|line| write_line("trade", line, &mut text));
+        lines.markets.iter().for_each(|line| write_line("market", line, &mut text));
+        if !text.is_empty() {
+            text.push_str(&published(id(change)));
+        }
+        text.into()
+    };
+    change.events.get_or_init(make).clone()
+}
+
+/// Lines of a change, rendered by the first reader that needs them, with the newest figures.
+fn lines(change: &Change, published: &Published) -> Arc<Lines> {
+    let render = || {
+        let newest = published.newest();
+        Arc::new(newest.map_or_else(Lines::default, |newest| Lines::of(&change.changes, &newest.snapshot)))
+    };
+    Arc::clone(change.lines.get_or_init(render))
+}

@@ -1,0 +1,237 @@
+//! Resumption after a kill, at another replica, and the ids that cannot be resumed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stellar_ticker::sim::FaultPlan;
+use tokio_postgres::Client;
+
+use super::*;
+use crate::support::{
+    network::network,
+    postgres::execute,
+    progress::{number, wait_for_pairs, wait_for_trades},
+    recomputation::connect,
+    replicas::Replicas,
+};
+
+/// Tokens of `trade` events up to the next `published`, with its id. Nothing may be lost on the way.
+fn read_on(reader: &mut Reader, seen: &mut BTreeSet<String>) -> String {
+    loop {
+        let event = reader.next();
+        match event.name.as_str() {
+            "trade" => {
+                seen.insert(event.data["paging_token"].as_str().unwrap().to_owned());
+            }
+            "published" => return event.id.unwrap(),
+            "market" | "hello" => {}
+            other => panic!("{other}: {event:?}"),
+        }
+    }
+}
+
+/// Tokens in the database from `token` on.
+async fn stored_from(client: &Client, token: &str) -> BTreeSet<String> {
+    let (toid, order) = token.split_once('-').unwrap();
+    let sql = format!(
+        "SELECT toid || '-' || trade_order FROM trades WHERE (toid, trade_order) >= ({toid}, {order})"
+    );
+    client.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+fn metric(daemon: &Daemon, name: &str) -> u64 {
+    let text = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.map_or(0, |value| value.parse().unwrap())
+}
+
+#[test]
+fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
+    const READERS: usize = 60;
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let market = market_of(&daemon);
+        let mut reader = Reader::open(&daemon, "", None);
+        let mut filtered = Reader::open(&daemon, &format!("?markets={market}"), None);
+        assert_eq!((reader.next().name, filtered.next().name), ("hello".into(), "hello".into()));
+        source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
+        let [mut seen, mut of_market]: [BTreeSet<String>; 2] = Default::default();
+        let id = read_on(&mut reader, &mut seen);
+        let filtered_id = read_on(&mut filtered, &mut of_market);
+        assert_eq!((&seen, &of_market), (&[paging_token(LEDGER + 2, 0)].into(), &seen));
+        daemon.kill();
+
+        // While it is down: ordinary trades, and one of seven minutes ago.
+        let ordinary = (0..300).map(|order| trade(LEDGER + 3, order, Utc::now()));
+        source.push_trades(ordinary).unwrap();
+        source.push_trade(trade(LEDGER + 4, 0, Utc::now() - chrono::TimeDelta::minutes(7))).unwrap();
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = connect(&database).await;
+        wait_for_trades(&client, 303).await;
+        // Killed again, so that no process has made the publications in between.
+        daemon.kill();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("all is published", || {
+            let document = daemon.get(&format!("/api/v1/markets/{market}"));
+            document.status == 200 && document.json()["windows"]["24h"]["trade_count"] == 303
+        });
+        let mut herd: Vec<Reader> = (0..READERS).map(|_| Reader::open(&daemon, "", Some(&id))).collect();
+        for reader in &mut herd {
+            let mut missed = BTreeSet::new();
+            let at = read_on(reader, &mut missed);
+            assert_eq!(missed, stored_from(&client, &paging_token(LEDGER + 3, 0)).await);
+            assert_eq!(missed.len(), 301);
+            assert_ne!(at, id);
+        }
+        let mut resumed = Reader::open(&daemon, &format!("?markets={market}"), Some(&filtered_id));
+        let mut missed = BTreeSet::new();
+        read_on(&mut resumed, &mut missed);
+        assert_eq!(missed.len(), 301);
+        let reads = metric(&daemon, "ticker_live_backlogs_read_total");
+        assert!((1..=4).contains(&reads), "one reads for all, at most every ten seconds: {reads}");
+
+        // And then the live events.
+        source.push_trade(trade(LEDGER + 5, 0, Utc::now())).unwrap();
+        for reader in herd.iter_mut().chain([&mut resumed]) {
+            assert_eq!(reader.next_of("trade").data["paging_token"], paging_token(LEDGER + 5, 0));
+        }
+    });
+}
+
+#[test]
+fn after_an_absence_each_watched_market_comes_once_as_it_is() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let market = market_of(&daemon);
+        let mut reader = Reader::open(&daemon, "", None);
+        let id = reader.next_of("hello").id.unwrap();
+        daemon.kill();
+        source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let mut document = Value::Null;
+        wait_until("both trades are published", || {
+            document = daemon.get(&format!("/api/v1/markets/{market}")).json();
+            document["windows"]["24h"]["trade_count"] == 2
+        });
+        let mut resumed = Reader::open(&daemon, &format!("?markets={market}"), Some(&id));
+        assert_eq!(resumed.next().name, "trade");
+        let present = resumed.next();
+        assert_eq!((present.name.as_str(), &present.data["market"]), ("market", &market.into()));
+        assert_eq!(present.data["24h"]["quote_volume"], document["windows"]["24h"]["quote_volume"]);
+        let end = resumed.next();
+        assert_eq!(end.name, "published", "each market once");
+        let seq: i64 = id.split('.').next().unwrap().parse().unwrap();
+        assert!(end.data["seq"].as_i64().unwrap() > seq, "{end:?}");
+    });
+}
+
+/// Readers hop between two replicas, one of which is killed again and again. Together they get each trade.
+#[test]
+fn a_reader_that_hops_between_replicas_that_are_killed_misses_no_trade() {
+    const ROUNDS: usize = 4;
+    block_on(async {
+        let mut replicas = Replicas::start(network(91, FaultPlan::none()), &[]).await;
+        replicas.both.iter().for_each(wait_for_pairs);
+        let mut seen = BTreeSet::new();
+        let mut reader = Reader::open(&replicas.both[0], "", None);
+        let hello = reader.next_of("hello");
+        let seq = hello.data["seq"].as_i64().unwrap();
+        let mut id = hello.id.unwrap();
+        for round in 0..ROUNDS {
+            let place = round % 2;
+            id = read_on(&mut reader, &mut seen);
+            // The other one leads, or this one: both fall in turn.
+            replicas.both[place].kill();
+            let stored = number(&replicas.client, "SELECT count(*) FROM trades").await;
+            wait_for_trades(&replicas.client, stored + 20).await;
+            reader = Reader::open(&replicas.both[1 - place], "", Some(&id));
+            id = read_on(&mut reader, &mut seen);
+            replicas.restart(place);
+            wait_for_pairs(&replicas.both[place]);
+            // Back to the one that has just started.
+            reader = Reader::open(&replicas.both[place], "", Some(&id));
+            id = read_on(&mut reader, &mut seen);
+            reader = Reader::open(&replicas.both[1 - place], "", Some(&id));
+        }
+        let newest = "SELECT coalesce(max(seq), 0) FROM ingest_batches WHERE trades > 0";
+        let upto = number(&replicas.client, newest).await;
+        while id.split('.').next().unwrap().parse::<i64>().unwrap() < upto {
+            id = read_on(&mut reader, &mut seen);
+        }
+        // Trades after the ones that the first publication had, and up to those of the last one.
+        let edges = format!(
+            "SELECT (SELECT max(split_part(to_token, '-', 1)::bigint) FROM ingest_batches
+                     WHERE kind = 'live' AND seq <= {seq}),
+                    (SELECT max(split_part(to_token, '-', 1)::bigint) FROM ingest_batches
+                     WHERE kind = 'live' AND seq <= {upto})"
+        );
+        let edges = replicas.client.query_one(&edges, &[]).await.unwrap();
+        let (first, last): (Option<i64>, i64) = (edges.get(0), edges.get(1));
+        let stored = "SELECT toid || '-' || trade_order FROM trades WHERE toid > $1 AND toid <= $2";
+        let rows = replicas.client.query(stored, &[&first.unwrap_or(0), &last]).await.unwrap();
+        let missing: Vec<String> =
+            rows.iter().map(|row| row.get(0)).filter(|token| !seen.contains(token)).collect();
+        assert!(
+            missing.is_empty() && rows.len() > 100,
+            "{} of {} missing: {missing:?}",
+            missing.len(),
+            rows.len()
+        );
+        let all = stored_from(&replicas.client, "0-0").await;
+        assert!(seen.is_subset(&all), "only what is stored");
+        replicas.finish().await;
+    });
+}
+
+#[test]
+fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        market_of(&daemon);
+        let id = Reader::open(&daemon, "", None).next_of("hello").id.unwrap();
+        daemon.kill();
+        source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let market = market_of(&daemon);
+        wait_until("both trades are published", || {
+            daemon.get(&format!("/api/v1/markets/{market}")).json()["windows"]["24h"]["trade_count"] == 2
+        });
+        let reason = |id: &str| {
+            let event = Reader::open(&daemon, "", Some(id)).next();
+            (event.name, event.data["reason"].as_str().unwrap_or_default().to_owned())
+        };
+        let seq: i64 = id.split('.').next().unwrap().parse().unwrap();
+        let now = Utc::now().timestamp();
+        let malformed = "Last-Event-ID is no id of this stream".to_owned();
+        let future = "Last-Event-ID is of a time to come".to_owned();
+        let gone = "the database does not hold the moment of Last-Event-ID any more".to_owned();
+        let reasons: BTreeMap<String, String> = [
+            ("x".to_owned(), malformed.clone()),
+            (format!("{seq}"), malformed.clone()),
+            (format!("{seq}.{now}.1"), malformed.clone()),
+            (format!("-{seq}.{now}"), malformed),
+            (format!("{}.{now}", seq + 1_000_000), future.clone()),
+            (format!("{}.{now}", i64::MAX), future),
+            (format!("{seq}.{}", now - 3_700), "you were away for more than an hour".to_owned()),
+            // A batch of that number, committed after the reader saw it: the database lost the one that the reader saw.
+            (format!("{seq}.{}", now - 3_000), gone.clone()),
+            (format!("0.{now}"), gone.clone()),
+        ]
+        .into();
+        for (id, why) in reasons {
+            assert_eq!(reason(&id), ("reset".to_owned(), why), "{id}");
+        }
+        assert_eq!(Reader::open(&daemon, "", Some(&id)).next().name, "trade", "the right one is resumed");
+        // The batches are gone, and so is what was read for the reader before.
+        execute(&database, &format!("DELETE FROM ingest_batches WHERE seq <= {seq}")).await;
+        wait_until("it is read again", || reason(&id) == ("reset".to_owned(), gone.clone()));
+    });
+}
