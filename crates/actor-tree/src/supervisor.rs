@@ -55,14 +55,14 @@ impl fmt::Display for Outcome {
 
 /// Notice that the process stops: exits are expected, and nothing is restarted any more.
 #[derive(Clone, Copy, Debug)]
-pub struct BeginDrain;
+pub(crate) struct BeginDrain;
 
 impl Message for BeginDrain {
     type Result = ();
 }
 
 /// The actor. It runs on the system's own thread.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     policy: Policy,
     clock: SharedClock,
     status: Arc<TreeStatus>,

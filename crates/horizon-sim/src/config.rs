@@ -15,7 +15,7 @@ pub const LEDGER_SECONDS_MIN: f64 = 0.02;
 /// Maximum number of markets.
 pub const MARKETS_MAX: usize = 30_000;
 /// Maximum number of trades in one ledger. Transaction numbers have 20 bits.
-pub const TRADES_PER_LEDGER_MAX: u32 = 200_000;
+pub(crate) const TRADES_PER_LEDGER_MAX: u32 = 200_000;
 
 /// Configuration of a simulated Horizon.
 ///

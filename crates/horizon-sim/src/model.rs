@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use std::fmt;
 
 /// Highest ledger of a toid: 31 bits, because the id is a positive int64.
-pub const LEDGER_MAX: u32 = 0x7fff_ffff;
+pub(crate) const LEDGER_MAX: u32 = 0x7fff_ffff;
 
 /// Position of a trade in history. Horizon's `id` and `paging_token` are `<toid>-<order>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -146,13 +146,13 @@ impl Directory {
     /// Returns true if this directory shares its markets and assets with `other`. False does not imply that they
     /// differ.
     #[must_use]
-    pub fn has_same_names_as(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_names_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.assets, &other.assets) && Arc::ptr_eq(&self.markets, &other.markets)
     }
 
     /// Returns true if this directory shares its order books with `other`. False does not imply that they differ.
     #[must_use]
-    pub fn has_same_books_as(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_books_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.books, &other.books)
     }
 
@@ -176,7 +176,7 @@ impl Directory {
 
     /// Base and counter of a market, or `None` if either asset is not valid. Only such markets count in outputs.
     #[must_use]
-    pub fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
+    pub(crate) fn valid_sides(&self, market: MarketId) -> Option<(&ListedAsset, &ListedAsset)> {
         let (base, counter) = self.markets.get(&market)?;
         Some((self.assets.get(base)?, self.assets.get(counter)?))
     }
@@ -199,7 +199,7 @@ impl Directory {
 
     /// Valid assets with this code.
     #[must_use]
-    pub fn assets_of_code(&self, code: &str) -> &[AssetId] {
+    pub(crate) fn assets_of_code(&self, code: &str) -> &[AssetId] {
         self.by_code.get(code).map_or(&[], Vec::as_slice)
     }
 
@@ -214,7 +214,7 @@ impl Directory {
     /// Number of markets with an asset of this code on either side. A market with such assets on both sides counts
     /// twice.
     #[must_use]
-    pub fn count_markets_of_code(&self, code: &str) -> usize {
+    pub(crate) fn count_markets_of_code(&self, code: &str) -> usize {
         self.assets_of_code(code).iter().map(|asset| self.count_markets_of(*asset)).sum()
     }
 

@@ -113,7 +113,7 @@ pub fn pairs<'a>(
 
 /// Sums the order books of markets of valid assets by the name made of the two codes. Adds them in the order of
 /// `markets`, since adding doubles in another order changes the last digit.
-pub fn books_by_name(
+pub(crate) fn books_by_name(
     markets: impl Iterator<Item = MarketId>,
     directory: &Directory,
 ) -> HashMap<String, BookFigures> {

@@ -16,7 +16,7 @@ use super::{
     windows::MarketId,
 };
 
-pub use at::{PastLeg, PastMarket, PastMarkets, PastPrice, XLM_HOUR};
+pub use at::{PastLeg, PastMarket, PastMarkets, PastPrice};
 pub use legs::{Leg, Method};
 pub use xlm::XlmPrice;
 

@@ -133,7 +133,7 @@ impl MarketWindow {
     }
 
     /// Drops trades that no window at or after `as_of` reaches, in whole blocks.
-    pub fn drop_expired(&mut self, as_of: UnixSeconds) {
+    pub(crate) fn drop_expired(&mut self, as_of: UnixSeconds) {
         let edge = Span::Week.edge(as_of);
         let gone = self.chunks.iter().take_while(|chunk| chunk.ends_by(edge)).count();
         self.chunks.drain(..gone);

@@ -31,7 +31,7 @@ pub struct Figures {
 impl Figures {
     /// Statistics by span.
     #[must_use]
-    pub const fn by_span(&self) -> [(Span, &TradeStats); Span::KEPT.len()] {
+    pub(crate) const fn by_span(&self) -> [(Span, &TradeStats); Span::KEPT.len()] {
         [(Span::Day, &self.day), (Span::Week, &self.week)]
     }
 
@@ -66,7 +66,7 @@ pub struct Windows {
 
 /// One market with its statistics at the last `as_of` that changed them.
 #[derive(Clone, Debug, Default)]
-pub struct MarketWindows {
+pub(crate) struct MarketWindows {
     window: MarketWindow,
     figures: Figures,
 }
@@ -258,7 +258,7 @@ impl WindowsView {
 
     /// Statistics of a market over the last `hours` hours (1 to 168). The cost hardly depends on the number of trades.
     #[must_use]
-    pub fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
+    pub(crate) fn last_hours(&self, id: MarketId, hours: i64) -> TradeStats {
         let Some(market) = self.market(id) else { return TradeStats::default() };
         match hours {
             _ if hours == Span::Day.hours() => market.figures.day,

@@ -12,11 +12,12 @@ mod spark;
 
 pub use feed::{figures, names, sparks};
 pub use live::{BoardChange, FollowedBoard};
-pub use query::{BoardQuery, PAGE_ROWS, SORTS, Sort};
+pub(crate) use query::PAGE_ROWS;
+pub use query::{BoardQuery, SORTS, Sort};
 pub(crate) use row::ratio;
 pub use row::{BoardRow, Flag, Flags};
 pub(crate) use spark::points;
-pub use spark::{LEVELS, Levels, POINTS, letters, levels};
+pub use spark::{LEVELS, Levels, letters, levels};
 
 use crate::listings::{ListingView, MarketView};
 
@@ -29,7 +30,7 @@ pub struct Board {
 
 /// Sums over all markets.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Volume of 24 hours in dollars, in stroops, of the markets that have one.
     pub volume_usd: i128,
     /// Trades in 24 hours.
@@ -62,7 +63,7 @@ impl Board {
 
     /// Sums over all rows.
     #[must_use]
-    pub const fn totals(&self) -> Totals {
+    pub(crate) const fn totals(&self) -> Totals {
         self.totals
     }
 

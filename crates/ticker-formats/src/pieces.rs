@@ -41,7 +41,7 @@ struct Coded {
 }
 
 /// Compressor of pieces. Keeps the encoder's buffers.
-pub struct PieceMaker {
+pub(crate) struct PieceMaker {
     deflate: Compress,
 }
 
@@ -57,7 +57,7 @@ impl PieceMaker {
     /// # Errors
     ///
     /// Errors of the compressor.
-    pub fn make(&mut self, raw: &[u8]) -> io::Result<Piece> {
+    pub(crate) fn make(&mut self, raw: &[u8]) -> io::Result<Piece> {
         self.deflate.reset();
         // Incompressible bytes grow by 5 in 16 KB, and the flush adds 5.
         let mut deflated = Vec::with_capacity(raw.len() / 4 + 64);

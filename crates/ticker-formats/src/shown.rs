@@ -37,7 +37,7 @@ pub struct PriceScale {
 impl PriceScale {
     /// Scale of a market with this last price, a ratio. `None` if it is not positive.
     #[must_use]
-    pub fn of((n, d): (i128, i128)) -> Option<Self> {
+    pub(crate) fn of((n, d): (i128, i128)) -> Option<Self> {
         if n <= 0 || d <= 0 {
             return None;
         }
@@ -56,14 +56,14 @@ impl PriceScale {
     /// Price in units of the last decimal, rounded half up. `None` beyond 2^53 units: such a price is so far from the
     /// last one that it cannot be shown beside it.
     #[must_use]
-    pub fn units(self, (n, d): (i128, i128)) -> Option<i64> {
+    pub(crate) fn units(self, (n, d): (i128, i128)) -> Option<i64> {
         let units = scaled(n, d, self.places).filter(|units| units.abs() <= UNITS_MAX)?;
         i64::try_from(units).ok()
     }
 
     /// Text of a price in units: `0.10630`, `3,204.0`, `1.584e-7`.
     #[must_use]
-    pub fn print(self, units: i64) -> String {
+    pub(crate) fn print(self, units: i64) -> String {
         match self.exponent {
             None => point(units, self.places, true),
             Some(exponent) => format!("{}e{exponent}", point(units, self.places + exponent, true)),
@@ -72,7 +72,7 @@ impl PriceScale {
 
     /// The same without thousands separators, for the feed.
     #[must_use]
-    pub fn plain(self, units: i64) -> String {
+    pub(crate) fn plain(self, units: i64) -> String {
         self.print(units).replace(',', "")
     }
 }
@@ -148,7 +148,7 @@ pub fn ratio_of(decimal: &str) -> Option<(i128, i128)> {
 
 /// Change of a price in hundredths of a percent: `n / d` is the change in percent.
 #[must_use]
-pub fn hundredths((n, d): (i128, i128)) -> Option<i64> {
+pub(crate) fn hundredths((n, d): (i128, i128)) -> Option<i64> {
     let value = scaled(n, d, 2).filter(|value| value.abs() <= UNITS_MAX)?;
     i64::try_from(value).ok()
 }
@@ -168,7 +168,7 @@ pub fn percent(hundredths: i64) -> String {
 
 /// Amount in stroops with four digits, the others 0. Rounded half up. Expects no negative amount.
 #[must_use]
-pub fn rounded_amount(stroops: i128) -> i128 {
+pub(crate) fn rounded_amount(stroops: i128) -> i128 {
     if stroops <= 0 {
         return 0;
     }
@@ -210,7 +210,7 @@ fn small_places(stroops: i128) -> i32 {
 
 /// Amount of the feed: stroops with four digits, as a JSON number in units.
 #[must_use]
-pub fn feed_amount(stroops: i128) -> String {
+pub(crate) fn feed_amount(stroops: i128) -> String {
     let text = ticker_domain::decimal::amount(rounded_amount(stroops));
     let text = text.trim_end_matches('0').trim_end_matches('.');
     text.to_owned()

@@ -11,9 +11,9 @@ use super::{
 use crate::trace::{context::TraceContext, view::trace_hex};
 
 /// State of a child that has started and not set a state of its own yet.
-pub const STARTING: &str = "starting";
+const STARTING: &str = "starting";
 /// State of a child that waits for its restart.
-pub const BACKOFF: &str = "backoff";
+const BACKOFF: &str = "backoff";
 /// State of a child that does not run: not started, stopped, or lost.
 pub const STOPPED: &str = "stopped";
 /// Exits that are remembered.

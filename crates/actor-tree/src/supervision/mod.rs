@@ -12,6 +12,6 @@ pub mod report;
 pub(crate) mod running;
 pub mod stats;
 pub mod status;
-pub mod thread_time;
+pub(crate) mod thread_time;
 pub mod tree;
 pub mod tree_status;

@@ -91,7 +91,7 @@ pub enum PolicyError {
 impl Policy {
     /// Returns the longest delay of a restart after `streak` others, before jitter. The first restart has none.
     #[must_use]
-    pub fn longest_delay(&self, streak: u32) -> Duration {
+    pub(crate) fn longest_delay(&self, streak: u32) -> Duration {
         let Some(doublings) = streak.checked_sub(1) else { return Duration::ZERO };
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
         self.backoff_base.saturating_mul(factor).min(self.backoff_max)
@@ -144,13 +144,13 @@ impl Policy {
 
 /// Restarts within a sliding window. Holds at most as many instants as the limit allows.
 #[derive(Debug, Default)]
-pub struct Intensity {
+pub(crate) struct Intensity {
     restarts: VecDeque<Instant>,
 }
 
 impl Intensity {
     /// Counts a restart at `now` and returns true, or returns false if it would exceed the limit.
-    pub fn admit(&mut self, limit: Limit, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, limit: Limit, now: Instant) -> bool {
         self.restarts.retain(|at| now.saturating_duration_since(*at) < limit.within);
         let allowed = usize::try_from(limit.restarts).unwrap_or(usize::MAX);
         let is_admitted = self.restarts.len() < allowed;
@@ -163,7 +163,7 @@ impl Intensity {
 
 /// Restart history of one child.
 #[derive(Debug, Default)]
-pub struct RestartRecord {
+pub(crate) struct RestartRecord {
     streak: u32,
     intensity: Intensity,
 }
@@ -197,7 +197,7 @@ impl fmt::Display for ExceededLimit {
 
 impl RestartRecord {
     /// Decides about an exit at `now` of a child that ran for `uptime`. Counts the restart for the child and the tree.
-    pub fn on_exit(
+    pub(crate) fn on_exit(
         &mut self,
         policy: &Policy,
         tree: &mut Intensity,

@@ -125,7 +125,7 @@ impl Probe {
 
     /// Counters at the last tick.
     #[must_use]
-    pub const fn counters(&self) -> ActivityCounters {
+    pub(crate) const fn counters(&self) -> ActivityCounters {
         self.counters
     }
 
@@ -135,7 +135,7 @@ impl Probe {
     }
 
     /// Starts all counts from `now`. Called if the supervisor was late, since its counts then say nothing.
-    pub fn restart_count(&mut self, now: Instant) {
+    pub(crate) fn restart_count(&mut self, now: Instant) {
         self.silence = Duration::ZERO;
         self.excused = Duration::ZERO;
         self.ticked_at = now;

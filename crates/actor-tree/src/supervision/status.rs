@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use metrics::histogram;
 use tracing::Span;
 
-pub use super::incarnation::{BACKOFF, STARTING, STOPPED};
+pub use super::incarnation::STOPPED;
 use super::{
     incarnation::{Incarnation, Underway},
     messages::{Exit, Pulse},
@@ -166,7 +166,7 @@ impl ChildStatus {
 
     /// Returns the child's counters.
     #[must_use]
-    pub fn counters(&self) -> ActivityCounters {
+    pub(crate) fn counters(&self) -> ActivityCounters {
         ActivityCounters {
             activity: self.activity.load(Ordering::Relaxed),
             progress: self.progress.load(Ordering::Relaxed),

@@ -8,11 +8,11 @@ use std::{fs, path::PathBuf, time::Duration};
 
 /// Paths of the accounts of one thread.
 #[derive(Debug)]
-pub struct ThreadAccounts(PathBuf);
+pub(crate) struct ThreadAccounts(PathBuf);
 
 /// Accounts of a thread at one moment. Times and counts are totals since the thread began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ThreadSample {
+pub(crate) struct ThreadSample {
     /// Time on a core.
     pub ran: Duration,
     /// Time ready to run but waiting for a core.
@@ -26,7 +26,7 @@ pub struct ThreadSample {
 impl ThreadAccounts {
     /// Returns the accounts of the calling thread; none if the system has none.
     #[must_use]
-    pub fn of_this_thread() -> Option<Self> {
+    pub(crate) fn of_this_thread() -> Option<Self> {
         // `/proc/thread-self` links to `PID/task/TID`. Only the thread itself can resolve it.
         let link = fs::read_link("/proc/thread-self").ok()?;
         Some(Self(PathBuf::from("/proc").join(link)))
@@ -34,7 +34,7 @@ impl ThreadAccounts {
 
     /// Reads the accounts; none if that fails.
     #[must_use]
-    pub fn sample(&self) -> Option<ThreadSample> {
+    pub(crate) fn sample(&self) -> Option<ThreadSample> {
         let read = |name: &str| fs::read_to_string(self.0.join(name)).ok();
         parse(&read("stat")?, &read("schedstat")?)
     }
@@ -55,7 +55,7 @@ fn parse(stat: &str, schedstat: &str) -> Option<ThreadSample> {
 
 /// Returns the part of an interval of `wall` that a thread could use, from its accounts at both ends.
 #[must_use]
-pub fn usable(before: Option<ThreadSample>, after: Option<ThreadSample>, wall: Duration) -> Duration {
+pub(crate) fn usable(before: Option<ThreadSample>, after: Option<ThreadSample>, wall: Duration) -> Duration {
     let (Some(before), Some(after)) = (before, after) else { return wall };
     if after.major_faults != before.major_faults {
         return Duration::ZERO; // it waited for its memory to be read from a disk

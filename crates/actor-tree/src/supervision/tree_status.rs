@@ -9,7 +9,7 @@ use super::{report::TreeView, status::ChildStatus};
 use crate::{clock::SharedClock, trace::recorder::Recorder};
 
 /// Function that returns the current `/actors.json`. Any thread may call it; it waits for no actor.
-pub type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+pub(crate) type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// State of the whole tree, readable from any thread.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::{record::Record, recorder::Recorder, view::RecordView};
 /// Records in a crash file.
 pub const RECORDS_MAX: usize = 200;
 /// Crash files that are kept. The oldest are removed.
-pub const FILES_MAX: usize = 20;
+pub(crate) const FILES_MAX: usize = 20;
 /// Ending of the files.
 const ENDING: &str = ".json";
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{context::TraceContext, subject::Subject};
 
 /// Most links of a record. More are only counted.
-pub const LINKS_MAX: usize = 32;
+pub(crate) const LINKS_MAX: usize = 32;
 
 /// A message that was handled or lost, or a step of work that ended.
 #[derive(Clone, Debug)]

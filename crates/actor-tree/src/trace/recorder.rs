@@ -19,7 +19,7 @@ use super::{
 use crate::clock::SharedClock;
 
 /// Records that a listener may be behind. A slower one loses the oldest and learns how many.
-pub const LISTENER_RECORDS_MAX: usize = 1_024;
+pub(crate) const LISTENER_RECORDS_MAX: usize = 1_024;
 
 /// Recorder of one tree of actors. Any thread may use it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Most members of a subject. More are only counted.
-pub const MEMBERS_MAX: usize = 64;
+pub(crate) const MEMBERS_MAX: usize = 64;
 
 /// Numbers that say what a message is about, by name, such as `seq` and `trades`. Never a text: a stranger may have
 /// written it.

@@ -69,11 +69,6 @@ impl SimLake {
         self.faults().ledgers.insert(ledger, fault);
     }
 
-    /// Removes the fault of this ledger.
-    pub fn mend(&self, ledger: u32) {
-        self.faults().ledgers.remove(&ledger);
-    }
-
     /// Announces another network in the manifest.
     pub fn announce(&self, passphrase: &str) {
         self.faults().announced = Some(passphrase.to_owned());
@@ -132,7 +127,7 @@ impl SimLake {
     }
 
     /// Key of the object that holds this ledger.
-    pub fn key_of(&self, ledger: u32) -> String {
+    pub(crate) fn key_of(&self, ledger: u32) -> String {
         let (first, last) = self.batch_of(ledger);
         let name = if first == last { first.to_string() } else { format!("{first}-{last}") };
         let name = format!("{:08X}--{name}.xdr.zst", u32::MAX - first);

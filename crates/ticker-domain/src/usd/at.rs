@@ -16,7 +16,7 @@ use crate::{
 
 /// XLM's price by its most liquid market against an anchor, in the newest hour with trades: for a past of which only
 /// candles of hours are held.
-pub const XLM_HOUR: &str = "xlm_hour";
+const XLM_HOUR: &str = "xlm_hour";
 
 /// Candles of a market within the 24 hours before the moment.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Rows of a page of the list.
-pub const PAGE_ROWS: usize = 50;
+pub(crate) const PAGE_ROWS: usize = 50;
 /// Stroops in a dollar.
 const DOLLAR: i128 = 10_000_000;
 

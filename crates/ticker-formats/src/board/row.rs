@@ -32,7 +32,7 @@ pub enum Flag {
 
 impl Flag {
     /// The warnings, in the order of their bits.
-    pub const WARNINGS: [Self; 5] =
+    pub(crate) const WARNINGS: [Self; 5] =
         [Self::Stale, Self::Thin, Self::InvalidAsset, Self::Lookalike, Self::UnverifiedAnchor];
 
     const fn bit(self) -> u32 {
@@ -101,7 +101,7 @@ impl Flags {
 
     /// Returns true if any warning is set.
     #[must_use]
-    pub fn has_warning(self) -> bool {
+    pub(crate) fn has_warning(self) -> bool {
         Flag::WARNINGS.into_iter().any(|flag| self.has(flag))
     }
 

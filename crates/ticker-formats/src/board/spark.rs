@@ -12,7 +12,7 @@ use ticker_domain::{
 use crate::listings::MarketView;
 
 /// Points of a line, one for every six hours.
-pub const POINTS: usize = 28;
+const POINTS: usize = 28;
 /// Levels of a point: 0 is the lowest.
 pub const LEVELS: u8 = 32;
 const STEP: i64 = 6 * HOUR;

@@ -37,7 +37,7 @@ pub fn row(pair: &Pair) -> String {
 
 /// Text after the last pair.
 #[must_use]
-pub const fn foot(is_empty: bool) -> &'static str {
+pub(crate) const fn foot(is_empty: bool) -> &'static str {
     if is_empty { "]\n}" } else { "\n    ]\n}" }
 }
 

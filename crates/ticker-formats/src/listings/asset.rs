@@ -52,7 +52,7 @@ impl<'a> AssetView<'a> {
 
     /// `C…`
     #[must_use]
-    pub fn contract_id(&self) -> String {
+    pub(crate) fn contract_id(&self) -> String {
         self.view.contract(self.asset).to_string()
     }
 
@@ -82,7 +82,7 @@ impl<'a> AssetView<'a> {
 
     /// Display name out of the issuer's file, without hidden characters, or the code. Never empty.
     #[must_use]
-    pub fn display_name(&self) -> String {
+    pub(crate) fn display_name(&self) -> String {
         let name = self.listed.map(|listed| stripped(&listed.currency.name)).unwrap_or_default();
         let name = name.trim();
         if name.is_empty() { self.asset.code().to_owned() } else { name.to_owned() }

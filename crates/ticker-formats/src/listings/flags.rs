@@ -21,7 +21,7 @@ pub(super) struct Flag {
 
 /// Warnings about a market: their names and reasons.
 #[must_use]
-pub fn warnings(market: &MarketView<'_>) -> Vec<(&'static str, String)> {
+pub(crate) fn warnings(market: &MarketView<'_>) -> Vec<(&'static str, String)> {
     of(market).into_iter().map(|flag| (flag.flag, flag.reason)).collect()
 }
 

@@ -48,7 +48,7 @@ impl ListingView {
 
     /// Markets of an asset with a trade in the last 7 days, sorted by name.
     #[must_use]
-    pub fn markets_of(&self, asset: &AssetView<'_>) -> Vec<MarketView<'_>> {
+    pub(crate) fn markets_of(&self, asset: &AssetView<'_>) -> Vec<MarketView<'_>> {
         let ids = self.snapshot().directory().markets_of_asset(asset.id());
         let traded = ids.filter(|id| self.snapshot().windows().figures_of(*id).is_some());
         let mut markets: Vec<MarketView<'_>> = traded.filter_map(|id| self.market(id)).collect();
@@ -58,7 +58,7 @@ impl ListingView {
 
     /// Dollars per XLM.
     #[must_use]
-    pub fn xlm_rate(&self) -> Option<Rate> {
+    pub(crate) fn xlm_rate(&self) -> Option<Rate> {
         self.usd().xlm().map(|xlm| xlm.rate)
     }
 
@@ -73,7 +73,7 @@ impl ListingView {
 
     /// Markets of valid assets that traded in the last 24 hours, sorted by name: those of listing formats.
     #[must_use]
-    pub fn listed_markets(&self) -> Vec<MarketView<'_>> {
+    pub(crate) fn listed_markets(&self) -> Vec<MarketView<'_>> {
         self.markets().into_iter().filter(MarketView::is_listed).collect()
     }
 

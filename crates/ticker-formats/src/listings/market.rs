@@ -124,14 +124,14 @@ impl<'a> MarketView<'a> {
 
     /// The last price in dollars.
     #[must_use]
-    pub fn last_usd(&self) -> Option<Rate> {
+    pub(crate) fn last_usd(&self) -> Option<Rate> {
         let last = self.last()?;
         Rate::new(last.n().into(), last.d().into())?.times(self.quote.usd()?.rate)
     }
 
     /// Best bid and ask, as decimals, of a book that is recent enough.
     #[must_use]
-    pub fn best_prices(&self) -> (Option<String>, Option<String>) {
+    pub(crate) fn best_prices(&self) -> (Option<String>, Option<String>) {
         let book = self.book();
         (digits(book.and_then(|book| book.bid)), digits(book.and_then(|book| book.ask)))
     }
@@ -143,7 +143,7 @@ impl<'a> MarketView<'a> {
 
     /// Close time of the latest trade.
     #[must_use]
-    pub fn last_trade_at(&self) -> Option<UnixSeconds> {
+    pub(crate) fn last_trade_at(&self) -> Option<UnixSeconds> {
         let kept = self.view.snapshot().windows().figures_of(self.id)?;
         kept.week.times.map(|(_, last)| last)
     }
