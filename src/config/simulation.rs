@@ -11,6 +11,7 @@ use super::parse;
 use super::resolve::resolve;
 use super::setting::{Fallback, Group, Kind, Setting};
 use super::settings::{FlagValues, Profile, Settings};
+use super::table::{LOG, LOG_FORMAT};
 use super::typed::Reader;
 use crate::telemetry::LogFormat;
 
@@ -95,26 +96,8 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
         allowed: "a path",
         ..SIMULATION
     },
-    Setting {
-        name: "log-format",
-        env: &["TICKER_LOG_FORMAT"],
-        fallback: Fallback::Value("auto"),
-        value_name: "FORMAT",
-        help: "Format of the log on stderr; auto: text on a terminal, else json",
-        allowed: "text, json or auto",
-        group: Group::Logging,
-        ..SIMULATION
-    },
-    Setting {
-        name: "log",
-        env: &["RUST_LOG"],
-        fallback: Fallback::Value("info"),
-        value_name: "FILTER",
-        help: "Filter of the log",
-        allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
-        group: Group::Logging,
-        ..SIMULATION
-    },
+    Setting { is_in_file: false, ..LOG_FORMAT },
+    Setting { is_in_file: false, help: "Filter of the log", ..LOG },
 ];
 
 /// Options of the simulated network.

@@ -345,24 +345,8 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::List,
         ..PUBLICATION
     },
-    Setting {
-        name: "log-format",
-        env: &["TICKER_LOG_FORMAT"],
-        fallback: Fallback::Value("auto"),
-        value_name: "FORMAT",
-        help: "Format of the log on stderr; auto: text on a terminal, else json",
-        allowed: "text, json or auto",
-        ..LOGGING
-    },
-    Setting {
-        name: "log",
-        env: &["RUST_LOG"],
-        fallback: Fallback::Value("info"),
-        value_name: "FILTER",
-        help: "Filter of the log, such as info or info,stellar_ticker::horizon=debug",
-        allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
-        ..LOGGING
-    },
+    LOG_FORMAT,
+    LOG,
     Setting {
         name: "trace-messages",
         env: &["TICKER_TRACE_MESSAGES"],
@@ -381,3 +365,25 @@ const STORAGE: Setting = Setting { group: Group::Storage, ..Setting::PLAIN };
 const SCHEDULES: Setting = Setting { group: Group::Schedules, ..Setting::PLAIN };
 const PUBLICATION: Setting = Setting { group: Group::Publication, ..Setting::PLAIN };
 const LOGGING: Setting = Setting { group: Group::Logging, ..Setting::PLAIN };
+
+/// Format of the log, the same for all commands that log.
+pub(super) const LOG_FORMAT: Setting = Setting {
+    name: "log-format",
+    env: &["TICKER_LOG_FORMAT"],
+    fallback: Fallback::Value("auto"),
+    value_name: "FORMAT",
+    help: "Format of the log on stderr; auto: text on a terminal, else json",
+    allowed: "text, json or auto",
+    ..LOGGING
+};
+
+/// Filter of the log.
+pub(super) const LOG: Setting = Setting {
+    name: "log",
+    env: &["RUST_LOG"],
+    fallback: Fallback::Value("info"),
+    value_name: "FILTER",
+    help: "Filter of the log, such as info or info,stellar_ticker::horizon=debug",
+    allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
+    ..LOGGING
+};

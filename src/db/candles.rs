@@ -17,7 +17,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use futures_util::{SinkExt, TryStreamExt};
+use futures_util::SinkExt;
 use tokio_postgres::{
     error::SqlState,
     types::{ToSql, Type},
@@ -27,12 +27,7 @@ use self::{
     progress::{Pending, Progress, TokenRange},
     rows::CandleMarketId,
 };
-use super::{
-    Database, DbError,
-    binary::Encoder,
-    fenced,
-    trades::{columns::TradeReader, rows::window_trade},
-};
+use super::{Database, DbError, binary::Encoder, fenced, trades::rows::read_trades};
 use crate::domain::{
     candles::{MINUTE_CANDLE_DAYS, Stored},
     coverage::LedgerRange,
@@ -305,19 +300,13 @@ async fn trades_of_hour(
     transaction: &Transaction<'_>,
     hour: UnixSeconds,
     markets: &[MarketId],
-    mut sink: impl FnMut(MarketId, WindowTrade),
+    sink: impl FnMut(MarketId, WindowTrade),
 ) -> Result<(), DbError> {
     let (from, to) = (hour.to_utc(), hour.plus(HOUR).to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];
     let sql = include_str!("sql/candles/trades_of_hour.sql");
-    let mut rows = pin!(transaction.query_typed_raw(sql, params).await?);
-    let mut reader = TradeReader::default();
-    while let Some(row) = rows.try_next().await? {
-        let (market, trade) = window_trade(&row, &mut reader)?;
-        sink(market, trade);
-    }
-    Ok(())
+    read_trades(transaction, sql, &params, sink).await
 }
 
 /// Sums up the hours of some markets of a day.

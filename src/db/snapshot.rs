@@ -16,10 +16,7 @@ use super::{
     books, coverage, ids, listing,
     marks::{self, Mark, Position},
     snapshot_read,
-    trades::{
-        columns::TradeReader,
-        rows::{copied_trade, window_trade},
-    },
+    trades::rows::{copied_trade, read_trades},
 };
 use crate::domain::{
     asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
@@ -192,7 +189,7 @@ async fn only_after(
             (&to.order, Type::INT4),
             (&edge, Type::TIMESTAMPTZ),
         ];
-        read_trades(transaction, include_str!("sql/trades/between.sql"), &params, &mut |market, trade| {
+        read_trades(transaction, include_str!("sql/trades/between.sql"), &params, |market, trade| {
             seen.insert(market);
             newest = newest.max(Some((trade.token, trade.closed_at)));
             sink(market, trade);
@@ -234,22 +231,6 @@ async fn all_markets(transaction: &Transaction<'_>, read: &mut CatchUp) -> Resul
 async fn all_books(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
     read.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
     read.has_all_books = true;
-    Ok(())
-}
-
-async fn read_trades(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    params: &[(&(dyn ToSql + Sync), Type)],
-    sink: TradeSink<'_>,
-) -> Result<(), DbError> {
-    let params = params.iter().map(|(value, kind)| (*value, kind.clone()));
-    let mut rows = pin!(transaction.query_typed_raw(sql, params).await?);
-    let mut reader = TradeReader::default();
-    while let Some(row) = rows.try_next().await? {
-        let (market, trade) = window_trade(&row, &mut reader)?;
-        sink(market, trade);
-    }
     Ok(())
 }
 

@@ -92,14 +92,18 @@ fn token(ledger: u32, order: i32) -> PagingToken {
     PagingToken { toid: (i64::from(ledger) << 32) + 4_097, order }
 }
 
-/// XLM against `TEA` of some issuer.
-pub(crate) fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade {
-    let side = |asset, stroops| Side {
+/// Side of a trade that belongs to an account.
+fn side(asset: Asset, stroops: i64) -> Side {
+    Side {
         asset,
         amount: Amount::from_stroops(stroops).unwrap(),
         account: Some(AccountId::parse(&address(7)).unwrap()),
         pool: None,
-    };
+    }
+}
+
+/// XLM against `TEA` of some issuer.
+pub(crate) fn trade(ledger: u32, order: i32, issuer: u8, stroops: i64) -> Trade {
     TradeRecord {
         token: token(ledger, order),
         closed_at: UnixSeconds(NOW + i64::from(ledger)),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, pin::pin};
 
 use deadpool_postgres::Transaction;
-use futures_util::SinkExt;
+use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
@@ -127,11 +127,26 @@ fn encode(rows: &mut Encoder, trade: &Trade, ids: MarketIds) -> Result<(), DbErr
     Ok(())
 }
 
+/// Reads the trades that a statement selects, and passes them to `sink` one by one, so that ten million rows are never
+/// in memory at once.
+pub(in crate::db) async fn read_trades(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: &[(&(dyn ToSql + Sync), Type)],
+    mut sink: impl FnMut(MarketId, WindowTrade),
+) -> Result<(), DbError> {
+    let params = params.iter().map(|(value, kind)| (*value, kind.clone()));
+    let mut rows = pin!(transaction.query_typed_raw(sql, params).await?);
+    let mut reader = TradeReader::default();
+    while let Some(row) = rows.try_next().await? {
+        let (market, trade) = window_trade(&row, &mut reader)?;
+        sink(market, trade);
+    }
+    Ok(())
+}
+
 /// Returns a row as windows take it.
-pub(in crate::db) fn window_trade(
-    row: &Row,
-    reader: &mut TradeReader,
-) -> Result<(MarketId, WindowTrade), DbError> {
+fn window_trade(row: &Row, reader: &mut TradeReader) -> Result<(MarketId, WindowTrade), DbError> {
     Ok((reader.market(row)?, checked(reader.figures(row)?)?))
 }
 

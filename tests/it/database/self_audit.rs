@@ -24,12 +24,6 @@ const SLICE: usize = 170;
 /// XLM and a code that only this market has.
 fn trade_of(market: i32, place: i32) -> Trade {
     let seed = i64::from(market) * 100 + i64::from(place);
-    let side = |asset, stroops| Side {
-        asset,
-        amount: Amount::from_stroops(stroops).unwrap(),
-        account: Some(AccountId::parse(&address(7)).unwrap()),
-        pool: None,
-    };
     TradeRecord {
         token: token(u32::try_from(place * MARKETS + market + 1).unwrap(), 0),
         closed_at: UnixSeconds(NOW - 6 * 86_400 + i64::from(place) * 43_000 + i64::from(market)),

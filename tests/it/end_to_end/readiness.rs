@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::scripted::{LEDGER, scripted, trade};
+use stellar_ticker::sim::FixedSource;
 
 /// Lines of a level with these words.
 fn lines(daemon: &Daemon, level: &str, words: &str) -> Vec<Value> {
@@ -171,6 +172,18 @@ fn a_follower_shows_no_check_of_what_it_does_not_do() {
     });
 }
 
+/// Adds trades with amounts below zero, each in a ledger of its own.
+fn push_refused(source: &FixedSource, records: u32, padding: Option<&str>) {
+    for number in 1..=records {
+        let mut record = trade(LEDGER + number, 0, chrono::Utc::now());
+        record["base_amount"] = Value::from(format!("-{number}.0"));
+        if let Some(padding) = padding {
+            record["padding"] = Value::from(padding);
+        }
+        source.push_trade(record).unwrap();
+    }
+}
+
 #[test]
 fn a_flood_of_refused_records_is_kept_and_named_a_few_times() {
     const RECORDS: u32 = 100;
@@ -181,11 +194,7 @@ fn a_flood_of_refused_records_is_kept_and_named_a_few_times() {
         let client = recomputation::connect(&database).await;
         wait_until("the stream is open", || check(&daemon, "stream")["ok"] == true);
         let began = Instant::now();
-        for number in 1..=RECORDS {
-            let mut record = trade(LEDGER + number, 0, chrono::Utc::now());
-            record["base_amount"] = Value::from(format!("-{number}.0"));
-            source.push_trade(record).unwrap();
-        }
+        push_refused(&source, RECORDS, None);
         let begun = Instant::now();
         while number(&client, "SELECT count(*) FROM quarantine").await < i64::from(RECORDS) {
             assert!(begun.elapsed() < DEADLINE, "not all are kept");
@@ -213,12 +222,7 @@ fn a_flood_of_refused_records_fills_quarantine_for_the_hour_and_holds_up_no_trad
         let client = recomputation::connect(&database).await;
         wait_until("the stream is open", || check(&daemon, "stream")["ok"] == true);
         let began = Instant::now();
-        for number in 1..=RECORDS {
-            let mut record = trade(LEDGER + number, 0, chrono::Utc::now());
-            record["base_amount"] = Value::from(format!("-{number}.0"));
-            record["padding"] = Value::from("x".repeat(RECORD_BYTES));
-            source.push_trade(record).unwrap();
-        }
+        push_refused(&source, RECORDS, Some(&"x".repeat(RECORD_BYTES)));
         source.push_trade(trade(LEDGER + RECORDS + 1, 0, chrono::Utc::now())).unwrap();
         wait_for_trades(&client, 1).await;
 

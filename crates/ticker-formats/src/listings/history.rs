@@ -95,12 +95,8 @@ impl<'a> MarketHistory<'a> {
         from: UnixSeconds,
         to: UnixSeconds,
     ) -> BTreeMap<UnixSeconds, TradeStats> {
-        // The first second that memory holds, and the first candle of which it holds everything.
-        let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
-        let is_wanted = |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
-        let older = self.stored.candles.iter().copied().filter(|(start, _)| is_wanted(start));
+        let (older, first) = self.stored_between(stored, from, to);
         let mut filled = buckets.merge(older);
-        let first = if from < oldest { from.max(held_from) } else { from };
         for trade in self.recent_trades(first, to) {
             filled.entry(buckets.start_of(trade.closed_at)).or_default().merge(&TradeStats::of(&trade));
         }
@@ -115,16 +111,28 @@ impl<'a> MarketHistory<'a> {
         from: UnixSeconds,
         to: UnixSeconds,
     ) -> BTreeMap<UnixSeconds, TradeStats> {
-        let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
-        let is_wanted = |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
-        let mut filled: BTreeMap<UnixSeconds, TradeStats> =
-            self.stored.candles.iter().copied().filter(|(start, _)| is_wanted(start)).collect();
-        let first = if from < oldest { from.max(held_from) } else { from };
+        let (older, first) = self.stored_between(stored, from, to);
+        let mut filled: BTreeMap<UnixSeconds, TradeStats> = older.collect();
         for trade in self.recent_trades(first, to).filter(WindowTrade::is_clean) {
             let start = stored.buckets().start_of(trade.closed_at);
             filled.entry(start).or_default().merge(&TradeStats::of(&trade));
         }
         filled
+    }
+
+    /// Stored candles from `from` on and before `to` of which memory does not hold everything, and the second from which
+    /// on memory's trades follow them.
+    fn stored_between(
+        &self,
+        stored: Stored,
+        from: UnixSeconds,
+        to: UnixSeconds,
+    ) -> (impl Iterator<Item = (UnixSeconds, TradeStats)>, UnixSeconds) {
+        // The first second that memory holds, and the first candle of which it holds everything.
+        let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
+        let is_wanted = move |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
+        let older = self.stored.candles.iter().copied().filter(move |(start, _)| is_wanted(start));
+        (older, if from < oldest { from.max(held_from) } else { from })
     }
 
     fn recent_trades(&self, from: UnixSeconds, to: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
