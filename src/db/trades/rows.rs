@@ -146,7 +146,10 @@ pub(in crate::db) async fn read_trades(
 }
 
 /// Returns a row as windows take it.
-fn window_trade(row: &Row, reader: &mut TradeReader) -> Result<(MarketId, WindowTrade), DbError> {
+pub(in crate::db) fn window_trade(
+    row: &Row,
+    reader: &mut TradeReader,
+) -> Result<(MarketId, WindowTrade), DbError> {
     Ok((reader.market(row)?, checked(reader.figures(row)?)?))
 }
 
