@@ -37,6 +37,7 @@ fn simulated() -> (Vec<u8>, Vec<String>) {
         closed_at: simulation.closed_at(sequence),
         previous: [1; 32],
         trades: &trades,
+        payments: 0,
         shape: Shape::of_ledger(sequence),
     };
     (ledger.encode().unwrap().xdr, trades.iter().map(|trade| trade.id.to_string()).collect())

@@ -11,6 +11,7 @@ mod layout;
 mod ledger;
 mod objects;
 mod operation;
+mod payment;
 mod transaction;
 
 use stellar_xdr as xdr;

@@ -46,6 +46,7 @@ fn ledger<'a>(
         closed_at,
         previous,
         trades,
+        payments: 0,
         shape: Shape::of_ledger(sequence),
     }
 }

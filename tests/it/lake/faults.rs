@@ -112,7 +112,11 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
         trades_per_second: 3.0,
         history_hours: 1,
         ledger_seconds: 0.5,
-        lake_layout: stellar_ticker::sim::lake::LakeLayout { ledgers_per_batch: 8, batches_per_partition: 4 },
+        lake_layout: stellar_ticker::sim::lake::LakeLayout {
+            ledgers_per_batch: 8,
+            batches_per_partition: 4,
+            ..stellar_ticker::sim::lake::LakeLayout::default()
+        },
         ..SimConfig::default()
     });
     let next = sim.oracle().head().latest + 40;

@@ -19,6 +19,8 @@ struct Inner {
     sim: Arc<Simulation>,
     passphrase: String,
     first: u32,
+    /// Payments in each ledger beside its trades.
+    payments: u32,
     /// Hash of each ledger from `first` on.
     hashes: Mutex<Vec<[u8; 32]>>,
 }
@@ -26,7 +28,13 @@ struct Inner {
 impl Chain {
     /// Chain of a simulation whose first ledger is `first`. Computes nothing yet.
     pub fn new(sim: Arc<Simulation>, passphrase: &str, first: u32) -> Self {
-        Self(Arc::new(Inner { sim, passphrase: passphrase.to_owned(), first, hashes: Mutex::default() }))
+        Self::with_payments(sim, passphrase, first, 0)
+    }
+
+    /// Such a chain, whose ledgers have this number of payments beside their trades.
+    pub fn with_payments(sim: Arc<Simulation>, passphrase: &str, first: u32, payments: u32) -> Self {
+        let passphrase = passphrase.to_owned();
+        Self(Arc::new(Inner { sim, passphrase, first, payments, hashes: Mutex::default() }))
     }
 
     /// First ledger.
@@ -54,7 +62,17 @@ impl Chain {
             Some(before) => self.hash(before)?,
             None => BEFORE_FIRST,
         };
-        self.encode(sequence, previous)
+        let ledger = self.encode(sequence, previous)?;
+        // Whoever reads from old to new then computes each ledger once.
+        let mut hashes = self.0.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashes.len() == self.index(sequence) {
+            hashes.push(ledger.hash);
+        }
+        Ok(ledger)
+    }
+
+    fn index(&self, sequence: u32) -> usize {
+        usize::try_from(sequence.saturating_sub(self.0.first)).unwrap_or(usize::MAX)
     }
 
     /// Hash of a ledger, at least [`Self::first`].
@@ -63,7 +81,7 @@ impl Chain {
     ///
     /// [`LakeError`] for a trade that no ledger can hold.
     pub fn hash(&self, sequence: u32) -> Result<[u8; 32], LakeError> {
-        let index = usize::try_from(sequence.saturating_sub(self.0.first)).unwrap_or(usize::MAX);
+        let index = self.index(sequence);
         let mut hashes = self.0.hashes.lock().unwrap_or_else(PoisonError::into_inner);
         while hashes.len() <= index {
             let next = self.0.first.saturating_add(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
@@ -79,7 +97,7 @@ impl Chain {
         let trades = sim.trades(sequence..=sequence);
         let shape = Shape::of_ledger(sequence);
         let closed_at = sim.closed_at(sequence);
-        LakeLedger { passphrase: &self.0.passphrase, sequence, closed_at, previous, trades: &trades, shape }
-            .encode()
+        let (passphrase, payments) = (&self.0.passphrase, self.0.payments);
+        LakeLedger { passphrase, sequence, closed_at, previous, trades: &trades, payments, shape }.encode()
     }
 }

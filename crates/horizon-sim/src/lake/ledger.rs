@@ -7,6 +7,7 @@ use stellar_xdr::{self as xdr, Limits, WriteXdr as _};
 use super::{
     LakeError, Shape,
     operation::Operation,
+    payment,
     transaction::{Position, Transaction},
 };
 use crate::model::SimTrade;
@@ -27,6 +28,8 @@ pub struct LakeLedger<'a> {
     pub previous: [u8; 32],
     /// Trades of the ledger, in order.
     pub trades: &'a [SimTrade],
+    /// Number of payments, after all trades.
+    pub payments: u32,
     /// Versions of its metadata.
     pub shape: Shape,
 }
@@ -89,6 +92,11 @@ impl LakeLedger<'_> {
             let (own, after) = rest.split_at(own);
             transactions.push(if own.is_empty() { self.filler(at)? } else { self.trading(at, own)? });
             rest = after;
+        }
+        for number in (last + 1..).take(usize::try_from(self.payments).unwrap_or(usize::MAX)) {
+            let at =
+                Position { passphrase: self.passphrase, ledger: self.sequence, number, shape: self.shape };
+            transactions.push(payment::transaction(at)?);
         }
         Ok(transactions)
     }

@@ -10,7 +10,8 @@ use std::{
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::json;
 
-use super::{EncodedLedger, LakeError, batch, chain::Chain, layout::LakeLayout};
+use super::{EncodedLedger, LakeError, LakeLedger, Shape, batch, chain::Chain, layout::LakeLayout};
+use crate::model::SimTrade;
 
 /// Bytes that a bomb decompresses to.
 const BOMB_BYTES: u64 = 300 << 20;
@@ -34,6 +35,8 @@ pub enum LakeFault {
     OtherNetwork,
     /// The object holds the ledgers of another one.
     OtherLedger,
+    /// The ledger lacks its last trade. In itself it is consistent, and it names the right predecessor.
+    Rewritten,
 }
 
 /// Lake of a simulation. Clones share its faults.
@@ -127,7 +130,7 @@ impl SimLake {
     }
 
     /// Key of the object that holds this ledger.
-    pub(crate) fn key_of(&self, ledger: u32) -> String {
+    pub fn key_of(&self, ledger: u32) -> String {
         let (first, last) = self.batch_of(ledger);
         let name = if first == last { first.to_string() } else { format!("{first}-{last}") };
         let name = format!("{:08X}--{name}.xdr.zst", u32::MAX - first);
@@ -215,13 +218,14 @@ impl SimLake {
         match fault {
             Some(LakeFault::ChainBreak) => self.chain.encode(sequence, [0x5a; 32]),
             Some(LakeFault::OtherNetwork) => {
-                let (sim, closed_at) = (self.chain.simulation(), self.chain.simulation().closed_at(sequence));
-                let trades = sim.trades(sequence..=sequence);
-                let previous = [0; 32];
-                let shape = super::Shape::of_ledger(sequence);
-                let passphrase = "Another Network";
-                super::LakeLedger { passphrase, sequence, closed_at, previous, trades: &trades, shape }
-                    .encode()
+                let trades = self.chain.simulation().trades(sequence..=sequence);
+                self.other_ledger(sequence, "Another Network", [0; 32], &trades)
+            }
+            Some(LakeFault::Rewritten) => {
+                let previous = self.chain.hash(sequence.saturating_sub(1))?;
+                let trades = self.chain.simulation().trades(sequence..=sequence);
+                let kept = trades.split_last().map_or(&[][..], |(_, kept)| kept);
+                self.other_ledger(sequence, self.chain.passphrase(), previous, kept)
             }
             Some(LakeFault::Damaged) => {
                 let mut ledger = self.chain.ledger(sequence)?;
@@ -234,6 +238,19 @@ impl SimLake {
             }
             _ => self.chain.ledger(sequence),
         }
+    }
+
+    /// Ledger that is not the one of the chain.
+    fn other_ledger(
+        &self,
+        sequence: u32,
+        passphrase: &str,
+        previous: [u8; 32],
+        trades: &[SimTrade],
+    ) -> Result<EncodedLedger, LakeError> {
+        let closed_at = self.chain.simulation().closed_at(sequence);
+        let shape = Shape::of_ledger(sequence);
+        LakeLedger { passphrase, sequence, closed_at, previous, trades, payments: 0, shape }.encode()
     }
 
     /// Writes the manifest and all objects that hold these ledgers to a directory, except those that are there. An
@@ -285,13 +302,14 @@ mod tests {
     #[test]
     fn keys_are_those_of_the_public_lake() {
         assert_eq!(lake(LakeLayout::default()).key_of(63_864), "FFFFFFFF--0-63999/FFFF0687--63864.xdr.zst");
-        let flat = LakeLayout { ledgers_per_batch: 64, batches_per_partition: 1 };
+        let flat = LakeLayout { ledgers_per_batch: 64, batches_per_partition: 1, ..LakeLayout::default() };
         assert_eq!(lake(flat).key_of(200), "FFFFFF3F--192-255.xdr.zst");
     }
 
     #[test]
     fn the_lake_has_the_objects_of_its_ledgers_and_no_others() {
-        let lake = lake(LakeLayout { ledgers_per_batch: 8, batches_per_partition: 64 });
+        let lake =
+            lake(LakeLayout { ledgers_per_batch: 8, batches_per_partition: 64, ..LakeLayout::default() });
         let first = lake.chain().first();
         let has = |ledger: u32| lake.object(&lake.key_of(ledger)).unwrap().is_some();
         assert!(has(first + 8) && !has(first - 8) && !has(first + 100_000));

@@ -7,7 +7,7 @@ use super::operation::Operation;
 use super::{LakeError, Shape, operation};
 use crate::num::hash3;
 
-const ENVELOPE_TYPE_TX: u32 = 2;
+pub(super) const ENVELOPE_TYPE_TX: u32 = 2;
 const ENVELOPE_TYPE_FEE_BUMP: u32 = 5;
 
 /// Transaction of a ledger.
@@ -38,7 +38,7 @@ impl Transaction {
         let variety = hash3(0x7478, u64::from(at.ledger), u64::from(at.number));
         let source = operations.first().map_or([0; 32], |operation| operation.source);
         let results: Vec<_> = operations.iter().map(|operation| operation.result.clone()).collect();
-        let meta = meta(at.shape, operations.iter().map(|operation| operation.changes.clone()))?;
+        let meta = meta(at.shape, Vec::new(), operations.iter().map(|operation| operation.changes.clone()))?;
         let bodies = operations.into_iter().map(|operation| xdr::Operation {
             // The source of an operation may be left out only where it is that of the transaction.
             source_account: (operation.source != source)
@@ -86,7 +86,7 @@ impl Transaction {
 }
 
 /// SHA-256 of the network's id, the type of the envelope and the transaction.
-fn hash(passphrase: &str, kind: u32, transaction: &[u8]) -> [u8; 32] {
+pub(super) fn hash(passphrase: &str, kind: u32, transaction: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(Sha256::digest(passphrase));
     hasher.update(kind.to_be_bytes());
@@ -107,7 +107,10 @@ fn first_version(transaction: xdr::Transaction, source: [u8; 32]) -> xdr::Transa
     }
 }
 
-fn outcome(succeeds: bool, results: xdr::VecM<xdr::OperationResult>) -> xdr::TransactionResultResult {
+pub(super) fn outcome(
+    succeeds: bool,
+    results: xdr::VecM<xdr::OperationResult>,
+) -> xdr::TransactionResultResult {
     if succeeds {
         xdr::TransactionResultResult::TxSuccess(results)
     } else {
@@ -137,11 +140,14 @@ fn fee_bump_outcome(
     }
 }
 
-fn meta(
+/// Metadata of a transaction: the changes before its operations, and those of each operation.
+pub(super) fn meta(
     shape: Shape,
+    before: Vec<xdr::LedgerEntryChange>,
     changes: impl Iterator<Item = Vec<xdr::LedgerEntryChange>>,
 ) -> Result<xdr::TransactionMeta, LakeError> {
     let none = || xdr::LedgerEntryChanges(xdr::VecM::default());
+    let before = xdr::LedgerEntryChanges(before.try_into()?);
     let mut operations = Vec::new();
     for changes in changes {
         operations.push(xdr::LedgerEntryChanges(changes.try_into()?));
@@ -155,7 +161,7 @@ fn meta(
         };
         return Ok(xdr::TransactionMeta::V4(xdr::TransactionMetaV4 {
             ext,
-            tx_changes_before: none(),
+            tx_changes_before: before,
             operations: operations.into_iter().map(with_events).collect::<Vec<_>>().try_into()?,
             tx_changes_after: none(),
             soroban_meta: None,
@@ -166,15 +172,15 @@ fn meta(
     let operations: Vec<_> = operations.into_iter().map(|changes| xdr::OperationMeta { changes }).collect();
     let operations = operations.try_into()?;
     Ok(match shape.transaction_meta {
-        1 => xdr::TransactionMeta::V1(xdr::TransactionMetaV1 { tx_changes: none(), operations }),
+        1 => xdr::TransactionMeta::V1(xdr::TransactionMetaV1 { tx_changes: before, operations }),
         2 => xdr::TransactionMeta::V2(xdr::TransactionMetaV2 {
-            tx_changes_before: none(),
+            tx_changes_before: before,
             operations,
             tx_changes_after: none(),
         }),
         _ => xdr::TransactionMeta::V3(xdr::TransactionMetaV3 {
             ext,
-            tx_changes_before: none(),
+            tx_changes_before: before,
             operations,
             tx_changes_after: none(),
             soroban_meta: None,

@@ -109,7 +109,12 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
     let listener = TcpListener::bind(bind)?;
     let addr = listener.local_addr()?;
     let passphrase = Arc::new(RwLock::new(config.network_passphrase.clone()));
-    let chain = Chain::new(Arc::clone(&oracle), &config.network_passphrase, oracle.head().elder);
+    let chain = Chain::with_payments(
+        Arc::clone(&oracle),
+        &config.network_passphrase,
+        oracle.head().elder,
+        config.lake_layout.payments_per_ledger,
+    );
     let lake = SimLake::new(chain, config.lake_layout);
     let shared = web::Data::new(Shared {
         sim: oracle.clone(),
