@@ -1,6 +1,5 @@
 //! Faults of a ledger, for which it is not believed.
 
-use stellar_xdr as xdr;
 use ticker_domain::cursor::PagingToken;
 
 use crate::hashes::Hash;
@@ -45,13 +44,4 @@ pub enum LedgerProblem {
     /// A close time that no clock shows.
     #[error("its close time is out of range")]
     CloseTime,
-    /// A value that cannot be encoded.
-    #[error("it cannot be encoded: {0}")]
-    Encoding(String),
-}
-
-impl From<xdr::Error> for LedgerProblem {
-    fn from(error: xdr::Error) -> Self {
-        Self::Encoding(error.to_string())
-    }
 }

@@ -1,9 +1,9 @@
-//! Hashes of the protocol: SHA-256 of XDR.
+//! Hashes of the protocol: SHA-256 of XDR, over the bytes as they stand in the object.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
-use stellar_xdr::{self as xdr, Limits, WriteXdr};
+use stellar_xdr as xdr;
 
 /// Envelope types that a transaction's hash covers (`EnvelopeType` in `Stellar-ledger-entries.x`).
 const ENVELOPE_TYPE_TX: u32 = 2;
@@ -30,42 +30,40 @@ impl Network {
 impl Hash {
     /// Hash of the parts, one after another.
     pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update(part);
-        }
-        Self(hasher.finalize().into())
+        let mut hasher = Hasher::default();
+        parts.into_iter().for_each(|part| hasher.add(part));
+        hasher.finish()
     }
 }
 
-/// Hash of a value's XDR.
-pub(crate) fn of_xdr(value: &impl WriteXdr) -> Result<Hash, xdr::Error> {
-    Ok(Hash::of([value.to_xdr(Limits::none())?.as_slice()]))
-}
+/// Hash of parts that come one after another.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
 
-/// Hash of a transaction, by which results name it. That of a fee bump is its outer transaction's.
-pub(crate) fn of_envelope(network: Network, envelope: &xdr::TransactionEnvelope) -> Result<Hash, xdr::Error> {
-    let (kind, before, transaction) = match envelope {
-        xdr::TransactionEnvelope::TxV0(envelope) => {
-            (ENVELOPE_TYPE_TX, KEY_TYPE_ED25519.to_be_bytes().to_vec(), envelope.tx.to_xdr(Limits::none())?)
-        }
-        xdr::TransactionEnvelope::Tx(envelope) => {
-            (ENVELOPE_TYPE_TX, Vec::new(), envelope.tx.to_xdr(Limits::none())?)
-        }
-        xdr::TransactionEnvelope::TxFeeBump(envelope) => {
-            (ENVELOPE_TYPE_FEE_BUMP, Vec::new(), envelope.tx.to_xdr(Limits::none())?)
-        }
-    };
-    Ok(Hash::of([&network.0.0[..], &kind.to_be_bytes(), &before, &transaction]))
-}
-
-/// Hash of a transaction set of the first protocols: the previous ledger's hash and all envelopes.
-pub(crate) fn of_first_transaction_set(set: &xdr::TransactionSet) -> Result<Hash, xdr::Error> {
-    let mut bytes = set.previous_ledger_hash.0.to_vec();
-    for envelope in set.txs.iter() {
-        bytes.extend(envelope.to_xdr(Limits::none())?);
+impl Hasher {
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
     }
-    Ok(Hash::of([bytes.as_slice()]))
+
+    pub(crate) fn finish(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
+/// Hash of the XDR of a transaction, by which results name it.
+pub(crate) fn of_transaction(network: Network, transaction: &[u8]) -> Hash {
+    Hash::of([&network.0.0[..], &ENVELOPE_TYPE_TX.to_be_bytes(), transaction])
+}
+
+/// The same for a transaction of the first version: it hashes as the second version would.
+pub(crate) fn of_first_transaction(network: Network, transaction: &[u8]) -> Hash {
+    let kinds = [ENVELOPE_TYPE_TX.to_be_bytes(), KEY_TYPE_ED25519.to_be_bytes()].concat();
+    Hash::of([&network.0.0[..], &kinds, transaction])
+}
+
+/// The same for a fee bump: results name its outer transaction.
+pub(crate) fn of_fee_bump(network: Network, transaction: &[u8]) -> Hash {
+    Hash::of([&network.0.0[..], &ENVELOPE_TYPE_FEE_BUMP.to_be_bytes(), transaction])
 }
 
 impl From<&xdr::Hash> for Hash {

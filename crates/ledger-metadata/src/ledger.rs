@@ -4,14 +4,15 @@ use stellar_xdr as xdr;
 use ticker_domain::{cursor::PagingToken, instant::UnixSeconds};
 
 use crate::{
+    applied::Applied,
     claims::{self, Claim},
     error::{LedgerError, LedgerProblem},
-    hashes::{Hash, Network},
+    hashes::{Hash, Hasher, Network},
     key::AccountKey,
     maker_price,
-    metadata::{self, Applied},
+    reader::Reader,
     trade::{LedgerTrade, Maker},
-    verify,
+    transaction_set::TransactionSet,
 };
 
 /// Largest transaction number and operation number that fit a paging token.
@@ -43,77 +44,150 @@ pub enum Verification {
 }
 
 impl Ledger {
-    /// Verifies a ledger and derives its trades.
-    pub(crate) fn of(
-        meta: &xdr::LedgerCloseMeta,
+    /// Reads a `LedgerCloseMeta`, verifies it and derives its trades.
+    ///
+    /// Proven by [`Verification::Full`]: which transactions the ledger applied and with which results, all of them and no
+    /// others, and its close time. Not proven: entry changes (only the bucket list covers them), and that the network
+    /// made this ledger at all. The chain to a ledger with a known hash proves that.
+    ///
+    /// The outer error says that the bytes are no ledger. The inner one is a fault of the ledger, after which the next one
+    /// can be read.
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
         network: Network,
         verification: Verification,
-    ) -> Result<Self, LedgerError> {
-        let sequence = metadata::header(meta).header.ledger_seq;
-        read(meta, network, verification).map_err(|problem| LedgerError { sequence, problem })
+    ) -> Result<Result<Self, LedgerError>, xdr::Error> {
+        let version = reader.read::<u32>()?;
+        match version {
+            0 => {}
+            1 | 2 => reader.skip::<xdr::LedgerCloseMetaExt>()?,
+            _ => return Err(xdr::Error::Invalid),
+        }
+        let claimed = Hash::from(&reader.read::<xdr::Hash>()?);
+        let (header, header_bytes) = reader.with_bytes(Reader::read::<xdr::LedgerHeader>)?;
+        reader.skip::<xdr::LedgerHeaderHistoryEntryExt>()?;
+        let set = match version {
+            0 => TransactionSet::read_first(reader, network)?,
+            _ => TransactionSet::read_generalized(reader, network)?,
+        };
+        let mut trades = Trades::of(&header, &set);
+        let mut results = Hasher::default();
+        let (count, count_bytes) = reader.with_bytes(Reader::read::<u32>)?;
+        results.add(count_bytes);
+        for _ in 0..count {
+            let (applied, pair) = Applied::read(reader, version == 2)?;
+            results.add(pair);
+            trades.add(&applied);
+        }
+        skip_rest(reader, version)?;
+        let proven = [
+            (Hash::of([header_bytes]) == claimed, LedgerProblem::HeaderHash),
+            (results.finish() == Hash::from(&header.tx_set_result_hash), LedgerProblem::ResultHash),
+            (set.hash == Hash::from(&header.scp_value.tx_set_hash), LedgerProblem::TransactionSetHash),
+        ];
+        let unproven = proven.into_iter().find(|(is_proven, _)| !is_proven).map(|(_, problem)| problem);
+        let sequence = header.ledger_seq;
+        let judged = match unproven.filter(|_| verification == Verification::Full) {
+            Some(problem) => Err(problem),
+            None => trades.finish(verification),
+        };
+        let ledger = judged.map(|(closed_at, trades)| Self {
+            sequence,
+            hash: claimed,
+            previous: (&header.previous_ledger_hash).into(),
+            closed_at,
+            trades,
+        });
+        Ok(ledger.map_err(|problem| LedgerError { sequence, problem }))
     }
 }
 
-fn read(
-    meta: &xdr::LedgerCloseMeta,
-    network: Network,
-    verification: Verification,
-) -> Result<Ledger, LedgerProblem> {
-    if verification == Verification::Full {
-        verify::ledger(meta)?;
+/// Reads what follows the transactions, and forgets it.
+fn skip_rest(reader: &mut Reader<'_>, version: u32) -> Result<(), xdr::Error> {
+    reader.skip_list::<xdr::UpgradeEntryMeta>()?;
+    reader.skip_list::<xdr::ScpHistoryEntry>()?;
+    if version > 0 {
+        reader.skip::<u64>()?; // size of the state of contracts
+        reader.skip_list::<xdr::LedgerKey>()?; // evicted entries
     }
-    let entry = metadata::header(meta);
-    let closed_at =
-        i64::try_from(entry.header.scp_value.close_time.0).map_err(|_| LedgerProblem::CloseTime)?;
-    let place = Place { sequence: entry.header.ledger_seq, closed_at: UnixSeconds(closed_at) };
-    let envelopes = verify::envelopes_by_hash(meta, network)?;
-    let mut trades = Vec::new();
-    for applied in metadata::applied(meta) {
-        let hash = Hash::from(&applied.pair.transaction_hash);
-        let envelope = envelopes.get(&hash).ok_or(LedgerProblem::UnknownTransaction(hash))?;
-        place.add_trades(&applied, envelope, &mut trades)?;
+    if version == 1 {
+        reader.skip_list::<xdr::LedgerEntry>()?; // unused
     }
-    if verification == Verification::Full {
-        let wrong = trades.iter().find(|trade| !trade.price_explains_amounts());
-        if let Some(trade) = wrong {
-            return Err(LedgerProblem::Price(trade.token));
+    Ok(())
+}
+
+/// Trades of a ledger, while its transactions are read.
+struct Trades<'a> {
+    sequence: u32,
+    close_time: u64,
+    set: &'a TransactionSet,
+    /// Transactions that were read. Failed ones count.
+    transactions: usize,
+    trades: Result<Vec<LedgerTrade>, LedgerProblem>,
+}
+
+impl<'a> Trades<'a> {
+    const fn of(header: &xdr::LedgerHeader, set: &'a TransactionSet) -> Self {
+        let (sequence, close_time) = (header.ledger_seq, header.scp_value.close_time.0);
+        Self { sequence, close_time, set, transactions: 0, trades: Ok(Vec::new()) }
+    }
+
+    /// Adds the trades of the next transaction. After a fault nothing is added.
+    fn add(&mut self, applied: &Applied) {
+        self.transactions += 1;
+        if let Ok(trades) = &mut self.trades {
+            let place = Place {
+                sequence: self.sequence,
+                closed_at: UnixSeconds(i64::try_from(self.close_time).unwrap_or_default()),
+                transaction: self.transactions,
+            };
+            if let Err(problem) = place.add_trades(applied, self.set, trades) {
+                self.trades = Err(problem);
+            }
         }
     }
-    Ok(Ledger {
-        sequence: place.sequence,
-        hash: (&entry.hash).into(),
-        previous: (&entry.header.previous_ledger_hash).into(),
-        closed_at: place.closed_at,
-        trades,
-    })
+
+    /// Close time and trades, or the first fault.
+    fn finish(self, verification: Verification) -> Result<(UnixSeconds, Vec<LedgerTrade>), LedgerProblem> {
+        let closed_at = i64::try_from(self.close_time).map_err(|_| LedgerProblem::CloseTime)?;
+        let trades = self.trades?;
+        let wrong = trades.iter().find(|trade| !trade.price_explains_amounts());
+        match wrong.filter(|_| verification == Verification::Full) {
+            Some(trade) => Err(LedgerProblem::Price(trade.token)),
+            None => Ok((UnixSeconds(closed_at), trades)),
+        }
+    }
 }
 
-/// Ledger number and close time, which all trades of a ledger share.
+/// Place of a transaction.
 struct Place {
     sequence: u32,
     closed_at: UnixSeconds,
+    /// Number in the order of application, from 1.
+    transaction: usize,
 }
 
 impl Place {
     fn add_trades(
         &self,
-        applied: &Applied<'_>,
-        envelope: &xdr::TransactionEnvelope,
+        applied: &Applied,
+        set: &TransactionSet,
         trades: &mut Vec<LedgerTrade>,
     ) -> Result<(), LedgerProblem> {
-        let Some(results) = metadata::operation_results(&applied.pair.result) else { return Ok(()) };
-        let (source, operations) = metadata::operations(envelope);
-        if results.len() != operations.len() {
-            return Err(LedgerProblem::Operations((&applied.pair.transaction_hash).into()));
+        let hash = Hash::from(&applied.pair.transaction_hash);
+        let actors = set.actors.get(&hash).ok_or(LedgerProblem::UnknownTransaction(hash))?;
+        let Some(results) = applied.results() else { return Ok(()) };
+        if results.len() != actors.count() {
+            return Err(LedgerProblem::Operations(hash));
         }
-        for (index, (operation, result)) in operations.iter().zip(results).enumerate() {
+        for (index, result) in results.iter().enumerate() {
             let atoms = claims::of_operation(result);
             if atoms.is_empty() {
                 continue;
             }
-            let buyer = AccountKey::of_muxed(operation.source_account.as_ref().unwrap_or(&source));
-            let toid = self.toid(applied.number, index + 1)?;
-            let changes = metadata::operation_changes(applied.meta, index).unwrap_or_default();
+            let buyer = actors.of_operation(index);
+            let toid = self.toid(index + 1)?;
+            let changes = applied.changes_of(index);
             for (order, claim) in atoms.iter().map(Claim::of).enumerate() {
                 let token = i32::try_from(order).ok().and_then(|order| PagingToken::new(toid, order));
                 let token = token.ok_or(LedgerProblem::Number)?;
@@ -143,7 +217,8 @@ impl Place {
     }
 
     /// `ledger << 32 | transaction << 12 | operation`, as Horizon numbers operations.
-    fn toid(&self, transaction: usize, operation: usize) -> Result<i64, LedgerProblem> {
+    fn toid(&self, operation: usize) -> Result<i64, LedgerProblem> {
+        let transaction = self.transaction;
         if transaction > MAX_TRANSACTION || operation > MAX_OPERATION {
             return Err(LedgerProblem::Number);
         }

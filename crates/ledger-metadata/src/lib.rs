@@ -5,10 +5,12 @@
 //! values out. It panics on no input, and it is the only crate of the program that knows the XDR types.
 //!
 //! * [`read_object`]: one object of a lake, or any file of `LedgerCloseMeta`, to verified [`Ledger`]s.
+//! * [`decompress`]: the bytes of an object, without decoding them.
 //! * [`Manifest`]: the manifest of a lake, and the keys of its objects.
 //!
 //! Sources of the rules: SEP-54, Horizon's `trades_processor.go`, and stellar-core's `Stellar-ledger.x`.
 
+mod applied;
 mod claims;
 mod error;
 mod hashes;
@@ -16,15 +18,15 @@ mod key;
 mod ledger;
 mod maker_price;
 mod manifest;
-mod metadata;
 mod object;
+mod reader;
 mod trade;
-mod verify;
+mod transaction_set;
 
 pub use error::{LedgerError, LedgerProblem};
 pub use hashes::{Hash, Network};
 pub use key::{AccountKey, ClaimedAsset};
 pub use ledger::{Ledger, Verification};
 pub use manifest::{Manifest, ManifestError};
-pub use object::{MAX_DECOMPRESSED, ObjectError, read_object};
+pub use object::{MAX_DECOMPRESSED, ObjectError, decompress, read_object};
 pub use trade::{ClaimedAmount, LedgerTrade, Maker};

@@ -3,21 +3,25 @@
 use std::io::Read as _;
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
-use stellar_xdr::{self as xdr, Limits, ReadXdr as _};
+use stellar_xdr as xdr;
 
 use crate::{
     error::LedgerError,
     hashes::Network,
     ledger::{Ledger, Verification},
-    metadata,
+    reader::Reader,
 };
 
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Most bytes that an object may decompress to. A batch of 64 large ledgers has about 90 MB.
 pub const MAX_DECOMPRESSED: usize = 256 << 20;
-/// Deepest nesting that stellar-core itself accepts.
-const MAX_DEPTH: u32 = 1500;
+/// Most memory that is reserved because a frame announces its size.
+const RESERVED_MAX: usize = 16 << 20;
+/// Last version of `LedgerCloseMeta`.
+const LAST_VERSION: u32 = 2;
+/// Fault of an object that goes on after its last ledger.
+const TRAILING: &str = "bytes follow its last ledger";
 /// Mark of a record in a stream: the top bit says that the record ends here, the others are its length.
 const RECORD_END: u32 = 1 << 31;
 
@@ -63,18 +67,24 @@ pub fn read_object(
     } else {
         bytes
     };
-    let ledgers = decode(bytes)?;
-    Ok(ledgers.iter().map(|meta| Ledger::of(meta, network, verification)).collect())
+    decode(bytes, network, verification)
 }
 
 /// Decompresses all frames, and compares their checksums.
-fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
+///
+/// # Errors
+///
+/// [`ObjectError::Compression`] for damaged bytes, and [`ObjectError::TooLarge`] beyond [`MAX_DECOMPRESSED`].
+pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let failed = |error: &dyn ToString| ObjectError::Compression(error.to_string());
     let mut plain = Vec::new();
     while !bytes.is_empty() {
         let mut frame = StreamingDecoder::new_with_decoder(&mut bytes, FrameDecoder::new())
             .map_err(|error| failed(&error))?;
         let room = MAX_DECOMPRESSED.saturating_sub(plain.len());
+        // The frame says how large it is, if its writer knew. That is not believed beyond a limit.
+        let announced = usize::try_from(frame.decoder.content_size()).unwrap_or(usize::MAX);
+        plain.reserve(announced.min(RESERVED_MAX));
         let read = frame.by_ref().take(u64::try_from(room).unwrap_or(u64::MAX)).read_to_end(&mut plain);
         read.map_err(|error| failed(&error))?;
         let decoder = frame.into_frame_decoder();
@@ -93,51 +103,73 @@ fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
     Ok(plain)
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<xdr::LedgerCloseMeta>, ObjectError> {
+type Ledgers = Vec<Result<Ledger, LedgerError>>;
+
+fn decode(bytes: &[u8], network: Network, verification: Verification) -> Result<Ledgers, ObjectError> {
     if first_number(bytes).is_some_and(|mark| mark & RECORD_END != 0) {
-        return decode_stream(bytes);
+        return decode_stream(bytes, network, verification);
     }
-    match xdr::LedgerCloseMetaBatch::from_xdr(bytes, limits(bytes)) {
-        Ok(batch) => checked_range(batch),
-        // A single ledger begins with its version, which is less than the number of any batch's first ledger.
-        Err(error) => match xdr::LedgerCloseMeta::from_xdr(bytes, limits(bytes)) {
-            Ok(ledger) => Ok(vec![ledger]),
-            Err(_) => Err(ObjectError::Form(error.to_string())),
-        },
+    // A single ledger begins with its version, which is less than the number of any batch's first ledger.
+    if first_number(bytes).is_some_and(|version| version <= LAST_VERSION)
+        && let Ok(ledger) = decode_ledger(bytes, network, verification)
+    {
+        return Ok(vec![ledger]);
     }
+    decode_batch(bytes, network, verification)
 }
 
-fn decode_stream(mut bytes: &[u8]) -> Result<Vec<xdr::LedgerCloseMeta>, ObjectError> {
-    let cut = || ObjectError::Form("a record is cut".to_owned());
+fn decode_ledger(
+    bytes: &[u8],
+    network: Network,
+    verification: Verification,
+) -> Result<Result<Ledger, LedgerError>, ObjectError> {
+    let mut reader = Reader::of(bytes);
+    let ledger = Ledger::read(&mut reader, network, verification).map_err(|error| form(&error))?;
+    if reader.is_at_end() { Ok(ledger) } else { Err(form(&TRAILING)) }
+}
+
+fn decode_batch(bytes: &[u8], network: Network, verification: Verification) -> Result<Ledgers, ObjectError> {
+    let mut reader = Reader::of(bytes);
+    let mut read = || {
+        let (start, end) = (reader.read::<u32>()?, reader.read::<u32>()?);
+        let mut ledgers = Vec::new();
+        reader
+            .each(|reader| Ledger::read(reader, network, verification).map(|ledger| ledgers.push(ledger)))?;
+        Ok((start, end, ledgers))
+    };
+    let (start, end, ledgers) = read().map_err(|error: xdr::Error| form(&error))?;
+    if reader.is_at_end() { checked_range(start, end, ledgers) } else { Err(form(&TRAILING)) }
+}
+
+fn decode_stream(
+    mut bytes: &[u8],
+    network: Network,
+    verification: Verification,
+) -> Result<Ledgers, ObjectError> {
+    let cut = || form(&"a record is cut");
     let mut ledgers = Vec::new();
     while !bytes.is_empty() {
         let mark = first_number(bytes).filter(|mark| mark & RECORD_END != 0).ok_or_else(cut)?;
         let length = usize::try_from(mark & !RECORD_END).map_err(|_| cut())?;
         let rest = bytes.get(4..).ok_or_else(cut)?;
         let (record, after) = rest.split_at_checked(length).ok_or_else(cut)?;
-        let ledger = xdr::LedgerCloseMeta::from_xdr(record, limits(record));
-        ledgers.push(ledger.map_err(|error| ObjectError::Form(error.to_string()))?);
+        ledgers.push(decode_ledger(record, network, verification)?);
         bytes = after;
     }
     Ok(ledgers)
 }
 
 /// The ledgers of a batch, if they are those that it announces.
-fn checked_range(batch: xdr::LedgerCloseMetaBatch) -> Result<Vec<xdr::LedgerCloseMeta>, ObjectError> {
-    let (start, end) = (batch.start_sequence, batch.end_sequence);
-    let ledgers: Vec<_> = batch.ledger_close_metas.into();
-    let announced = (start..=end).map(Some).chain(std::iter::repeat(None));
-    let count = u32::try_from(ledgers.len()).ok();
-    let as_announced = end.checked_sub(start).and_then(|last| last.checked_add(1)) == count
-        && ledgers
-            .iter()
-            .zip(announced)
-            .all(|(ledger, number)| Some(metadata::header(ledger).header.ledger_seq) == number);
-    if as_announced { Ok(ledgers) } else { Err(ObjectError::Range { start, end }) }
+fn checked_range(start: u32, end: u32, ledgers: Ledgers) -> Result<Ledgers, ObjectError> {
+    let found = ledgers.iter().map(|ledger| match ledger {
+        Ok(ledger) => ledger.sequence,
+        Err(error) => error.sequence,
+    });
+    if start <= end && found.eq(start..=end) { Ok(ledgers) } else { Err(ObjectError::Range { start, end }) }
 }
 
-fn limits(bytes: &[u8]) -> Limits {
-    Limits { depth: MAX_DEPTH, len: bytes.len() }
+fn form(error: &dyn ToString) -> ObjectError {
+    ObjectError::Form(error.to_string())
 }
 
 fn first_number(bytes: &[u8]) -> Option<u32> {
