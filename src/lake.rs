@@ -53,6 +53,9 @@ const LEDGERS_IN_FLIGHT_MAX: usize = 256;
 /// Objects that are fetched at once, however many ledgers they hold.
 const IN_FLIGHT_MIN: usize = 2;
 
+/// Ledgers that RPC is asked for in one request. A reply has some megabytes.
+const RPC_LEDGERS: u32 = 8;
+
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -187,15 +190,43 @@ impl Lake {
         to: u32,
     ) -> Result<impl Stream<Item = Result<Batch, LakeError>> + '_, LakeError> {
         let manifest = self.manifest().await?;
-        let size = usize::try_from(manifest.ledgers_per_batch()).unwrap_or(usize::MAX);
-        let at_once =
-            (LEDGERS_IN_FLIGHT_MAX / size.max(1)).clamp(IN_FLIGHT_MIN, self.parallel.max(IN_FLIGHT_MIN));
-        let below = move |ledger: &u32| {
-            let (first, _) = manifest.batch_of(*ledger);
-            first.checked_sub(1).filter(|below| *below >= from.max(FIRST_LEDGER))
+        let size = if self.source.is_rpc() { RPC_LEDGERS } else { manifest.ledgers_per_batch() };
+        let in_flight = if self.source.is_rpc() { self.parallel } else { LEDGERS_IN_FLIGHT_MAX };
+        let at_once = (in_flight / usize::try_from(size).unwrap_or(usize::MAX).max(1))
+            .clamp(IN_FLIGHT_MIN, self.parallel.max(IN_FLIGHT_MIN));
+        let lowest = from.max(FIRST_LEDGER);
+        let starts = std::iter::successors(Some(to).filter(|to| *to >= from), move |to| {
+            (to - to % size).checked_sub(1).filter(|below| *below >= lowest)
+        });
+        let read = move |top: u32| self.read_together((top - top % size).max(lowest), top);
+        Ok(stream::iter(starts).map(read).buffered(at_once).flat_map(stream::iter))
+    }
+
+    /// Reads the ledgers of one request, the newest first: an object, or some ledgers of RPC.
+    async fn read_together(&self, from: u32, to: u32) -> Vec<Result<Batch, LakeError>> {
+        if !self.source.is_rpc() {
+            return vec![self.read(to).await];
+        }
+        let mut found = match retried(|| self.source.ledgers(from, to)).await {
+            Err(error) if error.is_transient() => return vec![Err(error)],
+            // If the request is refused, or lacks a ledger, each is asked for alone: then only that one is missing.
+            found => found.unwrap_or_default(),
         };
-        let starts = std::iter::successors(Some(to).filter(|to| *to >= from), below);
-        Ok(stream::iter(starts).map(|ledger| self.read(ledger)).buffered(at_once))
+        let mut batches = Vec::new();
+        for ledger in (from..=to).rev() {
+            let place = found.iter().position(|(sequence, _)| *sequence == ledger);
+            let content = match place.map(|place| found.swap_remove(place)) {
+                Some((_, bytes)) => self.decoded(counted(bytes), ledger, ledger).await,
+                None => Content::Missing,
+            };
+            batches.push(if matches!(content, Content::Ledgers(_)) && content.is_sound() {
+                count(&content);
+                Ok(Batch { first: ledger, last: ledger, content })
+            } else {
+                self.read(ledger).await
+            });
+        }
+        batches
     }
 
     /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where.
@@ -252,11 +283,8 @@ impl Lake {
     }
 
     async fn fetched(&self, manifest: &Manifest, ledger: u32) -> Result<Option<Bytes>, LakeError> {
-        let fetched = retried(|| self.source.object(manifest, ledger)).await;
-        if let Ok(Some(bytes)) = &fetched {
-            counter!("ticker_lake_bytes_total").increment(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        }
-        fetched
+        let fetched = retried(|| self.source.object(manifest, ledger)).await?;
+        Ok(fetched.map(counted))
     }
 
     async fn decoded(&self, bytes: Bytes, first: u32, last: u32) -> Content {
@@ -281,6 +309,12 @@ impl Content {
             Self::Ledgers(ledgers) => ledgers.iter().all(Result::is_ok),
         }
     }
+}
+
+/// Counts the bytes of an object, and returns them.
+fn counted(bytes: Bytes) -> Bytes {
+    counter!("ticker_lake_bytes_total").increment(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    bytes
 }
 
 fn count(content: &Content) {

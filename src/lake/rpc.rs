@@ -74,19 +74,21 @@ impl RpcClient {
 
     /// XDR of the metadata of a ledger. `None` if the server does not have it.
     pub(super) async fn ledger(&self, sequence: u32) -> Result<Option<Bytes>, LakeError> {
-        let params = json!({"startLedger": sequence, "pagination": {"limit": 1}});
+        let ledgers = self.ledgers(sequence, sequence).await?;
+        Ok(ledgers.into_iter().find(|(found, _)| *found == sequence).map(|(_, bytes)| bytes))
+    }
+
+    /// XDR of the metadata of these ledgers, by their numbers. The server may send fewer, and none if it lacks the first.
+    pub(super) async fn ledgers(&self, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, LakeError> {
+        let limit = to.saturating_sub(from).saturating_add(1);
+        let params = json!({"startLedger": from, "pagination": {"limit": limit}});
         let ledgers: Ledgers = match self.call("getLedgers", params).await? {
             Ok(ledgers) => ledgers,
-            Err(failure) if OUT_OF_RANGE.contains(&failure.code) => return Ok(None),
+            Err(failure) if OUT_OF_RANGE.contains(&failure.code) => return Ok(Vec::new()),
             Err(failure) => return Err(failure.into()),
         };
-        let Some(ledger) = ledgers.ledgers.into_iter().find(|ledger| ledger.sequence == sequence) else {
-            return Ok(None);
-        };
-        // Bytes that are no base64 are refused like an object that cannot be read.
-        let bytes =
-            STANDARD.decode(&ledger.metadata_xdr).unwrap_or_else(|_| ledger.metadata_xdr.into_bytes());
-        Ok(Some(bytes.into()))
+        let wanted = ledgers.ledgers.into_iter().filter(|ledger| (from..=to).contains(&ledger.sequence));
+        Ok(wanted.map(|ledger| (ledger.sequence, ledger.metadata())).collect())
     }
 
     /// Calls a method. The inner error is one that the server reports.
@@ -109,6 +111,13 @@ impl RpcClient {
                 Err(LakeError::Rpc { code: 0, message: "neither a result nor an error".to_owned() })
             }
         }
+    }
+}
+
+impl LedgerInfo {
+    /// The metadata. Text that is no base64 is refused later, like an object that cannot be read.
+    fn metadata(self) -> Bytes {
+        STANDARD.decode(&self.metadata_xdr).unwrap_or_else(|_| self.metadata_xdr.into_bytes()).into()
     }
 }
 

@@ -46,6 +46,19 @@ impl Source {
         }
     }
 
+    /// True for Stellar RPC.
+    pub(super) const fn is_rpc(&self) -> bool {
+        matches!(self, Self::Rpc(_))
+    }
+
+    /// Fetches ledgers of RPC in one request, by their numbers. It may have fewer of them. A lake has only objects.
+    pub(super) async fn ledgers(&self, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, LakeError> {
+        match self {
+            Self::Rpc(rpc) => rpc.ledgers(from, to).await,
+            Self::Directory { .. } | Self::Http(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Reads the manifest. RPC has none, and says its network.
     pub(super) async fn manifest(&self) -> Result<Manifest, LakeError> {
         if let Self::Rpc(rpc) = self {
