@@ -21,6 +21,7 @@ mod growth;
 mod horizon;
 mod http;
 mod ingest;
+mod lake;
 mod ledger;
 mod live;
 mod plots;
@@ -44,7 +45,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// All subjects, each with a note about what its figures leave out.
-const SUBJECTS: [(&str, Subject, &str); 12] = [
+const SUBJECTS: [(&str, Subject, &str); 13] = [
     (
         "publish",
         publish::run,
@@ -52,6 +53,7 @@ const SUBJECTS: [(&str, Subject, &str); 12] = [
     ),
     ("ingest", ingest::run, "windows and publications: no actor receives the batches (`chain` includes all)"),
     ("chain", chain::run, "Horizon's own work: its pages are rendered beforehand; issuers' files and books"),
+    ("lake", lake::run, "the network: the lake is a directory; history beside new trades"),
     ("start", start::run, "a cold cache: the rows are in memory; no Horizon, no readers"),
     ("retention", retention::run, "readers, and a database larger than memory"),
     ("http", http::run, "the network: both sides are on this machine; publications go on, history does not"),
