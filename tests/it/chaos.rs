@@ -46,7 +46,7 @@ impl Chaos {
         let (sim, server) = (network(seed, plan), OwnPostgres::start());
         let outputs = [open_tempdir(), open_tempdir()];
         let both = [0, 1].map(|place: usize| {
-            let daemon = serve(&sim, &server.url, outputs[place].path());
+            let daemon = serve(place, &sim, &server.url, outputs[place].path());
             wait_for_pairs(&daemon);
             daemon
         });
@@ -56,7 +56,7 @@ impl Chaos {
     }
 
     fn restart(&mut self, place: usize) {
-        self.both[place] = serve(&self.sim, &self.server.url, self.outputs[place].path());
+        self.both[place] = serve(place, &self.sim, &self.server.url, self.outputs[place].path());
     }
 
     fn log(&self, act: &str) {
@@ -79,12 +79,15 @@ impl Chaos {
     }
 }
 
-fn serve(sim: &SimServer, url: &str, output: &std::path::Path) -> Daemon {
+/// Both read history from the lake. One takes new trades from Horizon's stream, the other from the lake.
+fn serve(place: usize, sim: &SimServer, url: &str, output: &std::path::Path) -> Daemon {
     // The lease ends sooner than usual, so that more happens in the time there is.
     let environment = [("TICKER_CHAOS_LEASE_MS", "3000")];
     let output = output.join("www");
-    let more = ["--stream-idle-timeout", "1s", "--output-dir", output.to_str().unwrap()];
-    Daemon::serve_in(&environment, &sim.url(), url, PASSPHRASE, &more)
+    let (lake, live) = (format!("{}/lake", sim.url()), ["horizon", "lake"][place]);
+    let files = ["--stream-idle-timeout", "1s", "--output-dir", output.to_str().unwrap()];
+    let source = ["--ledger-source", "lake", "--live-from", live, "--lake-url", &lake];
+    Daemon::serve_in(&environment, &sim.url(), url, PASSPHRASE, &[&files[..], &source].concat())
 }
 
 #[test]

@@ -6,12 +6,15 @@ mod clock;
 mod disk;
 mod failover;
 mod horizon;
+mod lake;
 mod memory;
 mod patroni;
 mod postgres;
 mod process;
 mod refusals;
 mod standby;
+
+pub(crate) use lake::LAKE_FAULTS;
 
 use std::time::{Duration, Instant};
 

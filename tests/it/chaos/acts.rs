@@ -1,6 +1,7 @@
 //! The faults that can happen.
 
 use super::*;
+use crate::matrix::LAKE_FAULTS;
 
 /// Shortest time between two panics in one process. The supervisor gives up if they are more frequent.
 const PANIC_PAUSE: Duration = Duration::from_secs(25);
@@ -18,7 +19,7 @@ impl Chaos {
         let place = self.random.random_range(0..2);
         let name = NAMES[place];
         let time = self.moment(6);
-        match self.random.random_range(0..14) {
+        match self.random.random_range(0..16) {
             0 => {
                 self.log(&format!("{name} is killed"));
                 self.both[place].kill();
@@ -68,6 +69,8 @@ impl Chaos {
             }
             11 => self.panic(place),
             12 => self.fail_over(time).await,
+            13 => self.spoil_the_lake(),
+            14 => self.stop_the_lake(time).await,
             _ => {
                 self.log(&format!("the files of {name} are removed"));
                 let output = self.outputs[place].path().join("www");
@@ -77,6 +80,20 @@ impl Chaos {
                 crate::support::wait_until("they are back", || output.join("markets.json").exists());
             }
         }
+    }
+
+    fn spoil_the_lake(&mut self) {
+        let fault = LAKE_FAULTS[self.random.random_range(0..LAKE_FAULTS.len())];
+        let ledger = self.sim.oracle().head().latest + self.random.random_range(1..10);
+        self.log(&format!("the object of ledger {ledger} in the lake: {fault:?}"));
+        self.sim.lake().spoil(ledger, fault);
+    }
+
+    async fn stop_the_lake(&self, time: Duration) {
+        self.log(&format!("the lake does not grow for {time:?}"));
+        self.sim.lake().stop_at(Some(self.sim.oracle().head().latest));
+        tokio::time::sleep(time).await;
+        self.sim.lake().stop_at(None);
     }
 
     async fn read_only(&self, time: Duration) {

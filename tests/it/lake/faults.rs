@@ -1,9 +1,12 @@
 //! Lakes with faults: what fails is never stored, is reported, and comes from Horizon instead.
 
-use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
+use stellar_ticker::sim::{
+    Endpoint, Fault,
+    lake::{LakeFault, LakeLayout},
+};
 
 use super::*;
-use crate::support::wait_until;
+use crate::support::{figure, wait_until};
 
 /// Faults of objects, each at a ledger of its own.
 const FAULTS: [LakeFault; 8] = [
@@ -112,11 +115,7 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
         trades_per_second: 3.0,
         history_hours: 1,
         ledger_seconds: 0.5,
-        lake_layout: stellar_ticker::sim::lake::LakeLayout {
-            ledgers_per_batch: 8,
-            batches_per_partition: 4,
-            ..stellar_ticker::sim::lake::LakeLayout::default()
-        },
+        lake_layout: LakeLayout { ledgers_per_batch: 8, batches_per_partition: 4, ..LakeLayout::default() },
         ..SimConfig::default()
     });
     let next = sim.oracle().head().latest + 40;
@@ -132,5 +131,96 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
         }
         wait_until_history_is_complete(&daemon);
         assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+    });
+}
+
+/// Rewrites all ledgers that a daemon holds, and waits for what it reports of that.
+async fn rewritten(seed: u64, verify: &str, is_reported: impl AsyncFn(&Daemon, &Client) -> bool) {
+    let sim = with_lake(seed, 5.0, 0, FaultPlan::none());
+    let lake = lake_url(&sim);
+    let source =
+        ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "0"];
+    let more = ["--lake-verify", verify, "--horizon-requests-per-hour", "0"];
+    let daemon =
+        Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[&source[..], &more].concat());
+    let client = recomputation::connect(&daemon.database).await;
+    wait_for_trades(&client, 60).await;
+    let (from, to) = complete_range(&client).await;
+    for ledger in from..=to {
+        sim.lake().spoil(u32::try_from(ledger).unwrap(), LakeFault::Rewritten);
+    }
+    let begun = std::time::Instant::now();
+    while !is_reported(&daemon, &client).await {
+        assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // What was stored stays, and new ledgers follow.
+    let (_, newest) = complete_range(&client).await;
+    assert!(newest >= to && compare_with_emitted(&client, sim.oracle()).await >= 60);
+}
+
+#[test]
+fn a_held_ledger_that_is_rewritten_in_the_lake_is_doubted_because_horizon_has_another_hash() {
+    block_on(rewritten(86, "anchor", async |daemon, client| {
+        let is_doubted = daemon.status()["lake"]["anchor"]["agrees"] == false;
+        assert_eq!(number(client, "SELECT count(*) FROM quarantine").await, 0);
+        is_doubted && daemon.log().contains("hash differs from Horizon's")
+    }));
+}
+
+#[test]
+fn without_an_anchor_the_trades_that_a_rewritten_ledger_lacks_are_quarantined_and_kept() {
+    let surplus = "SELECT count(*) FROM quarantine WHERE source = 'audit' AND reason LIKE 'surplus%'";
+    block_on(rewritten(87, "chain", async |daemon, client| {
+        let found = daemon.status()["audit"]["reread"]["surplus"].as_i64();
+        number(client, surplus).await > 0 && found > Some(0)
+    }));
+}
+
+#[test]
+#[ignore = "six minutes: ./ticker matrix lake::faults"]
+fn history_that_a_lake_has_not_given_for_five_minutes_is_read_from_horizon() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(175, 2.0, 1, plan.clone());
+    let lake = lake_url(&sim);
+    block_on(async {
+        let database = fresh_database().await;
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
+        let more = [&source[..], &more].concat();
+        let fail = || (0..1_000).for_each(|_| plan.push(Endpoint::Lake, Fault::Status(503)));
+        fail();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        let begun = std::time::Instant::now();
+        let mut recent = None;
+        loop {
+            if plan.pending(Endpoint::Lake) < 500 {
+                fail();
+            }
+            if number(&client, "SELECT count(*) FROM trades").await > 20 {
+                recent.get_or_insert(begun.elapsed());
+            }
+            if daemon.status()["backfill"]["done_ratio"] == 1.0 {
+                break;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(300) + crate::support::DEADLINE,
+                "{}",
+                daemon.status()
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let given_up = begun.elapsed();
+        plan.clear(Endpoint::Lake);
+        assert!(given_up.as_secs() > 280, "Horizon is not asked for history before: {given_up:?}");
+        let recent = recent.expect("Horizon's pages give recent trades before that");
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
+        figure!(
+            "a lake that is out for long: recent trades come from Horizon's pages, then history too",
+            "recent ones after {} s, an hour of history whole after {} s; {trades} trades",
+            recent.as_secs(),
+            given_up.as_secs()
+        );
     });
 }
