@@ -21,13 +21,13 @@ impl Applied {
             reader.skip::<xdr::ExtensionPoint>()?;
         }
         let (pair, bytes) = reader.with_bytes(Reader::read::<xdr::TransactionResultPair>)?;
-        skip_changes(reader)?; // fees
+        reader.skip_changes()?; // fees
         let results = operation_results(&pair.result).unwrap_or_default();
         let has_claims =
             |index: usize| results.get(index).is_some_and(|result| !claims::of_operation(result).is_empty());
         let changes = operation_changes(reader, has_claims)?;
         if is_second {
-            skip_changes(reader)?; // fees after the transaction
+            reader.skip_changes()?; // fees after the transaction
         }
         Ok((Self { pair, changes }, bytes))
     }
@@ -58,7 +58,7 @@ fn operation_changes(
     if version >= 3 {
         reader.skip::<xdr::ExtensionPoint>()?;
     }
-    skip_changes(reader)?; // before the operations
+    reader.skip_changes()?; // before the operations
     let mut all = Vec::new();
     reader.each(|reader| {
         if version == 4 {
@@ -68,7 +68,7 @@ fn operation_changes(
         if is_wanted(all.len()) {
             reader.each(|reader| reader.read().map(|change| changes.push(change)))?;
         } else {
-            skip_changes(reader)?;
+            reader.skip_changes()?;
         }
         if version == 4 {
             reader.skip_list::<xdr::ContractEvent>()?;
@@ -77,7 +77,7 @@ fn operation_changes(
         Ok(())
     })?;
     if version >= 2 {
-        skip_changes(reader)?; // after the operations
+        reader.skip_changes()?; // after the operations
     }
     match version {
         3 => reader.skip::<Option<xdr::SorobanTransactionMeta>>()?,
@@ -89,10 +89,6 @@ fn operation_changes(
         _ => {}
     }
     Ok(all)
-}
-
-fn skip_changes(reader: &mut Reader<'_>) -> Result<(), xdr::Error> {
-    reader.skip_list::<xdr::LedgerEntryChange>()
 }
 
 fn operation_results(result: &xdr::TransactionResult) -> Option<&[xdr::OperationResult]> {

@@ -12,6 +12,7 @@
 
 mod applied;
 mod claims;
+mod common_changes;
 mod error;
 mod hashes;
 mod key;

@@ -2,6 +2,8 @@
 
 use stellar_xdr::{self as xdr, Limited, Limits, ReadXdr};
 
+use crate::common_changes;
+
 /// Deepest nesting that stellar-core itself accepts.
 const MAX_DEPTH: u32 = 1500;
 
@@ -41,6 +43,17 @@ impl<'a> Reader<'a> {
     /// Reads a list one value at a time, and forgets them.
     pub(crate) fn skip_list<T: ReadXdr>(&mut self) -> Result<(), xdr::Error> {
         self.each(Self::skip::<T>)
+    }
+
+    /// Reads a list of entry changes, and forgets them.
+    pub(crate) fn skip_changes(&mut self) -> Result<(), xdr::Error> {
+        self.each(|reader| match common_changes::length(reader.0.inner) {
+            Some(length) => {
+                reader.0.inner = reader.0.inner.get(length..).unwrap_or_default();
+                Ok(())
+            }
+            None => reader.skip::<xdr::LedgerEntryChange>(),
+        })
     }
 
     /// Reads a list: its length, and then each value by a function.
