@@ -1,5 +1,6 @@
 //! The market API and the formats of listing sites: equal to each other, and to a recomputation from the raw rows.
 
+mod aggregations;
 mod asked_books;
 mod candles;
 mod chosen;
@@ -49,7 +50,8 @@ pub(crate) async fn daemon(sim: &SimServer) -> Daemon {
 /// The same with more arguments.
 async fn daemon_with(sim: &SimServer, more: &[&str]) -> Daemon {
     let database = fresh_database().await;
-    let arguments = [&["--backfill-hours", "1"], more].concat();
+    let one_hour: &[&str] = if more.contains(&"--backfill-hours") { &[] } else { &["--backfill-hours", "1"] };
+    let arguments = [one_hour, more].concat();
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &arguments);
     daemon.wait_for_publication();
     let client = recomputation::connect(&database).await;

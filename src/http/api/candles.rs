@@ -183,16 +183,27 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
     }
     let limit = parameters.number("limit", 1, RECORDS_MAX)?.unwrap_or(RECORDS_WANTED);
     let order = parameters.word("order", &["asc", "desc"])?.unwrap_or("asc");
+    let buckets = Buckets { seconds: resolution / 1_000, offset: offset / 1_000 };
+    // Horizon takes 0 for a time that is not given.
+    let time = |name: &str| Ok(parameters.number(name, 0, i64::MAX)?.filter(|millis| *millis != 0));
+    let (start_time, end_time) = (time("start_time")?, time("end_time")?);
+    if end_time.is_some_and(|end| end < offset) {
+        return Err(bad("end_time must be at least the offset"));
+    }
     let connection = request.connection_info();
     let query = parameters.encoded(&["start_time", "end_time"]);
-    Ok(AggregationQuery {
-        buckets: Buckets { seconds: resolution / 1_000, offset: offset / 1_000 },
-        start_time: parameters.number("start_time", 0, i64::MAX)?,
-        end_time: parameters.number("end_time", 0, i64::MAX)?,
+    let query = AggregationQuery {
+        buckets,
+        start_time,
+        end_time,
         limit: usize::try_from(limit).unwrap_or_default(),
         descending: order == "desc",
         address: format!("{}://{}{AGGREGATIONS}?{query}", connection.scheme(), connection.host()),
-    })
+    };
+    if query.first().is_some_and(|first| query.end() < first) {
+        return Err(bad("end_time must be after start_time, when both are rounded to the resolution"));
+    }
+    Ok(query)
 }
 
 /// Asset of a question in Horizon's form.

@@ -1,5 +1,6 @@
 //! HTTP server of the simulation: an actix-web server on threads of its own, usable from any context.
 
+mod aggregations;
 mod body;
 mod lake;
 mod limit;
@@ -173,6 +174,7 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/", web::get().to(pages::root))
         .route("/trades", web::get().to(trades::trades))
+        .route("/trade_aggregations", web::get().to(aggregations::trade_aggregations))
         .route("/assets", web::get().to(pages::assets))
         .route("/order_book", web::get().to(pages::order_book))
         .route("/ledgers", web::get().to(pages::ledgers))

@@ -92,6 +92,17 @@ impl Params {
         values.insert("cursor".to_owned(), cursor.to_owned());
         values.insert("limit".to_owned(), limit.to_string());
         values.insert("order".to_owned(), if descending { "desc" } else { "asc" }.to_owned());
+        self.link_of(&values)
+    }
+
+    /// Link of this request with another value of a parameter.
+    pub(super) fn with(&self, name: &str, value: i64) -> String {
+        let mut values = self.values.clone();
+        values.insert(name.to_owned(), value.to_string());
+        self.link_of(&values)
+    }
+
+    fn link_of(&self, values: &BTreeMap<String, String>) -> String {
         let mut link = format!("{}{}", self.origin, self.path);
         for (index, (name, value)) in values.iter().enumerate() {
             link.push(if index == 0 { '?' } else { '&' });
