@@ -1,0 +1,147 @@
+//! Documents of the market API from two replicas: the same bytes for the same view.
+
+use super::*;
+use crate::support::daemon::{Answer, Daemon};
+
+/// Documents of a pinned view.
+const OF_A_VIEW: [&str; 16] = [
+    "/v1/markets.json",
+    "/api/v1/markets?limit=1000",
+    "/api/v1/markets?limit=5&sort=volume",
+    "/api/v1/assets",
+    "/api/v1/prices?assets=XLM",
+    "/api/v1/symbols",
+    "/api/v1/coinmarketcap/summary",
+    "/api/v1/coinmarketcap/assets",
+    "/api/v1/coinmarketcap/ticker",
+    "/api/v1/coinmarketcap/dex",
+    "/api/v1/coingecko/pairs",
+    "/api/v1/coingecko/tickers",
+    "/api/v1/contract/coingecko/tickers",
+    "/api/v1/board/names",
+    "/api/v1/board/figures",
+    "/api/v1/board/sparks",
+];
+
+/// Moment of a document.
+fn view(answer: &Answer) -> (String, String) {
+    let header = |name: &str| answer.header(name).unwrap().to_owned();
+    (header("x-ticker-seq"), header("x-ticker-as-of"))
+}
+
+fn assert_same(path: &str, [one, other]: [&Answer; 2]) {
+    assert_eq!((one.status, other.status), (200, 200), "{path}");
+    assert_eq!(one.header("etag"), other.header("etag"), "{path}");
+    assert!(one.body == other.body, "{path}: {} and {} bytes", one.body.len(), other.body.len());
+}
+
+/// Waits until both replicas have pinned a view of the same moment, and returns it.
+fn same_view(both: &[Daemon; 2]) -> (String, String) {
+    let mut same = None;
+    wait_until("both pin a view of the same moment", || {
+        // A view is pinned for ten seconds. Both choose the next one at the first request after that, so that this
+        // request must come to both within the same second, and they must have published the same by then.
+        let states = both.each_ref().map(|daemon| daemon.status());
+        if states[0]["as_of"] != states[1]["as_of"] || states[0]["seq"] != states[1]["seq"] {
+            return false;
+        }
+        let pinned = both.each_ref().map(|daemon| view(&daemon.get(OF_A_VIEW[0])));
+        if pinned[0] == pinned[1] {
+            same = Some(pinned[0].clone());
+            return true;
+        }
+        // Nobody asks until both are due again.
+        let due = pinned.iter().map(|(_, as_of)| seconds(as_of) + 10).max().unwrap();
+        wait_until("both views are old", || {
+            both.iter().all(|daemon| seconds(daemon.status()["as_of"].as_str().unwrap()) >= due)
+        });
+        false
+    });
+    same.unwrap()
+}
+
+fn seconds(time: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(time).unwrap().timestamp()
+}
+
+#[test]
+fn both_give_the_same_documents_for_the_same_view_and_410_for_an_old_one() {
+    block_on(async {
+        let replicas = Replicas::start(slow_network(63), &[]).await;
+        wait_for_trades(&replicas.client, 300).await;
+        let both = &replicas.both;
+        // A view may end between two of its documents. Each document must be compared once.
+        let mut left: Vec<&str> = OF_A_VIEW.to_vec();
+        let mut page = None;
+        while !left.is_empty() {
+            let pinned = same_view(both);
+            left.retain(|path| {
+                let [one, other] = both.each_ref().map(|daemon| daemon.get(path));
+                if view(&one) != pinned || view(&other) != pinned {
+                    return true;
+                }
+                assert_same(path, [&one, &other]);
+                false
+            });
+            // A page of one replica goes on at the other one.
+            let first = both[0].get("/api/v1/markets?limit=2");
+            if view(&first) == pinned {
+                let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
+                page = Some(format!("/api/v1/markets?limit=2&cursor={cursor}"));
+            }
+        }
+        let page = page.unwrap();
+        let pages = both.each_ref().map(|daemon| daemon.get(&page));
+        // Two views are kept, so that the last one is held unless three have passed meanwhile.
+        if pages.iter().all(|page| page.status == 200) {
+            assert_same(&page, [&pages[0], &pages[1]]);
+        }
+        for daemon in both {
+            wait_until("the view is held no longer", || {
+                daemon.get(OF_A_VIEW[0]); // pins the next one
+                daemon.get(&page).status == 410
+            });
+        }
+        replicas.finish().await;
+    });
+}
+
+#[test]
+fn both_give_the_same_documents_of_a_market_for_the_same_publication() {
+    block_on(async {
+        let replicas = Replicas::start(slow_network(64), &[]).await;
+        wait_for_trades(&replicas.client, 300).await;
+        let market = replicas.both[0].get("/api/v1/markets?limit=1&sort=trades").json()["markets"][0].clone();
+        let market = format!("/api/v1/markets/{}", market["id"].as_str().unwrap());
+        let paths =
+            ["", "/trades?limit=20", "/candles?interval=1m&limit=5"].map(|more| format!("{market}{more}"));
+        for path in &paths {
+            let mut compared = 0;
+            let mut seen: [HashMap<(String, String), Answer>; 2] = Default::default();
+            wait_until("both answer from the same publications", || {
+                for (daemon, seen) in replicas.both.iter().zip(&mut seen) {
+                    let answer = daemon.get(path);
+                    seen.insert(view(&answer), answer);
+                }
+                let [one, other] = &seen;
+                let same = one.iter().filter_map(|(view, one)| Some((one, other.get(view)?)));
+                compared = same
+                    .filter(|(one, other)| is_complete(path, one) && is_complete(path, other))
+                    .map(|(one, other)| assert_same(path, [one, other]))
+                    .count();
+                compared >= 3
+            });
+        }
+        replicas.finish().await;
+    });
+}
+
+/// Replicas learn at different moments that a ledger is complete. Trades are listed from then on, and a market names its
+/// last trade.
+fn is_complete(path: &str, answer: &Answer) -> bool {
+    let document = answer.json();
+    if path.contains("/trades") || path.contains("/candles") {
+        return true;
+    }
+    document["last_trade"]["id"].is_i64()
+}
