@@ -52,7 +52,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-async fn backfill(store: &Store, url: &str) -> Backfill {
+pub(crate) async fn backfill(store: &Store, url: &str) -> Backfill {
     let clock = SystemClock::shared();
     let leadership = Leadership::new(Arc::clone(&clock));
     let epoch = store.database.take_lease("bench", HOUR).await.unwrap().unwrap();

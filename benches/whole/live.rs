@@ -91,6 +91,11 @@ impl Live {
         self.server.url()
     }
 
+    /// Name of the market of the marks in the API.
+    pub(crate) fn mark_market(&self) -> String {
+        self.synthetic.markets.get(MARK_MARKET).unwrap().name()
+    }
+
     /// Makes Horizon forget all ledgers that were emitted so far.
     pub(crate) fn forget(&mut self) {
         self.emit(1);

@@ -12,10 +12,12 @@
 #![expect(clippy::as_conversions, reason = "figures are doubles")]
 
 mod bench;
+mod candles;
 mod chain;
 mod copy;
 mod docs;
 mod documents;
+mod followers;
 mod freshness;
 mod growth;
 mod horizon;
@@ -45,7 +47,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Subject = fn(&Bench) -> Vec<Row>;
 
 /// All subjects, each with a note about what its figures leave out.
-const SUBJECTS: [(&str, Subject, &str); 13] = [
+const SUBJECTS: [(&str, Subject, &str); 15] = [
     (
         "publish",
         publish::run,
@@ -60,6 +62,12 @@ const SUBJECTS: [(&str, Subject, &str); 13] = [
     ("documents", documents::run, "the network: both sides are on this machine; no trades arrive meanwhile"),
     ("ledger", ledger::run, "a budget of requests, history and readers"),
     ("freshness", freshness::run, "a budget of requests, history and readers; the way to Horizon"),
+    ("candles", candles::run, "the network; publications beside the requests: Horizon is silent"),
+    (
+        "followers",
+        followers::run,
+        "the network: both sides are on this machine; trades are counted from their emission, not from their commit",
+    ),
     ("readers", readers::run, "the network: both sides are on this machine; history"),
     ("steady", steady::run, "history and readers"),
     (
