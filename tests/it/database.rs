@@ -3,7 +3,7 @@
 mod assets;
 mod audit;
 mod batches;
-mod candles;
+pub(crate) mod candles;
 mod connecting;
 mod held;
 mod lost_rows;

@@ -23,15 +23,15 @@ const DAY: i64 = 86_400;
 const BEGIN: i64 = NOW - NOW.rem_euclid(DAY);
 
 /// Numbers that look random, the same in each run.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 
-    fn number(&mut self, limit: u64) -> i64 {
+    pub(crate) fn number(&mut self, limit: u64) -> i64 {
         i64::try_from(self.below(limit)).unwrap()
     }
 }
@@ -41,7 +41,7 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 /// A trade of XLM against one of three assets: dust, large ones, without a price, of pools and of either taker.
-fn any_trade(ledger: u32, second: i64, dice: &mut Dice) -> Trade {
+pub(crate) fn any_trade(ledger: u32, second: i64, dice: &mut Dice) -> Trade {
     let issuer = u8::try_from(20 + dice.below(3)).unwrap();
     let base = [1, 999, 2_000, 1_000_000, 5_000_000_000_000_000_000][usize::try_from(dice.below(5)).unwrap()];
     let mut trade = trade(ledger, 0, issuer, 10);
@@ -58,7 +58,7 @@ fn any_trade(ledger: u32, second: i64, dice: &mut Dice) -> Trade {
     trade
 }
 
-fn backfilled(trades: Vec<Trade>) -> TradeBatch {
+pub(crate) fn backfilled(trades: Vec<Trade>) -> TradeBatch {
     let trades = trades.into_iter().map(incoming).collect();
     TradeBatch { kind: BatchKind::Backfill, cursor: None, trades, quarantine: Vec::new(), covered: None }
 }
@@ -106,11 +106,13 @@ impl Raw {
     }
 }
 
-async fn raw_rows(client: &Client, issuer: u8) -> Vec<Raw> {
-    let sql = "SELECT extract(epoch FROM ledger_close_time)::bigint, toid, trade_order, base_amount, counter_amount,
-                      price_n, price_d, base_is_seller, liquidity_pool_id IS NOT NULL
-               FROM trades t JOIN assets c ON c.id = t.counter_asset_id WHERE c.issuer = $1";
-    let rows = client.query(sql, &[&address(issuer)]).await.unwrap();
+async fn raw_rows(client: &Client, table: &str, issuer: u8) -> Vec<Raw> {
+    let sql = format!(
+        "SELECT extract(epoch FROM ledger_close_time)::bigint, toid, trade_order, base_amount, counter_amount,
+                price_n, price_d, base_is_seller, liquidity_pool_id IS NOT NULL
+         FROM {table} t JOIN assets c ON c.id = t.counter_asset_id WHERE c.issuer = $1"
+    );
+    let rows = client.query(&sql, &[&address(issuer)]).await.unwrap();
     let number = |row: &tokio_postgres::Row, at: usize| i128::from(row.get::<_, i64>(at));
     rows.iter()
         .map(|row| {
@@ -173,9 +175,14 @@ fn assert_candle(stats: &TradeStats, rows: &[&Raw]) {
 
 /// Compares all stored candles with the raw trades. Returns the number of candles.
 async fn assert_all_equal(database: &Database, client: &Client) -> usize {
+    assert_all_equal_to("trades", database, client).await
+}
+
+/// The same with another table that has the columns of `trades`.
+pub(crate) async fn assert_all_equal_to(table: &str, database: &Database, client: &Client) -> usize {
     let mut compared = 0;
     for issuer in 20..23 {
-        let rows = raw_rows(client, issuer).await;
+        let rows = raw_rows(client, table, issuer).await;
         for interval in Stored::ALL {
             let mut expected: BTreeMap<i64, Vec<&Raw>> = BTreeMap::new();
             for row in &rows {

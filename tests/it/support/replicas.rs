@@ -40,7 +40,7 @@ pub(crate) const NAMES: [&str; 2] = ["a", "b"];
 /// Two replicas, a network, and a client beside them.
 pub(crate) struct Replicas {
     sim: Option<SimServer>,
-    database: String,
+    pub(crate) database: String,
     pub(crate) client: Client,
     pub(crate) both: [Daemon; 2],
     environment: Vec<(&'static str, &'static str)>,
