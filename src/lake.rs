@@ -8,6 +8,7 @@
 //! rpc        ledgers of Stellar RPC, one by one
 //! listing    the newest object, out of a listing
 //! search     the newest object, by asking for keys
+//! decoders   the threads on which objects are decoded
 //! ledgers    bytes of an object to verified ledgers with their trades
 //! chain      the links between consecutive ledgers
 //! ```
@@ -16,6 +17,7 @@
 //! believed ([`ledger_metadata`]); a ledger that fails is a value, never a panic.
 
 mod chain;
+mod decoders;
 mod directory;
 mod error;
 mod http;
@@ -31,11 +33,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use ledger_metadata::{Manifest, Network, Verification};
 use metrics::counter;
-use tokio::sync::Semaphore;
 
-use crate::{blocking, outbound::retry::Retry};
+use crate::outbound::retry::Retry;
 
 pub use chain::{BrokenLink, Link};
+use decoders::Object;
 pub use error::LakeError;
 pub use ledgers::{LakeTrade, RefusedLedger, RefusedTrade, VerifiedLedger};
 use source::Source;
@@ -46,10 +48,10 @@ pub const FIRST_LEDGER: u32 = 2;
 const FETCHES_MAX: u32 = 4;
 /// Attempts to fetch an object that holds something wrong. It may have been spoiled on its way, or be replaced now.
 const DECODINGS_MAX: u32 = 2;
-/// Objects that are decoded at once.
-const DECODERS: usize = 2;
 /// Most ledgers in flight. Objects of many ledgers are large, so fewer of them are fetched at once.
 const LEDGERS_IN_FLIGHT_MAX: usize = 256;
+/// Ledgers that are read while earlier ones are stored, about 100 KB each.
+const LEDGERS_AHEAD: usize = 64;
 /// Objects that are fetched at once, however many ledgers they hold.
 const IN_FLIGHT_MIN: usize = 2;
 
@@ -90,8 +92,6 @@ pub struct Lake {
     passphrase: Rc<str>,
     verification: Verification,
     parallel: usize,
-    /// Limit on the objects that are decoded at once: a bomb fills hundreds of megabytes before it is refused.
-    decoders: Rc<Semaphore>,
     /// Manifest, once it was read and found to be of the right network.
     manifest: Rc<RefCell<Option<Manifest>>>,
 }
@@ -130,7 +130,6 @@ impl Lake {
             passphrase: settings.passphrase.as_str().into(),
             verification: if settings.is_verified { Verification::Full } else { Verification::Off },
             parallel: settings.parallel.max(1),
-            decoders: Rc::new(Semaphore::new(DECODERS)),
             manifest: Rc::default(),
         })
     }
@@ -229,6 +228,16 @@ impl Lake {
         batches
     }
 
+    /// Objects that may be read ahead of their storage, in steps with [`Self::descending`].
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the manifest cannot be read.
+    pub async fn objects_ahead(&self) -> Result<usize, LakeError> {
+        let size = usize::try_from(self.manifest().await?.ledgers_per_batch()).unwrap_or(usize::MAX);
+        Ok((LEDGERS_AHEAD / size.max(1)).max(1))
+    }
+
     /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where.
     ///
     /// # Errors
@@ -288,14 +297,11 @@ impl Lake {
     }
 
     async fn decoded(&self, bytes: Bytes, first: u32, last: u32) -> Content {
-        // The semaphore is never closed.
-        let _permit = self.decoders.acquire().await;
         let (network, verification) = (Network::of(&self.passphrase), self.verification);
-        let decoding = blocking::run(move || ledgers::decode(&bytes, first, last, network, verification));
-        match decoding.await {
-            Ok(Ok(ledgers)) => Content::Ledgers(ledgers),
-            Ok(Err(reason)) => Content::Unreadable(reason),
-            Err(_) => Content::Unreadable("its decoding failed".to_owned()),
+        match decoders::decode(Object { bytes, first, last, network, verification }).await {
+            Some(Ok(ledgers)) => Content::Ledgers(ledgers),
+            Some(Err(reason)) => Content::Unreadable(reason),
+            None => Content::Unreadable("its decoding failed".to_owned()),
         }
     }
 }

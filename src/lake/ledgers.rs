@@ -56,14 +56,17 @@ pub struct RefusedLedger {
     pub reason: String,
 }
 
-/// Reads the ledgers of the object that holds `first` to `last`. An error is the reason why the whole object is refused.
+/// Ledgers of an object, or the reason why the whole object is refused.
+pub(super) type Decoded = Result<Vec<Result<VerifiedLedger, RefusedLedger>>, String>;
+
+/// Reads the ledgers of the object that holds `first` to `last`.
 pub(super) fn decode(
     bytes: &[u8],
     first: u32,
     last: u32,
     network: Network,
     verification: Verification,
-) -> Result<Vec<Result<VerifiedLedger, RefusedLedger>>, String> {
+) -> Decoded {
     let ledgers = read_object(bytes, network, verification).map_err(|error| error.to_string())?;
     let found =
         ledgers.iter().map(|ledger| ledger.as_ref().map_or_else(|error| error.sequence, |of| of.sequence));

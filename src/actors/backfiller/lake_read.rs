@@ -9,6 +9,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use metrics::counter;
+use tokio::sync::mpsc;
 
 use super::{Backfill, HistoryError, Upstream};
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::budget::Class,
-    lake::{Content, Link, VerifiedLedger},
+    lake::{Batch, Content, LakeError, Link, RefusedLedger, VerifiedLedger},
     published::Anchor,
     steps,
 };
@@ -90,6 +91,8 @@ impl LakeRead<'_> {
     }
 
     /// Reads down from `top`. Returns where to go on below a large hole.
+    ///
+    /// The next objects are fetched and decoded while ledgers are stored.
     async fn read_run(
         &self,
         stretch: LakeStretch,
@@ -97,10 +100,34 @@ impl LakeRead<'_> {
         state: &mut ReadState,
     ) -> Result<Option<u32>, HistoryError> {
         let lake = &self.reader.lake;
-        let mut batches = std::pin::pin!(
-            lake.descending(stretch.from, top).await.inspect_err(|error| self.reader.note_failure(error))?
-        );
-        while let Some(batch) = batches.next().await {
+        let begun = async { Ok((lake.objects_ahead().await?, lake.descending(stretch.from, top).await?)) };
+        let (ahead, batches) = begun.await.inspect_err(|error| self.reader.note_failure(error))?;
+        let (sender, receiver) = mpsc::channel(ahead);
+        let fetching = async move {
+            let mut batches = std::pin::pin!(batches);
+            while let Some(batch) = batches.next().await {
+                if sender.send(batch).await.is_err() {
+                    return; // nobody takes more
+                }
+            }
+        };
+        let mut storing = std::pin::pin!(self.store_run(stretch, top, state, receiver));
+        tokio::select! {
+            stored = &mut storing => return stored,
+            () = fetching => {}
+        }
+        storing.await
+    }
+
+    /// Stores what is read from `top` down.
+    async fn store_run(
+        &self,
+        stretch: LakeStretch,
+        top: u32,
+        state: &mut ReadState,
+        mut batches: mpsc::Receiver<Result<Batch, LakeError>>,
+    ) -> Result<Option<u32>, HistoryError> {
+        while let Some(batch) = batches.recv().await {
             self.context.advance();
             let batch = batch.inspect_err(|error| self.reader.note_failure(error))?;
             self.reader.note_answer();
@@ -110,7 +137,7 @@ impl LakeRead<'_> {
                     self.leave(from, to, state).await?;
                     state.missing = state.missing.saturating_add(1);
                     if state.missing >= MISSING_MAX && from > stretch.from {
-                        let next = lake.newest_below(from, stretch.from).await?;
+                        let next = self.reader.lake.newest_below(from, stretch.from).await?;
                         self.leave(next.map_or(stretch.from, |next| next.saturating_add(1)), from - 1, state)
                             .await?;
                         state.missing = 0;
@@ -119,34 +146,40 @@ impl LakeRead<'_> {
                     continue;
                 }
                 Content::Unreadable(reason) => self.refuse(from, to, &reason, false, state).await?,
-                Content::Ledgers(ledgers) => {
-                    for ledger in ledgers.into_iter().rev() {
-                        match ledger {
-                            Ok(ledger) => self.take(ledger, stretch, state).await?,
-                            Err(refused) if (from..=to).contains(&refused.sequence) => {
-                                self.refuse(
-                                    refused.sequence,
-                                    refused.sequence,
-                                    &refused.reason,
-                                    false,
-                                    state,
-                                )
-                                .await?;
-                            }
-                            Err(_) => state.above = None,
-                        }
-                        if state.is_done {
-                            return Ok(None);
-                        }
-                        if state.is_due() {
-                            self.write(state).await?;
-                        }
-                    }
-                }
+                Content::Ledgers(ledgers) => self.take_all(ledgers, (from, to), stretch, state).await?,
+            }
+            if state.is_done {
+                return Ok(None);
             }
             state.missing = 0;
         }
         Ok(None)
+    }
+
+    /// Takes the ledgers of an object, the newest first, until one is older than wanted.
+    async fn take_all(
+        &self,
+        ledgers: Vec<Result<VerifiedLedger, RefusedLedger>>,
+        (from, to): (u32, u32),
+        stretch: LakeStretch,
+        state: &mut ReadState,
+    ) -> Result<(), HistoryError> {
+        for ledger in ledgers.into_iter().rev() {
+            match ledger {
+                Ok(ledger) => self.take(ledger, stretch, state).await?,
+                Err(RefusedLedger { sequence, reason }) if (from..=to).contains(&sequence) => {
+                    self.refuse(sequence, sequence, &reason, false, state).await?;
+                }
+                Err(_) => state.above = None,
+            }
+            if state.is_done {
+                return Ok(());
+            }
+            if state.is_due() {
+                self.write(state).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a ledger into the next batch, if it fits its neighbours and the anchor.
