@@ -42,7 +42,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// Pause between two looks for a publication.
 const WATCH: Duration = Duration::from_millis(10);
 /// Time between two new objects. They are not in step with polls and publications.
-const LIVE_LEDGER_SECONDS: f64 = 1.37;
+const LIVE_LEDGER_SECONDS: f64 = 2.37;
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let mut rows = history(bench);
@@ -225,7 +225,7 @@ fn wait_until(bench: &Bench, store: &Store, daemon: &Daemon, sql: &str, values: 
 
 /// New ledgers appear in a directory, and the daemon publishes them.
 fn live(bench: &Bench) -> Vec<Row> {
-    let objects = bench.sized(60, 300);
+    let objects = bench.sized(45, 300);
     let sim = serve(1, LIVE_LEDGER_SECONDS);
     let directory = tempfile::tempdir().unwrap();
     let latest = || sim.oracle().head().latest;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::lake_reader::LakeReader;
 use crate::{
+    domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Content, LakeError, Link, VerifiedLedger},
     published::Anchor,
@@ -28,6 +29,12 @@ pub struct Ascent {
     /// Ledger before `next`, if it was believed.
     link: Option<Link>,
     anchored_at: Option<Instant>,
+    /// Last ledger up to which nothing is in doubt, and its close time: Horizon had its hash, or the reading began there.
+    vouched: Option<(u32, UnixSeconds)>,
+    /// Last ledger that was taken, and its close time.
+    taken: Option<(u32, UnixSeconds)>,
+    /// Taken ledgers that turned out to be wrong, and were not returned yet.
+    doubted: Option<LedgerRange>,
     attempts: u32,
     looks: u32,
 }
@@ -50,6 +57,9 @@ pub enum Step {
         /// True if they do not fit their neighbours or Horizon.
         is_chain_break: bool,
     },
+    /// Ledgers that were taken, but do not lead to a later one that Horizon vouches for. At least the last of them is
+    /// wrong. They must be read again as history.
+    Doubted(LedgerRange),
     /// Ledgers that are passed over, because the lake lacks them and has later ones.
     Hole {
         /// First ledger.
@@ -63,7 +73,16 @@ impl Ascent {
     /// Begins at a ledger.
     #[must_use]
     pub const fn at(next: u32) -> Self {
-        Self { next, link: None, anchored_at: None, attempts: 0, looks: 0 }
+        Self {
+            next,
+            link: None,
+            anchored_at: None,
+            vouched: None,
+            taken: None,
+            doubted: None,
+            attempts: 0,
+            looks: 0,
+        }
     }
 
     /// Next ledger to read.
@@ -78,6 +97,9 @@ impl Ascent {
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+        if let Some(doubted) = self.doubted.take() {
+            return Ok(Step::Doubted(doubted));
+        }
         let batch = reader.lake.read(self.next).await?;
         let step = match batch.content {
             Content::Missing => return self.look_ahead(reader, batch.last).await,
@@ -135,8 +157,14 @@ impl Ascent {
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
                     }
-                    // Horizon vouches for it. Then the ledger before it was the wrong one.
-                    (Anchor::Agrees { .. }, _) => self.anchored_at = Some(Instant::now()),
+                    (Anchor::Agrees { .. }, broken) => {
+                        // Horizon vouches for it. Then the ledger before it was a wrong one, and maybe others before.
+                        if broken.is_some() {
+                            self.doubt_taken();
+                        }
+                        self.anchored_at = Some(Instant::now());
+                        self.vouched = Some((ledger.sequence, ledger.closed_at));
+                    }
                     (Anchor::Unchecked, Some(broken)) => {
                         return Err((ledger.sequence, broken.to_string(), true));
                     }
@@ -145,8 +173,19 @@ impl Ascent {
             }
         }
         self.link = Some(Link::of(&ledger));
+        self.vouched.get_or_insert((ledger.sequence.saturating_sub(1), ledger.closed_at));
+        self.taken = Some((ledger.sequence, ledger.closed_at));
         self.next = ledger.sequence.saturating_add(1);
         Ok(Some(ledger))
+    }
+
+    /// Doubts what was taken since a ledger that is beyond doubt.
+    const fn doubt_taken(&mut self) {
+        if let (Some((vouched, from_time)), Some((to, to_time))) = (self.vouched, self.taken)
+            && vouched < to
+        {
+            self.doubted = Some(LedgerRange { from: vouched + 1, to, from_time, to_time });
+        }
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

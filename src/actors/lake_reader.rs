@@ -15,7 +15,7 @@ use crate::{
     clock::SharedClock,
     config::LakeVerify,
     db::trades::{IncomingTrade, QuarantineEntry},
-    domain::instant::UnixSeconds,
+    domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::{
         HorizonClient,
         budget::Class,
@@ -155,6 +155,16 @@ impl LakeReader {
             state.newest = state.newest.max(Some(newest));
             state.ledgers = state.ledgers.saturating_add(ledgers);
         });
+    }
+
+    /// Reports that stored ledgers are in doubt, and are not held any more.
+    pub fn note_doubted(&self, range: LedgerRange) {
+        warn!(
+            from = range.from,
+            to = range.to,
+            "ledgers of the lake do not lead to Horizon's, reading them again"
+        );
+        self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
     }
 
     /// Reports that ledgers are refused, and returns their entry in quarantine.

@@ -17,6 +17,7 @@ use crate::{
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
         lake_reader::{self, Collected, LakeReader},
         subjects,
+        trade_writer::WriteError,
         worker::{TICK, WorkContext},
     },
     db::trades::{BatchKind, TradeBatch},
@@ -168,6 +169,12 @@ impl Backfill {
                 Step::NotYet => return Ok(()),
                 Step::Hole { from, to } => {
                     upstream.left.borrow_mut().add(from, to, Instant::now());
+                    continue;
+                }
+                Step::Doubted(range) => {
+                    let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
+                    self.writer.database.uncover(epoch, range).await?;
+                    reader.note_doubted(range);
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {

@@ -98,6 +98,13 @@ impl<'a> LakeSession<'a> {
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
+            Step::Doubted(range) => {
+                let writer = &self.deps.writer;
+                let epoch = writer.leadership.epoch().ok_or(SessionEnd::NotLeading)?;
+                writer.database.uncover(epoch, range).await?;
+                self.reader.note_doubted(range);
+                Ok(())
+            }
             Step::Ledgers(ledgers) => {
                 // One ledger, one batch: its trades are published before the next is looked at.
                 for ledger in ledgers {
