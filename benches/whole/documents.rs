@@ -44,7 +44,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 
 /// Paths of all documents, and those with contract ids.
 fn paths() -> Vec<&'static str> {
-    OUTPUTS.into_iter().flat_map(|output| [Some(output.path), output.contract_path]).flatten().collect()
+    OUTPUTS.iter().flat_map(|output| [Some(output.path), output.contract_path]).flatten().collect()
 }
 
 fn read(daemon: &Daemon, request: &[u8]) -> f64 {

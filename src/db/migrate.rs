@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::{Database, DbError};
 
 /// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__create_tables", include_str!("../../migrations/0001_create_tables.sql")),
     ("V2__add_metadata_and_books", include_str!("../../migrations/0002_add_metadata_and_books.sql")),
     ("V3__add_days_without_ownership", include_str!("../../migrations/0003_add_days_without_ownership.sql")),

@@ -25,7 +25,7 @@ pub struct Output {
 }
 
 /// All documents of all markets that have no parameters.
-pub const OUTPUTS: [Output; 11] = [
+pub const OUTPUTS: &[Output] = &[
     Output {
         file: Some("v1/markets.json"),
         ..of_api("/v1/markets.json", "markets", |view, _| own::all_markets(view))
@@ -95,6 +95,6 @@ impl Output {
 
     /// Documents that the JSON writer writes, with their names in the output directory.
     pub fn files() -> impl Iterator<Item = (&'static str, Self)> {
-        OUTPUTS.into_iter().filter_map(|output| Some((output.file?, output)))
+        OUTPUTS.iter().filter_map(|output| Some((output.file?, *output)))
     }
 }
