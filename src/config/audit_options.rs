@@ -7,7 +7,7 @@ use super::parse;
 use super::resolve::resolve;
 use super::setting::{Fallback, Group, Kind, Setting};
 use super::settings::{FlagValues, Profile};
-use super::typed::Reader;
+use super::typed::SettingReader;
 
 const AUDIT: Setting = Setting { group: Group::Audit, is_in_file: false, ..Setting::PLAIN };
 
@@ -78,7 +78,7 @@ pub fn audit(flags: &FlagValues) -> Result<AuditOptions, ConfigError> {
     let mut faults = Vec::new();
     let file = FileValues::default();
     let settings = resolve(AUDIT_SETTINGS, flags, &Environment::new(), &file, Profile::Real, &mut faults);
-    let mut reader = Reader::new(&settings, &mut faults);
+    let mut reader = SettingReader::new(&settings, &mut faults);
     let url = reader.read_optional("url", parse::http_base);
     let repair = reader.read_optional("repair", parse::switch);
     let admin_url = reader.read_optional("admin-url", parse::http_base);

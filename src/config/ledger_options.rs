@@ -7,7 +7,7 @@ use super::parse;
 use super::resolve::resolve;
 use super::setting::{Fallback, Group, Setting};
 use super::settings::{FlagValues, Profile};
-use super::typed::Reader;
+use super::typed::SettingReader;
 
 /// Flags of `ledger trades`.
 pub static LEDGER_SETTINGS: &[Setting] = &[Setting {
@@ -31,6 +31,6 @@ pub fn ledger_network(flags: &FlagValues, environment: &Environment) -> Result<S
     let mut faults = unknown_variables(environment);
     let file = FileValues::default();
     let settings = resolve(LEDGER_SETTINGS, flags, environment, &file, Profile::Real, &mut faults);
-    let passphrase = Reader::new(&settings, &mut faults).read("network", parse::network_passphrase);
+    let passphrase = SettingReader::new(&settings, &mut faults).read("network", parse::network_passphrase);
     passphrase.filter(|_| faults.is_empty()).ok_or(ConfigError::new(faults))
 }

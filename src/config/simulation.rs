@@ -12,7 +12,7 @@ use super::resolve::resolve;
 use super::setting::{Fallback, Group, Kind, Setting};
 use super::settings::{FlagValues, Profile, Settings};
 use super::table::{LOG, LOG_FORMAT};
-use super::typed::Reader;
+use super::typed::SettingReader;
 use crate::telemetry::LogFormat;
 
 const TRADES_PER_SECOND_MAX: u32 = 100_000;
@@ -162,7 +162,7 @@ fn read_horizon_sim(
     simulation: Option<SimulationOptions>,
     faults: &mut Vec<Fault>,
 ) -> Option<HorizonSimOptions> {
-    let mut reader = Reader::new(settings, faults);
+    let mut reader = SettingReader::new(settings, faults);
     let bind = reader.read("bind", parse::address);
     let network_passphrase = reader.read("network", parse::network_passphrase);
     let lake_dir = reader.read_optional("lake-dir", parse::path);
@@ -181,7 +181,7 @@ fn read_horizon_sim(
 fn read_simulation(flags: &FlagValues, faults: &mut Vec<Fault>) -> Option<SimulationOptions> {
     let file = FileValues::default();
     let settings = resolve(SIMULATION_SETTINGS, flags, &Environment::new(), &file, Profile::Real, faults);
-    let mut reader = Reader::new(&settings, faults);
+    let mut reader = SettingReader::new(&settings, faults);
     let trades_per_second = reader.read("trades-per-second", parse::count(0..=TRADES_PER_SECOND_MAX));
     let history_hours = reader.read("history-hours", parse::count(0..=HISTORY_HOURS_MAX));
     let seed = reader.read("seed", parse::count(0..=u64::MAX));

@@ -92,12 +92,12 @@ pub struct Config {
 }
 
 /// Parser of settings that collects faults, so that one fault does not hide the next.
-pub(super) struct Reader<'a> {
+pub(super) struct SettingReader<'a> {
     settings: &'a Settings,
     faults: &'a mut Vec<Fault>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingReader<'a> {
     pub(super) const fn new(settings: &'a Settings, faults: &'a mut Vec<Fault>) -> Self {
         Self { settings, faults }
     }
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
 
 /// Builds the configuration, or returns `None` if there is a fault.
 pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
-    let mut reader = Reader::new(settings, faults);
+    let mut reader = SettingReader::new(settings, faults);
     let r = &mut reader;
     // Read all settings before any `?`, so that every fault is reported.
     let database_url = r.read_optional("database-url", parse::postgres);
@@ -206,7 +206,7 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
 }
 
 /// Reads the sources of trades. A source that is a lake needs its URL.
-fn read_sources(reader: &mut Reader<'_>) -> Option<LedgerSources> {
+fn read_sources(reader: &mut SettingReader<'_>) -> Option<LedgerSources> {
     let history = reader.read("ledger-source", ledger_source::source);
     let live = reader.read("live-from", ledger_source::source);
     let lake_url = reader.read_optional("lake-url", ledger_source::lake_url);
@@ -239,7 +239,7 @@ fn none_for_0(count: u32) -> Option<usize> {
 
 /// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
 /// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
-fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
+fn read_listeners(reader: &mut SettingReader<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let bind = reader.read("bind", parse::address);
     let admin_bind = reader.read("admin-bind", parse::address);
     let (bind, admin_bind) = (bind?, admin_bind?);
@@ -252,7 +252,7 @@ fn read_listeners(reader: &mut Reader<'_>) -> Option<(SocketAddr, SocketAddr)> {
 
 /// Reads backfill hours and the retention of trades and candles. Fetching trades that the next cleaning deletes would
 /// waste requests.
-fn read_history(reader: &mut Reader<'_>) -> Option<(u32, u32, u32)> {
+fn read_history(reader: &mut SettingReader<'_>) -> Option<(u32, u32, u32)> {
     let backfill_hours = reader.read("backfill-hours", parse::count(0..=u32::MAX));
     let retention_days = reader.read("retention-days", parse::count(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX));
     let candle_days = reader.read("candle-retention-days", parse::count(1..=RETENTION_DAYS_MAX));

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     Database, DbError,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     ids,
     refused::{self, Parts},
 };
@@ -170,7 +170,7 @@ impl Database {
         if let Some(sweep) = sweep {
             set_sweep(&transaction, sweep).await?;
         }
-        fenced::commit(transaction, epoch, "assets", &Changes::versions(versions)).await
+        fenced::commit(transaction, epoch, "assets", &ChangedRows::versions(versions)).await
     }
 
     /// Leaves assets unchanged for which Horizon gave no credible answer. They are due again after the next sweep.
@@ -205,7 +205,7 @@ impl Database {
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&now, Type::TIMESTAMPTZ)];
         transaction.execute_typed(include_str!("sql/assets/postpone.sql"), &params).await?;
-        fenced::commit(transaction, epoch, "assets", &Changes::default()).await
+        fenced::commit(transaction, epoch, "assets", &ChangedRows::default()).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     assets::versions,
     batches::BOOKS_REMOVED,
     book_levels,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     ids,
     refused::{self, Parts},
 };
@@ -128,7 +128,7 @@ impl Database {
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
         book_levels::record(&transaction, books).await?;
-        let changes = Changes::versions(versions(&row)?);
+        let changes = ChangedRows::versions(versions(&row)?);
         fenced::commit(transaction, epoch, "books", &changes).await
     }
 
@@ -143,7 +143,7 @@ impl Database {
         let sql = include_str!("sql/books/keep_only.sql");
         let removed = transaction.execute_typed(sql, &[(&alive, Type::INT4_ARRAY)]).await?;
         if removed > 0 {
-            fenced::commit(transaction, epoch, BOOKS_REMOVED, &Changes::default()).await?;
+            fenced::commit(transaction, epoch, BOOKS_REMOVED, &ChangedRows::default()).await?;
         }
         Ok(removed)
     }

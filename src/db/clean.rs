@@ -6,7 +6,7 @@ use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{
     Database, DbError, candles, coverage,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
 };
 use crate::domain::instant::{DAY, UnixSeconds};
 
@@ -76,7 +76,7 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         transaction.batch_execute(DROP_LOCK_LIMITS).await?;
         transaction.query_typed(include_str!("sql/clean/drop_day.sql"), &[(&day, Type::DATE)]).await?;
-        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl Database {
         let rows = transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
         candles::keep_coverage(&transaction, &coverage::merged(&rows)?).await?;
         forget_dropped_ledgers(&transaction).await?;
-        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Database {
             if step == 0 {
                 return Ok(deleted); // Rolled back, so that an empty step uses up no `seq`.
             }
-            fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+            fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
             deleted += step;
         }
     }

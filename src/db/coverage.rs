@@ -9,7 +9,7 @@ use tokio_postgres::{
 
 use super::{
     Database, DbError,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
 };
 use crate::domain::coverage::{self, LedgerRange};
 
@@ -40,7 +40,7 @@ impl Database {
         let touching =
             transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
         insert(&transaction, &coverage::without(&merged(&touching)?, hole)).await?;
-        fenced::commit(transaction, epoch, "repair", &Changes::default()).await?;
+        fenced::commit(transaction, epoch, "repair", &ChangedRows::default()).await?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ const LAST_DAY: i64 = 2_000_000;
 
 /// Facts about the server and the database.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Examination {
+pub struct DatabaseFacts {
     /// Version as the server writes it, such as `17.2`.
     pub version: String,
     /// `server_version_num`, such as 170002.
@@ -46,13 +46,13 @@ impl Database {
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn examine(&self, here: DateTime<Utc>) -> Result<Examination, DbError> {
+    pub async fn examine(&self, here: DateTime<Utc>) -> Result<DatabaseFacts, DbError> {
         let client = self.client().await?;
         let row = client.query_typed_one(include_str!("sql/requirements/examine.sql"), &[]).await?;
         let there: f64 = row.try_get(5)?;
         #[expect(clippy::as_conversions, reason = "milliseconds of our age fit")]
         let here = here.timestamp_millis() as f64 / 1_000.0;
-        Ok(Examination {
+        Ok(DatabaseFacts {
             version: row.try_get(0)?,
             version_number: row.try_get(1)?,
             encoding: row.try_get(2)?,

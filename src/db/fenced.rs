@@ -22,7 +22,7 @@ const LOCK_IDS: &str = "SET LOCAL lock_timeout = '500ms'; SELECT pg_advisory_xac
 
 /// Changes of a write, for its row in `ingest_batches`.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct ChangedRows {
     /// First token or version of the changed rows.
     pub(super) from_token: Option<String>,
     /// Last token or version of the changed rows.
@@ -31,7 +31,7 @@ pub(super) struct Changes {
     pub(super) trades: i32,
 }
 
-impl Changes {
+impl ChangedRows {
     /// Changes of rows that have versions: the first and the last new version.
     pub(super) fn versions(versions: Option<(i64, i64)>) -> Self {
         let (first, last) = versions.unzip();
@@ -61,7 +61,7 @@ pub(super) async fn commit(
     transaction: Transaction<'_>,
     epoch: i64,
     kind: &str,
-    changes: &Changes,
+    changes: &ChangedRows,
 ) -> Result<i64, DbError> {
     Ok(commit_marked(transaction, epoch, kind, changes).await?.seq)
 }
@@ -74,7 +74,7 @@ pub(super) async fn commit_marked(
     transaction: Transaction<'_>,
     epoch: i64,
     kind: &str,
-    changes: &Changes,
+    changes: &ChangedRows,
 ) -> Result<Mark, DbError> {
     let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&epoch, Type::INT8),
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn changes_of_versions_name_the_first_and_the_last() {
-        let changes = Changes::versions(Some((3, 9)));
+        let changes = ChangedRows::versions(Some((3, 9)));
         assert_eq!((changes.from_token.as_deref(), changes.to_token.as_deref()), (Some("3"), Some("9")));
-        let none = Changes::versions(None);
+        let none = ChangedRows::versions(None);
         assert_eq!((none.from_token, none.to_token, none.trades), (None, None, 0));
     }
 }

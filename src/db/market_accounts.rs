@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     Database, DbError,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     snapshot_read,
 };
 use crate::domain::{
@@ -70,7 +70,7 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         transaction.execute_typed(include_str!("sql/market_accounts/record.sql"), &params).await?;
         transaction.execute_typed(include_str!("sql/market_accounts/keep_two.sql"), &[]).await?;
-        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
 

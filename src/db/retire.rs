@@ -12,7 +12,7 @@ use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{
     Database, DbError, batches,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     snapshot_read,
 };
 use crate::domain::windows::MarketId;
@@ -102,7 +102,7 @@ impl Database {
         kind: &str,
     ) -> Result<(), DbError> {
         transaction.execute_typed(include_str!("sql/clean/next_generation.sql"), &[]).await?;
-        fenced::commit(transaction, epoch, kind, &Changes::default()).await?;
+        fenced::commit(transaction, epoch, kind, &ChangedRows::default()).await?;
         Ok(())
     }
 }

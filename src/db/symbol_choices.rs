@@ -8,7 +8,7 @@ use tokio_postgres::{
 
 use super::{
     Database, DbError,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
 };
 use crate::domain::{
     asset::Asset,
@@ -60,7 +60,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         transaction.execute_typed(include_str!("sql/symbols/record.sql"), &params).await?;
-        fenced::commit(transaction, epoch, "clean", &Changes::default()).await?;
+        fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
 }

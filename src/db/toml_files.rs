@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::{
     Database, DbError,
     assets::versions,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     refused::{self, Parts},
 };
 use crate::domain::{
@@ -141,7 +141,7 @@ impl Database {
             }
             changed = widest(changed, judge(&transaction, &fetch.url, requires_toml, now).await?);
         }
-        fenced::commit(transaction, epoch, "assets", &Changes::versions(changed)).await
+        fenced::commit(transaction, epoch, "assets", &ChangedRows::versions(changed)).await
     }
 
     /// Invalidates the assets of files whose fetches have failed for `grace` since the last good one. Returns the
@@ -164,7 +164,7 @@ impl Database {
         match versions(&row)? {
             None => Ok(None),
             changed => {
-                fenced::commit(transaction, epoch, "assets", &Changes::versions(changed)).await.map(Some)
+                fenced::commit(transaction, epoch, "assets", &ChangedRows::versions(changed)).await.map(Some)
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use super::{
     Database, DbError, coverage, cursors,
-    fenced::{self, Changes},
+    fenced::{self, ChangedRows},
     ids::{self, Resolved},
     quarantine,
     refused::{self, Parts},
@@ -293,9 +293,9 @@ fn refusal(incoming: &IncomingTrade, error: &DbError) -> QuarantineEntry {
     }
 }
 
-fn changes(new: &[&Trade]) -> Changes {
+fn changes(new: &[&Trade]) -> ChangedRows {
     let tokens = || new.iter().map(|trade| trade.token);
-    Changes {
+    ChangedRows {
         from_token: tokens().min().map(|token| token.to_string()),
         to_token: tokens().max().map(|token| token.to_string()),
         trades: i32::try_from(new.len()).unwrap_or(i32::MAX),

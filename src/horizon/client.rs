@@ -180,14 +180,14 @@ impl HorizonClient {
     /// # Errors
     ///
     /// Those of any request.
-    pub async fn examine(&self) -> Result<Examination, HorizonError> {
+    pub async fn examine(&self) -> Result<HorizonFacts, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
         let response = self.send("/", headers).await?;
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         let requests_per_hour = allowance(response.headers()).map(|allowance| allowance.limit);
         let root = wire::root(&body(response, self.silence_max(), BODY_BYTES_MAX).await?)?;
-        Ok(Examination { root, date: date.map(|date| date.to_utc()), requests_per_hour })
+        Ok(HorizonFacts { root, date: date.map(|date| date.to_utc()), requests_per_hour })
     }
 
     /// Number of connections opened so far, without those for the root. Each may lead to another server behind a load
@@ -417,7 +417,7 @@ where
 
 /// Root of a Horizon, and what its headers say.
 #[derive(Clone, Debug)]
-pub struct Examination {
+pub struct HorizonFacts {
     /// The root document.
     pub root: Root,
     /// The server's clock, to the second.

@@ -32,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::{
     answers::{NewestAnswers, Question},
     limits::LimitError,
-    output::{AnswerMemory, CachedAnswer, CancelGuard, Output, OutputError},
+    output::{AnswerMemory, AnswerOutput, CachedAnswer, CancelGuard, OutputError},
     prepared::Prepared,
     request::{DocumentRequest, RequestError},
 };
@@ -295,7 +295,7 @@ impl GraphQl {
         let prepared = crate::blocking::run(prepare).await.map_err(|_| GraphqlError::Failed)?;
         let values = limits::weigh(prepared.lists(), &snapshot)?;
         let share = self.memory.share(values, coding).await.ok_or(GraphqlError::Failed)?;
-        let mut output = Output::new(coding, Some(share), guard.token());
+        let mut output = AnswerOutput::new(coding, Some(share), guard.token());
         let print = move || {
             let printed = prepared.print(&snapshot, &mut output).and_then(|()| output.finish());
             // The thread is busy until here, even if the request was dropped. So the slot is held until here.

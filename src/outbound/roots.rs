@@ -10,11 +10,11 @@ use rustls_pki_types::{CertificateDer, pem, pem::PemObject};
 #[error("cannot read the certificates in {}: {fault}", .path.display())]
 pub struct RootsError {
     path: PathBuf,
-    fault: Fault,
+    fault: PemError,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum PemError {
     #[error("{0}")]
     Pem(#[from] pem::Error),
     #[error("{0}")]
@@ -36,7 +36,7 @@ pub fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError
     add(roots, path).map_err(|fault| RootsError { path: path.to_owned(), fault })
 }
 
-fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), Fault> {
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), PemError> {
     for certificate in CertificateDer::pem_file_iter(path)? {
         roots.add(certificate?)?;
     }

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     db::{
         Database, DatabaseSettings, DbError,
-        examination::{ENCODING_REMEDY, Examination, LeaseView, TIMEZONE_REMEDY},
+        examination::{DatabaseFacts, ENCODING_REMEDY, LeaseView, TIMEZONE_REMEDY},
     },
 };
 use private_postgres::IfRunning;
@@ -78,14 +78,14 @@ fn connect(config: &Config, url: &str) -> Result<Database, DbError> {
     Database::new(&settings, Handle::current())
 }
 
-async fn reached(database: &Database) -> Result<Examination, String> {
+async fn reached(database: &Database) -> Result<DatabaseFacts, String> {
     match tokio::time::timeout(PATIENCE, database.examine(SystemClock.now())).await {
         Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
 
-async fn reported(config: &Config, database: &Database, facts: &Examination) -> DatabaseFindings {
+async fn reported(config: &Config, database: &Database, facts: &DatabaseFacts) -> DatabaseFindings {
     let schema = database.missing_migrations().await;
     let has_schema = schema.as_ref().is_ok_and(Vec::is_empty);
     let mut findings = vec![Finding::ok("database", "it answers")];
@@ -108,7 +108,7 @@ async fn reported(config: &Config, database: &Database, facts: &Examination) -> 
     DatabaseFindings { findings, lease }
 }
 
-fn version(facts: &Examination) -> Finding {
+fn version(facts: &DatabaseFacts) -> Finding {
     const NAME: &str = "database_version";
     let detail = format!("PostgreSQL {}", facts.version);
     if facts.version_number < VERSION_MIN {
@@ -117,7 +117,7 @@ fn version(facts: &Examination) -> Finding {
     Finding::ok(NAME, detail)
 }
 
-fn locale(facts: &Examination) -> Finding {
+fn locale(facts: &DatabaseFacts) -> Finding {
     const NAME: &str = "database_locale";
     let detail = format!("encoding {}, collation {}", facts.encoding, facts.collation);
     if facts.encoding != "UTF8" {
@@ -126,7 +126,7 @@ fn locale(facts: &Examination) -> Finding {
     Finding::ok(NAME, detail)
 }
 
-fn timezone(facts: &Examination) -> Finding {
+fn timezone(facts: &DatabaseFacts) -> Finding {
     const NAME: &str = "database_timezone";
     if ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu"]
         .contains(&facts.timezone.as_str())
@@ -232,8 +232,8 @@ mod tests {
     use super::*;
     use crate::app::doctor::finding::Verdict;
 
-    fn facts() -> Examination {
-        Examination {
+    fn facts() -> DatabaseFacts {
+        DatabaseFacts {
             version: "17.2".into(),
             version_number: 170_002,
             encoding: "UTF8".into(),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn an_old_server_is_found() {
         assert_eq!(version(&facts()).verdict, Verdict::Ok);
-        let old = Examination { version: "14.9".into(), version_number: 140_009, ..facts() };
+        let old = DatabaseFacts { version: "14.9".into(), version_number: 140_009, ..facts() };
         assert_eq!(version(&old).verdict, Verdict::Failure);
     }
 

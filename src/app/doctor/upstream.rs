@@ -12,7 +12,7 @@ use crate::{
     domain::{instant::UnixSeconds, shown_url::shown_url},
     horizon::{
         HorizonClient,
-        client::Examination,
+        client::HorizonFacts,
         rate_limiter::RateLimiter,
         stellar_toml::{TomlClient, TomlError, TomlSettings},
     },
@@ -64,7 +64,7 @@ fn unreachable(detail: &str, remedy: &str) -> Vec<Finding> {
     findings
 }
 
-fn answered(config: &Config, found: &Examination, now: DateTime<Utc>) -> Vec<Finding> {
+fn answered(config: &Config, found: &HorizonFacts, now: DateTime<Utc>) -> Vec<Finding> {
     vec![
         network(&config.network_passphrase, &found.root.network_passphrase),
         lag(found.root.history_latest_ledger_closed_at, now),
@@ -111,7 +111,7 @@ fn clock(date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
     Finding::failure(NAME, detail, "synchronise the clock: `timedatectl set-ntp true`, or chrony")
 }
 
-fn history(found: &Examination) -> Finding {
+fn history(found: &HorizonFacts) -> Finding {
     const NAME: &str = "horizon_history";
     let (first, last) = (found.root.history_elder_ledger, found.root.history_latest_ledger);
     if last == 0 {

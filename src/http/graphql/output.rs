@@ -168,7 +168,7 @@ fn kib(bytes: usize) -> u32 {
 }
 
 /// An answer that is being written.
-pub(super) struct Output {
+pub(super) struct AnswerOutput {
     /// Text that is not compressed yet. Callers append to it and then call [`Self::settle`].
     pub(super) text: String,
     coding: Coding,
@@ -181,7 +181,7 @@ enum Sink {
     Gzip(Box<GzEncoder<Pieces>>),
 }
 
-impl Output {
+impl AnswerOutput {
     /// Returns an empty output. Without a share of the memory, the answer must be a short one.
     pub(super) fn new(coding: Coding, share: Option<MemoryShare>, token: CancelToken) -> Self {
         let pieces = Pieces { done: Vec::new(), open: Vec::new(), bytes: 0, share, error: None };
@@ -319,11 +319,11 @@ mod tests {
 
     use super::*;
 
-    async fn output(room: &AnswerMemory, values: u64, coding: Coding, waiting: &CancelGuard) -> Output {
-        Output::new(coding, room.share(values, coding).await, waiting.token())
+    async fn output(room: &AnswerMemory, values: u64, coding: Coding, waiting: &CancelGuard) -> AnswerOutput {
+        AnswerOutput::new(coding, room.share(values, coding).await, waiting.token())
     }
 
-    fn fill(output: &mut Output, bytes: usize) -> Result<(), OutputError> {
+    fn fill(output: &mut AnswerOutput, bytes: usize) -> Result<(), OutputError> {
         let text = "0123456789abcdef".repeat(4_096);
         let mut written = 0;
         while written < bytes {

@@ -6,7 +6,7 @@ use async_graphql::{Response, ServerError};
 use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
-    output::{CachedAnswer, CancelToken, Output, OutputError},
+    output::{AnswerOutput, CachedAnswer, CancelToken, OutputError},
     plan::{ConflictError, List, Plan},
     render,
     schema::Legacy,
@@ -44,7 +44,11 @@ impl Prepared {
     /// # Errors
     ///
     /// The reason for which it was not finished.
-    pub(super) fn print(&self, snapshot: &MarketSnapshot, output: &mut Output) -> Result<(), OutputError> {
+    pub(super) fn print(
+        &self,
+        snapshot: &MarketSnapshot,
+        output: &mut AnswerOutput,
+    ) -> Result<(), OutputError> {
         render::print(&self.response, &self.lists, snapshot, output)
     }
 
@@ -58,7 +62,7 @@ impl Prepared {
         snapshot: &MarketSnapshot,
         token: CancelToken,
     ) -> Result<CachedAnswer, OutputError> {
-        let mut output = Output::new(Coding::Identity, None, token);
+        let mut output = AnswerOutput::new(Coding::Identity, None, token);
         self.print(snapshot, &mut output)?;
         output.finish()
     }

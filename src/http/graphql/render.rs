@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_graphql::{PathSegment, Response, ServerError, Value};
 
 use super::{
-    output::{Output, OutputError},
+    output::{AnswerOutput, OutputError},
     plan::List,
     rows,
 };
@@ -37,7 +37,7 @@ pub(super) fn print(
     response: &Response,
     lists: &BTreeMap<String, List>,
     snapshot: &MarketSnapshot,
-    out: &mut Output,
+    out: &mut AnswerOutput,
 ) -> Result<(), OutputError> {
     out.text.push('{');
     if push_errors(&mut out.text, response) {

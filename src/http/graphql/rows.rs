@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use super::{
     fields::{Traded, of_asset, of_traded},
     market_data,
-    output::{Output, OutputError},
+    output::{AnswerOutput, OutputError},
     plan::{List, Rows},
     template::Template,
 };
 use crate::domain::{listed_asset::ListedAsset, market_snapshot::MarketSnapshot};
 
 /// Appends a list as JSON.
-pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) -> Result<(), OutputError> {
+pub(super) fn print(
+    list: &List,
+    snapshot: &MarketSnapshot,
+    out: &mut AnswerOutput,
+) -> Result<(), OutputError> {
     let token = out.token().clone();
     let is_wanted = || !token.is_cancelled();
     match &list.rows {
@@ -55,7 +59,7 @@ pub(super) fn print(list: &List, snapshot: &MarketSnapshot, out: &mut Output) ->
 fn print_assets<'a>(
     list: &List,
     rows: impl Iterator<Item = &'a ListedAsset>,
-    out: &mut Output,
+    out: &mut AnswerOutput,
 ) -> Result<(), OutputError> {
     let template = Template::new(list.rows.type_name(), &list.fields, of_asset);
     print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, row)))
@@ -64,7 +68,7 @@ fn print_assets<'a>(
 fn print_traded<'a>(
     list: &List,
     rows: impl Iterator<Item = Traded<'a>>,
-    out: &mut Output,
+    out: &mut AnswerOutput,
 ) -> Result<(), OutputError> {
     let template = Template::new(list.rows.type_name(), &list.fields, of_traded);
     print_rows(rows, out, |row, text| template.push(text, |print, text| print(text, &row)))
@@ -72,7 +76,7 @@ fn print_traded<'a>(
 
 fn print_rows<R>(
     rows: impl Iterator<Item = R>,
-    out: &mut Output,
+    out: &mut AnswerOutput,
     push: impl Fn(R, &mut String),
 ) -> Result<(), OutputError> {
     out.text.push('[');
