@@ -7,6 +7,8 @@ use crate::domain::{
 
 /// Assumed seconds per ledger if no pace is known.
 const LEDGER_SECONDS_GUESSED: i64 = 5;
+/// Fewest ledgers of a part of a gap. A smaller part is not worth its last page, which reaches into the next part.
+const STRETCH_LEDGERS_MIN: u32 = 32;
 
 /// Ledgers to read from `to` down to `from`, or until trades are older than wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +23,8 @@ pub(super) struct Stretch {
     pub(super) since: UnixSeconds,
 }
 
-/// Chooses the stretches to read now: the newest missing one, or several if requests are not limited. A long stretch is
-/// cut by the assumed duration of a ledger. A wrong assumption costs a request, but no trade.
+/// Chooses the stretches to read now, `at_once` at most, from the newest gap down. A long gap is cut into several by the
+/// assumed duration of a ledger. A wrong assumption costs a request, but no trade.
 pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for gap in missing {
@@ -56,14 +58,15 @@ fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -
     u32::try_from(ledgers).unwrap_or(u32::MAX)
 }
 
+/// Cuts a gap into `parts` stretches at most, the newest first. `wanted` is the estimated number of its ledgers that are
+/// young enough. The last stretch reaches down to the start of the gap, because the estimate may be too low.
 fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
     let low = gap.to.saturating_sub(wanted).max(gap.from);
     let step = gap.to.saturating_sub(low).checked_div(parts).unwrap_or(0);
     let mut stretches = Vec::new();
     let mut to = gap.to;
-    // A part of a few ledgers is not worth its last page, which reaches into the next part.
     for _ in 1..parts {
-        if step < 32 {
+        if step < STRETCH_LEDGERS_MIN {
             break;
         }
         let from = to.saturating_sub(step).max(low);

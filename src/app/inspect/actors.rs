@@ -23,6 +23,7 @@ pub(super) fn show(admin: SocketAddr, watches: bool) -> Result<u8, CommandError>
     }
 }
 
+/// Lays out `/actors.json`, a line for each actor. The mailbox reads: waiting messages/capacity ^most that ever waited.
 fn table(tree: &Value) -> String {
     let mut text = format!(
         "{:<18}{:<14}{:>9}{:>9}{:>12}{:>9}{:>8}  {}\n",

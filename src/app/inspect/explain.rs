@@ -24,6 +24,7 @@ fn agrees(explained: &Value) -> bool {
     explained.get("agrees").and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// Lays out the document of `/api/v1/markets/{market}/explain` as lines for a terminal.
 fn text(explained: &Value) -> String {
     let word = |name: &str| explained[name].as_str().unwrap_or_default();
     let value = |name: &str| match &explained[name] {
