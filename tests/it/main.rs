@@ -23,6 +23,7 @@ mod horizon;
 mod hostile;
 mod init;
 mod lake;
+mod lake_places;
 mod ledger_metadata;
 mod listings;
 mod live;
