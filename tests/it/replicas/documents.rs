@@ -40,7 +40,7 @@ fn same_view(both: &[Daemon; 2]) -> (String, String) {
     let mut same = None;
     wait_until("both pin a view of the same moment", || {
         // A view is pinned for ten seconds. Both choose the next one at the first request after that, so that this
-        // request must come to both within the same second, and they must have published the same by then.
+        // request must reach both within the same second, and they must have published the same by then.
         let states = both.each_ref().map(|daemon| daemon.status());
         if states[0]["as_of"] != states[1]["as_of"] || states[0]["seq"] != states[1]["seq"] {
             return false;
