@@ -18,7 +18,7 @@ mod readiness;
 mod redirected_file;
 mod requirements;
 mod reset_network;
-mod self_audit;
+pub(crate) mod self_audit;
 mod slow_machine;
 mod start_and_stop;
 mod start_over;

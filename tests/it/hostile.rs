@@ -1,7 +1,7 @@
 //! Input of strangers, which must not disturb other readers. `docs/reliability.md` quotes what each test prints.
 
 mod descriptors;
-mod graphql;
+pub(crate) mod graphql;
 mod http;
 mod roles;
 mod secrets;

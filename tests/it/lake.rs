@@ -19,9 +19,14 @@ use crate::support::{
 };
 
 /// Address where nothing listens.
-const NOWHERE: &str = "http://127.0.0.1:9";
+pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
-fn with_lake(seed: u64, trades_per_second: f64, history_hours: u32, faults: FaultPlan) -> SimServer {
+pub(crate) fn with_lake(
+    seed: u64,
+    trades_per_second: f64,
+    history_hours: u32,
+    faults: FaultPlan,
+) -> SimServer {
     horizon(SimConfig {
         seed,
         network_passphrase: PASSPHRASE.into(),
@@ -39,7 +44,7 @@ fn lake_url(sim: &SimServer) -> String {
 }
 
 /// A daemon that reads all trades of these hours from the lake, and assets and books from `horizon`.
-async fn reading_lake(sim: &SimServer, horizon: &str, hours: &str) -> Daemon {
+pub(crate) async fn reading_lake(sim: &SimServer, horizon: &str, hours: &str) -> Daemon {
     let lake = lake_url(sim);
     let more =
         ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", hours];

@@ -3,7 +3,7 @@
 mod asking;
 mod conf;
 mod limits;
-mod process;
+pub(crate) mod process;
 mod serving;
 mod steady;
 mod streaming;

@@ -7,6 +7,7 @@ use std::{
 
 pub(crate) mod busy_core;
 pub(crate) mod daemon;
+pub(crate) mod false_clock;
 pub(crate) mod fixtures;
 pub(crate) mod network;
 pub(crate) mod nginx;

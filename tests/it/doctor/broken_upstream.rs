@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::support::not_tested;
+use crate::support::false_clock::library;
 
 /// Nothing listens there.
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -47,13 +47,7 @@ fn a_clock_that_differs_from_horizons() {
 /// libfaketime puts the clock of the program alone an hour ahead.
 #[test]
 fn a_clock_that_differs_from_the_databases_and_horizons() {
-    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let library =
-        libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    let Some(library) = library else {
-        not_tested("libfaketime is absent, so no clock was put wrong; ./ticker need faketime");
-        return;
-    };
+    let Some(library) = library() else { return };
     block_on(async {
         let mut setup = Setup::new().await;
         setup.environment = vec![

@@ -28,7 +28,7 @@ pub(super) fn audit_count(daemon: &Daemon, names: &[&str]) -> u64 {
 }
 
 /// A daemon on a Horizon with a few trades of one market, all of them stored and published.
-pub(super) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
+pub(crate) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
     scene_on(scripted(), more).await
 }
 

@@ -226,12 +226,12 @@ fn whole_lists(lists: usize, number: usize, aliases: bool) -> String {
 }
 
 /// The largest document within the limits.
-fn worst_legal(number: usize) -> String {
+pub(crate) fn worst_legal(number: usize) -> String {
     whole_lists(8, number, false)
 }
 
 /// POSTs and throws the body away as it comes: status and bytes.
-fn post_unkept(address: SocketAddr, body: &str) -> std::io::Result<(u16, u64)> {
+pub(crate) fn post_unkept(address: SocketAddr, body: &str) -> std::io::Result<(u16, u64)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let length = body.len();

@@ -30,8 +30,8 @@ use crate::support::{
 };
 
 /// A daemon that runs nginx.
-struct Front {
-    daemon: Daemon,
+pub(crate) struct Front {
+    pub(crate) daemon: Daemon,
     address: SocketAddr,
     conf: PathBuf,
     _conf_dir: TempDir,
@@ -39,7 +39,7 @@ struct Front {
 }
 
 impl Front {
-    fn start(seed: u64, replacements: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(seed: u64, replacements: &[(&str, &str)]) -> Self {
         let sim = network(seed, FaultPlan::none());
         let database = block_on(fresh_database());
         let conf_dir = open_tempdir();
@@ -54,7 +54,7 @@ impl Front {
         front
     }
 
-    fn wait_until_up(&self) {
+    pub(crate) fn wait_until_up(&self) {
         wait_until("nginx runs", || self.actor()["state"] == "running" && self.is_up());
     }
 
@@ -69,7 +69,7 @@ impl Front {
     }
 
     /// The master's number, once it is written.
-    fn master(&self) -> i32 {
+    pub(crate) fn master(&self) -> i32 {
         let file = self.daemon.directory.path().join("data/nginx/nginx.pid");
         let mut pid = None;
         wait_until("nginx has a number", || {

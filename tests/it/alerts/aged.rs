@@ -1,0 +1,68 @@
+//! Alerts on the age of data. The daemon's clock is moved instead of waiting for hours.
+
+use super::*;
+use crate::support::false_clock::FalseClock;
+
+#[test]
+fn a_leader_without_trades() {
+    let Some(clock) = FalseClock::new() else { return };
+    let sim = network(561, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve_in(&clock.environment(), &sim.url(), &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        let is_fresh = |name: &str| figure(&daemon, name, "").is_some_and(|age| age < 60.0);
+        wait_until("trades are published", || {
+            is_fresh("ticker_newest_trade_age_seconds") && is_fresh("ticker_newest_commit_age_seconds")
+        });
+        let sound = scrape(&daemon);
+        let alerts = ["TickerDataOld", "TickerCommitsStopped"];
+        assert!(!alerts.iter().any(|alert| fires(alert, &sound, &sound)), "on a sound daemon");
+        sim.stop();
+        clock.set("+3600");
+        let is_old = |name: &str| figure(&daemon, name, "").is_some_and(|age| age > 3_000.0);
+        wait_until("no trade came for an hour", || {
+            is_old("ticker_newest_trade_age_seconds") && is_old("ticker_newest_commit_age_seconds")
+        });
+        wait_until("it leads", || figure(&daemon, "ticker_leader", "") == Some(1.0));
+        let broken = scrape(&daemon);
+        for alert in alerts {
+            assert!(fires(alert, &sound, &broken), "{alert}");
+        }
+    });
+}
+
+#[test]
+fn publications_files_and_audits_that_stop() {
+    let Some(clock) = FalseClock::new() else { return };
+    let sim = network(562, FaultPlan::none());
+    block_on(async {
+        let server = OwnPostgres::start();
+        let daemon = Daemon::serve_in(&clock.environment(), &sim.url(), &server.url, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        wait_until("files are written", || {
+            figure(&daemon, "ticker_files_age_seconds", "").is_some_and(|age| age < 60.0)
+        });
+        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        let sound = scrape(&daemon);
+        let alerts = ["TickerPublicationOld", "TickerFilesOld", "TickerAuditStopped"];
+        assert!(!alerts.iter().any(|alert| fires(alert, &sound, &sound)), "on a sound daemon");
+        // An aggregator that restarts publishes nothing until it has read the database.
+        server.stop();
+        daemon.provoke("aggregator", "Ping");
+        wait_until("it restarted", || {
+            figure(&daemon, "ticker_actor_restarts_total", "\"aggregator\"") >= Some(1.0)
+        });
+        clock.set("+14400");
+        let is_old = |name: &str| figure(&daemon, name, "").is_some_and(|age| age > 14_000.0);
+        let ages =
+            ["ticker_publication_age_seconds", "ticker_files_age_seconds", "ticker_audit_pass_age_seconds"];
+        for age in ages {
+            wait_until(age, || is_old(age));
+        }
+        let broken = scrape(&daemon);
+        for alert in alerts {
+            assert!(fires(alert, &sound, &broken), "{alert}");
+        }
+    });
+}

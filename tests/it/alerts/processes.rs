@@ -1,0 +1,121 @@
+//! Alerts on processes, leadership, the stream, mailboxes and the pool.
+
+use super::*;
+use crate::support::recomputation;
+
+/// Requests for the quarantine at once: more than the pool has connections.
+const WAITING: usize = 40;
+
+#[test]
+fn a_daemon_that_is_gone_and_one_that_starts_again_and_again() {
+    let sim = network(564, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let start = "process_start_time_seconds{job=\"stellar-ticker\",instance=\"a\"}";
+        let mut starts = Vec::new();
+        for _ in 0..4 {
+            let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+            let started = scrape(&daemon)[start].clone();
+            assert!(!starts.contains(&started), "each process has a time of its own");
+            starts.push(started);
+            daemon.kill();
+            assert!(request(daemon.admin, "GET", "/metrics", "").is_err(), "it cannot be scraped");
+        }
+        let up = "up{job=\"stellar-ticker\",instance=\"a\"}".to_owned();
+        assert!(fires_on("TickerDown", [(up.clone(), format!("1 0x{MINUTES}"))]));
+        assert!(!fires_on("TickerDown", [(up, format!("1x{MINUTES}"))]));
+        let last = starts.last().unwrap();
+        let again = (start.to_owned(), format!("{} {last}x{MINUTES}", starts.join(" ")));
+        assert!(fires_on("TickerRestartsOften", [again]));
+        assert!(!fires_on("TickerRestartsOften", [(start.to_owned(), format!("{last}x{MINUTES}"))]));
+    });
+}
+
+#[test]
+fn two_replicas_with_two_databases() {
+    let sim = network(565, FaultPlan::none());
+    block_on(async {
+        let serve = async || Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        let both = [serve().await, serve().await];
+        wait_until("both lead", || {
+            both.iter().all(|daemon| figure(daemon, "ticker_leader", "") == Some(1.0))
+        });
+        let one = scrape_as("a", &both[0]);
+        assert!(!fires("TickerTwoLeaders", &one, &one));
+        let all: BTreeMap<_, _> = one.into_iter().chain(scrape_as("b", &both[1])).collect();
+        assert!(fires("TickerTwoLeaders", &all, &all));
+    });
+}
+
+#[test]
+fn a_stream_that_is_cut_again_and_again() {
+    let sim = network(566, FaultPlan::random(566, 0.7));
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let reconnects = || figure(&daemon, "ticker_stream_reconnects_total", "");
+        wait_until("the stream was opened", || reconnects().is_some());
+        let before = scrape(&daemon);
+        assert!(!fires("TickerStreamUnstable", &before, &before));
+        let opened = reconnects().unwrap();
+        wait_until("it was cut some times", || reconnects() >= Some(opened + 4.0));
+        assert!(fires("TickerStreamUnstable", &before, &scrape(&daemon)));
+    });
+}
+
+#[test]
+fn a_full_mailbox_and_messages_that_wait() {
+    let sim = network(567, FaultPlan::none());
+    block_on(async {
+        let often = ["--orderbooks-schedule", "* * * * * *"];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &often);
+        daemon.wait_for_publication();
+        let sound = scrape(&daemon);
+        let alerts = ["TickerMailboxFull", "TickerMessagesWait"];
+        assert!(!alerts.iter().any(|alert| fires(alert, &sound, &sound)), "on a sound daemon");
+        // The aggregator takes its time for one message while another actor sends more than its mailbox holds.
+        let depth = || figure(&daemon, "ticker_actor_mailbox_messages", "\"aggregator\"").unwrap();
+        let most = figure(&daemon, "ticker_actor_mailbox_messages_max", "\"aggregator\"").unwrap();
+        let mut full = BTreeMap::new();
+        wait_until("its mailbox is full", || {
+            daemon.provoke("aggregator", "slow-RankMarkets");
+            daemon.provoke("orderbook_poller", "Flood");
+            let begun = std::time::Instant::now();
+            while begun.elapsed().as_secs() < 2 && depth() < most {}
+            full = scrape(&daemon);
+            fires("TickerMailboxFull", &sound, &full)
+        });
+        // An actor that hangs is replaced after some seconds, in which its messages wait.
+        let before = scrape(&daemon);
+        daemon.provoke("aggregator", "hang-Ping");
+        wait_until("it was replaced, and handles what waited", || {
+            fires("TickerMessagesWait", &before, &scrape(&daemon))
+        });
+    });
+}
+
+#[test]
+fn a_pool_without_a_free_connection() {
+    let sim = network(568, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        let sound = scrape(&daemon);
+        assert!(!fires("TickerPoolExhausted", &sound, &sound));
+        let mut client = recomputation::connect(&database).await;
+        let lock = client.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE quarantine IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..WAITING {
+                scope.spawn(|| request(daemon.admin, "GET", "/quarantine.json", ""));
+            }
+            wait_until("somebody waits for a connection", || {
+                figure(&daemon, "ticker_database_pool_waiting", "") > Some(0.0)
+            });
+            let busy = scrape(&daemon);
+            assert!(fires("TickerPoolExhausted", &sound, &busy));
+        });
+        lock.rollback().await.unwrap();
+    });
+}
