@@ -196,7 +196,6 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let store = store.insert(opened);
     let database = store.database(config).await?;
     let candles = store.pool_of(CANDLE_CONNECTIONS)?;
-    database.check_rights().await?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;

@@ -177,7 +177,6 @@ fn with_lease(
 async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, CommandError> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
-    database.check_rights().await?;
     let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_terms());
     check_lake(&services).await?;
     check_network(&services).await?;

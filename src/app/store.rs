@@ -54,12 +54,15 @@ impl Store {
 
     /// Migrates the schema, waits until the database is ready and claims it for the configured network.
     ///
-    /// Fails if the database holds another network.
+    /// Fails if the database holds another network, or if the role lacks rights.
     pub(super) async fn database(&self, config: &Config) -> Result<Database, CommandError> {
         self.migrated(config).await?;
         let database = self.connect(&self.url, CONNECTIONS_MAX)?;
         database.wait_until_ready(config.startup_timeout).await?;
-        database.claim_network(&config.network_passphrase).await?;
+        let passphrase = &config.network_passphrase;
+        let claim = async |database: &Database| database.claim_network(passphrase).await;
+        database.patiently(config.startup_timeout, claim).await?;
+        database.patiently(config.startup_timeout, Database::check_rights).await?;
         Ok(database)
     }
 
@@ -74,8 +77,8 @@ impl Store {
     pub(super) async fn migrated(&self, config: &Config) -> Result<Vec<String>, CommandError> {
         let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
-        direct.check_server().await?;
-        let migrated = direct.migrate().await?;
+        direct.patiently(config.startup_timeout, Database::check_server).await?;
+        let migrated = direct.patiently(config.startup_timeout, Database::migrate).await?;
         if !migrated.is_empty() {
             info!(migrations = migrated.join(", "), "schema migrated");
         }

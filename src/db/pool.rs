@@ -134,6 +134,31 @@ impl Database {
         }
     }
 
+    /// Runs a step of the start. If the database goes away or is too slow for a moment, runs it again until `patience` is
+    /// over. The step must have the same effect if it runs twice.
+    ///
+    /// # Errors
+    ///
+    /// The last failure, or one that trying again cannot help.
+    pub async fn patiently<T>(
+        &self,
+        patience: Duration,
+        step: impl AsyncFn(&Self) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        let until = Instant::now() + patience;
+        loop {
+            match step(self).await {
+                Err(error)
+                    if error.is_transient() && !error.is_final_at_start() && Instant::now() < until =>
+                {
+                    info!(%error, "the database failed during the start, trying again");
+                    tokio::time::sleep(READY_POLL).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn ping(&self) -> Result<(), DbError> {
         self.client().await?.simple_query("").await?;
         Ok(())

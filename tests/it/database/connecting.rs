@@ -2,6 +2,8 @@
 
 use std::{io::ErrorKind, net::TcpListener};
 
+use stellar_ticker::db::DbError;
+
 use super::*;
 use crate::support::{
     network::block_on,
@@ -51,6 +53,28 @@ fn a_silent_host_hides_no_living_one_and_comes_last_for_a_while() {
             other.unwrap();
         }
         assert_eq!(silent.connections(), 0, "it is known to be silent");
+    });
+}
+
+#[test]
+fn a_step_of_the_start_that_fails_for_a_moment_runs_again_and_one_that_is_refused_does_not() {
+    block_on(async {
+        let database = open(&fresh_database().await);
+        let tries = std::cell::Cell::new(0);
+        let failing = async |error: fn() -> DbError| {
+            let step = async |_: &Database| {
+                tries.set(tries.get() + 1);
+                if tries.get() < 3 { Err(error()) } else { Ok(tries.get()) }
+            };
+            database.patiently(PATIENCE, step).await
+        };
+        assert_eq!(failing(|| DbError::Silent(Duration::from_secs(5))).await.unwrap(), 3);
+        tries.set(0);
+        failing(|| DbError::Corrupt("odd".into())).await.unwrap_err();
+        assert_eq!(tries.get(), 1);
+        tries.set(0);
+        let step = async |_: &Database| Err::<(), _>(DbError::Silent(PATIENCE));
+        database.patiently(Duration::ZERO, step).await.unwrap_err();
     });
 }
 
