@@ -154,7 +154,7 @@ async fn rewritten(seed: u64, verify: &str, is_reported: impl AsyncFn(&Daemon, &
         assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // What was stored stays, and new ledgers follow.
+    // Stored trades stay, and the daemon stores the next ledgers.
     let (_, newest) = complete_range(&client).await;
     assert!(newest >= to && compare_with_emitted(&client, sim.oracle()).await >= 60);
 }
