@@ -93,7 +93,7 @@ struct Linked {
 }
 
 impl Links {
-    /// Adds a cause. After [`LINKS_MAX`] it is only counted.
+    /// Adds a cause. After `LINKS_MAX` causes it is only counted.
     pub fn add(&mut self, cause: TraceContext) {
         let linked = self.0.get_or_insert_default();
         if linked.spans.len() < LINKS_MAX {

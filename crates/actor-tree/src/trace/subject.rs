@@ -19,7 +19,7 @@ pub struct Subject {
 struct Members {
     /// Name of the kind, such as `markets`.
     name: &'static str,
-    /// Ids, at most [`MEMBERS_MAX`].
+    /// Ids, at most `MEMBERS_MAX`.
     ids: Vec<i64>,
     /// Number of the ids that are left out.
     left_out: usize,
@@ -55,7 +55,7 @@ impl Subject {
         }
     }
 
-    /// Adds ids of the kind `name`, each once. At most [`MEMBERS_MAX`] are kept.
+    /// Adds ids of the kind `name`, each once. At most `MEMBERS_MAX` are kept.
     #[must_use]
     pub fn with_members(mut self, name: &'static str, ids: impl IntoIterator<Item = i64>) -> Self {
         let mut ids: Vec<i64> = ids.into_iter().collect();

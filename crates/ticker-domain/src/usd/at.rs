@@ -58,7 +58,7 @@ pub struct PastLeg {
 pub struct PastPrice {
     /// Dollars per unit.
     pub usd: Rate,
-    /// Way by which the price came about: the name of a [`Method`], or [`XLM_HOUR`].
+    /// Way by which the price came about: the name of a [`Method`], or `XLM_HOUR`.
     pub method: &'static str,
     /// Markets that led to the dollar, XLM's own median excepted.
     pub legs: Vec<PastLeg>,
