@@ -20,6 +20,7 @@ mod expect;
 mod files;
 mod graphiql;
 mod graphql;
+mod inflated;
 mod labels;
 mod methods;
 mod negotiation;

@@ -17,7 +17,7 @@ use arc_swap::ArcSwapOption;
 pub use first_answer::FirstAnswer;
 pub use lake_state::{Anchor, LakeCell, LakeState};
 pub use listing::{LazyListing, ListingSource};
-pub use ticker_formats::{EncodedFile, FileMaker, Files, Tags, pieces};
+pub use ticker_formats::{Document, EncodedFile, FileMaker, Files, Plain, Tags, pieces};
 pub use vitals::{
     Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Part, Reread, SelfAudit, UnreadHistory, Vitals,
 };
@@ -43,7 +43,7 @@ pub struct Publication {
     /// Time at which the rows of the files were rendered and their compression began.
     pub rendered_at: Instant,
     /// Ages of the order books, rendered on first use. `None` inside if the compressor failed.
-    pub book_ages: OnceLock<Option<EncodedFile>>,
+    pub book_ages: OnceLock<Option<Document>>,
     /// Differences from the publication before.
     pub changes: Changes,
     /// Step of a trace that ends with the first answer from this publication.

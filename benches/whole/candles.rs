@@ -52,7 +52,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 
 /// Compares the ingest of a backlog with and without the candle keeper.
 fn ingest_beside_the_keeper(bench: &Bench) -> Row {
-    let synthetic = Synthetic::week(bench.sized(300_000, 1_000_000), MARKETS, UnixSeconds::from(Utc::now()));
+    let synthetic =
+        Synthetic::week(bench.sized(1_000_000, 3_000_000), MARKETS, UnixSeconds::from(Utc::now()));
     let url = format!("http://{}", Rendered::of(&synthetic).serve());
     let [mut alone, mut beside] = [Vec::new(), Vec::new()];
     // In turns, so that other work on the machine slows down both.
@@ -80,6 +81,11 @@ async fn fill(bench: &Bench, url: &str, has_keeper: bool) -> f64 {
     };
     let keeping = async {
         if has_keeper {
+            // A keeper that finds nothing to do rests for longer than the ingest takes.
+            let waiting = "SELECT EXISTS (SELECT FROM trades)";
+            while !store.client.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             keeper.run(WorkContext::default()).await;
         }
         std::future::pending::<()>().await;

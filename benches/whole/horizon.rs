@@ -57,6 +57,19 @@ impl Rendered {
         page.strip_suffix(b",").unwrap_or(page)
     }
 
+    /// Returns at most `limit` records above a cursor, from old to new: the backfiller asks for the oldest ones when it
+    /// comes to the end.
+    fn ascending_page(&self, cursor: PagingToken, limit: usize) -> Vec<u8> {
+        let to = self.places.partition_point(|(_, token)| *token > cursor);
+        let at = |place: usize| self.places.get(place).map_or(self.bytes.len(), |(at, _)| *at);
+        let records: Vec<u8> = (to.saturating_sub(limit)..to)
+            .rev()
+            .flat_map(|place| self.bytes.get(at(place)..at(place + 1)).unwrap_or_default())
+            .copied()
+            .collect();
+        records.strip_suffix(b",").map_or_else(Vec::new, <[u8]>::to_vec)
+    }
+
     /// Starts serving, until the process ends.
     pub(crate) fn serve(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -89,6 +102,7 @@ impl Rendered {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let parameter =
                 |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            let ascending;
             let (front, middle, back): (&str, &[u8], &str) = match path {
                 "/" => ("", self.root.as_bytes(), ""),
                 "/assets" | "/order_book" => {
@@ -98,7 +112,14 @@ impl Rendered {
                 _ => {
                     let cursor = parameter("cursor").and_then(|text| text.parse().ok());
                     let limit = parameter("limit").and_then(|text| text.parse().ok()).unwrap_or(10);
-                    (r#"{"_embedded":{"records":["#, self.page(cursor, limit), "]}}")
+                    let records = match cursor.filter(|_| parameter("order") == Some("asc")) {
+                        Some(cursor) => {
+                            ascending = self.ascending_page(cursor, limit);
+                            &ascending
+                        }
+                        None => self.page(cursor, limit),
+                    };
+                    (r#"{"_embedded":{"records":["#, records, "]}}")
                 }
             };
             let length = front.len() + middle.len() + back.len();

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use crate::published::EncodedFile;
+use crate::published::Document;
 
 /// A key or an answer whose memory counts.
 pub(super) trait MemorySize {
@@ -26,10 +26,9 @@ impl MemorySize for String {
     }
 }
 
-impl MemorySize for EncodedFile {
-    /// Brotli is made on demand and does not count.
+impl MemorySize for Document {
     fn bytes(&self) -> usize {
-        self.raw.len() + self.gzip.len()
+        self.bytes()
     }
 }
 

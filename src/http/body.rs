@@ -23,9 +23,7 @@ pub(super) struct Pieces<K = ()> {
     first: Bytes,
     /// Buffers that follow it.
     left: VecDeque<Bytes>,
-    begun: Instant,
-    /// None in a test without a listener.
-    ticket: Option<Ticket>,
+    pace: Pace,
     /// Value that must live until the body is sent, such as a share of the memory.
     _kept: K,
 }
@@ -35,7 +33,35 @@ impl<K> Pieces<K> {
     pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, ticket: Option<Ticket>, kept: K) -> Self {
         let mut bytes = bytes.into_iter();
         let first = bytes.next().unwrap_or_default();
-        Self { first, left: bytes.collect(), begun: Instant::now(), ticket, _kept: kept }
+        Self { first, left: bytes.collect(), pace: Pace::new(ticket), _kept: kept }
+    }
+}
+
+/// Limits on the time that a client takes for a body.
+pub(super) struct Pace {
+    begun: Instant,
+    /// None in a test without a listener.
+    ticket: Option<Ticket>,
+}
+
+impl Pace {
+    pub(super) fn new(ticket: Option<Ticket>) -> Self {
+        Self { begun: Instant::now(), ticket }
+    }
+
+    /// Counts bytes that are passed to the server.
+    ///
+    /// # Errors
+    ///
+    /// The body took too long, or its client was cut off.
+    pub(super) fn allows(&self, bytes: usize) -> io::Result<()> {
+        if self.begun.elapsed() > SENDING_MAX {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.ticket.as_ref().is_some_and(|ticket| !ticket.count(bytes)) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 }
 
@@ -52,19 +78,13 @@ impl<K: Unpin> MessageBody for Pieces<K> {
             let Some(next) = self.left.pop_front() else { return Poll::Ready(None) };
             self.first = next;
         }
-        if self.begun.elapsed() > SENDING_MAX {
-            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-        }
         // The last piece is moved, not split off, so that no reference to the buffer remains.
         let piece = if self.first.len() <= PIECE_BYTES {
             std::mem::take(&mut self.first)
         } else {
             self.first.split_to(PIECE_BYTES)
         };
-        if self.ticket.as_ref().is_some_and(|ticket| !ticket.count(piece.len())) {
-            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
-        }
-        Poll::Ready(Some(Ok(piece)))
+        Poll::Ready(Some(self.pace.allows(piece.len()).map(|()| piece)))
     }
 }
 

@@ -8,12 +8,13 @@ use bytes::Bytes;
 
 use super::{
     body::Pieces,
+    inflated::Inflated,
     labels::Labels,
     negotiation::{Coding, coding, names_second, names_tag},
     problem::problem,
     sending::Ticket,
 };
-use crate::published::EncodedFile;
+use crate::published::{Document, Plain};
 
 /// Caches may keep a file for a second, since the next publication comes about a second later.
 const CACHE_CONTROL: &str = "public, max-age=1";
@@ -30,10 +31,10 @@ pub(super) struct Terms<'a> {
     pub(super) labels: Option<&'a Labels>,
 }
 
-/// Returns the answer to a GET or HEAD of a published file. Web pages of any host may read it.
+/// Returns the answer to a GET or HEAD of a file or document. Web pages of any host may read it.
 pub(super) fn send(
     request: &HttpRequest,
-    file: &EncodedFile,
+    file: &Document,
     labels: Labels,
     vary: &'static str,
 ) -> HttpResponse {
@@ -47,9 +48,9 @@ pub(super) fn send(
 }
 
 /// Returns the answer to a GET or HEAD of any file.
-pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms<'_>) -> HttpResponse {
+pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>) -> HttpResponse {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.made().is_some()) else {
+    let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.is_some()) else {
         return problem(
             StatusCode::NOT_ACCEPTABLE,
             "the file is available as gzip, br and identity, and Accept-Encoding refuses all of them",
@@ -63,10 +64,9 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms<'
             .is_some_and(|(given, labels)| names_second(given, labels.as_of())),
     };
     let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let (bytes, tag) = form_of(file, coding);
     let mut response = HttpResponse::build(status);
     response
-        .insert_header((header::ETAG, tag))
+        .insert_header((header::ETAG, tag_of(file, coding).clone()))
         .insert_header((header::VARY, terms.vary))
         .insert_header((header::CACHE_CONTROL, terms.cache_control))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
@@ -79,18 +79,78 @@ pub(super) fn send_on(request: &HttpRequest, file: &EncodedFile, terms: &Terms<'
     if let Some(name) = coding.name() {
         response.insert_header((header::CONTENT_ENCODING, name));
     }
-    let ticket = Ticket::file(request, &bytes, coding);
+    response.insert_header((header::CONTENT_TYPE, terms.content_type));
     // For HEAD, actix sends only the head, with the length of this body.
-    response.insert_header((header::CONTENT_TYPE, terms.content_type)).body(Pieces::new([bytes], ticket, ()))
+    match form_of(file, coding) {
+        Form::Bytes(bytes) => {
+            let ticket = Ticket::file(request, bytes, coding);
+            response.body(Pieces::new([bytes.clone()], ticket, ()))
+        }
+        Form::Inflated { len } => {
+            let ticket = Ticket::file(request, &file.gzip, Coding::Gzip);
+            response.body(Inflated::new(file.gzip.clone(), len, ticket))
+        }
+    }
 }
 
-/// Returns the bytes in this coding, and their entity tag.
-fn form_of(file: &EncodedFile, coding: Coding) -> (Bytes, Bytes) {
-    let (bytes, tag) = match coding {
-        Coding::Identity => (Some(&file.raw), &file.tags.raw),
-        Coding::Gzip => (Some(&file.gzip), &file.tags.gzip),
-        Coding::Brotli => (file.brotli.made(), &file.tags.brotli),
-    };
-    // Brotli is only chosen if it exists, so the default is never used.
-    (bytes.cloned().unwrap_or_default(), tag.clone())
+/// Form in which a file is sent.
+enum Form<'a> {
+    /// These bytes.
+    Bytes(&'a Bytes),
+    /// This number of bytes, which are compressed by gzip until they are sent.
+    Inflated { len: usize },
+}
+
+const fn form_of(file: &Document, coding: Coding) -> Form<'_> {
+    match (coding, &file.brotli, &file.plain) {
+        (Coding::Brotli, Some(brotli), _) => Form::Bytes(brotli),
+        (Coding::Identity, _, Plain::Kept(bytes)) => Form::Bytes(bytes),
+        (Coding::Identity, _, Plain::Compressed { len }) => Form::Inflated { len: *len },
+        // Brotli is only chosen if it exists.
+        (Coding::Gzip | Coding::Brotli, ..) => Form::Bytes(&file.gzip),
+    }
+}
+
+const fn tag_of(file: &Document, coding: Coding) -> &Bytes {
+    match coding {
+        Coding::Identity => &file.tags.raw,
+        Coding::Gzip => &file.tags.gzip,
+        Coding::Brotli => &file.tags.brotli,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{body::to_bytes, test::TestRequest};
+
+    use super::*;
+    use crate::domain::instant::UnixSeconds;
+
+    /// Answer to a request with this `Accept-Encoding`: its body, its coding and its tag.
+    async fn answer(document: &Document, accept: &str) -> (Bytes, Option<String>, String) {
+        let request =
+            TestRequest::default().insert_header((header::ACCEPT_ENCODING, accept)).to_http_request();
+        let response = send(&request, document, Labels::of(1, UnixSeconds(1)), "Accept-Encoding");
+        let text = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (coding, tag) = (text(header::CONTENT_ENCODING), text(header::ETAG).unwrap());
+        (to_bytes(response.into_body()).await.unwrap(), coding, tag)
+    }
+
+    #[actix_web::test]
+    async fn a_document_that_is_not_kept_plain_is_sent_plain_all_the_same() {
+        let raw: Vec<u8> = (0..60_000).flat_map(|number: i32| format!("{number},").into_bytes()).collect();
+        for (document, is_kept) in [
+            (Document::gzipped(raw.clone()).unwrap(), false),
+            (Document::with_brotli(raw[..9_000].to_vec()).unwrap(), true),
+        ] {
+            assert_eq!(matches!(document.plain, Plain::Kept(_)), is_kept);
+            let (plain, coding, tag) = answer(&document, "identity").await;
+            assert_eq!((&plain[..], coding), (&raw[..plain.len()], None));
+            assert_eq!(tag.as_bytes(), &document.tags.raw[..]);
+            let (gzip, coding, _) = answer(&document, "gzip").await;
+            assert_eq!((gzip, coding.as_deref()), (document.gzip.clone(), Some("gzip")));
+            let (_, coding, _) = answer(&document, "br, gzip;q=0.5").await;
+            assert_eq!(coding.as_deref(), Some(if is_kept { "br" } else { "gzip" }));
+        }
+    }
 }

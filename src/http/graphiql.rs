@@ -17,7 +17,7 @@ use super::{
     methods::answer,
     problem::problem,
 };
-use crate::published::EncodedFile;
+use crate::published::Document;
 
 /// Permissions of the page: scripts and styles from this host, requests to this host, and images and fonts of its own
 /// styles. The hash allows the one style that GraphiQL adds to the page while a dialog or a menu is open.
@@ -67,12 +67,12 @@ static SOURCES: [Source; 8] = [
 /// A file in all codings. All files are encoded at the first request, because most processes never serve one.
 struct File {
     source: &'static Source,
-    encoded: EncodedFile,
+    encoded: Document,
 }
 
 static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
     let encode =
-        |source: &'static Source| Ok(File { source, encoded: EncodedFile::encode(source.bytes.to_vec())? });
+        |source: &'static Source| Ok(File { source, encoded: Document::with_brotli(source.bytes.to_vec())? });
     SOURCES.iter().map(encode).collect()
 });
 

@@ -18,7 +18,7 @@ use super::{
     problem::problem,
     requests,
 };
-use crate::published::EncodedFile;
+use crate::published::Document;
 
 /// Handler of GET and HEAD.
 type RouteHandler = fn(&HttpRequest) -> HttpResponse;
@@ -33,13 +33,13 @@ const CACHE_CONTROL: &str = "public, max-age=300";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The description as JSON, encoded at the first request. `None` if that failed.
-static DOCUMENT: LazyLock<Option<EncodedFile>> = LazyLock::new(|| {
+static DOCUMENT: LazyLock<Option<Document>> = LazyLock::new(|| {
     let document = openapi::document(VERSION).ok()?;
-    EncodedFile::encode(document.to_string().into_bytes()).ok()
+    Document::with_brotli(document.to_string().into_bytes()).ok()
 });
 /// The description as a page.
-static DOCS: LazyLock<Option<EncodedFile>> =
-    LazyLock::new(|| EncodedFile::encode(openapi::page(VERSION).into_bytes()).ok());
+static DOCS: LazyLock<Option<Document>> =
+    LazyLock::new(|| Document::with_brotli(openapi::page(VERSION).into_bytes()).ok());
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let handlers: [(&str, RouteHandler); 2] = [(JSON, json), (PAGE, page)];
@@ -68,7 +68,7 @@ fn page(request: &HttpRequest) -> HttpResponse {
     response
 }
 
-fn send(request: &HttpRequest, file: Option<&EncodedFile>, content_type: &'static str) -> HttpResponse {
+fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static str) -> HttpResponse {
     let Some(file) = file else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the description could not be made");
     };

@@ -13,7 +13,7 @@ use super::{
     state::PublicState,
     status::status,
 };
-use crate::published::{EncodedFile, Files};
+use crate::published::{Document, EncodedFile, Files};
 
 /// Handler of GET and HEAD.
 type RouteHandler = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
@@ -76,7 +76,8 @@ fn send(
     match state.published.newest() {
         Some(newest) => {
             let labels = Labels::of(newest.seq, newest.as_of);
-            let response = files::send(request, pick(&newest.files), labels, vary);
+            let file = Document::from(pick(&newest.files));
+            let response = files::send(request, &file, labels, vary);
             newest.first_answer.end();
             response
         }

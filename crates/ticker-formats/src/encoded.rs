@@ -60,19 +60,7 @@ impl EncodedFile {
         Self { raw, gzip, brotli, etag, tags }
     }
 
-    /// Compresses and hashes a whole file in all encodings. Takes milliseconds per megabyte: do not call it on an
-    /// actor's thread.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the compressor.
-    pub fn encode(raw: Vec<u8>) -> io::Result<Self> {
-        let file = Self::gzipped(raw)?;
-        file.brotli.make();
-        Ok(file)
-    }
-
-    /// Same as [`Self::encode`] without brotli: for a reader who waits for a document that others may never ask for.
+    /// Compresses and hashes a whole file. Takes milliseconds per megabyte: do not call it on an actor's thread.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! Output formats: files rendered from a market snapshot, plain and compressed. Pure.
 
 pub mod board;
+mod document;
 mod encoded;
 mod files;
 pub mod legacy;
@@ -11,5 +12,6 @@ pub mod pieces;
 mod rows;
 pub mod shown;
 
+pub use document::{Document, Plain};
 pub use encoded::{EncodedFile, Tags};
 pub use files::{FileMaker, Files};

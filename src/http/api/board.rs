@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{
-    EncodedFile,
+    Document,
     board::{self, Board},
     listings::ListingView,
 };
@@ -57,7 +57,7 @@ async fn send(
     render: impl FnOnce(&ListingView, &Board) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, super::error::ApiError> {
     let publication = view.publication();
-    let encode = move |view: &ListingView| EncodedFile::encode(render(view, publication.board(view)));
+    let encode = move |view: &ListingView| Document::with_brotli(render(view, publication.board(view)));
     let file = view.encoded(key, encode).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     Ok(files::send(request, &file, labels, "Accept-Encoding"))

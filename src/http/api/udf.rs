@@ -23,6 +23,7 @@ use super::{
 use crate::{
     domain::{instant::UnixSeconds, market::Market},
     http::{methods, requests, state::PublicState},
+    published::Plain,
 };
 
 const CONFIG: &str = "/udf/config";
@@ -176,7 +177,8 @@ async fn bars_in_memory(
         let nothing = StoredPart::default();
         udf::count(&MarketHistory::new(view, market, &nothing), query).to_string().into_bytes()
     });
-    Ok(std::str::from_utf8(&count.await?.raw).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
+    let Plain::Kept(text) = &count.await?.plain else { return Ok(0) };
+    Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// Error of the protocol.

@@ -18,7 +18,7 @@ use crate::{
         answer_cache::{AnswerCache, LastAnswer, Limits},
         board_feed::BoardFeed,
     },
-    published::{EncodedFile, LazyListing, ListingSource, Publication},
+    published::{Document, LazyListing, ListingSource, Publication},
 };
 
 /// Seconds for which a view is pinned.
@@ -27,9 +27,9 @@ const PINNED_S: i64 = 10;
 const VIEWS_KEPT: usize = 2;
 /// Time without a reader after which views and their documents are dropped.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Limits on the documents of a view, plain and gzip. Three views at most exist, and all of them are part of the
-/// documented memory.
-const DOCUMENTS: Limits = Limits { answers: 512, bytes: 96 << 20, last: LastAnswer::Kept };
+/// Limits on the documents of a view, which take some 40 MB at 30,000 markets. At most three views exist. The documented
+/// memory includes them.
+const DOCUMENTS: Limits = Limits { answers: 512, bytes: 64 << 20, last: LastAnswer::Kept };
 /// Views and documents that are made at the same time. The others wait.
 const AT_ONCE: usize = 4;
 /// Longest wait for a turn.
@@ -66,7 +66,7 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct PinnedView {
     pub(super) listing: Arc<ListingView>,
-    documents: AnswerCache<String, EncodedFile>,
+    documents: AnswerCache<String, Document>,
     turns: Arc<Semaphore>,
     publication: Arc<LazyListing>,
 }
@@ -187,16 +187,16 @@ impl PinnedView {
         &self,
         key: String,
         render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
-    ) -> Result<Arc<EncodedFile>, ApiError> {
-        self.encoded(key, |view| EncodedFile::gzipped(render(view))).await
+    ) -> Result<Arc<Document>, ApiError> {
+        self.encoded(key, |view| Document::gzipped(render(view))).await
     }
 
     /// The file with this key, made by `encode` if it is not kept.
     pub(super) async fn encoded(
         &self,
         key: String,
-        encode: impl FnOnce(&ListingView) -> io::Result<EncodedFile> + Send + 'static,
-    ) -> Result<Arc<EncodedFile>, ApiError> {
+        encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
+    ) -> Result<Arc<Document>, ApiError> {
         let make = async {
             let _turn = turn(&self.turns).await?;
             let listing = Arc::clone(&self.listing);

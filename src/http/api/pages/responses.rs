@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 use ticker_formats::{
-    EncodedFile,
+    Document,
     listings::ListingView,
     pages::{self, TickerState},
 };
@@ -88,7 +88,7 @@ fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> Htt
 
 /// Page that no cache may store, compressed if the client accepts that.
 pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: Vec<u8>) -> HttpResponse {
-    let Ok(file) = EncodedFile::gzipped(page) else {
+    let Ok(file) = Document::gzipped(page) else {
         return ApiError::Compression.response();
     };
     let terms = Terms { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None };
@@ -111,7 +111,7 @@ pub(super) async fn send(
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
-    let file = view.encoded(key, |view| EncodedFile::encode(render(view))).await?;
+    let file = view.encoded(key, |view| Document::with_brotli(render(view))).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     let terms =
         Terms { content_type: HTML, cache_control: "public, max-age=1", vary: VARY, labels: Some(&labels) };

@@ -3,7 +3,7 @@
 use std::{io, sync::LazyLock};
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use ticker_formats::EncodedFile;
+use ticker_formats::Document;
 
 use crate::http::{
     files::{Terms, send_on},
@@ -55,8 +55,8 @@ const SOURCES: [Source; 15] = [
 ];
 
 /// The files in all codings, encoded at the first request.
-static FILES: LazyLock<io::Result<Vec<(Source, EncodedFile)>>> = LazyLock::new(|| {
-    SOURCES.into_iter().map(|source| Ok((source, EncodedFile::encode(source.2.to_vec())?))).collect()
+static FILES: LazyLock<io::Result<Vec<(Source, Document)>>> = LazyLock::new(|| {
+    SOURCES.into_iter().map(|source| Ok((source, Document::with_brotli(source.2.to_vec())?))).collect()
 });
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -118,7 +118,7 @@ mod tests {
         let files = FILES.as_ref().unwrap();
         let size = |path: &&str| {
             let (_, file) = files.iter().find(|((other, ..), _)| other == path).unwrap();
-            file.brotli.made().unwrap().len()
+            file.brotli.as_ref().unwrap().len()
         };
         let sum: usize = list.iter().map(size).sum();
         assert!(sum < LIST_MAX, "{sum} bytes");
