@@ -19,6 +19,7 @@ use stellar_ticker::{
     clock::SystemClock,
     domain::{
         asset::Asset,
+        candles::Interval,
         directory::Directory,
         instant::{DAY, UnixSeconds},
         issuer_file::Currency,
@@ -32,8 +33,15 @@ use stellar_ticker::{
 };
 use synthetic::Synthetic;
 use ticker_formats::{
+    Document,
     legacy::markets_json,
-    listings::{IdStyle, ListingView, coingecko, coinmarketcap, own},
+    listings::{
+        IdStyle, ListingView,
+        candles::{self, CandleQuery},
+        coingecko, coinmarketcap,
+        history::{MarketHistory, StoredPart},
+        own,
+    },
 };
 
 #[global_allocator]
@@ -201,6 +209,28 @@ fn documents(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// 1,000 candles of 5 minutes of the busiest market, which has a tenth of all trades.
+fn candles(criterion: &mut Criterion) {
+    let network = Synthetic::new(TRADES, MARKETS, NEWEST, 4 * DAY);
+    let mut windows = filled(&window_trades(&network));
+    windows.advance(NEWEST);
+    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
+    let view = ListingView::new(1, snapshot, Arc::default(), "Bench".into(), &[], &Arc::default());
+    let stored = StoredPart::default();
+    let history = MarketHistory::new(&view, *network.markets.first().unwrap(), &stored);
+    let interval = Interval::FiveMinutes;
+    let from = interval.buckets().start_of(NEWEST.minus(1_000 * 300));
+    let query = CandleQuery { interval, from, to: NEWEST, limit: 1_000, fill: true };
+    let mut group = criterion.benchmark_group("1,000 candles of 20,000 trades");
+    group.bench_function("as JSON", |bencher| bencher.iter(|| candles::candles(&history, query)));
+    let json = candles::candles(&history, query);
+    group.throughput(Throughput::Bytes(json.len() as u64));
+    group.bench_function("compressed", |bencher| {
+        bencher.iter_batched(|| json.clone(), Document::gzipped, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
 /// Returns a directory in which all assets are valid. The id of an asset is its index in sorted order.
 fn directory(network: &Synthetic) -> Directory {
     let sides = network.markets.iter().flat_map(|market| [*market.base(), *market.counter()]);
@@ -229,6 +259,7 @@ fn main() {
     windows(&mut criterion);
     render(&mut criterion);
     documents(&mut criterion);
+    candles(&mut criterion);
     trace(&mut criterion);
     criterion.final_summary();
 }

@@ -25,12 +25,13 @@ use stellar_ticker::{
 };
 
 use super::{
-    bench::{Bench, Sorted, Store, timed},
+    bench::{Bench, Sorted, Store, pause, timed},
+    freshness::SETTLING,
     horizon::Rendered,
     ingest,
     reader::{Connection, exchange, get},
     report::{Row, Unit},
-    start::{self, Daemon, MARKETS},
+    start::{self, Daemon, LEASE, MARKETS},
     synthetic::Synthetic,
 };
 
@@ -42,7 +43,6 @@ const REQUESTS: i64 = 400;
 const BUCKETS: i64 = 1_000;
 /// Seconds between two trades of the time before memory, so that each minute has some.
 const STEP_S: i64 = 20;
-const LEASE: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let mut rows = vec![ingest_beside_the_keeper(bench)];
@@ -114,6 +114,7 @@ fn requests(bench: &Bench) -> Vec<Row> {
     let market = bench.block_on(derive_old_candles(&store, begin));
     let daemon = Daemon::start(&store.url);
     bench.block_on(daemon.first_publication());
+    pause(SETTLING);
     // Each request has an end of its own, so that none is answered from a document that was made before.
     let of_memory = |number: i64| format!("interval=5m&fill=true&from={}&to={}", now - 5 * DAY, now - number);
     let of_database = |number: i64| {
@@ -150,8 +151,8 @@ async fn derive_old_candles(store: &Store, begin: i64) -> String {
         let batch = TradeBatch { kind, cursor: None, trades, quarantine, covered: None };
         store.database.write_trades(epoch, &batch).await.unwrap();
     }
-    while !store.database.derive_candles(epoch, Utc::now(), || {}).await.unwrap().is_caught_up {}
     store.database.release_lease(epoch).await.unwrap();
+    start::derive_candles(store).await;
     synthetic.markets.first().unwrap().name()
 }
 

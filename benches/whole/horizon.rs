@@ -57,8 +57,8 @@ impl Rendered {
         page.strip_suffix(b",").unwrap_or(page)
     }
 
-    /// Returns at most `limit` records above a cursor, from old to new: the backfiller asks for the oldest ones when it
-    /// comes to the end.
+    /// Returns at most `limit` records above a cursor, from old to new: the backfiller asks for the oldest ones at the
+    /// end.
     fn ascending_page(&self, cursor: PagingToken, limit: usize) -> Vec<u8> {
         let to = self.places.partition_point(|(_, token)| *token > cursor);
         let at = |place: usize| self.places.get(place).map_or(self.bytes.len(), |(at, _)| *at);

@@ -24,6 +24,8 @@ use super::{
 };
 
 pub(crate) const MARKETS: u64 = 30_000;
+/// Lease of a bench that writes by itself.
+pub(crate) const LEASE: Duration = Duration::from_secs(3_600);
 /// Deadline of a start.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Time after which the memory that only the start needs is free again.
@@ -115,6 +117,14 @@ pub(crate) async fn filled_with(bench: &Bench, trades: u64, markets: u64) -> Sto
     // Only superusers may do this. Otherwise PostgreSQL checkpoints later by itself.
     store.client.batch_execute("CHECKPOINT").await.ok();
     store
+}
+
+/// Derives the candles of all trades, as a daemon has done before. Returns when none waits.
+pub(crate) async fn derive_candles(store: &Store) {
+    let epoch = store.database.take_lease("bench", LEASE).await.unwrap().unwrap();
+    while !store.database.derive_candles(epoch, Utc::now(), || {}).await.unwrap().is_caught_up {}
+    store.database.release_lease(epoch).await.unwrap();
+    store.client.batch_execute("CHECKPOINT").await.ok();
 }
 
 /// Checks that the published counts agree with the rows.

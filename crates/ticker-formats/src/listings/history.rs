@@ -97,9 +97,7 @@ impl<'a> MarketHistory<'a> {
     ) -> BTreeMap<UnixSeconds, TradeStats> {
         let (older, first) = self.stored_between(stored, from, to);
         let mut filled = buckets.merge(older);
-        for trade in self.recent_trades(first, to) {
-            filled.entry(buckets.start_of(trade.closed_at)).or_default().merge(&TradeStats::of(&trade));
-        }
+        add(&mut filled, buckets, self.recent_trades(first, to));
         filled
     }
 
@@ -113,10 +111,7 @@ impl<'a> MarketHistory<'a> {
     ) -> BTreeMap<UnixSeconds, TradeStats> {
         let (older, first) = self.stored_between(stored, from, to);
         let mut filled: BTreeMap<UnixSeconds, TradeStats> = older.collect();
-        for trade in self.recent_trades(first, to).filter(WindowTrade::is_clean) {
-            let start = stored.buckets().start_of(trade.closed_at);
-            filled.entry(start).or_default().merge(&TradeStats::of(&trade));
-        }
+        add(&mut filled, stored.buckets(), self.recent_trades(first, to).filter(WindowTrade::is_clean));
         filled
     }
 
@@ -155,5 +150,23 @@ impl<'a> MarketHistory<'a> {
     /// Returns true if every ledger that closed in the bucket is known.
     pub(super) fn is_complete(&self, buckets: Buckets, start: UnixSeconds) -> bool {
         buckets.is_complete_within(start, &self.complete)
+    }
+}
+
+/// Adds trades, which must be in order, to their buckets. Looks a bucket up once, not for each of its trades.
+fn add(
+    filled: &mut BTreeMap<UnixSeconds, TradeStats>,
+    buckets: Buckets,
+    trades: impl Iterator<Item = WindowTrade>,
+) {
+    let mut trades = trades.peekable();
+    while let Some(first) = trades.next() {
+        let start = buckets.start_of(first.closed_at);
+        let end = start.plus(buckets.seconds);
+        let stats = filled.entry(start).or_default();
+        stats.merge(&TradeStats::of(&first));
+        while let Some(next) = trades.next_if(|trade| trade.closed_at < end) {
+            stats.merge(&TradeStats::of(&next));
+        }
     }
 }
