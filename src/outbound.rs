@@ -1,7 +1,8 @@
-//! Outbound connections: name resolution, dialling, and decoding of responses.
+//! Outbound connections: name resolution, dialling, and reading and decoding of responses.
 //!
 //! No lookup and no connection attempt occupies a thread. Dropping its future cancels it.
 
+pub mod body;
 pub mod coding;
 pub mod connector;
 pub mod dial;

@@ -8,15 +8,16 @@ use awc::{
     Client, ClientResponse, Connector,
     error::{PayloadError, SendRequestError},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use metrics::counter;
 
 use crate::{
     domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
     outbound::{
         TcpDialler,
+        body::{BodyError, BodyLimits, read_body},
         coding::{CodingError, decoded},
         retry::parse_retry_after,
         tls,
@@ -435,22 +436,12 @@ async fn body<S>(
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let read = async {
-        let mut body = BytesMut::new();
-        loop {
-            let chunk = actix_rt::time::timeout(silence_max, response.next()).await;
-            match chunk.map_err(|_| HorizonError::Silent(silence_max))? {
-                None => return Ok(body.freeze()),
-                Some(Err(error)) => return Err(HorizonError::Connect(error.to_string())),
-                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > bytes_max => {
-                    return Err(HorizonError::TooLarge(bytes_max));
-                }
-                Some(Ok(chunk)) => body.extend_from_slice(&chunk),
-            }
-        }
-    };
-    let raw = actix_rt::time::timeout(BODY_TIMEOUT, read).await;
-    let raw = raw.unwrap_or(Err(HorizonError::Silent(BODY_TIMEOUT)))?;
+    let limits = BodyLimits { bytes_max, silence_max, timeout: BODY_TIMEOUT };
+    let raw = read_body(&mut response, limits).await.map_err(|error| match error {
+        BodyError::Payload(error) => HorizonError::Connect(error.to_string()),
+        BodyError::Silent(limit) => HorizonError::Silent(limit),
+        BodyError::TooLarge(bytes_max) => HorizonError::TooLarge(bytes_max),
+    })?;
     let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     // Decode here: a page takes a millisecond or two, less than moving it to another thread would cost.
     decoded(coding, raw, bytes_max).map_err(|error| match error {

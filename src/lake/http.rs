@@ -7,11 +7,16 @@ use awc::{
     Client, ClientResponse, Connector,
     error::{PayloadError, SendRequestError},
 };
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::{LakeError, error::OBJECT_BYTES_MAX};
-use crate::outbound::{TcpDialler, retry::parse_retry_after, tls};
+use crate::outbound::{
+    TcpDialler,
+    body::{BodyError, BodyLimits, read_body},
+    retry::parse_retry_after,
+    tls,
+};
 
 /// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,19 +133,10 @@ async fn body<S>(mut response: ClientResponse<S>) -> Result<Bytes, LakeError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let read = async {
-        let mut body = BytesMut::new();
-        loop {
-            let chunk = actix_rt::time::timeout(SILENCE_MAX, response.next()).await;
-            match chunk.map_err(|_| LakeError::Silent(SILENCE_MAX))? {
-                None => return Ok(body.freeze()),
-                Some(Err(error)) => return Err(LakeError::Connect(error.to_string())),
-                Some(Ok(chunk)) if body.len().saturating_add(chunk.len()) > OBJECT_BYTES_MAX => {
-                    return Err(LakeError::TooLarge(OBJECT_BYTES_MAX));
-                }
-                Some(Ok(chunk)) => body.extend_from_slice(&chunk),
-            }
-        }
-    };
-    actix_rt::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(LakeError::Silent(BODY_TIMEOUT)))
+    let limits = BodyLimits { bytes_max: OBJECT_BYTES_MAX, silence_max: SILENCE_MAX, timeout: BODY_TIMEOUT };
+    read_body(&mut response, limits).await.map_err(|error| match error {
+        BodyError::Payload(error) => LakeError::Connect(error.to_string()),
+        BodyError::Silent(limit) => LakeError::Silent(limit),
+        BodyError::TooLarge(bytes_max) => LakeError::TooLarge(bytes_max),
+    })
 }
