@@ -4,7 +4,6 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +20,8 @@ use stellar_ticker::{
     },
     sim::{Endpoint, Fault, FaultPlan, SimConfig, SimServer, start},
 };
+
+use crate::support::tls_server::serve_tls;
 
 fn network(faults: FaultPlan) -> SimServer {
     let config = SimConfig {
@@ -202,30 +203,18 @@ fn answers_that_end_with_their_connection_are_read_within_the_bounds() {
 
 /// A Horizon of one word over TLS on loopback, whose certificate is for `localhost`: its port, and the certificate.
 fn tls_horizon() -> (u16, String) {
-    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.unwrap().with_no_client_auth();
-    let config = Arc::new(builder.with_single_cert(vec![issued.cert.der().clone()], key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for (mut stream, length) in listener.incoming().flatten().zip([true, false].into_iter().cycle()) {
-            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
-            let mut head = [0; 4_096];
-            let Ok(read) = tls.read(&mut head) else { continue };
-            let head = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
-            let body =
-                if head.contains(&format!("\r\nhost: localhost:{port}\r\n")) { ROOT } else { "another host" };
-            let length = if length { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
-            let _ = write!(tls, "HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n{body}");
-            tls.conn.send_close_notify();
-            let _ = tls.flush();
-        }
+    let mut names_length = false;
+    let certificate = serve_tls(listener, move |request| {
+        let is_named = request.to_ascii_lowercase().contains(&format!("\r\nhost: localhost:{port}\r\n"));
+        let body = if is_named { ROOT } else { "another host" };
+        // Every other body ends with its connection instead.
+        names_length = !names_length;
+        let length = if names_length { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
+        format!("HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n{body}").into_bytes()
     });
-    (port, issued.cert.pem())
+    (port, certificate)
 }
 
 const ROOT: &str = r#"{"network_passphrase": "Tea", "history_latest_ledger": 7}"#;

@@ -24,6 +24,7 @@ pub(crate) mod scripted;
 pub(crate) mod small_disk;
 pub(crate) mod standby;
 pub(crate) mod tls_postgres;
+pub(crate) mod tls_server;
 pub(crate) mod wide;
 
 /// Generous: a loaded machine is no failure.

@@ -1,50 +1,28 @@
 //! A lake behind TLS: read with the right authority and name, and with no others.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::TcpListener, path::PathBuf};
 
 use stellar_ticker::sim::SimConfig;
 
 use super::*;
+use crate::support::tls_server::serve_tls;
 
 /// Serves the files of a directory over TLS on loopback, with a certificate for `localhost`. Returns the port and the
 /// certificate.
 fn tls_lake(directory: PathBuf) -> (u16, String) {
-    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.unwrap().with_no_client_auth();
-    let config = Arc::new(builder.with_single_cert(vec![issued.cert.der().clone()], key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
-            let mut head = [0; 4_096];
-            let Ok(read) = tls.read(&mut head) else { continue };
-            let head = String::from_utf8_lossy(&head[..read]);
-            let key = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
-            let (status, body) = match std::fs::read(directory.join(key)) {
-                Ok(bytes) => ("200 OK", bytes),
-                Err(_) => ("404 Not Found", Vec::new()),
-            };
-            let _ = write!(
-                tls,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = tls.write_all(&body);
-            tls.conn.send_close_notify();
-            let _ = tls.flush();
-        }
+    let certificate = serve_tls(listener, move |request| {
+        let key = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+        let (status, body) = match std::fs::read(directory.join(key)) {
+            Ok(bytes) => ("200 OK", bytes),
+            Err(_) => ("404 Not Found", Vec::new()),
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        [head.into_bytes(), body].concat()
     });
-    (port, issued.cert.pem())
+    (port, certificate)
 }
 
 #[test]

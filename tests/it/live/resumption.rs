@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stellar_ticker::sim::FaultPlan;
+use stellar_ticker::sim::{FaultPlan, FixedSource, SimServer};
 use tokio_postgres::Client;
 
 use super::*;
@@ -44,15 +44,34 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
     line.map_or(0, |value| value.parse().unwrap())
 }
 
+/// A daemon that has published one trade, and the market of that trade.
+async fn with_one_trade(sim: &SimServer, source: &FixedSource) -> (Daemon, String) {
+    let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+    source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+    let market = market_of(&daemon);
+    (daemon, market)
+}
+
+/// Starts a killed daemon again. Waits until the market has this number of published trades, and returns its document.
+fn start_again(sim: &SimServer, killed: &Daemon, market: &str, trades: u32) -> (Daemon, Value) {
+    let daemon = Daemon::serve(&sim.url(), &killed.database, PASSPHRASE, &[]);
+    let mut document = Value::Null;
+    wait_until("all trades are published", || {
+        let answer = daemon.get(&format!("/api/v1/markets/{market}"));
+        if answer.status == 200 {
+            document = answer.json();
+        }
+        document["windows"]["24h"]["trade_count"] == trades
+    });
+    (daemon, document)
+}
+
 #[test]
 fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
     const READERS: usize = 60;
     let (sim, source) = scripted();
     block_on(async {
-        let database = fresh_database().await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let market = market_of(&daemon);
+        let (mut daemon, market) = with_one_trade(&sim, &source).await;
         let mut reader = Reader::open(&daemon, "", None);
         let mut filtered = Reader::open(&daemon, &format!("?markets={market}"), None);
         assert_eq!((reader.next().name, filtered.next().name), ("hello".into(), "hello".into()));
@@ -67,16 +86,12 @@ fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
         let ordinary = (0..300).map(|order| trade(LEDGER + 3, order, Utc::now()));
         source.push_trades(ordinary).unwrap();
         source.push_trade(trade(LEDGER + 4, 0, Utc::now() - chrono::TimeDelta::minutes(7))).unwrap();
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        let client = connect(&database).await;
+        let mut daemon = Daemon::serve(&sim.url(), &daemon.database, PASSPHRASE, &[]);
+        let client = connect(&daemon.database).await;
         wait_for_trades(&client, 303).await;
         // Killed again, so that no process has made the publications in between.
         daemon.kill();
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        wait_until("all is published", || {
-            let document = daemon.get(&format!("/api/v1/markets/{market}"));
-            document.status == 200 && document.json()["windows"]["24h"]["trade_count"] == 303
-        });
+        let (daemon, _) = start_again(&sim, &daemon, &market, 303);
         let mut herd: Vec<Reader> = (0..READERS).map(|_| Reader::open(&daemon, "", Some(&id))).collect();
         for reader in &mut herd {
             let mut missed = BTreeSet::new();
@@ -104,20 +119,12 @@ fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
 fn after_an_absence_each_watched_market_comes_once_as_it_is() {
     let (sim, source) = scripted();
     block_on(async {
-        let database = fresh_database().await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        let market = market_of(&daemon);
+        let (mut daemon, market) = with_one_trade(&sim, &source).await;
         let mut reader = Reader::open(&daemon, "", None);
         let id = reader.next_of("hello").id.unwrap();
         daemon.kill();
         source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        let mut document = Value::Null;
-        wait_until("both trades are published", || {
-            document = daemon.get(&format!("/api/v1/markets/{market}")).json();
-            document["windows"]["24h"]["trade_count"] == 2
-        });
+        let (daemon, document) = start_again(&sim, &daemon, &market, 2);
         let mut resumed = Reader::open(&daemon, &format!("?markets={market}"), Some(&id));
         assert_eq!(resumed.next().name, "trade");
         let present = resumed.next();
@@ -192,18 +199,11 @@ fn a_reader_that_hops_between_replicas_that_are_killed_misses_no_trade() {
 fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
     let (sim, source) = scripted();
     block_on(async {
-        let database = fresh_database().await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
-        market_of(&daemon);
+        let (mut daemon, market) = with_one_trade(&sim, &source).await;
         let id = Reader::open(&daemon, "", None).next_of("hello").id.unwrap();
         daemon.kill();
         source.push_trade(trade(LEDGER + 2, 0, Utc::now())).unwrap();
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
-        let market = market_of(&daemon);
-        wait_until("both trades are published", || {
-            daemon.get(&format!("/api/v1/markets/{market}")).json()["windows"]["24h"]["trade_count"] == 2
-        });
+        let (daemon, _) = start_again(&sim, &daemon, &market, 2);
         let reason = |id: &str| {
             let event = Reader::open(&daemon, "", Some(id)).next();
             (event.name, event.data["reason"].as_str().unwrap_or_default().to_owned())
@@ -231,7 +231,7 @@ fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
         }
         assert_eq!(Reader::open(&daemon, "", Some(&id)).next().name, "trade", "the right one is resumed");
         // The batches are gone, and so is what was read for the reader before.
-        execute(&database, &format!("DELETE FROM ingest_batches WHERE seq <= {seq}")).await;
+        execute(&daemon.database, &format!("DELETE FROM ingest_batches WHERE seq <= {seq}")).await;
         wait_until("it is read again", || reason(&id) == ("reset".to_owned(), gone.clone()));
     });
 }

@@ -44,6 +44,16 @@ fn from_lake(url: &str) -> [&str; 8] {
     ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", url, "--backfill-hours", "2"]
 }
 
+/// A daemon that reads the tip of a lake, and has stored some trades of it.
+async fn reading_the_tip(seed: u64, faults: FaultPlan) -> (SimServer, Daemon, Client) {
+    let sim = network_with_lake(seed, 0, faults);
+    let lake = format!("{}/lake", sim.url());
+    let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &from_lake(&lake));
+    let client = connect(&daemon.database).await;
+    wait_for_trades(&client, 100).await;
+    (sim, daemon, client)
+}
+
 #[test]
 #[ignore = "a minute: ./ticker matrix"]
 fn kills_while_history_is_read_from_a_lake_lose_nothing_and_double_nothing() {
@@ -86,13 +96,8 @@ fn kills_while_history_is_read_from_a_lake_lose_nothing_and_double_nothing() {
 #[test]
 #[ignore = "a minute: ./ticker matrix"]
 fn each_fault_of_an_object_at_the_tip_of_a_lake_costs_time_only() {
-    let sim = network_with_lake(172, 0, FaultPlan::none());
-    let lake = format!("{}/lake", sim.url());
     block_on(async {
-        let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &from_lake(&lake));
-        let client = connect(&database).await;
-        wait_for_trades(&client, 100).await;
+        let (sim, daemon, client) = reading_the_tip(172, FaultPlan::none()).await;
         let mut figures = Vec::new();
         for fault in LAKE_FAULTS {
             let spoilt = sim.oracle().head().latest + 2;
@@ -126,13 +131,8 @@ fn each_fault_of_an_object_at_the_tip_of_a_lake_costs_time_only() {
 #[ignore = "a minute: ./ticker matrix"]
 fn each_fault_of_a_lakes_server_costs_time_only() {
     let plan = FaultPlan::none();
-    let sim = network_with_lake(173, 0, plan.clone());
-    let lake = format!("{}/lake", sim.url());
     block_on(async {
-        let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &from_lake(&lake));
-        let client = connect(&database).await;
-        wait_for_trades(&client, 100).await;
+        let (sim, daemon, client) = reading_the_tip(173, plan.clone()).await;
         let mut figures = Vec::new();
         for fault in [
             Fault::Status(503),
@@ -171,21 +171,16 @@ fn each_fault_of_a_lakes_server_costs_time_only() {
 #[ignore = "a minute: ./ticker matrix"]
 fn a_lake_that_stops_growing_or_answers_for_another_network_is_followed_again_once_it_goes_on() {
     let outage = Duration::from_secs(15);
-    let sim = network_with_lake(174, 0, FaultPlan::none());
-    let lake = format!("{}/lake", sim.url());
     block_on(async {
-        let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &from_lake(&lake));
-        let client = connect(&database).await;
-        wait_for_trades(&client, 100).await;
+        let (sim, daemon, client) = reading_the_tip(174, FaultPlan::none()).await;
         sim.lake().stop_at(Some(sim.oracle().head().latest));
         tokio::time::sleep(outage).await;
         sim.lake().stop_at(None);
-        let stopped = fresh_again(&sim, &database).await;
+        let stopped = fresh_again(&sim, &daemon.database).await;
         assert_kept(stopped, outage);
         // The manifest was read before: its ledgers still prove their network.
         sim.lake().announce("Another Network");
-        let announced = fresh_again(&sim, &database).await;
+        let announced = fresh_again(&sim, &daemon.database).await;
         assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
