@@ -1,4 +1,4 @@
-//! Writer of the table in `docs/performance.md`, from the results of the last runs.
+//! Writer of the tables in `docs/performance.md`, from the results of the last runs.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    growth,
+    Subject, growth,
     plots::{self, Line, Plot},
     publish,
     report::{HEAD, Unit, directory},
@@ -20,34 +20,58 @@ const BEGIN: &str = "<!-- ./ticker bench --write-docs: begin -->";
 const END: &str = "<!-- ./ticker bench --write-docs: end -->";
 
 /// Writes the available results of these subjects between the marks of the page.
-pub(crate) fn write(subjects: &[&str]) {
+pub(crate) fn write(subjects: &[Subject]) {
     let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let text = fs::read_to_string(&page).expect("docs/performance.md");
-    let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
-    let (_, after) = rest.split_once(END).expect("the mark where the table ends");
-    let made = [table(subjects), growth_of_cost(), pure_parts()].concat();
+    let (before, rest) = text.split_once(BEGIN).expect("the mark where the tables begin");
+    let (_, after) = rest.split_once(END).expect("the mark where the tables end");
+    let made = [tables(subjects), growth_of_cost(), pure_parts()].concat();
     fs::write(&page, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", made.trim_end())).unwrap();
     println!("{} is written", page.display());
 }
 
-fn table(subjects: &[&str]) -> String {
-    let mut table = format!("| {} |\n|{}\n", HEAD.join(" | "), "---|".repeat(HEAD.len()));
+/// Returns a section with a table for each subject that has results, and a line about the machine and the runs.
+fn tables(subjects: &[Subject]) -> String {
+    let mut text = String::new();
     let mut runs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for subject in subjects {
-        let Some(results) = results(subject) else { continue };
+        let Some(results) = results(subject.name) else { continue };
         let size = if results["full"].as_bool().unwrap() { "full" } else { "quick" };
-        let text = |field: &str| results[field].as_str().unwrap().to_owned();
-        let run = format!("{size}, {}, PostgreSQL {}", text("date"), text("postgres"));
-        runs.entry(run).or_default().push(subject);
-        for row in results["rows"].as_array().unwrap().iter().filter(|row| row["point"].is_null()) {
-            let columns: Vec<&str> =
-                row["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap()).collect();
-            writeln!(table, "| {} |", columns.join(" | ")).unwrap();
-        }
+        let field = |name: &str| results[name].as_str().unwrap().to_owned();
+        let run = format!("{size}, {}, PostgreSQL {}", field("date"), field("postgres"));
+        runs.entry(run).or_default().push(subject.name);
+        push_subject(&mut text, subject, results["rows"].as_array().unwrap());
     }
     let runs: Vec<String> =
         runs.iter().map(|(run, subjects)| format!("{}: {run}", subjects.join(", "))).collect();
-    format!("{table}\nOn {}. {}.\n", machine(), runs.join("; "))
+    format!("{text}On {}. {}.\n", machine(), runs.join("; "))
+}
+
+fn push_subject(text: &mut String, subject: &Subject, rows: &[Value]) {
+    let Subject { name, title, leaves_out, .. } = subject;
+    writeln!(text, "### {title} (`{name}`)\n\nLeaves out {leaves_out}.\n").unwrap();
+    writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len())).unwrap();
+    let mut group = None;
+    for row in rows.iter().filter(|row| row["point"].is_null()) {
+        // Results of earlier versions have one more column.
+        let columns = row["columns"].as_array().unwrap().iter().take(HEAD.len());
+        let columns: Vec<&str> = columns.map(|column| column.as_str().unwrap()).collect();
+        let (what, figures) = columns.split_first().unwrap();
+        let (what, of_group) = within_group(what, group);
+        group = of_group;
+        writeln!(text, "| {what} | {} |", figures.join(" | ")).unwrap();
+    }
+    text.push('\n');
+}
+
+/// Returns the name of a row, and the group that it belongs to: the text before a colon. A row of the same group as the
+/// row before does not repeat that text.
+fn within_group<'a>(what: &'a str, before: Option<&str>) -> (String, Option<&'a str>) {
+    match what.split_once(": ") {
+        Some((group, rest)) if before == Some(group) => (format!("… {rest}"), Some(group)),
+        Some((group, _)) => (what.to_owned(), Some(group)),
+        None => (what.to_owned(), None),
+    }
 }
 
 /// Returns the results of the last run of a subject.

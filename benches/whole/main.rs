@@ -43,38 +43,110 @@ use report::Row;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures a subject and returns its rows.
-type Subject = fn(&Bench) -> Vec<Row>;
+/// Group of figures that one run measures.
+pub(crate) struct Subject {
+    /// Name on the command line, and of the file of results.
+    pub(crate) name: &'static str,
+    /// Heading in the docs.
+    pub(crate) title: &'static str,
+    /// Rest of the sentence "Leaves out …" in the docs, without the last full stop.
+    pub(crate) leaves_out: &'static str,
+    /// Measures, and returns the rows.
+    run: fn(&Bench) -> Vec<Row>,
+}
 
-/// All subjects, each with a note about what its figures leave out.
-const SUBJECTS: [(&str, Subject, &str); 15] = [
-    (
-        "publish",
-        publish::run,
-        "compression where it says so, files, HTTP; the windows are filled from old to new",
-    ),
-    ("ingest", ingest::run, "windows and publications: no actor receives the batches (`chain` includes all)"),
-    ("chain", chain::run, "Horizon's own work: its pages are rendered beforehand; issuers' files and books"),
-    ("lake", lake::run, "the network: the lake is a directory; history beside new trades"),
-    ("start", start::run, "a cold cache: the rows are in memory; no Horizon, no readers"),
-    ("retention", retention::run, "readers, and a database larger than memory"),
-    ("http", http::run, "the network: both sides are on this machine; publications go on, history does not"),
-    ("documents", documents::run, "the network: both sides are on this machine; no trades arrive meanwhile"),
-    ("ledger", ledger::run, "a budget of requests, history and readers"),
-    ("freshness", freshness::run, "a budget of requests, history and readers; the way to Horizon"),
-    ("candles", candles::run, "the network; publications beside the requests: Horizon is silent"),
-    (
-        "followers",
-        followers::run,
-        "the network: both sides are on this machine; trades are counted from their emission, not from their commit",
-    ),
-    ("readers", readers::run, "the network: both sides are on this machine; history"),
-    ("steady", steady::run, "history and readers"),
-    (
-        "growth",
-        growth::run,
-        "compression where it says so, files, HTTP; the windows are filled from old to new",
-    ),
+/// All subjects.
+const SUBJECTS: [Subject; 15] = [
+    Subject {
+        name: "publish",
+        title: "Publication of a ledger",
+        leaves_out: "compression where a row says so, files and HTTP. The windows are filled from old to new",
+        run: publish::run,
+    },
+    Subject {
+        name: "ingest",
+        title: "Ingest of a backlog",
+        leaves_out: "windows and publications. No actor receives the batches (`chain` includes all)",
+        run: ingest::run,
+    },
+    Subject {
+        name: "chain",
+        title: "History through the whole program",
+        leaves_out: "Horizon's own work (its pages are rendered beforehand), issuers' files and books",
+        run: chain::run,
+    },
+    Subject {
+        name: "lake",
+        title: "History from a lake",
+        leaves_out: "the network (the lake is a directory), and history beside new trades",
+        run: lake::run,
+    },
+    Subject {
+        name: "start",
+        title: "Start with many trades",
+        leaves_out: "a cold cache (the rows are in memory), Horizon and readers",
+        run: start::run,
+    },
+    Subject {
+        name: "retention",
+        title: "Retention",
+        leaves_out: "readers, and a database larger than memory",
+        run: retention::run,
+    },
+    Subject {
+        name: "http",
+        title: "Files and GraphQL",
+        leaves_out: "the network: both sides are on this machine. Publications go on, history does not",
+        run: http::run,
+    },
+    Subject {
+        name: "documents",
+        title: "Documents of the market API",
+        leaves_out: "the network: both sides are on this machine. No trades arrive meanwhile",
+        run: documents::run,
+    },
+    Subject {
+        name: "ledger",
+        title: "A large ledger",
+        leaves_out: "a budget of requests, history and readers",
+        run: ledger::run,
+    },
+    Subject {
+        name: "freshness",
+        title: "Freshness",
+        leaves_out: "a budget of requests, history, readers and the way to Horizon",
+        run: freshness::run,
+    },
+    Subject {
+        name: "candles",
+        title: "Candles",
+        leaves_out: "the network, and publications beside the requests: Horizon is silent",
+        run: candles::run,
+    },
+    Subject {
+        name: "followers",
+        title: "Readers of the stream",
+        leaves_out: "the network: both sides are on this machine. Trades are counted from their emission, not from their commit",
+        run: followers::run,
+    },
+    Subject {
+        name: "readers",
+        title: "A thousand readers",
+        leaves_out: "history, and the network: both sides are on this machine",
+        run: readers::run,
+    },
+    Subject {
+        name: "steady",
+        title: "CPU while trades flow",
+        leaves_out: "history and readers",
+        run: steady::run,
+    },
+    Subject {
+        name: "growth",
+        title: "Growth of a publication",
+        leaves_out: "compression where a row says so, files and HTTP. The windows are filled from old to new",
+        run: growth::run,
+    },
 ];
 
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
@@ -97,23 +169,23 @@ fn main() {
     }
     let (flags, names): (Vec<&str>, Vec<&str>) =
         arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));
-    let all = SUBJECTS.map(|(name, ..)| name);
+    let all = SUBJECTS.map(|subject| subject.name);
     let is_known = |flag: &&str| ["--full", "--write-docs"].contains(flag);
     if !flags.iter().all(is_known) || !names.iter().all(|name| all.contains(name)) {
         println!("{USAGE}{}", all.join(" "));
         std::process::exit(64);
     }
-    let wanted = |subject: &&str| names.is_empty() || names.contains(subject);
+    let is_wanted = |subject: &&Subject| names.is_empty() || names.contains(&subject.name);
     if !names.is_empty() || !flags.contains(&"--write-docs") {
         let bench = Bench::start(flags.contains(&"--full"));
         report::print_head();
-        for (name, run, without) in SUBJECTS.iter().filter(|(name, ..)| wanted(name)) {
-            let rows: Vec<Row> = run(&bench).into_iter().map(|row| row.leaving_out(without)).collect();
+        for Subject { name, run, .. } in SUBJECTS.iter().filter(is_wanted) {
+            let rows = run(&bench);
             rows.iter().for_each(report::print);
             report::save(name, &bench, &rows);
         }
     }
     if flags.contains(&"--write-docs") {
-        docs::write(&all);
+        docs::write(&SUBJECTS);
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of the table of results. They are printed, and saved as JSON for the table in the docs.
+//! Rows of the tables of results. They are printed, and saved as JSON for the tables in the docs.
 
 use std::{fs, path::PathBuf};
 
@@ -15,7 +15,6 @@ pub(crate) struct Row {
     baseline: Option<(&'static str, f64)>,
     goal: String,
     is_met: bool,
-    leaves_out: String,
     point: Option<Point>,
 }
 
@@ -52,7 +51,6 @@ impl Row {
             baseline: None,
             goal: String::new(),
             is_met: true,
-            leaves_out: String::new(),
             point: None,
         }
     }
@@ -84,14 +82,6 @@ impl Row {
         self.also(format!("ratio at least {}", (bound * 1e3).round() / 1e3), is_met)
     }
 
-    /// Adds a note about what the figure leaves out, unless the row has one.
-    pub(crate) fn leaving_out(mut self, what: &str) -> Self {
-        if self.leaves_out.is_empty() {
-            what.clone_into(&mut self.leaves_out);
-        }
-        self
-    }
-
     fn also(mut self, text: String, is_met: bool) -> Self {
         if !self.goal.is_empty() {
             self.goal.push_str(", ");
@@ -109,7 +99,7 @@ impl Row {
         })
     }
 
-    fn columns(&self) -> [String; 7] {
+    fn columns(&self) -> [String; 6] {
         let baseline = self.baseline.map(|(what, figure)| format!("{what}: {}", self.unit.show(figure)));
         let met = match (self.goal.is_empty(), self.is_met) {
             (true, _) => "",
@@ -123,7 +113,6 @@ impl Row {
             self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             self.goal.clone(),
             met.to_owned(),
-            self.leaves_out.clone(),
         ]
     }
 }
@@ -142,7 +131,7 @@ impl Unit {
 }
 
 /// Names of the columns.
-pub(crate) const HEAD: [&str; 7] = ["what", "figure", "baseline", "ratio", "goal", "", "leaves out"];
+pub(crate) const HEAD: [&str; 6] = ["what", "figure", "baseline", "ratio", "goal", ""];
 
 pub(crate) fn print_head() {
     print_columns(HEAD.map(str::to_owned));
@@ -152,7 +141,7 @@ pub(crate) fn print(row: &Row) {
     print_columns(row.columns());
 }
 
-fn print_columns([what, figure, baseline, ratio, goal, met, _]: [String; 7]) {
+fn print_columns([what, figure, baseline, ratio, goal, met]: [String; 6]) {
     println!("{what:<64} {figure:>12}  {baseline:<28} {ratio:>7}  {goal:<40} {met}");
 }
 
