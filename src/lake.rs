@@ -36,7 +36,7 @@ use metrics::counter;
 
 use crate::outbound::retry::Retry;
 
-pub use chain::{BrokenLink, Link};
+pub use chain::{Link, LinkError};
 use decoders::Object;
 pub use error::LakeError;
 pub use ledgers::{LakeTrade, RefusedLedger, RefusedTrade, VerifiedLedger};

@@ -133,15 +133,19 @@ impl BoardFeed {
         self.newest.send_replace(number);
     }
 
-    /// The next event after the one of this number. `Err` if it is not kept any more.
-    pub(super) fn next(&self, after: u64) -> Result<Option<BoardEvent>, Lost> {
+    /// The next event after the one of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`NotKeptError`] if that event is gone.
+    pub(super) fn next(&self, after: u64) -> Result<Option<BoardEvent>, NotKeptError> {
         let kept = self.kept();
         let newest = *self.newest.borrow();
         let next = kept.iter().find(|event| event.number > after);
         match next {
             Some(event) if event.number == after.saturating_add(1) => Ok(Some(event.clone())),
             None if newest <= after => Ok(None),
-            _ => Err(Lost),
+            _ => Err(NotKeptError),
         }
     }
 
@@ -177,9 +181,10 @@ impl BoardFeed {
     }
 }
 
-/// The reader lacks events that are not kept.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Lost;
+/// The next event of a reader is not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the next event is not kept any more")]
+pub(super) struct NotKeptError;
 
 #[cfg(test)]
 mod tests {
@@ -199,10 +204,10 @@ mod tests {
         let feed = feed(130);
         let next = |after| feed.next(after).map(|event| event.map(|event| event.number));
         assert_eq!((next(129), next(130)), (Ok(Some(130)), Ok(None)));
-        assert_eq!((next(10), next(9)), (Ok(Some(11)), Err(Lost)));
+        assert_eq!((next(10), next(9)), (Ok(Some(11)), Err(NotKeptError)));
         assert_eq!((feed.number_of("50.50"), feed.number_of("10.10")), (Some(50), None));
         feed.clear();
-        assert_eq!((next(129), next(130)), (Err(Lost), Ok(None)), "a reader of all of them goes on");
+        assert_eq!((next(129), next(130)), (Err(NotKeptError), Ok(None)), "a reader of all of them goes on");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Link {
 
 /// Neighbour that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BrokenLink {
+pub enum LinkError {
     /// The upper ledger names another hash.
     #[error("the chain breaks: ledger {above} names another predecessor than this one")]
     Below {
@@ -47,30 +47,30 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`BrokenLink`] if it is not the predecessor.
-    pub fn check_below(&self, ledger: &VerifiedLedger) -> Result<(), BrokenLink> {
+    /// [`LinkError`] if it is not the predecessor.
+    pub fn check_below(&self, ledger: &VerifiedLedger) -> Result<(), LinkError> {
         if ledger.sequence.checked_add(1) != Some(self.sequence) {
             return Ok(());
         }
         if ledger.hash != self.previous {
-            return Err(BrokenLink::Below { above: self.sequence });
+            return Err(LinkError::Below { above: self.sequence });
         }
-        if ledger.closed_at > self.closed_at { Err(BrokenLink::CloseTime) } else { Ok(()) }
+        if ledger.closed_at > self.closed_at { Err(LinkError::CloseTime) } else { Ok(()) }
     }
 
     /// Checks the ledger directly above. Any other ledger passes: nothing is known of it.
     ///
     /// # Errors
     ///
-    /// [`BrokenLink`] if it is not the successor.
-    pub fn check_above(&self, ledger: &VerifiedLedger) -> Result<(), BrokenLink> {
+    /// [`LinkError`] if it is not the successor.
+    pub fn check_above(&self, ledger: &VerifiedLedger) -> Result<(), LinkError> {
         if self.sequence.checked_add(1) != Some(ledger.sequence) {
             return Ok(());
         }
         if ledger.previous != self.hash {
-            return Err(BrokenLink::Above);
+            return Err(LinkError::Above);
         }
-        if ledger.closed_at < self.closed_at { Err(BrokenLink::CloseTime) } else { Ok(()) }
+        if ledger.closed_at < self.closed_at { Err(LinkError::CloseTime) } else { Ok(()) }
     }
 }
 
@@ -93,11 +93,11 @@ mod tests {
     fn a_neighbour_must_have_the_hash_and_a_close_time_that_fits() {
         let link = Link::of(&ledger(10, 10, 9, 100));
         assert_eq!(link.check_below(&ledger(9, 9, 8, 100)), Ok(()));
-        assert_eq!(link.check_below(&ledger(9, 7, 8, 90)), Err(BrokenLink::Below { above: 10 }));
-        assert_eq!(link.check_below(&ledger(9, 9, 8, 101)), Err(BrokenLink::CloseTime));
+        assert_eq!(link.check_below(&ledger(9, 7, 8, 90)), Err(LinkError::Below { above: 10 }));
+        assert_eq!(link.check_below(&ledger(9, 9, 8, 101)), Err(LinkError::CloseTime));
         assert_eq!(link.check_above(&ledger(11, 11, 10, 100)), Ok(()));
-        assert_eq!(link.check_above(&ledger(11, 11, 9, 110)), Err(BrokenLink::Above));
-        assert_eq!(link.check_above(&ledger(11, 11, 10, 99)), Err(BrokenLink::CloseTime));
+        assert_eq!(link.check_above(&ledger(11, 11, 9, 110)), Err(LinkError::Above));
+        assert_eq!(link.check_above(&ledger(11, 11, 10, 99)), Err(LinkError::CloseTime));
     }
 
     #[test]

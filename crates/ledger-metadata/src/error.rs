@@ -10,13 +10,13 @@ use crate::hashes::Hash;
 pub struct LedgerError {
     /// Number that the ledger claims.
     pub sequence: u32,
-    /// Its fault.
-    pub problem: LedgerProblem,
+    /// Reason for the refusal.
+    pub problem: LedgerContentError,
 }
 
-/// Fault of a ledger.
+/// Reason why the content of a ledger cannot be believed or understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerProblem {
+pub enum LedgerContentError {
     /// The header does not have the hash that the object claims.
     #[error("its header does not have its hash")]
     HeaderHash,

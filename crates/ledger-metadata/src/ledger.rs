@@ -6,7 +6,7 @@ use ticker_domain::{cursor::PagingToken, instant::UnixSeconds};
 use crate::{
     applied::Applied,
     claims::{self, Claim},
-    error::{LedgerError, LedgerProblem},
+    error::{LedgerContentError, LedgerError},
     hashes::{Hash, Hasher, Network},
     key::AccountKey,
     maker_price,
@@ -81,9 +81,9 @@ impl Ledger {
         }
         skip_rest(reader, version)?;
         let proven = [
-            (Hash::of([header_bytes]) == claimed, LedgerProblem::HeaderHash),
-            (results.finish() == Hash::from(&header.tx_set_result_hash), LedgerProblem::ResultHash),
-            (set.hash == Hash::from(&header.scp_value.tx_set_hash), LedgerProblem::TransactionSetHash),
+            (Hash::of([header_bytes]) == claimed, LedgerContentError::HeaderHash),
+            (results.finish() == Hash::from(&header.tx_set_result_hash), LedgerContentError::ResultHash),
+            (set.hash == Hash::from(&header.scp_value.tx_set_hash), LedgerContentError::TransactionSetHash),
         ];
         let unproven = proven.into_iter().find(|(is_proven, _)| !is_proven).map(|(_, problem)| problem);
         let sequence = header.ledger_seq;
@@ -123,7 +123,7 @@ struct Trades<'a> {
     set: &'a TransactionSet,
     /// Transactions that were read. Failed ones count.
     transactions: usize,
-    trades: Result<Vec<LedgerTrade>, LedgerProblem>,
+    trades: Result<Vec<LedgerTrade>, LedgerContentError>,
 }
 
 impl<'a> Trades<'a> {
@@ -148,12 +148,15 @@ impl<'a> Trades<'a> {
     }
 
     /// Close time and trades, or the first fault.
-    fn finish(self, verification: Verification) -> Result<(UnixSeconds, Vec<LedgerTrade>), LedgerProblem> {
-        let closed_at = i64::try_from(self.close_time).map_err(|_| LedgerProblem::CloseTime)?;
+    fn finish(
+        self,
+        verification: Verification,
+    ) -> Result<(UnixSeconds, Vec<LedgerTrade>), LedgerContentError> {
+        let closed_at = i64::try_from(self.close_time).map_err(|_| LedgerContentError::CloseTime)?;
         let trades = self.trades?;
         let wrong = trades.iter().find(|trade| !trade.price_explains_amounts());
         match wrong.filter(|_| verification == Verification::Full) {
-            Some(trade) => Err(LedgerProblem::Price(trade.token)),
+            Some(trade) => Err(LedgerContentError::Price(trade.token)),
             None => Ok((UnixSeconds(closed_at), trades)),
         }
     }
@@ -173,12 +176,12 @@ impl Place {
         applied: &Applied,
         set: &TransactionSet,
         trades: &mut Vec<LedgerTrade>,
-    ) -> Result<(), LedgerProblem> {
+    ) -> Result<(), LedgerContentError> {
         let hash = Hash::from(&applied.pair.transaction_hash);
-        let actors = set.actors.get(&hash).ok_or(LedgerProblem::UnknownTransaction(hash))?;
+        let actors = set.actors.get(&hash).ok_or(LedgerContentError::UnknownTransaction(hash))?;
         let Some(results) = applied.results() else { return Ok(()) };
         if results.len() != actors.count() {
-            return Err(LedgerProblem::Operations(hash));
+            return Err(LedgerContentError::Operations(hash));
         }
         for (index, result) in results.iter().enumerate() {
             let atoms = claims::of_operation(result);
@@ -190,7 +193,7 @@ impl Place {
             let changes = applied.changes_of(index);
             for (order, claim) in atoms.iter().map(Claim::of).enumerate() {
                 let token = i32::try_from(order).ok().and_then(|order| PagingToken::new(toid, order));
-                let token = token.ok_or(LedgerProblem::Number)?;
+                let token = token.ok_or(LedgerContentError::Number)?;
                 if !claim.is_swept_offer() {
                     trades.push(self.trade(token, &claim, buyer, changes)?);
                 }
@@ -205,10 +208,10 @@ impl Place {
         claim: &Claim,
         buyer: AccountKey,
         changes: &[xdr::LedgerEntryChange],
-    ) -> Result<LedgerTrade, LedgerProblem> {
+    ) -> Result<LedgerTrade, LedgerContentError> {
         let (price_n, price_d) = match (claim.maker, claim.offer_id) {
             (Maker::Account(key), Some(offer)) => {
-                maker_price::before(changes, key, offer).ok_or(LedgerProblem::NoOffer(token))?
+                maker_price::before(changes, key, offer).ok_or(LedgerContentError::NoOffer(token))?
             }
             _ => (claim.bought.stroops, claim.sold.stroops),
         };
@@ -217,14 +220,14 @@ impl Place {
     }
 
     /// `ledger << 32 | transaction << 12 | operation`, as Horizon numbers operations.
-    fn toid(&self, operation: usize) -> Result<i64, LedgerProblem> {
+    fn toid(&self, operation: usize) -> Result<i64, LedgerContentError> {
         let transaction = self.transaction;
         if transaction > MAX_TRANSACTION || operation > MAX_OPERATION {
-            return Err(LedgerProblem::Number);
+            return Err(LedgerContentError::Number);
         }
-        let number = |value: usize| i64::try_from(value).map_err(|_| LedgerProblem::Number);
+        let number = |value: usize| i64::try_from(value).map_err(|_| LedgerContentError::Number);
         let ledger = PagingToken::before_ledger(self.sequence).toid;
         let within = (number(transaction)? << 12) | number(operation)?;
-        ledger.checked_add(within).ok_or(LedgerProblem::Number)
+        ledger.checked_add(within).ok_or(LedgerContentError::Number)
     }
 }

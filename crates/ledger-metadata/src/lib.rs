@@ -24,7 +24,7 @@ mod reader;
 mod trade;
 mod transaction_set;
 
-pub use error::{LedgerError, LedgerProblem};
+pub use error::{LedgerContentError, LedgerError};
 pub use hashes::{Hash, Network};
 pub use key::{AccountKey, ClaimedAsset};
 pub use ledger::{Ledger, Verification};

@@ -8,7 +8,8 @@ use horizon_sim::{
     lake::{EncodedLedger, LakeLedger, Shape, batch},
 };
 use ledger_metadata::{
-    Ledger, LedgerError, LedgerProblem, LedgerTrade, Maker, Network, ObjectError, Verification, read_object,
+    Ledger, LedgerContentError, LedgerError, LedgerTrade, Maker, Network, ObjectError, Verification,
+    read_object,
 };
 use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -165,7 +166,7 @@ fn a_ledger_of_another_network_is_refused() {
     let (_, ledger) = encoded(&simulation(), 1).remove(0);
     let read = read_object(&ledger.xdr, Network::of("Another Network"), Verification::Full).unwrap();
     assert!(
-        matches!(read[0], Err(LedgerError { problem: LedgerProblem::UnknownTransaction(_), .. })),
+        matches!(read[0], Err(LedgerError { problem: LedgerContentError::UnknownTransaction(_), .. })),
         "{read:?}"
     );
 }

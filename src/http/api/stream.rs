@@ -23,7 +23,7 @@ use crate::{
 };
 use backlog::BacklogReader;
 use board::BoardReader;
-use event_id::{EventId, Lost};
+use event_id::{EventId, ResumeError};
 use filter::Filter;
 use reader::{Reader, Start};
 
@@ -89,8 +89,8 @@ fn respond<R: 'static>(
 }
 
 /// Start of a reader that has seen the event of this id.
-async fn resumed(id: &str, published: &Published, backlogs: &BacklogReader) -> Result<Start, Lost> {
-    let seen = EventId::parse(id).ok_or(Lost::Malformed)?;
+async fn resumed(id: &str, published: &Published, backlogs: &BacklogReader) -> Result<Start, ResumeError> {
+    let seen = EventId::parse(id).ok_or(ResumeError::Malformed)?;
     if let Some(place) = published.recent.resume_after(seen.seq, seen.as_of) {
         return Ok(Start::After(place));
     }

@@ -14,7 +14,7 @@ use ticker_formats::listings::live::{Line, Lines};
 use tokio::sync::Mutex;
 use tracing::debug;
 
-use super::event_id::{EventId, Lost};
+use super::event_id::{EventId, ResumeError};
 use crate::{
     blocking,
     db::{
@@ -77,17 +77,21 @@ impl BacklogReader {
     }
 
     /// The backlog of a reader that has seen `seen`.
-    pub(super) async fn read(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
-        let now = published.recent.last().ok_or(Lost::Unreadable)?.as_of;
+    pub(super) async fn read(
+        &self,
+        seen: EventId,
+        published: &Published,
+    ) -> Result<Arc<Backlog>, ResumeError> {
+        let now = published.recent.last().ok_or(ResumeError::Unreadable)?.as_of;
         if seen.as_of < now.minus(AWAY_S_MAX) {
-            return Err(Lost::TooOld);
+            return Err(ResumeError::TooOld);
         }
         tokio::time::timeout(DEADLINE, self.read_in_turn(seen, published))
             .await
-            .unwrap_or(Err(Lost::Unreadable))
+            .unwrap_or(Err(ResumeError::Unreadable))
     }
 
-    async fn read_in_turn(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
+    async fn read_in_turn(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, ResumeError> {
         let mut shared = self.shared.lock().await;
         if let Some(backlog) = shared.backlog.as_ref().filter(|backlog| backlog.serves(seen, published)) {
             backlog.check(seen)?;
@@ -95,11 +99,11 @@ impl BacklogReader {
         }
         let is_known = |(seq, at): (i64, Instant)| seen.seq <= seq && at.elapsed() < SHARED_FOR;
         if shared.too_many_after.is_some_and(is_known) {
-            return Err(Lost::TooMany);
+            return Err(ResumeError::TooMany);
         }
         counter!("ticker_live_backlogs_read_total").increment(1);
         let read = self.make(seen, published).await;
-        if read.as_ref().is_err_and(|lost| *lost == Lost::TooMany) {
+        if read.as_ref().is_err_and(|error| *error == ResumeError::TooMany) {
             shared.too_many_after = Some((seen.seq, Instant::now()));
         }
         let backlog = read?;
@@ -109,24 +113,24 @@ impl BacklogReader {
         Ok(backlog)
     }
 
-    async fn make(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, Lost> {
+    async fn make(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, ResumeError> {
         // First the change, then the publication: it may be later, and then the next change repeats some markets.
-        let last = published.recent.last().ok_or(Lost::Unreadable)?;
-        let newest = published.newest().ok_or(Lost::Unreadable)?;
-        let database = self.database.as_ref().ok_or(Lost::Unreadable)?;
+        let last = published.recent.last().ok_or(ResumeError::Unreadable)?;
+        let newest = published.newest().ok_or(ResumeError::Unreadable)?;
+        let database = self.database.as_ref().ok_or(ResumeError::Unreadable)?;
         let missed = database.missed_trades(seen.seq, last.seq).await.map_err(|error| {
             debug!(%error, "missed trades could not be read");
-            Lost::Unreadable
+            ResumeError::Unreadable
         })?;
         let missed = match missed {
             Missed::Known(missed) => missed,
-            Missed::TooMany => return Err(Lost::TooMany),
-            Missed::NoSuchBatch { is_later: true } => return Err(Lost::Future),
-            Missed::NoSuchBatch { is_later: false } => return Err(Lost::Gone),
+            Missed::TooMany => return Err(ResumeError::TooMany),
+            Missed::NoSuchBatch { is_later: true } => return Err(ResumeError::Future),
+            Missed::NoSuchBatch { is_later: false } => return Err(ResumeError::Gone),
         };
         let snapshot = Arc::clone(&newest.snapshot);
         let made = blocking::run(move || Arc::new(Backlog::of(missed, &last, &snapshot)));
-        made.await.map_err(|_| Lost::Unreadable)
+        made.await.map_err(|_| ResumeError::Unreadable)
     }
 }
 
@@ -156,10 +160,10 @@ impl Backlog {
 
     /// Checks that the batch is the one that the reader saw. A standby that takes over may lack the last batches, and
     /// assigns their numbers again: such a batch was committed after the reader saw its number.
-    fn check(&self, seen: EventId) -> Result<(), Lost> {
-        let mark = self.mark(seen.seq).ok_or(Lost::Gone)?;
+    fn check(&self, seen: EventId) -> Result<(), ResumeError> {
+        let mark = self.mark(seen.seq).ok_or(ResumeError::Gone)?;
         let is_seen = UnixSeconds::from(mark.committed_at) <= seen.as_of.plus(CLOCKS_S);
-        if is_seen { Ok(()) } else { Err(Lost::Gone) }
+        if is_seen { Ok(()) } else { Err(ResumeError::Gone) }
     }
 
     fn mark(&self, seq: i64) -> Option<&Mark> {

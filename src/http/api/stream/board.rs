@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    event_id::Lost as LostReason,
+    event_id::ResumeError,
     events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, hello, reset},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     domain::instant::UnixSeconds,
     http::{
         api::{error::ApiError, views::Views},
-        board_feed::Lost,
+        board_feed::NotKeptError,
         stream_slots::StreamSlot,
     },
     published::Published,
@@ -57,7 +57,7 @@ impl BoardReader {
         let place = seen.flatten().unwrap_or_else(|| feed.place(figures));
         let greeting = match seen {
             Some(Some(_)) => RETRY.to_owned(),
-            Some(None) => format!("{RETRY}{}", reset(&published, LostReason::NotKept)),
+            Some(None) => format!("{RETRY}{}", reset(&published, ResumeError::NotKept)),
             None => format!("{RETRY}{}", hello(&published)),
         };
         Self {
@@ -112,9 +112,9 @@ impl BoardReader {
                 self.place = event.number;
                 Some(event.bytes)
             }
-            Err(Lost) => {
+            Err(NotKeptError) => {
                 self.place = feed.newest();
-                Some(reset(&self.published, LostReason::NotKept).into())
+                Some(reset(&self.published, ResumeError::NotKept).into())
             }
             Ok(None) => (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET.as_bytes())),
         }

@@ -13,7 +13,7 @@ pub(super) struct EventId {
 
 /// Reason for which a reader must read the documents again. The text goes to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Lost {
+pub(super) enum ResumeError {
     /// No id of this stream.
     #[error("Last-Event-ID is no id of this stream")]
     Malformed,

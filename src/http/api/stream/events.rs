@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event_id::Lost;
+use super::event_id::ResumeError;
 use crate::published::Published;
 
 /// Longest silence. A reader behind a proxy would otherwise be cut off.
@@ -19,7 +19,7 @@ pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read t
 pub(super) const END: &str = "event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n";
 
 /// Says that the reader must read the documents again, and why: changes that it lacks are gone.
-pub(super) fn reset(published: &Published, why: Lost) -> String {
+pub(super) fn reset(published: &Published, why: ResumeError) -> String {
     // The reasons have no characters that JSON escapes.
     event(published, "reset", &format!(",\"reason\":\"{why}\""))
 }

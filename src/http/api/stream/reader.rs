@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     backlog::Backlog,
-    event_id::{EventId, Lost},
+    event_id::{EventId, ResumeError},
     events::{DRAIN_POLL, DROPPED, END, HEARTBEAT, QUIET, RETRY, hello, reset},
     filter::Filter,
     outgoing::{Outgoing, published, write_line},
@@ -28,7 +28,7 @@ pub(super) enum Start {
     /// With what it missed, which follows the batch `seen`.
     Missed { backlog: Arc<Backlog>, seen: i64 },
     /// With the newest publication, since it cannot be resumed.
-    Lost(Lost),
+    Lost(ResumeError),
 }
 
 /// A reader of the stream.
@@ -117,7 +117,7 @@ impl Reader {
             self.place = change.number;
             self.last = Some(id(&change));
             if change.changes.is_whole {
-                return Some(reset(&self.published, Lost::Whole).into());
+                return Some(reset(&self.published, ResumeError::Whole).into());
             }
             self.outgoing = Some(self.outgoing_of(&change));
         }
