@@ -23,7 +23,7 @@ pub(super) struct Pieces<K = ()> {
     first: Bytes,
     /// Buffers that follow it.
     left: VecDeque<Bytes>,
-    pace: Pace,
+    delivery: Delivery,
     /// Value that must live until the body is sent, such as a share of the memory.
     _kept: K,
 }
@@ -33,18 +33,18 @@ impl<K> Pieces<K> {
     pub(super) fn new(bytes: impl IntoIterator<Item = Bytes>, ticket: Option<Ticket>, kept: K) -> Self {
         let mut bytes = bytes.into_iter();
         let first = bytes.next().unwrap_or_default();
-        Self { first, left: bytes.collect(), pace: Pace::new(ticket), _kept: kept }
+        Self { first, left: bytes.collect(), delivery: Delivery::new(ticket), _kept: kept }
     }
 }
 
-/// Limits on the time that a client takes for a body.
-pub(super) struct Pace {
+/// A body on its way to a client: its time limit, and the account of its bytes.
+pub(super) struct Delivery {
     begun: Instant,
     /// None in a test without a listener.
     ticket: Option<Ticket>,
 }
 
-impl Pace {
+impl Delivery {
     pub(super) fn new(ticket: Option<Ticket>) -> Self {
         Self { begun: Instant::now(), ticket }
     }
@@ -54,7 +54,7 @@ impl Pace {
     /// # Errors
     ///
     /// The body took too long, or its client was cut off.
-    pub(super) fn allows(&self, bytes: usize) -> io::Result<()> {
+    pub(super) fn count(&self, bytes: usize) -> io::Result<()> {
         if self.begun.elapsed() > SENDING_MAX {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -84,7 +84,7 @@ impl<K: Unpin> MessageBody for Pieces<K> {
         } else {
             self.first.split_to(PIECE_BYTES)
         };
-        Poll::Ready(Some(self.pace.allows(piece.len()).map(|()| piece)))
+        Poll::Ready(Some(self.delivery.count(piece.len()).map(|()| piece)))
     }
 }
 

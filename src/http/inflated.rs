@@ -11,7 +11,7 @@ use bytes::{Buf as _, Bytes, buf::Reader};
 use flate2::bufread::GzDecoder;
 
 use super::{
-    body::Pace,
+    body::Delivery,
     sending::{PIECE_BYTES, Ticket},
 };
 
@@ -19,20 +19,20 @@ use super::{
 pub(super) struct Inflated {
     decoder: GzDecoder<Reader<Bytes>>,
     left: usize,
-    pace: Pace,
+    delivery: Delivery,
 }
 
 impl Inflated {
     /// Returns a body of the `len` plain bytes that `gzip` holds.
     pub(super) fn new(gzip: Bytes, len: usize, ticket: Option<Ticket>) -> Self {
-        Self { decoder: GzDecoder::new(gzip.reader()), left: len, pace: Pace::new(ticket) }
+        Self { decoder: GzDecoder::new(gzip.reader()), left: len, delivery: Delivery::new(ticket) }
     }
 
     fn piece(&mut self) -> io::Result<Bytes> {
         let mut piece = vec![0; self.left.min(PIECE_BYTES)];
         self.decoder.read_exact(&mut piece)?;
         self.left -= piece.len();
-        self.pace.allows(piece.len())?;
+        self.delivery.count(piece.len())?;
         Ok(piece.into())
     }
 }
