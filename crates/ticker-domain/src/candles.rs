@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    coverage::{LedgerRange, TimeSpan},
+    coverage::TimeSpan,
     instant::{DAY, HOUR, MINUTE, UnixSeconds},
     trade_stats::{TradeStats, WindowTrade},
 };
@@ -160,20 +160,11 @@ impl Buckets {
         [Stored::Day, Stored::Hour].into_iter().find(is_made_of).unwrap_or(Stored::Minute)
     }
 
-    /// Returns true if every ledger that closed in the bucket is known. `coverage` holds the complete ledgers.
+    /// Returns true if every ledger that closed in the bucket is known. `complete` holds merged spans of complete ledgers.
     #[must_use]
-    pub fn is_complete(self, start: UnixSeconds, coverage: &[LedgerRange]) -> bool {
-        coverage.iter().any(|range| self.is_within(start, range.into()))
-    }
-
-    /// The same by merged spans of complete ledgers.
-    #[must_use]
-    pub fn is_complete_within(self, start: UnixSeconds, complete: &[TimeSpan]) -> bool {
-        complete.iter().any(|span| self.is_within(start, *span))
-    }
-
-    fn is_within(self, start: UnixSeconds, span: TimeSpan) -> bool {
-        span.from <= start && start.plus(self.seconds - 1) <= span.to
+    pub fn is_complete(self, start: UnixSeconds, complete: &[TimeSpan]) -> bool {
+        let last = start.plus(self.seconds - 1);
+        complete.iter().any(|span| span.from <= start && last <= span.to)
     }
 }
 
@@ -218,13 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_complete_if_one_range_holds_all_of_it() {
-        let range =
-            |from, to| LedgerRange { from: 1, to: 2, from_time: UnixSeconds(from), to_time: UnixSeconds(to) };
+    fn a_bucket_is_complete_if_one_span_holds_all_of_it() {
+        let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
         let minute = Interval::Minute.buckets();
-        assert!(minute.is_complete(UnixSeconds(60), &[range(0, 10), range(60, 119)]));
-        assert!(!minute.is_complete(UnixSeconds(60), &[range(0, 100), range(101, 300)]));
-        assert!(!minute.is_complete(UnixSeconds(60), &[range(61, 300)]));
+        assert!(minute.is_complete(UnixSeconds(60), &[span(0, 10), span(60, 119)]));
+        assert!(!minute.is_complete(UnixSeconds(60), &[span(0, 100), span(101, 300)]));
+        assert!(!minute.is_complete(UnixSeconds(60), &[span(61, 300)]));
         assert!(!minute.is_complete(UnixSeconds(60), &[]));
     }
 

@@ -151,13 +151,18 @@ mod tests {
     }
 
     #[test]
+    fn without_trades_there_is_no_average() {
+        assert_eq!(QuotedStats::of(&TradeStats::default(), false), QuotedStats::default());
+    }
+
+    #[test]
     fn a_change_is_that_of_the_last_against_the_first_price() {
-        let trades = [trade(1, 0, 1, (10_000, 20_000), (2, 1)), trade(2, 0, 2, (10_000, 25_000), (5, 2))];
+        let trades = [trade(1, 0, 1, (10_000, 15_000), (3, 2)), trade(2, 0, 2, (10_000, 22_500), (9, 4))];
         let prices = QuotedStats::of(&trades.iter().collect(), false).prices.unwrap();
         let (n, d) = prices.change();
-        assert_eq!(decimal::quotient(n, d).unwrap(), "0.5");
+        assert_eq!(decimal::quotient(n, d).unwrap(), "0.75");
         let (n, d) = prices.change_percent().unwrap();
-        assert_eq!(decimal::quotient(n, d).unwrap(), "25");
+        assert_eq!(decimal::quotient(n, d).unwrap(), "50");
     }
 
     proptest! {

@@ -149,7 +149,7 @@ impl<'a> MarketHistory<'a> {
 
     /// Returns true if every ledger that closed in the bucket is known.
     pub(super) fn is_complete(&self, buckets: Buckets, start: UnixSeconds) -> bool {
-        buckets.is_complete_within(start, &self.complete)
+        buckets.is_complete(start, &self.complete)
     }
 }
 

@@ -139,7 +139,7 @@ fn document(
         book_volume: decimal::amount(sums.volume.saturating_sub(sums.pool)),
         pool_volume: decimal::amount(sums.pool),
         trade_count: sums.trade_count,
-        complete: buckets.is_complete_within(*start, &complete),
+        complete: buckets.is_complete(*start, &complete),
     };
     let buckets = sums.iter().map(bucket).collect();
     let interval = window.interval.name();
