@@ -9,10 +9,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::encoded::{EncodedFile, Tags};
 
-/// Largest document that is kept plain as well. Few readers ask for a larger one without a compression, and at 30,000
-/// markets all documents together have some 150 MB plain.
+/// Largest document that is kept plain as well. Few readers ask for a larger one without compression, and at 30,000
+/// markets the largest has 70 MB.
 const PLAIN_BYTES_MAX: usize = 256 * 1024;
-/// Gzip level. A reader waits for the document, and a higher level makes JSON of figures little smaller.
+/// Gzip level. A reader waits for the document: level 5 makes the largest one 13 % smaller, but takes longer.
 const GZIP_LEVEL: u32 = 2;
 /// Brotli quality, of 0 to 11.
 const BROTLI_QUALITY: i32 = 5;

@@ -27,8 +27,7 @@ const PINNED_S: i64 = 10;
 const VIEWS_KEPT: usize = 2;
 /// Time without a reader after which views and their documents are dropped.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Limits on the documents of a view, which take some 40 MB at 30,000 markets. At most three views exist. The documented
-/// memory includes them.
+/// Limits on the documents of a view. At most three views exist, so all documents take at most some 200 MB.
 const DOCUMENTS: Limits = Limits { answers: 512, bytes: 64 << 20, last: LastAnswer::Kept };
 /// Views and documents that are made at the same time. The others wait.
 const AT_ONCE: usize = 4;
