@@ -40,6 +40,19 @@ fn small(seed: u64, more: &[&str]) -> (Daemon, stellar_ticker::sim::SimServer) {
     (daemon, sim)
 }
 
+/// Returns true if the daemon has closed a connection on which nothing was sent.
+fn has_ended(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    // An answer may come first: the time limit for a head is told.
+    loop {
+        match stream.read(&mut [0; 512]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
 fn ask(address: SocketAddr, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     setsockopt(&stream, RcvBuf, &65_536).unwrap();
@@ -136,17 +149,13 @@ fn idle_connections_make_room_for_new_ones_and_no_address_takes_more_than_its_sh
             TcpStream::connect(daemon.public).unwrap()
         })
         .collect();
-    let cut = "ticker_http_connections_cut_total{reason=\"address\"}";
-    wait_until("the oldest are gone", || counter(&daemon, cut) >= (IDLE - SHARE) as u64);
+    let are_open = || idle.iter().filter(|stream| !has_ended(stream)).count();
+    wait_until("the oldest are gone", || are_open() <= SHARE);
     for _ in 0..20 {
         assert_eq!(daemon.get("/markets.json").status, 200);
     }
-    let has_ended = |mut stream: &TcpStream| {
-        stream.set_nonblocking(true).unwrap();
-        matches!(stream.read(&mut [0]), Ok(0))
-    };
-    wait_until("they notice", || idle.iter().filter(|stream| !has_ended(stream)).count() <= SHARE);
     assert!(has_ended(&idle[0]), "the first came first to go");
+    assert!(counter(&daemon, "ticker_http_connections_cut_total{reason=\"address\"}") > 0);
     figure!(
         "idle connections do not keep readers out",
         "{IDLE} connections of one address with a limit of {SHARE}: others are answered at once, and the oldest are closed"
@@ -155,20 +164,25 @@ fn idle_connections_make_room_for_new_ones_and_no_address_takes_more_than_its_sh
 
 #[test]
 fn a_listener_that_is_full_lets_the_longest_idle_go() {
-    // Descriptors for so few connections that a test can fill them.
+    const IDLE: usize = 300;
+    /// Connections that 600 descriptors allow: 400 are kept, and each connection takes two.
+    const CONNECTIONS: usize = 100;
     let environment = [(crate::support::daemon::OPEN_FILES, "600")];
     let sim = network(542, FaultPlan::none());
     let database = block_on(fresh_database());
     let more = ["--connections-per-address", "0"];
     let daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &more);
     wait_for_pairs(&daemon);
-    let idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(daemon.public).unwrap()).collect();
+    let idle: Vec<TcpStream> = (0..IDLE).map(|_| TcpStream::connect(daemon.public).unwrap()).collect();
     for _ in 0..20 {
         assert_eq!(daemon.get("/markets.json").status, 200);
     }
-    let cut = "ticker_http_connections_cut_total{reason=\"crowd\"}";
-    wait_until("connections that were idle are gone", || counter(&daemon, cut) >= 200);
-    drop(idle);
+    // On a busy machine, some of them reach the time limit for the head of a request before they are cut for others.
+    wait_until("so many are gone that the rest fits", || {
+        idle.iter().filter(|stream| !has_ended(stream)).count() <= CONNECTIONS
+    });
+    assert!(has_ended(&idle[0]), "the first came first to go");
+    assert!(counter(&daemon, "ticker_http_connections_cut_total{reason=\"crowd\"}") > 0);
 }
 
 #[test]
