@@ -38,10 +38,9 @@ use ticker_formats::{
     listings::{
         IdStyle, ListingView,
         candles::{self, CandleQuery},
-        coingecko, coinmarketcap,
         history::{MarketHistory, StoredPart},
-        own,
     },
+    output::Output,
 };
 
 #[global_allocator]
@@ -185,6 +184,11 @@ fn render(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Document of all markets with this schema, in memory.
+fn whole(schema: &str, view: &ListingView) -> Vec<u8> {
+    Output::named(schema).and_then(|output| output.to_bytes(view, IdStyle::Classic).ok()).unwrap_or_default()
+}
+
 /// Whole documents of the market API. `markets.json of the pairs` of the group `render` is the measure.
 fn documents(criterion: &mut Criterion) {
     let network = Synthetic::new(TRADES, MARKETS, NEWEST, DAY);
@@ -199,12 +203,12 @@ fn documents(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("a view with all prices in dollars", |bencher| bencher.iter(view));
     let view = view();
-    group.bench_function("v1/markets.json", |bencher| bencher.iter(|| own::all_markets(&view)));
+    group.bench_function("v1/markets.json", |bencher| bencher.iter(|| whole("markets", &view)));
     group.bench_function("CoinGecko's tickers", |bencher| {
-        bencher.iter(|| coingecko::tickers(&view, IdStyle::Classic));
+        bencher.iter(|| whole("coingecko-tickers", &view));
     });
     group.bench_function("CoinMarketCap's summary", |bencher| {
-        bencher.iter(|| coinmarketcap::summary(&view, IdStyle::Classic));
+        bencher.iter(|| whole("coinmarketcap-summary", &view));
     });
     group.finish();
 }
@@ -226,7 +230,7 @@ fn candles(criterion: &mut Criterion) {
     let json = candles::candles(&history, query);
     group.throughput(Throughput::Bytes(json.len() as u64));
     group.bench_function("compressed", |bencher| {
-        bencher.iter_batched(|| json.clone(), Document::gzipped, BatchSize::PerIteration);
+        bencher.iter(|| Document::gzipped(&json));
     });
     group.finish();
 }

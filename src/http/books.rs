@@ -15,7 +15,7 @@ const BOOKS_MAX: usize = 1_000;
 
 /// Returns the answer. It is rendered and compressed once per publication.
 pub(super) fn books(request: &HttpRequest, newest: &Publication) -> HttpResponse {
-    let made = newest.book_ages.get_or_init(|| Document::with_brotli(render(newest)).ok());
+    let made = newest.book_ages.get_or_init(|| Document::with_brotli(&render(newest)).ok());
     let Some(file) = made else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the ages of the books could not be compressed");
     };

@@ -139,10 +139,9 @@ mod tests {
     #[actix_web::test]
     async fn a_document_that_is_not_kept_plain_is_sent_plain_all_the_same() {
         let raw: Vec<u8> = (0..60_000).flat_map(|number: i32| format!("{number},").into_bytes()).collect();
-        for (document, is_kept) in [
-            (Document::gzipped(raw.clone()).unwrap(), false),
-            (Document::with_brotli(raw[..9_000].to_vec()).unwrap(), true),
-        ] {
+        for (document, is_kept) in
+            [(Document::gzipped(&raw).unwrap(), false), (Document::with_brotli(&raw[..9_000]).unwrap(), true)]
+        {
             assert_eq!(matches!(document.plain, Plain::Kept(_)), is_kept);
             let (plain, coding, tag) = answer(&document, "identity").await;
             assert_eq!((&plain[..], coding), (&raw[..plain.len()], None));

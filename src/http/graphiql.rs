@@ -71,8 +71,7 @@ struct File {
 }
 
 static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
-    let encode =
-        |source: &'static Source| Ok(File { source, encoded: Document::with_brotli(source.bytes.to_vec())? });
+    let encode = |source: &'static Source| Ok(File { source, encoded: Document::with_brotli(source.bytes)? });
     SOURCES.iter().map(encode).collect()
 });
 

@@ -35,11 +35,11 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The description as JSON, encoded at the first request. `None` if that failed.
 static DOCUMENT: LazyLock<Option<Document>> = LazyLock::new(|| {
     let document = openapi::document(VERSION).ok()?;
-    Document::with_brotli(document.to_string().into_bytes()).ok()
+    Document::with_brotli(document.to_string().as_bytes()).ok()
 });
 /// The description as a page.
 static DOCS: LazyLock<Option<Document>> =
-    LazyLock::new(|| Document::with_brotli(openapi::page(VERSION).into_bytes()).ok());
+    LazyLock::new(|| Document::with_brotli(openapi::page(VERSION).as_bytes()).ok());
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let handlers: [(&str, RouteHandler); 2] = [(JSON, json), (PAGE, page)];

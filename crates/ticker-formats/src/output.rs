@@ -2,10 +2,12 @@
 //!
 //! A new document is its file in `listings/`, its schema, and one line in [`OUTPUTS`].
 
+use std::io::{self, Write};
+
 use crate::listings::{IdStyle, ListingView, ccxt, coingecko, coinmarketcap, own};
 
-/// Renderer of a document, as JSON.
-type Render = fn(&ListingView, IdStyle) -> Vec<u8>;
+/// Renderer of a document, as JSON. It writes as it goes, since a document may have 70 MB.
+type Render = fn(&ListingView, IdStyle, &mut dyn Write) -> io::Result<()>;
 
 /// Document of all markets, made of one view.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +30,16 @@ pub struct Output {
 pub const OUTPUTS: &[Output] = &[
     Output {
         file: Some("v1/markets.json"),
-        ..of_api("/v1/markets.json", "markets", |view, _| own::all_markets(view))
+        ..of_api("/v1/markets.json", "markets", |view, _, out| own::all_markets(view, out))
     },
-    Output { refuses_parameters: true, ..of_api("/api/v1/assets", "assets", |view, _| own::assets(view)) },
-    Output { refuses_parameters: true, ..of_api("/api/v1/symbols", "symbols", |view, _| own::symbols(view)) },
+    Output {
+        refuses_parameters: true,
+        ..of_api("/api/v1/assets", "assets", |view, _, out| own::assets(view, out))
+    },
+    Output {
+        refuses_parameters: true,
+        ..of_api("/api/v1/symbols", "symbols", |view, _, out| own::symbols(view, out))
+    },
     of_site("/api/v1/ccxt/markets", "/api/v1/contract/ccxt/markets", "ccxt-markets", ccxt::markets),
     of_site("/api/v1/ccxt/tickers", "/api/v1/contract/ccxt/tickers", "ccxt-tickers", ccxt::tickers),
     of_site(
@@ -87,6 +95,23 @@ const fn of_site(
 }
 
 impl Output {
+    /// The document with this schema.
+    #[must_use]
+    pub fn named(schema: &str) -> Option<Self> {
+        OUTPUTS.iter().find(|output| output.schema == schema).copied()
+    }
+
+    /// The whole document in memory.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the renderer.
+    pub fn to_bytes(self, view: &ListingView, style: IdStyle) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (self.render)(view, style, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Paths, each with its spelling of assets.
     pub fn paths(self) -> impl Iterator<Item = (&'static str, IdStyle)> {
         let contract = self.contract_path.map(|path| (path, IdStyle::Contract));

@@ -1,5 +1,5 @@
 //! The schemas against the code: what the formats print is valid, and a fault of each kind is found.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ use ticker_formats::{
         udf::{self, HistoryQuery},
         volume::{self, Past, Window},
     },
+    output::{OUTPUTS, Output},
 };
 use ticker_schemas::{
     SCHEMAS, Validator,
@@ -189,7 +190,6 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         assets.iter().map(|asset| asset.name().parse().unwrap()).chain([unknown, contract]).collect();
     let mut documents = vec![
         ("asset", own::to_bytes(&own::asset(&assets[0], view))),
-        ("assets", own::assets(view)),
         ("board-figures", board::figures(view, &Board::of(view))),
         ("board-names", board::names(view, &Board::of(view), 0)),
         ("board-sparks", board::sparks(view, &Board::of(view))),
@@ -204,12 +204,10 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("explain", explained(&market, "vwap")),
         ("explain", explained(&market, "trade_count")),
         ("market", own::to_bytes(&own::market(&market))),
-        ("markets", own::all_markets(view)),
         ("orderbook", orderbook::own(&market, &levels(&market), NOW)),
         ("price_at", price_of(&assets[0], view)),
         ("price", own::to_bytes(&own::price(&assets[0], view))),
         ("prices", own::prices(view, &spelled)),
-        ("symbols", own::symbols(view)),
         ("trade_aggregations", hourly_records(view)),
         ("trades", own::trades(&market, week, NOW, all)),
         ("udf-config", udf::config()),
@@ -220,17 +218,12 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("volume", volume_of_day(view, false)),
     ];
     for style in [IdStyle::Classic, IdStyle::Contract] {
-        documents.extend([
-            ("coingecko-orderbook", orderbook::coingecko(&market, &levels(&market), style)),
-            ("ccxt-markets", ccxt::markets(view, style)),
-            ("ccxt-tickers", ccxt::tickers(view, style)),
-            ("coingecko-pairs", coingecko::pairs(view, style)),
-            ("coingecko-tickers", coingecko::tickers(view, style)),
-            ("coinmarketcap-assets", coinmarketcap::assets(view, style)),
-            ("coinmarketcap-dex", coinmarketcap::dex(view, style)),
-            ("coinmarketcap-summary", coinmarketcap::summary(view, style)),
-            ("coinmarketcap-ticker", coinmarketcap::ticker(view, style)),
-        ]);
+        documents.push(("coingecko-orderbook", orderbook::coingecko(&market, &levels(&market), style)));
+    }
+    for output in OUTPUTS {
+        for (_, style) in output.paths() {
+            documents.push((output.schema, output.to_bytes(view, style).unwrap()));
+        }
     }
     documents
 }
@@ -301,13 +294,13 @@ fn a_fault_of_each_kind_is_a_violation() {
 fn exponents_wrong_decimals_and_broken_texts_are_violations() {
     let validator = Validator::new().unwrap();
     let view = view();
-    let summary = String::from_utf8(coinmarketcap::summary(&view, IdStyle::Classic)).unwrap();
+    let summary = String::from_utf8(whole("coinmarketcap-summary", &view, IdStyle::Classic)).unwrap();
     let ask = "\"lowest_ask\":0.125";
     assert!(summary.contains(ask), "{summary}");
     let faulty =
         validator.check("coinmarketcap-summary", summary.replace(ask, "\"lowest_ask\":1.25e-1").as_bytes());
     assert!(faulty.iter().any(|violation| violation.problem.contains("1.25e-1")), "{faulty:?}");
-    let tickers = String::from_utf8(coingecko::tickers(&view, IdStyle::Classic)).unwrap();
+    let tickers = String::from_utf8(whole("coingecko-tickers", &view, IdStyle::Classic)).unwrap();
     for figure in ["1.25e-1", ".125", "-1", "01.5", "1.", "", "NaN"] {
         let faulty = tickers.replace("\"ask\":\"0.125\"", &format!("\"ask\":\"{figure}\""));
         assert!(!validator.check("coingecko-tickers", faulty.as_bytes()).is_empty(), "{figure}");
@@ -355,20 +348,14 @@ fn no_schema_leaves_fields_open_and_all_are_in_the_directory() {
     assert_eq!(files, names);
 }
 
-fn reference(view: &ListingView) -> Reference {
-    Reference::read(&own::all_markets(view), &own::symbols(view), &own::assets(view)).unwrap()
+/// Document of all markets with this schema.
+fn whole(schema: &str, view: &ListingView, style: IdStyle) -> Vec<u8> {
+    Output::named(schema).unwrap().to_bytes(view, style).unwrap()
 }
 
-fn rendered(view: &ListingView, format: &Format, style: IdStyle) -> Vec<u8> {
-    match format.schema {
-        "ccxt-tickers" => ccxt::tickers(view, style),
-        "coingecko-pairs" => coingecko::pairs(view, style),
-        "coingecko-tickers" => coingecko::tickers(view, style),
-        "coinmarketcap-summary" => coinmarketcap::summary(view, style),
-        "coinmarketcap-ticker" => coinmarketcap::ticker(view, style),
-        "coinmarketcap-dex" => coinmarketcap::dex(view, style),
-        other => panic!("{other}"),
-    }
+fn reference(view: &ListingView) -> Reference {
+    let of = |schema| whole(schema, view, IdStyle::Classic);
+    Reference::read(&of("markets"), &of("symbols"), &of("assets")).unwrap()
 }
 
 fn assert_same(compared: &Compared, least: usize, name: &str) {
@@ -383,10 +370,10 @@ fn all_formats_agree_and_a_wrong_figure_is_named() {
     assert_eq!(reference.markets().iter().filter(|market| market.is_listed).count(), 3);
     for format in Format::ALL {
         for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
-            let body = rendered(&view, &format, style);
+            let body = whole(format.schema, &view, style);
             assert_same(&reference.compare(&format, of, &body).unwrap(), 3, format.schema);
         }
-        let body = String::from_utf8(rendered(&view, &format, IdStyle::Classic)).unwrap();
+        let body = String::from_utf8(whole(format.schema, &view, IdStyle::Classic)).unwrap();
         let (field, figure) = match format.schema {
             "coingecko-pairs" => ("pool_id", body.split("\"pool_id\":\"").nth(1).unwrap()),
             "ccxt-tickers" => ("baseVolume", body.split("\"baseVolume\":").nth(1).unwrap()),
@@ -400,7 +387,7 @@ fn all_formats_agree_and_a_wrong_figure_is_named() {
         assert!(compared.differences.len() == 1 && compared.differences[0].contains(field), "{compared:?}");
     }
     for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
-        let assets = coinmarketcap::assets(&view, style);
+        let assets = whole("coinmarketcap-assets", &view, style);
         assert_same(&reference.compare_assets(of, &assets).unwrap(), 3, "assets");
     }
 }
@@ -412,7 +399,7 @@ fn a_missing_a_surplus_and_a_repeated_market_are_named() {
     let tickers = Format::ALL.into_iter().find(|format| format.schema == "coingecko-tickers").unwrap();
     let compare = |change: &dyn Fn(&mut Vec<Value>)| {
         let mut list: Vec<Value> =
-            serde_json::from_slice(&coingecko::tickers(&view, IdStyle::Classic)).unwrap();
+            serde_json::from_slice(&whole("coingecko-tickers", &view, IdStyle::Classic)).unwrap();
         change(&mut list);
         reference.compare(&tickers, Style::Classic, &serde_json::to_vec(&list).unwrap()).unwrap().differences
     };
@@ -433,9 +420,13 @@ fn a_missing_a_surplus_and_a_repeated_market_are_named() {
 #[test]
 fn contradictions_within_the_own_markets_are_named() {
     let view = view();
-    let markets = String::from_utf8(own::all_markets(&view)).unwrap();
+    let markets = String::from_utf8(whole("markets", &view, IdStyle::Classic)).unwrap();
     let own_of = |markets: &str| {
-        let reference = Reference::read(markets.as_bytes(), &own::symbols(&view), &own::assets(&view));
+        let reference = Reference::read(
+            markets.as_bytes(),
+            &whole("symbols", &view, IdStyle::Classic),
+            &whole("assets", &view, IdStyle::Classic),
+        );
         reference.unwrap().own().differences.clone()
     };
     let mut document: Value = serde_json::from_str(&markets).unwrap();

@@ -42,7 +42,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let view = publication.listing.view(source, coverage);
     for (name, output) in Output::files() {
-        let file = EncodedFile::gzipped((output.render)(&view, IdStyle::Classic))?;
+        let file = EncodedFile::gzipped(output.to_bytes(&view, IdStyle::Classic)?)?;
         replace(directory, name, &file)?;
     }
     Ok(())

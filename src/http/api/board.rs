@@ -7,8 +7,8 @@ use ticker_formats::{
     listings::ListingView,
 };
 
-use super::{Wanted, answer, parameters::Parameters, views::PinnedView};
-use crate::http::{files, labels::Labels, requests, state::PublicState};
+use super::{Wanted, answer, document::send_made, parameters::Parameters, views::PinnedView};
+use crate::http::{requests, state::PublicState};
 
 const NAMES: &str = "/api/v1/board/names";
 const FIGURES: &str = "/api/v1/board/figures";
@@ -57,8 +57,7 @@ async fn send(
     render: impl FnOnce(&ListingView, &Board) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, super::error::ApiError> {
     let publication = view.publication();
-    let encode = move |view: &ListingView| Document::with_brotli(render(view, publication.board(view)));
+    let encode = move |view: &ListingView| Document::with_brotli(&render(view, publication.board(view)));
     let file = view.encoded(key, encode).await?;
-    let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    Ok(files::send(request, &file, labels, "Accept-Encoding"))
+    Ok(send_made(request, view, &file))
 }

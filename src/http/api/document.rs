@@ -7,6 +7,7 @@ use super::{error::ApiError, views::PinnedView};
 use crate::{
     domain::{asset::Asset, identity::SpelledAsset, market::Market},
     http::{files, labels::Labels},
+    published::Document,
 };
 
 /// Sends the document with this key, made by `render` if the view does not have it yet.
@@ -17,8 +18,13 @@ pub(super) async fn send(
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let file = view.document(key, render).await?;
+    Ok(send_made(request, view, &file))
+}
+
+/// Sends a document of a view.
+pub(super) fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    Ok(files::send(request, &file, labels, "Accept-Encoding"))
+    files::send(request, file, labels, "Accept-Encoding")
 }
 
 /// Asset that a text spells, whether it is traded or not.

@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{
     listings::{
+        ListingView,
         coingecko::{self, Side, TradeQuery},
         coinmarketcap,
     },
@@ -12,13 +13,14 @@ use ticker_formats::{
 
 use super::{
     Wanted, answer,
-    document::{self, send},
+    document::{self, send, send_made},
     error::ApiError,
     parameters::Parameters,
 };
 use crate::{
     domain::{instant::UnixSeconds, span::Span},
     http::{requests, state::PublicState},
+    published::Document,
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -29,7 +31,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                     if output.refuses_parameters {
                         Parameters::read(request, &[])?;
                     }
-                    send(request, view, path.to_owned(), move |view| (output.render)(view, style)).await
+                    let render =
+                        move |view: &ListingView| Document::written(|out| (output.render)(view, style, out));
+                    let file = view.encoded(path.to_owned(), render).await?;
+                    Ok(send_made(request, view, &file))
                 })
                 .await
             };

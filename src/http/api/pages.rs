@@ -172,13 +172,13 @@ fn origin(request: &HttpRequest) -> String {
 
 async fn status(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     methods::answer(&request, STATUS, || {
-        responses::fresh(&request, StatusCode::OK, pages::status(&ticker_state(&state)))
+        responses::fresh(&request, StatusCode::OK, &pages::status(&ticker_state(&state)))
     })
 }
 
 async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     methods::answer(&request, LICENCES, || {
-        responses::fresh(&request, StatusCode::OK, pages::licences(&ticker_state(&state)))
+        responses::fresh(&request, StatusCode::OK, &pages::licences(&ticker_state(&state)))
     })
 }
 

@@ -187,7 +187,7 @@ impl PinnedView {
         key: String,
         render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
-        self.encoded(key, |view| Document::gzipped(render(view))).await
+        self.encoded(key, |view| Document::gzipped(&render(view))).await
     }
 
     /// The file with this key, made by `encode` if it is not kept.

@@ -3,6 +3,8 @@
 //! A symbol is `BASE/QUOTE`. A side is the code if the asset stands for it, else `CODE-ISSUER`, so that no two markets
 //! share a symbol: CCXT would silently keep only one of them. Unknown figures are null, since a bot would trade on a 0.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use ticker_domain::{
     candles::Interval, decimal, identity::SpelledAsset, instant::UnixSeconds, quoted::QuotedStats, span::Span,
@@ -15,7 +17,7 @@ use super::{
     market::MarketView,
     one_by_one::OneByOne,
     orderbook::{Numbers, QuotedLevels},
-    own::to_bytes,
+    own::{to_bytes, write_json},
     trades::TradeRow,
     value::{self, Number},
     view::{IdStyle, ListingView},
@@ -138,9 +140,8 @@ impl ListingView {
     }
 }
 
-/// `markets`: the listed markets.
-#[must_use]
-pub fn markets(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `markets`: the listed markets.
+pub(crate) fn markets(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let market = |market: &MarketView<'_>| Market {
         id: market.spelled(style),
         symbol: symbol(market),
@@ -153,13 +154,12 @@ pub fn markets(view: &ListingView, style: IdStyle) -> Vec<u8> {
         active: true,
         precision: Precision { amount: Number(TICK.to_owned()), price: Number(TICK.to_owned()) },
     };
-    to_bytes(&OneByOne::new(&view.listed_markets(), |listed| Some(market(listed))))
+    write_json(out, &OneByOne::new(&view.listed_markets(), |listed| Some(market(listed))))
 }
 
-/// `tickers`: the listed markets with their figures of 24 hours.
-#[must_use]
-pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
-    to_bytes(&OneByOne::new(&view.listed_markets(), |market| Some(ticker_of(market, style))))
+/// Writes `tickers`: the listed markets with their figures of 24 hours.
+pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
+    write_json(out, &OneByOne::new(&view.listed_markets(), |market| Some(ticker_of(market, style))))
 }
 
 /// `ticker` of one market.

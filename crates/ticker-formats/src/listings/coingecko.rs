@@ -1,5 +1,7 @@
 //! CoinGecko's formats (version 8, 2024): `pairs`, `tickers`, `historical_trades`.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use ticker_domain::{decimal, instant::UnixSeconds, span::Span};
 
@@ -7,7 +9,7 @@ use super::{
     book::digits,
     market::MarketView,
     one_by_one::OneByOne,
-    own::to_bytes,
+    own::{to_bytes, write_json},
     trades::TradeRow,
     value,
     view::{IdStyle, ListingView},
@@ -80,21 +82,19 @@ pub struct TradeQuery {
     pub to: UnixSeconds,
 }
 
-/// `pairs`: the markets.
-#[must_use]
-pub fn pairs(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `pairs`: the markets.
+pub(crate) fn pairs(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let pair = |market: &MarketView<'_>| Pair {
         ticker_id: market.spelled(style),
         base: market.base().spelled(style),
         target: market.quote().spelled(style),
         pool_id: market.pool_id(),
     };
-    to_bytes(&OneByOne::new(&view.listed_markets(), |market| Some(pair(market))))
+    write_json(out, &OneByOne::new(&view.listed_markets(), |market| Some(pair(market))))
 }
 
-/// `tickers`: the markets with their figures of 24 hours. A day in which no trade had a price has no ticker.
-#[must_use]
-pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `tickers`: the markets with their figures of 24 hours. A day in which no trade had a price has no ticker.
+pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let ticker = |market: &MarketView<'_>| {
         let day = market.stats(Span::Day);
         let prices = day.prices?;
@@ -113,7 +113,7 @@ pub fn tickers(view: &ListingView, style: IdStyle) -> Vec<u8> {
             low: value::price(Some(prices.low))?,
         })
     };
-    to_bytes(&OneByOne::new(&view.listed_markets(), ticker))
+    write_json(out, &OneByOne::new(&view.listed_markets(), ticker))
 }
 
 /// `historical_trades`: trades of complete ledgers with a price, the newest first.

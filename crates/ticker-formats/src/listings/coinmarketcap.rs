@@ -3,7 +3,10 @@
 //! Pairs are named by code where an issuer stands for it. Others are named `CODE-ISSUER`, so that no name stands for
 //! two markets.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 use ticker_domain::{asset::Asset, decimal, span::Span};
@@ -13,7 +16,7 @@ use super::{
     book::digits,
     market::MarketView,
     one_by_one::OneByOne,
-    own::to_bytes,
+    own::{to_bytes, write_json},
     trades::TradeRow,
     value::{self, Number},
     view::{IdStyle, ListingView},
@@ -92,9 +95,8 @@ struct DexPair {
     quote_volume: String,
 }
 
-/// `summary`: all markets with their figures of 24 hours. An unknown bid or ask is 0.
-#[must_use]
-pub fn summary(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `summary`: all markets with their figures of 24 hours. An unknown bid or ask is 0.
+pub(crate) fn summary(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let summary = |market: &MarketView<'_>| {
         let day = market.stats(Span::Day);
         let prices = day.prices?;
@@ -113,12 +115,11 @@ pub fn summary(view: &ListingView, style: IdStyle) -> Vec<u8> {
             lowest_price_24h: Number(value::price(Some(prices.low))?),
         })
     };
-    to_bytes(&OneByOne::new(&view.listed_markets(), summary))
+    write_json(out, &OneByOne::new(&view.listed_markets(), summary))
 }
 
-/// `assets`: the assets of all listed markets, by symbol.
-#[must_use]
-pub fn assets(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `assets`: the assets of all listed markets, by symbol.
+pub(crate) fn assets(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let mut entries = BTreeMap::new();
     for market in view.listed_markets() {
         for asset in [market.base(), market.quote()] {
@@ -134,12 +135,11 @@ pub fn assets(view: &ListingView, style: IdStyle) -> Vec<u8> {
             entries.insert(symbol(asset, view, style), entry);
         }
     }
-    to_bytes(&entries)
+    write_json(out, &entries)
 }
 
-/// `ticker`: all markets by pair.
-#[must_use]
-pub fn ticker(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `ticker`: all markets by pair.
+pub(crate) fn ticker(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let ticker = |market: &MarketView<'_>| {
         let day = market.stats(Span::Day);
         let ticker = Ticker {
@@ -152,7 +152,7 @@ pub fn ticker(view: &ListingView, style: IdStyle) -> Vec<u8> {
         };
         Some((pair_name(market, style), ticker))
     };
-    to_bytes(&view.listed_markets().iter().filter_map(ticker).collect::<BTreeMap<_, _>>())
+    write_json(out, &view.listed_markets().iter().filter_map(ticker).collect::<BTreeMap<_, _>>())
 }
 
 /// `trades/{pair}`: all trades of complete ledgers in the last 24 hours with a price, the newest first.
@@ -173,9 +173,8 @@ pub fn trades(market: &MarketView<'_>) -> Vec<u8> {
     to_bytes(&rows.filter_map(trade).collect::<Vec<_>>())
 }
 
-/// `dex`: all markets by `<base_id>_<quote_id>`.
-#[must_use]
-pub fn dex(view: &ListingView, style: IdStyle) -> Vec<u8> {
+/// Writes `dex`: all markets by `<base_id>_<quote_id>`.
+pub(crate) fn dex(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let pair = |market: &MarketView<'_>| {
         let (base, quote, day) = (market.base(), market.quote(), market.stats(Span::Day));
         let pair = DexPair {
@@ -191,7 +190,7 @@ pub fn dex(view: &ListingView, style: IdStyle) -> Vec<u8> {
         };
         Some((market.spelled(style), pair))
     };
-    to_bytes(&view.listed_markets().iter().filter_map(pair).collect::<BTreeMap<_, _>>())
+    write_json(out, &view.listed_markets().iter().filter_map(pair).collect::<BTreeMap<_, _>>())
 }
 
 /// Code of an asset that stands for it, else the asset's full name.

@@ -2,7 +2,10 @@
 
 mod window;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 use ticker_domain::{
@@ -365,19 +368,17 @@ fn list_of<M>(view: &ListingView, markets: M, next_cursor: Option<String>) -> Ma
     MarketList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), markets, next_cursor }
 }
 
-/// `v1/markets.json`: every market.
-#[must_use]
-pub fn all_markets(view: &ListingView) -> Vec<u8> {
+/// Writes `v1/markets.json`: every market.
+pub(crate) fn all_markets(view: &ListingView, out: &mut dyn Write) -> io::Result<()> {
     let markets = view.markets();
-    to_bytes(&list_of(view, OneByOne::new(&markets, |of| Some(market(of))), None))
+    write_json(out, &list_of(view, OneByOne::new(&markets, |of| Some(market(of))), None))
 }
 
-/// `/api/v1/assets`: every asset of a market.
-#[must_use]
-pub fn assets(view: &ListingView) -> Vec<u8> {
+/// Writes `/api/v1/assets`: every asset of a market.
+pub(crate) fn assets(view: &ListingView, out: &mut dyn Write) -> io::Result<()> {
     let assets = view.assets();
     let assets = OneByOne::new(&assets, |of| Some(asset(of, view)));
-    to_bytes(&AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
+    write_json(out, &AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
 }
 
 /// `/api/v1/prices` of these assets, in their order. An asset that is not traded has null prices, and the reason.
@@ -405,9 +406,8 @@ pub fn prices(view: &ListingView, assets: &[SpelledAsset]) -> Vec<u8> {
     to_bytes(&PriceList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), prices })
 }
 
-/// `/api/v1/symbols`: the issuer that stands for each code.
-#[must_use]
-pub fn symbols(view: &ListingView) -> Vec<u8> {
+/// Writes `/api/v1/symbols`: the issuer that stands for each code.
+pub(crate) fn symbols(view: &ListingView, out: &mut dyn Write) -> io::Result<()> {
     let document = |(code, symbol): (&str, &ticker_domain::symbols::Symbol)| {
         let asset = view.asset(symbol.asset)?;
         Some(SymbolDocument {
@@ -419,7 +419,7 @@ pub fn symbols(view: &ListingView) -> Vec<u8> {
         })
     };
     let symbols = view.symbols().iter().filter_map(document).collect();
-    to_bytes(&SymbolList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), symbols })
+    write_json(out, &SymbolList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), symbols })
 }
 
 /// `/api/v1/markets/{market}/trades`: the newest `limit` trades of complete ledgers that closed from `from` to `to`, both
@@ -435,6 +435,11 @@ pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit
         market: market.name(),
         trades: in_time.map(|of| TradeRow::of(of, market.is_flipped())).collect(),
     })
+}
+
+/// Writes any document as JSON.
+pub(crate) fn write_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(out, document).map_err(io::Error::from)
 }
 
 /// Any document as JSON.

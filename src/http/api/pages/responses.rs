@@ -70,7 +70,7 @@ fn before_the_first(request: &HttpRequest, state: &PublicState, ticker: &TickerS
     if !accept::prefers_html(request) {
         return not_yet(&state.published.vitals);
     }
-    fresh(request, StatusCode::SERVICE_UNAVAILABLE, pages::starting(ticker))
+    fresh(request, StatusCode::SERVICE_UNAVAILABLE, &pages::starting(ticker))
 }
 
 fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> HttpResponse {
@@ -83,11 +83,11 @@ fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> Htt
         StatusCode::BAD_REQUEST => "This address is not right",
         _ => "Not available at the moment",
     };
-    fresh(request, status, pages::missing(title, &error.to_string(), ticker))
+    fresh(request, status, &pages::missing(title, &error.to_string(), ticker))
 }
 
 /// Page that no cache may store, compressed if the client accepts that.
-pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: Vec<u8>) -> HttpResponse {
+pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: &[u8]) -> HttpResponse {
     let Ok(file) = Document::gzipped(page) else {
         return ApiError::Compression.response();
     };
@@ -111,7 +111,7 @@ pub(super) async fn send(
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
-    let file = view.encoded(key, |view| Document::with_brotli(render(view))).await?;
+    let file = view.encoded(key, |view| Document::with_brotli(&render(view))).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     let terms =
         Terms { content_type: HTML, cache_control: "public, max-age=1", vary: VARY, labels: Some(&labels) };

@@ -56,7 +56,7 @@ const SOURCES: [Source; 15] = [
 
 /// The files in all codings, encoded at the first request.
 static FILES: LazyLock<io::Result<Vec<(Source, Document)>>> = LazyLock::new(|| {
-    SOURCES.into_iter().map(|source| Ok((source, Document::with_brotli(source.2.to_vec())?))).collect()
+    SOURCES.into_iter().map(|source| Ok((source, Document::with_brotli(source.2)?))).collect()
 });
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
