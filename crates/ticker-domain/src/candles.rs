@@ -134,7 +134,7 @@ impl Buckets {
     pub fn fill(self, trades: impl IntoIterator<Item = WindowTrade>) -> BTreeMap<UnixSeconds, TradeStats> {
         let mut buckets: BTreeMap<UnixSeconds, TradeStats> = BTreeMap::new();
         for trade in trades {
-            buckets.entry(self.start_of(trade.closed_at)).or_default().merge(&TradeStats::of(&trade));
+            buckets.entry(self.start_of(trade.closed_at)).or_default().add(&trade);
         }
         buckets
     }

@@ -1,11 +1,14 @@
 //! Exact figures as plain decimals, for new outputs: never an exponent, never a double.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    ops::{Div, Mul, Rem},
+};
 
 use super::amount::STROOPS_PER_UNIT;
 
 /// Significant digits of a quotient.
-const SIGNIFICANT: usize = 15;
+const SIGNIFICANT: u32 = 15;
 /// Most decimal places of a quotient. A smaller one prints as 0.
 const PLACES_MAX: usize = 36;
 /// Decimal places of an amount.
@@ -15,9 +18,15 @@ const AMOUNT_PLACES: usize = 7;
 #[must_use]
 pub fn amount(stroops: i128) -> String {
     let sign = if stroops < 0 { "-" } else { "" };
-    let unit = u128::from(STROOPS_PER_UNIT.unsigned_abs());
-    let magnitude = stroops.unsigned_abs();
-    format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit)
+    let unit = STROOPS_PER_UNIT.unsigned_abs();
+    // Division of 128 bits takes several times as long, and hardly any amount needs it.
+    match u64::try_from(stroops.unsigned_abs()) {
+        Ok(magnitude) => format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit),
+        Err(_) => {
+            let (magnitude, unit) = (stroops.unsigned_abs(), u128::from(unit));
+            format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit)
+        }
+    }
 }
 
 /// Quotient with 15 significant digits, rounded half up, without trailing zeros. `None` if the divisor is 0.
@@ -31,20 +40,34 @@ pub fn quotient(numerator: i128, divisor: i128) -> Option<String> {
     while d > u128::MAX / 10 {
         (n, d) = (n / 2, d / 2);
     }
-    let (whole, mut rest) = (n.checked_div(d)?, n.checked_rem(d)?);
-    let mut places = Vec::new();
-    let mut significant = if whole == 0 { 0 } else { whole.to_string().len() };
+    let (whole, rest) = (n.checked_div(d)?, n.checked_rem(d)?);
+    let significant = whole.checked_ilog10().map_or(0, |log| log + 1);
+    // Division of 128 bits takes several times as long, and hardly any price needs it.
+    let (places, round_up) = match (u64::try_from(rest), u64::try_from(d)) {
+        (Ok(rest), Ok(d)) if d <= u64::MAX / 10 => divided(rest, d, significant),
+        _ => divided(rest, d, significant),
+    };
+    Some(printed(is_negative, whole, places, round_up))
+}
+
+/// Places of `rest / d`, which is below 1, and true if the last of them is to be rounded up. `significant` digits precede
+/// them. Ten times `d` must fit in the type.
+fn divided<T>(mut rest: T, d: T, mut significant: u32) -> (Vec<u8>, bool)
+where
+    T: Copy + From<u8> + PartialEq + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u8>,
+{
+    let mut places = Vec::with_capacity(PLACES_MAX + 1);
     // One more digit than is shown decides the rounding.
-    while rest != 0 && significant <= SIGNIFICANT && places.len() <= PLACES_MAX {
-        rest *= 10;
-        let digit = u8::try_from(rest / d).unwrap_or(9);
-        rest %= d;
+    while rest != T::from(0) && significant <= SIGNIFICANT && places.len() <= PLACES_MAX {
+        let ten_times = rest * T::from(10);
+        let digit = (ten_times / d).try_into().unwrap_or(9);
+        rest = ten_times % d;
         places.push(digit);
-        significant += usize::from(significant > 0 || digit > 0);
+        significant += u32::from(significant > 0 || digit > 0);
     }
     let is_cut = significant > SIGNIFICANT || places.len() > PLACES_MAX;
     let round_up = is_cut && places.pop().is_some_and(|digit| digit >= 5);
-    Some(printed(is_negative, whole, places, round_up))
+    (places, round_up)
 }
 
 fn printed(is_negative: bool, mut whole: u128, mut places: Vec<u8>, round_up: bool) -> String {
@@ -64,9 +87,15 @@ fn printed(is_negative: bool, mut whole: u128, mut places: Vec<u8>, round_up: bo
         places.pop();
     }
     let is_zero = whole == 0 && places.is_empty();
-    let mut text = if is_negative && !is_zero { "-".to_owned() } else { String::new() };
+    let mut text = String::with_capacity(places.len() + 8);
+    if is_negative && !is_zero {
+        text.push('-');
+    }
     // Writing to a String never fails.
-    let _ = write!(text, "{whole}");
+    let _ = match u64::try_from(whole) {
+        Ok(whole) => write!(text, "{whole}"),
+        Err(_) => write!(text, "{whole}"),
+    };
     if !places.is_empty() {
         text.push('.');
         text.extend(places.into_iter().map(|digit| char::from(b'0' + digit)));
@@ -114,6 +143,15 @@ mod tests {
             prop_assert!(!text.contains('e') && !text.ends_with('.') && !text.starts_with('.'));
             let (read, exact) = (text.parse::<f64>().unwrap(), ratio_to_f64(n.into(), d));
             prop_assert!((read - exact).abs() <= exact.abs() * 1e-14, "{text} {exact}");
+        }
+
+        /// Numbers of 64 bits take a shorter way.
+        #[test]
+        fn quotients_of_either_width_are_equal(n in any::<u64>(), d in 1..=u64::MAX / 10) {
+            let wide = quotient(i128::from(n) << 62, i128::from(d) << 62);
+            prop_assert_eq!(quotient(n.into(), d.into()), wide);
+            let unit = i128::from(STROOPS_PER_UNIT);
+            prop_assert_eq!(amount(n.into()), format!("{}.{:07}", i128::from(n) / unit, i128::from(n) % unit));
         }
     }
 }

@@ -129,42 +129,52 @@ impl Volume {
         self.base = self.base.saturating_add(other.base);
         self.counter = self.counter.saturating_add(other.counter);
     }
-
-    fn only_if(self, is_counted: bool) -> Self {
-        if is_counted { self } else { Self::default() }
-    }
 }
 
 impl TradeStats {
     /// Statistics of one trade.
     #[must_use]
     pub fn of(trade: &WindowTrade) -> Self {
-        // A trade without a price still counts in the volumes.
-        let prices = trade.price.map(|price| {
-            let at = PricedAt { token: trade.token, price };
-            Prices { open: at, close: at, min: price, max: price }
-        });
+        let mut stats = Self::default();
+        stats.add(trade);
+        stats
+    }
+
+    /// Adds a trade that the set does not have yet.
+    pub fn add(&mut self, trade: &WindowTrade) {
+        count_merge();
         let (volume, is_clean) = (Volume::of(trade), trade.is_clean());
-        Self {
-            trade_count: 1,
-            base_volume: volume.base,
-            counter_volume: volume.counter,
-            prices,
-            times: Some((trade.closed_at, trade.closed_at)),
-            clean: CleanStats {
-                trade_count: u64::from(is_clean),
-                volume: volume.only_if(is_clean),
-                prices: prices.filter(|_| is_clean),
-            },
-            bought: volume.only_if(trade.is_buy),
-            pool: volume.only_if(trade.is_pool),
+        self.trade_count = self.trade_count.saturating_add(1);
+        // 2^64 trades of 2^63 stroops fit in 127 bits, so these sums never saturate.
+        self.base_volume = self.base_volume.saturating_add(volume.base);
+        self.counter_volume = self.counter_volume.saturating_add(volume.counter);
+        // A trade without a price still counts in the volumes.
+        if let Some(price) = trade.price {
+            let at = PricedAt { token: trade.token, price };
+            add_price(&mut self.prices, at);
+            if is_clean {
+                add_price(&mut self.clean.prices, at);
+            }
         }
+        if is_clean {
+            self.clean.trade_count = self.clean.trade_count.saturating_add(1);
+            self.clean.volume.merge(&volume);
+        }
+        if trade.is_buy {
+            self.bought.merge(&volume);
+        }
+        if trade.is_pool {
+            self.pool.merge(&volume);
+        }
+        self.times = Some(match self.times {
+            Some((first, last)) => (first.min(trade.closed_at), last.max(trade.closed_at)),
+            None => (trade.closed_at, trade.closed_at),
+        });
     }
 
     /// Adds the trades of another, disjoint set.
     pub fn merge(&mut self, other: &Self) {
-        #[cfg(any(test, feature = "test-support"))]
-        crate::test_support::MERGES.with(|merges| merges.set(merges.get() + 1));
+        count_merge();
         self.trade_count = self.trade_count.saturating_add(other.trade_count);
         // 2^64 trades of 2^63 stroops fit in 127 bits, so these sums never saturate.
         self.base_volume = self.base_volume.saturating_add(other.base_volume);
@@ -190,6 +200,19 @@ impl TradeStats {
     }
 }
 
+/// Counts the merges of a thread: the cost of windows, without a clock.
+fn count_merge() {
+    #[cfg(any(test, feature = "test-support"))]
+    crate::test_support::MERGES.with(|merges| merges.set(merges.get() + 1));
+}
+
+fn add_price(prices: &mut Option<Prices>, at: PricedAt) {
+    match prices {
+        Some(prices) => prices.add(at),
+        None => *prices = Some(Prices { open: at, close: at, min: at.price, max: at.price }),
+    }
+}
+
 fn merged(ours: Option<Prices>, theirs: Option<Prices>) -> Option<Prices> {
     match (ours, theirs) {
         (Some(ours), Some(theirs)) => Some(ours.merged(&theirs)),
@@ -197,19 +220,37 @@ fn merged(ours: Option<Prices>, theirs: Option<Prices>) -> Option<Prices> {
     }
 }
 
-impl Prices {
-    /// Merges the prices of two sets.
+impl PricedAt {
+    /// Place in the order of opening and closing prices.
     ///
     /// A faulty server may give two markets the same token. Then the lower price opens and the higher one closes, so
     /// the result does not depend on the order of merging.
+    const fn key(&self) -> (PagingToken, Price) {
+        (self.token, self.price)
+    }
+}
+
+impl Prices {
+    /// Merges the prices of two sets.
     fn merged(&self, other: &Self) -> Self {
-        let key = |at: &PricedAt| (at.token, at.price);
         Self {
-            open: if key(&other.open) < key(&self.open) { other.open } else { self.open },
-            close: if key(&other.close) > key(&self.close) { other.close } else { self.close },
+            open: if other.open.key() < self.open.key() { other.open } else { self.open },
+            close: if other.close.key() > self.close.key() { other.close } else { self.close },
             min: self.min.min(other.min),
             max: self.max.max(other.max),
         }
+    }
+
+    /// Same as merging the prices of one trade, without a copy.
+    fn add(&mut self, at: PricedAt) {
+        if at.key() < self.open.key() {
+            self.open = at;
+        }
+        if at.key() > self.close.key() {
+            self.close = at;
+        }
+        self.min = self.min.min(at.price);
+        self.max = self.max.max(at.price);
     }
 }
 
@@ -217,7 +258,7 @@ impl<'a> FromIterator<&'a WindowTrade> for TradeStats {
     fn from_iter<I: IntoIterator<Item = &'a WindowTrade>>(trades: I) -> Self {
         let mut stats = Self::default();
         for trade in trades {
-            stats.merge(&Self::of(trade));
+            stats.add(trade);
         }
         stats
     }

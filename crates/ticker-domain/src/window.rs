@@ -49,7 +49,7 @@ impl RunningSum {
     /// Adds a trade. The window must pass every new trade.
     pub(super) fn add(&mut self, trade: &WindowTrade) {
         if self.upto.is_some_and(|upto| key(trade) > upto) {
-            self.rest.merge(&TradeStats::of(trade));
+            self.rest.add(trade);
         }
     }
 }

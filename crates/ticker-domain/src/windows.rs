@@ -284,7 +284,7 @@ impl TrackedMarket {
             if !*is_stale {
                 for (span, sum) in figures.by_span_mut() {
                     if trade.closed_at > span.edge(as_of) {
-                        sum.merge(&TradeStats::of(trade));
+                        sum.add(trade);
                     }
                 }
             }
@@ -450,9 +450,9 @@ mod tests {
                 let [day, week] = Span::KEPT.map(|span| span.edge(as_of));
                 for (market, trade) in trades[..fed].iter().filter(|(_, trade)| trade.closed_at > week) {
                     let figures = scratch.entry(*market).or_default();
-                    figures.week.merge(&TradeStats::of(trade));
+                    figures.week.add(trade);
                     if trade.closed_at > day {
-                        figures.day.merge(&TradeStats::of(trade));
+                        figures.day.add(trade);
                     }
                 }
                 prop_assert_eq!(published, scratch);

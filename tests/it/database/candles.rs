@@ -9,7 +9,7 @@ use stellar_ticker::{
         candles::{StoredCandles, StoredQuery},
     },
     domain::{
-        candles::Stored,
+        candles::{Interval, Stored},
         trade::PoolId,
         trade_stats::{Prices, TradeStats},
     },
@@ -173,7 +173,7 @@ fn assert_candle(stats: &TradeStats, rows: &[&Raw]) {
     assert_prices(stats.clean.prices, &clean);
 }
 
-/// Compares all stored candles with the raw trades. Returns the number of candles.
+/// Compares all stored candles, and those that are made of them, with the raw trades. Returns the number of candles.
 async fn assert_all_equal(database: &Database, client: &Client) -> usize {
     assert_all_equal_to("trades", database, client).await
 }
@@ -183,16 +183,19 @@ pub(crate) async fn assert_all_equal_to(table: &str, database: &Database, client
     let mut compared = 0;
     for issuer in 20..23 {
         let rows = raw_rows(client, table, issuer).await;
-        for interval in Stored::ALL {
+        for interval in Interval::ALL {
+            let buckets = interval.buckets();
+            // Weeks begin on Mondays. 1970-01-05 was one.
+            let first = if interval == Interval::Week { 4 * DAY } else { 0 };
             let mut expected: BTreeMap<i64, Vec<&Raw>> = BTreeMap::new();
             for row in &rows {
-                let start = row.second - row.second.rem_euclid(interval.seconds());
+                let start = row.second - (row.second - first).rem_euclid(buckets.seconds);
                 expected.entry(start).or_default().push(row);
             }
-            let candles = stored(database, issuer, interval).await.candles;
-            let starts: Vec<i64> = candles.iter().map(|(start, _)| start.0).collect();
-            assert_eq!(starts, expected.keys().copied().collect::<Vec<_>>());
-            for ((_, stats), rows) in candles.iter().zip(expected.values()) {
+            let candles = buckets.merge(stored(database, issuer, buckets.stored()).await.candles);
+            let starts: Vec<i64> = candles.keys().map(|start| start.0).collect();
+            assert_eq!(starts, expected.keys().copied().collect::<Vec<_>>(), "{}", interval.name());
+            for (stats, rows) in candles.values().zip(expected.values()) {
                 assert_candle(stats, rows);
             }
             compared += candles.len();

@@ -91,7 +91,7 @@ impl Block {
             }
             self.last.write(&mut self.bytes, trade);
             self.count += 1;
-            self.sum.merge(&TradeStats::of(trade));
+            self.sum.add(trade);
             run = others;
         }
         if self.is_full() {
@@ -114,7 +114,7 @@ impl Block {
                 continue; // a repeat
             }
             splice.put(trade);
-            sum.merge(&TradeStats::of(trade));
+            sum.add(trade);
             count += 1;
             on_new(trade);
         }
@@ -138,7 +138,7 @@ impl Block {
         }
         let mut sum = TradeStats::default();
         for trade in self.trades().filter(|trade| trade.closed_at > edge) {
-            sum.merge(&TradeStats::of(&trade));
+            sum.add(&trade);
         }
         sum
     }

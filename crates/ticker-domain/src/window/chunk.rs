@@ -42,7 +42,7 @@ impl Chunk {
         let ends = |blocks: &[Arc<Block>]| Some((blocks.first()?.first(), blocks.last()?.last()));
         let (sum, before) = (&mut self.sum, ends(&self.blocks));
         blocks::add(&mut self.blocks, run, &mut |trade| {
-            sum.merge(&TradeStats::of(trade));
+            sum.add(trade);
             on_new(trade);
         });
         let count = self.blocks.len();

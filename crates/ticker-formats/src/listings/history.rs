@@ -164,9 +164,9 @@ fn add(
         let start = buckets.start_of(first.closed_at);
         let end = start.plus(buckets.seconds);
         let stats = filled.entry(start).or_default();
-        stats.merge(&TradeStats::of(&first));
+        stats.add(&first);
         while let Some(next) = trades.next_if(|trade| trade.closed_at < end) {
-            stats.merge(&TradeStats::of(&next));
+            stats.add(&next);
         }
     }
 }
