@@ -19,7 +19,7 @@ use crate::domain::{
     market_snapshot::MarketSnapshot,
     span::Span,
     trade_stats::{PricedAt, TradeStats, WindowTrade},
-    windows::{Figures, MarketId},
+    windows::MarketId,
 };
 
 impl From<&WindowTrade> for RawTrade {
@@ -64,29 +64,52 @@ impl RawTrade {
 /// Statistics of a market's rows. The default is that of no rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarketSums {
-    day: TradeSums,
-    week: TradeSums,
-    day_parts: PartSums,
-    week_parts: PartSums,
+    hour: SpanSums,
+    day: SpanSums,
+    week: SpanSums,
     digest: u128,
 }
 
+/// Statistics of the rows of one span.
+#[derive(Clone, Copy, Debug, Default)]
+struct SpanSums {
+    trades: TradeSums,
+    parts: PartSums,
+}
+
 impl MarketSums {
-    /// Adds a row of the last 7 days. It counts in the last 24 hours too if it closed after `day`.
-    pub fn add(&mut self, trade: &RawTrade, day: UnixSeconds) {
+    /// Adds a row of the 7 days before `as_of`. It counts in each span that it closed in.
+    pub fn add(&mut self, trade: &RawTrade, as_of: UnixSeconds) {
         let sum = TradeSums::of(trade);
-        self.week.merge(&sum);
-        self.week_parts.add(trade);
-        if trade.closed_at > day {
-            self.day.merge(&sum);
-            self.day_parts.add(trade);
+        for span in Span::ALL.into_iter().filter(|span| trade.closed_at > span.edge(as_of)) {
+            let sums = self.of_mut(span);
+            sums.trades.merge(&sum);
+            sums.parts.add(trade);
         }
         self.digest = self.digest.wrapping_add(trade.digest());
     }
 
+    /// Adds the statistics that a pair of `markets.json` shows.
     fn merge(&mut self, other: &Self) {
-        self.week.merge(&other.week);
-        self.day.merge(&other.day);
+        for span in Span::KEPT {
+            self.of_mut(span).trades.merge(&other.of(span).trades);
+        }
+    }
+
+    const fn of(&self, span: Span) -> &SpanSums {
+        match span {
+            Span::Hour => &self.hour,
+            Span::Day => &self.day,
+            Span::Week => &self.week,
+        }
+    }
+
+    const fn of_mut(&mut self, span: Span) -> &mut SpanSums {
+        match span {
+            Span::Hour => &mut self.hour,
+            Span::Day => &mut self.day,
+            Span::Week => &mut self.week,
+        }
     }
 }
 
@@ -122,7 +145,7 @@ pub fn compare(
         }
     }
     let mut pairs: BTreeMap<String, Vec<MarketId>> = BTreeMap::new();
-    for market in markets.iter().filter(|market| !rows_of(market).week.is_empty()) {
+    for market in markets.iter().filter(|market| !rows_of(market).week.trades.is_empty()) {
         if let Some(name) = snapshot.pair_of(*market) {
             pairs.entry(name).or_default().push(*market);
         }
@@ -159,8 +182,8 @@ fn expected<'a>(
     let count = |levels: u64| i64::try_from(levels).unwrap_or(i64::MAX);
     ExpectedPair {
         name: name.to_owned(),
-        recent: sums.day,
-        week: sums.week,
+        recent: sums.day.trades,
+        week: sums.week.trades,
         book: PairBook {
             bid_count: count(book.bid_count),
             bid_volume: book.bid_volume,
@@ -181,13 +204,13 @@ fn compare_market(
 ) -> bool {
     let before = comparison.difference_count;
     let entry = format!("market {market} {}", snapshot.pair_of(market).unwrap_or_default());
-    let figures = snapshot.windows().figures_of(market).copied().unwrap_or_default();
-    let Figures { day, week } = figures;
-    compare_window(comparison, &entry, "24h", &day, &rows.day);
-    compare_window(comparison, &entry, "7d", &week, &rows.week);
-    compare_parts(comparison, &entry, "24h", &day, &rows.day_parts);
-    compare_parts(comparison, &entry, "7d", &week, &rows.week_parts);
-    let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.latest()];
+    for span in Span::ALL {
+        let (held, rows) = (snapshot.windows().stats(market, span), rows.of(span));
+        compare_window(comparison, &entry, span.name(), &held, &rows.trades);
+        compare_parts(comparison, &entry, span.name(), &held, &rows.parts);
+    }
+    let week = snapshot.windows().stats(market, Span::Week);
+    let latest = [week.times.map_or(UnixSeconds::default(), |(_, latest)| latest), rows.week.trades.latest()];
     let [held, expected] = latest.map(UnixSeconds::to_rfc3339);
     comparison.record(held == expected, &entry, "close_time", &held, &expected);
     let digest = digest(snapshot, market);

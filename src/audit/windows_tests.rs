@@ -22,9 +22,8 @@ fn snapshot(trades: &[(MarketId, WindowTrade)]) -> MarketSnapshot {
 
 fn rows(trades: &[(MarketId, RawTrade)]) -> BTreeMap<MarketId, MarketSums> {
     let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
-    let [day, week] = Span::KEPT.map(|span| span.edge(NOW));
-    for (market, trade) in trades.iter().filter(|(_, trade)| trade.closed_at > week) {
-        sums.entry(*market).or_default().add(trade, day);
+    for (market, trade) in trades.iter().filter(|(_, trade)| trade.closed_at > Span::Week.edge(NOW)) {
+        sums.entry(*market).or_default().add(trade, NOW);
     }
     sums
 }
@@ -91,8 +90,12 @@ fn reports_a_wrong_side_a_wrong_maker_and_a_wrong_clean_price_by_name() {
         let mut rows = raw(&trades);
         change(&mut rows[0].1);
         let found = found(&trades, &rows).comparison;
-        let of_day = |field: &str| field.strip_prefix("24h ").map(ToOwned::to_owned);
-        found.differences.iter().filter_map(|difference| of_day(&difference.field)).collect()
+        let [hour, day, week] = Span::ALL.map(|span| -> BTreeSet<String> {
+            let name = |field: &str| Some(field.strip_prefix(span.name())?.trim().to_owned());
+            found.differences.iter().filter_map(|difference| name(&difference.field)).collect()
+        });
+        assert_eq!((&hour, &day), (&day, &week), "both trades closed in the last hour");
+        hour
     };
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(fields(|_| {}), named(&[]));

@@ -42,10 +42,9 @@ impl Database {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),
         };
-        let [day, week] = Span::KEPT.map(|span| span.edge(audited.as_of));
         let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
             later.columns();
-        let week = week.to_utc();
+        let week = Span::Week.edge(audited.as_of).to_utc();
         let params: [(&(dyn ToSql + Sync), Type); 7] = [
             (&week, Type::TIMESTAMPTZ),
             (&markets, Type::INT4_ARRAY),
@@ -64,7 +63,7 @@ impl Database {
             let mut reader = TradeReader::default();
             while let Some(row) = rows.try_next().await? {
                 let market = reader.market(&row)?;
-                sums.entry(market).or_default().add(&raw_trade(&row, &mut reader)?, day);
+                sums.entry(market).or_default().add(&raw_trade(&row, &mut reader)?, audited.as_of);
             }
         }
         transaction.commit().await?;
