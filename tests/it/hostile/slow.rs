@@ -43,7 +43,7 @@ fn small(seed: u64, more: &[&str]) -> (Daemon, stellar_ticker::sim::SimServer) {
 /// Returns true if the daemon has closed a connection on which nothing was sent.
 fn has_ended(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
-    // An answer may come first: the time limit for a head is told.
+    // An answer comes first if the time limit for the head of a request was reached.
     loop {
         match stream.read(&mut [0; 512]) {
             Ok(0) => return true,

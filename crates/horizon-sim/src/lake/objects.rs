@@ -15,6 +15,8 @@ use crate::model::SimTrade;
 
 /// Bytes that a bomb decompresses to.
 const BOMB_BYTES: u64 = 300 << 20;
+/// Bytes of one of its blocks, the most that zstd allows.
+const BOMB_BLOCK_BYTES: u64 = 128 << 10;
 
 /// Fault of the object that holds a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,8 +196,7 @@ impl SimLake {
             return Ok(None);
         }
         if let Some((_, LakeFault::Bomb)) = fault {
-            let zeros = io::Read::take(io::repeat(0), BOMB_BYTES);
-            return Ok(Some(compress_to_vec(zeros, CompressionLevel::Fastest)));
+            return Ok(Some(bomb()));
         }
         let shift = if matches!(fault, Some((_, LakeFault::OtherLedger))) { 1 } else { 0 };
         let mut ledgers = Vec::new();
@@ -287,6 +288,21 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(part, path)
 }
 
+/// Zeros as a frame of zstd (RFC 8878) whose blocks repeat a byte. A compressor takes seconds for it, and a busy machine
+/// so long that the reader gives up.
+fn bomb() -> Vec<u8> {
+    // The magic number, no options, and a window of 128 KiB.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let blocks = BOMB_BYTES / BOMB_BLOCK_BYTES;
+    for number in 1..=blocks {
+        // Size, type (1: a repeated byte) and, in the lowest bit, whether it is the last block.
+        let header = BOMB_BLOCK_BYTES << 3 | 1 << 1 | u64::from(number == blocks);
+        frame.extend(header.to_le_bytes().into_iter().take(3));
+        frame.push(0);
+    }
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +336,14 @@ mod tests {
         assert_eq!(lake.object(&format!("no{}", lake.key_of(first + 8))).unwrap(), None);
         lake.spoil(first + 8, LakeFault::Hole);
         assert!(!has(first + 8));
+    }
+
+    #[test]
+    fn a_bomb_is_a_valid_frame_of_zeros() {
+        let bomb = bomb();
+        let mut decoder = ruzstd::decoding::StreamingDecoder::new(bomb.as_slice()).unwrap();
+        assert_eq!(io::copy(&mut decoder, &mut io::sink()).unwrap(), BOMB_BYTES);
+        assert!(bomb.len() < 20_000, "{}", bomb.len());
     }
 
     #[test]
