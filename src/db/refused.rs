@@ -102,7 +102,7 @@ static LINES: LazyLock<SharedLimit> =
 /// Counts and logs a row that is left out.
 pub(super) fn report(table: &'static str, row: &str, error: &DbError) {
     counter!("ticker_rows_refused_total", "table" => table).increment(1);
-    if let Some(unnamed) = LINES.allow(Instant::now()) {
-        warn!(table, %row, %error, unnamed, "the database refuses a row, which is left out");
+    if let Some(suppressed) = LINES.allow(Instant::now()) {
+        warn!(table, %row, %error, suppressed, "the database refuses a row, which is left out");
     }
 }

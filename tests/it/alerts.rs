@@ -165,7 +165,7 @@ fn a_lost_horizon_and_a_restarted_actor() {
         for restarts in 1..=4 {
             daemon.provoke("cleaner", "Ping");
             wait_until("it restarted", || {
-                figure(&daemon, "ticker_actor_restarts_total", "\"cleaner\"") == Some(f64::from(restarts))
+                figure(&daemon, "ticker_actor_restarts_total", "\"cleaner\"") >= Some(f64::from(restarts))
             });
             wait_until("it runs again", || figure(&daemon, "ticker_actor_up", "\"cleaner\"") == Some(1.0));
         }
@@ -271,7 +271,7 @@ fn a_record_in_quarantine_and_a_lost_database() {
         let mut record = trade(LEDGER + 1, 0, chrono::Utc::now());
         record["base_amount"] = "-1.0".into();
         source.push_trade(record).unwrap();
-        wait_until("it is in quarantine", || figure(&daemon, "ticker_quarantined_total", "") == Some(1.0));
+        wait_until("it is in quarantine", || figure(&daemon, "ticker_quarantined_total", "") >= Some(1.0));
         assert!(fires("TickerQuarantine", &sound, &scrape(&daemon)));
         server.stop();
         wait_until("the database is missed, and the lease has ended", || {

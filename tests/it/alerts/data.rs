@@ -62,7 +62,7 @@ fn a_row_that_postgresql_refuses() {
         record["base_amount"] = "7.0000000".into();
         source.push_trade(record).unwrap();
         wait_until("the row is refused", || {
-            figure(&daemon, "ticker_rows_refused_total", "\"trades\"") == Some(1.0)
+            figure(&daemon, "ticker_rows_refused_total", "\"trades\"") >= Some(1.0)
         });
         assert!(fires("TickerRowsRefused", &sound, &scrape(&daemon)));
     });
