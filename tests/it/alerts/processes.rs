@@ -74,9 +74,7 @@ fn a_full_mailbox_and_messages_that_wait() {
         let often = ["--orderbooks-schedule", "* * * * * *"];
         let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &often);
         daemon.wait_for_publication();
-        let sound = scrape(&daemon);
-        let alerts = ["TickerMailboxFull", "TickerMessagesWait"];
-        assert!(!alerts.iter().any(|alert| fires(alert, &sound, &sound)), "on a sound daemon");
+        let sound = sound(&daemon, &["TickerMailboxFull", "TickerMessagesWait"]);
         // The aggregator takes its time for one message while another actor sends more than its mailbox holds.
         let depth = || figure(&daemon, "ticker_actor_mailbox_messages", "\"aggregator\"").unwrap();
         let most = figure(&daemon, "ticker_actor_mailbox_messages_max", "\"aggregator\"").unwrap();
@@ -110,8 +108,7 @@ fn a_pool_without_a_free_connection() {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         daemon.wait_for_publication();
-        let sound = scrape(&daemon);
-        assert!(!fires("TickerPoolExhausted", &sound, &sound));
+        let sound = sound(&daemon, &["TickerPoolExhausted"]);
         let mut client = recomputation::connect(&database).await;
         let lock = client.transaction().await.unwrap();
         lock.batch_execute("LOCK TABLE quarantine IN ACCESS EXCLUSIVE MODE").await.unwrap();

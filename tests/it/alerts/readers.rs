@@ -80,8 +80,7 @@ fn descriptors_that_run_out() {
     let database = block_on(fresh_database());
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
     daemon.wait_for_publication();
-    let sound = scrape(&daemon);
-    assert!(!fires("TickerDescriptorsLow", &sound, &sound));
+    let sound = sound(&daemon, &["TickerDescriptorsLow"]);
     // The daemon keeps its connections below its limit. So the limit is lowered under it.
     let used = figure(&daemon, "process_open_fds", "").unwrap();
     let (pid, limit) = (daemon.pid().to_string(), format!("--nofile={used}"));
