@@ -25,6 +25,9 @@ pub enum DbError {
     /// A migration failed.
     #[error("the schema could not be brought up to date: {0}")]
     Migration(String),
+    /// A migration gave way to other transactions, or lost its connection. It changed nothing.
+    #[error("the schema is not up to date yet, something else uses it: {0}")]
+    MigrationInterrupted(String),
     /// Migrations are missing, and this role may not run them.
     #[error(
         "the schema lacks {missing}, and this role may not change it: run `stellar-ticker migrate` as its owner, or give the owner's address as --database-direct-url"
@@ -101,7 +104,7 @@ pub enum DbError {
 }
 
 /// Returns the server's own message. The `Display` of tokio-postgres says only "db error".
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || {
             let source =
@@ -118,8 +121,8 @@ impl DbError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) => true,
-            Self::Postgres(error) => error.is_closed() || error.code().is_none_or(is_passing),
+            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) | Self::MigrationInterrupted(_) => true,
+            Self::Postgres(error) => may_pass(error),
             _ => false,
         }
     }
@@ -147,6 +150,11 @@ impl DbError {
     pub(super) fn is(&self, state: &SqlState) -> bool {
         matches!(self, Self::Postgres(error) if error.code() == Some(state))
     }
+}
+
+/// Returns true if the same statement may succeed later, on another connection.
+pub(super) fn may_pass(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error.code().is_none_or(is_passing)
 }
 
 /// Returns true for states that pass by themselves: the server stops or starts, another transaction conflicts, or

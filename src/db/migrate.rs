@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
-use refinery::{Migration, Runner};
-use tokio_postgres::types::Type;
+use refinery::{Migration, Runner, error::Kind};
+use refinery_core::{
+    AsyncMigrate,
+    traits::r#async::{AsyncQuery, AsyncTransaction},
+};
+use tokio_postgres::{Client, types::Type};
 
-use super::{Database, DbError};
+use super::{Database, DbError, error};
 
 /// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -22,6 +26,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
+/// Limit of a migration's wait for a table. Until it has the table, every later reader and writer waits behind it.
+const LIMITS: &str = "SET LOCAL lock_timeout = '2s'";
 
 impl Database {
     /// Runs the missing migrations and returns their names. If none is missing, it writes nothing, so a role that owns
@@ -32,15 +38,20 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], or an error of the connection.
-    /// Each migration is one transaction, so none is half applied.
+    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], [`DbError::MigrationInterrupted`]
+    /// if the same call may succeed later, or an error of the connection. Each migration is one transaction, so none is
+    /// half applied.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
-        let failed = |error: refinery::Error| DbError::Migration(error.to_string());
-        let migrations: Vec<Migration> = MIGRATIONS
-            .iter()
-            .map(|(name, sql)| Migration::unapplied(name, sql))
-            .collect::<Result<_, _>>()
-            .map_err(failed)?;
+        let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));
+        self.apply(&migrations.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?).await
+    }
+
+    /// Like [`Self::migrate`], for the migrations of another version of the program.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::migrate`].
+    pub async fn apply(&self, migrations: &[Migration]) -> Result<Vec<String>, DbError> {
         // The lock belongs to a transaction of its own, on another connection than refinery's. So it is always released
         // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
@@ -60,9 +71,9 @@ impl Database {
             return Err(DbError::SchemaNotOurs { missing: missing.join(", ") });
         }
         let mut client = self.client().await?;
-        let client: &mut tokio_postgres::Client = &mut client;
-        let report =
-            Runner::new(&migrations).set_abort_missing(false).run_async(client).await.map_err(failed)?;
+        let mut limited = Limited(&mut client);
+        let run = Runner::new(migrations).set_abort_missing(false).run_async(&mut limited).await;
+        let report = run.map_err(|error| failed(&error))?;
         guard.commit().await?;
         Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
     }
@@ -87,6 +98,44 @@ impl Database {
         }
         let names = MIGRATIONS.iter().map(|(name, _)| *name);
         Ok(names.filter(|name| !schema.applied.contains(&version(name))).collect())
+    }
+}
+
+/// Connection on which each migration has [`LIMITS`]. They end with its transaction, so behind a pooler no other session
+/// inherits them.
+struct Limited<'a>(&'a mut Client);
+
+impl AsyncTransaction for Limited<'_> {
+    type Error = tokio_postgres::Error;
+
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        queries: T,
+    ) -> Result<usize, Self::Error> {
+        self.0.execute(std::iter::once(LIMITS).chain(queries)).await
+    }
+}
+
+impl AsyncQuery<Vec<Migration>> for Limited<'_> {
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
+        AsyncQuery::query(self.0, query).await
+    }
+}
+
+impl AsyncMigrate for Limited<'_> {}
+
+fn failed(error: &refinery::Error) -> DbError {
+    let Kind::Connection(step, cause) = error.kind() else { return DbError::Migration(error.to_string()) };
+    match cause.downcast_ref::<tokio_postgres::Error>() {
+        Some(cause) => {
+            let text = format!("{step}: {}", error::describe(cause));
+            if error::may_pass(cause) {
+                DbError::MigrationInterrupted(text)
+            } else {
+                DbError::Migration(text)
+            }
+        }
+        None => DbError::Migration(error.to_string()),
     }
 }
 

@@ -181,18 +181,19 @@ async fn only_after(
     let mut seen: HashSet<MarketId> = HashSet::new();
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
     for (from, to) in &written.trades {
-        let edge = edge.to_utc();
-        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),
             (&to.toid, Type::INT8),
             (&to.order, Type::INT4),
-            (&edge, Type::TIMESTAMPTZ),
         ];
         read_trades(transaction, include_str!("sql/trades/between.sql"), &params, |market, trade| {
+            // A market counts even if all its trades are older than the windows.
             seen.insert(market);
-            newest = newest.max(Some((trade.token, trade.closed_at)));
-            sink(market, trade);
+            if trade.closed_at > edge {
+                newest = newest.max(Some((trade.token, trade.closed_at)));
+                sink(market, trade);
+            }
         })
         .await?;
     }

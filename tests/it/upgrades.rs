@@ -3,17 +3,23 @@
 
 use std::path::Path;
 
-use refinery::{Migration, Runner};
-use stellar_ticker::sim::FaultPlan;
-use tokio_postgres::NoTls;
+use refinery::Migration;
+use stellar_ticker::{
+    db::{Database, DbError},
+    sim::FaultPlan,
+};
 
-use crate::support::{
-    daemon::{Daemon, run},
-    network::{PASSPHRASE, block_on, network},
-    oracle::compare_published,
-    postgres::{execute, fresh_database},
-    progress::{number, wait_for_pairs, wait_for_trades},
-    recomputation, wait_until,
+use crate::{
+    database::open,
+    support::{
+        DEADLINE,
+        daemon::{Daemon, run},
+        network::{PASSPHRASE, block_on, network},
+        oracle::compare_published,
+        postgres::{execute, fresh_database},
+        progress::{number, wait_for_pairs, wait_for_trades},
+        recomputation, wait_until,
+    },
 };
 
 /// Additions of a later program, which this one ignores.
@@ -34,12 +40,18 @@ fn migrations() -> Vec<Migration> {
     files.iter().enumerate().map(migration).collect()
 }
 
+/// Applies migrations of another version, as that version would at its start.
 async fn apply(database: &str, migrations: &[Migration]) {
-    let (mut client, driver) = tokio_postgres::connect(database, NoTls).await.unwrap();
-    let driver = tokio::spawn(driver);
-    Runner::new(migrations).set_abort_missing(false).run_async(&mut client).await.unwrap();
-    drop(client);
-    driver.await.unwrap().unwrap();
+    let database = open(database);
+    database.patiently(DEADLINE, async |database: &Database| database.apply(migrations).await).await.unwrap();
+    database.close();
+}
+
+/// The migrations of a later program.
+fn later_migrations() -> Vec<Migration> {
+    let mut later = migrations();
+    later.push(Migration::unapplied("V99__expand", EXPANDS).unwrap());
+    later
 }
 
 /// The state that an earlier program left, before there were functions for days: its own DDL, and rows.
@@ -105,9 +117,7 @@ fn a_schema_that_a_later_program_has_added_to_serves_this_one() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         // The later program comes while this one runs.
-        let mut later = migrations();
-        later.push(Migration::unapplied("V99__expand", EXPANDS).unwrap());
-        apply(&database, &later).await;
+        apply(&database, &later_migrations()).await;
         let client = recomputation::connect(&database).await;
         let stored = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, stored + 100).await;
@@ -122,6 +132,39 @@ fn a_schema_that_a_later_program_has_added_to_serves_this_one() {
         wait_for_pairs(&daemon);
         compare_published(&daemon, &client).await;
     });
+}
+
+/// While a migration waits for a table, every later reader waits behind it. So it waits for a short time only, and is tried
+/// again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_gives_way_to_readers_and_is_tried_again() {
+    let url = fresh_database().await;
+    let database = open(&url);
+    database.migrate().await.unwrap();
+    let (reader, observer) = (recomputation::connect(&url).await, recomputation::connect(&url).await);
+    let later = later_migrations();
+
+    reader.batch_execute("BEGIN; SELECT FROM assets").await.unwrap();
+    let refused = database.apply(&later).await;
+    assert!(
+        matches!(&refused, Err(DbError::MigrationInterrupted(text)) if text.contains("V99__expand") && text.contains("55P03")),
+        "{refused:?}"
+    );
+    let added = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'memo'";
+    assert_eq!(number(&observer, added).await, 0, "nothing is half done");
+
+    // The migration has locked the trades by now. Asking for them as well makes a deadlock, which PostgreSQL ends by
+    // cancelling either.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'assets'::regclass";
+    let provoke = async {
+        while number(&observer, waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        let _ = reader.batch_execute("SELECT FROM trades").await;
+        reader.batch_execute("ROLLBACK").await.unwrap();
+    };
+    tokio::join!(apply(&url, &later), provoke);
+    assert_eq!(number(&observer, added).await, 1);
 }
 
 #[test]

@@ -31,8 +31,15 @@ fn view(answer: &Answer) -> (String, String) {
 
 fn assert_same(path: &str, [one, other]: [&Answer; 2]) {
     assert_eq!((one.status, other.status), (200, 200), "{path}");
+    if one.body != other.body {
+        let at = one.body.iter().zip(&other.body).take_while(|(one, other)| one == other).count();
+        let around = |body: &[u8]| {
+            let end = body.len().min(at + 200);
+            String::from_utf8_lossy(&body[at.saturating_sub(200).min(end)..end]).into_owned()
+        };
+        panic!("{path}, byte {at}:\n{}\n{}", around(&one.body), around(&other.body));
+    }
     assert_eq!(one.header("etag"), other.header("etag"), "{path}");
-    assert!(one.body == other.body, "{path}: {} and {} bytes", one.body.len(), other.body.len());
 }
 
 /// Waits until both replicas have pinned a view of the same moment, and returns it.
