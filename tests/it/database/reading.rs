@@ -108,7 +108,7 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     assert!(is_known(after).await, "trades from an earlier run, whenever assets were last looked up");
 }
 
-/// Two replicas show the same only if memory does not depend on the way by which it came to a batch.
+/// Two replicas show the same only if memory does not depend on the way by which it reached a batch.
 #[tokio::test]
 async fn memory_is_the_same_after_a_load_after_updates_and_after_appended_batches() {
     let scene = Scene::new().await;
