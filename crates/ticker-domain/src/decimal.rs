@@ -11,6 +11,8 @@ use super::amount::STROOPS_PER_UNIT;
 const SIGNIFICANT: u32 = 15;
 /// Most decimal places of a quotient. A smaller one prints as 0.
 const PLACES_MAX: usize = 36;
+/// Most digits that one division gives.
+const GROUP_MAX: usize = 17;
 /// Decimal places of an amount.
 const AMOUNT_PLACES: usize = 7;
 
@@ -21,7 +23,14 @@ pub fn amount(stroops: i128) -> String {
     let unit = STROOPS_PER_UNIT.unsigned_abs();
     // Division of 128 bits takes several times as long, and hardly any amount needs it.
     match u64::try_from(stroops.unsigned_abs()) {
-        Ok(magnitude) => format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit),
+        Ok(magnitude) => {
+            let mut text = String::with_capacity(20);
+            // Writing to a String never fails.
+            let _ = write!(text, "{sign}{}.", magnitude / unit);
+            let places = digits_of(magnitude % unit).into_iter().skip(GROUP_MAX - AMOUNT_PLACES);
+            text.extend(places.map(letter));
+            text
+        }
         Err(_) => {
             let (magnitude, unit) = (stroops.unsigned_abs(), u128::from(unit));
             format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit)
@@ -43,64 +52,104 @@ pub fn quotient(numerator: i128, divisor: i128) -> Option<String> {
     let (whole, rest) = (n.checked_div(d)?, n.checked_rem(d)?);
     let significant = whole.checked_ilog10().map_or(0, |log| log + 1);
     // Division of 128 bits takes several times as long, and hardly any price needs it.
-    let (places, round_up) = match (u64::try_from(rest), u64::try_from(d)) {
-        (Ok(rest), Ok(d)) if d <= u64::MAX / 10 => divided(rest, d, significant),
-        _ => divided(rest, d, significant),
+    let places = match (u64::try_from(rest), u64::try_from(d)) {
+        (Ok(rest), Ok(d)) if d <= u64::MAX / 10 => Places::of(rest, d, u64::MAX / d, significant),
+        _ => Places::of(rest, d, u128::MAX / d, significant),
     };
-    Some(printed(is_negative, whole, places, round_up))
+    Some(places.printed(is_negative, whole))
 }
 
-/// Places of `rest / d`, which is below 1, and true if the last of them is to be rounded up. `significant` digits precede
-/// them. Ten times `d` must fit in the type.
-fn divided<T>(mut rest: T, d: T, mut significant: u32) -> (Vec<u8>, bool)
-where
-    T: Copy + From<u8> + PartialEq + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u8>,
-{
-    let mut places = Vec::with_capacity(PLACES_MAX + 1);
-    // One more digit than is shown decides the rounding.
-    while rest != T::from(0) && significant <= SIGNIFICANT && places.len() <= PLACES_MAX {
-        let ten_times = rest * T::from(10);
-        let digit = (ten_times / d).try_into().unwrap_or(9);
-        rest = ten_times % d;
-        places.push(digit);
-        significant += u32::from(significant > 0 || digit > 0);
-    }
-    let is_cut = significant > SIGNIFICANT || places.len() > PLACES_MAX;
-    let round_up = is_cut && places.pop().is_some_and(|digit| digit >= 5);
-    (places, round_up)
+/// Decimal places of a quotient.
+struct Places {
+    digits: [u8; PLACES_MAX + 1],
+    count: usize,
+    /// True if the last place is to be rounded up.
+    rounds_up: bool,
 }
 
-fn printed(is_negative: bool, mut whole: u128, mut places: Vec<u8>, round_up: bool) -> String {
-    if round_up {
-        let mut carries = true;
-        for digit in places.iter_mut().rev() {
-            if *digit < 9 {
-                *digit += 1;
-                carries = false;
-                break;
-            }
-            *digit = 0;
+impl Places {
+    /// Places of `rest / d`, which is below 1. `significant` digits precede them. `room` times `d` must fit in the type,
+    /// and be at least ten times `d`.
+    fn of<T>(mut rest: T, d: T, room: T, mut significant: u32) -> Self
+    where
+        T: Copy + From<u64> + PartialOrd + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u64>,
+    {
+        // A division takes longer than everything else here, so each gives as many digits as there is room for.
+        let (mut at_once, mut power) = (1, 10);
+        while at_once < GROUP_MAX && T::from(power * 10) <= room {
+            (at_once, power) = (at_once + 1, power * 10);
         }
-        whole += u128::from(carries);
+        let mut places = Self { digits: [0; PLACES_MAX + 1], count: 0, rounds_up: false };
+        // One more digit than is shown decides the rounding.
+        let is_cut = |significant, count| significant > SIGNIFICANT || count > PLACES_MAX;
+        while rest != T::from(0) && !is_cut(significant, places.count) {
+            let multiple = rest * T::from(power);
+            let group = (multiple / d).try_into().unwrap_or_default();
+            rest = multiple % d;
+            for digit in digits_of(group).into_iter().skip(GROUP_MAX - at_once) {
+                if is_cut(significant, places.count) {
+                    break;
+                }
+                places.push(digit);
+                significant += u32::from(significant > 0 || digit > 0);
+            }
+        }
+        // A whole part of 16 or more digits leaves no place.
+        if is_cut(significant, places.count) && places.count > 0 {
+            places.count -= 1;
+            places.rounds_up = places.digits.get(places.count).is_some_and(|digit| *digit >= 5);
+        }
+        places
     }
-    while places.last() == Some(&0) {
-        places.pop();
+
+    fn push(&mut self, digit: u8) {
+        if let Some(place) = self.digits.get_mut(self.count) {
+            *place = digit;
+            self.count += 1;
+        }
     }
-    let is_zero = whole == 0 && places.is_empty();
-    let mut text = String::with_capacity(places.len() + 8);
-    if is_negative && !is_zero {
-        text.push('-');
+
+    fn printed(mut self, is_negative: bool, mut whole: u128) -> String {
+        let places = self.digits.get_mut(..self.count).unwrap_or_default();
+        if self.rounds_up {
+            let nines = places.iter().rev().take_while(|digit| **digit == 9).count();
+            let (kept, carried) = places.split_at_mut(places.len() - nines);
+            carried.fill(0);
+            match kept.last_mut() {
+                Some(digit) => *digit += 1,
+                None => whole += 1,
+            }
+        }
+        let shown = places.iter().rposition(|digit| *digit > 0).map_or(0, |last| last + 1);
+        let mut text = String::with_capacity(shown + 8);
+        if is_negative && (whole > 0 || shown > 0) {
+            text.push('-');
+        }
+        // Writing to a String never fails.
+        let _ = match u64::try_from(whole) {
+            Ok(whole) => write!(text, "{whole}"),
+            Err(_) => write!(text, "{whole}"),
+        };
+        if shown > 0 {
+            text.push('.');
+            text.extend(places.iter().take(shown).copied().map(letter));
+        }
+        text
     }
-    // Writing to a String never fails.
-    let _ = match u64::try_from(whole) {
-        Ok(whole) => write!(text, "{whole}"),
-        Err(_) => write!(text, "{whole}"),
-    };
-    if !places.is_empty() {
-        text.push('.');
-        text.extend(places.into_iter().map(|digit| char::from(b'0' + digit)));
+}
+
+/// Last [`GROUP_MAX`] digits of a number, with zeros before it.
+fn digits_of(mut number: u64) -> [u8; GROUP_MAX] {
+    let mut digits = [0; GROUP_MAX];
+    for digit in digits.iter_mut().rev() {
+        *digit = u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
     }
-    text
+    digits
+}
+
+fn letter(digit: u8) -> char {
+    char::from(b'0' + digit)
 }
 
 #[cfg(test)]
@@ -136,7 +185,45 @@ mod tests {
         assert_eq!(amount(123_456_789_012), "12345.6789012");
     }
 
+    /// Long division, digit by digit, by the rule.
+    fn by_hand(n: u64, d: u64) -> String {
+        let (whole, mut rest) = (n / d, u128::from(n % d));
+        let (mut digits, mut significant) =
+            (String::new(), if whole > 0 { whole.to_string().len() } else { 0 });
+        while significant <= 15 && digits.len() < 37 {
+            rest *= 10;
+            let digit = rest / u128::from(d);
+            rest %= u128::from(d);
+            digits.push_str(&digit.to_string());
+            significant += usize::from(significant > 0 || digit > 0);
+        }
+        if significant <= 15 && digits.len() < 37 {
+            return format!("{whole}.{digits}");
+        }
+        let last = digits.pop().unwrap_or('0');
+        let joined: u128 = format!("{whole}{digits}").parse().unwrap();
+        let rounded = (joined + u128::from(last >= '5')).to_string();
+        let padded = format!("{rounded:0>width$}", width = digits.len() + 1);
+        let (whole, places) = padded.split_at(padded.len() - digits.len());
+        let places = places.trim_end_matches('0');
+        if places.is_empty() { whole.to_owned() } else { format!("{whole}.{places}") }
+    }
+
     proptest! {
+        /// Quotients near a carry too: of small numbers, and of one number by a close one.
+        #[test]
+        fn quotients_equal_long_division_by_hand(
+            (n, d) in prop_oneof![
+                (any::<u64>(), 1..=u64::MAX),
+                (0..100_000_u64, 1..100_000_u64),
+                (any::<u64>(), 1..10_000_u64),
+                (1..10_000_u64, 1..=u64::MAX),
+                (1_u64 << 40..1 << 62, 0..3_u64).prop_map(|(d, less)| (d - less, d)),
+            ],
+        ) {
+            prop_assert_eq!(quotient(n.into(), d.into()).unwrap(), by_hand(n, d), "{}/{}", n, d);
+        }
+
         #[test]
         fn quotients_are_right_to_the_last_digit(n in any::<i64>(), d in 1..=i64::MAX) {
             let text = quotient(n.into(), d.into()).unwrap();

@@ -8,15 +8,18 @@ mod block;
 mod blocks;
 mod chunk;
 mod codec;
+mod filling;
 mod splice;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use self::{
     chunk::{Chunk, sum_of},
     codec::{TradeKey, key},
+    filling::Filling,
 };
 use super::{
+    candles::Buckets,
     instant::UnixSeconds,
     span::Span,
     trade_stats::{TradeStats, WindowTrade},
@@ -154,6 +157,29 @@ impl MarketWindow {
         let chunks = self.chunks.iter().skip_while(move |chunk| chunk.ends_by(edge));
         let blocks = chunks.flat_map(|chunk| &chunk.blocks).skip_while(move |block| block.last().0 <= edge);
         blocks.flat_map(|block| block.trades()).skip_while(move |trade| trade.closed_at <= edge)
+    }
+
+    /// Statistics of the trades that closed at `times`, by the start of their bucket. A bucket without trades is absent.
+    ///
+    /// Reads only the trades of blocks that a bucket's edge cuts.
+    #[must_use]
+    pub fn by_bucket(
+        &self,
+        buckets: Buckets,
+        times: Range<UnixSeconds>,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        let mut filling = Filling::new(buckets, times);
+        for chunk in &self.chunks {
+            if filling.add_whole(&chunk.sum) {
+                continue;
+            }
+            for block in &chunk.blocks {
+                if !filling.add_whole(block.sum()) {
+                    block.trades().for_each(|trade| filling.add(&trade));
+                }
+            }
+        }
+        filling.finish()
     }
 
     /// Returns true if no trade is left.

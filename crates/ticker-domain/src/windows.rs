@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    ops::Range,
     sync::Arc,
 };
 
 use super::{
+    candles::Buckets,
     instant::{HOUR, UnixSeconds},
     span::Span,
     trade_stats::{TradeStats, WindowTrade},
@@ -237,6 +239,18 @@ impl WindowsView {
     /// Trades of a market that closed after `edge`. Decodes only the blocks that hold them.
     pub fn trades_since(&self, id: MarketId, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
         self.market(id).into_iter().flat_map(move |market| market.window.trades_since(edge))
+    }
+
+    /// Statistics of a market by the start of their bucket, of trades that closed at `times`. A bucket without trades is
+    /// absent.
+    #[must_use]
+    pub fn by_bucket(
+        &self,
+        id: MarketId,
+        buckets: Buckets,
+        times: Range<UnixSeconds>,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        self.market(id).map(|market| market.window.by_bucket(buckets, times)).unwrap_or_default()
     }
 
     /// Statistics of the trades of a market that closed after `edge`.

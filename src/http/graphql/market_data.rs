@@ -86,7 +86,7 @@ pub(super) fn candles(
     let buckets = interval.buckets();
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(snapshot.as_of()).plus(1));
-    let filled = buckets.fill(snapshot.windows().trades_since(id, oldest.minus(1)));
+    let filled = snapshot.windows().by_bucket(id, buckets, oldest..UnixSeconds(i64::MAX));
     let skipped = filled.len().saturating_sub(first);
     let is_flipped = is_flipped(market);
     let candle = |(start, stats)| Candle { start, stats: QuotedStats::of(&stats, is_flipped) };

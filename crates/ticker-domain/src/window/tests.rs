@@ -1,7 +1,7 @@
 use super::{block::BLOCK_TRADES, chunk::CHUNK_BLOCKS, *};
 use crate::{
     instant::HOUR,
-    test_support::{any_trade, trade},
+    test_support::{MERGES, any_trade, trade},
 };
 use proptest::{prelude::*, sample::Index};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -23,7 +23,7 @@ fn add_one(window: &mut MarketWindow, trade: WindowTrade) -> bool {
 }
 
 /// One trade per second.
-fn seconds(seconds: std::ops::Range<usize>) -> Vec<WindowTrade> {
+fn seconds(seconds: Range<usize>) -> Vec<WindowTrade> {
     let at = |second: usize| i64::try_from(second).unwrap();
     seconds.map(|second| trade(at(second), 0, at(second), (at(second), 7), (1 + at(second) % 9, 3))).collect()
 }
@@ -228,6 +228,38 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Buckets of any length over any times equal those that are filled trade by trade.
+#[test]
+fn buckets_equal_those_of_single_trades() {
+    let all = seconds(0..10 * BLOCK_TRADES * CHUNK_BLOCKS);
+    let mut window = MarketWindow::default();
+    add(&mut window, &all);
+    for (length, offset) in [(1, 0), (60, 7), (3_600, 0), (100_000, 13), (10_000_000, 0)] {
+        for (from, to) in [(i64::MIN, i64::MAX), (5, 6), (1_000, 90_000), (70_000, 70_000), (80_000, 70_000)]
+        {
+            let buckets = Buckets { seconds: length, offset };
+            let times = UnixSeconds(from)..UnixSeconds(to);
+            let single = all.iter().filter(|trade| times.contains(&trade.closed_at));
+            let single = buckets.fill(single.copied());
+            assert_eq!(window.by_bucket(buckets, times), single, "{length} {from} {to}");
+        }
+    }
+}
+
+#[test]
+fn whole_blocks_in_one_bucket_are_added_by_their_sums() {
+    let mut window = MarketWindow::default();
+    add(&mut window, &seconds(0..100 * BLOCK_TRADES));
+    let merges = |times: Range<UnixSeconds>| {
+        let before = MERGES.get();
+        let buckets = window.by_bucket(Buckets { seconds: 6_000, offset: 0 }, times);
+        (buckets.len(), MERGES.get() - before)
+    };
+    let (buckets, merges) = merges(UnixSeconds(100)..UnixSeconds(16_000));
+    // Each of the 100 blocks, and the trades of the four that an edge cuts.
+    assert!(buckets == 3 && merges < 120 + 4 * 160, "{buckets} buckets, {merges} merges");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -304,6 +336,9 @@ proptest! {
             let is_after = |trade: &&WindowTrade| fed.contains(&trade.token) && trade.closed_at > edge;
             let scratch: TradeStats = trades.iter().filter(is_after).collect();
             prop_assert_eq!(window.since(edge), scratch);
+            let buckets = Buckets { seconds: hours * 60, offset: 7 };
+            let later = edge.plus(1)..UnixSeconds(i64::MAX);
+            prop_assert_eq!(window.by_bucket(buckets, later), buckets.fill(window.trades_since(edge)));
         }
         assert_holds(&window, window.trades().collect());
         prop_assert_eq!(view.0.trades().collect::<Vec<_>>(), view.1, "a view keeps its state");

@@ -28,7 +28,7 @@ pub fn levels(market: &MarketView<'_>) -> Levels {
     // The buckets end at the time of the view, so the last point is the last price.
     let buckets = Buckets { seconds: STEP, offset: as_of.0.saturating_add(1).rem_euclid(STEP) };
     let edge = Span::Week.edge(as_of);
-    let filled = buckets.fill(market.raw_trades_since(edge));
+    let filled = market.by_bucket(buckets, edge.plus(1)..UnixSeconds(i64::MAX));
     let mut prices: [Option<f64>; POINTS] = [None; POINTS];
     let mut last = None;
     for (place, price) in (0..).zip(&mut prices) {

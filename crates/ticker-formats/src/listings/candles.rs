@@ -1,10 +1,13 @@
 //! Candles of a market.
 
+use std::collections::btree_map;
+
 use serde::Serialize;
 use ticker_domain::{
     candles::{Buckets, Interval},
     decimal,
     instant::UnixSeconds,
+    price::Price,
     quoted::QuotedStats,
 };
 
@@ -66,21 +69,21 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery) -> Vec<u8> {
     } else {
         filled.keys().copied().collect()
     };
-    let mut previous = None;
-    let mut candles = Vec::with_capacity(starts.len());
-    for start in starts {
-        let stats = filled.get(&start).copied().unwrap_or_default();
-        let candle = candle(history, buckets, start, &stats, previous.as_ref());
-        previous = candle.close.clone().or(previous);
-        candles.push(candle);
-    }
-    let skipped = candles.len().saturating_sub(query.limit);
+    let wanted = starts.get(starts.len().saturating_sub(query.limit)..).unwrap_or_default();
+    let mut previous = wanted.first().and_then(|first| last_close(filled.range(..first)));
+    let candle = |start: &UnixSeconds| {
+        let stats = filled.get(start).copied().unwrap_or_default();
+        let candle = candle(history, buckets, *start, &stats, previous);
+        previous = stats.prices.map(|prices| prices.close).or(previous);
+        candle
+    };
+    let candles = wanted.iter().map(candle).collect();
     to_bytes(&Candles {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
         market: history.name(),
         interval: query.interval.name(),
-        candles: candles.into_iter().skip(skipped).collect(),
+        candles,
     })
 }
 
@@ -90,22 +93,27 @@ fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -
     std::iter::successors(first, next).collect()
 }
 
+/// Closing price of the last of these buckets that has one.
+fn last_close(filled: btree_map::Range<'_, UnixSeconds, QuotedStats>) -> Option<Price> {
+    filled.rev().find_map(|(_, stats)| stats.prices).map(|prices| prices.close)
+}
+
 /// One candle. Without a price of its own it stays at the close of the one before.
 fn candle(
     history: &MarketHistory<'_>,
     buckets: Buckets,
     start: UnixSeconds,
     stats: &QuotedStats,
-    previous: Option<&String>,
+    previous: Option<Price>,
 ) -> Candle {
     let (clean, raw) = (stats.prices, stats.raw_prices);
-    let or_previous = |price: Option<String>| price.or_else(|| previous.cloned());
+    let clean_price = |price: Option<Price>| value::price(price.or(previous));
     Candle {
         time: start.to_rfc3339(),
-        open: or_previous(value::price(clean.map(|prices| prices.open))),
-        high: or_previous(value::price(clean.map(|prices| prices.high))),
-        low: or_previous(value::price(clean.map(|prices| prices.low))),
-        close: or_previous(value::price(clean.map(|prices| prices.close))),
+        open: clean_price(clean.map(|prices| prices.open)),
+        high: clean_price(clean.map(|prices| prices.high)),
+        low: clean_price(clean.map(|prices| prices.low)),
+        close: clean_price(clean.map(|prices| prices.close)),
         open_raw: value::price(raw.map(|prices| prices.open)),
         high_raw: value::price(raw.map(|prices| prices.high)),
         low_raw: value::price(raw.map(|prices| prices.low)),

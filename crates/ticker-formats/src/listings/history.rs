@@ -10,7 +10,7 @@ use ticker_domain::{
     market::Market,
     quoted::QuotedStats,
     span::Span,
-    trade_stats::{TradeStats, WindowTrade},
+    trade_stats::TradeStats,
 };
 
 use super::{market::MarketView, view::ListingView};
@@ -97,7 +97,7 @@ impl<'a> MarketHistory<'a> {
     ) -> BTreeMap<UnixSeconds, TradeStats> {
         let (older, first) = self.stored_between(stored, from, to);
         let mut filled = buckets.merge(older);
-        add(&mut filled, buckets, self.recent_trades(first, to));
+        add(&mut filled, self.recent.iter().flat_map(|recent| recent.by_bucket(buckets, first..to)));
         filled
     }
 
@@ -111,7 +111,9 @@ impl<'a> MarketHistory<'a> {
     ) -> BTreeMap<UnixSeconds, TradeStats> {
         let (older, first) = self.stored_between(stored, from, to);
         let mut filled: BTreeMap<UnixSeconds, TradeStats> = older.collect();
-        add(&mut filled, stored.buckets(), self.recent_trades(first, to).filter(WindowTrade::is_clean));
+        let clean = self.recent.iter().flat_map(|recent| recent.raw_trades_since(first.minus(1)));
+        let clean = clean.filter(|trade| trade.is_clean() && trade.closed_at < to);
+        add(&mut filled, stored.buckets().fill(clean));
         filled
     }
 
@@ -128,11 +130,6 @@ impl<'a> MarketHistory<'a> {
         let is_wanted = move |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
         let older = self.stored.candles.iter().copied().filter(move |(start, _)| is_wanted(start));
         (older, if from < oldest { from.max(held_from) } else { from })
-    }
-
-    fn recent_trades(&self, from: UnixSeconds, to: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
-        let trades = self.recent.iter().flat_map(move |recent| recent.raw_trades_since(from.minus(1)));
-        trades.filter(move |trade| trade.closed_at < to)
     }
 
     /// The same in the orientation of new outputs.
@@ -153,20 +150,11 @@ impl<'a> MarketHistory<'a> {
     }
 }
 
-/// Adds trades, which must be in order, to their buckets. Looks a bucket up once, not for each of its trades.
 fn add(
     filled: &mut BTreeMap<UnixSeconds, TradeStats>,
-    buckets: Buckets,
-    trades: impl Iterator<Item = WindowTrade>,
+    others: impl IntoIterator<Item = (UnixSeconds, TradeStats)>,
 ) {
-    let mut trades = trades.peekable();
-    while let Some(first) = trades.next() {
-        let start = buckets.start_of(first.closed_at);
-        let end = start.plus(buckets.seconds);
-        let stats = filled.entry(start).or_default();
-        stats.add(&first);
-        while let Some(next) = trades.next_if(|trade| trade.closed_at < end) {
-            stats.add(&next);
-        }
+    for (start, stats) in others {
+        filled.entry(start).or_default().merge(&stats);
     }
 }

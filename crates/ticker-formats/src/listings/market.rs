@@ -1,8 +1,19 @@
 //! A market as documents show it: base and quote in the orientation of new outputs.
 
+use std::{collections::BTreeMap, ops::Range};
+
 use ticker_domain::{
-    identity, instant::UnixSeconds, listed_trade::ListedTrade, market::Market, price::Price,
-    quoted::QuotedStats, span::Span, trade_stats::WindowTrade, usd::Rate, windows::MarketId,
+    candles::Buckets,
+    identity,
+    instant::UnixSeconds,
+    listed_trade::ListedTrade,
+    market::Market,
+    price::Price,
+    quoted::QuotedStats,
+    span::Span,
+    trade_stats::{TradeStats, WindowTrade},
+    usd::Rate,
+    windows::MarketId,
 };
 
 use super::{
@@ -151,6 +162,15 @@ impl<'a> MarketView<'a> {
     /// All trades that closed after `edge`, in the orientation of the database.
     pub(crate) fn raw_trades_since(&self, edge: UnixSeconds) -> impl Iterator<Item = WindowTrade> {
         self.view.snapshot().windows().trades_since(self.id, edge)
+    }
+
+    /// Statistics by the start of their bucket, of the trades that closed at `times`, in the orientation of the database.
+    pub(crate) fn by_bucket(
+        &self,
+        buckets: Buckets,
+        times: Range<UnixSeconds>,
+    ) -> BTreeMap<UnixSeconds, TradeStats> {
+        self.view.snapshot().windows().by_bucket(self.id, buckets, times)
     }
 
     /// Trades that closed after `edge` in complete ledgers, with their numbers, in order.

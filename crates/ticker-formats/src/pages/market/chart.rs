@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ticker_domain::{
     candles::Interval,
+    instant::UnixSeconds,
     quoted::{QuotedPrices, QuotedStats},
     span::Span,
 };
@@ -111,8 +112,8 @@ fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: 
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(as_of).plus(1));
     let first = buckets.next_start(as_of.minus(span)).max(oldest);
-    let filled = buckets.fill(market.raw_trades_since(first.minus(1)));
-    let candle = |(start, stats): (&ticker_domain::instant::UnixSeconds, _)| {
+    let filled = market.by_bucket(buckets, first..UnixSeconds(i64::MAX));
+    let candle = |(start, stats): (&UnixSeconds, _)| {
         let stats = QuotedStats::of(stats, market.is_flipped());
         let prices: QuotedPrices = if is_raw { stats.raw_prices } else { stats.prices }?;
         let units = |price| row.scale?.units(ratio(price));
