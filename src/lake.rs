@@ -34,7 +34,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use ledger_metadata::{Manifest, Network, Verification};
 use metrics::counter;
 
-use crate::outbound::retry::Retry;
+use crate::{domain::conversions::SaturatingFrom, outbound::retry::Retry};
 
 pub use chain::{Link, LinkError};
 use decoders::Object;
@@ -191,7 +191,7 @@ impl Lake {
         let manifest = self.manifest().await?;
         let size = if self.source.is_rpc() { RPC_LEDGERS } else { manifest.ledgers_per_batch() };
         let in_flight = if self.source.is_rpc() { self.parallel } else { LEDGERS_IN_FLIGHT_MAX };
-        let at_once = (in_flight / usize::try_from(size).unwrap_or(usize::MAX).max(1))
+        let at_once = (in_flight / usize::saturating_from(size).max(1))
             .clamp(IN_FLIGHT_MIN, self.parallel.max(IN_FLIGHT_MIN));
         let lowest = from.max(FIRST_LEDGER);
         let starts = std::iter::successors(Some(to).filter(|to| *to >= from), move |to| {
@@ -234,7 +234,7 @@ impl Lake {
     ///
     /// [`LakeError`] if the manifest cannot be read.
     pub async fn objects_ahead(&self) -> Result<usize, LakeError> {
-        let size = usize::try_from(self.manifest().await?.ledgers_per_batch()).unwrap_or(usize::MAX);
+        let size = usize::saturating_from(self.manifest().await?.ledgers_per_batch());
         Ok((LEDGERS_AHEAD / size.max(1)).max(1))
     }
 
@@ -319,7 +319,7 @@ impl Content {
 
 /// Counts the bytes of an object, and returns them.
 fn counted(bytes: Bytes) -> Bytes {
-    counter!("ticker_lake_bytes_total").increment(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    counter!("ticker_lake_bytes_total").increment(u64::saturating_from(bytes.len()));
     bytes
 }
 

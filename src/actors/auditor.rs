@@ -33,7 +33,7 @@ use crate::{
     audit::windows::{SliceComparison, differing_ledgers},
     clock::SharedClock,
     db::{Database, DbError},
-    domain::{asset::Asset, symbol_choice::Choices, windows::MarketId},
+    domain::{asset::Asset, conversions::SaturatingFrom, symbol_choice::Choices, windows::MarketId},
     published::{Part, Publication, Published, SelfAudit},
     shutdown, steps,
 };
@@ -189,7 +189,7 @@ impl pace::Steps for Steps<'_> {
             false
         });
         if !is_read {
-            let unread = u64::try_from(markets.len()).unwrap_or(u64::MAX);
+            let unread = u64::saturating_from(markets.len());
             self.tally.unread = self.tally.unread.saturating_add(unread);
         }
         let status = &self.audit.status;
@@ -246,7 +246,7 @@ impl Audit {
         let Some((first, found)) = self.compare_markets(context, markets, tally, |_| true).await? else {
             return Ok(false);
         };
-        let number = u64::try_from(markets.len()).unwrap_or(u64::MAX);
+        let number = u64::saturating_from(markets.len());
         tally.markets = tally.markets.saturating_add(number);
         counter!("ticker_audit_markets_total").increment(number);
         if found.comparison.difference_count == 0 {
@@ -313,7 +313,7 @@ impl Audit {
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
         self.request_reread(ledgers.into_iter().take(LEDGERS_MAX).collect(), cause).await;
-        let repaired = u64::try_from(differing.difference(&after.markets).count()).unwrap_or(0);
+        let repaired = u64::saturating_from(differing.difference(&after.markets).count());
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
         if after.comparison.difference_count > 0 {
             let differences = after.comparison.difference_count;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::lake_reader::LakeReader;
 use crate::{
-    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    domain::{conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Content, LakeError, Link, VerifiedLedger},
     published::Anchor,
@@ -200,7 +200,7 @@ impl Ascent {
     /// Looks whether a later object exists. Objects are written in order, so the missing one is then a hole.
     async fn look_ahead(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
-        let index = usize::try_from(self.looks).unwrap_or_default() % LOOK_AHEAD.len();
+        let index = usize::saturating_from(self.looks) % LOOK_AHEAD.len();
         let distance = LOOK_AHEAD.get(index).copied().unwrap_or(1);
         let ahead = last.saturating_add(size.saturating_mul(distance));
         self.looks = self.looks.saturating_add(1);

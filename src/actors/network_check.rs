@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     db::{Database, DbError},
-    domain::{close_times::SLACK_S, instant::UnixSeconds},
+    domain::{close_times::SLACK_S, conversions::SaturatingFrom, instant::UnixSeconds},
     horizon::{HorizonClient, HorizonError, wire::Root},
 };
 
@@ -76,7 +76,7 @@ impl History {
     /// past real trades to come.
     #[must_use]
     pub fn ceiling(&self) -> u32 {
-        let seconds = u32::try_from(self.asked_at.elapsed().as_secs()).unwrap_or(u32::MAX);
+        let seconds = u32::saturating_from(self.asked_at.elapsed().as_secs());
         self.latest
             .saturating_add(LEADING_LEDGERS_MAX)
             .saturating_add(seconds.saturating_mul(LEDGERS_A_SECOND_MAX))
@@ -86,7 +86,7 @@ impl History {
     /// Horizon catches up, the estimate lags; [`Intake`](super::intake::Intake) then uses our own clock.
     #[must_use]
     pub fn time(&self) -> Option<UnixSeconds> {
-        let seconds = i64::try_from(self.asked_at.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let seconds = i64::saturating_from(self.asked_at.elapsed().as_secs());
         self.latest_at.map(|at| at.plus(seconds))
     }
 

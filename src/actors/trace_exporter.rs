@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::OtlpExport,
-    domain::shown_url::shown_url,
+    domain::{conversions::SaturatingFrom, shown_url::shown_url},
     otlp::{self, ExportError},
     outbound::retry::Retry,
     shutdown,
@@ -197,7 +197,7 @@ impl Queue {
     /// Removes a batch, which is at the front. Returns its size.
     fn remove(&mut self, batch: &[Arc<Record>]) -> u64 {
         self.records.drain(..batch.len().min(self.records.len()));
-        u64::try_from(batch.len()).unwrap_or(u64::MAX)
+        u64::saturating_from(batch.len())
     }
 }
 

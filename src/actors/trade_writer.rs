@@ -24,6 +24,7 @@ use crate::{
         Database, DbError,
         trades::{CommittedBatch, TradeBatch},
     },
+    domain::conversions::SaturatingFrom,
     outbound::retry::Retry,
     published::{Published, Vitals},
     steps,
@@ -214,12 +215,11 @@ impl Listeners {
 }
 
 fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
-    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let new = number(committed.trades.len());
+    let new = u64::saturating_from(committed.trades.len());
     let kind = batch.kind.name();
     counter!("ticker_trades_ingested_total", "kind" => kind).increment(new);
     counter!("ticker_trades_repeated_total", "kind" => kind).increment(committed.repeats);
-    counter!("ticker_quarantined_total").increment(number(committed.quarantined.len()));
+    counter!("ticker_quarantined_total").increment(u64::saturating_from(committed.quarantined.len()));
     counter!("ticker_quarantine_left_out_total").increment(committed.quarantine_left_out);
     CommittedSummary { new, repeats: committed.repeats }
 }

@@ -9,6 +9,7 @@ use std::{
 use ledger_metadata::{Ledger, LedgerError, MAX_DECOMPRESSED, Network, Verification, read_object};
 
 use super::CommandError;
+use crate::domain::conversions::SaturatingFrom;
 
 /// Prints the trades of a file as NDJSON. A ledger that fails its hashes prints nothing and is named in the error.
 pub(super) fn trades(file: &Path, passphrase: &str) -> Result<u8, CommandError> {
@@ -26,7 +27,7 @@ pub(super) fn trades(file: &Path, passphrase: &str) -> Result<u8, CommandError> 
 
 /// Reads a file that is not larger than its ledgers may be.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(MAX_DECOMPRESSED).unwrap_or(u64::MAX);
+    let limit = u64::saturating_from(MAX_DECOMPRESSED);
     let mut bytes = Vec::new();
     File::open(file)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_DECOMPRESSED {

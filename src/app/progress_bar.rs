@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::published::Published;
+use crate::{
+    domain::conversions::{Integer, SaturatingFrom},
+    published::Published,
+};
 
 /// Interval between two redraws.
 const REDRAW: Duration = Duration::from_millis(500);
@@ -37,14 +40,13 @@ pub(super) async fn draw(published: Arc<Published>) {
 }
 
 /// Returns the bar's position for a ratio. NaN and negative ratios are 0.
-#[expect(clippy::as_conversions, reason = "`as` turns NaN into 0")]
 fn position(ratio: f64) -> u64 {
-    (ratio.clamp(0.0, 1.0) * STEPS as f64) as u64
+    u64::saturating_from(ratio.clamp(0.0, 1.0) * STEPS.to_f64())
 }
 
 /// Formats seconds as `1:02:03`.
 fn clock(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let seconds = u64::saturating_from(seconds);
     format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 

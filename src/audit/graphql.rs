@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{
     Comparison, Expected, UnreadableError,
-    markets::{ExpectedMarket, PairBook, Side, book_figures, count, legacy, pairs, priced, units},
+    markets::{ExpectedMarket, PairBook, Side, book_figures, legacy, pairs, priced, units},
     rows::{Figure, List, Row, row_of},
     served::{Fields, fields},
     sums::TradeSums,
 };
-use crate::domain::instant::{HOUR, UnixSeconds};
+use crate::domain::{
+    conversions::Integer,
+    instant::{HOUR, UnixSeconds},
+};
 
 /// Name of the answer in errors.
 const NAME: &str = "an answer of /graphql";
@@ -127,7 +130,7 @@ fn figures(name: String, sums: &TradeSums, book: &PairBook, since: UnixSeconds) 
         ("baseVolume", Figure::Exact(units(sums.base_volume))),
         ("counterVolume", Figure::Exact(units(sums.counter_volume))),
         // GraphQL's Int has 32 bits.
-        ("tradeCount", Figure::Exact(count(sums.trade_count.min(i32::MAX.into())))),
+        ("tradeCount", Figure::Exact(sums.trade_count.min(i32::MAX.into()).to_f64())),
         ("open", Figure::Exact(open)),
         ("low", Figure::Exact(legacy(sums.low))),
         ("high", Figure::Exact(legacy(sums.high))),

@@ -9,7 +9,8 @@ use super::{
     sums::{Ratio, TradeSums},
 };
 use crate::domain::{
-    amount::STROOPS_PER_UNIT, instant::UnixSeconds, number::ratio_to_f64, ticker::pair_name,
+    amount::STROOPS_PER_UNIT, conversions::Integer, instant::UnixSeconds, number::ratio_to_f64,
+    ticker::pair_name,
 };
 
 /// Comparison rules for the pairs of `markets.json`.
@@ -167,7 +168,7 @@ fn expected_fields(pair: &ExpectedPair) -> Row {
         let mut put = |name: &str, value| row.insert(format!("{name}{suffix}"), Figure::Exact(value));
         put("base_volume", units(window.base_volume));
         put("counter_volume", units(window.counter_volume));
-        put("trade_count", count(window.trade_count));
+        put("trade_count", window.trade_count.to_f64());
         // A day without trades shows the last price of the week.
         let shown = |figure: f64| if window.is_empty() { price } else { figure };
         put("open", shown(priced(window.open)));
@@ -201,10 +202,10 @@ const BOOK_FIELDS: [&str; 8] = [
 pub(super) fn book_figures(book: &PairBook) -> [Figure; 8] {
     let (spread, spread_mid_point) = spread(book);
     [
-        Figure::Exact(count(book.bid_count)),
+        Figure::Exact(book.bid_count.to_f64()),
         Figure::Near(book.bid_volume),
         Figure::Exact(book.bid_max),
-        Figure::Exact(count(book.ask_count)),
+        Figure::Exact(book.ask_count.to_f64()),
         Figure::Near(book.ask_volume),
         Figure::Exact(book.ask_min),
         Figure::Exact(spread),
@@ -233,11 +234,6 @@ pub(super) fn priced<T>(placed: Option<(T, Ratio)>) -> f64 {
 /// Printed value of an amount in stroops.
 pub(super) fn units(stroops: i128) -> f64 {
     ratio_to_f64(stroops, STROOPS_PER_UNIT)
-}
-
-/// Count as a double, exact below 2^53.
-pub(super) fn count(value: i64) -> f64 {
-    ratio_to_f64(i128::from(value), 1)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
     sums::{Ratio, RawTrade, TradeSums, compare_ratios},
 };
 use crate::domain::{
+    conversions::SaturatingFrom,
     cursor::PagingToken,
     instant::UnixSeconds,
     market_snapshot::MarketSnapshot,
@@ -179,16 +180,15 @@ fn expected<'a>(
         sums.merge(rows_of(market));
     }
     let book = snapshot.book_of_pair(name);
-    let count = |levels: u64| i64::try_from(levels).unwrap_or(i64::MAX);
     ExpectedPair {
         name: name.to_owned(),
         recent: sums.day.trades,
         week: sums.week.trades,
         book: PairBook {
-            bid_count: count(book.bid_count),
+            bid_count: i64::saturating_from(book.bid_count),
             bid_volume: book.bid_volume,
             bid_max: book.bid_max,
-            ask_count: count(book.ask_count),
+            ask_count: i64::saturating_from(book.ask_count),
             ask_volume: book.ask_volume,
             ask_min: book.ask_min,
         },

@@ -15,6 +15,7 @@ use super::source::Source;
 use super::suggestion;
 use super::table::SETTINGS;
 use super::visible;
+use crate::domain::conversions::SaturatingFrom;
 
 /// Largest configuration file. A configuration has a few dozen lines, so a longer file is something else.
 const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -136,7 +137,7 @@ pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
     let read = file.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if u64::try_from(read).is_ok_and(|read| read > bytes_max) {
+    if u64::saturating_from(read) > bytes_max {
         return Err(format!("it is longer than {bytes_max} bytes"));
     }
     Ok(text)

@@ -15,6 +15,7 @@ use super::parse;
 use super::secret::redact_credentials;
 use super::source::Source;
 use super::visible;
+use crate::domain::conversions::SaturatingFrom;
 
 /// Path of the traces below the endpoint of all signals.
 const TRACES_PATH: &str = "/v1/traces";
@@ -157,7 +158,7 @@ impl Reader<'_> {
             _ => Err(ValueError::UNPARSABLE),
         };
         let count = self.read(&[variable], "a number of spans, from 1 to 65536", parse).unwrap_or(default);
-        usize::try_from(count).unwrap_or(usize::MAX)
+        usize::saturating_from(count)
     }
 
     fn sampler(&mut self) -> Sampler {

@@ -11,7 +11,7 @@ use super::parse::{self, FileInterval};
 use super::schedule::CronSpec;
 use super::secret::Secret;
 use super::settings::Settings;
-use crate::telemetry::LogFormat;
+use crate::{domain::conversions::SaturatingFrom, telemetry::LogFormat};
 
 /// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
 const RETENTION_DAYS_MIN: u32 = 8;
@@ -227,14 +227,14 @@ fn read_sources(reader: &mut SettingReader<'_>) -> Option<LedgerSources> {
         live,
         lake_url,
         rpc_url,
-        lake_parallel: usize::try_from(lake_parallel?).unwrap_or(1),
+        lake_parallel: usize::saturating_from(lake_parallel?),
         lake_verify: lake_verify?,
     })
 }
 
 /// Returns none for 0, which stands for no limit.
 fn none_for_0(count: u32) -> Option<usize> {
-    usize::try_from(count).ok().filter(|count| *count > 0)
+    (count > 0).then(|| usize::saturating_from(count))
 }
 
 /// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.

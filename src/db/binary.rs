@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
 use super::{DbError, numeric::Whole};
-use crate::domain::instant::UnixSeconds;
+use crate::domain::{conversions::SaturatingFrom, instant::UnixSeconds};
 
 /// Head of the stream: the signature, no flags, no extension.
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -71,7 +71,7 @@ impl Encoder {
     /// Adds a number that `numeric` holds.
     pub(super) fn numeric(&mut self, number: i128) {
         let bytes = Whole(number).to_bytes();
-        self.0.put_i32(i32::try_from(bytes.len()).unwrap_or_default());
+        self.0.put_i32(i32::saturating_from(bytes.len()));
         self.0.put_slice(&bytes);
     }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     asset::Asset,
+    conversions::SaturatingFrom,
     orderbook::{BookFigures, OrderBook, PolledBook},
     windows::MarketId,
 };
@@ -108,7 +109,7 @@ impl Database {
             books.iter().map(|(_, book, _)| pick(&book.figures)).collect::<Vec<f64>>()
         };
         let counts = |pick: fn(&BookFigures) -> u64| {
-            let count = |book: &PolledBook| i32::try_from(pick(&book.figures)).unwrap_or(i32::MAX);
+            let count = |book: &PolledBook| i32::saturating_from(pick(&book.figures));
             books.iter().map(|(_, book, _)| count(book)).collect::<Vec<i32>>()
         };
         let ids: Vec<MarketId> = books.iter().map(|(market, ..)| *market).collect();

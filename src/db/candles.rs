@@ -30,6 +30,7 @@ use self::{
 use super::{Database, DbError, binary::Encoder, fenced, trades::rows::read_trades};
 use crate::domain::{
     candles::{MINUTE_CANDLE_DAYS, Stored},
+    conversions::SaturatingFrom,
     coverage::LedgerRange,
     cursor::PagingToken,
     instant::{DAY, HOUR, UnixSeconds},
@@ -142,7 +143,7 @@ impl Database {
         let params: [(&(dyn ToSql + Sync), Type); 1] = [(&others, Type::TIMESTAMPTZ)];
         transaction.execute_typed(include_str!("sql/candles/trim_coverage.sql"), &params).await?;
         fenced::commit_unnumbered(transaction, epoch).await?;
-        Ok(u64::try_from(dropped).unwrap_or_default())
+        Ok(u64::saturating_from(dropped))
     }
 }
 
@@ -235,7 +236,7 @@ async fn places(
     range: TokenRange,
     limit: usize,
 ) -> Result<Vec<(MarketId, PagingToken, UnixSeconds)>, DbError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = i64::saturating_from(limit);
     let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&range.from.toid, Type::INT8),
         (&range.from.order, Type::INT4),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Database, DbError};
+use crate::domain::conversions::Integer;
 
 /// Advice for a database of another encoding.
 pub const ENCODING_REMEDY: &str =
@@ -50,8 +51,7 @@ impl Database {
         let client = self.client().await?;
         let row = client.query_typed_one(include_str!("sql/requirements/examine.sql"), &[]).await?;
         let there: f64 = row.try_get(5)?;
-        #[expect(clippy::as_conversions, reason = "milliseconds of our age fit")]
-        let here = here.timestamp_millis() as f64 / 1_000.0;
+        let here = here.timestamp_millis().to_f64() / 1_000.0;
         Ok(DatabaseFacts {
             version: row.try_get(0)?,
             version_number: row.try_get(1)?,

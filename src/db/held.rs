@@ -11,7 +11,7 @@ use super::{
     Database, DbError,
     trades::columns::{self, StoredFigures, StoredParties, TradeReader},
 };
-use crate::domain::{cursor::PagingToken, instant::UnixSeconds, trade::Trade};
+use crate::domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds, trade::Trade};
 
 /// Largest number of rows read at once. A page of Horizon holds 200 trades, so this allows for many that Horizon lacks.
 const ROWS_MAX: usize = 2_000;
@@ -63,7 +63,7 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn held_between(&self, from: PagingToken, to: PagingToken) -> Result<HeldRows, DbError> {
-        let limit = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
+        let limit = i64::saturating_from(ROWS_MAX);
         let params: [(&(dyn ToSql + Sync), Type); 5] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),

@@ -9,6 +9,7 @@ use super::{
     snapshot_read,
 };
 use crate::domain::{
+    conversions::SaturatingFrom,
     instant::{DAY, UnixSeconds},
     trading_accounts::{AccountCount, AccountCounts, MarketAccounts},
     windows::MarketId,
@@ -51,13 +52,11 @@ impl Database {
     /// [`DbError::LeaseLost`], or an error of the connection.
     pub async fn record_market_accounts(&self, epoch: i64, count: &AccountCount) -> Result<(), DbError> {
         let (until, counts_from) = (count.until.to_utc(), count.counts_from.to_utc());
-        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let markets: Vec<MarketId> = count.markets.keys().copied().collect();
         let all = || count.markets.values();
-        let takers: Vec<i32> = all().map(|accounts| signed(accounts.takers)).collect();
-        let makers: Vec<i32> = all().map(|accounts| signed(accounts.makers)).collect();
-        let pairs: Vec<i16> =
-            all().map(|accounts| i16::try_from(accounts.largest_pair).unwrap_or(i16::MAX)).collect();
+        let takers: Vec<i32> = all().map(|accounts| i32::saturating_from(accounts.takers)).collect();
+        let makers: Vec<i32> = all().map(|accounts| i32::saturating_from(accounts.makers)).collect();
+        let pairs: Vec<i16> = all().map(|accounts| i16::saturating_from(accounts.largest_pair)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 6] = [
             (&until, Type::TIMESTAMPTZ),
             (&counts_from, Type::TIMESTAMPTZ),
@@ -109,8 +108,8 @@ impl Database {
 
 fn accounts(takers: i32, makers: i32, largest_pair: i16) -> MarketAccounts {
     MarketAccounts {
-        takers: u32::try_from(takers).unwrap_or(0),
-        makers: u32::try_from(makers).unwrap_or(0),
-        largest_pair: u16::try_from(largest_pair).unwrap_or(0),
+        takers: u32::saturating_from(takers),
+        makers: u32::saturating_from(makers),
+        largest_pair: u16::saturating_from(largest_pair),
     }
 }

@@ -13,8 +13,8 @@ use super::{
     trades::{BatchKind, columns::TradeReader, rows::window_trade},
 };
 use crate::domain::{
-    changes::NEW_TRADE_S, cursor::PagingToken, instant::UnixSeconds, trade_stats::WindowTrade,
-    windows::MarketId,
+    changes::NEW_TRADE_S, conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds,
+    trade_stats::WindowTrade, windows::MarketId,
 };
 
 /// Most batches of an absence.
@@ -124,7 +124,7 @@ impl Database {
 
 /// One row more than `most`, so that too many are noticed.
 fn limit(most: usize) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1)
+    i64::saturating_from(most).saturating_add(1)
 }
 
 fn mark(row: &Row) -> Result<Mark, DbError> {

@@ -2,6 +2,8 @@
 
 use tokio_postgres::types::{FromSql, Type};
 
+use crate::domain::conversions::SaturatingFrom;
+
 /// Base of the digits in the binary form.
 const BASE: u128 = 10_000;
 /// Sign of a negative number in the binary form. That of a positive one is 0.
@@ -19,11 +21,11 @@ impl Whole {
         let mut digits: Vec<u16> = Vec::new();
         let mut rest = self.0.unsigned_abs();
         while rest > 0 {
-            digits.push(u16::try_from(rest % BASE).unwrap_or_default());
+            digits.push(u16::saturating_from(rest % BASE));
             rest /= BASE;
         }
         digits.reverse();
-        let count = u16::try_from(digits.len()).unwrap_or_default();
+        let count = u16::saturating_from(digits.len());
         let sign = if self.0 < 0 { NEGATIVE } else { 0 };
         let head = [count, count.saturating_sub(1), sign, 0];
         head.iter().chain(&digits).flat_map(|number| number.to_be_bytes()).collect()
@@ -41,7 +43,7 @@ impl Whole {
         // PostgreSQL leaves out zeros at the end, and the weight tells how many.
         let zeros = weight.checked_add(1)?.checked_sub(count)?;
         let mut number = 0_i128;
-        let base = i128::try_from(BASE).ok()?;
+        let base = i128::saturating_from(BASE);
         for digit in digits.chain(std::iter::repeat_n(0, zeros.into())) {
             number = number.checked_mul(base)?.checked_add(digit.into())?;
         }

@@ -7,7 +7,10 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
-use crate::{connection_string::ConnectionString, outbound::Resolver, trouble::SharedFailureLog};
+use crate::{
+    connection_string::ConnectionString, domain::conversions::SaturatingFrom, outbound::Resolver,
+    trouble::SharedFailureLog,
+};
 
 use super::{
     connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, known_days::KnownDays,
@@ -90,7 +93,7 @@ impl Database {
         let known = ConnectionString::parse(&settings.url)?;
         let config = driver_config(&known)?;
         let host_timeout = config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
-        let hosts = u32::try_from(targets::count(&config)).unwrap_or(u32::MAX);
+        let hosts = u32::saturating_from(targets::count(&config));
         let root = known.root.map(PathBuf::from);
         let tls = tls::config(known.verifies_server, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::quarantine_entry::{QuarantineEntry, RAW_BYTES_MAX};
+use crate::domain::conversions::{Integer, SaturatingFrom};
 
 /// Bytes stored per hour: some ten thousand records, enough to find out what is wrong with them.
 const BYTES_AN_HOUR: f64 = 16.0 * 1024.0 * 1024.0;
@@ -43,7 +44,7 @@ impl Bucket {
         let last = self.refilled_at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(last).as_secs_f64();
         self.bytes = (self.bytes + passed * BYTES_AN_HOUR / SECONDS_AN_HOUR).min(BYTES_AT_ONCE);
-        let wanted = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let wanted = bytes.to_f64();
         let fits = wanted <= self.bytes;
         if fits {
             self.bytes -= wanted;
@@ -52,7 +53,7 @@ impl Bucket {
     }
 
     fn give_back(&mut self, bytes: usize) {
-        self.bytes = (self.bytes + f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))).min(BYTES_AT_ONCE);
+        self.bytes = (self.bytes + bytes.to_f64()).min(BYTES_AT_ONCE);
     }
 }
 
@@ -90,7 +91,7 @@ impl QuarantineLimit {
         let count = entries.len();
         let entries: Vec<QuarantineEntry> =
             entries.into_iter().filter(|entry| bucket.take(bytes_of(entry), now)).collect();
-        let left_out = u64::try_from(count.saturating_sub(entries.len())).unwrap_or(u64::MAX);
+        let left_out = u64::saturating_from(count.saturating_sub(entries.len()));
         let unused = entries.iter().map(bytes_of).sum();
         Fitting { limit: self, entries, left_out, unused }
     }

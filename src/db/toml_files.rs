@@ -13,6 +13,7 @@ use super::{
     refused::{self, Parts},
 };
 use crate::domain::{
+    conversions::SaturatingFrom,
     directory::AssetId,
     issuer_file::{Currency, IssuerFile},
 };
@@ -73,7 +74,7 @@ impl Database {
         rows.iter()
             .map(|row| {
                 let failures: i32 = row.try_get(1)?;
-                Ok(DueFile { url: row.try_get(0)?, failures: u32::try_from(failures).unwrap_or(0) })
+                Ok(DueFile { url: row.try_get(0)?, failures: u32::saturating_from(failures) })
             })
             .collect()
     }

@@ -26,8 +26,8 @@ pub use super::{
     quarantine::{NewlyQuarantined, QuarantineEntry},
 };
 use crate::domain::{
-    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, trade::Trade,
-    trade_stats::WindowTrade, windows::MarketId,
+    asset::Asset, conversions::SaturatingFrom, coverage::LedgerRange, cursor::PagingToken,
+    directory::AssetId, trade::Trade, trade_stats::WindowTrade, windows::MarketId,
 };
 
 /// Name of the stream's cursor in `ingest_cursor`. History has no cursor: the coverage says which ledgers are missing.
@@ -234,7 +234,7 @@ impl Database {
             names: resolved.names,
             new_markets: resolved.new_markets,
             repeats: classified.repeats,
-            conflicts: u64::try_from(classified.conflicts.len()).unwrap_or(u64::MAX),
+            conflicts: u64::saturating_from(classified.conflicts.len()),
             quarantined,
             quarantine_left_out,
         })
@@ -298,6 +298,6 @@ fn changes(new: &[&Trade]) -> ChangedRows {
     ChangedRows {
         from_token: tokens().min().map(|token| token.to_string()),
         to_token: tokens().max().map(|token| token.to_string()),
-        trades: i32::try_from(new.len()).unwrap_or(i32::MAX),
+        trades: i32::saturating_from(new.len()),
     }
 }

@@ -14,7 +14,10 @@ use futures_util::Stream;
 use metrics::counter;
 
 use crate::{
-    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
+    domain::{
+        asset::Asset, conversions::SaturatingFrom, cursor::PagingToken, orderbook::OrderBook,
+        shown_url::shown_url,
+    },
     outbound::{
         TcpDialler,
         body::{BodyError, BodyLimits, read_body},
@@ -381,7 +384,7 @@ fn side(name: &str, asset: &Asset) -> String {
 /// Allowance reported by the headers, or `None` if one of them is missing or not a number.
 fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let small = |name: &str| Some(u32::try_from(number(name)?).unwrap_or(u32::MAX));
+    let small = |name: &str| Some(u32::saturating_from(number(name)?));
     Some(Allowance {
         limit: small("x-ratelimit-limit")?,
         remaining: small("x-ratelimit-remaining")?,

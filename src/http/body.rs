@@ -13,6 +13,7 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
 use super::sending::{PIECE_BYTES, Ticket};
+use crate::domain::conversions::SaturatingFrom;
 
 /// Time limit for sending one body. An old publication stays in memory as long as a client reads it.
 const SENDING_MAX: Duration = Duration::from_secs(180);
@@ -70,7 +71,7 @@ impl<K: Unpin> MessageBody for Pieces<K> {
 
     fn size(&self) -> BodySize {
         let left: usize = self.left.iter().map(Bytes::len).sum();
-        BodySize::Sized(u64::try_from(self.first.len() + left).unwrap_or(u64::MAX))
+        BodySize::Sized(u64::saturating_from(self.first.len() + left))
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {

@@ -9,6 +9,8 @@ use std::{
 use metrics::counter;
 use tokio::time::Instant;
 
+use crate::domain::conversions::SaturatingFrom;
+
 /// Interval over which the pace of a client is measured.
 pub(super) const PACE_SPAN: Duration = Duration::from_secs(30);
 /// Bytes that a client must read in [`PACE_SPAN`] while more are waiting: 16 KiB per second. It is more than the kernel
@@ -102,7 +104,7 @@ impl Connection {
     }
 
     pub(super) fn end_request(&self) {
-        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = u64::saturating_from(self.began.elapsed().as_millis());
         self.idle_since_ms.store(now_ms, Ordering::Relaxed);
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -114,7 +116,7 @@ impl Connection {
 
     /// Counts bytes of a body that were passed to the server.
     pub(super) fn count_sent(&self, bytes: usize) {
-        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.sent.fetch_add(u64::saturating_from(bytes), Ordering::Relaxed);
     }
 
     pub(super) fn end_body(&self) {

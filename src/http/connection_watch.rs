@@ -26,6 +26,7 @@ use super::{
     connection::{Connection, Cut, PACE_SPAN, Pace},
     connection_limiter::{ConnectionLimiter, Registration},
 };
+use crate::domain::conversions::SaturatingFrom;
 
 /// Longest time of a connection without a request in progress, even if the head of the next one has begun.
 const WITHOUT_REQUEST_MAX: Duration = Duration::from_secs(35);
@@ -144,7 +145,7 @@ impl Drop for Body {
 #[cfg(target_os = "linux")]
 fn prepare(socket: &TcpStream) {
     use nix::sys::socket::{setsockopt, sockopt};
-    let milliseconds = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
+    let milliseconds = u32::saturating_from(UNREAD_MAX.as_millis());
     let _set = setsockopt(socket, sockopt::TcpUserTimeout, &milliseconds);
     let _set = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
 }

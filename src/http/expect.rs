@@ -9,6 +9,7 @@ use actix_web::{
 };
 
 use super::{graphql::BODY_BYTES_MAX, problem::problem};
+use crate::domain::conversions::SaturatingFrom;
 
 /// Accepts a request whose announced body is within the limit.
 ///
@@ -18,7 +19,7 @@ use super::{graphql::BODY_BYTES_MAX, problem::problem};
 pub(super) async fn small_bodies(request: Request) -> Result<Request, Response<BoxBody>> {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let most = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    let most = u64::saturating_from(BODY_BYTES_MAX);
     if length.is_some_and(|length| length > most) {
         let refused: HttpResponse =
             problem(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 64 KiB");

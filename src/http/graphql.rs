@@ -46,7 +46,7 @@ use super::{
     state::PublicState,
 };
 use crate::{
-    domain::market_snapshot::MarketSnapshot,
+    domain::{conversions::SaturatingFrom, market_snapshot::MarketSnapshot},
     published::{Publication, Published},
 };
 
@@ -332,7 +332,7 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<DocumentRe
 fn body_kib(request: &HttpRequest) -> u32 {
     let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
     let bytes = if in_chunks { BODY_BYTES_MAX } else { announced(request).min(BODY_BYTES_MAX) };
-    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
+    u32::saturating_from(bytes.div_ceil(1_024))
 }
 
 /// Returns the announced size of a body in bytes; 0 without `Content-Length`.

@@ -14,6 +14,7 @@ use super::{
     body::Delivery,
     sending::{PIECE_BYTES, Ticket},
 };
+use crate::domain::conversions::SaturatingFrom;
 
 /// Plain bytes that are still to be sent. Only one piece of them is in memory.
 pub(super) struct Inflated {
@@ -41,7 +42,7 @@ impl MessageBody for Inflated {
     type Error = io::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(u64::try_from(self.left).unwrap_or(u64::MAX))
+        BodySize::Sized(u64::saturating_from(self.left))
     }
 
     /// Takes a fraction of a millisecond, so other requests of the thread hardly wait.

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::received_at;
-use crate::published::{Check, LakeState, Part, Publication, Published, Vitals};
+use crate::{
+    domain::conversions::SaturatingFrom,
+    published::{Check, LakeState, Part, Publication, Published, Vitals},
+};
 
 /// Verdict of `/readyz` for the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ fn publication(
         return (false, json!({"ok": false, "detail": "none yet", "age_s": null, "data_age_s": null}));
     };
     let age = |at: DateTime<Utc>| now.signed_duration_since(at).num_seconds().max(0);
-    let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
+    let stale_s = i64::saturating_from(stale_after.as_secs());
     let (age_s, data_age_s) = (age(newest.as_of.to_utc()), received_at(vitals, Some(newest)).map(age));
     let is_fresh = age_s <= stale_s;
     let has_news = data_age_s.is_none_or(|age_s| age_s <= stale_s);

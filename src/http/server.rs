@@ -29,6 +29,7 @@ use super::{
     state::PublicState,
     unread,
 };
+use crate::domain::conversions::SaturatingFrom;
 
 /// Threads of the public listener. Two suffice, since they only copy bytes.
 const PUBLIC_WORKERS: usize = 2;
@@ -129,7 +130,7 @@ pub fn descriptors() -> u64 {
 
 /// Returns the limit of the public listener for a number of descriptors.
 fn public_connections(descriptors: u64) -> usize {
-    let rest = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX);
+    let rest = usize::saturating_from(descriptors.saturating_sub(DESCRIPTORS_KEPT));
     (rest / connection::DESCRIPTORS).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 

@@ -6,7 +6,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::{
-    domain::coverage::{LedgerRange, gaps},
+    domain::{
+        conversions::SaturatingFrom,
+        coverage::{LedgerRange, gaps},
+    },
     published::{Anchor, Publication, Vitals},
 };
 
@@ -25,7 +28,7 @@ pub(super) fn status(
     let coverage = vitals.coverage.load();
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let silent_s = received_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
-    let stale_s = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
+    let stale_s = i64::saturating_from(stale_after.as_secs());
     // Staleness is measured from the last byte of the stream, not from the last trade: a quiet network is not stale.
     json!({
         "as_of": newest.map(|newest| newest.as_of.to_rfc3339()),

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{LakeError, error::OBJECT_BYTES_MAX, listing::first_ledger};
-use crate::blocking;
+use crate::{blocking, domain::conversions::SaturatingFrom};
 
 /// Reads a file. `None` if it does not exist.
 pub(super) async fn fetch(path: PathBuf) -> Result<Option<Bytes>, LakeError> {
@@ -56,7 +56,7 @@ fn first_name(directory: &Path) -> io::Result<Option<String>> {
 
 /// Reads a file, one byte more than allowed at most.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(OBJECT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::saturating_from(OBJECT_BYTES_MAX).saturating_add(1);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)

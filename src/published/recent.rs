@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ticker_formats::listings::live::Lines;
 use tokio::sync::watch;
 
-use crate::domain::{changes::Changes, instant::UnixSeconds};
+use crate::domain::{changes::Changes, conversions::SaturatingFrom, instant::UnixSeconds};
 
 /// Publications whose changes are kept: two minutes of them at one a second.
 const KEPT: usize = 120;
@@ -92,7 +92,7 @@ impl Recent {
         let kept = self.kept();
         let Some(oldest) = kept.front() else { return Some(None) };
         let place = number.saturating_add(1).checked_sub(oldest.number)?;
-        Some(usize::try_from(place).ok().and_then(|place| kept.get(place)).cloned())
+        Some(kept.get(usize::saturating_from(place)).cloned())
     }
 
     /// Number of the change after which a reader continues that has the publication of `seq` and `as_of`, made by this

@@ -4,7 +4,10 @@ use actor_tree::trace::view::RecordView;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::cursor::PagingToken, steps};
+use crate::{
+    domain::{conversions::Integer, cursor::PagingToken},
+    steps,
+};
 
 /// Type of the message that brings a batch to the aggregator.
 const DELIVERED: &str = "TradesCommitted";
@@ -115,9 +118,7 @@ impl<'a> Stages<'a> {
             // A clock of Horizon's that is ahead must not give a negative part.
             let end = end.max(at);
             let micros = (end - at).num_microseconds().unwrap_or(i64::MAX);
-            #[expect(clippy::as_conversions, reason = "milliseconds for people")]
-            let ms = micros as f64 / 1_000.0;
-            parts.push(Part { name: name.to_owned(), ms });
+            parts.push(Part { name: name.to_owned(), ms: micros.to_f64() / 1_000.0 });
             at = end;
         }
         parts

@@ -4,7 +4,7 @@ use super::config::{Burst, SimConfig};
 use super::layout::{Layout, Layouts};
 use super::markets::{Markets, SimMarket};
 use super::model::{SimSide, SimTrade, TradeId, TradeKind};
-use super::num::{below, hash3, high, low, mix, round_i64, unit};
+use super::num::{below, hash3, high, low, mix, round_i64, to_f64, unit};
 use super::protocol::POOL_FEE_BP;
 use super::timeline::Timeline;
 use rand_chacha::ChaCha8Rng;
@@ -187,9 +187,4 @@ fn scale(amount: i64, n: i64, d: i64, chance: u64) -> i64 {
     let product = i128::from(amount) * i128::from(n);
     let up = if chance & 2 == 0 { 0 } else { i128::from(d) - 1 };
     i64::try_from((product + up) / i128::from(d.max(1))).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::as_conversions, reason = "i64 has no From into f64; sizes here need no exact bits")]
-fn to_f64(value: i64) -> f64 {
-    value as f64
 }

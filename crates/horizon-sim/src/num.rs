@@ -46,8 +46,20 @@ pub(crate) fn noise(seed: u64, step: u32, period: u32) -> f64 {
     (to - from).mul_add(smooth, from)
 }
 
+/// Nearest double. Sizes here need no exact bits.
+#[expect(clippy::as_conversions, reason = "there is no `From`; `as` rounds to nearest")]
+pub(crate) fn to_f64(value: i64) -> f64 {
+    value as f64
+}
+
+/// Next whole number that is not below the value, saturating. 0 for a negative value and for NaN.
+#[expect(clippy::as_conversions, reason = "the only conversion from a double; `as` saturates here")]
+pub(crate) fn ceil_u32(value: f64) -> u32 {
+    value.ceil() as u32
+}
+
 /// Nearest whole number, saturating. NaN becomes 0.
-#[expect(clippy::as_conversions, reason = "the one place that leaves floats; `as` saturates here")]
+#[expect(clippy::as_conversions, reason = "the only conversion from a double; `as` saturates here")]
 pub(crate) fn round_i64(value: f64) -> i64 {
     value.round() as i64
 }
@@ -72,5 +84,11 @@ mod tests {
         assert_eq!(round_i64(1e300), i64::MAX);
         assert_eq!(round_i64(f64::NAN), 0);
         assert_eq!(round_i64(-2.4), -2);
+    }
+
+    #[test]
+    fn part_of_a_number_counts_as_a_whole_one() {
+        assert_eq!([0.0, 0.001, 1.0, 1.5].map(ceil_u32), [0, 1, 1, 2]);
+        assert_eq!([-1.5, f64::NAN, 1e300].map(ceil_u32), [0, 0, u32::MAX]);
     }
 }

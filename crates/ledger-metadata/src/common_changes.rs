@@ -4,6 +4,8 @@
 //! half of the time for a ledger. Entries of accounts, trust lines, offers, pools and their like have few variable
 //! parts. The types are those of `Stellar-ledger-entries.x`.
 
+use ticker_domain::conversions::SaturatingFrom;
+
 /// Bytes of an account, a signer's key or an issuer: its type and 32 bytes.
 const KEY: usize = 36;
 /// Most signers of an account.
@@ -38,7 +40,7 @@ impl Walk<'_> {
 
     /// Text or bytes: a length, and as many bytes, up to the next multiple of four.
     fn opaque(&mut self) -> Option<()> {
-        let length = usize::try_from(self.number()?).ok()?;
+        let length = usize::saturating_from(self.number()?);
         self.pass(length.checked_next_multiple_of(4)?)
     }
 

@@ -1,7 +1,7 @@
 //! One ledger: its place in the chain, and its trades.
 
 use stellar_xdr as xdr;
-use ticker_domain::{cursor::PagingToken, instant::UnixSeconds};
+use ticker_domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds};
 
 use crate::{
     applied::Applied,
@@ -138,7 +138,7 @@ impl<'a> Trades<'a> {
         if let Ok(trades) = &mut self.trades {
             let place = Place {
                 sequence: self.sequence,
-                closed_at: UnixSeconds(i64::try_from(self.close_time).unwrap_or_default()),
+                closed_at: UnixSeconds(i64::saturating_from(self.close_time)),
                 transaction: self.transactions,
             };
             if let Err(problem) = place.add_trades(applied, self.set, trades) {

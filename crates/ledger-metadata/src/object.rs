@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use stellar_xdr as xdr;
+use ticker_domain::conversions::SaturatingFrom;
 
 use crate::{
     error::LedgerError,
@@ -83,9 +84,9 @@ pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
             .map_err(|error| failed(&error))?;
         let room = MAX_DECOMPRESSED.saturating_sub(plain.len());
         // The frame says how large it is, if its writer knew. That is not believed beyond a limit.
-        let announced = usize::try_from(frame.decoder.content_size()).unwrap_or(usize::MAX);
+        let announced = usize::saturating_from(frame.decoder.content_size());
         plain.reserve(announced.min(RESERVED_MAX));
-        let read = frame.by_ref().take(u64::try_from(room).unwrap_or(u64::MAX)).read_to_end(&mut plain);
+        let read = frame.by_ref().take(u64::saturating_from(room)).read_to_end(&mut plain);
         read.map_err(|error| failed(&error))?;
         let decoder = frame.into_frame_decoder();
         if !decoder.is_finished() {

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::conversions::SaturatingFrom;
+
 /// Bits of a toid below the ledger number: transaction (20) and operation (12).
 const LEDGER_SHIFT: u32 = 32;
 
@@ -42,7 +44,7 @@ impl PagingToken {
     /// Ledger of the trade.
     #[must_use]
     pub fn ledger(self) -> u32 {
-        u32::try_from(self.toid >> LEDGER_SHIFT).unwrap_or(0)
+        u32::saturating_from(self.toid >> LEDGER_SHIFT)
     }
 }
 

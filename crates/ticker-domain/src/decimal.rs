@@ -5,7 +5,7 @@ use std::{
     ops::{Div, Mul, Rem},
 };
 
-use super::amount::STROOPS_PER_UNIT;
+use super::{amount::STROOPS_PER_UNIT, conversions::SaturatingFrom};
 
 /// Significant digits of a quotient.
 const SIGNIFICANT: u32 = 15;
@@ -142,7 +142,7 @@ impl Places {
 fn digits_of(mut number: u64) -> [u8; GROUP_MAX] {
     let mut digits = [0; GROUP_MAX];
     for digit in digits.iter_mut().rev() {
-        *digit = u8::try_from(number % 10).unwrap_or_default();
+        *digit = u8::saturating_from(number % 10);
         number /= 10;
     }
     digits

@@ -8,6 +8,7 @@ pub mod asset_names;
 pub mod candles;
 pub mod changes;
 pub mod close_times;
+pub mod conversions;
 pub mod coverage;
 pub mod cursor;
 pub mod decimal;

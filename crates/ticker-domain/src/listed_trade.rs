@@ -4,7 +4,7 @@
 //! 0, by (toid, order). It is the same on every replica and after every reading, because only complete ledgers have
 //! numbers.
 
-use super::{coverage::LedgerRange, trade_stats::WindowTrade};
+use super::{conversions::SaturatingFrom, coverage::LedgerRange, trade_stats::WindowTrade};
 
 /// Bits of the ordinal.
 const ORDINAL_BITS: u32 = 20;
@@ -40,7 +40,7 @@ pub fn numbered(trades: impl IntoIterator<Item = WindowTrade>, coverage: &[Ledge
 /// Ledger of a trade with this number.
 #[must_use]
 pub fn ledger_of(id: u64) -> u32 {
-    u32::try_from(id >> ORDINAL_BITS).unwrap_or(u32::MAX)
+    u32::saturating_from(id >> ORDINAL_BITS)
 }
 
 fn is_complete(coverage: &[LedgerRange], ledger: u32) -> bool {

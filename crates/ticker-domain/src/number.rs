@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::conversions::{Integer, SaturatingFrom};
+
 /// Double nearest to `numerator / denominator` (ties to even). 0 if the denominator is not positive.
 ///
 /// Dividing two doubles would round three times. This divides integers with more bits than a double has, and rounds
@@ -19,14 +21,8 @@ pub fn ratio_to_f64(numerator: i128, denominator: i64) -> f64 {
     let sticky = u128::from(!scaled.is_multiple_of(denominator));
     let quotient = (scaled / denominator) | sticky;
     // A power of two scales without rounding.
-    let value = round_to_f64(quotient) * 0.5_f64.powi(i32::try_from(shift).unwrap_or(0));
+    let value = quotient.to_f64() * 0.5_f64.powi(i32::saturating_from(shift));
     if numerator < 0 { -value } else { value }
-}
-
-/// Converts with `as`, the language's only conversion from u128 to a double. It rounds to nearest.
-#[expect(clippy::as_conversions, reason = "u128 to f64 rounds to nearest, ties to even; there is no From")]
-fn round_to_f64(value: u128) -> f64 {
-    value as f64
 }
 
 /// Appends `value` as Go's `encoding/json` prints a float64.
@@ -99,9 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn matches_doubles_where_they_are_exact(n in 0..1_i64 << 53, d in 1..1_i64 << 53) {
-            #[expect(clippy::as_conversions, reason = "both are exact")]
-            let expected = n as f64 / d as f64;
-            prop_assert_eq!(ratio_to_f64(i128::from(n), d), expected);
+            prop_assert_eq!(ratio_to_f64(i128::from(n), d), n.to_f64() / d.to_f64());
         }
 
         #[test]

@@ -2,6 +2,7 @@
 
 use super::{
     amount::{STROOPS_PER_UNIT, Total},
+    conversions::SaturatingFrom,
     instant::UnixSeconds,
     number::ratio_to_f64,
     price::Price,
@@ -55,7 +56,7 @@ impl OrderBook {
     /// Computes the figures of this book.
     #[must_use]
     pub fn figures(&self) -> BookFigures {
-        let count = |side: &[Level]| u64::try_from(side.len()).unwrap_or(u64::MAX);
+        let count = |side: &[Level]| u64::saturating_from(side.len());
         let bids = self.bids.iter().fold(0_i128, |sum, bid| sum.saturating_add(bid.amount.stroops()));
         let units = |level: &Level| ratio_to_f64(level.amount.stroops(), STROOPS_PER_UNIT);
         let best_bid = self.bids.iter().map(|bid| bid.price).max();

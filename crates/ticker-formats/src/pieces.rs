@@ -11,6 +11,7 @@ use std::{
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use ticker_domain::conversions::SaturatingFrom;
 
 /// Gzip level: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
 const GZIP_LEVEL: u32 = 5;
@@ -68,7 +69,7 @@ impl PieceMaker {
                 .deflate
                 .compress_vec(rest, &mut deflated, FlushCompress::Sync)
                 .map_err(io::Error::other)?;
-            taken = usize::try_from(self.deflate.total_in()).unwrap_or(usize::MAX);
+            taken = usize::saturating_from(self.deflate.total_in());
             // Only free room proves that the flush is complete: a full buffer may hide pending output.
             let has_room = deflated.len() < deflated.capacity();
             match status {

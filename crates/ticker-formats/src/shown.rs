@@ -6,6 +6,7 @@
 
 use ticker_domain::{
     amount::STROOPS_PER_UNIT,
+    conversions::SaturatingFrom,
     instant::{DAY, HOUR, MINUTE},
 };
 
@@ -44,7 +45,7 @@ impl PriceScale {
         let mut exponent = floor_log10(n, d);
         // 0.099999999 rounds to 0.10000, which has an exponent of its own.
         if scaled(n, d, places_of(exponent))?
-            >= 10_i128.checked_pow(u32::try_from(digits_of(exponent)).ok()?)?
+            >= 10_i128.checked_pow(u32::saturating_from(digits_of(exponent)))?
         {
             exponent += 1;
         }
@@ -87,7 +88,7 @@ const fn places_of(exponent: i32) -> i32 {
 
 /// Exponent of the first digit of a positive ratio.
 fn floor_log10(n: i128, d: i128) -> i32 {
-    let guess = i32::try_from(n.ilog10()).unwrap_or(0) - i32::try_from(d.ilog10()).unwrap_or(0);
+    let guess = i32::saturating_from(n.ilog10()) - i32::saturating_from(d.ilog10());
     // The logarithm of the quotient is the difference, or one less.
     let is_at_least = match u32::try_from(guess) {
         Ok(power) => 10_i128.checked_pow(power).and_then(|ten| ten.checked_mul(d)).is_some_and(|d| n >= d),
@@ -118,7 +119,7 @@ fn rounded_quotient(n: i128, d: i128) -> Option<i128> {
 /// Whole number with a point before its last `places` digits.
 fn point(units: i64, places: i32, is_grouped: bool) -> String {
     let digits = units.unsigned_abs().to_string();
-    let places = usize::try_from(places).unwrap_or(0);
+    let places = usize::saturating_from(places);
     let digits = format!("{digits:0>width$}", width = places + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places);
     let sign = if units < 0 { "−" } else { "" };
@@ -143,7 +144,7 @@ fn grouped(digits: &str) -> String {
 pub fn ratio_of(decimal: &str) -> Option<(i128, i128)> {
     let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
     let n = format!("{whole}{fraction}").parse().ok()?;
-    Some((n, 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?))
+    Some((n, 10_i128.checked_pow(u32::saturating_from(fraction.len()))?))
 }
 
 /// Change of a price in hundredths of a percent: `n / d` is the change in percent.
@@ -190,7 +191,7 @@ pub fn amount(stroops: i128) -> String {
         _ => (unit * 1_000_000_000, " G"),
     };
     let whole = stroops / divisor;
-    let whole_digits = if whole > 0 { i32::try_from(whole.ilog10() + 1).unwrap_or(0) } else { 0 };
+    let whole_digits = if whole > 0 { i32::saturating_from(whole.ilog10() + 1) } else { 0 };
     let places = match whole_digits {
         0 => small_places(stroops),
         digits => (4 - digits).max(0),
@@ -204,7 +205,7 @@ fn small_places(stroops: i128) -> i32 {
     if stroops <= 0 {
         return 0;
     }
-    let exponent = i32::try_from(stroops.ilog10()).unwrap_or(0) - 7;
+    let exponent = i32::saturating_from(stroops.ilog10()) - 7;
     (3 - exponent).min(7)
 }
 

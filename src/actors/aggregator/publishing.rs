@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::{Aggregator, MarketState};
 use crate::{
     actors::{messages::PublicationReady, subjects, test_hooks, trace::step::Step},
-    domain::instant::UnixSeconds,
+    domain::{conversions::Integer, instant::UnixSeconds},
     published::Publication,
     steps,
 };
@@ -145,11 +145,10 @@ impl Aggregator {
         counter!("ticker_publications_total").increment(1);
         histogram!("ticker_publication_seconds").record(begun.elapsed().as_secs_f64());
         let directory = publication.snapshot.directory();
-        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
         for (gauge, figure) in [
-            (gauge!("ticker_publication_seq"), seq as f64),
-            (gauge!("ticker_known_markets"), directory.market_count() as f64),
-            (gauge!("ticker_valid_assets"), directory.asset_count() as f64),
+            (gauge!("ticker_publication_seq"), seq.to_f64()),
+            (gauge!("ticker_known_markets"), directory.market_count().to_f64()),
+            (gauge!("ticker_valid_assets"), directory.asset_count().to_f64()),
         ] {
             gauge.set(figure);
         }

@@ -16,7 +16,7 @@ use crate::{
         worker::{TICK, WorkContext},
     },
     db::assets::AssetStanding,
-    domain::{asset::Asset, plain_text::listed, ranking::assets_of},
+    domain::{asset::Asset, conversions::SaturatingFrom, plain_text::listed, ranking::assets_of},
     horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetRecord},
     outbound::retry::Retry,
     steps,
@@ -120,7 +120,7 @@ impl AssetPoll {
         let mut wanted = due.assets;
         if matches!(first, First::Running(_)) || due.count > SINGLES_MAX {
             // The others wait: for a sweep, or until the busiest markets are known.
-            wanted.truncate(usize::try_from(due.ranked).unwrap_or(usize::MAX));
+            wanted.truncate(usize::saturating_from(due.ranked));
         }
         let class = first.class(wanted.len(), ranked.len());
         if wanted.is_empty() {

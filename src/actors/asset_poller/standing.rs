@@ -4,6 +4,7 @@ use crate::{
     db::assets::AssetStanding,
     domain::{
         asset::Asset,
+        conversions::SaturatingFrom,
         validity::{Standing, may_be_valid},
     },
     horizon::wire::AssetRecord,
@@ -22,7 +23,7 @@ pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<Asse
     Some(AssetStanding {
         asset: record.asset,
         meets_rules: may_be_valid(&found, requires_toml),
-        num_accounts: i64::try_from(record.accounts_authorized).unwrap_or(i64::MAX),
+        num_accounts: i64::saturating_from(record.accounts_authorized),
         amount: supply,
         auth_required: record.auth_required,
         auth_revocable: record.auth_revocable,

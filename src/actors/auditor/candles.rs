@@ -8,7 +8,10 @@ use tracing::{debug, warn};
 use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally, WorkContext};
 use crate::{
     db::{DbError, candles::CandleAudit},
-    domain::instant::{HOUR, UnixSeconds},
+    domain::{
+        conversions::SaturatingFrom,
+        instant::{HOUR, UnixSeconds},
+    },
 };
 
 /// Hours of a pass. An operator who asks for an audit gets all of them.
@@ -74,7 +77,7 @@ impl Audit {
         if differences.is_empty() {
             return Ok(());
         }
-        let count = u64::try_from(differences.len()).unwrap_or(u64::MAX);
+        let count = u64::saturating_from(differences.len());
         tally.differences = tally.differences.saturating_add(count);
         counter!("ticker_audit_differences_total").increment(count);
         for difference in differences.iter().take(DIFFERENCES_LOGGED_MAX) {

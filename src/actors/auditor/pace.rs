@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{market_snapshot::MarketSnapshot, windows::MarketId};
+use crate::domain::{conversions::Integer, market_snapshot::MarketSnapshot, windows::MarketId};
 
 /// Longest rest after a step, as a multiple of the step: the audit then takes 1/76 of the time, and a pass over a million
 /// trades less than five minutes.
@@ -114,9 +114,8 @@ impl Pace {
 
     /// Returns the rest as a multiple of the slice before it, so that the pass fits into [`PASS_WITHIN`] if possible.
     /// The work of the whole pass is extrapolated from the slices so far, by their trades.
-    #[expect(clippy::as_conversions, reason = "a share of a pass needs no more digits than a double has")]
     fn rest_times(&self) -> f64 {
-        let share_done = self.cut_trades as f64 / self.pass_trades.max(1) as f64;
+        let share_done = self.cut_trades.to_f64() / self.pass_trades.max(1).to_f64();
         let work_of_pass = self.spent.as_secs_f64() / share_done.max(f64::MIN_POSITIVE);
         // Nothing is measured at the beginning of the first pass.
         if work_of_pass > 0.0 {

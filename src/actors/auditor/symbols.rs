@@ -12,6 +12,7 @@ use crate::{
     audit::symbols,
     db::DbError,
     domain::{
+        conversions::SaturatingFrom,
         symbol_choice::{Choices, overturned},
         symbols::Symbols,
     },
@@ -70,7 +71,7 @@ impl Audit {
 
     fn count_differences(&self, tally: &mut Tally, number: usize) {
         if number > 0 {
-            let number = u64::try_from(number).unwrap_or(u64::MAX);
+            let number = u64::saturating_from(number);
             tally.differences = tally.differences.saturating_add(number);
             counter!("ticker_audit_differences_total").increment(number);
             self.publish_tally(tally, false);

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::domain::coverage::LedgerRange;
+use crate::domain::{conversions::SaturatingFrom, coverage::LedgerRange};
 
 /// Choice of what to read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ fn any_ledger(held: &[LedgerRange], with_trades: u32, random: &mut impl Rng) -> 
     let mut place = random.random_range(0..all);
     for (range, from, length) in parts() {
         if place < length {
-            return Some(Draw::Ledger(*range, from.saturating_add(u32::try_from(place).ok()?)));
+            return Some(Draw::Ledger(*range, from.saturating_add(u32::saturating_from(place))));
         }
         place -= length;
     }

@@ -22,6 +22,7 @@ use crate::{
     },
     db::trades::{BatchKind, TradeBatch},
     domain::{
+        conversions::SaturatingFrom,
         coverage::{self, LedgerRange, Missing},
         instant::{DAY, HOUR, UnixSeconds},
     },
@@ -99,7 +100,7 @@ impl Backfill {
     /// True if the lake has been out for this time.
     fn is_lake_out_for(&self, time: Duration) -> bool {
         let outage = self.writer.published.vitals.lake.load().and_then(|lake| lake.outage);
-        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let seconds = i64::saturating_from(time.as_secs());
         outage.is_some_and(|(since, _)| {
             self.writer.clock.now().signed_duration_since(since).num_seconds() >= seconds
         })
@@ -109,7 +110,7 @@ impl Backfill {
     fn falls_short(&self) -> bool {
         let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
         let now = self.writer.clock.now();
-        let patience_s = i64::try_from(LAKE_PATIENCE.as_secs()).unwrap_or(i64::MAX);
+        let patience_s = i64::saturating_from(LAKE_PATIENCE.as_secs());
         let is_out = self.is_lake_out_for(LAKE_PATIENCE);
         let is_late =
             lake.newest.is_none_or(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0) > patience_s);

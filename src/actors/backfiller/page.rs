@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{cursor::PagingToken, instant::UnixSeconds},
+    domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds},
     horizon::{
         HorizonClient, HorizonError,
         client::{LIMIT_MAX, PageOrder},
@@ -116,7 +116,7 @@ fn is_below(token: PagingToken, cursor: Option<PagingToken>) -> bool {
 }
 
 fn is_full(records: &Records) -> bool {
-    u32::try_from(records.len()).is_ok_and(|count| count >= LIMIT_MAX)
+    u32::saturating_from(records.len()) >= LIMIT_MAX
 }
 
 /// Returns true if there are only trades, all below the cursor, each below the one before it.

@@ -1,6 +1,7 @@
 //! Choice of the stretches of history to read, and their order. Pure.
 
 use crate::domain::{
+    conversions::SaturatingFrom,
     coverage::{LedgerRange, Missing},
     instant::UnixSeconds,
 };
@@ -28,7 +29,7 @@ pub(super) struct Stretch {
 pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for gap in missing {
-        let parts = u32::try_from(at_once.saturating_sub(stretches.len())).unwrap_or(1);
+        let parts = u32::saturating_from(at_once.saturating_sub(stretches.len()));
         if parts == 0 {
             break;
         }
@@ -55,7 +56,7 @@ fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -
         Some((ledgers, took)) => seconds.saturating_mul(ledgers).checked_div(took).unwrap_or(seconds),
         None => seconds.checked_div(LEDGER_SECONDS_GUESSED).unwrap_or(seconds),
     };
-    u32::try_from(ledgers).unwrap_or(u32::MAX)
+    u32::saturating_from(ledgers)
 }
 
 /// Cuts a gap into `parts` stretches at most, the newest first. `wanted` is the estimated number of its ledgers that are

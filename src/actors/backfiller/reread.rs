@@ -28,6 +28,7 @@ use crate::{
     },
     domain::{
         close_times::CloseTimes,
+        conversions::SaturatingFrom,
         coverage::LedgerRange,
         cursor::PagingToken,
         instant::{DAY, UnixSeconds},
@@ -276,13 +277,12 @@ impl Backfill {
         range: LedgerRange,
         comparison: PageComparison,
     ) -> Result<(), HistoryError> {
-        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let counts = Reread {
             at: Some(self.writer.clock.now()),
             ledgers: comparison.ledgers,
-            missing: number(comparison.missing.len()),
-            contradicting: number(comparison.contradicting.len()),
-            surplus: number(comparison.surplus.len()),
+            missing: u64::saturating_from(comparison.missing.len()),
+            contradicting: u64::saturating_from(comparison.contradicting.len()),
+            surplus: u64::saturating_from(comparison.surplus.len()),
         };
         if counts.missing + counts.contradicting + counts.surplus > 0 {
             let places = || {

@@ -5,7 +5,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::Subject;
-use crate::{audit::Comparison, domain::plain_text::shown, http::reader::Served};
+use crate::{
+    audit::Comparison,
+    domain::{conversions::SaturatingFrom, plain_text::shown},
+    http::reader::Served,
+};
 
 /// Differences printed in the text report. The rest is only counted.
 const DIFFERENCES_PRINTED_MAX: usize = 50;
@@ -108,7 +112,7 @@ fn push_answer(out: &mut String, SubjectResult { answer, kind, found }: &Subject
         let _ = writeln!(out, "  {}: served {served}, expected {expected}", place.join(" "));
     }
     let printed = comparison.differences.len().min(DIFFERENCES_PRINTED_MAX);
-    let more = comparison.difference_count.saturating_sub(u64::try_from(printed).unwrap_or(0));
+    let more = comparison.difference_count.saturating_sub(u64::saturating_from(printed));
     if more > 0 {
         let _ = writeln!(out, "  and {more} more");
     }

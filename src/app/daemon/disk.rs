@@ -10,7 +10,7 @@ use std::{
 use metrics::gauge;
 use nix::sys::statvfs::statvfs;
 
-use crate::{actors::services::Services, blocking, published::Vitals};
+use crate::{actors::services::Services, blocking, domain::conversions::Integer, published::Vitals};
 
 /// Interval between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -73,8 +73,7 @@ pub(super) async fn watch(services: Services) {
 fn look(directories: &[PathBuf; 2]) -> Result<(), String> {
     for (directory, name) in directories.iter().zip(["data", "output"]) {
         let room = Room::at(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
-        gauge!("ticker_disk_free_bytes", "directory" => name).set(room.bytes as f64);
+        gauge!("ticker_disk_free_bytes", "directory" => name).set(room.bytes.to_f64());
         if let Some(shortage) = room.shortage() {
             return Err(format!("{}: {shortage}", directory.display()));
         }

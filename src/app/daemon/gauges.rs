@@ -11,7 +11,10 @@ use metrics::{counter, gauge};
 use crate::{
     actors::services::Services,
     actors::supervision::{status::ChildStatus, tree_status::TreeStatus},
-    domain::coverage::{LedgerRange, gaps},
+    domain::{
+        conversions::Integer,
+        coverage::{LedgerRange, gaps},
+    },
     http,
     instruments::{float_counter, table::CHECKS},
     published::{Publication, Vitals},
@@ -27,8 +30,7 @@ pub(super) struct Gauges {
 
 impl Gauges {
     pub(super) fn new(began: DateTime<Utc>) -> Self {
-        #[expect(clippy::as_conversions, reason = "gauges are doubles")]
-        gauge!("process_start_time_seconds").set(began.timestamp_millis() as f64 / 1_000.0);
+        gauge!("process_start_time_seconds").set(began.timestamp_millis().to_f64() / 1_000.0);
         Self { began, seq: None }
     }
 
@@ -69,11 +71,6 @@ fn flag(is_set: bool) -> f64 {
     f64::from(u8::from(is_set))
 }
 
-#[expect(clippy::as_conversions, reason = "gauges are doubles")]
-fn number(count: usize) -> f64 {
-    count as f64
-}
-
 fn follows(vitals: &Vitals) -> bool {
     vitals.leader.load().as_ref().is_none_or(|leader| !leader.ok)
 }
@@ -106,7 +103,7 @@ fn coverage(vitals: &Vitals) {
         ranges.iter().map(count).sum::<f64>()
     };
     gauge!("ticker_coverage_ledgers").set(ledgers(&held));
-    gauge!("ticker_gaps").set(number(missing.len()));
+    gauge!("ticker_gaps").set(missing.len().to_f64());
     gauge!("ticker_gap_ledgers").set(ledgers(&missing));
     let done = vitals.backfill.load().as_ref().map_or(0.0, |backfill| backfill.done_ratio);
     gauge!("ticker_backfill_done_ratio").set(done);
@@ -129,8 +126,8 @@ fn actor(child: &Arc<ChildStatus>) {
     gauge!("ticker_actor_up", "actor" => name).set(flag(child.is_running()));
     // The supervisor counts restarts. This begins the series with 0.
     counter!("ticker_actor_restarts_total", "actor" => name).increment(0);
-    gauge!("ticker_actor_mailbox_messages", "actor" => name).set(number(queue.depth));
-    gauge!("ticker_actor_mailbox_messages_max", "actor" => name).set(number(queue.capacity));
+    gauge!("ticker_actor_mailbox_messages", "actor" => name).set(queue.depth.to_f64());
+    gauge!("ticker_actor_mailbox_messages_max", "actor" => name).set(queue.capacity.to_f64());
     float_counter(
         "ticker_actor_busy_seconds_total",
         Some(name),
@@ -152,8 +149,8 @@ fn readiness(services: &Services, now: DateTime<Utc>) {
 
 fn pool(services: &Services) {
     let pool = services.database.pool_use();
-    gauge!("ticker_database_pool_connections_max").set(number(pool.connections_max));
-    gauge!("ticker_database_pool_connections").set(number(pool.connections));
-    gauge!("ticker_database_pool_connections_in_use").set(number(pool.in_use));
-    gauge!("ticker_database_pool_waiting").set(number(pool.waiting));
+    gauge!("ticker_database_pool_connections_max").set(pool.connections_max.to_f64());
+    gauge!("ticker_database_pool_connections").set(pool.connections.to_f64());
+    gauge!("ticker_database_pool_connections_in_use").set(pool.in_use.to_f64());
+    gauge!("ticker_database_pool_waiting").set(pool.waiting.to_f64());
 }

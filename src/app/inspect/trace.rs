@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{ask, print, rest};
 use crate::{
     app::CommandError,
-    domain::percent::encoded,
+    domain::{conversions::SaturatingFrom, percent::encoded},
     traces::{journey::Part, query::Query, tree::tree},
 };
 
@@ -101,7 +101,7 @@ fn line(record: &RecordView, depth: usize, paints: bool) -> String {
     let links = match record.links.len() {
         0 => String::new(),
         count => {
-            let left_out = usize::try_from(record.links_left_out).unwrap_or(usize::MAX);
+            let left_out = usize::saturating_from(record.links_left_out);
             format!("  +{} causes", count.saturating_add(left_out))
         }
     };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::{
     candles::Stored,
+    conversions::SaturatingFrom,
     coverage::{TimeSpan, merge_times},
     instant::UnixSeconds,
     market::Market,
@@ -63,7 +64,7 @@ impl Database {
         let sql = of_table(statement, query.stored);
         let (base, counter) = (query.market.base().to_string(), query.market.counter().to_string());
         let (from, to) = (query.from.to_utc(), query.to.to_utc());
-        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        let limit = i64::saturating_from(query.limit);
         let params: [(&(dyn ToSql + Sync), Type); 5] = [
             (&base, Type::TEXT),
             (&counter, Type::TEXT),

@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{
     asset::Asset,
     candles::Stored,
+    conversions::SaturatingFrom,
     coverage::TimeSpan,
     instant::UnixSeconds,
     market::Market,
@@ -87,7 +88,7 @@ impl Database {
                     volume: sum(3)?,
                     pool: sum(4)?,
                     quote_volume: sum(5)?,
-                    trade_count: u64::try_from(count).unwrap_or_default(),
+                    trade_count: u64::saturating_from(count),
                 })
             })
             .collect::<Result<_, DbError>>()?;

@@ -1,6 +1,7 @@
 //! Simulated week at the public Horizon: all demands on its budget, against both kinds of limiter.
 
 use super::*;
+use crate::domain::conversions::SaturatingFrom;
 
 /// Server-side limiter of 3,600 requests per hour.
 enum Limiter {
@@ -20,24 +21,19 @@ impl Limiter {
                     return None;
                 }
                 *used += 1.0;
-                let remaining = whole(100.0 - *used);
-                Some(Allowance { limit: 100, remaining, reset_s: u64::from(whole(used.ceil())) })
+                let remaining = u32::saturating_from(100.0 - *used);
+                Some(Allowance { limit: 100, remaining, reset_s: u64::saturating_from(used.ceil()) })
             }
             Self::Window { used, began, most } => {
                 if at_s - *began >= 3_600.0 {
                     (*used, *began) = (0, at_s);
                 }
                 *used += 1;
-                let reset_s = u64::from(whole((*began + 3_600.0 - at_s).ceil()));
+                let reset_s = u64::saturating_from((*began + 3_600.0 - at_s).ceil());
                 (*used <= *most).then(|| Allowance { limit: *most, remaining: *most - *used, reset_s })
             }
         }
     }
-}
-
-#[expect(clippy::as_conversions, reason = "small numbers of a test")]
-fn whole(number: f64) -> u32 {
-    number as u32
 }
 
 /// Demand of an actor, and what it received.
@@ -125,7 +121,7 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
             week.used += 1;
             week.refused += u32::from(limiter.ask(at_s).is_none());
             budget.charge(1, now);
-            demands[0].wanted += u32::from(whole(at_s / LEDGER_S).is_multiple_of(2));
+            demands[0].wanted += u32::from(u32::saturating_from(at_s / LEDGER_S).is_multiple_of(2));
         }
         if at_s >= next_tail {
             next_tail += 15.0;

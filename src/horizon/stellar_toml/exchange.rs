@@ -21,7 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::{error::TomlError, resolve::GuardedLookup};
-use crate::outbound::{coding::CodingError, coding::decoded, dial};
+use crate::{
+    domain::conversions::SaturatingFrom,
+    outbound::{coding::CodingError, coding::decoded, dial},
+};
 
 /// Largest file in bytes, before and after decoding (SEP-1).
 pub(super) const FILE_BYTES_MAX: usize = 100 * 1_024;
@@ -104,7 +107,7 @@ async fn read(response: Response<Incoming>) -> Result<HostAnswer, TomlError> {
     if !head.status.is_success() {
         return Err(TomlError::Status(head.status.as_u16()));
     }
-    let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let bytes_max = u64::saturating_from(FILE_BYTES_MAX);
     // Refuse a declared length at once, before reading any of it.
     if body.size_hint().lower() > bytes_max {
         return Err(TomlError::TooLarge);

@@ -16,6 +16,7 @@ use super::{
     trace::{Answer, answer, pairs},
 };
 use crate::{
+    domain::conversions::Integer,
     http::problem::problem,
     traces::{
         journey::Part,
@@ -401,14 +402,11 @@ fn record_row(node: &Node<'_>, span: &Span) -> RecordRow {
 
 fn millis(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     let micros = (to - from).num_microseconds().unwrap_or(i64::MAX);
-    #[expect(clippy::as_conversions, reason = "milliseconds for people")]
-    let micros = micros as f64;
-    micros / 1_000.0
+    micros.to_f64() / 1_000.0
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
-    let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    number(part) / number(whole).max(1.0)
+    part.to_f64() / whole.max(1).to_f64()
 }
 
 fn text<'a>(value: &'a Value, place: &str) -> &'a str {

@@ -8,7 +8,10 @@ use ticker_formats::{
 };
 
 use super::{Wanted, answer, document::send_made, parameters::Parameters, views::PinnedView};
-use crate::http::{requests, state::PublicState};
+use crate::{
+    domain::conversions::SaturatingFrom,
+    http::{requests, state::PublicState},
+};
 
 const NAMES: &str = "/api/v1/board/names";
 const FIGURES: &str = "/api/v1/board/figures";
@@ -26,7 +29,7 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
     answer(request, state, NAMES, Wanted::Pinned, async |request, view| {
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
-        let from = i32::try_from(from).unwrap_or(0);
+        let from = i32::saturating_from(from);
         send(request, view, format!("{NAMES}?{from}"), move |view, board| board::names(view, board, from))
             .await
     })

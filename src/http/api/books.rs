@@ -14,7 +14,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    domain::instant::UnixSeconds,
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     http::{requests, state::PublicState},
 };
 
@@ -48,7 +48,7 @@ async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Pat
             return Ok(redirect);
         }
         let a_side = parameters.number("limit", 1, SIDE_MAX)?.unwrap_or(SIDE_MAX);
-        let levels = books.read(view, &name, usize::try_from(a_side).unwrap_or_default()).await?;
+        let levels = books.read(view, &name, usize::saturating_from(a_side)).await?;
         Ok(fresh(orderbook::own(&market, &levels, UnixSeconds::from(clock.now()))))
     })
     .await
@@ -101,7 +101,7 @@ async fn coinmarketcap(
 fn a_side(parameters: &Parameters) -> Result<usize, ApiError> {
     let depth = parameters.number("depth", 0, 10_000)?.unwrap_or(0);
     let a_side = if depth == 0 { SIDE_MAX } else { (depth / 2).clamp(1, SIDE_MAX) };
-    Ok(usize::try_from(a_side).unwrap_or_default())
+    Ok(usize::saturating_from(a_side))
 }
 
 /// JSON that caches may keep for some seconds: a book is polled every few minutes.

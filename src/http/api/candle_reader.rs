@@ -18,6 +18,7 @@ use crate::{
     },
     domain::{
         candles::{Buckets, MINUTE_CANDLE_DAYS, Stored},
+        conversions::SaturatingFrom,
         coverage::TimeSpan,
         instant::{DAY, UnixSeconds},
         market::Market,
@@ -99,7 +100,7 @@ impl CandleReader {
         if wanted.from >= oldest_held(view) || wanted.from >= to {
             return Ok(StoredPart::default());
         }
-        let parts = usize::try_from(wanted.buckets.seconds / stored.seconds()).unwrap_or(1);
+        let parts = usize::saturating_from(wanted.buckets.seconds / stored.seconds());
         let limit = wanted.limit.saturating_mul(parts).min(CANDLES_MAX);
         let query = StoredQuery { market, stored, from: wanted.from, to, limit, newest: wanted.newest };
         let read = self.within(async |database| database.candles(query).await).await?;

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         asset::Asset,
         candles::{Buckets, Interval},
+        conversions::SaturatingFrom,
         instant::{HOUR, UnixSeconds},
         market::Market,
     },
@@ -130,7 +131,7 @@ fn candle_query(
         interval,
         from,
         to,
-        limit: usize::try_from(limit).unwrap_or_default(),
+        limit: usize::saturating_from(limit),
         fill: parameters.word("fill", &["true", "false"])? == Some("true"),
     })
 }
@@ -196,7 +197,7 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
         buckets,
         start_time,
         end_time,
-        limit: usize::try_from(limit).unwrap_or_default(),
+        limit: usize::saturating_from(limit),
         descending: order == "desc",
         address: format!("{}://{}{AGGREGATIONS}?{query}", connection.scheme(), connection.host()),
     };

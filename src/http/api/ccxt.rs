@@ -16,7 +16,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    domain::{instant::UnixSeconds, market::Market},
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds, market::Market},
     http::{requests, state::PublicState},
 };
 
@@ -80,7 +80,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let page = page(&parameters)?;
         let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key("symbol"));
         let (listing, buckets) = (&view.listing, interval.buckets());
-        let limit = i64::try_from(page.limit).unwrap_or(LIMIT_MAX);
+        let limit = i64::saturating_from(page.limit);
         let from = match page.since {
             Some(since) => buckets.next_start(since),
             None => {
@@ -108,7 +108,7 @@ async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpR
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);
-        let levels = books.read(view, &market.name(), usize::try_from(a_side).unwrap_or_default()).await?;
+        let levels = books.read(view, &market.name(), usize::saturating_from(a_side)).await?;
         Ok(fresh(ccxt::orderbook(&market, &levels)))
     })
     .await
@@ -131,7 +131,7 @@ fn page(parameters: &Parameters) -> Result<Page, ApiError> {
     // A time within a second begins with the next one: ledgers close at whole seconds.
     let since = parameters.number("since", 0, i64::MAX)?.map(|ms| ms.saturating_add(999) / 1_000);
     let limit = parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT);
-    Ok(Page { since: since.map(UnixSeconds), limit: usize::try_from(limit).unwrap_or_default() })
+    Ok(Page { since: since.map(UnixSeconds), limit: usize::saturating_from(limit) })
 }
 
 fn missing(name: &str) -> ApiError {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        conversions::SaturatingFrom,
         instant::{DAY, UnixSeconds},
         span::Span,
     },
@@ -111,7 +112,7 @@ async fn trades(
         let from = parameters.number("from", 0, i64::MAX)?.map_or(as_of.minus(DAY).plus(1), UnixSeconds);
         let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds);
         let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
-        let limit = usize::try_from(limit).unwrap_or_default();
+        let limit = usize::saturating_from(limit);
         if from < oldest {
             let oldest = oldest.0;
             return Err(ApiError::Gone(format!(
@@ -284,7 +285,7 @@ impl MarketQuery {
             verified,
             min_volume_usd: parameters.number("min_volume_usd", 0, i64::MAX)?,
             sort,
-            limit: usize::try_from(limit).unwrap_or_default(),
+            limit: usize::saturating_from(limit),
             fields,
             cursor,
             key: parameters.key(""),

@@ -18,7 +18,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    domain::{instant::UnixSeconds, span::Span},
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span},
     http::{requests, state::PublicState},
     published::Document,
 };
@@ -68,7 +68,7 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
         let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
-            limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+            limit: limit.map(usize::saturating_from),
             from,
             to: parameters.number("end_time", 0, i64::MAX)?.map_or(as_of, UnixSeconds),
         };

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     db::origin::query_of_window,
-    domain::{candles::Interval, span::Span},
+    domain::{candles::Interval, conversions::SaturatingFrom, span::Span},
     http::{methods, requests, state::PublicState},
 };
 use responses::{answer_page, send};
@@ -86,7 +86,7 @@ fn board_query(request: &HttpRequest) -> BoardQuery {
             "desc" => false,
             _ => sort.is_ascending_first(),
         },
-        page: page.and_then(|page| usize::try_from(page).ok()).unwrap_or(default.page),
+        page: page.map_or(default.page, usize::saturating_from),
     }
 }
 

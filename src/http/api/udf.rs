@@ -21,7 +21,7 @@ use super::{
     views::PinnedView,
 };
 use crate::{
-    domain::{instant::UnixSeconds, market::Market},
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds, market::Market},
     http::{methods, requests, state::PublicState},
     published::Plain,
 };
@@ -79,7 +79,7 @@ async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
         let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
         let query = parameters.text("query").unwrap_or_default().to_owned();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
-        let limit = usize::try_from(limit).unwrap_or_default();
+        let limit = usize::saturating_from(limit);
         let key = format!("udf_search?{limit}&{query}");
         send(request, view, key, move |view| udf::search(view, &query, limit)).await
     })
@@ -132,7 +132,7 @@ fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQ
         held: interval.buckets().next_start(oldest_held(view)),
         from: UnixSeconds(parameters.number("from", i64::MIN, i64::MAX)?.unwrap_or(0)),
         to: UnixSeconds(parameters.number("to", i64::MIN, i64::MAX)?.unwrap_or(i64::MAX)),
-        countback: countback.and_then(|count| usize::try_from(count).ok()),
+        countback: countback.map(usize::saturating_from),
     })
 }
 
@@ -150,7 +150,7 @@ async fn stored(
         Some(countback) => countback,
         None => {
             let seconds = query.to.min(listing.as_of()).0.saturating_sub(query.from.0).max(0);
-            usize::try_from((seconds / buckets.seconds + 1).min(BARS_MAX)).unwrap_or_default()
+            usize::saturating_from((seconds / buckets.seconds + 1).min(BARS_MAX))
         }
     };
     let is_in_memory = match query.countback {

@@ -2,6 +2,7 @@
 
 use crate::domain::{
     amount::STROOPS_PER_UNIT,
+    conversions::SaturatingFrom,
     instant::UnixSeconds,
     json_text::push_string,
     listed_asset::ListedAsset,
@@ -80,9 +81,7 @@ fn of_pair(name: &str) -> Option<TradedPrinter> {
         "tradePair" => |out, row| push_string(out, &row.name),
         "baseVolume" => |out, row| push_double(out, row.figures.base_volume),
         "counterVolume" => |out, row| push_double(out, row.figures.counter_volume),
-        "tradeCount" => {
-            |out, row| push_whole(out, i32::try_from(row.figures.trade_count).unwrap_or(i32::MAX).into())
-        }
+        "tradeCount" => |out, row| push_whole(out, i32::saturating_from(row.figures.trade_count).into()),
         "open" => |out, row| push_double(out, row.figures.open),
         "low" => |out, row| push_double(out, row.figures.low),
         "high" => |out, row| push_double(out, row.figures.high),
@@ -124,9 +123,7 @@ fn of_identity(name: &str) -> Option<AssetPrinter> {
         "code" => |out, asset| push_string(out, asset.code()),
         "issuerAccount" => |out, asset| push_string(out, asset.issuer()),
         "type" => |out, asset| push_string(out, &asset.kind),
-        "numAccounts" => {
-            |out, asset| push_whole(out, i32::try_from(asset.num_accounts).unwrap_or(i32::MAX).into())
-        }
+        "numAccounts" => |out, asset| push_whole(out, i32::saturating_from(asset.num_accounts).into()),
         "authRequired" => |out, asset| push_flag(out, asset.auth_required),
         "authRevocable" => |out, asset| push_flag(out, asset.auth_revocable),
         "amount" => |out, asset| push_double(out, ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT)),
@@ -184,7 +181,7 @@ fn push_double(out: &mut String, value: f64) {
 }
 
 fn push_levels(out: &mut String, count: u64) {
-    push_whole(out, i64::try_from(count).unwrap_or(i64::MAX));
+    push_whole(out, i64::saturating_from(count));
 }
 
 fn push_whole(out: &mut String, value: i64) {

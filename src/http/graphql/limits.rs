@@ -9,7 +9,10 @@ use async_graphql::{
 };
 
 use super::{market_data::FIRST_DEFAULT, output::ANSWER_BYTES_MAX, plan::List};
-use crate::domain::market_snapshot::{MarketSnapshot, PairCodes};
+use crate::domain::{
+    conversions::SaturatingFrom,
+    market_snapshot::{MarketSnapshot, PairCodes},
+};
 
 /// Depth of brackets of any kind, checked before the recursive parser runs. GraphiQL's introspection has 14.
 const NESTING_MAX: usize = 40;
@@ -250,7 +253,7 @@ impl Counter<'_> {
 }
 
 fn add(count: u32, more: usize) -> u32 {
-    count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
+    count.saturating_add(u32::saturating_from(more))
 }
 
 impl Cost {

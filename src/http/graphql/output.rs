@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::negotiation::Coding;
+use crate::{domain::conversions::SaturatingFrom, http::negotiation::Coding};
 
 /// Bytes that are allocated at once. A single buffer would need three times its size whenever it doubles.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -124,7 +124,7 @@ impl AnswerMemory {
     pub(super) async fn share(&self, values: u64, coding: Coding) -> Option<MemoryShare> {
         let plain = values.saturating_mul(VALUE_BYTES);
         let bytes = if coding == Coding::Gzip { plain / GZIP_RATIO } else { plain };
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(PIECE_BYTES, ANSWER_BYTES_MAX);
+        let bytes = usize::saturating_from(bytes).clamp(PIECE_BYTES, ANSWER_BYTES_MAX);
         let permit = Arc::clone(&self.0).acquire_many_owned(kib(bytes)).await.ok()?;
         Some(MemoryShare { memory: Arc::clone(&self.0), permit })
     }
@@ -164,7 +164,7 @@ impl MemoryShare {
 }
 
 fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
+    u32::saturating_from(bytes.div_ceil(1_024))
 }
 
 /// An answer that is being written.

@@ -16,6 +16,7 @@ use async_graphql::{
 
 use crate::domain::{
     candles::Interval,
+    conversions::SaturatingFrom,
     market::Market,
     market_snapshot::{MarketFilter, MarketSnapshot, PairCodes},
 };
@@ -120,8 +121,8 @@ pub(super) struct List {
 impl List {
     /// Returns an upper bound of the values on this snapshot: rows times fields.
     pub(super) fn count_max(&self, snapshot: &MarketSnapshot) -> u64 {
-        let rows = u64::try_from(self.rows.count_max(snapshot)).unwrap_or(u64::MAX);
-        let fields = u64::try_from(ChosenField::count(&self.fields).max(1)).unwrap_or(u64::MAX);
+        let rows = u64::saturating_from(self.rows.count_max(snapshot));
+        let fields = u64::saturating_from(ChosenField::count(&self.fields).max(1));
         rows.saturating_mul(fields)
     }
 }

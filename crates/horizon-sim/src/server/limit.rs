@@ -5,6 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::num::ceil_u32;
+
 #[derive(Debug)]
 pub(super) struct RateLimit {
     most: u32,
@@ -51,8 +53,8 @@ impl RateLimit {
             Some(_) => Duration::from_secs_f64(state.used * self.seconds_each()),
         };
         let reset_s = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
-        let used = (0..=limit).take_while(|used| f64::from(*used) < state.used).count();
-        let remaining = limit.saturating_sub(u32::try_from(used).unwrap_or(limit));
+        // A request that has not expired whole still counts.
+        let remaining = limit.saturating_sub(ceil_u32(state.used));
         RateLimitReply { limit, remaining, reset_s, is_granted }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rate;
+use crate::conversions::SaturatingFrom;
 
 /// Most rounds of cutting weights. Each brings them closer to both limits, and a few dozen suffice.
 const ROUNDS_MAX: usize = 200;
@@ -49,7 +50,7 @@ pub(super) fn capped(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     for _ in 0..ROUNDS_MAX {
         let before = candidates.clone();
         cap(&mut candidates, |candidate| candidate.minute, MINUTE_CAP);
-        cap(&mut candidates, |candidate| i64::try_from(candidate.anchor).unwrap_or(i64::MAX), ANCHOR_CAP);
+        cap(&mut candidates, |candidate| i64::saturating_from(candidate.anchor), ANCHOR_CAP);
         if candidates == before {
             break;
         }
@@ -63,7 +64,7 @@ fn cap(candidates: &mut [Candidate], group: impl Fn(&Candidate) -> i64, cap: Cap
     for candidate in candidates.iter() {
         *totals.entry(group(candidate)).or_default() += candidate.weight;
     }
-    let groups = i128::try_from(totals.len()).unwrap_or(i128::MAX);
+    let groups = i128::saturating_from(totals.len());
     let limit = if groups * cap.n < cap.d {
         totals.values().min().copied().unwrap_or_default() // too few groups for the cap: all are equal
     } else {

@@ -4,7 +4,8 @@
 //! about 20 bytes this way instead of 64. Ten million trades must fit in memory.
 
 use super::super::{
-    amount::Amount, cursor::PagingToken, instant::UnixSeconds, price::Price, trade_stats::WindowTrade,
+    amount::Amount, conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds, price::Price,
+    trade_stats::WindowTrade,
 };
 
 /// Maximum size of a trade with ordinary figures, in bytes.
@@ -163,7 +164,7 @@ impl<'a> Reader<'a> {
         if bits > u64::BITS || self.rest.len() < size_of::<u64>() {
             return self.long_number();
         }
-        self.rest = self.rest.get(usize::try_from(bits / u8::BITS).ok()?..)?;
+        self.rest = self.rest.get(usize::saturating_from(bits / u8::BITS)..)?;
         let digits = word & (u64::MAX >> (u64::BITS - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
         let pairs = digits & 0x007f_007f_007f_007f | (digits & 0x7f00_7f00_7f00_7f00) >> 1;
         let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use ticker_domain::conversions::SaturatingFrom;
 
 use super::{
     Board, BoardRow,
@@ -106,7 +107,7 @@ fn asset_columns(assets: &[AssetView<'_>]) -> AssetColumns {
         columns.number.push(asset.id());
         columns.code.push(asset.asset().code().to_owned());
         let domain = asset.home_domain().and_then(|domain| domains.binary_search(&domain).ok());
-        columns.domain.push(domain.and_then(|place| i64::try_from(place).ok()).unwrap_or(-1));
+        columns.domain.push(domain.map_or(-1, i64::saturating_from));
         match asset.asset().issuer() {
             "native" => columns.keys.push_str(&"-".repeat(56)),
             issuer => columns.keys.push_str(issuer),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ticker_domain::{
     candles::Buckets,
+    conversions::SaturatingFrom,
     instant::{HOUR, UnixSeconds},
     quoted::QuotedStats,
     span::Span,
@@ -54,7 +55,7 @@ fn level(share: f64) -> u8 {
     if !share.is_finite() {
         return LEVELS / 2 - 1;
     }
-    (0..LEVELS).rev().find(|level| share * 31.0 + 0.5 >= f64::from(*level)).unwrap_or(0)
+    u8::saturating_from((share * 31.0).round()).min(LEVELS - 1)
 }
 
 /// Levels as letters, `A` for 0: the digits of base 32 (RFC 4648). A dash for none.

@@ -2,6 +2,7 @@
 //! byte.
 
 use ticker_domain::{
+    conversions::Integer,
     instant::UnixSeconds,
     json_text::push_string,
     number::push_go_number,
@@ -57,7 +58,7 @@ fn push_figures(out: &mut String, figures: &LegacyFigures, suffix: &str) {
     let mut push = |name: &str, value| push_number(out, &format!("{name}{suffix}"), value);
     push("base_volume", figures.base_volume);
     push("counter_volume", figures.counter_volume);
-    push("trade_count", count(figures.trade_count));
+    push("trade_count", figures.trade_count.to_f64());
     push("open", figures.open);
     push("low", figures.low);
     push("high", figures.high);
@@ -66,20 +67,14 @@ fn push_figures(out: &mut String, figures: &LegacyFigures, suffix: &str) {
 
 fn push_book(out: &mut String, book: &BookFigures) {
     let (spread, spread_mid_point) = book.spread();
-    push_number(out, "bid_count", count(book.bid_count));
+    push_number(out, "bid_count", book.bid_count.to_f64());
     push_number(out, "bid_volume", book.bid_volume);
     push_number(out, "bid_max", book.bid_max);
-    push_number(out, "ask_count", count(book.ask_count));
+    push_number(out, "ask_count", book.ask_count.to_f64());
     push_number(out, "ask_volume", book.ask_volume);
     push_number(out, "ask_min", book.ask_min);
     push_number(out, "spread", spread);
     push_number(out, "spread_mid_point", spread_mid_point);
-}
-
-/// Count as a double, exact below 2^53.
-#[expect(clippy::as_conversions, reason = "u64 to f64 rounds to nearest; there is no From")]
-fn count(value: u64) -> f64 {
-    value as f64
 }
 
 fn push_key(out: &mut String, key: &str, first: bool) {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use serde_json::json;
-use ticker_domain::{decimal, instant::UnixSeconds, plain_text::stripped};
+use ticker_domain::{conversions::SaturatingFrom, decimal, instant::UnixSeconds, plain_text::stripped};
 
 use super::{
     Frame, TickerState,
@@ -112,7 +112,7 @@ fn figures(asset: &AssetView<'_>, view: &ListingView, rows: &[BoardRow]) -> Vec<
     let volume: i128 = rows.iter().filter_map(|row| row.volume_usd).fold(0, i128::saturating_add);
     let trades: u64 = rows.iter().map(|row| row.trades).fold(0, u64::saturating_add);
     let traded = rows.iter().filter(|row| row.trades > 0).count();
-    let size = |count: usize| shown::count(u64::try_from(count).unwrap_or(u64::MAX));
+    let size = |count: usize| shown::count(u64::saturating_from(count));
     let price = asset.usd();
     let supply = asset.listed().map(|listed| listed.amount.stroops()).filter(|stroops| *stroops > 0);
     let worth = supply.zip(price).map(|(supply, price)| price.rate.worth(supply));

@@ -1,6 +1,7 @@
 //! `/m/{market}?explain=FIELD`: the trades behind a figure.
 
 use askama::Template;
+use ticker_domain::conversions::SaturatingFrom;
 
 use super::{Frame, TickerState, rendered};
 use crate::{
@@ -105,7 +106,7 @@ fn in_utc(time: &str) -> String {
 fn bars(explanation: &Explanation) -> Vec<Bar> {
     let all = explanation.trades.in_window;
     let bar = |count: usize, text: &str, is_left_out| Bar {
-        count: shown::count(u64::try_from(count).unwrap_or(u64::MAX)),
+        count: shown::count(u64::saturating_from(count)),
         text: text.to_owned(),
         share: count.saturating_mul(100).checked_div(all).unwrap_or(0).max(1),
         is_left_out,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ticker_domain::{
+    conversions::SaturatingFrom,
     coverage::{LedgerRange, gaps},
     instant::{DAY, HOUR, UnixSeconds},
     plain_text::stripped,
@@ -175,7 +176,7 @@ fn starting(state: &TickerState) -> Starting {
     let backfill = state.backfill;
     let ratio = backfill.map_or(0.0, |backfill| backfill.done_ratio);
     Starting {
-        percent: (0..=100).rev().find(|percent| f64::from(*percent) <= ratio * 100.0).unwrap_or(0),
+        percent: u32::saturating_from(ratio * 100.0).min(100),
         trades: shown::count(backfill.map_or(0, |backfill| backfill.trades)),
         trades_per_second: shown::count(backfill.map_or(0, |backfill| backfill.trades_per_second)),
         eta: backfill.and_then(|backfill| backfill.eta_s).map(long_age),

@@ -1,6 +1,7 @@
 //! `/`: the list of all markets.
 
 use askama::Template;
+use ticker_domain::conversions::SaturatingFrom;
 
 use super::{Frame, TickerState, rendered, row::Row};
 use crate::{
@@ -74,8 +75,8 @@ pub fn list(view: &ListingView, board: &Board, query: &BoardQuery, state: &Ticke
         frame: Frame::of(state, "/"),
         seq: view.seq(),
         as_of: view.as_of().0,
-        total: shown::count(size(board.rows().len())),
-        matching: shown::count(size(selected.len())),
+        total: shown::count(u64::saturating_from(board.rows().len())),
+        matching: shown::count(u64::saturating_from(selected.len())),
         volume_usd: shown::amount(totals.volume_usd),
         trades: shown::count(totals.trades),
         warned: shown::count(totals.warned),
@@ -91,10 +92,6 @@ pub fn list(view: &ListingView, board: &Board, query: &BoardQuery, state: &Ticke
         next: (page < pages).then(|| other_page(page.saturating_add(1))),
         query: query.clone(),
     })
-}
-
-fn size(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn quotes(query: &BoardQuery) -> Vec<Choice> {

@@ -1,7 +1,7 @@
 //! `/status`: the ticker's own state. `/licences`: parts by others.
 
 use askama::Template;
-use ticker_domain::coverage::gaps;
+use ticker_domain::{conversions::SaturatingFrom, coverage::gaps};
 
 use super::{
     Frame, TickerState,
@@ -85,8 +85,8 @@ fn backfill(state: &TickerState) -> Vec<Fact> {
     let Some(backfill) = state.backfill else {
         return vec![fact("Backfill", "not on this replica, or not begun")];
     };
-    let percent = (0..=1_000_u32).rev().find(|share| f64::from(*share) <= backfill.done_ratio * 1_000.0);
-    let percent = i64::from(percent.unwrap_or(0)) * 10;
+    // Hundredths of a percent, rounded down to tenths.
+    let percent = i64::saturating_from(backfill.done_ratio * 1_000.0).clamp(0, 1_000) * 10;
     vec![
         fact("History read", format!("{} %", shown::percent(percent))),
         fact("Complete in", shown::or_none(backfill.eta_s.filter(|eta_s| *eta_s > 0), long_age)),

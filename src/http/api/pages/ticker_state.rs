@@ -3,7 +3,7 @@
 use ticker_formats::pages::{AuditState, BackfillState, BudgetState, TickerState};
 
 use crate::{
-    domain::instant::UnixSeconds,
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     http::{state::PublicState, status::received_at},
 };
 
@@ -14,7 +14,7 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
     let newest = newest.as_deref();
     let now = state.clock.now();
     let received_at = received_at(vitals, newest);
-    let stale_s = i64::try_from(state.stale_after.as_secs()).unwrap_or(i64::MAX);
+    let stale_s = i64::saturating_from(state.stale_after.as_secs());
     let seconds = |value: f64| whole_seconds(value);
     TickerState {
         now: now.into(),
@@ -53,6 +53,5 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
 
 /// Seconds, rounded up.
 fn whole_seconds(seconds: f64) -> i64 {
-    std::time::Duration::try_from_secs_f64(seconds.max(0.0).ceil())
-        .map_or(0, |duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
+    i64::saturating_from(seconds.max(0.0).ceil())
 }

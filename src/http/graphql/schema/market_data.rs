@@ -6,7 +6,9 @@ use super::{
     super::market_data::{FIRST_DEFAULT, FIRST_MAX},
     BigInt, Time,
 };
-use crate::domain::{asset::Asset, candles::Interval, identity::SpelledAsset, market::Market};
+use crate::domain::{
+    asset::Asset, candles::Interval, conversions::SaturatingFrom, identity::SpelledAsset, market::Market,
+};
 
 /// Interval of candles, unless the reader says otherwise.
 const INTERVAL_DEFAULT: &str = "1h";
@@ -94,7 +96,7 @@ pub(super) enum TradeOrder {
 
 /// Reads `first`.
 pub(super) fn first(first: Option<i32>) -> Result<usize, Error> {
-    let wanted = first.map_or(FIRST_DEFAULT, |first| usize::try_from(first).unwrap_or_default());
+    let wanted = first.map_or(FIRST_DEFAULT, usize::saturating_from);
     if (1..=FIRST_MAX).contains(&wanted) {
         Ok(wanted)
     } else {

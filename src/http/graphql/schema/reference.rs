@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::{
     amount::{STROOPS_PER_UNIT, Total},
+    conversions::SaturatingFrom,
     directory::Directory,
     instant::{HOUR, UnixSeconds},
     issuer_file::{Currency, Organisation},
@@ -79,10 +80,6 @@ fn snapshot<'a>(ctx: &Context<'a>) -> &'a MarketSnapshot {
     ctx.data_unchecked::<Arc<MarketSnapshot>>()
 }
 
-fn count(count: u64) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
 fn times(stats: &TradeStats) -> (Time, Time) {
     let (first, last) = stats.times.unwrap_or_default();
     (Time(first), Time(last))
@@ -100,7 +97,7 @@ impl MarketObject {
             counter_asset_issuer: row.counter.issuer().to_owned(),
             base_volume: figures.base_volume,
             counter_volume: figures.counter_volume,
-            trade_count: count(figures.trade_count),
+            trade_count: i32::saturating_from(figures.trade_count),
             open: figures.open,
             low: figures.low,
             high: figures.high,
@@ -122,7 +119,7 @@ impl AggregatedMarket {
             trade_pair: row.name,
             base_volume: figures.base_volume,
             counter_volume: figures.counter_volume,
-            trade_count: count(figures.trade_count),
+            trade_count: i32::saturating_from(figures.trade_count),
             open: figures.open,
             low: figures.low,
             high: figures.high,
@@ -138,7 +135,7 @@ impl AggregatedMarket {
 
 impl From<&BookFigures> for OrderbookStats {
     fn from(book: &BookFigures) -> Self {
-        let levels = |count: u64| BigInt(i64::try_from(count).unwrap_or(i64::MAX));
+        let levels = |count: u64| BigInt(i64::saturating_from(count));
         let (spread, spread_mid_point) = book.spread();
         Self {
             bid_count: levels(book.bid_count),
@@ -160,7 +157,7 @@ impl From<&ListedAsset> for AssetObject {
             code: currency.code.clone(),
             issuer_account: currency.issuer.clone(),
             kind: asset.kind.clone(),
-            num_accounts: i32::try_from(asset.num_accounts).unwrap_or(i32::MAX),
+            num_accounts: i32::saturating_from(asset.num_accounts),
             auth_required: asset.auth_required,
             auth_revocable: asset.auth_revocable,
             amount: ratio_to_f64(asset.amount.stroops(), STROOPS_PER_UNIT),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ticker_domain::{
     candles::Interval,
+    conversions::SaturatingFrom,
     instant::UnixSeconds,
     quoted::{QuotedPrices, QuotedStats},
     span::Span,
@@ -108,7 +109,7 @@ impl Chart {
 fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: bool) -> Vec<Candle> {
     let buckets = interval.buckets();
     let as_of = market.view().as_of();
-    let span = i64::try_from(CANDLES_MAX).unwrap_or(i64::MAX).saturating_mul(buckets.seconds);
+    let span = i64::saturating_from(CANDLES_MAX).saturating_mul(buckets.seconds);
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(as_of).plus(1));
     let first = buckets.next_start(as_of.minus(span)).max(oldest);
