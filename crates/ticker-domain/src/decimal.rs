@@ -1,9 +1,6 @@
 //! Exact figures as plain decimals, for new outputs: never an exponent, never a double.
 
-use std::{
-    fmt::Write as _,
-    ops::{Div, Mul, Rem},
-};
+use std::ops::{Div, Mul, Rem};
 
 use super::{amount::STROOPS_PER_UNIT, conversions::SaturatingFrom};
 
@@ -12,30 +9,22 @@ const SIGNIFICANT: u32 = 15;
 /// Most decimal places of a quotient. A smaller one prints as 0.
 const PLACES_MAX: usize = 36;
 /// Most digits that one division gives.
-const GROUP_MAX: usize = 17;
+const AT_ONCE_MAX: u32 = 17;
 /// Decimal places of an amount.
 const AMOUNT_PLACES: usize = 7;
 
 /// Amount of stroops in units, with seven places: `-12.3456789`.
 #[must_use]
 pub fn amount(stroops: i128) -> String {
-    let sign = if stroops < 0 { "-" } else { "" };
-    let unit = STROOPS_PER_UNIT.unsigned_abs();
+    let (magnitude, unit) = (stroops.unsigned_abs(), STROOPS_PER_UNIT.unsigned_abs());
     // Division of 128 bits takes several times as long, and hardly any amount needs it.
-    match u64::try_from(stroops.unsigned_abs()) {
-        Ok(magnitude) => {
-            let mut text = String::with_capacity(20);
-            // Writing to a String never fails.
-            let _ = write!(text, "{sign}{}.", magnitude / unit);
-            let places = digits_of(magnitude % unit).into_iter().skip(GROUP_MAX - AMOUNT_PLACES);
-            text.extend(places.map(letter));
-            text
-        }
-        Err(_) => {
-            let (magnitude, unit) = (stroops.unsigned_abs(), u128::from(unit));
-            format!("{sign}{}.{:0AMOUNT_PLACES$}", magnitude / unit, magnitude % unit)
-        }
-    }
+    let (whole, rest) = match u64::try_from(magnitude) {
+        Ok(magnitude) => (u128::from(magnitude / unit), magnitude % unit),
+        Err(_) => (magnitude / u128::from(unit), u64::saturating_from(magnitude % u128::from(unit))),
+    };
+    let mut places = Places::default();
+    places.push_group(rest, AMOUNT_PLACES, |_| false);
+    joined(stroops < 0, whole, places.bytes())
 }
 
 /// Quotient with 15 significant digits, rounded half up, without trailing zeros. `None` if the divisor is 0.
@@ -49,107 +38,140 @@ pub fn quotient(numerator: i128, divisor: i128) -> Option<String> {
     while d > u128::MAX / 10 {
         (n, d) = (n / 2, d / 2);
     }
-    let (whole, rest) = (n.checked_div(d)?, n.checked_rem(d)?);
-    let significant = whole.checked_ilog10().map_or(0, |log| log + 1);
     // Division of 128 bits takes several times as long, and hardly any price needs it.
-    let places = match (u64::try_from(rest), u64::try_from(d)) {
-        (Ok(rest), Ok(d)) if d <= u64::MAX / 10 => Places::of(rest, d, u64::MAX / d, significant),
-        _ => Places::of(rest, d, u128::MAX / d, significant),
+    let (mut whole, mut places) = match (u64::try_from(n), u64::try_from(d)) {
+        (Ok(n), Ok(d)) if d <= u64::MAX / 10 => {
+            let (whole, rest) = (n.checked_div(d)?, n.checked_rem(d)?);
+            (whole.into(), Places::of(rest, d, (u64::MAX / d).ilog10(), digits_in(whole.into())))
+        }
+        _ => {
+            let (whole, rest) = (n.checked_div(d)?, n.checked_rem(d)?);
+            (whole, Places::of(rest, d, (u128::MAX / d).ilog10(), digits_in(whole)))
+        }
     };
-    Some(places.printed(is_negative, whole))
+    whole += u128::from(places.round());
+    Some(joined(is_negative, whole, places.without_zeros()))
 }
 
-/// Decimal places of a quotient.
+/// Number of digits, 0 for 0.
+fn digits_in(whole: u128) -> u32 {
+    let log = match u64::try_from(whole) {
+        Ok(whole) => whole.checked_ilog10(),
+        Err(_) => whole.checked_ilog10(),
+    };
+    log.map_or(0, |log| log + 1)
+}
+
+/// Decimal places of a number, as digits in ASCII.
 struct Places {
     digits: [u8; PLACES_MAX + 1],
     count: usize,
-    /// True if the last place is to be rounded up.
-    rounds_up: bool,
+    /// Significant digits so far, those of the whole part included.
+    significant: u32,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { digits: [b'0'; PLACES_MAX + 1], count: 0, significant: 0 }
+    }
 }
 
 impl Places {
-    /// Places of `rest / d`, which is below 1. `significant` digits precede them. `room` times `d` must fit in the type,
-    /// and be at least ten times `d`.
-    fn of<T>(mut rest: T, d: T, room: T, mut significant: u32) -> Self
+    /// Places of `rest / d`, which is below 1, after a whole part with this number of significant digits. If they go on,
+    /// there is one more than is shown, which decides the rounding. `d` times ten to the power of `at_once`, which is at
+    /// least 1, must fit in the type.
+    fn of<T>(mut rest: T, d: T, at_once: u32, significant: u32) -> Self
     where
-        T: Copy + From<u64> + PartialOrd + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u64>,
+        T: Copy + From<u64> + PartialEq + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u64>,
     {
-        // A division takes longer than everything else here, so each gives as many digits as there is room for.
-        let (mut at_once, mut power) = (1, 10);
-        while at_once < GROUP_MAX && T::from(power * 10) <= room {
-            (at_once, power) = (at_once + 1, power * 10);
-        }
-        let mut places = Self { digits: [0; PLACES_MAX + 1], count: 0, rounds_up: false };
-        // One more digit than is shown decides the rounding.
-        let is_cut = |significant, count| significant > SIGNIFICANT || count > PLACES_MAX;
-        while rest != T::from(0) && !is_cut(significant, places.count) {
-            let multiple = rest * T::from(power);
-            let group = (multiple / d).try_into().unwrap_or_default();
+        // A division takes longer than everything else here, so each gives as many digits as fit.
+        let at_once = at_once.min(AT_ONCE_MAX);
+        let power = T::from(10_u64.pow(at_once));
+        let mut places = Self { significant, ..Self::default() };
+        while rest != T::from(0) && !places.is_cut() {
+            let multiple = rest * power;
             rest = multiple % d;
-            for digit in digits_of(group).into_iter().skip(GROUP_MAX - at_once) {
-                if is_cut(significant, places.count) {
-                    break;
-                }
-                places.push(digit);
-                significant += u32::from(significant > 0 || digit > 0);
-            }
-        }
-        // A whole part of 16 or more digits leaves no place.
-        if is_cut(significant, places.count) && places.count > 0 {
-            places.count -= 1;
-            places.rounds_up = places.digits.get(places.count).is_some_and(|digit| *digit >= 5);
+            places.push_group(
+                (multiple / d).try_into().unwrap_or_default(),
+                usize::saturating_from(at_once),
+                Self::is_cut,
+            );
         }
         places
     }
 
-    fn push(&mut self, digit: u8) {
-        if let Some(place) = self.digits.get_mut(self.count) {
-            *place = digit;
-            self.count += 1;
-        }
+    /// Returns true if there is one place more than is shown.
+    const fn is_cut(&self) -> bool {
+        self.significant > SIGNIFICANT || self.count > PLACES_MAX
     }
 
-    fn printed(mut self, is_negative: bool, mut whole: u128) -> String {
-        let places = self.digits.get_mut(..self.count).unwrap_or_default();
-        if self.rounds_up {
-            let nines = places.iter().rev().take_while(|digit| **digit == 9).count();
-            let (kept, carried) = places.split_at_mut(places.len() - nines);
-            carried.fill(0);
-            match kept.last_mut() {
-                Some(digit) => *digit += 1,
-                None => whole += 1,
+    /// Adds a number of this many digits, with zeros before it, up to the place where `is_full`.
+    fn push_group(&mut self, group: u64, digits: usize, is_full: impl Fn(&Self) -> bool) {
+        let mut buffer = itoa::Buffer::new();
+        let printed = buffer.format(group).as_bytes();
+        let zeros = std::iter::repeat_n(b'0', digits.saturating_sub(printed.len()));
+        for digit in zeros.chain(printed.iter().copied()) {
+            if is_full(self) {
+                return;
             }
+            if let Some(place) = self.digits.get_mut(self.count) {
+                *place = digit;
+            }
+            self.count += 1;
+            self.significant += u32::from(self.significant > 0 || digit > b'0');
         }
-        let shown = places.iter().rposition(|digit| *digit > 0).map_or(0, |last| last + 1);
-        let mut text = String::with_capacity(shown + 8);
-        if is_negative && (whole > 0 || shown > 0) {
-            text.push('-');
+    }
+
+    /// Removes the place that decides the rounding, if there is one. Returns true if the whole part grows by one.
+    fn round(&mut self) -> bool {
+        // A whole part of 16 or more digits leaves no place.
+        if !self.is_cut() || self.count == 0 {
+            return false;
         }
-        // Writing to a String never fails.
-        let _ = match u64::try_from(whole) {
-            Ok(whole) => write!(text, "{whole}"),
-            Err(_) => write!(text, "{whole}"),
-        };
-        if shown > 0 {
-            text.push('.');
-            text.extend(places.iter().take(shown).copied().map(letter));
+        self.count -= 1;
+        let rounds_up = self.digits.get(self.count).is_some_and(|digit| *digit >= b'5');
+        if !rounds_up {
+            return false;
         }
-        text
+        let places = self.digits.get_mut(..self.count).unwrap_or_default();
+        for digit in places.iter_mut().rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return false;
+            }
+            *digit = b'0';
+        }
+        true
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.digits.get(..self.count).unwrap_or_default()
+    }
+
+    fn without_zeros(&self) -> &[u8] {
+        let bytes = self.bytes();
+        let shown = bytes.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        bytes.get(..shown).unwrap_or_default()
     }
 }
 
-/// Last [`GROUP_MAX`] digits of a number, with zeros before it.
-fn digits_of(mut number: u64) -> [u8; GROUP_MAX] {
-    let mut digits = [0; GROUP_MAX];
-    for digit in digits.iter_mut().rev() {
-        *digit = u8::saturating_from(number % 10);
-        number /= 10;
+fn joined(is_negative: bool, whole: u128, places: &[u8]) -> String {
+    let mut buffer = itoa::Buffer::new();
+    let printed = match u64::try_from(whole) {
+        Ok(whole) => buffer.format(whole),
+        Err(_) => buffer.format(whole),
+    };
+    let places = str::from_utf8(places).unwrap_or_default();
+    let mut text = String::with_capacity(printed.len() + places.len() + 2);
+    if is_negative && (whole > 0 || !places.is_empty()) {
+        text.push('-');
     }
-    digits
-}
-
-fn letter(digit: u8) -> char {
-    char::from(b'0' + digit)
+    text.push_str(printed);
+    if !places.is_empty() {
+        text.push('.');
+        text.push_str(places);
+    }
+    text
 }
 
 #[cfg(test)]
