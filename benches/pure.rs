@@ -186,7 +186,9 @@ fn render(criterion: &mut Criterion) {
 
 /// Document of all markets with this schema, in memory.
 fn whole(schema: &str, view: &ListingView) -> Vec<u8> {
-    Output::named(schema).and_then(|output| output.to_bytes(view, IdStyle::Classic).ok()).unwrap_or_default()
+    let mut bytes = Vec::new();
+    (Output::named(schema).unwrap().render)(view, IdStyle::Classic, &mut bytes).unwrap();
+    bytes
 }
 
 /// Whole documents of the market API. `markets.json of the pairs` of the group `render` is the measure.

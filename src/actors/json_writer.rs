@@ -17,7 +17,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
 };
 use atomic_write_file::AtomicWriteFile;
-use ticker_formats::output::Output;
+use ticker_formats::{output::Output, twins::write_with_twins};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -259,6 +259,22 @@ pub fn replace(directory: &Path, name: &str, file: &EncodedFile) -> io::Result<(
         replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
     }
     Ok(())
+}
+
+/// Like [`replace`], for a file that `render` writes. Its plain bytes are never in memory as a whole.
+fn replace_rendered(
+    directory: &Path,
+    name: &str,
+    render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let path = directory.join(name);
+    std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
+    let mut plain = AtomicWriteFile::open(&path)?;
+    let twins = write_with_twins(&mut plain, render)?;
+    for (ending, bytes) in [(".br", &twins.brotli), (".gz", &twins.gzip)] {
+        replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
+    }
+    plain.commit()
 }
 
 /// Replaces a file atomically: a reader sees the whole old content or the whole new content.

@@ -1,11 +1,11 @@
 //! Published file in all its encodings, made once per publication.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::pieces::{Brotli, Piece, PieceMaker, join_gzip};
+use super::pieces::{Brotli, Piece, join_gzip};
 
 /// Bytes of one file, plain and compressed.
 #[derive(Clone, Debug)]
@@ -59,21 +59,12 @@ impl EncodedFile {
         let tags = Tags::of(&etag);
         Self { raw, gzip, brotli, etag, tags }
     }
-
-    /// Compresses and hashes a whole file. Takes milliseconds per megabyte: do not call it on an actor's thread.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the compressor.
-    pub fn gzipped(raw: Vec<u8>) -> io::Result<Self> {
-        let piece = PieceMaker::default().make(&raw)?;
-        Ok(Self::join(raw, vec![piece]))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pieces::PieceMaker;
     use proptest::prelude::*;
     use std::io::Read;
 

@@ -11,6 +11,7 @@ pub mod pages;
 pub mod pieces;
 mod rows;
 pub mod shown;
+pub mod twins;
 
 pub use document::{Document, Plain};
 pub use encoded::{EncodedFile, Tags};

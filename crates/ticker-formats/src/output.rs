@@ -101,17 +101,6 @@ impl Output {
         OUTPUTS.iter().find(|output| output.schema == schema).copied()
     }
 
-    /// The whole document in memory.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the renderer.
-    pub fn to_bytes(self, view: &ListingView, style: IdStyle) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        (self.render)(view, style, &mut bytes)?;
-        Ok(bytes)
-    }
-
     /// Paths, each with its spelling of assets.
     pub fn paths(self) -> impl Iterator<Item = (&'static str, IdStyle)> {
         let contract = self.contract_path.map(|path| (path, IdStyle::Contract));

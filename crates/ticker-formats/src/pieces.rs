@@ -14,13 +14,13 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use ticker_domain::conversions::SaturatingFrom;
 
 /// Gzip level: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
-const GZIP_LEVEL: u32 = 5;
+pub(super) const GZIP_LEVEL: u32 = 5;
 /// Brotli quality, of 0 to 11. 5 costs about as much as gzip.
 const BROTLI_QUALITY: i32 = 5;
 /// Brotli window, as a power of 2. All pieces of a file must have the same.
 const BROTLI_WINDOW: i32 = 22;
 /// Buffer size of the brotli encoder, in bytes.
-const BROTLI_BUFFER: usize = 16 * 1024;
+pub(super) const BROTLI_BUFFER: usize = 16 * 1024;
 /// ID, method deflate, no flags, no time, no extra flags, unknown system (RFC 1952).
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// Empty last block (RFC 1951).
@@ -102,17 +102,20 @@ impl Piece {
     }
 }
 
+/// Settings of the brotli encoder for a whole file.
+pub(super) fn brotli_params() -> BrotliEncoderParams {
+    BrotliEncoderParams { quality: BROTLI_QUALITY, lgwin: BROTLI_WINDOW, ..BrotliEncoderParams::default() }
+}
+
 /// Compresses the start or the continuation of a brotli stream, without an end.
 fn compress_brotli(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
     let params = BrotliEncoderParams {
-        quality: BROTLI_QUALITY,
-        lgwin: BROTLI_WINDOW,
         appendable: true,
         catable: !is_first,
         bare_stream: true,
         byte_align: true,
         use_dictionary: false,
-        ..BrotliEncoderParams::default()
+        ..brotli_params()
     };
     let mut encoder = brotli::CompressorWriter::with_params(Vec::new(), BROTLI_BUFFER, &params);
     encoder.write_all(raw)?;

@@ -222,7 +222,7 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
     }
     for output in OUTPUTS {
         for (_, style) in output.paths() {
-            documents.push((output.schema, output.to_bytes(view, style).unwrap()));
+            documents.push((output.schema, written(*output, view, style)));
         }
     }
     documents
@@ -350,7 +350,13 @@ fn no_schema_leaves_fields_open_and_all_are_in_the_directory() {
 
 /// Document of all markets with this schema.
 fn whole(schema: &str, view: &ListingView, style: IdStyle) -> Vec<u8> {
-    Output::named(schema).unwrap().to_bytes(view, style).unwrap()
+    written(Output::named(schema).unwrap(), view, style)
+}
+
+fn written(output: Output, view: &ListingView, style: IdStyle) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    (output.render)(view, style, &mut bytes).unwrap();
+    bytes
 }
 
 fn reference(view: &ListingView) -> Reference {

@@ -9,10 +9,10 @@ use std::{
 
 use ticker_formats::{listings::IdStyle, output::Output};
 
-use super::{FilePace, replace};
+use super::{FilePace, replace_rendered};
 use crate::{
     domain::coverage::LedgerRange,
-    published::{EncodedFile, ListingSource, Publication},
+    published::{ListingSource, Publication},
 };
 
 /// Shortest time between two writes, also of small files: HTTP pins the same documents for as long.
@@ -41,9 +41,7 @@ pub(super) fn write(
     source: &ListingSource,
 ) -> io::Result<()> {
     let view = publication.listing.view(source, coverage);
-    for (name, output) in Output::files() {
-        let file = EncodedFile::gzipped(output.to_bytes(&view, IdStyle::Classic)?)?;
-        replace(directory, name, &file)?;
-    }
-    Ok(())
+    Output::files().try_for_each(|(name, output)| {
+        replace_rendered(directory, name, |out| (output.render)(&view, IdStyle::Classic, out))
+    })
 }
