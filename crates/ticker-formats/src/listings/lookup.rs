@@ -1,5 +1,7 @@
 //! Assets and markets of a view.
 
+use std::cmp::Reverse;
+
 use ticker_domain::{
     asset::Asset, asset_names::AssetId, identity::SpelledAsset, usd::Rate, windows::MarketId,
 };
@@ -16,6 +18,18 @@ impl ListingView {
 
     pub(crate) fn asset(&self, id: AssetId) -> Option<AssetView<'_>> {
         AssetView::new(self, id)
+    }
+
+    /// All assets of a code: the one that stands for it, then those that the most accounts hold, then by issuer.
+    #[must_use]
+    pub(crate) fn assets_of_code(&self, code: &str) -> Vec<AssetView<'_>> {
+        let named = self.snapshot().directory().names().iter().filter(|(_, asset)| asset.code() == code);
+        let mut assets: Vec<AssetView<'_>> = named.filter_map(|(id, _)| self.asset(id)).collect();
+        assets.sort_by_key(|asset| {
+            let holders = asset.listed().map_or(0, |listed| listed.num_accounts);
+            (!self.symbols().stands_for(code, asset.id()), Reverse(holders), *asset.asset())
+        });
+        assets
     }
 
     /// Market of two assets, in either order, or `None` if they never traded in the last 7 days.
@@ -88,5 +102,38 @@ impl ListingView {
         let mut assets: Vec<AssetView<'_>> = ids.into_iter().filter_map(|id| self.asset(id)).collect();
         assets.sort_by_cached_key(AssetView::name);
         assets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        directory::Directory, market_snapshot::MarketSnapshot, test_support::address, windows::Windows,
+    };
+
+    use super::*;
+
+    /// A page shows the first of them only. A hundred copies must not crowd out the one that people hold, nor may the
+    /// order differ between replicas.
+    #[test]
+    fn assets_of_a_code_have_one_order_however_many_there_are() {
+        const HELD: u8 = 77;
+        let tea = |byte| Asset::issued("TEA", &address(byte)).unwrap();
+        let mut directory = Directory::default();
+        directory.add_names((1..=100).map(|byte| (byte.into(), tea(byte))));
+        let held = ticker_domain::listed_asset::ListedAsset {
+            num_accounts: 5,
+            ..ticker_domain::test_support::listed("TEA", &address(HELD), "")
+        };
+        directory.update_assets([(HELD.into(), Some(held))]);
+        let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
+        let view = ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[], &Arc::default());
+        let found: Vec<Asset> = view.assets_of_code("TEA").iter().map(|asset| *asset.asset()).collect();
+        let mut others: Vec<Asset> = (1..=100).filter(|byte| *byte != HELD).map(tea).collect();
+        others.sort_unstable();
+        assert_eq!(found, [vec![tea(HELD)], others].concat());
+        assert!(view.assets_of_code("COFFEE").is_empty());
     }
 }

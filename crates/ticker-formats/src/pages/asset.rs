@@ -72,11 +72,8 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
         markets.iter().take(MARKETS_READ_MAX).map(|market| (BoardRow::of(market), market)).collect();
     rows.sort_by_key(|(row, _)| std::cmp::Reverse(row.volume_usd));
     let code = asset.asset().code();
-    let others = view.snapshot().directory().names().iter();
-    let others: Vec<AssetView<'_>> = others
-        .filter(|(id, other)| *id != asset.id() && other.code() == code)
-        .filter_map(|(id, _)| view.asset(id))
-        .collect();
+    let mut others = view.assets_of_code(code);
+    others.retain(|other| other.id() != asset.id());
     let price = asset.usd();
     rendered(&AssetPage {
         frame: Frame::of(state, ""),

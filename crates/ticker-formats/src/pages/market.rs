@@ -294,9 +294,9 @@ fn trades(market: &MarketView<'_>, row: &BoardRow) -> Vec<TradeLine> {
 fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
     let view = market.view();
     let of_code = |code: &str| -> Vec<AssetView<'_>> {
-        let names = view.snapshot().directory().names().iter();
-        let ids = names.filter(|(_, asset)| asset.code() == code).map(|(id, _)| id);
-        ids.take(ASSETS_OF_CODE_MAX).filter_map(|id| view.asset(id)).collect()
+        let mut assets = view.assets_of_code(code);
+        assets.truncate(ASSETS_OF_CODE_MAX);
+        assets
     };
     let (bases, quotes) = (of_code(market.base().asset().code()), of_code(market.quote().asset().code()));
     let pairs = bases.iter().flat_map(|base| quotes.iter().map(move |quote| (base, quote)));
