@@ -20,9 +20,11 @@ async function picture(name, path, ready, options) {
   await close();
 }
 
-test("pictures of the list, of a market and of the actors", async () => {
+test("pictures of the list, of a market, of the actors and of the way of a trade", async () => {
   const { markets } = await (await fetch(`${TICKER}/api/v1/markets?sort=volume&limit=1`)).json();
   await picture("list", "/", "#board[data-ready]");
   await picture("market", `/m/${markets[0].id}`, "#chart[data-ready]", { colorScheme: "dark" });
   await picture("actors", `${process.env.TICKER_ADMIN_URL}/actors`, ".graph");
+  const { trades } = await (await fetch(`${TICKER}/api/v1/markets/${markets[0].id}/trades?limit=1`)).json();
+  await picture("trace", `${process.env.TICKER_ADMIN_URL}/trace?trade=${trades[0].paging_token}`, "[aria-labelledby=way]");
 });
