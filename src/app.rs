@@ -72,9 +72,12 @@ impl From<DbError> for CommandError {
             | DbError::NothingToSetAside
             | DbError::MayNotSetAside
             | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
-            DbError::Pool(_) | DbError::Refused(_) | DbError::Postgres(_) | DbError::LeaseHeld => {
-                Self::Unavailable(error.to_string())
-            }
+            DbError::Pool(_)
+            | DbError::Silent(_)
+            | DbError::Refused(_)
+            | DbError::Postgres(_)
+            | DbError::MigrationInterrupted(_)
+            | DbError::LeaseHeld => Self::Unavailable(error.to_string()),
             other => Self::Software(other.to_string()),
         }
     }

@@ -26,8 +26,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
-/// Limit of a migration's wait for a table. Until it has the table, every later reader and writer waits behind it.
-const LIMITS: &str = "SET LOCAL lock_timeout = '2s'";
+/// Limit of a migration's wait for a table, shorter than that of any reader: until it has the table, every later reader
+/// and writer waits behind it. Its own work may take long.
+const LIMITS: &str = "SET LOCAL lock_timeout = '300ms'; SET LOCAL statement_timeout = 0";
 
 impl Database {
     /// Runs the missing migrations and returns their names. If none is missing, it writes nothing, so a role that owns
@@ -56,6 +57,7 @@ impl Database {
         // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
         let guard = guard.transaction().await?;
+        guard.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         guard.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
         let schema = Schema::read(&guard).await?;
         let known = migrations.iter().map(Migration::version).max().unwrap_or_default();

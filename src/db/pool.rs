@@ -27,6 +27,8 @@ const CREATE_SLACK: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Pause between attempts to reach the database at start.
 const READY_POLL: Duration = Duration::from_millis(200);
+/// Pause before a migration that gave way is tried again.
+const MIGRATION_PAUSE: Duration = Duration::from_secs(3);
 
 /// Settings of the connection to the database.
 #[derive(Clone)]
@@ -155,7 +157,9 @@ impl Database {
                     if error.is_transient() && !error.is_final_at_start() && Instant::now() < until =>
                 {
                     info!(%error, "the database failed during the start, trying again");
-                    tokio::time::sleep(READY_POLL).await;
+                    // Those that a migration gave way to need time for themselves.
+                    let gave_way = matches!(error, DbError::MigrationInterrupted(_));
+                    tokio::time::sleep(if gave_way { MIGRATION_PAUSE } else { READY_POLL }).await;
                 }
                 outcome => return outcome,
             }

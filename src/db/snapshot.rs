@@ -42,7 +42,7 @@ pub struct CatchUp {
     pub has_checked_assets: bool,
     /// Commit time of the oldest batch that is kept. Only set if everything is read.
     pub batches_since: Option<DateTime<Utc>>,
-    /// Identities of all assets, or of those of `markets`.
+    /// Identities of XLM and of the assets of `markets`.
     pub names: Vec<(AssetId, Asset)>,
     /// Markets with their bases and counters: all of them, or those of the trades that were read.
     pub markets: Vec<(MarketId, AssetId, AssetId)>,
@@ -181,19 +181,18 @@ async fn only_after(
     let mut seen: HashSet<MarketId> = HashSet::new();
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
     for (from, to) in &written.trades {
-        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+        let edge = edge.to_utc();
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),
             (&to.toid, Type::INT8),
             (&to.order, Type::INT4),
+            (&edge, Type::TIMESTAMPTZ),
         ];
         read_trades(transaction, include_str!("sql/trades/between.sql"), &params, |market, trade| {
-            // A market counts even if all its trades are older than the windows.
             seen.insert(market);
-            if trade.closed_at > edge {
-                newest = newest.max(Some((trade.token, trade.closed_at)));
-                sink(market, trade);
-            }
+            newest = newest.max(Some((trade.token, trade.closed_at)));
+            sink(market, trade);
         })
         .await?;
     }

@@ -59,7 +59,10 @@ fn sound(daemon: &Daemon, alerts: &[&str]) -> BTreeMap<String, String> {
 
 /// Value of a series of [`scrape`] by its name and one label; none if it is not there.
 fn figure(daemon: &Daemon, name: &str, label: &str) -> Option<f64> {
-    let all = scrape(daemon);
+    figure_in(&scrape(daemon), name, label)
+}
+
+fn figure_in(all: &BTreeMap<String, String>, name: &str, label: &str) -> Option<f64> {
     let (_, value) =
         all.iter().find(|(series, _)| series.starts_with(&format!("{name}{{")) && series.contains(label))?;
     value.parse().ok()

@@ -207,8 +207,9 @@ fn an_actor_whose_ping_waits_behind_much_work_is_left_alone() {
 #[test]
 fn an_actor_that_notes_its_steps_within_one_long_message_is_left_alone() {
     play(|| async {
-        let scene = Scene::new(quick(), spec("subject"));
-        // As long as forty missed answers.
+        let policy = Policy { hung_after_missed: 20, ..quick() };
+        let scene = Scene::new(policy, spec("subject"));
+        // As long as forty missed answers: twenty of them mean a blocked thread.
         assert_eq!(scene.ask(Deed::Toil { steps: 80, step_ms: PROBE_MS / 2 }).await, Ok(0));
         is_left_alone(scene).await;
     });

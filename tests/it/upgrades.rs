@@ -1,7 +1,7 @@
 //! Expand, then contract (`docs/upgrades.md`): each program works on the schema before and after its own, and says so
 //! where it cannot.
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use refinery::Migration;
 use stellar_ticker::{
@@ -157,7 +157,9 @@ async fn a_migration_gives_way_to_readers_and_is_tried_again() {
     // cancelling either.
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'assets'::regclass";
     let provoke = async {
+        let begun = Instant::now();
         while number(&observer, waiting).await == 0 {
+            assert!(begun.elapsed() < DEADLINE, "the migration waits for no table");
             tokio::task::yield_now().await;
         }
         let _ = reader.batch_execute("SELECT FROM trades").await;
@@ -165,6 +167,24 @@ async fn a_migration_gives_way_to_readers_and_is_tried_again() {
     };
     tokio::join!(apply(&url, &later), provoke);
     assert_eq!(number(&observer, added).await, 1);
+}
+
+/// The code says that waiting helps.
+#[test]
+fn a_migration_that_gets_no_table_in_time_ends_with_69() {
+    block_on(async {
+        let database = fresh_database().await;
+        let all = migrations();
+        apply(&database, &all[..all.len() - 1]).await;
+        let writer = recomputation::connect(&database).await;
+        writer.batch_execute("BEGIN; LOCK TABLE candles_1m IN ROW EXCLUSIVE MODE").await.unwrap();
+        let arguments = ["migrate", "--database-url", &database, "--startup-timeout", "1s"];
+        let (code, _, log) = run(&arguments);
+        assert_eq!(code, 69, "{log}");
+        assert!(log.contains("a migration was interrupted"), "{log}");
+        writer.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(run(&arguments).0, 0);
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub use super::asset_names::AssetId;
 /// Assets, markets and order books. Shared data is copied on write, so a clone keeps its state.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    /// Identities of all assets, valid or not.
+    /// Identities of XLM and of the assets of markets, valid or not.
     names: Arc<AssetNames>,
     /// Valid assets only.
     assets: Arc<HashMap<AssetId, Arc<ListedAsset>>>,

@@ -116,7 +116,10 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     for (id, listed) in directory.assets() {
         let Some(asset) = names.asset(id) else { continue };
         let is_fixed = fixed.iter().any(|fixed| fixed.code() == asset.code());
-        if is_fixed || !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
+        // Replicas may know different markets without a trade in the windows.
+        let is_traded =
+            directory.markets_of_asset(id).any(|market| snapshot.windows().figures_of(market).is_some());
+        if is_fixed || !is_traded || !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
             continue;
         }
         let volume = |span| anchors.iter().map(|anchor| volume(snapshot, id, *anchor, span)).sum();
@@ -164,13 +167,15 @@ mod tests {
         let choice = |volumes: [i64; 4]| {
             let (mut directory, mut windows) = (Directory::default(), Windows::default());
             directory.add_names([(1, usdc), (9, Asset::Native)]);
-            directory.add_names((2..6).zip([1, 2, 3, 4].map(|byte| issued("TEA", byte))));
+            directory.add_names((2..7).zip([1, 2, 3, 4, 5].map(|byte| issued("TEA", byte))));
             directory.update_assets([
                 (2, Some(listed(1, 50, true))),
                 (3, Some(listed(2, 50, true))),
                 (4, Some(listed(3, 50, false))),
                 (5, Some(listed(4, 2, true))),
+                (6, Some(listed(5, 5_000, true))),
             ]);
+            directory.add_markets([(6, 6, 1)]);
             for (place, volume) in (2..6).zip(volumes) {
                 directory.add_markets([(place, place, 1)]);
                 let volume = volume * 10_000_000;
@@ -178,6 +183,9 @@ mod tests {
             }
             windows.advance(UnixSeconds(2_000));
             let snapshot = MarketSnapshot::new(windows.view(), directory);
+            let of_tea = &candidates(&snapshot, &[usdc])["TEA"];
+            let assets: Vec<Asset> = of_tea.iter().map(|candidate| candidate.asset).collect();
+            assert!(!assets.contains(&issued("TEA", 5)), "it has no trade in the windows");
             let symbols = Symbols::of(&snapshot, &[usdc], &Choices::new());
             assert!(symbols.stands_for("USDC", 1) && symbols.stands_for("XLM", 9));
             assert_eq!(symbols.of_code("USDC").unwrap().reason, SymbolReason::Listed);

@@ -35,7 +35,8 @@ pub fn write_with_twins(
     };
     let mut out = BufWriter::with_capacity(WRITE_BUFFER, all);
     render(&mut out)?;
-    let all = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let mut all = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    all.brotli.flush()?; // `into_inner` reports no error
     Ok(Twins { gzip: all.gzip.finish()?, brotli: all.brotli.into_inner() })
 }
 

@@ -25,7 +25,7 @@ impl ListingView {
     pub(crate) fn assets_of_code(&self, code: &str) -> Vec<AssetView<'_>> {
         let named = self.snapshot().directory().names().iter().filter(|(_, asset)| asset.code() == code);
         let mut assets: Vec<AssetView<'_>> = named.filter_map(|(id, _)| self.asset(id)).collect();
-        assets.sort_by_key(|asset| {
+        assets.sort_by_cached_key(|asset| {
             let holders = asset.listed().map_or(0, |listed| listed.num_accounts);
             (!self.symbols().stands_for(code, asset.id()), Reverse(holders), *asset.asset())
         });

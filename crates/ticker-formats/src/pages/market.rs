@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     board::{BoardRow, ratio},
-    listings::{AssetView, MarketView, orderbook::QuotedLevels, warnings},
+    listings::{AssetView, ListingView, MarketView, orderbook::QuotedLevels, warnings},
     shown::{self, PriceScale},
 };
 use book::Book;
@@ -293,12 +293,7 @@ fn trades(market: &MarketView<'_>, row: &BoardRow) -> Vec<TradeLine> {
 /// Markets whose assets have the same two codes, the largest volume first.
 fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
     let view = market.view();
-    let of_code = |code: &str| -> Vec<AssetView<'_>> {
-        let mut assets = view.assets_of_code(code);
-        assets.truncate(ASSETS_OF_CODE_MAX);
-        assets
-    };
-    let (bases, quotes) = (of_code(market.base().asset().code()), of_code(market.quote().asset().code()));
+    let (bases, quotes) = (namesakes_of(market.base(), view), namesakes_of(market.quote(), view));
     let pairs = bases.iter().flat_map(|base| quotes.iter().map(move |quote| (base, quote)));
     let mut found: Vec<(MarketView<'_>, i128)> = pairs
         .filter_map(|(base, quote)| view.market_between(base, quote))
@@ -316,6 +311,16 @@ fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
         }),
     };
     found.iter().take(SAME_CODES).map(namesake).collect()
+}
+
+/// Assets with the code of this one, itself included.
+fn namesakes_of<'a>(own: &AssetView<'a>, view: &'a ListingView) -> Vec<AssetView<'a>> {
+    let mut assets = view.assets_of_code(own.asset().code());
+    assets.truncate(ASSETS_OF_CODE_MAX);
+    if assets.iter().all(|asset| asset.id() != own.id()) {
+        assets.push(*own);
+    }
+    assets
 }
 
 /// Domain with the ends of the key, or these alone.
