@@ -271,6 +271,7 @@ fn replace_rendered(
     std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
     let mut plain = AtomicWriteFile::open(&path)?;
     let twins = write_with_twins(&mut plain, render)?;
+    // Twins first here too.
     for (ending, bytes) in [(".br", &twins.brotli), (".gz", &twins.gzip)] {
         replace_bytes(&directory.join(format!("{name}{ending}")), bytes)?;
     }
