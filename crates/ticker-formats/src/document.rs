@@ -1,25 +1,19 @@
 //! Document that readers over HTTP ask for: compressed, and plain only while it is small.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
+use flate2::write::GzEncoder;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::encoded::{EncodedFile, Tags};
+use super::{
+    compression::{QUICK_GZIP_LEVEL, brotli_encoder, buffered, gzip_encoder},
+    encoded::{EncodedFile, Tags},
+};
 
 /// Largest document that is kept plain as well. Few readers ask for a larger one without compression, and at 30,000
 /// markets the largest has 70 MB.
 const PLAIN_BYTES_MAX: usize = 256 * 1024;
-/// Gzip level. A reader waits for the document: level 5 makes the largest one 13 % smaller, but takes longer.
-const GZIP_LEVEL: u32 = 2;
-/// Bytes that a renderer writes before they are compressed and hashed at once.
-const WRITE_BUFFER: usize = 64 * 1024;
-/// Brotli quality, of 0 to 11.
-const BROTLI_QUALITY: i32 = 5;
-/// Buffer size of the brotli encoder, in bytes.
-const BROTLI_BUFFER: usize = 16 * 1024;
 
 /// Bytes of one document, compressed.
 #[derive(Clone, Debug)]
@@ -63,9 +57,7 @@ impl Document {
     ///
     /// Errors of `render` and of the compressor.
     pub fn written(render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(WRITE_BUFFER, Compressor::new());
-        render(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+        buffered(Compressor::new(), render)?.finish()
     }
 
     /// Compresses by gzip and brotli. Takes some 20 milliseconds per megabyte.
@@ -74,8 +66,7 @@ impl Document {
     ///
     /// Errors of the compressors.
     pub fn with_brotli(raw: &[u8]) -> io::Result<Self> {
-        let params = BrotliEncoderParams { quality: BROTLI_QUALITY, ..BrotliEncoderParams::default() };
-        let mut encoder = brotli::CompressorWriter::with_params(Vec::new(), BROTLI_BUFFER, &params);
+        let mut encoder = brotli_encoder();
         encoder.write_all(raw)?;
         let mut brotli = encoder.into_inner();
         brotli.shrink_to_fit();
@@ -105,8 +96,7 @@ struct Compressor {
 
 impl Compressor {
     fn new() -> Self {
-        let gzip = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
-        Self { gzip, hash: Xxh3::new(), plain: Vec::new(), len: 0 }
+        Self { gzip: gzip_encoder(QUICK_GZIP_LEVEL), hash: Xxh3::new(), plain: Vec::new(), len: 0 }
     }
 
     fn finish(mut self) -> io::Result<Document> {

@@ -1,6 +1,7 @@
 //! Output formats: files rendered from a market snapshot, plain and compressed. Pure.
 
 pub mod board;
+mod compression;
 mod document;
 mod encoded;
 mod files;

@@ -8,19 +8,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use ticker_domain::conversions::SaturatingFrom;
 
-/// Gzip level: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
-pub(super) const GZIP_LEVEL: u32 = 5;
-/// Brotli quality, of 0 to 11. 5 costs about as much as gzip.
-const BROTLI_QUALITY: i32 = 5;
-/// Brotli window, as a power of 2. All pieces of a file must have the same.
-const BROTLI_WINDOW: i32 = 22;
-/// Buffer size of the brotli encoder, in bytes.
-pub(super) const BROTLI_BUFFER: usize = 16 * 1024;
+use super::compression::{BROTLI_BUFFER, GZIP_LEVEL, brotli_params};
+
 /// ID, method deflate, no flags, no time, no extra flags, unknown system (RFC 1952).
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// Empty last block (RFC 1951).
@@ -102,14 +95,9 @@ impl Piece {
     }
 }
 
-/// Settings of the brotli encoder for a whole file.
-pub(super) fn brotli_params() -> BrotliEncoderParams {
-    BrotliEncoderParams { quality: BROTLI_QUALITY, lgwin: BROTLI_WINDOW, ..BrotliEncoderParams::default() }
-}
-
 /// Compresses the start or the continuation of a brotli stream, without an end.
 fn compress_brotli(raw: &[u8], is_first: bool) -> io::Result<Vec<u8>> {
-    let params = BrotliEncoderParams {
+    let params = brotli::enc::BrotliEncoderParams {
         appendable: true,
         catable: !is_first,
         bare_stream: true,

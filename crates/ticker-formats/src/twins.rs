@@ -1,14 +1,11 @@
 //! A file that is compressed while it is written: its plain bytes are never in memory as a whole.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use brotli::CompressorWriter;
-use flate2::{Compression, write::GzEncoder};
+use flate2::write::GzEncoder;
 
-use super::pieces::{BROTLI_BUFFER, GZIP_LEVEL, brotli_params};
-
-/// Bytes that are passed on at once.
-const WRITE_BUFFER: usize = 64 * 1024;
+use super::compression::{GZIP_LEVEL, brotli_encoder, buffered, gzip_encoder};
 
 /// Compressed forms of a file.
 #[derive(Debug)]
@@ -28,14 +25,8 @@ pub fn write_with_twins(
     plain: &mut dyn Write,
     render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<Twins> {
-    let all = All {
-        plain,
-        gzip: GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)),
-        brotli: CompressorWriter::with_params(Vec::new(), BROTLI_BUFFER, &brotli_params()),
-    };
-    let mut out = BufWriter::with_capacity(WRITE_BUFFER, all);
-    render(&mut out)?;
-    let mut all = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let all = All { plain, gzip: gzip_encoder(GZIP_LEVEL), brotli: brotli_encoder() };
+    let mut all = buffered(all, render)?;
     all.brotli.flush()?; // `into_inner` reports no error
     Ok(Twins { gzip: all.gzip.finish()?, brotli: all.brotli.into_inner() })
 }
