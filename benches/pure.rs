@@ -226,7 +226,7 @@ fn candles(criterion: &mut Criterion) {
     let history = MarketHistory::new(&view, *network.markets.first().unwrap(), &stored);
     let interval = Interval::FiveMinutes;
     let from = interval.buckets().start_of(NEWEST.minus(1_000 * 300));
-    let query = CandleQuery { interval, from, to: NEWEST, limit: 1_000, fill: true };
+    let query = CandleQuery { interval, from, known_from: None, to: NEWEST, limit: 1_000, fill: true };
     let mut group = criterion.benchmark_group("1,000 candles of 20,000 trades");
     group.bench_function("as JSON", |bencher| bencher.iter(|| candles::candles(&history, query)));
     let json = candles::candles(&history, query);

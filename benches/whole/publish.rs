@@ -15,7 +15,7 @@ use stellar_ticker::{
         issuer_file::Currency,
         listed_asset::ListedAsset,
         market_snapshot::MarketSnapshot,
-        orderbook::{BookFigures, PolledBook},
+        orderbook::{BestPrices, BookFigures, PolledBook},
         trade_stats::{TradeStats, WindowTrade},
         windows::{MarketId, Windows},
     },
@@ -281,7 +281,9 @@ fn directory(synthetic: &Synthetic) -> Directory {
         ask_volume: 2.5,
         ask_min: 0.6,
     };
-    let book = |market: usize| (market as MarketId, PolledBook { figures, fetched_at: UnixSeconds(1) });
+    let book = |market: usize| {
+        (market as MarketId, PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(1) })
+    };
     directory.update_books((0..synthetic.markets.len()).step_by(3).map(book).collect(), true);
     directory
 }

@@ -151,7 +151,7 @@ impl BookFetch {
         let fetched = FetchedBook { book, fetched_at: UnixSeconds::from(self.clock.now()) };
         // A follower's readers get it all the same; the leader reads it for all in its own time.
         if let Some(epoch) = self.leadership.epoch() {
-            let polled = PolledBook { figures: fetched.book.figures(), fetched_at: fetched.fetched_at };
+            let polled = PolledBook::of(&fetched.book, fetched.fetched_at);
             self.database.record_books(epoch, &[(market, polled, fetched.book.clone())]).await?;
         }
         Ok(Some(fetched))

@@ -261,7 +261,7 @@ impl OrderbookPoll {
     ) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
         let book = book_reading::read(&self.horizon, Class::Books, &market, cause).await;
         let fetched_at = UnixSeconds::from(self.clock.now());
-        (market.market, book.map(|book| (PolledBook { figures: book.figures(), fetched_at }, book)))
+        (market.market, book.map(|book| (PolledBook::of(&book, fetched_at), book)))
     }
 }
 

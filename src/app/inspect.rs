@@ -37,7 +37,8 @@ pub(super) fn inspect(config: &Config, inspection: Inspection) -> Result<u8, Com
     }
 }
 
-/// Requests a path of the daemon, and follows one redirect. Its problem documents become errors.
+/// Requests a path of the daemon, and follows one redirect. Its problem documents become errors: 400 and 404 say that the
+/// question is wrong.
 fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
     let get = |path: &str| {
         probe::get(address, path, PATIENCE).map_err(|error| {
@@ -58,7 +59,11 @@ fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
         return Ok(body);
     }
     let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
-    Err(CommandError::Found(format!("the daemon answers {}: {detail}", answer.status)))
+    let text = format!("the daemon answers {}: {detail}", answer.status);
+    Err(match answer.status {
+        400 | 404 => CommandError::Usage(text),
+        _ => CommandError::Unavailable(text),
+    })
 }
 
 /// Prints a text. Returns false if the reader has seen enough.

@@ -18,7 +18,9 @@ use super::{
 use crate::domain::{
     asset::Asset,
     conversions::SaturatingFrom,
-    orderbook::{BookFigures, OrderBook, PolledBook},
+    market::Market,
+    orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
+    price::Price,
     windows::MarketId,
 };
 
@@ -31,6 +33,14 @@ pub struct MarketAssets {
     pub base: Asset,
     /// Counter, the asset that the book buys.
     pub counter: Asset,
+}
+
+impl MarketAssets {
+    /// True if the counter is the base of new outputs.
+    #[must_use]
+    pub fn is_flipped(&self) -> bool {
+        Market::of(self.base, self.counter).is_some_and(|(market, _)| *market.quoted().0 == self.counter)
+    }
 }
 
 /// Result of storing books.
@@ -117,7 +127,12 @@ impl Database {
         let (bid_count, ask_count) = (counts(|book| book.bid_count), counts(|book| book.ask_count));
         let (bid_volume, ask_volume) = (figures(|book| book.bid_volume), figures(|book| book.ask_volume));
         let (bid_max, ask_min) = (figures(|book| book.bid_max), figures(|book| book.ask_min));
-        let params: [(&(dyn ToSql + Sync), Type); 8] = [
+        let prices = |pick: fn(&BestPrices) -> Option<Price>, part: fn(&Price) -> i64| {
+            books.iter().map(|(_, book, _)| pick(&book.best).as_ref().map(part)).collect::<Vec<Option<i64>>>()
+        };
+        let (bid_n, bid_d) = (prices(|best| best.bid, |bid| bid.n()), prices(|best| best.bid, |bid| bid.d()));
+        let (ask_n, ask_d) = (prices(|best| best.ask, |ask| ask.n()), prices(|best| best.ask, |ask| ask.d()));
+        let params: [(&(dyn ToSql + Sync), Type); 12] = [
             (&ids, Type::INT4_ARRAY),
             (&bid_count, Type::INT4_ARRAY),
             (&bid_volume, Type::FLOAT8_ARRAY),
@@ -126,6 +141,10 @@ impl Database {
             (&ask_volume, Type::FLOAT8_ARRAY),
             (&ask_min, Type::FLOAT8_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
+            (&bid_n, Type::INT8_ARRAY),
+            (&bid_d, Type::INT8_ARRAY),
+            (&ask_n, Type::INT8_ARRAY),
+            (&ask_d, Type::INT8_ARRAY),
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
         book_levels::record(&transaction, books).await?;
@@ -157,6 +176,11 @@ pub(super) fn book(row: &Row) -> Result<(MarketId, PolledBook), DbError> {
         u64::try_from(levels).map_err(|_| DbError::Corrupt(format!("a book of {levels} levels")))
     };
     let fetched_at: DateTime<Utc> = row.try_get(7)?;
+    let price = |n, d| -> Result<Option<Price>, DbError> {
+        let (n, d): (Option<i64>, Option<i64>) = (row.try_get(n)?, row.try_get(d)?);
+        Ok(n.zip(d).and_then(|(n, d)| Price::new(n, d)))
+    };
+    let best = BestPrices { bid: price(8, 9)?, ask: price(10, 11)? };
     let figures = BookFigures {
         bid_count: count(1)?,
         bid_volume: row.try_get(2)?,
@@ -165,5 +189,6 @@ pub(super) fn book(row: &Row) -> Result<(MarketId, PolledBook), DbError> {
         ask_volume: row.try_get(5)?,
         ask_min: row.try_get(6)?,
     };
-    Ok((row.try_get(0)?, PolledBook { figures, fetched_at: fetched_at.into() }))
+    let best = best.of_figures(&figures);
+    Ok((row.try_get(0)?, PolledBook { figures, best, fetched_at: fetched_at.into() }))
 }

@@ -1,5 +1,7 @@
 //! Accounts behind the trades of markets: counting, storing and reading.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};
 
@@ -37,10 +39,15 @@ impl Database {
             [(&since, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)];
         let rows = transaction.query_typed(include_str!("sql/market_accounts/count.sql"), &params).await?;
         transaction.commit().await?;
+        drop(client);
+        let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<MarketId>, _>>()?;
+        let is_flipped: HashMap<MarketId, bool> =
+            self.market_assets(&ids).await?.iter().map(|sides| (sides.market, sides.is_flipped())).collect();
         let mut count = AccountCount { until, counts_from, markets: Default::default() };
         for row in rows {
-            let accounts = accounts(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-            count.markets.insert(row.try_get(0)?, accounts);
+            let market = row.try_get(0)?;
+            let share = if is_flipped.get(&market) == Some(&true) { 4 } else { 3 };
+            count.markets.insert(market, accounts(row.try_get(1)?, row.try_get(2)?, row.try_get(share)?));
         }
         Ok(count)
     }

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__add_candles", include_str!("../../migrations/0007_add_candles.sql")),
     ("V8__add_market_accounts", include_str!("../../migrations/0008_add_market_accounts.sql")),
     ("V9__index_candles", include_str!("../../migrations/0009_index_candles.sql")),
+    ("V10__add_best_prices", include_str!("../../migrations/0010_add_best_prices.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -5,6 +5,7 @@ mod asked_books;
 mod candles;
 mod chosen;
 mod described;
+mod priceless;
 mod recomputed;
 mod stored;
 mod sums;
@@ -13,7 +14,7 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stellar_ticker::sim::{ManualTime, SimClock, SimConfig, SimServer, start};
 
 use crate::support::{

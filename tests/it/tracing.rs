@@ -175,8 +175,8 @@ fn no_cause_is_lost_and_flow_and_actors_count_what_the_records_show() {
         let uncaused: BTreeSet<_> = messages.filter(|it| it["parent"].is_null()).map(name).collect();
         assert!(uncaused.is_empty(), "{uncaused:?}");
         let flow = daemon.admin("/flow.json").json();
-        let line = flow["flow"].as_array().unwrap().iter().find(|line| line["type"] == "TradesCommitted");
-        assert!(line.unwrap()["per_second_1m"].as_f64().unwrap() > 0.0);
+        let line = flow["edges"].as_array().unwrap().iter().find(|line| line["type"] == "TradesCommitted");
+        assert!(line.unwrap()["per_s_1m"].as_f64().unwrap() > 0.0);
         let mut aggregator = Value::Null;
         wait_until("the supervisor saw its thread at work", || {
             aggregator = actor(&daemon, "aggregator");

@@ -177,7 +177,7 @@ fn a_migration_that_gets_no_table_in_time_ends_with_69() {
         let all = migrations();
         apply(&database, &all[..all.len() - 1]).await;
         let writer = recomputation::connect(&database).await;
-        writer.batch_execute("BEGIN; LOCK TABLE candles_1m IN ROW EXCLUSIVE MODE").await.unwrap();
+        writer.batch_execute("BEGIN; LOCK TABLE orderbook_stats IN ROW EXCLUSIVE MODE").await.unwrap();
         let arguments = ["migrate", "--database-url", &database, "--startup-timeout", "1s"];
         let (code, _, log) = run(&arguments);
         assert_eq!(code, 69, "{log}");

@@ -43,31 +43,70 @@ pub struct BookFigures {
     pub ask_min: f64,
 }
 
+/// Exact best prices of an order book, counter per base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BestPrices {
+    /// Highest bid. `None` without bids, and if only [`BookFigures::bid_max`] is known.
+    pub bid: Option<Price>,
+    /// Lowest ask. `None` without asks, and if only [`BookFigures::ask_min`] is known.
+    pub ask: Option<Price>,
+}
+
 /// Figures of an order book, and the time when it was fetched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PolledBook {
     /// Figures of the book.
     pub figures: BookFigures,
+    /// Exact best prices.
+    pub best: BestPrices,
     /// Time of the request to Horizon.
     pub fetched_at: UnixSeconds,
 }
 
 impl OrderBook {
+    /// Best prices of this book.
+    #[must_use]
+    pub fn best(&self) -> BestPrices {
+        BestPrices {
+            bid: self.bids.iter().map(|bid| bid.price).max(),
+            ask: self.asks.iter().map(|ask| ask.price).min(),
+        }
+    }
+
     /// Computes the figures of this book.
     #[must_use]
     pub fn figures(&self) -> BookFigures {
         let count = |side: &[Level]| u64::saturating_from(side.len());
         let bids = self.bids.iter().fold(0_i128, |sum, bid| sum.saturating_add(bid.amount.stroops()));
         let units = |level: &Level| ratio_to_f64(level.amount.stroops(), STROOPS_PER_UNIT);
-        let best_bid = self.bids.iter().map(|bid| bid.price).max();
-        let best_ask = self.asks.iter().map(|ask| ask.price).min();
+        let BestPrices { bid, ask } = self.best();
         BookFigures {
             bid_count: count(&self.bids),
             bid_volume: ratio_to_f64(bids, STROOPS_PER_UNIT),
-            bid_max: best_bid.map_or(0.0, Price::to_f64),
+            bid_max: bid.map_or(0.0, Price::to_f64),
             ask_count: count(&self.asks),
             ask_volume: self.asks.iter().map(|ask| units(ask) * ask.price.to_f64()).sum(),
-            ask_min: best_ask.map_or(0.0, Price::to_f64),
+            ask_min: ask.map_or(0.0, Price::to_f64),
+        }
+    }
+}
+
+impl PolledBook {
+    /// Figures and best prices of a book.
+    #[must_use]
+    pub fn of(book: &OrderBook, fetched_at: UnixSeconds) -> Self {
+        Self { figures: book.figures(), best: book.best(), fetched_at }
+    }
+}
+
+impl BestPrices {
+    /// These prices, as far as they are those of the figures.
+    #[must_use]
+    pub fn of_figures(self, figures: &BookFigures) -> Self {
+        let is_of = |price: &Price, figure: f64| price.to_f64().total_cmp(&figure).is_eq();
+        Self {
+            bid: self.bid.filter(|price| is_of(price, figures.bid_max)),
+            ask: self.ask.filter(|price| is_of(price, figures.ask_min)),
         }
     }
 }
@@ -114,6 +153,18 @@ mod tests {
         assert_eq!((figures.bid_count, figures.bid_volume, figures.bid_max), (2, 4.5, 2.5));
         assert_eq!((figures.ask_count, figures.ask_volume, figures.ask_min), (2, 46.0, 3.0));
         assert_eq!(OrderBook::default().figures(), BookFigures::default());
+    }
+
+    #[test]
+    fn exact_prices_that_are_not_those_of_the_figures_are_dropped() {
+        let book = OrderBook { bids: vec![level(1, 3, "1")], asks: vec![level(2, 3, "1"), level(1, 2, "1")] };
+        let (figures, best) = (book.figures(), book.best());
+        assert_eq!((best.bid, best.ask), (Price::new(1, 3), Price::new(1, 2)));
+        assert_eq!(best.of_figures(&figures), best);
+        let moved = BookFigures { bid_max: 0.25, ..figures };
+        assert_eq!(best.of_figures(&moved), BestPrices { bid: None, ..best });
+        assert_eq!(best.of_figures(&BookFigures::default()), BestPrices::default());
+        assert_eq!(OrderBook::default().best(), BestPrices::default());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     instant::UnixSeconds,
     issuer_file::Currency,
     listed_asset::ListedAsset,
-    orderbook::{BookFigures, PolledBook},
+    orderbook::{BestPrices, BookFigures, PolledBook},
     price::Price,
     trade_stats::WindowTrade,
     windows::MarketId,
@@ -58,7 +58,8 @@ pub fn listed(code: &str, issuer: &str, anchor_asset: &str) -> ListedAsset {
 /// Order book with this number of bid levels and nothing else.
 #[must_use]
 pub fn book(bid_count: u64) -> PolledBook {
-    PolledBook { figures: BookFigures { bid_count, ..BookFigures::default() }, fetched_at: UnixSeconds(1) }
+    let figures = BookFigures { bid_count, ..BookFigures::default() };
+    PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(1) }
 }
 
 /// Directory of assets `(code, issuer, anchor asset)` with the ids 1, 2, …, of markets `(id, base, counter)` and of order

@@ -17,8 +17,8 @@ pub struct MarketAccounts {
     pub takers: u32,
     /// Accounts whose offers were taken, and pools.
     pub makers: u32,
-    /// Share of the base volume that the busiest pair of accounts made with each other, in hundredths of a per cent, rounded
-    /// down. Pools are no accounts.
+    /// Share of the base volume of new outputs that the busiest pair of accounts made with each other, in hundredths of a
+    /// per cent, rounded half up. Pools are no accounts.
     pub largest_pair: u16,
 }
 

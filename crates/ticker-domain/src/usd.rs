@@ -20,6 +20,9 @@ pub use at::{PastLeg, PastMarket, PastMarkets, PastPrice};
 pub use legs::{Leg, Method};
 pub use xlm::XlmPrice;
 
+/// Bits of the numerator and of the denominator of a rate.
+const RATE_BITS: u32 = 63;
+
 /// Price of a unit in units of another, as numerator and denominator, both positive and below 2^63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -61,17 +64,18 @@ pub struct UsdPrices {
 }
 
 impl Rate {
-    /// Rate of two positive numbers. Larger ones lose their lowest bits, far below any printed digit. `None` if either
-    /// is not positive, or vanishes.
+    /// Rate of two positive numbers. Larger ones are replaced by the nearest rate of numbers below 2^63, far below any
+    /// printed digit. `None` if either is not positive, or if one is 2^63 times the other.
     #[must_use]
     pub fn new(n: i128, d: i128) -> Option<Self> {
         if n <= 0 || d <= 0 {
             return None;
         }
-        let bits = 128 - n.max(d).leading_zeros();
-        let shift = bits.saturating_sub(63);
-        let (n, d) = (n >> shift, d >> shift);
-        (n > 0 && d > 0).then_some(Self { n, d })
+        if n.max(d) < 1 << RATE_BITS {
+            return Some(Self { n, d });
+        }
+        let reduced = if n >= d { reduced(n, d) } else { reduced(d, n).map(|(d, n)| (n, d)) };
+        reduced.map(|(n, d)| Self { n, d })
     }
 
     /// Product of two rates.
@@ -99,6 +103,19 @@ impl Rate {
     fn compare(self, other: Self) -> std::cmp::Ordering {
         (self.n * other.d).cmp(&(other.n * self.d))
     }
+}
+
+/// Two numbers below 2^63 with nearly the quotient of these, of which the first is larger.
+fn reduced(larger: i128, smaller: i128) -> Option<(i128, i128)> {
+    // 64 bits of the smaller one are enough, and keep the product below within 128 bits.
+    let bits = i128::BITS - smaller.leading_zeros();
+    let shift = bits.saturating_sub(64);
+    let (larger, smaller) = (larger >> shift, smaller >> shift);
+    // The largest divisor with which the quotient fits. Rounding it then costs 2^-62 of it.
+    let divisor = (smaller << (RATE_BITS - 1)) / larger;
+    let divisor = divisor.max(1);
+    let quotient = (larger * divisor + smaller / 2) / smaller;
+    (quotient < 1 << RATE_BITS).then_some((quotient, divisor))
 }
 
 impl UsdPrices {

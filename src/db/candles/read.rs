@@ -36,6 +36,8 @@ pub struct StoredQuery {
     pub limit: usize,
     /// True for the newest candles of the span, false for the oldest.
     pub newest: bool,
+    /// True to leave out candles whose trades set no price.
+    pub priced: bool,
 }
 
 /// Candles as stored.
@@ -65,12 +67,13 @@ impl Database {
         let (base, counter) = (query.market.base().to_string(), query.market.counter().to_string());
         let (from, to) = (query.from.to_utc(), query.to.to_utc());
         let limit = i64::saturating_from(query.limit);
-        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
             (&base, Type::TEXT),
             (&counter, Type::TEXT),
             (&from, Type::TIMESTAMPTZ),
             (&to, Type::TIMESTAMPTZ),
             (&limit, Type::INT8),
+            (&query.priced, Type::BOOL),
         ];
         let rows = transaction.query_typed(&sql, &params).await?;
         let mut candles = Vec::with_capacity(rows.len());

@@ -180,7 +180,7 @@ fn at(places: &[i32], index: usize) -> i32 {
 
 /// Line from one box to another, with the messages of the last minute.
 fn edge(from: (i32, i32), to: (i32, i32), messages: &[&FlowView]) -> Edge {
-    let rate: f64 = messages.iter().map(|line| line.per_second_1m).sum();
+    let rate: f64 = messages.iter().map(|line| line.per_s_1m).sum();
     let (width, height) = BOX;
     let (path, corner, is_left) = if from.0 == to.0 {
         let x = from.0 + width / 2;
@@ -205,11 +205,11 @@ fn edge(from: (i32, i32), to: (i32, i32), messages: &[&FlowView]) -> Edge {
         let path = format!("M{left} {top}C{middle} {top} {middle} {bottom} {right} {bottom}");
         (path, (start.0 + if is_forward { 8 } else { -8 }, start.1 - 5), !is_forward)
     };
-    let sent = messages.iter().filter(|line| line.per_second_1m > 0.0);
+    let sent = messages.iter().filter(|line| line.per_s_1m > 0.0);
     let labels = sent.zip([0, 17]).map(|(line, below)| Label {
         x: corner.0,
         y: corner.1 + below,
-        text: format!("{} {:.2}/s", line.message, line.per_second_1m),
+        text: format!("{} {:.2}/s", line.message, line.per_s_1m),
         is_left,
     });
     Edge {
@@ -228,8 +228,8 @@ mod tests {
         Actor { name, state: "idle", depth: 4, capacity: 16, high_water: 99, needs_attention: false }
     }
 
-    fn line(from: &'static str, to: &'static str, message: &'static str, per_second_1m: f64) -> FlowView {
-        FlowView { from, to, message, count: 1, per_second_1m, per_second_15m: 0.0 }
+    fn line(from: &'static str, to: &'static str, message: &'static str, per_s_1m: f64) -> FlowView {
+        FlowView { from, to, message, count: 1, per_s_1m, per_s_15m: 0.0 }
     }
 
     #[test]

@@ -72,8 +72,8 @@ struct FlowRow {
     to: &'static str,
     message: &'static str,
     count: u64,
-    per_second_1m: String,
-    per_second_15m: String,
+    per_s_1m: String,
+    per_s_15m: String,
     queueing_p99: String,
     handling_p99: String,
     handling_max: String,
@@ -144,14 +144,14 @@ pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
         actor.and_then(|actor| actor.pointer(&place)).and_then(Value::as_f64).map_or("-".into(), short)
     };
     let graph = Graph::of(&all.iter().map(|actor| in_graph(actor)).collect::<Vec<_>>(), &flow);
-    let rate: f64 = flow.iter().map(|line| line.per_second_1m).sum();
+    let rate: f64 = flow.iter().map(|line| line.per_s_1m).sum();
     let flow = flow.iter().map(|line| FlowRow {
         from: line.from,
         to: line.to,
         message: line.message,
         count: line.count,
-        per_second_1m: short(line.per_second_1m),
-        per_second_15m: short(line.per_second_15m),
+        per_s_1m: short(line.per_s_1m),
+        per_s_15m: short(line.per_s_15m),
         queueing_p99: p99(line.to, line.message, "queueing", "p99_ms"),
         handling_p99: p99(line.to, line.message, "handling", "p99_ms"),
         handling_max: p99(line.to, line.message, "handling", "max_ms"),

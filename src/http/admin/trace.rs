@@ -45,7 +45,7 @@ pub(super) async fn trace_json(request: HttpRequest, state: web::Data<AdminState
 
 pub(super) async fn flow_json(state: web::Data<AdminState>) -> HttpResponse {
     let uptime_s = state.recorder.uptime().as_secs();
-    fresh_json(StatusCode::OK, json!({"uptime_s": uptime_s, "flow": state.recorder.flow_view()}))
+    fresh_json(StatusCode::OK, json!({"uptime_s": uptime_s, "edges": state.recorder.flow_view()}))
 }
 
 /// Answer of `/trace.json`.

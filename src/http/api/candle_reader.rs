@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use ticker_formats::listings::{
     ListingView,
-    history::{StoredPart, held_from, oldest_held},
+    history::{MarketHistory, StoredPart, held_from, oldest_held},
 };
 use tokio::sync::Semaphore;
 use tracing::debug;
@@ -55,6 +55,8 @@ pub(super) struct Wanted {
     pub(super) limit: usize,
     /// True for the newest buckets, false for the oldest.
     pub(super) newest: bool,
+    /// True if the answer leaves out buckets without a price: they may not use up the limit.
+    pub(super) priced: bool,
 }
 
 impl CandleReader {
@@ -102,9 +104,31 @@ impl CandleReader {
         }
         let parts = usize::saturating_from(wanted.buckets.seconds / stored.seconds());
         let limit = wanted.limit.saturating_mul(parts).min(CANDLES_MAX);
-        let query = StoredQuery { market, stored, from: wanted.from, to, limit, newest: wanted.newest };
+        let Wanted { from, newest, priced, .. } = wanted;
+        let query = StoredQuery { market, stored, from, to, limit, newest, priced };
         let read = self.within(async |database| database.candles(query).await).await?;
         Ok(StoredPart { candles: read.candles, complete: read.complete })
+    }
+
+    /// Start of the last bucket with a price that begins before `end`, out of memory or else of the database.
+    pub(super) async fn last_priced(
+        &self,
+        view: &ListingView,
+        market: Market,
+        buckets: Buckets,
+        end: UnixSeconds,
+    ) -> Result<Option<UnixSeconds>, ApiError> {
+        let nothing = StoredPart::default();
+        let found = MarketHistory::new(view, market, &nothing).last_priced(buckets.stored(), end);
+        let found = match found {
+            Some(start) => Some(start),
+            None => {
+                let from = self.oldest(view, buckets);
+                let wanted = Wanted { buckets, from, to: end, limit: 1, newest: true, priced: true };
+                self.read(view, market, wanted).await?.candles.last().map(|(start, _)| *start)
+            }
+        };
+        Ok(found.map(|start| buckets.start_of(start)))
     }
 
     /// Sums up the volumes of an asset's markets, and returns the times of complete ledgers.

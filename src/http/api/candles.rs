@@ -75,11 +75,15 @@ async fn market_candles(
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let query = candle_query(&view.listing, &parameters, &reader)?;
+        let mut query = candle_query(&view.listing, &parameters, &reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(""));
         let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
+        if query.fill && !view.has(&key) {
+            query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
+        }
         let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
-        let wanted = Wanted { buckets, from: query.from, to, limit: query.limit, newest: true };
+        let (from, limit) = (query.known_from.unwrap_or(query.from), query.limit);
+        let wanted = Wanted { buckets, from, to, limit, newest: true, priced: false };
         let stored = stored(view, &key, &reader, market, wanted).await?;
         if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
@@ -130,6 +134,7 @@ fn candle_query(
     Ok(CandleQuery {
         interval,
         from,
+        known_from: None,
         to,
         limit: usize::saturating_from(limit),
         fill: parameters.word("fill", &["true", "false"])? == Some("true"),
@@ -159,7 +164,8 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         };
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(""));
-        let wanted = Wanted { buckets, from, to: query.end(), limit: query.limit, newest: query.descending };
+        let (to, limit, newest) = (query.end(), query.limit, query.descending);
+        let wanted = Wanted { buckets, from, to, limit, newest, priced: true };
         let stored = stored(view, &key, &reader, market, wanted).await?;
         // An asset that never traded is no error in Horizon: it has no records.
         send(request, view, key, move |view| {

@@ -2,14 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
-    ListingView, MarketView,
+    IdStyle, ListingView, MarketView,
     ccxt::{self, Page, TIMEFRAMES},
     history::{MarketHistory, StoredPart, oldest_held},
 };
 
 use super::{
     Wanted, answer,
-    books::fresh,
+    books::send_book,
     candle_reader,
     document::{self, send},
     error::ApiError,
@@ -20,10 +20,13 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-const TICKER: &str = "/api/v1/ccxt/ticker";
-const ORDERBOOK: &str = "/api/v1/ccxt/orderbook";
-const TRADES: &str = "/api/v1/ccxt/trades";
-const OHLCV: &str = "/api/v1/ccxt/ohlcv";
+/// Paths of one kind of document: with `CODE-ISSUER`, and with contract ids.
+type Twins = [&'static str; 2];
+
+const TICKER: Twins = ["/api/v1/ccxt/ticker", "/api/v1/contract/ccxt/ticker"];
+const ORDERBOOK: Twins = ["/api/v1/ccxt/orderbook", "/api/v1/contract/ccxt/orderbook"];
+const TRADES: Twins = ["/api/v1/ccxt/trades", "/api/v1/contract/ccxt/trades"];
+const OHLCV: Twins = ["/api/v1/ccxt/ohlcv", "/api/v1/contract/ccxt/ohlcv"];
 /// Entries of an answer, unless the reader says otherwise.
 const LIMIT: i64 = 100;
 /// Most entries of an answer.
@@ -32,20 +35,33 @@ const LIMIT_MAX: i64 = 1_000;
 const LEVELS_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [TICKER, ORDERBOOK, TRADES, OHLCV].into_iter().for_each(requests::announce);
-    config
-        .route(TICKER, web::route().to(ticker))
-        .route(ORDERBOOK, web::route().to(orderbook))
-        .route(TRADES, web::route().to(trades))
-        .route(OHLCV, web::route().to(ohlcv));
+    [TICKER, ORDERBOOK, TRADES, OHLCV].into_iter().flatten().for_each(requests::announce);
+    for path in TICKER {
+        config.route(path, web::route().to(ticker));
+    }
+    for path in ORDERBOOK {
+        config.route(path, web::route().to(orderbook));
+    }
+    for path in TRADES {
+        config.route(path, web::route().to(trades));
+    }
+    for path in OHLCV {
+        config.route(path, web::route().to(ohlcv));
+    }
+}
+
+/// Path that was asked for, and the spelling of ids that it stands for.
+fn asked(request: &HttpRequest, [classic, contract]: Twins) -> (&'static str, IdStyle) {
+    if request.path() == contract { (contract, IdStyle::Contract) } else { (classic, IdStyle::Classic) }
 }
 
 async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, TICKER, Wanted::Live, async |request, view| {
+    let (path, style) = asked(&request, TICKER);
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol"])?;
         let canonical = market(&view.listing, &parameters)?.name();
-        send(request, view, format!("ccxt_ticker/{canonical}"), move |view| {
-            document::market(view, &canonical).map(|market| ccxt::ticker(&market)).unwrap_or_default()
+        send(request, view, format!("{path}/{canonical}"), move |view| {
+            document::market(view, &canonical).map(|market| ccxt::ticker(&market, style)).unwrap_or_default()
         })
         .await
     })
@@ -53,7 +69,8 @@ async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, TRADES, Wanted::Live, async |request, view| {
+    let (path, _) = asked(&request, TRADES);
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         let page = page(&parameters)?;
@@ -68,7 +85,8 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, OHLCV, Wanted::Live, async |request, view| {
+    let (path, _) = asked(&request, OHLCV);
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
@@ -91,7 +109,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         };
         let from = from.max(reader.oldest(listing, buckets));
         let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
-        let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest };
+        let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest, priced: true };
         let stored =
             if view.has(&key) { StoredPart::default() } else { reader.read(listing, market, wanted).await? };
         send(request, view, key, move |view| {
@@ -104,12 +122,13 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 
 async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let books = state.books.clone();
-    answer(request, state, ORDERBOOK, Wanted::Live, async |request, view| {
+    let (path, _) = asked(&request, ORDERBOOK);
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);
         let levels = books.read(view, &market.name(), usize::saturating_from(a_side)).await?;
-        Ok(fresh(ccxt::orderbook(&market, &levels)))
+        send_book(request, &ccxt::orderbook(&market, &levels))
     })
     .await
 }

@@ -85,7 +85,8 @@ async fn stored(
     let mut parts = Vec::new();
     for market in price_at::markets(asset, view.anchors()) {
         let buckets = moment.stored.buckets();
-        let wanted = candle_reader::Wanted { buckets, from, to, limit: usize::MAX, newest: true };
+        let wanted =
+            candle_reader::Wanted { buckets, from, to, limit: usize::MAX, newest: true, priced: false };
         let part = if from >= oldest_held(view) {
             StoredPart::default()
         } else {

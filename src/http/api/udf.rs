@@ -153,16 +153,17 @@ async fn stored(
             usize::saturating_from((seconds / buckets.seconds + 1).min(BARS_MAX))
         }
     };
-    let is_in_memory = match query.countback {
-        None => query.from >= query.held,
-        Some(countback) => bars_in_memory(view, key, market, query).await? >= countback,
-    };
+    // Without a bar in the question's time, the answer names the bar before it.
+    let enough = query.countback.unwrap_or(1);
+    let is_in_memory = (query.countback.is_some() || query.from >= query.held)
+        && bars_in_memory(view, key, market, query).await? >= enough;
     if is_in_memory || view.has(key) {
         return Ok((query, StoredPart::default()));
     }
     let query = HistoryQuery { held: reader.oldest(listing, buckets).min(query.held), ..query };
     let to = buckets.next_start(query.to);
-    let wanted = candle_reader::Wanted { buckets, from: query.held, to, limit: bars, newest: true };
+    let wanted =
+        candle_reader::Wanted { buckets, from: query.held, to, limit: bars, newest: true, priced: true };
     Ok((query, reader.read(listing, market, wanted).await?))
 }
 

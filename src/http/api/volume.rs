@@ -134,8 +134,14 @@ async fn candles(
     reader: &CandleReader,
 ) -> Result<StoredPart, ApiError> {
     let Window { from, to, stored, .. } = window;
-    let wanted =
-        candle_reader::Wanted { buckets: stored.buckets(), from, to, limit: usize::MAX, newest: true };
+    let wanted = candle_reader::Wanted {
+        buckets: stored.buckets(),
+        from,
+        to,
+        limit: usize::MAX,
+        newest: true,
+        priced: false,
+    };
     reader.read(view, market, wanted).await
 }
 

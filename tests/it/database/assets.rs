@@ -10,7 +10,7 @@ use stellar_ticker::{
     domain::{
         amount::Total,
         issuer_file::{Currency, IssuerFile, Organisation},
-        orderbook::{BookFigures, Level, OrderBook, PolledBook},
+        orderbook::{BestPrices, BookFigures, Level, OrderBook, PolledBook},
         price::Price,
     },
 };
@@ -247,6 +247,7 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     assert_eq!(assets.iter().map(sides).collect::<Vec<_>>(), expected.map(|tea| (Asset::Native, tea)));
     let book = |bid_count| PolledBook {
         figures: BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() },
+        best: BestPrices::default(),
         fetched_at: UnixSeconds(NOW),
     };
     let level = |n, stroops| Level {
@@ -255,7 +256,8 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     };
     let levels =
         OrderBook { bids: vec![level(3, 5), level(2, i128::from(i64::MAX) * 9)], asks: vec![level(4, 1)] };
-    let first = [(markets[0], book(1), OrderBook::default()), (markets[1], book(2), levels.clone())];
+    let polled = PolledBook::of(&levels, UnixSeconds(NOW));
+    let first = [(markets[0], book(1), OrderBook::default()), (markets[1], polled, levels.clone())];
     scene.database.record_books(scene.epoch, &first).await.unwrap();
     let again = [(markets[0], book(3), OrderBook::default())];
     let recorded = scene.database.record_books(scene.epoch, &again).await.unwrap();
@@ -267,10 +269,16 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets).await.unwrap(), 0);
     assert_eq!(scene.database.keep_books_of(scene.epoch, &markets[1..]).await.unwrap(), 1);
     let (changes, _) = load(&scene.database, Some(seq)).await;
-    assert_eq!((changes.books, changes.has_all_books), (vec![(markets[1], book(2))], true));
+    assert_eq!((changes.books, changes.has_all_books), (vec![(markets[1], polled)], true));
     assert_eq!(
         scene.database.book_levels(markets[0]).await.unwrap(),
         None,
         "the levels leave with the figures"
     );
+    // A program that does not know the exact prices leaves them as they were.
+    scene.client.execute("UPDATE orderbook_stats SET bid_max = 0.25", &[]).await.unwrap();
+    let (changes, _) = load(&scene.database, None).await;
+    let best = BestPrices { bid: None, ask: Price::new(4, 7) };
+    let [(_, moved)] = changes.books[..] else { panic!("{:?}", changes.books) };
+    assert_eq!((polled.best.bid, moved.best), (Price::new(3, 7), best));
 }

@@ -11,7 +11,7 @@ use stellar_ticker::{
     },
     domain::{
         instant::DAY,
-        orderbook::{BookFigures, OrderBook, PolledBook},
+        orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
     },
 };
 
@@ -104,6 +104,7 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
             ask_volume: 2.5,
             ask_min,
         },
+        best: BestPrices::default(),
         fetched_at: UnixSeconds(NOW),
     };
     let books: Vec<_> = markets

@@ -83,6 +83,7 @@ async fn stored(database: &Database, issuer: u8, stored: Stored) -> StoredCandle
         to: UnixSeconds(BEGIN + 400 * DAY),
         limit: 100_000,
         newest: true,
+        priced: false,
     };
     database.candles(query).await.unwrap()
 }

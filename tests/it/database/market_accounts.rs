@@ -11,7 +11,7 @@ use super::*;
 /// A full hour. The trades of this file closed up to a minute before it.
 const UNTIL: UnixSeconds = UnixSeconds(NOW - NOW.rem_euclid(HOUR));
 
-/// Trade of XLM for `issuer`'s TEA. The maker is an account, or a pool without one.
+/// Trade of XLM for `issuer`'s TEA, of which each later trade gives more. The maker is an account, or a pool without one.
 fn between(order: i32, issuer: u8, maker: Option<u8>, taker: u8, stroops: i64, ago: i64) -> Trade {
     let side = |asset, stroops, account: Option<u8>| Side {
         asset,
@@ -24,7 +24,7 @@ fn between(order: i32, issuer: u8, maker: Option<u8>, taker: u8, stroops: i64, a
         token: token(5, order),
         closed_at: UNTIL.plus(-ago),
         base: side(Asset::Native, stroops, maker),
-        counter: side(tea, 2 * stroops, Some(taker)),
+        counter: side(tea, (2 + i64::from(order)) * stroops, Some(taker)),
         price_n: 2,
         price_d: 1,
         base_is_seller: true,
@@ -54,8 +54,8 @@ async fn accounts_are_counted_by_market_and_the_last_two_counts_are_kept() {
 
     let count = scene.database.count_market_accounts(UNTIL, UNTIL.plus(180)).await.unwrap();
     let accounts = |takers, makers, largest_pair| MarketAccounts { takers, makers, largest_pair };
-    // 7,500 of 9,999 stroops, whichever of the two took.
-    assert_eq!(count.markets[&market(1)], accounts(3, 3, 7_500));
+    // TEA is the base of new outputs: 16,500 of 26,496 stroops, whichever of the two took.
+    assert_eq!(count.markets[&market(1)], accounts(3, 3, 6_227));
     assert_eq!(count.markets[&market(2)], accounts(1, 1, 10_000));
     assert_eq!(count.markets[&market(3)], accounts(1, 1, 0), "a pool is no account of a pair");
     assert_eq!(count.markets.len(), 3);

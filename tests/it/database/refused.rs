@@ -2,7 +2,7 @@
 
 use stellar_ticker::{
     db::trades::CommittedBatch,
-    domain::orderbook::{BookFigures, OrderBook, PolledBook},
+    domain::orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
 };
 
 use super::{
@@ -127,6 +127,7 @@ async fn a_book_that_is_refused_is_named_and_the_others_are_stored() {
     refuse(&scene, "orderbook_stats", "bid_count = 13", "NEW.bid_count = 14").await;
     let book = |bid_count| PolledBook {
         figures: BookFigures { bid_count, ..BookFigures::default() },
+        best: BestPrices::default(),
         fetched_at: UnixSeconds(NOW),
     };
     let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();

@@ -10,11 +10,77 @@ use crate::support::network::block_on;
 /// Words of an error that are followed by the parameters of the path.
 const KNOWN: &str = "this path knows: ";
 
+const MARKET: &str = "XLM_USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
+
 /// A path with examples in place of its parameters.
 fn with_examples(path: &str) -> String {
-    path.replace("{market}", &format!("XLM_{USDC}"))
-        .replace("{pair}", &format!("XLM_{USDC}"))
-        .replace("{asset}", USDC)
+    path.replace("{market}", MARKET).replace("{pair}", MARKET).replace("{asset}", USDC)
+}
+
+/// Values of parameters that an operation cannot do without, by name.
+const REQUIRED: [(&str, &str); 10] = [
+    ("ticker_id", MARKET),
+    ("symbol", MARKET),
+    ("field", "close"),
+    ("assets", "XLM"),
+    ("asset", "XLM"),
+    ("base_asset_type", "native"),
+    ("counter_asset_type", "credit_alphanum4"),
+    ("counter_asset_code", "USDC"),
+    ("counter_asset_issuer", "GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN"),
+    ("resolution", "3600000"),
+];
+/// Optional ones that go with a required one.
+const BESIDE: [&str; 3] = ["asset", "counter_asset_code", "counter_asset_issuer"];
+/// Largest answer that may go without compression, in bytes. It fits into one packet.
+const ONE_PACKET: usize = 1_400;
+
+/// Query string with which an operation answers.
+fn question(parameters: &[Value]) -> String {
+    let of_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+    let wanted = of_query.filter_map(|parameter| {
+        let name = parameter["name"].as_str().unwrap();
+        let known = REQUIRED.iter().find(|(required, _)| *required == name);
+        if parameter["required"] == true || BESIDE.contains(&name) {
+            let (_, value) = known.unwrap_or_else(|| panic!("no value for {name}"));
+            return Some(format!("{name}={value}"));
+        }
+        None
+    });
+    wanted.collect::<Vec<_>>().join("&")
+}
+
+#[test]
+fn every_answer_larger_than_a_packet_is_compressed_and_has_a_tag() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let description = ok(&daemon, "/openapi.json").json();
+        let mut large = 0;
+        for (path, operations) in description["paths"].as_object().unwrap() {
+            // Events have no end, and GraphQL answers a question only.
+            if ["/api/v1/stream", "/graphql"].contains(&path.as_str()) {
+                continue;
+            }
+            let query = question(operations["get"]["parameters"].as_array().unwrap());
+            let path = format!("{}?{query}", with_examples(path));
+            let plain = ok(&daemon, &path);
+            if plain.body.len() <= ONE_PACKET {
+                continue;
+            }
+            large += 1;
+            let gzip = daemon.get_with("GET", &path, "Accept-Encoding: gzip\r\n");
+            assert_eq!((gzip.status, gzip.header("content-encoding")), (200, Some("gzip")), "{path}");
+            assert!(gzip.body.len() < plain.body.len(), "{path}");
+            assert!(gzip.header("vary").unwrap().contains("Accept-Encoding"), "{path}");
+            let tag = gzip.header("etag").unwrap_or_else(|| panic!("{path} has no tag"));
+            assert!(
+                tag.ends_with("-gz\"") && plain.header("etag").is_some_and(|plain| plain != tag),
+                "{path}"
+            );
+        }
+        assert!(large >= 20, "{large}");
+    });
 }
 
 #[test]

@@ -19,19 +19,24 @@ use super::{
     *,
 };
 
-const HOUR: i64 = 3_600;
-const DAY: i64 = 86_400;
+pub(super) const HOUR: i64 = 3_600;
+pub(super) const DAY: i64 = 86_400;
 const TEA: &str = "TEA-GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC";
 
 /// Days of the old trades, counted back from now. Memory holds seven.
 const OLDEST_DAYS: i64 = 20;
 
-fn asset(name: &str) -> Asset {
+pub(super) fn asset(name: &str) -> Asset {
     name.replacen('-', ":", 1).parse().unwrap()
 }
 
 /// A trade of XLM against another asset, `place` in the order of all.
 fn old_trade(place: i64, second: i64, counter: &str) -> IncomingTrade {
+    priced_trade(place, second, counter, (1 + place % 5, 9 + place % 3))
+}
+
+/// The same at a price that Horizon sends: 0/0 is none.
+pub(super) fn priced_trade(place: i64, second: i64, counter: &str, price: (i64, i64)) -> IncomingTrade {
     let account = AccountId::parse(&TEA[4..]).unwrap();
     let side = |asset, stroops| Side {
         asset,
@@ -44,8 +49,8 @@ fn old_trade(place: i64, second: i64, counter: &str) -> IncomingTrade {
         closed_at: UnixSeconds(second),
         base: side(Asset::Native, 30_000_000 + place % 7 * 1_000_001),
         counter: side(asset(counter), 10_000_000 + place % 11 * 70_001),
-        price_n: 1 + place % 5,
-        price_d: 9 + place % 3,
+        price_n: price.0,
+        price_d: price.1,
         base_is_seller: place % 2 == 0,
     };
     IncomingTrade { trade: record.normalise().unwrap(), raw: Bytes::from_static(b"{}") }
@@ -62,9 +67,14 @@ async fn write_old_trades(daemon: &Daemon, client: &tokio_postgres::Client, now:
             trades.push(old_trade(2 * place + 1, second + 3, TEA));
         }
     }
-    let database = crate::database::open(&daemon.database);
     // The late ones first.
     trades.reverse();
+    write(daemon, client, &trades).await;
+}
+
+/// Writes trades into the daemon's database, as a backfill would, and waits for their candles.
+pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trades: &[IncomingTrade]) {
+    let database = crate::database::open(&daemon.database);
     for part in trades.chunks(500) {
         let batch = TradeBatch {
             kind: BatchKind::Backfill,
@@ -86,11 +96,11 @@ async fn write_old_trades(daemon: &Daemon, client: &tokio_postgres::Client, now:
     }
 }
 
-fn seconds(value: &Value, field: &str) -> i64 {
+pub(super) fn seconds(value: &Value, field: &str) -> i64 {
     chrono::DateTime::parse_from_rfc3339(text(value, field)).unwrap().timestamp()
 }
 
-fn list(answer: &Value, field: &str) -> Vec<Value> {
+pub(super) fn list(answer: &Value, field: &str) -> Vec<Value> {
     answer[field].as_array().unwrap().clone()
 }
 

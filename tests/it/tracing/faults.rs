@@ -91,7 +91,7 @@ fn a_mailbox_that_one_sender_fills_is_found_with_the_sender() {
         let mut busiest = Value::Null;
         wait_until("the flood is counted", || {
             let flow = daemon.admin("/flow.json").json();
-            let into = flow["flow"].as_array().unwrap().iter().filter(|line| line["to"] == "aggregator");
+            let into = flow["edges"].as_array().unwrap().iter().filter(|line| line["to"] == "aggregator");
             busiest = into.max_by_key(|line| line["count"].as_u64()).unwrap().clone();
             busiest["count"].as_u64() >= Some(200)
         });

@@ -26,9 +26,9 @@ pub struct FlowView {
     /// Messages since the start of the process.
     pub count: u64,
     /// Messages per second over the last minute.
-    pub per_second_1m: f64,
+    pub per_s_1m: f64,
     /// Messages per second over the last 15 minutes.
-    pub per_second_15m: f64,
+    pub per_s_15m: f64,
 }
 
 impl Flow {
@@ -56,8 +56,8 @@ impl Flow {
             to: route.1,
             message: route.2,
             count: *count,
-            per_second_1m: rates.per_second(since_start, Over::Minute),
-            per_second_15m: rates.per_second(since_start, Over::Quarter),
+            per_s_1m: rates.per_second(since_start, Over::Minute),
+            per_s_15m: rates.per_second(since_start, Over::Quarter),
         };
         self.0.iter().map(line).collect()
     }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     asset::tests::issued,
+    conversions::Integer as _,
     directory::Directory,
     instant::{DAY, HOUR, MINUTE},
     test_support::trade,
@@ -180,6 +181,24 @@ fn the_last_ways_to_overflow_are_closed() {
     let huge = Rate::new(1 << 62, 1).unwrap();
     assert_eq!((huge.times(huge), huge.worth(i128::MAX)), (None, i128::MAX));
     assert_eq!((Rate::new(0, 1), Rate::new(1, 0), Rate::new(1, i128::MAX)), (None, None, None));
+}
+
+proptest! {
+    #[test]
+    fn a_rate_of_large_numbers_keeps_all_digits_that_are_printed(
+        n in 1..i128::MAX, d in 1..i128::MAX, shifts in (0..127_u32, 0..127_u32),
+    ) {
+        let (n, d) = ((n >> shifts.0).max(1), (d >> shifts.1).max(1));
+        let quotient = |n: i128, d: i128| n.to_f64() / d.to_f64();
+        let exact = quotient(n, d);
+        match Rate::new(n, d) {
+            Some(rate) => {
+                prop_assert!(rate.n.max(rate.d) < 1 << 63);
+                prop_assert!((quotient(rate.n, rate.d) / exact - 1.0).abs() < 1e-15, "{rate:?}");
+            }
+            None => prop_assert!(exact.max(exact.recip()) > 2_f64.powi(62)),
+        }
+    }
 }
 
 proptest! {

@@ -20,6 +20,8 @@ pub struct CandleQuery {
     pub interval: Interval,
     /// Start of the first bucket.
     pub from: UnixSeconds,
+    /// Start of the last bucket with a price before `from`, if the answer is filled and there is one.
+    pub known_from: Option<UnixSeconds>,
     /// Last second of interest.
     pub to: UnixSeconds,
     /// Most candles, the newest ones.
@@ -63,9 +65,11 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery) -> Vec<u8> {
     let view = history.view();
     let buckets = query.interval.buckets();
     let last = buckets.start_of(query.to.min(view.as_of()));
-    let filled = history.quoted(buckets, query.from, last.plus(buckets.seconds));
+    let known_from = query.known_from.unwrap_or(query.from);
+    let filled = history.quoted(buckets, known_from, last.plus(buckets.seconds));
     let starts: Vec<UnixSeconds> = if query.fill {
-        all_starts(buckets, filled.keys().next().copied(), last)
+        let first = filled.keys().next().map(|first| query.from.max(*first));
+        all_starts(buckets, first, last)
     } else {
         filled.keys().copied().collect()
     };
@@ -98,7 +102,7 @@ fn last_close(filled: btree_map::Range<'_, UnixSeconds, QuotedStats>) -> Option<
     filled.rev().find_map(|(_, stats)| stats.prices).map(|prices| prices.close)
 }
 
-/// One candle. Without a price of its own it stays at the close of the one before.
+/// One candle. Without trades it stays at the last close before it.
 fn candle(
     history: &MarketHistory<'_>,
     buckets: Buckets,
@@ -107,6 +111,7 @@ fn candle(
     previous: Option<Price>,
 ) -> Candle {
     let (clean, raw) = (stats.prices, stats.raw_prices);
+    let previous = previous.filter(|_| stats.trade_count == 0);
     let clean_price = |price: Option<Price>| value::price(price.or(previous));
     Candle {
         time: start.to_rfc3339(),

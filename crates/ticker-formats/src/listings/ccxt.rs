@@ -12,7 +12,7 @@ use ticker_domain::{
 
 use super::{
     asset::AssetView,
-    book::digits,
+    book::QuotedBook,
     history::MarketHistory,
     market::MarketView,
     one_by_one::OneByOne,
@@ -164,8 +164,8 @@ pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
 
 /// `ticker` of one market.
 #[must_use]
-pub fn ticker(market: &MarketView<'_>) -> Vec<u8> {
-    to_bytes(&ticker_of(market, IdStyle::Classic))
+pub fn ticker(market: &MarketView<'_>, style: IdStyle) -> Vec<u8> {
+    to_bytes(&ticker_of(market, style))
 }
 
 fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
@@ -185,9 +185,9 @@ fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
         datetime: as_of.to_rfc3339(),
         high: price(prices.map(|prices| prices.high)),
         low: price(prices.map(|prices| prices.low)),
-        bid: number(digits(book.and_then(|book| book.bid))),
+        bid: number(book.as_ref().and_then(QuotedBook::bid)),
         bid_volume: None,
-        ask: number(digits(book.and_then(|book| book.ask))),
+        ask: number(book.as_ref().and_then(QuotedBook::ask)),
         ask_volume: None,
         vwap: number(value::ratio(day.vwap)),
         open: price(prices.map(|prices| prices.open)),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use ticker_domain::{decimal, instant::UnixSeconds, span::Span};
 
 use super::{
-    book::digits,
+    book::QuotedBook,
     market::MarketView,
     one_by_one::OneByOne,
     own::{to_bytes, write_json},
@@ -107,8 +107,8 @@ pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
             last_price: value::price(Some(prices.close))?,
             base_volume: decimal::amount(day.base_volume),
             target_volume: decimal::amount(day.quote_volume),
-            bid: digits(book.and_then(|book| book.bid)),
-            ask: digits(book.and_then(|book| book.ask)),
+            bid: book.as_ref().and_then(QuotedBook::bid),
+            ask: book.as_ref().and_then(QuotedBook::ask),
             high: value::price(Some(prices.high))?,
             low: value::price(Some(prices.low))?,
         })

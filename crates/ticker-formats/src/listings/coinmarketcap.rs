@@ -13,7 +13,7 @@ use ticker_domain::{asset::Asset, decimal, span::Span};
 
 use super::{
     asset::AssetView,
-    book::digits,
+    book::QuotedBook,
     market::MarketView,
     one_by_one::OneByOne,
     own::{to_bytes, write_json},
@@ -106,8 +106,8 @@ pub(crate) fn summary(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
             base_currency: symbol(market.base(), view, style),
             quote_currency: symbol(market.quote(), view, style),
             last_price: Number(value::price(Some(prices.close))?),
-            lowest_ask: Number::or_zero(digits(book.and_then(|book| book.ask))),
-            highest_bid: Number::or_zero(digits(book.and_then(|book| book.bid))),
+            lowest_ask: Number::or_zero(book.as_ref().and_then(QuotedBook::ask)),
+            highest_bid: Number::or_zero(book.as_ref().and_then(QuotedBook::bid)),
             base_volume: Number(decimal::amount(day.base_volume)),
             quote_volume: Number(decimal::amount(day.quote_volume)),
             price_change_percent_24h: Number::or_zero(value::ratio(prices.change_percent())),

@@ -6,7 +6,7 @@ use ticker_domain::{
     asset::Asset,
     candles::{Buckets, Stored},
     coverage::{TimeSpan, merge_times},
-    instant::UnixSeconds,
+    instant::{DAY, HOUR, UnixSeconds},
     market::Market,
     quoted::QuotedStats,
     span::Span,
@@ -132,7 +132,20 @@ impl<'a> MarketHistory<'a> {
         (older, if from < oldest { from.max(held_from) } else { from })
     }
 
-    /// The same in the orientation of new outputs.
+    /// Start of the last candle with a price that memory holds before `end`.
+    #[must_use]
+    pub fn last_priced(&self, stored: Stored, end: UnixSeconds) -> Option<UnixSeconds> {
+        let recent = self.recent.as_ref()?;
+        let oldest = oldest_held(self.view);
+        // In a busy market the last hour has one, and costs little.
+        [HOUR, DAY, Span::Week.hours() * HOUR].into_iter().find_map(|seconds| {
+            let from = end.minus(seconds).max(oldest);
+            let candles = recent.by_bucket(stored.buckets(), from..end);
+            candles.into_iter().rfind(|(_, stats)| stats.prices.is_some()).map(|(start, _)| start)
+        })
+    }
+
+    /// Statistics like those of [`Self::between`], in the orientation of new outputs.
     pub(super) fn quoted(
         &self,
         buckets: Buckets,

@@ -6,11 +6,7 @@ use ticker_domain::{
     quoted::QuotedStats, span::Span, trade_stats::WindowTrade, windows::MarketId,
 };
 
-use super::{
-    book::{QuotedBook, digits},
-    trades::QuotedTrade,
-    value,
-};
+use super::{book::QuotedBook, trades::QuotedTrade, value};
 
 /// Events of one publication.
 #[derive(Debug, Default)]
@@ -109,8 +105,8 @@ fn market_event<'a>(oriented: &'a Oriented, market: MarketId, snapshot: &MarketS
     MarketEvent {
         market: &oriented.name,
         last: value::price(week.prices.map(|prices| prices.close)),
-        bid: digits(book.and_then(|book| book.bid)),
-        ask: digits(book.and_then(|book| book.ask)),
+        bid: book.as_ref().and_then(QuotedBook::bid),
+        ask: book.as_ref().and_then(QuotedBook::ask),
         day: DayEvent {
             open: value::price(day.prices.map(|prices| prices.open)),
             high: value::price(day.prices.map(|prices| prices.high)),

@@ -40,11 +40,15 @@ impl ListingView {
         self.market(market)
     }
 
-    /// Market of two symbols with `_` between them, as CoinMarketCap's formats name pairs.
+    /// Market of two assets with `_` between them, as CoinMarketCap's formats name pairs: each by its symbol, or in any
+    /// spelling.
     #[must_use]
     pub fn market_of_symbols(&self, name: &str) -> Option<MarketView<'_>> {
         let (base, quote) = name.split_once('_')?;
-        let asset = |code: &str| self.asset(self.symbols().of_code(code)?.asset);
+        let asset = |text: &str| match self.symbols().of_code(text) {
+            Some(choice) => self.asset(choice.asset),
+            None => self.find(&text.parse().ok()?),
+        };
         self.market_between(&asset(base)?, &asset(quote)?)
     }
 

@@ -18,7 +18,7 @@ use ticker_domain::{
 
 use super::{
     asset::AssetView,
-    book::{QuotedBook, digits},
+    book::QuotedBook,
     trades,
     view::{IdStyle, ListingView},
 };
@@ -80,11 +80,11 @@ impl<'a> MarketView<'a> {
         format!("{}_{}", self.base.spelled(style), self.quote.spelled(style))
     }
 
-    /// True if both assets are valid and the market traded in the last 24 hours.
+    /// True if both assets are valid and a trade of the last 24 hours set a price.
     pub(super) fn is_listed(&self) -> bool {
-        let traded =
-            self.view.snapshot().windows().figures_of(self.id).is_some_and(|kept| !kept.day.is_empty());
-        traded && self.base.is_valid() && self.quote.is_valid()
+        let kept = self.view.snapshot().windows().figures_of(self.id);
+        let has_price = kept.is_some_and(|kept| kept.day.prices.is_some());
+        has_price && self.base.is_valid() && self.quote.is_valid()
     }
 
     /// Statistics of a span.
@@ -144,7 +144,7 @@ impl<'a> MarketView<'a> {
     #[must_use]
     pub(crate) fn best_prices(&self) -> (Option<String>, Option<String>) {
         let book = self.book();
-        (digits(book.and_then(|book| book.bid)), digits(book.and_then(|book| book.ask)))
+        (book.as_ref().and_then(QuotedBook::bid), book.as_ref().and_then(QuotedBook::ask))
     }
 
     /// Seconds since the order book was polled, if it is recent enough.

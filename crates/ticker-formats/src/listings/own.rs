@@ -18,7 +18,7 @@ use ticker_domain::{
 
 use super::{
     asset::AssetView,
-    book::{QuotedBook, digits},
+    book::QuotedBook,
     flags::{self, Flag},
     market::MarketView,
     one_by_one::OneByOne,
@@ -205,10 +205,10 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         last: value::price(last),
         last_trade: last_trade(market),
         windows: Span::ALL.into_iter().map(|span| (span.name(), window::of(market, span))).collect(),
-        bid: digits(book.and_then(|book| book.bid)),
-        ask: digits(book.and_then(|book| book.ask)),
-        spread: digits(book.as_ref().and_then(QuotedBook::spread)),
-        mid: digits(book.as_ref().and_then(QuotedBook::mid)),
+        bid: book.as_ref().and_then(QuotedBook::bid),
+        ask: book.as_ref().and_then(QuotedBook::ask),
+        spread: book.as_ref().and_then(QuotedBook::spread),
+        mid: book.as_ref().and_then(QuotedBook::mid),
         book_age_s: book.map(|book| book.age_s),
         accounts: accounts(market),
         flags: flags::of(market),

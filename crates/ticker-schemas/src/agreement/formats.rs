@@ -31,8 +31,6 @@ pub struct Format {
     fields: &'static [(&'static str, &'static str)],
     /// True if an unknown figure is 0. Otherwise it is null or absent.
     zero_is_unknown: bool,
-    /// True if a market without a price in 24 hours is left out.
-    needs_price: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +58,6 @@ impl Format {
                 ("quoteVolume", "quote_volume"),
             ],
             zero_is_unknown: false,
-            needs_price: false,
         },
         Self {
             schema: "coingecko-pairs",
@@ -69,7 +66,6 @@ impl Format {
             named_by: "id",
             fields: &[("base", "base"), ("target", "quote"), ("pool_id", "pool_id")],
             zero_is_unknown: false,
-            needs_price: false,
         },
         Self {
             schema: "coingecko-tickers",
@@ -89,7 +85,6 @@ impl Format {
                 ("ask", "ask"),
             ],
             zero_is_unknown: false,
-            needs_price: true,
         },
         Self {
             schema: "coinmarketcap-summary",
@@ -109,7 +104,6 @@ impl Format {
                 ("lowest_price_24h", "low"),
             ],
             zero_is_unknown: true,
-            needs_price: true,
         },
         Self {
             schema: "coinmarketcap-ticker",
@@ -122,7 +116,6 @@ impl Format {
                 ("quote_volume", "quote_volume"),
             ],
             zero_is_unknown: true,
-            needs_price: true,
         },
         Self {
             schema: "coinmarketcap-dex",
@@ -141,7 +134,6 @@ impl Format {
                 ("quote_volume", "quote_volume"),
             ],
             zero_is_unknown: false,
-            needs_price: true,
         },
     ];
 
@@ -188,9 +180,6 @@ impl Reference {
             }
         }
         for market in self.markets().iter().filter(|market| market.is_listed) {
-            if format.needs_price && market.figure("last").is_none() {
-                continue;
-            }
             let name = market.figure(style.figure(format.named_by)).unwrap_or_default();
             let Some(entry) = found.remove(name) else {
                 compared.differs(format!("{name} is missing"));

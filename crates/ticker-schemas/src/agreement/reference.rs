@@ -13,7 +13,7 @@ pub struct Market {
     pub id: String,
     /// Trades in 24 hours.
     pub trade_count: u64,
-    /// True if both assets are valid and it traded in 24 hours: formats of listing sites have it.
+    /// True if both assets are valid and it has a price of 24 hours: formats of listing sites have it.
     pub is_listed: bool,
     /// Figures by their names in [`Market::figure`].
     figures: BTreeMap<&'static str, Option<String>>,
@@ -142,13 +142,19 @@ fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap
     ]);
     let trade_count = document.pointer("/windows/24h/trade_count").and_then(Value::as_u64).unwrap_or(0);
     let is_valid = |side: &str| *at(at(document, side), "valid") == true;
+    let has_price = figures.get("last").is_some_and(Option::is_some);
     Market {
         id: value("/id").unwrap_or_default(),
         trade_count,
-        is_listed: trade_count > 0 && is_valid("base") && is_valid("quote"),
+        is_listed: has_price && is_valid("base") && is_valid("quote"),
         figures,
     }
 }
+
+/// Doubles are exact enough to see a price outside of its range, but for the last digit.
+const PRINTING_SLACK: f64 = 1e-12;
+/// Twice of what whole stroops move the quotient of a clean trade's amounts.
+const AVERAGE_SLACK: f64 = 2e-3;
 
 /// Notes figures of a market that contradict each other.
 fn consistent(document: &Value, own: &mut Compared) {
@@ -164,9 +170,13 @@ fn consistent(document: &Value, own: &mut Compared) {
         }
         let price = |field: &str| at(window, field).as_str().and_then(|text| text.parse::<f64>().ok());
         let (low, high) = (price("low"), price("high"));
-        for field in ["open", "close", "vwap"] {
-            // Doubles are exact enough to see a price outside of its range, but for the last digit.
-            let outside = |(price, bound): (f64, f64)| price > bound * (1.0 + 1e-12);
+        // A clean trade's amounts are whole stroops, which moves their quotient by up to a thousandth. Amounts of dust
+        // may have any quotient.
+        let has_clean = at(window, "clean_count").as_i64().is_some_and(|count| count > 0);
+        let of_average = has_clean.then_some(("vwap", AVERAGE_SLACK));
+        let of_prices = [("open", PRINTING_SLACK), ("close", PRINTING_SLACK)];
+        for (field, slack) in of_prices.into_iter().chain(of_average) {
+            let outside = |(price, bound): (f64, f64)| price > bound * (1.0 + slack);
             if price(field).zip(high).is_some_and(outside) || low.zip(price(field)).is_some_and(outside) {
                 own.differs(format!("{id}: {field} of {span} is not between low and high"));
             }

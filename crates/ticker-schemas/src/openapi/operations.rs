@@ -73,6 +73,16 @@ const SYMBOL: Parameter = Parameter {
 const SINCE: Parameter = in_query("since", SECONDS, "First time, in milliseconds since 1970");
 const CCXT_LIMIT: Parameter = in_query("limit", Number(1, 1_000), "Most entries. 100 unless given");
 
+const CCXT_PAGE: &[Parameter] = &[SYMBOL, SINCE, CCXT_LIMIT];
+const CCXT_CANDLES: &[Parameter] = &[
+    SYMBOL,
+    in_query("timeframe", Words(INTERVALS), "Length of a candle. 1m unless given"),
+    SINCE,
+    CCXT_LIMIT,
+];
+const CCXT_BOOK: &[Parameter] =
+    &[SYMBOL, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")];
+
 const HISTORICAL: &[Parameter] = &[
     TICKER_ID,
     in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
@@ -137,7 +147,7 @@ const fn books(
     answer: Answer,
     parameters: &'static [Parameter],
 ) -> Operation {
-    with(plain(path, tag, "Order book of a market", answer), parameters, &[400, 404, 503])
+    with(plain(path, tag, "Order book of a market", answer), parameters, &[400, 404, 406, 503])
 }
 
 /// All operations.
@@ -162,7 +172,7 @@ pub const OPERATIONS: &[Operation] = &[
     with(
         plain("/api/v1/markets/{market}/orderbook", MARKETS, "Order book of a market", Json("orderbook")),
         &[MARKET, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
-        &[301, 400, 404, 503],
+        &[301, 400, 404, 406, 503],
     ),
     with(
         plain(
@@ -382,23 +392,38 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     with(
         plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", OfView("ccxt-trades")),
-        &[SYMBOL, SINCE, CCXT_LIMIT],
+        CCXT_PAGE,
         OF_CCXT,
     ),
     with(
         plain("/api/v1/ccxt/ohlcv", CHARTS, "Candles of a market", OfView("ccxt-ohlcv")),
-        &[
-            SYMBOL,
-            in_query("timeframe", Words(INTERVALS), "Length of a candle. 1m unless given"),
-            SINCE,
-            CCXT_LIMIT,
-        ],
+        CCXT_CANDLES,
         OF_CCXT,
     ),
     with(
         plain("/api/v1/ccxt/orderbook", CHARTS, "Order book of a market", Json("ccxt-orderbook")),
-        &[SYMBOL, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
-        &[400, 404, 503],
+        CCXT_BOOK,
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/contract/ccxt/ticker", CHARTS, "The figures by contract ids", OfView("ccxt-ticker")),
+        &[SYMBOL],
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/contract/ccxt/trades", CHARTS, "The same trades", OfView("ccxt-trades")),
+        CCXT_PAGE,
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/contract/ccxt/ohlcv", CHARTS, "The same candles", OfView("ccxt-ohlcv")),
+        CCXT_CANDLES,
+        OF_CCXT,
+    ),
+    with(
+        plain("/api/v1/contract/ccxt/orderbook", CHARTS, "The same order book", Json("ccxt-orderbook")),
+        CCXT_BOOK,
+        OF_CCXT,
     ),
     plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
     with(

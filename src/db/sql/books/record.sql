@@ -1,11 +1,13 @@
 WITH recorded AS (
-    INSERT INTO orderbook_stats (market_id, bid_count, bid_volume, bid_max, ask_count, ask_volume, ask_min, fetched_at)
+    INSERT INTO orderbook_stats (market_id, bid_count, bid_volume, bid_max, ask_count, ask_volume, ask_min, fetched_at,
+                                 bid_n, bid_d, ask_n, ask_d)
     SELECT * FROM unnest($1::int[], $2::int[], $3::float8[], $4::float8[], $5::int[], $6::float8[], $7::float8[],
-                         $8::timestamptz[])
+                         $8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
     ON CONFLICT (market_id) DO UPDATE SET
         bid_count = excluded.bid_count, bid_volume = excluded.bid_volume, bid_max = excluded.bid_max,
         ask_count = excluded.ask_count, ask_volume = excluded.ask_volume, ask_min = excluded.ask_min,
-        fetched_at = excluded.fetched_at, version = nextval('book_version')
+        fetched_at = excluded.fetched_at, bid_n = excluded.bid_n, bid_d = excluded.bid_d,
+        ask_n = excluded.ask_n, ask_d = excluded.ask_d, version = nextval('book_version')
     RETURNING version
 )
 SELECT min(version), max(version) FROM recorded

@@ -18,7 +18,7 @@ use crate::domain::{
     listed_asset::ListedAsset,
     market_snapshot::{MarketFilter, MarketRow, MarketSnapshot, PairCodes, TickerRow},
     number::ratio_to_f64,
-    orderbook::{BookFigures, PolledBook},
+    orderbook::{BestPrices, BookFigures, PolledBook},
     test_support::{listed, trade},
     ticker::LegacyFigures,
     trade_stats::TradeStats,
@@ -242,7 +242,10 @@ fn hard_snapshot() -> MarketSnapshot {
         ask_volume: f64::INFINITY,
         ask_min: 0.1,
     };
-    directory.update_books(vec![(1, PolledBook { figures, fetched_at: UnixSeconds(1) })], true);
+    directory.update_books(
+        vec![(1, PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(1) })],
+        true,
+    );
     let (mut windows, now) = (Windows::default(), UnixSeconds(1_000_000_000));
     for (number, market) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
         let closed_at = now.0 - number * HOUR - 5;
