@@ -25,6 +25,7 @@ mod labels;
 mod methods;
 mod negotiation;
 mod openapi;
+mod origin;
 pub mod probe;
 mod problem;
 mod public;

@@ -124,7 +124,7 @@ impl Services {
     /// Returns the assets that are worth a US dollar.
     #[must_use]
     pub fn usd_anchors(&self) -> Vec<Asset> {
-        self.config.usd_anchors.iter().filter_map(|anchor| anchor.parse().ok()).collect()
+        self.config.usd_anchors.clone()
     }
 
     /// Returns the inputs of the views that files and documents of the market API are made of.

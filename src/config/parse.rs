@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::Uri;
-use stellar_strkey::ed25519::PublicKey;
 
 use super::duration::{format_duration, parse_duration};
 use super::fault::ValueError;
@@ -15,7 +14,7 @@ use super::network;
 use super::secret::Secret;
 use crate::{
     connection_string::ConnectionString,
-    domain::plain_text::shown,
+    domain::{asset::Asset, identity::SpelledAsset, plain_text::shown},
     telemetry::{self, LogFormat},
 };
 
@@ -23,8 +22,6 @@ use crate::{
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Shortest interval. A shorter one would turn a periodic task into a busy loop.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Longest asset code in letters and digits (CAP-0001, `AlphaNum12`).
-const ASSET_CODE_LEN_MAX: usize = 12;
 
 pub(super) const AT_MOST_A_YEAR: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, at most 365d";
 pub(super) const INTERVAL: &str = "a duration such as 100ms, 90s, 10m, 1h or 2d, from 10ms to 365d";
@@ -151,21 +148,24 @@ pub(super) fn network_passphrase(text: &str) -> Parsed<String> {
     }
 }
 
-/// Parses a list of `CODE:ISSUER` separated by commas, without repetitions. An empty text is an empty list.
-pub(super) fn assets(text: &str) -> Parsed<Vec<String>> {
-    let mut assets: Vec<String> = Vec::new();
-    for asset in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
-        let (code, issuer) = asset.split_once(':').ok_or(ValueError::UNPARSABLE)?;
-        let code_fits = (1..=ASSET_CODE_LEN_MAX).contains(&code.len());
-        if !code_fits || !code.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(ValueError::unparsable(format!("\"{}\" is no asset code", shown(code))));
-        }
-        PublicKey::from_str(issuer)
-            .map_err(|_| ValueError::unparsable(format!("\"{}\" is no issuer", shown(issuer))))?;
-        if assets.iter().any(|known| known == asset) {
+/// Parses a list of issued assets separated by commas, without repetitions. An empty text is an empty list.
+pub(super) fn assets(text: &str) -> Parsed<Vec<Asset>> {
+    let mut assets: Vec<Asset> = Vec::new();
+    for spelled in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
+        let asset = match spelled.parse() {
+            Ok(SpelledAsset::Classic(asset @ Asset::Issued { .. })) => asset,
+            Ok(SpelledAsset::Classic(Asset::Native)) => {
+                return Err(ValueError::unparsable(format!("{spelled} has no issuer")));
+            }
+            Ok(SpelledAsset::Contract(_)) => {
+                return Err(ValueError::unparsable(format!("{spelled} is a contract; give code and issuer")));
+            }
+            Err(error) => return Err(ValueError::unparsable(format!("\"{}\": {error}", shown(spelled)))),
+        };
+        if assets.contains(&asset) {
             return Err(ValueError::refused(format!("{asset} is listed twice")));
         }
-        assets.push(asset.to_owned());
+        assets.push(asset);
     }
     Ok(assets)
 }

@@ -339,9 +339,9 @@ pub static SETTINGS: &[Setting] = &[
             "USDC:GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN,\
              yUSDC:GDGTVWSM4MGS4T7Z6W4RPWOCHE2I6RDFCIFZGS3DOA63LWQTRNZNTTFF",
         ),
-        value_name: "CODE:ISSUER,…",
+        value_name: "ASSET,…",
         help: "Assets that count as a US dollar",
-        allowed: "a list of CODE:ISSUER, separated by commas; empty for none",
+        allowed: "a list of CODE-ISSUER or CODE:ISSUER, separated by commas; empty for none",
         kind: Kind::List,
         ..PUBLICATION
     },

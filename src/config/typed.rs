@@ -11,7 +11,10 @@ use super::parse::{self, FileInterval};
 use super::schedule::CronSpec;
 use super::secret::Secret;
 use super::settings::Settings;
-use crate::{domain::conversions::SaturatingFrom, telemetry::LogFormat};
+use crate::{
+    domain::{asset::Asset, conversions::SaturatingFrom},
+    telemetry::LogFormat,
+};
 
 /// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
 const RETENTION_DAYS_MIN: u32 = 8;
@@ -69,8 +72,8 @@ pub struct Config {
     pub stale_after: Duration,
     /// Time between the starts of two passes of the self-audit, 10 ms or more.
     pub audit_interval: Duration,
-    /// Assets that count as a US dollar, each `CODE:ISSUER`.
-    pub usd_anchors: Vec<String>,
+    /// Assets that count as a US dollar.
+    pub usd_anchors: Vec<Asset>,
     /// Sources of trades.
     pub sources: LedgerSources,
     /// Base URL for every stellar.toml, without a trailing slash.

@@ -9,6 +9,7 @@ use stellar_ticker::cli::{CliError, Command};
 use stellar_ticker::config::{
     Config, FileInterval, Kind, LogFormat, SETTINGS, Setting, Settings, Source, TESTNET_PASSPHRASE,
 };
+use stellar_ticker::domain::asset::Asset;
 
 use crate::cli::parse;
 
@@ -163,7 +164,7 @@ fn defaults_are_those_of_the_interface() {
         (Duration::from_secs(1), Duration::from_secs(600))
     );
     assert_eq!((config.file_interval, config.log_format), (FileInterval::Auto, LogFormat::Auto));
-    assert_eq!(config.usd_anchors, [USDC, YUSDC]);
+    assert_eq!(config.usd_anchors, [USDC, YUSDC].map(asset));
     assert_eq!((config.toml_gateway, config.nginx, config.ca_file), (None, None, None));
     assert_eq!(config.nginx_bind.to_string(), "0.0.0.0:8000");
     assert_eq!(config.log, "info");
@@ -223,13 +224,19 @@ fn a_fault_hidden_by_a_higher_source_is_none() {
     assert_eq!(config.retention_days, 9);
 }
 
+fn asset(text: &str) -> Asset {
+    text.parse().unwrap()
+}
+
 #[test]
 fn the_file_takes_toml_types_and_the_environment_may_name_it() {
     let file =
         written(&format!("retention_days = 9\nusd_anchors = [{USDC:?}, {EURC:?}]\nfile_interval = '15s'\n"));
     let config = config_of(&[], &[("TICKER_CONFIG", text_of(file.path()))]);
-    assert_eq!((config.retention_days, config.usd_anchors), (9, vec![USDC.to_owned(), EURC.to_owned()]));
+    assert_eq!((config.retention_days, config.usd_anchors), (9, vec![asset(USDC), asset(EURC)]));
     assert_eq!(config.file_interval, FileInterval::Every(Duration::from_secs(15)));
+    let dashed = [USDC.replacen(':', "-", 1), format!("{}-1", EURC.replacen(':', "-", 1))].join(",");
+    assert_eq!(config_of(&["--usd-anchors", &dashed], &[]).usd_anchors, [asset(USDC), asset(EURC)]);
     let none = written("usd_anchors = []\n");
     assert!(config_of(&["--config", text_of(none.path())], &[]).usd_anchors.is_empty());
 }
@@ -401,6 +408,7 @@ fn values_out_of_bounds_are_refused_and_malformed_ones_do_not_parse() {
         ("--retention-days", "36501", 78),
         ("--usd-anchors", "USDC:GBAD", 64),
         ("--usd-anchors", "native", 64),
+        ("--usd-anchors", "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA", 64),
         ("--horizon-url", "example.org", 64),
         ("--horizon-url", "https://example.org/?key=1", 78),
         ("--horizon-url", "https://u:p@example.org", 78),

@@ -240,7 +240,7 @@ fn commands_print_actors_traces_and_explanations() {
         assert_eq!(code, Some(0), "{turned}");
 
         let (refused, code) = command(&daemon, &["explain", market, "height"]);
-        assert_eq!(code, Some(1), "{refused}");
+        assert_eq!(code, Some(64), "{refused}");
         assert!(refused.contains("there is no such field"), "{refused}");
         let (refused, code) = command(&daemon, &["trace", "--ledger", "x"]);
         assert_eq!((code, refused.contains("ledger must be a ledger number")), (Some(64), true), "{refused}");

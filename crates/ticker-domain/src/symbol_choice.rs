@@ -33,7 +33,7 @@ pub struct Choice {
     pub checked_at: UnixSeconds,
 }
 
-/// Asset that may stand for its code, with its clean volume against anchors.
+/// Asset that may stand for its code, with its clean volume against anchors and XLM, in dollars (stroops).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The asset.

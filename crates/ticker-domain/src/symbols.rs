@@ -1,7 +1,8 @@
 //! Issuers that stand for a code, in outputs whose keys are codes.
 //!
 //! A code says nothing: anybody may issue it. The assets of [`QUOTE_ASSETS`] stand for theirs. For any other code it is
-//! the issuer whose home domain vouches for the asset and that has the most volume against anchors in 7 days.
+//! the issuer whose home domain vouches for the asset and that has the most volume in 7 days, in dollars: against anchors
+//! and XLM, since most assets have no market against an anchor.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use super::{
     quoted::QuotedStats,
     span::Span,
     symbol_choice::{Candidate, Choices, best_of_week},
+    usd::UsdPrices,
 };
 
 /// Fewest holders of an asset that stands for its code. A home domain alone proves nothing.
@@ -24,7 +26,7 @@ const HOLDERS_MIN: i64 = 10;
 pub enum SymbolReason {
     /// XLM, or an asset of the fixed list.
     Listed,
-    /// Most volume against anchors among the verified issuers.
+    /// Most volume among the verified issuers.
     Volume,
 }
 
@@ -111,6 +113,7 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     let directory = snapshot.directory();
     let names = directory.names();
     let anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
+    let native = names.id_of(&Asset::Native).zip(UsdPrices::xlm_rate(snapshot, &anchors));
     let fixed: Vec<Asset> = listed().collect();
     let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
     for (id, listed) in directory.assets() {
@@ -122,7 +125,13 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
         if is_fixed || !is_traded || !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
             continue;
         }
-        let volume = |span| anchors.iter().map(|anchor| volume(snapshot, id, *anchor, span)).sum();
+        let volume = |span| {
+            let against_anchors: i128 =
+                anchors.iter().map(|anchor| volume(snapshot, id, *anchor, span)).sum();
+            let against_xlm =
+                native.map_or(0, |(native, rate)| rate.worth(volume(snapshot, id, native, span)));
+            against_anchors.saturating_add(against_xlm)
+        };
         let candidate = Candidate {
             asset: *asset,
             week_volume: volume(Span::Week),
@@ -134,10 +143,10 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     candidates
 }
 
-/// Clean volume of a span against an anchor, in its stroops.
-fn volume(snapshot: &MarketSnapshot, asset: AssetId, anchor: AssetId, span: Span) -> i128 {
+/// Clean volume of a span against another asset, in stroops of that one.
+fn volume(snapshot: &MarketSnapshot, asset: AssetId, other: AssetId, span: Span) -> i128 {
     let directory = snapshot.directory();
-    let Some(market) = directory.market_between(asset, anchor) else { return 0 };
+    let Some(market) = directory.market_between(asset, other) else { return 0 };
     let is_flipped = directory.sides(market).is_some_and(|(base, _)| base != asset);
     QuotedStats::of(&snapshot.windows().stats(market, span), is_flipped).clean_quote_volume
 }
@@ -203,5 +212,30 @@ mod tests {
         };
         assert_eq!(choice([5, 7, 900, 900]), 3, "not the unverified issuer, nor the one with two holders");
         assert_eq!(choice([8, 7, 1, 1]), 2);
+    }
+
+    /// Most assets have no market against an anchor. One trade for a cent must not take their codes over.
+    #[test]
+    fn volume_against_xlm_counts_at_its_worth() {
+        const UNIT: i64 = 10_000_000;
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, usdc), (2, issued("TEA", 1)), (3, issued("TEA", 2)), (9, Asset::Native)]);
+        directory.update_assets([(2, Some(listed(1, 50, true))), (3, Some(listed(2, 5_000, true)))]);
+        // XLM costs ten cents in each of ten minutes.
+        directory.add_markets([(1, 9, 1), (2, 9, 2), (3, 3, 1)]);
+        for minute in 0..10 {
+            windows.add(1, trade(minute, 0, 1_000 + 60 * minute, (1_000 * UNIT, 100 * UNIT), (1, 10)));
+        }
+        windows.add(2, trade(50, 0, 1_500, (500 * UNIT, UNIT), (1, 500)));
+        windows.add(3, trade(51, 0, 1_500, (UNIT, 49 * UNIT), (49, 1)));
+        windows.advance(UnixSeconds(2_000));
+        let snapshot = MarketSnapshot::new(windows.view(), directory);
+        let volumes: Vec<i128> = candidates(&snapshot, &[usdc])["TEA"]
+            .iter()
+            .map(|one| one.week_volume / i128::from(UNIT))
+            .collect();
+        assert_eq!(volumes, [50, 49]);
+        assert!(Symbols::of(&snapshot, &[usdc], &Choices::new()).stands_for("TEA", 2));
     }
 }

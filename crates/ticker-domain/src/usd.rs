@@ -131,6 +131,13 @@ impl UsdPrices {
         Self { xlm, by_asset }
     }
 
+    /// Dollars per XLM alone, without the prices of all other assets.
+    #[must_use]
+    pub fn xlm_rate(snapshot: &MarketSnapshot, anchors: &[AssetId]) -> Option<Rate> {
+        let native = snapshot.directory().names().id_of(&Asset::Native)?;
+        xlm::price(snapshot, native, anchors).map(|xlm| xlm.rate)
+    }
+
     /// Price of an asset, or `None` if there is no honest way to the dollar.
     #[must_use]
     pub fn price(&self, asset: AssetId) -> Option<&UsdPrice> {

@@ -24,7 +24,7 @@ use crate::{
         instant::{HOUR, UnixSeconds},
         market::Market,
     },
-    http::{requests, state::PublicState},
+    http::{origin::origin, requests, state::PublicState},
 };
 
 const CANDLES: &str = "/api/v1/markets/{name}/candles";
@@ -197,7 +197,6 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
     if end_time.is_some_and(|end| end < offset) {
         return Err(bad("end_time must be at least the offset"));
     }
-    let connection = request.connection_info();
     let query = parameters.encoded(&["start_time", "end_time"]);
     let query = AggregationQuery {
         buckets,
@@ -205,7 +204,7 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
         end_time,
         limit: usize::saturating_from(limit),
         descending: order == "desc",
-        address: format!("{}://{}{AGGREGATIONS}?{query}", connection.scheme(), connection.host()),
+        address: format!("{}{AGGREGATIONS}?{query}", origin(request)),
     };
     if query.first().is_some_and(|first| query.end() < first) {
         return Err(bad("end_time must be after start_time, when both are rounded to the resolution"));

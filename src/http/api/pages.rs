@@ -21,7 +21,7 @@ use super::{
 use crate::{
     db::origin::query_of_window,
     domain::{candles::Interval, conversions::SaturatingFrom, span::Span},
-    http::{methods, requests, state::PublicState},
+    http::{methods, origin::origin, requests, state::PublicState},
 };
 use responses::{answer_page, send};
 use ticker_state::ticker_state;
@@ -33,8 +33,6 @@ const STATUS: &str = "/status";
 const LICENCES: &str = "/licences";
 /// Levels of the order book that a page reads on each side.
 const LEVELS: usize = 200;
-/// Most characters of a host, as DNS has it, with a port.
-const HOST_MAX: usize = 260;
 /// Most characters of a search.
 const WORDS_MAX: usize = 200;
 /// Most pages of a list. There are fewer.
@@ -161,13 +159,6 @@ async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::P
         .await
     })
     .await
-}
-
-/// Scheme and host that the reader asked for, for addresses that are shown and for search engines.
-fn origin(request: &HttpRequest) -> String {
-    let connection = request.connection_info();
-    let host: String = connection.host().chars().take(HOST_MAX).collect();
-    format!("{}://{host}", connection.scheme())
 }
 
 async fn status(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

@@ -99,6 +99,10 @@ fn every_path_of_the_daemon_is_there_and_none_of_the_admin_listener() {
     assert_eq!(answer.status, 200, "{}", answer.head);
     assert_eq!(answer.body, daemon.get_with("POST", "/graphql", &post).body);
     assert_well_formed("a query", &answer);
+    // The cache would give such an answer to everybody.
+    let strangers = "X-Forwarded-Host: evil.example\r\nForwarded: host=evil.example\r\n";
+    let page = String::from_utf8(nginx.ask("GET", "/a/XLM", strangers).body).unwrap();
+    assert!(page.contains("canonical") && !page.contains("evil.example"), "{page}");
     for path in ["/metrics", "/actors.json", "/quarantine.json", "/provoke/nginx/Ping"] {
         assert_eq!(
             daemon.admin(path).status == 200,

@@ -30,7 +30,7 @@ pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
     let mut flags = Vec::new();
     let day = market.stats(Span::Day);
     let age_s = market.last_trade_at().map(|at| market.view().as_of().0.saturating_sub(at.0));
-    if age_s.is_none_or(|age_s| age_s > DAY) {
+    if age_s.is_none_or(|age_s| age_s >= DAY) {
         flags.push(Flag { flag: "stale", reason: "no trade in the last 24 hours".to_owned() });
     } else if day.clean_count < THIN_TRADES {
         let reason = format!("{} trades above dust in 24 hours, fewer than {THIN_TRADES}", day.clean_count);
