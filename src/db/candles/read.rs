@@ -32,11 +32,11 @@ pub struct StoredQuery {
     pub from: UnixSeconds,
     /// End of the starts, exclusive.
     pub to: UnixSeconds,
-    /// Largest number of candles.
+    /// Number of candles with which the selection ends, at least 1.
     pub limit: usize,
     /// True for the newest candles of the span, false for the oldest.
     pub newest: bool,
-    /// True to leave out candles whose trades set no price.
+    /// True if candles whose trades set no price do not count. Those between the others are selected too.
     pub priced: bool,
 }
 

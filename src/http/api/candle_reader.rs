@@ -55,7 +55,7 @@ pub(super) struct Wanted {
     pub(super) limit: usize,
     /// True for the newest buckets, false for the oldest.
     pub(super) newest: bool,
-    /// True if the answer leaves out buckets without a price: they may not use up the limit.
+    /// True if only buckets with a price use up the limit: the answer leaves out the others, or fills them.
     pub(super) priced: bool,
 }
 
@@ -125,7 +125,9 @@ impl CandleReader {
             None => {
                 let from = self.oldest(view, buckets);
                 let wanted = Wanted { buckets, from, to: end, limit: 1, newest: true, priced: true };
-                self.read(view, market, wanted).await?.candles.last().map(|(start, _)| *start)
+                let stored = self.read(view, market, wanted).await?;
+                let priced = stored.candles.iter().rfind(|(_, stats)| stats.prices.is_some());
+                priced.map(|(start, _)| *start)
             }
         };
         Ok(found.map(|start| buckets.start_of(start)))

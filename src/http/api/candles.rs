@@ -82,8 +82,12 @@ async fn market_candles(
             query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
         }
         let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
-        let (from, limit) = (query.known_from.unwrap_or(query.from), query.limit);
-        let wanted = Wanted { buckets, from, to, limit, newest: true, priced: false };
+        // A filled answer needs the last price before its first candle as well.
+        let (from, limit) = match query.known_from {
+            Some(known_from) => (known_from, query.limit.saturating_add(1)),
+            None => (query.from, query.limit),
+        };
+        let wanted = Wanted { buckets, from, to, limit, newest: true, priced: query.fill };
         let stored = stored(view, &key, &reader, market, wanted).await?;
         if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));

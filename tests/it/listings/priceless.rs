@@ -112,6 +112,37 @@ fn candles_have_one_value(daemon: &Daemon, hours: &[(i64, bool)]) {
     }
 }
 
+/// Trades without a price count in the volume of longer candles, and of those that are made of several stored ones.
+fn merged_candles_hold_all_trades(daemon: &Daemon, hours: &[(i64, bool)]) {
+    let day = hours.iter().map(|(start, _)| *start).find(|start| start % DAY == 0).unwrap();
+    let path = format!("/api/v1/markets/{COFFEE}_XLM/candles?interval=4h&from={day}&limit=1000");
+    let candles = list(&ok(daemon, &path).json(), "candles");
+    let volumes: Vec<f64> = candles
+        .iter()
+        .filter(|candle| candle["close"].is_string())
+        .map(|candle| text(candle, "base_volume").parse().unwrap())
+        .collect();
+    let whole = candles.iter().filter(|candle| candle["trade_count"] == 4).count();
+    assert!(volumes.len() > 50 && whole > 70, "{} {whole}", volumes.len());
+    let since = day * 1_000;
+    let path = format!("/api/v1/ccxt/ohlcv?symbol={COFFEE}_XLM&timeframe=4h&since={since}&limit=1000");
+    let ohlcv = ok(daemon, &path).json();
+    let of_ccxt = ohlcv.as_array().unwrap().iter().map(|candle| candle[5].as_f64().unwrap());
+    assert_eq!(of_ccxt.collect::<Vec<f64>>(), volumes);
+    let path = format!("/udf/history?symbol={COFFEE}_XLM&resolution=240&from={day}&to=9999999999");
+    let of_udf = list(&ok(daemon, &path).json(), "v").into_iter().map(|volume| volume.as_f64().unwrap());
+    assert_eq!(of_udf.collect::<Vec<f64>>(), volumes);
+    let (code, issuer) = COFFEE.split_once('-').unwrap();
+    let path = format!(
+        "/trade_aggregations?base_asset_type=native&counter_asset_type=credit_alphanum12&counter_asset_code={code}\
+         &counter_asset_issuer={issuer}&resolution=86400000&offset=3600000&limit=200&start_time={}",
+        (day + HOUR) * 1_000
+    );
+    let records = list(&ok(daemon, &path).json()["_embedded"], "records");
+    let whole = records.iter().filter(|record| text(record, "trade_count") == "24").count();
+    assert!(whole >= 11 && whole + 2 >= records.len(), "{records:?}");
+}
+
 /// A filled answer begins with the bucket of `from`, at the last close before it, however old that is.
 fn filled_candles_begin_at_the_last_close(daemon: &Daemon, hours: &[(i64, bool)]) {
     let ask = |market: &str, interval: &str, from: i64| {
@@ -137,6 +168,19 @@ fn filled_candles_begin_at_the_last_close(daemon: &Daemon, hours: &[(i64, bool)]
             assert_eq!(seconds(&candles[0], "time"), from - from.rem_euclid(length));
             assert_eq!((&candles[0]["close"], candles[0]["trade_count"].as_i64()), (&expected, Some(0)));
         }
+    }
+    // The last price before the answer lies behind stored candles without one.
+    for days in [9, 12] {
+        let start = of_age(days);
+        let path = |limit: i64| {
+            let at = start + 3 * HOUR + 600;
+            format!(
+                "/api/v1/markets/{COFFEE}_XLM/candles?interval=1m&from={start}&to={at}&limit={limit}&fill=true"
+            )
+        };
+        let last = |limit: i64| list(&ok(daemon, &path(limit)).json(), "candles").pop().unwrap();
+        assert!(last(1_000)["close"].is_string());
+        assert_eq!((last(1), last(2)), (last(1_000), last(1_000)));
     }
     let now = hours[hours.len() - 1].0;
     let old = ask(MILK, "1h", now - 2 * DAY);
@@ -165,6 +209,7 @@ fn candles_without_a_price_use_up_no_limit_and_hide_no_other() {
         }
         a_chart_without_bars_learns_where_the_last_one_is(&daemon, &hours);
         candles_have_one_value(&daemon, &hours);
+        merged_candles_hold_all_trades(&daemon, &hours);
         filled_candles_begin_at_the_last_close(&daemon, &hours);
     });
 }

@@ -1,5 +1,10 @@
--- The oldest $5 candles of a market that begin from one time on and before another, with $6 those with a price.
-SELECT c.* FROM candle_markets m JOIN :candles c ON c.market_id = m.id
+-- Candles of a market that begin from one time on and before another, up to the one with which $5 are reached. With $6,
+-- only those with a price count, but the others between them are read too.
+SELECT c.*
+FROM candle_markets m JOIN :candles c ON c.market_id = m.id
 WHERE m.base = $1 AND m.counter = $2 AND c.begins_at >= $3 AND c.begins_at < $4
-  AND (NOT $6 OR c.open_n IS NOT NULL)
-ORDER BY c.begins_at LIMIT $5
+  AND c.begins_at <= coalesce(
+      (SELECT k.begins_at FROM :candles k
+       WHERE k.market_id = m.id AND k.begins_at >= $3 AND k.begins_at < $4 AND (NOT $6 OR k.open_n IS NOT NULL)
+       ORDER BY k.begins_at OFFSET $5 - 1 LIMIT 1), 'infinity')
+ORDER BY c.begins_at
