@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 
 pub use first_answer::FirstAnswer;
-pub use lake_state::{Anchor, LakeCell, LakeState};
+pub use lake_state::{Anchor, LakeCell, LakeState, LakeUse, Outage, Outages};
 pub use listing::{LazyListing, ListingSource};
 pub use ticker_formats::{Document, EncodedFile, FileMaker, Files, Plain, Tags, pieces};
 pub use vitals::{

@@ -23,12 +23,14 @@ mod reread;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     io::IsTerminal as _,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
 use tracing::warn;
@@ -176,6 +178,8 @@ struct Upstream {
     end_is_doubted: Cell<bool>,
     /// Ledgers that the lake lacks, or that are refused.
     left: RefCell<LeftToHorizon>,
+    /// Last ledgers of stretches that the lake does not give, and the time since when.
+    failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
 }
 
 impl Backfill {

@@ -153,14 +153,18 @@ impl Ascent {
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
             if broken.is_some() || self.link.is_none() || is_due {
                 match (reader.anchor(&ledger, Class::Live).await, broken) {
-                    (Anchor::Differs { .. }, _) => {
+                    (Anchor::Differs { .. }, broken) => {
+                        // What was taken leads to a ledger that is wrong.
+                        if broken.is_none() && self.link.is_some() {
+                            self.doubt_taken(reader.unproven());
+                        }
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
                     }
                     (Anchor::Agrees { .. }, broken) => {
                         // Horizon vouches for it. Then the ledger before it was a wrong one, and maybe others before.
                         if broken.is_some() {
-                            self.doubt_taken();
+                            self.doubt_taken(None);
                         }
                         self.anchored_at = Some(Instant::now());
                         self.vouched = Some((ledger.sequence, ledger.closed_at));
@@ -179,13 +183,16 @@ impl Ascent {
         Ok(Some(ledger))
     }
 
-    /// Doubts what was taken since a ledger that is beyond doubt.
-    const fn doubt_taken(&mut self) {
-        if let (Some((vouched, from_time)), Some((to, to_time))) = (self.vouched, self.taken)
-            && vouched < to
+    /// Doubts what was taken since a ledger that is beyond doubt, and all from an unproven one on.
+    fn doubt_taken(&mut self, unproven: Option<(u32, UnixSeconds)>) {
+        let vouched = self.vouched.map(|(ledger, at)| (ledger.saturating_add(1), at));
+        if let (Some((from, from_time)), Some((to, to_time))) =
+            (vouched.into_iter().chain(unproven).min(), self.taken.take())
+            && from <= to
         {
-            self.doubted = Some(LedgerRange { from: vouched + 1, to, from_time, to_time });
+            self.doubted = Some(LedgerRange { from, to, from_time, to_time });
         }
+        self.link = None;
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

@@ -22,7 +22,7 @@ use crate::{
         wire::{ReceivedTrade, RecordError},
     },
     lake::{Lake, LakeError, VerifiedLedger},
-    published::{Anchor, LakeState, Published},
+    published::{Anchor, LakeState, LakeUse, Published},
 };
 
 /// Name of the source in quarantine.
@@ -127,6 +127,9 @@ impl LakeReader {
             if anchor != Anchor::Unchecked || matches!(state.anchor, Anchor::Differs { .. }) {
                 state.anchor = anchor;
             }
+            if matches!(anchor, Anchor::Agrees { .. }) {
+                state.unproven = None;
+            }
         });
         anchor
     }
@@ -149,10 +152,14 @@ impl LakeReader {
     }
 
     /// Reports that these ledgers are stored.
-    pub fn note_stored(&self, newest: (u32, UnixSeconds), ledgers: u64) {
+    pub fn note_stored(&self, range: LedgerRange, ledgers: u64) {
         counter!("ticker_lake_ledgers_total").increment(ledgers);
         self.update(|state| {
-            state.newest = state.newest.max(Some(newest));
+            state.newest = state.newest.max(Some((range.to, range.to_time)));
+            if !matches!(state.anchor, Anchor::Agrees { .. }) {
+                let lowest = (range.from, range.from_time);
+                state.unproven = Some(state.unproven.map_or(lowest, |known| known.min(lowest)));
+            }
             state.ledgers = state.ledgers.saturating_add(ledgers);
         });
     }
@@ -183,18 +190,20 @@ impl LakeReader {
         QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
     }
 
+    /// Lowest ledger that was stored since the start without a hash of Horizon above it, and its close time.
+    pub fn unproven(&self) -> Option<(u32, UnixSeconds)> {
+        self.published.vitals.lake.load()?.unproven
+    }
+
     /// Reports that the lake answered.
-    pub fn note_answer(&self) {
-        self.update(|state| state.outage = None);
+    pub fn note_answer(&self, reader: LakeUse) {
+        self.update(|state| state.outages.end(reader));
     }
 
     /// Reports that the lake could not be read.
-    pub fn note_failure(&self, error: &LakeError) {
+    pub fn note_failure(&self, reader: LakeUse, error: &LakeError) {
         let (now, text) = (self.clock.now(), error.to_string());
-        self.update(|state| {
-            let since = state.outage.as_ref().map_or(now, |(since, _)| *since);
-            state.outage = Some((since, text));
-        });
+        self.update(|state| state.outages.note(reader, now, text));
     }
 
     fn update(&self, change: impl FnOnce(&mut LakeState)) {

@@ -12,8 +12,8 @@ use crate::{
     },
     instruments::table::CHECKS,
     published::{
-        Anchor, Backfilled, BudgetUse, Check, FileMaker, HorizonState, LakeState, Part, Publication, Reread,
-        SelfAudit, Vitals,
+        Anchor, Backfilled, BudgetUse, Check, FileMaker, HorizonState, LakeState, LakeUse, Outages, Part,
+        Publication, Reread, SelfAudit, Vitals,
     },
 };
 use ticker_formats::legacy::{assets_json, markets_json};
@@ -113,12 +113,14 @@ fn vitals() -> Vitals {
         outage,
         was_answered: true,
     })));
+    let mut outages = Outages::default();
+    outages.note(LakeUse::Recent, at, "refused".to_owned());
     vitals.lake.update(|lake| {
         *lake = LakeState {
             url: "https://h/lake".into(),
             newest: Some((9, UnixSeconds(2))),
             last_refused: Some((8, "x".into())),
-            outage: Some((at, "refused".into())),
+            outages: outages.clone(),
             anchor: Anchor::Agrees { ledger: 9, at },
             ..LakeState::default()
         };

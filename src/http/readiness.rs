@@ -137,7 +137,7 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
 }
 
 fn lake_check(lake: &LakeState, now: DateTime<Utc>) -> Value {
-    match (lake.fault(), &lake.outage) {
+    match (lake.fault(), lake.outages.first()) {
         (Some(detail), Some((since, _))) => {
             graced(&Check { ok: false, detail, at: *since }, Part::GRACE_S, now)
         }

@@ -118,8 +118,8 @@ fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
         "chain_breaks": lake.chain_breaks,
         "last_refused": lake.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
         "anchor": anchor.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
-        "failing_since": lake.outage.as_ref().map(|(since, _)| time(*since)),
-        "error": lake.outage.map(|(_, error)| error),
+        "failing_since": lake.outages.first().map(|(since, _)| time(*since)),
+        "error": lake.outages.first().map(|(_, error)| error),
     })
 }
 

@@ -25,10 +25,68 @@ pub struct LakeState {
     pub chain_breaks: u64,
     /// Last refused ledger, and the reason.
     pub last_refused: Option<(u32, String)>,
-    /// Start and last error of the current outage, or `None` if the lake answers.
-    pub outage: Option<(DateTime<Utc>, String)>,
+    /// Current outages by what reads the lake.
+    pub outages: Outages,
+    /// Lowest ledger that is stored without a hash of Horizon above it, and its close time. `None` once a hash agreed: the
+    /// chain leads from there.
+    pub unproven: Option<(u32, UnixSeconds)>,
     /// Last comparison of a hash with Horizon's.
     pub anchor: Anchor,
+}
+
+/// Start and last error of an outage.
+pub type Outage = (DateTime<Utc>, String);
+
+/// Reader of the lake. One may meet an object that cannot be read while the other goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LakeUse {
+    /// New ledgers.
+    Recent,
+    /// Ledgers of the past.
+    History,
+}
+
+/// Outages by what reads the lake; `None` if the lake answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outages {
+    recent: Option<Outage>,
+    history: Option<Outage>,
+}
+
+impl Outages {
+    /// Outage of one reader.
+    #[must_use]
+    pub const fn of(&self, reader: LakeUse) -> Option<&Outage> {
+        match reader {
+            LakeUse::Recent => self.recent.as_ref(),
+            LakeUse::History => self.history.as_ref(),
+        }
+    }
+
+    /// The outage that began first.
+    #[must_use]
+    pub fn first(&self) -> Option<&Outage> {
+        [&self.recent, &self.history].into_iter().flatten().min_by_key(|(since, _)| *since)
+    }
+
+    /// Ends the outage of a reader.
+    pub fn end(&mut self, reader: LakeUse) {
+        *self.of_mut(reader) = None;
+    }
+
+    /// Begins the outage of a reader, or notes its last error.
+    pub fn note(&mut self, reader: LakeUse, now: DateTime<Utc>, error: String) {
+        let outage = self.of_mut(reader);
+        let since = outage.as_ref().map_or(now, |(since, _)| *since);
+        *outage = Some((since, error));
+    }
+
+    const fn of_mut(&mut self, reader: LakeUse) -> &mut Option<Outage> {
+        match reader {
+            LakeUse::Recent => &mut self.recent,
+            LakeUse::History => &mut self.history,
+        }
+    }
 }
 
 /// Result of comparing the hash of a ledger with the hash that Horizon has.
@@ -75,7 +133,7 @@ impl LakeState {
     /// Text about a fault for readers, or `None` if the lake is read and believed.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        if let Some((since, error)) = &self.outage {
+        if let Some((since, error)) = self.outages.first() {
             let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             return Some(format!("{} cannot be read since {since}: {error}", self.url));
         }
@@ -85,5 +143,24 @@ impl LakeState {
             }
             Anchor::Unchecked | Anchor::Agrees { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_ends_only_for_the_reader_that_got_an_answer() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let mut outages = Outages::default();
+        outages.note(LakeUse::History, at(5), "403".to_owned());
+        outages.note(LakeUse::Recent, at(9), "429".to_owned());
+        outages.note(LakeUse::History, at(20), "500".to_owned());
+        assert_eq!(outages.first(), Some(&(at(5), "500".to_owned())));
+        outages.end(LakeUse::Recent);
+        assert_eq!((outages.of(LakeUse::Recent), outages.first().unwrap().0), (None, at(5)));
+        outages.end(LakeUse::History);
+        assert_eq!(outages.first(), None);
     }
 }

@@ -49,6 +49,9 @@ pub enum LakeError {
     /// Offer price that does not fit two 32-bit numbers.
     #[error("a price of {0}/{1} is not that of an offer")]
     Price(i64, i64),
+    /// Object that the server never gives.
+    #[error("the object is refused")]
+    Refused,
 }
 
 impl From<xdr::Error> for LakeError {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
+
 use super::{
     Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
     descending_read::DescendingRead,
@@ -29,7 +31,7 @@ use crate::{
     horizon::budget::Class,
     lake::{FIRST_LEDGER, LakeError},
     outbound::retry::Retry,
-    published::Anchor,
+    published::{Anchor, LakeUse},
     steps,
 };
 
@@ -41,7 +43,7 @@ const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
 const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Outage of the lake after which a stretch of history is left to Horizon.
+/// Time after which a stretch of history that the lake does not give is left to Horizon.
 const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
@@ -97,13 +99,15 @@ impl Backfill {
         }
     }
 
-    /// True if the lake has been out for this time.
-    fn is_lake_out_for(&self, time: Duration) -> bool {
-        let outage = self.writer.published.vitals.lake.load().and_then(|lake| lake.outage);
-        let seconds = i64::saturating_from(time.as_secs());
-        outage.is_some_and(|(since, _)| {
-            self.writer.clock.now().signed_duration_since(since).num_seconds() >= seconds
-        })
+    /// True if a reader of the lake has failed for this time.
+    fn is_lake_out_for(&self, reader: LakeUse, time: Duration) -> bool {
+        let outages = self.writer.published.vitals.lake.load().map(|lake| lake.outages).unwrap_or_default();
+        outages.of(reader).is_some_and(|(since, _)| self.has_passed(*since, time))
+    }
+
+    fn has_passed(&self, since: DateTime<Utc>, time: Duration) -> bool {
+        let passed = self.writer.clock.now().signed_duration_since(since);
+        passed.num_seconds() >= i64::saturating_from(time.as_secs())
     }
 
     /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
@@ -111,7 +115,7 @@ impl Backfill {
         let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
         let now = self.writer.clock.now();
         let patience_s = i64::saturating_from(LAKE_PATIENCE.as_secs());
-        let is_out = self.is_lake_out_for(LAKE_PATIENCE);
+        let is_out = self.is_lake_out_for(LakeUse::Recent, LAKE_PATIENCE);
         let is_late =
             lake.newest.is_none_or(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0) > patience_s);
         is_out || matches!(lake.anchor, Anchor::Differs { .. }) || (is_late && !self.is_live_from_lake)
@@ -130,7 +134,7 @@ impl Backfill {
         let mut ascent = tail.0.take().filter(|ascent| newest.is_none_or(|newest| newest < ascent.next()));
         if ascent.is_none() {
             let begun = self.begin_tail(reader, newest).await;
-            ascent = Some(begun.inspect_err(|error| reader.note_failure(error))?);
+            ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
         }
         let Some(mut ascent) = ascent else { return Ok(()) };
         let read = self.climb(reader, context, upstream, &mut ascent).await;
@@ -163,8 +167,9 @@ impl Backfill {
         loop {
             context.advance();
             let begun = Instant::now();
-            let step = ascent.step(reader).await.inspect_err(|error| reader.note_failure(error))?;
-            reader.note_answer();
+            let step = ascent.step(reader).await;
+            let step = step.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?;
+            reader.note_answer(LakeUse::Recent);
             let mut collected = Collected::default();
             let covered = match step {
                 Step::NotYet => return Ok(()),
@@ -204,7 +209,7 @@ impl Backfill {
             read.set_subject(subjects::incoming(&batch));
             self.writer.write(&batch, &read.done(), context).await?;
             if let Some(covered) = covered {
-                reader.note_stored((covered.to, covered.to_time), u64::from(covered.to - covered.from) + 1);
+                reader.note_stored(covered, u64::from(covered.to - covered.from) + 1);
             }
         }
     }
@@ -269,7 +274,21 @@ impl Backfill {
             }
         };
         self.publish_progress(progress).await?;
-        let gives_up = matches!(outcome, Err(HistoryError::Lake(_))) && self.is_lake_out_for(LAKE_GIVEN_UP);
+        let gives_up = match &outcome {
+            // Other stretches may be read meanwhile, such as the newest ones.
+            Err(HistoryError::Lake(_)) => {
+                let now = self.writer.clock.now();
+                let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
+                self.has_passed(since, LAKE_GIVEN_UP) || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP)
+            }
+            _ => false,
+        };
+        if gives_up {
+            reader.note_answer(LakeUse::History); // Horizon is asked instead
+        }
+        if outcome.is_ok() || gives_up {
+            upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
+        }
         if gives_up || matches!(outcome, Err(HistoryError::OtherHashes)) {
             upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
         }

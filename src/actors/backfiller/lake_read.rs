@@ -22,7 +22,7 @@ use crate::{
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Batch, Content, LakeError, Link, RefusedLedger, VerifiedLedger},
-    published::Anchor,
+    published::{Anchor, LakeUse},
     steps,
 };
 
@@ -101,7 +101,8 @@ impl LakeRead<'_> {
     ) -> Result<Option<u32>, HistoryError> {
         let lake = &self.reader.lake;
         let begun = async { Ok((lake.objects_ahead().await?, lake.descending(stretch.from, top).await?)) };
-        let (ahead, batches) = begun.await.inspect_err(|error| self.reader.note_failure(error))?;
+        let (ahead, batches) =
+            begun.await.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
         let (sender, receiver) = mpsc::channel(ahead);
         let fetching = async move {
             let mut batches = std::pin::pin!(batches);
@@ -129,8 +130,8 @@ impl LakeRead<'_> {
     ) -> Result<Option<u32>, HistoryError> {
         while let Some(batch) = batches.recv().await {
             self.context.advance();
-            let batch = batch.inspect_err(|error| self.reader.note_failure(error))?;
-            self.reader.note_answer();
+            let batch = batch.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+            self.reader.note_answer(LakeUse::History);
             let (from, to) = (batch.first.max(stretch.from), batch.last.min(top));
             match batch.content {
                 Content::Missing => {
@@ -277,7 +278,7 @@ impl LakeRead<'_> {
         self.commit(trades, collected.quarantine, covered, begun).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
-            self.reader.note_stored((covered.to, covered.to_time), ledgers);
+            self.reader.note_stored(covered, ledgers);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
     db::trades::{BatchKind, CursorMove, LIVE_CURSOR, TradeBatch},
     domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
     lake::VerifiedLedger,
-    published::Vitals,
+    published::{LakeUse, Vitals},
     steps,
 };
 
@@ -67,8 +67,9 @@ impl<'a> LakeSession<'a> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
-        let tip = self.reader.newest(newest).await.inspect_err(|error| self.reader.note_failure(error))?;
-        self.note_received();
+        let tip = self.reader.newest(newest).await;
+        // An answer here ends no outage: the object that cannot be read comes next.
+        let tip = tip.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
         let next = match newest {
             Some(newest) if tip.saturating_sub(newest) <= CATCH_UP_MAX => newest.saturating_add(1),
             Some(newest) => {
@@ -83,7 +84,8 @@ impl<'a> LakeSession<'a> {
     async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
-        let step = ascent.step(self.reader).await.inspect_err(|error| self.reader.note_failure(error))?;
+        let step = ascent.step(self.reader).await;
+        let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
         self.note_received();
         match step {
             Step::NotYet | Step::Hole { .. } => {
@@ -124,7 +126,7 @@ impl<'a> LakeSession<'a> {
         let intake = lake_reader::intake(self.deps.retention_days);
         self.reader.collect(ledger, &intake, now, &mut collected);
         self.write(collected, Some(covered), begun).await?;
-        self.reader.note_stored((sequence, at), 1);
+        self.reader.note_stored(covered, 1);
         Ok(())
     }
 
@@ -159,7 +161,7 @@ impl<'a> LakeSession<'a> {
 
     /// Publishes that the lake answers.
     fn note_received(&self) {
-        self.reader.note_answer();
+        self.reader.note_answer(LakeUse::Recent);
         let writer = &self.deps.writer;
         Vitals::report(&writer.published.vitals.stream, true, "reading from the lake", writer.clock.now());
     }

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     db::origin::query_of_window,
-    domain::{candles::Interval, conversions::SaturatingFrom, span::Span},
+    domain::{
+        candles::Interval, conversions::SaturatingFrom, identity::SpelledAsset, plain_text::stripped,
+        span::Span,
+    },
     http::{methods, origin::origin, requests, state::PublicState},
 };
 use responses::{answer_page, send};
@@ -67,13 +70,17 @@ fn board_query(request: &HttpRequest) -> BoardQuery {
     let text = |name: &str| parameters.text(name).unwrap_or_default();
     let default = BoardQuery::default();
     let sort = SORTS.into_iter().find(|sort| sort.name() == text("sort")).unwrap_or(default.sort);
+    let quote = match text("quote").parse() {
+        Ok(SpelledAsset::Classic(asset)) => Some(asset.name()),
+        _ => None,
+    };
     let page = parameters.number("page", 1, PAGES_MAX).ok().flatten();
     BoardQuery {
-        words: text("q").trim().chars().take(WORDS_MAX).collect(),
+        words: stripped(text("q")).trim().chars().take(WORDS_MAX).collect(),
         quote: BoardQuery::quotes()
             .into_iter()
             .map(|(name, _)| name)
-            .find(|name| name == text("quote"))
+            .find(|name| quote.as_ref() == Some(name))
             .unwrap_or_default(),
         volume: text("volume").parse().unwrap_or(default.volume),
         is_verified: text("verified") == "1",
@@ -228,5 +235,22 @@ mod tests {
             assert_eq!(problem.headers().get("content-type").unwrap(), "application/problem+json");
         }
         listener.stop().await;
+    }
+
+    #[actix_web::test]
+    async fn the_search_takes_any_spelling_of_a_quote_and_no_hidden_characters() {
+        let query = |address: &str| {
+            let request = actix_web::test::TestRequest::with_uri(address).to_http_request();
+            super::board_query(&request)
+        };
+        for spelling in ["XLM", "native"] {
+            assert_eq!(query(&format!("/?quote={spelling}")).quote, "XLM");
+        }
+        let usdc = "USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
+        for spelling in [usdc.to_owned(), usdc.replacen('-', ":", 1), format!("{usdc}-1")] {
+            assert_eq!(query(&format!("/?quote={spelling}")).quote, usdc);
+        }
+        assert_eq!(query("/?quote=TEA").quote, "");
+        assert_eq!(query("/?q=%00te%00a%20").words, "tea");
     }
 }

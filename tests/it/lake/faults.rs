@@ -127,6 +127,49 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
     });
 }
 
+/// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet.
+#[test]
+fn ledgers_that_were_stored_before_horizon_had_their_hashes_are_doubted_once_it_contradicts_them() {
+    let plan = FaultPlan::none();
+    let (sim, other) = (with_lake(180, 2.0, 1, plan.clone()), with_lake(181, 2.0, 1, FaultPlan::none()));
+    (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&other);
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 3_000).await;
+        let (_, believed) = complete_range(&client).await;
+        plan.clear(Endpoint::Ledgers);
+        wait_until("the ledgers are doubted", || daemon.log().contains("do not lead to Horizon's"));
+        // All of them are read again, from Horizon. Its trades are there then, whatever the other chain had.
+        let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
+                     WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
+        let first = believed - 100;
+        let begun = std::time::Instant::now();
+        loop {
+            let missing: i64 = client.query_one(whole, &[&first, &believed]).await.unwrap().get(0);
+            if missing == 0 && lacks_no_trade(&client, &sim, first, believed).await {
+                break;
+            }
+            assert!(begun.elapsed() < crate::support::DEADLINE, "{missing} missing: {}", daemon.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+}
+
+/// True if every trade of these ledgers is stored as the simulation made it.
+async fn lacks_no_trade(client: &Client, sim: &SimServer, from: i64, to: i64) -> bool {
+    let sql = "SELECT toid, trade_order FROM trades WHERE toid >> 32 BETWEEN $1 AND $2";
+    let rows = client.query(sql, &[&from, &to]).await.unwrap();
+    let held: std::collections::HashSet<(i64, i32)> =
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let emitted = sim.oracle().trades(u32::try_from(from).unwrap()..=u32::try_from(to).unwrap());
+    emitted.iter().all(|trade| held.contains(&(trade.id.toid, i32::try_from(trade.id.order).unwrap())))
+}
+
 /// Rewrites all ledgers that a daemon holds, and waits for what it reports of that.
 async fn rewritten(seed: u64, verify: &str, is_reported: impl AsyncFn(&Daemon, &Client) -> bool) {
     let sim = with_lake(seed, 5.0, 0, FaultPlan::none());
@@ -168,6 +211,33 @@ fn without_an_anchor_the_trades_that_a_rewritten_ledger_lacks_are_quarantined_an
         let found = daemon.status()["audit"]["reread"]["surplus"].as_i64();
         number(client, surplus).await > 0 && found > Some(0)
     }));
+}
+
+#[test]
+#[ignore = "six minutes: ./ticker matrix lake::faults"]
+fn a_single_object_that_the_lake_never_gives_is_read_from_horizon_after_five_minutes() {
+    let sim = with_lake(182, 2.0, 1, FaultPlan::none());
+    let refused = sim.oracle().head().latest - 300;
+    sim.lake().spoil(refused, LakeFault::Refused);
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let begun = std::time::Instant::now();
+        while daemon.status()["backfill"]["done_ratio"] != 1.0 {
+            let limit = Duration::from_secs(300) + crate::support::DEADLINE;
+            assert!(begun.elapsed() < limit, "{}", daemon.status());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let given_up = begun.elapsed();
+        assert!(given_up.as_secs() > 280, "Horizon is not asked for it before: {given_up:?}");
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
+        wait_until("the lake is well again", || daemon.get("/readyz").json()["checks"]["lake"]["ok"] == true);
+        figure!(
+            "an object that the lake refuses for ever: it comes from Horizon's pages",
+            "an hour of history whole after {} s; {trades} trades",
+            given_up.as_secs()
+        );
+    });
 }
 
 #[test]

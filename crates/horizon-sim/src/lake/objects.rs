@@ -23,6 +23,8 @@ const BOMB_BLOCK_BYTES: u64 = 128 << 10;
 pub enum LakeFault {
     /// The object is missing.
     Hole,
+    /// The server fails for this object, whenever it is asked.
+    Refused,
     /// A byte of the ledger is changed, below a valid compression.
     Damaged,
     /// The ledger names another predecessor. In itself it is consistent.
@@ -194,6 +196,9 @@ impl SimLake {
     ) -> Result<Option<Vec<u8>>, LakeError> {
         if let Some((_, LakeFault::Hole)) = fault {
             return Ok(None);
+        }
+        if let Some((_, LakeFault::Refused)) = fault {
+            return Err(LakeError::Refused);
         }
         if let Some((_, LakeFault::Bomb)) = fault {
             return Ok(Some(bomb()));
