@@ -154,7 +154,7 @@ impl Ascent {
             if broken.is_some() || self.link.is_none() || is_due {
                 match (reader.anchor(&ledger, Class::Live).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
-                        // What was taken leads to a ledger that is wrong.
+                        // The ledgers before it lead to a wrong one.
                         if broken.is_none() && self.link.is_some() {
                             self.doubt_taken(reader.unproven());
                         }

@@ -22,7 +22,6 @@ fn a_network_reset_is_reported_and_start_over_sets_the_old_trades_aside() {
         let stream = |daemon: &Daemon| daemon.get("/readyz").json()["checks"]["stream"].clone();
         old.stop();
         wait_until("the stream is down", || stream(&daemon)["ok"] == false);
-        let held = number(&client, "SELECT count(*) FROM trades").await;
         let new = SimConfig {
             seed: 82,
             network_passphrase: PASSPHRASE.into(),
@@ -43,13 +42,17 @@ fn a_network_reset_is_reported_and_start_over_sets_the_old_trades_aside() {
         assert!(daemon.log().contains("the network was reset: horizon's newest ledger is"));
         let latest = new.oracle().head().latest;
         wait_until("more ledgers have closed", || new.oracle().head().latest > latest + 10);
-        assert_eq!(number(&client, "SELECT count(*) FROM trades").await, held, "nothing is mixed");
+        // The old network's ledgers have far higher numbers. Its last trades may still be stored meanwhile.
+        let of_new =
+            format!("SELECT count(*) FROM trades WHERE toid >> 32 <= {}", new.oracle().head().latest);
+        assert_eq!(number(&client, &of_new).await, 0, "nothing is mixed");
         assert_eq!(daemon.get("/markets.json").status, 200, "what is held is served");
 
         let start_over = ["start-over", "--yes", "--database-url", &database];
         let (code, _, log) = run(&start_over);
         assert!(code == 69 && log.contains("a daemon leads"), "{code}: {log}");
         assert!(daemon.terminate().success());
+        let held = number(&client, "SELECT count(*) FROM trades").await;
         assert_eq!(run(&["start-over", "--database-url", &database]).0, 64, "it wants to be confirmed");
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, held);
         let (code, _, log) = run(&start_over);
