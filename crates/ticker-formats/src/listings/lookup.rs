@@ -89,7 +89,7 @@ impl ListingView {
         markets
     }
 
-    /// Markets of valid assets that traded in the last 24 hours, sorted by name: those of listing formats.
+    /// Markets of valid assets with a price of the last 24 hours, sorted by name: those of listing formats.
     #[must_use]
     pub(crate) fn listed_markets(&self) -> Vec<MarketView<'_>> {
         self.markets().into_iter().filter(MarketView::is_listed).collect()

@@ -153,7 +153,7 @@ fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap
 
 /// Doubles are exact enough to see a price outside of its range, but for the last digit.
 const PRINTING_SLACK: f64 = 1e-12;
-/// Twice of what whole stroops move the quotient of a clean trade's amounts.
+/// Twice the share by which whole stroops may move the quotient of the amounts of a clean trade.
 const AVERAGE_SLACK: f64 = 2e-3;
 
 /// Notes figures of a market that contradict each other.
