@@ -82,19 +82,19 @@ pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
     while !bytes.is_empty() {
         let mut frame = StreamingDecoder::new_with_decoder(&mut bytes, FrameDecoder::new())
             .map_err(|error| failed(&error))?;
-        let room = MAX_DECOMPRESSED.saturating_sub(plain.len());
+        // One byte more than is allowed shows that there are more.
+        let room = MAX_DECOMPRESSED.saturating_sub(plain.len()).saturating_add(1);
         // The frame says how large it is, if its writer knew. That is not believed beyond a limit.
         let announced = usize::saturating_from(frame.decoder.content_size());
         plain.reserve(announced.min(RESERVED_MAX));
         let read = frame.by_ref().take(u64::saturating_from(room)).read_to_end(&mut plain);
         read.map_err(|error| failed(&error))?;
+        if plain.len() > MAX_DECOMPRESSED {
+            return Err(ObjectError::TooLarge);
+        }
         let decoder = frame.into_frame_decoder();
         if !decoder.is_finished() {
-            return Err(if plain.len() >= MAX_DECOMPRESSED {
-                ObjectError::TooLarge
-            } else {
-                failed(&"it is cut")
-            });
+            return Err(failed(&"it is cut"));
         }
         let claimed = decoder.get_checksum_from_data();
         if claimed.is_some() && claimed != decoder.get_calculated_checksum() {

@@ -1,12 +1,14 @@
 //! Weighted medians, and weights that no single voice can dominate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Rate;
 use crate::conversions::SaturatingFrom;
 
 /// Most rounds of cutting weights. Each brings them closer to both limits, and a few dozen suffice.
 const ROUNDS_MAX: usize = 200;
+/// Part of a limit by which rounding may exceed it.
+const ROUNDING: i128 = 1_000;
 /// Bits of the largest weight. Small ones are raised with it, so that rounding does not matter.
 const WEIGHT_BITS: u32 = 56;
 
@@ -37,7 +39,8 @@ pub(super) const ANCHOR_CAP: Cap = Cap { n: 7, d: 10 };
 /// Cuts the weights until no minute has more than a tenth of the total and no anchor more than seven tenths.
 ///
 /// To cut once is no cap, because the turnover of an attacker raises the total. With fewer groups than a cap allows,
-/// all groups have equal weights.
+/// all groups have equal weights. Both caps may be impossible at once: nine minutes of one anchor and one of another.
+/// Then all candidates have equal weights.
 pub(super) fn capped(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let largest = candidates.iter().map(|candidate| candidate.weight.max(1)).max().unwrap_or(1);
     let bits = i128::BITS - largest.leading_zeros();
@@ -49,38 +52,60 @@ pub(super) fn capped(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     }
     for _ in 0..ROUNDS_MAX {
         let before = candidates.clone();
-        cap(&mut candidates, |candidate| candidate.minute, MINUTE_CAP);
-        cap(&mut candidates, |candidate| i64::saturating_from(candidate.anchor), ANCHOR_CAP);
+        cut(&mut candidates, minute, MINUTE_CAP);
+        cut(&mut candidates, anchor, ANCHOR_CAP);
         if candidates == before {
             break;
         }
     }
+    if !holds(&candidates, minute, MINUTE_CAP) || !holds(&candidates, anchor, ANCHOR_CAP) {
+        candidates.iter_mut().for_each(|candidate| candidate.weight = 1);
+    }
     candidates
 }
 
+const fn minute(of: &Candidate) -> i64 {
+    of.minute
+}
+
+fn anchor(of: &Candidate) -> i64 {
+    i64::saturating_from(of.anchor)
+}
+
 /// Cuts the groups that have more than their share of what is left after the cut.
-fn cap(candidates: &mut [Candidate], group: impl Fn(&Candidate) -> i64, cap: Cap) {
-    let mut totals: BTreeMap<i64, i128> = BTreeMap::new();
-    for candidate in candidates.iter() {
-        *totals.entry(group(candidate)).or_default() += candidate.weight;
-    }
-    let groups = i128::saturating_from(totals.len());
-    let limit = if groups * cap.n < cap.d {
-        totals.values().min().copied().unwrap_or_default() // too few groups for the cap: all are equal
-    } else {
-        limit(&totals, cap)
-    };
-    let cut: BTreeSet<i64> =
-        totals.iter().filter(|(_, total)| **total > limit).map(|(group, _)| *group).collect();
-    for candidate in candidates.iter_mut().filter(|candidate| cut.contains(&group(candidate))) {
+fn cut(candidates: &mut [Candidate], group: impl Fn(&Candidate) -> i64, cap: Cap) {
+    let totals = totals(candidates, &group);
+    let limit = limit(&totals, cap);
+    for candidate in candidates {
         let total = totals.get(&group(candidate)).copied().unwrap_or(1);
-        // Weights have 56 bits and totals few more, so the product fits.
-        candidate.weight = (candidate.weight * limit / total.max(1)).max(1);
+        if total > limit {
+            // Weights have 56 bits and totals few more, so the product fits.
+            candidate.weight = (candidate.weight * limit / total.max(1)).max(1);
+        }
     }
 }
 
-/// Largest weight of a group such that it is at most its share of the sum of all groups, cut to that weight.
+/// True if no group has more than its share. Rounding may leave a group a little above.
+fn holds(candidates: &[Candidate], group: impl Fn(&Candidate) -> i64, cap: Cap) -> bool {
+    let totals = totals(candidates, group);
+    let limit = limit(&totals, cap);
+    totals.values().all(|total| *total <= limit + limit / ROUNDING)
+}
+
+fn totals(candidates: &[Candidate], group: impl Fn(&Candidate) -> i64) -> BTreeMap<i64, i128> {
+    let mut totals: BTreeMap<i64, i128> = BTreeMap::new();
+    for candidate in candidates {
+        *totals.entry(group(candidate)).or_default() += candidate.weight;
+    }
+    totals
+}
+
+/// Largest weight of a group such that it is at most its share of the sum of all groups, cut to that weight. The
+/// smallest weight if there are too few groups for the cap.
 fn limit(totals: &BTreeMap<i64, i128>, cap: Cap) -> i128 {
+    if i128::saturating_from(totals.len()) * cap.n < cap.d {
+        return totals.values().min().copied().unwrap_or_default();
+    }
     let mut sorted: Vec<i128> = totals.values().copied().collect();
     sorted.sort_unstable();
     let mut rest: i128 = sorted.iter().sum();
@@ -113,6 +138,8 @@ pub(super) fn lower_median(candidates: &[Candidate]) -> Option<Rate> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -152,6 +179,15 @@ mod tests {
         assert!(capped.iter().all(|of| of.weight == capped[0].weight), "{capped:?}");
     }
 
+    #[test]
+    fn where_both_caps_cannot_hold_all_weigh_the_same() {
+        // Nine minutes of one anchor: at a tenth each they are nine tenths of it, whatever they weigh.
+        let mut candidates: Vec<_> = (0..9).map(|minute| candidate(minute, 0, 10, 100 << minute)).collect();
+        candidates.push(candidate(9, 1, 12, 77_777));
+        let capped = capped(candidates);
+        assert!(capped.iter().all(|of| of.weight == 1), "{capped:?}");
+    }
+
     proptest! {
         #[test]
         fn both_caps_hold_at_the_end(
@@ -173,6 +209,21 @@ mod tests {
             for anchor in anchors {
                 prop_assert!(share_of(&capped, |of| of.anchor == anchor) < 0.7001);
             }
+        }
+
+        #[test]
+        fn both_caps_hold_or_all_weigh_the_same(
+            weights in prop::collection::vec((0..14_i64, 0..3_usize, 1..1_000_000_000_000_i128), 10..60),
+        ) {
+            let candidates: Vec<_> =
+                weights.iter().map(|(minute, anchor, weight)| candidate(*minute, *anchor, 10, *weight)).collect();
+            let minutes: BTreeSet<_> = candidates.iter().map(|of| of.minute).collect();
+            let anchors: BTreeSet<_> = candidates.iter().map(|of| of.anchor).collect();
+            prop_assume!(minutes.len() >= 10 && anchors.len() >= 2);
+            let capped = capped(candidates);
+            let hold = minutes.iter().all(|minute| share_of(&capped, |of| of.minute == *minute) < 0.1002)
+                && anchors.iter().all(|anchor| share_of(&capped, |of| of.anchor == *anchor) < 0.7008);
+            prop_assert!(hold || capped.iter().all(|of| of.weight == 1));
         }
     }
 }
