@@ -9,6 +9,7 @@ mod inspect;
 mod ledger;
 mod network_check;
 mod one_shot;
+mod output;
 mod progress_bar;
 mod signals;
 mod store;
@@ -68,6 +69,7 @@ impl From<DbError> for CommandError {
             DbError::Settings(_)
             | DbError::OtherNetwork { .. }
             | DbError::SchemaNotOurs { .. }
+            | DbError::SchemaTaken { .. }
             | DbError::Unsuitable(_)
             | DbError::NothingToSetAside
             | DbError::MayNotSetAside

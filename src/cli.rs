@@ -19,7 +19,7 @@ use clap_complete::Shell;
 
 use crate::config::{
     self, AUDIT_SETTINGS, AuditOptions, Config, ConfigError, EXIT_USAGE, Environment, FlagValues,
-    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LEDGER_SETTINGS, LogFormat, Profile, SETTINGS,
+    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LEDGER_SETTINGS, LogFormat, OldFlag, Profile, SETTINGS,
     SIMULATION_SETTINGS, Setting, Settings, SimulationOptions,
 };
 
@@ -231,8 +231,10 @@ pub fn parse(
     let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
     let matches = path.last().map_or(&matches, |(_, matches)| *matches);
     let mut flags = flag_values(matches, SETTINGS);
-    flags.extend(old_names(matches));
-    let load = |profile| config::load(&flags, environment, profile).map_err(CliError::Config);
+    let old = old_names(matches);
+    flags.extend(old.iter().map(|given| (given.setting, given.text.clone())));
+    let faulty = |error: ConfigError| CliError::Config(error.naming(&old));
+    let load = |profile| config::load(&flags, environment, profile).map_err(faulty);
     match names.as_slice() {
         ["serve"] => load(Profile::Real).map(|(_, config)| Command::Serve(config)),
         ["demo"] => {
@@ -320,13 +322,13 @@ fn no_such_command() -> CliError {
 }
 
 /// Returns settings that were given under their names in the old program.
-fn old_names(matches: &ArgMatches) -> FlagValues {
-    let names = [(definition::NUM_HOURS, "backfill-hours"), (definition::KEEP_DAYS, "retention-days")];
-    let value = |(old, name)| {
-        let text = matches.try_get_one::<String>(old).ok().flatten()?;
-        Some((name, text.clone()))
+fn old_names(matches: &ArgMatches) -> Vec<OldFlag> {
+    let names = [("backfill-hours", definition::NUM_HOURS), ("retention-days", definition::KEEP_DAYS)];
+    let given = |(setting, flag)| {
+        let text = matches.try_get_one::<String>(flag).ok().flatten()?.clone();
+        Some(OldFlag { setting, flag, text })
     };
-    names.into_iter().filter_map(value).collect()
+    names.into_iter().filter_map(given).collect()
 }
 
 /// Returns the nested commands, from the outermost to the innermost.

@@ -12,6 +12,7 @@ use tracing::info;
 use super::{
     CommandError,
     daemon::{self, markets_url},
+    output,
     signals::Signals,
 };
 use crate::{
@@ -109,7 +110,7 @@ async fn write_lake(lake: &SimLake, directory: &Path) -> CommandError {
         match written {
             Ok(Ok(())) if last < latest => info!(ledger = last, newest = latest, "writing the lake"),
             Ok(Ok(())) => tokio::time::sleep(LAKE_INTERVAL).await,
-            Ok(Err(error)) => return CommandError::Unavailable(format!("{}: {error}", directory.display())),
+            Ok(Err(error)) => return output::unwritable("--lake-dir", directory, &error),
             Err(error) => return CommandError::Software(error.to_string()),
         }
         // An object of several ledgers is complete only with its last one, so begin at its first one again.

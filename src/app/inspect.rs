@@ -5,6 +5,7 @@ mod explain;
 mod trace;
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     net::SocketAddr,
     time::Duration,
@@ -64,6 +65,11 @@ fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
         400 | 404 => CommandError::Usage(text),
         _ => CommandError::Unavailable(text),
     })
+}
+
+/// Error for an answer that is none to this question.
+fn other_version(why: &dyn Display) -> CommandError {
+    CommandError::Unavailable(format!("what answers is no ticker, or a daemon of another version: {why}"))
 }
 
 /// Prints a text. Returns false if the reader has seen enough.

@@ -5,9 +5,9 @@ use std::{path::Path, time::Duration};
 use tokio::runtime::Runtime;
 use tracing::info;
 
-use super::{CommandError, store::Store};
+use super::{CommandError, output, store::Store};
 use crate::{
-    actors::{aggregator::MarketState, json_writer::replace_bytes},
+    actors::aggregator::MarketState,
     clock::{Clock, SystemClock},
     config::Config,
     db::Database,
@@ -68,8 +68,7 @@ pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8
 }
 
 fn write(file: &Path, json: &str) -> Result<(), CommandError> {
-    replace_bytes(file, json.as_bytes())
-        .map_err(|error| CommandError::Unavailable(format!("{}: {error}", file.display())))
+    output::write(file, json.as_bytes()).map_err(|error| output::unwritable("--out-file", file, &error))
 }
 
 /// Checks `/livez` of the running daemon.

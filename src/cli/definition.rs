@@ -191,6 +191,7 @@ fn ingest() -> Command {
         Arg::new(NUM_HOURS)
             .long(NUM_HOURS)
             .value_name("HOURS")
+            .allow_negative_numbers(true)
             .help("Hours of history to fill [default: --backfill-hours]"),
     )
     .arg(
@@ -228,6 +229,7 @@ fn clean() -> Command {
         .long(KEEP_DAYS)
         .short('k')
         .value_name("DAYS")
+        .allow_negative_numbers(true)
         .help("Days to keep, 8 or more [default: --retention-days]");
     command("clean", "Do one pass of the cleaner, then exit", "stellar-ticker clean trades -k 8")
         .subcommand_required(true)

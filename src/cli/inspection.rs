@@ -72,8 +72,9 @@ fn actors() -> Command {
 }
 
 fn trace() -> Command {
-    let flags = QUESTION
-        .map(|(flag, _, placeholder, help)| Arg::new(flag).long(flag).value_name(placeholder).help(help));
+    let flags = QUESTION.map(|(flag, _, placeholder, help)| {
+        Arg::new(flag).long(flag).value_name(placeholder).help(help).allow_negative_numbers(true)
+    });
     inspecting(
         "trace",
         "Show recorded messages of the running daemon as trees of causes, with waiting and handling times",

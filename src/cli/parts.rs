@@ -40,6 +40,11 @@ pub(super) fn argument(setting: &'static Setting) -> Arg {
     };
     match setting.kind {
         Kind::Switch => argument.action(ArgAction::SetTrue),
-        _ => argument.action(ArgAction::Set).value_name(setting.value_name).value_hint(hint),
+        _ => argument
+            .action(ArgAction::Set)
+            .value_name(setting.value_name)
+            .value_hint(hint)
+            // The setting refuses it by its name, with the allowed values.
+            .allow_negative_numbers(true),
     }
 }

@@ -133,6 +133,17 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Flag of the old program that sets a setting of another name.
+#[derive(Debug, Clone)]
+pub(crate) struct OldFlag {
+    /// Name of the setting.
+    pub(crate) setting: &'static str,
+    /// Name of the flag.
+    pub(crate) flag: &'static str,
+    /// Value as it was given.
+    pub(crate) text: String,
+}
+
 /// All faults of a configuration, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -160,6 +171,18 @@ impl ConfigError {
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// Names the flags that were given.
+    pub(crate) fn naming(mut self, old_flags: &[OldFlag]) -> Self {
+        for fault in &mut self.faults {
+            if let Fault::Value { setting, source: Source::Flag { name }, .. } = fault
+                && let Some(old) = old_flags.iter().find(|old| old.setting == *setting)
+            {
+                (*setting, *name) = (old.flag, old.flag);
+            }
+        }
+        self
     }
 
     /// Returns 64 if a value on the command line does not parse, else 78.

@@ -10,9 +10,9 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
 use super::Environment;
-use super::fault::{Fault, ValueError};
+use super::fault::{Fault, FaultKind, ValueError};
 use super::parse;
-use super::secret::redact_credentials;
+use super::secret::{redact_credentials, shown_malformed_url};
 use super::source::Source;
 use super::visible;
 use crate::domain::conversions::SaturatingFrom;
@@ -119,6 +119,8 @@ impl Reader<'_> {
                 // Headers hold keys of collectors.
                 let shown = if variable.ends_with("HEADERS") {
                     "***".to_owned()
+                } else if variable.ends_with("ENDPOINT") && error.kind == FaultKind::Unparsable {
+                    visible::shortened(visible::on_one_line(&shown_malformed_url(text)))
                 } else {
                     visible::shortened(visible::on_one_line(&redact_credentials(text)))
                 };

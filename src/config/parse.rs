@@ -113,6 +113,10 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
     if !matches!(scheme, "http" | "https") {
         return Err(ValueError::refused("the scheme must be http or https"));
     }
+    let has_port = authority.as_str().rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    if has_port && !authority.as_str().contains('@') && authority.port_u16().is_none() {
+        return Err(ValueError::unparsable("the port must be at most 65535"));
+    }
     if authority.as_str().contains('@') {
         return Err(ValueError::refused("a user or password is not allowed in it"));
     }

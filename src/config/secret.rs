@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::shown_url::shown_url;
+use crate::domain::shown_url::{looks_like_a_key, shown_url};
 
 const HIDDEN: &str = "***";
 
@@ -70,6 +70,23 @@ fn shown_postgres_url(url: &str) -> Option<String> {
     }
 }
 
+/// Returns a value of a URL setting that does not parse, or `***` if any part of it may be a secret: a user, a query, or a
+/// segment that looks like a key. Without a scheme it is unclear which part is which.
+#[must_use]
+pub(super) fn shown_malformed_url(text: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "-._~/[]: ".contains(character);
+    let may_be_port = |after: &str| {
+        let digits = after.trim_start_matches(|character: char| character.is_ascii_digit());
+        after.starts_with("//") || digits.is_empty() || digits.starts_with(['/', ':', ']'])
+    };
+    let has_key = text.split('/').any(looks_like_a_key);
+    if text.chars().all(is_plain) && text.split(':').skip(1).all(may_be_port) && !has_key {
+        text.to_owned()
+    } else {
+        HIDDEN.to_owned()
+    }
+}
+
 /// Hides everything that looks like a secret in other text: all between `://` and the last `@` of a line, and all after
 /// `password=`. For messages that quote what an operator typed in the wrong place.
 #[must_use]
@@ -93,7 +110,7 @@ fn redact_line(line: &str) -> String {
         let end = if after.ends_with('\n') { "\n" } else { "" };
         line = format!("{before}postgres://{HIDDEN}{end}");
     }
-    line = redact_http(&line);
+    line = redact_words(&redact_http(&line));
     if let Some((before, after)) = line.split_once("password=") {
         let end = if after.ends_with('\n') { "\n" } else { "" };
         line = format!("{before}password={HIDDEN}{end}");
@@ -114,6 +131,27 @@ fn redact_http(line: &str) -> String {
         left = after;
     }
     out.push_str(left);
+    out
+}
+
+/// Hides what may be a user with a password, or a query with a key, in words that are no web addresses: somebody forgot
+/// the scheme. A word ends at white space or a quote.
+fn redact_words(line: &str) -> String {
+    let is_end = |character: char| character.is_whitespace() || "'\"`<>".contains(character);
+    let mut out = String::with_capacity(line.len());
+    for word in line.split_inclusive(is_end) {
+        let has_user = word.rsplit_once('@').filter(|(user, _)| user.contains(':'));
+        let has_query = word.split_once('?').filter(|(_, query)| query.contains('='));
+        let end = word.chars().next_back().filter(|last| is_end(*last)).map(String::from).unwrap_or_default();
+        match (has_user, has_query) {
+            (Some((user, host)), None) if !user.ends_with(HIDDEN) => {
+                out.push_str(&format!("{HIDDEN}@{host}"));
+            }
+            (_, Some((path, _))) if !path.contains('@') => out.push_str(&format!("{path}?{HIDDEN}{end}")),
+            (_, Some(_)) => out.push_str(&format!("{HIDDEN}{end}")),
+            _ => out.push_str(word),
+        }
+    }
     out
 }
 
@@ -145,6 +183,8 @@ mod tests {
         assert_eq!(redact_credentials("a 'postgres://u:p w@h/db' b\nc"), "a 'postgres://***@h/db' b\nc");
         assert_eq!(redact_credentials("x 'password=hunter2' y\nz"), "x 'password=***\nz");
         assert_eq!(redact_credentials("see https://example.org"), "see https://example.org");
+        assert_eq!(redact_credentials("'user:pw@h' for <URL>, 'h/?k=pw'"), "'***@h' for <URL>, 'h/?***'");
+        assert_eq!(redact_credentials("u:pw@h/?k=pw, eh?\n"), "*** eh?\n");
         assert_eq!(
             redact_credentials("'https://a.org/v1/0123456789abcdef' and http://b.org/?key=x\n"),
             "'https://a.org/v1/***' and http://b.org/?***\n"
@@ -152,6 +192,27 @@ mod tests {
         assert_eq!(redact_credentials("a 'postgres://u:pw/db' b\n"), "a 'postgres://***\n");
         for plain in ["'postgres://h:5432/db' b", "postgresql://h:5432", "'postgres://h/db': wrong"] {
             assert_eq!(redact_credentials(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_malformed_url_is_shown_only_if_no_part_of_it_may_be_a_secret() {
+        for plain in ["horizon.stellar.org", "h:8000/path", "ftp//h", "http://h:x y", "http:/h", "[::1]:80"] {
+            let shown = shown_malformed_url(plain);
+            assert!(shown == plain || plain == "http://h:x y", "{plain}: {shown}");
+        }
+        for hidden in [
+            "user:pw@h",
+            "//user:pw@h/",
+            "http:/user:pw@h/",
+            "http:user:pw@h",
+            "http://user:pw%40h/",
+            "http://user:pw/",
+            "h/?k=pw",
+            "h/#pw",
+            "h/v1/0123456789abcdef",
+        ] {
+            assert_eq!(shown_malformed_url(hidden), "***", "{hidden}");
         }
     }
 

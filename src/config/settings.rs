@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::fault::{Fault, FaultKind};
-use super::secret::{Secret, redact_credentials};
+use super::secret::{Secret, redact_credentials, shown_malformed_url};
 use super::setting::{Fallback, Setting};
 use super::source::Source;
 use super::visible;
@@ -46,7 +46,13 @@ impl Resolved {
 
     pub(super) fn fault(&self, kind: FaultKind, detail: Option<String>) -> Fault {
         // If a secret does not parse, any part of it may be the password.
-        let shown = if self.setting.is_secret { "***".to_owned() } else { visible::shortened(self.shown()) };
+        let shown = match &self.text {
+            Some(_) if self.setting.is_secret => "***".to_owned(),
+            Some(text) if self.setting.value_name == "URL" && kind == FaultKind::Unparsable => {
+                visible::shortened(visible::on_one_line(&shown_malformed_url(text)))
+            }
+            _ => visible::shortened(self.shown()),
+        };
         let source = self.source.clone();
         Fault::Value {
             setting: self.setting.name,

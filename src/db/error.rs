@@ -37,6 +37,14 @@ pub enum DbError {
         /// Names of the missing migrations, separated by commas.
         missing: String,
     },
+    /// Another program keeps its tables in the schema.
+    #[error(
+        "the database holds {what} of another program: create a database for the ticker and name it in --database-url"
+    )]
+    SchemaTaken {
+        /// Its tables or migrations, for the message.
+        what: String,
+    },
     /// The server, the database or the role does not meet a requirement. The text says what to do.
     #[error("{0}")]
     Unsuitable(String),

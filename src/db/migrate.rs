@@ -1,6 +1,6 @@
 //! Migration of the schema. Safe when several daemons start at once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use deadpool_postgres::Transaction;
 use refinery::{Migration, Runner, error::Kind};
@@ -40,8 +40,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::Migration`], [`DbError::MigrationInterrupted`]
-    /// if the same call may succeed later, or an error of the connection. Each migration is one transaction, so none is
+    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::SchemaTaken`], [`DbError::Migration`],
+    /// [`DbError::MigrationInterrupted`] if the same call may succeed later, or an error of the connection. Each migration is one transaction, so none is
     /// half applied.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
         let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));
@@ -65,7 +65,9 @@ impl Database {
         if schema.needs > known {
             return Err(DbError::SchemaTooNew { needs: schema.needs, known });
         }
-        let missing = || migrations.iter().filter(|migration| !schema.applied.contains(&migration.version()));
+        schema.check_owner(&guard, migrations).await?;
+        let missing =
+            || migrations.iter().filter(|migration| !schema.applied.contains_key(&migration.version()));
         if missing().next().is_none() {
             return Ok(Vec::new());
         }
@@ -100,7 +102,7 @@ impl Database {
             return Err(DbError::SchemaTooNew { needs: schema.needs, known });
         }
         let names = MIGRATIONS.iter().map(|(name, _)| *name);
-        Ok(names.filter(|name| !schema.applied.contains(&version(name))).collect())
+        Ok(names.filter(|name| !schema.applied.contains_key(&version(name))).collect())
     }
 }
 
@@ -145,7 +147,7 @@ fn failed(error: &refinery::Error) -> DbError {
 /// Current state of the schema.
 struct Schema {
     /// Versions of the applied migrations.
-    applied: HashSet<i32>,
+    applied: HashMap<i32, String>,
     /// Latest migration that a program must know; 0 for none.
     needs: i32,
     /// True if this role may change the schema.
@@ -157,10 +159,10 @@ impl Schema {
         let row = client.query_typed_one(include_str!("sql/schema/is_made.sql"), &[]).await?;
         let (has_history, has_needs, may_change): (bool, bool, bool) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let mut schema = Self { applied: HashSet::new(), needs: 0, may_change };
+        let mut schema = Self { applied: HashMap::new(), needs: 0, may_change };
         if has_history {
             for row in client.query_typed(include_str!("sql/schema/applied.sql"), &[]).await? {
-                schema.applied.insert(row.try_get(0)?);
+                schema.applied.insert(row.try_get(0)?, row.try_get(1)?);
             }
         }
         if has_needs {
@@ -168,5 +170,28 @@ impl Schema {
             schema.needs = row.try_get(0)?;
         }
         Ok(schema)
+    }
+    /// Fails if the schema is another program's: it applied other migrations, or made tables of the same names.
+    async fn check_owner(&self, client: &Transaction<'_>, migrations: &[Migration]) -> Result<(), DbError> {
+        let is_other = |migration: &&Migration| {
+            self.applied.get(&migration.version()).is_some_and(|name| name != migration.name())
+        };
+        if migrations.iter().any(|migration| is_other(&migration)) {
+            return Err(DbError::SchemaTaken { what: "migrations".to_owned() });
+        }
+        if !self.applied.is_empty() {
+            return Ok(());
+        }
+        let scripts = migrations.iter().filter_map(Migration::sql);
+        let lines = scripts.flat_map(str::lines).filter_map(|line| line.strip_prefix("CREATE TABLE "));
+        let tables: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+        let rows = client
+            .query_typed(include_str!("sql/schema/tables_named.sql"), &[(&tables, Type::TEXT_ARRAY)])
+            .await?;
+        let taken: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        Err(DbError::SchemaTaken { what: format!("tables ({})", taken.join(", ")) })
     }
 }

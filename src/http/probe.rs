@@ -78,6 +78,12 @@ fn fetch(address: SocketAddr, path: &str, timeout: Duration, bytes_max: u64) -> 
     stream.set_write_timeout(Some(timeout))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(bytes_max).read_to_end(&mut answer)?;
+    stream.take(bytes_max).read_to_end(&mut answer).map_err(|error| match error.kind() {
+        // A socket with a limit reports this, as if somebody had asked not to wait.
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", timeout.as_secs()))
+        }
+        _ => error,
+    })?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

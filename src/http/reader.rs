@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use super::labels::{AS_OF_HEADER, SEQ_HEADER};
 use crate::{
     domain::instant::UnixSeconds,
-    outbound::{TcpDialler, coding::decoded},
+    outbound::{TcpDialler, body::payload_text, coding::decoded},
 };
 
 /// Time limit for connecting.
@@ -175,7 +175,7 @@ async fn fetch(request: ClientRequest, url: String) -> Result<Document, ReadErro
         PayloadError::Overflow => {
             unreachable(&format_args!("the body is longer than {BODY_BYTES_MAX} bytes"))
         }
-        other => unreachable(&other),
+        other => unreachable(&payload_text(&other)),
     })?;
     let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     let body = decoded(coding, body, BODY_BYTES_MAX).map_err(|error| unreachable(&error))?;

@@ -21,7 +21,7 @@ pub struct BodyLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// Connection that broke, or framing that is not valid.
-    #[error(transparent)]
+    #[error("{}", payload_text(.0))]
     Payload(PayloadError),
     /// No bytes for too long, or a whole body that took too long. Holds the limit that was exceeded.
     #[error("the body did not arrive within {} s", .0.as_secs_f32())]
@@ -29,6 +29,16 @@ pub enum BodyError {
     /// Body beyond the limit. Holds the limit in bytes.
     #[error("the body has more than {0} bytes")]
     TooLarge(usize),
+}
+
+/// Text of an error of awc. Its own shows Rust's form of what lies beneath.
+#[must_use]
+pub fn payload_text(error: &PayloadError) -> String {
+    match error {
+        PayloadError::Incomplete(None) => "the connection ended before the body did".to_owned(),
+        PayloadError::Incomplete(Some(cause)) => format!("the body is cut or malformed: {cause}"),
+        other => other.to_string(),
+    }
 }
 
 /// Reads a body to its end, as it was sent. Holds no more than `bytes_max` bytes of it and the chunk that arrived last.

@@ -96,6 +96,9 @@ fn config_check_exits_by_the_kind_of_the_fault() {
         (&["--bind", "example.org:80"], 64),
         (&["--database-url", "nonsense"], 64),
         (&["--log", "stellar_ticker=loudly"], 64),
+        (&["--horizon-url", "http://h:99999"], 64),
+        (&["--lake-url", "http://h:65536/lake"], 64),
+        (&["--horizon-url", "http://[::1]:8000/"], 0),
         (&["--publish-interval", "0s"], 78),
         (&["--retention-days", "7"], 78),
         (&["--backfill-hours", "193"], 78),
@@ -115,6 +118,22 @@ fn config_check_exits_by_the_kind_of_the_fault() {
 }
 
 #[test]
+fn a_fault_names_the_flag_that_was_given() {
+    for (arguments, named) in [
+        (&["config", "check", "--retention-days", "-1"] as &[&str], "retention-days: \"-1\""),
+        (&["config", "check", "--publish-interval", "-1"], "publish-interval: \"-1\""),
+        (&["clean", "trades", "-k", "7"], "keep-days: \"7\" from flag --keep-days is refused"),
+        (&["clean", "trades", "-k", "-7"], "keep-days: \"-7\" from flag --keep-days"),
+        (&["ingest", "trades", "--num-hours", "-2"], "num-hours: \"-2\" from flag --num-hours"),
+        (&["trace", "--ledger", "-1"], "ledger"),
+    ] {
+        let output = run(arguments, &[]);
+        assert!(matches!(output.status.code(), Some(64 | 78)), "{arguments:?}");
+        assert!(stderr(&output).contains(named), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn no_output_shows_a_password() {
     let good = format!("postgres://user:{CANARY}@host/db");
     let bad = format!("postgres://user:{CANARY}@host:no-port/db");
@@ -126,6 +145,10 @@ fn no_output_shows_a_password() {
     let broken_option = format!("postgres://user@host/db?{CANARY}=x");
     let misspelt = format!("--database-ulr={good}");
     let attached = format!("-x{good}");
+    let without_scheme = format!("user:{CANARY}@host");
+    let one_slash = format!("http:/user:{CANARY}@host/");
+    let escaped = format!("http://user:{CANARY}%40host/");
+    let query_only = format!("host/?key={CANARY}");
     for (arguments, environment) in [
         (&["config", "show", "-d", &good] as &[&str], None),
         (&["config", "show", "-d", &pairs], None),
@@ -144,6 +167,13 @@ fn no_output_shows_a_password() {
         (&["config", "check", "--bind", &good], None),
         (&["config", "check", &good], None),
         (&["config", "check", &misspelt], None),
+        (&["config", "check", "--horizon-url", &without_scheme], None),
+        (&["config", "check", "--lake-url", &one_slash], None),
+        (&["config", "check"], Some(("HORIZON_URL", &escaped))),
+        (&["config", "check", "--rpc-url", &query_only], None),
+        (&["config", "check"], Some(("OTEL_EXPORTER_OTLP_ENDPOINT", &without_scheme))),
+        (&["validate", &without_scheme], None),
+        (&["audit", "--url", &query_only], None),
         (&["config", "check", &attached], None),
         (&["config", "check", &pairs], None),
         (&[&good], None),

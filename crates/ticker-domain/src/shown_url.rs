@@ -27,7 +27,8 @@ pub fn shown_url(url: &str) -> String {
 
 /// Returns true if a path segment looks like a key: long, in the alphabet of hex or base64, and with digits or very
 /// long.
-fn looks_like_a_key(part: &str) -> bool {
+#[must_use]
+pub fn looks_like_a_key(part: &str) -> bool {
     let is_of_keys = |character: char| character.is_ascii_alphanumeric() || "-_.=+%".contains(character);
     part.len() >= KEY_CHARS_MIN
         && part.chars().all(is_of_keys)

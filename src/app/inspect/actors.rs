@@ -8,13 +8,16 @@ use std::{
 
 use serde_json::Value;
 
-use super::{CLEAR, ask, print, rest};
-use crate::app::CommandError;
+use super::{CLEAR, ask, other_version, print, rest};
+use crate::{app::CommandError, config::visible_lines};
 
 /// Prints the table, with `watches` every second.
 pub(super) fn show(admin: SocketAddr, watches: bool) -> Result<u8, CommandError> {
     loop {
-        let table = table(&ask(admin, "/actors.json")?);
+        let tree = ask(admin, "/actors.json")?;
+        let actors = tree.get("actors").and_then(Value::as_array);
+        let actors = actors.ok_or_else(|| other_version(&"it lists no actors"))?;
+        let table = visible_lines(&table(actors));
         let clear = if watches && io::stdout().is_terminal() { CLEAR } else { "" };
         if !print(&format!("{clear}{table}"))? || !watches {
             return Ok(0);
@@ -24,7 +27,7 @@ pub(super) fn show(admin: SocketAddr, watches: bool) -> Result<u8, CommandError>
 }
 
 /// Lays out `/actors.json`, a line for each actor. The mailbox reads: waiting messages/capacity ^most that ever waited.
-fn table(tree: &Value) -> String {
+fn table(actors: &[Value]) -> String {
     let mut text = format!(
         "{:<18}{:<14}{:>9}{:>9}{:>12}{:>9}{:>8}  {}\n",
         "actor",
@@ -36,7 +39,7 @@ fn table(tree: &Value) -> String {
         "busy %",
         "slowest message (p99 queueing + handling ms)"
     );
-    for actor in tree["actors"].as_array().into_iter().flatten() {
+    for actor in actors {
         let mailbox = &actor["mailbox"];
         let number = |value: &Value| value.as_u64().unwrap_or(0);
         let filled = format!(

@@ -4,9 +4,10 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use serde_json::Value;
 
-use super::{ask, print};
+use super::{ask, other_version, print};
 use crate::{
     app::{CommandError, EXIT_FOUND},
+    config::visible_lines,
     domain::percent::encoded,
 };
 
@@ -15,17 +16,18 @@ pub(super) fn show(public: SocketAddr, market: &str, field: &str, window: &str) 
     let path =
         format!("/api/v1/markets/{}/explain?field={}&window={window}", encoded(market), encoded(field));
     let explained = ask(public, &path)?;
-    print(&text(&explained))?;
-    Ok(if agrees(&explained) { 0 } else { EXIT_FOUND })
+    let agrees = agrees(&explained).ok_or_else(|| other_version(&"it explains nothing"))?;
+    print(&visible_lines(&text(&explained, agrees)))?;
+    Ok(if agrees { 0 } else { EXIT_FOUND })
 }
 
-/// True if the recomputation gave the published figure.
-fn agrees(explained: &Value) -> bool {
-    explained.get("agrees").and_then(Value::as_bool).unwrap_or(false)
+/// True if the recomputation gave the published figure. `None` if the document is no explanation.
+fn agrees(explained: &Value) -> Option<bool> {
+    explained.get("recomputed").and(explained.get("agrees"))?.as_bool()
 }
 
 /// Lays out the document of `/api/v1/markets/{market}/explain` as lines for a terminal.
-fn text(explained: &Value) -> String {
+fn text(explained: &Value, agrees: bool) -> String {
     let word = |name: &str| explained[name].as_str().unwrap_or_default();
     let value = |name: &str| match &explained[name] {
         Value::String(text) => text.clone(),
@@ -73,7 +75,7 @@ fn text(explained: &Value) -> String {
             word("maker"),
         );
     }
-    let verdict = if agrees(explained) { "equal" } else { "DIFFERENT" };
+    let verdict = if agrees { "equal" } else { "DIFFERENT" };
     let _ = writeln!(text, "recomputed from these trades: {} ({verdict})", value("recomputed"));
     let _ = writeln!(text, "in the database: {}", word("sql"));
     text

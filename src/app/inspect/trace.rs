@@ -10,7 +10,7 @@ use std::{
 use actor_tree::trace::view::RecordView;
 use serde_json::Value;
 
-use super::{ask, print, rest};
+use super::{ask, other_version, print, rest};
 use crate::{
     app::CommandError,
     domain::{conversions::SaturatingFrom, percent::encoded},
@@ -64,8 +64,7 @@ pub(super) fn show(
 }
 
 fn records(answer: &Value) -> Result<Vec<RecordView>, CommandError> {
-    serde_json::from_value(answer["records"].clone())
-        .map_err(|error| CommandError::Unavailable(format!("the daemon is of another version: {error}")))
+    serde_json::from_value(answer["records"].clone()).map_err(|error| other_version(&error))
 }
 
 fn shown(records: &[RecordView], prints_json: bool, paints: bool) -> String {

@@ -65,7 +65,7 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
         None => Start::New,
         Some(id) => resumed(id, &published, &state.backlogs).await.unwrap_or_else(Start::Lost),
     };
-    let reader = Reader::new(published, filter, start, slot);
+    let reader = Reader::new(published, Arc::clone(&state.views), filter, start, slot);
     Ok(respond(reader, async |reader: &mut Reader| reader.next().await))
 }
 

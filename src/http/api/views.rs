@@ -52,6 +52,22 @@ struct Kept {
     read_at: Option<Instant>,
 }
 
+impl Kept {
+    /// The pinned view, if it is less than ten seconds older than the newest publication.
+    fn recent(&self, newest: &Publication) -> Option<&Slot> {
+        self.pinned.front().filter(|slot| {
+            let age = newest.as_of.0.saturating_sub(slot.listing.as_of().0);
+            (0..PINNED_S).contains(&age) && slot.listing.seq() <= newest.seq
+        })
+    }
+
+    fn pin(&mut self, slot: Slot) -> Slot {
+        self.pinned.push_front(slot.clone());
+        self.pinned.truncate(VIEWS_KEPT);
+        slot
+    }
+}
+
 /// View that is made once, however many readers wait for it.
 #[derive(Clone, Debug)]
 struct Slot {
@@ -98,20 +114,26 @@ impl Views {
         newest: &Publication,
         coverage: Arc<Vec<LedgerRange>>,
     ) -> Result<Arc<PinnedView>, ApiError> {
-        let slot = self.slot(|kept| {
-            let is_recent = |slot: &&Slot| {
-                let age = newest.as_of.0.saturating_sub(slot.listing.as_of().0);
-                (0..PINNED_S).contains(&age) && slot.listing.seq() <= newest.seq
-            };
-            if let Some(slot) = kept.pinned.front().filter(is_recent) {
-                return slot.clone();
-            }
-            let slot = Slot::of(newest, coverage);
-            kept.pinned.push_front(slot.clone());
-            kept.pinned.truncate(VIEWS_KEPT);
-            slot
+        let slot = self.slot(|kept| match kept.recent(newest) {
+            Some(slot) => slot.clone(),
+            None => kept.pin(Slot::of(newest, coverage)),
         });
         self.filled(slot).await
+    }
+
+    /// Publication of the pinned view that a reader gets from now on, or an earlier one than it gets.
+    pub(super) fn pinned_moment(&self, newest: &Publication) -> (i64, UnixSeconds) {
+        let kept = self.kept();
+        kept.recent(newest)
+            .map_or((newest.seq, newest.as_of), |slot| (slot.listing.seq(), slot.listing.as_of()))
+    }
+
+    /// Pins a view of the newest publication, which readers get from now on.
+    pub(super) fn pin(&self, newest: &Publication, coverage: Arc<Vec<LedgerRange>>) {
+        let mut kept = self.kept();
+        if !kept.pinned.front().is_some_and(|slot| slot.is_of(newest.seq, newest.as_of)) {
+            kept.pin(Slot::of(newest, coverage));
+        }
     }
 
     /// The view of the newest publication.

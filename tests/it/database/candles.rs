@@ -367,3 +367,31 @@ async fn the_audit_finds_each_wrong_candle_and_mends_it() {
     let refused = scene.database.mend_candles(scene.epoch + 1, hour, at(NOW), || {}).await;
     assert!(matches!(refused, Err(DbError::LeaseLost)), "{refused:?}");
 }
+
+/// A subquery that depends on a row runs once for each candle, which takes quadratic time. Whether it does must not be the
+/// planner's choice.
+#[tokio::test]
+async fn no_read_of_candles_runs_a_query_for_each_candle() {
+    let scene = Scene::new().await;
+    let statements = [
+        include_str!("../../../src/db/sql/candles/first.sql"),
+        include_str!("../../../src/db/sql/candles/last.sql"),
+    ];
+    for statement in statements {
+        let mut statement = statement.replace(":candles", "candles_1m");
+        for (parameter, value) in [
+            ("$1", "'a'"),
+            ("$2", "'b'"),
+            ("$3", "now() - interval '1 day'"),
+            ("$4", "now()"),
+            ("$5", "10"),
+            ("$6", "true"),
+        ] {
+            statement = statement.replace(parameter, value);
+        }
+        let rows = scene.client.query(&format!("EXPLAIN {statement}"), &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains("InitPlan") && !plan.contains("SubPlan"), "{plan}");
+    }
+}

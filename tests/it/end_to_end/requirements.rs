@@ -31,6 +31,28 @@ fn a_database_of_another_encoding_is_refused_at_start_with_the_remedy_and_stays_
 }
 
 #[test]
+fn a_database_of_another_program_is_refused_with_the_remedy_and_stays_as_it_is() {
+    block_on(async {
+        let theirs = [
+            "CREATE TABLE assets (id int); CREATE TABLE trades (id int)",
+            "CREATE TABLE refinery_schema_history (version int4, name varchar, applied_on varchar, checksum varchar);
+             INSERT INTO refinery_schema_history VALUES (1, 'create_users', '', '1')",
+        ];
+        for made in theirs {
+            let database = fresh_database().await;
+            execute(&database, made).await;
+            let client = recomputation::connect(&database).await;
+            let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+            let before = number(&client, tables).await;
+            let (code, _, log) = run(&["migrate", "--database-url", &database]);
+            assert_eq!(code, 78, "{log}");
+            assert!(log.contains("of another program") && log.contains("--database-url"), "{log}");
+            assert_eq!(number(&client, tables).await, before, "{made}");
+        }
+    });
+}
+
+#[test]
 fn a_lease_and_a_cursor_that_are_deleted_are_made_again_and_nothing_is_lost() {
     let sim = network(82, FaultPlan::none());
     block_on(async {

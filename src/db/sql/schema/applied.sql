@@ -1,1 +1,1 @@
-SELECT version::int4 FROM refinery_schema_history
+SELECT version::int4, name FROM refinery_schema_history

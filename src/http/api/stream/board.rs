@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    event_id::ResumeError,
+    event_id::{EventId, ResumeError},
     events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, hello, reset},
 };
 use crate::{
@@ -55,10 +55,11 @@ impl BoardReader {
         let (publications, events) = (published.recent.watch(), feed.watch());
         let seen = last_seen.map(|id| feed.number_of(id));
         let place = seen.flatten().unwrap_or_else(|| feed.place(figures));
-        let greeting = match seen {
-            Some(Some(_)) => RETRY.to_owned(),
-            Some(None) => format!("{RETRY}{}", reset(&published, ResumeError::NotKept)),
-            None => format!("{RETRY}{}", hello(&published)),
+        let newest = published.newest().map(|newest| EventId::of(&newest));
+        let greeting = match (seen, newest) {
+            (Some(None), Some(newest)) => reset(newest, ResumeError::NotKept),
+            (None, Some(newest)) => hello(newest),
+            _ => String::new(),
         };
         Self {
             published,
@@ -68,7 +69,7 @@ impl BoardReader {
             place,
             is_new: true,
             sent_at: Instant::now(),
-            greeting: Some(greeting),
+            greeting: Some(format!("{RETRY}{greeting}")),
             is_over: false,
             _slot: slot,
         }
@@ -114,7 +115,8 @@ impl BoardReader {
             }
             Err(NotKeptError) => {
                 self.place = feed.newest();
-                Some(reset(&self.published, ResumeError::NotKept).into())
+                let newest = self.published.newest()?;
+                Some(reset(EventId::of(&newest), ResumeError::NotKept).into())
             }
             Ok(None) => (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET.as_bytes())),
         }

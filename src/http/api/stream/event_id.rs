@@ -1,6 +1,6 @@
 //! Ids of events, and the reasons for which a reader cannot continue after one.
 
-use crate::domain::instant::UnixSeconds;
+use crate::{domain::instant::UnixSeconds, published::Publication};
 
 /// Publication that a reader has seen to its end. Its text is `<seq>.<as_of>`, and means the same on every replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub(super) enum ResumeError {
 }
 
 impl EventId {
+    /// Id of a publication.
+    pub(super) fn of(publication: &Publication) -> Self {
+        Self { seq: publication.seq, as_of: publication.as_of }
+    }
+
     /// Reads an id; none if it is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (seq, as_of) = text.split_once('.')?;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::event_id::ResumeError;
-use crate::published::Published;
+use super::event_id::{EventId, ResumeError};
 
 /// Longest silence. A reader behind a proxy would otherwise be cut off.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -19,20 +18,18 @@ pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read t
 pub(super) const END: &str = "event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n";
 
 /// Says that the reader must read the documents again, and why: changes that it lacks are gone.
-pub(super) fn reset(published: &Published, why: ResumeError) -> String {
+pub(super) fn reset(of: EventId, why: ResumeError) -> String {
     // The reasons have no characters that JSON escapes.
-    event(published, "reset", &format!(",\"reason\":\"{why}\""))
+    event(of, "reset", &format!(",\"reason\":\"{why}\""))
 }
 
 /// First event for a new reader.
-pub(super) fn hello(published: &Published) -> String {
-    event(published, "hello", "")
+pub(super) fn hello(of: EventId) -> String {
+    event(of, "hello", "")
 }
 
-/// Event that names the newest publication.
-fn event(published: &Published, name: &str, more: &str) -> String {
-    let Some(newest) = published.newest() else { return String::new() };
-    let (seq, as_of) = (newest.seq, newest.as_of);
+/// Event that names a publication.
+fn event(EventId { seq, as_of }: EventId, name: &str, more: &str) -> String {
     let shown = as_of.to_rfc3339();
     format!("id: {seq}.{}\nevent: {name}\ndata: {{\"seq\":{seq},\"as_of\":\"{shown}\"{more}}}\n\n", as_of.0)
 }

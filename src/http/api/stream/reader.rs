@@ -15,25 +15,26 @@ use super::{
     outgoing::{Outgoing, published, write_line},
 };
 use crate::{
-    http::stream_slots::StreamSlot,
+    http::{api::views::Views, stream_slots::StreamSlot},
     published::{Published, recent::Change},
 };
 
 /// Where a reader begins.
 pub(super) enum Start {
-    /// With the newest publication.
+    /// With the documents that it reads next.
     New,
     /// After the change of this number.
     After(u64),
     /// With what it missed, which follows the batch `seen`.
     Missed { backlog: Arc<Backlog>, seen: i64 },
-    /// With the newest publication, since it cannot be resumed.
+    /// Like a new reader, since it cannot be resumed.
     Lost(ResumeError),
 }
 
 /// A reader of the stream.
 pub(super) struct Reader {
     published: Arc<Published>,
+    views: Arc<Views>,
     newest: watch::Receiver<u64>,
     filter: Filter,
     /// Number of the last change that it got, or gets now.
@@ -52,12 +53,23 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(published: Arc<Published>, filter: Filter, start: Start, slot: StreamSlot) -> Self {
+    pub(super) fn new(
+        published: Arc<Published>,
+        views: Arc<Views>,
+        filter: Filter,
+        start: Start,
+        slot: StreamSlot,
+    ) -> Self {
         let newest = published.recent.watch();
-        let now = published.recent.newest();
         let (place, greeting, outgoing) = match start {
-            Start::New => (now, hello(&published), None),
-            Start::Lost(why) => (now, reset(&published, why), None),
+            Start::New => {
+                let (place, id) = before_documents(&published, &views);
+                (place, id.map(hello).unwrap_or_default(), None)
+            }
+            Start::Lost(why) => {
+                let (place, id) = before_documents(&published, &views);
+                (place, id.map(|id| reset(id, why)).unwrap_or_default(), None)
+            }
             Start::After(place) => (place, String::new(), None),
             Start::Missed { backlog, seen } => {
                 (backlog.place, String::new(), Some(Outgoing::backlog(backlog, seen)))
@@ -65,6 +77,7 @@ impl Reader {
         };
         Self {
             published,
+            views,
             newest,
             filter,
             place,
@@ -114,11 +127,12 @@ impl Reader {
                 return Some(self.end(DROPPED));
             };
             let Some(change) = next else { return self.heartbeat() };
+            if change.changes.is_whole {
+                (self.place, self.last) = before_documents(&self.published, &self.views);
+                return self.last.map(|id| reset(id, ResumeError::Whole).into());
+            }
             self.place = change.number;
             self.last = Some(id(&change));
-            if change.changes.is_whole {
-                return Some(reset(&self.published, ResumeError::Whole).into());
-            }
             self.outgoing = Some(self.outgoing_of(&change));
         }
     }
@@ -141,6 +155,22 @@ impl Reader {
             return Outgoing::shared(shared_events(change, &self.published));
         }
         Outgoing::lines(lines(change, &self.published), id(change))
+    }
+}
+
+/// Where a reader begins that reads the documents next: the number of a change and the id of its publication. Documents
+/// of many markets may be older than the newest publication, and the reader gets all changes since.
+fn before_documents(published: &Published, views: &Views) -> (u64, Option<EventId>) {
+    let number = published.recent.newest();
+    let Some(newest) = published.newest() else { return (number, None) };
+    let (seq, as_of) = views.pinned_moment(&newest);
+    match published.recent.resume_after(seq, as_of) {
+        Some(place) => (place, Some(EventId { seq, as_of })),
+        None => {
+            // Too much changed since.
+            views.pin(&newest, published.vitals.coverage.load_full());
+            (number, Some(EventId::of(&newest)))
+        }
     }
 }
 
