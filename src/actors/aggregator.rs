@@ -208,6 +208,10 @@ impl Aggregator {
                 info!("batches were trimmed, reloading everything");
                 self.drop_markets();
             }
+            Err(DbError::Withdrawn) => {
+                info!("trades were withdrawn, reloading everything");
+                self.drop_markets();
+            }
             Err(error @ DbError::Rewound { .. }) => {
                 // The database was restored, or a standby that lagged took over: some data in memory is not in it.
                 warn!(%error, "database was rewound, reloading everything");

@@ -33,7 +33,7 @@ pub struct Ascent {
     vouched: Option<(u32, UnixSeconds)>,
     /// Last ledger that was taken, and its close time.
     taken: Option<(u32, UnixSeconds)>,
-    /// Taken ledgers that turned out to be wrong, and were not returned yet.
+    /// Taken ledgers that turned out to be wrong, until they are withdrawn.
     doubted: Option<LedgerRange>,
     attempts: u32,
     looks: u32,
@@ -57,9 +57,9 @@ pub enum Step {
         /// True if they do not fit their neighbours or Horizon.
         is_chain_break: bool,
     },
-    /// Ledgers that were taken, but do not lead to a later one that Horizon vouches for. At least the last of them is
-    /// wrong. They must be read again as history.
-    Doubted(LedgerRange),
+    /// Stored ledgers do not lead to one that Horizon vouches for: the taken ones in this range, or those that the reader
+    /// knows as disproved. They are withdrawn, then [`Ascent::withdrawn`] is called.
+    Doubted(Option<LedgerRange>),
     /// Ledgers that are passed over, because the lake lacks them and has later ones.
     Hole {
         /// First ledger.
@@ -91,14 +91,19 @@ impl Ascent {
         self.next
     }
 
+    /// Notes that the doubted ledgers are withdrawn.
+    pub const fn withdrawn(&mut self) {
+        self.doubted = None;
+    }
+
     /// Looks at the next object.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
-        if let Some(doubted) = self.doubted.take() {
-            return Ok(Step::Doubted(doubted));
+        if self.doubted.is_some() || reader.is_disproved() {
+            return Ok(Step::Doubted(self.doubted));
         }
         let batch = reader.lake.read(self.next).await?;
         let step = match batch.content {
@@ -155,8 +160,9 @@ impl Ascent {
                 match (reader.anchor(&ledger, Class::Live).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
-                        if broken.is_none() && self.link.is_some() {
-                            self.doubt_taken(reader.unproven());
+                        if broken.is_none() {
+                            self.doubt_taken();
+                            reader.disprove();
                         }
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
@@ -164,7 +170,11 @@ impl Ascent {
                     (Anchor::Agrees { .. }, broken) => {
                         // Horizon vouches for it. Then the ledger before it was a wrong one, and maybe others before.
                         if broken.is_some() {
-                            self.doubt_taken(None);
+                            self.doubt_taken();
+                        }
+                        // Nothing is known to lead from what was stored before to this one.
+                        if broken.is_some() || self.link.is_none() {
+                            reader.disprove();
                         }
                         self.anchored_at = Some(Instant::now());
                         self.vouched = Some((ledger.sequence, ledger.closed_at));
@@ -183,16 +193,15 @@ impl Ascent {
         Ok(Some(ledger))
     }
 
-    /// Doubts what was taken since a ledger that is beyond doubt, and all from an unproven one on.
-    fn doubt_taken(&mut self, unproven: Option<(u32, UnixSeconds)>) {
-        let vouched = self.vouched.map(|(ledger, at)| (ledger.saturating_add(1), at));
-        if let (Some((from, from_time)), Some((to, to_time))) =
-            (vouched.into_iter().chain(unproven).min(), self.taken.take())
-            && from <= to
+    /// Doubts what was taken since a ledger that is beyond doubt, if the chain leads from there.
+    fn doubt_taken(&mut self) {
+        if self.link.take().is_some()
+            && let (Some((vouched, from_time)), Some((to, to_time))) = (self.vouched, self.taken.take())
+            && vouched < to
         {
+            let from = vouched.saturating_add(1);
             self.doubted = Some(LedgerRange { from, to, from_time, to_time });
         }
-        self.link = None;
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

@@ -87,6 +87,9 @@ pub enum DbError {
         /// Batches after this `seq` were requested.
         after: i64,
     },
+    /// Stored trades were withdrawn, because Horizon contradicts the lake that they came from.
+    #[error("trades were withdrawn")]
+    Withdrawn,
     /// Committed batches are missing: a backup was restored, or a standby that was behind took over.
     #[error("the database has lost batches: its last batch is {seq}")]
     Rewound {

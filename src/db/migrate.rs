@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__add_market_accounts", include_str!("../../migrations/0008_add_market_accounts.sql")),
     ("V9__index_candles", include_str!("../../migrations/0009_index_candles.sql")),
     ("V10__add_best_prices", include_str!("../../migrations/0010_add_best_prices.sql")),
+    ("V11__add_unproven_ledgers", include_str!("../../migrations/0011_add_unproven_ledgers.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -30,6 +30,8 @@ pub struct LakeState {
     /// Lowest ledger that is stored without a hash of Horizon above it, and its close time. `None` once a hash agreed: the
     /// chain leads from there.
     pub unproven: Option<(u32, UnixSeconds)>,
+    /// True if a hash of Horizon is known to which the unproven ledgers do not lead. They are withdrawn.
+    pub is_disproved: bool,
     /// Last comparison of a hash with Horizon's.
     pub anchor: Anchor,
 }

@@ -175,7 +175,9 @@ fn a_migration_that_gets_no_table_in_time_ends_with_69() {
     block_on(async {
         let database = fresh_database().await;
         let all = migrations();
-        apply(&database, &all[..all.len() - 1]).await;
+        // That one adds columns to a table which somebody writes.
+        let adding = all.iter().position(|migration| migration.name() == "add_best_prices").unwrap();
+        apply(&database, &all[..adding]).await;
         let writer = recomputation::connect(&database).await;
         writer.batch_execute("BEGIN; LOCK TABLE orderbook_stats IN ROW EXCLUSIVE MODE").await.unwrap();
         let arguments = ["migrate", "--database-url", &database, "--startup-timeout", "1s"];

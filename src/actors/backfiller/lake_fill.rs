@@ -19,7 +19,6 @@ use crate::{
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
         lake_reader::{self, Collected, LakeReader},
         subjects,
-        trade_writer::WriteError,
         worker::{TICK, WorkContext},
     },
     db::trades::{BatchKind, TradeBatch},
@@ -133,6 +132,7 @@ impl Backfill {
         let newest = held.last().map(|newest| newest.to);
         let mut ascent = tail.0.take().filter(|ascent| newest.is_none_or(|newest| newest < ascent.next()));
         if ascent.is_none() {
+            reader.learn_unproven(&self.writer.database).await?;
             let begun = self.begin_tail(reader, newest).await;
             ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
         }
@@ -177,10 +177,9 @@ impl Backfill {
                     upstream.left.borrow_mut().add(from, to, Instant::now());
                     continue;
                 }
-                Step::Doubted(range) => {
-                    let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-                    self.writer.database.uncover(epoch, range).await?;
-                    reader.note_doubted(range);
+                Step::Doubted(taken) => {
+                    reader.withdraw(&self.writer, context, taken).await?;
+                    ascent.withdrawn();
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {
@@ -198,6 +197,9 @@ impl Backfill {
                     covered
                 }
             };
+            if let Some(covered) = covered {
+                reader.note_proof(&self.writer, covered, true).await?;
+            }
             let batch = TradeBatch {
                 kind: BatchKind::Repair,
                 cursor: None,

@@ -275,6 +275,9 @@ impl LakeRead<'_> {
             let part = trades.split_off(trades.len() - WRITTEN_MAX);
             self.commit(part, Vec::new(), None, begun).await?;
         }
+        if let Some(covered) = covered {
+            self.reader.note_proof(&self.deps.writer, covered, false).await?;
+        }
         self.commit(trades, collected.quarantine, covered, begun).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;

@@ -65,6 +65,7 @@ impl<'a> LakeSession<'a> {
     /// Begins behind what is held, or at the newest ledger if that is far away. The gap is then filled as history.
     async fn start(&self) -> Result<Ascent, SessionEnd> {
         self.deps.status.set_state("connecting");
+        self.reader.learn_unproven(&self.deps.writer.database).await?;
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
         let tip = self.reader.newest(newest).await;
@@ -100,11 +101,9 @@ impl<'a> LakeSession<'a> {
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
-            Step::Doubted(range) => {
-                let writer = &self.deps.writer;
-                let epoch = writer.leadership.epoch().ok_or(SessionEnd::NotLeading)?;
-                writer.database.uncover(epoch, range).await?;
-                self.reader.note_doubted(range);
+            Step::Doubted(taken) => {
+                self.reader.withdraw(&self.deps.writer, self.context, taken).await?;
+                ascent.withdrawn();
                 Ok(())
             }
             Step::Ledgers(ledgers) => {
@@ -125,6 +124,7 @@ impl<'a> LakeSession<'a> {
         let mut collected = Collected::default();
         let intake = lake_reader::intake(self.deps.retention_days);
         self.reader.collect(ledger, &intake, now, &mut collected);
+        self.reader.note_proof(&self.deps.writer, covered, true).await?;
         self.write(collected, Some(covered), begun).await?;
         self.reader.note_stored(covered, 1);
         Ok(())

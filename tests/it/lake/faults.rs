@@ -1,5 +1,7 @@
 //! Lakes with faults: what fails is never stored, is reported, and comes from Horizon instead.
 
+use std::collections::HashSet;
+
 use stellar_ticker::sim::{
     Endpoint, Fault,
     lake::{LakeFault, LakeLayout},
@@ -127,47 +129,68 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
     });
 }
 
-/// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet.
-#[test]
-fn ledgers_that_were_stored_before_horizon_had_their_hashes_are_doubted_once_it_contradicts_them() {
+/// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Its trades are stored.
+/// Once Horizon has the hashes, they go, and those of Horizon come, also after a kill in between.
+async fn false_trades_go(seed: u64, is_killed: bool) {
     let plan = FaultPlan::none();
-    let (sim, other) = (with_lake(180, 2.0, 1, plan.clone()), with_lake(181, 2.0, 1, FaultPlan::none()));
+    let (sim, other) =
+        (with_lake(seed, 2.0, 1, plan.clone()), with_lake(seed + 1, 2.0, 1, FaultPlan::none()));
     (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
-    block_on(async {
-        let database = fresh_database().await;
-        let lake = lake_url(&other);
-        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
-        let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
-        let client = recomputation::connect(&database).await;
-        wait_for_trades(&client, 3_000).await;
-        let (_, believed) = complete_range(&client).await;
+    let database = fresh_database().await;
+    let lake = lake_url(&other);
+    let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+    let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
+    let serve = || Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+    let mut daemon = serve();
+    let client = recomputation::connect(&database).await;
+    wait_for_trades(&client, 3_000).await;
+    let (first, believed) = complete_range(&client).await;
+    if is_killed {
+        daemon.kill();
         plan.clear(Endpoint::Ledgers);
-        wait_until("the ledgers are doubted", || daemon.log().contains("do not lead to Horizon's"));
-        // All of them are read again, from Horizon. Its trades are there then, whatever the other chain had.
-        let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
-                     WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
-        let first = believed - 100;
-        let begun = std::time::Instant::now();
-        loop {
-            let missing: i64 = client.query_one(whole, &[&first, &believed]).await.unwrap().get(0);
-            if missing == 0 && lacks_no_trade(&client, &sim, first, believed).await {
-                break;
-            }
-            assert!(begun.elapsed() < crate::support::DEADLINE, "{missing} missing: {}", daemon.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        daemon = serve();
+    } else {
+        plan.clear(Endpoint::Ledgers);
+    }
+    let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
+                 WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
+    let begun = std::time::Instant::now();
+    loop {
+        let missing: i64 = client.query_one(whole, &[&first, &believed]).await.unwrap().get(0);
+        if missing == 0 && holds_exactly(&client, &sim, first, believed).await {
+            break;
         }
-    });
+        assert!(begun.elapsed() < crate::support::DEADLINE, "{missing} missing: {}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(daemon.log().contains("trades of these ledgers were withdrawn"), "{}", daemon.log());
+    compare_published(&daemon, &client).await;
+    // The candles follow.
+    let counted =
+        "SELECT coalesce(sum(trade_count), 0)::bigint - (SELECT count(*) FROM trades) FROM candles_1m";
+    while number(&client, counted).await != 0 {
+        assert!(begun.elapsed() < crate::support::DEADLINE, "{}", number(&client, counted).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
-/// True if every trade of these ledgers is stored as the simulation made it.
-async fn lacks_no_trade(client: &Client, sim: &SimServer, from: i64, to: i64) -> bool {
+#[test]
+fn ledgers_that_were_stored_before_horizon_had_their_hashes_go_once_it_contradicts_them() {
+    block_on(false_trades_go(180, false));
+}
+
+#[test]
+fn after_a_kill_unproven_ledgers_go_once_horizon_contradicts_them() {
+    block_on(false_trades_go(184, true));
+}
+
+/// True if the trades of these ledgers are those that the simulation made, and no others.
+async fn holds_exactly(client: &Client, sim: &SimServer, from: i64, to: i64) -> bool {
     let sql = "SELECT toid, trade_order FROM trades WHERE toid >> 32 BETWEEN $1 AND $2";
     let rows = client.query(sql, &[&from, &to]).await.unwrap();
-    let held: std::collections::HashSet<(i64, i32)> =
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let held: HashSet<(i64, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let emitted = sim.oracle().trades(u32::try_from(from).unwrap()..=u32::try_from(to).unwrap());
-    emitted.iter().all(|trade| held.contains(&(trade.id.toid, i32::try_from(trade.id.order).unwrap())))
+    held == emitted.iter().map(|trade| (trade.id.toid, i32::try_from(trade.id.order).unwrap())).collect()
 }
 
 /// Rewrites all ledgers that a daemon holds, and waits for what it reports of that.

@@ -1,6 +1,6 @@
 -- The rights that a writer needs and this role lacks, one row per table. No rows on a standby.
 WITH needed (name, rights) AS (VALUES
-    ('trades', 'SELECT, INSERT'),
+    ('trades', 'SELECT, INSERT, DELETE'),
     ('assets', 'SELECT, INSERT, UPDATE, DELETE'),
     ('issuers', 'SELECT, INSERT, UPDATE, DELETE'),
     ('markets', 'SELECT, INSERT, DELETE'),
@@ -21,7 +21,8 @@ WITH needed (name, rights) AS (VALUES
     ('candles_1h', 'SELECT, INSERT, DELETE'),
     ('candles_1d', 'SELECT, INSERT, DELETE'),
     ('candle_progress', 'SELECT, UPDATE'),
-    ('candle_coverage', 'SELECT, INSERT, DELETE')
+    ('candle_coverage', 'SELECT, INSERT, DELETE'),
+    ('unproven_ledgers', 'SELECT, INSERT, UPDATE, DELETE')
 ), lacking AS (
     SELECT name, right_wanted AS what
     FROM needed, unnest(string_to_array(rights, ', ')) AS right_wanted

@@ -6,7 +6,7 @@ DECLARE
     ours CONSTANT text[] := ARRAY[
         'trades', 'assets', 'issuers', 'markets', 'orderbook_stats', 'orderbook_levels', 'ingest_cursor', 'ingest_lease',
         'ingest_batches', 'coverage', 'quarantine', 'network', 'symbol_choices', 'market_accounts', 'candle_markets', 'candles_1m', 'candles_1h',
-        'candles_1d', 'candle_progress', 'candle_coverage', 'toml_files', 'asset_sweep', 'schema_needs',
+        'candles_1d', 'candle_progress', 'candle_coverage', 'unproven_ledgers', 'toml_files', 'asset_sweep', 'schema_needs',
         'refinery_schema_history',
         'asset_version', 'book_version'];
 BEGIN

@@ -1,0 +1,1 @@
+SELECT toid >> 32 FROM trades ORDER BY toid DESC LIMIT 1

@@ -1,0 +1,1 @@
+SELECT from_ledger, from_time FROM unproven_ledgers
