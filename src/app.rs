@@ -24,8 +24,8 @@ use crate::{
     db::DbError,
 };
 
-/// Exit code: PostgreSQL or a port is not available.
-const EXIT_UNAVAILABLE: u8 = 69;
+/// Exit code: PostgreSQL, a port or another resource is not available.
+pub const EXIT_UNAVAILABLE: u8 = 69;
 /// Exit code: a check found a difference, or the health check failed.
 const EXIT_FOUND: u8 = 1;
 /// Exit code: an internal failure.

@@ -186,20 +186,28 @@ impl CliError {
         }
     }
 
-    /// Prints help and version to stdout and errors to stderr. Ignores an error of writing.
-    pub fn print(&self) {
-        let _ = match self {
+    /// Prints help and version to stdout and errors to stderr.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing help and version. An error that cannot be written has its exit code.
+    pub fn print(&self) -> std::io::Result<()> {
+        match self {
+            Self::Arguments(error) if !error.use_stderr() => return error.print(),
             Self::Arguments(error) => {
                 let message = message(error);
                 // If nothing was hidden, clap prints the message, because it uses colours.
-                if message == error.to_string() {
+                let _ = if message == error.to_string() {
                     error.print()
                 } else {
                     write!(std::io::stderr(), "{message}")
-                }
+                };
             }
-            Self::Config(error) => writeln!(std::io::stderr(), "error: {error}"),
-        };
+            Self::Config(error) => {
+                let _ = writeln!(std::io::stderr(), "error: {error}");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -46,7 +46,7 @@ mod targets;
 mod tls;
 pub mod toml_files;
 pub mod trades;
-mod withdrawal;
+mod unproven;
 
 pub use error::DbError;
 pub use pool::{Database, DatabaseSettings, PoolUse};

@@ -1,7 +1,7 @@
 //! Entry point: parses the command line, starts logging, runs the command and exits with its code.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use stellar_ticker::cli::{self, CliError, Command};
@@ -31,20 +31,28 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     if let Some(answer) = command.answer() {
-        // A closed standard output is no error of the command.
-        let _ = std::io::stdout().write_all(answer.as_bytes());
-        return ExitCode::SUCCESS;
+        return printed(io::stdout().write_all(answer.as_bytes()), 0);
     }
     if let Some((format, filter)) = command.log()
         && let Err(error) = telemetry::init(format, filter)
     {
-        let _ = writeln!(std::io::stderr(), "error: {error}");
+        let _ = writeln!(io::stderr(), "error: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }
     app::run(command)
 }
 
 fn fail(error: &CliError) -> ExitCode {
-    error.print();
-    ExitCode::from(error.exit_code())
+    printed(error.print(), error.exit_code())
+}
+
+/// Exit code of a command that printed its answer. A reader that has seen enough is no error.
+fn printed(result: io::Result<()>, code: u8) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "error: standard output cannot be written: {error}");
+            ExitCode::from(app::EXIT_UNAVAILABLE)
+        }
+        _ => ExitCode::from(code),
+    }
 }

@@ -40,9 +40,11 @@ pub enum TelemetryError {
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Targets of actix that say nothing new. A filter that names them enables them. The workers of each listener log their
-/// start and stop. The dispatchers log an error for each reader that the daemon cuts off, which a metric counts.
-const QUIET: &str = "actix_server=warn,actix_http::h1::dispatcher=off,actix_http::h2::dispatcher=off";
+/// Targets of libraries that say nothing new. A filter that names them enables them. The workers of each listener log
+/// their start and stop. The dispatchers log an error for each reader that the daemon cuts off, which a metric counts. The
+/// pool logs each connection that an outage of the database closed.
+const QUIET: &str = "actix_server=warn,actix_http::h1::dispatcher=off,actix_http::h2::dispatcher=off,deadpool=error,\
+                     deadpool.postgres=error";
 
 /// Parses a log filter such as `info` or `info,stellar_ticker::horizon=debug`.
 ///

@@ -179,6 +179,7 @@ impl Aggregator {
         let now = UnixSeconds::from(self.deps.clock.now());
         let mut step = status.step(if known.is_some() { steps::CATCH_UP } else { steps::LOAD }, cause);
         let read = async move {
+            let mut trace = None;
             let read = read_beyond(&database, &status, known, now).await;
             match &read {
                 Ok(Read::Full(markets, _)) => {
@@ -187,16 +188,20 @@ impl Aggregator {
                 }
                 // Nothing new, twice a second: not worth a record.
                 Ok(Read::Since(_, None)) => step.discard(),
-                Ok(Read::Since(_, Some(_))) => {
-                    step.done();
+                Ok(Read::Since(_, Some(update))) => {
+                    step.set_subject(update.subject());
+                    trace = Some(step.done());
                 }
                 Err(_) => {
                     step.failed();
                 }
             }
-            read
+            (read, trace)
         };
-        ctx.spawn(read.into_actor(self).map(|read, this, ctx| this.caught_up(read, ctx)));
+        ctx.spawn(read.into_actor(self).map(|(read, trace), this, ctx| {
+            trace.into_iter().for_each(|trace| this.state.causes.add(trace));
+            this.caught_up(read, ctx);
+        }));
     }
 
     fn caught_up(&mut self, read: Result<Read, DbError>, ctx: &mut Context<Self>) {
@@ -206,10 +211,6 @@ impl Aggregator {
         match read {
             Err(DbError::Trimmed { .. }) => {
                 info!("batches were trimmed, reloading everything");
-                self.drop_markets();
-            }
-            Err(DbError::Withdrawn) => {
-                info!("trades were withdrawn, reloading everything");
                 self.drop_markets();
             }
             Err(error @ DbError::Rewound { .. }) => {
@@ -243,10 +244,13 @@ impl Aggregator {
                 }
             }
         }
-        if self.deps.database.record_success() {
+        if self.deps.database.record_read() {
             info!("database can be read again");
         }
-        Vitals::report(&self.deps.published.vitals.database, true, "answers", now);
+        // The lease keeper reports a database that can be read and not written.
+        if !self.deps.database.is_read_only() {
+            Vitals::report(&self.deps.published.vitals.database, true, "answers", now);
+        }
     }
 
     /// Drops the windows. The next [`Self::catch_up`] loads them from the database.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::lake_reader::LakeReader;
+use super::lake_reader::{Doubt, LakeReader};
 use crate::{
-    domain::{conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds},
+    domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Content, LakeError, Link, VerifiedLedger},
     published::Anchor,
@@ -29,12 +29,12 @@ pub struct Ascent {
     /// Ledger before `next`, if it was believed.
     link: Option<Link>,
     anchored_at: Option<Instant>,
-    /// Last ledger up to which nothing is in doubt, and its close time: Horizon had its hash, or the reading began there.
+    /// First ledger of the chain that leads to `link`, and its close time.
+    chain_from: Option<(u32, UnixSeconds)>,
+    /// Last ledger of that chain whose hash Horizon had, and its close time.
     vouched: Option<(u32, UnixSeconds)>,
-    /// Last ledger that was taken, and its close time.
-    taken: Option<(u32, UnixSeconds)>,
-    /// Taken ledgers that turned out to be wrong, until they are withdrawn.
-    doubted: Option<LedgerRange>,
+    /// Doubt that is not settled yet.
+    doubt: Option<Doubt>,
     attempts: u32,
     looks: u32,
 }
@@ -57,9 +57,8 @@ pub enum Step {
         /// True if they do not fit their neighbours or Horizon.
         is_chain_break: bool,
     },
-    /// Stored ledgers do not lead to one that Horizon vouches for: the taken ones in this range, or those that the reader
-    /// knows as disproved. They are withdrawn, then [`Ascent::withdrawn`] is called.
-    Doubted(Option<LedgerRange>),
+    /// A hash of Horizon says something about ledgers that are stored. [`Ascent::settled`] is called once it is acted upon.
+    Doubted(Doubt),
     /// Ledgers that are passed over, because the lake lacks them and has later ones.
     Hole {
         /// First ledger.
@@ -77,9 +76,9 @@ impl Ascent {
             next,
             link: None,
             anchored_at: None,
+            chain_from: None,
             vouched: None,
-            taken: None,
-            doubted: None,
+            doubt: None,
             attempts: 0,
             looks: 0,
         }
@@ -91,9 +90,15 @@ impl Ascent {
         self.next
     }
 
-    /// Notes that the doubted ledgers are withdrawn.
-    pub const fn withdrawn(&mut self) {
-        self.doubted = None;
+    /// True if Horizon has a hash of the chain that the taken ledgers are of.
+    #[must_use]
+    pub const fn is_vouched(&self) -> bool {
+        self.vouched.is_some()
+    }
+
+    /// Notes that the doubt is settled.
+    pub const fn settled(&mut self) {
+        self.doubt = None;
     }
 
     /// Looks at the next object.
@@ -102,8 +107,8 @@ impl Ascent {
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
-        if self.doubted.is_some() || reader.is_disproved() {
-            return Ok(Step::Doubted(self.doubted));
+        if let Some(doubt) = self.doubt {
+            return Ok(Step::Doubted(doubt));
         }
         let batch = reader.lake.read(self.next).await?;
         let step = match batch.content {
@@ -161,23 +166,24 @@ impl Ascent {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
-                            self.doubt_taken();
-                            reader.disprove();
+                            self.doubt_below((ledger.sequence, ledger.closed_at), self.unvouched());
+                            self.cut();
                         }
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
                     }
                     (Anchor::Agrees { .. }, broken) => {
-                        // Horizon vouches for it. Then the ledger before it was a wrong one, and maybe others before.
+                        let here = (ledger.sequence, ledger.closed_at);
                         if broken.is_some() {
-                            self.doubt_taken();
-                        }
-                        // Nothing is known to lead from what was stored before to this one.
-                        if broken.is_some() || self.link.is_none() {
-                            reader.disprove();
+                            // Then the ledger before it was a wrong one, and maybe others before.
+                            self.doubt_below(here, self.unvouched());
+                            self.cut();
+                        } else if self.vouched.is_none() {
+                            // The whole chain is right. Nothing leads to it from what was stored before.
+                            self.doubt_below(self.chain_from.unwrap_or(here), None);
                         }
                         self.anchored_at = Some(Instant::now());
-                        self.vouched = Some((ledger.sequence, ledger.closed_at));
+                        self.vouched = Some(here);
                     }
                     (Anchor::Unchecked, Some(broken)) => {
                         return Err((ledger.sequence, broken.to_string(), true));
@@ -187,21 +193,27 @@ impl Ascent {
             }
         }
         self.link = Some(Link::of(&ledger));
-        self.vouched.get_or_insert((ledger.sequence.saturating_sub(1), ledger.closed_at));
-        self.taken = Some((ledger.sequence, ledger.closed_at));
+        self.chain_from.get_or_insert((ledger.sequence, ledger.closed_at));
         self.next = ledger.sequence.saturating_add(1);
         Ok(Some(ledger))
     }
 
-    /// Doubts what was taken since a ledger that is beyond doubt, if the chain leads from there.
-    fn doubt_taken(&mut self) {
-        if self.link.take().is_some()
-            && let (Some((vouched, from_time)), Some((to, to_time))) = (self.vouched, self.taken.take())
-            && vouched < to
-        {
-            let from = vouched.saturating_add(1);
-            self.doubted = Some(LedgerRange { from, to, from_time, to_time });
-        }
+    /// First ledger of the chain above the last one that Horizon vouches for.
+    fn unvouched(&self) -> Option<(u32, UnixSeconds)> {
+        self.vouched.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.chain_from)
+    }
+
+    const fn doubt_below(
+        &mut self,
+        (below, below_time): (u32, UnixSeconds),
+        taken: Option<(u32, UnixSeconds)>,
+    ) {
+        self.doubt = Some(Doubt { below, below_time, taken });
+    }
+
+    /// Ends the chain: the next ledger begins another one.
+    const fn cut(&mut self) {
+        (self.link, self.chain_from, self.vouched) = (None, None, None);
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {
@@ -237,7 +249,7 @@ impl Ascent {
 
     fn pass_over(&mut self, to: u32) {
         self.next = to.saturating_add(1);
-        self.link = None;
+        self.cut();
         (self.attempts, self.looks) = (0, 0);
     }
 }

@@ -13,15 +13,11 @@ use tracing::{debug, warn};
 use super::{
     intake::{Intake, IntakeDecision},
     trade_writer::{TradeWriter, WriteError},
-    worker::WorkContext,
 };
 use crate::{
     clock::SharedClock,
     config::LakeVerify,
-    db::{
-        Database, DbError,
-        trades::{IncomingTrade, QuarantineEntry},
-    },
+    db::trades::{IncomingTrade, QuarantineEntry},
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::{
         HorizonClient,
@@ -36,8 +32,6 @@ use crate::{
 const SOURCE: &str = "lake";
 /// Time for which Horizon is not asked again for a hash after it did not answer.
 const ANCHOR_RETRY: Duration = Duration::from_secs(60);
-/// Ledgers whose trades are withdrawn in one transaction.
-const WITHDRAWN_AT_ONCE: u32 = 500;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
 const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,6 +47,17 @@ pub struct LakeReader {
     clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer.
     unanswered_at: Cell<Option<Instant>>,
+}
+
+/// Stored ledgers below one that Horizon has, or that it contradicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// First ledger beyond doubt, or the one that is contradicted.
+    pub below: u32,
+    /// Its close time.
+    pub below_time: UnixSeconds,
+    /// Lowest of the ledgers that were taken and lead to no hash of Horizon, apart from those that the database names.
+    pub taken: Option<(u32, UnixSeconds)>,
 }
 
 /// Trades of consecutive ledgers for one batch.
@@ -182,94 +187,29 @@ impl LakeReader {
         QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
     }
 
-    /// Learns from the database what earlier readers stored without a hash of Horizon.
-    pub async fn learn_unproven(&self, database: &Database) -> Result<(), DbError> {
-        let unproven = database.unproven_ledgers().await?;
-        self.update(|state| state.unproven = unproven);
-        Ok(())
-    }
-
-    /// Notes in the database, before ledgers are stored, whether hashes of Horizon lead to them. `is_newest` if all others
-    /// lie below and lead to these.
-    pub async fn note_proof(
-        &self,
-        writer: &TradeWriter,
-        range: LedgerRange,
-        is_newest: bool,
-    ) -> Result<(), WriteError> {
-        let Some(state) = self.published.vitals.lake.load() else { return Ok(()) };
-        let lowest = (range.from, range.from_time);
-        let unproven = match state.anchor {
-            Anchor::Agrees { .. } if state.is_disproved || !is_newest => state.unproven,
-            Anchor::Agrees { .. } => None,
-            Anchor::Unchecked | Anchor::Differs { .. } => {
-                Some(state.unproven.map_or(lowest, |known| known.min(lowest)))
-            }
-        };
-        if self.wants_anchor() && unproven != state.unproven {
+    /// Notes in the database that ledgers are stored without a hash of Horizon that leads to them. Called before they are
+    /// stored, and afterwards, since what was doubted in between may have been theirs.
+    pub async fn note_unproven(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
+        if self.wants_anchor() {
             let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            writer.database.set_unproven_ledgers(epoch, unproven).await?;
-            self.update(|state| state.unproven = unproven);
+            writer.database.add_unproven(epoch, (range.from, range.from_time)).await?;
         }
         Ok(())
     }
 
-    /// Notes that the unproven ledgers, if there are any, do not lead to a hash that Horizon has.
-    pub fn disprove(&self) {
-        self.update(|state| state.is_disproved = state.unproven.is_some());
-    }
-
-    /// True until the disproved ledgers are withdrawn.
-    pub fn is_disproved(&self) -> bool {
-        self.published.vitals.lake.load().is_some_and(|state| state.is_disproved)
-    }
-
-    /// Withdraws ledgers that do not lead to Horizon's: those that were taken since a hash agreed, and disproved ones. They
-    /// are read again. May be called again after an error.
-    pub async fn withdraw(
-        &self,
-        writer: &TradeWriter,
-        context: &WorkContext,
-        taken: Option<LedgerRange>,
-    ) -> Result<(), WriteError> {
-        let (database, now) = (&writer.database, self.clock.now());
+    /// Takes ledgers out of the coverage that are in doubt, so that they are read again. Does nothing if none is.
+    pub async fn settle(&self, writer: &TradeWriter, doubt: Doubt) -> Result<(), WriteError> {
         let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-        let held = database.coverage().await?;
-        let state = self.published.vitals.lake.load().unwrap_or_default();
-        let disproved = state.unproven.filter(|_| state.is_disproved).map(|(from, from_time)| {
-            let newest = held.last().filter(|newest| newest.to >= from);
-            let (to, to_time) = newest.map_or((from, from_time), |newest| (newest.to, newest.to_time));
-            LedgerRange { from, to, from_time, to_time }
-        });
-        let Some(range) = taken.into_iter().chain(disproved).reduce(LedgerRange::spanning) else {
-            return Ok(());
-        };
-        warn!(
-            from = range.from,
-            to = range.to,
-            "ledgers of the lake do not lead to Horizon's, reading them again"
-        );
-        database.set_unproven_ledgers(epoch, Some((range.from, range.from_time))).await?;
-        database.uncover(epoch, range).await?;
-        // A withdrawal that was interrupted has left trades above what is covered now.
-        let newest = database.newest_ledger_with_trades().await?;
-        let (mut to, mut trades) = (newest.map_or(range.to, |newest| newest.max(range.to)), 0_u64);
-        loop {
-            context.advance();
-            let from = to.saturating_sub(WITHDRAWN_AT_ONCE - 1).max(range.from);
-            let withdrawn = database.withdraw_trades(epoch, (from, to), now, context.heartbeat());
-            trades = trades.saturating_add(withdrawn.await?);
-            if from <= range.from {
-                break;
-            }
-            to = from - 1;
+        let unproven = writer.database.unproven_ledgers().await?;
+        let lowest = unproven.into_iter().chain(doubt.taken).min();
+        let Some((from, from_time)) = lowest else { return Ok(()) };
+        let (to, to_time) = (doubt.below.saturating_sub(1), doubt.below_time.max(from_time));
+        let doubted = (from <= to).then_some(LedgerRange { from, to, from_time, to_time });
+        writer.database.clear_unproven(epoch, from, doubted).await?;
+        if let Some(LedgerRange { from, to, .. }) = doubted {
+            warn!(from, to, "ledgers of the lake do not lead to Horizon's, reading them again");
+            self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
         }
-        database.end_withdrawal(epoch).await?;
-        warn!(from = range.from, to = range.to, trades, "trades of these ledgers were withdrawn");
-        self.update(|state| {
-            state.chain_breaks = state.chain_breaks.saturating_add(1);
-            (state.unproven, state.is_disproved) = (None, false);
-        });
         Ok(())
     }
 

@@ -155,7 +155,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     // A hanging server counts as failed after the lease's own duration: its answer would be worth nothing by then.
     match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
-            if deps.database.record_success() {
+            if deps.database.record_write() {
                 info!("database answers again");
             }
             log_change(state.epoch.get(), epoch);
@@ -169,18 +169,26 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
             Vitals::report(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }
-        Err(error) => record_failure(deps, &error),
+        Err(error) => record_failure(deps, &error).await,
     }
 }
 
 /// Records that the state of the lease is unknown. The lease runs out by our own clock, and the next attempt renews its
 /// epoch.
-fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
+async fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     outage::database_failed(&deps.database, error, "taking or renewing the lease");
+    let (database, leader) = if !deps.database.is_read_only() {
+        ((false, "does not answer"), "unknown: the database does not answer")
+    } else if deps.database.within(deps.terms.ttl, deps.database.is_led()).await.unwrap_or_default() {
+        // A standby, whose primary has a leader.
+        ((true, "answers, read-only"), "another replica ingests")
+    } else {
+        ((false, "is read-only: no trade can be stored"), "unknown: the database is read-only")
+    };
     let now = deps.clock.now();
-    Vitals::report(&deps.published.vitals.database, false, "does not answer", now);
+    Vitals::report(&deps.published.vitals.database, database.0, database.1, now);
     if deps.leadership.epoch().is_none() {
-        Vitals::report(&deps.published.vitals.leader, false, "unknown: the database does not answer", now);
+        Vitals::report(&deps.published.vitals.leader, false, leader, now);
     }
 }
 

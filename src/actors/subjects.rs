@@ -3,7 +3,7 @@
 use super::trace::subject::Subject;
 use crate::{
     db::trades::{CommittedBatch, IncomingTrade, TradeBatch},
-    domain::cursor::PagingToken,
+    domain::{cursor::PagingToken, trade_stats::WindowTrade, windows::MarketId},
     published::Publication,
 };
 
@@ -27,6 +27,15 @@ pub fn committed(batch: &CommittedBatch) -> Subject {
         .with_some("closed_at", closed_at);
     with_trades(subject, batch.trades.iter().map(|(_, trade)| trade.token))
         .with_members("markets", batch.trades.iter().map(|(market, _)| i64::from(*market)))
+}
+
+/// Subject of a read of what other replicas committed: its last batch, and the trades with their markets.
+pub fn read(seq: i64, trades: &[(MarketId, WindowTrade)]) -> Subject {
+    let closed_at = trades.iter().map(|(_, trade)| trade.closed_at.0).max();
+    let subject =
+        Subject::none().with("seq", seq).with("trades", trades.len()).with_some("closed_at", closed_at);
+    with_trades(subject, trades.iter().map(|(_, trade)| trade.token))
+        .with_members("markets", trades.iter().map(|(market, _)| i64::from(*market)))
 }
 
 /// Subject of a publication: its name.

@@ -3,7 +3,6 @@
 mod report;
 
 use std::{
-    io::Write,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use actix_rt::System;
 use tracing::warn;
 
 use self::report::Report;
-use super::{CommandError, EXIT_FOUND, store::Store};
+use super::{CommandError, EXIT_FOUND, output, store::Store};
 use crate::{
     audit::{Comparison, Expected, UnreadableError, assets, graphql, markets},
     config::{AuditOptions, Config, ReportFormat},
@@ -134,8 +133,7 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Comma
         ReportFormat::Text => report.text(),
         ReportFormat::Json => report.json(),
     };
-    // A closed standard output is no error of the audit.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    output::print(&text)?;
     Ok(if report.difference_count() == 0 { 0 } else { EXIT_FOUND })
 }
 

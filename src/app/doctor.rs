@@ -12,11 +12,9 @@ mod nginx;
 mod running;
 mod upstream;
 
-use std::io::{self, Write};
-
 use actix_rt::System;
 
-use super::CommandError;
+use super::{CommandError, output};
 use crate::{blocking, config::Config};
 use finding::{Finding, Report};
 
@@ -33,14 +31,8 @@ pub(super) fn doctor(
     }
     let report = Report::of(findings);
     let text = if prints_json { format!("{:#}\n", report.json()) } else { report.text() };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(report.exit_code()),
-        written => {
-            written.map_err(|error| CommandError::Unavailable(error.to_string()))?;
-            Ok(report.exit_code())
-        }
-    }
+    output::print(&text)?;
+    Ok(report.exit_code())
 }
 
 /// Runs all checks. Those that wait for others run at the same time.

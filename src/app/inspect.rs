@@ -4,16 +4,11 @@ mod actors;
 mod explain;
 mod trace;
 
-use std::{
-    fmt::Display,
-    io::{self, Write},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{fmt::Display, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
-use super::CommandError;
+use super::{CommandError, output::print};
 use crate::{
     cli::Inspection,
     config::Config,
@@ -70,15 +65,6 @@ fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
 /// Error for an answer that is none to this question.
 fn other_version(why: &dyn Display) -> CommandError {
     CommandError::Unavailable(format!("what answers is no ticker, or a daemon of another version: {why}"))
-}
-
-/// Prints a text. Returns false if the reader has seen enough.
-fn print(text: &str) -> Result<bool, CommandError> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(CommandError::Unavailable(error.to_string())),
-    }
 }
 
 /// Waits until the next look.

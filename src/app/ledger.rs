@@ -8,7 +8,7 @@ use std::{
 
 use ledger_metadata::{Ledger, LedgerError, MAX_DECOMPRESSED, Network, Verification, read_object};
 
-use super::CommandError;
+use super::{CommandError, output};
 use crate::domain::conversions::SaturatingFrom;
 
 /// Prints the trades of a file as NDJSON. A ledger that fails its hashes prints nothing and is named in the error.
@@ -17,11 +17,10 @@ pub(super) fn trades(file: &Path, passphrase: &str) -> Result<u8, CommandError> 
     let bytes = read(file).map_err(|error| CommandError::Configuration(named(&error)))?;
     let ledgers = read_object(&bytes, Network::of(passphrase), Verification::Full)
         .map_err(|error| CommandError::Found(named(&error)))?;
-    let refused = match print(&ledgers, BufWriter::new(io::stdout().lock())) {
-        Ok(refused) => refused,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(), // the reader has seen enough
-        Err(error) => return Err(CommandError::Unavailable(error.to_string())),
-    };
+    let mut refused = Vec::new();
+    output::printed(
+        print(&ledgers, BufWriter::new(io::stdout().lock())).map(|of_ledgers| refused = of_ledgers),
+    )?;
     if refused.is_empty() { Ok(0) } else { Err(CommandError::Found(named(&refused.join("; ")))) }
 }
 

@@ -1,4 +1,4 @@
-//! Output of a command to a path that the operator names, which need not be a file.
+//! Output of a command: to standard output, or to a path that the operator names, which need not be a file.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,6 +8,20 @@ use std::{
 
 use super::CommandError;
 use crate::actors::json_writer::replace_bytes;
+
+/// Prints a text. Returns false if the reader has seen enough.
+pub(super) fn print(text: &str) -> Result<bool, CommandError> {
+    printed(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// Result of printing: false if the reader has seen enough.
+pub(super) fn printed(result: io::Result<()>) -> Result<bool, CommandError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CommandError::Unavailable(format!("standard output cannot be written: {error}"))),
+    }
+}
 
 /// Writes all bytes. A reader of a file sees the whole old content or the whole new one. What is no file, such as
 /// `/dev/stdout` or a pipe, is written to and never replaced.

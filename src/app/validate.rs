@@ -6,8 +6,6 @@ mod market;
 mod report;
 mod whole;
 
-use std::io::{self, Write};
-
 use actix_rt::System;
 use ticker_schemas::{
     Validator,
@@ -15,7 +13,7 @@ use ticker_schemas::{
 };
 
 use self::report::Report;
-use super::CommandError;
+use super::{CommandError, output};
 use crate::{
     cli::Validation,
     config::Config,
@@ -36,11 +34,7 @@ pub(super) fn validate(config: &Config, validation: &Validation) -> Result<u8, C
     };
     let report = System::new().block_on(checker.run())?;
     let text = if validation.prints_json { format!("{:#}\n", report.json()) } else { report.text() };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.map_err(|error| CommandError::Unavailable(error.to_string()))?,
-    }
+    output::print(&text)?;
     Ok(report.exit_code())
 }
 

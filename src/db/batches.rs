@@ -13,8 +13,6 @@ use crate::domain::cursor::PagingToken;
 pub(super) const MARKETS_REMOVED: &str = "markets_removed";
 /// Kind of a batch that removed books. Readers then read all remaining ones.
 pub(super) const BOOKS_REMOVED: &str = "books_removed";
-/// Kind of a batch after which trades are gone. Readers then load everything again.
-pub(super) const TRADES_WITHDRAWN: &str = "trades_withdrawn";
 
 /// Changes after some `seq`.
 #[derive(Debug, Default)]
@@ -46,8 +44,7 @@ impl Database {
     }
 }
 
-/// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted, and
-/// with [`DbError::Withdrawn`] if one of them deleted trades.
+/// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted.
 pub(super) async fn read_after(
     transaction: &Transaction<'_>,
     after: i64,
@@ -65,9 +62,6 @@ pub(super) async fn read_after(
     for row in &rows {
         let kind: String = row.try_get(1)?;
         let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
-        if kind == TRADES_WITHDRAWN {
-            return Err(DbError::Withdrawn);
-        }
         written.has_removed_books |= kind == BOOKS_REMOVED;
         written.has_removed_markets |= kind == MARKETS_REMOVED;
         let (Some(from), Some(to)) = (from, to) else { continue };

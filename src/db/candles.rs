@@ -16,7 +16,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Client, Transaction};
+use deadpool_postgres::Transaction;
 use futures_util::SinkExt;
 use tokio_postgres::{
     error::SqlState,
@@ -38,7 +38,6 @@ use crate::domain::{
     windows::MarketId,
 };
 
-pub(super) use audit::mend_hour;
 pub use audit::{CandleAudit, CandleDifference};
 pub(super) use read::LIMITS as READ_LIMITS;
 pub use read::{StoredCandles, StoredQuery};
@@ -89,7 +88,8 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<CandleStep, DbError> {
         let mut client = self.client().await?;
-        let transaction = begin(&mut client).await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LIMITS).await?;
         let progress = Progress::lock(&transaction).await?;
         let (pending, newest) = progress.pending(&transaction).await?;
         if pending.is_empty() {
@@ -145,13 +145,6 @@ impl Database {
         fenced::commit_unnumbered(transaction, epoch).await?;
         Ok(u64::saturating_from(dropped))
     }
-}
-
-/// Begins a transaction that writes candles.
-pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(LIMITS).await?;
-    Ok(transaction)
 }
 
 /// Keeps the times of complete ledgers whose trades are dropped, before the coverage forgets them. `ranges` are the

@@ -32,17 +32,25 @@ impl Database {
     pub async fn uncover(&self, epoch: i64, hole: LedgerRange) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
-        // A batch that adds a range replaces the ranges that it touches by their union. If it had read them before this
-        // removal, it would restore the removed ledgers. So the table lock waits for all such batches first.
-        transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
-        let (from, to) = (i64::from(hole.from), i64::from(hole.to));
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];
-        let touching =
-            transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
-        insert(&transaction, &coverage::without(&merged(&touching)?, hole)).await?;
-        fenced::commit(transaction, epoch, "repair", &ChangedRows::default()).await?;
-        Ok(())
+        remove(&transaction, hole).await?;
+        commit(transaction, epoch).await
     }
+}
+
+/// Removes ledgers.
+pub(super) async fn remove(transaction: &Transaction<'_>, hole: LedgerRange) -> Result<(), DbError> {
+    // A batch that adds a range replaces the ranges that it touches by their union. If it had read them before this
+    // removal, it would restore the removed ledgers. So the table lock waits for all such batches first.
+    transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
+    let (from, to) = (i64::from(hole.from), i64::from(hole.to));
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::INT8), (&to, Type::INT8)];
+    let touching = transaction.query_typed(include_str!("sql/coverage/take_touching.sql"), &params).await?;
+    insert(transaction, &coverage::without(&merged(&touching)?, hole)).await
+}
+
+/// Commits a removal as a batch, so that readers read the coverage again.
+pub(super) async fn commit(transaction: Transaction<'_>, epoch: i64) -> Result<(), DbError> {
+    fenced::commit(transaction, epoch, "repair", &ChangedRows::default()).await.map(drop)
 }
 
 /// Returns the ranges of rows of `coverage`, merged and in order.

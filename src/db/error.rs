@@ -87,9 +87,6 @@ pub enum DbError {
         /// Batches after this `seq` were requested.
         after: i64,
     },
-    /// Stored trades were withdrawn, because Horizon contradicts the lake that they came from.
-    #[error("trades were withdrawn")]
-    Withdrawn,
     /// Committed batches are missing: a backup was restored, or a standby that was behind took over.
     #[error("the database has lost batches: its last batch is {seq}")]
     Rewound {
@@ -152,6 +149,11 @@ impl DbError {
             }
             _ => false,
         }
+    }
+
+    /// Returns true if the database takes no writes: it is a standby, or a setting makes it read-only.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is(&SqlState::READ_ONLY_SQL_TRANSACTION)
     }
 
     /// Returns true if waiting at start cannot help: the server is up, and only other settings change its answer.

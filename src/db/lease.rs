@@ -27,6 +27,16 @@ impl Database {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
+    /// True if some replica holds the lease.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn is_led(&self) -> Result<bool, DbError> {
+        let client = self.client().await?;
+        Ok(client.query_typed_one(include_str!("sql/lease/is_led.sql"), &[]).await?.try_get(0)?)
+    }
+
     /// Renews the lease for `ttl`. Returns false if another replica has taken it.
     ///
     /// # Errors

@@ -1,6 +1,13 @@
 //! The connection pool, and the [`Database`] that the other files of this room extend.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::{runtime::Handle, time::Instant};
@@ -51,6 +58,8 @@ pub struct Database {
     pub(super) days: Arc<KnownDays>,
     /// Current outage of the database. Shared, so that it is logged once and not by every caller.
     failures: Arc<SharedFailureLog>,
+    /// True if the last write failed because the database takes none: it is a standby, or its disk is full.
+    read_only: Arc<AtomicBool>,
     /// Limit on the bytes that go to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
 }
@@ -116,7 +125,14 @@ impl Database {
             .build()
             .map_err(|error| DbError::Settings(error.to_string()))?;
         let (ids, days) = (Arc::default(), Arc::default());
-        Ok(Self { pool, ids, days, failures: Arc::default(), quarantine_limit: Arc::default() })
+        Ok(Self {
+            pool,
+            ids,
+            days,
+            failures: Arc::default(),
+            read_only: Arc::default(),
+            quarantine_limit: Arc::default(),
+        })
     }
 
     /// Waits until the database answers.
@@ -199,13 +215,30 @@ impl Database {
     /// this.
     #[must_use]
     pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
+        if error.is_read_only() {
+            self.read_only.store(true, Ordering::Relaxed);
+        }
         !error.is_outage() || self.failures.record_failure(now)
     }
 
-    /// Records a successful call. Returns true if an outage was logged before it.
+    /// Records a successful read. Returns true if an outage was logged before it. While the database is read-only, a read
+    /// ends no outage.
     #[must_use]
-    pub fn record_success(&self) -> bool {
+    pub fn record_read(&self) -> bool {
+        !self.is_read_only() && self.failures.record_success()
+    }
+
+    /// Records a successful write. Returns true if an outage was logged before it.
+    #[must_use]
+    pub fn record_write(&self) -> bool {
+        self.read_only.store(false, Ordering::Relaxed);
         self.failures.record_success()
+    }
+
+    /// True if the last write failed because the database takes none.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
     }
 
     /// Returns the use of the pool.

@@ -98,6 +98,8 @@ enum GraphqlError {
     TooLarge,
     #[error("the body was not received in time")]
     NoBody,
+    #[error("the body is cut or malformed")]
+    BrokenBody,
     #[error("this path only supports GET and POST")]
     Method,
     #[error("too many requests at once: try again")]
@@ -111,7 +113,7 @@ enum GraphqlError {
 impl GraphqlError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Request(_) | Self::Limit(_) => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::Limit(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoBody => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -127,6 +129,7 @@ impl GraphqlError {
             Self::Limit(_) => "limit",
             Self::TooLarge => "too_large",
             Self::NoBody => "no_body",
+            Self::BrokenBody => "broken_body",
             Self::Method => "method",
             Self::Busy => "busy",
             Self::Late => "late",
@@ -321,7 +324,7 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<DocumentRe
         Method::POST => {
             let body = payload.to_bytes_limited(BODY_BYTES_MAX);
             let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| GraphqlError::NoBody)?;
-            let body = body.map_err(|_| GraphqlError::TooLarge)?.map_err(|_| GraphqlError::NoBody)?;
+            let body = body.map_err(|_| GraphqlError::TooLarge)?.map_err(|_| GraphqlError::BrokenBody)?;
             Ok(DocumentRequest::from_body(&body)?)
         }
         _ => Err(GraphqlError::Method),

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::domain::{listener::reachable, plain_text::shown};
@@ -64,26 +64,59 @@ pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Pro
 }
 
 /// Largest answer that is read: all recorded messages.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 fn ask(address: SocketAddr, timeout: Duration) -> io::Result<String> {
-    const HEAD_BYTES_MAX: u64 = 4_096;
+    const HEAD_BYTES_MAX: usize = 4_096;
     fetch(address, "/livez", timeout, HEAD_BYTES_MAX)
 }
 
 /// Uses HTTP/1.0, so that a body is never chunked.
-fn fetch(address: SocketAddr, path: &str, timeout: Duration, bytes_max: u64) -> io::Result<String> {
+fn fetch(address: SocketAddr, path: &str, timeout: Duration, bytes_max: usize) -> io::Result<String> {
+    let began = Instant::now();
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(bytes_max).read_to_end(&mut answer).map_err(|error| match error.kind() {
-        // A socket with a limit reports this, as if somebody had asked not to wait.
-        io::ErrorKind::WouldBlock => {
-            io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", timeout.as_secs()))
+    let late =
+        || io::Error::new(io::ErrorKind::TimedOut, format!("no whole answer within {} s", timeout.as_secs()));
+    let (mut answer, mut chunk) = (Vec::new(), [0; 16 * 1_024]);
+    // The limit is for the whole answer: a server that drips bytes is never silent.
+    loop {
+        let left = timeout.checked_sub(began.elapsed()).filter(|left| !left.is_zero()).ok_or_else(late)?;
+        stream.set_read_timeout(Some(left))?;
+        let read = match stream.read(&mut chunk) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        if read == 0 || answer.len() >= bytes_max {
+            break;
         }
-        _ => error,
-    })?;
+    }
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn the_limit_is_for_the_whole_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            // Each read waits a little. The last write fails once the reader has gone.
+            while stream.write_all(b"H").is_ok() {
+                let _ = stream.read(&mut [0; 256]);
+            }
+        });
+        let error = get(address, "/", Duration::from_millis(300)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -27,11 +27,6 @@ pub struct LakeState {
     pub last_refused: Option<(u32, String)>,
     /// Current outages by what reads the lake.
     pub outages: Outages,
-    /// Lowest ledger that is stored without a hash of Horizon above it, and its close time. `None` once a hash agreed: the
-    /// chain leads from there.
-    pub unproven: Option<(u32, UnixSeconds)>,
-    /// True if a hash of Horizon is known to which the unproven ledgers do not lead. They are withdrawn.
-    pub is_disproved: bool,
     /// Last comparison of a hash with Horizon's.
     pub anchor: Anchor,
 }

@@ -46,8 +46,9 @@ impl Journey {
             let (from, to) = (record.number_of("trade_from"), record.number_of("trade_to"));
             from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&trade.toid))
         };
-        let Some(transaction) = records.iter().filter(holds).find(|it| it.name() == steps::TRANSACTION.0)
-        else {
+        // On a replica that follows, a read takes the place of the transaction.
+        let named = |name: &'static str| records.iter().filter(holds).find(move |it| it.name() == name);
+        let Some(transaction) = named(steps::TRANSACTION.0).or_else(|| named(steps::CATCH_UP.0)) else {
             let collected = records.iter().filter(holds).cloned().collect();
             return Self { records: collected, parts: Vec::new() };
         };
@@ -59,6 +60,7 @@ impl Journey {
 /// Records of the stages, each none if it is not recorded.
 struct Stages<'a> {
     collected: Option<&'a RecordView>,
+    /// The transaction that stored the trade, or the read that brought it here.
     transaction: &'a RecordView,
     delivered: Option<&'a RecordView>,
     rendered: Option<&'a RecordView>,
@@ -98,11 +100,16 @@ impl<'a> Stages<'a> {
         let folded = self
             .delivered
             .map(|delivered| rendering.map_or(delivered.ended, |rendering| delivered.ended.min(rendering)));
+        let (before, stored) = if self.transaction.name() == steps::CATCH_UP.0 {
+            ("other_replica", steps::CATCH_UP.0)
+        } else {
+            ("check_network", steps::TRANSACTION.0)
+        };
         let ends = [
             ("horizon", self.collected.map(RecordView::begin)),
             ("collect", self.collected.map(|it| it.ended)),
-            ("check_network", transaction.map(RecordView::begin)),
-            ("transaction", transaction.map(|it| it.ended)),
+            (before, transaction.map(RecordView::begin)),
+            (stored, transaction.map(|it| it.ended)),
             ("queue", self.delivered.map(RecordView::begin)),
             ("fold", folded),
             ("wait_for_publication", rendering),

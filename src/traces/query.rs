@@ -112,7 +112,10 @@ impl Query {
             "seq" => self.seq = Some(value.parse().map_err(|_| "a whole number")?),
             "market" => self.market = Some(value.to_owned()),
             "outcome" => self.outcome = Some(outcome(value)?),
-            "min_ms" => self.min_ms = Some(value.parse().map_err(|_| "a number of milliseconds")?),
+            "min_ms" => {
+                let least = value.parse().ok().filter(|least: &f64| least.is_finite() && *least >= 0.0);
+                self.min_ms = Some(least.ok_or("a number of milliseconds")?);
+            }
             "since" => {
                 let since = DateTime::parse_from_rfc3339(value).map_err(|_| "a time as in RFC 3339")?;
                 self.since = Some(since.to_utc());
@@ -197,6 +200,9 @@ mod tests {
             ("outcome", "lost"),
             ("since", "yesterday"),
             ("min_ms", "-"),
+            ("min_ms", "NaN"),
+            ("min_ms", "inf"),
+            ("min_ms", "-1"),
             ("ledger", "-1"),
         ] {
             assert!(matches!(parsed(&[(name, value)]), Err(QueryError::Value { .. })), "{name}={value}");

@@ -118,6 +118,17 @@ fn config_check_exits_by_the_kind_of_the_fault() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    for arguments in [&["config", "show"] as &[&str], &["completions", "bash"], &["--help"], &["--version"]] {
+        let mut process = Process::new(env!("CARGO_BIN_EXE_stellar-ticker"));
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = process.env_clear().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}");
+        assert!(stderr(&output).contains("standard output cannot be written"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_fault_names_the_flag_that_was_given() {
     for (arguments, named) in [
         (&["config", "check", "--retention-days", "-1"] as &[&str], "retention-days: \"-1\""),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::bulk::{Adder, aside};
 use crate::{
-    actors::test_hooks,
+    actors::{subjects, test_hooks, trace::subject::Subject},
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
         coverage::LedgerRange,
@@ -58,6 +58,12 @@ pub struct Update {
 }
 
 impl Update {
+    /// Numbers by which it is found in traces: its last batch, and the trades that it read. Among them may be known ones.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        subjects::read(self.rows.seq, &self.trades)
+    }
+
     /// Complete ledgers.
     #[must_use]
     pub fn coverage(&self) -> &[LedgerRange] {

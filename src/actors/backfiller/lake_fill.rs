@@ -132,7 +132,6 @@ impl Backfill {
         let newest = held.last().map(|newest| newest.to);
         let mut ascent = tail.0.take().filter(|ascent| newest.is_none_or(|newest| newest < ascent.next()));
         if ascent.is_none() {
-            reader.learn_unproven(&self.writer.database).await?;
             let begun = self.begin_tail(reader, newest).await;
             ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
         }
@@ -177,9 +176,9 @@ impl Backfill {
                     upstream.left.borrow_mut().add(from, to, Instant::now());
                     continue;
                 }
-                Step::Doubted(taken) => {
-                    reader.withdraw(&self.writer, context, taken).await?;
-                    ascent.withdrawn();
+                Step::Doubted(doubt) => {
+                    reader.settle(&self.writer, doubt).await?;
+                    ascent.settled();
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {
@@ -197,8 +196,9 @@ impl Backfill {
                     covered
                 }
             };
-            if let Some(covered) = covered {
-                reader.note_proof(&self.writer, covered, true).await?;
+            let unproven = covered.filter(|_| !ascent.is_vouched());
+            if let Some(unproven) = unproven {
+                reader.note_unproven(&self.writer, unproven).await?;
             }
             let batch = TradeBatch {
                 kind: BatchKind::Repair,
@@ -210,6 +210,9 @@ impl Backfill {
             let mut read = context.step(steps::READ_LEDGERS, None).began_at(begun);
             read.set_subject(subjects::incoming(&batch));
             self.writer.write(&batch, &read.done(), context).await?;
+            if let Some(unproven) = unproven {
+                reader.note_unproven(&self.writer, unproven).await?;
+            }
             if let Some(covered) = covered {
                 reader.note_stored(covered, u64::from(covered.to - covered.from) + 1);
             }

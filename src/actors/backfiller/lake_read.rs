@@ -63,6 +63,10 @@ struct ReadState {
     above: Option<Link>,
     /// Ledgers of the next batch, without a gap.
     pending: Option<LedgerRange>,
+    /// True if Horizon has a hash of the chain that is read.
+    is_vouched: bool,
+    /// True if the next batch has ledgers of a chain of which Horizon has no hash.
+    holds_unproven: bool,
     collected: Collected,
     written_at: Instant,
     /// Objects in a row that are missing.
@@ -223,7 +227,9 @@ impl LakeRead<'_> {
         ledger: &VerifiedLedger,
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
-        if let Anchor::Differs { .. } = self.reader.anchor(ledger, Class::History).await {
+        let anchor = self.reader.anchor(ledger, Class::History).await;
+        state.is_vouched = matches!(anchor, Anchor::Agrees { .. });
+        if let Anchor::Differs { .. } = anchor {
             let reason = "its hash is not the one that Horizon has";
             self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;
             state.differing = state.differing.saturating_add(1);
@@ -275,10 +281,14 @@ impl LakeRead<'_> {
             let part = trades.split_off(trades.len() - WRITTEN_MAX);
             self.commit(part, Vec::new(), None, begun).await?;
         }
-        if let Some(covered) = covered {
-            self.reader.note_proof(&self.deps.writer, covered, false).await?;
+        let unproven = covered.filter(|_| std::mem::take(&mut state.holds_unproven));
+        if let Some(unproven) = unproven {
+            self.reader.note_unproven(&self.deps.writer, unproven).await?;
         }
         self.commit(trades, collected.quarantine, covered, begun).await?;
+        if let Some(unproven) = unproven {
+            self.reader.note_unproven(&self.deps.writer, unproven).await?;
+        }
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
             self.reader.note_stored(covered, ledgers);
@@ -307,6 +317,8 @@ impl ReadState {
         Self {
             above: None,
             pending: None,
+            is_vouched: false,
+            holds_unproven: false,
             collected: Collected::default(),
             written_at: Instant::now(),
             missing: 0,
@@ -318,6 +330,7 @@ impl ReadState {
     /// Adds a ledger at the lower end of the next batch.
     fn note(&mut self, ledger: &VerifiedLedger) {
         self.above = Some(Link::of(ledger));
+        self.holds_unproven |= !self.is_vouched;
         let (sequence, at) = (ledger.sequence, ledger.closed_at);
         let range = self.pending.get_or_insert(LedgerRange {
             from: sequence,

@@ -65,7 +65,6 @@ impl<'a> LakeSession<'a> {
     /// Begins behind what is held, or at the newest ledger if that is far away. The gap is then filled as history.
     async fn start(&self) -> Result<Ascent, SessionEnd> {
         self.deps.status.set_state("connecting");
-        self.reader.learn_unproven(&self.deps.writer.database).await?;
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
         let tip = self.reader.newest(newest).await;
@@ -101,15 +100,15 @@ impl<'a> LakeSession<'a> {
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
-            Step::Doubted(taken) => {
-                self.reader.withdraw(&self.deps.writer, self.context, taken).await?;
-                ascent.withdrawn();
+            Step::Doubted(doubt) => {
+                self.reader.settle(&self.deps.writer, doubt).await?;
+                ascent.settled();
                 Ok(())
             }
             Step::Ledgers(ledgers) => {
                 // One ledger, one batch: its trades are published before the next is looked at.
                 for ledger in ledgers {
-                    self.store(ledger, begun).await?;
+                    self.store(ledger, ascent.is_vouched(), begun).await?;
                     self.has_advanced = true;
                 }
                 Ok(())
@@ -117,15 +116,20 @@ impl<'a> LakeSession<'a> {
         }
     }
 
-    async fn store(&self, ledger: VerifiedLedger, begun: Instant) -> Result<(), SessionEnd> {
+    async fn store(&self, ledger: VerifiedLedger, is_proven: bool, begun: Instant) -> Result<(), SessionEnd> {
         let (sequence, at) = (ledger.sequence, ledger.closed_at);
         let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut collected = Collected::default();
         let intake = lake_reader::intake(self.deps.retention_days);
         self.reader.collect(ledger, &intake, now, &mut collected);
-        self.reader.note_proof(&self.deps.writer, covered, true).await?;
+        if !is_proven {
+            self.reader.note_unproven(&self.deps.writer, covered).await?;
+        }
         self.write(collected, Some(covered), begun).await?;
+        if !is_proven {
+            self.reader.note_unproven(&self.deps.writer, covered).await?;
+        }
         self.reader.note_stored(covered, 1);
         Ok(())
     }

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{
-    ADVANCE_EVERY, LIMITS, begin, candle_ids, derive_day, derive_hour, insert, make_partitions, minutes_from,
+    ADVANCE_EVERY, LIMITS, candle_ids, derive_day, derive_hour, insert, make_partitions, minutes_from,
     name_markets, of_table,
     progress::Progress,
     rows::{self, CandleMarketId},
@@ -158,41 +158,31 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<(), DbError> {
         let mut client = self.client().await?;
-        let transaction = begin(&mut client).await?;
-        mend_hour(&transaction, hour, now, &advance).await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LIMITS).await?;
+        let progress = Progress::lock(&transaction).await?;
+        if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
+            return Ok(());
+        }
+        let places: BTreeSet<(MarketId, UnixSeconds)> =
+            raw_hour(&transaction, hour, &advance).await?.into_keys().collect();
+        make_partitions(&transaction, hour).await?;
+        let ids = name_markets(&transaction, &places).await?;
+        let derived = derive_hour(&transaction, hour, &places, &ids, &advance).await?;
+        let day = Stored::Day.buckets().start_of(hour);
+        clear(&transaction, Stored::Minute, hour, HOUR).await?;
+        clear(&transaction, Stored::Hour, hour, HOUR).await?;
+        clear(&transaction, Stored::Day, day, DAY).await?;
+        if hour.0 >= minutes_from(now) {
+            insert(&transaction, Stored::Minute, &derived.minutes).await?;
+        }
+        insert(&transaction, Stored::Hour, &derived.hours).await?;
+        let hours = all_between(&transaction, Stored::Hour, day, DAY).await?;
+        let markets: BTreeSet<CandleMarketId> = hours.into_keys().map(|(id, _)| id).collect();
+        let markets: Vec<CandleMarketId> = markets.into_iter().collect();
+        derive_day(&transaction, day, &markets).await?;
         fenced::commit_unnumbered(transaction, epoch).await
     }
-}
-
-/// Derives all candles of an hour and its day again, and deletes those without trades. Leaves frozen ones as they are.
-pub(in crate::db) async fn mend_hour(
-    transaction: &Transaction<'_>,
-    hour: UnixSeconds,
-    now: DateTime<Utc>,
-    advance: &impl Fn(),
-) -> Result<(), DbError> {
-    let progress = Progress::lock(transaction).await?;
-    if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
-        return Ok(());
-    }
-    let places: BTreeSet<(MarketId, UnixSeconds)> =
-        raw_hour(transaction, hour, advance).await?.into_keys().collect();
-    make_partitions(transaction, hour).await?;
-    let ids = name_markets(transaction, &places).await?;
-    let derived = derive_hour(transaction, hour, &places, &ids, advance).await?;
-    let day = Stored::Day.buckets().start_of(hour);
-    clear(transaction, Stored::Minute, hour, HOUR).await?;
-    clear(transaction, Stored::Hour, hour, HOUR).await?;
-    clear(transaction, Stored::Day, day, DAY).await?;
-    if hour.0 >= minutes_from(now) {
-        insert(transaction, Stored::Minute, &derived.minutes).await?;
-    }
-    insert(transaction, Stored::Hour, &derived.hours).await?;
-    let hours = all_between(transaction, Stored::Hour, day, DAY).await?;
-    let markets: BTreeSet<CandleMarketId> = hours.into_keys().map(|(id, _)| id).collect();
-    let markets: Vec<CandleMarketId> = markets.into_iter().collect();
-    derive_day(transaction, day, &markets).await?;
-    Ok(())
 }
 
 impl CandleAudit {

@@ -1,7 +1,10 @@
 //! Parts that fail for long, as an operator sees them: in `/readyz`, `/api/v1/status`, the 503 and the log.
 
 use super::*;
-use crate::support::scripted::{LEDGER, scripted, trade};
+use crate::support::{
+    postgres::{execute, superuser},
+    scripted::{LEDGER, scripted, trade},
+};
 use stellar_ticker::sim::FixedSource;
 
 /// Lines of a level with these words.
@@ -169,6 +172,76 @@ fn a_follower_shows_no_check_of_what_it_does_not_do() {
             assert!(checks.get(name).is_none(), "{name}: {checks}");
         }
         assert!(check(&leader, "stream").is_object() && check(&leader, "budget").is_object());
+    });
+}
+
+/// A managed PostgreSQL does this when its disk is full.
+#[test]
+fn a_database_that_takes_no_writes_degrades_and_is_logged_once() {
+    let sim = network(45, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("it leads", || daemon.leads());
+        daemon.wait_for_publication();
+        let name = database.split("dbname=").nth(1).unwrap();
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        );
+        let set = |sql: String| async move { execute(superuser(), &sql).await };
+        set(format!("ALTER DATABASE {name} SET default_transaction_read_only = on; {end}")).await;
+        let is_named = || {
+            let found = check(&daemon, "database");
+            found["ok"] == false && found["detail"].as_str().unwrap().starts_with("is read-only")
+        };
+        wait_until("the check fails", is_named);
+        wait_until("no leader is known", || !daemon.leads());
+        let asked = daemon.log().len();
+        // The aggregator reads twice a second, and the lease is asked for more often.
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            seen.push(is_named());
+        }
+        assert!(seen.iter().all(|named| *named), "{seen:?}");
+        assert_eq!(daemon.get("/readyz").json()["status"], "degraded");
+        let log = daemon.log()[asked..].to_owned();
+        assert!(!log.contains("can be read again") && log.matches("the lease").count() < 3, "{log}");
+        set(format!("ALTER DATABASE {name} RESET default_transaction_read_only; {end}")).await;
+        wait_until("it leads again", || daemon.leads());
+        wait_until("all is well", || daemon.get("/readyz").json()["status"] == "ok");
+    });
+}
+
+#[test]
+fn a_trade_is_found_in_the_trace_of_a_follower() {
+    let sim = network(46, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let leader = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("it leads", || leader.leads());
+        leader.wait_for_publication();
+        let follower = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        follower.wait_for_publication();
+        let client = recomputation::connect(&database).await;
+        let stored = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, stored + 20).await;
+        let newest =
+            "SELECT toid || '-' || trade_order FROM trades ORDER BY toid DESC, trade_order DESC LIMIT 1";
+        let token: String = client.query_one(newest, &[]).await.unwrap().get(0);
+        wait_until("the way of the trade is whole", || {
+            let way = follower.admin(&format!("/trace.json?trade={token}")).json();
+            let parts = way["parts"].as_array().unwrap().iter();
+            let names: Vec<&str> = parts.map(|part| part["name"].as_str().unwrap()).collect();
+            names.starts_with(&[
+                "other_replica",
+                "catch_up",
+                "wait_for_publication",
+                "render",
+                "compress",
+                "publish",
+            ])
+        });
     });
 }
 

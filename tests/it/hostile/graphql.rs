@@ -104,6 +104,13 @@ fn a_body_of_300_mib_is_refused_while_it_comes() {
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
     assert!(grown < REFUSALS_KIB, "{grown} KiB");
+    // A chunk without a size is no body, and to send it again would not help.
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "POST /graphql HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 400");
     assert_eq!(daemon.graphql("{__typename}")["data"]["__typename"], "Query");
 }
 

@@ -1,4 +1,4 @@
-//! Sparklines: the last price of each sixth hour of 7 days, drawn on 32 levels.
+//! Sparklines: the last clean price of each sixth hour of 7 days, drawn on 32 levels.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ const STEP: i64 = 6 * HOUR;
 pub type Levels = [Option<u8>; POINTS];
 
 /// Levels of a market. The lowest price of the line is at 0 and the highest at 31, or all are at 15 if they are equal. A
-/// time without trades keeps the price before it.
+/// time without clean trades keeps the price before it. In a week without any, all trades count.
 #[must_use]
 pub fn levels(market: &MarketView<'_>) -> Levels {
     let as_of = market.view().as_of();
@@ -30,11 +30,13 @@ pub fn levels(market: &MarketView<'_>) -> Levels {
     let buckets = Buckets { seconds: STEP, offset: as_of.0.saturating_add(1).rem_euclid(STEP) };
     let edge = Span::Week.edge(as_of);
     let filled = market.by_bucket(buckets, edge.plus(1)..UnixSeconds(i64::MAX));
+    let has_clean = filled.values().any(|stats| stats.clean.trade_count > 0);
     let mut prices: [Option<f64>; POINTS] = [None; POINTS];
     let mut last = None;
     for (place, price) in (0..).zip(&mut prices) {
         let start = UnixSeconds(edge.0.saturating_add(1).saturating_add(STEP.saturating_mul(place)));
-        let stats = filled.get(&start).map(|stats| QuotedStats::of(stats, market.is_flipped()));
+        let stats = filled.get(&start).filter(|stats| !has_clean || stats.clean.trade_count > 0);
+        let stats = stats.map(|stats| QuotedStats::of(stats, market.is_flipped()));
         last = stats.and_then(|stats| stats.prices).map(|prices| prices.close.to_f64()).or(last);
         *price = last;
     }
@@ -82,7 +84,46 @@ pub(crate) fn points(levels: &Levels) -> Option<(String, u8)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset,
+        market_snapshot::MarketSnapshot,
+        test_support::{address, directory, trade},
+        windows::Windows,
+    };
+
     use super::*;
+    use crate::listings::ListingView;
+
+    const NOW: i64 = 1_000_000_000;
+
+    /// Letters of a market with these trades: steps before the last one, amount and price of each.
+    fn line(trades: &[(i64, i64, i64)]) -> String {
+        let mut windows = Windows::default();
+        windows.advance(UnixSeconds(NOW));
+        for (ledger, (steps, stroops, price)) in (1..).zip(trades) {
+            let at = NOW - 60 - steps * STEP;
+            windows.add(1, trade(ledger, 0, at, (*stroops, stroops * price), (*price, 1)));
+        }
+        windows.advance(UnixSeconds(NOW));
+        let assets = [("XLM", "native", ""), ("A", &address(1), "")];
+        let mut directory = directory(&assets, &[(1, 1, 2)], &[]);
+        directory.add_names([(1, Asset::Native), (2, Asset::issued("A", &address(1)).unwrap())]);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let view = ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[], &Arc::default());
+        let market = view.markets().remove(0);
+        letters(&levels(&market))
+    }
+
+    #[test]
+    fn dust_sets_a_point_only_where_there_is_nothing_else() {
+        let clean = [(3, 50_000, 2), (2, 50_000, 3), (1, 50_000, 4)];
+        let with_dust = [&clean[..], &[(0, 10, 900)]].concat();
+        assert_eq!(line(&with_dust), line(&clean), "a step with dust only keeps the price before it");
+        assert!(line(&with_dust).ends_with("77") || line(&with_dust).ends_with("AA"), "{}", line(&with_dust));
+        assert_eq!(line(&[(1, 10, 2), (0, 10, 3)]).matches('-').count(), 26, "a week of dust has its line");
+    }
 
     #[test]
     fn the_lowest_and_the_highest_price_are_at_the_edges() {

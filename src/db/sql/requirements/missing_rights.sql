@@ -1,6 +1,6 @@
 -- The rights that a writer needs and this role lacks, one row per table. No rows on a standby.
 WITH needed (name, rights) AS (VALUES
-    ('trades', 'SELECT, INSERT, DELETE'),
+    ('trades', 'SELECT, INSERT'),
     ('assets', 'SELECT, INSERT, UPDATE, DELETE'),
     ('issuers', 'SELECT, INSERT, UPDATE, DELETE'),
     ('markets', 'SELECT, INSERT, DELETE'),

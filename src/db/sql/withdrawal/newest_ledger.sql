@@ -1,1 +1,0 @@
-SELECT toid >> 32 FROM trades ORDER BY toid DESC LIMIT 1
