@@ -270,6 +270,26 @@ impl Backfill {
         }
     }
 
+    /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill them.
+    async fn doubt_what_a_lake_left(&self) -> Result<(), HistoryError> {
+        let database = &self.writer.database;
+        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(()) };
+        let held = self.held().await?;
+        let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
+            from,
+            to: newest.to,
+            from_time,
+            to_time: newest.to_time.max(from_time),
+        });
+        let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
+        database.clear_unproven(epoch, from, doubted).await?;
+        warn!(
+            from,
+            "no hash of Horizon was ever seen for ledgers of a lake from here on, reading them again"
+        );
+        Ok(())
+    }
+
     /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
     async fn fill(
         &self,
@@ -278,6 +298,9 @@ impl Backfill {
         progress: &mut Progress,
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        if !self.is_live_from_lake {
+            self.doubt_what_a_lake_left().await?;
+        }
         let held = self.held().await?;
         let now = UnixSeconds::from(self.writer.clock.now());
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));

@@ -129,9 +129,17 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
     });
 }
 
+/// Events after ledgers were stored that nobody could compare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    GoesOn,
+    IsKilled,
+    LeavesTheLake,
+}
+
 /// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all of
 /// them are read again, from Horizon, also after a kill in between. Its trades are there then.
-async fn true_trades_come(seed: u64, is_killed: bool) {
+async fn true_trades_come(seed: u64, then: Then) {
     let plan = FaultPlan::none();
     let (sim, other) =
         (with_lake(seed, 2.0, 1, plan.clone()), with_lake(seed + 1, 2.0, 1, FaultPlan::none()));
@@ -140,19 +148,21 @@ async fn true_trades_come(seed: u64, is_killed: bool) {
     let lake = lake_url(&other);
     let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
     let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
-    let serve = || Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
-    let mut daemon = serve();
+    let serve = |source: &[&str]| Daemon::serve(&sim.url(), &database, PASSPHRASE, &[source, &more].concat());
+    let mut daemon = serve(&source);
     let client = recomputation::connect(&database).await;
     wait_for_trades(&client, 3_000).await;
     let (first, believed) = complete_range(&client).await;
     let lowest = number(&client, "SELECT from_ledger FROM unproven_ledgers").await;
     assert!(lowest <= first, "{lowest} {first}");
-    if is_killed {
+    if then != Then::GoesOn {
         daemon.kill();
-        plan.clear(Endpoint::Ledgers);
-        daemon = serve();
-    } else {
-        plan.clear(Endpoint::Ledgers);
+    }
+    plan.clear(Endpoint::Ledgers);
+    match then {
+        Then::GoesOn => {}
+        Then::IsKilled => daemon = serve(&source),
+        Then::LeavesTheLake => daemon = serve(&[]),
     }
     let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
                  WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
@@ -165,18 +175,23 @@ async fn true_trades_come(seed: u64, is_killed: bool) {
         assert!(begun.elapsed() < crate::support::DEADLINE, "{missing} missing: {}", daemon.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(daemon.log().contains("do not lead to Horizon's"), "{}", daemon.log());
+    assert!(daemon.log().contains("reading them again"), "{}", daemon.log());
     assert_eq!(number(&client, "SELECT count(*) FROM unproven_ledgers").await, 0);
 }
 
 #[test]
 fn ledgers_that_were_stored_before_horizon_had_their_hashes_are_doubted_once_it_contradicts_them() {
-    block_on(true_trades_come(180, false));
+    block_on(true_trades_come(180, Then::GoesOn));
 }
 
 #[test]
 fn after_a_kill_unproven_ledgers_are_doubted_once_horizon_contradicts_them() {
-    block_on(true_trades_come(184, true));
+    block_on(true_trades_come(184, Then::IsKilled));
+}
+
+#[test]
+fn a_daemon_without_the_lake_doubts_the_unproven_ledgers_that_it_left() {
+    block_on(true_trades_come(192, Then::LeavesTheLake));
 }
 
 /// True if every trade of these ledgers is stored as the simulation made it.
