@@ -161,7 +161,7 @@ impl Ascent {
         if reader.checks_chain() {
             let broken = self.link.and_then(|link| link.check_above(&ledger).err());
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
-            if broken.is_some() || self.link.is_none() || is_due {
+            if broken.is_some() || self.vouched.is_none() || is_due {
                 match (reader.anchor(&ledger, Class::Live).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
@@ -178,8 +178,8 @@ impl Ascent {
                             // Then the ledger before it was a wrong one, and maybe others before.
                             self.doubt_below(here, self.unvouched());
                             self.cut();
-                        } else if self.vouched.is_none() {
-                            // The whole chain is right. Nothing leads to it from what was stored before.
+                        } else {
+                            // The whole chain is right. Nothing leads to it from what was stored below.
                             self.doubt_below(self.chain_from.unwrap_or(here), None);
                         }
                         self.anchored_at = Some(Instant::now());

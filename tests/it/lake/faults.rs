@@ -135,6 +135,8 @@ enum Then {
     GoesOn,
     IsKilled,
     LeavesTheLake,
+    /// Before Horizon has any hash.
+    TakesARightLake,
 }
 
 /// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all of
@@ -158,9 +160,17 @@ async fn true_trades_come(seed: u64, then: Then) {
     if then != Then::GoesOn {
         daemon.kill();
     }
+    if then == Then::TakesARightLake {
+        let right = lake_url(&sim);
+        daemon = serve(&["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &right]);
+        let newest = "SELECT max(to_ledger) FROM coverage";
+        while number(&client, newest).await < believed + 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
     plan.clear(Endpoint::Ledgers);
     match then {
-        Then::GoesOn => {}
+        Then::GoesOn | Then::TakesARightLake => {}
         Then::IsKilled => daemon = serve(&source),
         Then::LeavesTheLake => daemon = serve(&[]),
     }
@@ -176,7 +186,10 @@ async fn true_trades_come(seed: u64, then: Then) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(daemon.log().contains("reading them again"), "{}", daemon.log());
-    assert_eq!(number(&client, "SELECT count(*) FROM unproven_ledgers").await, 0);
+    // History that was being read meanwhile is settled with the next hash, within an hour.
+    if then != Then::TakesARightLake {
+        assert_eq!(number(&client, "SELECT count(*) FROM unproven_ledgers").await, 0);
+    }
 }
 
 #[test]
@@ -192,6 +205,11 @@ fn after_a_kill_unproven_ledgers_are_doubted_once_horizon_contradicts_them() {
 #[test]
 fn a_daemon_without_the_lake_doubts_the_unproven_ledgers_that_it_left() {
     block_on(true_trades_come(192, Then::LeavesTheLake));
+}
+
+#[test]
+fn a_hash_proves_only_the_chain_that_leads_to_it() {
+    block_on(true_trades_come(196, Then::TakesARightLake));
 }
 
 /// True if every trade of these ledgers is stored as the simulation made it.
