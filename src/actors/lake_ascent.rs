@@ -166,7 +166,8 @@ impl Ascent {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
-                            self.doubt_below((ledger.sequence, ledger.closed_at), self.unvouched());
+                            let here = (ledger.sequence, ledger.closed_at);
+                            self.doubt_below(here, self.unvouched(), true);
                             self.cut();
                         }
                         let reason = "its hash is not the one that Horizon has".to_owned();
@@ -176,11 +177,11 @@ impl Ascent {
                         let here = (ledger.sequence, ledger.closed_at);
                         if broken.is_some() {
                             // Then the ledger before it was a wrong one, and maybe others before.
-                            self.doubt_below(here, self.unvouched());
+                            self.doubt_below(here, self.unvouched(), true);
                             self.cut();
                         } else {
                             // The whole chain is right. Nothing leads to it from what was stored below.
-                            self.doubt_below(self.chain_from.unwrap_or(here), None);
+                            self.doubt_below(self.chain_from.unwrap_or(here), None, false);
                         }
                         self.anchored_at = Some(Instant::now());
                         self.vouched = Some(here);
@@ -207,8 +208,9 @@ impl Ascent {
         &mut self,
         (below, below_time): (u32, UnixSeconds),
         taken: Option<(u32, UnixSeconds)>,
+        is_contradicted: bool,
     ) {
-        self.doubt = Some(Doubt { below, below_time, taken });
+        self.doubt = Some(Doubt { below, below_time, taken, is_contradicted });
     }
 
     /// Ends the chain: the next ledger begins another one.

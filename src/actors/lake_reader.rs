@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use metrics::counter;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     intake::{Intake, IntakeDecision},
@@ -58,6 +58,8 @@ pub struct Doubt {
     pub below_time: UnixSeconds,
     /// Lowest of the ledgers that were taken and lead to no hash of Horizon, apart from those that the database names.
     pub taken: Option<(u32, UnixSeconds)>,
+    /// True if Horizon has another hash, false if nothing leads from these ledgers to one that it has.
+    pub is_contradicted: bool,
 }
 
 /// Trades of consecutive ledgers for one batch.
@@ -206,9 +208,18 @@ impl LakeReader {
         let (to, to_time) = (doubt.below.saturating_sub(1), doubt.below_time.max(from_time));
         let doubted = (from <= to).then_some(LedgerRange { from, to, from_time, to_time });
         writer.database.clear_unproven(epoch, from, doubted).await?;
-        if let Some(LedgerRange { from, to, .. }) = doubted {
-            warn!(from, to, "ledgers of the lake do not lead to Horizon's, reading them again");
-            self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
+        match doubted {
+            Some(LedgerRange { from, to, .. }) if doubt.is_contradicted => {
+                warn!(from, to, "ledgers of the lake do not lead to Horizon's, reading them again");
+                self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
+            }
+            Some(LedgerRange { from, to, .. }) => {
+                info!(
+                    from,
+                    to, "no hash of Horizon vouches for these ledgers of the lake, reading them again"
+                );
+            }
+            None => {}
         }
         Ok(())
     }
