@@ -189,9 +189,25 @@ impl LakeReader {
         QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
     }
 
-    /// Notes in the database that ledgers are stored without a hash of Horizon that leads to them. Called before they are
-    /// stored, and afterwards, since what was doubted in between may have been theirs.
-    pub async fn note_unproven(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
+    /// Runs `store`, which stores ledgers. If no hash of Horizon leads to some of them, the database names those before, for a
+    /// kill in between, and afterwards, since a doubt that was settled meanwhile has deleted the row.
+    pub async fn store<T, E: From<WriteError>>(
+        &self,
+        writer: &TradeWriter,
+        unproven: Option<LedgerRange>,
+        store: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if let Some(range) = unproven {
+            self.note_unproven(writer, range).await?;
+        }
+        let stored = store.await?;
+        if let Some(range) = unproven {
+            self.note_unproven(writer, range).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn note_unproven(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
         if self.wants_anchor() {
             let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
             writer.database.add_unproven(epoch, (range.from, range.from_time)).await?;

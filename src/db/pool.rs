@@ -58,7 +58,7 @@ pub struct Database {
     pub(super) days: Arc<KnownDays>,
     /// Current outage of the database. Shared, so that it is logged once and not by every caller.
     failures: Arc<SharedFailureLog>,
-    /// True if the last write failed because the database takes none: it is a standby, or its disk is full.
+    /// True if the last failure was that the database takes no writes: it is a standby, or its disk is full.
     read_only: Arc<AtomicBool>,
     /// Limit on the bytes that go to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
@@ -215,8 +215,8 @@ impl Database {
     /// this.
     #[must_use]
     pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
-        if error.is_read_only() {
-            self.read_only.store(true, Ordering::Relaxed);
+        if error.is_outage() {
+            self.read_only.store(error.is_read_only(), Ordering::Relaxed);
         }
         !error.is_outage() || self.failures.record_failure(now)
     }

@@ -175,7 +175,7 @@ fn a_migration_that_gets_no_table_in_time_ends_with_69() {
     block_on(async {
         let database = fresh_database().await;
         let all = migrations();
-        // That one adds columns to a table which somebody writes.
+        // This migration adds columns to a table. Another session is writing that table.
         let adding = all.iter().position(|migration| migration.name() == "add_best_prices").unwrap();
         apply(&database, &all[..adding]).await;
         let writer = recomputation::connect(&database).await;

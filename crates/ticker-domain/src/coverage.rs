@@ -15,19 +15,6 @@ pub struct LedgerRange {
     pub to_time: UnixSeconds,
 }
 
-impl LedgerRange {
-    /// Smallest range that contains both.
-    #[must_use]
-    pub fn spanning(self, other: Self) -> Self {
-        Self {
-            from: self.from.min(other.from),
-            to: self.to.max(other.to),
-            from_time: self.from_time.min(other.from_time),
-            to_time: self.to_time.max(other.to_time),
-        }
-    }
-}
-
 /// Span of time, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeSpan {

@@ -197,9 +197,6 @@ impl Backfill {
                 }
             };
             let unproven = covered.filter(|_| !ascent.is_vouched());
-            if let Some(unproven) = unproven {
-                reader.note_unproven(&self.writer, unproven).await?;
-            }
             let batch = TradeBatch {
                 kind: BatchKind::Repair,
                 cursor: None,
@@ -209,10 +206,9 @@ impl Backfill {
             };
             let mut read = context.step(steps::READ_LEDGERS, None).began_at(begun);
             read.set_subject(subjects::incoming(&batch));
-            self.writer.write(&batch, &read.done(), context).await?;
-            if let Some(unproven) = unproven {
-                reader.note_unproven(&self.writer, unproven).await?;
-            }
+            let read = read.done();
+            let writing = self.writer.write(&batch, &read, context);
+            reader.store(&self.writer, unproven, writing).await?;
             if let Some(covered) = covered {
                 reader.note_stored(covered, u64::from(covered.to - covered.from) + 1);
             }

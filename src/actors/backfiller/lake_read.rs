@@ -282,13 +282,8 @@ impl LakeRead<'_> {
             self.commit(part, Vec::new(), None, begun).await?;
         }
         let unproven = covered.filter(|_| std::mem::take(&mut state.holds_unproven));
-        if let Some(unproven) = unproven {
-            self.reader.note_unproven(&self.deps.writer, unproven).await?;
-        }
-        self.commit(trades, collected.quarantine, covered, begun).await?;
-        if let Some(unproven) = unproven {
-            self.reader.note_unproven(&self.deps.writer, unproven).await?;
-        }
+        let writing = self.commit(trades, collected.quarantine, covered, begun);
+        self.reader.store(&self.deps.writer, unproven, writing).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
             self.reader.note_stored(covered, ledgers);

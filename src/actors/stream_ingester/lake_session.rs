@@ -123,13 +123,9 @@ impl<'a> LakeSession<'a> {
         let mut collected = Collected::default();
         let intake = lake_reader::intake(self.deps.retention_days);
         self.reader.collect(ledger, &intake, now, &mut collected);
-        if !is_proven {
-            self.reader.note_unproven(&self.deps.writer, covered).await?;
-        }
-        self.write(collected, Some(covered), begun).await?;
-        if !is_proven {
-            self.reader.note_unproven(&self.deps.writer, covered).await?;
-        }
+        let unproven = (!is_proven).then_some(covered);
+        let writing = self.write(collected, Some(covered), begun);
+        self.reader.store(&self.deps.writer, unproven, writing).await?;
         self.reader.note_stored(covered, 1);
         Ok(())
     }

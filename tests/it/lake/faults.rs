@@ -241,7 +241,7 @@ fn ledgers_that_were_stored_before_horizon_had_their_hashes_stay_if_it_agrees() 
             assert!(number(&client, "SELECT count(*) FROM trades").await >= stored, "no trade goes");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // What does not lead to the first agreed hash is read again.
+        // Ledgers that do not lead to the first agreed hash are read again.
         while compare_with_emitted(&client, sim.oracle()).await < usize::try_from(stored).unwrap() {
             assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
