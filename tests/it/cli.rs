@@ -7,6 +7,8 @@ use std::time::Duration;
 use stellar_ticker::cli::{self, CliError, Command};
 use stellar_ticker::config::DEMO_PASSPHRASE;
 
+use crate::support::daemon::output_of;
+
 const CANARY: &str = "canary-7f3a";
 
 /// Parses arguments (without the program's name) in an environment of its own.
@@ -21,7 +23,7 @@ pub(crate) fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut process = Process::new(env!("CARGO_BIN_EXE_stellar-ticker"));
     process.env_clear().envs(environment.iter().copied()).args(arguments);
-    process.output().unwrap()
+    output_of(&mut process)
 }
 
 fn stderr(output: &Output) -> String {

@@ -9,7 +9,7 @@ use stellar_ticker::sim::{
     lake::{LakeLedger, Shape},
 };
 
-use crate::support::fixtures;
+use crate::support::{daemon::output_of, fixtures};
 
 const PUBLIC: &str = "public";
 /// Network of stellar-core's own tests.
@@ -18,7 +18,7 @@ const CORE_TESTS: &str = "(V) (;,,;) (V)";
 fn ledger_trades(file: &Path, network: &str) -> Output {
     let mut process = Process::new(env!("CARGO_BIN_EXE_stellar-ticker"));
     process.env_clear().args(["ledger", "trades"]).arg(file).args(["--network", network]);
-    process.output().unwrap()
+    output_of(&mut process)
 }
 
 fn rows(output: &Output) -> Vec<Value> {

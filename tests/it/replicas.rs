@@ -18,6 +18,7 @@ use crate::support::{
     LOADED, figure,
     network::{PASSPHRASE, block_on, horizon, network},
     progress::{number, wait_for_trades},
+    reached,
     replicas::Replicas,
     wait_until,
 };

@@ -65,3 +65,12 @@ pub(crate) fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The same for async tests.
+pub(crate) async fn reached(what: &str, mut is_reached: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_reached().await {
+        assert!(begin.elapsed() < DEADLINE, "timed out waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

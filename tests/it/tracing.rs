@@ -13,7 +13,7 @@ use serde_json::Value;
 use stellar_ticker::sim::{FaultPlan, FixedSource, SimServer};
 
 use crate::support::{
-    daemon::{Daemon, clean, program},
+    daemon::{Daemon, clean, output_of, program},
     network::{PASSPHRASE, block_on, network},
     postgres::fresh_database,
     scripted::{LEDGER, scripted, trade},
@@ -193,7 +193,7 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> (String, Option<i32>) {
     let mut command = program(&[]);
     command.args(arguments).args(["--bind", &daemon.public.to_string()]);
     command.args(["--admin-bind", &daemon.admin.to_string()]);
-    let output = clean(&mut command).output().unwrap();
+    let output = output_of(clean(&mut command));
     let text = [output.stdout, output.stderr].concat();
     (String::from_utf8(text).unwrap(), output.status.code())
 }
@@ -254,7 +254,7 @@ fn without_a_daemon_the_commands_say_so() {
         let mut command = program(&[]);
         // Port 1 of loopback has no listener.
         command.args(arguments).args(["--bind", "127.0.0.1:1", "--admin-bind", "127.0.0.1:2"]);
-        let output = clean(&mut command).output().unwrap();
+        let output = output_of(clean(&mut command));
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), text.contains("is it running?")), (Some(69), true), "{text}");
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    daemon::Daemon,
+    daemon::{Daemon, output_of},
     network::{PASSPHRASE, block_on, network},
     postgres::open_tempdir,
     tls_postgres::TlsPostgres,
@@ -52,22 +52,21 @@ fn in_every_way(url: &str, arguments: &[&str], what: &str) -> Vec<i32> {
     };
     let mut codes = Vec::new();
     for (way, output) in [
-        ("flag", command().args(["--database-url", url]).output()),
-        ("short flag", command().args(["-d", url]).output()),
-        ("direct url", command().args(["--database-url", url, "--database-direct-url", url]).output()),
-        ("environment", command().env("DATABASE_URL", url).output()),
-        ("other environment", command().env("DB_URL", url).output()),
-        ("secret file", command().env("DATABASE_URL_FILE", &secret).output()),
-        ("file", command().arg("--config").arg(&file).output()),
-        ("argument in the wrong place", command().arg(url).output()),
-        ("wrong flag", command().args(["--bind", url]).output()),
-        ("unknown flag", command().arg(format!("--database={url}")).output()),
+        ("flag", output_of(command().args(["--database-url", url]))),
+        ("short flag", output_of(command().args(["-d", url]))),
+        ("direct url", output_of(command().args(["--database-url", url, "--database-direct-url", url]))),
+        ("environment", output_of(command().env("DATABASE_URL", url))),
+        ("other environment", output_of(command().env("DB_URL", url))),
+        ("secret file", output_of(command().env("DATABASE_URL_FILE", &secret))),
+        ("file", output_of(command().arg("--config").arg(&file))),
+        ("argument in the wrong place", output_of(command().arg(url))),
+        ("wrong flag", output_of(command().args(["--bind", url]))),
+        ("unknown flag", output_of(command().arg(format!("--database={url}")))),
         ("wrong key", {
             fs::write(&file, format!("databse_url = {}\n", serde_json::Value::from(url))).unwrap();
-            command().arg("--config").arg(&file).output()
+            output_of(command().arg("--config").arg(&file))
         }),
     ] {
-        let output = output.unwrap();
         assert_silent(&format!("{what}, {arguments:?}, by {way}"), &all_of(&output));
         codes.push(output.status.code().unwrap());
     }

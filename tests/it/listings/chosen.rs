@@ -3,7 +3,7 @@
 use stellar_ticker::domain::market::QUOTE_ASSETS;
 
 use super::{PASSPHRASE, by, daemon, horizon, ok, text};
-use crate::support::{daemon::Daemon, network::block_on, recomputation, wait_until};
+use crate::support::{daemon::Daemon, network::block_on, reached, recomputation, wait_until};
 
 #[test]
 fn the_leader_stores_choices_and_a_stored_choice_wins_after_a_restart() {
@@ -11,8 +11,7 @@ fn the_leader_stores_choices_and_a_stored_choice_wins_after_a_restart() {
     block_on(async {
         let first = daemon(&sim).await;
         let client = recomputation::connect(&first.database).await;
-        loop {
-            // Every code with volume that the figures choose is stored.
+        reached("every code with volume that the figures choose is stored", async || {
             let stored =
                 client.query("SELECT code, issuer FROM symbol_choices ORDER BY 1", &[]).await.unwrap();
             let stored: Vec<String> = stored
@@ -23,11 +22,9 @@ fn the_leader_stores_choices_and_a_stored_choice_wins_after_a_restart() {
             let is_chosen = |asset: &String| {
                 by(&symbols["symbols"], "asset").get(asset).is_some_and(|it| it["reason"] == "volume")
             };
-            if !stored.is_empty() && stored.iter().all(is_chosen) {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            !stored.is_empty() && stored.iter().all(is_chosen)
+        })
+        .await;
         // Another asset of a code that is not in the fixed list, as an earlier week would have chosen it.
         let assets = ok(&first, "/api/v1/assets").json();
         let symbols = ok(&first, "/api/v1/symbols").json();

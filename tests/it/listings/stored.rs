@@ -87,13 +87,10 @@ pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trad
         database.write_trades(epoch, &batch).await.unwrap();
     }
     let sql = "SELECT p.seq >= l.seq AND p.rest_toid IS NULL FROM candle_progress p, ingest_lease l";
-    loop {
-        let is_done: Option<bool> = client.query_one(sql, &[]).await.unwrap().get(0);
-        if is_done == Some(true) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    reached("all candles are derived", async || {
+        client.query_one(sql, &[]).await.unwrap().get::<_, Option<bool>>(0) == Some(true)
+    })
+    .await;
 }
 
 pub(super) fn seconds(value: &Value, field: &str) -> i64 {

@@ -39,11 +39,8 @@ async fn write(replicas: &Replicas, database: &Database, trades: Vec<Trade>) -> 
 
 /// Waits until a query returns true.
 async fn wait_for(client: &tokio_postgres::Client, what: &str, sql: &str) {
-    let begun = Instant::now();
-    while client.query_one(sql, &[]).await.unwrap().get::<_, Option<bool>>(0) != Some(true) {
-        assert!(begun.elapsed() < DEADLINE, "timed out waiting: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    reached(what, async || client.query_one(sql, &[]).await.unwrap().get::<_, Option<bool>>(0) == Some(true))
+        .await;
 }
 
 async fn wait_until_derived(client: &tokio_postgres::Client, seq: i64) {

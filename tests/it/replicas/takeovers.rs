@@ -36,14 +36,13 @@ async fn depose(replicas: &mut Replicas, old: usize, random: &mut ChaCha8Rng) ->
             let holder = "SELECT holder FROM ingest_lease";
             let before: String = replicas.client.query_one(holder, &[]).await.unwrap().get(0);
             let steal = format!("UPDATE ingest_lease SET expires_at = '-infinity' WHERE holder = '{before}'");
-            loop {
+            reached("the lease changes hands", async || {
                 replicas.client.batch_execute(&steal).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(random.random_range(20..200))).await;
                 let now: String = replicas.client.query_one(holder, &[]).await.unwrap().get(0);
-                if now != before {
-                    break;
-                }
-            }
+                now != before
+            })
+            .await;
             replicas.taken_over(old, begun).await;
             "robbed of the lease"
         }

@@ -4,9 +4,9 @@ use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, LazyLock, Mutex},
-    time::Duration,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, LazyLock, Mutex, mpsc},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -16,10 +16,12 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::wait_until;
+use super::{DEADLINE, wait_until};
 
 /// Attempts at a request whose answer was lost.
 const TRIES_MAX: u32 = 5;
+/// Time that a command has to its end. Some read a whole history.
+const ENDS_WITHIN: Duration = Duration::from_secs(600);
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
 /// In a daemon's environment: `UID:N`, as which user it runs and how many threads that user may have. Only for root.
@@ -218,7 +220,7 @@ impl Daemon {
     /// SIGTERM, and how the process ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         kill(self.pid(), Signal::SIGTERM).unwrap();
-        self.child.wait().unwrap()
+        self.wait()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -236,7 +238,12 @@ impl Daemon {
 
     /// Waits for the end of the process and returns its status.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let mut status = None;
+        wait_until("the daemon has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -340,9 +347,31 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
 /// The same with more in its environment.
 pub(crate) fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = program(environment);
-    let output = clean(command.args(arguments)).envs(environment.iter().copied()).output().unwrap();
+    let output = output_of(clean(command.args(arguments)).envs(environment.iter().copied()));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs a command to its end. One that does not end is killed, so that its test fails.
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let (ended, end) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let is_late = end.recv_timeout(ENDS_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout);
+        if is_late {
+            kill(pid, Signal::SIGKILL).unwrap();
+        }
+        is_late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(
+        !watch.join().unwrap(),
+        "it did not end: {command:?}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
 }
 
 /// Without what the surroundings may set.
@@ -408,12 +437,17 @@ fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let sent = stream.write_all(request);
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Err(error) if bytes.is_empty() => Err(error),
-        Ok(0) => sent.map(|()| bytes),
-        _ => Ok(bytes),
-    }
+    let (mut bytes, mut part, begun) = (Vec::new(), [0; 65_536], Instant::now());
+    let end = loop {
+        assert!(begun.elapsed() < DEADLINE, "the answer does not end: {}", String::from_utf8_lossy(&bytes));
+        match stream.read(&mut part) {
+            Ok(0) => break sent,
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    if bytes.is_empty() { end.map(|()| bytes) } else { Ok(bytes) }
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {

@@ -1,11 +1,15 @@
 //! The simulated network that most tests run on.
 
 use std::{
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
+    sync::mpsc::{self, RecvTimeoutError},
     time::Duration,
 };
 
 use stellar_ticker::sim::{FaultPlan, SimConfig, SimServer};
+
+use super::by_hand;
 
 pub(crate) const PASSPHRASE: &str = "A network of tests ; November 2026";
 
@@ -28,7 +32,20 @@ pub(crate) fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
+/// Runs an async test. A test that never ends would hold up the whole suite, so after `TICKER_TEST_SECONDS_MAX` it ends the
+/// suite. `./ticker test` sets that; tests that are run by hand may be long.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let (_ends_with_test, ended) = mpsc::channel::<()>();
+    let seconds = by_hand("TICKER_TEST_SECONDS_MAX", u64::from(u32::MAX));
+    std::thread::spawn(move || {
+        let is_late = ended.recv_timeout(Duration::from_secs(seconds)) == Err(RecvTimeoutError::Timeout);
+        if is_late {
+            // The harness would hold back what `eprintln` prints.
+            let _ = writeln!(std::io::stderr(), "\nthe test {test} has not ended after {seconds} s");
+            std::process::exit(101);
+        }
+    });
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
