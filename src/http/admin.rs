@@ -11,7 +11,7 @@ mod trace;
 use std::sync::Arc;
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use actor_tree::trace::recorder::Recorder;
 
 use super::{
-    Views,
+    Views, methods,
     problem::{fresh_json, problem},
 };
 use crate::{
@@ -75,24 +75,49 @@ pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let paths = web::scope("")
         .wrap(from_fn(private))
-        .route("/", web::get().to(index))
-        .route("/metrics", web::get().to(metrics))
-        .route("/actors", web::get().to(pages::actors))
-        .route("/actors.json", web::get().to(actors))
-        .route("/trace", web::get().to(pages::trace))
-        .route("/admin.css", web::get().to(pages::style))
-        .route("/admin.js", web::get().to(pages::script))
-        .route("/trace.json", web::get().to(trace::trace_json))
-        .route("/trace/stream", web::get().to(trace::trace_stream))
-        .route("/flow.json", web::get().to(trace::flow_json))
-        .route("/quarantine.json", web::get().to(quarantine))
-        .route("/audit", web::post().to(audit))
-        .route("/log", web::put().to(set_log))
+        .service(read("/", index))
+        .service(read("/metrics", metrics))
+        .service(read("/actors", pages::actors))
+        .service(read("/actors.json", actors))
+        .service(read("/trace", pages::trace))
+        .service(read("/admin.css", pages::style))
+        .service(read("/admin.js", pages::script))
+        .service(read("/trace.json", trace::trace_json))
+        .service(read("/trace/stream", trace::trace_stream))
+        .service(read("/flow.json", trace::flow_json))
+        .service(read("/quarantine.json", quarantine))
+        .service(only("/audit", "POST", web::post().to(audit)))
+        .service(only("/log", "PUT", web::put().to(set_log)))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
         }));
     config.service(paths);
+}
+
+/// A path that GET and HEAD read.
+fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    let other = |request: HttpRequest| async move { methods::without_body(&request) };
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(other))
+}
+
+/// A path with one method.
+fn only(path: &str, method: &'static str, route: Route) -> Resource {
+    let refuse = move || async move {
+        let mut refused =
+            problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path only supports {method}"));
+        refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(method));
+        refused
+    };
+    web::resource(path).route(route).default_service(web::to(refuse))
 }
 
 /// Middleware that refuses unsafe requests of web pages, which browsers mark by `Origin`, and removes the CORS headers

@@ -31,7 +31,7 @@ use tokio_postgres::Client;
 
 use crate::support::{
     DEADLINE,
-    daemon::{Daemon, run},
+    daemon::{Daemon, request, run},
     network::{PASSPHRASE, block_on, horizon, network},
     oracle::{compare_published, compare_with_emitted, complete_range},
     postgres::fresh_database,
@@ -126,6 +126,19 @@ fn the_listeners_answer_as_promised() {
             assert!(actors.iter().any(|actor| actor == expected), "{expected}: {actors:?}");
         }
         assert!(daemon.admin("/quarantine.json").json()["quarantine"].is_array());
+        for (method, path, status, allowed) in [
+            ("HEAD", "/metrics", 200, None),
+            ("HEAD", "/actors.json", 200, None),
+            ("POST", "/metrics", 405, Some("GET, HEAD, OPTIONS")),
+            ("OPTIONS", "/trace.json", 204, Some("GET, HEAD, OPTIONS")),
+            ("GET", "/audit", 405, Some("POST")),
+            ("POST", "/log", 405, Some("PUT")),
+            ("PUT", "/no/such/path", 404, None),
+        ] {
+            let answer = request(daemon.admin, method, path, "").unwrap();
+            assert_eq!((answer.status, answer.header("allow")), (status, allowed), "{method} {path}");
+            assert!(method != "HEAD" || answer.body.is_empty(), "{path}");
+        }
     });
 }
 
