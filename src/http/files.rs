@@ -51,9 +51,10 @@ pub(super) fn send(
 pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>) -> HttpResponse {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.is_some()) else {
+        let available = if file.brotli.is_some() { "gzip, br and identity" } else { "gzip and identity" };
         return problem(
             StatusCode::NOT_ACCEPTABLE,
-            "the file is available as gzip, br and identity, and Accept-Encoding refuses all of them",
+            &format!("the file is available as {available}, and Accept-Encoding refuses all of them"),
         );
     };
     let unchanged = match text(header::IF_NONE_MATCH) {

@@ -112,6 +112,11 @@ fn the_listeners_answer_as_promised() {
         });
         let refused = daemon.get_with("POST", "/markets.json", "Content-Length: 0\r\n");
         assert_eq!((refused.status, refused.header("content-type")), (405, Some("application/problem+json")));
+        let without_br =
+            daemon.get_with("GET", "/api/v1/coingecko/tickers", "Accept-Encoding: br, identity;q=0\r\n");
+        let detail = without_br.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(without_br.status, 406);
+        assert!(detail.contains("as gzip and identity,"), "{detail}");
         assert_eq!(daemon.get("/no/such/path").status, 404);
         assert_eq!(daemon.get_with("OPTIONS", "/", "").status, 204);
         assert_eq!(daemon.get("/livez").status, 200);
