@@ -271,9 +271,10 @@ impl Backfill {
     }
 
     /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill them.
-    async fn doubt_what_a_lake_left(&self) -> Result<(), HistoryError> {
+    /// Returns true if there were any.
+    async fn doubt_what_a_lake_left(&self) -> Result<bool, HistoryError> {
         let database = &self.writer.database;
-        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(()) };
+        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(false) };
         let held = self.held().await?;
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,
@@ -287,7 +288,7 @@ impl Backfill {
             from,
             "no hash of Horizon was ever seen for ledgers of a lake from here on, reading them again"
         );
-        Ok(())
+        Ok(true)
     }
 
     /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
@@ -298,8 +299,9 @@ impl Backfill {
         progress: &mut Progress,
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
-        if !self.is_live_from_lake {
-            self.doubt_what_a_lake_left().await?;
+        // The coverage may be empty then, and looks whole until the newest ledgers are read again.
+        if !self.is_live_from_lake && self.doubt_what_a_lake_left().await? {
+            return Ok(false);
         }
         let held = self.held().await?;
         let now = UnixSeconds::from(self.writer.clock.now());

@@ -12,6 +12,8 @@ use crate::{
 
 /// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Time between two questions for a hash that Horizon does not have yet.
+const PENDING_RETRY: Duration = Duration::from_secs(2);
 /// Attempts to read an object that is refused, before it is passed over. It may still be being written.
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
@@ -33,10 +35,23 @@ pub struct Ascent {
     chain_from: Option<(u32, UnixSeconds)>,
     /// Last ledger of that chain whose hash Horizon had, and its close time.
     vouched: Option<(u32, UnixSeconds)>,
+    /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
+    pending: Option<Pending>,
+    /// True if the last hash that Horizon had is another one. Then ledgers wait until Horizon has theirs.
+    is_distrusted: bool,
     /// Doubt that is not settled yet.
     doubt: Option<Doubt>,
     attempts: u32,
     looks: u32,
+}
+
+/// Ledger that Horizon is asked for until it answers: a lake may be ahead of it at all times.
+#[derive(Clone, Debug)]
+struct Pending {
+    ledger: u32,
+    closed_at: UnixSeconds,
+    hash: String,
+    asked_at: Instant,
 }
 
 /// Result of a look at the next object.
@@ -78,6 +93,8 @@ impl Ascent {
             anchored_at: None,
             chain_from: None,
             vouched: None,
+            pending: None,
+            is_distrusted: false,
             doubt: None,
             attempts: 0,
             looks: 0,
@@ -107,6 +124,9 @@ impl Ascent {
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+        if reader.checks_chain() {
+            self.compare_pending(reader).await;
+        }
         if let Some(doubt) = self.doubt {
             return Ok(Step::Doubted(doubt));
         }
@@ -161,8 +181,9 @@ impl Ascent {
         if reader.checks_chain() {
             let broken = self.link.and_then(|link| link.check_above(&ledger).err());
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
-            if broken.is_some() || self.vouched.is_none() || is_due {
-                match (reader.anchor(&ledger, Class::Live).await, broken) {
+            if broken.is_some() || self.pending.is_none() && (self.vouched.is_none() || is_due) {
+                let hash = ledger.hash.to_string();
+                match (reader.anchor(ledger.sequence, &hash, Class::Live).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
@@ -170,6 +191,7 @@ impl Ascent {
                             self.doubt_below(here, self.unvouched(), true);
                             self.cut();
                         }
+                        self.is_distrusted = true;
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
                     }
@@ -185,11 +207,19 @@ impl Ascent {
                         }
                         self.anchored_at = Some(Instant::now());
                         self.vouched = Some(here);
+                        self.is_distrusted = false;
                     }
                     (Anchor::Unchecked, Some(broken)) => {
                         return Err((ledger.sequence, broken.to_string(), true));
                     }
-                    (Anchor::Unchecked, None) => {}
+                    (Anchor::Unchecked, None) if self.is_distrusted => {
+                        let reason = "Horizon has no hash of it yet, and had another one of a ledger before";
+                        return Err((ledger.sequence, reason.to_owned(), true));
+                    }
+                    (Anchor::Unchecked, None) => {
+                        let (ledger, closed_at) = (ledger.sequence, ledger.closed_at);
+                        self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
+                    }
                 }
             }
         }
@@ -197,6 +227,31 @@ impl Ascent {
         self.chain_from.get_or_insert((ledger.sequence, ledger.closed_at));
         self.next = ledger.sequence.saturating_add(1);
         Ok(Some(ledger))
+    }
+
+    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one.
+    async fn compare_pending(&mut self, reader: &LakeReader) {
+        let Some(pending) =
+            self.pending.as_mut().filter(|pending| pending.asked_at.elapsed() >= PENDING_RETRY)
+        else {
+            return;
+        };
+        pending.asked_at = Instant::now();
+        let Pending { ledger, closed_at, hash, .. } = pending.clone();
+        match reader.anchor(ledger, &hash, Class::Live).await {
+            Anchor::Unchecked => {}
+            Anchor::Agrees { .. } => {
+                self.doubt_below(self.chain_from.unwrap_or((ledger, closed_at)), None, false);
+                (self.anchored_at, self.vouched) = (Some(Instant::now()), Some((ledger, closed_at)));
+                (self.pending, self.is_distrusted) = (None, false);
+            }
+            Anchor::Differs { .. } => {
+                let newest_at = self.link.map_or(closed_at, |link| link.closed_at());
+                self.doubt_below((self.next, newest_at), self.unvouched(), true);
+                self.cut();
+                self.is_distrusted = true;
+            }
+        }
     }
 
     /// First ledger of the chain above the last one that Horizon vouches for.
@@ -214,8 +269,8 @@ impl Ascent {
     }
 
     /// Ends the chain: the next ledger begins another one.
-    const fn cut(&mut self) {
-        (self.link, self.chain_from, self.vouched) = (None, None, None);
+    fn cut(&mut self) {
+        (self.link, self.chain_from, self.vouched, self.pending) = (None, None, None, None);
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

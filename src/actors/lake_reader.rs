@@ -114,18 +114,18 @@ impl LakeReader {
 
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
     /// the ledger, leaves it unchecked.
-    pub async fn anchor(&self, ledger: &VerifiedLedger, class: Class) -> Anchor {
+    pub async fn anchor(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
         let is_paused = self.unanswered_at.get().is_some_and(|at| at.elapsed() < ANCHOR_RETRY);
         if self.verify != LakeVerify::Anchor || is_paused {
             return Anchor::Unchecked;
         }
         let horizon = self.horizon.of_class(class);
-        let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(ledger.sequence)).await;
-        let (sequence, at) = (ledger.sequence, self.clock.now());
+        let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(sequence)).await;
+        let at = self.clock.now();
         let anchor = match asked {
-            Ok(Ok(Some(hash))) if hash == ledger.hash.to_string() => Anchor::Agrees { ledger: sequence, at },
+            Ok(Ok(Some(hash))) if hash == lake_hash => Anchor::Agrees { ledger: sequence, at },
             Ok(Ok(Some(hash))) => {
-                warn!(ledger = sequence, lake = %ledger.hash, horizon = hash, "hash differs from Horizon's");
+                warn!(ledger = sequence, lake = lake_hash, horizon = hash, "hash differs from Horizon's");
                 Anchor::Differs { ledger: sequence, at }
             }
             Ok(Ok(None)) => {
@@ -139,8 +139,8 @@ impl LakeReader {
             }
         };
         self.published.vitals.lake.update(|state| {
-            // An unchecked ledger above an agreed one is no news: the chain leads to it.
-            if anchor != Anchor::Unchecked || matches!(state.anchor, Anchor::Differs { .. }) {
+            // A ledger that is not compared is no news.
+            if anchor != Anchor::Unchecked {
                 state.anchor = anchor;
             }
         });

@@ -32,6 +32,12 @@ pub enum LinkError {
 }
 
 impl Link {
+    /// Close time of the ledger.
+    #[must_use]
+    pub const fn closed_at(&self) -> UnixSeconds {
+        self.closed_at
+    }
+
     /// Link of a ledger.
     #[must_use]
     pub const fn of(ledger: &VerifiedLedger) -> Self {

@@ -29,7 +29,11 @@ pub(crate) fn with_lake(
     history_hours: u32,
     faults: FaultPlan,
 ) -> SimServer {
-    horizon(SimConfig {
+    horizon(lake_config(seed, trades_per_second, history_hours, faults))
+}
+
+fn lake_config(seed: u64, trades_per_second: f64, history_hours: u32, faults: FaultPlan) -> SimConfig {
+    SimConfig {
         seed,
         network_passphrase: PASSPHRASE.into(),
         trades_per_second,
@@ -38,7 +42,7 @@ pub(crate) fn with_lake(
         stream_poll: Duration::from_millis(50),
         faults,
         ..SimConfig::default()
-    })
+    }
 }
 
 fn lake_url(sim: &SimServer) -> String {

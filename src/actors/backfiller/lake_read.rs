@@ -227,7 +227,7 @@ impl LakeRead<'_> {
         ledger: &VerifiedLedger,
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
-        let anchor = self.reader.anchor(ledger, Class::History).await;
+        let anchor = self.reader.anchor(ledger.sequence, &ledger.hash.to_string(), Class::History).await;
         state.is_vouched = matches!(anchor, Anchor::Agrees { .. });
         if let Anchor::Differs { .. } = anchor {
             let reason = "its hash is not the one that Horizon has";

@@ -44,7 +44,10 @@ impl Backfill {
         // Rows are doubted only on the word of a ledger that Horizon vouches for, if that is wanted.
         if differs
             && reader.wants_anchor()
-            && !matches!(reader.anchor(&found, Class::Audit).await, Anchor::Agrees { .. })
+            && !matches!(
+                reader.anchor(ledger, &found.hash.to_string(), Class::Audit).await,
+                Anchor::Agrees { .. }
+            )
         {
             return Ok(RereadOutcome::Unreadable);
         }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use stellar_ticker::sim::{
-    Endpoint, Fault,
+    Endpoint, Fault, ManualTime, SimClock,
     lake::{LakeFault, LakeLayout},
 };
 
 use super::*;
 use crate::{
     matrix::LAKE_FAULTS,
-    support::{figure, wait_until},
+    support::{daemon::run, figure, reached, wait_until},
 };
 
 #[test]
@@ -135,16 +135,29 @@ enum Then {
     GoesOn,
     IsKilled,
     LeavesTheLake,
+    /// By `ingest trades`, which ends once history is complete.
+    LeavesTheLakeOnce,
+    /// It reads a lake that does not grow, so that no later ledger asks for a hash.
+    LakeStands,
     /// Before Horizon has any hash.
     TakesARightLake,
+}
+
+/// A lake that does not grow.
+fn standing_lake(seed: u64) -> SimServer {
+    let clock = SimClock::Manual(ManualTime::new(chrono::Utc::now()));
+    horizon(SimConfig { clock, ..lake_config(seed, 2.0, 1, FaultPlan::none()) })
 }
 
 /// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all of
 /// them are read again, from Horizon, also after a kill in between. Its trades are there then.
 async fn true_trades_come(seed: u64, then: Then) {
     let plan = FaultPlan::none();
-    let (sim, other) =
-        (with_lake(seed, 2.0, 1, plan.clone()), with_lake(seed + 1, 2.0, 1, FaultPlan::none()));
+    let sim = with_lake(seed, 2.0, 1, plan.clone());
+    let other = match then {
+        Then::LakeStands => standing_lake(seed + 1),
+        _ => with_lake(seed + 1, 2.0, 1, FaultPlan::none()),
+    };
     (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
     let database = fresh_database().await;
     let lake = lake_url(&other);
@@ -154,38 +167,47 @@ async fn true_trades_come(seed: u64, then: Then) {
     let mut daemon = serve(&source);
     let client = recomputation::connect(&database).await;
     wait_for_trades(&client, 3_000).await;
+    if then == Then::LakeStands {
+        wait_until_history_is_complete(&daemon); // no later ledger would settle what is stored meanwhile
+    }
     let (first, believed) = complete_range(&client).await;
     let lowest = number(&client, "SELECT from_ledger FROM unproven_ledgers").await;
     assert!(lowest <= first, "{lowest} {first}");
-    if then != Then::GoesOn {
+    if then != Then::GoesOn && then != Then::LakeStands {
         daemon.kill();
     }
     if then == Then::TakesARightLake {
         let right = lake_url(&sim);
         daemon = serve(&["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &right]);
         let newest = "SELECT max(to_ledger) FROM coverage";
-        while number(&client, newest).await < believed + 2 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        reached("it goes on", async || number(&client, newest).await >= believed + 2).await;
     }
     plan.clear(Endpoint::Ledgers);
     match then {
-        Then::GoesOn | Then::TakesARightLake => {}
+        Then::GoesOn | Then::TakesARightLake | Then::LakeStands => {}
         Then::IsKilled => daemon = serve(&source),
         Then::LeavesTheLake => daemon = serve(&[]),
+        Then::LeavesTheLakeOnce => {
+            let url = sim.url();
+            let place = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+            let (code, _, log) = run(&[&["ingest", "trades"], &more[..], &place].concat());
+            assert_eq!(code, 0, "{log}");
+            assert!(log.contains("reading them again"), "{log}");
+            let held =
+                number(&client, "SELECT count(*) FROM coverage WHERE to_ledger - from_ledger > 1000").await;
+            assert_eq!(held, 1, "the hour is held: {log}");
+            daemon = serve(&[]);
+        }
     }
     let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
                  WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
-    let begun = std::time::Instant::now();
-    loop {
+    reached("all ledgers are held, with all true trades", async || {
         let missing: i64 = client.query_one(whole, &[&first, &believed]).await.unwrap().get(0);
-        if missing == 0 && lacks_no_trade(&client, &sim, first, believed).await {
-            break;
-        }
-        assert!(begun.elapsed() < crate::support::DEADLINE, "{missing} missing: {}", daemon.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(daemon.log().contains("reading them again"), "{}", daemon.log());
+        missing == 0 && lacks_no_trade(&client, &sim, first, believed).await
+    })
+    .await;
+    let is_said = then == Then::LeavesTheLakeOnce || daemon.log().contains("reading them again");
+    assert!(is_said, "{}", daemon.log());
     // History that was being read meanwhile is settled with the next hash, within an hour.
     if then != Then::TakesARightLake {
         assert_eq!(number(&client, "SELECT count(*) FROM unproven_ledgers").await, 0);
@@ -205,6 +227,16 @@ fn after_a_kill_unproven_ledgers_are_doubted_once_horizon_contradicts_them() {
 #[test]
 fn a_daemon_without_the_lake_doubts_the_unproven_ledgers_that_it_left() {
     block_on(true_trades_come(192, Then::LeavesTheLake));
+}
+
+#[test]
+fn a_command_without_the_lake_doubts_them_too_and_ends_once_history_is_held() {
+    block_on(true_trades_come(200, Then::LeavesTheLakeOnce));
+}
+
+#[test]
+fn horizon_is_asked_again_for_a_hash_that_it_did_not_have() {
+    block_on(true_trades_come(204, Then::LakeStands));
 }
 
 #[test]
