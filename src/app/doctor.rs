@@ -12,6 +12,8 @@ mod nginx;
 mod running;
 mod upstream;
 
+use std::io::{self, Write};
+
 use actix_rt::System;
 
 use super::{CommandError, output};
@@ -31,7 +33,11 @@ pub(super) fn doctor(
     }
     let report = Report::of(findings);
     let text = if prints_json { format!("{:#}\n", report.json()) } else { report.text() };
-    output::print(&text)?;
+    if let Err(error) = output::print(&text) {
+        // This command has no log.
+        let _ = writeln!(io::stderr(), "error: {error}");
+        return Err(error);
+    }
     Ok(report.exit_code())
 }
 

@@ -158,7 +158,11 @@ fn with_lease(
         let context = WorkContext::default();
         let led = async {
             if services.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
-                let reason = "a running daemon ingests into this database already and does this task itself";
+                let reason = if services.database.is_read_only() {
+                    "the database is read-only: nothing can be stored"
+                } else {
+                    "a running daemon ingests into this database already and does this task itself"
+                };
                 return Err(reason.into());
             }
             work(&services, &context).await

@@ -47,6 +47,7 @@ pub(super) fn unwritable(flag: &str, path: &Path, error: &io::Error) -> CommandE
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidFilename
         | io::ErrorKind::ReadOnlyFilesystem => CommandError::Configuration(format!(
             "{text}: name a place that exists and that this user may write to"
         )),

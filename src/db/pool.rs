@@ -94,6 +94,9 @@ fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbE
     Ok(config)
 }
 
+/// Age from which idle connections are closed while the database is read-only: it may be writable for new ones.
+const READ_ONLY_SESSION_MAX: Duration = Duration::from_secs(5);
+
 impl Database {
     /// Creates the pool without connecting. Sockets and connection drivers will run on `runtime`.
     ///
@@ -217,6 +220,10 @@ impl Database {
     pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
         if error.is_outage() {
             self.read_only.store(error.is_read_only(), Ordering::Relaxed);
+        }
+        if error.is_read_only() {
+            // A session keeps what `default_transaction_read_only` was when it began.
+            self.pool.retain(|_, session| session.age() < READ_ONLY_SESSION_MAX);
         }
         !error.is_outage() || self.failures.record_failure(now)
     }

@@ -169,9 +169,9 @@ fn has_one_issuer(one: &Asset, other: &Asset) -> bool {
     matches!((one, other), (Asset::Issued { issuer: one, .. }, Asset::Issued { issuer: other, .. }) if one == other)
 }
 
-/// Seconds between a moment and the snapshot's time.
-const fn age(as_of: UnixSeconds, at: UnixSeconds) -> i64 {
-    as_of.0.saturating_sub(at.0)
+/// Seconds between a moment and the snapshot's time. The network's clock may be ahead of ours.
+fn age(as_of: UnixSeconds, at: UnixSeconds) -> i64 {
+    as_of.0.saturating_sub(at.0).max(0)
 }
 
 #[cfg(test)]

@@ -110,7 +110,8 @@ async fn trades(
         let as_of = view.listing.as_of();
         let oldest = Span::Week.edge(as_of).plus(1);
         let from = parameters.number("from", 0, i64::MAX)?.map_or(as_of.minus(DAY).plus(1), UnixSeconds);
-        let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds);
+        // The network's clock may be ahead of ours.
+        let to = parameters.number("to", 0, i64::MAX)?.map_or(UnixSeconds(i64::MAX), UnixSeconds);
         let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
         let limit = usize::saturating_from(limit);
         if from < oldest {

@@ -70,7 +70,8 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
             limit: limit.map(usize::saturating_from),
             from,
-            to: parameters.number("end_time", 0, i64::MAX)?.map_or(as_of, UnixSeconds),
+            // The network's clock may be ahead of ours.
+            to: parameters.number("end_time", 0, i64::MAX)?.map_or(UnixSeconds(i64::MAX), UnixSeconds),
         };
         if from < oldest {
             let oldest = oldest.0;

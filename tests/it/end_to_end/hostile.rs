@@ -5,7 +5,7 @@ use serde_json::json;
 use stellar_ticker::sim::FixedSource;
 
 use super::*;
-use crate::support::scripted::{LEDGER, scripted, trade};
+use crate::support::scripted::{LEDGER, address, scripted, trade};
 
 /// Trades whose delay is measured.
 const TRADES: u32 = 200;
@@ -63,6 +63,32 @@ fn what_cannot_be_stored_goes_to_quarantine_and_the_stream_goes_on() {
             .unwrap()
             .get(0);
         assert_eq!(cursor, format!("{}-0", (i64::from(LEDGER + 8) << 32) + 4_097));
+    });
+}
+
+#[test]
+fn trades_of_a_network_whose_clock_is_ahead_are_listed_and_have_no_negative_age() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+        let ahead = Utc::now() + TimeDelta::seconds(100);
+        for ledger in 1..4 {
+            source.push_trade(trade(LEDGER + ledger, 0, ahead)).unwrap();
+        }
+        let market = format!("/api/v1/markets/TEA-{}_XLM", address(9));
+        let is_listed = |path: &str, list: &str| {
+            let answer = daemon.get(path);
+            answer.status == 200 && answer.json()[list].as_array().is_some_and(|trades| !trades.is_empty())
+        };
+        wait_until("the trades are listed", || is_listed(&format!("{market}/trades"), "trades"));
+        let ticker = market.rsplit('/').next().unwrap();
+        let of_gecko = format!("/api/v1/coingecko/historical_trades?ticker_id={ticker}&type=");
+        wait_until("CoinGecko's too", || {
+            is_listed(&format!("{of_gecko}buy"), "buy") || is_listed(&format!("{of_gecko}sell"), "sell")
+        });
+        assert_eq!(daemon.get(&market).json()["last_trade"]["age_s"], 0);
     });
 }
 

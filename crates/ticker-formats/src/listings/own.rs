@@ -243,7 +243,7 @@ fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
     Some(LastTrade {
         id: numbered.last().map(|trade| trade.id),
         time: at.to_rfc3339(),
-        age_s: market.view().as_of().0.saturating_sub(at.0),
+        age_s: market.view().as_of().0.saturating_sub(at.0).max(0), // the network's clock may be ahead
     })
 }
 
