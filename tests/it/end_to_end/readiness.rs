@@ -207,6 +207,11 @@ fn a_database_that_takes_no_writes_degrades_and_is_logged_once() {
         assert_eq!(daemon.get("/readyz").json()["status"], "degraded");
         let log = daemon.log()[asked..].to_owned();
         assert!(!log.contains("can be read again") && log.matches("the lease").count() < 3, "{log}");
+        let horizon = sim.url();
+        let place = ["--database-url", &database, "--horizon-url", &horizon, "--network", PASSPHRASE];
+        let (code, _, log) = run(&[&["ingest", "orderbooks"], &place[..]].concat());
+        assert_eq!(code, 69, "{log}");
+        assert!(log.contains("the database is read-only") && !log.contains("a running daemon"), "{log}");
         // Sessions that began meanwhile stay read-only.
         set(format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
         wait_until("it leads again", || daemon.leads());
