@@ -193,9 +193,8 @@ async fn true_trades_come(seed: u64, then: Then) {
             let (code, _, log) = run(&[&["ingest", "trades"], &more[..], &place].concat());
             assert_eq!(code, 0, "{log}");
             assert!(log.contains("reading them again"), "{log}");
-            let held =
-                number(&client, "SELECT count(*) FROM coverage WHERE to_ledger - from_ledger > 1000").await;
-            assert_eq!(held, 1, "the hour is held: {log}");
+            let held = "SELECT coalesce(sum(to_ledger - from_ledger), 0)::bigint FROM coverage";
+            assert!(number(&client, held).await > 1_000, "the hour is held: {log}");
             daemon = serve(&[]);
         }
     }
