@@ -37,7 +37,7 @@ pub struct Ascent {
     vouched: Option<(u32, UnixSeconds)>,
     /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
     pending: Option<Pending>,
-    /// True if the last hash that Horizon had is another one. Then ledgers wait until Horizon has theirs.
+    /// True if the last comparison found another hash at Horizon. Then no ledger is stored before Horizon has its hash.
     is_distrusted: bool,
     /// Doubt that is not settled yet.
     doubt: Option<Doubt>,
@@ -45,7 +45,7 @@ pub struct Ascent {
     looks: u32,
 }
 
-/// Ledger that Horizon is asked for until it answers: a lake may be ahead of it at all times.
+/// Ledger that Horizon is asked for until it answers. A lake that is always ahead would else never be compared.
 #[derive(Clone, Debug)]
 struct Pending {
     ledger: u32,
@@ -213,7 +213,8 @@ impl Ascent {
                         return Err((ledger.sequence, broken.to_string(), true));
                     }
                     (Anchor::Unchecked, None) if self.is_distrusted => {
-                        let reason = "Horizon has no hash of it yet, and had another one of a ledger before";
+                        let reason =
+                            "Horizon does not have its hash yet, and the lake had a wrong one before";
                         return Err((ledger.sequence, reason.to_owned(), true));
                     }
                     (Anchor::Unchecked, None) => {
