@@ -106,8 +106,8 @@ fn listed() -> impl Iterator<Item = Asset> {
     QUOTE_ASSETS.iter().filter_map(|name| name.parse().ok()).chain([Asset::Native])
 }
 
-/// Assets that may stand for their codes: those that their home domains vouch for and enough accounts hold. Codes of
-/// the fixed list have none.
+/// Assets that may stand for their codes, in no particular order: those that their home domains vouch for and enough
+/// accounts hold. Codes of the fixed list have none.
 #[must_use]
 pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
     let directory = snapshot.directory();
@@ -231,11 +231,11 @@ mod tests {
         windows.add(3, trade(51, 0, 1_500, (UNIT, 49 * UNIT), (49, 1)));
         windows.advance(UnixSeconds(2_000));
         let snapshot = MarketSnapshot::new(windows.view(), directory);
-        let volumes: Vec<i128> = candidates(&snapshot, &[usdc])["TEA"]
+        let volumes: BTreeMap<Asset, i128> = candidates(&snapshot, &[usdc])["TEA"]
             .iter()
-            .map(|one| one.week_volume / i128::from(UNIT))
+            .map(|one| (one.asset, one.week_volume / i128::from(UNIT)))
             .collect();
-        assert_eq!(volumes, [50, 49]);
+        assert_eq!(volumes, BTreeMap::from([(issued("TEA", 1), 50), (issued("TEA", 2), 49)]));
         assert!(Symbols::of(&snapshot, &[usdc], &Choices::new()).stands_for("TEA", 2));
     }
 }
