@@ -182,33 +182,23 @@ impl Ascent {
             let broken = self.link.and_then(|link| link.check_above(&ledger).err());
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
             if broken.is_some() || self.pending.is_none() && (self.vouched.is_none() || is_due) {
-                let hash = ledger.hash.to_string();
+                let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
                 match (reader.anchor(ledger.sequence, &hash, Class::Live).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
-                            let here = (ledger.sequence, ledger.closed_at);
-                            self.doubt_below(here, self.unvouched(), true);
-                            self.cut();
+                            self.contradict(here);
                         }
                         self.is_distrusted = true;
                         let reason = "its hash is not the one that Horizon has".to_owned();
                         return Err((ledger.sequence, reason, true));
                     }
-                    (Anchor::Agrees { .. }, broken) => {
-                        let here = (ledger.sequence, ledger.closed_at);
-                        if broken.is_some() {
-                            // Then the ledger before it was a wrong one, and maybe others before.
-                            self.doubt_below(here, self.unvouched(), true);
-                            self.cut();
-                        } else {
-                            // The whole chain is right. Nothing leads to it from what was stored below.
-                            self.doubt_below(self.chain_from.unwrap_or(here), None, false);
-                        }
-                        self.anchored_at = Some(Instant::now());
-                        self.vouched = Some(here);
-                        self.is_distrusted = false;
+                    (Anchor::Agrees { .. }, Some(_)) => {
+                        // Then the ledger before it was a wrong one, and maybe others before.
+                        self.contradict(here);
+                        self.vouch(here);
                     }
+                    (Anchor::Agrees { .. }, None) => self.vouch_for_chain(here),
                     (Anchor::Unchecked, Some(broken)) => {
                         return Err((ledger.sequence, broken.to_string(), true));
                     }
@@ -218,7 +208,7 @@ impl Ascent {
                         return Err((ledger.sequence, reason.to_owned(), true));
                     }
                     (Anchor::Unchecked, None) => {
-                        let (ledger, closed_at) = (ledger.sequence, ledger.closed_at);
+                        let (ledger, closed_at) = here;
                         self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
                     }
                 }
@@ -241,18 +231,32 @@ impl Ascent {
         let Pending { ledger, closed_at, hash, .. } = pending.clone();
         match reader.anchor(ledger, &hash, Class::Live).await {
             Anchor::Unchecked => {}
-            Anchor::Agrees { .. } => {
-                self.doubt_below(self.chain_from.unwrap_or((ledger, closed_at)), None, false);
-                (self.anchored_at, self.vouched) = (Some(Instant::now()), Some((ledger, closed_at)));
-                (self.pending, self.is_distrusted) = (None, false);
-            }
+            Anchor::Agrees { .. } => self.vouch_for_chain((ledger, closed_at)),
             Anchor::Differs { .. } => {
                 let newest_at = self.link.map_or(closed_at, |link| link.closed_at());
-                self.doubt_below((self.next, newest_at), self.unvouched(), true);
-                self.cut();
+                self.contradict((self.next, newest_at));
                 self.is_distrusted = true;
             }
         }
+    }
+
+    /// Notes that Horizon has the hash of a ledger.
+    fn vouch(&mut self, here: (u32, UnixSeconds)) {
+        (self.anchored_at, self.vouched) = (Some(Instant::now()), Some(here));
+        (self.pending, self.is_distrusted) = (None, false);
+    }
+
+    /// Notes that Horizon has the hash of a ledger of the chain. The whole chain is right, but nothing leads to it from
+    /// what was stored below.
+    fn vouch_for_chain(&mut self, here: (u32, UnixSeconds)) {
+        self.doubt_below(self.chain_from.unwrap_or(here), None, false);
+        self.vouch(here);
+    }
+
+    /// Doubts the chain below a ledger as far as Horizon does not vouch for it. The next ledger begins another chain.
+    fn contradict(&mut self, below: (u32, UnixSeconds)) {
+        self.doubt_below(below, self.unvouched(), true);
+        self.cut();
     }
 
     /// First ledger of the chain above the last one that Horizon vouches for.

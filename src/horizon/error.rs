@@ -70,6 +70,12 @@ impl HorizonError {
         }
     }
 
+    /// Returns true if the page would lie below Horizon's oldest ledger.
+    #[must_use]
+    pub const fn is_before_history(&self) -> bool {
+        matches!(self, Self::Problem { status: 410, .. })
+    }
+
     /// Short name for metrics.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -31,7 +31,7 @@ use crate::{
         cursor::PagingToken,
         instant::UnixSeconds,
     },
-    horizon::{HorizonClient, HorizonError},
+    horizon::HorizonClient,
     steps,
 };
 
@@ -44,8 +44,6 @@ pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
 /// Pages read ahead if the close times at the end of one cannot be judged. With 200 trades each they hold a few
 /// ledgers, unless these are very large. After that many, the close times are accepted as they are.
 const PAGES_AHEAD_MAX: u32 = 3;
-/// Horizon's status if a page would lie before its oldest ledger.
-const BEFORE_HISTORY: u16 = 410;
 
 /// Dependencies and limits of reading stretches.
 pub(super) struct DescendingRead<'a> {
@@ -121,7 +119,7 @@ impl DescendingRead<'_> {
                         return Err(HistoryError::End(doubt));
                     }
                 }
-                Err(HorizonError::Problem { status: BEFORE_HISTORY, .. }) => {
+                Err(error) if error.is_before_history() => {
                     self.write(state, &mut sum).await?;
                     return Err(HistoryError::BeforeHistory);
                 }

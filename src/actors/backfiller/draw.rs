@@ -13,6 +13,12 @@ pub(super) enum Draw {
     Bottom(LedgerRange),
 }
 
+/// Held ledgers from `elder` on.
+pub(super) fn from_ledger(held: &[LedgerRange], elder: u32) -> Vec<LedgerRange> {
+    let kept = held.iter().filter(|range| range.to >= elder);
+    kept.map(|range| LedgerRange { from: range.from.max(elder), ..*range }).collect()
+}
+
 /// Chooses the ledger in doubt, if it is held. Otherwise, with even chances, the bottom of a range or a ledger from
 /// `with_trades` on. Below that ledger no trade is held; on the public network those are 60 million ledgers, in which a
 /// random choice would find nothing.
@@ -90,6 +96,15 @@ mod tests {
             Draw::Bottom(_) => None,
         });
         ledgers.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    #[test]
+    fn ledgers_below_the_oldest_one_of_horizon_are_left_out() {
+        let held = [range(3, 5), range(9, 12)];
+        assert_eq!(from_ledger(&held, 0), held);
+        assert_eq!(from_ledger(&held, 5), [range(5, 5), range(9, 12)]);
+        assert_eq!(from_ledger(&held, 10), [range(10, 12)]);
+        assert_eq!(from_ledger(&held, 13), []);
     }
 
     #[test]

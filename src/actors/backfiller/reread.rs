@@ -125,27 +125,45 @@ impl Backfill {
         context: &WorkContext,
         upstream: &Upstream,
     ) -> Result<RereadOutcome, HistoryError> {
-        let held = self.held().await?;
+        let held = self.comparable(upstream).await?;
         let in_doubt = self.in_doubt.borrow_mut().next();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
         let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
-        let outcome = match drawn {
+        let compared = match drawn {
             None => return Ok(RereadOutcome::NothingHeld),
             // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other source.
             Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
-                self.compare_with_lake(context, upstream, range, ledger).await?
+                self.compare_with_lake(context, upstream, range, ledger).await
             }
             Some(Draw::Bottom(range)) if self.is_from_lake => {
-                self.compare_with_lake(context, upstream, range, range.from).await?
+                self.compare_with_lake(context, upstream, range, range.from).await
             }
-            Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await?,
-            Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await?,
+            Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await,
+            Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await,
+        };
+        let outcome = match compared {
+            // Horizon dropped these ledgers meanwhile. The root names its oldest one now.
+            Err(HistoryError::Horizon(error)) if error.is_before_history() => {
+                upstream.history.set(None);
+                RereadOutcome::Unreadable
+            }
+            compared => compared?,
         };
         if let Some(ledger) = in_doubt.filter(|_| outcome == RereadOutcome::Compared) {
             self.in_doubt.borrow_mut().remove(ledger);
         }
         Ok(outcome)
+    }
+
+    /// Held ledgers that can be compared: those that Horizon still has, unless history comes from the lake.
+    async fn comparable(&self, upstream: &Upstream) -> Result<Vec<LedgerRange>, HistoryError> {
+        let held = self.held().await?;
+        if self.is_from_lake {
+            return Ok(held);
+        }
+        let elder = self.history(&self.horizon.of_class(Class::Audit), upstream).await?.elder;
+        Ok(draw::from_ledger(&held, elder))
     }
 
     /// Compares what lies below the oldest trade of a range. The range claims that no trade is there.

@@ -175,6 +175,11 @@ fn history_that_horizon_no_longer_has_is_a_reported_gap() {
             5,
             "the stream went on behind the gap"
         );
+        wait_until("held ledgers are read again", || {
+            daemon.status()["audit"]["reread"]["ledgers"].as_u64() > Some(150)
+        });
+        let log = daemon.log();
+        assert!(!log.contains("request to Horizon failed"), "it asks for what Horizon lacks: {log}");
     });
 }
 
