@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use super::lake_reader::{Doubt, LakeReader};
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
@@ -116,6 +118,21 @@ impl Ascent {
     /// Notes that the doubt is settled.
     pub const fn settled(&mut self) {
         self.doubt = None;
+    }
+
+    /// Goes back to the ledger after the newest one of the lake, if the position is above it: the lake named a wrong one
+    /// before, or lost some.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if the lake cannot be reached.
+    pub async fn go_back(&mut self, reader: &LakeReader) -> Result<(), LakeError> {
+        let newest = reader.lake.newest(Some(self.next)).await?;
+        if newest.saturating_add(1) < self.next {
+            warn!(next = self.next, newest, "the lake ends below the next ledger, going back to its end");
+            self.pass_over(newest);
+        }
+        Ok(())
     }
 
     /// Looks at the next object.
@@ -303,10 +320,11 @@ impl Ascent {
         }
         // Begin with the newest one if there are many. The rest is filled as history.
         let newest = reader.lake.newest(Some(ahead)).await?;
-        let to = if newest.saturating_sub(last) > CATCH_UP_MAX { newest.saturating_sub(size) } else { last };
+        let is_far = newest.saturating_sub(last) > CATCH_UP_MAX;
         let from = self.next;
-        self.pass_over(to);
-        Ok(Step::Hole { from, to })
+        self.pass_over(if is_far { newest.saturating_sub(size) } else { last });
+        // Only the first one was asked for.
+        Ok(Step::Hole { from, to: last })
     }
 
     fn pass_over(&mut self, to: u32) {

@@ -143,6 +143,12 @@ impl LakeReader {
             if anchor != Anchor::Unchecked {
                 state.anchor = anchor;
             }
+            // A wrong ledger of the past says nothing about new ones.
+            match anchor {
+                Anchor::Differs { ledger, .. } if class == Class::Live => state.contradicted = Some(ledger),
+                Anchor::Agrees { .. } if class == Class::Live => state.contradicted = None,
+                _ => {}
+            }
         });
         anchor
     }

@@ -8,8 +8,19 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{LakeError, error::OBJECT_BYTES_MAX, listing::first_ledger};
+use tokio::sync::Semaphore;
+
+use super::{
+    LakeError,
+    error::{OBJECT_BYTES_MAX, SILENCE_MAX},
+    listing::first_ledger,
+};
 use crate::{blocking, domain::conversions::SaturatingFrom};
+
+/// Most files that are read at once: fewer than the pool has threads, which others need too.
+const TURNS_MAX: usize = 4;
+/// Turns to use a thread.
+static TURNS: Semaphore = Semaphore::const_new(TURNS_MAX);
 
 /// Reads a file. `None` if it does not exist.
 pub(super) async fn fetch(path: PathBuf) -> Result<Option<Bytes>, LakeError> {
@@ -66,9 +77,43 @@ fn failed(path: &Path, error: &io::Error) -> LakeError {
     LakeError::Directory(format!("{}: {error}", path.display()))
 }
 
+/// Runs `work`. The directory of a network file system whose server is gone never answers: its threads stay, and later
+/// work fails without one.
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
 ) -> Result<T, LakeError> {
-    let joined = blocking::run(work).await;
+    let joined = tokio::time::timeout(SILENCE_MAX, async {
+        let turn = TURNS.acquire().await;
+        blocking::run(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+    });
+    let joined = joined.await.map_err(|_| LakeError::Silent(SILENCE_MAX))?;
     joined.unwrap_or_else(|_| Err(LakeError::Directory("the reading thread failed".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_never_answers_keeps_a_few_threads_only() {
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let stuck = std::sync::Arc::new(std::sync::Mutex::new(stuck));
+        for _ in 0..2 * TURNS_MAX {
+            let stuck = std::sync::Arc::clone(&stuck);
+            let read = on_a_thread(move || Ok(drop(stuck.lock().map(|stuck| stuck.recv())))).await;
+            assert!(matches!(read, Err(LakeError::Silent(_))), "{read:?}");
+        }
+        assert_eq!(TURNS.available_permits(), 0);
+        assert_eq!(blocking::run(|| 5).await.unwrap(), 5, "other work has threads left");
+        drop(release);
+        while TURNS.available_permits() < TURNS_MAX {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::resume();
+        assert!(on_a_thread(|| Ok(())).await.is_ok());
+    }
 }

@@ -8,6 +8,8 @@ use crate::domain::plain_text::shown;
 
 /// Largest object, in bytes. A batch of 64 large ledgers has about 15 MB.
 pub(super) const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest silence before and during an answer.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Reason why a lake, or an object of it, cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

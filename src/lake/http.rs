@@ -10,7 +10,10 @@ use awc::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{LakeError, error::OBJECT_BYTES_MAX};
+use super::{
+    LakeError,
+    error::{OBJECT_BYTES_MAX, SILENCE_MAX},
+};
 use crate::outbound::{
     TcpDialler,
     body::{BodyError, BodyLimits, read_body},
@@ -24,8 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Maximum age of a connection, so that the client follows a name to a new address.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// Longest silence before and during an answer.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// Timeout for a whole object, even if its bytes keep dripping.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections that a client may have open. It fetches fewer objects at once.

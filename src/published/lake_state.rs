@@ -29,6 +29,8 @@ pub struct LakeState {
     pub outages: Outages,
     /// Last comparison of a hash with Horizon's.
     pub anchor: Anchor,
+    /// New ledger whose hash is not Horizon's, if the last comparison of a new ledger found that.
+    pub contradicted: Option<u32>,
 }
 
 /// Start and last error of an outage.
@@ -134,12 +136,8 @@ impl LakeState {
             let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             return Some(format!("{} cannot be read since {since}: {error}", self.url));
         }
-        match self.anchor {
-            Anchor::Differs { ledger, .. } => {
-                Some(format!("ledger {ledger} has another hash than at Horizon, nothing above it is stored"))
-            }
-            Anchor::Unchecked | Anchor::Agrees { .. } => None,
-        }
+        let ledger = self.contradicted?;
+        Some(format!("ledger {ledger} has another hash than at Horizon, nothing above it is stored"))
     }
 }
 

@@ -426,3 +426,42 @@ fn every_link_of_every_kind_of_page_leads_somewhere() {
         }
     });
 }
+
+/// Name and address of each link.
+fn links(html: &str) -> Vec<(String, String)> {
+    let links = between(html, "<a ", "</a>").into_iter().map(|link| {
+        let (attributes, content) = link.split_once('>').unwrap();
+        let name = between(attributes, "aria-label=\"", "\"").first().map(|label| (*label).to_owned());
+        (name.unwrap_or_else(|| plain(content)), between(attributes, "href=\"", "\"")[0].to_owned())
+    });
+    links.collect()
+}
+
+#[test]
+fn no_two_links_of_a_page_share_a_name_and_not_an_address() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let named = |list: &str, kind: &str| {
+            let listed = ok(&daemon, &format!("/api/v1/{list}")).json();
+            let ids =
+                listed[list].as_array().unwrap().iter().map(|one| format!("/{kind}/{}", text(one, "id")));
+            ids.take(60).collect::<Vec<_>>()
+        };
+        let pages = ["/", "/status", "/licences", "/docs"].map(str::to_owned).to_vec();
+        let pages = [pages, named("markets", "m"), named("assets", "a")].concat();
+        let of_same_code = pages.iter().filter(|page| {
+            let sides = page.strip_prefix("/m/").and_then(|market| market.split_once('_'));
+            sides.is_some_and(|(base, quote)| base.split('-').next() == quote.split('-').next())
+        });
+        assert!(of_same_code.count() > 0, "no market of two assets of one code");
+        for path in pages {
+            let html = page(&daemon, &path);
+            let mut addresses: BTreeMap<String, String> = BTreeMap::new();
+            for (name, address) in links(&html) {
+                let first = addresses.entry(name.clone()).or_insert_with(|| address.clone());
+                assert_eq!(*first, address, "{path}: two links are called {name}");
+            }
+        }
+    });
+}

@@ -1,11 +1,12 @@
 //! Filling of history from the lake. What the lake lacks is left to Horizon's pages.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
+use tracing::{info, warn};
 
 use super::{
     Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
@@ -30,7 +31,7 @@ use crate::{
     horizon::budget::Class,
     lake::{FIRST_LEDGER, LakeError},
     outbound::retry::Retry,
-    published::{Anchor, LakeUse},
+    published::LakeUse,
     steps,
 };
 
@@ -67,6 +68,7 @@ impl Backfill {
 
     async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
         let (mut retry, tail) = (Retry::default(), LakeTail::default());
+        let mut fell_short = false;
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -86,7 +88,12 @@ impl Backfill {
                 }
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
-            if !self.falls_short() {
+            let falls_short = self.falls_short();
+            if falls_short != fell_short && self.is_live_from_lake {
+                log_source(falls_short);
+            }
+            fell_short = falls_short;
+            if !falls_short {
                 context.pause(LAKE_TAIL_INTERVAL).await;
                 continue;
             }
@@ -115,9 +122,14 @@ impl Backfill {
         let now = self.writer.clock.now();
         let patience_s = i64::saturating_from(LAKE_PATIENCE.as_secs());
         let is_out = self.is_lake_out_for(LakeUse::Recent, LAKE_PATIENCE);
-        let is_late =
-            lake.newest.is_none_or(|(_, closed_at)| now.timestamp().saturating_sub(closed_at.0) > patience_s);
-        is_out || matches!(lake.anchor, Anchor::Differs { .. }) || (is_late && !self.is_live_from_lake)
+        let age_s = |closed_at: UnixSeconds| now.timestamp().saturating_sub(closed_at.0);
+        let is_late = if self.is_live_from_lake {
+            // The stream ingester says so once the lake has given nothing for a while.
+            self.writer.published.vitals.stream.load().as_ref().is_some_and(|stream| !stream.ok)
+        } else {
+            lake.newest.is_none_or(|(_, closed_at)| age_s(closed_at) > patience_s)
+        };
+        is_out || is_late || lake.contradicted.is_some()
     }
 
     /// Reads the ledgers of the lake that are newer than what is held.
@@ -130,7 +142,10 @@ impl Backfill {
     ) -> Result<(), HistoryError> {
         let held = self.held().await?;
         let newest = held.last().map(|newest| newest.to);
-        let mut ascent = tail.0.take().filter(|ascent| newest.is_none_or(|newest| newest < ascent.next()));
+        // A position far above what is held came of a lake that named a wrong newest ledger.
+        let is_near = |next: u32, newest: u32| newest < next && next - newest <= CATCH_UP_MAX;
+        let mut ascent =
+            tail.0.take().filter(|ascent| newest.is_none_or(|newest| is_near(ascent.next(), newest)));
         if ascent.is_none() {
             let begun = self.begin_tail(reader, newest).await;
             ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
@@ -242,11 +257,11 @@ impl Backfill {
         progress: &mut Progress,
     ) -> Result<bool, HistoryError> {
         let held = self.held().await?;
-        let (missing, wanted) = self.missing_below(&held);
-        let (of_lake, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
+        let (of_lake, of_horizon, wanted) = self.missing_by_source(&held, upstream);
         let Some(gap) = of_lake.first() else {
             if of_horizon.is_empty() {
                 self.publish_done(&held);
+                self.publish_unread(&held, oldest_of_horizon(upstream), wanted.all, None);
                 *progress = Progress::default();
             }
             return Ok(true);
@@ -256,6 +271,7 @@ impl Backfill {
         let stretch = LakeStretch {
             from: gap.from.max(gap.to.saturating_sub(ROUND_LEDGERS - 1)),
             to: gap.to,
+            floor: gap.from,
             since: gap.since,
         };
         let read = LakeRead {
@@ -265,6 +281,7 @@ impl Backfill {
             upstream,
             kind: BatchKind::Backfill,
             stored: progress.stored(),
+            has_found: Cell::new(false),
         };
         let mut reading = std::pin::pin!(read.read(stretch));
         let mut tick = tokio::time::interval(TICK);
@@ -290,10 +307,29 @@ impl Backfill {
         if outcome.is_ok() || gives_up {
             upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
         }
-        if gives_up || matches!(outcome, Err(HistoryError::OtherHashes)) {
+        let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
+        if is_done && !read.has_found.get() {
+            // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
+            upstream.left.borrow_mut().add(stretch.floor, stretch.to, Instant::now());
+        } else if is_done && outcome.is_err() {
             upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
         }
         outcome.map(|()| false)
+    }
+
+    /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for.
+    fn missing_by_source(
+        &self,
+        held: &[LedgerRange],
+        upstream: &Upstream,
+    ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
+        let (missing, wanted) = self.missing_below(held);
+        let (of_lake, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
+        // Nobody has what the lake lacks and Horizon no longer has.
+        let oldest = oldest_of_horizon(upstream);
+        let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);
+        let of_horizon = kept.map(|gap| Missing { from: gap.from.max(oldest), ..gap }).collect();
+        (of_lake, of_horizon, wanted)
     }
 
     /// Missing ledgers, the newest first: those of the last 24 hours, and the others once these are held.
@@ -335,8 +371,11 @@ impl Backfill {
         upstream: &Upstream,
     ) -> Result<bool, HistoryError> {
         let held = self.held().await?;
-        let (missing, _) = self.missing_below(&held);
-        let (_, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
+        if self.missing_by_source(&held, upstream).1.is_empty() {
+            return Ok(true);
+        }
+        self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        let (_, of_horizon, _) = self.missing_by_source(&held, upstream);
         let Some(gap) = of_horizon.first() else { return Ok(true) };
         let stretch =
             Stretch { from: gap.from, to: Some(gap.to), before: Some(gap.before), since: gap.since };
@@ -346,6 +385,20 @@ impl Backfill {
         self.publish_coverage().await?;
         Ok(false)
     }
+}
+
+/// Logs where the newest ledgers come from.
+fn log_source(falls_short: bool) {
+    if falls_short {
+        warn!("the lake gives no new ledgers, reading them from Horizon");
+    } else {
+        info!("the lake gives new ledgers again");
+    }
+}
+
+/// Oldest ledger of Horizon, or the first one of the network if it has not been asked.
+fn oldest_of_horizon(upstream: &Upstream) -> u32 {
+    upstream.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
 }
 
 fn range_of(ledgers: &[crate::lake::VerifiedLedger]) -> Option<LedgerRange> {

@@ -42,6 +42,8 @@ const DIFFERING_MAX: u32 = 3;
 pub(super) struct LakeStretch {
     pub(super) from: u32,
     pub(super) to: u32,
+    /// Lowest ledger that is missing. The next object below a large hole is searched for down to here.
+    pub(super) floor: u32,
     /// Time before which ledgers are not wanted.
     pub(super) since: UnixSeconds,
 }
@@ -55,6 +57,8 @@ pub(super) struct LakeRead<'a> {
     pub(super) kind: BatchKind,
     /// Trades stored that were not there before. Shared with the progress.
     pub(super) stored: Rc<Cell<u64>>,
+    /// True once a ledger was believed.
+    pub(super) has_found: Cell<bool>,
 }
 
 /// State of reading a stretch.
@@ -141,10 +145,10 @@ impl LakeRead<'_> {
                 Content::Missing => {
                     self.leave(from, to, state).await?;
                     state.missing = state.missing.saturating_add(1);
-                    if state.missing >= MISSING_MAX && from > stretch.from {
-                        let next = self.reader.lake.newest_below(from, stretch.from).await?;
-                        self.leave(next.map_or(stretch.from, |next| next.saturating_add(1)), from - 1, state)
-                            .await?;
+                    if state.missing >= MISSING_MAX && from > stretch.floor {
+                        let next = self.reader.lake.newest_below(from, stretch.floor).await?;
+                        let left = next.map_or(stretch.floor, |next| next.saturating_add(1));
+                        self.leave(left, from - 1, state).await?;
                         state.missing = 0;
                         return Ok(next);
                     }
@@ -210,10 +214,9 @@ impl LakeRead<'_> {
                 return Ok(());
             }
         }
-        if ledger.closed_at < stretch.since {
-            state.is_done = true;
-            return Ok(());
-        }
+        self.has_found.set(true);
+        // The first ledger that is older is taken too. So the wanted time is held at once.
+        state.is_done = ledger.closed_at < stretch.since;
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         state.note(&ledger);
         let intake = lake_reader::intake(self.deps.retention_days);

@@ -6,7 +6,7 @@ use crate::domain::coverage::Missing;
 
 /// Time after which the lake is asked again. Its operator may have mended it.
 const LEFT_FOR: Duration = Duration::from_secs(3_600);
-/// Most ranges that are remembered. With more, the oldest are forgotten, and asked of the lake again.
+/// Most ranges that are remembered. With more, neighbours are joined, and what lies between them is left as well.
 const RANGES_MAX: usize = 10_000;
 
 /// Ranges of ledgers that are left to Horizon.
@@ -28,8 +28,13 @@ impl LeftToHorizon {
         if from > to {
             return;
         }
+        // Most come one after the other.
+        if let Some(last) = self.ranges.last_mut().filter(|last| last.touches(from, to)) {
+            (last.from, last.to) = (last.from.min(from), last.to.max(to));
+            return;
+        }
         if self.ranges.len() >= RANGES_MAX {
-            self.ranges.remove(0);
+            self.join_neighbours();
         }
         self.ranges.push(Left { from, to, since: now });
     }
@@ -38,17 +43,15 @@ impl LeftToHorizon {
     /// order, the newest first.
     pub(super) fn split(&mut self, missing: &[Missing], now: Instant) -> (Vec<Missing>, Vec<Missing>) {
         self.ranges.retain(|left| now.saturating_duration_since(left.since) < LEFT_FOR);
+        let left = merged(self.ranges.iter().map(|left| (left.from, left.to)).collect());
         let (mut lake, mut horizon) = (Vec::new(), Vec::new());
         for gap in missing {
-            let left = self
-                .ranges
-                .iter()
-                .map(|left| (left.from.max(gap.from), left.to.min(gap.to)))
-                .filter(|(from, to)| from <= to)
-                .collect();
+            let first = left.partition_point(|(_, to)| *to < gap.from);
+            let end = left.partition_point(|(from, _)| *from <= gap.to);
             // Walk down from the top of the gap.
             let mut top = Some(gap.to);
-            for (from, to) in merged(left).into_iter().rev() {
+            for (from, to) in left.get(first..end).unwrap_or_default().iter().rev() {
+                let (from, to) = ((*from).max(gap.from), (*to).min(gap.to));
                 if let Some(above) = top.filter(|above| to < *above) {
                     lake.push(Missing { from: to.saturating_add(1), to: above, ..*gap });
                 }
@@ -60,6 +63,25 @@ impl LeftToHorizon {
             }
         }
         (lake, horizon)
+    }
+
+    /// Halves the number of ranges.
+    fn join_neighbours(&mut self) {
+        self.ranges.sort_unstable_by_key(|left| left.from);
+        let joined = self.ranges.chunks(2).filter_map(|pair| {
+            Some(Left {
+                from: pair.iter().map(|left| left.from).min()?,
+                to: pair.iter().map(|left| left.to).max()?,
+                since: pair.iter().map(|left| left.since).min()?,
+            })
+        });
+        self.ranges = joined.collect();
+    }
+}
+
+impl Left {
+    const fn touches(&self, from: u32, to: u32) -> bool {
+        from <= self.to.saturating_add(1) && self.from <= to.saturating_add(1)
     }
 }
 
@@ -104,6 +126,23 @@ mod tests {
         let later = now.checked_add(LEFT_FOR).unwrap();
         let (lake, horizon) = left.split(&[gap(10, 18)], later);
         assert_eq!((ends(&lake), horizon.len()), (vec![(10, 18)], 0), "the lake may have been mended");
+    }
+
+    #[test]
+    fn a_lake_that_lacks_every_other_ledger_is_forgotten_nowhere() {
+        let (mut left, now) = (LeftToHorizon::default(), Instant::now());
+        let ledgers = 4 * u32::try_from(RANGES_MAX).unwrap();
+        for ledger in (1..=ledgers).rev().step_by(2) {
+            left.add(ledger, ledger, now);
+        }
+        assert!(left.ranges.len() <= RANGES_MAX);
+        let (lake, _) = left.split(&[gap(1, ledgers)], now);
+        assert!(ends(&lake).iter().all(|(from, to)| from == to && from % 2 == 1), "{:?}", ends(&lake));
+        for ledger in (1..=ledgers).rev() {
+            left.add(ledger, ledger, now);
+        }
+        assert!(left.ranges.len() <= RANGES_MAX);
+        assert_eq!(left.split(&[gap(1, ledgers)], now).0, []);
     }
 
     proptest! {

@@ -22,6 +22,8 @@ use crate::{
 
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
+/// Time without a new ledger after which the stream counts as silent.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Following of the lake until something ends it.
 pub(super) struct LakeSession<'a> {
@@ -29,15 +31,16 @@ pub(super) struct LakeSession<'a> {
     reader: &'a LakeReader,
     context: &'a WorkContext,
     has_advanced: bool,
+    /// Time of the last ledger, or of the begin of the session.
+    news_at: Instant,
+    /// Time of the last search for the end of the lake.
+    searched_at: Instant,
 }
 
 impl<'a> LakeSession<'a> {
-    pub(super) const fn new(
-        deps: &'a StreamIngest,
-        reader: &'a LakeReader,
-        context: &'a WorkContext,
-    ) -> Self {
-        Self { deps, reader, context, has_advanced: false }
+    pub(super) fn new(deps: &'a StreamIngest, reader: &'a LakeReader, context: &'a WorkContext) -> Self {
+        let now = Instant::now();
+        Self { deps, reader, context, has_advanced: false, news_at: now, searched_at: now }
     }
 
     /// True if a ledger was stored.
@@ -86,11 +89,19 @@ impl<'a> LakeSession<'a> {
         let begun = Instant::now();
         let step = ascent.step(self.reader).await;
         let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
-        self.note_received();
+        if !matches!(step, Step::NotYet | Step::Hole { .. }) {
+            self.news_at = Instant::now();
+        }
+        self.note_look(ascent.next());
         match step {
             Step::NotYet | Step::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
+                }
+                if self.is_quiet() && self.searched_at.elapsed() >= QUIET {
+                    self.searched_at = Instant::now();
+                    let searched = ascent.go_back(self.reader).await;
+                    searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
                 }
                 self.context.pause(POLL).await;
                 Ok(())
@@ -159,10 +170,20 @@ impl<'a> LakeSession<'a> {
         Ok(())
     }
 
-    /// Publishes that the lake answers.
-    fn note_received(&self) {
+    fn is_quiet(&self) -> bool {
+        self.news_at.elapsed() >= QUIET
+    }
+
+    /// Publishes that the lake answers, and whether it still gives ledgers.
+    fn note_look(&self, next: u32) {
         self.reader.note_answer(LakeUse::Recent);
         let writer = &self.deps.writer;
-        Vitals::report(&writer.published.vitals.stream, true, "reading from the lake", writer.clock.now());
+        let is_quiet = self.is_quiet();
+        let detail = if is_quiet {
+            format!("the lake has given no ledger for {} s, {next} is the next", QUIET.as_secs())
+        } else {
+            "reading from the lake".to_owned()
+        };
+        Vitals::report(&writer.published.vitals.stream, !is_quiet, detail, writer.clock.now());
     }
 }

@@ -397,3 +397,45 @@ fn history_that_a_lake_has_not_given_for_five_minutes_is_read_from_horizon() {
         );
     });
 }
+
+#[test]
+fn a_lake_that_stops_for_good_is_reported_and_new_trades_come_from_horizon() {
+    let sim = with_lake(205, 3.0, 0, FaultPlan::none());
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 20).await;
+        sim.lake().stop_at(Some(sim.oracle().head().latest));
+        wait_until("the lake is reported", || daemon.log().contains("the lake gives no new ledgers"));
+        let stream = daemon.get("/readyz").json()["checks"]["stream"].clone();
+        assert!(
+            stream["ok"] == false && stream["detail"].as_str().unwrap().contains("given no ledger"),
+            "{stream}"
+        );
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 30).await;
+        sim.lake().stop_at(None);
+        wait_until("it goes on", || daemon.log().contains("the lake gives new ledgers again"));
+        wait_until_history_is_complete(&daemon);
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 50);
+    });
+}
+
+/// Neither Horizon nor the lake has what is wanted. The lake is asked for few of these ledgers, and none of them twice.
+#[test]
+fn a_lake_that_begins_later_than_the_wanted_history_is_asked_for_little_below() {
+    let sim = with_lake(206, 2.0, 0, FaultPlan::none());
+    let elder = sim.oracle().head().elder;
+    wait_until("some ledgers have closed", || sim.oracle().head().latest > elder + 4);
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "3").await;
+        wait_until_history_is_complete(&daemon);
+        let gaps = || daemon.status()["gaps"].clone();
+        wait_until("what nobody has is a gap", || gaps()[0]["to"] == elder - 1);
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        let asked = metrics.lines().filter(|line| line.starts_with("ticker_lake_objects_total{"));
+        let asked: f64 = asked.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+        assert!(asked < 600.0, "{asked} objects: {metrics}");
+        assert!(!daemon.log().contains("history could not be read"), "{}", daemon.log());
+    });
+}

@@ -3,6 +3,7 @@
 use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
 
 use super::*;
+use crate::support::wait_until;
 
 #[test]
 fn history_and_new_trades_come_from_rpc_and_a_ledger_that_it_lacks_comes_from_horizon() {
@@ -41,4 +42,29 @@ fn an_rpc_of_another_network_is_refused() {
     let (code, _, log) = run(&[&source, &place[..]].concat());
     assert_eq!(code, 78, "{log}");
     assert!(log.contains("--rpc-url") && log.contains("Another Network"), "{log}");
+}
+
+#[test]
+fn a_newest_ledger_that_rpc_names_for_a_moment_and_does_not_have_costs_no_trade() {
+    let sim = with_lake(207, 3.0, 0, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let rpc = format!("{}/rpc", sim.url());
+        let more =
+            ["--ledger-source", "rpc", "--live-from", "rpc", "--rpc-url", &rpc, "--backfill-hours", "0"];
+        let daemon = Daemon::serve(NOWHERE, &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 10).await;
+        sim.lake().boast(3_000);
+        let asked_above = "the lake ends below the next ledger";
+        wait_until("the position is above the newest ledger", || {
+            daemon.get("/readyz").json()["checks"]["stream"]["detail"].to_string().contains("given no ledger")
+        });
+        sim.lake().boast(0);
+        wait_until("it goes back", || daemon.log().contains(asked_above));
+        wait_until_history_is_complete(&daemon);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 20).await;
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 50);
+    });
 }

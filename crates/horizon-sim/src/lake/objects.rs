@@ -54,6 +54,8 @@ pub struct SimLake {
 #[derive(Debug, Default)]
 struct Faults {
     ledgers: HashMap<u32, LakeFault>,
+    /// Ledgers by which RPC's newest one is above the one that it has.
+    boasted: u32,
     /// Passphrase in the manifest, if it is not that of the ledgers.
     announced: Option<String>,
     /// Newest ledger that the lake has, if it is behind the network.
@@ -84,6 +86,16 @@ impl SimLake {
     /// Keeps the lake behind the network: it has no object with a newer ledger than this. `None` ends that.
     pub fn stop_at(&self, newest: Option<u32>) {
         self.faults().newest = newest;
+    }
+
+    /// Makes RPC name a newest ledger that is this many above the one that it has.
+    pub fn boast(&self, ledgers: u32) {
+        self.faults().boasted = ledgers;
+    }
+
+    /// Newest ledger that RPC names.
+    pub fn claimed_newest(&self) -> u32 {
+        self.newest().saturating_add(self.faults().boasted)
     }
 
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {

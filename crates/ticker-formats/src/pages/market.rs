@@ -299,6 +299,9 @@ fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
         .filter_map(|(base, quote)| view.market_between(base, quote))
         .map(|market| (market, market.day_volume_usd().unwrap_or(0)))
         .collect();
+    // If both sides have the same code, each market was found from both.
+    found.sort_by_key(|(market, _)| market.id());
+    found.dedup_by_key(|(market, _)| market.id());
     found.sort_by_key(|(_, volume)| std::cmp::Reverse(*volume));
     let total: i128 = found.iter().map(|(_, volume)| volume).sum();
     let namesake = |(other, volume): &(MarketView<'_>, i128)| Namesake {
