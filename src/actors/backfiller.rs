@@ -54,6 +54,7 @@ use crate::{
         instant::{DAY, HOUR, UnixSeconds},
     },
     horizon::{HorizonClient, budget::Class},
+    lake::{FIRST_LEDGER, Link},
     outbound::retry::Retry,
     published::Part,
     shutdown,
@@ -180,6 +181,15 @@ struct Upstream {
     left: RefCell<LeftToHorizon>,
     /// Last ledgers of stretches that the lake does not give, and the time since when.
     failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
+    proven: Cell<Option<Link>>,
+}
+
+impl Upstream {
+    /// Oldest ledger of Horizon, or the first one of the network if it has not been asked.
+    fn oldest_of_horizon(&self) -> u32 {
+        self.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
+    }
 }
 
 impl Backfill {

@@ -115,8 +115,7 @@ impl LakeReader {
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
     /// the ledger, leaves it unchecked.
     pub async fn anchor(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
-        let is_paused = self.unanswered_at.get().is_some_and(|at| at.elapsed() < ANCHOR_RETRY);
-        if self.verify != LakeVerify::Anchor || is_paused {
+        if self.verify != LakeVerify::Anchor || self.is_horizon_silent() {
             return Anchor::Unchecked;
         }
         let horizon = self.horizon.of_class(class);
@@ -151,6 +150,16 @@ impl LakeReader {
             }
         });
         anchor
+    }
+
+    /// True if Horizon did not answer a moment ago.
+    pub fn is_horizon_silent(&self) -> bool {
+        self.unanswered_at.get().is_some_and(|at| at.elapsed() < ANCHOR_RETRY)
+    }
+
+    /// True if the last new ledger of the lake has another hash than at Horizon.
+    pub fn is_contradicted(&self) -> bool {
+        self.published.vitals.lake.load().is_some_and(|lake| lake.contradicted.is_some())
     }
 
     /// Adds what a ledger holds to a batch.

@@ -38,6 +38,12 @@ impl Link {
         self.closed_at
     }
 
+    /// True if it is of the ledger directly above this one.
+    #[must_use]
+    pub fn is_directly_above(&self, ledger: u32) -> bool {
+        ledger.checked_add(1) == Some(self.sequence)
+    }
+
     /// Link of a ledger.
     #[must_use]
     pub const fn of(ledger: &VerifiedLedger) -> Self {
@@ -55,7 +61,7 @@ impl Link {
     ///
     /// [`LinkError`] if it is not the predecessor.
     pub fn check_below(&self, ledger: &VerifiedLedger) -> Result<(), LinkError> {
-        if ledger.sequence.checked_add(1) != Some(self.sequence) {
+        if !self.is_directly_above(ledger.sequence) {
             return Ok(());
         }
         if ledger.hash != self.previous {

@@ -74,6 +74,11 @@ pub enum Fault {
         /// Index, from 0.
         index: usize,
     },
+    /// Page of another server behind the same proxy, which has not ingested the newest ledgers yet.
+    Behind {
+        /// Number of ledgers that it lacks.
+        ledgers: u32,
+    },
     /// Stream that closes normally after this many records.
     ByeByeEarly {
         /// Number of records sent before.
@@ -235,6 +240,7 @@ impl Random {
             Fault::Reorder,
             Fault::Skip { every: 2 + some(9) },
             Fault::MalformedRecord { index: some(20) },
+            Fault::Behind { ledgers: 1 + hash3(self.seed, 3, request) as u32 % 6 },
             Fault::ByeByeEarly { after_records: some(50) },
             Fault::RateLimitedMidStream { after_records: some(50) },
             Fault::HugeEvent { bytes: 300_000 },

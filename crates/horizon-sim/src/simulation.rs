@@ -97,7 +97,8 @@ pub struct Simulation {
     source: Source,
     clock: SimClock,
     is_legacy: bool,
-    elder: u32,
+    /// Oldest ledger of a generated network.
+    elder: AtomicU32,
     /// Newest ledger ever shown. The system clock may be set back, but a ledger is never taken back.
     shown: AtomicU32,
 }
@@ -120,7 +121,12 @@ impl Simulation {
             }
         };
         let (clock, is_legacy) = (config.clock.clone(), config.legacy_shapes);
-        Ok(Self { source, clock, is_legacy, elder, shown: AtomicU32::new(0) })
+        Ok(Self { source, clock, is_legacy, elder: AtomicU32::new(elder), shown: AtomicU32::new(0) })
+    }
+
+    /// Drops the history before `elder`, like a server with little retention. The lake keeps it.
+    pub fn forget_below(&self, elder: u32) {
+        self.elder.store(elder, Ordering::SeqCst);
     }
 
     /// Current range of history.
@@ -133,7 +139,8 @@ impl Simulation {
             Source::Generated(network) => {
                 let now = network.timeline.ledger_at(self.clock.now_ms());
                 let latest = self.shown.fetch_max(now, Ordering::SeqCst).max(now);
-                Head { elder: self.elder, latest, closed_at: network.timeline.closed_at(latest) }
+                let elder = self.elder.load(Ordering::SeqCst);
+                Head { elder, latest, closed_at: network.timeline.closed_at(latest) }
             }
         }
     }

@@ -41,6 +41,15 @@ impl PagingToken {
         Self { toid, order: 0 }
     }
 
+    /// Position directly after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.order.checked_add(1) {
+            Some(order) => Self { order, ..self },
+            None => Self { toid: self.toid.saturating_add(1), order: 0 },
+        }
+    }
+
     /// Ledger of the trade.
     #[must_use]
     pub fn ledger(self) -> u32 {
@@ -95,6 +104,13 @@ mod tests {
         fn round_trips(toid in 0..=i64::MAX, order in 0..=i32::MAX) {
             let token = PagingToken { toid, order };
             prop_assert_eq!(token.to_string().parse(), Ok(token));
+        }
+
+        #[test]
+        fn nothing_lies_between_a_position_and_the_next(toid in 0..i64::MAX, order in 0..=i32::MAX) {
+            let (token, next) = (PagingToken { toid, order }, PagingToken { toid, order }.next());
+            let before = PagingToken { order: next.order.wrapping_sub(1), ..next };
+            prop_assert!(token < next && (before == token || next.order == 0));
         }
 
         #[test]

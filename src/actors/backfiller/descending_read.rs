@@ -13,7 +13,7 @@ use metrics::counter;
 use super::{
     Backfill, Upstream, end,
     history_error::{HistoryEndError, HistoryError},
-    page::{self, Page},
+    page::{self, Page, Place},
     plan::Stretch,
 };
 use crate::{
@@ -45,6 +45,9 @@ pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
 /// ledgers, unless these are very large. After that many, the close times are accepted as they are.
 const PAGES_AHEAD_MAX: u32 = 3;
 
+/// Ledgers by which one server of Horizon may be behind another.
+const BEHIND_LEDGERS_MAX: u32 = 100;
+
 /// Dependencies and limits of reading stretches.
 pub(super) struct DescendingRead<'a> {
     pub(super) deps: &'a Backfill,
@@ -69,8 +72,8 @@ struct ReadState {
     stretch: Stretch,
     /// Ledger and close time of the highest trade that is not reported yet; none before the first trade.
     top: Option<(u32, UnixSeconds)>,
-    /// Position below which the next page begins; none for the newest page.
-    cursor: Option<PagingToken>,
+    /// Place below which the next page begins.
+    place: Place,
     /// Close time of the lowest trade that was read.
     lowest_at: Option<UnixSeconds>,
     /// Ledger from which upwards all are complete.
@@ -97,10 +100,25 @@ impl DescendingRead<'_> {
     /// Reads a stretch. Returns the numbers of stored trades.
     pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, HistoryError> {
         let mut state = ReadState::new(stretch);
+        if let Some(to) = stretch.to {
+            state.place = self.place_above(to).await?;
+        }
         let read = self.read_pages(&mut state).await;
         // Pages after the last batch, which held nothing to write.
         self.step(&mut state).done();
         read
+    }
+
+    /// Place above a stretch. Among the newest ledgers it is the next held trade, which shows that the server is not
+    /// behind.
+    async fn place_above(&self, to: u32) -> Result<Place, HistoryError> {
+        let position = above(to);
+        let history = self.deps.history(self.horizon, self.upstream).await?;
+        if history.latest.saturating_sub(to) > BEHIND_LEDGERS_MAX {
+            return Ok(Place::Position(position));
+        }
+        let held = self.deps.writer.database.oldest_held_between(position, PagingToken::LAST).await?;
+        Ok(held.map_or(Place::Position(position), |(trade, _)| Place::Trade(trade)))
     }
 
     async fn read_pages(&self, state: &mut ReadState) -> Result<CommittedSummary, HistoryError> {
@@ -109,7 +127,7 @@ impl DescendingRead<'_> {
         while pages < self.pages_max || (!state.has_complete_ledger() && pages < LEDGER_PAGES_MAX) {
             pages += 1;
             self.context.advance();
-            match page::read(&self.horizon.caused_by(&state.trace), state.cursor).await {
+            match page::read(&self.horizon.caused_by(&state.trace), state.place).await {
                 Ok(page) => {
                     let (page, intake) = self.weighed(page, state).await?;
                     let end = self.end_of(&page, state).await?;
@@ -161,8 +179,8 @@ impl DescendingRead<'_> {
             }
             more += 1;
             self.context.advance();
-            let lowest = page.lowest();
-            page.join(page::read(&self.horizon.caused_by(&state.trace), lowest).await?);
+            let place = page.next_place().unwrap_or(state.place);
+            page.join(page::read(&self.horizon.caused_by(&state.trace), place).await?);
         }
     }
 
@@ -177,17 +195,20 @@ impl DescendingRead<'_> {
         if !page.is_last || reaches_below {
             return Ok(None); // ledgers below the stretch are held, or part of another stretch
         }
-        let place = page.lowest().or(state.cursor);
+        let place = page.lowest().or(state.place.cursor());
         end::confirm(self.horizon, Some(&self.deps.writer.database), place).await.map(Some)
     }
 
     /// Collects the trades of a page. `ends_at` is Horizon's oldest ledger, if the page is the believed end of history.
     fn collect(&self, page: Page, ends_at: Option<u32>, intake: &Intake, state: &mut ReadState) {
         let now = UnixSeconds::from(self.deps.writer.clock.now());
-        let lowest = page.lowest();
+        let (lowest, next) = (page.lowest(), page.next_place());
         let from = state.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
             let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
+            if state.stretch.to.is_some_and(|to| ledger > to) {
+                continue; // held already
+            }
             if ledger > intake.ceiling {
                 // It must not pass for the newest ledger.
                 if let IntakeDecision::Quarantine(entry) = intake.decide(received, now) {
@@ -216,6 +237,7 @@ impl DescendingRead<'_> {
             state.quarantine.push(intake.refuse(refused));
         }
         if lowest.is_some() || ends_at.is_some() {
+            state.place = next.unwrap_or(state.place);
             state.note_page(lowest, ends_at);
         }
     }
@@ -252,11 +274,16 @@ impl DescendingRead<'_> {
     }
 }
 
+/// Position above all trades of a ledger.
+fn above(ledger: u32) -> PagingToken {
+    PagingToken::before_ledger(ledger.saturating_add(1))
+}
+
 impl ReadState {
     fn new(stretch: Stretch) -> Self {
         Self {
             top: None,
-            cursor: stretch.to.map(|to| PagingToken::before_ledger(to.saturating_add(1))),
+            place: stretch.to.map_or(Place::Top, |to| Place::Position(above(to))),
             lowest_at: None,
             whole_from: stretch.to.map_or(u32::MAX, |to| to.saturating_add(1)),
             is_done: false,
@@ -286,7 +313,6 @@ impl ReadState {
             self.is_done = true;
             return;
         };
-        self.cursor = Some(lowest);
         // The next page may hold more of the lowest ledger.
         self.whole_from = lowest.ledger().saturating_add(1).max(from);
         // One old ledger is not enough: if its close time were wrong, all older ledgers would never be read.
@@ -356,7 +382,6 @@ mod tests {
         state.note_page(place(40), None);
         assert_eq!(held(&state), None, "the whole page was one ledger");
         assert!(state.has_complete_ledger(), "those above it are complete");
-        assert_eq!(state.cursor, place(40), "the next page begins where this one ended");
         state.note_trade(9, UnixSeconds(90));
         state.note_page(place(9), None);
         assert_eq!((held(&state), state.is_done), (Some((10, 40, 90, 400)), true));
@@ -414,7 +439,7 @@ mod tests {
     fn nothing_is_complete_before_the_first_page_and_the_lowest_ledger_is_read_to_its_end() {
         let mut state = state(10, Some(50));
         assert_eq!((held(&state), state.has_complete_ledger()), (None, false));
-        assert_eq!(state.cursor, Some(PagingToken::before_ledger(51)));
+        assert_eq!(state.place, Place::Position(above(50)));
         state.note_page(place(10), None);
         assert!(!state.is_done, "ledger 10 may have more trades");
     }

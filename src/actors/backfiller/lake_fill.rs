@@ -261,7 +261,7 @@ impl Backfill {
         let Some(gap) = of_lake.first() else {
             if of_horizon.is_empty() {
                 self.publish_done(&held);
-                self.publish_unread(&held, oldest_of_horizon(upstream), wanted.all, None);
+                self.publish_unread(&held, upstream.oldest_of_horizon(), wanted.all, None);
                 *progress = Progress::default();
             }
             return Ok(true);
@@ -326,7 +326,7 @@ impl Backfill {
         let (missing, wanted) = self.missing_below(held);
         let (of_lake, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
         // Nobody has what the lake lacks and Horizon no longer has.
-        let oldest = oldest_of_horizon(upstream);
+        let oldest = upstream.oldest_of_horizon();
         let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);
         let of_horizon = kept.map(|gap| Missing { from: gap.from.max(oldest), ..gap }).collect();
         (of_lake, of_horizon, wanted)
@@ -394,11 +394,6 @@ fn log_source(falls_short: bool) {
     } else {
         info!("the lake gives new ledgers again");
     }
-}
-
-/// Oldest ledger of Horizon, or the first one of the network if it has not been asked.
-fn oldest_of_horizon(upstream: &Upstream) -> u32 {
-    upstream.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
 }
 
 fn range_of(ledgers: &[crate::lake::VerifiedLedger]) -> Option<LedgerRange> {

@@ -67,7 +67,7 @@ struct ReadState {
     above: Option<Link>,
     /// Ledgers of the next batch, without a gap.
     pending: Option<LedgerRange>,
-    /// True if Horizon has a hash of the chain that is read.
+    /// True if Horizon has a hash of the chain that is read, or can have none because it is too old.
     is_vouched: bool,
     /// True if the next batch has ledgers of a chain of which Horizon has no hash.
     holds_unproven: bool,
@@ -84,7 +84,8 @@ struct ReadState {
 impl LakeRead<'_> {
     /// Reads a stretch. Ledgers that are missing or refused are left to Horizon.
     pub(super) async fn read(&self, stretch: LakeStretch) -> Result<(), HistoryError> {
-        let mut state = ReadState::new();
+        let proven = self.upstream.proven.take().filter(|link| link.is_directly_above(stretch.to));
+        let mut state = ReadState::new(proven);
         let mut top = stretch.to;
         let read = loop {
             match self.read_run(stretch, top, &mut state).await {
@@ -95,6 +96,7 @@ impl LakeRead<'_> {
         };
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
+        self.upstream.proven.set(state.above.filter(|_| state.is_vouched));
         read
     }
 
@@ -231,7 +233,11 @@ impl LakeRead<'_> {
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
         let anchor = self.reader.anchor(ledger.sequence, &ledger.hash.to_string(), Class::History).await;
-        state.is_vouched = matches!(anchor, Anchor::Agrees { .. });
+        if anchor == Anchor::Unchecked && self.reader.is_contradicted() {
+            return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unproven
+        }
+        state.is_vouched = matches!(anchor, Anchor::Agrees { .. })
+            || anchor == Anchor::Unchecked && self.is_forgotten(ledger.sequence).await;
         if let Anchor::Differs { .. } = anchor {
             let reason = "its hash is not the one that Horizon has";
             self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;
@@ -240,6 +246,16 @@ impl LakeRead<'_> {
         }
         state.differing = 0;
         Ok(true)
+    }
+
+    /// True if Horizon no longer has the ledger.
+    async fn is_forgotten(&self, ledger: u32) -> bool {
+        if self.upstream.history.get().is_none() && !self.reader.is_horizon_silent() {
+            // Without an answer it may have it.
+            let horizon = self.deps.horizon.of_class(Class::History);
+            self.deps.history(&horizon, self.upstream).await.ok();
+        }
+        ledger < self.upstream.oldest_of_horizon()
     }
 
     /// Ends the batch and leaves ledgers to Horizon.
@@ -311,11 +327,12 @@ impl LakeRead<'_> {
 }
 
 impl ReadState {
-    fn new() -> Self {
+    /// Begins below a ledger that a hash of Horizon leads to, if there is one.
+    fn new(proven: Option<Link>) -> Self {
         Self {
-            above: None,
+            above: proven,
             pending: None,
-            is_vouched: false,
+            is_vouched: proven.is_some(),
             holds_unproven: false,
             collected: Collected::default(),
             written_at: Instant::now(),

@@ -13,6 +13,8 @@ use crate::{
 
 /// Attempts for a page that looks wrong.
 const ASKED_MAX: u32 = 3;
+/// Attempts for a page that reaches up to the trade above it. Half of the servers may be behind.
+const BEHIND_MAX: u32 = 12;
 
 /// Empty answers below a page that confirm the end of history. A false end would make all older ledgers count as held.
 const END_CONFIRMED: u32 = 2;
@@ -28,6 +30,47 @@ pub(super) struct Page {
     pub(super) refused: Vec<RecordError>,
     /// True if nothing lies below.
     pub(super) is_last: bool,
+}
+
+/// Place below which a page is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Above everything: the newest page.
+    Top,
+    /// This position.
+    Position(PagingToken),
+    /// A trade that Horizon has.
+    Trade(PagingToken),
+}
+
+impl Place {
+    /// Position below which the trades of the page lie.
+    pub(super) const fn cursor(self) -> Option<PagingToken> {
+        match self {
+            Self::Top => None,
+            Self::Position(token) | Self::Trade(token) => Some(token),
+        }
+    }
+
+    /// Cursor of the request.
+    const fn asked(self) -> Option<PagingToken> {
+        match self {
+            Self::Trade(token) => Some(token.next()),
+            _ => self.cursor(),
+        }
+    }
+
+    /// Removes the trade of the place from the records. Returns false if it is missing.
+    fn is_reached(self, records: &mut Records) -> bool {
+        let Self::Trade(trade) = self else { return true };
+        let is_it = |record: &Result<ReceivedTrade, RecordError>| match record {
+            Ok(received) => received.trade.token == trade,
+            Err(refused) => refused.token == Some(trade),
+        };
+        let Some(place) = records.iter().position(is_it) else { return false };
+        drop(records.remove(place));
+        true
+    }
 }
 
 impl Page {
@@ -74,19 +117,32 @@ impl Page {
         let trade = self.trades.first_key_value().map(|(token, _)| *token);
         trade.or_else(|| self.refused.iter().filter_map(|refused| refused.token).min())
     }
+
+    /// Place below which the next page begins, or `None` if this one is empty.
+    pub(super) fn next_place(&self) -> Option<Place> {
+        let trade = self.trades.first_key_value().map(|(token, _)| Place::Trade(*token));
+        trade.or_else(|| self.lowest().map(Place::Position))
+    }
 }
 
-/// Reads the page below `cursor`, or the newest page without one.
+/// Reads the page below a place.
 ///
 /// Horizon's pages go strictly down and are short only at the end of history. A page that does not, or that holds a
 /// record that is no trade, was spoiled on its way and is requested again. If no attempt returns a sound page, the
 /// union of all attempts counts.
-pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -> Result<Page, HorizonError> {
+///
+/// A page below a trade is asked for with that trade. Behind a proxy, a server that is some ledgers behind the others
+/// would leave out all that lies between: a page without the trade says nothing.
+pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Page, HorizonError> {
     let ask = |cursor| horizon.trades_page(cursor, PageOrder::Descending, LIMIT_MAX);
-    let mut union = Page::default();
-    for _ in 0..ASKED_MAX {
-        let records = ask(cursor).await?;
-        let (is_sound, is_full) = (is_sound(&records, cursor), is_full(&records));
+    let (cursor, mut union, mut asked) = (place.cursor(), Page::default(), 0);
+    for _ in 0..BEHIND_MAX {
+        let mut records = ask(place.asked()).await?;
+        let is_full = is_full(&records);
+        if !place.is_reached(&mut records) {
+            continue;
+        }
+        let is_sound = is_sound(&records, cursor);
         let mut page = Page::of(records, cursor);
         if is_sound && is_full {
             return Ok(page);
@@ -104,6 +160,10 @@ pub(super) async fn read(horizon: &HorizonClient, cursor: Option<PagingToken>) -
             }
         }
         union.absorb(page);
+        asked += 1;
+        if asked == ASKED_MAX {
+            break;
+        }
     }
     match union.lowest() {
         Some(_) => Ok(union),
@@ -170,6 +230,22 @@ pub(super) mod tests {
         assert!(!is_sound(&records(&[9, 9]), None), "a repeat");
         assert!(!is_sound(&records(&[8, 9]), Some(token(10))), "out of order");
         assert!(!is_sound(&vec![Ok(received(9, 0)), Err(refused(8))], None), "a record that is no trade");
+    }
+
+    #[test]
+    fn a_page_below_a_trade_must_hold_that_trade() {
+        let place = Place::Trade(token(9));
+        assert_eq!(place.asked(), Some(token(9).next()));
+        let mut whole = records(&[9, 8, 7]);
+        assert!(place.is_reached(&mut whole) && whole.len() == 2 && is_sound(&whole, place.cursor()));
+        let mut spoilt = vec![Err(refused(9)), Ok(received(8, 0))];
+        assert!(place.is_reached(&mut spoilt) && spoilt.len() == 1, "it was a trade in another answer");
+        assert!(!place.is_reached(&mut records(&[7, 6])), "a server that is behind");
+        for free in [Place::Top, Place::Position(token(9))] {
+            assert!(free.is_reached(&mut records(&[7, 6])) && free.asked() == free.cursor());
+        }
+        assert_eq!(Page::of(records(&[9, 7]), None).next_place(), Some(Place::Trade(token(7))));
+        assert_eq!(Page::of(vec![Err(refused(5))], None).next_place(), Some(Place::Position(token(5))));
     }
 
     #[test]

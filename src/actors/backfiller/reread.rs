@@ -12,7 +12,8 @@ use super::{
     Backfill, Backfiller, HistoryError, Retry, TICK, Upstream, WorkContext,
     descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
-    end, page,
+    end,
+    page::{self, Place},
 };
 use crate::{
     actors::{
@@ -226,7 +227,7 @@ impl Backfill {
         let horizon = self.horizon.of_class(Class::Audit);
         let history = self.history(&horizon, upstream).await?;
         context.advance();
-        let page = page::read(&horizon, Some(above)).await?;
+        let page = page::read(&horizon, Place::Position(above)).await?;
         context.advance();
         let bottom = PagingToken::before_ledger(range.from);
         let lowest = page.lowest().unwrap_or(above);

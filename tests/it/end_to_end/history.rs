@@ -3,7 +3,10 @@
 use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
-use crate::support::scripted::{LEDGER, scripted, trade};
+use crate::support::{
+    reached,
+    scripted::{LEDGER, scripted, trade},
+};
 
 /// A network with 30 hours of some 55,000 trades behind it.
 fn long_network(seed: u64, faults: FaultPlan) -> SimServer {
@@ -207,5 +210,41 @@ fn ledgers_of_more_trades_than_a_page_holds_are_held_whole_from_the_first_one_on
         }
         wait_until_history_is_complete(&daemon);
         assert!(compare_with_emitted(&client, sim.oracle()).await > 2_000);
+    });
+}
+
+/// Two servers behind one address, of which one is some ledgers behind.
+#[test]
+fn pages_of_a_server_that_is_behind_make_no_ledger_count_as_complete() {
+    let plan = FaultPlan::none();
+    let sim = horizon(SimConfig {
+        seed: 47,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 60.0,
+        history_hours: 1,
+        ledger_seconds: 2.0, // a page holds less than two ledgers
+        stream_poll: Duration::from_millis(50),
+        faults: plan.clone(),
+        ..SimConfig::default()
+    });
+    for number in 0..3_000 {
+        let current = Fault::Drip { bytes: 1 << 20 }; // no fault
+        plan.push(Endpoint::Trades, if number % 2 == 0 { current } else { Fault::Behind { ledgers: 4 } });
+    }
+    block_on(async {
+        for _ in 0..4 {
+            let database = fresh_database().await;
+            let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "0"]);
+            let client = recomputation::connect(&database).await;
+            wait_for_trades(&client, 600).await;
+            let held = "SELECT count(*) FROM coverage";
+            reached("ledgers count as complete", async || number(&client, held).await > 0).await;
+            for _ in 0..10 {
+                compare_with_emitted(&client, sim.oracle()).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            drop(daemon);
+        }
+        assert!(plan.pending(Endpoint::Trades) > 0, "the servers took turns to the end");
     });
 }

@@ -439,3 +439,31 @@ fn a_lake_that_begins_later_than_the_wanted_history_is_asked_for_little_below() 
         assert!(!daemon.log().contains("history could not be read"), "{}", daemon.log());
     });
 }
+
+/// The hashes of old ledgers can never be compared. They are read once all the same.
+#[test]
+fn ledgers_that_horizon_no_longer_has_are_read_from_the_lake_once() {
+    let sim = with_lake(208, 2.0, 1, FaultPlan::none());
+    let latest = sim.oracle().head().latest;
+    sim.oracle().forget_below(latest - 900);
+    sim.lake().spoil(latest - 1_200, LakeFault::Hole);
+    block_on(async {
+        let lake = lake_url(&sim);
+        let more =
+            ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        let unproven = "SELECT count(*) FROM unproven_ledgers";
+        reached("no ledger waits for a hash", async || number(&client, unproven).await == 0).await;
+        let held = "SELECT sum(to_ledger - from_ledger + 1)::bigint FROM coverage";
+        let before = number(&client, held).await;
+        assert!(before > 1_700, "{before}");
+        assert!(daemon.terminate().success());
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        reached("new ledgers are stored", async || number(&client, held).await > before + 5).await;
+        assert!(!daemon.log().contains("reading them again"), "{}", daemon.log());
+        assert_eq!(number(&client, unproven).await, 0);
+    });
+}

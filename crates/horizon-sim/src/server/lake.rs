@@ -47,7 +47,7 @@ pub(super) async fn ledger(sequence: web::Path<u32>, shared: web::Data<Shared>) 
     };
     let (sequence, head) = (*sequence, shared.sim.head());
     if !(head.elder..=head.latest).contains(&sequence) {
-        return admission.finish(of_status(404));
+        return admission.finish(of_status(if sequence < head.elder { 410 } else { 404 }));
     }
     let chain = shared.lake.chain().clone();
     let Some(hash) = on_a_thread(move || chain.hash(sequence)).await else {

@@ -6,7 +6,8 @@ use super::query::Params;
 use super::record::push_record;
 use super::reply::Admission;
 use super::stream::EventStream;
-use crate::faults::{Endpoint, arrange};
+use crate::faults::{Endpoint, Fault, arrange};
+use crate::simulation::Head;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -39,6 +40,11 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     }
     let hidden = shared.faults.hidden_below(query.descending);
     let query = hidden.filter(|_| !query.descending).map_or(query, |below| query.not_below(below));
+    let behind = match admission.fault {
+        Some(Fault::Behind { ledgers }) => ledgers,
+        _ => 0,
+    };
+    let head = Head { latest: head.latest.saturating_sub(behind).max(head.elder), ..head };
     let batch = shared.sim.batch(query, head, &params.origin);
     let shown = hidden.map_or(batch.len(), |below| batch.shown(below));
     let ends = batch.id(0).zip(batch.id(shown.saturating_sub(1))).filter(|_| shown > 0);
