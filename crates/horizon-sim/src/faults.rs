@@ -240,7 +240,7 @@ impl Random {
             Fault::Reorder,
             Fault::Skip { every: 2 + some(9) },
             Fault::MalformedRecord { index: some(20) },
-            Fault::Behind { ledgers: 1 + hash3(self.seed, 3, request) as u32 % 6 },
+            Fault::Behind { ledgers: u32::try_from(1 + some(6)).unwrap_or(1) },
             Fault::ByeByeEarly { after_records: some(50) },
             Fault::RateLimitedMidStream { after_records: some(50) },
             Fault::HugeEvent { bytes: 300_000 },
