@@ -125,7 +125,8 @@ impl Backfill {
         let age_s = |closed_at: UnixSeconds| now.timestamp().saturating_sub(closed_at.0);
         let is_late = if self.is_live_from_lake {
             // The stream ingester says so once the lake has given nothing for a while.
-            self.writer.published.vitals.stream.load().as_ref().is_some_and(|stream| !stream.ok)
+            let stream = self.writer.published.vitals.stream.load();
+            stream.as_ref().is_some_and(|stream| !stream.ok && self.has_passed(stream.at, LAKE_PATIENCE))
         } else {
             lake.newest.is_none_or(|(_, closed_at)| age_s(closed_at) > patience_s)
         };

@@ -22,8 +22,8 @@ use crate::{
 
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
-/// Time without a new ledger after which the stream counts as silent.
-const QUIET: Duration = Duration::from_secs(60);
+/// Time without a new ledger after which that is reported, and the end of the lake is searched for.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// Following of the lake until something ends it.
 pub(super) struct LakeSession<'a> {
@@ -31,7 +31,7 @@ pub(super) struct LakeSession<'a> {
     reader: &'a LakeReader,
     context: &'a WorkContext,
     has_advanced: bool,
-    /// Time of the last ledger, or of the begin of the session.
+    /// Time of the last ledger, or of the start of the session.
     news_at: Instant,
     /// Time of the last search for the end of the lake.
     searched_at: Instant,
