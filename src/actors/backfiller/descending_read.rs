@@ -31,7 +31,7 @@ use crate::{
         cursor::PagingToken,
         instant::UnixSeconds,
     },
-    horizon::HorizonClient,
+    horizon::{HorizonClient, HorizonError},
     steps,
 };
 
@@ -45,7 +45,7 @@ pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
 /// ledgers, unless these are very large. After that many, the close times are accepted as they are.
 const PAGES_AHEAD_MAX: u32 = 3;
 
-/// Ledgers by which one server of Horizon may be behind another.
+/// Ledgers below the newest one from which on a page is believed without the trade above it, after many attempts.
 const BEHIND_LEDGERS_MAX: u32 = 100;
 
 /// Dependencies and limits of reading stretches.
@@ -74,6 +74,9 @@ struct ReadState {
     top: Option<(u32, UnixSeconds)>,
     /// Place below which the next page begins.
     place: Place,
+    /// True if the ledger above the stretch is held. Else nothing shows that the first page begins at the top, and only the
+    /// ledgers from its first trade down count as read.
+    is_below_held: bool,
     /// Close time of the lowest trade that was read.
     lowest_at: Option<UnixSeconds>,
     /// Ledger from which upwards all are complete.
@@ -101,7 +104,7 @@ impl DescendingRead<'_> {
     pub(super) async fn read(&self, stretch: Stretch) -> Result<CommittedSummary, HistoryError> {
         let mut state = ReadState::new(stretch);
         if let Some(to) = stretch.to {
-            state.place = self.place_above(to).await?;
+            (state.place, state.is_below_held) = self.place_above(to).await?;
         }
         let read = self.read_pages(&mut state).await;
         // Pages after the last batch, which held nothing to write.
@@ -109,16 +112,30 @@ impl DescendingRead<'_> {
         read
     }
 
-    /// Place above a stretch. Among the newest ledgers it is the next held trade, which shows that the server is not
-    /// behind.
-    async fn place_above(&self, to: u32) -> Result<Place, HistoryError> {
-        let position = above(to);
-        let history = self.deps.history(self.horizon, self.upstream).await?;
-        if history.latest.saturating_sub(to) > BEHIND_LEDGERS_MAX {
-            return Ok(Place::Position(position));
+    /// Place above a stretch: the next held trade, which shows that the server is not behind. Also returns true if the ledger
+    /// above the stretch is held.
+    async fn place_above(&self, to: u32) -> Result<(Place, bool), HistoryError> {
+        let database = &self.deps.writer.database;
+        let held = self.deps.held().await?.into_iter().find(|held| to.checked_add(1) == Some(held.from));
+        let Some(held) = held else { return Ok((Place::Position(above(to)), false)) };
+        let trade = database.oldest_held_between(above(to), above(held.to)).await?;
+        Ok((trade.map_or(Place::Position(above(to)), |(trade, _)| Place::Trade(trade)), true))
+    }
+
+    /// Reads the page below a place.
+    async fn page_below(&self, place: Place, state: &ReadState) -> Result<Page, HistoryError> {
+        let horizon = self.horizon.caused_by(&state.trace);
+        if let Some(page) = page::read(&horizon, place).await? {
+            return Ok(page);
         }
-        let held = self.deps.writer.database.oldest_held_between(position, PagingToken::LAST).await?;
-        Ok(held.map_or(Place::Position(position), |(trade, _)| Place::Trade(trade)))
+        // A held trade that Horizon does not have must not hold up history for ever.
+        let latest = self.deps.history(self.horizon, self.upstream).await?.latest;
+        let to = place.cursor().map_or(latest, PagingToken::ledger);
+        let page = match place.cursor().filter(|_| latest.saturating_sub(to) > BEHIND_LEDGERS_MAX) {
+            Some(cursor) => page::read(&horizon, Place::Position(cursor)).await?,
+            None => None,
+        };
+        page.ok_or_else(|| HorizonError::Unreadable("no page reaches up to the trade above it".into()).into())
     }
 
     async fn read_pages(&self, state: &mut ReadState) -> Result<CommittedSummary, HistoryError> {
@@ -127,7 +144,7 @@ impl DescendingRead<'_> {
         while pages < self.pages_max || (!state.has_complete_ledger() && pages < LEDGER_PAGES_MAX) {
             pages += 1;
             self.context.advance();
-            match page::read(&self.horizon.caused_by(&state.trace), state.place).await {
+            match self.page_below(state.place, state).await {
                 Ok(page) => {
                     let (page, intake) = self.weighed(page, state).await?;
                     let end = self.end_of(&page, state).await?;
@@ -137,14 +154,14 @@ impl DescendingRead<'_> {
                         return Err(HistoryError::End(doubt));
                     }
                 }
-                Err(error) if error.is_before_history() => {
+                Err(HistoryError::Horizon(error)) if error.is_before_history() => {
                     self.write(state, &mut sum).await?;
                     return Err(HistoryError::BeforeHistory);
                 }
                 Err(error) => {
                     // Earlier pages are valid, so they are stored.
                     self.write(state, &mut sum).await?;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
             if state.is_done || state.is_due() {
@@ -180,7 +197,7 @@ impl DescendingRead<'_> {
             more += 1;
             self.context.advance();
             let place = page.next_place().unwrap_or(state.place);
-            page.join(page::read(&self.horizon.caused_by(&state.trace), place).await?);
+            page.join(self.page_below(place, state).await?);
         }
     }
 
@@ -284,6 +301,7 @@ impl ReadState {
         Self {
             top: None,
             place: stretch.to.map_or(Place::Top, |to| Place::Position(above(to))),
+            is_below_held: true,
             lowest_at: None,
             whole_from: stretch.to.map_or(u32::MAX, |to| to.saturating_add(1)),
             is_done: false,
@@ -331,7 +349,12 @@ impl ReadState {
 
     /// Ledgers that became complete since the last batch.
     fn covered(&self) -> Option<LedgerRange> {
-        let to = self.stretch.to.or(self.top.map(|(ledger, _)| ledger))?;
+        let top = self.top.map(|(ledger, _)| ledger);
+        let to = match self.stretch.to {
+            Some(to) if self.is_below_held => to,
+            Some(to) => top.map_or(to, |top| top.min(to)),
+            None => top?,
+        };
         let at = self.lowest_at.or(self.stretch.before)?;
         let to_time = self.top.map_or(at, |(_, at)| at);
         (self.whole_from <= to).then_some(LedgerRange {
@@ -345,7 +368,7 @@ impl ReadState {
     fn note_written(&mut self, covered: Option<LedgerRange>) {
         self.written_at = Instant::now();
         if let Some(covered) = covered {
-            self.has_reported_complete = true;
+            (self.has_reported_complete, self.is_below_held) = (true, true);
             let below = covered.from.saturating_sub(1);
             self.stretch.to = Some(below);
             self.top = Some((below, covered.from_time));
@@ -385,6 +408,21 @@ mod tests {
         state.note_trade(9, UnixSeconds(90));
         state.note_page(place(9), None);
         assert_eq!((held(&state), state.is_done), (Some((10, 40, 90, 400)), true));
+    }
+
+    #[test]
+    fn a_part_of_a_gap_that_no_held_ledger_lies_above_counts_from_its_first_trade_down() {
+        let mut state = state(10, Some(50));
+        state.is_below_held = false;
+        state.note_trade(45, UnixSeconds(450)); // the server may be behind
+        state.note_trade(40, UnixSeconds(400));
+        state.note_page(place(40), None);
+        assert_eq!(held(&state), Some((41, 45, 400, 450)));
+        let covered = state.covered();
+        state.note_written(covered);
+        state.note_trade(35, UnixSeconds(350));
+        state.note_page(place(35), None);
+        assert_eq!(held(&state), Some((36, 40, 350, 400)), "below what was just read");
     }
 
     #[test]

@@ -132,8 +132,8 @@ impl Page {
 /// union of all attempts counts.
 ///
 /// A page below a trade is asked for with that trade. Behind a proxy, a server that is some ledgers behind the others
-/// would leave out all that lies between: a page without the trade says nothing.
-pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Page, HorizonError> {
+/// would leave out all that lies between: a page without the trade says nothing. `None` if no page had it.
+pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Option<Page>, HorizonError> {
     let ask = |cursor| horizon.trades_page(cursor, PageOrder::Descending, LIMIT_MAX);
     let (cursor, mut union, mut asked) = (place.cursor(), Page::default(), 0);
     for _ in 0..BEHIND_MAX {
@@ -145,7 +145,7 @@ pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Page, 
         let is_sound = is_sound(&records, cursor);
         let mut page = Page::of(records, cursor);
         if is_sound && is_full {
-            return Ok(page);
+            return Ok(Some(page));
         }
         // A short page claims that nothing lies below. Ask for that, to be sure.
         if is_sound {
@@ -156,7 +156,7 @@ pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Page, 
             }
             if confirmed == END_CONFIRMED {
                 page.is_last = true;
-                return Ok(page);
+                return Ok(Some(page));
             }
         }
         union.absorb(page);
@@ -166,7 +166,8 @@ pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Page, 
         }
     }
     match union.lowest() {
-        Some(_) => Ok(union),
+        Some(_) => Ok(Some(union)),
+        None if asked == 0 => Ok(None),
         None => Err(HorizonError::Unreadable("no page that can be believed".into())),
     }
 }

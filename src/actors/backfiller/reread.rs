@@ -83,6 +83,20 @@ pub(super) struct PageComparison {
     pub(super) surplus: BTreeMap<PagingToken, HeldRow>,
 }
 
+impl PageComparison {
+    /// Nothing below this place can be compared now.
+    const fn none(above: PagingToken) -> Self {
+        Self {
+            below: above,
+            ledgers: 0,
+            is_unreadable: true,
+            missing: Vec::new(),
+            contradicting: Vec::new(),
+            surplus: BTreeMap::new(),
+        }
+    }
+}
+
 impl Backfill {
     /// Reads held ledgers again, in a loop.
     pub(super) async fn reread_forever(&self, context: &WorkContext, upstream: &Upstream) {
@@ -227,7 +241,13 @@ impl Backfill {
         let horizon = self.horizon.of_class(Class::Audit);
         let history = self.history(&horizon, upstream).await?;
         context.advance();
-        let page = page::read(&horizon, Place::Position(above)).await?;
+        // A server that is behind would seem to lack what is held.
+        let end = PagingToken::before_ledger(range.to.saturating_add(1));
+        let held = self.writer.database.oldest_held_between(above, end).await?;
+        let place = held.map_or(Place::Position(above), |(trade, _)| Place::Trade(trade));
+        let Some(page) = page::read(&horizon, place).await? else {
+            return Ok(PageComparison::none(above));
+        };
         context.advance();
         let bottom = PagingToken::before_ledger(range.from);
         let lowest = page.lowest().unwrap_or(above);
