@@ -28,7 +28,7 @@ pub(crate) mod tls_server;
 pub(crate) mod wide;
 
 /// Generous: a loaded machine is no failure.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Factor by which a loaded machine may exceed a promise about time; an idle one keeps it.
 pub(crate) const LOADED: u32 = 4;
