@@ -19,6 +19,7 @@ mod once;
 mod page;
 mod plan;
 mod progress;
+mod read_state;
 mod reread;
 
 use std::{
