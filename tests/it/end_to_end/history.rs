@@ -229,7 +229,8 @@ fn pages_of_a_server_that_is_behind_make_no_ledger_count_as_complete() {
     });
     for number in 0..3_000 {
         let current = Fault::Drip { bytes: 1 << 20 }; // no fault
-        plan.push(Endpoint::Trades, if number % 2 == 0 { current } else { Fault::Behind { ledgers: 4 } });
+        let behind = Fault::Behind { ledgers: if number % 4 == 1 { 4 } else { 300 } };
+        plan.push(Endpoint::Trades, if number % 2 == 0 { current } else { behind });
     }
     block_on(async {
         for _ in 0..4 {
