@@ -15,6 +15,11 @@ use crate::{
 /// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
 const NETWORK_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Answers in a row that refuse a lake. A proxy may give a page of its own for a moment.
+const REFUSALS: u32 = 3;
+/// Pause between them.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+
 /// Checks that Horizon serves the configured network. An unreachable Horizon passes: the network is checked again
 /// before each stream.
 pub(super) async fn check_network(services: &Services) -> Result<(), CommandError> {
@@ -58,8 +63,8 @@ pub(super) async fn check_lake(services: &Services) -> Result<(), CommandError> 
         };
         let refused = |error: &LakeError| CommandError::Configuration(format!("{flag}: {error}"));
         let lake = Lake::new(&lake_settings(config, place)).map_err(|error| refused(&error))?;
-        match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, lake.manifest()).await {
-            Ok(Ok(_)) => {}
+        match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, confirmed_manifest(&lake)).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) if error.is_of_configuration() => return Err(refused(&error)),
             Ok(Err(error)) => {
                 warn!(url = lake.shown(), %error, "lake cannot be read, it is read again when it answers");
@@ -74,4 +79,15 @@ pub(super) async fn check_lake(services: &Services) -> Result<(), CommandError> 
         }
     }
     Ok(())
+}
+
+/// Reads the manifest. A reason to refuse the lake counts only if it is there again.
+async fn confirmed_manifest(lake: &Lake) -> Result<(), LakeError> {
+    for _ in 1..REFUSALS {
+        match lake.manifest().await {
+            Err(error) if error.is_of_configuration() => tokio::time::sleep(REFUSAL_PAUSE).await,
+            answer => return answer.map(drop),
+        }
+    }
+    lake.manifest().await.map(drop)
 }

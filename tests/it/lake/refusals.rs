@@ -1,5 +1,7 @@
 //! Lakes that are refused at start.
 
+use stellar_ticker::sim::{Endpoint, Fault};
+
 use super::*;
 
 fn refused(lake: &str) -> String {
@@ -59,4 +61,17 @@ fn doctor_reads_the_manifest_the_newest_ledger_and_its_hash_at_horizon() {
     sim.lake().announce("Another Network");
     let other = examined();
     assert_eq!((other("lake"), other("lake_ledger")), ("failure".to_owned(), "skipped".to_owned()));
+}
+
+#[test]
+fn a_page_of_a_proxy_in_place_of_the_manifest_refuses_no_lake() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(209, 2.0, 0, plan.clone());
+    plan.push(Endpoint::Lake, Fault::ProxyPage(404));
+    plan.push(Endpoint::Lake, Fault::HtmlWith200);
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        wait_for_trades(&recomputation::connect(&daemon.database).await, 10).await;
+        assert_eq!(plan.pending(Endpoint::Lake), 0);
+    });
 }

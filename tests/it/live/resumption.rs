@@ -172,21 +172,21 @@ fn a_reader_that_hops_between_replicas_that_are_killed_misses_no_trade() {
         while id.split('.').next().unwrap().parse::<i64>().unwrap() < upto {
             id = read_on(&mut reader, &mut seen);
         }
-        // Trades after the ones that the first publication had, and up to those of the last one.
-        let edges = format!(
-            "SELECT (SELECT max(split_part(to_token, '-', 1)::bigint) FROM ingest_batches
-                     WHERE kind = 'live' AND seq <= {seq}),
-                    (SELECT max(split_part(to_token, '-', 1)::bigint) FROM ingest_batches
-                     WHERE kind = 'live' AND seq <= {upto})"
-        );
-        let edges = replicas.client.query_one(&edges, &[]).await.unwrap();
-        let (first, last): (Option<i64>, i64) = (edges.get(0), edges.get(1));
+        // Trades after the ones that the first publication had, and up to those of the last one. The batch after it may
+        // go on within an operation.
+        let edge = "SELECT split_part(to_token, '-', 1)::bigint, split_part(to_token, '-', 2)::int FROM ingest_batches
+                    WHERE kind = 'live' AND seq <= $1 AND to_token IS NOT NULL ORDER BY 1 DESC, 2 DESC LIMIT 1";
+        let first = replicas.client.query_opt(edge, &[&seq]).await.unwrap();
+        let first: i64 = first.map_or(0, |row| row.get(0));
+        let last = replicas.client.query_one(edge, &[&upto]).await.unwrap();
+        let (last, last_order): (i64, i32) = (last.get(0), last.get(1));
         // The first publication may have newer ones already: those of pages, which are other batches than live ones.
-        let stored = "SELECT toid || '-' || trade_order FROM trades WHERE toid > $1 AND toid <= $2 AND NOT EXISTS (
-                          SELECT FROM ingest_batches WHERE seq <= $3 AND kind IN ('backfill', 'repair')
+        let stored = "SELECT toid || '-' || trade_order FROM trades WHERE toid > $1 AND (toid, trade_order) <= ($2, $3)
+                          AND NOT EXISTS (
+                          SELECT FROM ingest_batches WHERE seq <= $4 AND kind IN ('backfill', 'repair')
                           AND (toid, trade_order) >= (split_part(from_token, '-', 1)::bigint, split_part(from_token, '-', 2)::int)
                           AND (toid, trade_order) <= (split_part(to_token, '-', 1)::bigint, split_part(to_token, '-', 2)::int))";
-        let rows = replicas.client.query(stored, &[&first.unwrap_or(0), &last, &seq]).await.unwrap();
+        let rows = replicas.client.query(stored, &[&first, &last, &last_order, &seq]).await.unwrap();
         let missing: Vec<String> =
             rows.iter().map(|row| row.get(0)).filter(|token| !seen.contains(token)).collect();
         assert!(
