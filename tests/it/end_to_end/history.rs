@@ -227,13 +227,13 @@ fn pages_of_a_server_that_is_behind_make_no_ledger_count_as_complete() {
         faults: plan.clone(),
         ..SimConfig::default()
     });
-    for number in 0..3_000 {
+    for number in 0..20_000 {
         let current = Fault::Drip { bytes: 1 << 20 }; // no fault
         let behind = Fault::Behind { ledgers: if number % 4 == 1 { 4 } else { 300 } };
         plan.push(Endpoint::Trades, if number % 2 == 0 { current } else { behind });
     }
     block_on(async {
-        for _ in 0..4 {
+        for _ in 0..2 {
             let database = fresh_database().await;
             let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
             let client = recomputation::connect(&database).await;
