@@ -143,7 +143,7 @@ impl Backfill {
     ) -> Result<(), HistoryError> {
         let held = self.held().await?;
         let newest = held.last().map(|newest| newest.to);
-        // A position far above what is held came of a lake that named a wrong newest ledger.
+        // The lake named a wrong newest ledger if the position is far above what is held.
         let is_near = |next: u32, newest: u32| newest < next && next - newest <= CATCH_UP_MAX;
         let mut ascent =
             tail.0.take().filter(|ascent| newest.is_none_or(|newest| is_near(ascent.next(), newest)));
