@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, LazyLock, Mutex, PoisonError},
+    sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +18,9 @@ use tokio::{
 /// Threads of the pool: one for each job that may run at the same time (GraphQL executions, rendering, loading of
 /// windows, file writes, the audit), and a few spare ones in case a hanging disk blocks some.
 const THREADS: usize = 16;
+/// Threads that the process needs beside the pool: those of actors, the runtime, the listeners and the lake's decoders.
+/// Their libraries panic if the system refuses one, so as many are tried at start.
+const OTHER_THREADS: usize = 32;
 /// Idle time after which a thread ends: ten years, so never.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Time limit for starting all threads.
@@ -46,50 +49,89 @@ fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(work)
 }
 
-/// Starts all threads of the pool and waits until they run.
+/// Starts all threads of the pool and waits until they run. Meanwhile it holds as many threads as the rest of the process
+/// will need, and ends those.
 ///
 /// # Errors
 ///
 /// The system gives fewer threads: a limit on processes or on memory.
 pub fn prepare() -> io::Result<()> {
-    // The pool panics if its first thread cannot be made. Try with a plain thread first, which returns an error.
-    std::thread::Builder::new()
-        .name("probe".into())
-        .spawn(|| ())?
-        .join()
-        .map_err(|_| io::ErrorKind::Other)?;
-    let meeting = Arc::new((Mutex::new(Meeting::default()), Condvar::new()));
-    for _ in 0..THREADS {
-        let meeting = Arc::clone(&meeting);
-        run(move || {
-            let (meeting, changed) = &*meeting;
-            let mut here = meeting.lock().unwrap_or_else(PoisonError::into_inner);
-            here.threads += 1;
-            changed.notify_all();
-            // No job returns before all have started, so each occupies a thread of its own.
-            drop(changed.wait_while(here, |here| !here.is_over));
-        });
+    let meeting = Arc::new(Meeting::default());
+    // Plain threads come first: these return an error, but the pool panics if its first thread cannot be made.
+    let mut others = Vec::new();
+    let refused = (0..OTHER_THREADS).find_map(|_| match meeting.other_thread() {
+        Ok(thread) => {
+            others.push(thread);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    let enough = match refused {
+        Some(error) => Err(error),
+        None => meeting.gather(THREADS),
+    };
+    meeting.end();
+    for other in others {
+        // It only waits, so it cannot have panicked.
+        let _ = other.join();
     }
-    let (meeting, changed) = &*meeting;
-    let here = meeting.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = changed.wait_timeout_while(here, START_PATIENCE, |here| here.threads < THREADS);
-    let (mut here, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    here.is_over = true;
-    changed.notify_all();
-    if here.threads < THREADS {
-        return Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            format!("{} of {THREADS} threads", here.threads),
-        ));
-    }
-    Ok(())
+    enough
 }
 
 /// Rendezvous of the threads at start.
 #[derive(Default)]
 struct Meeting {
+    state: Mutex<MeetingState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct MeetingState {
+    /// Threads of the pool that have come.
     threads: usize,
     is_over: bool,
+}
+
+impl Meeting {
+    /// Starts a thread outside the pool, which stays until the meeting is over.
+    fn other_thread(self: &Arc<Self>) -> io::Result<std::thread::JoinHandle<()>> {
+        let meeting = Arc::clone(self);
+        std::thread::Builder::new().name("probe".into()).spawn(move || meeting.wait_for_end(meeting.lock()))
+    }
+
+    /// Occupies `wanted` threads of the pool, and waits until all have come.
+    fn gather(self: &Arc<Self>, wanted: usize) -> io::Result<()> {
+        for _ in 0..wanted {
+            let meeting = Arc::clone(self);
+            run(move || {
+                let mut state = meeting.lock();
+                state.threads += 1;
+                meeting.changed.notify_all();
+                // No job returns before the end, so each occupies a thread of its own.
+                meeting.wait_for_end(state);
+            });
+        }
+        let waited =
+            self.changed.wait_timeout_while(self.lock(), START_PATIENCE, |state| state.threads < wanted);
+        let threads = waited.unwrap_or_else(PoisonError::into_inner).0.threads;
+        if threads < wanted {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{threads} of {wanted} threads")));
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
+        self.lock().is_over = true;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_end(&self, state: MutexGuard<'_, MeetingState>) {
+        drop(self.changed.wait_while(state, |state| !state.is_over));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MeetingState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

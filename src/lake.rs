@@ -27,12 +27,18 @@ mod rpc;
 mod search;
 mod source;
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use ledger_metadata::{Manifest, Network, Verification};
 use metrics::counter;
+use tracing::debug;
 
 use crate::{domain::conversions::SaturatingFrom, outbound::retry::Retry};
 
@@ -58,6 +64,8 @@ const IN_FLIGHT_MIN: usize = 2;
 /// Ledgers that RPC is asked for in one request. A reply has some megabytes.
 const RPC_LEDGERS: u32 = 8;
 
+/// Age from which on the manifest is read again: a lake may be laid out anew.
+const MANIFEST_AGE_MAX: Duration = Duration::from_secs(60);
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -92,8 +100,14 @@ pub struct Lake {
     passphrase: Rc<str>,
     verification: Verification,
     parallel: usize,
-    /// Manifest, once it was read and found to be of the right network.
-    manifest: Rc<RefCell<Option<Manifest>>>,
+    manifest: Rc<RefCell<Option<KnownManifest>>>,
+}
+
+/// Manifest that was read and found to be of the right network.
+#[derive(Clone)]
+struct KnownManifest {
+    manifest: Manifest,
+    read_at: Instant,
 }
 
 /// Object of a lake, read.
@@ -140,24 +154,41 @@ impl Lake {
         self.source.shown()
     }
 
-    /// Reads the manifest, unless it was read before, and checks its network.
+    /// Reads the manifest, unless it was read a moment ago, and checks its network. If it cannot be read again, the one
+    /// that was read before counts.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if it cannot be read, describes a lake that cannot be read, or names another network.
     pub async fn manifest(&self) -> Result<Manifest, LakeError> {
-        if let Some(manifest) = self.manifest.borrow().as_ref() {
-            return Ok(manifest.clone());
-        }
-        let manifest = retried(|| self.source.manifest()).await?;
+        let known = self.manifest.borrow().clone();
+        let manifest = match known {
+            None => retried(|| self.source.manifest()).await?,
+            Some(known) if known.read_at.elapsed() < MANIFEST_AGE_MAX => return Ok(known.manifest),
+            Some(known) => {
+                self.keep(known.manifest.clone()); // nobody else asks meanwhile
+                match self.source.manifest().await {
+                    Ok(manifest) => manifest,
+                    Err(error) => {
+                        debug!(%error, "the lake's manifest cannot be read again");
+                        return Ok(known.manifest);
+                    }
+                }
+            }
+        };
         if *manifest.passphrase != *self.passphrase {
+            *self.manifest.borrow_mut() = None;
             return Err(LakeError::OtherNetwork {
                 found: manifest.passphrase,
                 expected: self.passphrase.to_string(),
             });
         }
-        *self.manifest.borrow_mut() = Some(manifest.clone());
+        self.keep(manifest.clone());
         Ok(manifest)
+    }
+
+    fn keep(&self, manifest: Manifest) {
+        *self.manifest.borrow_mut() = Some(KnownManifest { manifest, read_at: Instant::now() });
     }
 
     /// Reads the object that holds this ledger, and verifies its ledgers.
@@ -166,11 +197,14 @@ impl Lake {
     ///
     /// [`LakeError`] if the lake cannot be reached after several attempts.
     pub async fn read(&self, ledger: u32) -> Result<Batch, LakeError> {
-        let manifest = self.manifest().await?;
+        self.read_by(&self.manifest().await?, ledger).await
+    }
+
+    async fn read_by(&self, manifest: &Manifest, ledger: u32) -> Result<Batch, LakeError> {
         let (first, last) = manifest.batch_of(ledger);
         let mut content = Content::Missing;
         for _ in 0..DECODINGS_MAX {
-            content = match self.fetched(&manifest, ledger).await? {
+            content = match self.fetched(manifest, ledger).await? {
                 None => Content::Missing,
                 Some(bytes) => self.decoded(bytes, first, last).await,
             };
@@ -197,14 +231,19 @@ impl Lake {
         let starts = std::iter::successors(Some(to).filter(|to| *to >= from), move |to| {
             (to - to % size).checked_sub(1).filter(|below| *below >= lowest)
         });
-        let read = move |top: u32| self.read_together((top - top % size).max(lowest), top);
+        // The same manifest for all: after a change the objects would overlap or leave ledgers out.
+        let manifest = Rc::new(manifest);
+        let read = move |top: u32| {
+            let manifest = Rc::clone(&manifest);
+            async move { self.read_together(&manifest, (top - top % size).max(lowest), top).await }
+        };
         Ok(stream::iter(starts).map(read).buffered(at_once).flat_map(stream::iter))
     }
 
     /// Reads the ledgers of one request, the newest first: an object, or some ledgers of RPC.
-    async fn read_together(&self, from: u32, to: u32) -> Vec<Result<Batch, LakeError>> {
+    async fn read_together(&self, manifest: &Manifest, from: u32, to: u32) -> Vec<Result<Batch, LakeError>> {
         if !self.source.is_rpc() {
-            return vec![self.read(to).await];
+            return vec![self.read_by(manifest, to).await];
         }
         let mut found = match retried(|| self.source.ledgers(from, to)).await {
             Err(error) if error.is_transient() => return vec![Err(error)],
@@ -222,7 +261,7 @@ impl Lake {
                 count(&content);
                 Ok(Batch { first: ledger, last: ledger, content })
             } else {
-                self.read(ledger).await
+                self.read_by(manifest, ledger).await
             });
         }
         batches
@@ -346,4 +385,51 @@ async fn retried<T>(mut request: impl AsyncFnMut() -> Result<T, LakeError>) -> R
         }
     }
     request().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(directory: &tempfile::TempDir, passphrase: &str, batches_per_partition: u32) {
+        let manifest = serde_json::json!({
+            "networkPassphrase": passphrase, "version": "1.0", "compression": "zstd",
+            "ledgersPerBatch": 1, "batchesPerPartition": batches_per_partition,
+        });
+        std::fs::write(directory.path().join(Manifest::KEY), manifest.to_string()).unwrap();
+    }
+
+    /// Makes the manifest old.
+    fn age(lake: &Lake) {
+        let read_at = Instant::now().checked_sub(MANIFEST_AGE_MAX).unwrap();
+        lake.manifest.borrow_mut().as_mut().unwrap().read_at = read_at;
+    }
+
+    #[tokio::test]
+    async fn a_lake_that_is_laid_out_anew_is_read_by_its_new_manifest() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = LakeSettings {
+            place: Place::Lake(format!("file://{}", directory.path().display())),
+            passphrase: "Here".into(),
+            ca_file: None,
+            parallel: 1,
+            is_verified: true,
+        };
+        let lake = Lake::new(&settings).unwrap();
+        write(&directory, "Here", 64_000);
+        let old = lake.manifest().await.unwrap();
+        write(&directory, "Here", 10);
+        assert_eq!(lake.manifest().await.unwrap(), old, "it was read a moment ago");
+        age(&lake);
+        let new = lake.manifest().await.unwrap();
+        assert_ne!(new, old);
+        std::fs::write(directory.path().join(Manifest::KEY), "{").unwrap();
+        age(&lake);
+        assert_eq!(lake.manifest().await.unwrap(), new, "one that cannot be read says nothing");
+        write(&directory, "There", 10);
+        age(&lake);
+        assert!(matches!(lake.manifest().await, Err(LakeError::OtherNetwork { .. })));
+        write(&directory, "Here", 10);
+        assert_eq!(lake.manifest().await.unwrap(), new);
+    }
 }

@@ -20,6 +20,8 @@ const PENDING_RETRY: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
 const LOOKS_MAX: u32 = 3;
+/// Longest time for an object, all attempts together. A lake that takes longer cannot keep up with the network.
+const READ_MAX: Duration = Duration::from_secs(60);
 /// Distances in objects at which a later one is looked for, in turn.
 const LOOK_AHEAD: [u32; 4] = [1, 2, 8, 64];
 /// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
@@ -147,9 +149,13 @@ impl Ascent {
         if let Some(doubt) = self.doubt {
             return Ok(Step::Doubted(doubt));
         }
-        let batch = reader.lake.read(self.next).await?;
+        // Only this read may be abandoned: what follows changes the position.
+        let read = tokio::time::timeout(READ_MAX, reader.lake.read(self.next)).await;
+        let batch = read.unwrap_or(Err(LakeError::Slow(READ_MAX)))?;
         let step = match batch.content {
-            Content::Missing => return self.look_ahead(reader, batch.last).await,
+            Content::Missing => return self.pass_over_hole(reader, batch.last).await,
+            // A server may answer anything for an object that does not exist yet.
+            Content::Unreadable(_) if self.look_above(reader, batch.last).await?.is_none() => Step::NotYet,
             Content::Unreadable(reason) => self.refuse_after_attempts(self.next, batch.last, reason, false),
             Content::Ledgers(ledgers) => {
                 let mut taken = Vec::new();
@@ -304,16 +310,21 @@ impl Ascent {
         Step::Refused { from, to, reason, is_chain_break }
     }
 
-    /// Looks whether a later object exists. Objects are written in order, so the missing one is then a hole.
-    async fn look_ahead(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
+    /// Looks for an object above the one that ends with `last`, each time at another distance. Returns the ledger that
+    /// was looked for.
+    async fn look_above(&mut self, reader: &LakeReader, last: u32) -> Result<Option<u32>, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
         let index = usize::saturating_from(self.looks) % LOOK_AHEAD.len();
         let distance = LOOK_AHEAD.get(index).copied().unwrap_or(1);
         let ahead = last.saturating_add(size.saturating_mul(distance));
         self.looks = self.looks.saturating_add(1);
-        if !reader.lake.has_ledger(ahead).await? {
-            return Ok(Step::NotYet);
-        }
+        Ok(reader.lake.has_ledger(ahead).await?.then_some(ahead))
+    }
+
+    /// Passes over a missing object if a later one exists. Objects are written in order, so the missing one is then a hole.
+    async fn pass_over_hole(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
+        let size = last.saturating_sub(self.next).saturating_add(1);
+        let Some(ahead) = self.look_above(reader, last).await? else { return Ok(Step::NotYet) };
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts < LOOKS_MAX {
             return Ok(Step::NotYet);

@@ -4,6 +4,7 @@ mod address;
 pub(super) mod disk;
 mod gauges;
 mod health;
+mod limits;
 mod nginx;
 mod tree;
 
@@ -61,16 +62,9 @@ const RUNTIME_THREADS: usize = 2;
 /// Age of the supervisor's last tick up to which `/livez` is healthy.
 const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 
-/// Fewest file descriptors to start with. A daemon on the real Horizon without readers has some 110 open at most; with
-/// less room than this, some part would fail now and then.
-const DESCRIPTORS_MIN: u64 = 200;
-/// Below this number of descriptors the daemon starts with a warning: it serves only a handful of readers at a time.
-const DESCRIPTORS_FEW: u64 = 1_024;
-
 /// Runs the daemon until it has drained. Returns the exit code.
 pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
-    check_descriptors(server::descriptors())?;
-    prepare_threads()?;
+    limits::check()?;
     let system = System::with_tokio_rt(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();
@@ -83,30 +77,6 @@ pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
         std::process::exit(Outcome::Hung.exit_code().into());
     }
     ended
-}
-
-/// Starts the threads for long work. Returns an error now rather than running out of threads later.
-fn prepare_threads() -> Result<(), CommandError> {
-    blocking::prepare().map_err(|error| {
-        CommandError::Unavailable(format!(
-            "this process cannot start the threads it needs ({error}): raise the limit on threads (ulimit -u, TasksMax= of \
-             systemd, --pids-limit of a container), to 256 for the daemon with nginx and a private PostgreSQL"
-        ))
-    })
-}
-
-/// Checks the limit on file descriptors. Without room for sockets the process would run but neither answer nor ingest.
-fn check_descriptors(descriptors: u64) -> Result<(), CommandError> {
-    if descriptors < DESCRIPTORS_MIN {
-        return Err(CommandError::Unavailable(format!(
-            "this process may open {descriptors} files but needs at least {DESCRIPTORS_MIN}: raise the limit (ulimit -n, \
-             LimitNOFILE= of systemd, nofile of a container), to 16384 for 5,000 readers at a time"
-        )));
-    }
-    if descriptors < DESCRIPTORS_FEW {
-        warn!(descriptors, "low limit on open files (ulimit -n): only a few readers can be served at a time");
-    }
-    Ok(())
 }
 
 /// Runs the daemon, then stops the private PostgreSQL. During the drain, another stop signal ends the process at once.

@@ -53,6 +53,9 @@ impl Database {
         }
         if cleaned.days > 0 {
             self.days.forget();
+        }
+        // An earlier pass may have failed after it dropped days.
+        if self.is_held_before(edge).await? {
             self.trim_coverage(epoch).await?;
         }
         cleaned.rows +=
@@ -80,6 +83,14 @@ impl Database {
         Ok(())
     }
 
+    /// True if ledgers from before the day of `edge` count as held.
+    async fn is_held_before(&self, edge: UnixSeconds) -> Result<bool, DbError> {
+        let day = UnixSeconds(edge.day().saturating_mul(DAY)).to_utc();
+        let sql = include_str!("sql/clean/is_held_before.sql");
+        let rows = self.client().await?.query_typed(sql, &[(&day, Type::TIMESTAMPTZ)]).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
     /// Removes ledgers whose trades were dropped from the coverage. Candles outlive them, and so does the knowledge
     /// which of them are complete.
     async fn trim_coverage(&self, epoch: i64) -> Result<(), DbError> {
@@ -87,7 +98,9 @@ impl Database {
         let transaction = fenced::begin(&mut client).await?;
         let rows = transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
         candles::keep_coverage(&transaction, &coverage::merged(&rows)?).await?;
-        forget_dropped_ledgers(&transaction).await?;
+        if forget_dropped_ledgers(&transaction).await? == 0 {
+            return Ok(()); // rolled back: nothing was dropped
+        }
         fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
@@ -110,10 +123,11 @@ impl Database {
     }
 }
 
-async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<(), DbError> {
-    transaction.execute_typed(include_str!("sql/clean/trim_coverage.sql"), &[]).await?;
-    transaction.execute_typed(include_str!("sql/clean/clip_coverage.sql"), &[]).await?;
-    Ok(())
+/// Returns the number of ranges that became shorter or went.
+async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<u64, DbError> {
+    let trimmed = transaction.execute_typed(include_str!("sql/clean/trim_coverage.sql"), &[]).await?;
+    let clipped = transaction.execute_typed(include_str!("sql/clean/clip_coverage.sql"), &[]).await?;
+    Ok(trimmed + clipped)
 }
 
 /// Returns the day of a partition from its name, or none for another name.

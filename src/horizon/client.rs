@@ -120,13 +120,13 @@ impl HorizonClient {
         let (dialled, dialled_for_root) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tls = tls::client_config(settings.ca_file.as_deref())
             .map_err(|error| HorizonError::Setup(error.to_string()))?;
+        let shown_url = shown_url(&settings.url).into();
         let (dialler, url) = TcpDialler::of(&settings.url, tls);
         settings.url = url;
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
         // The root must come from the server that answers now, so reuse no connection.
         let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
         let (waiting, silent_answers) = (Rc::new(|| ()), Rc::default());
-        let shown_url = shown_url(&settings.url).into();
         let class = Class::Live;
         Ok(Self {
             client,

@@ -1,13 +1,14 @@
 //! Objects as files of a directory, as Galexie writes them with its type `Filesystem`.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
-
+use nix::fcntl::OFlag;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -69,7 +70,12 @@ fn first_name(directory: &Path) -> io::Result<Option<String>> {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::saturating_from(OBJECT_BYTES_MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    // Opening a pipe would wait for a writer.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -115,5 +121,16 @@ mod tests {
         }
         tokio::time::resume();
         assert!(on_a_thread(|| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("object");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe, directory.path().to_owned()] {
+            let error = fetch(path).await.unwrap_err();
+            assert!(matches!(&error, LakeError::Directory(text) if text.ends_with("not a file")), "{error}");
+        }
     }
 }

@@ -20,6 +20,9 @@ pub enum LakeError {
     /// No bytes for too long, or a whole answer that took too long.
     #[error("the lake was silent for {} s", .0.as_secs())]
     Silent(Duration),
+    /// Answers that took too long, although bytes came.
+    #[error("the lake gave no object within {} s", .0.as_secs())]
+    Slow(Duration),
     /// Status other than 2xx and 404. S3 answers 403 for a missing object if listing is forbidden.
     #[error("the lake answered {status}{}", hint(*status))]
     Status {
@@ -80,7 +83,7 @@ impl LakeError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Silent(_) | Self::Directory(_) | Self::Rpc { .. } => true,
+            Self::Connect(_) | Self::Silent(_) | Self::Slow(_) | Self::Directory(_) | Self::Rpc { .. } => true,
             Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 429),
             _ => false,
         }

@@ -8,7 +8,7 @@ use awc::{
     error::{PayloadError, SendRequestError},
 };
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 
 use super::{
     LakeError,
@@ -29,6 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// Timeout for a whole object, even if its bytes keep dripping.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// First bytes of every object: the magic number of Zstandard (RFC 8878, 3.1.1).
+const COMPRESSED: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Connections that a client may have open. It fetches fewer objects at once.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -83,9 +85,16 @@ impl HttpLake {
         }
     }
 
-    /// True if the server has an object with this key. Reads only the head of the answer.
+    /// True if the server has an object with this key. Reads only the first bytes: some servers answer 200 with a page of
+    /// their own for what they do not have.
     pub(super) async fn has(&self, key: &str) -> Result<bool, LakeError> {
-        Ok(self.answer(&format!("{}/{key}", self.url)).await?.is_some())
+        let Some(mut response) = self.answer(&format!("{}/{key}", self.url)).await? else { return Ok(false) };
+        let first = tokio::time::timeout(SILENCE_MAX, response.next()).await;
+        match first.map_err(|_| LakeError::Silent(SILENCE_MAX))? {
+            Some(Ok(bytes)) => Ok(bytes.iter().zip(COMPRESSED).all(|(byte, expected)| *byte == expected)),
+            Some(Err(error)) => Err(LakeError::Connect(error.to_string())),
+            None => Ok(false),
+        }
     }
 
     async fn answer(

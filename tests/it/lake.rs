@@ -3,6 +3,7 @@
 mod faults;
 mod refusals;
 mod rpc;
+mod servers;
 
 use std::time::Duration;
 

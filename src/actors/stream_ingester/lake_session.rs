@@ -11,7 +11,7 @@ use crate::{
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
         lake_reader::{self, Collected, LakeReader},
         subjects,
-        worker::WorkContext,
+        worker::{TICK, WorkContext},
     },
     db::trades::{BatchKind, CursorMove, LIVE_CURSOR, TradeBatch},
     domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
@@ -70,7 +70,7 @@ impl<'a> LakeSession<'a> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
-        let tip = self.reader.newest(newest).await;
+        let tip = self.watched(newest.unwrap_or_default(), self.reader.newest(newest)).await?;
         // An answer here ends no outage: the object that cannot be read comes next.
         let tip = tip.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
         let next = match newest {
@@ -87,12 +87,14 @@ impl<'a> LakeSession<'a> {
     async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
-        let step = ascent.step(self.reader).await;
+        let step = self.watched(ascent.next(), ascent.step(self.reader)).await?;
         let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
-        if !matches!(step, Step::NotYet | Step::Hole { .. }) {
+        // What is refused is no news: a lake may refuse to end.
+        if matches!(step, Step::Ledgers(_)) {
             self.news_at = Instant::now();
         }
-        self.note_look(ascent.next());
+        self.reader.note_answer(LakeUse::Recent);
+        self.report(ascent.next());
         match step {
             Step::NotYet | Step::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
@@ -100,7 +102,8 @@ impl<'a> LakeSession<'a> {
                 }
                 if self.is_quiet() && self.searched_at.elapsed() >= QUIET {
                     self.searched_at = Instant::now();
-                    let searched = ascent.go_back(self.reader).await;
+                    let next = ascent.next();
+                    let searched = self.watched(next, ascent.go_back(self.reader)).await?;
                     searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
                 }
                 self.context.pause(POLL).await;
@@ -174,9 +177,26 @@ impl<'a> LakeSession<'a> {
         self.news_at.elapsed() >= QUIET
     }
 
-    /// Publishes that the lake answers, and whether it still gives ledgers.
-    fn note_look(&self, next: u32) {
-        self.reader.note_answer(LakeUse::Recent);
+    /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins. `next` is the
+    /// ledger that is waited for.
+    async fn watched<T>(&self, next: u32, reading: impl Future<Output = T>) -> Result<T, SessionEnd> {
+        let mut reading = std::pin::pin!(reading);
+        loop {
+            match tokio::time::timeout(TICK, &mut reading).await {
+                Ok(read) => return Ok(read),
+                Err(_) if self.context.is_draining() => return Err(SessionEnd::NotLeading),
+                Err(_) => {
+                    self.context.advance();
+                    if self.is_quiet() {
+                        self.report(next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes whether the lake still gives ledgers.
+    fn report(&self, next: u32) {
         let writer = &self.deps.writer;
         let is_quiet = self.is_quiet();
         let detail = if is_quiet {

@@ -76,6 +76,22 @@ async fn thirty_days_leave_a_level_table_and_never_touch_a_served_window() {
 }
 
 #[tokio::test]
+async fn a_pass_that_failed_after_it_dropped_a_day_is_made_up_for_by_the_next() {
+    let scene = Scene::new().await;
+    for day in 0..4_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+    }
+    scene.client.batch_execute("DROP TABLE trades_p20261123").await.unwrap();
+    let now = at(NOW + (KEEP + 1) * DAY);
+    assert_eq!(scene.clean(KEEP, now).await.days, 0, "it is gone");
+    let coverage = scene.database.coverage().await.unwrap();
+    assert_eq!(coverage[0].from, LEDGERS_A_DAY + 1, "what was dropped does not count as held: {coverage:?}");
+    let before = scene.count("ingest_batches").await;
+    scene.clean(KEEP, now).await;
+    assert_eq!(scene.count("ingest_batches").await, before, "a pass without work leaves no trace");
+}
+
+#[tokio::test]
 async fn days_are_there_before_their_first_trade() {
     let scene = Scene::new().await;
     scene.clean(KEEP, at(NOW)).await;

@@ -12,7 +12,7 @@ use serde_json::json;
 use stellar_ticker::sim::{FaultPlan, FixedSource};
 
 use crate::support::{
-    daemon::{Daemon, OWN_USER, RESOLV_CONF, run_in},
+    daemon::{ADDRESS_SPACE, Daemon, OWN_USER, RESOLV_CONF, run_in},
     figure,
     network::{PASSPHRASE, block_on, network},
     not_tested,
@@ -97,15 +97,27 @@ impl Drop for Crowd {
     }
 }
 
+/// A command that ends before it needs a database.
+const SERVE: [&str; 5] = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
+
 #[test]
 fn a_process_that_may_make_too_few_threads_says_so_and_ends() {
     if !is_root() {
         return;
     }
-    let serve = ["serve", "--database-url", "postgres://127.0.0.1:1/x", "--bind", "127.0.0.1:0"];
-    let (code, _, log) = run_in(&serve, &[(OWN_USER, &format!("{USER}:12"))]);
+    // Too few for the pool, and too few for the actors beside it.
+    for threads in [12, 24, 36] {
+        let (code, _, log) = run_in(&SERVE, &[(OWN_USER, &format!("{USER}:{threads}"))]);
+        assert_eq!(code, 69, "{threads}: {log}");
+        assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
+    }
+}
+
+#[test]
+fn a_process_that_may_reserve_too_little_memory_says_so_and_ends() {
+    let (code, _, log) = run_in(&SERVE, &[(ADDRESS_SPACE, "2000000")]);
     assert_eq!(code, 69, "{log}");
-    assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
+    assert!(log.contains("may use 1953 MiB of address space") && log.contains("ulimit -v"), "{log}");
 }
 
 #[test]

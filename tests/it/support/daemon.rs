@@ -24,6 +24,8 @@ const TRIES_MAX: u32 = 5;
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
 /// In a daemon's environment: how many files it may open.
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
+/// In a daemon's environment: how many KiB of address space it may reserve.
+pub(crate) const ADDRESS_SPACE: &str = "TEST_ADDRESS_SPACE";
 /// In a daemon's environment: `UID:N`, as which user it runs and how many threads that user may have. Only for root.
 pub(crate) const OWN_USER: &str = "TEST_OWN_USER";
 /// In a daemon's environment, together with [`OWN_USER`]: the file that it finds as `/etc/resolv.conf`.
@@ -298,8 +300,8 @@ fn binary() -> &'static str {
     &BINARY
 }
 
-/// The program; under a limit of open files, on one core or in a control group where the environment is to hold
-/// [`OPEN_FILES`], [`ON_CPU`] or [`MEMORY_GROUP`].
+/// The program; under a limit, on one core or in a control group where the environment is to hold [`OPEN_FILES`],
+/// [`ADDRESS_SPACE`], [`OWN_USER`], [`ON_CPU`] or [`MEMORY_GROUP`].
 pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
@@ -322,11 +324,13 @@ pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
         shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), binary()]);
         return shell;
     }
-    let Some(limit) = wanted(OPEN_FILES) else {
-        return Command::new(binary());
+    let (option, limit) = match (wanted(OPEN_FILES), wanted(ADDRESS_SPACE)) {
+        (Some(files), _) => ("-n", files),
+        (None, Some(kib)) => ("-v", kib),
+        (None, None) => return Command::new(binary()),
     };
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), binary()]);
+    shell.args(["-c", &format!("ulimit {option} {limit}; exec \"$0\" \"$@\""), binary()]);
     shell
 }
 

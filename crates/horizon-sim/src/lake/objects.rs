@@ -60,6 +60,8 @@ struct Faults {
     announced: Option<String>,
     /// Newest ledger that the lake has, if it is behind the network.
     newest: Option<u32>,
+    /// True if the server answers 200 with a page for what it does not have.
+    has_page_for_missing: bool,
 }
 
 impl SimLake {
@@ -86,6 +88,16 @@ impl SimLake {
     /// Keeps the lake behind the network: it has no object with a newer ledger than this. `None` ends that.
     pub fn stop_at(&self, newest: Option<u32>) {
         self.faults().newest = newest;
+    }
+
+    /// Makes the server answer 200 with a page of its own for missing objects.
+    pub fn show_page_for_missing(&self, shows: bool) {
+        self.faults().has_page_for_missing = shows;
+    }
+
+    /// True if the server answers 200 with a page of its own for missing objects.
+    pub fn has_page_for_missing(&self) -> bool {
+        self.faults().has_page_for_missing
     }
 
     /// Makes RPC name a newest ledger that is this many above the one that it has.

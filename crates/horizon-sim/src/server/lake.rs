@@ -23,6 +23,9 @@ pub(super) async fn object(key: web::Path<String>, shared: web::Data<Shared>) ->
     let lake = shared.lake.clone();
     match on_a_thread(move || lake.object(&key)).await {
         Some(Some(object)) => admission.body(StatusCode::OK, "application/octet-stream", object),
+        Some(None) if shared.lake.has_page_for_missing() => {
+            admission.body(StatusCode::OK, "text/html", "<html>Nothing is here.</html>")
+        }
         Some(None) => admission.finish(of_status(404)),
         None => admission.finish(of_status(500)),
     }
