@@ -17,6 +17,7 @@ pub mod windows;
 pub use served::UnreadableError;
 
 use self::{assets::ExpectedAsset, markets::ExpectedMarket};
+use crate::domain::plain_text::excerpt;
 
 /// Differences kept in full. Further ones are only counted.
 const DIFFERENCES_KEPT_MAX: usize = 1_000;
@@ -64,7 +65,8 @@ impl Comparison {
     fn add_difference(&mut self, entry: &str, field: &str, served: &str, expected: &str) {
         self.difference_count = self.difference_count.saturating_add(1);
         if self.differences.len() < DIFFERENCES_KEPT_MAX {
-            let [entry, field, served, expected] = [entry, field, served, expected].map(shortened);
+            let [entry, field, served, expected] =
+                [entry, field, served, expected].map(|text| excerpt(text, SHOWN_CHARS_MAX).into_owned());
             self.differences.push(Difference { entry, field, served, expected });
         }
     }
@@ -75,14 +77,6 @@ impl Comparison {
             self.add_difference(entry, field, served, expected);
         }
     }
-}
-
-fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use tracing::warn;
 use super::lake_reader::{Doubt, LakeReader};
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
-    horizon::budget::Class,
     lake::{Content, LakeError, Link, VerifiedLedger},
     published::Anchor,
 };
@@ -151,7 +150,11 @@ impl Ascent {
         }
         // Only this read may be abandoned: what follows changes the position.
         let read = tokio::time::timeout(READ_MAX, reader.lake.read(self.next)).await;
-        let batch = read.unwrap_or(Err(LakeError::Slow(READ_MAX)))?;
+        let batch = match read.unwrap_or(Err(LakeError::Slow(READ_MAX))) {
+            Ok(batch) => batch,
+            Err(error) if error.may_be_of_object() => return self.pass_over_unread(reader, error).await,
+            Err(error) => return Err(error),
+        };
         let step = match batch.content {
             Content::Missing => return self.pass_over_hole(reader, batch.last).await,
             // A server may answer anything for an object that does not exist yet.
@@ -206,7 +209,7 @@ impl Ascent {
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
             if broken.is_some() || self.pending.is_none() && (self.vouched.is_none() || is_due) {
                 let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
-                match (reader.anchor(ledger.sequence, &hash, Class::Live).await, broken) {
+                match (reader.anchor_new(ledger.sequence, &hash).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
@@ -252,7 +255,7 @@ impl Ascent {
         };
         pending.asked_at = Instant::now();
         let Pending { ledger, closed_at, hash, .. } = pending.clone();
-        match reader.anchor(ledger, &hash, Class::Live).await {
+        match reader.anchor_new(ledger, &hash).await {
             Anchor::Unchecked => {}
             Anchor::Agrees { .. } => self.vouch_for_chain((ledger, closed_at)),
             Anchor::Differs { .. } => {
@@ -319,6 +322,18 @@ impl Ascent {
         let ahead = last.saturating_add(size.saturating_mul(distance));
         self.looks = self.looks.saturating_add(1);
         Ok(reader.lake.has_ledger(ahead).await?.then_some(ahead))
+    }
+
+    /// Passes over an object that exists and cannot be read, if a later one exists.
+    async fn pass_over_unread(&mut self, reader: &LakeReader, error: LakeError) -> Result<Step, LakeError> {
+        let (_, last) = reader.lake.manifest().await?.batch_of(self.next);
+        match self.look_above(reader, last).await {
+            Ok(Some(_)) => Ok(self.refuse_after_attempts(self.next, last, error.to_string(), false)),
+            // The newest one may be nearer than this look.
+            Ok(None) if self.attempts > 0 => Ok(Step::NotYet),
+            // Then the whole lake may be at fault.
+            Ok(None) | Err(_) => Err(error),
+        }
     }
 
     /// Passes over a missing object if a later one exists. Objects are written in order, so the missing one is then a hole.

@@ -32,6 +32,12 @@ use crate::{
 const SOURCE: &str = "lake";
 /// Time for which Horizon is not asked again for a hash after it did not answer.
 const ANCHOR_RETRY: Duration = Duration::from_secs(60);
+/// First wait before Horizon is asked again for a ledger that it does not have yet.
+const LACKED_RETRY: Duration = Duration::from_secs(2);
+/// Longest such wait.
+const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
+/// Questions for a ledger of the past that Horizon does not have.
+const QUESTIONS_MAX: u32 = 4;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
 const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,6 +53,17 @@ pub struct LakeReader {
     clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer.
     unanswered_at: Cell<Option<Instant>>,
+    /// New ledger that Horizon did not have when it was last asked.
+    lacked: Cell<Option<Lacked>>,
+}
+
+/// Ledger that Horizon does not have yet.
+#[derive(Clone, Copy, Debug)]
+struct Lacked {
+    ledger: u32,
+    asked_at: Instant,
+    /// Wait before the next question.
+    wait: Duration,
 }
 
 /// Stored ledgers below one that Horizon has, or that it contradicts.
@@ -85,7 +102,15 @@ impl LakeReader {
     ) -> Self {
         let url = lake.shown().to_owned();
         published.vitals.lake.update(|state| state.url = url);
-        Self { lake, horizon, verify, published, clock, unanswered_at: Cell::new(None) }
+        Self {
+            lake,
+            horizon,
+            verify,
+            published,
+            clock,
+            unanswered_at: Cell::new(None),
+            lacked: Cell::new(None),
+        }
     }
 
     /// True if consecutive ledgers must name each other.
@@ -110,6 +135,41 @@ impl LakeReader {
             }
         };
         self.lake.newest(hint).await
+    }
+
+    /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
+    /// with it, after growing waits: each question costs a request of the budget.
+    pub async fn anchor_new(&self, sequence: u32, lake_hash: &str) -> Anchor {
+        let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
+        if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < lacked.wait) {
+            return Anchor::Unchecked;
+        }
+        let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
+        let wait = lacked.map_or(LACKED_RETRY, |lacked| (lacked.wait * 2).min(LACKED_RETRY_MAX));
+        let is_lacked = anchor == Anchor::Unchecked && self.wants_anchor();
+        let lacked = Lacked { ledger: sequence, asked_at: Instant::now(), wait };
+        self.lacked.set(is_lacked.then_some(lacked));
+        // A wrong ledger of the past says nothing about new ones.
+        self.update(|state| match anchor {
+            Anchor::Differs { ledger, .. } => state.contradicted = Some(ledger),
+            Anchor::Agrees { .. } => state.contradicted = None,
+            Anchor::Unchecked => {}
+        });
+        anchor
+    }
+
+    /// Compares the hash of a ledger of the past with Horizon's. At a start Horizon may lack the newest for a moment, so it
+    /// is asked a few times.
+    pub async fn anchor_old(&self, sequence: u32, lake_hash: &str) -> Anchor {
+        for _ in 1..QUESTIONS_MAX {
+            // As urgent as new trades: without an answer all history below would be unproven.
+            let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
+            if anchor != Anchor::Unchecked || !self.wants_anchor() || self.is_horizon_silent() {
+                return anchor;
+            }
+            actix_rt::time::sleep(LACKED_RETRY).await;
+        }
+        self.anchor(sequence, lake_hash, Class::Live).await
     }
 
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
@@ -137,18 +197,10 @@ impl LakeReader {
                 Anchor::Unchecked
             }
         };
-        self.published.vitals.lake.update(|state| {
-            // A ledger that is not compared is no news.
-            if anchor != Anchor::Unchecked {
-                state.anchor = anchor;
-            }
-            // A wrong ledger of the past says nothing about new ones.
-            match anchor {
-                Anchor::Differs { ledger, .. } if class == Class::Live => state.contradicted = Some(ledger),
-                Anchor::Agrees { .. } if class == Class::Live => state.contradicted = None,
-                _ => {}
-            }
-        });
+        // A ledger that is not compared is no news.
+        if anchor != Anchor::Unchecked {
+            self.update(|state| state.anchor = anchor);
+        }
         anchor
     }
 

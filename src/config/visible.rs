@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::domain::plain_text::shown;
+use crate::domain::plain_text::{excerpt, shown};
 
 /// Characters of a text that a message quotes.
 const QUOTED_CHARS_MAX: usize = 200;
@@ -24,10 +24,7 @@ pub(super) fn path(path: &Path) -> String {
 
 /// Cuts a text that is too long for a message.
 pub(super) fn shortened(text: String) -> String {
-    match text.char_indices().nth(QUOTED_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    excerpt(&text, QUOTED_CHARS_MAX).into_owned()
 }
 
 #[cfg(test)]

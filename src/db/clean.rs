@@ -8,7 +8,10 @@ use super::{
     Database, DbError, candles, coverage,
     fenced::{self, ChangedRows},
 };
-use crate::domain::instant::{DAY, UnixSeconds};
+use crate::domain::{
+    conversions::SaturatingFrom,
+    instant::{DAY, UnixSeconds},
+};
 
 /// Days created ahead of today, so that no batch has to create one at midnight.
 const DAYS_AHEAD: i64 = 2;
@@ -44,10 +47,15 @@ impl Database {
         self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;
         let edge = UnixSeconds::from(now).minus(keep_days.saturating_mul(DAY));
         let mut cleaned = Cleaned::default();
-        for day in self.days_before(edge.day()).await? {
+        let mut days = self.days_before(edge.day()).await?.into_iter();
+        while let Some(day) = days.next() {
             match self.drop_day(epoch, day).await {
                 Ok(()) => cleaned.days += 1,
-                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => cleaned.days_left += 1,
+                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    // Later days wait as well: candles of what is older than a dropped day are never derived again.
+                    cleaned.days_left = u64::saturating_from(days.len()).saturating_add(1);
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use ledger_metadata::ManifestError;
 
-use crate::domain::plain_text::shown;
+use crate::domain::plain_text::{excerpt, shown};
 
 /// Largest object, in bytes. A batch of 64 large ledgers has about 15 MB.
 pub(super) const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest wait that a server may ask for.
+const ASKED_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Most characters of a stranger's text in an error.
+const SHOWN_MAX: usize = 200;
 /// Longest silence before and during an answer.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 
@@ -23,7 +27,7 @@ pub enum LakeError {
     /// Answers that took too long, although bytes came.
     #[error("the lake gave no object within {} s", .0.as_secs())]
     Slow(Duration),
-    /// Status other than 2xx and 404. S3 answers 403 for a missing object if listing is forbidden.
+    /// Status that says nothing about an object.
     #[error("the lake answered {status}{}", hint(*status))]
     Status {
         /// HTTP status.
@@ -55,7 +59,7 @@ pub enum LakeError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// Manifest of another network.
-    #[error("the lake holds the network \"{}\", not \"{expected}\"", shown(found))]
+    #[error("the lake holds the network \"{}\", not \"{expected}\"", shortened(found))]
     OtherNetwork {
         /// Passphrase in the manifest.
         found: String,
@@ -68,7 +72,7 @@ pub enum LakeError {
     )]
     NoStart,
     /// No object at or below the ledger to begin with.
-    #[error("the lake has no ledger at or below {hint}")]
+    #[error("the lake has no ledger at or below {hint}, or gives none")]
     Empty {
         /// Ledger that the search began with.
         hint: u32,
@@ -83,7 +87,9 @@ impl LakeError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Silent(_) | Self::Slow(_) | Self::Directory(_) | Self::Rpc { .. } => true,
+            Self::Connect(_) | Self::Silent(_) | Self::Slow(_) | Self::Directory(_) | Self::Rpc { .. } => {
+                true
+            }
             Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 429),
             _ => false,
         }
@@ -95,20 +101,52 @@ impl LakeError {
         matches!(self, Self::NoManifest | Self::Manifest(_) | Self::OtherNetwork { .. } | Self::Setup(_))
     }
 
-    /// Wait that the server asks for.
+    /// Wait that the server asks for, within bounds: the network closes a ledger every few seconds.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } => retry_after.map(|wait| wait.min(ASKED_WAIT_MAX)),
             _ => None,
         }
     }
+
+    /// True if only the object that was asked for may be at fault.
+    #[must_use]
+    pub const fn may_be_of_object(&self) -> bool {
+        matches!(self, Self::Directory(_) | Self::Status { .. } | Self::TooLarge(_) | Self::Rpc { .. })
+    }
+}
+
+/// Text of a stranger, fit for a log line.
+pub(super) fn shortened(text: &str) -> String {
+    shown(&excerpt(text, SHOWN_MAX)).into_owned()
 }
 
 const fn hint(status: u16) -> &'static str {
     match status {
         301..=308 => ": a redirect, use the URL that it leads to",
-        403 => ": access denied, or a missing object in a bucket that may not be listed",
+        403 => ": access denied",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_text_is_cut_and_an_absurd_wait_is_not_believed() {
+        let found = "\u{202e}network".repeat(1_000_000);
+        let text = LakeError::OtherNetwork { found, expected: "Here".into() }.to_string();
+        assert!(
+            text.len() < 2_000 && text.contains("\\u{202e}network") && text.contains('…'),
+            "{}",
+            text.len()
+        );
+        let asked = |seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            LakeError::Status { status: 503, retry_after }.retry_after().unwrap()
+        };
+        assert_eq!((asked(7), asked(1_000_000)), (Duration::from_secs(7), ASKED_WAIT_MAX));
     }
 }

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{LakeError, http::HttpLake};
-use crate::domain::plain_text::shown;
+use super::{LakeError, error::shortened, http::HttpLake};
 
 /// Errors of JSON-RPC for a ledger that the server does not have: an invalid request, or invalid parameters.
 const OUT_OF_RANGE: [i64; 2] = [-32_600, -32_602];
@@ -103,7 +102,7 @@ impl RpcClient {
         }
         let answer = self.0.post(&request).await?;
         let reply: Reply<T> = serde_json::from_slice(&answer)
-            .map_err(|error| LakeError::Rpc { code: 0, message: shown(&error.to_string()).into_owned() })?;
+            .map_err(|error| LakeError::Rpc { code: 0, message: shortened(&error.to_string()) })?;
         match (reply.result, reply.error) {
             (Some(result), _) => Ok(Ok(result)),
             (None, Some(failure)) => Ok(Err(failure)),
@@ -123,6 +122,6 @@ impl LedgerInfo {
 
 impl From<Failure> for LakeError {
     fn from(failure: Failure) -> Self {
-        Self::Rpc { code: failure.code, message: shown(&failure.message).into_owned() }
+        Self::Rpc { code: failure.code, message: shortened(&failure.message) }
     }
 }

@@ -74,7 +74,7 @@ impl Source {
             return rpc.ledger(ledger).await;
         }
         for key in manifest.keys_of(ledger) {
-            if let Some(bytes) = self.fetch(&key).await? {
+            if let Some(bytes) = or_missing(self.fetch(&key).await)? {
                 return Ok(Some(bytes));
             }
         }
@@ -89,7 +89,7 @@ impl Source {
         for key in manifest.keys_of(ledger) {
             let has = match self {
                 Self::Directory { path, .. } => directory::has(path.join(key)).await?,
-                Self::Http(http) => http.has(&key).await?,
+                Self::Http(http) => or_missing(http.has(&key).await.map(Some))?.unwrap_or_default(),
                 Self::Rpc(_) => false,
             };
             if has {
@@ -125,5 +125,13 @@ impl Source {
             Self::Http(http) => http.fetch(key).await,
             Self::Rpc(_) => Ok(None),
         }
+    }
+}
+
+/// Takes 403 for a missing object: S3 answers so in a bucket that may be read and not listed.
+fn or_missing<T>(answer: Result<Option<T>, LakeError>) -> Result<Option<T>, LakeError> {
+    match answer {
+        Err(LakeError::Status { status: 403, .. }) => Ok(None),
+        answer => answer,
     }
 }

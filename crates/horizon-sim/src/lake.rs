@@ -19,7 +19,7 @@ use stellar_xdr as xdr;
 pub use chain::Chain;
 pub use layout::LakeLayout;
 pub use ledger::{EncodedLedger, LakeLedger, batch};
-pub use objects::{LakeFault, SimLake};
+pub use objects::{LakeFault, MissingAnswer, SimLake};
 
 /// Versions of a ledger's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,6 +58,15 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// First characters of a text, and an ellipsis if there are more.
+#[must_use]
+pub fn excerpt(text: &str, characters_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters_max) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Entries that a log line names.
 const LISTED_MAX: usize = 5;
 

@@ -29,7 +29,7 @@ use crate::{
         instant::{DAY, HOUR, UnixSeconds},
     },
     horizon::budget::Class,
-    lake::{FIRST_LEDGER, LakeError},
+    lake::{Content, FIRST_LEDGER, LakeError},
     outbound::retry::Retry,
     published::LakeUse,
     steps,
@@ -98,7 +98,14 @@ impl Backfill {
                 continue;
             }
             // A bad or late lake costs requests, but no trades.
-            match self.read_tail(context, upstream).await {
+            let read = match self.read_tail(context, upstream).await {
+                Ok(()) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => {
+                    // Nothing proves any more what it gave. Horizon, which answers, is read instead.
+                    self.doubt_what_a_lake_left().await.map(drop)
+                }
+                read => read,
+            };
+            match read {
                 Ok(()) => context.pause(TAIL_INTERVAL).await,
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
@@ -309,13 +316,36 @@ impl Backfill {
             upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
         }
         let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
-        if is_done && !read.has_found.get() {
+        if gives_up && !read.has_found.get() {
+            // Maybe only the first object is at fault.
+            let from = self.unreadable_from(reader, stretch).await;
+            upstream.left.borrow_mut().add(from, stretch.to, Instant::now());
+        } else if is_done && !read.has_found.get() {
             // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
             upstream.left.borrow_mut().add(stretch.floor, stretch.to, Instant::now());
         } else if is_done && outcome.is_err() {
             upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
         }
         outcome.map(|()| false)
+    }
+
+    /// First of the ledgers that end a stretch and that the lake does not give. Looks for one that it gives below a failed
+    /// object, in growing steps.
+    async fn unreadable_from(&self, reader: &LakeReader, stretch: LakeStretch) -> u32 {
+        let size = reader.lake.manifest().await.map_or(1, |manifest| manifest.ledgers_per_batch());
+        for objects in [1_u32, 4, 16, 64] {
+            let below = stretch.to.saturating_sub(size.saturating_mul(objects));
+            if below < stretch.floor {
+                break;
+            }
+            let read = tokio::time::timeout(LAKE_PATIENCE, reader.lake.read(below)).await;
+            if let Ok(Ok(batch)) = read
+                && matches!(batch.content, Content::Ledgers(_))
+            {
+                return batch.last.saturating_add(1);
+            }
+        }
+        stretch.floor
     }
 
     /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for.

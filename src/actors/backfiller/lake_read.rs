@@ -232,7 +232,7 @@ impl LakeRead<'_> {
         ledger: &VerifiedLedger,
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
-        let anchor = self.reader.anchor(ledger.sequence, &ledger.hash.to_string(), Class::History).await;
+        let anchor = self.reader.anchor_old(ledger.sequence, &ledger.hash.to_string()).await;
         if anchor == Anchor::Unchecked && self.reader.is_contradicted() {
             return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unproven
         }

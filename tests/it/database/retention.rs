@@ -124,6 +124,21 @@ async fn a_day_that_others_read_waits_for_the_next_pass_and_holds_up_no_batch() 
     );
 }
 
+/// Candles of trades that are older than a dropped day are never derived, so no day may go before an older one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_day_is_dropped_before_an_older_one() {
+    let scene = Scene::new().await;
+    for day in 0..3_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+    }
+    scene.client.batch_execute("BEGIN; SELECT count(*) FROM trades_p20261123").await.unwrap();
+    let late = at(NOW + 20 * DAY);
+    let cleaned = scene.clean(KEEP, late).await;
+    assert_eq!((cleaned.days, cleaned.days_left), (0, 3));
+    scene.client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(scene.clean(KEEP, late).await.days, 3);
+}
+
 #[tokio::test]
 async fn cleaning_needs_the_lease() {
     let scene = Scene::new().await;

@@ -244,7 +244,7 @@ fn a_hash_proves_only_the_chain_that_leads_to_it() {
 }
 
 /// True if every trade of these ledgers is stored as the simulation made it.
-async fn lacks_no_trade(client: &Client, sim: &SimServer, from: i64, to: i64) -> bool {
+pub(super) async fn lacks_no_trade(client: &Client, sim: &SimServer, from: i64, to: i64) -> bool {
     let sql = "SELECT toid, trade_order FROM trades WHERE toid >> 32 BETWEEN $1 AND $2";
     let rows = client.query(sql, &[&from, &to]).await.unwrap();
     let held: HashSet<(i64, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();

@@ -1,24 +1,48 @@
-//! Servers of a lake that answer, but not as a lake does.
+//! Servers of a lake that answer, but not as a lake does, and a Horizon that lacks hashes.
 
-use stellar_ticker::sim::{Endpoint, Fault};
+use std::time::Instant;
+
+use stellar_ticker::sim::{
+    Endpoint, Fault,
+    lake::{LakeFault, MissingAnswer},
+};
 
 use super::*;
-use crate::support::wait_until;
+use crate::support::{DEADLINE, reached, wait_until};
+
+const NEWEST: &str = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
+const UNPROVEN: &str = "SELECT count(*) FROM unproven_ledgers";
+
+/// Waits for what takes five minutes by itself.
+async fn reached_in_minutes(what: &str, daemon: &Daemon, is_reached: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_reached().await {
+        assert!(begun.elapsed() < Duration::from_secs(300) + DEADLINE, "{what}: {}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn new_trades_come(seed: u64, missing: MissingAnswer) {
+    let sim = with_lake(seed, 3.0, 0, FaultPlan::none());
+    sim.lake().answer_missing_with(missing);
+    let daemon = reading_lake(&sim, &sim.url(), "0").await;
+    let client = recomputation::connect(&daemon.database).await;
+    wait_for_trades(&client, 30).await;
+    let checks = daemon.get("/readyz").json()["checks"].clone();
+    assert_eq!(checks["stream"]["detail"], "reading from the lake", "{checks}");
+    assert!(!daemon.log().contains("the lake gives no new ledgers"), "{}", daemon.log());
+    assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
+    assert!(compare_with_emitted(&client, sim.oracle()).await >= 30);
+}
 
 #[test]
 fn pages_in_place_of_missing_objects_are_no_ledgers() {
-    let sim = with_lake(211, 3.0, 0, FaultPlan::none());
-    sim.lake().show_page_for_missing(true);
-    block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
-        let client = recomputation::connect(&daemon.database).await;
-        wait_for_trades(&client, 30).await;
-        let checks = daemon.get("/readyz").json()["checks"].clone();
-        assert_eq!(checks["stream"]["detail"], "reading from the lake", "{checks}");
-        assert!(!daemon.log().contains("the lake gives no new ledgers"), "{}", daemon.log());
-        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
-        assert!(compare_with_emitted(&client, sim.oracle()).await >= 30);
-    });
+    block_on(new_trades_come(211, MissingAnswer::Page));
+}
+
+#[test]
+fn a_bucket_that_may_be_read_and_not_listed_is_read() {
+    block_on(new_trades_come(213, MissingAnswer::Forbidden));
 }
 
 /// Each object takes minutes then, and the attempts at one take longer than an actor may hang.
@@ -39,5 +63,119 @@ fn new_trades_come_from_horizon_while_a_lake_drips() {
         plan.clear(Endpoint::Lake);
         wait_until("it goes on", || daemon.log().contains("the lake gives new ledgers again"));
         assert!(compare_with_emitted(&client, sim.oracle()).await > 40);
+    });
+}
+
+#[test]
+fn without_horizon_a_new_object_that_cannot_be_read_is_passed_over() {
+    let sim = with_lake(214, 3.0, 0, FaultPlan::none());
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 3).await;
+        let bad = sim.oracle().head().latest + 2;
+        sim.lake().spoil(bad, LakeFault::Refused);
+        reached("later ledgers are stored", async || number(&client, NEWEST).await > i64::from(bad)).await;
+        let refused = format!(
+            "SELECT count(*) FROM quarantine WHERE reason LIKE 'ledgers {bad} to {bad} are refused%'"
+        );
+        assert_eq!(number(&client, &refused).await, 1);
+    });
+}
+
+/// A hash costs a request of Horizon's budget, and Horizon may lag for hours.
+#[test]
+fn horizon_is_seldom_asked_for_hashes_that_it_does_not_have() {
+    const HASHES: usize = 10_000;
+    let plan = FaultPlan::none();
+    let sim = with_lake(215, 3.0, 0, plan.clone());
+    (0..HASHES).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        reached("ledgers of a minute are stored", async || {
+            number(&client, "SELECT coalesce(max(to_ledger) - min(from_ledger), 0) FROM coverage").await >= 30
+        })
+        .await;
+        let asked = HASHES - plan.pending(Endpoint::Ledgers);
+        assert!((1..=14).contains(&asked), "{asked} questions");
+        plan.clear(Endpoint::Ledgers);
+        reached("the hashes are compared in the end", async || number(&client, UNPROVEN).await == 0).await;
+    });
+}
+
+/// The sweep of assets wants the same requests.
+#[test]
+fn history_is_proven_within_the_default_budget() {
+    let sim = with_lake(216, 2.0, 1, FaultPlan::none());
+    block_on(async {
+        let lake = lake_url(&sim);
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "3600"];
+        let database = fresh_database().await;
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        reached("all of it is proven", async || number(&client, UNPROVEN).await == 0).await;
+        let (first, _) = complete_range(&client).await;
+        daemon.kill();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let held = number(&client, NEWEST).await;
+        reached("it goes on", async || number(&client, NEWEST).await > held + 1).await;
+        assert!(!daemon.log().contains("reading them again"), "{}", daemon.log());
+        assert_eq!(complete_range(&client).await.0, first, "nothing is read twice");
+    });
+}
+
+#[test]
+#[ignore = "six minutes: ./ticker matrix lake::servers"]
+fn an_old_object_that_cannot_be_read_costs_no_older_ones() {
+    let sim = with_lake(217, 2.0, 1, FaultPlan::none());
+    let bad = sim.oracle().head().latest - 60;
+    sim.lake().spoil(bad, LakeFault::Refused);
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "1").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let below = format!(
+            "SELECT coalesce(sum(to_ledger - from_ledger), 0)::bigint FROM coverage WHERE to_ledger < {bad}"
+        );
+        reached_in_minutes("older ledgers are held", &daemon, async || number(&client, &below).await > 1_500)
+            .await;
+        let first = number(&client, "SELECT min(from_ledger) FROM coverage").await;
+        assert!(faults::lacks_no_trade(&client, &sim, first, i64::from(bad) - 1).await);
+        assert_eq!(daemon.status()["gaps"][0]["from"], bad);
+        assert_eq!(daemon.status()["gaps"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+#[ignore = "six minutes: ./ticker matrix lake::servers"]
+fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(218, 2.0, 1, plan.clone());
+    let other = with_lake(219, 2.0, 1, FaultPlan::none());
+    (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(500)));
+    block_on(async {
+        let database = fresh_database().await;
+        let serve = |lake: &str| {
+            let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", lake];
+            let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
+            Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat())
+        };
+        let mut daemon = serve(&lake_url(&other));
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 3_000).await;
+        daemon.kill();
+        let (first, last) = complete_range(&client).await;
+        plan.clear(Endpoint::Ledgers);
+        let daemon = serve("http://127.0.0.1:9/lake");
+        let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
+                     WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
+        reached_in_minutes("it is doubted", &daemon, async || number(&client, UNPROVEN).await == 0).await;
+        reached_in_minutes("the true trades are held", &daemon, async || {
+            let missing: i64 = client.query_one(whole, &[&first, &last]).await.unwrap().get(0);
+            missing == 0 && faults::lacks_no_trade(&client, &sim, first, last).await
+        })
+        .await;
     });
 }

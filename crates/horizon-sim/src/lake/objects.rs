@@ -43,6 +43,18 @@ pub enum LakeFault {
     Rewritten,
 }
 
+/// Answer of a server for an object that it does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingAnswer {
+    /// 404.
+    #[default]
+    NotFound,
+    /// 403, as S3 gives it if the bucket may not be listed.
+    Forbidden,
+    /// 200, with a page for people.
+    Page,
+}
+
 /// Lake of a simulation. Clones share its faults.
 #[derive(Debug, Clone)]
 pub struct SimLake {
@@ -60,8 +72,8 @@ struct Faults {
     announced: Option<String>,
     /// Newest ledger that the lake has, if it is behind the network.
     newest: Option<u32>,
-    /// True if the server answers 200 with a page for what it does not have.
-    has_page_for_missing: bool,
+    /// Answer for what the lake does not have.
+    missing: MissingAnswer,
 }
 
 impl SimLake {
@@ -90,14 +102,14 @@ impl SimLake {
         self.faults().newest = newest;
     }
 
-    /// Makes the server answer 200 with a page of its own for missing objects.
-    pub fn show_page_for_missing(&self, shows: bool) {
-        self.faults().has_page_for_missing = shows;
+    /// Sets the server's answer for missing objects.
+    pub fn answer_missing_with(&self, answer: MissingAnswer) {
+        self.faults().missing = answer;
     }
 
-    /// True if the server answers 200 with a page of its own for missing objects.
-    pub fn has_page_for_missing(&self) -> bool {
-        self.faults().has_page_for_missing
+    /// Server's answer for missing objects.
+    pub fn missing_answer(&self) -> MissingAnswer {
+        self.faults().missing
     }
 
     /// Makes RPC name a newest ledger that is this many above the one that it has.

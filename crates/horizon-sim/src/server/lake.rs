@@ -4,7 +4,7 @@ use super::Shared;
 use super::query::Params;
 use super::reply::{Admission, of_status};
 use crate::faults::Endpoint;
-use crate::lake::LakeError;
+use crate::lake::{LakeError, MissingAnswer};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::SecondsFormat;
@@ -23,10 +23,13 @@ pub(super) async fn object(key: web::Path<String>, shared: web::Data<Shared>) ->
     let lake = shared.lake.clone();
     match on_a_thread(move || lake.object(&key)).await {
         Some(Some(object)) => admission.body(StatusCode::OK, "application/octet-stream", object),
-        Some(None) if shared.lake.has_page_for_missing() => {
-            admission.body(StatusCode::OK, "text/html", "<html>Nothing is here.</html>")
-        }
-        Some(None) => admission.finish(of_status(404)),
+        Some(None) => match shared.lake.missing_answer() {
+            MissingAnswer::NotFound => admission.finish(of_status(404)),
+            MissingAnswer::Forbidden => admission.finish(of_status(403)),
+            MissingAnswer::Page => {
+                admission.body(StatusCode::OK, "text/html", "<html>Nothing is here.</html>")
+            }
+        },
         None => admission.finish(of_status(500)),
     }
 }
