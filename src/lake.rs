@@ -64,7 +64,7 @@ const IN_FLIGHT_MIN: usize = 2;
 /// Ledgers that RPC is asked for in one request. A reply has some megabytes.
 const RPC_LEDGERS: u32 = 8;
 
-/// Age from which on the manifest is read again: a lake may be laid out anew.
+/// Age from which on the manifest is read again: the layout of a lake may change.
 const MANIFEST_AGE_MAX: Duration = Duration::from_secs(60);
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lake_that_is_laid_out_anew_is_read_by_its_new_manifest() {
+    async fn a_lake_whose_layout_changes_is_read_by_its_new_manifest() {
         let directory = tempfile::tempdir().unwrap();
         let settings = LakeSettings {
             place: Place::Lake(format!("file://{}", directory.path().display())),

@@ -1,4 +1,4 @@
-//! What the system must allow this process: open files, threads and address space. Libraries panic or abort where one of
+//! Limits of the system on this process: open files, threads and address space. Libraries panic or abort where one of
 //! them runs out, so a limit that is too low is refused at start.
 
 use nix::sys::resource::{Resource, getrlimit};
