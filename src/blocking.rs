@@ -56,20 +56,20 @@ fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 ///
 /// The system gives fewer threads: a limit on processes or on memory.
 pub fn prepare() -> io::Result<()> {
+    // The pool panics if its first thread cannot be made. Try with a plain thread first, which returns an error.
+    std::thread::Builder::new()
+        .name("probe".into())
+        .spawn(|| ())?
+        .join()
+        .map_err(|_| io::ErrorKind::Other)?;
     let meeting = Arc::new(Meeting::default());
-    // Plain threads come first: these return an error, but the pool panics if its first thread cannot be made.
     let mut others = Vec::new();
-    let refused = (0..OTHER_THREADS).find_map(|_| match meeting.other_thread() {
-        Ok(thread) => {
-            others.push(thread);
-            None
+    let enough = meeting.gather(THREADS).and_then(|()| {
+        for _ in 0..OTHER_THREADS {
+            others.push(meeting.other_thread()?);
         }
-        Err(error) => Some(error),
+        Ok(())
     });
-    let enough = match refused {
-        Some(error) => Err(error),
-        None => meeting.gather(THREADS),
-    };
     meeting.end();
     for other in others {
         // It only waits, so it cannot have panicked.

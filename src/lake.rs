@@ -66,6 +66,8 @@ const RPC_LEDGERS: u32 = 8;
 
 /// Age from which on the manifest is read again: the layout of a lake may change.
 const MANIFEST_AGE_MAX: Duration = Duration::from_secs(60);
+/// Longest time to read it again. Objects wait meanwhile.
+const REREAD_MAX: Duration = Duration::from_secs(5);
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -167,10 +169,10 @@ impl Lake {
             Some(known) if known.read_at.elapsed() < MANIFEST_AGE_MAX => return Ok(known.manifest),
             Some(known) => {
                 self.keep(known.manifest.clone()); // nobody else asks meanwhile
-                match self.source.manifest().await {
-                    Ok(manifest) => manifest,
-                    Err(error) => {
-                        debug!(%error, "the lake's manifest cannot be read again");
+                match tokio::time::timeout(REREAD_MAX, self.source.manifest()).await {
+                    Ok(Ok(manifest)) => manifest,
+                    Ok(Err(_)) | Err(_) => {
+                        debug!("the lake's manifest cannot be read again");
                         return Ok(known.manifest);
                     }
                 }

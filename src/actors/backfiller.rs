@@ -182,6 +182,8 @@ struct Upstream {
     left: RefCell<LeftToHorizon>,
     /// Last ledgers of stretches that the lake does not give, and the time since when.
     failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
+    /// Time since when the lake had not given the last object that was given up.
+    given_up: Cell<Option<DateTime<Utc>>>,
     /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
     proven: Cell<Option<Link>>,
 }
@@ -282,10 +284,10 @@ impl Backfill {
     }
 
     /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill them.
-    /// Returns true if there were any.
-    async fn doubt_what_a_lake_left(&self) -> Result<bool, HistoryError> {
+    /// Returns the ledgers in doubt, if there were any.
+    async fn doubt_what_a_lake_left(&self) -> Result<Option<LedgerRange>, HistoryError> {
         let database = &self.writer.database;
-        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(false) };
+        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };
         let held = self.held().await?;
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,
@@ -299,7 +301,7 @@ impl Backfill {
             from,
             "no hash of Horizon was ever seen for ledgers of a lake from here on, reading them again"
         );
-        Ok(true)
+        Ok(Some(doubted.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
     }
 
     /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
@@ -311,7 +313,7 @@ impl Backfill {
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         // The coverage may be empty then, and looks whole until the newest ledgers are read again.
-        if !self.is_live_from_lake && self.doubt_what_a_lake_left().await? {
+        if !self.is_live_from_lake && self.doubt_what_a_lake_left().await?.is_some() {
             return Ok(false);
         }
         let held = self.held().await?;

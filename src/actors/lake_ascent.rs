@@ -19,8 +19,8 @@ const PENDING_RETRY: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
 const LOOKS_MAX: u32 = 3;
-/// Longest time for an object, all attempts together. A lake that takes longer cannot keep up with the network.
-const READ_MAX: Duration = Duration::from_secs(60);
+/// Longest time for an object, all attempts together.
+const READ_MAX: Duration = Duration::from_secs(120);
 /// Distances in objects at which a later one is looked for, in turn.
 const LOOK_AHEAD: [u32; 4] = [1, 2, 8, 64];
 /// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
@@ -62,6 +62,8 @@ struct Pending {
 pub enum Step {
     /// It does not exist yet, or it is to be read again.
     NotYet,
+    /// It may exist, and could not be read. It is read again.
+    Unread(LakeError),
     /// Its ledgers, in order. There is at least one.
     Ledgers(Vec<VerifiedLedger>),
     /// Ledgers that are passed over, because they are refused.
@@ -209,7 +211,8 @@ impl Ascent {
             let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
             if broken.is_some() || self.pending.is_none() && (self.vouched.is_none() || is_due) {
                 let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
-                match (reader.anchor_new(ledger.sequence, &hash).await, broken) {
+                let is_urgent = broken.is_some() || self.is_distrusted;
+                match (reader.anchor_new(ledger.sequence, &hash, is_urgent).await, broken) {
                     (Anchor::Differs { .. }, broken) => {
                         // The ledgers before it lead to a wrong one.
                         if broken.is_none() {
@@ -255,7 +258,7 @@ impl Ascent {
         };
         pending.asked_at = Instant::now();
         let Pending { ledger, closed_at, hash, .. } = pending.clone();
-        match reader.anchor_new(ledger, &hash).await {
+        match reader.anchor_new(ledger, &hash, false).await {
             Anchor::Unchecked => {}
             Anchor::Agrees { .. } => self.vouch_for_chain((ledger, closed_at)),
             Anchor::Differs { .. } => {
@@ -328,9 +331,12 @@ impl Ascent {
     async fn pass_over_unread(&mut self, reader: &LakeReader, error: LakeError) -> Result<Step, LakeError> {
         let (_, last) = reader.lake.manifest().await?.batch_of(self.next);
         match self.look_above(reader, last).await {
-            Ok(Some(_)) => Ok(self.refuse_after_attempts(self.next, last, error.to_string(), false)),
+            Ok(Some(_)) => match self.refuse_after_attempts(self.next, last, error.to_string(), false) {
+                Step::NotYet => Ok(Step::Unread(error)),
+                refused => Ok(refused),
+            },
             // The newest one may be nearer than this look.
-            Ok(None) if self.attempts > 0 => Ok(Step::NotYet),
+            Ok(None) if self.attempts > 0 => Ok(Step::Unread(error)),
             // Then the whole lake may be at fault.
             Ok(None) | Err(_) => Err(error),
         }

@@ -34,10 +34,12 @@ const SOURCE: &str = "lake";
 const ANCHOR_RETRY: Duration = Duration::from_secs(60);
 /// First wait before Horizon is asked again for a ledger that it does not have yet.
 const LACKED_RETRY: Duration = Duration::from_secs(2);
+/// The same for a ledger that is not stored without an answer.
+const URGENT_RETRY: Duration = Duration::from_secs(1);
 /// Longest such wait.
 const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
-/// Questions for a ledger of the past that Horizon does not have.
-const QUESTIONS_MAX: u32 = 4;
+/// Further questions for a ledger of the past that Horizon does not have.
+const QUESTIONS_MAX: u32 = 3;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
 const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,15 +140,20 @@ impl LakeReader {
     }
 
     /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
-    /// with it, after growing waits: each question costs a request of the budget.
-    pub async fn anchor_new(&self, sequence: u32, lake_hash: &str) -> Anchor {
+    /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger is
+    /// not stored without an answer, the waits do not grow.
+    pub async fn anchor_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> Anchor {
+        if !self.wants_anchor() || self.is_horizon_silent() {
+            return Anchor::Unchecked;
+        }
         let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
-        if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < lacked.wait) {
+        let waits = |lacked: Lacked| if is_urgent { URGENT_RETRY } else { lacked.wait };
+        if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < waits(lacked)) {
             return Anchor::Unchecked;
         }
         let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
         let wait = lacked.map_or(LACKED_RETRY, |lacked| (lacked.wait * 2).min(LACKED_RETRY_MAX));
-        let is_lacked = anchor == Anchor::Unchecked && self.wants_anchor();
+        let is_lacked = anchor == Anchor::Unchecked;
         let lacked = Lacked { ledger: sequence, asked_at: Instant::now(), wait };
         self.lacked.set(is_lacked.then_some(lacked));
         // A wrong ledger of the past says nothing about new ones.
@@ -158,18 +165,19 @@ impl LakeReader {
         anchor
     }
 
-    /// Compares the hash of a ledger of the past with Horizon's. At a start Horizon may lack the newest for a moment, so it
-    /// is asked a few times.
-    pub async fn anchor_old(&self, sequence: u32, lake_hash: &str) -> Anchor {
-        for _ in 1..QUESTIONS_MAX {
-            // As urgent as new trades: without an answer all history below would be unproven.
-            let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
-            if anchor != Anchor::Unchecked || !self.wants_anchor() || self.is_horizon_silent() {
-                return anchor;
+    /// Compares the hash of a ledger that Horizon lacked a moment ago, a few times: at a start it may lack the newest.
+    pub async fn anchor_again(&self, sequence: u32, lake_hash: &str) -> Anchor {
+        for _ in 0..QUESTIONS_MAX {
+            if !self.wants_anchor() || self.is_horizon_silent() {
+                break;
             }
             actix_rt::time::sleep(LACKED_RETRY).await;
+            let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
+            if anchor != Anchor::Unchecked {
+                return anchor;
+            }
         }
-        self.anchor(sequence, lake_hash, Class::Live).await
+        Anchor::Unchecked
     }
 
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have

@@ -29,7 +29,7 @@ const BATCHES_KEPT_MIN: i64 = 10_000;
 pub struct Cleaned {
     /// Number of dropped days.
     pub days: u64,
-    /// Number of days that were in use, or whose candles wait to be derived. The next pass tries again.
+    /// Number of days that were in use, or whose candles wait to be derived, and of later ones. The next pass tries again.
     pub days_left: u64,
     /// Number of rows deleted from other tables.
     pub rows: u64,

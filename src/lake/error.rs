@@ -56,7 +56,7 @@ pub enum LakeError {
     )]
     NoManifest,
     /// Manifest that cannot be used.
-    #[error(transparent)]
+    #[error("{}", shortened(&.0.to_string()))]
     Manifest(#[from] ManifestError),
     /// Manifest of another network.
     #[error("the lake holds the network \"{}\", not \"{expected}\"", shortened(found))]
@@ -72,7 +72,7 @@ pub enum LakeError {
     )]
     NoStart,
     /// No object at or below the ledger to begin with.
-    #[error("the lake has no ledger at or below {hint}, or gives none")]
+    #[error("the lake has no ledger at or below {hint}")]
     Empty {
         /// Ledger that the search began with.
         hint: u32,
@@ -113,7 +113,11 @@ impl LakeError {
     /// True if only the object that was asked for may be at fault.
     #[must_use]
     pub const fn may_be_of_object(&self) -> bool {
-        matches!(self, Self::Directory(_) | Self::Status { .. } | Self::TooLarge(_) | Self::Rpc { .. })
+        match self {
+            Self::Directory(_) | Self::TooLarge(_) | Self::Rpc { .. } => true,
+            Self::Status { status, .. } => !matches!(*status, 429 | 503),
+            _ => false,
+        }
     }
 }
 
@@ -136,13 +140,20 @@ mod tests {
 
     #[test]
     fn a_strangers_text_is_cut_and_an_absurd_wait_is_not_believed() {
-        let found = "\u{202e}network".repeat(1_000_000);
-        let text = LakeError::OtherNetwork { found, expected: "Here".into() }.to_string();
-        assert!(
-            text.len() < 2_000 && text.contains("\\u{202e}network") && text.contains('…'),
-            "{}",
-            text.len()
-        );
+        let long = || "\u{202e}network".repeat(1_000_000);
+        for error in [
+            LakeError::OtherNetwork { found: long(), expected: "Here".into() },
+            ManifestError::Form(long()).into(),
+            ManifestError::Version(long()).into(),
+            ManifestError::Compression(long()).into(),
+        ] {
+            let text = error.to_string();
+            assert!(
+                text.len() < 2_000 && text.contains("\\u{202e}network") && text.contains('…'),
+                "{}",
+                text.len()
+            );
+        }
         let asked = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
             LakeError::Status { status: 503, retry_after }.retry_after().unwrap()

@@ -74,7 +74,7 @@ impl Source {
             return rpc.ledger(ledger).await;
         }
         for key in manifest.keys_of(ledger) {
-            if let Some(bytes) = or_missing(self.fetch(&key).await)? {
+            if let Some(bytes) = self.or_missing(self.fetch(&key).await).await? {
                 return Ok(Some(bytes));
             }
         }
@@ -89,7 +89,10 @@ impl Source {
         for key in manifest.keys_of(ledger) {
             let has = match self {
                 Self::Directory { path, .. } => directory::has(path.join(key)).await?,
-                Self::Http(http) => or_missing(http.has(&key).await.map(Some))?.unwrap_or_default(),
+                Self::Http(http) => {
+                    let has = http.has(&key).await.map(|has| has.then_some(()));
+                    self.or_missing(has).await?.is_some()
+                }
                 Self::Rpc(_) => false,
             };
             if has {
@@ -118,6 +121,17 @@ impl Source {
         }
     }
 
+    /// Takes 403 for a missing object while the manifest can be read: S3 answers so in a bucket that may be read and not
+    /// listed.
+    async fn or_missing<T>(&self, answer: Result<Option<T>, LakeError>) -> Result<Option<T>, LakeError> {
+        match answer {
+            Err(LakeError::Status { status: 403, .. }) if self.fetch(Manifest::KEY).await?.is_some() => {
+                Ok(None)
+            }
+            answer => answer,
+        }
+    }
+
     /// Fetches an object. `None` if there is none with this key.
     async fn fetch(&self, key: &str) -> Result<Option<Bytes>, LakeError> {
         match self {
@@ -125,13 +139,5 @@ impl Source {
             Self::Http(http) => http.fetch(key).await,
             Self::Rpc(_) => Ok(None),
         }
-    }
-}
-
-/// Takes 403 for a missing object: S3 answers so in a bucket that may be read and not listed.
-fn or_missing<T>(answer: Result<Option<T>, LakeError>) -> Result<Option<T>, LakeError> {
-    match answer {
-        Err(LakeError::Status { status: 403, .. }) => Ok(None),
-        answer => answer,
     }
 }

@@ -45,6 +45,8 @@ const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time after which a stretch of history that the lake does not give is left to Horizon.
 const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
+/// Time after which that patience begins again.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(3_600);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
 #[derive(Debug, Default)]
@@ -99,9 +101,11 @@ impl Backfill {
             }
             // A bad or late lake costs requests, but no trades.
             let read = match self.read_tail(context, upstream).await {
-                Ok(()) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => {
-                    // Nothing proves any more what it gave. Horizon, which answers, is read instead.
-                    self.doubt_what_a_lake_left().await.map(drop)
+                // A batch of a contradicted lake may have been stored after the ledgers before it were doubted.
+                Ok(())
+                    if reader.is_contradicted() || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) =>
+                {
+                    self.read_unproven_from_horizon(upstream).await
                 }
                 read => read,
             };
@@ -110,6 +114,19 @@ impl Backfill {
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
         }
+    }
+
+    /// Leaves to Horizon, which answers, what a lake gave that does not answer any more or is contradicted: nothing proves
+    /// it. What Horizon no longer has stays as it is.
+    async fn read_unproven_from_horizon(&self, upstream: &Upstream) -> Result<(), HistoryError> {
+        self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        let unproven = self.writer.database.unproven_ledgers().await?;
+        if unproven.is_some_and(|(from, _)| from >= upstream.oldest_of_horizon())
+            && let Some(doubted) = self.doubt_what_a_lake_left().await?
+        {
+            upstream.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
+        }
+        Ok(())
     }
 
     /// True if a reader of the lake has failed for this time.
@@ -191,10 +208,14 @@ impl Backfill {
             let begun = Instant::now();
             let step = ascent.step(reader).await;
             let step = step.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?;
-            reader.note_answer(LakeUse::Recent);
+            match &step {
+                Step::Unread(error) => reader.note_failure(LakeUse::Recent, error),
+                Step::Refused { .. } => {}
+                _ => reader.note_answer(LakeUse::Recent),
+            }
             let mut collected = Collected::default();
             let covered = match step {
-                Step::NotYet => return Ok(()),
+                Step::NotYet | Step::Unread(_) => return Ok(()),
                 Step::Hole { from, to } => {
                     upstream.left.borrow_mut().add(from, to, Instant::now());
                     continue;
@@ -304,7 +325,10 @@ impl Backfill {
             // Other stretches may be read meanwhile, such as the newest ones.
             Err(HistoryError::Lake(_)) => {
                 let now = self.writer.clock.now();
-                let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
+                // Another bad object is given up at once: the patience is for the lake.
+                let given_up = upstream.given_up.get().filter(|since| !self.has_passed(*since, GIVEN_UP_FOR));
+                let first = given_up.unwrap_or(now);
+                let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(first);
                 self.has_passed(since, LAKE_GIVEN_UP) || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP)
             }
             _ => false,
@@ -319,6 +343,8 @@ impl Backfill {
         if gives_up && !read.has_found.get() {
             // Maybe only the first object is at fault.
             let from = self.unreadable_from(reader, stretch).await;
+            let since = self.writer.clock.now() - LAKE_GIVEN_UP;
+            upstream.given_up.set((from > stretch.floor).then_some(since));
             upstream.left.borrow_mut().add(from, stretch.to, Instant::now());
         } else if is_done && !read.has_found.get() {
             // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.

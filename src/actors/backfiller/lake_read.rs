@@ -232,12 +232,18 @@ impl LakeRead<'_> {
         ledger: &VerifiedLedger,
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
-        let anchor = self.reader.anchor_old(ledger.sequence, &ledger.hash.to_string()).await;
+        let hash = ledger.hash.to_string();
+        // As urgent as new trades: without an answer all history below would be unproven.
+        let mut anchor = self.reader.anchor(ledger.sequence, &hash, Class::Live).await;
+        let is_forgotten = anchor == Anchor::Unchecked && self.is_forgotten(ledger.sequence).await;
+        if anchor == Anchor::Unchecked && !is_forgotten && !self.has_found.get() {
+            anchor = self.reader.anchor_again(ledger.sequence, &hash).await;
+        }
         if anchor == Anchor::Unchecked && self.reader.is_contradicted() {
             return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unproven
         }
-        state.is_vouched = matches!(anchor, Anchor::Agrees { .. })
-            || anchor == Anchor::Unchecked && self.is_forgotten(ledger.sequence).await;
+        state.is_vouched =
+            matches!(anchor, Anchor::Agrees { .. }) || anchor == Anchor::Unchecked && is_forgotten;
         if let Anchor::Differs { .. } = anchor {
             let reason = "its hash is not the one that Horizon has";
             self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;

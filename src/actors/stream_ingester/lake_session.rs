@@ -70,7 +70,8 @@ impl<'a> LakeSession<'a> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
-        let tip = self.watched(newest.unwrap_or_default(), self.reader.newest(newest)).await?;
+        let tip =
+            self.watched(newest.map(|newest| newest.saturating_add(1)), self.reader.newest(newest)).await?;
         // An answer here ends no outage: the object that cannot be read comes next.
         let tip = tip.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
         let next = match newest {
@@ -87,22 +88,26 @@ impl<'a> LakeSession<'a> {
     async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
-        let step = self.watched(ascent.next(), ascent.step(self.reader)).await?;
+        let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await?;
         let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
         // What is refused is no news: a lake may refuse to end.
         if matches!(step, Step::Ledgers(_)) {
             self.news_at = Instant::now();
         }
-        self.reader.note_answer(LakeUse::Recent);
-        self.report(ascent.next());
+        match &step {
+            Step::Unread(error) => self.reader.note_failure(LakeUse::Recent, error),
+            Step::Refused { .. } => {}
+            _ => self.reader.note_answer(LakeUse::Recent),
+        }
+        self.report(Some(ascent.next()));
         match step {
-            Step::NotYet | Step::Hole { .. } => {
+            Step::NotYet | Step::Unread(_) | Step::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
                 }
                 if self.is_quiet() && self.searched_at.elapsed() >= QUIET {
                     self.searched_at = Instant::now();
-                    let next = ascent.next();
+                    let next = Some(ascent.next());
                     let searched = self.watched(next, ascent.go_back(self.reader)).await?;
                     searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
                 }
@@ -179,7 +184,7 @@ impl<'a> LakeSession<'a> {
 
     /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins. `next` is the
     /// ledger that is waited for.
-    async fn watched<T>(&self, next: u32, reading: impl Future<Output = T>) -> Result<T, SessionEnd> {
+    async fn watched<T>(&self, next: Option<u32>, reading: impl Future<Output = T>) -> Result<T, SessionEnd> {
         let mut reading = std::pin::pin!(reading);
         loop {
             match tokio::time::timeout(TICK, &mut reading).await {
@@ -196,11 +201,12 @@ impl<'a> LakeSession<'a> {
     }
 
     /// Publishes whether the lake still gives ledgers.
-    fn report(&self, next: u32) {
+    fn report(&self, next: Option<u32>) {
         let writer = &self.deps.writer;
         let is_quiet = self.is_quiet();
         let detail = if is_quiet {
-            format!("the lake has given no ledger for {} s, {next} is the next", QUIET.as_secs())
+            let next = next.map(|next| format!(", {next} is the next")).unwrap_or_default();
+            format!("the lake has given no ledger for {} s{next}", QUIET.as_secs())
         } else {
             "reading from the lake".to_owned()
         };

@@ -106,7 +106,7 @@ fn a_process_that_may_make_too_few_threads_says_so_and_ends() {
         return;
     }
     // Too few for the pool, and too few for the actors beside it.
-    for threads in [12, 24, 36] {
+    for threads in [12, 24, 33, 40] {
         let (code, _, log) = run_in(&SERVE, &[(OWN_USER, &format!("{USER}:{threads}"))]);
         assert_eq!(code, 69, "{threads}: {log}");
         assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
