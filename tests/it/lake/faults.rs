@@ -149,6 +149,8 @@ fn standing_lake(seed: u64) -> SimServer {
     horizon(SimConfig { clock, ..lake_config(seed, 2.0, 1, FaultPlan::none()) })
 }
 
+const LEDGERS_OF_FIVE_MINUTES: i64 = 150;
+
 /// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all of
 /// them are read again, from Horizon, also after a kill in between. Its trades are there then.
 async fn true_trades_come(seed: u64, then: Then) {
@@ -173,6 +175,8 @@ async fn true_trades_come(seed: u64, then: Then) {
     let (first, believed) = complete_range(&client).await;
     let lowest = number(&client, "SELECT from_ledger FROM unproven_ledgers").await;
     assert!(lowest <= first, "{lowest} {first}");
+    // The oldest ledgers leave the wanted hour while the test runs. What is read again may lack them.
+    let first = first + LEDGERS_OF_FIVE_MINUTES;
     if then != Then::GoesOn && then != Then::LakeStands {
         daemon.kill();
     }
