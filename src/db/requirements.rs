@@ -12,7 +12,7 @@ const VERSION_MIN: i32 = 150_000;
 const ENCODING: &str = "UTF8";
 
 impl Database {
-    /// Checks the version of the server and the encoding of the database. Writes nothing.
+    /// Checks the version of the server, the encoding of the database and the search path of the role. Writes nothing.
     ///
     /// # Errors
     ///
@@ -23,7 +23,15 @@ impl Database {
         let (name, encoding, number): (String, String, i32) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         debug!(encoding, server_version_num = number, "database server checked");
-        check(&name, &encoding, number)
+        check(&name, &encoding, number)?;
+        let (schema, search_path): (Option<String>, String) = (row.try_get(3)?, row.try_get(4)?);
+        if schema.is_none() {
+            return Err(DbError::Unsuitable(format!(
+                "the search_path of this role is {search_path:?}, and it may use none of these schemas, or none exists: \
+                 create one, or change the path with ALTER ROLE … SET search_path"
+            )));
+        }
+        Ok(())
     }
 
     /// Checks that this role has the rights that a writer needs. On a standby nothing is checked, because it is only

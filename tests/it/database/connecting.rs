@@ -57,6 +57,23 @@ fn a_silent_host_hides_no_living_one_and_comes_last_for_a_while() {
 }
 
 #[test]
+fn a_search_path_without_a_schema_is_refused_by_its_name() {
+    block_on(async {
+        let url = fresh_database().await;
+        let client = connect(&url).await;
+        let wrong = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = nowhere', current_database()); END $$";
+        client.batch_execute(wrong).await.unwrap();
+        let refused = open(&url).check_server().await.unwrap_err();
+        assert!(matches!(refused, DbError::Unsuitable(_)), "{refused}");
+        let text = refused.to_string();
+        assert!(
+            text.contains("search_path of this role is \"nowhere\"") && text.contains("ALTER ROLE"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
 fn a_step_of_the_start_that_fails_for_a_moment_runs_again_and_one_that_is_refused_does_not() {
     block_on(async {
         let database = open(&fresh_database().await);
