@@ -182,7 +182,7 @@ struct Upstream {
     left: RefCell<LeftToHorizon>,
     /// Last ledgers of stretches that the lake does not give, and the time since when.
     failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
-    /// Time since when the lake had not given the last object that was given up.
+    /// Time when a single object of the lake was last given up.
     given_up: Cell<Option<DateTime<Utc>>>,
     /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
     proven: Cell<Option<Link>>,

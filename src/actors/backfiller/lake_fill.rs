@@ -45,7 +45,7 @@ const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time after which a stretch of history that the lake does not give is left to Horizon.
 const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
-/// Time after which that patience begins again.
+/// Time for which a bad object is remembered.
 const GIVEN_UP_FOR: Duration = Duration::from_secs(3_600);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
@@ -321,18 +321,38 @@ impl Backfill {
             }
         };
         self.publish_progress(progress).await?;
-        let gives_up = match &outcome {
-            // Other stretches may be read meanwhile, such as the newest ones.
-            Err(HistoryError::Lake(_)) => {
-                let now = self.writer.clock.now();
-                // Another bad object is given up at once: the patience is for the lake.
-                let given_up = upstream.given_up.get().filter(|since| !self.has_passed(*since, GIVEN_UP_FOR));
-                let first = given_up.unwrap_or(now);
-                let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(first);
-                self.has_passed(since, LAKE_GIVEN_UP) || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP)
-            }
-            _ => false,
+        self.note_outcome(reader, upstream, stretch, &outcome, read.has_found.get()).await;
+        outcome.map(|()| false)
+    }
+
+    /// Leaves to Horizon what a stretch lacks after its reading, if the lake is not to be asked for it again soon.
+    async fn note_outcome(
+        &self,
+        reader: &LakeReader,
+        upstream: &Upstream,
+        stretch: LakeStretch,
+        outcome: &Result<(), HistoryError>,
+        has_found: bool,
+    ) {
+        let now = self.writer.clock.now();
+        let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
+        // Other stretches may be read meanwhile, such as the newest ones.
+        let is_patience_over = is_lake_at_fault && {
+            let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
+            self.has_passed(since, LAKE_GIVEN_UP) || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP)
         };
+        // The patience is for the lake. After one bad object another is given up at once, if one below can be read.
+        let had_bad_object = upstream.given_up.get().is_some_and(|at| !self.has_passed(at, GIVEN_UP_FOR));
+        let unreadable_from = if is_lake_at_fault && !has_found && (is_patience_over || had_bad_object) {
+            self.unreadable_from(reader, stretch).await
+        } else {
+            stretch.floor
+        };
+        let is_of_object = unreadable_from > stretch.floor;
+        if is_of_object {
+            upstream.given_up.set(Some(now));
+        }
+        let gives_up = is_patience_over || is_of_object;
         if gives_up {
             reader.note_answer(LakeUse::History); // Horizon is asked instead
         }
@@ -340,22 +360,15 @@ impl Backfill {
             upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
         }
         let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
-        if gives_up && !read.has_found.get() {
-            // Maybe only the first object is at fault.
-            let from = self.unreadable_from(reader, stretch).await;
-            let since = self.writer.clock.now() - LAKE_GIVEN_UP;
-            upstream.given_up.set((from > stretch.floor).then_some(since));
-            upstream.left.borrow_mut().add(from, stretch.to, Instant::now());
-        } else if is_done && !read.has_found.get() {
+        if is_done && !has_found {
             // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
-            upstream.left.borrow_mut().add(stretch.floor, stretch.to, Instant::now());
+            upstream.left.borrow_mut().add(unreadable_from, stretch.to, Instant::now());
         } else if is_done && outcome.is_err() {
             upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
         }
-        outcome.map(|()| false)
     }
 
-    /// First of the ledgers that end a stretch and that the lake does not give. Looks for one that it gives below a failed
+    /// First of the ledgers at the end of a stretch that the lake does not give. Looks for one that it gives below a failed
     /// object, in growing steps.
     async fn unreadable_from(&self, reader: &LakeReader, stretch: LakeStretch) -> u32 {
         let size = reader.lake.manifest().await.map_or(1, |manifest| manifest.ledgers_per_batch());
