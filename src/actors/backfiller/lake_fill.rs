@@ -119,9 +119,10 @@ impl Backfill {
     /// Leaves to Horizon, which answers, what a lake gave that does not answer any more or is contradicted: nothing proves
     /// it. What Horizon no longer has stays as it is.
     async fn read_unproven_from_horizon(&self, upstream: &Upstream) -> Result<(), HistoryError> {
-        self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        // Kept here: another reader that fails meanwhile forgets what Horizon said.
+        let oldest = self.history(&self.horizon.of_class(Class::Live), upstream).await?.elder;
         let unproven = self.writer.database.unproven_ledgers().await?;
-        if unproven.is_some_and(|(from, _)| from >= upstream.oldest_of_horizon())
+        if unproven.is_some_and(|(from, _)| from >= oldest)
             && let Some(doubted) = self.doubt_what_a_lake_left().await?
         {
             upstream.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
