@@ -90,7 +90,7 @@ impl<'a> LakeSession<'a> {
         let begun = Instant::now();
         let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await?;
         let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
-        // What is refused is no news: a lake may refuse to end.
+        // A refused ledger is no news: a lake that gives only such ledgers must count as quiet.
         if matches!(step, Step::Ledgers(_)) {
             self.news_at = Instant::now();
         }
