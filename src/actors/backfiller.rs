@@ -11,6 +11,7 @@ mod end;
 mod eta;
 mod history_error;
 mod lake_fill;
+mod lake_given_up;
 mod lake_read;
 mod lake_reread;
 mod left_to_horizon;
@@ -183,7 +184,7 @@ struct Upstream {
     /// Last ledgers of stretches that the lake does not give, and the time since when.
     failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
     /// Time when a single object of the lake was last given up.
-    given_up: Cell<Option<DateTime<Utc>>>,
+    bad_object_at: Cell<Option<DateTime<Utc>>>,
     /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
     proven: Cell<Option<Link>>,
 }
@@ -284,10 +285,11 @@ impl Backfill {
     }
 
     /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill them.
-    /// Returns the ledgers in doubt, if there were any.
-    async fn doubt_what_a_lake_left(&self) -> Result<Option<LedgerRange>, HistoryError> {
+    /// Those below `oldest` stay: Horizon no longer has them. Returns the ledgers in doubt, if there were any.
+    async fn doubt_what_a_lake_left(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
         let database = &self.writer.database;
-        let Some((from, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };
+        let Some((unproven, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };
+        let from = unproven.max(oldest);
         let held = self.held().await?;
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,
@@ -296,7 +298,7 @@ impl Backfill {
             to_time: newest.to_time.max(from_time),
         });
         let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-        database.clear_unproven(epoch, from, doubted).await?;
+        database.clear_unproven(epoch, unproven, doubted).await?;
         warn!(
             from,
             "no hash of Horizon was ever seen for ledgers of a lake from here on, reading them again"
@@ -313,7 +315,7 @@ impl Backfill {
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         // The coverage may be empty then, and looks whole until the newest ledgers are read again.
-        if !self.is_live_from_lake && self.doubt_what_a_lake_left().await?.is_some() {
+        if !self.is_live_from_lake && self.doubt_what_a_lake_left(history.elder).await?.is_some() {
             return Ok(false);
         }
         let held = self.held().await?;

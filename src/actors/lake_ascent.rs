@@ -19,6 +19,8 @@ const PENDING_RETRY: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
 const LOOKS_MAX: u32 = 3;
+/// Longest wait for a hash that Horizon does not have yet, if the ledger is not stored without it.
+const HASH_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest time for an object, all attempts together.
 const READ_MAX: Duration = Duration::from_secs(120);
 /// Distances in objects at which a later one is looked for, in turn.
@@ -44,6 +46,8 @@ pub struct Ascent {
     is_distrusted: bool,
     /// Doubt that is not settled yet.
     doubt: Option<Doubt>,
+    /// Ledger that is not stored before Horizon has its hash, and the time since when Horizon is asked for it.
+    awaited: Option<(u32, Instant)>,
     attempts: u32,
     looks: u32,
 }
@@ -101,6 +105,7 @@ impl Ascent {
             pending: None,
             is_distrusted: false,
             doubt: None,
+            awaited: None,
             attempts: 0,
             looks: 0,
         }
@@ -181,6 +186,7 @@ impl Ascent {
                         (self.attempts, self.looks) = (0, 0);
                         Step::Ledgers(taken)
                     }
+                    Some((sequence, ..)) if self.may_await_hash(sequence) => Step::NotYet,
                     Some((sequence, reason, is_chain_break)) => {
                         self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
                     }
@@ -232,6 +238,8 @@ impl Ascent {
                         return Err((ledger.sequence, broken.to_string(), true));
                     }
                     (Anchor::Unchecked, None) if self.is_distrusted => {
+                        let awaited = self.awaited.filter(|(awaited, _)| *awaited == ledger.sequence);
+                        self.awaited = awaited.or_else(|| Some((ledger.sequence, Instant::now())));
                         let reason =
                             "Horizon does not have its hash yet, and the lake had a wrong one before";
                         return Err((ledger.sequence, reason.to_owned(), true));
@@ -305,6 +313,11 @@ impl Ascent {
     /// Ends the chain: the next ledger begins another one.
     fn cut(&mut self) {
         (self.link, self.chain_from, self.vouched, self.pending) = (None, None, None, None);
+    }
+
+    /// True if a ledger waits for its hash, and may do so for longer. A lake is often ahead of Horizon by some seconds.
+    fn may_await_hash(&self, sequence: u32) -> bool {
+        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < HASH_PATIENCE)
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

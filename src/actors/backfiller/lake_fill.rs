@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::{
     Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
     descending_read::DescendingRead,
+    lake_given_up::LAKE_GIVEN_UP,
     lake_read::{LakeRead, LakeStretch},
     plan::Stretch,
     progress::{Progress, Wanted},
@@ -29,7 +29,7 @@ use crate::{
         instant::{DAY, HOUR, UnixSeconds},
     },
     horizon::budget::Class,
-    lake::{Content, FIRST_LEDGER, LakeError},
+    lake::{FIRST_LEDGER, LakeError},
     outbound::retry::Retry,
     published::LakeUse,
     steps,
@@ -42,11 +42,6 @@ const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
 const LAKE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Time after which a stretch of history that the lake does not give is left to Horizon.
-const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
-/// Time for which a bad object is remembered.
-const GIVEN_UP_FOR: Duration = Duration::from_secs(3_600);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
 #[derive(Debug, Default)]
@@ -94,6 +89,9 @@ impl Backfill {
             if falls_short != fell_short && self.is_live_from_lake {
                 log_source(falls_short);
             }
+            if fell_short && !falls_short {
+                upstream.left.borrow_mut().end_outage();
+            }
             fell_short = falls_short;
             if !falls_short {
                 context.pause(LAKE_TAIL_INTERVAL).await;
@@ -105,7 +103,7 @@ impl Backfill {
                 Ok(())
                     if reader.is_contradicted() || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) =>
                 {
-                    self.read_unproven_from_horizon(upstream).await
+                    self.read_unproven_from_horizon(reader, upstream).await
                 }
                 read => read,
             };
@@ -114,31 +112,6 @@ impl Backfill {
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
         }
-    }
-
-    /// Leaves to Horizon, which answers, what a lake gave that does not answer any more or is contradicted: nothing proves
-    /// it. What Horizon no longer has stays as it is.
-    async fn read_unproven_from_horizon(&self, upstream: &Upstream) -> Result<(), HistoryError> {
-        // Kept here: another reader that fails meanwhile forgets what Horizon said.
-        let oldest = self.history(&self.horizon.of_class(Class::Live), upstream).await?.elder;
-        let unproven = self.writer.database.unproven_ledgers().await?;
-        if unproven.is_some_and(|(from, _)| from >= oldest)
-            && let Some(doubted) = self.doubt_what_a_lake_left().await?
-        {
-            upstream.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
-        }
-        Ok(())
-    }
-
-    /// True if a reader of the lake has failed for this time.
-    fn is_lake_out_for(&self, reader: LakeUse, time: Duration) -> bool {
-        let outages = self.writer.published.vitals.lake.load().map(|lake| lake.outages).unwrap_or_default();
-        outages.of(reader).is_some_and(|(since, _)| self.has_passed(*since, time))
-    }
-
-    fn has_passed(&self, since: DateTime<Utc>, time: Duration) -> bool {
-        let passed = self.writer.clock.now().signed_duration_since(since);
-        passed.num_seconds() >= i64::saturating_from(time.as_secs())
     }
 
     /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
@@ -322,70 +295,8 @@ impl Backfill {
             }
         };
         self.publish_progress(progress).await?;
-        self.note_outcome(reader, upstream, stretch, &outcome, read.has_found.get()).await;
+        self.leave_what_is_given_up(reader, upstream, stretch, &outcome, read.has_found.get()).await;
         outcome.map(|()| false)
-    }
-
-    /// Leaves to Horizon what a stretch lacks after its reading, if the lake is not to be asked for it again soon.
-    async fn note_outcome(
-        &self,
-        reader: &LakeReader,
-        upstream: &Upstream,
-        stretch: LakeStretch,
-        outcome: &Result<(), HistoryError>,
-        has_found: bool,
-    ) {
-        let now = self.writer.clock.now();
-        let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
-        // Other stretches may be read meanwhile, such as the newest ones.
-        let is_patience_over = is_lake_at_fault && {
-            let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
-            self.has_passed(since, LAKE_GIVEN_UP) || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP)
-        };
-        // The patience is for the lake. After one bad object another is given up at once, if one below can be read.
-        let had_bad_object = upstream.given_up.get().is_some_and(|at| !self.has_passed(at, GIVEN_UP_FOR));
-        let unreadable_from = if is_lake_at_fault && !has_found && (is_patience_over || had_bad_object) {
-            self.unreadable_from(reader, stretch).await
-        } else {
-            stretch.floor
-        };
-        let is_of_object = unreadable_from > stretch.floor;
-        if is_of_object {
-            upstream.given_up.set(Some(now));
-        }
-        let gives_up = is_patience_over || is_of_object;
-        if gives_up {
-            reader.note_answer(LakeUse::History); // Horizon is asked instead
-        }
-        if outcome.is_ok() || gives_up {
-            upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
-        }
-        let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
-        if is_done && !has_found {
-            // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
-            upstream.left.borrow_mut().add(unreadable_from, stretch.to, Instant::now());
-        } else if is_done && outcome.is_err() {
-            upstream.left.borrow_mut().add(stretch.from, stretch.to, Instant::now());
-        }
-    }
-
-    /// First of the ledgers at the end of a stretch that the lake does not give. Looks for one that it gives below a failed
-    /// object, in growing steps.
-    async fn unreadable_from(&self, reader: &LakeReader, stretch: LakeStretch) -> u32 {
-        let size = reader.lake.manifest().await.map_or(1, |manifest| manifest.ledgers_per_batch());
-        for objects in [1_u32, 4, 16, 64] {
-            let below = stretch.to.saturating_sub(size.saturating_mul(objects));
-            if below < stretch.floor {
-                break;
-            }
-            let read = tokio::time::timeout(LAKE_PATIENCE, reader.lake.read(below)).await;
-            if let Ok(Ok(batch)) = read
-                && matches!(batch.content, Content::Ledgers(_))
-            {
-                return batch.last.saturating_add(1);
-            }
-        }
-        stretch.floor
     }
 
     /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for.

@@ -20,23 +20,39 @@ struct Left {
     from: u32,
     to: u32,
     since: Instant,
+    /// True if the lake did not answer at all.
+    is_outage: bool,
 }
 
 impl LeftToHorizon {
-    /// Adds ledgers.
+    /// Adds ledgers that the lake lacks or that are refused.
     pub(super) fn add(&mut self, from: u32, to: u32, now: Instant) {
-        if from > to {
+        self.push(Left { from, to, since: now, is_outage: false });
+    }
+
+    /// Adds ledgers that a lake which does not answer may have.
+    pub(super) fn add_in_outage(&mut self, from: u32, to: u32, now: Instant) {
+        self.push(Left { from, to, since: now, is_outage: true });
+    }
+
+    /// The lake answers again, and is asked for what it may have.
+    pub(super) fn end_outage(&mut self) {
+        self.ranges.retain(|left| !left.is_outage);
+    }
+
+    fn push(&mut self, new: Left) {
+        if new.from > new.to {
             return;
         }
         // Most come one after the other.
-        if let Some(last) = self.ranges.last_mut().filter(|last| last.touches(from, to)) {
-            (last.from, last.to) = (last.from.min(from), last.to.max(to));
+        if let Some(last) = self.ranges.last_mut().filter(|last| last.continues(&new)) {
+            (last.from, last.to) = (last.from.min(new.from), last.to.max(new.to));
             return;
         }
         if self.ranges.len() >= RANGES_MAX {
             self.join_neighbours();
         }
-        self.ranges.push(Left { from, to, since: now });
+        self.ranges.push(new);
     }
 
     /// Splits missing ledgers into those that the lake is asked for, and those that are left to Horizon. Both keep their
@@ -73,6 +89,7 @@ impl LeftToHorizon {
                 from: pair.iter().map(|left| left.from).min()?,
                 to: pair.iter().map(|left| left.to).max()?,
                 since: pair.iter().map(|left| left.since).min()?,
+                is_outage: pair.iter().all(|left| left.is_outage),
             })
         });
         self.ranges = joined.collect();
@@ -80,8 +97,11 @@ impl LeftToHorizon {
 }
 
 impl Left {
-    const fn touches(&self, from: u32, to: u32) -> bool {
-        from <= self.to.saturating_add(1) && self.from <= to.saturating_add(1)
+    /// True if both touch, for the same reason.
+    const fn continues(&self, next: &Self) -> bool {
+        next.from <= self.to.saturating_add(1)
+            && self.from <= next.to.saturating_add(1)
+            && self.is_outage == next.is_outage
     }
 }
 
@@ -126,6 +146,18 @@ mod tests {
         let later = now.checked_add(LEFT_FOR).unwrap();
         let (lake, horizon) = left.split(&[gap(10, 18)], later);
         assert_eq!((ends(&lake), horizon.len()), (vec![(10, 18)], 0), "the lake may have been mended");
+    }
+
+    #[test]
+    fn after_an_outage_the_lake_is_asked_for_what_it_may_have() {
+        let (mut left, now) = (LeftToHorizon::default(), Instant::now());
+        left.add(30, 40, now);
+        left.add_in_outage(20, 29, now);
+        left.add_in_outage(10, 19, now);
+        assert_eq!(ends(&left.split(&[gap(10, 40)], now).1), [(30, 40), (10, 29)]);
+        left.end_outage();
+        let (lake, horizon) = left.split(&[gap(10, 40)], now);
+        assert_eq!((ends(&lake), ends(&horizon)), (vec![(10, 29)], vec![(30, 40)]));
     }
 
     #[test]

@@ -104,6 +104,32 @@ fn horizon_is_seldom_asked_for_hashes_that_it_does_not_have() {
     });
 }
 
+/// Most lakes are ahead of Horizon by some seconds.
+#[test]
+fn a_lake_that_was_wrong_is_believed_again_while_horizon_lags() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(220, 2.0, 0, plan.clone());
+    let newest = sim.oracle().head().latest;
+    let right = newest + 10;
+    (newest - 100..right).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Rewritten));
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let refused = |from| {
+            let number = "substring(reason from '^ledgers ([0-9]+)')::bigint";
+            format!("SELECT count(*) FROM quarantine WHERE {number} >= {from}")
+        };
+        reached("wrong ledgers are refused", async || number(&client, &refused(right - 1)).await > 0).await;
+        for _ in 0..1_000 {
+            (0..4).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
+            plan.push(Endpoint::Ledgers, Fault::Drip { bytes: 100_000 });
+        }
+        reached("later ones are stored", async || number(&client, NEWEST).await > i64::from(right) + 2).await;
+        wait_until("the lake is well", || daemon.get("/readyz").json()["checks"]["lake"]["ok"] == true);
+        assert_eq!(number(&client, &refused(right)).await, 0, "{}", daemon.log());
+    });
+}
+
 /// The sweep of assets wants the same requests.
 #[test]
 fn history_is_proven_within_the_default_budget() {

@@ -1,0 +1,122 @@
+//! Ledgers that the lake does not give for long, or gave and does not vouch for: when they are left to Horizon.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::{Backfill, HistoryError, Upstream, lake_read::LakeStretch};
+use crate::{
+    actors::lake_reader::LakeReader,
+    domain::conversions::SaturatingFrom,
+    horizon::budget::Class,
+    lake::{Content, FIRST_LEDGER},
+    published::LakeUse,
+};
+
+/// Time after which a stretch of history that the lake does not give is left to Horizon.
+pub(super) const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
+/// Time for which a bad object is remembered.
+const BAD_OBJECT_FOR: Duration = Duration::from_secs(3_600);
+/// Longest search for an object below a bad one.
+const SEARCH_MAX: Duration = Duration::from_secs(60);
+/// Factor by which each step of that search is longer than the one before.
+const SEARCH_FACTOR: u32 = 4;
+
+impl Backfill {
+    /// Leaves to Horizon, which answers, what a lake gave that does not answer any more or is contradicted: nothing proves
+    /// it. What Horizon no longer has stays as it is.
+    pub(super) async fn read_unproven_from_horizon(
+        &self,
+        reader: &LakeReader,
+        upstream: &Upstream,
+    ) -> Result<(), HistoryError> {
+        // Kept here: another reader that fails meanwhile forgets what Horizon said.
+        let oldest = self.history(&self.horizon.of_class(Class::Live), upstream).await?.elder;
+        if let Some(doubted) = self.doubt_what_a_lake_left(oldest).await?
+            && reader.is_contradicted()
+        {
+            upstream.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// True if a reader of the lake has failed for this time.
+    pub(super) fn is_lake_out_for(&self, reader: LakeUse, time: Duration) -> bool {
+        let outages = self.writer.published.vitals.lake.load().map(|lake| lake.outages).unwrap_or_default();
+        outages.of(reader).is_some_and(|(since, _)| self.has_passed(*since, time))
+    }
+
+    pub(super) fn has_passed(&self, since: DateTime<Utc>, time: Duration) -> bool {
+        let passed = self.writer.clock.now().signed_duration_since(since);
+        passed.num_seconds() >= i64::saturating_from(time.as_secs())
+    }
+
+    /// Leaves to Horizon what a stretch lacks after its reading, if the lake is not to be asked for it again soon.
+    pub(super) async fn leave_what_is_given_up(
+        &self,
+        reader: &LakeReader,
+        upstream: &Upstream,
+        stretch: LakeStretch,
+        outcome: &Result<(), HistoryError>,
+        has_found: bool,
+    ) {
+        let now = self.writer.clock.now();
+        let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
+        let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP);
+        // Other stretches may be read meanwhile, such as the newest ones.
+        let is_patience_over = is_lake_at_fault && {
+            let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
+            is_outage || self.has_passed(since, LAKE_GIVEN_UP)
+        };
+        // The patience is for the lake. After one bad object another is given up at once, if one below can be read.
+        let had_bad_object =
+            upstream.bad_object_at.get().is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
+        let readable_below = if is_lake_at_fault && !has_found && (is_patience_over || had_bad_object) {
+            readable_below(reader, stretch.to).await
+        } else {
+            None
+        };
+        if readable_below.is_some() {
+            upstream.bad_object_at.set(Some(now));
+        }
+        let gives_up = is_patience_over || readable_below.is_some();
+        if gives_up {
+            reader.note_answer(LakeUse::History); // Horizon is asked instead
+        }
+        if outcome.is_ok() || gives_up {
+            upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
+        }
+        let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
+        if !is_done || (has_found && outcome.is_ok()) {
+            return;
+        }
+        let from = match readable_below {
+            _ if has_found => stretch.from,
+            Some(readable) => stretch.floor.max(readable.saturating_add(1)),
+            // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
+            None => stretch.floor,
+        };
+        let mut left = upstream.left.borrow_mut();
+        if is_outage && readable_below.is_none() {
+            left.add_in_outage(from, stretch.to, Instant::now());
+        } else {
+            left.add(from, stretch.to, Instant::now());
+        }
+    }
+}
+
+/// Looks for an object below a failed one, in growing steps. Returns the last ledger of the first that can be read: then the
+/// lake is well, and the objects above are bad.
+async fn readable_below(reader: &LakeReader, failed: u32) -> Option<u32> {
+    let search = async {
+        let mut distance = reader.lake.manifest().await.ok()?.ledgers_per_batch();
+        loop {
+            let below = failed.checked_sub(distance).filter(|below| *below >= FIRST_LEDGER)?;
+            match reader.lake.read(below).await {
+                Ok(batch) if matches!(batch.content, Content::Ledgers(_)) => return Some(batch.last),
+                Ok(_) | Err(_) => distance = distance.saturating_mul(SEARCH_FACTOR),
+            }
+        }
+    };
+    tokio::time::timeout(SEARCH_MAX, search).await.ok().flatten()
+}
