@@ -16,6 +16,7 @@ mod connection_watch;
 mod cors;
 #[cfg(test)]
 mod documented;
+mod event_stream;
 mod expect;
 mod files;
 mod graphiql;

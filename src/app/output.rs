@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use nix::errno::Errno;
+
 use super::CommandError;
 use crate::actors::json_writer::replace_bytes;
 
@@ -42,17 +44,21 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Error for a path that cannot be written: the operator has to name another, or there is no room now.
 pub(super) fn unwritable(flag: &str, path: &Path, error: &io::Error) -> CommandError {
     let text = format!("{flag} {}: {error}", path.display());
-    match error.kind() {
+    let is_of_place = matches!(
+        error.kind(),
         io::ErrorKind::NotFound
-        | io::ErrorKind::PermissionDenied
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::InvalidFilename
-        | io::ErrorKind::ReadOnlyFilesystem => CommandError::Configuration(format!(
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::ReadOnlyFilesystem
+    );
+    if is_of_place || error.raw_os_error().is_some_and(|number| Errno::from_raw(number) == Errno::ELOOP) {
+        return CommandError::Configuration(format!(
             "{text}: name a place that exists and that this user may write to"
-        )),
-        _ => CommandError::Unavailable(text),
+        ));
     }
+    CommandError::Unavailable(text)
 }
 
 fn write_through(mut there: File, bytes: &[u8]) -> io::Result<()> {
@@ -83,6 +89,15 @@ mod tests {
         for link in [&link, &dangling] {
             assert!(fs::symlink_metadata(link).unwrap().is_symlink(), "{}", link.display());
         }
+    }
+
+    #[test]
+    fn a_loop_of_links_is_a_fault_of_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let looped = directory.path().join("loop");
+        symlink(&looped, &looped).unwrap();
+        let error = unwritable("-o", &looped, &write(&looped, b"x").unwrap_err());
+        assert!(matches!(error, CommandError::Configuration(_)), "{error}");
     }
 
     #[test]

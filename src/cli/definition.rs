@@ -190,6 +190,7 @@ fn ingest() -> Command {
     .arg(
         Arg::new(NUM_HOURS)
             .long(NUM_HOURS)
+            .conflicts_with("backfill-hours")
             .value_name("HOURS")
             .allow_negative_numbers(true)
             .help("Hours of history to fill [default: --backfill-hours]"),
@@ -228,6 +229,7 @@ fn clean() -> Command {
     let keep_days = Arg::new(KEEP_DAYS)
         .long(KEEP_DAYS)
         .short('k')
+        .conflicts_with("retention-days")
         .value_name("DAYS")
         .allow_negative_numbers(true)
         .help("Days to keep, 8 or more [default: --retention-days]");

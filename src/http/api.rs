@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod handlers;
 mod listings;
+mod market_query;
 mod pages;
 mod parameters;
 mod price_at;

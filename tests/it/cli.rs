@@ -147,6 +147,19 @@ fn a_fault_names_the_flag_that_was_given() {
 }
 
 #[test]
+fn a_setting_is_not_given_under_two_names() {
+    for arguments in [
+        &["clean", "trades", "--keep-days", "9", "--retention-days", "8"],
+        &["ingest", "trades", "--num-hours", "2", "--backfill-hours", "1"],
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        let reason = stderr(&output);
+        assert!(reason.contains("cannot be used with") && reason.contains(arguments[4]), "{reason}");
+    }
+}
+
+#[test]
 fn no_output_shows_a_password() {
     let good = format!("postgres://user:{CANARY}@host/db");
     let bad = format!("postgres://user:{CANARY}@host:no-port/db");

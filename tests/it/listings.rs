@@ -334,6 +334,14 @@ fn pages_of_one_view_add_up_to_the_whole() {
             assert!(whole.len() > 14);
             ids(&pages) == whole
         });
+        let first = ok(&daemon, "/api/v1/markets?limit=7&sort=volume").json();
+        let cursor = first["next_cursor"].as_str().unwrap();
+        for other in ["sort=name", "", "sort=volume&verified=true"] {
+            let refused = daemon.get(&format!("/api/v1/markets?{other}&cursor={cursor}"));
+            let reason = refused.json()["detail"].clone();
+            assert_eq!(refused.status, 400, "{other}");
+            assert!(reason.as_str().unwrap().contains("another list"), "{reason}");
+        }
         let one = ok(&daemon, &format!("/api/v1/markets?base=native&quote={USDC}&fields=id,last")).json();
         let market = one["markets"][0].as_object().unwrap();
         assert_eq!(market.keys().collect::<Vec<_>>(), ["id", "last"]);

@@ -118,6 +118,31 @@ fn market_of(daemon: &Daemon) -> String {
 }
 
 #[test]
+fn head_of_a_stream_ends_at_once_and_an_old_reader_gets_no_chunks() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        market_of(&daemon);
+        for (address, path) in [(daemon.public, "/api/v1/stream"), (daemon.admin, "/trace/stream")] {
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            write!(socket, "HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut socket = BufReader::new(socket);
+            assert!(head(&mut socket).contains(" 200 "), "{path}");
+            write!(socket.get_mut(), "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+            let heads = (&mut socket).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let heads: Vec<String> = heads.map(|line| line.to_lowercase()).collect();
+            assert!(heads[0].starts_with("http/1.0 200"), "{heads:?}");
+            assert!(heads.contains(&"content-type: text/event-stream".to_owned()), "{heads:?}");
+            assert!(!heads.iter().any(|line| line.starts_with("transfer-encoding")), "{heads:?}");
+            let event = (&mut socket).lines().map_while(Result::ok).next().unwrap();
+            assert!(event.contains(':'), "no length of a chunk: {event}");
+        }
+    });
+}
+
+#[test]
 fn a_reader_gets_trades_and_markets_and_resumes_without_a_gap() {
     let (sim, source) = scripted();
     block_on(async {

@@ -29,7 +29,7 @@ pub fn amount(stroops: i128) -> String {
 
 /// Quotient with 15 significant digits, rounded half up, without trailing zeros. `None` if the divisor is 0.
 ///
-/// The whole part is never rounded, however many digits it has.
+/// All digits of a longer whole part are given.
 #[must_use]
 pub fn quotient(numerator: i128, divisor: i128) -> Option<String> {
     let is_negative = (numerator < 0) != (divisor < 0) && numerator != 0;
@@ -102,7 +102,7 @@ impl Places {
 
     /// Returns true if there is one place more than is shown.
     const fn is_cut(&self) -> bool {
-        self.significant > SIGNIFICANT || self.count > PLACES_MAX
+        self.significant > SIGNIFICANT && self.count > 0 || self.count > PLACES_MAX
     }
 
     /// Adds a number of this many digits, with zeros before it, up to the place where `is_full`.
@@ -124,8 +124,7 @@ impl Places {
 
     /// Removes the place that decides the rounding, if there is one. Returns true if the whole part grows by one.
     fn round(&mut self) -> bool {
-        // A whole part of 16 or more digits leaves no place.
-        if !self.is_cut() || self.count == 0 {
+        if !self.is_cut() {
             return false;
         }
         self.count -= 1;
@@ -189,7 +188,9 @@ mod tests {
             (-1, 8, "-0.125"),
             (1, 1_000_000_000_000, "0.000000000001"),
             (1_234_567_890_123_456_789, 1, "1234567890123456789"),
-            (1_234_567_890_123_456_789, 10, "123456789012345678"),
+            (1_234_567_890_123_456_789, 10, "123456789012345679"),
+            (1_234_567_890_123_456_784, 10, "123456789012345678"),
+            (9_999_999_999_999_999_995, 10, "1000000000000000000"),
             (999_999_999_999_999_999, 1_000_000_000_000_000_000, "1"),
             (0, 7, "0"),
             (i128::MAX, i128::MAX, "1"),
@@ -212,7 +213,7 @@ mod tests {
         let (whole, mut rest) = (n / d, u128::from(n % d));
         let (mut digits, mut significant) =
             (String::new(), if whole > 0 { whole.to_string().len() } else { 0 });
-        while significant <= 15 && digits.len() < 37 {
+        while (significant <= 15 || digits.is_empty()) && digits.len() < 37 {
             rest *= 10;
             let digit = rest / u128::from(d);
             rest %= u128::from(d);

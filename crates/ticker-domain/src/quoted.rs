@@ -71,14 +71,25 @@ impl QuotedPrices {
         (close_n * open_d - open_n * close_d, close_d * open_d)
     }
 
-    /// The same difference in per cent of the first price, as a ratio. `None` for ratios beyond 128 bits, which no
-    /// order book has.
+    /// The same difference in per cent of the first price, as a ratio, exact to all digits that are shown. `None` if the
+    /// per cent have more than 128 bits.
     #[must_use]
     pub fn change_percent(&self) -> Option<(i128, i128)> {
+        /// Below this a difference of more than 120 bits is a multiple of so many digits that no place is shown.
+        const LONG: i128 = 1 << 70;
         let [open_n, open_d, close_n, close_d] =
             [self.open.n(), self.open.d(), self.close.n(), self.close.d()].map(i128::from);
         let (before, after) = (open_n * close_d, close_n * open_d);
-        Some(((after - before).checked_mul(100)?, before))
+        let difference = after - before;
+        match difference.checked_mul(100) {
+            Some(hundredfold) => Some((hundredfold, before)),
+            // Amounts of pools fill 63 bits.
+            None if before >= LONG => Some((difference / 128 * 100, before / 128)),
+            None => {
+                let rest = (difference % before * 100 + before / 2) / before;
+                Some(((difference / before).checked_mul(100)?.checked_add(rest)?, 1))
+            }
+        }
     }
 }
 
@@ -163,6 +174,27 @@ mod tests {
         assert_eq!(decimal::quotient(n, d).unwrap(), "0.75");
         let (n, d) = prices.change_percent().unwrap();
         assert_eq!(decimal::quotient(n, d).unwrap(), "50");
+    }
+
+    #[test]
+    fn a_change_between_prices_of_63_bits_is_known_to_all_digits() {
+        const MAX: i64 = i64::MAX;
+        for (open, close, text) in [
+            ((MAX - 2, MAX - 6), (MAX - 4, 3_000_000_000_000_000_001), "207.445734561826"),
+            ((MAX - 4, 3_000_000_000_000_000_001), (MAX - 2, MAX - 6), "-67.4739348254349"),
+            ((MAX - 1, MAX), (MAX, MAX - 1), "0.0000000000000000216840434497101"),
+            ((MAX, 1), (1, MAX), "-100"),
+            ((3, MAX), (MAX, 70_000), "40509805585826007546379479897253472"),
+        ] {
+            let price = |(n, d)| Price::new(n, d).unwrap();
+            let (open, close) = (price(open), price(close));
+            let prices = QuotedPrices { open, high: open, low: open, close };
+            let percent = prices.change_percent().and_then(|(n, d)| decimal::quotient(n, d));
+            assert_eq!(percent.as_deref(), Some(text), "{open:?} {close:?}");
+        }
+        let (lowest, highest) = (Price::new(1, MAX).unwrap(), Price::new(MAX, 1).unwrap());
+        let beyond = QuotedPrices { open: lowest, high: highest, low: lowest, close: highest };
+        assert_eq!(beyond.change_percent(), None, "more than 128 bits");
     }
 
     proptest! {

@@ -101,10 +101,16 @@ fn floor_log10(n: i128, d: i128) -> i32 {
 }
 
 /// `n / d * 10^places`, rounded half away from zero. `None` if it exceeds 128 bits.
-fn scaled(n: i128, d: i128, places: i32) -> Option<i128> {
+pub(crate) fn scaled(n: i128, d: i128, places: i32) -> Option<i128> {
     let power = 10_i128.checked_pow(places.unsigned_abs())?;
-    let (n, d) = if places >= 0 { (n.checked_mul(power)?, d) } else { (n, d.checked_mul(power)?) };
-    rounded_quotient(n, d)
+    if places < 0 {
+        return rounded_quotient(n, d.checked_mul(power)?);
+    }
+    let (whole, mut rest, mut d) = (n.checked_div(d)?, n.checked_rem(d)?, d);
+    while rest.checked_mul(power).is_none() {
+        (rest, d) = (rest / 2, d / 2);
+    }
+    whole.checked_mul(power)?.checked_add(rounded_quotient(rest * power, d)?)
 }
 
 /// `n / d`, rounded half away from zero. `None` if the divisor is not positive.

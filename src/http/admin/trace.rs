@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actor_tree::trace::{
     record::Record,
     recorder::{Moment, Recorder},
@@ -21,7 +17,7 @@ use super::AdminState;
 use crate::{
     db::origin::TradeOrigin,
     http::{
-        api,
+        api, event_stream,
         problem::{fresh_json, problem},
     },
     traces::{journey::Journey, query::Query},
@@ -128,13 +124,9 @@ pub(super) async fn trace_stream(request: HttpRequest, state: web::Data<AdminSta
         Reader { records: state.recorder.listen(), recorder: Arc::clone(&state.recorder), query, markets };
     let events = stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
-        Some((Ok::<_, actix_web::Error>(event), reader))
+        Some((event, reader))
     });
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .streaming(events)
+    event_stream::answer(&request, events)
 }
 
 /// A reader of the stream.

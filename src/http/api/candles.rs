@@ -76,7 +76,7 @@ async fn market_candles(
             return Ok(redirect);
         }
         let mut query = candle_query(&view.listing, &parameters, &reader)?;
-        let key = format!("candles/{canonical}?{}", parameters.key(""));
+        let key = format!("candles/{canonical}?{}", parameters.key(&[]));
         let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
         if query.fill && !view.has(&key) {
             query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
@@ -167,7 +167,7 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
             first => first.unwrap_or(oldest),
         };
         // The links name the host that this reader asked for, so that no other reader may get them.
-        let key = format!("{}#{}", query.address, parameters.key(""));
+        let key = format!("{}#{}", query.address, parameters.key(&[]));
         let (to, limit, newest) = (query.end(), query.limit, query.descending);
         let wanted = Wanted { buckets, from, to, limit, newest, priced: true };
         let stored = stored(view, &key, &reader, market, wanted).await?;

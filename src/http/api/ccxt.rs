@@ -74,7 +74,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         let page = page(&parameters)?;
-        let key = format!("ccxt_trades/{canonical}?{}", parameters.key("symbol"));
+        let key = format!("ccxt_trades/{canonical}?{}", parameters.key(&["symbol"]));
         send(request, view, key, move |view| {
             document::market(view, &canonical).map(|market| ccxt::trades(&market, page)).unwrap_or_default()
         })
@@ -96,7 +96,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let interval = TIMEFRAMES.iter().find(|(name, _)| *name == wanted).map(|(_, interval)| *interval);
         let interval = interval.ok_or_else(|| missing("timeframe"))?;
         let page = page(&parameters)?;
-        let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key("symbol"));
+        let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key(&["symbol"]));
         let (listing, buckets) = (&view.listing, interval.buckets());
         let limit = i64::saturating_from(page.limit);
         let from = match page.since {

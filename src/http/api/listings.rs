@@ -79,7 +79,7 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
                 "trades are held for 7 days: start_time must be at least {oldest}"
             )));
         }
-        let key = format!("historical_trades/{canonical}?{}", parameters.key("ticker_id"));
+        let key = format!("historical_trades/{canonical}?{}", parameters.key(&["ticker_id"]));
         send(request, view, key, move |view| {
             let market = document::market(view, &canonical);
             market.map(|market| coingecko::historical_trades(&market, query)).unwrap_or_default()

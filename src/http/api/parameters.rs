@@ -67,12 +67,12 @@ impl Parameters {
         pairs.join("&")
     }
 
-    /// The parameters but for `without`, as a key of a cache.
-    pub(super) fn key(&self, without: &str) -> String {
+    /// The parameters but for those of `without`, as a key.
+    pub(super) fn key(&self, without: &[&str]) -> String {
         let mut pairs: Vec<String> = self
             .0
             .iter()
-            .filter(|(name, _)| name != without)
+            .filter(|(name, _)| !without.contains(&name.as_str()))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         pairs.sort_unstable();

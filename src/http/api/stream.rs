@@ -12,13 +12,17 @@ mod reader;
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
+    web,
+};
 use bytes::Bytes;
 use futures_util::stream;
 
 use super::{Wanted, error::ApiError, parameters::Parameters, view};
 use crate::{
-    http::{methods, problem::not_yet, requests, state::PublicState},
+    http::{event_stream, methods, problem::not_yet, requests, state::PublicState},
     published::Published,
 };
 use backlog::BacklogReader;
@@ -58,7 +62,7 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
         }
         let views = Arc::clone(&state.views);
         let reader = BoardReader::new(published, views, view.listing.as_of(), last_seen, slot);
-        return Ok(respond(reader, async |reader: &mut BoardReader| reader.next().await));
+        return Ok(respond(request, reader, async |reader: &mut BoardReader| reader.next().await));
     }
     let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
     let start = match last_seen {
@@ -66,26 +70,25 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
         Some(id) => resumed(id, &published, &state.backlogs).await.unwrap_or_else(Start::Lost),
     };
     let reader = Reader::new(published, Arc::clone(&state.views), filter, start, slot);
-    Ok(respond(reader, async |reader: &mut Reader| reader.next().await))
+    Ok(respond(request, reader, async |reader: &mut Reader| reader.next().await))
 }
 
 /// Sends what `next` returns until it returns none.
 fn respond<R: 'static>(
+    request: &HttpRequest,
     reader: R,
     next: impl AsyncFn(&mut R) -> Option<Bytes> + Copy + 'static,
 ) -> HttpResponse {
     let events = stream::unfold(reader, move |mut reader| async move {
         let events = next(&mut reader).await?;
-        Some((Ok::<_, actix_web::Error>(events), reader))
+        Some((events, reader))
     });
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        // nginx passes each event on at once.
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(events)
+    let mut response = event_stream::answer(request, events);
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    // nginx passes each event on at once.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 /// Start of a reader that has seen the event of this id.

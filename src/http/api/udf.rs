@@ -97,7 +97,7 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
             let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
             let market = document::pair(&view.listing, symbol)?;
-            let key = format!("udf_history/{}?{}", market.name(), parameters.key("symbol"));
+            let key = format!("udf_history/{}?{}", market.name(), parameters.key(&["symbol"]));
             let query = history_query(&view.listing, &parameters)?;
             let (query, stored) = stored(view, &key, &reader, market, query).await?;
             if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {

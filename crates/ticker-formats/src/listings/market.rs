@@ -22,6 +22,7 @@ use super::{
     trades,
     view::{IdStyle, ListingView},
 };
+use crate::shown;
 
 /// Market with a trade in the last 7 days.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +120,7 @@ impl<'a> MarketView<'a> {
     #[must_use]
     pub fn day_change_millionths(&self) -> Option<i128> {
         let (n, d) = self.stats(Span::Day).prices?.change_percent()?;
-        n.checked_mul(10_000)?.checked_div(d)
+        shown::scaled(n, d, 4)
     }
 
     /// Volume of the quote in dollars, in stroops.

@@ -1,0 +1,211 @@
+//! The question that `/api/v1/markets` answers: selection, order, fields and page.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use actix_web::HttpRequest;
+use serde_json::Value;
+use ticker_formats::listings::{AssetView, ListingView, MarketView, own};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    document,
+    error::ApiError,
+    parameters::Parameters,
+    views::{PinnedView, Views},
+};
+use crate::domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span};
+
+/// Markets of a page, unless the reader says otherwise.
+const PAGE: i64 = 100;
+/// Most markets of a page.
+const PAGE_MAX: i64 = 1_000;
+/// Stroops in a dollar.
+const DOLLAR: i128 = 10_000_000;
+
+/// Selection and order of `/api/v1/markets`.
+pub(super) struct MarketQuery {
+    base: Option<String>,
+    quote: Option<String>,
+    code: Option<String>,
+    issuer: Option<String>,
+    verified: Option<bool>,
+    min_volume_usd: Option<i64>,
+    sort: &'static str,
+    limit: usize,
+    fields: Option<Vec<String>>,
+    cursor: Option<Cursor>,
+    /// Hash of selection and order, without page and fields.
+    selection: u64,
+    /// All of it, as a key of the view's documents.
+    key: String,
+}
+
+/// Position of a page, the view that it is a page of, and the list that it belongs to:
+/// `<seq>.<as_of>.<number of markets before it>.<hash of selection and order>`.
+struct Cursor {
+    seq: i64,
+    as_of: UnixSeconds,
+    skip: usize,
+    selection: u64,
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (seq, as_of, skip, selection) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        Some(Self {
+            seq: seq.parse().ok()?,
+            as_of: UnixSeconds(as_of.parse().ok()?),
+            skip: skip.parse().ok()?,
+            selection: u64::from_str_radix(selection, 16).ok()?,
+        })
+    }
+}
+
+/// Fields of a market that a reader may select.
+const FIELDS: [&str; 15] = [
+    "id",
+    "base",
+    "quote",
+    "last",
+    "last_trade",
+    "windows",
+    "bid",
+    "ask",
+    "spread",
+    "mid",
+    "book_age_s",
+    "accounts",
+    "flags",
+    "usd",
+    "pool_id",
+];
+
+impl MarketQuery {
+    pub(super) fn read(request: &HttpRequest) -> Result<Self, ApiError> {
+        let known = [
+            "base",
+            "quote",
+            "code",
+            "issuer",
+            "verified",
+            "min_volume_usd",
+            "sort",
+            "limit",
+            "fields",
+            "cursor",
+        ];
+        let parameters = Parameters::read(request, &known)?;
+        let text = |name: &str| parameters.text(name).map(ToOwned::to_owned);
+        let verified = parameters.word("verified", &["true", "false"])?.map(|word| word == "true");
+        let sort = parameters.word("sort", &["name", "volume", "trades", "change"])?.unwrap_or("name");
+        let limit = parameters.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE);
+        let selection = xxh3_64(parameters.key(&["limit", "fields", "cursor"]).as_bytes());
+        let bad = |text: &str| ApiError::BadParameter(text.to_owned());
+        let cursor = match parameters.text("cursor") {
+            None => None,
+            Some(text) => Some(Cursor::parse(text).ok_or_else(|| bad("cursor is none that this API gave"))?),
+        };
+        if cursor.as_ref().is_some_and(|cursor| cursor.selection != selection) {
+            return Err(bad("cursor belongs to another list: keep all parameters but limit and fields"));
+        }
+        let fields: Option<Vec<String>> =
+            parameters.text("fields").map(|fields| fields.split(',').map(ToOwned::to_owned).collect());
+        if fields.iter().flatten().any(|field| !FIELDS.contains(&field.as_str())) {
+            return Err(ApiError::BadParameter(format!("fields must be among: {}", FIELDS.join(", "))));
+        }
+        Ok(Self {
+            base: text("base"),
+            quote: text("quote"),
+            code: text("code"),
+            issuer: text("issuer"),
+            verified,
+            min_volume_usd: parameters.number("min_volume_usd", 0, i64::MAX)?,
+            sort,
+            limit: usize::saturating_from(limit),
+            fields,
+            cursor,
+            selection,
+            key: parameters.key(&[]),
+        })
+    }
+
+    /// All of it, as a key of the view's documents.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The view that the cursor names, if there is a cursor.
+    pub(super) fn view_of_cursor(&self, views: &Views) -> Result<Option<Arc<PinnedView>>, ApiError> {
+        let named = |cursor: &Cursor| {
+            views.named(cursor.seq, cursor.as_of).ok_or_else(|| {
+                ApiError::Gone(
+                    "the view of this cursor is not held any more; begin again without a cursor".into(),
+                )
+            })
+        };
+        self.cursor.as_ref().map(named).transpose()
+    }
+
+    /// The assets that `base` and `quote` name.
+    pub(super) fn assets<'a>(&self, view: &'a ListingView) -> Result<[Option<AssetView<'a>>; 2], ApiError> {
+        let named =
+            |text: &Option<String>| text.as_deref().map(|text| document::asset(view, text)).transpose();
+        Ok([named(&self.base)?, named(&self.quote)?])
+    }
+
+    /// The markets that match, in order.
+    fn select<'a>(&self, view: &'a ListingView) -> Result<Vec<MarketView<'a>>, ApiError> {
+        let [base, quote] = self.assets(view)?;
+        let is = |wanted: Option<&str>, actual: &str| wanted.is_none_or(|wanted| wanted == actual);
+        let either = |market: &MarketView<'_>, test: &dyn Fn(&AssetView<'_>) -> bool| {
+            test(market.base()) || test(market.quote())
+        };
+        let mut markets = view.markets();
+        markets.retain(|market| {
+            base.is_none_or(|base| base.asset() == market.base().asset())
+                && quote.is_none_or(|quote| quote.asset() == market.quote().asset())
+                && either(market, &|asset| is(self.code.as_deref(), asset.asset().code()))
+                && either(market, &|asset| is(self.issuer.as_deref(), asset.asset().issuer()))
+                && self.verified.is_none_or(|verified| market.is_verified() == verified)
+                && self.min_volume_usd.is_none_or(|least| {
+                    market.day_volume_usd().is_some_and(|volume| volume >= i128::from(least) * DOLLAR)
+                })
+        });
+        match self.sort {
+            "volume" => markets.sort_by_cached_key(|market| Reverse(market.day_volume_usd())),
+            "trades" => markets.sort_by_cached_key(|market| Reverse(market.stats(Span::Day).trade_count)),
+            "change" => markets.sort_by_cached_key(|market| Reverse(market.day_change_millionths())),
+            _ => {} // sorted by name already
+        }
+        Ok(markets)
+    }
+
+    pub(super) fn render(&self, view: &ListingView) -> Vec<u8> {
+        let markets = self.select(view).unwrap_or_default();
+        let skip = self.cursor.as_ref().map_or(0, |cursor| cursor.skip);
+        let page = markets.get(skip..).unwrap_or_default();
+        let page = page.get(..self.limit).unwrap_or(page);
+        let after = skip.saturating_add(page.len());
+        let next = (after < markets.len())
+            .then(|| format!("{}.{}.{after}.{:x}", view.seq(), view.as_of().0, self.selection));
+        let list = own::market_list(view, page, next);
+        match &self.fields {
+            None => own::to_bytes(&list),
+            Some(fields) => own::to_bytes(&only(fields, serde_json::to_value(&list).unwrap_or_default())),
+        }
+    }
+}
+
+/// The list with only these fields of each market.
+fn only(fields: &[String], mut list: Value) -> Value {
+    if let Some(markets) = list.get_mut("markets").and_then(Value::as_array_mut) {
+        for market in markets.iter_mut().filter_map(Value::as_object_mut) {
+            market.retain(|name, _| fields.iter().any(|field| field == name));
+        }
+    }
+    list
+}
