@@ -111,7 +111,11 @@ impl KeepCandles {
     }
 
     async fn drop_old(&self, epoch: i64, now: DateTime<Utc>) {
-        match self.database.drop_candles(epoch, self.retention_days, now).await {
+        let dropped = async {
+            let time = self.database.retention_time(now).await?;
+            self.database.drop_candles(epoch, self.retention_days, time).await
+        };
+        match dropped.await {
             Ok(0) => {}
             Ok(partitions) => info!(partitions, "old candles dropped"),
             Err(error) => outage::database_failed(&self.database, &error, "dropping old candles"),

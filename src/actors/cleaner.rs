@@ -16,7 +16,12 @@ use super::{
     wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
-use crate::{clock::SharedClock, db::Database, published::Part, shutdown};
+use crate::{
+    clock::SharedClock,
+    db::{Database, DbError, clean::Cleaned},
+    published::Part,
+    shutdown,
+};
 
 pub use hourly::Hourly;
 
@@ -92,13 +97,13 @@ impl Work for Clean {
                 continue;
             }
             self.status.set_state("cleaning");
-            match self.database.clean(epoch, self.retention_days, self.clock.now()).await {
+            match self.clean(epoch).await {
                 Ok(cleaned) => {
                     self.status.succeeds("old trades are dropped");
                     is_due = cleaned.days_left > 0;
                     counter!("ticker_cleaned_partitions_total").increment(cleaned.days);
                     counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
-                    if cleaned != crate::db::clean::Cleaned::default() {
+                    if cleaned != Cleaned::default() {
                         info!(
                             days_dropped = cleaned.days,
                             days_left = cleaned.days_left,
@@ -120,5 +125,12 @@ impl Work for Clean {
 
     fn status(&self) -> &Arc<ChildStatus> {
         &self.status
+    }
+}
+
+impl Clean {
+    async fn clean(&self, epoch: i64) -> Result<Cleaned, DbError> {
+        let time = self.database.retention_time(self.clock.now()).await?;
+        self.database.clean(epoch, self.retention_days, time).await
     }
 }

@@ -21,6 +21,8 @@ pub struct Intake {
     pub ceiling: u32,
     /// Horizon's current time, estimated from its newest ledger; none if Horizon does not report it.
     pub latest_time: Option<UnixSeconds>,
+    /// Close time of the newest ledger that is known. A clock that is ahead of the network makes no trade too old.
+    pub newest_at: Option<UnixSeconds>,
     /// Age in days beyond which trades are skipped.
     pub retention_days: i64,
 }
@@ -54,7 +56,8 @@ impl Intake {
             let reason = format!("close time {} is before the first ledger", closed_at.to_rfc3339());
             return IntakeDecision::Quarantine(self.entry(Some(token), reason, received.raw));
         }
-        if closed_at < now.minus(self.retention_days.saturating_mul(DAY)) {
+        let newest_at = self.newest_at.map_or(now, |newest_at| newest_at.min(now));
+        if closed_at < newest_at.minus(self.retention_days.saturating_mul(DAY)) {
             return IntakeDecision::Skip;
         }
         IntakeDecision::Store(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))

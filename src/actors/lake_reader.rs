@@ -222,8 +222,23 @@ impl LakeReader {
         self.published.vitals.lake.load().is_some_and(|lake| lake.contradicted.is_some())
     }
 
-    /// Adds what a ledger holds to a batch.
-    pub fn collect(&self, ledger: VerifiedLedger, intake: &Intake, now: UnixSeconds, into: &mut Collected) {
+    /// Adds what a ledger holds to a batch, but for trades older than the retention.
+    pub fn collect(
+        &self,
+        ledger: VerifiedLedger,
+        retention_days: i64,
+        now: UnixSeconds,
+        into: &mut Collected,
+    ) {
+        let newest = self.published.vitals.lake.load().and_then(|lake| lake.newest);
+        // The ledgers prove themselves, and their numbers are those of their objects.
+        let intake = Intake {
+            source: SOURCE,
+            ceiling: u32::MAX,
+            latest_time: None,
+            newest_at: newest.map(|(_, at)| at).max(Some(ledger.closed_at)),
+            retention_days,
+        };
         for trade in ledger.trades {
             let received = ReceivedTrade { trade: trade.trade, raw: trade.raw };
             match intake.decide(received, now) {
@@ -329,10 +344,4 @@ impl LakeReader {
     fn update(&self, change: impl FnOnce(&mut LakeState)) {
         self.published.vitals.lake.update(change);
     }
-}
-
-/// Rules for trades of ledgers that prove themselves. Their numbers are those of their objects.
-#[must_use]
-pub const fn intake(writer_retention_days: i64) -> Intake {
-    Intake { source: SOURCE, ceiling: u32::MAX, latest_time: None, retention_days: writer_retention_days }
 }

@@ -3,6 +3,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::{
@@ -56,6 +57,8 @@ struct State {
     epoch: Rc<Cell<Option<i64>>>,
     /// True once the drain began: no lease is taken any more.
     is_draining: Rc<Cell<bool>>,
+    /// Held while the lease is asked for. The database may have granted it before its answer is here.
+    asking: Rc<Mutex<()>>,
 }
 
 impl DaemonActor for LeaseKeeper {
@@ -118,6 +121,8 @@ impl Handler<Drain> for LeaseKeeper {
         let (deps, state) = (self.deps.clone(), self.state.clone());
         let release = async move {
             state.is_draining.set(true);
+            // A lease that is being granted is released too.
+            let _asking = tokio::time::timeout(RELEASE_TIMEOUT, state.asking.lock()).await;
             deps.leadership.set(None);
             if let Some(epoch) = state.epoch.take() {
                 let released =
@@ -133,9 +138,11 @@ impl Handler<Drain> for LeaseKeeper {
 
 async fn keep(deps: LeaseKeeperDeps, state: State) {
     loop {
+        let asking = state.asking.lock().await;
         if !state.is_draining.get() {
             keep_once(&deps, &state).await;
         }
+        drop(asking);
         deps.status.advance();
         let leads = state.epoch.get().is_some();
         let wait = if leads { deps.terms.renew_every } else { deps.terms.ask_every };
@@ -166,6 +173,9 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             deps.status.set_state(if epoch.is_some() { "leading" } else { "following" });
             let now = deps.clock.now();
             Vitals::report(&deps.published.vitals.database, true, "answers", now);
+            if epoch.is_none() {
+                deps.published.vitals.unwritable.store(None);
+            }
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
             Vitals::report(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }

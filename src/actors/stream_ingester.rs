@@ -222,7 +222,6 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         }
         SessionEnd::Database(error) => {
             outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
-            Vitals::report(&vitals.database, false, "writes of trades fail", now);
             Some(retry.next_wait(None))
         }
         SessionEnd::Horizon(error) => {

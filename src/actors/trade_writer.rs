@@ -124,13 +124,18 @@ impl TradeWriter {
                 // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
-                    let now = self.clock.now();
-                    Vitals::report(&self.published.vitals.database, false, "writes of trades fail", now);
+                    self.note_failure();
                     context.pause(retry.next_wait(None)).await;
                 }
-                Err(error) => return Err(error.into()),
+                // Another writer was here, which says nothing about the next write.
+                Err(error @ (DbError::CursorMoved { .. } | DbError::LeaseLost)) => return Err(error.into()),
+                Err(error) => {
+                    self.note_failure();
+                    return Err(error.into());
+                }
             }
         };
+        self.published.vitals.unwritable.store(None);
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
         self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
@@ -144,6 +149,11 @@ impl TradeWriter {
 }
 
 impl TradeWriter {
+    fn note_failure(&self) {
+        let unwritable = &self.published.vitals.unwritable;
+        Vitals::report(unwritable, false, "writes of trades fail", self.clock.now());
+    }
+
     /// Logs the new entries of quarantine, within limits. An entry is new only once, although every read of the tail
     /// finds the record again.
     fn log_quarantined(&self, committed: &CommittedBatch) {

@@ -112,10 +112,12 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
                 break;
             }
         }
-        let cleaned = services.database.clean(epoch, keep_days, services.clock.now()).await;
+        let time = services.database.retention_time(services.clock.now()).await;
+        let time = time.map_err(|error| error.to_string())?;
+        let cleaned = services.database.clean(epoch, keep_days, time).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
         let candle_days = i64::from(services.config.candle_retention_days);
-        let candles = services.database.drop_candles(epoch, candle_days, services.clock.now()).await;
+        let candles = services.database.drop_candles(epoch, candle_days, time).await;
         let candle_partitions_dropped = candles.map_err(|error| error.to_string())?;
         info!(
             days_dropped = cleaned.days,

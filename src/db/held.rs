@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
@@ -131,6 +132,17 @@ impl Database {
         rows.iter()
             .map(|row| columns::identity(row).map(|(token, closed_at)| (token.ledger(), closed_at)))
             .collect()
+    }
+
+    /// Time that decides which trades are too old to keep: now, or the close time of the newest trade if that is earlier. A
+    /// clock that is ahead of the network drops nothing.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn retention_time(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, DbError> {
+        let newest = self.newest_held(1).await?;
+        Ok(newest.first().map_or(now, |(_, closed_at)| closed_at.to_utc().min(now)))
     }
 
     async fn one_between(

@@ -16,10 +16,17 @@ pub struct Outage {
     pub error: String,
 }
 
+/// Errors of Horizon itself in a row that are an outage. Fewer are of their requests.
+const ERRORS_IN_A_ROW: u32 = 3;
+
 /// Reachability of a Horizon, and the outage as last logged.
 #[derive(Debug, Default)]
 pub(super) struct Reachability {
-    outage: Option<Outage>,
+    /// Failed requests since the last answered one.
+    failed: Option<Outage>,
+    /// Number of those that Horizon itself answered with an error.
+    errors: u32,
+    is_out: bool,
     was_answered: bool,
     failures: FailureLog,
 }
@@ -27,27 +34,29 @@ pub(super) struct Reachability {
 impl Reachability {
     /// Records an answered request.
     pub(super) fn record_answer(&mut self, url: &str) {
-        let outage = self.outage.take();
-        self.was_answered = true;
-        if let (Some(outage), true) = (outage, self.failures.record_success()) {
-            info!(url, after_s = outage.since.elapsed().as_secs(), "Horizon answers again");
+        (self.errors, self.is_out, self.was_answered) = (0, false, true);
+        if let (Some(failed), true) = (self.failed.take(), self.failures.record_success()) {
+            info!(url, after_s = failed.since.elapsed().as_secs(), "Horizon answers again");
         }
     }
 
     /// Records a failed request.
     pub(super) fn record_failure(&mut self, url: &str, error: &HorizonError, now: Instant) {
-        let since = self.outage.take().map_or(now, |outage| outage.since);
-        let error = error.to_string();
-        if self.failures.record_failure(&error, now) {
+        let since = self.failed.take().map_or(now, |failed| failed.since);
+        let text = error.to_string();
+        let is_of_horizon = matches!(error, HorizonError::Problem { .. });
+        self.errors = self.errors.saturating_add(u32::from(is_of_horizon));
+        self.is_out |= !is_of_horizon || self.errors >= ERRORS_IN_A_ROW;
+        if self.is_out && self.failures.record_failure(&text, now) {
             let since_s = now.saturating_duration_since(since).as_secs();
-            warn!(url, error, since_s, "Horizon cannot be reached, retrying");
+            warn!(url, error = text, since_s, "Horizon cannot be reached, retrying");
         }
-        self.outage = Some(Outage { since, error });
+        self.failed = Some(Outage { since, error: text });
     }
 
     /// Current outage, or `None` if the last request was answered.
     pub(super) fn outage(&self) -> Option<Outage> {
-        self.outage.clone()
+        self.failed.clone().filter(|_| self.is_out)
     }
 
     /// Returns true if any request was ever answered.
@@ -73,5 +82,19 @@ mod tests {
         assert_eq!((outage.since, outage.error.as_str()), (start, "horizon cannot be reached: refused 2"));
         reachability.record_answer("https://h");
         assert!(reachability.outage().is_none() && reachability.was_answered());
+    }
+
+    #[test]
+    fn an_error_of_horizon_for_one_page_is_no_outage() {
+        let (mut reachability, now) = (Reachability::default(), Instant::now());
+        let error = HorizonError::Problem { status: 500, kind: "server_error".into(), title: String::new() };
+        for _ in 0..10 {
+            reachability.record_failure("https://h", &error, now);
+            reachability.record_failure("https://h", &error, now);
+            assert!(reachability.outage().is_none());
+            reachability.record_answer("https://h");
+        }
+        (0..3).for_each(|_| reachability.record_failure("https://h", &error, now));
+        assert!(reachability.outage().is_some());
     }
 }

@@ -50,7 +50,10 @@ pub(super) fn readiness(
     };
     let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
     let mut checks = Map::new();
-    checks.insert("database".into(), shown(&vitals.database));
+    // A database that answers may refuse to store trades.
+    let is_unwritable = !follows && vitals.unwritable.load().is_some();
+    checks
+        .insert("database".into(), shown(if is_unwritable { &vitals.unwritable } else { &vitals.database }));
     checks.insert("publication".into(), publication);
     checks.insert("children".into(), shown(&vitals.children));
     checks.insert("leader".into(), shown(&vitals.leader));
@@ -211,6 +214,21 @@ mod tests {
         let draining = vitals(&[]);
         draining.begin_draining();
         assert_eq!(status(&draining, Some(&publication(0))), (true, "failing".into()));
+    }
+
+    #[test]
+    fn a_database_that_answers_and_stores_no_trade_is_a_fault_of_the_leader() {
+        let check = |vitals: &Vitals| {
+            let now = UnixSeconds(NOW).to_utc();
+            readiness(vitals, Some(&publication(0)), Duration::from_secs(600), now).1["checks"]["database"]
+                .clone()
+        };
+        let (leading, following) = (vitals(&[]), vitals(&["leader"]));
+        for vitals in [&leading, &following] {
+            Vitals::report(&vitals.unwritable, false, "writes of trades fail", UnixSeconds(NOW - 9).to_utc());
+        }
+        assert_eq!(check(&leading), json!({"ok": false, "detail": "writes of trades fail", "age_s": 9}));
+        assert_eq!(check(&following)["ok"], true, "it writes none");
     }
 
     #[test]

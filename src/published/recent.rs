@@ -100,10 +100,11 @@ impl Recent {
     #[must_use]
     pub fn resume_after(&self, seq: i64, as_of: UnixSeconds) -> Option<u64> {
         let kept = self.kept();
+        // If its batch is later, this replica is behind, or the database was restored.
+        let last = kept.back().filter(|last| seq <= last.seq)?;
         let has = |(other_seq, other_as_of): (i64, UnixSeconds)| other_seq <= seq && other_as_of <= as_of;
         let Some(first) = kept.iter().find(|change| !has((change.seq, change.as_of))) else {
-            // Everything was sent. If its batch is later, this replica is behind, or the database was restored.
-            return kept.back().filter(|last| last.seq == seq).map(|last| last.number);
+            return Some(last.number); // everything was sent
         };
         let is_listed = kept.iter().all(|change| change.number < first.number || !change.changes.is_whole);
         (first.after.is_some_and(has) && is_listed).then(|| first.number.saturating_sub(1))
@@ -154,8 +155,8 @@ mod tests {
         assert_eq!(resumed(&recent, [(7, 51), (7, 52), (12, 52)]), [Some(2), Some(2), Some(3)]);
         assert_eq!(resumed(&recent, [(12, 53), (12, 60)]), [Some(4), Some(4)], "it has everything");
         assert_eq!(
-            resumed(&recent, [(13, 53)]),
-            [None],
+            resumed(&recent, [(13, 53), (13, 51), (i64::MAX, 52)]),
+            [None, None, None],
             "this replica is behind, or the database was restored"
         );
     }

@@ -1,5 +1,6 @@
 //! Input of strangers, which must not disturb other readers. `docs/reliability.md` quotes what each test prints.
 
+mod clock;
 mod descriptors;
 pub(crate) mod graphql;
 mod http;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     actors::{
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
-        lake_reader::{self, Collected, LakeReader},
+        lake_reader::{Collected, LakeReader},
         subjects,
         worker::{TICK, WorkContext},
     },
@@ -207,9 +207,8 @@ impl Backfill {
                 Step::Ledgers(ledgers) => {
                     let covered = range_of(&ledgers);
                     let now = UnixSeconds::from(self.writer.clock.now());
-                    let intake = lake_reader::intake(self.retention_days);
                     for ledger in ledgers {
-                        reader.collect(ledger, &intake, now, &mut collected);
+                        reader.collect(ledger, self.retention_days, now, &mut collected);
                     }
                     covered
                 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Backfill, HistoryError, Upstream};
 use crate::{
     actors::{
-        lake_reader::{self, Collected, LakeReader},
+        lake_reader::{Collected, LakeReader},
         subjects,
         worker::WorkContext,
     },
@@ -221,8 +221,7 @@ impl LakeRead<'_> {
         state.is_done = ledger.closed_at < stretch.since;
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         state.note(&ledger);
-        let intake = lake_reader::intake(self.deps.retention_days);
-        self.reader.collect(ledger, &intake, now, &mut state.collected);
+        self.reader.collect(ledger, self.deps.retention_days, now, &mut state.collected);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     actors::{
-        lake_reader::{self, Collected, LakeReader},
+        lake_reader::{Collected, LakeReader},
         worker::WorkContext,
     },
     domain::{
@@ -68,8 +68,7 @@ impl Backfill {
         let mut rows = held.rows;
         let now = UnixSeconds::from(self.writer.clock.now());
         let mut collected = Collected::default();
-        let intake = lake_reader::intake(self.retention_days);
-        reader.collect(ledger.clone(), &intake, now, &mut collected);
+        reader.collect(ledger.clone(), self.retention_days, now, &mut collected);
         let mut comparison = PageComparison {
             below: held.from,
             ledgers: 1,

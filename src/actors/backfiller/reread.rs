@@ -266,6 +266,7 @@ impl Backfill {
             source: "audit",
             ceiling: history.ceiling(),
             latest_time: history.time(),
+            newest_at: history.time(),
             retention_days: self.retention_days,
         };
         let now = UnixSeconds::from(self.writer.clock.now());

@@ -223,7 +223,13 @@ mod tests {
     }
 
     fn collector() -> Collector {
-        let intake = Intake { source: "stream", ceiling: 1_000, latest_time: None, retention_days: 8 };
+        let intake = Intake {
+            source: "stream",
+            ceiling: 1_000,
+            latest_time: None,
+            newest_at: None,
+            retention_days: 8,
+        };
         Collector::new(None, PagingToken::before_ledger(100), intake)
     }
 

@@ -9,7 +9,7 @@ use super::{SessionEnd, StreamIngest};
 use crate::{
     actors::{
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
-        lake_reader::{self, Collected, LakeReader},
+        lake_reader::{Collected, LakeReader},
         subjects,
         worker::{TICK, WorkContext},
     },
@@ -140,8 +140,7 @@ impl<'a> LakeSession<'a> {
         let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut collected = Collected::default();
-        let intake = lake_reader::intake(self.deps.retention_days);
-        self.reader.collect(ledger, &intake, now, &mut collected);
+        self.reader.collect(ledger, self.deps.retention_days, now, &mut collected);
         let unproven = (!is_proven).then_some(covered);
         let writing = self.write(collected, Some(covered), begun);
         self.reader.store(&self.deps.writer, unproven, writing).await?;

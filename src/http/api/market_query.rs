@@ -46,13 +46,14 @@ struct Cursor {
     seq: i64,
     as_of: UnixSeconds,
     skip: usize,
-    selection: u64,
+    /// None in the cursors of earlier versions, whose views are gone.
+    selection: Option<u64>,
 }
 
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let (seq, as_of, skip, selection) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (seq, as_of, skip, selection) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
         if parts.next().is_some() {
             return None;
         }
@@ -60,7 +61,7 @@ impl Cursor {
             seq: seq.parse().ok()?,
             as_of: UnixSeconds(as_of.parse().ok()?),
             skip: skip.parse().ok()?,
-            selection: u64::from_str_radix(selection, 16).ok()?,
+            selection: selection.map(|text| u64::from_str_radix(text, 16)).transpose().ok()?,
         })
     }
 }
@@ -109,7 +110,8 @@ impl MarketQuery {
             None => None,
             Some(text) => Some(Cursor::parse(text).ok_or_else(|| bad("cursor is none that this API gave"))?),
         };
-        if cursor.as_ref().is_some_and(|cursor| cursor.selection != selection) {
+        let of_cursor = cursor.as_ref().and_then(|cursor| cursor.selection);
+        if of_cursor.is_some_and(|of_cursor| of_cursor != selection) {
             return Err(bad("cursor belongs to another list: keep all parameters but limit and fields"));
         }
         let fields: Option<Vec<String>> =
@@ -141,7 +143,8 @@ impl MarketQuery {
     /// The view that the cursor names, if there is a cursor.
     pub(super) fn view_of_cursor(&self, views: &Views) -> Result<Option<Arc<PinnedView>>, ApiError> {
         let named = |cursor: &Cursor| {
-            views.named(cursor.seq, cursor.as_of).ok_or_else(|| {
+            let view = cursor.selection.and_then(|_| views.named(cursor.seq, cursor.as_of));
+            view.ok_or_else(|| {
                 ApiError::Gone(
                     "the view of this cursor is not held any more; begin again without a cursor".into(),
                 )

@@ -31,6 +31,9 @@ use event_id::{EventId, ResumeError};
 use filter::Filter;
 use reader::{Reader, Start};
 
+/// Seconds by which an id may be later than the newest publication here.
+const AHEAD_S_MAX: i64 = 60;
+
 const PATH: &str = "/api/v1/stream";
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     requests::announce(PATH);
@@ -94,6 +97,10 @@ fn respond<R: 'static>(
 /// Start of a reader that has seen the event of this id.
 async fn resumed(id: &str, published: &Published, backlogs: &BacklogReader) -> Result<Start, ResumeError> {
     let seen = EventId::parse(id).ok_or(ResumeError::Malformed)?;
+    // Another replica may be ahead by a little.
+    if published.recent.last().is_some_and(|last| last.as_of < seen.as_of.minus(AHEAD_S_MAX)) {
+        return Err(ResumeError::Future);
+    }
     if let Some(place) = published.recent.resume_after(seen.seq, seen.as_of) {
         return Ok(Start::After(place));
     }

@@ -60,28 +60,31 @@ async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, SYMBOLS, Wanted::Pinned, async |request, view| {
-        let parameters = Parameters::read(request, &["symbol"])?;
-        let symbol = parameters.text("symbol").unwrap_or_default();
-        let canonical = match document::market(&view.listing, symbol) {
-            Ok(market) => market.name(),
-            Err(error) => return Ok(failed(&error)),
+        let read = async {
+            let parameters = Parameters::read(request, &["symbol", "currencyCode", "unitId"])?;
+            let symbol = parameters.text("symbol").unwrap_or_default();
+            let canonical = document::market(&view.listing, symbol)?.name();
+            send(request, view, format!("udf_symbol/{canonical}"), move |view| {
+                document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
+            })
+            .await
         };
-        send(request, view, format!("udf_symbol/{canonical}"), move |view| {
-            document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
-        })
-        .await
+        read.await.or_else(failed)
     })
     .await
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, SEARCH, Wanted::Pinned, async |request, view| {
-        let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
-        let query = parameters.text("query").unwrap_or_default().to_owned();
-        let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
-        let limit = usize::saturating_from(limit);
-        let key = format!("udf_search?{limit}&{query}");
-        send(request, view, key, move |view| udf::search(view, &query, limit)).await
+        let read = async {
+            let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
+            let query = parameters.text("query").unwrap_or_default().to_owned();
+            let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
+            let limit = usize::saturating_from(limit);
+            let key = format!("udf_search?{limit}&{query}");
+            send(request, view, key, move |view| udf::search(view, &query, limit)).await
+        };
+        read.await.or_else(failed)
     })
     .await
 }
@@ -107,10 +110,7 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
                 move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
             send(request, view, key, render).await
         };
-        read.await.or_else(|error| match error {
-            ApiError::BadParameter(_) | ApiError::NotFound(_) => Ok(failed(&error)),
-            other => Err(other),
-        })
+        read.await.or_else(failed)
     })
     .await
 }
@@ -182,9 +182,15 @@ async fn bars_in_memory(
     Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-/// Error of the protocol.
-fn failed(error: &ApiError) -> HttpResponse {
-    open("application/json", json!({"s": "error", "errmsg": error.to_string()}).to_string().into_bytes())
+/// Error of the protocol, for a wrong question.
+fn failed(error: ApiError) -> Result<HttpResponse, ApiError> {
+    match error {
+        ApiError::BadParameter(_) | ApiError::NotFound(_) => {
+            let answer = json!({"s": "error", "errmsg": error.to_string()});
+            Ok(open("application/json", answer.to_string().into_bytes()))
+        }
+        other => Err(other),
+    }
 }
 
 /// Answer that pages of any host may read.

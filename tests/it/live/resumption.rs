@@ -228,7 +228,10 @@ fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
             (format!("{seq}.{now}.1"), malformed.clone()),
             (format!("-{seq}.{now}"), malformed),
             (format!("{}.{now}", seq + 1_000_000), future.clone()),
-            (format!("{}.{now}", i64::MAX), future),
+            (format!("{}.{now}", i64::MAX), future.clone()),
+            (format!("{}.{}", i64::MAX, as_of - 1), future.clone()),
+            (format!("{seq}.{}", now + 7_200), future.clone()),
+            (format!("{seq}.{}", i64::MAX), future),
             (format!("{seq}.{}", now - 3_700), "you were away for more than an hour".to_owned()),
             // A batch of that number, committed after the reader saw it: the database lost the one that the reader saw.
             (format!("{seq}.{}", now - 3_000), gone.clone()),

@@ -125,6 +125,37 @@ fn an_anchor_away_from_the_others_is_left_out_and_named() {
 }
 
 #[test]
+fn a_move_of_xlm_is_no_depeg() {
+    // A rise of 12 % in an hour, whose first half trades against one anchor and whose second half against the other.
+    let mut tape = Tape::default();
+    for minute in 0..60 {
+        let cents = 1_120 - 2 * minute; // hundredths of a cent, the newest first
+        let (most, few) = if minute < 30 { (XLM_YUSDC, XLM_USDC) } else { (XLM_USDC, XLM_YUSDC) };
+        tape.trade(most, minute * MINUTE, 1_000, cents, 10_000);
+        if minute % 7 == 0 {
+            tape.trade(few, minute * MINUTE, 1_000, cents, 10_000);
+        }
+    }
+    let prices = tape.prices();
+    let price = prices.xlm().unwrap();
+    assert_eq!((&price.depegged[..], &price.anchors[..]), (&[][..], &[USDC, YUSDC][..]));
+    assert!((0.105..0.107).contains(&dollars(price.rate)), "{}", dollars(price.rate));
+}
+
+#[test]
+fn anchors_that_disagree_are_never_all_left_out() {
+    let mut tape = Tape::default();
+    for minute in 0..30 {
+        tape.trade(XLM_USDC, 2 * minute * MINUTE, 1_000, 20, 100);
+        tape.trade(XLM_YUSDC, (2 * minute + 1) * MINUTE, 1_000, 30, 100);
+    }
+    let prices = tape.prices();
+    let price = prices.xlm().unwrap();
+    assert_eq!((price.anchors.len(), price.depegged.len()), (1, 1));
+    assert!([0.2, 0.3].contains(&dollars(price.rate)));
+}
+
+#[test]
 fn another_asset_has_a_direct_leg_or_one_through_xlm() {
     let mut tape = Tape::ordinary(30);
     tape.trade(XLM_TEA, 60, 2_000, 2, 1); // 4,000 TEA at 0.5 XLM, worth 200 dollars

@@ -16,7 +16,9 @@ use crate::{
 const MINUTES_WANTED: usize = 10;
 /// Minutes with trades below which there is no price.
 const MINUTES_MIN: usize = 3;
-/// Largest distance of an anchor's own median from the joint one, in per cent.
+/// Distance in minutes within which the prices of two anchors are compared, if there are such.
+const NEAR_MINUTES: u64 = 5;
+/// Largest distance of an anchor from the others, in per cent.
 const DEPEG_PERCENT: i128 = 2;
 
 /// Price of XLM in dollars.
@@ -75,19 +77,9 @@ pub(super) struct Weighed {
 /// Weighs the minutes of the 24 hours before `as_of`. `None` if too few have trades.
 pub(super) fn weigh(all: Vec<Candidate>, as_of: UnixSeconds, anchors: usize) -> Option<Weighed> {
     let chosen = recent(all, as_of);
-    let mut counted: Vec<usize> =
-        (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor)).collect();
-    let mut depegged = Vec::new();
-    if counted.len() >= 2 {
-        let joint = lower_median(&capped(chosen.clone()))?;
-        let own = |anchor: usize| lower_median(&capped(of_anchors(&chosen, &[anchor])));
-        depegged = counted
-            .iter()
-            .copied()
-            .filter(|anchor| own(*anchor).is_some_and(|own| is_far(own, joint)))
-            .collect();
-        counted.retain(|anchor| !depegged.contains(anchor));
-    }
+    let is_away = away(&chosen, anchors);
+    let traded = (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor));
+    let (depegged, counted): (Vec<_>, Vec<_>) = traded.partition(|anchor| is_away.contains(anchor));
     let chosen = of_anchors(&chosen, &counted);
     let minutes = minute_count(&chosen);
     if minutes < MINUTES_MIN {
@@ -134,6 +126,39 @@ fn recent(mut candidates: Vec<Candidate>, as_of: UnixSeconds) -> Vec<Candidate> 
         chosen.push(candidate);
     }
     chosen
+}
+
+/// Anchors whose price of XLM is away from the others'. Prices of like times are compared, since XLM itself moves. At
+/// least one anchor is not away.
+fn away(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
+    let weights = capped(chosen.to_vec());
+    let weight = |anchor: usize| -> i128 {
+        weights.iter().filter(|candidate| candidate.anchor == anchor).map(|candidate| candidate.weight).sum()
+    };
+    let Some(heaviest) = (0..anchors).rev().max_by_key(|anchor| weight(*anchor)) else { return Vec::new() };
+    let reference = of_anchors(chosen, &[heaviest]);
+    let levels: Vec<Candidate> = (0..anchors)
+        .filter_map(|anchor| {
+            let rate = level(&of_anchors(chosen, &[anchor]), &reference)?;
+            Some(Candidate { minute: 0, last_at: 0, anchor, rate, weight: weight(anchor) })
+        })
+        .collect();
+    let Some(joint) = lower_median(&levels) else { return Vec::new() };
+    levels.iter().filter(|level| is_far(level.rate, joint)).map(|level| level.anchor).collect()
+}
+
+/// Median of the ratios between the prices of an anchor and those of another at the nearest minutes.
+fn level(own: &[Candidate], reference: &[Candidate]) -> Option<Rate> {
+    let nearest = |candidate: &Candidate| {
+        let distance = |other: &&Candidate| (other.minute.abs_diff(candidate.minute), other.minute);
+        let other = reference.iter().min_by_key(distance)?;
+        let rate = candidate.rate.times(other.rate.inverse())?;
+        Some((other.minute.abs_diff(candidate.minute), Candidate { rate, ..*candidate }))
+    };
+    let ratios: Vec<(u64, Candidate)> = own.iter().filter_map(nearest).collect();
+    let farthest = ratios.iter().map(|(distance, _)| *distance).min()?.max(NEAR_MINUTES);
+    let near = ratios.into_iter().filter(|(distance, _)| *distance <= farthest).map(|(_, ratio)| ratio);
+    lower_median(&capped(near.collect()))
 }
 
 fn of_anchors(candidates: &[Candidate], anchors: &[usize]) -> Vec<Candidate> {

@@ -428,7 +428,11 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
     with(
         plain("/udf/symbols", CHARTS, "One market as a UDF symbol", Json("udf-symbols")),
-        &[in_query("symbol", Values::Text("stellar-market"), "Id of a market")],
+        &[
+            in_query("symbol", Values::Text("stellar-market"), "Id of a market"),
+            in_query("currencyCode", Values::Text("text"), "Ignored"),
+            in_query("unitId", Values::Text("text"), "Ignored"),
+        ],
         &[400, 406, 503],
     ),
     with(
