@@ -10,12 +10,14 @@ const INTERVAL_MS = 10_000;
 const PAUSE_MS = 2_000;
 const QUIET_MS = 30_000;
 const FAILURES_MAX = 3;
+// Longest wait for an answer.
+const PATIENCE_MS = 20_000;
 const PARTS = "[data-live]";
 
 function exchange(fresh) {
   const parts = fresh.querySelectorAll(PARTS);
   const old = document.querySelectorAll(PARTS);
-  if (parts.length !== old.length) return;
+  if (parts.length !== old.length) throw new Error("the page of another version");
   old.forEach((part, place) => {
     if (part.contains(document.activeElement) || part.isEqualNode(parts[place])) return;
     part.replaceWith(document.importNode(parts[place], true));
@@ -42,7 +44,7 @@ export function keepUp(number, onUpdate) {
     isDue = false;
     readAt = performance.now();
     try {
-      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE_MS) });
       if (!response.ok) throw new Error(`${response.status}`);
       syncClock(response);
       exchange(new DOMParser().parseFromString(await response.text(), "text/html"));

@@ -7,6 +7,8 @@ const FAILURES_MAX = 3;
 // Wait before the stream is opened again, and the wait once the tabs poll.
 const RETRY_MS = 2_000;
 const RETRY_SLOWLY_MS = 30_000;
+// Silence after which the stream is opened again. The server sends something every 10 seconds.
+const SILENCE_MS = 25_000;
 // Events that the holder keeps for a tab that comes later: its figures may be ten seconds old.
 const KEPT_MS = 15_000;
 
@@ -49,6 +51,18 @@ function hold(channel, onEvent, onState) {
   });
   const open = () => {
     const stream = new EventSource(PATH);
+    // A connection that hangs gives no error.
+    let watch = null;
+    const heard = () => {
+      clearTimeout(watch);
+      watch = setTimeout(() => {
+        become("poll");
+        stream.close();
+        open();
+      }, SILENCE_MS);
+    };
+    heard();
+    for (const name of ["hello", "board", "reset", "quiet", "error"]) stream.addEventListener(name, heard);
     stream.addEventListener("board", ({ data }) => {
       failures = 0;
       become("live");
@@ -65,6 +79,7 @@ function hold(channel, onEvent, onState) {
       if (failures >= FAILURES_MAX) become("poll");
       if (stream.readyState !== EventSource.CLOSED) return;
       stream.close();
+      clearTimeout(watch);
       setTimeout(open, state === "poll" ? RETRY_SLOWLY_MS : RETRY_MS);
     });
   };

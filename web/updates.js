@@ -9,10 +9,13 @@ const AGAIN_MS = 3_000;
 const WAITING_MAX = 120;
 // Failures in a row after which the page says that no updates arrive.
 const FAILURES_MAX = 3;
+// Longest wait for an answer. All figures are up to 2 MB.
+const PATIENCE_MS = 60_000;
 
 // Answer of a path of the feed.
 export async function read(path) {
-  const response = await fetch(`/api/v1/board/${path}`, { headers: { Accept: "application/json" } });
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const response = await fetch(`/api/v1/board/${path}`, { headers: { Accept: "application/json" }, signal });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   syncClock(response);
   return response.json();

@@ -289,8 +289,17 @@ impl Backfill {
     async fn doubt_what_a_lake_left(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
         let database = &self.writer.database;
         let Some((unproven, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };
-        let from = unproven.max(oldest);
         let held = self.held().await?;
+        let from = unproven.max(oldest);
+        let from_time = if from == unproven {
+            from_time
+        } else {
+            // What stays below must not look older than it is, or the cleaner forgets it.
+            let [first, end] = [unproven, from].map(PagingToken::before_ledger);
+            let below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
+            let whole = held.iter().find(|range| (range.from..=range.to).contains(&from));
+            below.or(whole.map(|range| range.from_time)).unwrap_or(from_time)
+        };
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,
             to: newest.to,

@@ -87,7 +87,12 @@ impl KeepCandles {
         self.status.set_state("deriving");
         let begun = self.clock.monotonic();
         let step = context.pass(steps::DERIVE_CANDLES);
-        let derived = self.database.derive_candles(epoch, self.clock.now(), context.heartbeat()).await;
+        let derived = async {
+            let now = self.clock.now();
+            let time = self.database.retention_time(now).await?.unwrap_or(now);
+            self.database.derive_candles(epoch, time, context.heartbeat()).await
+        };
+        let derived = derived.await;
         let took = self.clock.monotonic().saturating_duration_since(begun);
         self.status.set_state("resting");
         match derived {
@@ -112,8 +117,10 @@ impl KeepCandles {
 
     async fn drop_old(&self, epoch: i64, now: DateTime<Utc>) {
         let dropped = async {
-            let time = self.database.retention_time(now).await?;
-            self.database.drop_candles(epoch, self.retention_days, time).await
+            match self.database.retention_time(now).await? {
+                Some(time) => self.database.drop_candles(epoch, self.retention_days, time).await,
+                None => Ok(0),
+            }
         };
         match dropped.await {
             Ok(0) => {}

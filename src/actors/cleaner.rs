@@ -130,7 +130,8 @@ impl Work for Clean {
 
 impl Clean {
     async fn clean(&self, epoch: i64) -> Result<Cleaned, DbError> {
-        let time = self.database.retention_time(self.clock.now()).await?;
+        let now = self.clock.now();
+        let time = self.database.retention_time(now).await?.unwrap_or(now);
         self.database.clean(epoch, self.retention_days, time).await
     }
 }

@@ -34,8 +34,8 @@ const SOURCE: &str = "lake";
 const ANCHOR_RETRY: Duration = Duration::from_secs(60);
 /// First wait before Horizon is asked again for a ledger that it does not have yet.
 const LACKED_RETRY: Duration = Duration::from_secs(2);
-/// The same for a ledger that is not stored without an answer.
-const URGENT_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait for a ledger that is not stored without an answer.
+const URGENT_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Longest such wait.
 const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Further questions for a ledger of the past that Horizon does not have.
@@ -141,13 +141,13 @@ impl LakeReader {
 
     /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
     /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger is
-    /// not stored without an answer, the waits do not grow.
+    /// not stored without an answer, the waits stay short.
     pub async fn anchor_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> Anchor {
         if !self.wants_anchor() || self.is_horizon_silent() {
             return Anchor::Unchecked;
         }
         let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
-        let waits = |lacked: Lacked| if is_urgent { URGENT_RETRY } else { lacked.wait };
+        let waits = |lacked: Lacked| if is_urgent { lacked.wait.min(URGENT_RETRY_MAX) } else { lacked.wait };
         if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < waits(lacked)) {
             return Anchor::Unchecked;
         }
@@ -222,7 +222,7 @@ impl LakeReader {
         self.published.vitals.lake.load().is_some_and(|lake| lake.contradicted.is_some())
     }
 
-    /// Adds what a ledger holds to a batch, but for trades older than the retention.
+    /// Adds what a ledger holds to a batch, except trades older than the retention.
     pub fn collect(
         &self,
         ledger: VerifiedLedger,

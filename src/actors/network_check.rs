@@ -38,6 +38,8 @@ pub struct History {
     pub latest: u32,
     /// Close time of that ledger; none if Horizon does not report it.
     pub latest_at: Option<UnixSeconds>,
+    /// Latest close time of the newest held trades.
+    held_at: Option<UnixSeconds>,
     /// Time of the report (monotonic).
     asked_at: Instant,
     /// Broken connections of all clients at that time.
@@ -88,6 +90,13 @@ impl History {
     pub fn time(&self) -> Option<UnixSeconds> {
         let seconds = i64::saturating_from(self.asked_at.elapsed().as_secs());
         self.latest_at.map(|at| at.plus(seconds))
+    }
+
+    /// Returns the close time of the newest ledger that Horizon reports or that is held. A Horizon that is far behind, or
+    /// says so, makes no trade young.
+    #[must_use]
+    pub fn newest_at(&self) -> Option<UnixSeconds> {
+        self.time().max(self.held_at)
     }
 
     /// Returns Horizon's newest ledger and its close time, unless our clock contradicts it.
@@ -175,7 +184,8 @@ async fn ask(
     if let Some(problem) = problem {
         return Err(problem);
     }
-    Ok(History { elder, latest, latest_at, asked_at, disruptions, opened })
+    let held_at = newest.iter().map(|(_, at)| *at).max();
+    Ok(History { elder, latest, latest_at, held_at, asked_at, disruptions, opened })
 }
 
 /// Returns true if the network was reset. Testnet is reset each quarter: the passphrase stays, and ledgers start from

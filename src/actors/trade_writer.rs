@@ -22,7 +22,7 @@ use crate::{
     clock::SharedClock,
     db::{
         Database, DbError,
-        trades::{CommittedBatch, TradeBatch},
+        trades::{BatchKind, CommittedBatch, TradeBatch},
     },
     domain::conversions::SaturatingFrom,
     outbound::retry::Retry,
@@ -109,7 +109,10 @@ impl TradeWriter {
         let mut retry = Retry::default();
         let (committed, trace) = loop {
             context.advance();
-            let epoch = self.leadership.epoch().ok_or(WriteError::NotLeading)?;
+            let Some(epoch) = self.leadership.epoch() else {
+                self.published.vitals.unwritable.store(None); // it is unknown whether the next leader can write
+                return Err(WriteError::NotLeading);
+            };
             let mut step = context.step(steps::TRANSACTION, Some(cause));
             let written = self.database.within(WRITE_TIMEOUT, self.database.write_trades(epoch, batch)).await;
             let trace = match &written {
@@ -124,18 +127,20 @@ impl TradeWriter {
                 // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, "storing a batch of trades");
-                    self.note_failure();
+                    self.note_failure(batch.kind);
                     context.pause(retry.next_wait(None)).await;
                 }
                 // Another writer was here, which says nothing about the next write.
                 Err(error @ (DbError::CursorMoved { .. } | DbError::LeaseLost)) => return Err(error.into()),
                 Err(error) => {
-                    self.note_failure();
+                    if !context.is_draining() {
+                        self.note_failure(batch.kind);
+                    }
                     return Err(error.into());
                 }
             }
         };
-        self.published.vitals.unwritable.store(None);
+        self.note_success(batch.kind);
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
         self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
@@ -149,9 +154,16 @@ impl TradeWriter {
 }
 
 impl TradeWriter {
-    fn note_failure(&self) {
+    fn note_failure(&self, kind: BatchKind) {
+        Vitals::report(&self.published.vitals.unwritable, false, failing(kind), self.clock.now());
+    }
+
+    /// Ends the report of a failure of the same kind. Another kind may go on failing.
+    fn note_success(&self, kind: BatchKind) {
         let unwritable = &self.published.vitals.unwritable;
-        Vitals::report(unwritable, false, "writes of trades fail", self.clock.now());
+        if unwritable.load().as_ref().is_some_and(|last| last.detail == failing(kind)) {
+            unwritable.store(None);
+        }
     }
 
     /// Logs the new entries of quarantine, within limits. An entry is new only once, although every read of the tail
@@ -169,6 +181,10 @@ impl TradeWriter {
             warn!(left_out, "quarantine is full for this hour, further refused records are only counted");
         }
     }
+}
+
+fn failing(kind: BatchKind) -> String {
+    format!("writes of trades fail ({})", kind.name())
 }
 
 /// Limits on log lines that Horizon can cause by what it sends. Shared by all writers.

@@ -105,15 +105,16 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
     with_lease(config, async |services, _| {
         let epoch = services.leadership.epoch().ok_or("the lease was lost")?;
         let keep_days = i64::from(services.config.retention_days);
+        let now = services.clock.now();
+        let time = services.database.retention_time(now).await.map_err(|error| error.to_string())?;
+        let time = time.unwrap_or(now);
         // A day of trades is dropped once its candles are derived.
         loop {
-            let step = services.database.derive_candles(epoch, services.clock.now(), || {}).await;
+            let step = services.database.derive_candles(epoch, time, || {}).await;
             if step.map_err(|error| error.to_string())?.is_caught_up {
                 break;
             }
         }
-        let time = services.database.retention_time(services.clock.now()).await;
-        let time = time.map_err(|error| error.to_string())?;
         let cleaned = services.database.clean(epoch, keep_days, time).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
         let candle_days = i64::from(services.config.candle_retention_days);

@@ -134,15 +134,17 @@ impl Database {
             .collect()
     }
 
-    /// Time that decides which trades are too old to keep: now, or the close time of the newest trade if that is earlier. A
-    /// clock that is ahead of the network drops nothing.
+    /// Time from which the ages of what is kept are counted: now, or the close time of the newest ledger or trade that is held
+    /// if that is earlier. So nothing is dropped because a clock is ahead of the network. `None` if nothing is held.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn retention_time(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, DbError> {
-        let newest = self.newest_held(1).await?;
-        Ok(newest.first().map_or(now, |(_, closed_at)| closed_at.to_utc().min(now)))
+    pub async fn retention_time(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, DbError> {
+        let sql = include_str!("sql/trades/newest_time.sql");
+        let newest: Option<DateTime<Utc>> =
+            self.client().await?.query_typed_one(sql, &[]).await?.try_get(0)?;
+        Ok(newest.map(|newest| newest.min(now)))
     }
 
     async fn one_between(

@@ -51,7 +51,8 @@ pub(super) fn readiness(
     let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
     let mut checks = Map::new();
     // A database that answers may refuse to store trades.
-    let is_unwritable = !follows && vitals.unwritable.load().is_some();
+    let answers = vitals.database.load().as_ref().is_some_and(|check| check.ok);
+    let is_unwritable = answers && !follows && vitals.unwritable.load().is_some();
     checks
         .insert("database".into(), shown(if is_unwritable { &vitals.unwritable } else { &vitals.database }));
     checks.insert("publication".into(), publication);

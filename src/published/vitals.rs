@@ -165,7 +165,7 @@ pub struct BudgetFault {
 pub struct Vitals {
     /// PostgreSQL, reported by its users.
     pub database: ArcSwapOption<Check>,
-    /// Set while trades cannot be stored, although the database may answer. Written by the writers of trades.
+    /// Last failed write of trades, which the next success of its kind clears. Written by the writers of trades.
     pub unwritable: ArcSwapOption<Check>,
     /// Horizon's stream of trades. Every received byte updates `at`.
     pub stream: ArcSwapOption<Check>,

@@ -1,5 +1,6 @@
 // A real browser follows the stream: live figures, one connection for many tabs, resumption, polling where there is none.
 import assert from "node:assert/strict";
+import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { daemon, freePort, published, scratch, stopAll } from "./daemon.mjs";
 import { eventually, findings, launch, open } from "./chromium.mjs";
@@ -125,6 +126,51 @@ test("without a stream the page polls and says so, and it goes on when the strea
   isBlocked = false;
   await updates(page, "live");
   await context.close();
+});
+
+// A place in front of the ticker that passes everything on, until `hang` stops what the open streams get. They stay open.
+async function passage() {
+  const streams = [];
+  const { hostname, port } = new URL(TICKER);
+  const server = createServer((reader) => {
+    const ticker = connect(port, hostname);
+    let isStreaming = false;
+    reader.on("data", (data) => {
+      isStreaming ||= isStream(data.toString("latin1"));
+      if (isStreaming && !streams.includes(ticker)) streams.push(ticker);
+      ticker.write(data);
+    });
+    ticker.on("data", (data) => reader.write(data));
+    for (const [one, other] of [[reader, ticker], [ticker, reader]]) {
+      one.on("error", () => {});
+      one.on("close", () => other.destroy());
+    }
+  });
+  await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
+  const hang = () => {
+    for (const ticker of streams) ticker.removeAllListeners("data").on("data", () => {});
+    return streams.length;
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/`, hang, streams, close: () => server.close() };
+}
+
+test("a stream that hangs is noticed and opened again", async () => {
+  const { url, hang, streams, close } = await passage();
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(url);
+  await page.waitForSelector(READY);
+  await updates(page, "live");
+  await changes(page);
+  const before = hang();
+  assert(before > 0);
+  await page.clock.fastForward(26_000);
+  await updates(page, "live");
+  await changes(page);
+  assert(streams.length > before, "another stream");
+  await context.close();
+  close();
 });
 
 test("where the browser has no locks, every page polls", async () => {

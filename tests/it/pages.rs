@@ -177,6 +177,26 @@ fn the_list_shows_the_figures_of_the_api_in_every_order() {
     });
 }
 
+/// A script exchanges them for those of a newer page, whatever the book and the warnings are then.
+#[test]
+fn every_market_has_the_same_live_parts() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let markets =
+            ok(&daemon, "/api/v1/markets?limit=1000&fields=id,bid,ask,flags").json()["markets"].clone();
+        let parts = |market: &Value| {
+            let html = page(&daemon, &format!("/m/{}", market["id"].as_str().unwrap()));
+            html.matches("data-live").count()
+        };
+        let markets = markets.as_array().unwrap();
+        let is_without = |name: &str| markets.iter().any(|market| market[name].as_str().is_none());
+        assert!(is_without("bid") || is_without("ask"), "one has no depth");
+        let counts: Vec<usize> = markets.iter().map(parts).collect();
+        assert!(markets.len() > 20 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+    });
+}
+
 #[test]
 fn searches_select_and_pages_turn() {
     let sim = horizon();

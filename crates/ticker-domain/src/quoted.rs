@@ -72,10 +72,10 @@ impl QuotedPrices {
     }
 
     /// The same difference in per cent of the first price, as a ratio, exact to all digits that are shown. `None` if the
-    /// per cent have more than 128 bits.
+    /// percentage exceeds 128 bits.
     #[must_use]
     pub fn change_percent(&self) -> Option<(i128, i128)> {
-        /// Below this a difference of more than 120 bits is a multiple of so many digits that no place is shown.
+        /// First price, as a product, from which on to divide both parts by 128 changes no shown digit.
         const LONG: i128 = 1 << 70;
         let [open_n, open_d, close_n, close_d] =
             [self.open.n(), self.open.d(), self.close.n(), self.close.d()].map(i128::from);

@@ -140,7 +140,7 @@ impl DescendingRead<'_> {
                 source: "pages",
                 ceiling: history.ceiling(),
                 latest_time: history.time(),
-                newest_at: history.time(),
+                newest_at: history.newest_at(),
                 retention_days: self.deps.retention_days,
             };
             let times = page.times().filter(|(ledger, at)| intake.is_possible(*ledger, *at, now));

@@ -89,11 +89,9 @@ impl Backfill {
             if falls_short != fell_short && self.is_live_from_lake {
                 log_source(falls_short);
             }
-            if fell_short && !falls_short {
-                upstream.left.borrow_mut().end_outage();
-            }
             fell_short = falls_short;
             if !falls_short {
+                upstream.left.borrow_mut().end_outage();
                 context.pause(LAKE_TAIL_INTERVAL).await;
                 continue;
             }

@@ -266,7 +266,7 @@ impl Backfill {
             source: "audit",
             ceiling: history.ceiling(),
             latest_time: history.time(),
-            newest_at: history.time(),
+            newest_at: history.newest_at(),
             retention_days: self.retention_days,
         };
         let now = UnixSeconds::from(self.writer.clock.now());

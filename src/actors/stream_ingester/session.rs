@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             source: "stream",
             ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
             latest_time: history.time(),
-            newest_at: history.time(),
+            newest_at: history.newest_at(),
             retention_days: self.deps.retention_days,
         }
     }

@@ -104,12 +104,15 @@ impl MarketQuery {
         let verified = parameters.word("verified", &["true", "false"])?.map(|word| word == "true");
         let sort = parameters.word("sort", &["name", "volume", "trades", "change"])?.unwrap_or("name");
         let limit = parameters.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE);
-        let selection = xxh3_64(parameters.key(&["limit", "fields", "cursor"]).as_bytes());
         let bad = |text: &str| ApiError::BadParameter(text.to_owned());
         let cursor = match parameters.text("cursor") {
             None => None,
             Some(text) => Some(Cursor::parse(text).ok_or_else(|| bad("cursor is none that this API gave"))?),
         };
+        let [base, quote, code, issuer] = ["base", "quote", "code", "issuer"].map(text);
+        let min_volume_usd = parameters.number("min_volume_usd", 0, i64::MAX)?;
+        let selection = format!("{:?}", (&base, &quote, &code, &issuer, verified, min_volume_usd, sort));
+        let selection = xxh3_64(selection.as_bytes());
         let of_cursor = cursor.as_ref().and_then(|cursor| cursor.selection);
         if of_cursor.is_some_and(|of_cursor| of_cursor != selection) {
             return Err(bad("cursor belongs to another list: keep all parameters but limit and fields"));
@@ -120,12 +123,12 @@ impl MarketQuery {
             return Err(ApiError::BadParameter(format!("fields must be among: {}", FIELDS.join(", "))));
         }
         Ok(Self {
-            base: text("base"),
-            quote: text("quote"),
-            code: text("code"),
-            issuer: text("issuer"),
+            base,
+            quote,
+            code,
+            issuer,
             verified,
-            min_volume_usd: parameters.number("min_volume_usd", 0, i64::MAX)?,
+            min_volume_usd,
             sort,
             limit: usize::saturating_from(limit),
             fields,

@@ -22,6 +22,7 @@ use futures_util::stream;
 
 use super::{Wanted, error::ApiError, parameters::Parameters, view};
 use crate::{
+    domain::instant::UnixSeconds,
     http::{event_stream, methods, problem::not_yet, requests, state::PublicState},
     published::Published,
 };
@@ -70,7 +71,10 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
     let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
     let start = match last_seen {
         None => Start::New,
-        Some(id) => resumed(id, &published, &state.backlogs).await.unwrap_or_else(Start::Lost),
+        Some(id) => {
+            let now = UnixSeconds::from(state.clock.now());
+            resumed(id, now, &published, &state.backlogs).await.unwrap_or_else(Start::Lost)
+        }
     };
     let reader = Reader::new(published, Arc::clone(&state.views), filter, start, slot);
     Ok(respond(request, reader, async |reader: &mut Reader| reader.next().await))
@@ -95,10 +99,16 @@ fn respond<R: 'static>(
 }
 
 /// Start of a reader that has seen the event of this id.
-async fn resumed(id: &str, published: &Published, backlogs: &BacklogReader) -> Result<Start, ResumeError> {
+async fn resumed(
+    id: &str,
+    now: UnixSeconds,
+    published: &Published,
+    backlogs: &BacklogReader,
+) -> Result<Start, ResumeError> {
     let seen = EventId::parse(id).ok_or(ResumeError::Malformed)?;
-    // Another replica may be ahead by a little.
-    if published.recent.last().is_some_and(|last| last.as_of < seen.as_of.minus(AHEAD_S_MAX)) {
+    // Another replica may be ahead by a little, and this one may stand still.
+    let newest = published.recent.last().map(|last| last.as_of).max(Some(now));
+    if newest.is_some_and(|newest| newest < seen.as_of.minus(AHEAD_S_MAX)) {
         return Err(ResumeError::Future);
     }
     if let Some(place) = published.recent.resume_after(seen.seq, seen.as_of) {

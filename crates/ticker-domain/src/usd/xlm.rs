@@ -16,10 +16,10 @@ use crate::{
 const MINUTES_WANTED: usize = 10;
 /// Minutes with trades below which there is no price.
 const MINUTES_MIN: usize = 3;
-/// Distance in minutes within which the prices of two anchors are compared, if there are such.
-const NEAR_MINUTES: u64 = 5;
-/// Largest distance of an anchor from the others, in per cent.
-const DEPEG_PERCENT: i128 = 2;
+/// Minutes before and after a minute that it is compared with.
+const AROUND_MINUTES: u64 = 5;
+/// Largest distance of an anchor from the joint price, as a part of it: 2 %.
+const DEPEG_PART: i128 = 50;
 
 /// Price of XLM in dollars.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +77,9 @@ pub(super) struct Weighed {
 /// Weighs the minutes of the 24 hours before `as_of`. `None` if too few have trades.
 pub(super) fn weigh(all: Vec<Candidate>, as_of: UnixSeconds, anchors: usize) -> Option<Weighed> {
     let chosen = recent(all, as_of);
-    let is_away = away(&chosen, anchors);
+    let depegged = if anchors < 2 { Vec::new() } else { depegged(&chosen, anchors) };
     let traded = (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor));
-    let (depegged, counted): (Vec<_>, Vec<_>) = traded.partition(|anchor| is_away.contains(anchor));
+    let counted: Vec<usize> = traded.filter(|anchor| !depegged.contains(anchor)).collect();
     let chosen = of_anchors(&chosen, &counted);
     let minutes = minute_count(&chosen);
     if minutes < MINUTES_MIN {
@@ -128,37 +128,39 @@ fn recent(mut candidates: Vec<Candidate>, as_of: UnixSeconds) -> Vec<Candidate> 
     chosen
 }
 
-/// Anchors whose price of XLM is away from the others'. Prices of like times are compared, since XLM itself moves. At
-/// least one anchor is not away.
-fn away(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
-    let weights = capped(chosen.to_vec());
-    let weight = |anchor: usize| -> i128 {
-        weights.iter().filter(|candidate| candidate.anchor == anchor).map(|candidate| candidate.weight).sum()
-    };
-    let Some(heaviest) = (0..anchors).rev().max_by_key(|anchor| weight(*anchor)) else { return Vec::new() };
-    let reference = of_anchors(chosen, &[heaviest]);
-    let levels: Vec<Candidate> = (0..anchors)
-        .filter_map(|anchor| {
-            let rate = level(&of_anchors(chosen, &[anchor]), &reference)?;
-            Some(Candidate { minute: 0, last_at: 0, anchor, rate, weight: weight(anchor) })
-        })
-        .collect();
-    let Some(joint) = lower_median(&levels) else { return Vec::new() };
-    levels.iter().filter(|level| is_far(level.rate, joint)).map(|level| level.anchor).collect()
+/// Anchors that have lost the dollar: whose price of XLM is away from that of all anchors together. XLM itself moves, so
+/// each minute is compared with the minutes around it. One anchor always stays.
+fn depegged(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
+    let weighed = capped(chosen.to_vec());
+    let ratios: Vec<Candidate> = weighed.iter().filter_map(|candidate| ratio(candidate, chosen)).collect();
+    let Some(joint) = lower_median(&ratios) else { return Vec::new() };
+    let traded = (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor));
+    // Without a level it is beyond all ratios.
+    let level = |anchor: usize| lower_median(&capped(of_anchors(&ratios, &[anchor])));
+    let levels: Vec<(usize, Option<Rate>)> = traded.map(|anchor| (anchor, level(anchor))).collect();
+    let far = levels.iter().filter(|(_, level)| level.is_none_or(|level| is_far(level, joint)));
+    let mut far: Vec<usize> = far.map(|(anchor, _)| *anchor).collect();
+    if far.len() == levels.len() {
+        let distances =
+            levels.iter().filter_map(|(anchor, level)| Some((*anchor, distance((*level)?, joint)?)));
+        let nearest = distances.min_by(|(_, one), (_, other)| one.compare(*other));
+        let nearest = nearest.map_or(0, |(anchor, _)| anchor);
+        far.retain(|anchor| *anchor != nearest);
+    }
+    far
 }
 
-/// Median of the ratios between the prices of an anchor and those of another at the nearest minutes.
-fn level(own: &[Candidate], reference: &[Candidate]) -> Option<Rate> {
-    let nearest = |candidate: &Candidate| {
-        let distance = |other: &&Candidate| (other.minute.abs_diff(candidate.minute), other.minute);
-        let other = reference.iter().min_by_key(distance)?;
-        let rate = candidate.rate.times(other.rate.inverse())?;
-        Some((other.minute.abs_diff(candidate.minute), Candidate { rate, ..*candidate }))
-    };
-    let ratios: Vec<(u64, Candidate)> = own.iter().filter_map(nearest).collect();
-    let farthest = ratios.iter().map(|(distance, _)| *distance).min()?.max(NEAR_MINUTES);
-    let near = ratios.into_iter().filter(|(distance, _)| *distance <= farthest).map(|(_, ratio)| ratio);
-    lower_median(&capped(near.collect()))
+/// Quotient of the price of a minute and the joint one of the minutes around it.
+fn ratio(candidate: &Candidate, all: &[Candidate]) -> Option<Candidate> {
+    let is_around = |other: &&Candidate| other.minute.abs_diff(candidate.minute) <= AROUND_MINUTES;
+    let around: Vec<Candidate> = all.iter().filter(is_around).copied().collect();
+    Some(Candidate { rate: candidate.rate.times(lower_median(&around)?.inverse())?, ..*candidate })
+}
+
+/// Factor between two rates, at least 1.
+fn distance(one: Rate, other: Rate) -> Option<Rate> {
+    let factor = one.times(other.inverse())?;
+    Some(if factor.n < factor.d { factor.inverse() } else { factor })
 }
 
 fn of_anchors(candidates: &[Candidate], anchors: &[usize]) -> Vec<Candidate> {
@@ -172,7 +174,7 @@ fn minute_count(candidates: &[Candidate]) -> usize {
 
 /// True if two rates differ by more than 2 % of the second.
 fn is_far(own: Rate, joint: Rate) -> bool {
-    // Both products are below 2^126, and a hundred times that loses no comparison: shift first.
-    let (own, joint) = ((own.n * joint.d) >> 8, (joint.n * own.d) >> 8);
-    100 * (own - joint).abs() > DEPEG_PERCENT * joint
+    // Both products are below 2^126.
+    let (own, joint) = (own.n * joint.d, joint.n * own.d);
+    (own - joint).abs() > joint / DEPEG_PART
 }

@@ -105,12 +105,18 @@ fn quotes(query: &BoardQuery) -> Vec<Choice> {
 }
 
 fn volumes(query: &BoardQuery) -> Vec<Choice> {
-    let choice = |(value, label): (u32, &str)| Choice {
+    let choice = |value: u32, label: String| Choice {
         is_chosen: value == query.volume,
         value: if value == 0 { String::new() } else { value.to_string() },
-        label: label.to_owned(),
+        label,
     };
-    VOLUMES.into_iter().map(choice).collect()
+    let mut choices: Vec<Choice> =
+        VOLUMES.into_iter().map(|(value, label)| choice(value, label.to_owned())).collect();
+    // An address may name any least volume. The form, and the script with it, keeps that.
+    if choices.iter().all(|choice| !choice.is_chosen) {
+        choices.push(choice(query.volume, format!("${} or more", query.volume)));
+    }
+    choices
 }
 
 fn heads(query: &BoardQuery) -> Vec<Head> {

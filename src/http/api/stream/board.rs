@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     event_id::{EventId, ResumeError},
-    events::{DRAIN_POLL, END, HEARTBEAT, QUIET, RETRY, hello, reset},
+    events::{DRAIN_POLL, END, HEARTBEAT, QUIET_BOARD, RETRY, hello, reset},
 };
 use crate::{
     blocking,
@@ -118,7 +118,9 @@ impl BoardReader {
                 let newest = self.published.newest()?;
                 Some(reset(EventId::of(&newest), ResumeError::NotKept).into())
             }
-            Ok(None) => (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET.as_bytes())),
+            Ok(None) => {
+                (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET_BOARD.as_bytes()))
+            }
         }
     }
 
