@@ -69,6 +69,33 @@ fn the_daemon_needs_no_more_than_rows() {
 }
 
 #[test]
+fn a_right_that_is_lost_meanwhile_is_reported_until_trades_are_stored_again() {
+    let sim = network(512, FaultPlan::none());
+    block_on(async {
+        let url = with_roles().await;
+        let (migrate, rw) = (url("ticker_migrate"), url("ticker_rw"));
+        assert_eq!(run(&["migrate", "--database-url", &migrate]).0, 0);
+        let owner = recomputation::connect(&migrate).await;
+        let daemon = Daemon::serve(&sim.url(), &rw, PASSPHRASE, &[]);
+        wait_for_trades(&owner, 100).await;
+        let check = || daemon.get("/readyz").json()["checks"]["database"].clone();
+        owner.batch_execute("REVOKE INSERT ON trades FROM ticker_rw").await.unwrap();
+        wait_until("it is reported", || check()["ok"] == false);
+        // The lease is renewed and the windows are read meanwhile, which says that the database answers.
+        let publications = || daemon.get("/api/v1/status").json()["as_of"].clone();
+        for _ in 0..3 {
+            let before = publications();
+            wait_until("another publication", || publications() != before);
+            let check = check();
+            assert_eq!(check["ok"], false, "{check}");
+            assert!(check["detail"].as_str().unwrap().starts_with("writes of trades fail"), "{check}");
+        }
+        owner.batch_execute("GRANT INSERT ON trades TO ticker_rw").await.unwrap();
+        wait_until("trades are stored again", || check()["ok"] == true);
+    });
+}
+
+#[test]
 fn a_role_without_the_rights_of_a_writer_is_refused_at_start_with_the_missing_ones() {
     block_on(async {
         let url = with_roles().await;
