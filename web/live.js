@@ -44,7 +44,7 @@ export function keepUp(number, onUpdate) {
     isDue = false;
     readAt = performance.now();
     try {
-      const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE_MS) });
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout?.(PATIENCE_MS) });
       if (!response.ok) throw new Error(`${response.status}`);
       syncClock(response);
       exchange(new DOMParser().parseFromString(await response.text(), "text/html"));

@@ -3,6 +3,8 @@
 import { CANDLES_MAX, Chart } from "./chart.js";
 import { keepUp } from "./live.js";
 
+// Longest wait for an answer.
+const PATIENCE_MS = 20_000;
 const form = document.getElementById("choices");
 const box = document.getElementById("chart");
 const slider = document.getElementById("slider");
@@ -14,7 +16,7 @@ const chosen = (name) => form.elements[name].value;
 
 async function load() {
   const query = new URLSearchParams({ interval: chosen("interval"), limit: CANDLES_MAX });
-  const response = await fetch(`/api/v1/markets/${market}/candles?${query}`);
+  const response = await fetch(`/api/v1/markets/${market}/candles?${query}`, { signal: AbortSignal.timeout?.(PATIENCE_MS) });
   if (!response.ok) throw new Error(`candles: ${response.status}`);
   const wasAtEnd = slider.value === slider.max;
   chart.show((await response.json()).candles, chosen("trades") === "raw");

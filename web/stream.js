@@ -49,38 +49,51 @@ function hold(channel, onEvent, onState) {
     channel.postMessage({ kind: "state", state });
     for (const { event } of kept) channel.postMessage({ kind: "event", event });
   });
+  // True after a silence, until an event shows that more comes through than the greeting.
+  let isDoubted = false;
+  const arrives = () => {
+    if (isDoubted) pass(null); // what came meanwhile is lost
+    isDoubted = false;
+    failures = 0;
+    become("live");
+  };
   const open = () => {
     const stream = new EventSource(PATH);
     // A connection that hangs gives no error.
     let watch = null;
+    const again = () => {
+      clearTimeout(watch);
+      stream.close();
+      setTimeout(open, failures >= FAILURES_MAX ? RETRY_SLOWLY_MS : RETRY_MS);
+    };
     const heard = () => {
       clearTimeout(watch);
       watch = setTimeout(() => {
+        isDoubted = true;
+        failures += 1;
         become("poll");
-        stream.close();
-        open();
+        again();
       }, SILENCE_MS);
     };
     heard();
     for (const name of ["hello", "board", "reset", "quiet", "error"]) stream.addEventListener(name, heard);
     stream.addEventListener("board", ({ data }) => {
-      failures = 0;
-      become("live");
+      arrives();
       pass(JSON.parse(data));
     });
-    stream.addEventListener("hello", () => become("live"));
+    stream.addEventListener("quiet", arrives);
+    stream.addEventListener("hello", () => {
+      if (!isDoubted) become("live");
+    });
     stream.addEventListener("reset", () => {
-      become("live");
+      arrives();
       pass(null);
     });
     // The browser comes back by itself with the id of the last event, unless the answer was an error.
     stream.addEventListener("error", () => {
       failures += 1;
       if (failures >= FAILURES_MAX) become("poll");
-      if (stream.readyState !== EventSource.CLOSED) return;
-      stream.close();
-      clearTimeout(watch);
-      setTimeout(open, state === "poll" ? RETRY_SLOWLY_MS : RETRY_MS);
+      if (stream.readyState === EventSource.CLOSED) again();
     });
   };
   open();

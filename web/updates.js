@@ -14,7 +14,7 @@ const PATIENCE_MS = 60_000;
 
 // Answer of a path of the feed.
 export async function read(path) {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const signal = AbortSignal.timeout?.(PATIENCE_MS);
   const response = await fetch(`/api/v1/board/${path}`, { headers: { Accept: "application/json" }, signal });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   syncClock(response);
@@ -76,12 +76,15 @@ export class Updates {
           this.figures = { seq: event.seq, as_of: event.as_of };
           await this.onEvent(event);
         } else await this.catchUp(event);
+        this.failures = 0;
       }
     } catch (error) {
+      this.failures += 1;
       console.warn("an update failed:", error);
     } finally {
       this.isBusy = false;
     }
+    this.tell();
   }
 
   // Reads figures again: events are missing between them and this one.

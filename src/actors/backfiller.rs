@@ -298,7 +298,7 @@ impl Backfill {
             let [first, end] = [unproven, from].map(PagingToken::before_ledger);
             let below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
             let whole = held.iter().find(|range| (range.from..=range.to).contains(&from));
-            below.or(whole.map(|range| range.from_time)).unwrap_or(from_time)
+            below.max(whole.map(|range| range.from_time)).unwrap_or(from_time)
         };
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,

@@ -119,20 +119,25 @@ impl Handler<Drain> for LeaseKeeper {
     /// Releases the lease. All writers have stopped by now, so another replica may start at once.
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         let (deps, state) = (self.deps.clone(), self.state.clone());
-        let release = async move {
+        let drain = async move {
             state.is_draining.set(true);
-            // A lease that is being granted is released too.
-            let _asking = tokio::time::timeout(RELEASE_TIMEOUT, state.asking.lock()).await;
             deps.leadership.set(None);
-            if let Some(epoch) = state.epoch.take() {
-                let released =
-                    tokio::time::timeout(RELEASE_TIMEOUT, deps.database.release_lease(epoch)).await;
-                if !matches!(released, Ok(Ok(()))) {
-                    warn!("lease could not be released, the next start waits until it expires");
-                }
+            let release = async {
+                let _asking = state.asking.lock().await; // a lease that is being granted is released too
+                release(&deps, &state).await
+            };
+            if !matches!(tokio::time::timeout(RELEASE_TIMEOUT, release).await, Ok(Ok(()))) {
+                warn!("lease could not be released, the next start waits until it expires");
             }
         };
-        Box::pin(release.into_actor(self))
+        Box::pin(drain.into_actor(self))
+    }
+}
+
+async fn release(deps: &LeaseKeeperDeps, state: &State) -> Result<(), DbError> {
+    match state.epoch.take() {
+        Some(epoch) => deps.database.release_lease(epoch).await,
+        None => Ok(()),
     }
 }
 
@@ -167,6 +172,11 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             }
             log_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
+            if state.is_draining.get() {
+                // The drain did not wait for this answer. If this fails, the lease expires by itself.
+                let _ = release(deps, state).await;
+                return;
+            }
             // Counted from before the request: the database may have set the end at any moment since.
             let until = began + ttl.saturating_sub(margin);
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));

@@ -158,10 +158,13 @@ impl TradeWriter {
         Vitals::report(&self.published.vitals.unwritable, false, failing(kind), self.clock.now());
     }
 
-    /// Ends the report of a failure of the same kind. Another kind may go on failing.
+    /// Ends the report of a failure. Only the stream ends its own: it tries a batch that failed until it is stored, which
+    /// batches of other kinds may be meanwhile.
     fn note_success(&self, kind: BatchKind) {
         let unwritable = &self.published.vitals.unwritable;
-        if unwritable.load().as_ref().is_some_and(|last| last.detail == failing(kind)) {
+        let is_of_stream =
+            unwritable.load().as_ref().is_some_and(|last| last.detail == failing(BatchKind::Live));
+        if kind == BatchKind::Live || !is_of_stream {
             unwritable.store(None);
         }
     }

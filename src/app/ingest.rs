@@ -107,19 +107,21 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
         let keep_days = i64::from(services.config.retention_days);
         let now = services.clock.now();
         let time = services.database.retention_time(now).await.map_err(|error| error.to_string())?;
-        let time = time.unwrap_or(now);
         // A day of trades is dropped once its candles are derived.
         loop {
-            let step = services.database.derive_candles(epoch, time, || {}).await;
+            let step = services.database.derive_candles(epoch, time.unwrap_or(now), || {}).await;
             if step.map_err(|error| error.to_string())?.is_caught_up {
                 break;
             }
         }
-        let cleaned = services.database.clean(epoch, keep_days, time).await;
+        let cleaned = services.database.clean(epoch, keep_days, time.unwrap_or(now)).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
         let candle_days = i64::from(services.config.candle_retention_days);
-        let candles = services.database.drop_candles(epoch, candle_days, time).await;
-        let candle_partitions_dropped = candles.map_err(|error| error.to_string())?;
+        let candle_partitions_dropped = match time {
+            Some(time) => services.database.drop_candles(epoch, candle_days, time).await,
+            None => Ok(0),
+        };
+        let candle_partitions_dropped = candle_partitions_dropped.map_err(|error| error.to_string())?;
         info!(
             days_dropped = cleaned.days,
             days_left = cleaned.days_left,

@@ -16,7 +16,7 @@ pub struct Outage {
     pub error: String,
 }
 
-/// Errors of Horizon itself in a row that are an outage. Fewer are of their requests.
+/// Consecutive error answers of Horizon that count as an outage. Fewer concern single requests.
 const ERRORS_IN_A_ROW: u32 = 3;
 
 /// Reachability of a Horizon, and the outage as last logged.

@@ -165,7 +165,7 @@ pub struct BudgetFault {
 pub struct Vitals {
     /// PostgreSQL, reported by its users.
     pub database: ArcSwapOption<Check>,
-    /// Last failed write of trades, which the next success of its kind clears. Written by the writers of trades.
+    /// Last failed write of trades, until a later one succeeds or the lease is lost. Written by the writers of trades.
     pub unwritable: ArcSwapOption<Check>,
     /// Horizon's stream of trades. Every received byte updates `at`.
     pub stream: ArcSwapOption<Check>,

@@ -190,8 +190,13 @@ fn every_market_has_the_same_live_parts() {
             html.matches("data-live").count()
         };
         let markets = markets.as_array().unwrap();
-        let is_without = |name: &str| markets.iter().any(|market| market[name].as_str().is_none());
-        assert!(is_without("bid") || is_without("ask"), "one has no depth");
+        let has = |market: &&Value| market["bid"].is_string() && market["ask"].is_string();
+        assert!((1..markets.len()).contains(&markets.iter().filter(has).count()), "some have a depth");
+        let is_flagged = |market: &&Value| market["flags"].as_array().is_some_and(|flags| !flags.is_empty());
+        assert!(
+            (1..markets.len()).contains(&markets.iter().filter(is_flagged).count()),
+            "some have warnings"
+        );
         let counts: Vec<usize> = markets.iter().map(parts).collect();
         assert!(markets.len() > 20 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     });

@@ -75,7 +75,7 @@ impl QuotedPrices {
     /// percentage exceeds 128 bits.
     #[must_use]
     pub fn change_percent(&self) -> Option<(i128, i128)> {
-        /// First price, as a product, from which on to divide both parts by 128 changes no shown digit.
+        /// Smallest denominator that can be divided by 128 without a change of a shown digit.
         const LONG: i128 = 1 << 70;
         let [open_n, open_d, close_n, close_d] =
             [self.open.n(), self.open.d(), self.close.n(), self.close.d()].map(i128::from);

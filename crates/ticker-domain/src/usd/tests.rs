@@ -142,34 +142,54 @@ fn a_move_of_xlm_is_no_depeg() {
     assert!((0.105..0.107).contains(&dollars(price.rate)), "{}", dollars(price.rate));
 }
 
-#[test]
-fn anchors_that_disagree_are_never_all_left_out() {
-    // Three prices, of which the middle one is new: each anchor's own median is 0.2 or 0.3, and the joint one 0.25.
+/// Minutes against each anchor: the minute, the XLM and the price in thousandths of a dollar.
+fn tape(usdc: &[(i64, i64, i64)], yusdc: &[(i64, i64, i64)]) -> UsdPrices {
     let mut tape = Tape::default();
-    for minute in 0..30 {
-        tape.trade(XLM_USDC, 2 * minute * MINUTE, 1_000, if minute < 8 { 25 } else { 20 }, 100);
-        tape.trade(XLM_YUSDC, (2 * minute + 1) * MINUTE, 1_000, if minute < 8 { 25 } else { 30 }, 100);
+    for (market, minutes) in [(XLM_USDC, usdc), (XLM_YUSDC, yusdc)] {
+        minutes
+            .iter()
+            .for_each(|(minute, xlm, price)| tape.trade(market, minute * MINUTE, *xlm, *price, 1_000));
     }
-    let prices = tape.prices();
-    let price = prices.xlm().unwrap();
-    assert_eq!((price.anchors.len(), price.depegged.len()), (1, 1));
-    assert!([0.2, 0.25, 0.3].contains(&dollars(price.rate)), "{}", dollars(price.rate));
+    tape.prices()
 }
 
-/// Minutes of a dollar, 6 % below the true price: less than a hundredth of a percent of the volume.
+fn minutes(at: impl IntoIterator<Item = i64>, xlm: i64, price: i64) -> Vec<(i64, i64, i64)> {
+    at.into_iter().map(|minute| (minute, xlm, price)).collect()
+}
+
+fn left_out(prices: &UsdPrices) -> (f64, &[AssetId]) {
+    let price = prices.xlm().unwrap();
+    (dollars(price.rate), &price.depegged)
+}
+
 #[test]
-fn small_trades_against_one_anchor_leave_out_no_other() {
-    let mut tape = Tape::default();
-    for minute in [1, 11, 21, 31, 41] {
-        tape.trade(XLM_USDC, minute * MINUTE, 100_000, 1_000, 10_000);
-    }
-    for minute in [4, 14, 24, 34] {
-        tape.trade(XLM_YUSDC, minute * MINUTE, 100_000, 1_000, 10_000);
-    }
-    for minute in [2, 12, 22, 32, 42, 50] {
-        tape.trade(XLM_YUSDC, minute * MINUTE, 10, 940, 10_000);
-    }
-    assert_eq!(xlm(tape), Some(0.1));
+fn of_anchors_that_disagree_the_heavier_stays() {
+    // Every other minute, and never the same one.
+    let usdc = minutes((0..30).map(|minute| 2 * minute), 1_000, 200);
+    let yusdc = minutes((0..30).map(|minute| 2 * minute + 1), 1_000, 300);
+    assert_eq!(left_out(&tape(&usdc, &yusdc)), (0.3, &[USDC][..]));
+    // On a thin tape too.
+    let usdc = minutes([2, 14, 26, 38, 50], 10_000, 100);
+    let yusdc = minutes([8, 20, 32, 44, 56], 1_000, 200);
+    assert_eq!(left_out(&tape(&usdc, &yusdc)), (0.1, &[YUSDC][..]));
+}
+
+/// Minutes of a dollar, 6 % below the true price: a thousandth of the volume.
+#[test]
+fn small_trades_leave_out_no_anchor_and_move_no_price() {
+    let small = |at: &[i64]| minutes(at.iter().copied(), 10, 94);
+    let large = |at: &[i64]| minutes(at.iter().copied(), 10_000, 100);
+    let usdc = large(&[6, 18, 30, 42, 54]);
+    let yusdc = large(&[12, 24, 36, 48, 59]);
+    let both = |one: &[(i64, i64, i64)], other: Vec<(i64, i64, i64)>| [one, &other].concat();
+    let of_yusdc = both(&yusdc, small(&[2, 13, 22, 33, 43, 50]));
+    assert_eq!(left_out(&tape(&usdc, &of_yusdc)), (0.1, &[][..]), "against one anchor");
+    let of_usdc = both(&usdc, small(&[1, 10, 20, 31, 40, 55]));
+    assert_eq!(left_out(&tape(&of_usdc, &of_yusdc)), (0.1, &[][..]), "against both");
+    // Few minutes of one anchor, so that both caps cannot hold.
+    let usdc =
+        both(&large(&[3, 10, 17, 24, 31, 38, 45, 52]), small(&[7, 8, 16, 21, 28, 43, 48, 49, 54, 59, 1]));
+    assert_eq!(left_out(&tape(&usdc, &large(&[7, 28, 48]))), (0.1, &[][..]), "beside few minutes");
 }
 
 #[test]

@@ -18,8 +18,10 @@ const MINUTES_WANTED: usize = 10;
 const MINUTES_MIN: usize = 3;
 /// Minutes before and after a minute that it is compared with.
 const AROUND_MINUTES: u64 = 5;
-/// Largest distance of an anchor from the joint price, as a part of it: 2 %.
-const DEPEG_PART: i128 = 50;
+/// The same where no other anchor trades in these.
+const AROUND_MINUTES_MAX: u64 = 30;
+/// Largest distance of an anchor from the joint price, as the divisor of that: 1/50 is 2 %.
+const DEPEG_DIVISOR: i128 = 50;
 
 /// Price of XLM in dollars.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +137,9 @@ fn depegged(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
     let ratios: Vec<Candidate> = weighed.iter().filter_map(|candidate| ratio(candidate, chosen)).collect();
     let Some(joint) = lower_median(&ratios) else { return Vec::new() };
     let traded = (0..anchors).filter(|anchor| chosen.iter().any(|candidate| candidate.anchor == *anchor));
-    // Without a level it is beyond all ratios.
-    let level = |anchor: usize| lower_median(&capped(of_anchors(&ratios, &[anchor])));
+    // The weights stay those of all anchors: beside few minutes of its own, an anchor's small ones would weigh as much.
+    // None if no ratio fits in a rate.
+    let level = |anchor: usize| lower_median(&of_anchors(&ratios, &[anchor]));
     let levels: Vec<(usize, Option<Rate>)> = traded.map(|anchor| (anchor, level(anchor))).collect();
     let far = levels.iter().filter(|(_, level)| level.is_none_or(|level| is_far(level, joint)));
     let mut far: Vec<usize> = far.map(|(anchor, _)| *anchor).collect();
@@ -152,8 +155,12 @@ fn depegged(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
 
 /// Quotient of the price of a minute and the joint one of the minutes around it.
 fn ratio(candidate: &Candidate, all: &[Candidate]) -> Option<Candidate> {
-    let is_around = |other: &&Candidate| other.minute.abs_diff(candidate.minute) <= AROUND_MINUTES;
-    let around: Vec<Candidate> = all.iter().filter(is_around).copied().collect();
+    let distance = |other: &Candidate| other.minute.abs_diff(candidate.minute);
+    let others = all.iter().filter(|other| other.anchor != candidate.anchor).map(distance);
+    // On a thin tape up to the nearest minute of another anchor.
+    let nearest = others.min().filter(|minutes| *minutes <= AROUND_MINUTES_MAX).unwrap_or_default();
+    let radius = nearest.max(AROUND_MINUTES);
+    let around: Vec<Candidate> = all.iter().filter(|other| distance(other) <= radius).copied().collect();
     Some(Candidate { rate: candidate.rate.times(lower_median(&around)?.inverse())?, ..*candidate })
 }
 
@@ -176,5 +183,5 @@ fn minute_count(candidates: &[Candidate]) -> usize {
 fn is_far(own: Rate, joint: Rate) -> bool {
     // Both products are below 2^126.
     let (own, joint) = (own.n * joint.d, joint.n * own.d);
-    (own - joint).abs() > joint / DEPEG_PART
+    (own - joint).abs() > joint / DEPEG_DIVISOR
 }

@@ -1,4 +1,4 @@
--- Close time of the newest complete ledger or trade. Of several trades, since the time of a single one may be wrong.
+-- Close time of the newest complete ledger or trade. Of several trades: the newest one may carry a time that is too early.
 SELECT greatest(
     (SELECT max(to_time) FROM coverage),
     (SELECT max(ledger_close_time) FROM
