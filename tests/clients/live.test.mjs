@@ -34,7 +34,12 @@ async function agrees(page) {
   const { compared, different } = await eventually(page, async () => {
     const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
     const server = new DOMParser().parseFromString(html, "text/html");
-    const moment = (root) => JSON.stringify({ ...root.querySelector("#board table").dataset });
+    const data = (root) => root.querySelector("#board table").dataset;
+    const moment = (root) => JSON.stringify({ ...data(root) });
+    // The page may get there in a moment.
+    for (let time = 0; time < 80 && data(document).asOf < data(server).asOf; time += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
     if (moment(server) !== moment(document)) return false;
     const text = (cell) => cell.textContent.replaceAll(/\s+/g, " ").trim();
     const pairs = [...document.querySelectorAll("#rows tr")].flatMap((row) => {
