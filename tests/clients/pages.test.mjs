@@ -90,7 +90,7 @@ test("without script the server draws the candles, and the form chooses them", a
   assert.match(bodies, /^M/);
   await page.click('label:has(input[value="15m"])');
   await page.click("#choices button");
-  assert.match(page.url(), /interval=15m/);
+  await page.waitForURL(/interval=15m/); // and for its style
   assert(await page.isChecked('input[value="15m"]'));
   assert(await page.isHidden("#slider"));
   assert.deepEqual(faults, []);
