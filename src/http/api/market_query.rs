@@ -115,7 +115,9 @@ impl MarketQuery {
         let selection = xxh3_64(selection.as_bytes());
         let of_cursor = cursor.as_ref().and_then(|cursor| cursor.selection);
         if of_cursor.is_some_and(|of_cursor| of_cursor != selection) {
-            return Err(bad("cursor belongs to another list: keep all parameters but limit and fields"));
+            return Err(ApiError::Gone(
+                "this cursor is of another list: keep its selection and order, or begin again without a cursor".into(),
+            ));
         }
         let fields: Option<Vec<String>> =
             parameters.text("fields").map(|fields| fields.split(',').map(ToOwned::to_owned).collect());

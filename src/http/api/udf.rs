@@ -76,15 +76,12 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, SEARCH, Wanted::Pinned, async |request, view| {
-        let read = async {
-            let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
-            let query = parameters.text("query").unwrap_or_default().to_owned();
-            let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
-            let limit = usize::saturating_from(limit);
-            let key = format!("udf_search?{limit}&{query}");
-            send(request, view, key, move |view| udf::search(view, &query, limit)).await
-        };
-        read.await.or_else(failed)
+        let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
+        let query = parameters.text("query").unwrap_or_default().to_owned();
+        let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
+        let limit = usize::saturating_from(limit);
+        let key = format!("udf_search?{limit}&{query}");
+        send(request, view, key, move |view| udf::search(view, &query, limit)).await
     })
     .await
 }

@@ -204,7 +204,6 @@ fn a_chart_library_finds_a_market_and_reads_its_bars() {
         for path in [
             "/udf/symbols?symbol=NONE".to_owned(),
             format!("/udf/symbols?symbol={name}&colour=red"),
-            "/udf/search?query=xlm&limit=0".to_owned(),
             "/udf/history?symbol=XLM_NONE&resolution=1".to_owned(),
             format!("/udf/history?symbol={name}&resolution=7"),
         ] {
