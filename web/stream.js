@@ -52,7 +52,7 @@ function hold(channel, onEvent, onState) {
   // True after a silence, until an event shows that more comes through than the greeting.
   let isDoubted = false;
   const arrives = () => {
-    if (isDoubted) pass(null); // what came meanwhile is lost
+    if (isDoubted) pass(null); // the events of the silence are lost
     isDoubted = false;
     failures = 0;
     become("live");

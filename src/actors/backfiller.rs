@@ -294,7 +294,7 @@ impl Backfill {
         let from_time = if from == unproven {
             from_time
         } else {
-            // What stays below must not look older than it is, or the cleaner forgets it.
+            // The part below stays. With the close time of an older ledger the cleaner would drop it.
             let [first, end] = [unproven, from].map(PagingToken::before_ledger);
             let below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
             let whole = held.iter().find(|range| (range.from..=range.to).contains(&from));
