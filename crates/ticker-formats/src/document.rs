@@ -7,8 +7,9 @@ use flate2::write::GzEncoder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    compression::{QUICK_GZIP_LEVEL, brotli_encoder, buffered, gzip_encoder},
+    compression::{QUICK_GZIP_LEVEL, brotli_encoder, gzip_encoder},
     encoded::{EncodedFile, Tags},
+    piped::piped,
 };
 
 /// Largest document that is kept plain as well. Few readers ask for a larger one without compression, and at 30,000
@@ -48,16 +49,19 @@ impl Document {
     ///
     /// Errors of the compressor.
     pub fn gzipped(raw: &[u8]) -> io::Result<Self> {
-        Self::written(|out| out.write_all(raw))
+        let mut compressor = Compressor::new();
+        compressor.write_all(raw)?;
+        compressor.finish()
     }
 
-    /// Compresses by gzip what `render` writes, as it is written: a large document is never plain in memory as a whole.
+    /// Compresses by gzip what `render` writes, as it is written: a large document is never plain in memory as a whole, and
+    /// is compressed while it is rendered.
     ///
     /// # Errors
     ///
     /// Errors of `render` and of the compressor.
     pub fn written(render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        buffered(Compressor::new(), render)?.finish()
+        piped(Compressor::new(), render)?.finish()
     }
 
     /// Compresses by gzip and brotli. Takes some 20 milliseconds per megabyte.

@@ -10,6 +10,7 @@ pub mod listings;
 pub mod output;
 pub mod pages;
 pub mod pieces;
+mod piped;
 mod rows;
 pub mod shown;
 pub mod twins;
