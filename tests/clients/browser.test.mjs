@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
+import { findings } from "./chromium.mjs";
 import { TICKER, pairs } from "./ticker.mjs";
 
 // A loaded machine is no failure.
@@ -107,5 +108,20 @@ test("an error of the endpoint is shown", async () => {
   await page.click(RUN);
   await resultHas(page, "numHoursAgo cannot be greater than 168 (7 days)");
   assert.deepEqual(faults, []);
+  await page.close();
+});
+
+// Two findings are about GraphiQL's own elements: the button within a tab, and the editors, which scroll by arrow keys.
+const OF_GRAPHIQL = /^(nested-interactive|scrollable-region-focusable):/;
+
+test("axe finds nothing in the explorer but what GraphiQL itself makes so, in both schemes", async () => {
+  const { page } = await open();
+  await page.click(RUN);
+  await resultHas(page, '"tradePair"');
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const found = await findings(page);
+    assert.deepEqual(found.filter((finding) => !OF_GRAPHIQL.test(finding)), [], colorScheme);
+  }
   await page.close();
 });
