@@ -45,7 +45,7 @@ pub enum AssetError {
     #[error("a contract must be an address with a valid checksum")]
     Contract,
     /// Text that is neither `native` nor `CODE:ISSUER`.
-    #[error("an asset must be native or CODE:ISSUER")]
+    #[error("an asset must be XLM, CODE-ISSUER, CODE:ISSUER or a contract id")]
     Form,
 }
 

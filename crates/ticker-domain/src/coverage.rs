@@ -55,6 +55,9 @@ pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
         match merged.last_mut() {
             // Overlapping or adjacent: extend the last range.
             Some(last) if range.from <= last.to.saturating_add(1) => {
+                // Where no trade is known, a lower range may have the time of the ledgers above it. Its first ledger closed
+                // before all of them.
+                last.from_time = last.from_time.min(range.from_time);
                 if range.to > last.to {
                     last.to = range.to;
                     last.to_time = range.to_time;
@@ -104,6 +107,19 @@ pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
         }
     }
     left
+}
+
+/// Time at which the complete ledgers below `ledger` end, if the range that holds it is cut there. `newest_below` is the
+/// close time of the newest known ledger of that part. The time may be late, but is never before the part begins: the
+/// cleaner would drop the part as too old.
+#[must_use]
+pub fn end_of_part_below(
+    ranges: &[LedgerRange],
+    ledger: u32,
+    newest_below: Option<UnixSeconds>,
+) -> Option<UnixSeconds> {
+    let cut = ranges.iter().find(|range| (range.from..=range.to).contains(&ledger));
+    newest_below.max(cut.map(|range| range.from_time))
 }
 
 /// Range of incomplete ledgers.
@@ -190,11 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn a_merged_range_begins_with_the_earliest_time_of_its_parts() {
+        let empty = LedgerRange { from: 1, to: 9, from_time: UnixSeconds(25), to_time: UnixSeconds(25) };
+        let whole = LedgerRange { from: 1, to: 30, from_time: UnixSeconds(10), to_time: UnixSeconds(30) };
+        assert_eq!(merge(vec![range(10, 30), empty]), [whole]);
+    }
+
+    #[test]
     fn merges_adjacent_ranges_and_lists_the_gaps() {
         let merged = merge(vec![range(10, 12), range(1, 3), range(4, 5), range(2, 3), range(9, 8)]);
         assert_eq!(merged, [range(1, 5), range(10, 12)]);
         let gap = LedgerRange { from: 6, to: 9, from_time: UnixSeconds(5), to_time: UnixSeconds(10) };
         assert_eq!(gaps(&merged), [gap], "it begins and ends with the times of the ledgers around it");
+    }
+
+    #[test]
+    fn a_part_that_stays_ends_with_its_newest_known_ledger_and_never_before_it_begins() {
+        let held = [range(1, 5), range(10, 30)];
+        let end = |ledger, below: Option<i64>| end_of_part_below(&held, ledger, below.map(UnixSeconds));
+        assert_eq!(end(20, Some(17)), Some(UnixSeconds(17)));
+        assert_eq!(end(20, None), Some(UnixSeconds(10)), "no ledger below is known");
+        assert_eq!(end(20, Some(3)), Some(UnixSeconds(10)), "the newest known ledger is of an older range");
+        assert_eq!(end(7, None), None, "the ledger is in no range");
+        assert_eq!(end(7, Some(4)), Some(UnixSeconds(4)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct QuotedStats {
     /// Prices of all trades, dust included.
     pub raw_prices: Option<QuotedPrices>,
     /// Volumes of the clean trades, quote and base: their quotient is the volume-weighted price. A set without clean
-    /// trades has the volumes of all. `None` without a base volume.
+    /// trades has the volumes of all. `None` without a base volume, and if no trade has a price.
     pub vwap: Option<(i128, i128)>,
     /// Sum of the base amounts.
     pub base_volume: i128,
@@ -111,7 +111,7 @@ impl QuotedStats {
         Self {
             prices: clean_prices.or(raw_prices),
             raw_prices,
-            vwap: (weighed_base > 0).then_some((weighed_quote, weighed_base)),
+            vwap: (weighed_base > 0 && raw_prices.is_some()).then_some((weighed_quote, weighed_base)),
             base_volume,
             quote_volume,
             trade_count: stats.trade_count,
@@ -162,8 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn without_trades_there_is_no_average() {
+    fn without_a_price_there_is_no_average() {
         assert_eq!(QuotedStats::of(&TradeStats::default(), false), QuotedStats::default());
+        let unpriced = WindowTrade { price: None, ..trade(1, 0, 1, (10_000, 20_000), (2, 1)) };
+        let stats = QuotedStats::of(&TradeStats::of(&unpriced), false);
+        assert_eq!((stats.vwap, stats.base_volume, stats.trade_count), (None, 10_000, 1));
     }
 
     #[test]

@@ -45,6 +45,12 @@ fn levels(wire: &[WireLevel<'_>]) -> Result<Vec<Level>, HorizonError> {
             let price = Price::new(level.price_r.n, level.price_r.d)
                 .ok_or_else(|| unreadable(format!("price {}/{}", level.price_r.n, level.price_r.d)))?;
             let amount = Total::parse(&level.amount).map_err(|error| unreadable(error.to_string()))?;
+            // Readers get the amount in either asset of the market.
+            let part = i128::from(price.n().max(price.d()));
+            amount
+                .stroops()
+                .checked_mul(part)
+                .ok_or_else(|| unreadable(format!("amount {}", level.amount)))?;
             Ok(Level { price, amount })
         })
         .collect()

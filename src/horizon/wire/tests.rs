@@ -167,7 +167,10 @@ fn books_use_exact_prices() {
     assert_eq!(order_book(&book(level(json!("1"), "2.5"))).unwrap(), read, "prices as numbers or strings");
     let many = order_book(&book(level(json!(1), "1844674407370.9551614"))).unwrap();
     assert_eq!(many.bids[0].amount.stroops(), 2 * i128::from(i64::MAX), "the offers of a level are summed");
-    for bad in [level(json!(0), "1"), level(json!(1), "-1"), level(json!(1), "x"), json!({"price": "1"})] {
+    let huge = level(json!(i64::MAX), "17014118346046923173168730371588.4105727");
+    for bad in
+        [level(json!(0), "1"), level(json!(1), "-1"), level(json!(1), "x"), json!({"price": "1"}), huge]
+    {
         assert!(matches!(order_book(&book(bad)), Err(HorizonError::Unreadable(_))));
     }
 }

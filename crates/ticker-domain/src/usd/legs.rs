@@ -1,4 +1,4 @@
-//! Prices of other assets: one market against an anchor, or one against XLM.
+//! Prices of assets that are neither anchors nor XLM: through a market against an anchor, or one against XLM.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::{
     windows::MarketId,
 };
 
-/// Clean volume of the last 24 hours below which a market is no leg: 100 dollars, in stroops.
+/// Smallest clean volume of 24 hours of a leg: 100 dollars, in stroops.
 pub(super) const FLOOR: i128 = 100 * 10_000_000;
-/// Volumes from which trust grows, in stroops of dollars.
+/// Volumes for medium and high [`Confidence`], in stroops of dollars.
 const MEDIUM_VOLUME: i128 = 1_000 * 10_000_000;
 const HIGH_VOLUME: i128 = 25_000 * 10_000_000;
 
@@ -49,7 +49,7 @@ impl Method {
 pub struct Leg {
     /// The market.
     pub market: MarketId,
-    /// Its volume-weighted clean price of the last UTC hour with trades: units of the next asset per unit.
+    /// Its volume-weighted clean price of the last UTC hour with trades: units of the next asset for one unit of this one.
     pub rate: Rate,
     /// Its clean volume of the last 24 hours, in stroops of dollars.
     pub volume: i128,

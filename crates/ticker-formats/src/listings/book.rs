@@ -15,19 +15,21 @@ pub(super) struct QuotedBook {
     bid: Option<Ratio>,
     /// Lowest price at which somebody sells the base.
     ask: Option<Ratio>,
-    /// Seconds since the book was polled.
-    pub(super) age_s: i64,
+}
+
+/// Seconds since a book was polled.
+pub(super) fn age_s(book: &PolledBook, as_of: UnixSeconds) -> i64 {
+    as_of.0.saturating_sub(book.fetched_at.0).max(0)
 }
 
 impl QuotedBook {
     /// The book, or `None` if it was polled too long ago. In a flipped market the bids are the asks of the other side.
     pub(super) fn recent(book: &PolledBook, is_flipped: bool, as_of: UnixSeconds) -> Option<Self> {
-        let age_s = as_of.0.saturating_sub(book.fetched_at.0).max(0);
         let bid = best(book.best.bid, book.figures.bid_max);
         let ask = best(book.best.ask, book.figures.ask_min);
         let inverse = |price: Option<Ratio>| price.map(|(n, d)| (d, n));
         let (bid, ask) = if is_flipped { (inverse(ask), inverse(bid)) } else { (bid, ask) };
-        (age_s <= BOOK_AGE_MAX).then_some(Self { bid, ask, age_s })
+        (age_s(book, as_of) <= BOOK_AGE_MAX).then_some(Self { bid, ask })
     }
 
     /// Best bid, as a decimal.
@@ -52,7 +54,7 @@ impl QuotedBook {
         value::ratio(Some((bid.checked_add(ask)?, divisor.checked_mul(2)?)))
     }
 
-    /// Bid, ask and what both are divided by. `None` beyond 128 bits, which no order book has.
+    /// Bid and ask as numerators over a common denominator, and this denominator. `None` beyond 128 bits, which no order book has.
     fn over_one_divisor(&self) -> Option<(i128, i128, i128)> {
         let ((bid_n, bid_d), (ask_n, ask_d)) = (self.bid?, self.ask?);
         Some((bid_n.checked_mul(ask_d)?, ask_n.checked_mul(bid_d)?, bid_d.checked_mul(ask_d)?))
@@ -111,8 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn an_old_book_is_none() {
+    fn an_old_book_has_an_age_and_no_prices() {
         let book = PolledBook::of(&OrderBook::default(), NOW.minus(BOOK_AGE_MAX + 1));
         assert!(QuotedBook::recent(&book, false, NOW).is_none());
+        assert_eq!(age_s(&book, NOW), BOOK_AGE_MAX + 1);
     }
 }

@@ -18,7 +18,7 @@ use ticker_domain::{
 
 use super::{
     asset::AssetView,
-    book::QuotedBook,
+    book::{self, QuotedBook},
     trades,
     view::{IdStyle, ListingView},
 };
@@ -148,9 +148,10 @@ impl<'a> MarketView<'a> {
         (book.as_ref().and_then(QuotedBook::bid), book.as_ref().and_then(QuotedBook::ask))
     }
 
-    /// Seconds since the order book was polled, if it is recent enough.
+    /// Seconds since the order book was polled; none if it never was.
     pub(crate) fn book_age_s(&self) -> Option<i64> {
-        self.book().map(|book| book.age_s)
+        let book = self.view.snapshot().directory().book(self.id)?;
+        Some(book::age_s(book, self.view.as_of()))
     }
 
     /// Close time of the latest trade.

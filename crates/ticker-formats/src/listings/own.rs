@@ -209,7 +209,7 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         ask: book.as_ref().and_then(QuotedBook::ask),
         spread: book.as_ref().and_then(QuotedBook::spread),
         mid: book.as_ref().and_then(QuotedBook::mid),
-        book_age_s: book.map(|book| book.age_s),
+        book_age_s: market.book_age_s(),
         accounts: accounts(market),
         flags: flags::of(market),
         usd: MarketUsd {

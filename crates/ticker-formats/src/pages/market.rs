@@ -189,10 +189,9 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<
     let high_note = raw_note(&high, print(raw.map(|prices| ratio(prices.high))));
     let low_note = raw_note(&low, print(raw.map(|prices| ratio(prices.low))));
     let quote = market.quote().asset().code();
-    let book_age = market.book_age_s().map_or_else(
-        || "book not read recently".to_owned(),
-        |age| format!("book is {} old", shown::age(age)),
-    );
+    let book_age = market
+        .book_age_s()
+        .map_or_else(|| "no book read yet".to_owned(), |age| format!("book is {} old", shown::age(age)));
     let (buy, sell) =
         book.map_or_else(|| (shown::NONE.to_owned(), shown::NONE.to_owned()), |book| book.near.clone());
     vec![
