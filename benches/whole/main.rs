@@ -30,6 +30,7 @@ mod plots;
 mod publish;
 mod reader;
 mod readers;
+mod recording;
 mod report;
 mod retention;
 mod start;
@@ -56,7 +57,7 @@ pub(crate) struct Subject {
 }
 
 /// All subjects.
-const SUBJECTS: [Subject; 15] = [
+const SUBJECTS: [Subject; 16] = [
     Subject {
         name: "publish",
         title: "Publication of a ledger",
@@ -140,6 +141,12 @@ const SUBJECTS: [Subject; 15] = [
         title: "CPU while trades flow",
         leaves_out: "history and readers",
         run: steady::run,
+    },
+    Subject {
+        name: "recording",
+        title: "Recorded messages",
+        leaves_out: "history, readers of the figures, and PostgreSQL's own CPU",
+        run: recording::run,
     },
     Subject {
         name: "growth",

@@ -154,6 +154,11 @@ impl Daemon {
 
     /// Starts the real program on this Horizon, with these further arguments.
     pub(crate) fn on(url: &str, horizon: &str, further: &[&str]) -> Self {
+        Self::with(url, horizon, further, &[])
+    }
+
+    /// Starts it with these variables of the environment as well.
+    pub(crate) fn with(url: &str, horizon: &str, further: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [public, admin] = std::array::from_fn(|_| free_address());
         let begun = Instant::now();
@@ -163,6 +168,7 @@ impl Daemon {
             .args(["serve", "--database-url", url, "--network", PASSPHRASE])
             .args(["--horizon-url", horizon])
             .args(further)
+            .envs(variables.iter().copied())
             .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
             .arg("--data-dir")
             .arg(directory.path())
