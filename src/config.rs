@@ -90,7 +90,6 @@ pub fn load(
     let mut settings = resolve::resolve(SETTINGS, flags, environment, &file, profile, &mut faults);
     network::settle(&mut settings, profile, &mut faults);
     resolve::settle_directories(&mut settings, profile);
-    resolve::settle_log(&mut settings, profile);
     let otlp = otlp::export(environment, &mut faults);
     let config = typed::build(&settings, &mut faults).map(|config| Config { otlp, ..config });
     match config {

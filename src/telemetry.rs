@@ -33,7 +33,7 @@ pub enum TelemetryError {
     #[error("log filter does not parse: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// This process has no log whose filter can be replaced.
-    #[error("this process has no log")]
+    #[error("this process has no log to change")]
     NotSet,
     /// The log of this process was set up before.
     #[error("logging is set up already: {0}")]

@@ -210,7 +210,7 @@ impl Aggregator {
         let now = self.deps.clock.now();
         match read {
             Err(DbError::Trimmed { .. }) => {
-                info!("batches were trimmed, reloading everything");
+                info!("missed batches are no longer kept, reloading everything");
                 self.drop_markets();
             }
             Err(error @ DbError::Rewound { .. }) => {

@@ -25,7 +25,7 @@ mod reread;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::IsTerminal as _,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -185,6 +185,8 @@ struct Upstream {
     failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
     /// Time when a single object of the lake was last given up.
     bad_object_at: Cell<Option<DateTime<Utc>>>,
+    /// Rows that contradicted their source since the start.
+    known_wrong: RefCell<BTreeSet<PagingToken>>,
     /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
     proven: Cell<Option<Link>>,
 }
@@ -294,11 +296,9 @@ impl Backfill {
         let from_time = if from == unproven {
             from_time
         } else {
-            // The part below stays. With the close time of an older ledger the cleaner would drop it.
             let [first, end] = [unproven, from].map(PagingToken::before_ledger);
-            let below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
-            let whole = held.iter().find(|range| (range.from..=range.to).contains(&from));
-            below.max(whole.map(|range| range.from_time)).unwrap_or(from_time)
+            let newest_below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
+            coverage::end_of_part_below(&held, from, newest_below).unwrap_or(from_time)
         };
         let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,

@@ -39,9 +39,9 @@ use crate::{
     trouble::FailureLog,
 };
 
-/// With [`FilePace::Auto`], files of up to this total size are written at each publication …
+/// With [`FilePace::Auto`], files of up to this total size are written at each publication.
 const SMALL_BYTES: usize = 4_000_000;
-/// … and larger ones at this interval.
+/// Interval at which larger files are written.
 const LARGE_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which a due write is looked for and progress is reported.
 const TICK: Duration = Duration::from_millis(100);
@@ -94,7 +94,7 @@ struct State {
     failures: FailureLog,
     /// Hash of each file as last written.
     written: HashMap<&'static str, String>,
-    /// Newest publication that the files of the market API are not made of yet.
+    /// Newest publication that is not yet written to the files of the market API.
     waiting_outputs: Option<Arc<Publication>>,
     /// True while those files are written, on the blocking pool.
     is_writing_outputs: bool,
@@ -221,7 +221,7 @@ impl JsonWriter {
 
     fn write_failed(&mut self, error: &dyn Display, state: &'static str) {
         if self.state.failures.record_failure(error, Instant::now()) {
-            warn!(%error, directory = %self.deps.directory.display(), "files could not be written");
+            warn!(%error, directory = %self.deps.directory.display(), "files could not be written, retrying");
         }
         self.deps.status.fails(&format_args!("{}: {error}", self.deps.directory.display()));
         self.deps.status.set_state(state);

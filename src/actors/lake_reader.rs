@@ -316,7 +316,10 @@ impl LakeReader {
         writer.database.clear_unproven(epoch, from, doubted).await?;
         match doubted {
             Some(LedgerRange { from, to, .. }) if doubt.is_contradicted => {
-                warn!(from, to, "ledgers of the lake do not lead to Horizon's, reading them again");
+                warn!(
+                    from,
+                    to, "ledgers of the lake are not ancestors of Horizon's ledger, reading them again"
+                );
                 self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
             }
             Some(LedgerRange { from, to, .. }) => {

@@ -52,7 +52,7 @@ impl Traced for AssetsSeen {
 /// Assets were looked up at Horizon. Their stellar.toml files may be due.
 #[derive(Clone, Copy, Debug)]
 pub struct AssetsLookedUp {
-    /// Last batch up to which every asset of the busiest markets has been looked up; 0 if that is unknown.
+    /// Newest batch for which every asset of the busiest markets has been looked up; 0 if that is unknown.
     pub all_upto: i64,
 }
 
@@ -71,7 +71,7 @@ impl Traced for AssetsLookedUp {
 pub struct RankMarkets;
 
 impl Message for RankMarkets {
-    /// Markets with trades in the last 7 days, the busiest first; none while the windows are loaded.
+    /// Markets with trades in the last 7 days, the busiest first; none while the windows load.
     type Result = Option<Arc<Vec<RankedMarket>>>;
 }
 
@@ -119,8 +119,7 @@ pub struct Rebuilt {
 impl Rebuilt {
     /// Returns true if the publication named by `seq` and `as_of` contains the rebuilt data.
     ///
-    /// A publication that is older by more than `back_s` seconds does too: published time goes back so far only if
-    /// everything was reloaded.
+    /// So does one that is older by more than `back_s` seconds: published time steps back that far only after a full reload.
     #[must_use]
     pub fn is_in(&self, seq: i64, as_of: UnixSeconds, back_s: i64) -> bool {
         seq >= self.seq && (as_of > self.as_of || as_of.plus(back_s) < self.as_of)
@@ -189,7 +188,7 @@ impl Traced for AuditNow {
     }
 }
 
-/// A reader asks for a market's order book. The answer is read from Horizon, or a few seconds old.
+/// Request for a fresh order book: read from Horizon now, or a few seconds ago.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchBook {
     /// Id of the market.

@@ -52,7 +52,7 @@ pub struct History {
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// Horizon serves another network.
-    #[error("horizon serves another network: \"{}\"", .0.escape_debug())]
+    #[error("Horizon serves another network: \"{}\"", .0.escape_debug())]
     WrongNetwork(String),
     /// Horizon's newest ledger closed later than held ledgers with higher numbers: the network was reset.
     #[error(

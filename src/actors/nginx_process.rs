@@ -110,7 +110,7 @@ impl NginxRun {
                 status = master.ended() => {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     self.status.fails(&format_args!("nginx ended by itself: {status}"));
-                    error!(status, "nginx ended by itself, its own messages are in this log");
+                    error!(status, "nginx ended unexpectedly: see its own messages above");
                     return false;
                 }
                 () = context.pause_until_woken(PROBE_EVERY) => {}
@@ -126,7 +126,10 @@ impl NginxRun {
             if !is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
                     self.status.fails(&format_args!("nginx did not open {}", self.place.listen()));
-                    error!(within_s = START_TIMEOUT.as_secs(), "nginx did not come up, killing it");
+                    error!(
+                        within_s = START_TIMEOUT.as_secs(),
+                        "nginx did not open its address in time, killing it"
+                    );
                     return false;
                 }
                 continue;

@@ -42,14 +42,14 @@ use queue::queue;
 const ROUND: usize = 32;
 /// Concurrent requests. The budget limits their rate.
 const AT_ONCE: usize = 4;
-/// A time before all others. With it as the start of a pass, only books that were never read are due.
+/// Earliest time. With it as the start of a pass, only books that were never read are due.
 const NEVER: UnixSeconds = UnixSeconds(i64::MIN);
 /// Interval at which new markets are looked for between passes.
 const REST: Duration = Duration::from_secs(5);
 /// Most books that are stored together.
 const STORED_AT_ONCE: usize = 8;
 
-/// Attempts per pass for a book that cannot be read while others can.
+/// Most attempts per pass for a book that cannot be read while others can.
 const TRIES_MAX: u32 = 3;
 
 /// Failed attempts in this pass, for books that cannot be read while others can.
@@ -171,7 +171,7 @@ impl OrderbookPoll {
     ///
     /// # Errors
     ///
-    /// A text: the lease was lost, the database failed, or Horizon failed too often in a row.
+    /// Text that says what happened: the lease was lost, the database failed, or Horizon failed too often in a row.
     pub async fn poll_once(&self, context: &WorkContext) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
         let since = UnixSeconds::from(self.clock.now());
@@ -244,7 +244,7 @@ impl OrderbookPoll {
             if !books.is_empty() {
                 let recorded = self.database.record_books(epoch, &books).await?;
                 for market in recorded.refused {
-                    *tries.entry(market).or_default() += 1; // another attempt would not change that
+                    *tries.entry(market).or_default() += 1; // PostgreSQL would refuse it again
                 }
                 any_read = true;
                 debug!(books = books.len(), "order books stored");

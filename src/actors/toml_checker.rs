@@ -143,7 +143,7 @@ impl Work for TomlCheck {
             let mut pass = context.pass(steps::CHECK_TOML);
             match self.round(epoch, &context, &pass.trace(), &mut expired_at).await {
                 Ok(0) => {
-                    self.status.idles("no file is due");
+                    self.status.idles("no stellar.toml is due");
                     self.status.set_state("idle");
                     self.notify(all_upto, &pass.done()).await;
                     context.pause_until_woken(REST).await;

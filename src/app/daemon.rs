@@ -156,14 +156,13 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     log_start(config);
     let clock: SharedClock = SystemClock::shared();
     let patience = config.startup_timeout;
-    // Take everything that another process may hold before reading, writing or leading. All waits run in parallel.
-    let (public, admin, nginx, opened) = tokio::try_join!(
+    // Take everything that another process may hold before reading, writing or leading. The private PostgreSQL writes.
+    let (public, admin, nginx) = tokio::try_join!(
         Reserved::take(config.bind, "--bind", patience),
         Reserved::take(config.admin_bind, "--admin-bind", patience),
         Nginx::prepare(config),
-        Store::open(config, IfRunning::WaitUntilGone),
     )?;
-    let store = store.insert(opened);
+    let store = store.insert(Store::open(config, IfRunning::WaitUntilGone).await?);
     let database = store.database(config).await?;
     let candles = store.pool_of(CANDLE_CONNECTIONS)?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
@@ -289,7 +288,7 @@ async fn announce(published: Arc<Published>, url: String) {
 }
 
 impl Daemon {
-    /// Writes the last records of all actors, for whoever asks later why the process gave up. Waits for no disk.
+    /// Writes the last records of all actors to a crash file, for later diagnosis. Does not block on the disk.
     fn write_crash_file(&self, config: &Config, outcome: Outcome) {
         let recorder = Arc::clone(self.tree.status().recorder());
         let crashes = CrashFiles::new(config.data_dir.join(tree::CRASH_DIR), recorder);
@@ -298,7 +297,7 @@ impl Daemon {
             Err(error) => warn!(%error, "crash file could not be written"),
         };
         if let Err(error) = std::thread::Builder::new().name("crash-file".into()).spawn(write) {
-            warn!(%error, "no thread for the crash file");
+            warn!(%error, "crash file not written: no thread could be started");
         }
     }
 

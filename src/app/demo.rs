@@ -34,7 +34,6 @@ pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result
     let server = serve(loopback, &config.network_passphrase, simulation)?;
     config.horizon_url = server.url();
     config.toml_gateway = Some(format!("{}/_toml", server.url()));
-    config.horizon_requests_per_hour = 0; // no limit: nobody else uses this Horizon
     welcome(&config);
     let ended = daemon::serve(config);
     server.stop();

@@ -55,10 +55,9 @@ fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
         return Ok(body);
     }
     let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
-    let text = format!("the daemon answers {}: {detail}", answer.status);
     Err(match answer.status {
-        400 | 404 => CommandError::Usage(text),
-        _ => CommandError::Unavailable(text),
+        400 | 404 => CommandError::Usage(detail.to_owned()),
+        status => CommandError::Unavailable(format!("the daemon answers {status}: {detail}")),
     })
 }
 

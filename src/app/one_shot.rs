@@ -46,7 +46,7 @@ pub(super) fn start_over(config: &Config) -> Result<u8, CommandError> {
 /// Writes `markets.json` once.
 pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u8, CommandError> {
     with_store(config, async |store| {
-        let database = store.database(config).await?;
+        let database = store.readable(config).await?;
         let now = UnixSeconds::from(SystemClock.now());
         let (mut markets, _) = MarketState::load(&database, now).await?;
         let snapshot = markets.snapshot_at(now);
@@ -59,7 +59,7 @@ pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u
 /// Writes `assets.json` once.
 pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8, CommandError> {
     with_store(config, async |store| {
-        let database = store.database(config).await?;
+        let database = store.readable(config).await?;
         let assets = database.asset_listing().await?;
         write(out_file, &assets_json::render(UnixSeconds::from(SystemClock.now()), &assets))?;
         info!(file = %out_file.display(), assets = assets.len(), "written");

@@ -63,7 +63,7 @@ impl Signals {
                 }
                 Number::SIGHUP => self.hang_up(),
                 number if NOTED.contains(&number) => {
-                    info!(signal = number.as_str(), "signal ignored, it has no meaning here");
+                    info!(signal = number.as_str(), "signal ignored");
                 }
                 number if self.is_repeated(number, Instant::now()) => {
                     debug!(signal = number.as_str(), "repeated stop signal ignored");

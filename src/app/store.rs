@@ -56,13 +56,20 @@ impl Store {
     ///
     /// Fails if the database holds another network, or if the role lacks rights.
     pub(super) async fn database(&self, config: &Config) -> Result<Database, CommandError> {
+        let database = self.readable(config).await?;
+        database.patiently(config.startup_timeout, Database::check_rights).await?;
+        Ok(database)
+    }
+
+    /// Like [`Self::database`], for commands that only read: a role that may only read is enough, if nothing is to be
+    /// migrated or claimed.
+    pub(super) async fn readable(&self, config: &Config) -> Result<Database, CommandError> {
         self.migrated(config).await?;
         let database = self.connect(&self.url, CONNECTIONS_MAX)?;
         database.wait_until_ready(config.startup_timeout).await?;
         let passphrase = &config.network_passphrase;
         let claim = async |database: &Database| database.claim_network(passphrase).await;
         database.patiently(config.startup_timeout, claim).await?;
-        database.patiently(config.startup_timeout, Database::check_rights).await?;
         Ok(database)
     }
 
@@ -118,5 +125,8 @@ impl Store {
 }
 
 fn unavailable(error: PrivatePostgresError) -> CommandError {
-    CommandError::Unavailable(error.to_string())
+    match error {
+        PrivatePostgresError::DataDir { .. } => CommandError::Configuration(error.to_string()),
+        _ => CommandError::Unavailable(error.to_string()),
+    }
 }

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use super::{
     inspection,
-    parts::{JSON, argument, command, every_group, settings},
+    parts::{JSON, argument, command, demo_argument, every_group, settings},
     validation,
 };
 use crate::config::{
@@ -22,8 +22,9 @@ pub(super) const SHELL: &str = "shell";
 pub(super) const KEEP_DAYS: &str = "keep-days";
 pub(super) const FILE: &str = "file";
 
-const EXIT_CODES: &str = "Exit codes: 0 drained; 1 a check found something; 64 usage; 69 PostgreSQL or a \
-                          port is not available; 70 escalated; 71 hung; 78 bad configuration";
+const EXIT_CODES: &str = "Exit codes: 0 stopped after all work was saved; 1 stopped by a second signal; 64 usage; \
+                          69 PostgreSQL, a port, a file or a thread is not available; 70 an actor kept failing; \
+                          71 a part hung; 78 bad configuration";
 
 const SERVE_EXAMPLE: &str = "stellar-ticker serve --database-url postgres://ticker:PASSWORD@localhost/ticker";
 
@@ -73,7 +74,7 @@ pub fn definition() -> Command {
         .subcommand(
             command(
                 "completions",
-                "Print the completions of a shell",
+                "Print a shell completion script",
                 "stellar-ticker completions bash > /etc/bash_completion.d/stellar-ticker",
             )
             .arg(
@@ -103,13 +104,13 @@ fn audit() -> Command {
     let audit = settings(
         command(
             "audit",
-            "Recompute every published figure from the raw trades and compare it with what the running daemon \
-             serves: exit 0 if all agree, 1 if anything differs. Compares markets.json, assets.json and the \
-             answers of GraphQL. Changes nothing without --repair",
+            "Recompute every published figure from the raw trades, and compare it with what the running daemon \
+             serves: markets.json, assets.json and the answers of GraphQL. Changes nothing without --repair",
             "stellar-ticker audit --bind 127.0.0.1:8080\n  \
              stellar-ticker audit --data-dir data/demo    # audit a demo\n  \
              stellar-ticker audit --repair                # repair differences\n  \
-             stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker",
+             stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker\n\n\
+             Exit codes: 0 all agree; 1 something differs; 64 usage; 69 the daemon or PostgreSQL does not answer",
         ),
         |group| {
             matches!(
@@ -139,19 +140,19 @@ fn doctor() -> Command {
 fn demo() -> Command {
     let demo = command(
         "demo",
-        "Run the daemon on a simulated Horizon inside the process: no network needed. Its data are in \
-         <data-dir>/demo. Only flags set its database and its output directory. It logs its main steps and warnings, \
-         or more with --log",
+        "Run the daemon on a simulated Horizon inside the process: no network needed. Its data is in \
+         <data-dir>/demo. Only flags set its database and its output directory",
         "stellar-ticker demo --trades-per-second 50 --history-hours 48",
     );
     let settings = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);
-    demo.args(SIMULATION_SETTINGS.iter().chain(settings).map(argument))
+    demo.args(SIMULATION_SETTINGS.iter().chain(settings).map(demo_argument))
 }
 
 fn horizon_sim() -> Command {
     let simulated = command(
         "horizon-sim",
-        "Run the simulated Horizon alone, with TOML files under /_toml and its ledgers as a data lake under /lake",
+        "Run the simulated Horizon alone, with TOML files under /_toml, and its ledgers as a data lake under /lake and as \
+         RPC under /rpc",
         "stellar-ticker horizon-sim --bind 127.0.0.1:8001 --seed 7\n  \
          stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml \
          --horizon-requests-per-hour 0",
@@ -163,8 +164,8 @@ fn start_over() -> Command {
     let start_over = settings(
         command(
             "start-over",
-            "Begin with an empty database after a reset of the network, as on testnet each quarter. All tables are \
-             moved to a schema named after the time (ticker_20261127_051200). Refused while a daemon leads",
+            "Move all tables to a schema named after the time (ticker_20261127_051200), and start with empty ones. Use it \
+             after a reset of the network, as on testnet each quarter. Refused while a daemon leads",
             "stellar-ticker start-over --yes --database-url postgres://ticker:PASSWORD@localhost/ticker",
         ),
         |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
@@ -174,7 +175,7 @@ fn start_over() -> Command {
             .long("yes")
             .required(true)
             .action(ArgAction::SetTrue)
-            .help("Confirm that the daemon begins with an empty database"),
+            .help("Confirm that the daemon starts with empty tables"),
     )
 }
 
@@ -184,7 +185,7 @@ fn ingest() -> Command {
     };
     let trades = task(
         "trades",
-        "Fill history once, the newest first; with --stream continue with the live trades",
+        "Fill history once, the newest first; with --stream continue with new trades",
         "stellar-ticker ingest trades --num-hours 24",
     )
     .arg(
@@ -199,7 +200,7 @@ fn ingest() -> Command {
         Arg::new(STREAM)
             .long(STREAM)
             .action(ArgAction::SetTrue)
-            .help("Continue with the live trades afterwards, until stopped"),
+            .help("Continue with new trades afterwards, until stopped"),
     );
     command("ingest", "Do one task of the daemon once, then exit", "stellar-ticker ingest assets")
         .subcommand_required(true)
@@ -221,7 +222,7 @@ fn clean() -> Command {
     let trades = settings(
         command(
             "trades",
-            "Drop the days of trades that are older than --keep-days",
+            "Drop the daily partitions of trades that are older than --keep-days",
             "stellar-ticker clean trades --keep-days 8",
         ),
         |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
@@ -246,7 +247,7 @@ fn generate() -> Command {
         .value_name("FILE")
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("File to write");
+        .help("File to write; an existing one is replaced once the new one is whole");
     let one = |name, about, example| {
         let listed = |group| !matches!(group, Group::Listeners | Group::Schedules);
         settings(command(name, about, example), listed).arg(out_file.clone())
@@ -293,7 +294,7 @@ fn ledger() -> Command {
         "trades",
         "Print the trades of a file of ledger metadata as NDJSON, one trade per line, amounts in stroops. The file is \
          an object of a data lake (SEP-54), one LedgerCloseMeta, or a stream of them, plain or compressed with zstd. \
-         A ledger with a wrong hash prints nothing: exit 1",
+         Prints nothing for a ledger with a wrong hash, and exits with 1",
         "stellar-ticker ledger trades FFFF0687--63864.xdr.zst\n  \
          stellar-ticker ledger trades --network testnet ledgers.xdr",
     )
@@ -305,7 +306,7 @@ fn ledger() -> Command {
             .value_hint(ValueHint::FilePath)
             .help("File to read"),
     );
-    command("ledger", "Look into ledger metadata", "stellar-ticker ledger trades FILE")
+    command("ledger", "Inspect ledger metadata", "stellar-ticker ledger trades FILE")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(trades.args(LEDGER_SETTINGS.iter().map(argument)))

@@ -41,15 +41,20 @@ const WINDOW: &str = "window";
 
 /// Flags of `trace`: flag, parameter of `/trace.json`, placeholder, help.
 const QUESTION: [(&str, &str, &str, &str); 9] = [
-    ("trade", "trade", "ID", "Show the way of one trade, by its paging token, such as 260535876545445889-0"),
+    ("trade", "trade", "ID", "Trace one trade, by its paging token, such as 260535876545445889-0"),
     ("ledger", "ledger", "N", "Only batches with trades of this ledger"),
     ("seq", "seq", "N", "Only this batch, or publications that end with it"),
-    ("actor", "actor", "A", "Only messages from or to this actor, and its steps"),
-    ("message", "type", "T", "Only messages of this type, or steps of this name"),
+    ("actor", "actor", "ACTOR", "Only messages from or to this actor, and its steps"),
+    ("message", "type", "TYPE", "Only messages of this type, or steps of this name"),
     ("trace", "trace", "HEX", "Only this trace"),
     (MARKET, "market", "MARKET", "Only batches with trades of this market, such as XLM_CODE-ISSUER"),
-    ("outcome", "outcome", "O", "Only done, failed, panicked, timed_out, abandoned or refused ones"),
-    ("min-ms", "min_ms", "MS", "Only those that took at least so long, queueing included"),
+    ("outcome", "outcome", "OUTCOME", "Only done, failed, panicked, timed_out, abandoned or refused ones"),
+    (
+        "min-ms",
+        "min_ms",
+        "MS",
+        "Only those that took at least this many milliseconds, the wait in the mailbox included",
+    ),
 ];
 
 /// The commands, for the definition.
@@ -61,13 +66,14 @@ fn actors() -> Command {
     inspecting(
         "actors",
         "Show the actors of the running daemon: state, restarts, mailbox, busy share, slowest messages",
-        "stellar-ticker actors\n  stellar-ticker actors --watch",
+        "stellar-ticker actors\n  stellar-ticker actors --watch\n\n\
+         Exit codes: 0 shown; 64 usage; 69 the daemon does not answer",
     )
     .arg(
         Arg::new(WATCH)
             .long(WATCH)
             .action(ArgAction::SetTrue)
-            .help("Show it again every second, until interrupted"),
+            .help("Refresh every second, until interrupted"),
     )
 }
 
@@ -80,7 +86,8 @@ fn trace() -> Command {
         "Show recorded messages of the running daemon as trees of causes, with waiting and handling times",
         "stellar-ticker trace --trade 260535876545445889-0\n  \
          stellar-ticker trace --actor aggregator --min-ms 100\n  \
-         stellar-ticker trace --message TradesCommitted --follow",
+         stellar-ticker trace --message TradesCommitted --follow\n\n\
+         Exit codes: 0 shown; 64 usage; 69 the daemon does not answer",
     )
     .args(flags)
     .arg(
@@ -88,7 +95,7 @@ fn trace() -> Command {
             .long(FOLLOW)
             .action(ArgAction::SetTrue)
             .conflicts_with("trade")
-            .help("Go on with new records, until interrupted"),
+            .help("Keep printing new records, until interrupted"),
     )
     .arg(Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Print one JSON object per record"))
 }
@@ -99,9 +106,9 @@ fn explain() -> Command {
     };
     inspecting(
         "explain",
-        "Show why a published figure has its value: the trades behind it, those left out, and a recomputation. Exit 1 \
-         if the recomputation differs",
-        "stellar-ticker explain XLM_USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN high --window 24h",
+        "Show why a published figure has its value: the trades behind it, those left out, and a recomputation",
+        "stellar-ticker explain XLM_USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN high --window 24h\n\n\
+         Exit codes: 0 both agree; 1 the recomputation differs; 64 usage; 69 the daemon does not answer",
     )
     .arg(positional(MARKET, "MARKET", "Two assets with _ between them, such as XLM_CODE-ISSUER"))
     .arg(positional(FIELD, "FIELD", "Figure of a window, such as high, close, vwap or base_volume"))

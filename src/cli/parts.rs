@@ -22,6 +22,11 @@ pub(super) fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Comm
     command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
 }
 
+/// Flag of a setting in `demo`, which ignores some variables and has defaults of its own.
+pub(super) fn demo_argument(setting: &'static Setting) -> Arg {
+    argument(setting).help(setting.demo_help())
+}
+
 /// Flag of a setting.
 pub(super) fn argument(setting: &'static Setting) -> Arg {
     let argument = Arg::new(setting.name)

@@ -27,7 +27,7 @@ pub(super) fn definition() -> Command {
                  JSON Schema, and all formats against each other. Changes nothing";
     let examples = "stellar-ticker validate http://127.0.0.1:8080\n  \
                     stellar-ticker validate https://ticker.example --format coingecko\n\n\
-                    Exit codes: 0 all is well; 1 a difference; 64 usage; 69 the server does not answer";
+                    Exit codes: 0 all is well; 1 a difference; 64 usage; 69 the server does not answer, or has published nothing yet";
     let listed = |group| matches!(group, Group::Configuration);
     settings(command("validate", about, examples), listed)
         .arg(
@@ -42,7 +42,7 @@ pub(super) fn definition() -> Command {
                 .long(FORMAT)
                 .value_name("NAME")
                 .value_parser(PossibleValuesParser::new(FAMILIES))
-                .help("Check one family of formats, against the own markets [default: all]"),
+                .help("Check one family of formats, and compare it with the market API [default: all]"),
         )
         .arg(Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print one JSON object"))
 }

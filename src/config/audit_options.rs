@@ -41,7 +41,7 @@ pub static AUDIT_SETTINGS: &[Setting] = &[
         name: "format",
         fallback: Fallback::Value("text"),
         value_name: "FORMAT",
-        help: "Format of the report on standard output",
+        help: "Format of the report on standard output: text or json",
         allowed: "text or json",
         ..AUDIT
     },

@@ -12,9 +12,6 @@ use super::source::Source;
 /// Largest file with a secret. A longer one is no password.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Default filter of a demo: warnings, and the main steps, which `app` logs.
-const DEMO_LOG: &str = "warn,stellar_ticker::app=info";
-
 /// Resolves a table. If a higher source sets a value, faults of lower sources are not reported.
 pub(super) fn resolve(
     table: &'static [Setting],
@@ -39,7 +36,8 @@ pub(super) fn resolve(
                 None => file.get(setting, faults),
             },
         };
-        match (given, setting.fallback) {
+        let fallback = setting.demo_fallback.filter(|_| profile == Profile::Demo).unwrap_or(setting.fallback);
+        match (given, fallback) {
             (Some((text, source)), _) => Resolved { setting, text: Some(text), source },
             (None, Fallback::Value(text)) => {
                 Resolved { setting, text: Some(text.to_owned()), source: Source::Default }
@@ -100,14 +98,6 @@ fn read_secret(path: &Path, variable: String, faults: &mut Vec<Fault>) -> Option
             faults.push(Fault::File { purpose: "secret file", path: path.to_owned(), source, reason });
             None
         }
-    }
-}
-
-/// Limits the log of a demo to its main steps, because people read it on a terminal. `--log` overrides that.
-pub(super) fn settle_log(settings: &mut Settings, profile: Profile) {
-    let is_default = settings.get("log").is_some_and(|log| matches!(log.source, Source::Default));
-    if profile == Profile::Demo && is_default {
-        settings.set("log", DEMO_LOG.to_owned(), None);
     }
 }
 

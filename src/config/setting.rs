@@ -29,6 +29,8 @@ pub struct Setting {
     pub group: Group,
     /// Treatment in `demo`.
     pub in_demo: InDemo,
+    /// Default in `demo`, where it has another one.
+    pub demo_fallback: Option<Fallback>,
 }
 
 /// Default of a setting.
@@ -124,6 +126,7 @@ impl Setting {
         is_in_file: true,
         group: Group::Configuration,
         in_demo: InDemo::AnySource,
+        demo_fallback: None,
     };
 
     /// Returns the key in the configuration file.
@@ -143,13 +146,23 @@ impl Setting {
     /// Returns the help text, followed by the environment and the default.
     #[must_use]
     pub fn long_help(&self) -> String {
+        self.described(&self.variables(), self.fallback)
+    }
+
+    /// Returns the same for the help of `demo`.
+    #[must_use]
+    pub fn demo_help(&self) -> String {
+        let variables = if self.in_demo == InDemo::AnySource { self.variables() } else { vec![] };
+        self.described(&variables, self.demo_fallback.unwrap_or(self.fallback))
+    }
+
+    fn described(&self, variables: &[String], fallback: Fallback) -> String {
         let mut text = self.help.to_owned();
-        let variables = self.variables();
         if !variables.is_empty() {
             text.push_str(&format!(" [env: {}]", variables.join(", ")));
         }
         if self.kind != Kind::Switch {
-            let (Fallback::Value(default) | Fallback::Described(default)) = self.fallback;
+            let (Fallback::Value(default) | Fallback::Described(default)) = fallback;
             text.push_str(&format!(" [default: {default}]"));
         }
         text

@@ -62,7 +62,7 @@ pub static SIMULATION_SETTINGS: &[Setting] = &[
     Setting {
         name: "faults",
         fallback: Fallback::Described("off"),
-        help: "Inject faults in an order that the seed determines",
+        help: "Inject random faults; the seed decides which",
         allowed: "true or false",
         kind: Kind::Switch,
         ..SIMULATION
@@ -91,8 +91,8 @@ pub static HORIZON_SIM_SETTINGS: &[Setting] = &[
     Setting {
         name: "lake-dir",
         fallback: Fallback::Described("none"),
-        value_name: "DIRECTORY",
-        help: "Also write the ledgers as a data lake (SEP-54) to this directory, each when it closes",
+        value_name: "DIR",
+        help: "Also write the ledgers as a data lake (SEP-54) to this directory, as they close",
         allowed: "a path",
         ..SIMULATION
     },

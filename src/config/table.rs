@@ -78,7 +78,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_NETWORK"],
         fallback: Fallback::Value("public"),
         value_name: "NETWORK",
-        help: "Network that Horizon must serve",
+        help: "Network that Horizon must serve: public, testnet or a passphrase",
         allowed: "public, testnet or a network's passphrase",
         in_demo: InDemo::Fixed,
         ..UPSTREAM
@@ -100,6 +100,9 @@ pub static SETTINGS: &[Setting] = &[
         help: "Largest number of requests to Horizon per hour; 0 for no limit",
         allowed: "a whole number, 0 for no limit",
         kind: Kind::Count,
+        // The simulated Horizon has no other clients.
+        in_demo: InDemo::FlagOnly,
+        demo_fallback: Some(Fallback::Value("0")),
         ..UPSTREAM
     },
     Setting {
@@ -116,7 +119,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LEDGER_SOURCE"],
         fallback: Fallback::Value("horizon"),
         value_name: "SOURCE",
-        help: "Source of the history of trades",
+        help: "Source of the history of trades: horizon, lake or rpc",
         allowed: SOURCE,
         ..UPSTREAM
     },
@@ -125,7 +128,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LIVE_FROM"],
         fallback: Fallback::Value("horizon"),
         value_name: "SOURCE",
-        help: "Source of new trades",
+        help: "Source of new trades: horizon, lake or rpc",
         allowed: SOURCE,
         ..UPSTREAM
     },
@@ -133,7 +136,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "lake-url",
         env: &["TICKER_LAKE_URL"],
         value_name: "URL",
-        help: "Data lake of ledger metadata (SEP-54), the place of its .config.json",
+        help: "Data lake of ledger metadata (SEP-54): the directory that holds .config.json, by file, http or https",
         allowed: "file:///DIRECTORY, or an http or https base URL without user, query or fragment",
         ..UPSTREAM
     },
@@ -150,7 +153,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LAKE_PARALLEL"],
         fallback: Fallback::Value("16"),
         value_name: "N",
-        help: "Objects of the lake, or ledgers of RPC, that are fetched at once",
+        help: "Objects of the lake, or ledgers of RPC, to fetch in parallel",
         allowed: "a whole number from 1 to 128",
         kind: Kind::Count,
         ..UPSTREAM
@@ -160,7 +163,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LAKE_VERIFY"],
         fallback: Fallback::Value("anchor"),
         value_name: "LEVEL",
-        help: "Verification of the lake's ledgers",
+        help: "Verification of the lake's ledgers: anchor, chain or off",
         allowed: "anchor (hashes, chain, and Horizon's hash of a ledger), chain (hashes and chain) or off",
         ..UPSTREAM
     },
@@ -168,7 +171,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "toml-gateway",
         env: &["TICKER_TOML_GATEWAY"],
         value_name: "URL",
-        help: "Read every stellar.toml from URL/<domain>/.well-known/stellar.toml and from nowhere else",
+        help: "Fetch every stellar.toml from URL/<domain>/.well-known/stellar.toml only",
         allowed: HTTP_BASE,
         in_demo: InDemo::Fixed,
         ..UPSTREAM
@@ -225,7 +228,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_DATA_DIR"],
         fallback: Fallback::Value("./data"),
         value_name: "DIR",
-        help: "Directory of all data of this program; demo uses DIR/demo",
+        help: "Directory for all data of this program; demo uses DIR/demo",
         allowed: PATH,
         ..STORAGE
     },
@@ -237,6 +240,7 @@ pub static SETTINGS: &[Setting] = &[
         help: "Directory of the published files; each replica needs its own",
         allowed: PATH,
         in_demo: InDemo::FlagOnly,
+        demo_fallback: Some(Fallback::Described("<data-dir>/demo/www")),
         ..STORAGE
     },
     Setting {
@@ -244,7 +248,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_BACKFILL_HOURS"],
         fallback: Fallback::Value("168"),
         value_name: "HOURS",
-        help: "Hours of history that are fetched at start",
+        help: "Hours of history to fill, the newest first",
         allowed: "a whole number of hours, at most --retention-days",
         kind: Kind::Count,
         ..STORAGE
@@ -254,7 +258,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_RETENTION_DAYS"],
         fallback: Fallback::Value("8"),
         value_name: "DAYS",
-        help: "Days for which trades are kept",
+        help: "Days to keep trades",
         allowed: "a whole number of days from 8 (the 7-day window needs it) to 36500",
         kind: Kind::Count,
         ..STORAGE
@@ -264,7 +268,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CANDLE_RETENTION_DAYS"],
         fallback: Fallback::Value("365"),
         value_name: "DAYS",
-        help: "Days for which candles of hours and days are kept; those of minutes are kept for 30",
+        help: "Days to keep candles of hours and days; candles of minutes are kept for 30 days",
         allowed: "a whole number of days from --retention-days to 36500",
         kind: Kind::Count,
         ..STORAGE
@@ -301,7 +305,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_PUBLISH_INTERVAL"],
         fallback: Fallback::Value("1s"),
         value_name: "DURATION",
-        help: "Time between publications",
+        help: "Shortest time between publications with newer trades; without newer trades, the time between publications",
         allowed: INTERVAL,
         ..PUBLICATION
     },
@@ -319,7 +323,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_STALE_AFTER"],
         fallback: Fallback::Value("10m"),
         value_name: "DURATION",
-        help: "Time without new data after which data count as stale",
+        help: "Time without new data after which the data counts as stale",
         allowed: INTERVAL,
         ..PUBLICATION
     },
@@ -372,7 +376,7 @@ pub(super) const LOG_FORMAT: Setting = Setting {
     env: &["TICKER_LOG_FORMAT"],
     fallback: Fallback::Value("auto"),
     value_name: "FORMAT",
-    help: "Format of the log on stderr; auto: text on a terminal, else json",
+    help: "Format of the log on stderr: text, json or auto; auto is text on a terminal, else json",
     allowed: "text, json or auto",
     ..LOGGING
 };
@@ -383,6 +387,8 @@ pub(super) const LOG: Setting = Setting {
     env: &["RUST_LOG"],
     fallback: Fallback::Value("info"),
     value_name: "FILTER",
+    // People read the log of a demo on a terminal.
+    demo_fallback: Some(Fallback::Value("warn,stellar_ticker::app=info")),
     help: "Filter of the log, such as info or info,stellar_ticker::horizon=debug",
     allowed: "a filter of comma-separated directives, each LEVEL or TARGET=LEVEL",
     ..LOGGING

@@ -64,7 +64,7 @@ pub enum DbError {
     )]
     LeaseHeld,
     /// The database has no tables of a ticker.
-    #[error("this database holds no ticker, nothing was moved")]
+    #[error("this database has no ticker tables, nothing was moved")]
     NothingToSetAside,
     /// The role may not create a schema, or does not own the tables.
     #[error(
@@ -82,7 +82,7 @@ pub enum DbError {
         name: String,
     },
     /// The requested batches were deleted by the cleaner.
-    #[error("the batches after {after} are not kept any more")]
+    #[error("the batches after {after} are no longer kept")]
     Trimmed {
         /// Batches after this `seq` were requested.
         after: i64,

@@ -90,7 +90,7 @@ pub(super) struct Resolved {
     looked_up: HashMap<Market, MarketIds>,
     /// Assets that this transaction created.
     pub(super) new_assets: Vec<(AssetId, Asset)>,
-    /// Identities of the assets of all markets that were looked up, those of new markets among them.
+    /// Identities of the assets of all markets that were looked up, including those of new markets.
     pub(super) names: Vec<(AssetId, Asset)>,
     /// Markets that this transaction created.
     pub(super) new_markets: Vec<MarketIds>,
@@ -131,8 +131,8 @@ pub(super) async fn resolve(
     let (assets, new_assets) = assets(transaction, wanted).await?;
     resolved.new_assets = new_assets;
     resolved.names = assets.iter().map(|(asset, id)| (*id, *asset)).collect();
-    let missing = |what: &dyn std::fmt::Debug| DbError::Corrupt(format!("{what:?} has no id"));
-    let id = |asset: &Asset| assets.get(asset).copied().ok_or_else(|| missing(asset));
+    let missing = |what: &str, name: String| DbError::Corrupt(format!("the {what} {name} has no id"));
+    let id = |asset: &Asset| assets.get(asset).copied().ok_or_else(|| missing("asset", asset.name()));
     let sides: Vec<(AssetId, AssetId)> = unknown
         .iter()
         .map(|market| Ok((id(market.base())?, id(market.counter())?)))
@@ -142,7 +142,7 @@ pub(super) async fn resolve(
     let (ids, new_markets) = market_ids(transaction, &wanted).await?;
     resolved.new_markets = new_markets;
     for (market, sides) in unknown.into_iter().zip(sides) {
-        let ids = ids.get(&sides).copied().ok_or_else(|| missing(&market))?;
+        let ids = ids.get(&sides).copied().ok_or_else(|| missing("market", market.name()))?;
         resolved.looked_up.insert(market, ids);
     }
     Ok(resolved)

@@ -1,6 +1,6 @@
 //! Migration of the schema. Safe when several daemons start at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use deadpool_postgres::Transaction;
 use refinery::{Migration, Runner, error::Kind};
@@ -28,6 +28,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
+/// Longest wait for the answer of a second connection.
+const SECOND_CLIENT_WITHIN: Duration = Duration::from_secs(5);
 /// Limit of a migration's wait for a table, shorter than that of any reader: until it has the table, every later reader
 /// and writer waits behind it. Its own work may take long.
 const LIMITS: &str = "SET LOCAL lock_timeout = '300ms'; SET LOCAL statement_timeout = 0";
@@ -76,7 +78,7 @@ impl Database {
             let missing: Vec<String> = missing().map(ToString::to_string).collect();
             return Err(DbError::SchemaNotOurs { missing: missing.join(", ") });
         }
-        let mut client = self.client().await?;
+        let mut client = self.second_client().await?;
         let mut limited = Limited(&mut client);
         let run = Runner::new(migrations).set_abort_missing(false).run_async(&mut limited).await;
         let report = run.map_err(|error| failed(&error))?;
@@ -86,6 +88,21 @@ impl Database {
 }
 
 impl Database {
+    /// Another connection, which answers. A pooler accepts connections for which it has none to the server: their first
+    /// statement waits.
+    async fn second_client(&self) -> Result<deadpool_postgres::Client, DbError> {
+        let first = async {
+            let client = self.client().await?;
+            client.batch_execute("").await?;
+            Ok(client)
+        };
+        tokio::time::timeout(SECOND_CLIENT_WITHIN, first).await.unwrap_or_else(|_| {
+            let reason = "a migration needs two connections at once, and the second one does not answer: is there a \
+                          pooler with one connection? Set --database-direct-url to the server itself";
+            Err(DbError::MigrationInterrupted(reason.to_owned()))
+        })
+    }
+
     /// Returns the names of the migrations that are missing. Changes nothing.
     ///
     /// # Errors

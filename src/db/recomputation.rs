@@ -133,7 +133,7 @@ async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, 
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&seq, Type::INT8), (&count, Type::INT8)];
     let rows = transaction.query_typed(include_str!("sql/audit/batches.sql"), &params).await?;
     if i64::try_from(rows.len()) != Ok(count) {
-        return Ok(Err("the batches since the publication are not kept any more"));
+        return Ok(Err("the batches since the publication are no longer kept"));
     }
     let mut later = Later::default();
     for row in &rows {

@@ -6,19 +6,19 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum HorizonError {
     /// Connection that could not be opened, or that broke.
-    #[error("horizon cannot be reached: {0}")]
+    #[error("Horizon cannot be reached: {0}")]
     Connect(String),
     /// No bytes for too long.
-    #[error("horizon was silent for {} s", .0.as_secs_f32())]
+    #[error("Horizon was silent for {} s", .0.as_secs_f32())]
     Silent(Duration),
     /// Rate limit of the server (429).
-    #[error("horizon limits the rate of requests")]
+    #[error("Horizon limits the rate of requests")]
     RateLimited {
         /// Wait that `Retry-After` asks for, if present and valid.
         retry_after: Option<Duration>,
     },
     /// Problem document of Horizon itself. It is a statement about the requested data.
-    #[error("horizon answered {status} ({kind}): {title}")]
+    #[error("Horizon answered {status} ({kind}): {title}")]
     Problem {
         /// HTTP status.
         status: u16,
@@ -37,16 +37,16 @@ pub enum HorizonError {
         status: u16,
     },
     /// Stream that ended with `event: error`.
-    #[error("horizon ended the stream: {0}")]
+    #[error("Horizon ended the stream: {0}")]
     Stream(String),
     /// Body larger than any that Horizon sends. Holds the limit in bytes.
-    #[error("horizon's answer is larger than {0} bytes")]
+    #[error("Horizon's answer is larger than {0} bytes")]
     TooLarge(usize),
     /// Body that is not of the expected form, e.g. a proxy's HTML page with status 200.
-    #[error("horizon's answer is not valid: {0}")]
+    #[error("Horizon's answer is not valid: {0}")]
     Unreadable(String),
     /// Unusable base URL or certificates.
-    #[error("horizon's URL or certificates are not usable: {0}")]
+    #[error("Horizon's URL or certificates are not usable: {0}")]
     Setup(String),
 }
 

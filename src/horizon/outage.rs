@@ -16,7 +16,8 @@ pub struct Outage {
     pub error: String,
 }
 
-/// Consecutive error answers of Horizon that count as an outage. Fewer concern single requests.
+/// Consecutive error answers of Horizon that count as an outage. Fewer concern single requests. Without any answer, one
+/// failure is enough.
 const ERRORS_IN_A_ROW: u32 = 3;
 
 /// Reachability of a Horizon, and the outage as last logged.
@@ -79,7 +80,7 @@ mod tests {
             reachability.record_failure("https://h", &error, start + Duration::from_secs(second));
         }
         let outage = reachability.outage().unwrap();
-        assert_eq!((outage.since, outage.error.as_str()), (start, "horizon cannot be reached: refused 2"));
+        assert_eq!((outage.since, outage.error.as_str()), (start, "Horizon cannot be reached: refused 2"));
         reachability.record_answer("https://h");
         assert!(reachability.outage().is_none() && reachability.was_answered());
     }

@@ -183,7 +183,7 @@ impl BoardFeed {
 
 /// The next event of a reader is not kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the next event is not kept any more")]
+#[error("the next event is no longer kept")]
 pub(super) struct NotKeptError;
 
 #[cfg(test)]

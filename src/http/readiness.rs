@@ -107,7 +107,7 @@ fn publication(
     let has_news = data_age_s.is_none_or(|age_s| age_s <= stale_s);
     let trade = newest.latest.map_or_else(
         || "it holds no trade yet".to_owned(),
-        |(ledger, closed_at)| format!("newest trade {} s old, of ledger {ledger}", age(closed_at.to_utc())),
+        |(ledger, closed_at)| format!("newest trade {} s old, in ledger {ledger}", age(closed_at.to_utc())),
     );
     let verdict = match (is_fresh, has_news) {
         (true, true) => "fresh".to_owned(),
@@ -166,7 +166,7 @@ fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
         Some(fault) => {
             graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, Part::GRACE_S, now)
         }
-        None => json!({"ok": true, "detail": "suffices for live trades", "age_s": 0}),
+        None => json!({"ok": true, "detail": "enough for new trades", "age_s": 0}),
     }
 }
 
@@ -317,7 +317,7 @@ mod tests {
         let detail = check["detail"].as_str().unwrap();
         assert_eq!(
             detail,
-            "made on time from stale data, nothing was received for 601 s; newest trade 700 s old, of ledger 9"
+            "made on time from stale data, nothing was received for 601 s; newest trade 700 s old, in ledger 9"
         );
         // A quiet network is not stale: bytes arrive although nobody trades.
         Vitals::report(&vitals.stream, true, "", UnixSeconds(NOW - 1).to_utc());

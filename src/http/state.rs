@@ -29,6 +29,6 @@ pub struct PublicState {
     pub candles: CandleReader,
     /// Reader of what readers of the live stream missed.
     pub backlogs: BacklogReader,
-    /// Returns true while the supervisor ticks.
+    /// Returns true while the supervisor runs.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -18,13 +18,13 @@ pub struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// The upper ledger names another hash.
-    #[error("the chain breaks: ledger {above} names another predecessor than this one")]
+    #[error("the chain breaks: the previous-ledger hash in ledger {above} is not this ledger's hash")]
     Below {
         /// Number of the upper ledger.
         above: u32,
     },
     /// The ledger names another hash than that of the lower one.
-    #[error("the chain breaks: it names another predecessor than the ledger before it")]
+    #[error("the chain breaks: its previous-ledger hash is not that of the ledger below it")]
     Above,
     /// A ledger that closed before its predecessor.
     #[error("its close time does not fit that of its neighbour")]

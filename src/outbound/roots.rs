@@ -19,6 +19,8 @@ enum PemError {
     Pem(#[from] pem::Error),
     #[error("{0}")]
     Certificate(#[from] rustls::Error),
+    #[error("it holds no PEM certificate")]
+    Nothing,
 }
 
 /// Returns the built-in roots.
@@ -37,10 +39,11 @@ pub fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError
 }
 
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), PemError> {
+    let before = roots.len();
     for certificate in CertificateDer::pem_file_iter(path)? {
         roots.add(certificate?)?;
     }
-    Ok(())
+    if roots.len() > before { Ok(()) } else { Err(PemError::Nothing) }
 }
 
 #[cfg(test)]
@@ -51,5 +54,21 @@ mod tests {
     fn the_error_names_a_missing_file() {
         let error = add_file(&mut built_in(), Path::new("/no/such.pem")).unwrap_err();
         assert!(error.to_string().contains("/no/such.pem"), "{error}");
+    }
+
+    /// A file in another format, such as DER, must not count as no further certificates.
+    #[test]
+    fn a_file_without_a_certificate_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        for bytes in [
+            &b""[..],
+            b"\x30\x82\x01\x0a\x02",
+            b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = add_file(&mut built_in(), &path).unwrap_err();
+            assert!(error.to_string().ends_with("it holds no PEM certificate"), "{error}");
+        }
     }
 }

@@ -48,7 +48,7 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A parameter that does not exist.
-    #[error("unknown parameter; this path knows: {}", NAMES.join(", "))]
+    #[error("unknown parameter; this path takes: {}", NAMES.join(", "))]
     Unknown,
     /// A parameter was given twice.
     #[error("{0} is given twice")]

@@ -55,7 +55,7 @@ pub(crate) fn of_transaction(network: Network, transaction: &[u8]) -> Hash {
     Hash::of([&network.0.0[..], &ENVELOPE_TYPE_TX.to_be_bytes(), transaction])
 }
 
-/// The same for a transaction of the first version: it hashes as the second version would.
+/// The same for a V0 transaction, which is hashed in its V1 form.
 pub(crate) fn of_first_transaction(network: Network, transaction: &[u8]) -> Hash {
     let kinds = [ENVELOPE_TYPE_TX.to_be_bytes(), KEY_TYPE_ED25519.to_be_bytes()].concat();
     Hash::of([&network.0.0[..], &kinds, transaction])

@@ -28,7 +28,7 @@ impl AccountKey {
     ///
     /// # Errors
     ///
-    /// [`AssetError::Account`] if the address is not valid. A key of 32 bytes always has a valid one.
+    /// [`AssetError::Account`], by the signature only: a key of 32 bytes always has a valid address.
     pub fn account(&self) -> Result<AccountId, AssetError> {
         AccountId::parse(&self.to_string())
     }

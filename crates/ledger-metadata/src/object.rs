@@ -77,28 +77,30 @@ pub fn read_object(
 ///
 /// [`ObjectError::Compression`] for damaged bytes, and [`ObjectError::TooLarge`] beyond [`MAX_DECOMPRESSED`].
 pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
-    let failed = |error: &dyn ToString| ObjectError::Compression(error.to_string());
+    // The decoder's own errors are in terms of its code.
+    const DAMAGED: &str = "its zstd frame is damaged or cut short";
+    let failed = |reason: &str| ObjectError::Compression(reason.to_owned());
     let mut plain = Vec::new();
     while !bytes.is_empty() {
         let mut frame = StreamingDecoder::new_with_decoder(&mut bytes, FrameDecoder::new())
-            .map_err(|error| failed(&error))?;
+            .map_err(|_| failed(DAMAGED))?;
         // One byte more than is allowed shows that there are more.
         let room = MAX_DECOMPRESSED.saturating_sub(plain.len()).saturating_add(1);
         // The frame says how large it is, if its writer knew. That is not believed beyond a limit.
         let announced = usize::saturating_from(frame.decoder.content_size());
         plain.reserve(announced.min(RESERVED_MAX));
         let read = frame.by_ref().take(u64::saturating_from(room)).read_to_end(&mut plain);
-        read.map_err(|error| failed(&error))?;
+        read.map_err(|_| failed(DAMAGED))?;
         if plain.len() > MAX_DECOMPRESSED {
             return Err(ObjectError::TooLarge);
         }
         let decoder = frame.into_frame_decoder();
         if !decoder.is_finished() {
-            return Err(failed(&"it is cut"));
+            return Err(failed(DAMAGED));
         }
         let claimed = decoder.get_checksum_from_data();
         if claimed.is_some() && claimed != decoder.get_calculated_checksum() {
-            return Err(failed(&"its checksum is wrong"));
+            return Err(failed("its checksum is wrong"));
         }
     }
     Ok(plain)
@@ -107,6 +109,9 @@ pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
 type Ledgers = Vec<Result<Ledger, LedgerError>>;
 
 fn decode(bytes: &[u8], network: Network, verification: Verification) -> Result<Ledgers, ObjectError> {
+    if bytes.is_empty() {
+        return Err(form(&"it is empty"));
+    }
     if first_number(bytes).is_some_and(|mark| mark & RECORD_END != 0) {
         return decode_stream(bytes, network, verification);
     }

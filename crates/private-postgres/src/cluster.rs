@@ -34,7 +34,7 @@ pub(super) fn create(
     deadline: &Deadline,
 ) -> Result<(), PrivatePostgresError> {
     account.must_have_a_name()?;
-    tracing::info!(directory = %place.cluster.display(), user = account.name(), "creating a private PostgreSQL cluster");
+    tracing::info!(directory = %place.cluster.display(), "creating a private PostgreSQL cluster for {}", account.name());
     let unfinished = place.cluster.with_extension("new");
     remove_unfinished(&unfinished, deadline)?;
     make_private_dir(&unfinished, account)?;

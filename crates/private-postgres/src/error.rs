@@ -95,6 +95,14 @@ pub enum PrivatePostgresError {
         /// Time limit of the whole start, in seconds.
         waited_s: u64,
     },
+    /// The data directory cannot be made or entered.
+    #[error("cannot use the data directory {data_dir} (--data-dir chooses another): {source}")]
+    DataDir {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
     /// The operating system returned an error.
     #[error("cannot {doing}: {source}")]
     Io {

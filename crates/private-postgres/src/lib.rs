@@ -41,7 +41,8 @@ const NAME: &str = "ticker";
 /// Superuser of the cluster, reachable only through the same socket of mode 0700.
 const SUPERUSER: &str = "postgres";
 
-/// Options of the server. The defaults suit `serve`, except for `if_running`.
+/// Options of the server. The defaults suit `serve`, except for `if_running`, which it sets to
+/// [`IfRunning::WaitUntilGone`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Directory of `postgres` and `initdb` (`TICKER_PG_BIN_DIR`). None: search for them.
@@ -60,7 +61,7 @@ impl Default for Options {
     }
 }
 
-/// A daemon's pool has 16 connections. The rest is for other commands and for psql.
+/// A daemon has 18 connections: 16 in its pool, and 2 for stored candles. The rest is for other commands and for psql.
 const MAX_CONNECTIONS: u16 = 50;
 
 /// Behaviour if another living process runs the server of this data directory.
@@ -182,7 +183,7 @@ impl PrivatePostgres {
         format!("{psql} -h {host} -p {} -U {NAME} {NAME}", self.port)
     }
 
-    /// Returns a sentence for the log if the data are not in the data directory.
+    /// Returns a sentence for the log if the cluster is not in the data directory itself.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -248,7 +249,7 @@ fn wait_for_lock_or_server(
             data_dir: place.data_dir().to_owned(),
             pid: place.lock_holder(),
         };
-        // A joining command only waits until the other server is ready, which is not worth a line.
+        // A joining command only waits until the other server is ready, so it logs nothing.
         if if_running == IfRunning::WaitUntilGone && !std::mem::replace(&mut is_logged, true) {
             tracing::warn!(patience_s = deadline.left().as_secs(), "{}; waiting for it to end", in_use());
         }

@@ -36,14 +36,8 @@ pub(super) struct Place {
 
 /// Creates the data directory if it is missing. Returns its absolute path without symlinks.
 pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, PrivatePostgresError> {
-    let doing = || {
-        PrivatePostgresError::io(format!(
-            "use the data directory {} (--data-dir chooses another)",
-            data_dir.display()
-        ))
-    };
-    fs::create_dir_all(data_dir).map_err(doing())?;
-    fs::canonicalize(data_dir).map_err(doing())
+    let made = fs::create_dir_all(data_dir).and_then(|()| fs::canonicalize(data_dir));
+    made.map_err(|source| PrivatePostgresError::DataDir { data_dir: data_dir.to_owned(), source })
 }
 
 /// Returns true if a cluster was ever created for a data directory. Creates nothing.

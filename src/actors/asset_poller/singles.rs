@@ -78,12 +78,12 @@ impl AssetPoll {
             let pass = context.pass(steps::LOOK_UP_ASSETS);
             match self.look_up_singly(epoch, &mut first, &pass.trace(), context).await {
                 Ok(Round::LookedUp) => {
-                    self.status.succeeds("assets are looked up");
+                    self.status.succeeds("the last lookup succeeded");
                     retry.reset();
                     self.notify(0, &pass.done()).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
-                    self.status.succeeds("assets are looked up");
+                    self.status.succeeds("the last lookup succeeded");
                     retry.reset();
                     self.notify(all_upto, &pass.done()).await;
                     self.status.set_state("idle");

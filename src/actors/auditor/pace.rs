@@ -12,10 +12,10 @@ use crate::domain::{conversions::Integer, market_snapshot::MarketSnapshot, windo
 const REST_TIMES_MAX: f64 = 75.0;
 /// Shortest rest, likewise: the audit then takes 1/21 of the time, below 5 %.
 const REST_TIMES_MIN: f64 = 20.0;
-/// Time limit for a pass. Rests are shortened, down to the shortest, if a pass would take longer. With it every market
-/// is audited hourly at 30,000 markets and 10 million trades.
+/// Time limit for a pass. Rests are shortened, down to the shortest, if a pass would take longer. So every market is
+/// audited at least hourly at 30,000 markets and 10 million trades.
 const PASS_WITHIN: Duration = Duration::from_secs(48 * 60);
-/// Interval between passes below which rests are the shortest: the operator wants them often.
+/// Below this interval between passes, rests are the shortest: the operator wants frequent passes.
 const OFTEN: Duration = Duration::from_secs(60);
 /// A slice that takes longer makes the next ones smaller.
 const SLICE_LONG: Duration = Duration::from_millis(4_000);
@@ -23,9 +23,9 @@ const SLICE_LONG: Duration = Duration::from_millis(4_000);
 const SLICE_SHORT: Duration = Duration::from_millis(2_000);
 /// Trades in the first slice.
 const TRADES_FIRST: u64 = 200_000;
-/// Trades in the smallest slice; one market is never cut.
+/// Trades in the smallest slice; one market is never split.
 const TRADES_MIN: u64 = 1_000;
-/// Number of slices per pass, more or less. If the scan alone takes long, smaller slices would only be more numerous.
+/// Target number of slices per pass. If the scan alone takes long, smaller slices would only be more numerous.
 const SLICES_MAX: u64 = 32;
 /// Trades in the largest slice.
 const TRADES_MAX: u64 = 2_000_000;
@@ -38,7 +38,7 @@ pub(super) trait Steps {
     /// Audits the markets of a slice. Returns the time that it took.
     async fn slice(&mut self, markets: Vec<MarketId>) -> Duration;
 
-    /// Rests, if at all.
+    /// Rests. The time may be zero.
     async fn rest(&mut self, rest: Duration);
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Pace {
     /// Trades of all slices of this pass.
     pass_trades: u64,
     /// Trades of the slices so far.
-    cut_trades: u64,
+    sliced_trades: u64,
     /// Time spent on those slices.
     spent: Duration,
 }
@@ -69,7 +69,7 @@ impl Pace {
             least: TRADES_MIN,
             rest_times_max,
             pass_trades: 0,
-            cut_trades: 0,
+            sliced_trades: 0,
             spent: Duration::ZERO,
         }
     }
@@ -88,7 +88,7 @@ impl Pace {
     /// Begins a pass over these groups.
     fn begin(&mut self, groups: &VecDeque<Group>) {
         self.pass_trades = groups.iter().map(|group| group.trades).sum();
-        self.cut_trades = 0;
+        self.sliced_trades = 0;
         self.spent = Duration::ZERO;
         // Each slice scans the whole week, however few trades it has. More slices would only be more scans.
         self.least = self.pass_trades.div_ceil(SLICES_MAX).clamp(TRADES_MIN, TRADES_MAX);
@@ -115,7 +115,7 @@ impl Pace {
     /// Returns the rest as a multiple of the slice before it, so that the pass fits into [`PASS_WITHIN`] if possible.
     /// The work of the whole pass is extrapolated from the slices so far, by their trades.
     fn rest_times(&self) -> f64 {
-        let share_done = self.cut_trades.to_f64() / self.pass_trades.max(1).to_f64();
+        let share_done = self.sliced_trades.to_f64() / self.pass_trades.max(1).to_f64();
         let work_of_pass = self.spent.as_secs_f64() / share_done.max(f64::MIN_POSITIVE);
         // Nothing is measured at the beginning of the first pass.
         if work_of_pass > 0.0 {
@@ -137,7 +137,7 @@ impl Pace {
             trades = with_it;
             markets.extend(groups.pop_front().into_iter().flat_map(|group| group.markets));
         }
-        self.cut_trades = self.cut_trades.saturating_add(trades);
+        self.sliced_trades = self.sliced_trades.saturating_add(trades);
         markets
     }
 }

@@ -12,10 +12,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HistoryError {
     /// Horizon no longer has the ledgers below.
-    #[error("horizon has no older history")]
+    #[error("Horizon has no older history")]
     BeforeHistory,
     /// Horizon's history seems to end here, but there is evidence against it.
-    #[error("horizon gave an empty page in the middle of its history: {0}")]
+    #[error("Horizon gave an empty page in the middle of its history: {0}")]
     End(HistoryEndError),
     /// Horizon's network is wrong or could not be checked.
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub(super) enum HistoryError {
     #[error(transparent)]
     Lake(#[from] LakeError),
     /// Several ledgers in a row have other hashes than at Horizon.
-    #[error("the lake's ledgers have other hashes than Horizon's: one of them is not of this network")]
+    #[error("the lake's ledgers have other hashes than Horizon's: one of the two belongs to another network")]
     OtherHashes,
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -61,7 +61,7 @@ pub(super) enum HistoryEndError {
     #[error("it has the older trade {0}")]
     ServerHasOlder(PagingToken),
     /// Read upwards from its oldest ledger, the server has no trade at all.
-    #[error("it has no trade from its oldest ledger on, although newer ones are known")]
+    #[error("it returned no trade from its oldest ledger on, although newer trades are stored")]
     NoTrades,
     /// A held trade is older, though within the server's range of ledgers.
     #[error("the older trade {0} is held")]

@@ -1,4 +1,5 @@
-//! Ledgers that the lake does not give for long, or gave and does not vouch for: when they are left to Horizon.
+//! Decides which ledgers the backfiller reads from Horizon instead of the lake: those that the lake fails to give for minutes,
+//! and those that it gave and no hash of Horizon proves.
 
 use std::time::{Duration, Instant};
 
@@ -23,14 +24,14 @@ const SEARCH_MAX: Duration = Duration::from_secs(60);
 const SEARCH_FACTOR: u32 = 4;
 
 impl Backfill {
-    /// Leaves to Horizon, which answers, what a lake gave that does not answer any more or is contradicted: nothing proves
-    /// it. What Horizon no longer has stays as it is.
+    /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those that are older than
+    /// Horizon's history stay.
     pub(super) async fn read_unproven_from_horizon(
         &self,
         reader: &LakeReader,
         upstream: &Upstream,
     ) -> Result<(), HistoryError> {
-        // Kept here: another reader that fails meanwhile forgets what Horizon said.
+        // Read first: another reader that fails meanwhile resets what they share.
         let oldest = self.history(&self.horizon.of_class(Class::Live), upstream).await?.elder;
         if let Some(doubted) = self.doubt_what_a_lake_left(oldest).await?
             && reader.is_contradicted()
@@ -51,7 +52,8 @@ impl Backfill {
         passed.num_seconds() >= i64::saturating_from(time.as_secs())
     }
 
-    /// Leaves to Horizon what a stretch lacks after its reading, if the lake is not to be asked for it again soon.
+    /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for [`LAKE_GIVEN_UP`] or
+    /// an object is bad. `has_found` says that the reading gave some ledger of the stretch.
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
@@ -64,14 +66,15 @@ impl Backfill {
         let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
         let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP);
         // Other stretches may be read meanwhile, such as the newest ones.
-        let is_patience_over = is_lake_at_fault && {
+        let has_timed_out = is_lake_at_fault && {
             let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
             is_outage || self.has_passed(since, LAKE_GIVEN_UP)
         };
-        // The patience is for the lake. After one bad object another is given up at once, if one below can be read.
+        // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given up at once if
+        // an older object can be read.
         let had_bad_object =
             upstream.bad_object_at.get().is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
-        let readable_below = if is_lake_at_fault && !has_found && (is_patience_over || had_bad_object) {
+        let readable_below = if is_lake_at_fault && !has_found && (has_timed_out || had_bad_object) {
             readable_below(reader, stretch.to).await
         } else {
             None
@@ -79,7 +82,7 @@ impl Backfill {
         if readable_below.is_some() {
             upstream.bad_object_at.set(Some(now));
         }
-        let gives_up = is_patience_over || readable_below.is_some();
+        let gives_up = has_timed_out || readable_below.is_some();
         if gives_up {
             reader.note_answer(LakeUse::History); // Horizon is asked instead
         }
@@ -93,7 +96,7 @@ impl Backfill {
         let from = match readable_below {
             _ if has_found => stretch.from,
             Some(readable) => stretch.floor.max(readable.saturating_add(1)),
-            // Older ledgers are not asked for one by one: a lake that has none of this network would be asked for all.
+            // Otherwise a lake without any of these ledgers would get one request for each.
             None => stretch.floor,
         };
         let mut left = upstream.left.borrow_mut();
@@ -105,8 +108,8 @@ impl Backfill {
     }
 }
 
-/// Looks for an object below a failed one, in growing steps. Returns the last ledger of the first that can be read: then the
-/// lake is well, and the objects above are bad.
+/// Looks for an older object than a failed one, in growing steps. Returns the last ledger of the first that can be read. If
+/// there is one, the lake works, and the newer objects are bad.
 async fn readable_below(reader: &LakeReader, failed: u32) -> Option<u32> {
     let search = async {
         let mut distance = reader.lake.manifest().await.ok()?.ledgers_per_batch();

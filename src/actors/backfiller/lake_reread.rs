@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Backfill {
-    /// Compares a held ledger with the lake's. A ledger that the lake lacks or that is refused says nothing.
+    /// Compares a held ledger with the lake's. `Unreadable` for a ledger that the lake lacks or that is refused.
     pub(super) async fn compare_with_lake(
         &self,
         context: &WorkContext,
@@ -41,7 +41,7 @@ impl Backfill {
         let differs = !comparison.missing.is_empty()
             || !comparison.contradicting.is_empty()
             || !comparison.surplus.is_empty();
-        // Rows are doubted only on the word of a ledger that Horizon vouches for, if that is wanted.
+        // With `--lake-verify anchor`, a difference counts only if Horizon confirms the ledger's hash.
         if differs
             && reader.wants_anchor()
             && !matches!(
@@ -84,7 +84,7 @@ impl Backfill {
                 Some(_) => comparison.contradicting.push(incoming),
             }
         }
-        // A day of slack, as for Horizon. A ledger with refused trades may hold those rows.
+        // A day of slack, as for Horizon. Refused trades are not in `collected`, so their rows may look surplus.
         let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
         if collected.quarantine.is_empty() {
             comparison.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();

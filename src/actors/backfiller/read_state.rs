@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Trades in a batch. Each keeps the page alive that it came in: 2 KB per trade.
+/// Trades in a batch. Each keeps its page in memory: 2 KB per trade.
 const BATCH_TRADES: usize = 2_000;
 /// Longest time between two batches.
 const BATCH_TIME: Duration = Duration::from_secs(1);
@@ -28,14 +28,14 @@ pub(super) struct ReadState {
     pub(super) stretch: Stretch,
     /// Ledger and close time of the highest trade that is not reported yet; none before the first trade.
     top: Option<(u32, UnixSeconds)>,
-    /// Place below which the next page begins.
+    /// Position below which the next page begins.
     pub(super) place: Place,
-    /// True if the ledger above the stretch is held. Else nothing shows that the first page begins at the top, and only the
+    /// True if the ledger above the stretch is held. Otherwise the first page may lack the newest trades, and only the
     /// ledgers from its first trade down count as read.
     pub(super) is_below_held: bool,
     /// Close time of the lowest trade that was read.
     lowest_at: Option<UnixSeconds>,
-    /// Ledger from which upwards all are complete.
+    /// Lowest ledger from which on all are complete.
     whole_from: u32,
     /// True once the stretch was read to its end.
     pub(super) is_done: bool,
@@ -49,7 +49,7 @@ pub(super) struct ReadState {
     pub(super) trace: TraceContext,
     /// True once a ledger was reported as complete.
     has_reported_complete: bool,
-    /// Close times of the last page that are believed.
+    /// Accepted close times of the last page.
     pub(super) times: CloseTimes,
     /// Ledgers older than wanted. A few of them confirm that the wanted time was reached.
     old: BTreeSet<u32>,

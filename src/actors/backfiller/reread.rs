@@ -43,6 +43,8 @@ use crate::{
 const REREAD_INTERVAL: Duration = Duration::from_secs(10);
 /// The same interval if requests are not limited.
 const REREAD_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
+/// Most wrong rows that are remembered. Beyond that, a row may count more than once.
+const KNOWN_WRONG_MAX: usize = 10_000;
 /// Interval at which ledgers to read again are looked for.
 const REREAD_POLL: Duration = Duration::from_millis(500);
 
@@ -321,10 +323,12 @@ impl Backfill {
             at: Some(self.writer.clock.now()),
             ledgers: comparison.ledgers,
             missing: u64::saturating_from(comparison.missing.len()),
-            contradicting: u64::saturating_from(comparison.contradicting.len()),
-            surplus: u64::saturating_from(comparison.surplus.len()),
+            contradicting: upstream
+                .newly_wrong(comparison.contradicting.iter().map(|incoming| incoming.trade.token)),
+            surplus: upstream.newly_wrong(comparison.surplus.keys().copied()),
         };
-        if counts.missing + counts.contradicting + counts.surplus > 0 {
+        let (contradicting, surplus_rows) = (comparison.contradicting.len(), comparison.surplus.len());
+        if !comparison.missing.is_empty() || contradicting > 0 || surplus_rows > 0 {
             let places = || {
                 let differing = comparison.missing.iter().chain(&comparison.contradicting);
                 let tokens = differing.map(|incoming| incoming.trade.token);
@@ -332,8 +336,8 @@ impl Backfill {
             };
             warn!(
                 missing = counts.missing,
-                contradicting = counts.contradicting,
-                surplus = counts.surplus,
+                contradicting,
+                surplus = surplus_rows,
                 from = places().min().map(|token| token.to_string()),
                 to = places().max().map(|token| token.to_string()),
                 "held ledgers differ from their source"
@@ -403,6 +407,21 @@ impl Backfill {
             contradicting: before.contradicting.saturating_add(new.contradicting),
             surplus: before.surplus.saturating_add(new.surplus),
         })));
+    }
+}
+
+impl Upstream {
+    /// Counts the rows that are found wrong for the first time since the start: they stay, and are found again and again.
+    fn newly_wrong(&self, tokens: impl Iterator<Item = PagingToken>) -> u64 {
+        let mut known = self.known_wrong.borrow_mut();
+        let is_new = |token: &PagingToken| {
+            let is_new = !known.contains(token);
+            if is_new && known.len() < KNOWN_WRONG_MAX {
+                known.insert(*token);
+            }
+            is_new
+        };
+        u64::saturating_from(tokens.filter(is_new).count())
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn check(config: &Config) -> DatabaseFindings {
     found
 }
 
-const REACH: &str = "look at --database-url, pg_hba.conf, and whether PostgreSQL runs and listens";
+const REACH: &str = "check --database-url, pg_hba.conf, and whether PostgreSQL runs and listens";
 
 fn connect(config: &Config, url: &str) -> Result<Database, DbError> {
     let settings = DatabaseSettings {
@@ -178,21 +178,21 @@ fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
     const NAME: &str = "partitions";
     let known = match known {
         Ok(known) => known,
-        Err(error) => return Finding::failure(NAME, error.to_string(), "look at the log of the database"),
+        Err(error) => return Finding::failure(NAME, error.to_string(), "read the log of the database"),
     };
     let Some(newest) = known.last() else {
         return Finding::ok(NAME, "none yet: the first trade of each day makes its partition");
     };
     // Right after midnight no trade of the new day may have come yet.
     let expected = (now - TimeDelta::hours(1)).date_naive();
-    let detail = format!("{} days of trades, the newest is {newest}", known.len());
+    let detail = format!("{} daily partitions, up to {newest}", known.len());
     if *newest >= expected {
         return Finding::ok(NAME, detail);
     }
     Finding::warning(
         NAME,
         format!("{detail}: nothing was stored since"),
-        "start a daemon that ingests, and look at `leader` and `stream` in /readyz",
+        "start a daemon that ingests, and check `leader` and `stream` in /readyz",
     )
 }
 

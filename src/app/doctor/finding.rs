@@ -113,7 +113,7 @@ impl Report {
             (count(Verdict::Failure), count(Verdict::Warning), count(Verdict::Skipped));
         let _ = writeln!(
             text,
-            "{} checks: {failures} failed, {warnings} warned, {skipped} skipped",
+            "{} checks: {failures} failed, {warnings} with warnings, {skipped} skipped",
             self.0.len()
         );
         text
@@ -145,6 +145,6 @@ mod tests {
         let text = report.text();
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(text.contains("failure  disk") && text.contains("-> free some"), "{text}");
-        assert!(text.ends_with("1 checks: 1 failed, 0 warned, 0 skipped\n"), "{text}");
+        assert!(text.ends_with("1 checks: 1 failed, 0 with warnings, 0 skipped\n"), "{text}");
     }
 }

@@ -50,7 +50,7 @@ fn directory(check: &'static str, directory: &Path, flag: &str) -> Finding {
 fn disk(check: &'static str, directory: &Path) -> Finding {
     let shown = directory.display();
     match Room::at(directory) {
-        Err(error) => Finding::failure(check, format!("{shown}: {error}"), "look at the file system"),
+        Err(error) => Finding::failure(check, format!("{shown}: {error}"), "check the file system"),
         Ok(room) => room_left(check, &shown.to_string(), room),
     }
 }
@@ -92,8 +92,8 @@ fn threads(limit: u64) -> Finding {
             "raise the limit to 256 or more: ulimit -u, TasksMax= of systemd, --pids-limit of a container";
         return Finding::failure(NAME, format!("this user may have {limit} threads"), remedy);
     }
-    let limit = if limit == u64::MAX { "no limit".to_owned() } else { limit.to_string() };
-    Finding::ok(NAME, format!("threads of this user: {limit}"))
+    let limit = if limit == u64::MAX { "any number of".to_owned() } else { limit.to_string() };
+    Finding::ok(NAME, format!("this user may run {limit} threads"))
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn data_age(status: &Value) -> Finding {
         return Finding::ok(NAME, lag);
     }
     let remedy =
-        "look at `stream`, `horizon` and `budget` in /readyz: the daemon receives nothing from Horizon";
+        "check `stream`, `horizon` and `budget` in /readyz: the daemon receives nothing from Horizon";
     Finding::failure(NAME, format!("the data are stale: {lag}"), remedy)
 }
 
@@ -117,11 +117,19 @@ fn audit(status: &Value) -> Finding {
     let differences = audit["differences"].as_u64().unwrap_or(0);
     let reread = &audit["reread"];
     let wrong: u64 = ["contradicting", "surplus"].iter().filter_map(|name| reread[name].as_u64()).sum();
-    if differences > 0 || wrong > 0 {
+    if differences > 0 {
         return Finding::failure(
             NAME,
-            format!("{differences} published figures and {wrong} rows differ from their source"),
+            format!("{differences} published figures differ from the stored trades"),
             "run `stellar-ticker audit --repair`, and see docs/watch.md, \"The self-audit\"",
+        );
+    }
+    if wrong > 0 {
+        return Finding::failure(
+            NAME,
+            format!("{wrong} stored trades contradicted Horizon since the daemon started"),
+            "compare them with /quarantine.json, and delete the wrong ones: docs/watch.md, \"The self-audit\". The count \
+             ends with a restart",
         );
     }
     match audit["at"].as_str() {
@@ -150,14 +158,14 @@ fn actors(report: &Value) -> Finding {
             format!("{} restarted {} times, last: {reason}", name(actor), restarts(actor))
         })
         .collect();
-    let remedy = "look at the log around `panicked` and `restarting actor`, and report a panic";
+    let remedy = "read the log around `panicked` and `restarting actor`, and report a panic";
     if !down.is_empty() {
         return Finding::failure(NAME, format!("down: {}", down.join(", ")), remedy);
     }
     if !restarted.is_empty() {
         return Finding::warning(NAME, restarted.join("\n"), remedy);
     }
-    Finding::ok(NAME, format!("{} run, none was restarted", all.len()))
+    Finding::ok(NAME, format!("{} running, no restarts", all.len()))
 }
 
 fn files(directory: &Path, stale_after: Duration) -> Finding {

@@ -28,6 +28,8 @@ const LAG_S_MAX: i64 = 60;
 const BUDGET_MIN: u32 = 600;
 /// A file that exists for years.
 const WELL_KNOWN_FILE: &str = "https://stellar.org/.well-known/stellar.toml";
+/// The check of the request budget.
+const BUDGET: &str = "budget";
 /// The checks of Horizon's answer.
 const OF_ANSWER: [&str; 4] = ["horizon_network", "horizon_lag", "clock", "horizon_history"];
 
@@ -55,12 +57,12 @@ async fn horizon(config: &Config) -> Vec<Finding> {
     }
 }
 
-const REACH: &str = "look at https://status.stellar.org, the URL (--horizon-url), DNS, firewall and proxy";
+const REACH: &str = "check https://status.stellar.org, the URL (--horizon-url), DNS, firewall and proxy";
 
 fn unreachable(detail: &str, remedy: &str) -> Vec<Finding> {
     let mut findings = vec![Finding::failure("horizon", detail, remedy)];
     findings.extend(OF_ANSWER.map(|name| Finding::skipped(name, "Horizon does not answer")));
-    findings.push(budget(0, None));
+    findings.push(Finding::skipped(BUDGET, "Horizon does not answer"));
     findings
 }
 
@@ -123,35 +125,32 @@ fn history(found: &HorizonFacts) -> Finding {
 
 /// `configured`: requests per hour, 0 for no limit. `allowed`: what Horizon allows, if it says so.
 fn budget(configured: u32, allowed: Option<u32>) -> Finding {
-    const NAME: &str = "budget";
     let Some(allowed) = allowed else {
         return match configured {
-            0 => Finding::skipped(NAME, "Horizon does not tell its limit on requests"),
+            0 => Finding::skipped(BUDGET, "Horizon sent no limit on requests"),
             few if few < BUDGET_MIN => too_few(few),
-            _ => {
-                Finding::ok(NAME, format!("{configured} requests per hour; Horizon does not tell its limit"))
-            }
+            _ => Finding::ok(BUDGET, format!("{configured} requests per hour; Horizon sent no limit")),
         };
     };
     match configured {
         0 => Finding::warning(
-            NAME,
+            BUDGET,
             format!("no limit is set, and Horizon allows {allowed} requests per hour"),
             format!("set --horizon-requests-per-hour {allowed}, or less if others share this address"),
         ),
         many if many > allowed => Finding::warning(
-            NAME,
+            BUDGET,
             format!("{many} requests per hour are set, and Horizon allows {allowed}"),
             format!("set --horizon-requests-per-hour {allowed}, or less if others share this address"),
         ),
         few if few < BUDGET_MIN => too_few(few),
-        _ => Finding::ok(NAME, format!("{configured} requests per hour of {allowed} that Horizon allows")),
+        _ => Finding::ok(BUDGET, format!("{configured} requests per hour of {allowed} that Horizon allows")),
     }
 }
 
 fn too_few(configured: u32) -> Finding {
     Finding::warning(
-        "budget",
+        BUDGET,
         format!("{configured} requests per hour may not suffice for live trades"),
         format!("raise --horizon-requests-per-hour to {BUDGET_MIN} or more"),
     )

@@ -42,7 +42,7 @@ pub(super) fn show(
     }
     if records.is_empty() && !follows {
         tracing::warn!(
-            "no record fits: the daemon keeps the last 20,000, and none with --trace-messages off"
+            "no record matches. The daemon keeps the last 20,000 records, and none with --trace-messages off"
         );
     }
     if !follows {
@@ -136,7 +136,7 @@ fn summary(answer: &Value) -> String {
         let stored = |name: &str| origin.pointer(&format!("/stored/{name}")).unwrap_or(&Value::Null);
         let _ = writeln!(
             text,
-            "stored: ledger closed {closed}, market {}, {} for {} stroops, price {}/{}",
+            "stored: ledger closed {closed}, market number {}, base {} stroops, counter {} stroops, price {}/{}",
             stored("market"),
             stored("base_stroops"),
             stored("counter_stroops"),

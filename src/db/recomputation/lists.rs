@@ -11,7 +11,7 @@ use crate::{
 pub enum Listed {
     /// All rows.
     Lists(Box<ExpectedLists>),
-    /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
+    /// Reason why the rows at that `seq` are not known. Retry with a newer publication.
     Missed(&'static str),
 }
 

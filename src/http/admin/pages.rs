@@ -221,7 +221,7 @@ fn origin(answer: &Answer) -> Vec<String> {
     let Some(origin) = origin else { return vec!["The database does not answer.".into()] };
     let stored = match &origin.stored {
         Some(trade) => format!(
-            "Stored: its ledger closed at {}, {} for {} stroops, price {}/{}.",
+            "Stored: its ledger closed at {}, base {} stroops, counter {} stroops, price {}/{}.",
             shown(trade.ledger_close_time),
             trade.base_stroops,
             trade.counter_stroops,

@@ -71,7 +71,7 @@ pub(super) fn never_traded(market: &Market) -> ApiError {
 fn sides(text: &str) -> Result<(&str, &str), ApiError> {
     text.split_once('_').ok_or_else(|| {
         ApiError::BadParameter(
-            "a market must be two assets with _ between them, such as XLM_CODE-ISSUER".into(),
+            "a market must be BASE_QUOTE, two assets with _ between them, such as XLM_CODE-ISSUER".into(),
         )
     })
 }

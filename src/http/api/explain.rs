@@ -40,8 +40,9 @@ async fn explain(
         let wanted = parameters.text("field");
         let wanted =
             wanted.ok_or_else(|| ApiError::BadParameter(format!("field must be one of: {}", names())))?;
-        let field = Field::named(wanted)
-            .ok_or_else(|| ApiError::NotFound(format!("there is no such field; there are: {}", names())))?;
+        let field = Field::named(wanted).ok_or_else(|| {
+            ApiError::NotFound(format!("there is no such field; the fields are: {}", names()))
+        })?;
         let window = parameters.word("window", &Span::ALL.map(Span::name))?;
         let span = window.and_then(Span::named).unwrap_or(Span::Day);
         let key = format!("explain/{canonical}/{}/{}", field.name, span.name());

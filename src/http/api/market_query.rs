@@ -107,7 +107,10 @@ impl MarketQuery {
         let bad = |text: &str| ApiError::BadParameter(text.to_owned());
         let cursor = match parameters.text("cursor") {
             None => None,
-            Some(text) => Some(Cursor::parse(text).ok_or_else(|| bad("cursor is none that this API gave"))?),
+            Some(text) => Some(
+                Cursor::parse(text)
+                    .ok_or_else(|| bad("cursor is invalid: use next_cursor of the previous page"))?,
+            ),
         };
         let [base, quote, code, issuer] = ["base", "quote", "code", "issuer"].map(text);
         let min_volume_usd = parameters.number("min_volume_usd", 0, i64::MAX)?;

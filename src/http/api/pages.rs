@@ -102,7 +102,7 @@ async fn market(
 ) -> HttpResponse {
     let books = state.books.clone();
     answer_page(request, state, MARKET, Wanted::Live, async |request, view, state| {
-        let canonical = document::market(&view.listing, &name)?.name();
+        let canonical = document::market(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
@@ -127,6 +127,14 @@ async fn market(
     .await
 }
 
+/// Error for an address without a page. A name that cannot be read has none either.
+fn no_page(error: ApiError) -> ApiError {
+    match error {
+        ApiError::BadParameter(reason) => ApiError::NotFound(reason),
+        other => other,
+    }
+}
+
 /// Page that explains a figure.
 async fn explained(
     request: &HttpRequest,
@@ -138,7 +146,7 @@ async fn explained(
 ) -> Result<HttpResponse, ApiError> {
     let unknown = || {
         let names = FIELDS.map(|field| field.name).join(", ");
-        ApiError::NotFound(format!("there is no such figure; there are: {names}"))
+        ApiError::NotFound(format!("there is no such figure; the figures are: {names}"))
     };
     let field = Field::named(field).ok_or_else(unknown)?;
     let span = window.and_then(Span::named).unwrap_or(Span::Day);
@@ -153,7 +161,7 @@ async fn explained(
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     answer_page(request, state, ASSET, Wanted::Live, async |request, view, state| {
-        let canonical = document::asset(&view.listing, &name)?.name();
+        let canonical = document::asset(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, web};
 
 use super::error::ApiError;
-use crate::domain::percent;
+use crate::domain::{percent, plain_text::shown};
 
 /// Parameters of a request, each at most once.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -18,7 +18,7 @@ impl Parameters {
         for (name, value) in query.into_inner() {
             if !known.contains(&name.as_str()) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(bad(format!("unknown parameter; this path knows: {known}")));
+                return Err(bad(format!("unknown parameter {}; this path takes: {known}", shown(&name))));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
                 return Err(bad(format!("{name} is given twice")));

@@ -57,7 +57,7 @@ fn moment(view: &ListingView, parameters: &Parameters, reader: &CandleReader) ->
         Some(text) => match text.parse() {
             Ok(seconds @ 0..) => UnixSeconds(seconds),
             _ => UnixSeconds::parse(text).map_err(|error| {
-                ApiError::BadParameter(format!("at must be seconds since 1970 or a time: {error}"))
+                ApiError::BadParameter(format!("at must be seconds since 1970 or a UTC time: {error}"))
             })?,
         },
     };

@@ -5,7 +5,7 @@ use crate::instruments::metric::{Label, Metric, Unit};
 
 const ACTOR: &[Label] = &[Label { name: "actor", values: &[] }];
 const MESSAGE: &[Label] = &[Label { name: "actor", values: &[] }, Label { name: "message", values: &[] }];
-/// Names of all checks of `/readyz`, those that a replica may lack included.
+/// Names of all checks of `/readyz`, including those that only some replicas have.
 pub const CHECKS: &[&str] = &[
     "database",
     "publication",
@@ -54,17 +54,17 @@ pub(super) const METRICS: &[Metric] = &[
         .by(ACTOR),
     Metric::counter(
         "ticker_otlp_spans_total",
-        "Spans exported to the collector, dropped since it was slow or absent, or refused by it; 0 without a collector.",
+        "Spans exported to the collector, dropped because it was slow or absent, or refused by it; 0 without a collector.",
     )
     .by(SPANS),
     Metric::gauge(
         "ticker_supervisor_tick_age_seconds",
         Unit::Seconds,
-        "Time since the supervisor last looked after the actors.",
+        "Time since the supervisor last checked the actors.",
     ),
     Metric::gauge("ticker_leader", Unit::Flag, "1 if this replica leads and ingests, 0 if it follows."),
     Metric::gauge("ticker_ready", Unit::Flag, "1 if /readyz answers 200, 0 if it answers 503."),
-    Metric::gauge("ticker_degraded", Unit::Flag, "1 if a check of /readyz fails that this replica has."),
+    Metric::gauge("ticker_degraded", Unit::Flag, "1 if any check of /readyz that this replica has fails."),
     Metric::gauge(
         "ticker_readiness_check",
         Unit::Flag,

@@ -19,10 +19,10 @@ pub(super) const METRICS: &[Metric] = &[
         "Trades received again, which changed nothing, by source.",
     )
     .by(SOURCE),
-    Metric::counter("ticker_trades_passed_over_total", "Trades older than the retention."),
+    Metric::counter("ticker_trades_passed_over_total", "Trades that were skipped because they are older than the retention."),
     Metric::counter(
         "ticker_tail_trades_total",
-        "Trades of recent ledgers read again by pages: known or new.",
+        "Trades of recent ledgers read again by pages: already stored (before), or stored by this read (now).",
     )
     .by(TAIL),
     Metric::counter("ticker_quarantined_total", "Records that could not be stored and are in quarantine."),
@@ -60,7 +60,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::gauge(
         "ticker_publication_seq",
         Unit::Count,
-        "The last committed write in the newest publication.",
+        "seq of the last batch in the newest publication.",
     ),
     Metric::gauge("ticker_known_markets", Unit::Count, "Markets in memory: those with a stored trade."),
     Metric::gauge(
@@ -114,7 +114,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::counter("ticker_reread_ledgers_total", "Stored ledgers that were read again from Horizon."),
     Metric::counter(
         "ticker_reread_trades_total",
-        "Trades of such ledgers that were missing, contradicting, or unknown to Horizon.",
+        "Trades of such ledgers that were missing, contradicted Horizon, or were unknown to it. A wrong row counts once.",
     )
     .by(REREAD),
 ];

@@ -67,11 +67,11 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::gauge(
         "ticker_stream_connected",
         Unit::Flag,
-        "1 if Horizon's stream of trades is connected; 0 on a follower, which has none.",
+        "1 if the source of new trades is connected: Horizon's stream, or the lake or RPC of --live-from; 0 on a follower, which has none.",
     ),
     Metric::counter(
         "ticker_asked_books_total",
-        "Order books that readers asked for and that were not fresh: fetched from Horizon, or not, since it failed, was too late or too many were read. The reader then got the stored one.",
+        "Requests for an order book that was not fresh, by outcome: fetched from Horizon; or failed, too late, or refused because too many were read. The reader then got the stored one.",
     )
     .by(ASKED),
     Metric::counter(

@@ -132,6 +132,28 @@ fn a_data_directory_in_use_is_refused_with_the_process_that_holds_it() {
 }
 
 #[test]
+fn the_data_directory_stays_empty_while_an_address_is_taken() {
+    let sim = network(35, FaultPlan::none());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = open_tempdir();
+    let more = ["--bind", &address, "--admin-bind", "127.0.0.1:0", "--startup-timeout", "1s"];
+    let (code, log) = ended(serve(&sim, directory.path(), &more), String::new());
+    assert!(code == Some(69) && log.contains("is in use by another program"), "{code:?} {log}");
+    assert!(!directory.path().join("data/pg").exists(), "no cluster was made");
+}
+
+#[test]
+fn a_file_in_place_of_the_data_directory_is_a_wrong_configuration() {
+    let sim = network(36, FaultPlan::none());
+    let directory = open_tempdir();
+    std::fs::write(directory.path().join("data"), "").unwrap();
+    let more = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+    let (code, log) = ended(serve(&sim, directory.path(), &more), String::new());
+    assert!(code == Some(78) && log.contains("--data-dir chooses another"), "{code:?} {log}");
+}
+
+#[test]
 fn sigterm_ends_each_wait_of_a_start() {
     let sim = network(34, FaultPlan::none());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

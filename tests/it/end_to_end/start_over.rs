@@ -9,7 +9,7 @@ fn a_database_that_holds_no_ticker_is_left_alone() {
         let client = recomputation::connect(&database).await;
         client.batch_execute("CREATE TABLE trades (id int); INSERT INTO trades VALUES (1)").await.unwrap();
         let (code, _, log) = run(&["start-over", "--yes", "--database-url", &database]);
-        assert!(code == 78 && log.contains("holds no ticker"), "{code}: {log}");
+        assert!(code == 78 && log.contains("no ticker tables"), "{code}: {log}");
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 1);
     });
 }

@@ -5,7 +5,7 @@ use stellar_ticker::sim::FaultPlan;
 use crate::support::{
     daemon::{Daemon, run},
     network::{PASSPHRASE, block_on, network},
-    postgres::{execute, fresh_database, superuser},
+    postgres::{execute, fresh_database, open_tempdir, superuser},
     progress::{number, wait_for_pairs, wait_for_trades},
     recomputation, wait_until,
 };
@@ -117,6 +117,21 @@ fn a_role_without_the_rights_of_a_writer_is_refused_at_start_with_the_missing_on
         assert!(log.contains("lacks the rights INSERT, DELETE on coverage: grant them"), "{log}");
         let log = refused("ticker_ro");
         assert!(log.contains("INSERT on trades") && log.contains("deploy/roles.sql"), "{log}");
+        // A command that only reads needs no other right.
+        let file = open_tempdir();
+        let file = file.path().join("markets.json");
+        let out = file.to_str().unwrap();
+        let (code, _, log) = run(&[
+            "generate",
+            "market-data",
+            "-o",
+            out,
+            "--database-url",
+            &url("ticker_ro"),
+            "--network",
+            "Any",
+        ]);
+        assert!(code == 0 && file.is_file(), "{code}: {log}");
     });
 }
 

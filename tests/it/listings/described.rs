@@ -8,7 +8,7 @@ use super::{USDC, daemon, horizon, ok};
 use crate::support::network::block_on;
 
 /// Words of an error that are followed by the parameters of the path.
-const KNOWN: &str = "this path knows: ";
+const KNOWN: &str = "; this path takes: ";
 
 const MARKET: &str = "XLM_USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
 

@@ -131,7 +131,7 @@ fn killed_it_comes_back_workers_included_and_that_is_counted() {
     assert_ne!(front.master(), master);
     let metrics = String::from_utf8(front.daemon.admin("/metrics").body).unwrap();
     assert!(metrics.contains("ticker_actor_restarts_total{actor=\"nginx\"} 1"), "{metrics}");
-    assert!(front.daemon.log().contains("nginx ended by itself"));
+    assert!(front.daemon.log().contains("nginx ended unexpectedly"));
 
     // A second time there is a pause first.
     signal(front.master(), Signal::SIGKILL);

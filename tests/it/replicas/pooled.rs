@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::support::{
-    daemon::Daemon, pgbouncer::PgBouncer, postgres::fresh_database, recomputation::connect, replicas::settle,
+    daemon::{Daemon, run},
+    pgbouncer::PgBouncer,
+    postgres::fresh_database,
+    recomputation::connect,
+    replicas::settle,
 };
 
 #[test]
@@ -49,5 +53,19 @@ fn two_replicas_behind_a_transaction_pooler_lose_nothing_when_one_falls_and_when
             "two replicas work through PgBouncer in transaction mode",
             "{trades} trades, none lost, none doubled"
         );
+    });
+}
+
+#[test]
+fn a_migration_behind_a_pooler_with_one_connection_names_the_remedy_and_ends() {
+    block_on(async {
+        let direct = fresh_database().await;
+        let pooler = PgBouncer::with_connections(&direct, 1);
+        let url = pooler.url();
+        let migrate = ["migrate", "--database-url", &url, "--startup-timeout", "1s"];
+        let (code, _, log) = run(&migrate);
+        assert!(code == 69 && log.contains("Set --database-direct-url"), "{code}: {log}");
+        let (code, _, log) = run(&[&migrate[..], &["--database-direct-url", &direct]].concat());
+        assert_eq!(code, 0, "{log}");
     });
 }

@@ -36,6 +36,11 @@ pub(crate) struct PgBouncer {
 impl PgBouncer {
     /// Starts it in front of a database of the tests' server, and waits until it listens.
     pub(crate) fn start(direct: &str) -> Self {
+        Self::with_connections(direct, 10)
+    }
+
+    /// Starts it with this number of connections to the server.
+    pub(crate) fn with_connections(direct: &str, connections: u32) -> Self {
         let value = |key: &str| {
             let (_, rest) = direct.split_once(&format!("{key}=")).unwrap();
             rest.split(' ').next().unwrap().trim_matches('\'').to_owned()
@@ -47,7 +52,7 @@ impl PgBouncer {
         let ini = format!(
             "[databases]\n{database} = host={host} port={} dbname={database} user={}\n\
              [pgbouncer]\nlisten_addr = {}\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = 10\nmax_client_conn = 200\nserver_login_retry = 1\n",
+             pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 200\nserver_login_retry = 1\n",
             value("port"),
             value("user"),
             address.ip(),

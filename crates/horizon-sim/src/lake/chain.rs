@@ -8,7 +8,7 @@ use crate::simulation::Simulation;
 /// Hash that the first ledger of a chain names as its predecessor.
 const BEFORE_FIRST: [u8; 32] = [0; 32];
 
-/// Ledgers of a simulation from a first one on. Clones share what is known of it.
+/// Ledgers of a simulation, from a first one on. Clones share the computed hashes.
 ///
 /// The hash of a ledger depends on all ledgers before it. The chain computes them once, when they are first wanted.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Chain {
         &self.0.sim
     }
 
-    /// Ledger with this number, at least [`Self::first`]. Slow if many ledgers before it were never wanted.
+    /// Ledger with this number, at least [`Self::first`]. Costs a hash for each ledger before it that was never wanted.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Chain {
             None => BEFORE_FIRST,
         };
         let ledger = self.encode(sequence, previous)?;
-        // Whoever reads from old to new then computes each ledger once.
+        // Reading from old to new then computes each ledger once.
         let mut hashes = self.0.hashes.lock().unwrap_or_else(PoisonError::into_inner);
         if hashes.len() == self.index(sequence) {
             hashes.push(ledger.hash);

@@ -20,17 +20,13 @@ const ASSET_TYPES: &[&str] = &["native", "credit_alphanum4", "credit_alphanum12"
 const SECONDS: Values = Number(0, i64::MAX);
 
 const MARKET: Parameter =
-    in_path("market", "stellar-market", "Two assets with `_` between them, in any spelling");
+    in_path("market", "stellar-market", "Two assets with _ between them, in any spelling");
 const ASSET: Parameter = in_path("asset", "stellar-asset", "Asset, in any spelling");
 const PAIR: Parameter =
-    in_path("pair", "stellar-market", "Two symbols, or two assets in any spelling, with `_` between them");
+    in_path("pair", "stellar-market", "Two symbols, or two assets in any spelling, with _ between them");
 const TICKER_ID: Parameter = Parameter {
     is_required: true,
-    ..in_query(
-        "ticker_id",
-        Values::Text("stellar-market"),
-        "Two assets with `_` between them, in any spelling",
-    )
+    ..in_query("ticker_id", Values::Text("stellar-market"), "Two assets with _ between them, in any spelling")
 };
 const DEPTH: Parameter =
     in_query("depth", Number(0, 10_000), "Levels of both sides together. 0, and none, mean all");
@@ -71,23 +67,19 @@ const SYMBOL: Parameter = Parameter {
     ..in_query("symbol", Values::Text("stellar-market"), "Symbol of CCXT, or id of a market")
 };
 const SINCE: Parameter = in_query("since", SECONDS, "First time, in milliseconds since 1970");
-const CCXT_LIMIT: Parameter = in_query("limit", Number(1, 1_000), "Most entries. 100 unless given");
+const CCXT_LIMIT: Parameter = in_query("limit", Number(1, 1_000), "Maximum number of entries. Default: 100");
 
 const CCXT_PAGE: &[Parameter] = &[SYMBOL, SINCE, CCXT_LIMIT];
-const CCXT_CANDLES: &[Parameter] = &[
-    SYMBOL,
-    in_query("timeframe", Words(INTERVALS), "Length of a candle. 1m unless given"),
-    SINCE,
-    CCXT_LIMIT,
-];
+const CCXT_CANDLES: &[Parameter] =
+    &[SYMBOL, in_query("timeframe", Words(INTERVALS), "Length of a candle. Default: 1m"), SINCE, CCXT_LIMIT];
 const CCXT_BOOK: &[Parameter] =
-    &[SYMBOL, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")];
+    &[SYMBOL, in_query("limit", Number(1, 200), "Maximum number of levels on each side. Default: 200")];
 
 const HISTORICAL: &[Parameter] = &[
     TICKER_ID,
     in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
-    in_query("limit", SECONDS, "Most trades of each side. 0, and none, mean all"),
-    in_query("start_time", SECONDS, "First close time, in seconds since 1970. 24 hours ago unless given"),
+    in_query("limit", SECONDS, "Maximum number of trades of each side. 0, and none, mean all"),
+    in_query("start_time", SECONDS, "First close time, in seconds since 1970. Default: 24 hours ago"),
     in_query("end_time", SECONDS, "Last close time, in seconds since 1970"),
 ];
 
@@ -98,14 +90,14 @@ const OF_MARKETS: &[Parameter] = &[
     in_query("issuer", Values::Text("text"), "Issuer of either side"),
     in_query("verified", Words(&["true", "false"]), "true: home domains vouch for both assets"),
     in_query("min_volume_usd", SECONDS, "Least volume of 24 hours, in whole dollars"),
-    in_query("sort", Words(&["name", "volume", "trades", "change"]), "Order. name unless given"),
-    in_query("limit", Number(1, 1_000), "Markets of a page. 100 unless given"),
+    in_query("sort", Words(&["name", "volume", "trades", "change"]), "Order. Default: name"),
+    in_query("limit", Number(1, 1_000), "Markets of a page. Default: 100"),
     in_query(
         "fields",
         Values::Text("market-fields"),
-        "Fields of each market, separated by commas. All unless given",
+        "Fields of each market, separated by commas. Default: all",
     ),
-    in_query("cursor", Values::Text("market-cursor"), "`next_cursor` of the page before"),
+    in_query("cursor", Values::Text("market-cursor"), "next_cursor of the previous page"),
 ];
 
 const OF_AGGREGATIONS: &[Parameter] = &[
@@ -126,8 +118,8 @@ const OF_AGGREGATIONS: &[Parameter] = &[
         )
     },
     in_query("offset", Number(0, 86_399_999), "Offset of the records in milliseconds, in whole hours"),
-    in_query("limit", Number(1, 200), "Most records. 10 unless given"),
-    in_query("order", Words(&["asc", "desc"]), "asc unless given"),
+    in_query("limit", Number(1, 200), "Maximum number of records. Default: 10"),
+    in_query("order", Words(&["asc", "desc"]), "Order. Default: asc"),
 ];
 
 /// Parameters of the UDF are texts: the protocol answers a wrong value with status 200 and an error in the body.
@@ -136,7 +128,7 @@ const OF_HISTORY: &[Parameter] = &[
     in_query("resolution", Values::Text("text"), "1, 5, 15, 60, 240, 1D or 1W"),
     in_query("from", Values::Text("text"), "First second"),
     in_query("to", Values::Text("text"), "Second after the last"),
-    in_query("countback", Values::Text("text"), "Number of bars that end before `to`. It wins over `from`"),
+    in_query("countback", Values::Text("text"), "Number of bars that end before to. It wins over from"),
     in_query("currencyCode", Values::Text("text"), "Ignored"),
     in_query("unitId", Values::Text("text"), "Ignored"),
 ];
@@ -163,15 +155,15 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/api/v1/markets/{market}/trades", MARKETS, "Trades of a market", OfView("trades")),
         &[
             MARKET,
-            in_query("from", SECONDS, "First close time, in seconds since 1970. 24 hours ago unless given"),
+            in_query("from", SECONDS, "First close time, in seconds since 1970. Default: 24 hours ago"),
             in_query("to", SECONDS, "Last close time, in seconds since 1970"),
-            in_query("limit", Number(1, 10_000), "Most trades, the newest ones. 100 unless given"),
+            in_query("limit", Number(1, 10_000), "Maximum number of trades, the newest ones. Default: 100"),
         ],
         NAMED_IN_TIME,
     ),
     with(
         plain("/api/v1/markets/{market}/orderbook", MARKETS, "Order book of a market", Json("orderbook")),
-        &[MARKET, in_query("limit", Number(1, 200), "Most levels on each side. 200 unless given")],
+        &[MARKET, in_query("limit", Number(1, 200), "Maximum number of levels on each side. Default: 200")],
         &[301, 400, 404, 406, 503],
     ),
     with(
@@ -187,7 +179,7 @@ pub const OPERATIONS: &[Operation] = &[
                 is_required: true,
                 ..in_query("field", Values::Text("explained-field"), "Name of the figure")
             },
-            in_query("window", Words(SPANS), "Window of the figure. 24h unless given"),
+            in_query("window", Words(SPANS), "Window of the figure. Default: 24h"),
         ],
         NAMED,
     ),
@@ -205,7 +197,7 @@ pub const OPERATIONS: &[Operation] = &[
             in_query(
                 "at",
                 SECONDS,
-                "Moment, in seconds since 1970; or by RFC 3339. That of the figures unless given",
+                "Moment, in seconds since 1970; or by RFC 3339. Default: the moment of the figures",
             ),
         ],
         NAMED_IN_TIME,
@@ -348,14 +340,14 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/api/v1/markets/{market}/candles", CHARTS, "Candles of a market", OfView("candles")),
         &[
             MARKET,
-            in_query("interval", Words(INTERVALS), "Length of a candle. 1h unless given"),
+            in_query("interval", Words(INTERVALS), "Length of a candle. Default: 1h"),
             in_query(
                 "from",
                 SECONDS,
-                "Second in the first candle, since 1970. 7 days ago unless given, or earlier for more candles",
+                "Second in the first candle, since 1970. Default: 7 days ago, or earlier for more candles",
             ),
             in_query("to", SECONDS, "Last second of interest, since 1970"),
-            in_query("limit", Number(1, 1_000), "Most candles, the newest ones. 100 unless given"),
+            in_query("limit", Number(1, 1_000), "Maximum number of candles, the newest ones. Default: 100"),
             in_query("fill", Words(&["true", "false"]), "true: candles without trades as well"),
         ],
         NAMED_IN_TIME,
@@ -370,9 +362,9 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             in_query("market", Values::Text("stellar-market"), "Market. Give either this or asset"),
             in_query("asset", Values::Text("stellar-asset"), "Asset, over all of its markets"),
-            in_query("from", SECONDS, "First second, since 1970. 24 hours ago unless given"),
+            in_query("from", SECONDS, "First second, since 1970. Default: 24 hours ago"),
             in_query("to", SECONDS, "End, exclusive, since 1970"),
-            in_query("interval", Words(&["1h", "1d"]), "Length of a bucket. 1h unless given"),
+            in_query("interval", Words(&["1h", "1d"]), "Length of a bucket. Default: 1h"),
         ],
         OF_VOLUME,
     ),
@@ -411,17 +403,32 @@ pub const OPERATIONS: &[Operation] = &[
         OF_CCXT,
     ),
     with(
-        plain("/api/v1/contract/ccxt/trades", CHARTS, "The same trades", OfView("ccxt-trades")),
+        plain(
+            "/api/v1/contract/ccxt/trades",
+            CHARTS,
+            "Trades of a market, for a pair of contract ids",
+            OfView("ccxt-trades"),
+        ),
         CCXT_PAGE,
         OF_CCXT,
     ),
     with(
-        plain("/api/v1/contract/ccxt/ohlcv", CHARTS, "The same candles", OfView("ccxt-ohlcv")),
+        plain(
+            "/api/v1/contract/ccxt/ohlcv",
+            CHARTS,
+            "Candles of a market, for a pair of contract ids",
+            OfView("ccxt-ohlcv"),
+        ),
         CCXT_CANDLES,
         OF_CCXT,
     ),
     with(
-        plain("/api/v1/contract/ccxt/orderbook", CHARTS, "The same order book", Json("ccxt-orderbook")),
+        plain(
+            "/api/v1/contract/ccxt/orderbook",
+            CHARTS,
+            "Order book of a market, for a pair of contract ids",
+            Json("ccxt-orderbook"),
+        ),
         CCXT_BOOK,
         OF_CCXT,
     ),
@@ -439,7 +446,7 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/udf/search", CHARTS, "Markets whose names or home domains hold a text", OfView("udf-search")),
         &[
             in_query("query", Values::Text("text"), "Text, in any case"),
-            in_query("limit", Number(1, i64::MAX), "Most results. 30 unless given, 100 at most"),
+            in_query("limit", Number(1, i64::MAX), "Maximum number of results, at most 100. Default: 30"),
             in_query("type", Values::Text("text"), "Ignored"),
             in_query("exchange", Values::Text("text"), "Ignored"),
         ],
@@ -457,11 +464,11 @@ pub const OPERATIONS: &[Operation] = &[
             in_query("variables", Values::Text("json-object"), "Variables, as a JSON object"),
             in_query("operationName", Values::Text("text"), "Name of the operation"),
         ],
-        &[400, 413, 503],
+        &[400, 405, 408, 413, 503],
     ),
     plain("/api/v1/status", TICKER, "Freshness, coverage and health of the data", Json("status")),
     plain("/api/v1/books", TICKER, "Ages of all order books", Object),
-    plain("/livez", TICKER, "200 while the supervisor ticks", Object),
+    plain("/livez", TICKER, "200 while the supervisor runs", Object),
     plain("/readyz", TICKER, "200 unless the ticker should get no requests", Object),
     with(
         plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", OfView("board-names")),
@@ -476,5 +483,5 @@ pub const OPERATIONS: &[Operation] = &[
     with(plain("/m/{market}", PAGES, "Page of a market", Html), &[MARKET], NAMED),
     with(plain("/a/{asset}", PAGES, "Page of an asset", Html), &[ASSET], NAMED),
     plain("/status", PAGES, "Page of the ticker's own state", Html),
-    plain("/licences", PAGES, "Licences of parts by others", Html),
+    plain("/licences", PAGES, "Third-party licences", Html),
 ];

@@ -80,7 +80,6 @@ fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> Htt
     let status = error.status();
     let title = match status {
         StatusCode::NOT_FOUND => "Not found",
-        StatusCode::BAD_REQUEST => "This address is not right",
         _ => "Not available at the moment",
     };
     fresh(request, status, &pages::missing(title, &error.to_string(), ticker))

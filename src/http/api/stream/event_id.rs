@@ -15,10 +15,10 @@ pub(super) struct EventId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ResumeError {
     /// No id of this stream.
-    #[error("Last-Event-ID is no id of this stream")]
+    #[error("Last-Event-ID is not an id of this stream")]
     Malformed,
     /// An id of a batch that the database does not hold yet.
-    #[error("Last-Event-ID is of a time to come")]
+    #[error("Last-Event-ID is in the future")]
     Future,
     /// More time passed than is read from the database.
     #[error("you were away for more than an hour")]
@@ -27,7 +27,7 @@ pub(super) enum ResumeError {
     #[error("too many trades since Last-Event-ID")]
     TooMany,
     /// The batch is not held any more, or its number was assigned again after a loss.
-    #[error("the database does not hold the moment of Last-Event-ID any more")]
+    #[error("the database no longer has the batch of Last-Event-ID")]
     Gone,
     /// The database did not answer, or too many other readers asked.
     #[error("the missed trades cannot be read now")]
@@ -36,7 +36,7 @@ pub(super) enum ResumeError {
     #[error("too much changed at once")]
     Whole,
     /// Events of the board, which each replica keeps for two minutes.
-    #[error("the events since Last-Event-ID are not kept any more")]
+    #[error("the events since Last-Event-ID are no longer kept")]
     NotKept,
 }
 
