@@ -219,7 +219,7 @@ fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
         // A daemon that starts within a second publishes the reader's own moment again, and resumes it from memory.
         let earlier = format!("{seq}.{}", as_of - 1);
         let now = Utc::now().timestamp();
-        let malformed = "Last-Event-ID is no id of this stream".to_owned();
+        let malformed = "Last-Event-ID is not an id of this stream".to_owned();
         let future = "Last-Event-ID is in the future".to_owned();
         let gone = "the database does not hold the moment of Last-Event-ID any more".to_owned();
         let reasons: BTreeMap<String, String> = [
