@@ -25,6 +25,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Time within which a request must follow its connection. The daemon may be slow on a machine that is short of CPU.
+const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 /// Wait between the last accepted connection and the stop.
 ///
 /// actix-server counts a connection shortly after it hands it out. A worker that is stopped in between panics in builds
@@ -145,7 +147,11 @@ fn serve(
 ) {
     let run = async move {
         let app = move || App::new().app_data(shared.clone()).configure(routes);
-        let server = HttpServer::new(app).workers(workers).disable_signals().shutdown_timeout(0);
+        let server = HttpServer::new(app)
+            .workers(workers)
+            .client_request_timeout(REQUEST_WITHIN)
+            .disable_signals()
+            .shutdown_timeout(0);
         match server.listen(listener) {
             Ok(server) => {
                 let server = server.run();

@@ -221,7 +221,7 @@ fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
         let now = Utc::now().timestamp();
         let malformed = "Last-Event-ID is not an id of this stream".to_owned();
         let future = "Last-Event-ID is in the future".to_owned();
-        let gone = "the database does not hold the moment of Last-Event-ID any more".to_owned();
+        let gone = "the database no longer has the batch of Last-Event-ID".to_owned();
         let reasons: BTreeMap<String, String> = [
             ("x".to_owned(), malformed.clone()),
             (format!("{seq}"), malformed.clone()),
