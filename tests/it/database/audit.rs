@@ -182,7 +182,7 @@ async fn a_publication_that_cannot_be_reconstructed_is_missed() {
     assert!(missed(changed).await.is_ok());
     scene.write(Some(token(5, 0)), vec![trade(12, 0, 1, 1)]).await;
     scene.client.batch_execute("DELETE FROM ingest_batches WHERE kind = 'live'").await.unwrap();
-    assert!(missed(changed).await.unwrap_err().contains("not kept"));
+    assert!(missed(changed).await.unwrap_err().contains("no longer kept"));
     scene.client.batch_execute("UPDATE ingest_lease SET seq = seq + 100000").await.unwrap();
     assert!(missed(changed).await.unwrap_err().contains("far behind"));
 }
