@@ -191,9 +191,9 @@ fn ledgers_of_more_trades_than_a_page_holds_are_held_whole_from_the_first_one_on
     let sim = horizon(SimConfig {
         seed: 46,
         network_passphrase: PASSPHRASE.into(),
-        trades_per_second: 600.0,
+        trades_per_second: 120.0,
         history_hours: 0,
-        ledger_seconds: 1.0, // a page holds 200 trades, each of these 240 at least
+        ledger_seconds: 5.0, // a page holds 200 trades, each of these 240 at least
         stream_poll: Duration::from_millis(50),
         ..SimConfig::default()
     });
