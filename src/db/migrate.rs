@@ -96,10 +96,13 @@ impl Database {
             client.batch_execute("").await?;
             Ok(client)
         };
-        tokio::time::timeout(SECOND_CLIENT_WITHIN, first).await.unwrap_or_else(|_| {
-            let reason = "a migration needs two connections at once, and the second one does not answer: is there a \
-                          pooler with one connection? Set --database-direct-url to the server itself";
-            Err(DbError::MigrationInterrupted(reason.to_owned()))
+        self.within(SECOND_CLIENT_WITHIN, first).await.map_err(|error| match error {
+            DbError::Silent(_) => DbError::MigrationInterrupted(
+                "a migration needs two connections at once, and the second one does not answer: is there a pooler with \
+                 one connection? Set --database-direct-url to the server itself"
+                    .to_owned(),
+            ),
+            other => other,
         })
     }
 

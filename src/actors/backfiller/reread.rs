@@ -457,6 +457,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wrong_row_counts_once_however_often_it_is_found() {
+        let (upstream, token) = (Upstream::default(), |order| PagingToken { toid: 7, order });
+        assert_eq!(upstream.newly_wrong([token(1), token(2)].into_iter()), 2);
+        assert_eq!(upstream.newly_wrong([token(2), token(3)].into_iter()), 1);
+        assert_eq!(upstream.newly_wrong([token(1), token(3)].into_iter()), 0);
+    }
+
+    #[test]
     fn a_ledger_counts_with_the_page_that_completes_it() {
         let before = PagingToken::before_ledger;
         let within = |ledger: u32| PagingToken { order: 1, ..before(ledger) };
