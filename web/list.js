@@ -13,6 +13,9 @@ const REORDER_MS = 5_000;
 const PAGE_ROWS = 10;
 // Interval at which the lines of 7 days are read again. Each of their points is of six hours.
 const SPARKS_MS = 600_000;
+// First and longest wait before a board is read again that could not be read.
+const RETRY_MS = 2_000;
+const RETRY_MAX_MS = 30_000;
 
 const form = document.querySelector("form.filter");
 const box = document.getElementById("board");
@@ -172,24 +175,34 @@ function listen() {
   }, SPARKS_MS);
 }
 
+// Reads the board. While it cannot be read, the page stays as the server sent it: links and the form work without script.
+async function load() {
+  for (let wait = RETRY_MS; ; wait = Math.min(2 * wait, RETRY_MAX_MS)) {
+    try {
+      const [names, figures] = await Promise.all([read("names"), read("figures")]);
+      board = new Board(names, figures);
+      board.setSparks(await read("sparks"));
+      await learn(board.changed());
+      return figures;
+    } catch (error) {
+      document.documentElement.classList.remove("js");
+      document.getElementById("count").textContent = "Only the first 50 markets: the others could not be loaded";
+      console.warn(`the list cannot be loaded, again in ${wait / 1000} s:`, error);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, wait); });
+  }
+}
+
 async function start() {
   const updates = new Updates(showFigures, showEvent);
-  try {
-    const [names, figures] = await Promise.all([read("names"), read("figures")]);
-    board = new Board(names, figures);
-    board.setSparks(await read("sparks"));
-    await learn(board.changed());
-    table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
-    showMoment(figures);
-    listen();
-    show();
-    updates.start(figures);
-    box.dataset.ready = "";
-  } catch (error) {
-    document.documentElement.classList.remove("js"); // links and form work without script
-    document.getElementById("count").textContent = "Only the first 50 markets: the others could not be loaded";
-    console.warn("the list stays as the server sent it:", error);
-  }
+  const figures = await load();
+  document.documentElement.classList.add("js");
+  table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
+  showMoment(figures);
+  listen();
+  show();
+  updates.start(figures);
+  box.dataset.ready = "";
 }
 
 start();

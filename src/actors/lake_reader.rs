@@ -141,9 +141,9 @@ impl LakeReader {
 
     /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
     /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger is
-    /// not stored without an answer, the waits stay short.
+    /// not stored without an answer, the waits stay short, also after a question that Horizon did not answer.
     pub async fn anchor_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> Anchor {
-        if !self.wants_anchor() || self.is_horizon_silent() {
+        if !self.wants_anchor() || self.is_horizon_silent() && !is_urgent {
             return Anchor::Unchecked;
         }
         let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
@@ -151,7 +151,7 @@ impl LakeReader {
         if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < waits(lacked)) {
             return Anchor::Unchecked;
         }
-        let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
+        let anchor = self.ask(sequence, lake_hash, Class::Live).await;
         let wait = lacked.map_or(LACKED_RETRY, |lacked| (lacked.wait * 2).min(LACKED_RETRY_MAX));
         let is_lacked = anchor == Anchor::Unchecked;
         let lacked = Lacked { ledger: sequence, asked_at: Instant::now(), wait };
@@ -183,9 +183,13 @@ impl LakeReader {
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
     /// the ledger, leaves it unchecked.
     pub async fn anchor(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
-        if self.verify != LakeVerify::Anchor || self.is_horizon_silent() {
+        if !self.wants_anchor() || self.is_horizon_silent() {
             return Anchor::Unchecked;
         }
+        self.ask(sequence, lake_hash, class).await
+    }
+
+    async fn ask(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
         let horizon = self.horizon.of_class(class);
         let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(sequence)).await;
         let at = self.clock.now();

@@ -16,17 +16,16 @@ pub struct Outage {
     pub error: String,
 }
 
-/// Consecutive error answers of Horizon that count as an outage. Fewer concern single requests. Without any answer, one
-/// failure is enough.
-const ERRORS_IN_A_ROW: u32 = 3;
+/// Consecutive failures of a Horizon that answered before, that count as an outage. Fewer concern single requests.
+const FAILURES_IN_A_ROW: u32 = 3;
 
 /// Reachability of a Horizon, and the outage as last logged.
 #[derive(Debug, Default)]
 pub(super) struct Reachability {
     /// Failed requests since the last answered one.
     failed: Option<Outage>,
-    /// Number of those that Horizon itself answered with an error.
-    errors: u32,
+    /// Number of those.
+    failures_in_a_row: u32,
     is_out: bool,
     was_answered: bool,
     failures: FailureLog,
@@ -35,7 +34,7 @@ pub(super) struct Reachability {
 impl Reachability {
     /// Records an answered request.
     pub(super) fn record_answer(&mut self, url: &str) {
-        (self.errors, self.is_out, self.was_answered) = (0, false, true);
+        (self.failures_in_a_row, self.is_out, self.was_answered) = (0, false, true);
         if let (Some(failed), true) = (self.failed.take(), self.failures.record_success()) {
             info!(url, after_s = failed.since.elapsed().as_secs(), "Horizon answers again");
         }
@@ -45,9 +44,9 @@ impl Reachability {
     pub(super) fn record_failure(&mut self, url: &str, error: &HorizonError, now: Instant) {
         let since = self.failed.take().map_or(now, |failed| failed.since);
         let text = error.to_string();
-        let is_of_horizon = matches!(error, HorizonError::Problem { .. });
-        self.errors = self.errors.saturating_add(u32::from(is_of_horizon));
-        self.is_out |= !is_of_horizon || self.errors >= ERRORS_IN_A_ROW;
+        let never_answered = !self.was_answered && !matches!(error, HorizonError::Problem { .. });
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.is_out |= never_answered || self.failures_in_a_row >= FAILURES_IN_A_ROW;
         if self.is_out && self.failures.record_failure(&text, now) {
             let since_s = now.saturating_duration_since(since).as_secs();
             warn!(url, error = text, since_s, "Horizon cannot be reached, retrying");
@@ -86,16 +85,26 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_horizon_for_one_page_is_no_outage() {
-        let (mut reachability, now) = (Reachability::default(), Instant::now());
-        let error = HorizonError::Problem { status: 500, kind: "server_error".into(), title: String::new() };
-        for _ in 0..10 {
+    fn failures_of_single_requests_are_no_outage() {
+        let problem =
+            HorizonError::Problem { status: 500, kind: "server_error".into(), title: String::new() };
+        for error in [problem, HorizonError::Connect("no answer within 5 s".into())] {
+            let (mut reachability, now) = (Reachability::default(), Instant::now());
+            for _ in 0..10 {
+                reachability.record_answer("https://h");
+                reachability.record_failure("https://h", &error, now);
+                reachability.record_failure("https://h", &error, now);
+                assert!(reachability.outage().is_none(), "{error}");
+            }
             reachability.record_failure("https://h", &error, now);
-            reachability.record_failure("https://h", &error, now);
-            assert!(reachability.outage().is_none());
-            reachability.record_answer("https://h");
+            assert!(reachability.outage().is_some(), "{error}");
         }
-        (0..3).for_each(|_| reachability.record_failure("https://h", &error, now));
+    }
+
+    #[test]
+    fn a_horizon_that_never_answered_cannot_be_reached() {
+        let (mut reachability, now) = (Reachability::default(), Instant::now());
+        reachability.record_failure("https://h", &HorizonError::Connect("refused".into()), now);
         assert!(reachability.outage().is_some());
     }
 }

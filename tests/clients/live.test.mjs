@@ -199,6 +199,24 @@ test("where the browser has no locks, every page polls", async () => {
   await context.close();
 });
 
+test("a list that could not be loaded is loaded again", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const refusals = ["abort", "fulfill"];
+  await page.route("**/api/v1/board/names", (route) => {
+    const refusal = refusals.shift() ?? "continue";
+    return refusal === "fulfill" ? route.fulfill({ status: 503, body: "{}" }) : route[refusal]();
+  });
+  await page.goto(TICKER);
+  await page.getByText("Only the first 50 markets").waitFor();
+  assert.equal(await page.locator("html.js").count(), 0, "without script");
+  await page.waitForSelector(READY);
+  assert.deepEqual(refusals, []);
+  assert.equal(await page.locator("html.js").count(), 1);
+  await changes(page);
+  await context.close();
+});
+
 // The daemon alone, and with its nginx in front.
 for (const isBehindNginx of [false, true]) {
   const name = isBehindNginx ? "through nginx " : "";
