@@ -26,6 +26,12 @@ impl MemorySize for String {
     }
 }
 
+impl MemorySize for &'static str {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 impl MemorySize for Document {
     fn bytes(&self) -> usize {
         self.bytes()
@@ -116,6 +122,11 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> Entry<K, V> {
     /// Place of an answer that is not cached.
     pub(super) fn alone(key: K) -> Self {
         Self { key, cell: Cell::default(), cache: Weak::new() }
+    }
+
+    /// Returns the answer if it is made already.
+    pub(super) fn made(&self) -> Option<Arc<V>> {
+        self.cell.get().cloned()
     }
 
     /// Returns the answer. `make` makes it if nobody did.

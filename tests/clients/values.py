@@ -30,5 +30,6 @@ for name, values in {
     "explained-field": st.sampled_from(EXPLAINED),
     "graphql": st.sampled_from(["{ markets { tradePair } }", "{ assets { code } }", "{"]),
     "json-object": st.just("{}"),
+    "moment": st.sampled_from([page["as_of"], "0", "1700000000"]),
 }.items():
     schemathesis.openapi.format(name, values)

@@ -268,6 +268,13 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             );
         }
         let unknown = USDC.replace("USDC", "NONE");
+        let issuer = USDC.trim_start_matches("USDC-");
+        let aggregations_of = |kind: &str| {
+            format!(
+                "/trade_aggregations?base_asset_type=native&counter_asset_type={kind}&counter_asset_code=USDC\
+                 &counter_asset_issuer={issuer}&resolution=60000"
+            )
+        };
         for (path, status) in [
             ("/api/v1/markets?foo=1".to_owned(), 400),
             ("/api/v1/markets?limit=0".to_owned(), 400),
@@ -289,12 +296,14 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             (format!("/api/v1/assets/{unknown}"), 404),
             ("/api/v1/coingecko/historical_trades".to_owned(), 400),
             ("/api/v1/coingecko/orderbook?ticker_id=XLM_NONE".to_owned(), 400),
+            (aggregations_of("credit_alphanum12"), 400),
         ] {
             let answer = daemon.get(&path);
             assert_eq!(answer.status, status, "{path}: {}", String::from_utf8_lossy(&answer.body));
             let kind = answer.header("content-type");
             assert_eq!(kind, Some("application/problem+json"), "{path}");
         }
+        ok(&daemon, &aggregations_of("credit_alphanum4"));
         assert_eq!(daemon.get_with("POST", "/api/v1/markets", "").status, 405);
         assert_eq!(daemon.get_with("OPTIONS", "/api/v1/markets", "").status, 204);
         let whole = ok(&daemon, "/api/v1/coingecko/tickers");
@@ -305,6 +314,42 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
         assert_eq!(whole.header("access-control-allow-origin"), Some("*"));
         let zipped = daemon.get_with("GET", "/v1/markets.json", "Accept-Encoding: gzip\r\n");
         assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+    });
+}
+
+/// An answer that does not name its market would give inverse prices.
+#[test]
+fn exchanged_sides_redirect_or_are_refused() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        for path in ["coinmarketcap/trades", "coinmarketcap/orderbook", "contract/coinmarketcap/trades"] {
+            for (given, right) in [
+                ("USDC_XLM".to_owned(), "XLM_USDC".to_owned()),
+                (format!("{USDC}_native"), format!("native_{USDC}")),
+            ] {
+                let answer = daemon.get(&format!("/api/v1/{path}/{given}"));
+                let right = format!("/api/v1/{path}/{right}");
+                assert_eq!(
+                    (answer.status, answer.header("location")),
+                    (301, Some(right.as_str())),
+                    "{given}"
+                );
+                ok(&daemon, &right);
+            }
+        }
+        for path in [
+            format!("/api/v1/coingecko/historical_trades?ticker_id={USDC}_XLM"),
+            format!("/api/v1/ccxt/ohlcv?symbol={USDC}_XLM"),
+            "/api/v1/ccxt/trades?symbol=USDC/XLM".to_owned(),
+        ] {
+            assert_eq!(daemon.get(&path).status, 404, "{path}");
+        }
+        for path in
+            [format!("/udf/history?symbol={USDC}_XLM&resolution=60"), "/udf/search?limit=0".to_owned()]
+        {
+            assert_eq!(ok(&daemon, &path).json()["s"], "error", "{path}");
+        }
     });
 }
 

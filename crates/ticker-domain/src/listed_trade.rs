@@ -22,18 +22,16 @@ pub struct ListedTrade {
 /// be sorted. The result is in the order of the numbers.
 #[must_use]
 pub fn numbered(trades: impl IntoIterator<Item = WindowTrade>, coverage: &[LedgerRange]) -> Vec<ListedTrade> {
-    let mut trades: Vec<WindowTrade> = trades.into_iter().collect();
-    trades.sort_unstable_by_key(|trade| trade.token);
+    // One list from the beginning to the end: a busy market has a million trades.
+    let mut listed: Vec<_> = trades.into_iter().map(|trade| ListedTrade { id: 0, trade }).collect();
+    listed.sort_unstable_by_key(|listed| listed.trade.token);
     let (mut ledger, mut ordinal) = (0, 0);
-    let mut listed = Vec::with_capacity(trades.len());
-    for trade in trades {
-        let own = trade.token.ledger();
+    listed.retain_mut(|listed| {
+        let own = listed.trade.token.ledger();
         (ledger, ordinal) = if own == ledger { (ledger, ordinal + 1) } else { (own, 0) };
-        let id = u64::from(ledger) << ORDINAL_BITS | ordinal;
-        if is_complete(coverage, ledger) {
-            listed.push(ListedTrade { id, trade });
-        }
-    }
+        listed.id = u64::from(ledger) << ORDINAL_BITS | ordinal;
+        is_complete(coverage, ledger)
+    });
     listed
 }
 

@@ -4,7 +4,10 @@
 #[path = "documents/agreement.rs"]
 mod agreement;
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use ticker_domain::{
@@ -127,7 +130,8 @@ fn hourly(view: &ListingView) -> Vec<u8> {
         limit: 100,
         fill: true,
     };
-    candles(&MarketHistory::new(view, xlm_usdc_sides(), &StoredPart::default()), query)
+    let stored = StoredPart::default();
+    bytes_of(|out| candles(&MarketHistory::new(view, xlm_usdc_sides(), &stored), query, out))
 }
 
 fn hourly_bars(view: &ListingView) -> Vec<u8> {
@@ -212,9 +216,9 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("ccxt-ticker", ccxt::ticker(&market, IdStyle::Classic)),
         ("ccxt-ticker", ccxt::ticker(&market, IdStyle::Contract)),
         ("ccxt-trades", ccxt::trades(&market, Page { since: None, limit: 100 })),
-        ("coingecko-historical_trades", coingecko::historical_trades(&market, of_gecko)),
+        ("coingecko-historical_trades", bytes_of(|out| coingecko::historical_trades(&market, of_gecko, out))),
         ("coinmarketcap-orderbook", orderbook::coinmarketcap(&levels(&market))),
-        ("coinmarketcap-trades", coinmarketcap::trades(&market)),
+        ("coinmarketcap-trades", bytes_of(|out| coinmarketcap::trades(&market, out))),
         ("explain", explained(&market, "vwap")),
         ("explain", explained(&market, "trade_count")),
         ("market", own::to_bytes(&own::market(&market))),
@@ -367,8 +371,12 @@ fn whole(schema: &str, view: &ListingView, style: IdStyle) -> Vec<u8> {
     written(Output::named(schema).unwrap(), view, style)
 }
 
-fn written(output: Output, view: &ListingView, style: IdStyle) -> Vec<u8> {
+fn bytes_of(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    (output.render)(view, style, &mut bytes).unwrap();
+    write(&mut bytes).unwrap();
     bytes
+}
+
+fn written(output: Output, view: &ListingView, style: IdStyle) -> Vec<u8> {
+    bytes_of(|out| (output.render)(view, style, out))
 }

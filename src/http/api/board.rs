@@ -1,5 +1,7 @@
 //! `/api/v1/board/…`: the feed of the list of markets, of the pinned view.
 
+use std::io;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{
     Document,
@@ -30,8 +32,12 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
         let from = i32::saturating_from(from);
-        send(request, view, format!("{NAMES}?{from}"), move |view, board| board::names(view, board, from))
-            .await
+        let encode = encoder(view, move |view, board| board::names(view, board, from));
+        let file = match from {
+            0 => view.whole(NAMES, encode).await?,
+            _ => view.encoded(format!("{NAMES}?{from}"), encode).await?,
+        };
+        Ok(send_made(request, view, &file))
     })
     .await
 }
@@ -39,7 +45,8 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, FIGURES, Wanted::Pinned, async |request, view| {
         Parameters::read(request, &[])?;
-        send(request, view, FIGURES.to_owned(), board::figures).await
+        let file = view.whole(FIGURES, encoder(view, board::figures)).await?;
+        Ok(send_made(request, view, &file))
     })
     .await
 }
@@ -47,20 +54,17 @@ async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 async fn sparks(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, SPARKS, Wanted::Pinned, async |request, view| {
         Parameters::read(request, &[])?;
-        send(request, view, SPARKS.to_owned(), board::sparks).await
+        let file = view.whole(SPARKS, encoder(view, board::sparks)).await?;
+        Ok(send_made(request, view, &file))
     })
     .await
 }
 
-/// Sends a document in brotli as well: every open page reads it again and again.
-async fn send(
-    request: &HttpRequest,
+/// Makes a document in brotli as well: every open page reads it again and again.
+fn encoder(
     view: &PinnedView,
-    key: String,
     render: impl FnOnce(&ListingView, &Board) -> Vec<u8> + Send + 'static,
-) -> Result<HttpResponse, super::error::ApiError> {
+) -> impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static {
     let publication = view.publication();
-    let encode = move |view: &ListingView| Document::with_brotli(&render(view, publication.board(view)));
-    let file = view.encoded(key, encode).await?;
-    Ok(send_made(request, view, &file))
+    move |view| Document::with_brotli(&render(view, publication.board(view)))
 }

@@ -2,7 +2,10 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
     web,
 };
 use ticker_formats::listings::{IdStyle, orderbook};
@@ -95,8 +98,11 @@ async fn coinmarketcap(
         let parameters = Parameters::read(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
-        let of_symbols = view.listing.market_of_symbols(&name).map(|market| market.name());
-        let levels = books.read(view, of_symbols.as_deref().unwrap_or(&name), a_side).await?;
+        if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
+            return Ok(redirect);
+        }
+        let canonical = document::market_of_symbols(&view.listing, &name)?.name();
+        let levels = books.read(view, &canonical, a_side).await?;
         send_book(request, &orderbook::coinmarketcap(&levels))
     })
     .await
@@ -117,6 +123,7 @@ pub(super) fn send_book(request: &HttpRequest, body: &[u8]) -> Result<HttpRespon
         cache_control: "public, max-age=5", // a book is polled every few minutes
         vary: "Accept-Encoding",
         labels: None,
+        status: StatusCode::OK,
     };
     let mut response = files::send_on(request, &document, &terms);
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

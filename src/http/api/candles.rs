@@ -11,7 +11,7 @@ use ticker_formats::listings::{
 use super::{
     Wanted as View, answer,
     candle_reader::{CandleReader, Wanted},
-    document::{self, redirect, send},
+    document::{self, redirect, send, send_written},
     error::ApiError,
     parameters::Parameters,
     views::PinnedView,
@@ -92,9 +92,10 @@ async fn market_candles(
         if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
         }
-        let render =
-            move |view: &ListingView| candles::candles(&MarketHistory::new(view, market, &stored), query);
-        send(request, view, key, render).await
+        send_written(request, view, key, move |view, out| {
+            candles::candles(&MarketHistory::new(view, market, &stored), query, out)
+        })
+        .await
     })
     .await
 }
@@ -221,13 +222,18 @@ fn horizon_asset(parameters: &Parameters, side: &str) -> Result<Asset, ApiError>
     let text = |name: &str| parameters.text(&format!("{side}_asset_{name}"));
     match text("type") {
         Some("native") => Ok(Asset::Native),
-        Some("credit_alphanum4" | "credit_alphanum12") => {
+        Some(kind @ ("credit_alphanum4" | "credit_alphanum12")) => {
             let (Some(code), Some(issuer)) = (text("code"), text("issuer")) else {
                 return Err(ApiError::BadParameter(format!(
                     "{side}_asset_code or {side}_asset_issuer is missing"
                 )));
             };
-            Asset::issued(code, issuer).map_err(|error| ApiError::BadParameter(format!("{side}: {error}")))
+            let asset = Asset::issued(code, issuer)
+                .map_err(|error| ApiError::BadParameter(format!("{side}: {error}")))?;
+            if asset.kind() != kind {
+                return Err(ApiError::BadParameter(format!("{side}_asset_code is not one of {kind}")));
+            }
+            Ok(asset)
         }
         _ => Err(ApiError::BadParameter(format!(
             "{side}_asset_type must be native, credit_alphanum4 or credit_alphanum12"

@@ -141,7 +141,7 @@ fn market<'a>(view: &'a ListingView, parameters: &Parameters) -> Result<MarketVi
         None if symbol.contains('/') => {
             Err(ApiError::NotFound("there is no such symbol; /api/v1/ccxt/markets lists them".to_owned()))
         }
-        None => document::market(view, symbol),
+        None => document::market_in_order(view, symbol),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sending of documents, and resolution of the assets and markets that a path names.
 
+use std::io::{self, Write};
+
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use ticker_formats::listings::{AssetView, ListingView, MarketView};
 
@@ -18,6 +20,18 @@ pub(super) async fn send(
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let file = view.document(key, render).await?;
+    Ok(send_made(request, view, &file))
+}
+
+/// Sends the document with this key, compressed while `render` writes it, so that a large one is never in memory as a
+/// whole.
+pub(super) async fn send_written(
+    request: &HttpRequest,
+    view: &PinnedView,
+    key: String,
+    render: impl FnOnce(&ListingView, &mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let file = view.encoded(key, |view| Document::written(|out| render(view, out))).await?;
     Ok(send_made(request, view, &file))
 }
 
@@ -40,18 +54,73 @@ pub(super) fn asset<'a>(view: &'a ListingView, text: &str) -> Result<AssetView<'
 
 /// Market that a path or an argument names: two assets with `_` between them.
 pub(super) fn market<'a>(view: &'a ListingView, text: &str) -> Result<MarketView<'a>, ApiError> {
-    let (one, other) = sides(text)?;
-    let (one, other) = (asset(view, one)?, asset(view, other)?);
+    let (one, other) = assets_of(view, text)?;
     view.market_between(&one, &other)
         .ok_or_else(|| ApiError::NotFound(format!("{} has had no trade in the last 7 days", shown(text))))
+}
+
+/// Assets of a market that a path or an argument names. They may never have traded with each other.
+pub(super) fn assets_of<'a>(
+    view: &'a ListingView,
+    text: &str,
+) -> Result<(AssetView<'a>, AssetView<'a>), ApiError> {
+    let (one, other) = sides(text)?;
+    let (one, other) = (asset(view, one)?, asset(view, other)?);
+    if one.id() == other.id() {
+        return Err(no_market(text));
+    }
+    Ok((one, other))
+}
+
+/// The same, for an answer that does not name its market: a reader who exchanges the sides would take a price for its
+/// inverse.
+pub(super) fn market_in_order<'a>(view: &'a ListingView, text: &str) -> Result<MarketView<'a>, ApiError> {
+    let market = market(view, text)?;
+    let (base, _) = assets_of(view, text)?;
+    if base.id() == market.base().id() { Ok(market) } else { Err(exchanged(text, &market.name())) }
+}
+
+/// Like [`pair`], for an answer that does not name its market.
+pub(super) fn pair_in_order(view: &ListingView, text: &str) -> Result<Market, ApiError> {
+    let market = pair(view, text)?;
+    let (base, _) = sides(text)?;
+    if identity(view, base)? == *market.quoted().0 {
+        Ok(market)
+    } else {
+        Err(exchanged(text, &market.name()))
+    }
+}
+
+/// Market of a path of CoinMarketCap: two symbols or assets with `_` between them.
+pub(super) fn market_of_symbols<'a>(view: &'a ListingView, text: &str) -> Result<MarketView<'a>, ApiError> {
+    view.market_of_symbols(text).map_or_else(|| market_in_order(view, text), Ok)
+}
+
+/// Redirect (301) of such a path with exchanged sides, or `None` if they are in order.
+pub(super) fn redirect_symbols(
+    request: &HttpRequest,
+    view: &ListingView,
+    text: &str,
+) -> Option<HttpResponse> {
+    let (one, other) = text.split_once('_')?;
+    let in_order = format!("{other}_{one}");
+    view.market_of_symbols(&in_order)?;
+    redirect(request, text, &in_order)
+}
+
+fn exchanged(text: &str, name: &str) -> ApiError {
+    ApiError::NotFound(format!("{} has its sides exchanged: the market is {name}", shown(text)))
+}
+
+fn no_market(text: &str) -> ApiError {
+    ApiError::NotFound(format!("{} is one asset, not a market", shown(text)))
 }
 
 /// Assets of a market that a path or an argument names, whether they traded lately or not.
 pub(super) fn pair(view: &ListingView, text: &str) -> Result<Market, ApiError> {
     let (one, other) = sides(text)?;
     let sides = Market::of(identity(view, one)?, identity(view, other)?);
-    let (market, _) =
-        sides.ok_or_else(|| ApiError::NotFound(format!("{} is one asset, not a market", shown(text))))?;
+    let (market, _) = sides.ok_or_else(|| no_market(text))?;
     Ok(market)
 }
 

@@ -13,7 +13,7 @@ use ticker_formats::{
 
 use super::{
     Wanted, answer,
-    document::{self, send, send_made},
+    document::{self, send_made, send_written},
     error::ApiError,
     parameters::Parameters,
 };
@@ -33,7 +33,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                     }
                     let render =
                         move |view: &ListingView| Document::written(|out| (output.render)(view, style, out));
-                    let file = view.encoded(path.to_owned(), render).await?;
+                    let file = view.whole(path, render).await?;
                     Ok(send_made(request, view, &file))
                 })
                 .await
@@ -59,7 +59,7 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
         let ticker_id = parameters
             .text("ticker_id")
             .ok_or_else(|| ApiError::BadParameter("ticker_id is missing".to_owned()))?;
-        let canonical = document::market(&view.listing, ticker_id)?.name();
+        let canonical = document::market_in_order(&view.listing, ticker_id)?.name();
         let side = parameters.word("type", &["buy", "sell"])?;
         let as_of = view.listing.as_of();
         let oldest = Span::Week.edge(as_of).plus(1);
@@ -80,9 +80,9 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
             )));
         }
         let key = format!("historical_trades/{canonical}?{}", parameters.key(&["ticker_id"]));
-        send(request, view, key, move |view| {
+        send_written(request, view, key, move |view, out| {
             let market = document::market(view, &canonical);
-            market.map(|market| coingecko::historical_trades(&market, query)).unwrap_or_default()
+            market.map_or(Ok(()), |market| coingecko::historical_trades(&market, query, out))
         })
         .await
     })
@@ -95,12 +95,13 @@ async fn market_trades(
     name: web::Path<String>,
 ) -> HttpResponse {
     answer(request, state, "/api/v1/coinmarketcap/trades/{name}", Wanted::Live, async |request, view| {
-        let market =
-            view.listing.market_of_symbols(&name).map_or_else(|| document::market(&view.listing, &name), Ok);
-        let canonical = market?.name();
-        send(request, view, format!("market_trades/{canonical}"), move |view| {
+        if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
+            return Ok(redirect);
+        }
+        let canonical = document::market_of_symbols(&view.listing, &name)?.name();
+        send_written(request, view, format!("market_trades/{canonical}"), move |view, out| {
             let market = document::market(view, &canonical);
-            market.map(|market| coinmarketcap::trades(&market)).unwrap_or_default()
+            market.map_or(Ok(()), |market| coinmarketcap::trades(&market, out))
         })
         .await
     })

@@ -67,15 +67,27 @@ impl Parameters {
         pairs.join("&")
     }
 
-    /// The parameters but for those of `without`, as a key.
+    /// The parameters but for those of `without`, as a key: in any order, and different for different values.
     pub(super) fn key(&self, without: &[&str]) -> String {
-        let mut pairs: Vec<String> = self
-            .0
-            .iter()
-            .filter(|(name, _)| !without.contains(&name.as_str()))
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        pairs.sort_unstable();
-        pairs.join("&")
+        let mut sorted = Self(self.0.clone());
+        sorted.0.sort_unstable();
+        sorted.encoded(without)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn questions_have_the_same_key_only_if_they_ask_the_same() {
+        let key = |query: &str| {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            Parameters::read(&request, &["code", "issuer", "limit"]).unwrap().key(&["code"])
+        };
+        assert_eq!(key("limit=9&issuer=G"), key("issuer=%47&limit=9&code=X"));
+        assert_ne!(key("issuer=G%26limit%3D9"), key("issuer=G&limit=9"));
     }
 }

@@ -76,12 +76,15 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(request, state, SEARCH, Wanted::Pinned, async |request, view| {
-        let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
-        let query = parameters.text("query").unwrap_or_default().to_owned();
-        let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
-        let limit = usize::saturating_from(limit);
-        let key = format!("udf_search?{limit}&{query}");
-        send(request, view, key, move |view| udf::search(view, &query, limit)).await
+        let read = async {
+            let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
+            let query = parameters.text("query").unwrap_or_default().to_owned();
+            let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
+            let limit = usize::saturating_from(limit);
+            let key = format!("udf_search?{limit}&{query}");
+            send(request, view, key, move |view| udf::search(view, &query, limit)).await
+        };
+        read.await.or_else(failed)
     })
     .await
 }
@@ -96,8 +99,9 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             )?;
             let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
             let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
-            let market = document::pair(&view.listing, symbol)?;
-            let key = format!("udf_history/{}?{}", market.name(), parameters.key(&["symbol"]));
+            let market = document::pair_in_order(&view.listing, symbol)?;
+            let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
+            let key = format!("udf_history/{}?{key}", market.name());
             let query = history_query(&view.listing, &parameters)?;
             let (query, stored) = stored(view, &key, &reader, market, query).await?;
             if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {

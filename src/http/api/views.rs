@@ -2,20 +2,21 @@
 
 use std::{
     collections::VecDeque,
+    hash::Hash,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use ticker_formats::{board::Board, listings::ListingView};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::ApiError;
 use crate::{
     blocking,
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     http::{
-        answer_cache::{AnswerCache, LastAnswer, Limits},
+        answer_cache::{AnswerCache, Entry, LastAnswer, Limits, MemorySize},
         board_feed::BoardFeed,
     },
     published::{Document, LazyListing, ListingSource, Publication},
@@ -27,8 +28,10 @@ const PINNED_S: i64 = 10;
 const VIEWS_KEPT: usize = 2;
 /// Time without a reader after which views and their documents are dropped.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Limits on the documents of a view. At most three views exist, so all documents take at most some 200 MB.
-const DOCUMENTS: Limits = Limits { answers: 512, bytes: 64 << 20, last: LastAnswer::Kept };
+/// Limits on the answers of a view to questions, and on its documents of all markets, of which the program has a fixed
+/// number. At most three views exist, so all of them take at most some 300 MB.
+const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20, last: LastAnswer::Kept };
+const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20, last: LastAnswer::Kept };
 /// Views and documents that are made at the same time. The others wait.
 const AT_ONCE: usize = 4;
 /// Longest wait for a turn.
@@ -81,7 +84,10 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct PinnedView {
     pub(super) listing: Arc<ListingView>,
-    documents: AnswerCache<String, Document>,
+    /// Documents of all markets by their path.
+    whole: AnswerCache<&'static str, Document>,
+    /// Answers to questions with names or parameters.
+    answers: AnswerCache<String, Document>,
     turns: Arc<Semaphore>,
     publication: Arc<LazyListing>,
 }
@@ -177,12 +183,16 @@ impl Views {
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
         let Slot { listing: publication, coverage, view } = slot;
         let made = view.get_or_try_init(async || {
-            let _turn = turn(&self.turns).await?;
+            let turn = turn(&self.turns).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
-            let listing = blocking::run(move || making.view(&source, coverage)).await;
-            let listing = listing.map_err(|_| ApiError::Busy)?;
-            let (documents, turns) = (AnswerCache::new(DOCUMENTS), Arc::clone(&self.turns));
-            Ok(Arc::new(PinnedView { listing, documents, turns, publication }))
+            let listing = blocking::run(move || {
+                let _turn = turn;
+                making.view(&source, coverage)
+            });
+            let listing = listing.await.map_err(|_| ApiError::Busy)?;
+            let (whole, answers) = (AnswerCache::new(WHOLE), AnswerCache::new(ANSWERS));
+            let turns = Arc::clone(&self.turns);
+            Ok(Arc::new(PinnedView { listing, whole, answers, turns, publication }))
         });
         made.await.cloned()
     }
@@ -218,18 +228,47 @@ impl PinnedView {
         key: String,
         encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
-        let make = async {
-            let _turn = turn(&self.turns).await?;
-            let listing = Arc::clone(&self.listing);
-            let made = blocking::run(move || encode(&listing)).await;
-            made.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)
-        };
-        self.documents.entry(key).get(make).await
+        self.made(self.answers.entry(key), encode).await
     }
 
-    /// Returns true if the document with this key is made already.
+    /// The document of all markets under this path, made by `encode` if it is not kept. No question takes its place.
+    pub(super) async fn whole(
+        &self,
+        path: &'static str,
+        encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
+    ) -> Result<Arc<Document>, ApiError> {
+        self.made(self.whole.entry(path), encode).await
+    }
+
+    async fn made<K: Clone + Eq + Hash + MemorySize + Send + 'static>(
+        &self,
+        entry: Entry<K, Document>,
+        encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
+    ) -> Result<Arc<Document>, ApiError> {
+        if let Some(made) = entry.made() {
+            return Ok(made);
+        }
+        let (listing, turns) = (Arc::clone(&self.listing), Arc::clone(&self.turns));
+        let (_reader, reader_left) = oneshot::channel::<()>();
+        let make = async move {
+            let turn = tokio::select! {
+                turn = turn(&turns) => turn?,
+                _ = reader_left => return Err(ApiError::Busy),
+            };
+            let made = blocking::run(move || {
+                let _turn = turn;
+                encode(&listing)
+            });
+            made.await.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)
+        };
+        // A task of its own, so that what a reader began is finished for the next one.
+        let making = tokio::spawn(async move { entry.get(make).await });
+        making.await.map_err(|_| ApiError::Busy)?
+    }
+
+    /// Returns true if the answer with this key is made already.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.documents.has(key)
+        self.answers.has(key)
     }
 
     /// Publication of the view.
@@ -243,9 +282,9 @@ impl PinnedView {
     }
 }
 
-/// Waits for a turn to compute.
-async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
-    match tokio::time::timeout(TURN_MAX, turns.acquire()).await {
+/// Waits for a turn to compute. It is held until the computation ends, which no reader can stop.
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    match tokio::time::timeout(TURN_MAX, Arc::clone(turns).acquire_owned()).await {
         Ok(Ok(turn)) => Ok(turn),
         _ => Err(ApiError::Busy),
     }
@@ -256,7 +295,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{market_snapshot::MarketSnapshot, windows::Windows},
-        published::FileMaker,
+        published::{FileMaker, Plain},
     };
 
     fn publication(seq: i64, second: i64) -> Publication {
@@ -264,6 +303,11 @@ mod tests {
         windows.advance(UnixSeconds(second));
         let snapshot = MarketSnapshot::new(windows.view(), crate::domain::directory::Directory::default());
         Publication::render(seq, None, snapshot, None, &mut FileMaker::default()).unwrap()
+    }
+
+    fn text_of(document: &Document) -> &str {
+        let Plain::Kept(text) = &document.plain else { panic!("it is small") };
+        std::str::from_utf8(text).unwrap()
     }
 
     fn moment(view: &PinnedView) -> (i64, i64) {
@@ -332,5 +376,47 @@ mod tests {
         }
         assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 2);
         assert!(view.has("a") && view.has("b") && !view.has("c"));
+    }
+
+    #[tokio::test]
+    async fn questions_take_no_place_of_a_document_of_all_markets() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        for key in 0..=ANSWERS.answers {
+            view.document(key.to_string(), |_| b"{}".to_vec()).await.unwrap();
+        }
+        assert!(!view.has(&ANSWERS.answers.to_string()), "the cache of answers is full");
+        for text in ["first", "second"] {
+            let whole = view.whole("/all", |_| Document::gzipped(text.as_bytes())).await.unwrap();
+            assert_eq!(text_of(&whole), "first");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_left_behind_keeps_its_turn_and_is_there_for_the_next() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let mut ends = Vec::new();
+        for key in 0..AT_ONCE {
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            ends.push(end);
+            let begun = begun.clone();
+            let render = move |_: &ListingView| {
+                begun.send(()).unwrap();
+                let _ = ended.recv();
+                b"first".to_vec()
+            };
+            tokio::select! {
+                _ = view.document(key.to_string(), render) => unreachable!("it has not ended"),
+                begins = begins.recv() => begins.unwrap(),
+            }
+        }
+        assert_eq!(view.turns.available_permits(), 0, "all readers left, and all threads are busy");
+        drop(ends);
+        for key in 0..AT_ONCE {
+            let made = view.document(key.to_string(), |_| b"again".to_vec()).await.unwrap();
+            assert_eq!(text_of(&made), "first");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Candles of a market.
 
-use std::collections::btree_map;
+use std::{
+    collections::btree_map,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 use ticker_domain::{
@@ -11,7 +14,7 @@ use ticker_domain::{
     quoted::QuotedStats,
 };
 
-use super::{history::MarketHistory, own::to_bytes, value};
+use super::{history::MarketHistory, one_by_one::Each, own::write_json, value};
 
 /// Selection of candles.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +34,12 @@ pub struct CandleQuery {
 }
 
 #[derive(Serialize)]
-struct Candles {
+struct Candles<T> {
     as_of: String,
     seq: i64,
     market: String,
     interval: &'static str,
-    candles: Vec<Candle>,
+    candles: T,
 }
 
 #[derive(Serialize)]
@@ -59,9 +62,12 @@ struct Candle {
     complete: bool,
 }
 
-/// `/api/v1/markets/{market}/candles`, the oldest first.
-#[must_use]
-pub fn candles(history: &MarketHistory<'_>, query: CandleQuery) -> Vec<u8> {
+/// Writes `/api/v1/markets/{market}/candles`, the oldest first.
+///
+/// # Errors
+///
+/// Errors of the writer.
+pub fn candles(history: &MarketHistory<'_>, query: CandleQuery, out: &mut dyn Write) -> io::Result<()> {
     let view = history.view();
     let buckets = query.interval.buckets();
     let last = buckets.start_of(query.to.min(view.as_of()));
@@ -74,21 +80,25 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery) -> Vec<u8> {
         filled.keys().copied().collect()
     };
     let wanted = starts.get(starts.len().saturating_sub(query.limit)..).unwrap_or_default();
-    let mut previous = wanted.first().and_then(|first| last_close(filled.range(..first)));
-    let candle = |start: &UnixSeconds| {
-        let stats = filled.get(start).copied().unwrap_or_default();
-        let candle = candle(history, buckets, *start, &stats, previous);
-        previous = stats.prices.map(|prices| prices.close).or(previous);
-        candle
+    let before = wanted.first().and_then(|first| last_close(filled.range(..first)));
+    let filled = &filled;
+    let candles = || {
+        let mut previous = before;
+        wanted.iter().map(move |start| {
+            let stats = filled.get(start).copied().unwrap_or_default();
+            let candle = candle(history, buckets, *start, &stats, previous);
+            previous = stats.prices.map(|prices| prices.close).or(previous);
+            candle
+        })
     };
-    let candles = wanted.iter().map(candle).collect();
-    to_bytes(&Candles {
+    let document = Candles {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
         market: history.name(),
         interval: query.interval.name(),
-        candles,
-    })
+        candles: Each(candles),
+    };
+    write_json(out, &document)
 }
 
 fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -> Vec<UnixSeconds> {

@@ -128,7 +128,7 @@ fn side(asset: &AssetView<'_>, view: &ListingView) -> String {
 }
 
 impl ListingView {
-    /// Market of a symbol, in either order, or `None` if there is no such market.
+    /// Market of a symbol, or `None` if there is no such market.
     #[must_use]
     pub fn market_of_ccxt(&self, symbol: &str) -> Option<MarketView<'_>> {
         let (base, quote) = symbol.split_once('/')?;
@@ -136,7 +136,7 @@ impl ListingView {
             Some(symbol) => self.asset(symbol.asset),
             None => self.find(&side.parse::<SpelledAsset>().ok()?),
         };
-        self.market_between(&asset(base)?, &asset(quote)?)
+        self.market_in_order(&asset(base)?, &asset(quote)?)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use ticker_domain::{decimal, instant::UnixSeconds, span::Span};
+use ticker_domain::{decimal, instant::UnixSeconds, listed_trade::ListedTrade, span::Span};
 
 use super::{
     book::QuotedBook,
     market::MarketView,
-    one_by_one::OneByOne,
-    own::{to_bytes, write_json},
+    one_by_one::{Each, OneByOne},
+    own::write_json,
     trades::TradeRow,
     value,
     view::{IdStyle, ListingView},
@@ -53,11 +53,11 @@ struct Trade {
 
 /// Trades by the side of the taker.
 #[derive(Serialize)]
-struct Trades {
+struct Trades<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    buy: Option<Vec<Trade>>,
+    buy: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sell: Option<Vec<Trade>>,
+    sell: Option<T>,
 }
 
 /// Side of the taker.
@@ -116,20 +116,27 @@ pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
     write_json(out, &OneByOne::new(&view.listed_markets(), ticker))
 }
 
-/// `historical_trades`: trades of complete ledgers with a price, the newest first.
-#[must_use]
-pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery) -> Vec<u8> {
+/// Writes `historical_trades`: trades of complete ledgers with a price, the newest first.
+///
+/// # Errors
+///
+/// Errors of the writer.
+pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery, out: &mut dyn Write) -> io::Result<()> {
     let listed = market.trades_since(query.from.minus(1));
-    let of_side = |side: Side, name: &str| {
-        let wanted = query.side.is_none_or(|only| only == side);
-        let rows = listed.iter().rev().filter(|of| of.trade.closed_at <= query.to);
-        let trades = rows
-            .map(|of| TradeRow::of(of, market.is_flipped()))
-            .filter(|row| row.trade.side == name)
-            .filter_map(trade);
-        wanted.then(|| trades.take(query.limit.unwrap_or(usize::MAX)).collect())
+    let (rows, is_flipped) = (listed.as_slice(), market.is_flipped());
+    let of_side = |side: Side| {
+        let is_wanted = query.side.is_none_or(|only| only == side);
+        let is_of_side = move |of: &&ListedTrade| {
+            of.trade.closed_at <= query.to && (of.trade.is_buy != is_flipped) == (side == Side::Buy)
+        };
+        let trades = move || {
+            let rows = rows.iter().rev().filter(is_of_side);
+            let trades = rows.filter_map(move |of| trade(TradeRow::of(of, is_flipped)));
+            trades.take(query.limit.unwrap_or(usize::MAX))
+        };
+        is_wanted.then_some(Each(trades))
     };
-    to_bytes(&Trades { buy: of_side(Side::Buy, "buy"), sell: of_side(Side::Sell, "sell") })
+    write_json(out, &Trades { buy: of_side(Side::Buy), sell: of_side(Side::Sell) })
 }
 
 fn trade(row: TradeRow) -> Option<Trade> {

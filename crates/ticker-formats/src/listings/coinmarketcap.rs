@@ -15,8 +15,8 @@ use super::{
     asset::AssetView,
     book::QuotedBook,
     market::MarketView,
-    one_by_one::OneByOne,
-    own::{to_bytes, write_json},
+    one_by_one::{Each, OneByOne},
+    own::write_json,
     trades::TradeRow,
     value::{self, Number},
     view::{IdStyle, ListingView},
@@ -155,9 +155,12 @@ pub(crate) fn ticker(view: &ListingView, style: IdStyle, out: &mut dyn Write) ->
     write_json(out, &view.listed_markets().iter().filter_map(ticker).collect::<BTreeMap<_, _>>())
 }
 
-/// `trades/{pair}`: all trades of complete ledgers in the last 24 hours with a price, the newest first.
-#[must_use]
-pub fn trades(market: &MarketView<'_>) -> Vec<u8> {
+/// Writes `trades/{pair}`: all trades of complete ledgers in the last 24 hours with a price, the newest first.
+///
+/// # Errors
+///
+/// Errors of the writer.
+pub fn trades(market: &MarketView<'_>, out: &mut dyn Write) -> io::Result<()> {
     let listed = market.trades_since(Span::Day.edge(market.view().as_of()));
     let trade = |row: TradeRow| {
         Some(Trade {
@@ -169,8 +172,8 @@ pub fn trades(market: &MarketView<'_>) -> Vec<u8> {
             side: row.trade.side,
         })
     };
-    let rows = listed.iter().rev().map(|of| TradeRow::of(of, market.is_flipped()));
-    to_bytes(&rows.filter_map(trade).collect::<Vec<_>>())
+    let rows = || listed.iter().rev().map(|of| TradeRow::of(of, market.is_flipped()));
+    write_json(out, &Each(|| rows().filter_map(trade)))
 }
 
 /// Writes `dex`: all markets by `<base_id>_<quote_id>`.

@@ -40,8 +40,8 @@ impl ListingView {
         self.market(market)
     }
 
-    /// Market of two assets with `_` between them, as CoinMarketCap's formats name pairs: each by its symbol, or in any
-    /// spelling.
+    /// Market of its base and its quote with `_` between them, as CoinMarketCap's formats name pairs: each by its symbol, or
+    /// in any spelling.
     #[must_use]
     pub fn market_of_symbols(&self, name: &str) -> Option<MarketView<'_>> {
         let (base, quote) = name.split_once('_')?;
@@ -49,7 +49,16 @@ impl ListingView {
             Some(choice) => self.asset(choice.asset),
             None => self.find(&text.parse().ok()?),
         };
-        self.market_between(&asset(base)?, &asset(quote)?)
+        self.market_in_order(&asset(base)?, &asset(quote)?)
+    }
+
+    /// Market of this base and this quote.
+    pub(super) fn market_in_order(
+        &self,
+        base: &AssetView<'_>,
+        quote: &AssetView<'_>,
+    ) -> Option<MarketView<'_>> {
+        self.market_between(base, quote).filter(|market| market.base().id() == base.id())
     }
 
     /// Market of two assets, in either order, or `None` if they never traded in the last 7 days.

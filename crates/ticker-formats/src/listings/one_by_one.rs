@@ -21,6 +21,15 @@ impl<'a, T, I: Serialize, F: Fn(&'a T) -> Option<I>> Serialize for OneByOne<'a, 
     }
 }
 
+/// The same, of the items of an iterator that the closure begins.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<I: Iterator<Item: Serialize>, F: Fn() -> I> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +40,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&list).unwrap(), "[[3],[2]]");
         let none = OneByOne::new(&[], |number: &u8| Some(*number));
         assert_eq!(serde_json::to_string(&none).unwrap(), "[]");
+        assert_eq!(serde_json::to_string(&Each(|| (1..4).rev())).unwrap(), "[3,2,1]");
     }
 }

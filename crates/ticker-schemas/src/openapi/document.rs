@@ -95,7 +95,9 @@ fn post_of_graphql() -> Value {
                 "content": {"application/json": {"schema": {"type": "object"}}},
             },
             "400": problem,
+            "408": problem,
             "413": problem,
+            "500": problem,
             "503": problem,
         },
     })

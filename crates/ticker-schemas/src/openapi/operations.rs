@@ -52,6 +52,11 @@ const fn plain(path: &'static str, tag: &'static str, summary: &'static str, ans
     Operation { path, tag, summary, parameters: &[], answer, statuses: &[406, 503] }
 }
 
+/// Operation that refuses every parameter.
+const fn strict(path: &'static str, tag: &'static str, summary: &'static str, answer: Answer) -> Operation {
+    with(plain(path, tag, summary, answer), &[], &[400, 406, 503])
+}
+
 const fn with(operation: Operation, parameters: &'static [Parameter], statuses: &'static [u16]) -> Operation {
     Operation { parameters, statuses, ..operation }
 }
@@ -61,7 +66,7 @@ const NAMED: &[u16] = &[301, 400, 404, 406, 503];
 const NAMED_IN_TIME: &[u16] = &[301, 400, 404, 406, 410, 503];
 
 const OF_VOLUME: &[u16] = &[400, 404, 406, 410, 503];
-const OF_CCXT: &[u16] = &[400, 404, 406, 503];
+const OF_PAIR: &[u16] = &[400, 404, 406, 503];
 const SYMBOL: Parameter = Parameter {
     is_required: true,
     ..in_query("symbol", Values::Text("stellar-market"), "Symbol of CCXT, or id of a market")
@@ -133,13 +138,19 @@ const OF_HISTORY: &[Parameter] = &[
     in_query("unitId", Values::Text("text"), "Ignored"),
 ];
 
+const fn historical_trades(path: &'static str) -> Operation {
+    let trades = plain(path, COINGECKO, "Trades", OfView("coingecko-historical_trades"));
+    with(trades, HISTORICAL, &[400, 404, 406, 410, 503])
+}
+
 const fn books(
     path: &'static str,
     tag: &'static str,
     answer: Answer,
     parameters: &'static [Parameter],
+    statuses: &'static [u16],
 ) -> Operation {
-    with(plain(path, tag, "Order book of a market", answer), parameters, &[400, 404, 406, 503])
+    with(plain(path, tag, "Order book of a market", answer), parameters, statuses)
 }
 
 /// All operations.
@@ -183,7 +194,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         NAMED,
     ),
-    plain("/api/v1/assets", MARKETS, "All assets that trade", OfView("assets")),
+    strict("/api/v1/assets", MARKETS, "All assets that trade", OfView("assets")),
     with(plain("/api/v1/assets/{asset}", MARKETS, "One asset", OfView("asset")), &[ASSET], NAMED),
     with(
         plain("/api/v1/assets/{asset}/supply", MARKETS, "Supply of an asset, one plain number", Text),
@@ -196,7 +207,7 @@ pub const OPERATIONS: &[Operation] = &[
             ASSET,
             in_query(
                 "at",
-                SECONDS,
+                Values::Text("moment"),
                 "Moment, in seconds since 1970; or by RFC 3339. Default: the moment of the figures",
             ),
         ],
@@ -219,7 +230,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         &[400, 404, 503],
     ),
-    plain("/api/v1/symbols", MARKETS, "The asset that stands for each code", OfView("symbols")),
+    strict("/api/v1/symbols", MARKETS, "The asset that stands for each code", OfView("symbols")),
     plain("/api/v1/coingecko/pairs", COINGECKO, "Listed markets", OfView("coingecko-pairs")),
     plain(
         "/api/v1/coingecko/tickers",
@@ -227,17 +238,14 @@ pub const OPERATIONS: &[Operation] = &[
         "Listed markets with their figures",
         OfView("coingecko-tickers"),
     ),
-    books("/api/v1/coingecko/orderbook", COINGECKO, Json("coingecko-orderbook"), &[TICKER_ID, DEPTH]),
-    with(
-        plain(
-            "/api/v1/coingecko/historical_trades",
-            COINGECKO,
-            "Trades",
-            OfView("coingecko-historical_trades"),
-        ),
-        HISTORICAL,
-        &[400, 404, 406, 410, 503],
+    books(
+        "/api/v1/coingecko/orderbook",
+        COINGECKO,
+        Json("coingecko-orderbook"),
+        &[TICKER_ID, DEPTH],
+        OF_PAIR,
     ),
+    historical_trades("/api/v1/coingecko/historical_trades"),
     plain(
         "/api/v1/contract/coingecko/pairs",
         COINGECKO,
@@ -255,17 +263,9 @@ pub const OPERATIONS: &[Operation] = &[
         COINGECKO,
         Json("coingecko-orderbook"),
         &[TICKER_ID, DEPTH],
+        OF_PAIR,
     ),
-    with(
-        plain(
-            "/api/v1/contract/coingecko/historical_trades",
-            COINGECKO,
-            "Trades",
-            OfView("coingecko-historical_trades"),
-        ),
-        HISTORICAL,
-        &[400, 404, 406, 410, 503],
-    ),
+    historical_trades("/api/v1/contract/coingecko/historical_trades"),
     plain(
         "/api/v1/coinmarketcap/summary",
         COINMARKETCAP,
@@ -285,6 +285,7 @@ pub const OPERATIONS: &[Operation] = &[
         COINMARKETCAP,
         Json("coinmarketcap-orderbook"),
         &[PAIR, DEPTH, in_query("level", Number(1, 3), "1: the best prices only")],
+        NAMED,
     ),
     with(
         plain(
@@ -294,7 +295,7 @@ pub const OPERATIONS: &[Operation] = &[
             OfView("coinmarketcap-trades"),
         ),
         &[PAIR],
-        &[400, 404, 406, 503],
+        NAMED,
     ),
     plain(
         "/api/v1/contract/coinmarketcap/summary",
@@ -325,6 +326,7 @@ pub const OPERATIONS: &[Operation] = &[
         COINMARKETCAP,
         Json("coinmarketcap-orderbook"),
         &[PAIR, DEPTH, in_query("level", Number(1, 3), "1: the best prices only")],
+        NAMED,
     ),
     with(
         plain(
@@ -334,7 +336,7 @@ pub const OPERATIONS: &[Operation] = &[
             OfView("coinmarketcap-trades"),
         ),
         &[PAIR],
-        &[400, 404, 406, 503],
+        NAMED,
     ),
     with(
         plain("/api/v1/markets/{market}/candles", CHARTS, "Candles of a market", OfView("candles")),
@@ -380,27 +382,27 @@ pub const OPERATIONS: &[Operation] = &[
     with(
         plain("/api/v1/ccxt/ticker", CHARTS, "Figures of a market", OfView("ccxt-ticker")),
         &[SYMBOL],
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain("/api/v1/ccxt/trades", CHARTS, "Trades of a market", OfView("ccxt-trades")),
         CCXT_PAGE,
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain("/api/v1/ccxt/ohlcv", CHARTS, "Candles of a market", OfView("ccxt-ohlcv")),
         CCXT_CANDLES,
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain("/api/v1/ccxt/orderbook", CHARTS, "Order book of a market", Json("ccxt-orderbook")),
         CCXT_BOOK,
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain("/api/v1/contract/ccxt/ticker", CHARTS, "The figures by contract ids", OfView("ccxt-ticker")),
         &[SYMBOL],
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain(
@@ -410,7 +412,7 @@ pub const OPERATIONS: &[Operation] = &[
             OfView("ccxt-trades"),
         ),
         CCXT_PAGE,
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain(
@@ -420,7 +422,7 @@ pub const OPERATIONS: &[Operation] = &[
             OfView("ccxt-ohlcv"),
         ),
         CCXT_CANDLES,
-        OF_CCXT,
+        OF_PAIR,
     ),
     with(
         plain(
@@ -430,7 +432,7 @@ pub const OPERATIONS: &[Operation] = &[
             Json("ccxt-orderbook"),
         ),
         CCXT_BOOK,
-        OF_CCXT,
+        OF_PAIR,
     ),
     plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
     with(
@@ -440,17 +442,17 @@ pub const OPERATIONS: &[Operation] = &[
             in_query("currencyCode", Values::Text("text"), "Ignored"),
             in_query("unitId", Values::Text("text"), "Ignored"),
         ],
-        &[400, 406, 503],
+        &[406, 503],
     ),
     with(
         plain("/udf/search", CHARTS, "Markets whose names or home domains hold a text", OfView("udf-search")),
         &[
             in_query("query", Values::Text("text"), "Text, in any case"),
-            in_query("limit", Number(1, i64::MAX), "Maximum number of results, at most 100. Default: 30"),
+            in_query("limit", Values::Text("text"), "Maximum number of results, at most 100. Default: 30"),
             in_query("type", Values::Text("text"), "Ignored"),
             in_query("exchange", Values::Text("text"), "Ignored"),
         ],
-        &[400, 406, 503],
+        &[406, 503],
     ),
     with(plain("/udf/history", CHARTS, "Bars of a market", Json("udf-history")), OF_HISTORY, &[406, 503]),
     plain("/udf/time", CHARTS, "Seconds since 1970", Text),
@@ -475,8 +477,17 @@ pub const OPERATIONS: &[Operation] = &[
         &[in_query("from", Number(0, 2_147_483_647), "First id of a market")],
         &[400, 406, 503],
     ),
-    plain("/api/v1/board/figures", PAGES, "Figures of all markets, for the list", OfView("board-figures")),
-    plain("/api/v1/board/sparks", PAGES, "Prices of the last days, for the list", OfView("board-sparks")),
+    with(
+        plain(
+            "/api/v1/board/figures",
+            PAGES,
+            "Figures of all markets, for the list",
+            OfView("board-figures"),
+        ),
+        &[],
+        &[400, 406, 503],
+    ),
+    strict("/api/v1/board/sparks", PAGES, "Prices of the last days, for the list", OfView("board-sparks")),
     plain("/openapi.json", TICKER, "This description, for programs", Object),
     plain("/docs", TICKER, "This description, for people", Html),
     plain("/graphiql", PAGES, "Explorer for GraphQL", Html),

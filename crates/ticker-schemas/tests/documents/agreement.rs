@@ -128,8 +128,8 @@ fn trades_bars_and_books_agree_and_a_wrong_one_is_named() {
     let of_gecko = TradeQuery { side: None, limit: None, from: NOW.minus(7_200), to: NOW };
     let (own, gecko, cap) = (
         own::trades(&market, NOW.minus(86_400), NOW, usize::MAX),
-        coingecko::historical_trades(&market, of_gecko),
-        String::from_utf8(coinmarketcap::trades(&market)).unwrap(),
+        bytes_of(|out| coingecko::historical_trades(&market, of_gecko, out)),
+        String::from_utf8(bytes_of(|out| coinmarketcap::trades(&market, out))).unwrap(),
     );
     assert_same(&agreement::trades(&own, &gecko, cap.as_bytes()).unwrap(), 400, "trades");
     let first = serde_json::from_str::<Value>(&cap).unwrap()[5]["trade_id"].to_string();
