@@ -7,6 +7,7 @@ mod answers;
 mod fields;
 mod limits;
 mod market_data;
+mod nesting;
 mod output;
 mod plan;
 mod prepared;

@@ -8,7 +8,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
 
-use super::{market_data::FIRST_DEFAULT, output::ANSWER_BYTES_MAX, plan::List};
+use super::{market_data::FIRST_DEFAULT, nesting, output::ANSWER_BYTES_MAX, plan::List};
 use crate::domain::{
     conversions::SaturatingFrom,
     market_snapshot::{MarketSnapshot, PairCodes},
@@ -40,6 +40,8 @@ const WHOLE_LISTS_MAX: u32 = 8;
 const VALUES_MAX: u64 = 4_000_000;
 /// Depth of lists of introspection. Each level multiplies the answer. `types { fields { args } }` has 3.
 const INTROSPECTION_LISTS_MAX: u32 = 3;
+/// Fields at the root that are made of trades.
+const HISTORY_FIELDS: [&str; 2] = ["trades", "candles"];
 const INTROSPECTION_LISTS: [&str; 8] =
     ["types", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes", "directives"];
 
@@ -83,50 +85,14 @@ pub(super) struct Cost {
     markets: u32,
     /// True if a field returns pairs, which need the sums of all books.
     has_pairs: bool,
+    /// True if a field returns trades or candles, for which up to 7 days of trades are scanned.
+    has_history: bool,
     introspection_lists: u32,
 }
 
 /// Checks the nesting of brackets. The parser is recursive, so deep nesting would overflow its stack.
 pub(super) fn check_nesting(text: &str) -> Result<(), LimitError> {
-    let (mut depth, mut rest) = (0_usize, text);
-    while let Some(first) = rest.chars().next() {
-        rest = match first {
-            '#' => rest.trim_start_matches(|character| character != '\n' && character != '\r'),
-            '"' => after_string(rest),
-            _ => rest.get(first.len_utf8()..).unwrap_or_default(),
-        };
-        match first {
-            '{' | '[' | '(' => depth += 1,
-            '}' | ']' | ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > NESTING_MAX {
-            return Err(LimitError::Nesting);
-        }
-    }
-    Ok(())
-}
-
-/// Returns the text after the string at the beginning of `text`; empty if the string does not end.
-fn after_string(text: &str) -> &str {
-    if let Some(block) = text.strip_prefix("\"\"\"") {
-        let mut from = 0;
-        while let Some(at) = block.get(from..).and_then(|rest| rest.find("\"\"\"")).map(|at| at + from) {
-            if block.get(..at).is_some_and(|before| !before.ends_with('\\')) {
-                return block.get(at + 3..).unwrap_or_default();
-            }
-            from = at + 3;
-        }
-        return "";
-    }
-    let mut is_escaped = true; // So that the opening quote does not end the string.
-    for (at, character) in text.char_indices() {
-        match character {
-            '"' | '\n' | '\r' if !is_escaped => return text.get(at + 1..).unwrap_or_default(),
-            _ => is_escaped = character == '\\' && !is_escaped,
-        }
-    }
-    ""
+    if nesting::depth(text) > NESTING_MAX { Err(LimitError::Nesting) } else { Ok(()) }
 }
 
 /// Counts the cost of a document on this snapshot.
@@ -142,7 +108,14 @@ pub(super) fn check(
     if document.fragments.len() > FRAGMENTS_MAX {
         return Err(LimitError::Fragments); // Counting recurses from fragment to fragment.
     }
-    let mut counter = Counter { document, variables, snapshot, fragments: HashMap::new() };
+    let operations =
+        document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
+    let defaults = operations.filter_map(|variable| {
+        let default = variable.node.default_value.as_ref()?;
+        Some((variable.node.name.node.clone(), default.node.clone()))
+    });
+    let defaults = defaults.collect();
+    let mut counter = Counter { document, variables, defaults, snapshot, fragments: HashMap::new() };
     let mut all = Cost::default();
     for (_, operation) in document.operations.iter() {
         let operation = &operation.node;
@@ -174,6 +147,8 @@ pub(super) fn weigh<'a>(
 struct Counter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
+    /// Defaults of the variables that no request gives.
+    defaults: HashMap<Name, Value>,
     snapshot: &'a MarketSnapshot,
     /// Cost of each fragment. None while it is being counted, so that a cycle ends; the validator refuses it later.
     fragments: HashMap<Name, Option<Cost>>,
@@ -208,6 +183,7 @@ impl Counter<'_> {
             cost.whole_lists = u32::from(markets.is_none());
             cost.markets = add(0, markets.unwrap_or_default());
             cost.has_pairs = name == "ticker";
+            cost.has_history = HISTORY_FIELDS.contains(&name);
         }
         cost
     }
@@ -216,11 +192,14 @@ impl Counter<'_> {
     /// or a candle of one market counts as much as a market. A null argument does not filter. An argument of another type counts as empty, because the validator refuses it.
     fn markets(&self, field: &Field) -> Option<usize> {
         let argument = |name: &str| {
-            let variable = |name: Name| self.variables.get(&name).cloned().ok_or(());
+            let variable = |name: Name| {
+                let value = self.variables.get(&name).or_else(|| self.defaults.get(&name));
+                value.cloned().ok_or(())
+            };
             let value = field.get_argument(name)?.node.clone().into_const_with(variable).ok()?;
             (value != Value::Null).then_some(value)
         };
-        if ["trades", "candles"].contains(&field.name.node.as_str()) {
+        if HISTORY_FIELDS.contains(&field.name.node.as_str()) {
             let first = argument("first").and_then(|first| match first {
                 Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
                 _ => None,
@@ -265,7 +244,7 @@ impl Cost {
     /// Returns true if the answer takes well below a millisecond on this snapshot.
     pub(super) fn is_small(&self, snapshot: &MarketSnapshot) -> bool {
         let has_books = !self.has_pairs || snapshot.has_book_sums();
-        !self.is_large() && self.fields <= SMALL_FIELDS && has_books
+        !self.is_large() && self.fields <= SMALL_FIELDS && has_books && !self.has_history
     }
 
     /// Adds the cost of a sibling. The depth is the maximum, not the sum.
@@ -277,6 +256,7 @@ impl Cost {
         self.whole_lists = self.whole_lists.saturating_add(other.whole_lists);
         self.markets = self.markets.saturating_add(other.markets);
         self.has_pairs |= other.has_pairs;
+        self.has_history |= other.has_history;
         self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
     }
 
@@ -336,6 +316,9 @@ mod tests {
         let two = "{trades(market: \"A\", first: 7) {id} candles(market: \"A\", first: $n) {time}}";
         let counted = cost_with(&format!("query($n: Int) {two}"), json!({"n": 900})).unwrap();
         assert_eq!((counted.markets, counted.whole_lists), (907, 0));
+        assert!(!counted.is_small(&MarketSnapshot::default()), "trades are scanned");
+        let default = cost(&format!("query($n: Int = 400) {two}")).unwrap();
+        assert_eq!((default.markets, default.whole_lists), (407, 0));
         assert_eq!(cost("{trades {id}}").unwrap().whole_lists, 1);
     }
 
@@ -470,20 +453,6 @@ mod tests {
         use super::super::{prepared::Prepared, schema::legacy};
         let request = async_graphql_actix_web::GraphQLRequest(format!("{{ {lists} }}").into());
         weigh(Prepared::of(&legacy(), request).await.lists(), snapshot)
-    }
-
-    #[test]
-    fn brackets_in_texts_and_comments_do_not_nest() {
-        let brackets = "{[(".repeat(50);
-        for query in [
-            format!("{{ a(b: \"{brackets}\") }}"),
-            format!("{{ a(b: \"\\\"{brackets}\") }}"),
-            format!("{{ a(b: \"\"\"\\\"\"\"{brackets}\"\"\") }}"),
-            format!("{{ a # {brackets}\n }}"),
-        ] {
-            assert_eq!(check_nesting(&query), Ok(()), "{query}");
-        }
-        assert_eq!(check_nesting(&format!("\"\" {brackets}")), Err(LimitError::Nesting));
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use crate::domain::{
     asset::Asset,
     candles::Interval,
+    conversions::SaturatingFrom,
     cursor::PagingToken,
     decimal,
     instant::{MINUTE, UnixSeconds},
@@ -20,7 +21,7 @@ use crate::domain::{
 pub(super) const FIRST_MAX: usize = 1_000;
 /// Default of `first`.
 pub(super) const FIRST_DEFAULT: usize = 100;
-/// Factor by which the span grows in which trades are looked for.
+/// Factor by which the span grows in which trades or candles are looked for.
 const GROWTH: i64 = 8;
 
 /// Appends a value of a trade.
@@ -50,14 +51,16 @@ pub(super) fn newest(
     let windows = snapshot.windows();
     let wanted = market.map(|market| id_of(snapshot, market));
     let oldest = Span::Week.edge(snapshot.as_of());
+    let last_of = |id: MarketId| windows.figures_of(id)?.week.times.map(|(_, last)| last);
+    let last = match wanted {
+        Some(id) => id.and_then(last_of).unwrap_or(oldest),
+        None => snapshot.as_of(),
+    };
     let (mut seconds, mut found): (i64, Vec<(MarketId, WindowTrade)>) = (MINUTE, Vec::new());
     while is_wanted() {
         // Look further back until there are enough: the newest trades of all markets are mostly seconds old.
-        let edge = snapshot.as_of().minus(seconds).max(oldest);
-        let traded = |id: MarketId| {
-            let times = windows.figures_of(id).and_then(|figures| figures.week.times);
-            times.is_some_and(|(_, last)| last > edge)
-        };
+        let edge = last.minus(seconds).max(oldest);
+        let traded = |id: MarketId| last_of(id).is_some_and(|last| last > edge);
         let trades = |id: MarketId| windows.trades_since(id, edge).map(move |trade| (id, trade));
         found = match wanted {
             Some(id) => id.into_iter().flat_map(trades).collect(),
@@ -83,10 +86,21 @@ pub(super) fn candles(
     first: usize,
 ) -> Vec<Candle> {
     let Some(id) = id_of(snapshot, market) else { return Vec::new() };
-    let buckets = interval.buckets();
+    let (windows, buckets) = (snapshot.windows(), interval.buckets());
+    let Some((_, last)) = windows.figures_of(id).and_then(|figures| figures.week.times) else {
+        return Vec::new();
+    };
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(snapshot.as_of()).plus(1));
-    let filled = snapshot.windows().by_bucket(id, buckets, oldest..UnixSeconds(i64::MAX));
+    let mut seconds = buckets.seconds.saturating_mul(i64::saturating_from(first));
+    let filled = loop {
+        let from = buckets.next_start(last.minus(seconds)).max(oldest);
+        let filled = windows.by_bucket(id, buckets, from..UnixSeconds(i64::MAX));
+        if filled.len() >= first || from == oldest {
+            break filled;
+        }
+        seconds = seconds.saturating_mul(GROWTH);
+    };
     let skipped = filled.len().saturating_sub(first);
     let is_flipped = is_flipped(market);
     let candle = |(start, stats)| Candle { start, stats: QuotedStats::of(&stats, is_flipped) };
@@ -202,5 +216,63 @@ fn push_decimal(out: &mut String, text: Option<String>) {
     match text {
         Some(text) => push_string(out, &text),
         None => out.push_str("null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        directory::Directory,
+        instant::{DAY, HOUR},
+        test_support::trade,
+        windows::Windows,
+    };
+
+    /// Snapshot of one market with trades at these ages, in seconds.
+    fn snapshot(ages: &[i64]) -> (MarketSnapshot, Market) {
+        let now = 30 * DAY;
+        let sides = ["XLM", "A-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN"];
+        let [base, counter] = sides.map(|side| match side.parse() {
+            Ok(crate::domain::identity::SpelledAsset::Classic(asset)) => asset,
+            other => panic!("{other:?}"),
+        });
+        let (market, _) = Market::of(base, counter).unwrap();
+        let mut directory = Directory::default();
+        directory.add_names([(1, *market.base()), (2, *market.counter())]);
+        directory.add_markets([(7, 1, 2)]);
+        let mut windows = Windows::default();
+        for (ledger, age) in (1..).zip(ages) {
+            windows.add(7, trade(ledger, 0, now - age, (10_000, 20_000), (2, 1)));
+        }
+        windows.advance(UnixSeconds(now));
+        (MarketSnapshot::new(windows.view(), directory), market)
+    }
+
+    #[test]
+    fn the_newest_of_a_market_that_was_silent_for_long_are_the_same_as_of_all() {
+        let ages = [160 * HOUR, 100 * HOUR, 99 * HOUR, 90 * HOUR, 80 * HOUR + 90, 80 * HOUR + 30, 80 * HOUR];
+        let (snapshot, market) = snapshot(&ages);
+        let tokens = |first| {
+            let swaps = newest(&snapshot, Some(&market), first, &|| true);
+            swaps.into_iter().map(|swap| swap.trade.token.ledger()).collect::<Vec<_>>()
+        };
+        let starts = |interval: Interval, first| {
+            candles(&snapshot, &market, interval, first).iter().map(|candle| candle.start).collect::<Vec<_>>()
+        };
+        let all = tokens(FIRST_MAX);
+        assert_eq!(all, [7, 6, 5, 4, 3, 2, 1]);
+        for first in 1..=ages.len() {
+            assert_eq!(tokens(first), all[..first]);
+            for interval in Interval::ALL {
+                let all = starts(interval, FIRST_MAX);
+                assert!(!all.is_empty());
+                assert_eq!(
+                    starts(interval, first),
+                    all[all.len().saturating_sub(first)..],
+                    "{interval:?} {first}"
+                );
+            }
+        }
     }
 }
