@@ -29,6 +29,9 @@ pub(super) struct Terms<'a> {
     pub(super) vary: &'static str,
     /// Labels of the publication, if the file belongs to one.
     pub(super) labels: Option<&'a Labels>,
+    /// Status of the answer. An answer about an error has no conditions and no tag (RFC 9110, 13.2.1), and is sent plain
+    /// rather than not at all.
+    pub(super) status: StatusCode,
 }
 
 /// Returns the answer to a GET or HEAD of a file or document. Web pages of any host may read it.
@@ -38,8 +41,13 @@ pub(super) fn send(
     labels: Labels,
     vary: &'static str,
 ) -> HttpResponse {
-    let terms =
-        Terms { content_type: "application/json", cache_control: CACHE_CONTROL, vary, labels: Some(&labels) };
+    let terms = Terms {
+        content_type: "application/json",
+        cache_control: CACHE_CONTROL,
+        vary,
+        labels: Some(&labels),
+        status: StatusCode::OK,
+    };
     let mut response = send_on(request, file, &terms);
     let any_origin = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
@@ -50,7 +58,9 @@ pub(super) fn send(
 /// Returns the answer to a GET or HEAD of any file.
 pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>) -> HttpResponse {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(coding) = coding(text(header::ACCEPT_ENCODING), file.brotli.is_some()) else {
+    let is_error = terms.status != StatusCode::OK;
+    let coding = coding(text(header::ACCEPT_ENCODING), file.brotli.is_some());
+    let Some(coding) = coding.or(is_error.then_some(Coding::Identity)) else {
         let available = if file.brotli.is_some() { "gzip, br and identity" } else { "gzip and identity" };
         return problem(
             StatusCode::NOT_ACCEPTABLE,
@@ -58,16 +68,19 @@ pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>)
         );
     };
     let unchanged = match text(header::IF_NONE_MATCH) {
-        Some(given) => names_tag(given, file.tags.all()),
+        _ if is_error => false,
+        // Only the tag of this coding: a cache that holds another one could not use the answer (13.1.2).
+        Some(given) => names_tag(given, tag_of(file, coding)),
         None => text(header::IF_MODIFIED_SINCE)
             .zip(terms.labels)
             // Only exactly this second: after a wrong clock was corrected, a later date does not mean unchanged.
             .is_some_and(|(given, labels)| names_second(given, labels.as_of())),
     };
-    let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let mut response = HttpResponse::build(status);
+    let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { terms.status });
+    if !is_error {
+        response.insert_header((header::ETAG, tag_of(file, coding).clone()));
+    }
     response
-        .insert_header((header::ETAG, tag_of(file, coding).clone()))
         .insert_header((header::VARY, terms.vary))
         .insert_header((header::CACHE_CONTROL, terms.cache_control))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
@@ -135,6 +148,25 @@ mod tests {
         let text = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (coding, tag) = (text(header::CONTENT_ENCODING), text(header::ETAG).unwrap());
         (to_bytes(response.into_body()).await.unwrap(), coding, tag)
+    }
+
+    #[actix_web::test]
+    async fn only_the_tag_of_the_coding_that_would_be_sent_makes_an_answer_unnecessary() {
+        let document = Document::with_brotli(b"{}").unwrap();
+        let tags =
+            [("br", &document.tags.brotli), ("gzip", &document.tags.gzip), ("identity", &document.tags.raw)];
+        for (accepted, of) in &tags {
+            for (coding, tag) in &tags {
+                let request = TestRequest::default()
+                    .insert_header((header::ACCEPT_ENCODING, *accepted))
+                    .insert_header((header::IF_NONE_MATCH, tag.as_ref()))
+                    .to_http_request();
+                let response = send(&request, &document, Labels::of(1, UnixSeconds(1)), "Accept-Encoding");
+                let expected = if accepted == coding { 304 } else { 200 };
+                assert_eq!(response.status(), expected, "{coding} for a reader of {accepted}");
+                assert_eq!(response.headers().get(header::ETAG).unwrap(), of.as_ref());
+            }
+        }
     }
 
     #[actix_web::test]

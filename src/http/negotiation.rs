@@ -90,16 +90,12 @@ pub(super) fn coding(accept: Option<&str>, has_brotli: bool) -> Option<Coding> {
     best.map(|(_, coding)| coding)
 }
 
-/// Returns true if `If-None-Match` names one of these entity tags, which are in quotes. Compares weakly, as RFC 9110
-/// asks.
-pub(super) fn names_tag<'a>(if_none_match: &str, tags: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
-    let opaque = |tag: &'a [u8]| tag.strip_prefix(b"\"")?.strip_suffix(b"\"");
-    if_none_match.split(',').map(str::trim).any(|given| {
-        given == "*"
-            || given
-                .parse::<EntityTag>()
-                .is_ok_and(|given| tags.clone().any(|tag| opaque(tag) == Some(given.tag().as_bytes())))
-    })
+/// Returns true if `If-None-Match` names this entity tag, which is in quotes. Compares weakly, as RFC 9110 asks.
+pub(super) fn names_tag(if_none_match: &str, tag: &[u8]) -> bool {
+    let opaque = tag.strip_prefix(b"\"").and_then(|tag| tag.strip_suffix(b"\""));
+    let is_this = |given: EntityTag| opaque == Some(given.tag().as_bytes());
+    let mut given = if_none_match.split(',').map(str::trim);
+    given.any(|given| given == "*" || given.parse().is_ok_and(is_this))
 }
 
 /// Returns true if `If-Modified-Since` is exactly this second.
@@ -139,17 +135,17 @@ mod tests {
 
     #[test]
     fn finds_tags_in_lists_and_weak_tags() {
-        let tags: [&[u8]; 2] = [b"\"abc\"", b"\"abc-gz\""];
         for (given, expected) in [
-            ("\"abc\"", true),
+            ("\"abc-gz\"", true),
             ("\"x\", W/\"abc-gz\"", true),
             ("*", true),
-            ("abc", false),
+            ("abc-gz", false),
+            ("\"abc\"", false),
             ("\"abc-br\"", false),
             ("", false),
             ("\"", false),
         ] {
-            assert_eq!(names_tag(given, tags.into_iter()), expected, "{given}");
+            assert_eq!(names_tag(given, b"\"abc-gz\""), expected, "{given}");
         }
     }
 
@@ -176,7 +172,7 @@ mod tests {
 
         #[test]
         fn no_header_causes_a_panic(text in "\\PC*") {
-            let _ = (coding(Some(&text), true), names_tag(&text, std::iter::once(b"\"a\"".as_slice())));
+            let _ = (coding(Some(&text), true), names_tag(&text, b"\"a\""));
         }
     }
 }

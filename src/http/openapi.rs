@@ -72,7 +72,13 @@ fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static s
     let Some(file) = file else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the description could not be made");
     };
-    let terms = Terms { content_type, cache_control: CACHE_CONTROL, vary: "Accept-Encoding", labels: None };
+    let terms = Terms {
+        content_type,
+        cache_control: CACHE_CONTROL,
+        vary: "Accept-Encoding",
+        labels: None,
+        status: StatusCode::OK,
+    };
     send_on(request, file, &terms)
 }
 

@@ -239,7 +239,9 @@ fn errors_are_pages_for_browsers_and_problems_for_programs() {
             ("/m/XLM", 404),
             ("/m/XLM_USDC-G", 404),
         ] {
-            let shown = daemon.get_with("GET", path, BROWSER);
+            // No condition and no coding makes another answer of an error.
+            let asked = format!("{BROWSER}If-None-Match: *\r\nAccept-Encoding: identity;q=0\r\n");
+            let shown = daemon.get_with("GET", path, &asked);
             let html = String::from_utf8(shown.body.clone()).unwrap();
             assert_eq!(
                 (shown.status, shown.header("vary")),

@@ -90,11 +90,8 @@ pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: &[u8]) -> H
     let Ok(file) = Document::gzipped(page) else {
         return ApiError::Compression.response();
     };
-    let terms = Terms { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None };
+    let terms = Terms { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None, status };
     let mut response = send_on(request, &file, &terms);
-    if response.status() == StatusCode::OK {
-        *response.status_mut() = status;
-    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
@@ -112,8 +109,13 @@ pub(super) async fn send(
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
     let file = view.encoded(key, |view| Document::with_brotli(&render(view))).await?;
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    let terms =
-        Terms { content_type: HTML, cache_control: "public, max-age=1", vary: VARY, labels: Some(&labels) };
+    let terms = Terms {
+        content_type: HTML,
+        cache_control: "public, max-age=1",
+        vary: VARY,
+        labels: Some(&labels),
+        status: StatusCode::OK,
+    };
     let mut response = send_on(request, &file, &terms);
     guard(response.headers_mut());
     labels.add_to(response.headers_mut());

@@ -79,7 +79,13 @@ fn respond(request: &HttpRequest) -> HttpResponse {
     else {
         return problem(StatusCode::NOT_FOUND, "the pages have no such file");
     };
-    let terms = Terms { content_type, cache_control: CACHE_CONTROL, vary: "Accept-Encoding", labels: None };
+    let terms = Terms {
+        content_type,
+        cache_control: CACHE_CONTROL,
+        vary: "Accept-Encoding",
+        labels: None,
+        status: StatusCode::OK,
+    };
     send_on(request, file, &terms)
 }
 
