@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         asset::Asset,
-        candles::{MINUTE_CANDLE_DAYS, Stored},
+        candles::Stored,
         instant::{DAY, UnixSeconds},
         market::Market,
     },
@@ -68,8 +68,8 @@ fn moment(view: &ListingView, parameters: &Parameters, reader: &CandleReader) ->
         )));
     }
     // A day before the moment must be held as well.
-    let minutes_from = as_of.minus((MINUTE_CANDLE_DAYS - 1).saturating_mul(DAY));
-    let stored = if at >= minutes_from { Stored::Minute } else { Stored::Hour };
+    let has_minutes = at.minus(DAY) >= reader.oldest(view, Stored::Minute.buckets());
+    let stored = if has_minutes { Stored::Minute } else { Stored::Hour };
     reader.check(view, stored.buckets(), at.minus(DAY), "at, less a day,")?;
     Ok(Moment { at, stored })
 }

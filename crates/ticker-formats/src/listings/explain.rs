@@ -49,8 +49,9 @@ enum DecidedBy {
     FirstAndLast,
     Highest,
     Lowest,
-    /// A sum has no single one: the largest are shown.
-    Largest,
+    /// A sum has no single one: the trades with the largest base amounts are shown.
+    LargestBase,
+    LargestQuote,
 }
 
 const fn field(name: &'static str, counted: Counted, decided_by: DecidedBy, rule: &'static str) -> Field {
@@ -80,7 +81,7 @@ pub const FIELDS: [Field; 19] = [
     field(
         "vwap",
         Counted::Clean,
-        DecidedBy::Largest,
+        DecidedBy::LargestBase,
         "Quote volume of the clean trades divided by their base volume.",
     ),
     field("change", Counted::Clean, DecidedBy::FirstAndLast, "Last clean price minus first clean price."),
@@ -90,29 +91,34 @@ pub const FIELDS: [Field; 19] = [
         DecidedBy::FirstAndLast,
         "Difference of last and first clean price, in per cent of the first.",
     ),
-    field("base_volume", Counted::All, DecidedBy::Largest, "Sum of the base amounts of all trades."),
-    field("quote_volume", Counted::All, DecidedBy::Largest, "Sum of the quote amounts of all trades."),
-    field("trade_count", Counted::All, DecidedBy::Largest, "Number of all trades."),
-    field("clean_count", Counted::OnlyClean, DecidedBy::Largest, "Number of clean trades."),
+    field("base_volume", Counted::All, DecidedBy::LargestBase, "Sum of the base amounts of all trades."),
+    field("quote_volume", Counted::All, DecidedBy::LargestQuote, "Sum of the quote amounts of all trades."),
+    field("trade_count", Counted::All, DecidedBy::LargestBase, "Number of all trades."),
+    field("clean_count", Counted::OnlyClean, DecidedBy::LargestBase, "Number of clean trades."),
     field(
         "buy_volume",
         Counted::Bought,
-        DecidedBy::Largest,
+        DecidedBy::LargestBase,
         "Base volume of trades whose taker bought the base.",
     ),
     field(
         "sell_volume",
         Counted::Sold,
-        DecidedBy::Largest,
+        DecidedBy::LargestBase,
         "Base volume of trades whose taker sold the base.",
     ),
     field(
         "book_volume",
         Counted::Book,
-        DecidedBy::Largest,
+        DecidedBy::LargestBase,
         "Base volume of trades with offers of the order book.",
     ),
-    field("pool_volume", Counted::Pool, DecidedBy::Largest, "Base volume of trades with liquidity pools."),
+    field(
+        "pool_volume",
+        Counted::Pool,
+        DecidedBy::LargestBase,
+        "Base volume of trades with liquidity pools.",
+    ),
 ];
 
 /// Explanation of one figure of one window.
@@ -259,9 +265,14 @@ impl DecidedBy {
             Self::Highest | Self::Lowest => {
                 trades.iter().min_by_key(|trade| trade.price).copied().into_iter().collect()
             }
-            Self::Largest => {
+            Self::LargestBase | Self::LargestQuote => {
+                let is_of_counter = (self == Self::LargestQuote) != is_flipped;
+                let amount = |trade: &WindowTrade| {
+                    let amount = if is_of_counter { trade.counter_amount } else { trade.base_amount };
+                    amount.stroops()
+                };
                 let mut largest = trades.to_vec();
-                largest.sort_by_key(|trade| std::cmp::Reverse(trade.base_amount.stroops()));
+                largest.sort_by_key(|trade| std::cmp::Reverse(amount(trade)));
                 largest.truncate(SHOWN_MAX);
                 largest
             }
@@ -272,5 +283,26 @@ impl DecidedBy {
 impl ExplainedTrade {
     fn of(trade: &WindowTrade, is_flipped: bool) -> Self {
         Self { trade: QuotedTrade::of(trade, is_flipped), is_clean: trade.is_clean() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ticker_domain::test_support::trade;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_trades_of_a_sum_are_those_with_the_most_of_what_it_sums() {
+        let (cheap, dear) = (trade(1, 0, 1, (500, 20), (1, 25)), trade(2, 0, 2, (10, 900), (90, 1)));
+        for (by, is_flipped, largest) in [
+            (DecidedBy::LargestBase, false, &cheap),
+            (DecidedBy::LargestQuote, false, &dear),
+            (DecidedBy::LargestBase, true, &dear),
+            (DecidedBy::LargestQuote, true, &cheap),
+        ] {
+            let chosen = by.choose(&[&cheap, &dear], is_flipped);
+            assert_eq!((chosen.len(), chosen.first()), (2, Some(&largest)), "{by:?} {is_flipped}");
+        }
     }
 }

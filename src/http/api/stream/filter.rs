@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ticker_formats::listings::{ListingView, live::Line};
 
 use crate::{
-    domain::{asset_names::AssetId, windows::MarketId},
+    domain::asset_names::AssetId,
     http::api::{document, error::ApiError, parameters::Parameters},
 };
 
@@ -14,7 +14,8 @@ const NAMES_MAX: usize = 200;
 
 /// Events that a reader wants: those of a market or an asset that it names, or all if it names none.
 pub(super) struct Filter {
-    markets: HashSet<MarketId>,
+    /// Assets of each market, the lower id first. A market may have its first trade later.
+    markets: HashSet<(AssetId, AssetId)>,
     assets: HashSet<AssetId>,
 }
 
@@ -25,7 +26,10 @@ impl Filter {
         if names("markets").chain(names("assets")).count() > NAMES_MAX {
             return Err(ApiError::BadParameter(format!("at most {NAMES_MAX} markets and assets")));
         }
-        let markets = names("markets").map(|name| Ok(document::market(view, name)?.id()));
+        let markets = names("markets").map(|name| {
+            let (one, other) = document::assets_of(view, name)?;
+            Ok(sorted((one.id(), other.id())))
+        });
         let assets = names("assets").map(|name| Ok(document::asset(view, name)?.id()));
         Ok(Self {
             markets: markets.collect::<Result<_, ApiError>>()?,
@@ -42,7 +46,7 @@ impl Filter {
     pub(super) fn wants(&self, line: &Line) -> bool {
         let (base, counter) = line.assets;
         self.is_all()
-            || self.markets.contains(&line.market)
+            || self.markets.contains(&sorted(line.assets))
             || self.assets.contains(&base)
             || self.assets.contains(&counter)
     }
@@ -53,9 +57,13 @@ impl Filter {
         Self::of_markets([])
     }
 
-    /// These markets, or everything.
+    /// The markets of these assets, or everything.
     #[cfg(test)]
-    pub(super) fn of_markets(markets: impl IntoIterator<Item = MarketId>) -> Self {
-        Self { markets: markets.into_iter().collect(), assets: HashSet::new() }
+    pub(super) fn of_markets(markets: impl IntoIterator<Item = (AssetId, AssetId)>) -> Self {
+        Self { markets: markets.into_iter().map(sorted).collect(), assets: HashSet::new() }
     }
+}
+
+fn sorted((one, other): (AssetId, AssetId)) -> (AssetId, AssetId) {
+    (one.min(other), one.max(other))
 }

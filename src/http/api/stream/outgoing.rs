@@ -109,7 +109,7 @@ mod tests {
     use crate::domain::instant::UnixSeconds;
 
     fn lines(markets: i32) -> Arc<Lines> {
-        let line = |market| Line { market, assets: (1, 2), json: "x".repeat(1_000) };
+        let line = |market| Line { market, assets: (market, -1), json: "x".repeat(1_000) };
         Arc::new(Lines { trades: vec![line(0)], markets: (1..=markets).map(line).collect() })
     }
 
@@ -133,8 +133,11 @@ mod tests {
     #[test]
     fn a_publication_without_a_wanted_line_sends_nothing() {
         let id = EventId { seq: 7, as_of: UnixSeconds(90) };
-        assert_eq!(chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([77])), Vec::<String>::new());
-        let wanted = chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([9])).concat();
+        assert_eq!(
+            chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([(77, -1)])),
+            Vec::<String>::new()
+        );
+        let wanted = chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([(-1, 9)])).concat();
         assert!(wanted.starts_with("event: market") && wanted.ends_with(&published(id)), "{wanted}");
     }
 
