@@ -354,6 +354,23 @@ fn exchanged_sides_redirect_or_are_refused() {
 }
 
 #[test]
+fn a_stream_waits_for_the_first_trade_of_a_market() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let assets = ok(&daemon, "/api/v1/assets").json();
+        let names: Vec<&str> =
+            assets["assets"].as_array().unwrap().iter().map(|asset| text(asset, "id")).collect();
+        let pairs = names.iter().flat_map(|one| names.iter().map(move |other| format!("{one}_{other}")));
+        let mut pairs = pairs.filter(|pair| daemon.get(&format!("/api/v1/markets/{pair}")).status == 404);
+        let silent =
+            pairs.find(|pair| !pair.split_once('_').is_some_and(|(one, other)| one == other)).unwrap();
+        let stream = daemon.get_with("HEAD", &format!("/api/v1/stream?markets=XLM_{USDC},{silent}"), "");
+        assert_eq!(stream.status, 200, "{silent}");
+    });
+}
+
+#[test]
 fn pages_of_one_view_add_up_to_the_whole() {
     let sim = horizon();
     block_on(async {
