@@ -3,7 +3,10 @@
 import { NONE, age, amount, change, count, orNone, percent, price, scale } from "./numbers.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-const TAGS = ["no trade in 24 h", "thin", "not valid", "look-alike", "unproven anchor"];
+// Bits of the warnings and their texts. A row has little room, so those about deceit come first, as on the server.
+const TAGS = [
+  [8, "look-alike"], [128, "concentrated"], [16, "unproven anchor"], [4, "not valid"], [2, "thin"], [1, "no trade in 24 h"],
+];
 const SVG = "http://www.w3.org/2000/svg";
 
 function element(name, className, ...children) {
@@ -39,10 +42,11 @@ function party({ issuer, domain }, isVerified) {
 function marketCell(row) {
   const codes = element("span", "codes", element("strong", "", row.base.code), ` / ${row.quote.code}`);
   const sides = [[row.base, row.baseVerified], [row.quote, row.quoteVerified]].filter(([asset]) => asset.issuer);
-  const by = element("span", "by", ...sides.flatMap(([asset, isVerified], place) => [
+  const parties = element("span", "parties", ...sides.flatMap(([asset, isVerified], place) => [
     ...(place > 0 ? [" / "] : []), ...party(asset, isVerified),
   ]));
-  TAGS.forEach((tag, bit) => row.flags & (1 << bit) && by.append(" ", element("span", "tag", tag)));
+  const tags = TAGS.filter(([bit]) => row.flags & bit).map(([, tag]) => tag);
+  const by = element("span", "by", parties, ...tags.flatMap((tag) => [" ", element("span", "tag", tag)]));
   const link = element("a", "", codes, by);
   link.href = `/m/${row.id}`;
   return cell("market", link);

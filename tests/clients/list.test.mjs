@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { feed, serve } from "./feed.mjs";
-import { eventually, foreign, isSound, launch, open } from "./chromium.mjs";
+import { DEADLINE_MS, eventually, foreign, isSound, launch, open } from "./chromium.mjs";
 
 const MARKETS = 30_000;
 // Most rows in the document, however long the list.
@@ -26,6 +26,17 @@ const column = (page, name) =>
     cells.map((cell) => Number(cell.textContent.replaceAll(",", "").replace("−", "-").replace("–", "NaN"))),
   );
 const count = (page) => page.textContent("#count");
+const counts = (page, text) =>
+  page.waitForFunction((text) => document.getElementById("count").textContent === text, text);
+// The list of a made-up board, which polls: later figures are those that `documents` has by then.
+async function madeUp(documents, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  await serve(page, documents);
+  return { page, close: () => context.close() };
+}
+const row = (number) => `#rows tr[data-number="${number}"]`;
 
 test("the script draws the rows of the server", async () => {
   const { page, requests, faults, close } = await list();
@@ -157,12 +168,10 @@ test("only the rows near the window are in the document", async () => {
 });
 
 test("30,000 markets are searched, sorted and scrolled with few rows in the document", async () => {
-  const opened = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-  const page = await opened.newPage();
-  await serve(page, feed(MARKETS));
+  const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(process.env.TICKER_URL);
   await page.waitForSelector(READY);
-  await page.waitForFunction(() => document.getElementById("count").textContent === "30,000 of 30,000 markets");
+  await counts(page, "30,000 of 30,000 markets");
   const rows = () => page.locator("#rows tr").count();
   for (const words of ["c1", "c12", "gab", "c299"]) {
     await page.fill("#q", words);
@@ -179,7 +188,37 @@ test("30,000 markets are searched, sorted and scrolled with few rows in the docu
     await page.evaluate((head) => document.querySelector(`th[data-sort="${head}"] a`).click(), head);
     assert((await rows()) <= ROWS_MAX, head);
   }
-  await opened.close();
+  await close();
+});
+
+test("every warning has a tag and is hidden with the others", async () => {
+  const documents = feed(20);
+  [1, 2, 4, 8, 16, 128].forEach((bit, place) => { documents.figures.flags[place] = 96 | bit; });
+  const { page, close } = await madeUp(documents);
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const tags = await page.$$eval("#rows .tag", (all) => all.map((tag) => tag.textContent));
+  assert.deepEqual(tags.toSorted(),
+    ["concentrated", "look-alike", "no trade in 24 h", "not valid", "thin", "unproven anchor"]);
+  assert.equal(await page.textContent(`${row(5)} .tag`), "concentrated");
+  await page.check('[name="clean"]');
+  await counts(page, "14 of 20 markets");
+  assert.equal(await page.locator("#rows .tag").count(), 0);
+  await close();
+});
+
+test("a long domain does not push a warning out of sight", async () => {
+  const documents = feed(20);
+  documents.names.assets.domain = documents.names.assets.domain.map(() => 0);
+  documents.names.assets.domains = ["a-name-that-fills-every-line.example"];
+  documents.figures.flags[7] |= 8;
+  const { page, close } = await madeUp(documents, { viewport: { width: 390, height: 900 } });
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const [tag, cell] = await page.$$eval(`${row(7)} .tag, ${row(7)} .market`, (found) =>
+    found.map((one) => one.getBoundingClientRect().toJSON()).toSorted((one, other) => one.width - other.width));
+  assert(tag.width > 20 && tag.left >= cell.left - 3 && tag.right <= cell.right + 3, JSON.stringify([tag, cell]));
+  await close();
 });
 
 test("without script, links sort and a form searches", async () => {

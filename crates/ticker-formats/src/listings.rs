@@ -29,7 +29,7 @@ mod view;
 pub mod volume;
 
 pub use asset::AssetView;
-pub(crate) use flags::warnings;
+pub(crate) use flags::{Warning, warnings};
 pub use market::MarketView;
 pub use view::{IdStyle, ListingView};
 

@@ -3,7 +3,7 @@
 use ticker_domain::{price::Price, span::Span, windows::MarketId};
 
 use crate::{
-    listings::{MarketView, warnings},
+    listings::{MarketView, Warning, warnings},
     shown::{self, PriceScale},
 };
 
@@ -28,12 +28,33 @@ pub enum Flag {
     BaseVerified,
     /// The home domain vouches for the quote. No warning.
     QuoteVerified,
+    /// Two accounts made most of the volume with each other.
+    Concentrated,
+}
+
+impl From<Warning> for Flag {
+    fn from(warning: Warning) -> Self {
+        match warning {
+            Warning::Stale => Self::Stale,
+            Warning::Thin => Self::Thin,
+            Warning::Concentrated => Self::Concentrated,
+            Warning::InvalidAsset => Self::InvalidAsset,
+            Warning::LookalikeOf => Self::Lookalike,
+            Warning::UnverifiedAnchor => Self::UnverifiedAnchor,
+        }
+    }
 }
 
 impl Flag {
-    /// The warnings, in the order of their bits.
-    pub(crate) const WARNINGS: [Self; 5] =
-        [Self::Stale, Self::Thin, Self::InvalidAsset, Self::Lookalike, Self::UnverifiedAnchor];
+    /// The warnings. A row has little room, so those about deceit come first.
+    pub(crate) const WARNINGS: [Self; 6] = [
+        Self::Lookalike,
+        Self::Concentrated,
+        Self::UnverifiedAnchor,
+        Self::InvalidAsset,
+        Self::Thin,
+        Self::Stale,
+    ];
 
     const fn bit(self) -> u32 {
         match self {
@@ -44,19 +65,7 @@ impl Flag {
             Self::UnverifiedAnchor => 16,
             Self::BaseVerified => 32,
             Self::QuoteVerified => 64,
-        }
-    }
-
-    /// Name in the market API. The marks that are no warnings have none.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stale => "stale",
-            Self::Thin => "thin",
-            Self::InvalidAsset => "invalid_asset",
-            Self::Lookalike => "lookalike_of",
-            Self::UnverifiedAnchor => "unverified_anchor",
-            Self::BaseVerified | Self::QuoteVerified => "",
+            Self::Concentrated => 128,
         }
     }
 
@@ -68,6 +77,7 @@ impl Flag {
             Self::Thin => "thin",
             Self::InvalidAsset => "not valid",
             Self::Lookalike => "look-alike",
+            Self::Concentrated => "concentrated",
             Self::UnverifiedAnchor => "unproven anchor",
             Self::BaseVerified | Self::QuoteVerified => "",
         }
@@ -77,8 +87,8 @@ impl Flag {
 impl Flags {
     fn of(market: &MarketView<'_>) -> Self {
         let mut flags = Self::default();
-        for (name, _) in warnings(market) {
-            Flag::WARNINGS.into_iter().filter(|flag| flag.name() == name).for_each(|flag| flags.set(flag));
+        for (warning, _) in warnings(market) {
+            flags.set(warning.into());
         }
         if market.base().is_verified() {
             flags.set(Flag::BaseVerified);
@@ -223,5 +233,16 @@ mod tests {
         flags.set(Flag::Thin);
         assert!(flags.has_warning() && !flags.has(Flag::Stale));
         assert_eq!(flags.bits(), 34);
+    }
+
+    #[test]
+    fn every_warning_has_a_bit_and_a_tag_of_its_own() {
+        let mut all = Flags::default();
+        for flag in Flag::WARNINGS {
+            let before = all.bits();
+            all.set(flag);
+            assert!(all.bits() > before && !flag.tag().is_empty(), "{flag:?}");
+        }
+        assert_eq!(all.bits(), 159, "the bits that the script counts as warnings");
     }
 }

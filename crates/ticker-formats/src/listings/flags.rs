@@ -1,6 +1,6 @@
 //! Warnings about a market, each with its reason. Nothing is left out silently: a doubtful market is shown and flagged.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use ticker_domain::{instant::DAY, market::QUOTE_ASSETS, span::Span};
 
 use super::{asset::AssetView, market::MarketView};
@@ -12,16 +12,47 @@ const THIN_TRADES: u64 = 10;
 /// Share of the busiest pair of accounts from which a market is concentrated, in hundredths of a per cent: a half.
 const CONCENTRATED: u16 = 5_000;
 
-/// Warning.
+/// Kind of warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warning {
+    Stale,
+    Thin,
+    Concentrated,
+    InvalidAsset,
+    LookalikeOf,
+    UnverifiedAnchor,
+}
+
+impl Warning {
+    /// Name in the market API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Thin => "thin",
+            Self::Concentrated => "concentrated",
+            Self::InvalidAsset => "invalid_asset",
+            Self::LookalikeOf => "lookalike_of",
+            Self::UnverifiedAnchor => "unverified_anchor",
+        }
+    }
+}
+
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Warning about a market.
 #[derive(Debug, Serialize)]
 pub(super) struct Flag {
-    pub(super) flag: &'static str,
+    pub(super) flag: Warning,
     pub(super) reason: String,
 }
 
-/// Warnings about a market: their names and reasons.
+/// Warnings about a market, with their reasons.
 #[must_use]
-pub(crate) fn warnings(market: &MarketView<'_>) -> Vec<(&'static str, String)> {
+pub(crate) fn warnings(market: &MarketView<'_>) -> Vec<(Warning, String)> {
     of(market).into_iter().map(|flag| (flag.flag, flag.reason)).collect()
 }
 
@@ -31,18 +62,21 @@ pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
     let day = market.stats(Span::Day);
     let age_s = market.last_trade_at().map(|at| market.view().as_of().0.saturating_sub(at.0));
     if age_s.is_none_or(|age_s| age_s >= DAY) {
-        flags.push(Flag { flag: "stale", reason: "no trade in the last 24 hours".to_owned() });
+        flags.push(Flag { flag: Warning::Stale, reason: "no trade in the last 24 hours".to_owned() });
     } else if day.clean_count < THIN_TRADES {
         let reason = format!("{} trades above dust in 24 hours, fewer than {THIN_TRADES}", day.clean_count);
-        flags.push(Flag { flag: "thin", reason });
+        flags.push(Flag { flag: Warning::Thin, reason });
     } else if market.usd_volume(day.quote_volume).is_some_and(|volume| volume < THIN_VOLUME) {
-        flags.push(Flag { flag: "thin", reason: "less than 100 dollars of volume in 24 hours".to_owned() });
+        flags.push(Flag {
+            flag: Warning::Thin,
+            reason: "less than 100 dollars of volume in 24 hours".to_owned(),
+        });
     }
     let accounts = market.view().accounts(market.id());
     if let Some((_, accounts)) = accounts.filter(|(_, accounts)| accounts.largest_pair >= CONCENTRATED) {
         let share = accounts.largest_pair_percent();
         let reason = format!("two accounts made {share} % of the volume of 24 hours with each other");
-        flags.push(Flag { flag: "concentrated", reason });
+        flags.push(Flag { flag: Warning::Concentrated, reason });
     }
     for asset in [market.base(), market.quote()] {
         flags.extend(of_asset(asset, market));
@@ -55,26 +89,29 @@ fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
     let code = asset.asset().code();
     if !asset.is_valid() {
         let reason = format!("{} is not valid: Horizon or its issuer's file does not list it", asset.name());
-        flags.push(Flag { flag: "invalid_asset", reason });
+        flags.push(Flag { flag: Warning::InvalidAsset, reason });
     }
     let of_list = QUOTE_ASSETS.iter().find(|listed| listed.split(':').next() == Some(code));
     let original = of_list.filter(|listed| **listed != asset.asset().to_string());
     if let Some(original) = original {
         let reason = format!("{} has the code of {}", asset.name(), original.replace(':', "-"));
-        flags.push(Flag { flag: "lookalike_of", reason });
+        flags.push(Flag { flag: Warning::LookalikeOf, reason });
     } else if code == "XLM" && asset.name() != "XLM" {
-        flags.push(Flag { flag: "lookalike_of", reason: format!("{} has the code of XLM", asset.name()) });
+        flags.push(Flag {
+            flag: Warning::LookalikeOf,
+            reason: format!("{} has the code of XLM", asset.name()),
+        });
     } else if let Some(symbol) =
         market.view().symbols().of_code(code).filter(|symbol| symbol.asset != asset.id())
     {
         let original = market.view().asset(symbol.asset).map(|asset| asset.name()).unwrap_or_default();
         let reason = format!("{} has the code of {original}", asset.name());
-        flags.push(Flag { flag: "lookalike_of", reason });
+        flags.push(Flag { flag: Warning::LookalikeOf, reason });
     }
     let anchor = asset.listed().map(|listed| listed.currency.anchor_asset.as_str()).unwrap_or_default();
     if !anchor.is_empty() && !asset.is_verified() {
         let reason = format!("{} claims an anchor that its home domain does not confirm", asset.name());
-        flags.push(Flag { flag: "unverified_anchor", reason });
+        flags.push(Flag { flag: Warning::UnverifiedAnchor, reason });
     }
     flags
 }

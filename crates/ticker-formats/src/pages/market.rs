@@ -6,7 +6,8 @@ mod chart;
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    candles::Interval, decimal, plain_text::stripped, span::Span, trade_stats::WindowTrade, windows::MarketId,
+    candles::Interval, decimal, plain_text::stripped, span::Span,
+    trade_stats::WindowTrade, windows::MarketId,
 };
 
 use super::{
@@ -128,7 +129,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
     let book = request.levels.as_ref().and_then(|levels| Book::of(market, &row, levels, state.now));
     let flags = warnings(market)
         .into_iter()
-        .map(|(flag, reason)| Warning { flag, reason: stripped(&reason).into_owned() });
+        .map(|(warning, reason)| Warning { flag: warning.name(), reason: stripped(&reason).into_owned() });
     let age = market.last_trade_at().map(|at| state.now.0.saturating_sub(at.0));
     let usd = market.last_usd().and_then(|rate| dollars((rate.n, rate.d)));
     rendered(&MarketPage {
