@@ -3,7 +3,7 @@
 // 10 seconds.
 import { showLedger, showUpdates, syncClock } from "./frame.js";
 import { count } from "./numbers.js";
-import { follow, isShared } from "./stream.js";
+import { follow } from "./stream.js";
 
 const INTERVAL_MS = 10_000;
 // With a stream: least time between two readings, and the time after which the ages of order books are read again.
@@ -63,19 +63,17 @@ export function keepUp(number, onUpdate) {
     if (!document.hidden && !isBusy && passed >= wait) read();
   };
   tell();
-  if (isShared()) {
-    follow(
-      (event) => {
-        if (event && event.ledger !== null) showLedger(count(event.ledger), Date.parse(event.ledger_close_time) / 1000);
-        isDue ||= event === null || event.m.some(([changed]) => changed === number);
-        look();
-      },
-      (state) => {
-        mode = state;
-        tell();
-      },
-    );
-  }
   setInterval(look, 1000);
   document.addEventListener("visibilitychange", look);
+  follow(
+    (event) => {
+      if (event && event.ledger !== null) showLedger(count(event.ledger), Date.parse(event.ledger_close_time) / 1000);
+      isDue ||= event === null || event.m.some(([changed]) => changed === number);
+      look();
+    },
+    (state) => {
+      mode = state;
+      tell();
+    },
+  );
 }

@@ -9,45 +9,76 @@ const RETRY_MS = 2_000;
 const RETRY_SLOWLY_MS = 30_000;
 // Silence after which the stream is opened again. The server sends something every 10 seconds.
 const SILENCE_MS = 25_000;
+// Silence of the holder after which another tab polls by itself: browsers stop tabs in the background. The holder passes
+// on what the server sends every 10 seconds, and says so if the server is silent for SILENCE_MS.
+const HOLDER_SILENCE_MS = 30_000;
 // Events that the holder keeps for a tab that comes later: its figures may be ten seconds old.
 const KEPT_MS = 15_000;
 
-// True if the browser has all that a shared stream takes. Locks exist only in secure contexts: HTTPS, or this machine.
-export const isShared = () => "locks" in navigator && "BroadcastChannel" in window && "EventSource" in window;
-
-// Follows the stream of this browser. `onEvent` gets the data of an event, or null when figures must be read again, and
-// `onState` "live" or "poll".
+// Follows the stream of this browser, if it has all that this takes. `onEvent` gets the data of an event, or null when
+// figures must be read again, and `onState` "live" or "poll". Before the first state there is no stream.
 export function follow(onEvent, onState) {
-  const channel = new BroadcastChannel(NAME);
-  channel.addEventListener("message", ({ data }) => {
+  const channel = openChannel();
+  if (!channel) return;
+  const id = Math.random();
+  let state = null;
+  let watch = null;
+  const become = (next) => {
+    if (state === next) return;
+    state = next;
+    onState(state);
+  };
+  const receive = ({ data }) => {
+    if (data.kind === "join" || (data.to !== undefined && data.to !== id)) return;
+    clearTimeout(watch);
+    watch = setTimeout(() => become("poll"), HOLDER_SILENCE_MS);
+    if (data.state) become(data.state); // a tab with the script of an older version sends none with an event
     if (data.kind === "event") onEvent(data.event);
-    if (data.kind === "state") onState(data.state);
-  });
-  channel.postMessage({ kind: "join" });
+  };
+  channel.addEventListener("message", receive);
+  channel.postMessage({ kind: "join", id });
   // Granted when the tab that holds it is gone, and held for as long as this tab lives.
-  navigator.locks.request(NAME, () => hold(channel, onEvent, onState));
+  const lock = navigator.locks.request(NAME, () => {
+    channel.removeEventListener("message", receive);
+    clearTimeout(watch);
+    return hold(channel, onEvent, become);
+  });
+  lock.catch((error) => console.warn("this browser shares no stream:", error));
+}
+
+// Channel between the tabs, or null. Locks exist only in secure contexts: HTTPS, or this machine.
+function openChannel() {
+  if (!("locks" in navigator && "BroadcastChannel" in window && "EventSource" in window)) return null;
+  try {
+    return new BroadcastChannel(NAME);
+  } catch (error) {
+    // The reader denies the site all storage.
+    console.warn("this browser shares no stream:", error);
+    return null;
+  }
 }
 
 function hold(channel, onEvent, onState) {
   let kept = [];
   let state = null;
   let failures = 0;
+  const send = (message) => channel.postMessage({ ...message, state });
   const become = (next) => {
     if (state === next) return;
     state = next;
     onState(state);
-    channel.postMessage({ kind: "state", state });
+    send({ kind: "state" });
   };
   const pass = (event) => {
     const at = performance.now();
     kept = [...kept.filter((one) => at - one.at < KEPT_MS), { at, event }];
     onEvent(event);
-    channel.postMessage({ kind: "event", event });
+    send({ kind: "event", event });
   };
   channel.addEventListener("message", ({ data }) => {
     if (data.kind !== "join" || !state) return;
-    channel.postMessage({ kind: "state", state });
-    for (const { event } of kept) channel.postMessage({ kind: "event", event });
+    send({ kind: "state", to: data.id });
+    for (const { event } of kept) send({ kind: "event", event, to: data.id });
   });
   // True after a silence, until an event shows that more comes through than the greeting.
   let isDoubted = false;
@@ -81,7 +112,10 @@ function hold(channel, onEvent, onState) {
       arrives();
       pass(JSON.parse(data));
     });
-    stream.addEventListener("quiet", arrives);
+    stream.addEventListener("quiet", () => {
+      arrives();
+      send({ kind: "state" });
+    });
     stream.addEventListener("hello", () => {
       if (!isDoubted) become("live");
     });

@@ -1,6 +1,6 @@
 // The source of new figures: the stream of the browser, or figures read every 10 seconds where there is none.
 import { showUpdates, syncClock } from "./frame.js";
-import { follow, isShared } from "./stream.js";
+import { follow } from "./stream.js";
 
 const INTERVAL_MS = 10_000;
 // Wait before figures are read again that do not reach the events yet: the server cuts them every 10 seconds.
@@ -32,7 +32,7 @@ export class Updates {
     this.mode = "poll";
     this.failures = 0;
     this.isBusy = false;
-    if (isShared()) follow((event) => this.take(event), (state) => this.become(state));
+    follow((event) => this.take(event), (state) => this.become(state));
   }
 
   // Begins with figures that the page has.

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { daemon, freePort, published, scratch, stopAll } from "./daemon.mjs";
-import { eventually, findings, launch, open } from "./chromium.mjs";
+import { DEADLINE_MS, eventually, findings, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 const TABS = 8;
@@ -199,6 +199,68 @@ test("where the browser has no locks, every page polls", async () => {
   await context.close();
 });
 
+// A reader who denies the site all storage: names exist, but refuse.
+const denials = {
+  channel: () => {
+    window.BroadcastChannel = class {
+      constructor() {
+        throw new DOMException("denied", "SecurityError");
+      }
+    };
+  },
+  lock: () => {
+    LockManager.prototype.request = () => Promise.reject(new DOMException("denied", "SecurityError"));
+  },
+};
+for (const [name, deny] of Object.entries(denials)) {
+  test(`where the browser denies a ${name}, every page polls`, async () => {
+    const market = (await (await fetch(`${TICKER}/api/v1/markets?sort=trades&limit=1`)).json()).markets[0].id;
+    const context = await browser.newContext();
+    await context.addInitScript(deny);
+    const errors = [];
+    const pages = [];
+    for (const path of ["/", `/m/${market}`]) {
+      const page = await context.newPage();
+      page.setDefaultTimeout(DEADLINE_MS);
+      page.on("pageerror", (error) => errors.push(`${error}`));
+      await page.goto(TICKER + path);
+      pages.push(page);
+    }
+    const [list, ofMarket] = pages;
+    await list.waitForSelector(READY);
+    await changes(list);
+    await updates(list, "every 10 s");
+    await updates(ofMarket, "every 10 s");
+    const now = await ofMarket.textContent("#ledger");
+    await ofMarket.waitForFunction((now) => document.getElementById("ledger").textContent !== now, now, POLLING);
+    assert.deepEqual(errors, []);
+    await context.close();
+  });
+}
+
+test("a tab polls while the one with the stream stands still, and follows it again", async () => {
+  const context = await browser.newContext();
+  const [holder, follower] = [await context.newPage(), await context.newPage()];
+  for (const page of [holder, follower]) page.setDefaultTimeout(DEADLINE_MS);
+  await holder.goto(TICKER);
+  await updates(holder, "live");
+  await follower.clock.install();
+  await follower.goto(TICKER);
+  await follower.waitForSelector(READY);
+  await updates(follower, "live");
+  await holder.evaluate(() => {
+    window.post = BroadcastChannel.prototype.postMessage;
+    BroadcastChannel.prototype.postMessage = () => {};
+  });
+  await follower.clock.fastForward(31_000);
+  await updates(follower, "every 10 s");
+  await changes(follower);
+  await holder.evaluate(() => { BroadcastChannel.prototype.postMessage = window.post; });
+  await updates(follower, "live");
+  await changes(follower);
+  await context.close();
+});
+
 test("a list that could not be loaded is loaded again", async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -208,7 +270,7 @@ test("a list that could not be loaded is loaded again", async () => {
     return refusal === "fulfill" ? route.fulfill({ status: 503, body: "{}" }) : route[refusal]();
   });
   await page.goto(TICKER);
-  await page.getByText("Only the first 50 markets").waitFor();
+  await page.locator("#count", { hasText: "Only the first 50 markets" }).waitFor();
   assert.equal(await page.locator("html.js").count(), 0, "without script");
   await page.waitForSelector(READY);
   assert.deepEqual(refusals, []);
