@@ -3,21 +3,28 @@ import { age } from "./numbers.js";
 
 document.documentElement.classList.add("js");
 
-// Interval at which the strip and the banner are read again, and the progress before the first publication.
+// Interval at which the strip and the notice are read again, and the progress before the first publication.
 const REFRESH_MS = 30_000;
 const WAIT_MS = 5_000;
+// Parts of a page that newer figures replace.
+const PARTS = "[data-live]";
 
 const ageText = document.getElementById("age");
-// The server's clock, so that a wrong clock of this machine does not matter.
-let start = ageText ? { now: Number(ageText.dataset.now), at: performance.now() } : null;
+
+// Seconds since 1970, by the server's clock, at which the server made this page.
+export const madeAt = ageText ? Number(ageText.dataset.now) : Date.now() / 1000;
+
+// Seconds by which the server's clock is ahead, so that a wrong clock of this machine does not matter. It is added to the
+// time of day, which goes on while the machine sleeps. A page from a cache is old, so the first answer corrects it.
+let ahead = madeAt - Date.now() / 1000;
 
 // Seconds since 1970 by the server's clock.
-export const now = () => (start ? start.now + (performance.now() - start.at) / 1000 : Date.now() / 1000);
+export const now = () => Date.now() / 1000 + ahead;
 
 // Takes the server's clock from an answer: the page itself may have been made some seconds before it was sent.
 export function syncClock(response) {
   const date = Date.parse(response.headers.get("date"));
-  if (date > 0) start = { now: date / 1000, at: performance.now() };
+  if (date > 0) ahead = (date - Date.now()) / 1000;
 }
 
 function tick() {
@@ -40,23 +47,40 @@ export function showUpdates(state, text) {
   document.getElementById("updates").replaceChildren(dot, ` ${text}`);
 }
 
+// Exchanges the marked parts that changed for those of a newer page. Parts that the reader is in stay.
+export function exchangeParts(root) {
+  const parts = root.querySelectorAll(PARTS);
+  const old = document.querySelectorAll(PARTS);
+  if (parts.length !== old.length) throw new Error("the page of another version");
+  old.forEach((part, place) => {
+    if (part.contains(document.activeElement) || part.isEqualNode(parts[place])) return;
+    part.replaceWith(document.importNode(parts[place], true));
+  });
+}
+
 const page = async (address) => {
   const response = await fetch(address, { headers: { Accept: "text/html" } });
   return { response, root: new DOMParser().parseFromString(await response.text(), "text/html") };
 };
 
-// Exchanges the parts of the strip and the banner that changed. Only a new banner is announced.
-function exchange(root) {
+// Exchanges the parts of the strip that changed.
+function exchangeStrip(root) {
   const fresh = root.querySelectorAll(".strip .wide");
   document.querySelectorAll(".strip .wide").forEach((cell, place) => {
     if (fresh[place] && !cell.isEqualNode(fresh[place])) cell.replaceWith(document.importNode(fresh[place], true));
   });
   const age = root.getElementById("age");
   if (ageText && age) ageText.className = age.className;
-  const [old, banner] = [document.querySelector(".banner"), root.querySelector(".banner")];
-  if (!banner) old?.remove();
-  else if (!old) document.querySelector(".strip").after(document.importNode(banner, true));
-  else old.replaceChildren(...document.importNode(banner, true).childNodes);
+}
+
+// Exchanges the notice of stale figures. Readers of screens announce what changes in it, so an age that grows changes
+// nothing else.
+function exchangeNotice(root) {
+  const [old, fresh] = [document, root].map((one) => one.getElementById("notice"));
+  if (!old || !fresh) return;
+  const [oldAge, freshAge] = [old, fresh].map((one) => one.querySelector("#stale-age"));
+  if (oldAge && freshAge && !oldAge.isEqualNode(freshAge)) oldAge.textContent = freshAge.textContent;
+  if (!old.isEqualNode(fresh)) old.replaceChildren(...document.importNode(fresh, true).childNodes);
 }
 
 // Audits, books, gaps and silence are no figures: the frame of the smallest page has them.
@@ -64,18 +88,22 @@ async function refresh() {
   if (document.hidden) return;
   try {
     const { response, root } = await page("/licences");
-    if (response.ok) exchange(root);
+    if (!response.ok) return;
+    syncClock(response);
+    exchangeStrip(root);
+    exchangeNotice(root);
+    tick();
   } catch {
     // The state of updates says that nothing arrives.
   }
 }
 
-// Before the first publication: shows the progress, and then the page.
+// Before the first publication: shows the progress, and then the page. An answer of a proxy is neither.
 async function wait() {
   try {
     const { response, root } = await page(location.href);
-    if (response.ok) location.reload();
-    else document.getElementById("content").replaceChildren(...root.getElementById("content").childNodes);
+    if (response.status < 500 && root.getElementById("content")) location.reload();
+    else if (root.querySelector("main progress")) exchangeParts(root);
   } catch {
     // The next time.
   }
@@ -83,4 +111,9 @@ async function wait() {
 
 if (ageText) setInterval(tick, 1000);
 if (document.querySelector("main progress")) setInterval(wait, WAIT_MS);
-else setInterval(refresh, REFRESH_MS);
+else {
+  refresh();
+  setInterval(refresh, REFRESH_MS);
+  document.addEventListener("visibilitychange", refresh);
+  addEventListener("pageshow", ({ persisted }) => persisted && refresh());
+}

@@ -1,27 +1,22 @@
 // New figures on the page of a market: reads the page again and exchanges the marked parts that changed. Parts that the
 // reader is in stay. The stream of the browser says when the market changed. Where there is none, the page is read every
 // 10 seconds.
-import { showLedger, showUpdates, syncClock } from "./frame.js";
+import { exchangeParts, madeAt, now, showLedger, showUpdates, syncClock } from "./frame.js";
 import { count } from "./numbers.js";
 import { follow } from "./stream.js";
 
-const INTERVAL_MS = 10_000;
+const INTERVAL_S = 10;
 // With a stream: least time between two readings, and the time after which the ages of order books are read again.
-const PAUSE_MS = 2_000;
-const QUIET_MS = 30_000;
+const PAUSE_S = 2;
+const QUIET_S = 30;
 const FAILURES_MAX = 3;
 // Longest wait for an answer.
 const PATIENCE_MS = 20_000;
-const PARTS = "[data-live]";
 
 function exchange(fresh) {
-  const parts = fresh.querySelectorAll(PARTS);
-  const old = document.querySelectorAll(PARTS);
-  if (parts.length !== old.length) throw new Error("the page of another version");
-  old.forEach((part, place) => {
-    if (part.contains(document.activeElement) || part.isEqualNode(parts[place])) return;
-    part.replaceWith(document.importNode(parts[place], true));
-  });
+  exchangeParts(fresh);
+  // It has the price.
+  document.title = fresh.title;
   const age = fresh.getElementById("age");
   const ledger = fresh.getElementById("ledger");
   if (age && ledger) showLedger(ledger.textContent.replace("ledger ", ""), Number(age.dataset.closedAt));
@@ -33,7 +28,8 @@ export function keepUp(number, onUpdate) {
   let mode = "poll";
   let isDue = false;
   let isBusy = false;
-  let readAt = performance.now();
+  // By the server's clock: a page from a cache may be hours old, and is then read at once.
+  let readAt = madeAt;
   const tell = () => {
     if (failures >= FAILURES_MAX) showUpdates("stop", "none arrive");
     else if (mode === "live") showUpdates("live", "live");
@@ -42,7 +38,7 @@ export function keepUp(number, onUpdate) {
   const read = async () => {
     isBusy = true;
     isDue = false;
-    readAt = performance.now();
+    readAt = now();
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout?.(PATIENCE_MS) });
       if (!response.ok) throw new Error(`${response.status}`);
@@ -58,8 +54,9 @@ export function keepUp(number, onUpdate) {
     tell();
   };
   const look = () => {
-    const passed = performance.now() - readAt;
-    const wait = mode === "poll" ? INTERVAL_MS : isDue ? PAUSE_MS : QUIET_MS;
+    // A clock that was set back does not stop the readings.
+    const passed = Math.abs(now() - readAt);
+    const wait = mode === "poll" ? INTERVAL_S : isDue ? PAUSE_S : QUIET_S;
     if (!document.hidden && !isBusy && passed >= wait) read();
   };
   tell();

@@ -45,6 +45,23 @@ export async function open(browser, path, { status = 200, ...options } = {}) {
   return { page, response, requests, faults, close: () => context.close() };
 }
 
+// A page that gets `change` of the page at this path once, as from a cache, and newer ones after that.
+export async function cached(browser, path, change, prepare = () => {}) {
+  const html = await (await fetch(TICKER + path, { headers: { Accept: "text/html" } })).text();
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  await page.route((url) => url.pathname === path,
+    (route) => route.fulfill({ contentType: "text/html; charset=utf-8", body: change(html) }), { times: 1 });
+  await prepare(page);
+  await page.goto(TICKER + path);
+  return { page, close: () => context.close() };
+}
+
+// The page as the server sent it some time ago.
+export const aged = (html, seconds) =>
+  html.replaceAll(/data-(closed-at|now)="(\d+)"/g, (_, name, at) => `data-${name}="${at - seconds}"`);
+
 // Waits until an asynchronous function in the page gives something. Playwright's waitForFunction does not wait for promises.
 export async function eventually(page, look, argument) {
   for (const begun = Date.now(); Date.now() - begun < DEADLINE_MS; await setTimeout(300)) {

@@ -1,7 +1,7 @@
 // A real browser at the pages of a market and an asset, at the explanation, the status and the licences.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { eventually, findings, foreign, isSound, launch, open } from "./chromium.mjs";
+import { DEADLINE_MS, aged, cached, eventually, findings, foreign, isSound, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 let browser;
@@ -69,6 +69,39 @@ test("a market updates without a reload", async () => {
   assert.equal((await page.textContent("#updates")).trim(), "live");
   assert.deepEqual(faults, []);
   await close();
+});
+
+test("a page from a cache tells its true age", async () => {
+  const { page, close } = await cached(browser, `/a/${market.quote.id}`, (html) => aged(html, 3 * 86_400 + 60));
+  await page.waitForFunction(() => document.getElementById("age").textContent === "3 d");
+  await close();
+});
+
+test("the progress before the first publication keeps the focus, and ends with any other page", async () => {
+  const unknown = "/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  let percent = 0;
+  const starting = () => `<!doctype html><script type="module" src="/web/frame.js"></script><main id="content">
+    <p data-live id="share">${percent} %</p><progress></progress><a id="again" href="">Look again</a></main>`;
+  await page.route((url) => url.pathname === unknown, (route) =>
+    (percent < 100 ? route.fulfill({ status: 503, contentType: "text/html", body: starting() }) : route.continue()));
+  await page.clock.install();
+  await page.goto(TICKER + unknown);
+  await page.focus("#again");
+  percent = 50;
+  await page.clock.fastForward(6_000);
+  await page.waitForFunction(() => document.getElementById("share").textContent === "50 %");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "again");
+  percent = 100;
+  await page.clock.fastForward(6_000);
+  await page.waitForSelector("main #q");
+  await page.fill("main #q", "xlm");
+  await page.clock.fastForward(20_000);
+  assert.equal(await page.inputValue("main #q"), "xlm");
+  assert.equal(await page.locator("#share").count(), 0);
+  await context.close();
 });
 
 test("three clicks lead to the price, the reason of a figure and the API", async () => {

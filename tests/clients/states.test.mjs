@@ -108,6 +108,8 @@ test("a gap is a hole in the bar, and says how many ledgers", async () => {
   const strip = await page.textContent(".strip .warns");
   assert.match(strip, /ledgers missing: [\d,]+/);
   assert((await page.locator(".coverage .hole").count()) > 0);
+  await page.setViewportSize({ width: 390, height: 900 });
+  assert(await page.isVisible(".strip .wide .warns"));
   assert.deepEqual(faults, []);
   await close();
   await isSound(browser, `${holed.url}/`);
@@ -123,11 +125,13 @@ test("stale figures: a banner with age, last ledger and cause, and figures in fu
   const { page, close } = await open(browser, `${running.url}/`);
   await page.waitForSelector(READY);
   assert.equal(await page.locator(".banner").count(), 0);
+  // A reader of screens announces what appears in a place that it knows already.
+  assert.equal(await page.locator("#notice[role=status]").count(), 1);
   proxy.cut(() => true);
   await until("stale", async () => (await (await fetch(`${running.url}/api/v1/status`)).json()).stale);
   // The open page says so by itself.
-  await page.waitForSelector(".banner");
-  assert.match(await page.textContent(".banner"), /^These figures are .+ old\..*as of ledger [\d,]+\./s);
+  await page.waitForSelector("#notice .banner");
+  assert.match(await page.textContent(".banner"), /^The newest figures are .+ old\..*as of ledger [\d,]+\./s);
   assert.match(await page.getAttribute("#age", "class"), /warns/);
   const color = (selector) => page.$eval(selector, (one) => getComputedStyle(one).color);
   assert.equal(await color("#rows .price > span"), await color("body"));
