@@ -11,6 +11,12 @@ export const SORTS = {
   name: true, price: false, "1h": false, "24h": false, "7d": false, volume: false, trades: false, spread: true, age: true,
 };
 
+// Row of a market that left the list.
+const LEFT = {
+  hasLeft: true, price: null, changes: [null, null, null], low: null, high: null, bid: null, ask: null, spread: null,
+  volumeUsd: null, volume: null, trades: null, age: null, flags: 0, baseVerified: false, quoteVerified: false, spark: null,
+};
+
 export class Board {
   constructor(names, figures) {
     this.names = new Map();
@@ -148,11 +154,13 @@ export class Board {
     return numbers;
   }
 
-  // All that a row shows, or null for a market without figures.
+  // All that a row shows, or null for a market without a name. One that left has no figures: the list may still show it
+  // while somebody uses it.
   row(number) {
     const place = this.place.get(number);
     const name = this.names.get(number);
-    if (place === undefined || !name) return null;
+    if (!name) return null;
+    if (place === undefined) return { ...name, ...LEFT };
     const { figures } = this;
     return {
       ...name,

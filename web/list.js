@@ -11,8 +11,9 @@ const SETTLE_MS = 120;
 // Least time between two changes of the order by new figures.
 const REORDER_MS = 5_000;
 const PAGE_ROWS = 10;
-// Interval at which the lines of 7 days are read again. Each of their points is of six hours.
-const SPARKS_MS = 600_000;
+// Age at which slow documents are read again, and the interval at which that is looked at.
+const SLOW_MS = 600_000;
+const LOOK_MS = 30_000;
 // First and longest wait before a board is read again that could not be read.
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 30_000;
@@ -24,12 +25,19 @@ let board = null;
 let table = null;
 let reorderedAt = 0;
 let settling = 0;
+let isLearning = false;
+// Documents that change slowly, and the times at which they were read. The points of the lines are of six hours each, and
+// an issuer may change its domain.
+const SLOW = {
+  sparks: { readAt: 0, take: (sparks) => board.setSparks(sparks) },
+  names: { readAt: 0, take: (names) => addNames(names) },
+};
 
 // The selection, as the form and the hidden fields hold it.
 function query() {
   const { q, quote, volume, verified, clean, sort, order } = form.elements;
   return {
-    words: q.value.trim(), quote: quote.value, volume: Number(volume.value), verified: verified.checked,
+    words: q.value.replace(/\p{Cf}/gu, "").trim(), quote: quote.value, volume: Number(volume.value), verified: verified.checked,
     clean: clean.checked, sort: sort.value, ascending: order.value === "asc",
   };
 }
@@ -44,8 +52,8 @@ function address({ words, quote, volume, verified, clean, sort, ascending }) {
   return pairs.length > 0 ? `/?${new URLSearchParams(pairs)}` : "/";
 }
 
-// Selects, orders and draws.
-function show() {
+// Selects, orders and draws. The count is announced if the reader asked for it: live figures are not.
+function show(isAsked = true) {
   const wanted = query();
   const numbers = board.select(wanted);
   box.hidden = numbers.length === 0;
@@ -55,11 +63,16 @@ function show() {
   clearTimeout(settling);
   settling = setTimeout(() => {
     history.replaceState(null, "", address(wanted));
-    document.getElementById("count").textContent = `${count(numbers.length)} of ${count(board.total)} markets`;
     document.getElementById("searched").textContent = wanted.words
       ? `Searched codes, keys and domains for “${wanted.words}”.` : "No market has all of these properties.";
+    showCount(`${count(numbers.length)} of ${count(board.total)} markets`, isAsked);
   }, SETTLE_MS);
   showHeads(wanted);
+}
+
+function showCount(text, isAnnounced) {
+  document.getElementById("count").textContent = text;
+  if (isAnnounced) document.getElementById("announced").textContent = text;
 }
 
 function showHeads(wanted) {
@@ -89,6 +102,8 @@ function sortBy(event) {
   sort.value = head.dataset.sort;
   order.value = ascending ? "asc" : "desc";
   show();
+  // The head stays in sight deep in the list. The new order is read from its start.
+  if (box.getBoundingClientRect().top < 0) box.scrollIntoView();
 }
 
 function clear() {
@@ -102,7 +117,7 @@ function clear() {
 const WALKS = { ArrowDown: 1, ArrowUp: -1, PageDown: PAGE_ROWS, PageUp: -PAGE_ROWS };
 
 function key(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const isTyping = event.target.matches("input, select, textarea");
   if (event.key === "/" && !isTyping) {
     event.preventDefault();
@@ -114,39 +129,69 @@ function key(event) {
   } else if (event.key === "ArrowDown" && event.target === search) {
     event.preventDefault();
     table.walk(0);
-  } else if (event.key in WALKS && event.target.closest?.("#rows")) {
+  } else if (event.key in WALKS && (event.target === box || event.target.closest?.("#rows"))) {
     event.preventDefault();
-    const isFirst = event.target.closest("tr").getAttribute("aria-rowindex") === "2";
+    const isFirst = event.target.closest("tr")?.getAttribute("aria-rowindex") === "2";
     if (event.key === "ArrowUp" && isFirst) search.focus();
     else table.walk(WALKS[event.key]);
   }
 }
 
 // New figures: the drawn rows change at once, the order only while nobody uses the list.
-async function showFigures(figures) {
-  await learn(board.setFigures(figures));
+function showFigures(figures) {
+  const unknown = board.setFigures(figures);
   showMoment(figures);
   table.refresh();
   reorder();
+  learn(unknown);
 }
 
-async function showEvent(event) {
-  await learn(board.apply(event));
+function showEvent(event) {
+  const unknown = board.apply(event);
   showMoment(event);
+  learn(unknown);
   if (document.hidden) return;
-  table.refresh(event.m.map(([number]) => number));
+  table.refresh([...event.m.map(([number]) => number), ...event.gone]);
   reorder();
 }
 
-// Reads the names of markets from this number on.
+// Reads the names of markets from this number on. Until they are known, the list goes on without these markets.
 async function learn(unknown) {
-  if (unknown === null) return;
-  board.addNames(await read(`names?from=${unknown}`));
+  if (unknown === null || isLearning) return;
+  isLearning = true;
+  try {
+    addNames(await read(`names?from=${unknown}`));
+  } catch (error) {
+    console.warn("the names of new markets cannot be read:", error);
+  } finally {
+    isLearning = false;
+  }
+}
+
+function addNames(names) {
+  board.addNames(names);
   board.changed();
 }
 
+// Reads the slow documents that are old. One that cannot be read is tried again at the next look.
+async function readSlowly() {
+  for (const [name, slow] of Object.entries(SLOW)) {
+    const { readAt } = slow;
+    if (document.hidden || Date.now() - readAt < SLOW_MS) continue;
+    slow.readAt = Date.now();
+    try {
+      slow.take(await read(name));
+      table.refresh();
+      box.dataset[name] = "";
+    } catch (error) {
+      slow.readAt = readAt;
+      console.warn(`${name} cannot be read:`, error);
+    }
+  }
+}
+
 function reorder() {
-  if (!table.isInUse && performance.now() - reorderedAt >= REORDER_MS) show();
+  if (!table.isInUse && performance.now() - reorderedAt >= REORDER_MS) show(false);
 }
 
 function showMoment(figures) {
@@ -161,7 +206,7 @@ function listen() {
     event.preventDefault();
     show();
   });
-  form.addEventListener("input", show);
+  form.addEventListener("input", () => show());
   box.querySelector("thead").addEventListener("click", sortBy);
   document.getElementById("clear").addEventListener("click", (event) => {
     event.preventDefault();
@@ -169,10 +214,12 @@ function listen() {
   });
   document.addEventListener("keydown", key);
   setInterval(() => document.hidden || table.age(), 1000);
-  document.addEventListener("visibilitychange", () => document.hidden || table.refresh());
-  setInterval(async () => {
-    if (!document.hidden) board.setSparks(await read("sparks"));
-  }, SPARKS_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    table.refresh();
+    readSlowly();
+  });
+  setInterval(readSlowly, LOOK_MS);
 }
 
 // Reads the board. While it cannot be read, the page stays as the server sent it: links and the form work without script.
@@ -180,13 +227,11 @@ async function load() {
   for (let wait = RETRY_MS; ; wait = Math.min(2 * wait, RETRY_MAX_MS)) {
     try {
       const [names, figures] = await Promise.all([read("names"), read("figures")]);
+      SLOW.names.readAt = Date.now();
       board = new Board(names, figures);
-      board.setSparks(await read("sparks"));
-      await learn(board.changed());
       return figures;
     } catch (error) {
-      document.documentElement.classList.remove("js");
-      document.getElementById("count").textContent = "Only the first 50 markets: the others could not be loaded";
+      showCount("Only the first 50 markets: the others could not be loaded", true);
       console.warn(`the list cannot be loaded, again in ${wait / 1000} s:`, error);
     }
     await new Promise((resolve) => { setTimeout(resolve, wait); });
@@ -196,13 +241,16 @@ async function load() {
 async function start() {
   const updates = new Updates(showFigures, showEvent);
   const figures = await load();
-  document.documentElement.classList.add("js");
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
   listen();
-  show();
+  // From here on, this script does what the links and the form did.
+  document.documentElement.classList.add("js");
+  show(false);
   updates.start(figures);
   box.dataset.ready = "";
+  learn(board.changed());
+  readSlowly();
 }
 
 start();

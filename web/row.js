@@ -46,6 +46,7 @@ function marketCell(row) {
     ...(place > 0 ? [" / "] : []), ...party(asset, isVerified),
   ]));
   const tags = TAGS.filter(([bit]) => row.flags & bit).map(([, tag]) => tag);
+  if (row.hasLeft) tags.push("no trade in 7 days");
   const by = element("span", "by", parties, ...tags.flatMap((tag) => [" ", element("span", "tag", tag)]));
   const link = element("a", "", codes, by);
   link.href = `/m/${row.id}`;
@@ -97,7 +98,7 @@ export function cells(row, elapsed) {
     rangeCell(row, print),
     cell("volume", element("span", "", orNone(row.volumeUsd, amount)),
       element("small", "", `${orNone(row.volume, amount)} `, element("span", "unit", row.quote.code))),
-    cell("trades", element("span", "", count(row.trades))),
+    cell("trades", element("span", "", orNone(row.trades, count))),
     cell("best", element("span", "", print(row.bid)), element("small", "", print(row.ask))),
     cell("spread", element("span", "", orNone(row.spread, percent))),
     cell("age", element("span", "", ageText(row, elapsed))),

@@ -103,8 +103,10 @@ export class Table {
     const made = cells(shown, this.elapsed());
     made.forEach((cell, place) => {
       const old = row.cells[place];
+      // Until the lines of 7 days are read, those that the server drew stay.
+      const isUnread = cell.className === "spark" && shown.spark === null;
       if (!old) row.append(cell);
-      else if (!old.isEqualNode(cell) && !isMarked(old, cell)) this.replace(old, cell, place === 0);
+      else if (!isUnread && !old.isEqualNode(cell) && !isMarked(old, cell)) this.replace(old, cell, place === 0);
     });
     const before = this.prices.get(number);
     if (before !== undefined && before !== shown.price) row.cells[1].firstChild.className = "changed";
@@ -137,22 +139,24 @@ export class Table {
     }
   }
 
-  // True while the pointer or the focus is in the list: no row may move then.
+  // True while the pointer or the focus is in a row: none may move then.
   get isInUse() {
-    return this.body.matches(":hover") || (this.box.contains(document.activeElement) && document.activeElement !== this.box);
+    return this.body.matches(":hover") || this.body.contains(document.activeElement);
   }
 
-  // Moves the focus by `step` rows, from the row that has it, or to the first row.
+  // Moves the focus by `step` rows, from the row that has it. Without one it goes to the first row in sight, or with the step
+  // 0 to the first of all.
   walk(step) {
     const row = document.activeElement?.closest?.("tbody tr");
     const from = row ? this.numbers.indexOf(Number(row.dataset.number)) : -1;
-    const place = from < 0 ? 0 : Math.min(Math.max(0, from + step), this.numbers.length - 1);
+    const start = step === 0 ? 0 : this.seen()[0];
+    const place = Math.min(Math.max(0, from < 0 ? start : from + step), this.numbers.length - 1);
     if (this.numbers.length === 0) return;
     const top = this.body.getBoundingClientRect().top + place * ROW_PX;
     if (top < HEAD_PX) scrollBy(0, top - HEAD_PX);
     else if (top + ROW_PX > innerHeight) scrollBy(0, top + ROW_PX - innerHeight);
     this.draw();
-    this.rows.get(this.numbers[place])?.querySelector("a").focus({ preventScroll: true });
+    this.rows.get(this.numbers[place])?.querySelector("a")?.focus({ preventScroll: true });
   }
 }
 

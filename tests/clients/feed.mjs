@@ -30,6 +30,15 @@ export function feed(markets) {
   };
 }
 
+// The same figures at a later moment, after `change` of them.
+export function later(figures, change) {
+  const copy = structuredClone(figures);
+  copy.seq += 1;
+  copy.as_of = new Date(Date.parse(copy.as_of) + 1_000).toISOString();
+  change(copy);
+  return copy;
+}
+
 // Answers a page with these documents, and with no stream.
 export async function serve(page, documents) {
   await page.route("**/api/v1/board/*", (route) =>

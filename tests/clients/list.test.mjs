@@ -1,7 +1,7 @@
 // A real browser at `/`: the list of markets.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { feed, serve } from "./feed.mjs";
+import { feed, later, serve } from "./feed.mjs";
 import { DEADLINE_MS, eventually, foreign, isSound, launch, open } from "./chromium.mjs";
 
 const MARKETS = 30_000;
@@ -40,6 +40,7 @@ const row = (number) => `#rows tr[data-number="${number}"]`;
 
 test("the script draws the rows of the server", async () => {
   const { page, requests, faults, close } = await list();
+  await page.waitForSelector("#board[data-sparks]");
   const { compared: rows, differences } = await eventually(page, async () => {
     const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
     const server = new DOMParser().parseFromString(html, "text/html");
@@ -218,6 +219,83 @@ test("a long domain does not push a warning out of sight", async () => {
   const [tag, cell] = await page.$$eval(`${row(7)} .tag, ${row(7)} .market`, (found) =>
     found.map((one) => one.getBoundingClientRect().toJSON()).toSorted((one, other) => one.width - other.width));
   assert(tag.width > 20 && tag.left >= cell.left - 3 && tag.right <= cell.right + 3, JSON.stringify([tag, cell]));
+  await close();
+});
+
+test("the count is announced after a choice of the reader, and not after live figures", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  await page.clock.install();
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const announced = () => page.textContent("#announced");
+  assert.equal(await announced(), "");
+  await page.fill("#q", "c1");
+  await page.waitForFunction(() => document.getElementById("announced").textContent !== "");
+  assert.equal(await announced(), await count(page));
+  const said = await announced();
+  documents.figures = later(documents.figures, (figures) => {
+    for (const column of figures.columns) figures[column].pop();
+  });
+  await page.clock.fastForward(11_000);
+  await page.waitForFunction((said) => document.getElementById("count").textContent !== said, said);
+  assert.match(await count(page), /of 19 markets$/);
+  assert.equal(await announced(), said);
+  await close();
+});
+
+test("a market that leaves while the list is in use says so, and keys walk past it", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  await page.clock.install();
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  await page.focus("#q");
+  await page.keyboard.press("ArrowDown");
+  const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.dataset.number);
+  assert.equal(await focused(), "19");
+  documents.figures = later(documents.figures, (figures) => {
+    for (const column of figures.columns) figures[column].splice(18, 1);
+  });
+  await page.clock.fastForward(11_000);
+  await page.waitForSelector(`${row(18)} .tag >> text=no trade in 7 days`);
+  assert.equal(await page.textContent(`${row(18)} .price > span`), "–");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focused(), "18");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focused(), "17");
+  await close();
+});
+
+test("names and lines that cannot be read do not stop the figures", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  let isBlocked = true;
+  await page.route(/\/board\/(sparks|names\?from=)/, (route) => (isBlocked ? route.abort() : route.fallback()));
+  await page.clock.install();
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  await counts(page, "20 of 20 markets");
+  const names = feed(21).names;
+  documents.figures = later(documents.figures, (figures) => {
+    for (const column of figures.columns) figures[column].push(figures[column][0]);
+    figures.number[20] = 20;
+    figures.price[19] = "0.77777";
+  });
+  await page.clock.fastForward(11_000);
+  await page.waitForSelector(`${row(19)} .price >> text=0.77777`);
+  assert.equal(await page.locator("#board[data-sparks]").count(), 0);
+  isBlocked = false;
+  documents.names = names;
+  await page.clock.fastForward(31_000);
+  await page.waitForSelector("#board[data-sparks]");
+  // The list takes in a market with the next figures after its names.
+  while ((await page.locator(row(20)).count()) === 0) {
+    documents.figures = later(documents.figures, () => {});
+    const asOf = String(Date.parse(documents.figures.as_of) / 1000);
+    await page.clock.fastForward(11_000);
+    await page.waitForSelector(`#board table[data-as-of="${asOf}"]`);
+  }
   await close();
 });
 
