@@ -8,19 +8,30 @@ const HOUR_S = 3_600;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const pad = (number) => String(number).padStart(2, "0");
 
+// Date and time of the day: "2026-11-27 14:00".
+function clock(seconds) {
+  const at = new Date(seconds * 1000);
+  const day = `${at.getUTCFullYear()}-${pad(at.getUTCMonth() + 1)}-${pad(at.getUTCDate())}`;
+  return `${day} ${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}`;
+}
+
 export class Chart {
-  // `lastPrice` is the text from which the decimals are taken, `onCandle` gets the candle under the pointer.
-  constructor(box, lastPrice, onCandle) {
+  // `lastPrice` is the text from which the decimals are taken, `onPoint` gets the place of the candle under the pointer, or
+  // null once there is none.
+  constructor(box, lastPrice, onPoint) {
     const decimals = scale(lastPrice);
     const exponent = Number(decimals.suffix.slice(1));
     this.unit = 10 ** (exponent - decimals.places);
     this.print = (value) => price({ ...decimals, units: Math.round(value / this.unit) });
     this.isLocal = false;
+    this.isPointed = false;
     this.candles = [];
+    // The library draws on a canvas, which inherits no font.
+    const { fontFamily } = getComputedStyle(document.body);
     this.chart = createChart(box, {
       autoSize: true,
       // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
-      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: "inherit", fontSize: 12 },
+      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily, fontSize: 12 },
       timeScale: { timeVisible: true, secondsVisible: false },
       localization: { priceFormatter: this.print },
     });
@@ -32,9 +43,12 @@ export class Chart {
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
     this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.05, bottom: VOLUME_SHARE + 0.05 } });
-    this.chart.subscribeCrosshairMove(({ time }) => {
-      const place = this.candles.findIndex((candle) => this.time(candle) === time);
-      onCandle(place < 0 ? this.candles.length - 1 : place);
+    this.chart.subscribeCrosshairMove(({ time, point, sourceEvent }) => {
+      if (sourceEvent) this.isPointed = true;
+      else if (!point) this.isPointed = false;
+      // New candles send this without an event. The mark of the slider is no pointer.
+      const place = this.isPointed ? this.candles.findIndex((candle) => this.time(candle) === time) : -1;
+      onPoint(place < 0 ? null : place);
     });
     this.paint();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
@@ -94,9 +108,15 @@ export class Chart {
     this.chart.priceScale("right").applyOptions({ mode: isLog ? 1 : 0 });
   }
 
+  // Place of the candle of this time, or of the last one before it.
+  placeOf(at) {
+    return this.candles.filter((candle) => candle.at <= at).length - 1;
+  }
+
   // Marks a candle, for the slider.
   mark(place) {
     const candle = this.candles[place];
+    this.isPointed = false;
     if (candle) this.chart.setCrosshairPosition(candle.close, this.time(candle), this.series);
   }
 
@@ -104,15 +124,20 @@ export class Chart {
   describe(place) {
     const candle = this.candles[place];
     if (!candle) return null;
-    const at = new Date((this.time(candle)) * 1000);
-    const day = `${at.getUTCFullYear()}-${pad(at.getUTCMonth() + 1)}-${pad(at.getUTCDate())}`;
-    return {
-      time: `${day} ${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}${this.isLocal ? "" : " UTC"}`,
-      figures: [
-        ["open", this.print(candle.open)], ["high", this.print(candle.high)], ["low", this.print(candle.low)],
-        ["close", this.print(candle.close)], ["volume", amount(rounded(candle.volume))], ["trades", count(candle.trades)],
-      ],
-    };
+    return { time: `${clock(this.time(candle))}${this.isLocal ? "" : " UTC"}`, figures: this.figures(candle) };
+  }
+
+  figures(candle) {
+    return [
+      ["open", this.print(candle.open)], ["high", this.print(candle.high)], ["low", this.print(candle.low)],
+      ["close", this.print(candle.close)], ["volume", amount(rounded(candle.volume))], ["trades", count(candle.trades)],
+    ];
+  }
+
+  // Texts of the last candles, the newest first, with times in UTC.
+  texts(most) {
+    const last = this.candles.slice(-most).reverse();
+    return last.map((candle) => [clock(candle.at), ...this.figures(candle).map(([, text]) => text)]);
   }
 }
 

@@ -1,8 +1,6 @@
 // The trust strip: the age counts to now, whatever page it is on.
 import { age } from "./numbers.js";
 
-document.documentElement.classList.add("js");
-
 // Interval at which the strip and the notice are read again, and the progress before the first publication.
 const REFRESH_MS = 30_000;
 const WAIT_MS = 5_000;

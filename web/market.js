@@ -1,33 +1,106 @@
-// The page of a market: an interactive chart in place of the drawing, and updates. Without this script the server draws
-// the chart, and a form changes it.
+// The page of a market: an interactive chart in place of the drawing, and updates. Without this script, and until it has
+// candles, the server draws the chart, and a form changes it.
 import { CANDLES_MAX, Chart } from "./chart.js";
+import { syncClock } from "./frame.js";
 import { keepUp } from "./live.js";
 
 // Longest wait for an answer.
 const PATIENCE_MS = 20_000;
+// Candles of the table, as on the server.
+const TABLE_ROWS = 24;
+const NOT_UPDATED = "The newest candles could not be read. The chart shows those before.";
+const NOT_CHOSEN = "The chosen candles could not be read. The chart shows those before; choose again in a moment.";
+
 const form = document.getElementById("choices");
 const box = document.getElementById("chart");
 const slider = document.getElementById("slider");
 const readout = document.getElementById("readout");
+const trouble = document.getElementById("trouble");
+const table = document.getElementById("last-candles");
 const { market, price, number } = form.dataset;
 let chart = null;
+// Choices of the candles that the chart shows.
+let shown = null;
+// Place of the candle under the pointer, or null.
+let pointed = null;
 
 const chosen = (name) => form.elements[name].value;
+const words = ({ time, figures }) => [time, ...figures.flat()].join(" ");
 
 async function load() {
-  const query = new URLSearchParams({ interval: chosen("interval"), limit: CANDLES_MAX });
+  const interval = chosen("interval");
+  const query = new URLSearchParams({ interval, limit: CANDLES_MAX });
   const response = await fetch(`/api/v1/markets/${market}/candles?${query}`, { signal: AbortSignal.timeout?.(PATIENCE_MS) });
   if (!response.ok) throw new Error(`candles: ${response.status}`);
-  const wasAtEnd = slider.value === slider.max;
-  chart.show((await response.json()).candles, chosen("trades") === "raw");
-  slider.max = String(Math.max(0, chart.candles.length - 1));
-  if (wasAtEnd) slider.value = slider.max;
-  describe(Number(slider.value));
+  syncClock(response);
+  const { candles } = await response.json();
+  // The reader has chosen other candles since, and those are on their way.
+  if (chosen("interval") !== interval) return;
+  const isFirst = chart === null;
+  if (isFirst) takeOver();
+  show(candles);
+  if (!isFirst) return;
+  chart.fit();
+  box.dataset.ready = "";
 }
 
-// Writes the figures of a candle, for eyes and for readers of the slider.
-function describe(place) {
-  const candle = chart.describe(place);
+// Puts the chart in the place of the server's drawing, and the choices in the hands of this script.
+function takeOver() {
+  box.hidden = false;
+  chart = new Chart(box, price, (place) => {
+    pointed = place;
+    describe();
+  });
+  document.getElementById("drawing").hidden = true;
+  // Browsers restore choices when a reader comes back.
+  chart.setLog(chosen("scale") === "log");
+  chart.setLocal(chosen("time") === "local");
+  form.addEventListener("change", choose);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  slider.addEventListener("input", () => {
+    pointed = null;
+    chart.mark(Number(slider.value));
+    describe();
+    nameValue();
+  });
+  document.documentElement.classList.add("js");
+}
+
+// Shows candles. The slider stays at its candle, or at the end.
+function show(candles) {
+  const isAtEnd = slider.value === slider.max;
+  const at = isAtEnd ? Infinity : chart.candles[Number(slider.value)].at;
+  chart.show(candles, chosen("trades") === "raw");
+  slider.max = String(Math.max(0, chart.candles.length - 1));
+  slider.value = String(Math.max(0, chart.placeOf(at)));
+  shown = { interval: chosen("interval"), trades: chosen("trades") };
+  showTable();
+  describe();
+  // Readers of screens speak a new text of the slider that has the focus, but live figures are not announced.
+  if (document.activeElement !== slider) nameValue();
+}
+
+// Writes the last candles into the table. Only rows that changed are replaced.
+function showTable() {
+  const body = table.querySelector("tbody");
+  const rows = chart.texts(TABLE_ROWS).map((texts) => {
+    const row = document.createElement("tr");
+    for (const text of texts) row.insertCell().textContent = text;
+    row.firstElementChild.className = "left";
+    return row;
+  });
+  rows.forEach((row, place) => {
+    const old = body.rows[place];
+    if (!old) body.append(row);
+    else if (!old.isEqualNode(row)) old.replaceWith(row);
+  });
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  table.querySelector("summary").textContent = `The last ${rows.length} candles as a table`;
+}
+
+// Writes the figures of the candle under the pointer, or else at the slider.
+function describe() {
+  const candle = chart?.describe(pointed ?? Number(slider.value));
   if (!candle) return;
   const parts = candle.figures.flatMap(([name, text]) => {
     const part = document.createElement("span");
@@ -37,43 +110,61 @@ function describe(place) {
     return [" ", part];
   });
   readout.replaceChildren(candle.time, ...parts);
-  slider.setAttribute("aria-valuetext", readout.textContent);
 }
 
-async function choose(event) {
-  const { name } = event.target;
-  if (name === "scale") chart.setLog(chosen("scale") === "log");
-  else if (name === "time") chart.setLocal(chosen("time") === "local");
-  else {
-    const query = new URLSearchParams({ interval: chosen("interval"), trades: chosen("trades") });
-    history.replaceState(null, "", `?${query}`);
-    await load();
-    chart.fit();
-  }
-  describe(Number(slider.value));
+// Gives the slider the text of its candle.
+function nameValue() {
+  const candle = chart.describe(Number(slider.value));
+  if (candle) slider.setAttribute("aria-valuetext", words(candle));
 }
 
-async function start() {
-  if (!box || !price) return;
-  box.hidden = false;
-  chart = new Chart(box, price, describe);
+async function choose({ target }) {
+  if (target.name === "scale") chart.setLog(chosen("scale") === "log");
+  else if (target.name === "time") {
+    chart.setLocal(chosen("time") === "local");
+    describe();
+    nameValue();
+  } else await chooseCandles();
+}
+
+async function chooseCandles() {
+  const interval = chosen("interval");
+  keepAddress();
   try {
     await load();
+    chart.fit();
+    say("");
   } catch (error) {
-    box.hidden = true;
-    console.warn("the drawing of the server stays:", error);
-    return;
+    console.warn("other candles cannot be read:", error);
+    if (chosen("interval") !== interval) return;
+    for (const name of ["interval", "trades"]) form.elements[name].value = shown[name];
+    keepAddress();
+    say(NOT_CHOSEN);
   }
-  document.getElementById("drawing").hidden = true;
-  chart.fit();
-  form.addEventListener("change", choose);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  slider.addEventListener("input", () => {
-    chart.mark(Number(slider.value));
-    describe(Number(slider.value));
-  });
-  box.dataset.ready = "";
 }
 
-await start();
-keepUp(Number(number), () => chart && load());
+function keepAddress() {
+  history.replaceState(null, "", `?${new URLSearchParams({ interval: chosen("interval"), trades: chosen("trades") })}`);
+}
+
+// Says what went wrong. Readers of screens announce a new text.
+function say(text) {
+  if (trouble.textContent !== text) trouble.textContent = text;
+}
+
+// Reads the newest candles. While there are none at all, the drawing of the server stays. So it does on a page without a
+// price, and on one of an older version.
+async function update() {
+  if (!box || !price || !table || !trouble) return;
+  try {
+    await load();
+    if (trouble.textContent === NOT_UPDATED) say("");
+  } catch (error) {
+    console.warn("the newest candles cannot be read:", error);
+    if (chart) say(NOT_UPDATED);
+    else box.hidden = true;
+  }
+}
+
+update();
+keepUp(Number(number), update);

@@ -1,7 +1,7 @@
-// A real browser at the pages of a market and an asset, at the explanation, the status and the licences.
+// A real browser at the pages of an asset, the explanation, the status and the licences, and at what all pages share.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { DEADLINE_MS, aged, cached, eventually, findings, foreign, isSound, launch, open } from "./chromium.mjs";
+import { DEADLINE_MS, aged, cached, findings, isSound, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 let browser;
@@ -16,60 +16,6 @@ after(() => browser?.close());
 
 const CHART = "#chart[data-ready]";
 const path = () => `/m/${market.id}`;
-
-test("a market has candles, a reader of candles, a table, depth and trades", async () => {
-  const { page, requests, faults, close } = await open(browser, `${path()}?interval=5m`);
-  await page.waitForSelector(CHART);
-  assert(await page.isHidden("#drawing"));
-  assert((await page.locator("#chart canvas").count()) > 0);
-  const readout = () => page.textContent("#readout");
-  const last = await readout();
-  assert.match(last, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC open [\d,.]+ high [\d,.]+ low [\d,.]+ close [\d,.]+ volume /);
-  await page.focus("#slider");
-  await page.keyboard.press("ArrowLeft");
-  assert.notEqual(await readout(), last);
-  assert.equal(await page.getAttribute("#slider", "aria-valuetext"), await readout());
-  await page.click("summary >> text=as a table");
-  assert((await page.locator("details[open] table tbody tr").count()) > 1);
-  assert(await page.isVisible("svg.depth"));
-  assert((await page.locator('[aria-labelledby="trades"] tbody tr').count()) > 3);
-  assert((await page.locator(".levels tbody tr").count()) > 4);
-  await page.click('label:has(input[value="15m"])');
-  await page.waitForURL(/interval=15m/);
-  await page.click('label:has(input[value="raw"])');
-  await page.waitForURL(/trades=raw/);
-  await page.click('label:has(input[value="log"])');
-  await page.click('label:has(input[value="local"])');
-  assert.doesNotMatch(await readout(), /UTC/);
-  assert.deepEqual([foreign(requests), faults], [[], []]);
-  await close();
-});
-
-test("the candles of the script are those of the API and of the server", async () => {
-  const { page, close } = await open(browser, path());
-  await page.waitForSelector(CHART);
-  // Both are of one moment unless a new candle or trade came between them.
-  await eventually(page, async () => {
-    const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
-    const row = new DOMParser().parseFromString(html, "text/html").querySelector("details table tbody tr");
-    const [time, ...figures] = [...row.cells].map((cell) => cell.textContent);
-    const read = document.getElementById("readout").textContent.match(/^(.{16}) UTC open (\S+) high (\S+) low (\S+) close (\S+) volume (\S+(?: [kMG])?) trades (\S+)$/);
-    return read && read[1] === time && figures.every((figure, place) => figure === read[place + 2]);
-  });
-  await close();
-});
-
-test("a market updates without a reload", async () => {
-  const { page, faults, close } = await open(browser, path());
-  await page.waitForSelector(CHART);
-  const trades = () => page.textContent('[aria-labelledby="trades"] tbody');
-  const before = await trades();
-  await page.waitForFunction(
-    (before) => document.querySelector('[aria-labelledby="trades"] tbody').textContent !== before, before);
-  assert.equal((await page.textContent("#updates")).trim(), "live");
-  assert.deepEqual(faults, []);
-  await close();
-});
 
 test("a page from a cache tells its true age", async () => {
   const { page, close } = await cached(browser, `/a/${market.quote.id}`, (html) => aged(html, 3 * 86_400 + 60));
@@ -112,20 +58,6 @@ test("three clicks lead to the price, the reason of a figure and the API", async
   await page.click(".figures a >> text=24 h high");
   assert.match(await page.textContent("h1"), /^Why is the 24 h high [\d.,]+(e-\d+)?\?$/);
   assert.match(await page.textContent('[aria-labelledby="right"]'), /the same figure/);
-  assert.deepEqual(faults, []);
-  await close();
-});
-
-test("without script the server draws the candles, and the form chooses them", async () => {
-  const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
-  assert(await page.isVisible("svg.candles"));
-  const bodies = await page.$$eval("svg.candles .body", (paths) => paths.map((path) => path.getAttribute("d")).join(""));
-  assert.match(bodies, /^M/);
-  await page.click('label:has(input[value="15m"])');
-  await page.click("#choices button");
-  await page.waitForURL(/interval=15m/); // and for its style
-  assert(await page.isChecked('input[value="15m"]'));
-  assert(await page.isHidden("#slider"));
   assert.deepEqual(faults, []);
   await close();
 });

@@ -6,7 +6,7 @@ mod chart;
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    candles::Interval, decimal, plain_text::stripped, span::Span,
+    candles::Interval, coverage::is_whole_since, decimal, plain_text::stripped, span::Span,
     trade_stats::WindowTrade, windows::MarketId,
 };
 
@@ -112,6 +112,8 @@ struct MarketPage {
     last_trade: String,
     usd: Option<String>,
     flags: Vec<Warning>,
+    /// True if every ledger of the last 24 hours is held.
+    is_day_held: bool,
     figures: Vec<Figure>,
     intervals: Vec<Choice>,
     is_raw: bool,
@@ -145,6 +147,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
         last_trade: shown::or_none(age, shown::age),
         usd,
         flags: flags.collect(),
+        is_day_held: is_whole_since(market.view().coverage(), Span::Day.edge(market.view().as_of())),
         figures: figures(market, &row, book.as_ref()),
         intervals: intervals(request.interval),
         is_raw: request.is_raw,

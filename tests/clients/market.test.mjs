@@ -1,0 +1,203 @@
+// A real browser at the page of a market: candles, their choices, updates.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { DEADLINE_MS, aged, cached, eventually, foreign, launch, open } from "./chromium.mjs";
+import { TICKER } from "./ticker.mjs";
+
+let browser;
+let market;
+before(async () => {
+  browser = await launch();
+  const { markets } = await (await fetch(`${TICKER}/api/v1/markets?sort=volume&limit=1000`)).json();
+  market = markets.find(({ bid, ask }) => bid && ask);
+});
+after(() => browser?.close());
+
+const CHART = "#chart[data-ready]";
+const path = () => `/m/${market.id}`;
+const table = (page) => page.$$eval("#last-candles tbody tr", (rows) => rows.map((row) => row.cells[0].textContent));
+
+test("a market has candles, a reader of candles, a table, depth and trades", async () => {
+  const { page, requests, faults, close } = await open(browser, `${path()}?interval=5m`);
+  await page.waitForSelector(CHART);
+  assert(await page.isHidden("#drawing"));
+  assert((await page.locator("#chart canvas").count()) > 0);
+  const readout = () => page.textContent("#readout");
+  const last = await readout();
+  assert.match(last, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC open [\d,.]+ high [\d,.]+ low [\d,.]+ close [\d,.]+ volume /);
+  await page.focus("#slider");
+  await page.keyboard.press("ArrowLeft");
+  assert.notEqual(await readout(), last);
+  assert.equal(await page.getAttribute("#slider", "aria-valuetext"), await readout());
+  await page.click("summary >> text=as a table");
+  assert((await page.locator("details[open] table tbody tr").count()) > 1);
+  assert(await page.isVisible("svg.depth"));
+  assert((await page.locator('[aria-labelledby="trades"] tbody tr').count()) > 3);
+  assert((await page.locator(".levels tbody tr").count()) > 4);
+  await page.click('label:has(input[value="15m"])');
+  await page.waitForURL(/interval=15m/);
+  await page.click('label:has(input[value="raw"])');
+  await page.waitForURL(/trades=raw/);
+  await page.click('label:has(input[value="log"])');
+  await page.click('label:has(input[value="local"])');
+  assert.doesNotMatch(await readout(), /UTC/);
+  assert.deepEqual([foreign(requests), faults], [[], []]);
+  await close();
+});
+
+test("the candles of the script are those of the API and of the server", async () => {
+  const { page, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  // Both are of one moment unless a new candle or trade came between them.
+  await eventually(page, async () => {
+    const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
+    const row = new DOMParser().parseFromString(html, "text/html").querySelector("details table tbody tr");
+    const [time, ...figures] = [...row.cells].map((cell) => cell.textContent);
+    const read = document.getElementById("readout").textContent.match(/^(.{16}) UTC open (\S+) high (\S+) low (\S+) close (\S+) volume (\S+(?: [kMG])?) trades (\S+)$/);
+    return read && read[1] === time && figures.every((figure, place) => figure === read[place + 2]);
+  });
+  await close();
+});
+
+test("a market updates without a reload", async () => {
+  const { page, faults, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  const trades = () => page.textContent('[aria-labelledby="trades"] tbody');
+  const before = await trades();
+  await page.waitForFunction(
+    (before) => document.querySelector('[aria-labelledby="trades"] tbody').textContent !== before, before);
+  assert.equal((await page.textContent("#updates")).trim(), "live");
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("the page of a market from a cache is read again at once, with its title", async () => {
+  const old = (html) =>
+    aged(html, 1_200).replace(/<title>[^<]*/, "<title>old").replace(/<strong>[^<]*<\/strong> (?=[^<]* for 1 )/, "<strong>old</strong> ");
+  const { page, close } = await cached(browser, path(), old, async (page) => {
+    await page.clock.install();
+    await page.route("**/api/v1/stream*", (route) => route.abort());
+  });
+  // Time stands still, so that no interval but the first can have passed.
+  await page.clock.pauseAt(Date.now() + 3_000);
+  await eventually(page, () => document.getElementById("age").textContent === "20 min" ||
+    document.querySelector(".price strong").textContent !== "old");
+  await page.clock.runFor(2_000);
+  await eventually(page, () => /\d/.test(document.querySelector(".price strong").textContent) && document.title !== "old");
+  await close();
+});
+
+test("candles that cannot be read leave the form to the server until they can", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  let isBlocked = true;
+  await page.route(/\/candles\?/, (route) => (isBlocked ? route.fulfill({ status: 503, body: "{}" }) : route.continue()));
+  const refused = page.waitForResponse(/\/candles\?/);
+  await page.goto(TICKER + path());
+  await refused;
+  assert(await page.isVisible("#choices button"));
+  assert(await page.isVisible("#drawing"));
+  assert(await page.isHidden("#slider"));
+  isBlocked = false;
+  await page.waitForSelector(CHART);
+  assert(await page.isHidden("#choices button"));
+  assert(await page.isHidden("#drawing"));
+  await page.click('label:has(input[value="5m"])');
+  await page.waitForURL(/interval=5m/);
+  await context.close();
+});
+
+test("the table has the chosen candles, in UTC", async () => {
+  const { page, faults, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  await page.click('label:has(input[value="15m"])');
+  await page.click('label:has(input[value="raw"])');
+  await page.waitForURL(/interval=15m&trades=raw/);
+  await page.click('label:has(input[value="local"])');
+  await eventually(page, async () => {
+    const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
+    const server = new DOMParser().parseFromString(html, "text/html");
+    const rows = (root) => [...root.querySelectorAll("#last-candles tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+    const summary = (root) => root.querySelector("#last-candles summary").textContent;
+    return rows(server).length > 2 && JSON.stringify([rows(server), summary(server)]) === JSON.stringify([rows(document), summary(document)]);
+  });
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a slow answer does not replace candles that were chosen after it, and a refused choice is taken back", async () => {
+  const { page, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route(/candles\?interval=1m&/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  const late = page.waitForResponse(/candles\?interval=1m&/);
+  await page.click('label:has(input[value="1m"])');
+  await page.click('label:has(input[value="1d"])');
+  const isDaily = (times) => times.length > 0 && times.every((time) => time.endsWith(" 00:00"));
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll("#last-candles tbody tr")].every((row) => row.cells[0].textContent.endsWith(" 00:00")));
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+  assert(isDaily(await table(page)), `${await table(page)}`);
+  await page.route(/candles\?interval=4h&/, (route) => route.fulfill({ status: 503, body: "{}" }));
+  await page.click('label:has(input[value="4h"])');
+  await page.waitForFunction(() => document.getElementById("trouble").textContent.includes("could not be read"));
+  assert(await page.isChecked('input[value="1d"]'));
+  await page.waitForURL(/interval=1d/);
+  assert(isDaily(await table(page)));
+  await close();
+});
+
+test("choices that the browser restores are those of the chart", async () => {
+  const restored = (html) => html.replace('value="utc" checked', 'value="utc"').replace('value="local"', 'value="local" checked');
+  const { page, close } = await cached(browser, path(), restored);
+  await page.waitForSelector(CHART);
+  assert.match(await page.textContent("#readout"), /^\d{4}-\d\d-\d\d \d\d:\d\d open/);
+  await close();
+});
+
+test("new candles leave the readout at the pointer and the slider at its candle", async () => {
+  const { page, faults, close } = await open(browser, `${path()}?interval=1m`);
+  await page.waitForSelector(CHART);
+  const time = async () => (await page.textContent("#readout")).slice(0, 16);
+  const last = await time();
+  const { x, y, width } = await page.locator("#chart").boundingBox();
+  await page.mouse.move(x + width * 0.3, y + 100);
+  await page.waitForFunction((last) => !document.getElementById("readout").textContent.startsWith(last), last);
+  // The second one is asked for after the first was shown.
+  for (let time = 0; time < 2; time += 1) await page.waitForResponse(/\/candles\?/);
+  assert.notEqual(await time(), (await table(page))[0]);
+  await page.mouse.move(x, y - 50);
+  await page.waitForFunction(() => document.getElementById("readout").textContent
+    .startsWith(document.querySelector("#last-candles tbody td").textContent));
+  await page.focus("#slider");
+  for (let step = 0; step < 3; step += 1) await page.keyboard.press("ArrowLeft");
+  const read = await time();
+  const text = await page.getAttribute("#slider", "aria-valuetext");
+  assert(text.startsWith(read));
+  for (let time = 0; time < 2; time += 1) await page.waitForResponse(/\/candles\?/);
+  assert.equal(await time(), read);
+  assert.equal(await page.getAttribute("#slider", "aria-valuetext"), text);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("without script the server draws the candles, and the form chooses them", async () => {
+  const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
+  assert(await page.isVisible("svg.candles"));
+  const bodies = await page.$$eval("svg.candles .body", (paths) => paths.map((path) => path.getAttribute("d")).join(""));
+  assert.match(bodies, /^M/);
+  await page.click('label:has(input[value="15m"])');
+  await page.click("#choices button");
+  await page.waitForURL(/interval=15m/); // and for its style
+  assert(await page.isChecked('input[value="15m"]'));
+  assert(await page.isHidden("#slider"));
+  assert.deepEqual(faults, []);
+  await close();
+});
