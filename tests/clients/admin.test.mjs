@@ -46,6 +46,35 @@ test("the page follows the daemon", async () => {
   await close();
 });
 
+test("the page can be paused, and regions that scroll stay where they are", async () => {
+  const { page, faults, close } = await open(browser, `${ADMIN}/actors`, { viewport: { width: 600, height: 900 } });
+  const region = '[aria-label="Picture of the actors"]';
+  // An exchange of the content removes the mark.
+  const mark = () => page.evaluate(() => { document.querySelector("#content h1").dataset.old = ""; });
+  const isExchanged = () => page.waitForFunction(() => !("old" in document.querySelector("#content h1").dataset));
+  await page.$eval(region, (one) => { one.scrollLeft = 120; });
+  await mark();
+  await isExchanged();
+  assert.equal(await page.$eval(region, (one) => one.scrollLeft), 120);
+  await page.click("#pause");
+  assert.equal(await page.textContent("#stillness"), "paused");
+  assert.equal(await page.getAttribute("#pause", "aria-pressed"), "true");
+  await mark();
+  await page.click("#pause");
+  assert.equal(await page.textContent("#stillness"), "");
+  await isExchanged();
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("waiting is hatched", async () => {
+  const { page, close } = await open(browser, `${ADMIN}/trace?type=PublicationReady&limit=30`);
+  assert.equal(await page.locator("pattern#hatch").count(), 1);
+  const fills = await page.$$eval("rect.wait", (all) => all.map((one) => getComputedStyle(one).fill));
+  assert(fills.length > 0 && fills.every((fill) => fill.includes("#hatch")), `${fills}`);
+  await close();
+});
+
 for (const path of ["/actors", "/trace?type=PublicationReady&limit=30"]) {
   test(`axe finds nothing on ${path}, at all widths and in both schemes`, async () => {
     // A page that exchanges its content is not what axe began with. It keeps what has the focus.
