@@ -18,7 +18,7 @@ const BAR: u64 = 144;
 const LINE_MAX: f64 = 5.0;
 
 /// Places of the actors: column and row.
-const PLACES: [(&str, usize, usize); 12] = [
+const PLACES: [(&str, usize, usize); 13] = [
     ("stream_ingester", 1, 0),
     ("backfiller", 1, 1),
     ("orderbook_poller", 1, 2),
@@ -27,6 +27,7 @@ const PLACES: [(&str, usize, usize); 12] = [
     ("candle_keeper", 2, 0),
     ("aggregator", 2, 1),
     ("auditor", 2, 2),
+    ("book_fetcher", 2, 4),
     ("lease_keeper", 3, 0),
     ("json_writer", 3, 1),
     ("cleaner", 3, 3),
@@ -37,7 +38,7 @@ const OUTSIDE: [(&str, &str, usize, usize); 4] = [
     ("Horizon", "ledgers, books, assets", 0, 1),
     ("Domains", "stellar.toml files", 0, 4),
     ("admin", "the operator", 2, 3),
-    ("HTTP", "reads what is published", 3, 2),
+    ("http", "reads what is published", 3, 2),
 ];
 /// Ways that are no messages.
 const READS: [(&str, &str); 6] = [
@@ -46,7 +47,7 @@ const READS: [(&str, &str); 6] = [
     ("Horizon", "orderbook_poller"),
     ("Horizon", "asset_poller"),
     ("Domains", "toml_checker"),
-    ("aggregator", "HTTP"),
+    ("aggregator", "http"),
 ];
 
 /// An actor as the picture needs it.
@@ -243,6 +244,7 @@ mod tests {
             line("auditor", "backfiller", "RereadLedgers", 0.0),
             line("a_new_one", "aggregator", "Ping", 9.0),
             line("nobody", "aggregator", "Ping", 9.0),
+            line("http", "book_fetcher", "FetchBook", 1.0),
         ];
         let graph = Graph::of(&actors, &flow);
         let mut places: Vec<(i32, i32)> = graph.nodes.iter().map(|node| (node.x, node.y)).collect();
@@ -257,9 +259,10 @@ mod tests {
             (BAR / 4, BAR),
             "the peak is cut at the capacity"
         );
-        let [both, none, new] = &graph.edges[READS.len()..] else { panic!("three pairs") };
+        let [both, none, asked, new] = &graph.edges[READS.len()..] else { panic!("four pairs") };
         let texts = |edge: &Edge| edge.labels.iter().map(|label| label.text.clone()).collect::<Vec<_>>();
         let (new, both, none) = (both, new, none);
+        assert_eq!(texts(asked), ["FetchBook 1.00/s"]);
         assert_eq!(texts(both), ["AssetsCommitted 0.25/s", "RankMarkets 0.50/s"]);
         assert_eq!((both.width.as_str(), both.is_dotted), ("2.5", false));
         assert_eq!((texts(none), none.is_dotted), (vec![], true));
