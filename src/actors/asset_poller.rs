@@ -73,11 +73,8 @@ impl DaemonActor for AssetPoller {
 
 impl Work for AssetPoll {
     async fn run(self, context: WorkContext) {
-        // On a small budget a request may wait for long. Report progress meanwhile, so that it is not taken for a
-        // stall.
-        let this = Self { horizon: self.horizon.while_waiting(context.heartbeat()), ..self };
         // Concurrently: a new asset must not wait behind a page of the sweep.
-        tokio::join!(this.look_up_forever(&context), this.sweep_forever(&context));
+        tokio::join!(self.look_up_forever(&context), self.sweep_forever(&context));
     }
 
     fn status(&self) -> &Arc<ChildStatus> {

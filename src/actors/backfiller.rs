@@ -345,7 +345,8 @@ impl Backfill {
         }
         self.status.set_state("filling");
         let at_once = if self.is_limited { 1 } else { AT_ONCE };
-        let horizon = self.horizon.of_class(Class::History).while_waiting(progress.wait_callback());
+        let waiting = progress.wait_callback(context.heartbeat());
+        let horizon = self.horizon.of_class(Class::History).while_waiting(waiting);
         progress.begin(&held, Wanted { floor, day, all }, self.is_limited);
         let descending_read =
             DescendingRead { stored: progress.stored(), ..self.descending_read(&horizon, context, upstream) };

@@ -106,45 +106,42 @@ impl OrderbookPoll {
 
 impl Work for OrderbookPoll {
     async fn run(self, context: WorkContext) {
-        // On a small budget a request may wait for long. Report progress meanwhile, so that it is not taken for a
-        // stall.
-        let this = Self { horizon: self.horizon.while_waiting(context.heartbeat()), ..self };
-        let mut timetable = Timetable::due_at_start(Arc::clone(&this.schedule));
+        let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
         let (mut pass_began, mut tries) = (None, Tries::new());
         let mut retry = Retry::default();
         loop {
             context.advance();
-            let Some(epoch) = this.leadership.epoch_within(TICK).await else { continue };
-            if timetable.take_due(this.clock.now()) {
+            let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
+            if timetable.take_due(self.clock.now()) {
                 // An unfinished pass starts again: its oldest books then take turns with the busiest ones.
-                pass_began = Some(UnixSeconds::from(this.clock.now()));
+                pass_began = Some(UnixSeconds::from(self.clock.now()));
             }
             // Between passes, only markets whose book was never read are due.
             let pass = context.pass(steps::READ_BOOKS);
-            match this.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &pass.trace(), &context).await {
+            match self.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &pass.trace(), &context).await {
                 Ok(Round::RankingUnknown) => {
                     pass.done();
                     context.pause(TICK).await;
                 }
                 Ok(Round::Read) => {
                     pass.done();
-                    this.status.succeeds("order books are read");
+                    self.status.succeeds("order books are read");
                     retry.reset();
                 }
                 Ok(Round::AllRead) => {
                     pass.done();
-                    this.status.succeeds("order books are read");
+                    self.status.succeeds("order books are read");
                     if pass_began.take().is_some() {
                         tries.clear();
                     }
-                    this.status.set_state("idle");
+                    self.status.set_state("idle");
                     context.pause(REST).await;
                 }
                 Err(error) => {
                     pass.failed();
                     let wait = retry.next_wait(error.retry_after());
-                    this.status.fails(&error);
-                    outage::poll_failed(&this.horizon, &this.database, &error, "reading order books", wait);
+                    self.status.fails(&error);
+                    outage::poll_failed(&self.horizon, &self.database, &error, "reading order books", wait);
                     context.pause(wait).await;
                 }
             }

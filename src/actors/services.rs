@@ -76,23 +76,28 @@ impl Services {
 
     /// Creates a Horizon client. A client of awc belongs to the thread that makes it, so this runs on the actor's thread.
     /// The start has shown before that the settings are usable.
-    pub(super) fn horizon(&self, status: &ChildStatus) -> HorizonClient {
+    ///
+    /// On a small budget, or after a refusal, a request may wait for an hour. The client reports progress meanwhile, so that
+    /// its actor is not taken for stalled.
+    pub(super) fn horizon(&self, status: &Arc<ChildStatus>) -> HorizonClient {
+        let waiting = Arc::clone(status);
         usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
             .traced(Arc::clone(status.recorder()), status.name())
+            .while_waiting(move || waiting.advance())
     }
 
     /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the client, it belongs
     /// to the thread that makes it.
-    pub(super) fn history_lake(&self, status: &ChildStatus) -> Option<LakeReader> {
+    pub(super) fn history_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         self.lake(history_place(&self.config)?, status)
     }
 
     /// Creates a reader of ledger metadata for new trades; none if they come from Horizon.
-    pub(super) fn live_lake(&self, status: &ChildStatus) -> Option<LakeReader> {
+    pub(super) fn live_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         self.lake(live_place(&self.config)?, status)
     }
 
-    fn lake(&self, place: Place, status: &ChildStatus) -> Option<LakeReader> {
+    fn lake(&self, place: Place, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         let lake = usable(Lake::new(&lake_settings(&self.config, place)));
         let verify = self.config.sources.lake_verify;
         let clock = Arc::clone(&self.clock);

@@ -1,10 +1,10 @@
-//! Test hooks of the whole program: failures on demand and short leases. Enabled by `TICKER_CHAOS=1` only.
+//! Test hooks of the whole program: failures on demand, short leases and short patience. Enabled by `TICKER_CHAOS=1` only.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     actors::{leadership::LeaseTerms, supervision::tree_status::TreeStatus},
-    config::{CHAOS, CHAOS_LEASE_MS},
+    config::{CHAOS, CHAOS_LEASE_MS, CHAOS_STALE_MS},
     http::admin,
 };
 
@@ -25,7 +25,15 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
 
 /// Returns the terms of the lease. Tests of take-overs set a short time to live by `TICKER_CHAOS_LEASE_MS`.
 pub(super) fn lease_terms() -> LeaseTerms {
-    let ttl = std::env::var(CHAOS_LEASE_MS).ok().filter(|_| is_enabled());
-    let ttl = ttl.and_then(|text| text.parse().ok()).map(Duration::from_millis);
-    ttl.map_or_else(LeaseTerms::default, LeaseTerms::of)
+    time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of)
+}
+
+/// Returns the time without progress after which an actor is restarted, if a test sets one by `TICKER_CHAOS_STALE_MS`.
+pub(super) fn stale_after() -> Option<Duration> {
+    time(CHAOS_STALE_MS)
+}
+
+fn time(variable: &str) -> Option<Duration> {
+    let text = std::env::var(variable).ok().filter(|_| is_enabled())?;
+    text.parse().ok().map(Duration::from_millis)
 }

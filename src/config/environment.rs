@@ -17,14 +17,17 @@ pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
 pub const CHAOS: &str = "TICKER_CHAOS";
 /// Duration of the lease in such tests, in milliseconds.
 pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
+/// Time without progress after which an actor is restarted in such tests, in milliseconds.
+pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_LEASE_MS,
+    CHAOS_STALE_MS,
     "TICKER_ADMIN_URL",
     "TICKER_BINARY",
     "TICKER_CI_IMAGE",

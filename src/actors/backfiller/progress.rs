@@ -74,10 +74,13 @@ impl Progress {
         Rc::clone(&self.stored)
     }
 
-    /// Returns the function to call while a request waits for its turn.
-    pub(super) fn wait_callback(&self) -> impl Fn() + 'static {
+    /// Returns the function to call while a request waits for its turn. `report` tells the supervisor.
+    pub(super) fn wait_callback(&self, report: impl Fn() + 'static) -> impl Fn() + 'static {
         let has_waited = Rc::clone(&self.has_waited);
-        move || has_waited.set(true)
+        move || {
+            has_waited.set(true);
+            report();
+        }
     }
 }
 

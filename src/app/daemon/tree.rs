@@ -29,7 +29,7 @@ use crate::{
         trace_exporter::TraceExporter,
         wiring::{DaemonActor, Wiring},
     },
-    app::CommandError,
+    app::{CommandError, test_hooks},
     published::Part,
 };
 
@@ -138,7 +138,7 @@ fn mailbox<A: DaemonActor>(tree: &Tree) -> Slot<A> {
     tree.mailbox(ChildSpec {
         name: A::NAME,
         capacity: CAPACITY,
-        stale_after: STALE_AFTER,
+        stale_after: test_hooks::stale_after().unwrap_or(STALE_AFTER),
         drain_phase: A::DRAIN_PHASE,
     })
 }

@@ -42,3 +42,41 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
         assert!(asked("first_assets") + asked("assets") > 0 && asked("live") > 0, "{requests}");
     });
 }
+
+/// Uses up the budget of an hour, and waits for longer than an actor may be without progress. A refusal may last an hour.
+fn no_actor_is_restarted_while_requests_wait(seed: u64, rate_limit: u32, is_begun: impl Fn(&Daemon) -> bool) {
+    const STALE_S: i64 = 5;
+    let sim = horizon(SimConfig {
+        seed,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 17.0,
+        history_hours: 24,
+        rate_limit: Some(rate_limit),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let environment = [("TICKER_CHAOS_STALE_MS", "5000")];
+        let more = ["--horizon-requests-per-hour", "3600"];
+        let database = fresh_database().await;
+        let daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &more);
+        wait_until("the work begins", || is_begun(&daemon));
+        wait_until("requests for live trades have waited for long", || {
+            let budget = daemon.get("/readyz").json()["checks"]["budget"].clone();
+            budget["ok"] == false && budget["age_s"].as_i64() > Some(4 * STALE_S)
+        });
+        assert!(!daemon.log().contains("made no progress"), "{}", daemon.log());
+    });
+}
+
+#[test]
+fn a_stream_that_waits_for_the_budget_to_open_is_not_restarted() {
+    no_actor_is_restarted_while_requests_wait(52, 1, |_| true);
+}
+
+#[test]
+fn history_that_waits_for_the_budget_is_not_restarted() {
+    no_actor_is_restarted_while_requests_wait(53, 30, |daemon| {
+        let history = daemon.get("/readyz").json()["checks"]["history"].clone();
+        history["detail"] == "recent ledgers are read again by pages"
+    });
+}
