@@ -1,6 +1,7 @@
 //! Trades from a data lake of ledger metadata: the same rows as from Horizon, and nothing that fails its hashes.
 
 mod faults;
+mod holes;
 mod refusals;
 mod rpc;
 mod servers;

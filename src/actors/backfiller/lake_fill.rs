@@ -12,6 +12,7 @@ use super::{
     descending_read::DescendingRead,
     lake_given_up::LAKE_GIVEN_UP,
     lake_read::{LakeRead, LakeStretch},
+    left_to_horizon::LeftToHorizon,
     plan::Stretch,
     progress::{Progress, Wanted},
 };
@@ -296,32 +297,28 @@ impl Backfill {
         outcome.map(|()| false)
     }
 
-    /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for.
+    /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for. Those of the last 24 hours
+    /// come first.
     fn missing_by_source(
         &self,
         held: &[LedgerRange],
         upstream: &Upstream,
     ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
-        let (missing, wanted) = self.missing_below(held);
-        let (of_lake, of_horizon) = upstream.left.borrow_mut().split(&missing, Instant::now());
-        // Nobody has what the lake lacks and Horizon no longer has.
-        let oldest = upstream.oldest_of_horizon();
-        let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);
-        let of_horizon = kept.map(|gap| Missing { from: gap.from.max(oldest), ..gap }).collect();
-        (of_lake, of_horizon, wanted)
-    }
-
-    /// Missing ledgers, the newest first: those of the last 24 hours, and the others once these are held.
-    fn missing_below(&self, held: &[LedgerRange]) -> (Vec<Missing>, Wanted) {
         let now = UnixSeconds::from(self.writer.clock.now());
         let all = now.minus(self.hours.saturating_mul(HOUR));
         let day = now.minus(DAY).max(all);
-        let day_is_whole = !held.is_empty() && coverage::missing(held, FIRST_LEDGER, day, day).is_empty();
-        self.horizon.limiter().set_day_complete(day_is_whole);
-        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
-        let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
-        let missing = coverage::missing(held, FIRST_LEDGER, since, gaps_since);
-        (missing, Wanted { floor: FIRST_LEDGER, day, all })
+        let of_day = coverage::missing(held, FIRST_LEDGER, day, day);
+        self.horizon.limiter().set_day_complete(!held.is_empty() && of_day.is_empty());
+        let oldest = upstream.oldest_of_horizon();
+        let mut left = upstream.left.borrow_mut();
+        let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest);
+        // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold up older ones of the lake.
+        if of_lake.is_empty() {
+            // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
+            let missing = coverage::missing(held, FIRST_LEDGER, all, UnixSeconds(i64::MIN));
+            (of_lake, of_horizon) = by_source(&missing, &mut left, oldest);
+        }
+        (of_lake, of_horizon, Wanted { floor: FIRST_LEDGER, day, all })
     }
 
     /// Reads by Horizon's pages what the lake lacks or what was refused.
@@ -364,6 +361,14 @@ impl Backfill {
         self.publish_coverage().await?;
         Ok(false)
     }
+}
+
+/// Splits missing ledgers into those that the lake is asked for, and those that Horizon's pages are read for. Nobody has what
+/// the lake lacks and what is older than `oldest`, Horizon's oldest ledger.
+fn by_source(missing: &[Missing], left: &mut LeftToHorizon, oldest: u32) -> (Vec<Missing>, Vec<Missing>) {
+    let (of_lake, of_horizon) = left.split(missing, Instant::now());
+    let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);
+    (of_lake, kept.map(|gap| Missing { from: gap.from.max(oldest), ..gap }).collect())
 }
 
 /// Logs where the newest ledgers come from.

@@ -1,0 +1,45 @@
+//! Ledgers that nobody can give, and lakes that go on behind a hole.
+
+use stellar_ticker::sim::lake::LakeFault;
+
+use super::*;
+use crate::support::{reached, wait_until};
+
+/// A lake of 30 hours, with few and long ledgers.
+fn days(seed: u64) -> SimServer {
+    horizon(SimConfig { ledger_seconds: 60.0, ..lake_config(seed, 0.2, 30, FaultPlan::none()) })
+}
+
+/// Held ledgers below one of the last 24 hours. More than 1,500 of them reach beyond these.
+fn held_below(ledger: u32) -> String {
+    format!(
+        "SELECT coalesce(sum(to_ledger - from_ledger + 1), 0)::bigint FROM coverage WHERE to_ledger < {ledger}"
+    )
+}
+
+#[test]
+fn without_horizon_a_recent_hole_of_the_lake_costs_no_older_history() {
+    let sim = days(221);
+    let hole = sim.oracle().head().latest - 120;
+    sim.lake().spoil(hole, LakeFault::Hole);
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "29").await;
+        let client = recomputation::connect(&daemon.database).await;
+        reached("older history is held", async || number(&client, &held_below(hole)).await > 1_500).await;
+    });
+}
+
+#[test]
+fn a_recent_ledger_that_horizon_no_longer_has_costs_no_older_history() {
+    let sim = days(222);
+    let latest = sim.oracle().head().latest;
+    sim.lake().spoil(latest - 120, LakeFault::Hole);
+    sim.oracle().forget_below(latest - 60);
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "29").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_until_history_is_complete(&daemon);
+        let held = number(&client, &held_below(latest - 120)).await;
+        assert!(held > 1_500, "{held} ledgers: {}", daemon.status());
+    });
+}
