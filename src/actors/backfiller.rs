@@ -84,6 +84,8 @@ const TAIL_LAG_MAX: u32 = 5;
 const ROUND_PAGES: u32 = 100;
 /// Stretches that are read concurrently if requests are not limited.
 const AT_ONCE: usize = 4;
+/// Failed attempts to fill in a row from which on a read tail does not hide them. A single failure is normal.
+const FAILED_FILLS_SHOWN: u32 = 2;
 /// Interval at which gaps are looked for while nothing is missing.
 const REST: Duration = Duration::from_secs(2);
 
@@ -177,6 +179,8 @@ struct Upstream {
     history: Cell<Option<History>>,
     /// True once the tail was read. Before that it is unknown what is missing.
     tail_is_read: Cell<bool>,
+    /// Attempts to fill that failed since a missing ledger was last read.
+    failed_fills: Cell<u32>,
     /// True if the last end of history was not believed.
     end_is_doubted: Cell<bool>,
     /// Ledgers that the lake lacks, or that are refused.
@@ -196,6 +200,10 @@ impl Upstream {
     fn oldest_of_horizon(&self) -> u32 {
         self.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
     }
+
+    fn note_failed_fill(&self) {
+        self.failed_fills.set(self.failed_fills.get().saturating_add(1));
+    }
 }
 
 impl Backfill {
@@ -209,12 +217,19 @@ impl Backfill {
             }
             match self.read_tail(context, upstream).await {
                 Ok(()) => {
-                    self.status.succeeds("recent ledgers are read again by pages");
+                    self.report_tail(upstream, "recent ledgers are read again by pages");
                     retry.reset();
                     context.pause(interval).await;
                 }
                 Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
             }
+        }
+    }
+
+    /// Reports that recent ledgers are read, unless filling fails: the check `history` must show that.
+    fn report_tail(&self, upstream: &Upstream, detail: &str) {
+        if upstream.failed_fills.get() < FAILED_FILLS_SHOWN {
+            self.status.succeeds(detail);
         }
     }
 
@@ -260,6 +275,7 @@ impl Backfill {
         context.advance();
         if self.writer.leadership.epoch_within(TICK).await.is_none() {
             self.status.set_state("following");
+            upstream.failed_fills.set(0); // another replica fills
             return false;
         }
         if !upstream.tail_is_read.get() {
@@ -276,13 +292,25 @@ impl Backfill {
                 continue;
             }
             match self.fill(context, upstream, &mut progress).await {
-                Ok(true) => {
-                    self.status.set_state("whole");
-                    context.pause(REST).await;
+                Ok(is_whole) => {
+                    self.filled(is_whole, &mut retry, context, upstream).await;
                 }
-                Ok(false) => retry.reset(),
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Err(error) => {
+                    upstream.note_failed_fill();
+                    self.wait_after(&error, &mut retry, context, upstream).await;
+                }
             }
+        }
+    }
+
+    /// After a successful attempt to fill, rests if nothing was missing.
+    async fn filled(&self, is_whole: bool, retry: &mut Retry, context: &WorkContext, upstream: &Upstream) {
+        upstream.failed_fills.set(0);
+        if is_whole {
+            self.status.set_state("whole");
+            context.pause(REST).await;
+        } else {
+            retry.reset();
         }
     }
 
@@ -353,7 +381,7 @@ impl Backfill {
         let mut reads = stream::iter(stretches(&missing, &held, at_once))
             .map(|stretch| descending_read.read(stretch))
             .buffer_unordered(at_once);
-        let mut failure = None;
+        let (mut failure, stored) = (None, progress.stored().get());
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -362,7 +390,13 @@ impl Backfill {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => failure = Some(error),
                 },
-                _ = tick.tick() => self.publish_progress(progress).await?,
+                _ = tick.tick() => {
+                    // A round of many pages lasts for minutes on a small budget.
+                    if progress.stored().get() > stored {
+                        upstream.failed_fills.set(0);
+                    }
+                    self.publish_progress(progress).await?;
+                }
             }
         }
         drop(reads);

@@ -65,8 +65,8 @@ impl Backfill {
     }
 
     async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
-        let (mut retry, tail) = (Retry::default(), LakeTail::default());
-        let mut fell_short = false;
+        let (mut lake_retry, mut pages_retry) = (Retry::default(), Retry::default());
+        let (tail, mut fell_short) = (LakeTail::default(), false);
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -79,12 +79,10 @@ impl Backfill {
             } else {
                 self.read_lake_tail(reader, context, upstream, &tail).await
             };
+            let is_read = read.is_ok();
             match read {
-                Ok(()) => {
-                    self.status.succeeds("recent ledgers are read from the lake");
-                    retry.reset();
-                }
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Ok(()) => lake_retry.reset(),
+                Err(error) => self.wait_after(&error, &mut lake_retry, context, upstream).await,
             }
             let falls_short = self.falls_short();
             if falls_short != fell_short && self.is_live_from_lake {
@@ -92,6 +90,9 @@ impl Backfill {
             }
             fell_short = falls_short;
             if !falls_short {
+                if is_read {
+                    self.report_tail(upstream, "recent ledgers are read from the lake");
+                }
                 upstream.left.borrow_mut().end_outage();
                 context.pause(LAKE_TAIL_INTERVAL).await;
                 continue;
@@ -107,8 +108,17 @@ impl Backfill {
                 read => read,
             };
             match read {
-                Ok(()) => context.pause(TAIL_INTERVAL).await,
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Ok(()) => {
+                    if is_read {
+                        self.report_tail(
+                            upstream,
+                            "recent ledgers are read by pages instead of from the lake",
+                        );
+                    }
+                    pages_retry.reset();
+                    context.pause(TAIL_INTERVAL).await;
+                }
+                Err(error) => self.wait_after(&error, &mut pages_retry, context, upstream).await,
             }
         }
     }
@@ -238,12 +248,13 @@ impl Backfill {
                 continue;
             }
             match self.fill_from_lake(reader, context, upstream, &mut progress).await {
-                Ok(true) => {
-                    self.status.set_state("whole");
-                    context.pause(REST).await;
+                Ok(is_whole) => {
+                    self.filled(is_whole, &mut retry, context, upstream).await;
                 }
-                Ok(false) => retry.reset(),
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Err(error) => {
+                    upstream.note_failed_fill();
+                    self.wait_after(&error, &mut retry, context, upstream).await;
+                }
             }
         }
     }

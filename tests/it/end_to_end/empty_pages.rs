@@ -42,7 +42,7 @@ async fn holds_everything(daemon: &Daemon, client: &Client, sim: &SimServer) {
 }
 
 #[test]
-fn an_empty_page_that_the_server_itself_contradicts_is_a_gap_until_it_is_filled() {
+fn an_empty_page_that_the_server_itself_contradicts_is_a_reported_gap_until_it_is_filled() {
     let plan = FaultPlan::none();
     let sim = short_network(71, plan.clone());
     plan.hide(middle(&sim), true);
@@ -56,8 +56,12 @@ fn an_empty_page_that_the_server_itself_contradicts_is_a_gap_until_it_is_filled(
         let status = daemon.status();
         assert!(status["backfill"]["done_ratio"].as_f64().unwrap() < 0.9, "{status}");
         assert!(daemon.log().contains("an empty page in the middle of its history"), "and in the log");
+        let check = || daemon.get("/readyz").json()["checks"]["history"].clone();
+        wait_until("the check fails, although recent ledgers are read", || check()["ok"] == false);
+        assert!(check()["detail"].as_str().unwrap().contains("an empty page"), "{}", check());
         plan.show();
         holds_everything(&daemon, &client, &sim).await;
+        wait_until("the check passes", || check()["ok"] == true);
     });
 }
 
