@@ -279,7 +279,8 @@ impl Lake {
         Ok((LEDGERS_AHEAD / size.max(1)).max(1))
     }
 
-    /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where.
+    /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where. A hole above `hint` counts
+    /// as the end if no listing shows more.
     ///
     /// # Errors
     ///
@@ -290,12 +291,23 @@ impl Lake {
         if let Some(range) = retried(|| self.source.range()).await? {
             return Ok(*range.end());
         }
-        let hint = match hint {
+        let has = async |index| self.has(&manifest, index).await;
+        let start = match hint {
             Some(hint) => hint,
             None => self.source.listed_newest().await?.ok_or(LakeError::NoStart)?,
         };
-        let found = search::newest(hint / size, async |index| self.has(&manifest, index).await).await?;
-        found.map(|index| manifest.batch_of(index.saturating_mul(size)).1).ok_or(LakeError::Empty { hint })
+        let mut found = search::newest(start / size, &has).await?;
+        // The end may be a hole. Where there is a listing, it shows later objects.
+        if hint.is_some()
+            && found.is_none_or(|found| found <= start / size)
+            && let Ok(Some(listed)) = self.source.listed_newest().await
+            && found.is_none_or(|found| found < listed / size)
+            && has(listed / size).await?
+        {
+            found = Some(listed / size);
+        }
+        let last_of = |index: u32| manifest.batch_of(index.saturating_mul(size)).1;
+        found.map(last_of).ok_or(LakeError::Empty { hint: start })
     }
 
     /// Newest ledger below `ledger`, and at least `from`, whose object exists. Looks in growing steps, so that a large

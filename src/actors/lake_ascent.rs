@@ -25,6 +25,8 @@ const HASH_PATIENCE: Duration = Duration::from_secs(30);
 const READ_MAX: Duration = Duration::from_secs(120);
 /// Distances in objects at which a later one is looked for, in turn.
 const LOOK_AHEAD: [u32; 4] = [1, 2, 8, 64];
+/// Rounds of these looks in which the last distance doubles. A hole may be days long.
+const LOOK_ROUNDS: u32 = 12;
 /// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
 /// filled from there.
 pub const CATCH_UP_MAX: u32 = 64;
@@ -128,17 +130,23 @@ impl Ascent {
         self.doubt = None;
     }
 
-    /// Goes back to the ledger after the newest one of the lake, if the position is above it: the lake named a wrong one
-    /// before, or lost some.
+    /// Looks for the place to go on at, after the lake has given nothing for a while. Everything up to `held` is stored.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if the lake cannot be reached.
-    pub async fn go_back(&mut self, reader: &LakeReader) -> Result<(), LakeError> {
+    pub async fn seek(&mut self, reader: &LakeReader, held: u32) -> Result<(), LakeError> {
         let newest = reader.lake.newest(Some(self.next)).await?;
-        if newest.saturating_add(1) < self.next {
+        if newest.max(held).saturating_add(1) < self.next {
+            // The lake named a wrong newest one before, or lost some.
             warn!(next = self.next, newest, "the lake ends below the next ledger, going back to its end");
-            self.pass_over(newest);
+            self.pass_over(newest.max(held));
+        } else if held >= self.next {
+            // Horizon's pages gave what the lake lacks.
+            self.pass_over(held);
+        } else if newest > self.next && !reader.lake.has_ledger(self.next).await? {
+            warn!(next = self.next, newest, "the lake lacks the next ledgers, going on at its end");
+            self.pass_over(newest.saturating_sub(1));
         }
         Ok(())
     }
@@ -333,9 +341,7 @@ impl Ascent {
     /// was looked for.
     async fn look_above(&mut self, reader: &LakeReader, last: u32) -> Result<Option<u32>, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
-        let index = usize::saturating_from(self.looks) % LOOK_AHEAD.len();
-        let distance = LOOK_AHEAD.get(index).copied().unwrap_or(1);
-        let ahead = last.saturating_add(size.saturating_mul(distance));
+        let ahead = last.saturating_add(size.saturating_mul(distance_of(self.looks)));
         self.looks = self.looks.saturating_add(1);
         Ok(reader.lake.has_ledger(ahead).await?.then_some(ahead))
     }
@@ -376,5 +382,27 @@ impl Ascent {
         self.next = to.saturating_add(1);
         self.cut();
         (self.attempts, self.looks) = (0, 0);
+    }
+}
+
+/// Distance in objects of a look.
+fn distance_of(look: u32) -> u32 {
+    let len = u32::saturating_from(LOOK_AHEAD.len());
+    let (round, index) = (look / len % LOOK_ROUNDS, look % len);
+    let distance = LOOK_AHEAD.get(usize::saturating_from(index)).copied().unwrap_or(1);
+    if index + 1 == len { distance << round } else { distance }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_reach_ever_further_and_begin_again() {
+        let distances: Vec<u32> = (0..12).map(distance_of).collect();
+        assert_eq!(distances, [1, 2, 8, 64, 1, 2, 8, 128, 1, 2, 8, 256]);
+        let len = u32::try_from(LOOK_AHEAD.len()).unwrap();
+        assert_eq!(distance_of(len * LOOK_ROUNDS - 1), 131_072);
+        assert_eq!(distance_of(len * LOOK_ROUNDS + 3), 64);
     }
 }

@@ -1,4 +1,5 @@
-//! The newest object of a lake, as S3 lists it (`ListObjectsV2`). Only a first start without any other word needs it.
+//! The newest object of a lake, as S3 lists it (`ListObjectsV2`). A first start without any other
+//! word needs it, and the search for an end that may be a hole.
 
 use bytes::Bytes;
 

@@ -22,7 +22,7 @@ use crate::{
 
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
-/// Time without a new ledger after which that is reported, and the end of the lake is searched for.
+/// Time without a new ledger after which that is reported, and the place to go on at is searched for.
 const QUIET: Duration = Duration::from_secs(30);
 
 /// Following of the lake until something ends it.
@@ -33,7 +33,7 @@ pub(super) struct LakeSession<'a> {
     has_advanced: bool,
     /// Time of the last ledger, or of the start of the session.
     news_at: Instant,
-    /// Time of the last search for the end of the lake.
+    /// Time of the last search for the place to go on at.
     searched_at: Instant,
 }
 
@@ -107,8 +107,10 @@ impl<'a> LakeSession<'a> {
                 }
                 if self.is_quiet() && self.searched_at.elapsed() >= QUIET {
                     self.searched_at = Instant::now();
+                    let held =
+                        self.deps.writer.database.coverage().await?.last().map_or(0, |newest| newest.to);
                     let next = Some(ascent.next());
-                    let searched = self.watched(next, ascent.go_back(self.reader)).await?;
+                    let searched = self.watched(next, ascent.seek(self.reader, held)).await?;
                     searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
                 }
                 self.context.pause(POLL).await;

@@ -43,3 +43,18 @@ fn a_recent_ledger_that_horizon_no_longer_has_costs_no_older_history() {
         assert!(held > 1_500, "{held} ledgers: {}", daemon.status());
     });
 }
+
+/// No look at a fixed distance reaches behind such a hole.
+#[test]
+fn without_horizon_new_trades_go_on_behind_a_hole_of_a_hundred_objects() {
+    let sim = horizon(SimConfig { ledger_seconds: 0.5, ..lake_config(223, 3.0, 0, FaultPlan::none()) });
+    let hole = sim.oracle().head().latest + 20;
+    (hole..hole + 100).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let behind = format!("SELECT count(*) FROM coverage WHERE to_ledger >= {}", hole + 100);
+        reached("ledgers behind the hole are held", async || number(&client, &behind).await > 0).await;
+        wait_until("the lake is well", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
+    });
+}
