@@ -111,9 +111,12 @@ enum SessionEnd {
     /// Horizon serves another network, or the network was reset.
     #[error("{0}")]
     WrongNetwork(NetworkError),
-    /// This replica does not lead, or drains.
+    /// This replica does not lead any more.
     #[error("this replica does not hold the lease any more")]
     NotLeading,
+    /// This replica shuts down.
+    #[error("this replica shuts down")]
+    Draining,
 }
 
 impl SessionEnd {
@@ -201,14 +204,15 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         SessionEnd::Database(_) => "database",
         SessionEnd::WrongNetwork(_) => "wrong_network",
         SessionEnd::NotLeading => "not_leading",
+        SessionEnd::Draining => "drain",
     };
     metrics::counter!("ticker_stream_sessions_total", "end" => reason).increment(1);
-    if !matches!(ended, SessionEnd::NotLeading) {
+    if !matches!(ended, SessionEnd::NotLeading | SessionEnd::Draining) {
         metrics::counter!("ticker_stream_reconnects_total").increment(1);
     }
     let (now, vitals) = (deps.writer.clock.now(), &deps.writer.published.vitals);
     match ended {
-        SessionEnd::Normally => None,
+        SessionEnd::Normally | SessionEnd::Draining => None,
         SessionEnd::Empty => Some(retry.next_wait(None)),
         SessionEnd::NotLeading => {
             info!("stream stopped, this replica does not lead any more");

@@ -60,7 +60,7 @@ impl<'a> LakeSession<'a> {
                 return ended;
             }
             if self.context.is_draining() {
-                return SessionEnd::NotLeading;
+                return SessionEnd::Draining;
             }
         }
     }
@@ -190,7 +190,7 @@ impl<'a> LakeSession<'a> {
         loop {
             match tokio::time::timeout(TICK, &mut reading).await {
                 Ok(read) => return Ok(read),
-                Err(_) if self.context.is_draining() => return Err(SessionEnd::NotLeading),
+                Err(_) if self.context.is_draining() => return Err(SessionEnd::Draining),
                 Err(_) => {
                     self.context.advance();
                     if self.is_quiet() {

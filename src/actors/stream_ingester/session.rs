@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
                 return ended;
             }
             if self.context.is_draining() {
-                return SessionEnd::NotLeading;
+                return SessionEnd::Draining;
             }
         }
     }

@@ -31,6 +31,7 @@ const END: &[Label] = &[Label {
         "end",
         "empty",
         "not_leading",
+        "drain",
         "database",
         "lake",
         "wrong_network",

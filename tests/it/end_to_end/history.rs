@@ -131,6 +131,7 @@ fn after_a_long_outage_the_gap_is_read_as_history() {
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 100).await;
         assert!(daemon.terminate().success());
+        assert!(!daemon.log().contains("does not lead any more"), "{}", daemon.log());
         let newest = number(&client, "SELECT max(toid) >> 32 FROM trades").await;
         wait_until("more ledgers have closed than are replayed", || {
             i64::from(sim.oracle().head().latest) > newest + 200

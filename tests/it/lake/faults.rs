@@ -465,6 +465,7 @@ fn ledgers_that_horizon_no_longer_has_are_read_from_the_lake_once() {
         let before = number(&client, held).await;
         assert!(before > 1_700, "{before}");
         assert!(daemon.terminate().success());
+        assert!(!daemon.log().contains("does not lead any more"), "{}", daemon.log());
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
         reached("new ledgers are stored", async || number(&client, held).await > before + 5).await;
         assert!(!daemon.log().contains("reading them again"), "{}", daemon.log());
