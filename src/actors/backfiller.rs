@@ -49,7 +49,10 @@ use super::{
 };
 use crate::{
     config::LedgerSource,
-    db::trades::{BatchKind, LIVE_CURSOR},
+    db::{
+        DbError,
+        trades::{BatchKind, LIVE_CURSOR},
+    },
     domain::{
         coverage::{self, LedgerRange},
         cursor::PagingToken,
@@ -467,7 +470,10 @@ impl Backfill {
             return;
         }
         let wait = retry.next_wait(asked);
-        self.status.fails(error);
+        // Nor is a take-over that this replica does not know of yet.
+        if !matches!(error, HistoryError::Write(WriteError::Database(DbError::LeaseLost))) {
+            self.status.fails(error);
+        }
         match error {
             HistoryError::Horizon(error) | HistoryError::Network(NetworkError::Horizon(error)) => {
                 outage::horizon_failed(&self.horizon, error, "reading history", wait);

@@ -14,7 +14,12 @@ use super::{
     wiring::{DaemonActor, Wiring},
     worker::{TICK, Work, WorkContext, Worker},
 };
-use crate::{clock::SharedClock, db::Database, published::Part, shutdown, steps};
+use crate::{
+    clock::SharedClock,
+    db::{Database, DbError},
+    published::Part,
+    shutdown, steps,
+};
 
 /// Pause once nothing waits. A late trade is in its candles soon after.
 const REST: Duration = Duration::from_secs(10);
@@ -108,7 +113,9 @@ impl KeepCandles {
                 }
             }
             Err(error) => {
-                self.status.fails(&error);
+                if !matches!(error, DbError::LeaseLost) {
+                    self.status.fails(&error);
+                }
                 outage::database_failed(&self.database, &error, "deriving candles");
                 STEP_REST_MAX
             }
