@@ -93,8 +93,35 @@ fn reason(budget: &BudgetUse) -> String {
             budget.blocked_s
         );
     }
+    if budget.remaining == Some(0) {
+        return "requests for live trades wait: Horizon's own limit is used up, by another client of the same address or before a restart".to_owned();
+    }
     format!(
         "requests for live trades wait: a limit of {} per hour is too low, raise --horizon-requests-per-hour",
         budget.requests_per_hour
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_limit_is_advised_only_if_that_helps() {
+        let budget = BudgetUse {
+            requests_per_hour: 60,
+            tokens: 0.0,
+            remaining: Some(9),
+            blocked_s: 0.0,
+            requests: Vec::new(),
+        };
+        assert!(reason(&budget).contains("a limit of 60 per hour is too low"));
+        let used_up = reason(&BudgetUse { remaining: Some(0), ..budget.clone() });
+        assert!(
+            used_up.contains("Horizon's own limit is used up") && !used_up.contains("raise"),
+            "{used_up}"
+        );
+        let refused = reason(&BudgetUse { remaining: Some(0), blocked_s: 7.0, ..budget });
+        assert!(refused.starts_with("Horizon refuses requests for another 7 s"), "{refused}");
+    }
 }
