@@ -345,7 +345,7 @@ impl LakeReader {
     /// Reports that the lake could not be read.
     pub fn note_failure(&self, reader: LakeUse, error: &LakeError) {
         let (now, text) = (self.clock.now(), error.to_string());
-        self.update(|state| state.outages.note(reader, now, text));
+        self.update(|state| state.outages.note(reader, now, self.lake.shown(), text));
     }
 
     fn update(&self, change: impl FnOnce(&mut LakeState)) {

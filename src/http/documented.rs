@@ -114,7 +114,7 @@ fn vitals() -> Vitals {
         was_answered: true,
     })));
     let mut outages = Outages::default();
-    outages.note(LakeUse::Recent, at, "refused".to_owned());
+    outages.note(LakeUse::Recent, at, "https://h/lake", "refused".to_owned());
     vitals.lake.update(|lake| {
         *lake = LakeState {
             url: "https://h/lake".into(),

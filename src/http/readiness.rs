@@ -142,8 +142,8 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
 
 fn lake_check(lake: &LakeState, now: DateTime<Utc>) -> Value {
     match (lake.fault(), lake.outages.first()) {
-        (Some(detail), Some((since, _))) => {
-            graced(&Check { ok: false, detail, at: *since }, Part::GRACE_S, now)
+        (Some(detail), Some(outage)) => {
+            graced(&Check { ok: false, detail, at: outage.since }, Part::GRACE_S, now)
         }
         (Some(detail), None) => json!({"ok": false, "detail": detail, "age_s": null}),
         (None, _) => {

@@ -109,7 +109,7 @@ fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
         Anchor::Differs { ledger, at } => Some((ledger, at, false)),
     };
     json!({
-        "url": lake.url,
+        "url": lake.outages.first().map_or(&lake.url, |outage| &outage.url),
         "newest_ledger": lake.newest.map(|(ledger, _)| ledger),
         "newest_close_time": lake.newest.map(|(_, at)| at.to_rfc3339()),
         "lag_s": lake.newest.map(|(_, at)| now.timestamp().saturating_sub(at.0)),
@@ -118,8 +118,8 @@ fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
         "chain_breaks": lake.chain_breaks,
         "last_refused": lake.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
         "anchor": anchor.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
-        "failing_since": lake.outages.first().map(|(since, _)| time(*since)),
-        "error": lake.outages.first().map(|(_, error)| error),
+        "failing_since": lake.outages.first().map(|outage| time(outage.since)),
+        "error": lake.outages.first().map(|outage| &outage.error),
     })
 }
 

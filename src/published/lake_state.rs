@@ -33,8 +33,16 @@ pub struct LakeState {
     pub contradicted: Option<u32>,
 }
 
-/// Start and last error of an outage.
-pub type Outage = (DateTime<Utc>, String);
+/// Outage of a lake or an RPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Time of the first failure.
+    pub since: DateTime<Utc>,
+    /// URL of the place that fails, without secrets. New ledgers and those of the past may have places of their own.
+    pub url: String,
+    /// Last error.
+    pub error: String,
+}
 
 /// Reader of the lake. One may meet an object that cannot be read while the other goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +73,7 @@ impl Outages {
     /// The outage that began first.
     #[must_use]
     pub fn first(&self) -> Option<&Outage> {
-        [&self.recent, &self.history].into_iter().flatten().min_by_key(|(since, _)| *since)
+        [&self.recent, &self.history].into_iter().flatten().min_by_key(|outage| outage.since)
     }
 
     /// Ends the outage of a reader.
@@ -74,10 +82,10 @@ impl Outages {
     }
 
     /// Begins the outage of a reader, or notes its last error.
-    pub fn note(&mut self, reader: LakeUse, now: DateTime<Utc>, error: String) {
+    pub fn note(&mut self, reader: LakeUse, now: DateTime<Utc>, url: &str, error: String) {
         let outage = self.of_mut(reader);
-        let since = outage.as_ref().map_or(now, |(since, _)| *since);
-        *outage = Some((since, error));
+        let since = outage.as_ref().map_or(now, |outage| outage.since);
+        *outage = Some(Outage { since, url: url.to_owned(), error });
     }
 
     const fn of_mut(&mut self, reader: LakeUse) -> &mut Option<Outage> {
@@ -132,12 +140,15 @@ impl LakeState {
     /// Text about a fault for readers, or `None` if the lake is read and believed.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        if let Some((since, error)) = self.outages.first() {
+        if let Some(Outage { since, url, error }) = self.outages.first() {
             let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-            return Some(format!("{} cannot be read since {since}: {error}", self.url));
+            return Some(format!("{url} cannot be read since {since}: {error}"));
         }
         let ledger = self.contradicted?;
-        Some(format!("ledger {ledger} has another hash than at Horizon, nothing above it is stored"))
+        Some(format!(
+            "ledger {ledger} has another hash than at Horizon, \
+             ledgers of the lake are stored only once Horizon has their hashes"
+        ))
     }
 }
 
@@ -149,13 +160,26 @@ mod tests {
     fn an_outage_ends_only_for_the_reader_that_got_an_answer() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let mut outages = Outages::default();
-        outages.note(LakeUse::History, at(5), "403".to_owned());
-        outages.note(LakeUse::Recent, at(9), "429".to_owned());
-        outages.note(LakeUse::History, at(20), "500".to_owned());
-        assert_eq!(outages.first(), Some(&(at(5), "500".to_owned())));
+        outages.note(LakeUse::History, at(5), "https://lake", "403".to_owned());
+        outages.note(LakeUse::Recent, at(9), "https://rpc", "429".to_owned());
+        outages.note(LakeUse::History, at(20), "https://lake", "500".to_owned());
+        let first = outages.first().unwrap();
+        assert_eq!((first.since, first.error.as_str()), (at(5), "500"));
         outages.end(LakeUse::Recent);
-        assert_eq!((outages.of(LakeUse::Recent), outages.first().unwrap().0), (None, at(5)));
+        assert_eq!((outages.of(LakeUse::Recent), outages.first().unwrap().since), (None, at(5)));
         outages.end(LakeUse::History);
         assert_eq!(outages.first(), None);
+    }
+
+    #[test]
+    fn a_fault_names_the_place_that_cannot_be_read() {
+        let at = DateTime::from_timestamp(9, 0).unwrap();
+        let mut state = LakeState { url: "https://lake".to_owned(), ..LakeState::default() };
+        state.outages.note(LakeUse::Recent, at, "https://rpc", "connection refused".to_owned());
+        let fault = state.fault().unwrap();
+        assert_eq!(fault, "https://rpc cannot be read since 1970-01-01T00:00:09Z: connection refused");
+        state.outages.end(LakeUse::Recent);
+        state.contradicted = Some(7);
+        assert!(state.fault().unwrap().starts_with("ledger 7 has another hash than at Horizon"));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Time after which a stretch of history that the lake does not give is left to Horizon.
 pub(super) const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
-/// Time for which a bad object is remembered.
+/// Time for which a bad object and a failed stretch are remembered.
 const BAD_OBJECT_FOR: Duration = Duration::from_secs(3_600);
 /// Longest search for an object below a bad one.
 const SEARCH_MAX: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ impl Backfill {
     /// True if a reader of the lake has failed for this time.
     pub(super) fn is_lake_out_for(&self, reader: LakeUse, time: Duration) -> bool {
         let outages = self.writer.published.vitals.lake.load().map(|lake| lake.outages).unwrap_or_default();
-        outages.of(reader).is_some_and(|(since, _)| self.has_passed(*since, time))
+        outages.of(reader).is_some_and(|outage| self.has_passed(outage.since, time))
     }
 
     pub(super) fn has_passed(&self, since: DateTime<Utc>, time: Duration) -> bool {
@@ -63,6 +63,8 @@ impl Backfill {
         has_found: bool,
     ) {
         let now = self.writer.clock.now();
+        // A stretch may be shorter or gone at its next reading.
+        upstream.failing.borrow_mut().retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
         let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
         let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP);
         // Other stretches may be read meanwhile, such as the newest ones.
