@@ -71,6 +71,10 @@ impl Backfill {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 *tail.0.borrow_mut() = None;
+                // Another replica reads the lake now: nothing here would end these.
+                for reading in [LakeUse::Recent, LakeUse::History] {
+                    reader.note_answer(reading);
+                }
                 continue;
             }
             let read = if self.is_live_from_lake {
@@ -271,6 +275,7 @@ impl Backfill {
         let held = self.held().await?;
         let (of_lake, of_horizon, wanted) = self.missing_by_source(&held, upstream);
         let Some(gap) = of_lake.first() else {
+            reader.note_answer(LakeUse::History); // no reading would end an outage
             if of_horizon.is_empty() {
                 self.publish_done(&held);
                 self.publish_unread(&held, upstream.oldest_of_horizon(), wanted.all, None);
