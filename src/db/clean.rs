@@ -104,6 +104,8 @@ impl Database {
     async fn trim_coverage(&self, epoch: i64) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
+        // A batch that replaces a range meanwhile would hide it from the updates below.
+        transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
         let rows = transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
         candles::keep_coverage(&transaction, &coverage::merged(&rows)?).await?;
         if forget_dropped_ledgers(&transaction).await? == 0 {
