@@ -104,6 +104,28 @@ fn horizon_is_seldom_asked_for_hashes_that_it_does_not_have() {
     });
 }
 
+/// The recent ledgers are wanted of both in turn then.
+#[test]
+fn while_a_lake_is_late_a_horizon_that_fails_is_seldom_asked_and_history_fails() {
+    const ROOTS: usize = 10_000;
+    let plan = FaultPlan::none();
+    let sim = with_lake(224, 3.0, 0, plan.clone());
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 10).await;
+        (0..ROOTS).for_each(|_| plan.push(Endpoint::Root, Fault::Status(500)));
+        sim.lake().stop_at(Some(sim.oracle().head().latest));
+        wait_until("history fails", || daemon.get("/readyz").json()["checks"]["history"]["ok"] == false);
+        let asked = ROOTS - plan.pending(Endpoint::Root);
+        assert!((1..=25).contains(&asked), "{asked} requests");
+        plan.clear(Endpoint::Root);
+        wait_until("it is read again", || daemon.get("/readyz").json()["checks"]["history"]["ok"] == true);
+        let before = number(&client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&client, before + 30).await;
+    });
+}
+
 /// Most lakes are ahead of Horizon by some seconds, and a question in between may fail.
 #[test]
 fn a_lake_that_was_wrong_is_believed_again_while_horizon_lags() {
