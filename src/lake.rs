@@ -291,10 +291,14 @@ impl Lake {
         if let Some(range) = retried(|| self.source.range()).await? {
             return Ok(*range.end());
         }
-        let has = async |index| self.has(&manifest, index).await;
         let start = match hint {
             Some(hint) => hint,
             None => self.source.listed_newest().await?.ok_or(LakeError::NoStart)?,
+        };
+        // A single object that cannot be read must not end the search: at most it hides later ones.
+        let has = async |index| match self.has(&manifest, index).await {
+            Err(error) if index != start / size && error.may_be_of_object() => Ok(false),
+            has => has,
         };
         let mut found = search::newest(start / size, &has).await?;
         // The end may be a hole. Where there is a listing, it shows later objects.

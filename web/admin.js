@@ -19,7 +19,7 @@ function isInUse() {
 
 // Says that the page stands still, and why.
 function showStillness() {
-  const text = isPaused ? "paused" : isInUse() ? "still while it has the focus or selected text" : "";
+  const text = isPaused ? "paused" : isInUse() ? "not updated while you select text or work in the page" : "";
   if (stillness.textContent !== text) stillness.textContent = text;
 }
 

@@ -96,7 +96,7 @@ export class Board {
     return this.figures.number.length;
   }
 
-  // Ranks of the markets by name, computed once: names never change.
+  // Ranks of the markets by name, kept until names are read again.
   rank() {
     if (!this.ranks) {
       const sorted = [...this.names.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
@@ -114,7 +114,7 @@ export class Board {
         volume: figures.volume_usd, trades: figures.trades, spread: figures.spread, age: figures.age,
       };
       const rank = sort === "name" ? this.rank() : null;
-      const value = (number, place) => (rank ? rank.get(number) : columns[sort][place]);
+      const value = (number, place) => (rank ? (rank.get(number) ?? Number.MAX_SAFE_INTEGER) : columns[sort][place]);
       this.keys.set(sort, Float64Array.from(figures.number, (number, place) => Number(value(number, place) ?? NaN)));
     }
     return this.keys.get(sort);

@@ -4,10 +4,13 @@ import { age } from "./numbers.js";
 // Interval at which the strip and the notice are read again, and the progress before the first publication.
 const REFRESH_MS = 30_000;
 const WAIT_MS = 5_000;
+// Longest wait for an answer.
+const PATIENCE_MS = 20_000;
 // Parts of a page that newer figures replace.
 const PARTS = "[data-live]";
 
 const ageText = document.getElementById("age");
+let isRefreshing = false;
 
 // Seconds since 1970, by the server's clock, at which the server made this page.
 export const madeAt = ageText ? Number(ageText.dataset.now) : Date.now() / 1000;
@@ -57,7 +60,8 @@ export function exchangeParts(root) {
 }
 
 const page = async (address) => {
-  const response = await fetch(address, { headers: { Accept: "text/html" } });
+  const signal = AbortSignal.timeout?.(PATIENCE_MS);
+  const response = await fetch(address, { headers: { Accept: "text/html" }, signal });
   return { response, root: new DOMParser().parseFromString(await response.text(), "text/html") };
 };
 
@@ -83,7 +87,8 @@ function exchangeNotice(root) {
 
 // Audits, books, gaps and silence are no figures: the frame of the smallest page has them.
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || isRefreshing) return;
+  isRefreshing = true;
   try {
     const { response, root } = await page("/licences");
     if (!response.ok) return;
@@ -93,6 +98,8 @@ async function refresh() {
     tick();
   } catch {
     // The state of updates says that nothing arrives.
+  } finally {
+    isRefreshing = false;
   }
 }
 

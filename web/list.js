@@ -11,9 +11,12 @@ const SETTLE_MS = 120;
 // Least time between two changes of the order by new figures.
 const REORDER_MS = 5_000;
 const PAGE_ROWS = 10;
-// Age at which slow documents are read again, and the interval at which that is looked at.
-const SLOW_MS = 600_000;
+// Ages at which slow documents are read again, and how often they are checked. The names are the largest document.
+const SPARKS_MS = 600_000;
+const NAMES_MS = 6 * 3_600_000;
 const LOOK_MS = 30_000;
+// Wait before names are asked for again that could not be read.
+const LEARN_MS = 10_000;
 // First and longest wait before a board is read again that could not be read.
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 30_000;
@@ -26,11 +29,12 @@ let table = null;
 let reorderedAt = 0;
 let settling = 0;
 let isLearning = false;
+let learnsAgainAt = 0;
 // Documents that change slowly, and the times at which they were read. The points of the lines are of six hours each, and
 // an issuer may change its domain.
 const SLOW = {
-  sparks: { readAt: 0, take: (sparks) => board.setSparks(sparks) },
-  names: { readAt: 0, take: (names) => addNames(names) },
+  sparks: { readAt: 0, age: SPARKS_MS, take: (sparks) => board.setSparks(sparks) },
+  names: { readAt: 0, age: NAMES_MS, take: (names) => addNames(names) },
 };
 
 // The selection, as the form and the hidden fields hold it.
@@ -72,7 +76,8 @@ function show(isAsked = true) {
 
 function showCount(text, isAnnounced) {
   document.getElementById("count").textContent = text;
-  if (isAnnounced) document.getElementById("announced").textContent = text;
+  const announced = document.getElementById("announced");
+  if (isAnnounced && announced.textContent !== text) announced.textContent = text;
 }
 
 function showHeads(wanted) {
@@ -157,11 +162,12 @@ function showEvent(event) {
 
 // Reads the names of markets from this number on. Until they are known, the list goes on without these markets.
 async function learn(unknown) {
-  if (unknown === null || isLearning) return;
+  if (unknown === null || isLearning || performance.now() < learnsAgainAt) return;
   isLearning = true;
   try {
     addNames(await read(`names?from=${unknown}`));
   } catch (error) {
+    learnsAgainAt = performance.now() + LEARN_MS;
     console.warn("the names of new markets cannot be read:", error);
   } finally {
     isLearning = false;
@@ -177,7 +183,7 @@ function addNames(names) {
 async function readSlowly() {
   for (const [name, slow] of Object.entries(SLOW)) {
     const { readAt } = slow;
-    if (document.hidden || Date.now() - readAt < SLOW_MS) continue;
+    if (document.hidden || Date.now() - readAt < slow.age) continue;
     slow.readAt = Date.now();
     try {
       slow.take(await read(name));
@@ -231,7 +237,7 @@ async function load() {
       board = new Board(names, figures);
       return figures;
     } catch (error) {
-      showCount("Only the first 50 markets: the others could not be loaded", true);
+      showCount("Only this page of the list: the rest could not be loaded", true);
       console.warn(`the list cannot be loaded, again in ${wait / 1000} s:`, error);
     }
     await new Promise((resolve) => { setTimeout(resolve, wait); });
@@ -244,7 +250,8 @@ async function start() {
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
   listen();
-  // From here on, this script does what the links and the form did.
+  // From here on, this script does what the links and the form did. Those that have the focus are hidden.
+  if (document.activeElement?.closest(".plain")) search.focus({ preventScroll: true });
   document.documentElement.classList.add("js");
   show(false);
   updates.start(figures);

@@ -8,8 +8,8 @@ import { keepUp } from "./live.js";
 const PATIENCE_MS = 20_000;
 // Candles of the table, as on the server.
 const TABLE_ROWS = 24;
-const NOT_UPDATED = "The newest candles could not be read. The chart shows those before.";
-const NOT_CHOSEN = "The chosen candles could not be read. The chart shows those before; choose again in a moment.";
+const NOT_UPDATED = "The newest candles could not be read. The chart still shows the previous ones.";
+const NOT_CHOSEN = "The chosen candles could not be read. The chart still shows the previous ones. Choose again in a moment.";
 
 const form = document.getElementById("choices");
 const box = document.getElementById("chart");
@@ -27,6 +27,7 @@ let pointed = null;
 const chosen = (name) => form.elements[name].value;
 const words = ({ time, figures }) => [time, ...figures.flat()].join(" ");
 
+// Reads the chosen candles and shows them. Returns false if the reader has chosen others since, which are on their way.
 async function load() {
   const interval = chosen("interval");
   const query = new URLSearchParams({ interval, limit: CANDLES_MAX });
@@ -34,14 +35,15 @@ async function load() {
   if (!response.ok) throw new Error(`candles: ${response.status}`);
   syncClock(response);
   const { candles } = await response.json();
-  // The reader has chosen other candles since, and those are on their way.
-  if (chosen("interval") !== interval) return;
+  if (chosen("interval") !== interval) return false;
   const isFirst = chart === null;
   if (isFirst) takeOver();
   show(candles);
-  if (!isFirst) return;
-  chart.fit();
-  box.dataset.ready = "";
+  if (isFirst) {
+    chart.fit();
+    box.dataset.ready = "";
+  }
+  return true;
 }
 
 // Puts the chart in the place of the server's drawing, and the choices in the hands of this script.
@@ -68,8 +70,8 @@ function takeOver() {
 
 // Shows candles. The slider stays at its candle, or at the end.
 function show(candles) {
-  const isAtEnd = slider.value === slider.max;
-  const at = isAtEnd ? Infinity : chart.candles[Number(slider.value)].at;
+  const isAtEnd = slider.value === slider.max && document.activeElement !== slider;
+  const at = isAtEnd ? Infinity : (chart.candles[Number(slider.value)]?.at ?? Infinity);
   chart.show(candles, chosen("trades") === "raw");
   slider.max = String(Math.max(0, chart.candles.length - 1));
   slider.value = String(Math.max(0, chart.placeOf(at)));
@@ -95,7 +97,9 @@ function showTable() {
     else if (!old.isEqualNode(row)) old.replaceWith(row);
   });
   while (body.rows.length > rows.length) body.deleteRow(-1);
-  table.querySelector("summary").textContent = `The last ${rows.length} candles as a table`;
+  const summary = table.querySelector("summary");
+  const title = `The last ${rows.length} candles as a table`;
+  if (summary.textContent !== title) summary.textContent = title;
 }
 
 // Writes the figures of the candle under the pointer, or else at the slider.
@@ -131,12 +135,13 @@ async function chooseCandles() {
   const interval = chosen("interval");
   keepAddress();
   try {
-    await load();
+    if (!(await load())) return;
     chart.fit();
     say("");
   } catch (error) {
     console.warn("other candles cannot be read:", error);
-    if (chosen("interval") !== interval) return;
+    const isShown = shown.interval === chosen("interval") && shown.trades === chosen("trades");
+    if (chosen("interval") !== interval || isShown) return;
     for (const name of ["interval", "trades"]) form.elements[name].value = shown[name];
     keepAddress();
     say(NOT_CHOSEN);
@@ -156,13 +161,14 @@ function say(text) {
 // price, and on one of an older version.
 async function update() {
   if (!box || !price || !table || !trouble) return;
+  const interval = chosen("interval");
   try {
     await load();
     if (trouble.textContent === NOT_UPDATED) say("");
   } catch (error) {
     console.warn("the newest candles cannot be read:", error);
-    if (chart) say(NOT_UPDATED);
-    else box.hidden = true;
+    if (!chart) box.hidden = true;
+    else if (chosen("interval") === interval) say(NOT_UPDATED);
   }
 }
 

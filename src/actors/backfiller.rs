@@ -204,6 +204,13 @@ impl Upstream {
         self.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
     }
 
+    /// Ends a series of failed attempts if one of them has stored something: it may go on for minutes.
+    fn note_stored(&self, has_stored: bool) {
+        if has_stored {
+            self.failed_fills.set(0);
+        }
+    }
+
     fn note_failed_fill(&self) {
         self.failed_fills.set(self.failed_fills.get().saturating_add(1));
     }
@@ -394,10 +401,7 @@ impl Backfill {
                     Some(Err(error)) => failure = Some(error),
                 },
                 _ = tick.tick() => {
-                    // A round of many pages lasts for minutes on a small budget.
-                    if progress.stored().get() > stored {
-                        upstream.failed_fills.set(0);
-                    }
+                    upstream.note_stored(progress.stored().get() > stored);
                     self.publish_progress(progress).await?;
                 }
             }

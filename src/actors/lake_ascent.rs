@@ -24,9 +24,9 @@ const HASH_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest time for an object, all attempts together.
 const READ_MAX: Duration = Duration::from_secs(120);
 /// Distances in objects at which a later one is looked for, in turn.
-const LOOK_AHEAD: [u32; 4] = [1, 2, 8, 64];
+const LOOK_AHEAD: [u32; 5] = [1, 2, 8, 64, 128];
 /// Rounds of these looks in which the last distance doubles. A hole may be days long.
-const LOOK_ROUNDS: u32 = 12;
+const LOOK_ROUNDS: u32 = 11;
 /// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
 /// filled from there.
 pub const CATCH_UP_MAX: u32 = 64;
@@ -130,21 +130,24 @@ impl Ascent {
         self.doubt = None;
     }
 
-    /// Looks for the place to go on at, after the lake has given nothing for a while. Everything up to `held` is stored.
+    /// Looks for the place to go on at, after the lake has given nothing for a while. `held` is the newest stored ledger.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn seek(&mut self, reader: &LakeReader, held: u32) -> Result<(), LakeError> {
-        let newest = reader.lake.newest(Some(self.next)).await?;
+        // The object before the next one was read, and the next one may be at fault.
+        let newest = reader.lake.newest(Some(self.next.saturating_sub(1))).await?;
         if newest.max(held).saturating_add(1) < self.next {
             // The lake named a wrong newest one before, or lost some.
             warn!(next = self.next, newest, "the lake ends below the next ledger, going back to its end");
             self.pass_over(newest.max(held));
-        } else if held >= self.next {
-            // Horizon's pages gave what the lake lacks.
+        } else if reader.lake.has_ledger(self.next).await.unwrap_or(true) {
+            // It came meanwhile, or it exists and cannot be read: then it is passed over after some attempts.
+        } else if held >= self.next && reader.lake.has_ledger(held.saturating_add(1)).await? {
+            // Horizon's pages gave what the lake lacks. A lake that is only late keeps its place, which it will reach.
             self.pass_over(held);
-        } else if newest > self.next && !reader.lake.has_ledger(self.next).await? {
+        } else if newest > self.next {
             warn!(next = self.next, newest, "the lake lacks the next ledgers, going on at its end");
             self.pass_over(newest.saturating_sub(1));
         }
@@ -400,9 +403,9 @@ mod tests {
     #[test]
     fn looks_reach_ever_further_and_begin_again() {
         let distances: Vec<u32> = (0..12).map(distance_of).collect();
-        assert_eq!(distances, [1, 2, 8, 64, 1, 2, 8, 128, 1, 2, 8, 256]);
+        assert_eq!(distances, [1, 2, 8, 64, 128, 1, 2, 8, 64, 256, 1, 2]);
         let len = u32::try_from(LOOK_AHEAD.len()).unwrap();
         assert_eq!(distance_of(len * LOOK_ROUNDS - 1), 131_072);
-        assert_eq!(distance_of(len * LOOK_ROUNDS + 3), 64);
+        assert_eq!(distance_of(len * LOOK_ROUNDS + 4), 128);
     }
 }

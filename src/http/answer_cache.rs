@@ -168,8 +168,9 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> Entry<K, V> {
     fn forget(&self) {
         let Some(cache) = self.cache.upgrade() else { return };
         let mut state = lock(&cache);
-        // Another request may have made the answer meanwhile, and it counts.
-        if state.holds(self) && self.cell.get().is_none() {
+        // Another request may have made the answer meanwhile, and it counts. Or one waits for the cell, and makes it now.
+        let is_awaited = Arc::strong_count(&self.cell) > 2;
+        if state.holds(self) && self.cell.get().is_none() && !is_awaited {
             state.remove(&self.key);
         }
     }
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_error_the_next_in_line_makes_the_answer_and_nothing_is_counted() {
+    async fn after_an_error_the_next_in_line_makes_the_answer() {
         let cache = AnswerCache::<String, String>::new(LIMITS);
         let (failing, working) = (cache.entry("a".to_owned()), cache.entry("a".to_owned()));
         let failing = failing.get(async {
@@ -256,7 +257,7 @@ mod tests {
         });
         let (failed, made) = tokio::join!(failing, working.get(async { Ok::<_, &str>("x".to_owned()) }));
         assert!(failed.is_err() && made.is_ok());
-        assert_eq!(cache.size(), (0, 0), "the failed request removed the cell before the answer was there");
+        assert_eq!(cache.size(), (1, 2), "it is there for all later requests");
     }
 
     #[tokio::test]

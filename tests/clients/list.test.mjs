@@ -321,7 +321,7 @@ test("the rows stay if the feed fails", async () => {
   const page = await context.newPage();
   await page.route("**/api/v1/board/**", (route) => route.abort());
   await page.goto(process.env.TICKER_URL);
-  await page.waitForFunction(() => document.getElementById("count").textContent.startsWith("Only the first 50"));
+  await page.waitForFunction(() => document.getElementById("count").textContent.startsWith("Only this page of the list"));
   assert((await names(page)).length > 20);
   assert(await page.isVisible("form.filter button"));
   await context.close();

@@ -79,7 +79,7 @@ test("the page of a market from a cache is read again at once, with its title", 
     await page.route("**/api/v1/stream*", (route) => route.abort());
   });
   // Time stands still, so that no interval but the first can have passed.
-  await page.clock.pauseAt(Date.now() + 3_000);
+  await page.clock.pauseAt(Date.now() + 20_000);
   await eventually(page, () => document.getElementById("age").textContent === "20 min" ||
     document.querySelector(".price strong").textContent !== "old");
   await page.clock.runFor(2_000);
@@ -147,7 +147,7 @@ test("a slow answer does not replace candles that were chosen after it, and a re
   assert(isDaily(await table(page)), `${await table(page)}`);
   await page.route(/candles\?interval=4h&/, (route) => route.fulfill({ status: 503, body: "{}" }));
   await page.click('label:has(input[value="4h"])');
-  await page.waitForFunction(() => document.getElementById("trouble").textContent.includes("could not be read"));
+  await page.waitForFunction(() => document.getElementById("trouble").textContent.includes("The chosen candles"));
   assert(await page.isChecked('input[value="1d"]'));
   await page.waitForURL(/interval=1d/);
   assert(isDaily(await table(page)));

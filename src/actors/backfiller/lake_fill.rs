@@ -301,11 +301,15 @@ impl Backfill {
             has_found: Cell::new(false),
         };
         let mut reading = std::pin::pin!(read.read(stretch));
+        let stored = progress.stored().get();
         let mut tick = tokio::time::interval(TICK);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut reading => break outcome,
-                _ = tick.tick() => self.publish_progress(progress).await?,
+                _ = tick.tick() => {
+                    upstream.note_stored(progress.stored().get() > stored);
+                    self.publish_progress(progress).await?;
+                }
             }
         };
         self.publish_progress(progress).await?;

@@ -94,7 +94,7 @@ fn reason(budget: &BudgetUse) -> String {
         );
     }
     if budget.remaining == Some(0) {
-        return "requests for live trades wait: Horizon's own limit is used up, by another client of the same address or before a restart".to_owned();
+        return "requests for live trades wait: Horizon's own limit is used up, by another client at this address or by this one before it restarted".to_owned();
     }
     format!(
         "requests for live trades wait: a limit of {} per hour is too low, raise --horizon-requests-per-hour",

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+};
 use ticker_formats::listings::{AssetView, ListingView, MarketView};
 
 use super::{error::ApiError, views::PinnedView};
@@ -105,7 +108,10 @@ pub(super) fn redirect_symbols(
     let (one, other) = text.split_once('_')?;
     let in_order = format!("{other}_{one}");
     view.market_of_symbols(&in_order)?;
-    redirect(request, text, &in_order)
+    let mut redirect = redirect(request, text, &in_order)?;
+    // A symbol may stand for another asset later.
+    redirect.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
+    Some(redirect)
 }
 
 fn exchanged(text: &str, name: &str) -> ApiError {

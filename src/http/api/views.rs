@@ -183,7 +183,7 @@ impl Views {
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
         let Slot { listing: publication, coverage, view } = slot;
         let made = view.get_or_try_init(async || {
-            let turn = turn(&self.turns).await?;
+            let turn = turn(&self.turns, Instant::now()).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
             let listing = blocking::run(move || {
                 let _turn = turn;
@@ -250,10 +250,12 @@ impl PinnedView {
         }
         let (listing, turns) = (Arc::clone(&self.listing), Arc::clone(&self.turns));
         let (_reader, reader_left) = oneshot::channel::<()>();
+        let asked_at = Instant::now();
         let make = async move {
             let turn = tokio::select! {
-                turn = turn(&turns) => turn?,
+                biased;
                 _ = reader_left => return Err(ApiError::Busy),
+                turn = turn(&turns, asked_at) => turn?,
             };
             let made = blocking::run(move || {
                 let _turn = turn;
@@ -282,9 +284,11 @@ impl PinnedView {
     }
 }
 
-/// Waits for a turn to compute. It is held until the computation ends, which no reader can stop.
-async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
-    match tokio::time::timeout(TURN_MAX, Arc::clone(turns).acquire_owned()).await {
+/// Waits for a turn to compute, for a reader who asked at `asked_at`. The turn is held until the computation ends, which no
+/// reader can stop.
+async fn turn(turns: &Arc<Semaphore>, asked_at: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
+    let patience = TURN_MAX.saturating_sub(asked_at.elapsed());
+    match tokio::time::timeout(patience, Arc::clone(turns).acquire_owned()).await {
         Ok(Ok(turn)) => Ok(turn),
         _ => Err(ApiError::Busy),
     }

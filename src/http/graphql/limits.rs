@@ -108,13 +108,7 @@ pub(super) fn check(
     if document.fragments.len() > FRAGMENTS_MAX {
         return Err(LimitError::Fragments); // Counting recurses from fragment to fragment.
     }
-    let operations =
-        document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
-    let defaults = operations.filter_map(|variable| {
-        let default = variable.node.default_value.as_ref()?;
-        Some((variable.node.name.node.clone(), default.node.clone()))
-    });
-    let defaults = defaults.collect();
+    let defaults = defaults_of(document);
     let mut counter = Counter { document, variables, defaults, snapshot, fragments: HashMap::new() };
     let mut all = Cost::default();
     for (_, operation) in document.operations.iter() {
@@ -129,6 +123,28 @@ pub(super) fn check(
         all.directives = add(all.directives, fragment.node.directives.len());
     }
     all.within_limits()
+}
+
+/// Defaults of the variables of all operations. Of two with one name, the one that costs more: only one is executed.
+fn defaults_of(document: &ExecutableDocument) -> HashMap<Name, Value> {
+    let mut defaults: HashMap<Name, Value> = HashMap::new();
+    let operations = document.operations.iter();
+    for variable in operations.flat_map(|(_, operation)| &operation.node.variable_definitions) {
+        let Some(default) = variable.node.default_value.as_ref().map(|default| default.node.clone()) else {
+            continue;
+        };
+        let merged = match defaults.remove(&variable.node.name.node) {
+            None => default,
+            Some(known) if known == default => default,
+            Some(Value::Number(known)) if matches!(&default, Value::Number(other) if other.as_f64() < known.as_f64()) => {
+                Value::Number(known)
+            }
+            Some(Value::Number(_)) if matches!(default, Value::Number(_)) => default,
+            Some(_) => Value::Null, // no filter
+        };
+        defaults.insert(variable.node.name.node.clone(), merged);
+    }
+    defaults
 }
 
 /// Returns an upper bound of the values in these lists on a snapshot.
@@ -319,6 +335,10 @@ mod tests {
         assert!(!counted.is_small(&MarketSnapshot::default()), "trades are scanned");
         let default = cost(&format!("query($n: Int = 400) {two}")).unwrap();
         assert_eq!((default.markets, default.whole_lists), (407, 0));
+        for (one, other) in [(900, 1), (1, 900)] {
+            let both = format!("query A($n: Int = {one}) {two} query B($n: Int = {other}) {{__typename}}");
+            assert_eq!(cost(&both).unwrap().markets, 907, "{both}");
+        }
         assert_eq!(cost("{trades {id}}").unwrap().whole_lists, 1);
     }
 
