@@ -123,6 +123,8 @@ struct Tally {
     markets: u64,
     /// Markets that could not be compared, because their rows could not be read in time.
     unread: u64,
+    /// True if lists, symbols or candles could not be compared.
+    is_partial: bool,
     /// Differences that were found twice.
     differences: u64,
     /// Markets that agreed after a repair.
@@ -172,9 +174,11 @@ struct Steps<'a> {
 impl pace::Steps for Steps<'_> {
     async fn lists(&mut self) -> Duration {
         if let Err(error) = self.audit.audit_lists(self.context, &mut self.tally).await {
+            self.tally.is_partial = true;
             warn!(%error, "audit of assets and books failed, the next pass tries again");
         }
         if let Err(error) = self.audit.audit_symbols(&mut self.tally).await {
+            self.tally.is_partial = true;
             warn!(%error, "audit of symbols failed, the next pass tries again");
         }
         self.tally.spent
@@ -347,7 +351,7 @@ impl Audit {
             gauge!("ticker_audit_pass_spent_seconds").set(tally.spent.as_secs_f64());
             SelfAudit {
                 // A pass that could not read everything is no evidence about everything.
-                at: if tally.unread == 0 { Some(self.clock.now()) } else { last.at },
+                at: if tally.unread == 0 && !tally.is_partial { Some(self.clock.now()) } else { last.at },
                 markets: tally.markets,
                 unread: tally.unread,
                 differences: tally.differences,

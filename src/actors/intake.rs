@@ -57,7 +57,8 @@ impl Intake {
             return IntakeDecision::Quarantine(self.entry(Some(token), reason, received.raw));
         }
         let newest_at = self.newest_at.map_or(now, |newest_at| newest_at.min(now));
-        if closed_at < newest_at.minus(self.retention_days.saturating_mul(DAY)) {
+        // By the day, as the cleaner drops them: the ledgers of the whole day count as complete.
+        if closed_at.day() < newest_at.minus(self.retention_days.saturating_mul(DAY)).day() {
             return IntakeDecision::Skip;
         }
         IntakeDecision::Store(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))

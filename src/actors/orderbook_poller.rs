@@ -205,7 +205,8 @@ impl OrderbookPoll {
         let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
         let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
-        let wanted = queue(&ranked, &read_at, since, given_up, ROUND);
+        let now = UnixSeconds::from(self.clock.now());
+        let wanted = queue(&ranked, &read_at, since, now, given_up, ROUND);
         if wanted.is_empty() && since == NEVER {
             return Ok(Round::AllRead);
         }

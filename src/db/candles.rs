@@ -278,7 +278,6 @@ async fn derive_hour(
             advance();
         }
         trades += 1;
-        // All of these markets have a number.
         let Some(id) = ids.get(&market) else { return };
         let stats = TradeStats::of(&trade);
         let minute = Stored::Minute.buckets().start_of(trade.closed_at);
@@ -350,7 +349,8 @@ async fn make_partitions(transaction: &Transaction<'_>, hour: UnixSeconds) -> Re
     Ok(())
 }
 
-/// Returns the numbers of markets in the tables of candles. Gives numbers to those that have none.
+/// Returns the numbers of markets in the tables of candles. Gives numbers to those that have none. Leaves out markets
+/// without a row: their trades can be in no candle, and must not stop those of others.
 async fn name_markets(
     transaction: &Transaction<'_>,
     places: &BTreeSet<(MarketId, UnixSeconds)>,
@@ -359,10 +359,10 @@ async fn name_markets(
     let params: [(&(dyn ToSql + Sync), Type); 1] = [(&markets, Type::INT4_ARRAY)];
     transaction.execute_typed(include_str!("sql/candles/name_markets.sql"), &params).await?;
     let ids = candle_ids(transaction, &markets).await?;
-    match markets.iter().find(|market| !ids.contains_key(market)) {
-        Some(market) => Err(DbError::Corrupt(format!("market {market} has trades but no row"))),
-        None => Ok(ids),
+    for market in markets.iter().filter(|market| !ids.contains_key(market)) {
+        tracing::warn!(market, "a market has trades but no row, they are in no candle");
     }
+    Ok(ids)
 }
 
 /// Returns the numbers of those markets that have one.

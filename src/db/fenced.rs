@@ -92,6 +92,8 @@ pub(super) async fn commit_marked(
 
 /// Commits a write with the fence, but without a `seq`: no reader of the batches needs to know of it.
 pub(super) async fn commit_unnumbered(transaction: Transaction<'_>, epoch: i64) -> Result<(), DbError> {
+    // From the fence on, the lease's row is locked. A frozen process must not keep it.
+    transaction.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '3s'").await?;
     let fence = include_str!("sql/lease/fence.sql");
     transaction.query_typed_opt(fence, &[(&epoch, Type::INT8)]).await?.ok_or(DbError::LeaseLost)?;
     Ok(transaction.commit().await?)

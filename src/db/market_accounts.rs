@@ -52,7 +52,7 @@ impl Database {
         Ok(count)
     }
 
-    /// Stores a count, and deletes all but the last two.
+    /// Stores a count, and deletes all but it and the one before it.
     ///
     /// # Errors
     ///
@@ -75,7 +75,8 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         transaction.execute_typed(include_str!("sql/market_accounts/record.sql"), &params).await?;
-        transaction.execute_typed(include_str!("sql/market_accounts/keep_two.sql"), &[]).await?;
+        let newest: [(&(dyn ToSql + Sync), Type); 1] = [(&until, Type::TIMESTAMPTZ)];
+        transaction.execute_typed(include_str!("sql/market_accounts/keep_two.sql"), &newest).await?;
         fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use refinery_core::{
     AsyncMigrate,
     traits::r#async::{AsyncQuery, AsyncTransaction},
 };
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{Client, error::SqlState, types::Type};
 
 use super::{Database, DbError, error};
 
@@ -28,6 +28,11 @@ const MIGRATIONS: &[(&str, &str)] = &[
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
+/// Settings of the transaction that holds the lock. It is idle while migrations run on another connection. The server
+/// notices within a minute if the holder's machine is gone.
+const GUARD_LIMITS: &str = "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = 0; \
+                            SET LOCAL tcp_keepalives_idle = 20; SET LOCAL tcp_keepalives_interval = 10; \
+                            SET LOCAL tcp_keepalives_count = 3";
 /// Longest wait for the answer of a second connection.
 const SECOND_CLIENT_WITHIN: Duration = Duration::from_secs(5);
 /// Limit of a migration's wait for a table, shorter than that of any reader: until it has the table, every later reader
@@ -61,8 +66,15 @@ impl Database {
         // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
         let guard = guard.transaction().await?;
-        guard.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        guard.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
+        guard.batch_execute(GUARD_LIMITS).await?;
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        guard.execute_typed(lock, &[(&MIGRATION_LOCK, Type::INT8)]).await.map_err(|error| {
+            if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+                DbError::MigrationInterrupted("another process is migrating the database".to_owned())
+            } else {
+                error.into()
+            }
+        })?;
         let schema = Schema::read(&guard).await?;
         let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
         if schema.needs > known {

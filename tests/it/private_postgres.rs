@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -146,17 +146,41 @@ fn starts_again_after_the_server_was_killed() {
 #[test]
 fn removes_a_pid_file_whose_number_another_program_has_now() {
     let dir = open_tempdir();
-    start(dir.path()).stop();
+    let mut killed = start(dir.path());
+    let socket_dir = killed.connection_string().split('\'').nth(1).unwrap().to_owned();
+    kill(Pid::from_raw(cluster_pid(dir.path())), Signal::SIGKILL).unwrap();
+    wait_until("the end of the server is noticed", || !killed.is_running());
+    killed.stop();
     // A process of the server's own user: PostgreSQL takes it for a running postmaster and refuses to start.
     let mut other = as_server_user(dir.path(), "sleep").arg("600").spawn().unwrap();
     let text = format!("{}\n{}\n1\n5432\n\n\n\nready   \n", other.id(), dir.path().join("pg").display());
-    fs::write(dir.path().join("pg/postmaster.pid"), text).unwrap();
+    fs::write(dir.path().join("pg/postmaster.pid"), &text).unwrap();
+    fs::write(Path::new(&socket_dir).join(".s.PGSQL.5432.lock"), &text).unwrap();
     let server = start(dir.path());
     assert!(!server.is_joined());
     assert_eq!(ask(&server.connection_string(), "SELECT 'yes'"), "yes");
     assert!(other.try_wait().unwrap().is_none(), "the other program was stopped");
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+#[test]
+fn clients_reach_a_server_whose_data_directory_has_a_comma() {
+    let dir = open_tempdir();
+    let data_dir = dir.path().join("a,b");
+    fs::create_dir(&data_dir).unwrap();
+    assert_eq!(ask(&start(&data_dir).connection_string(), "SELECT 'yes'"), "yes");
+}
+
+#[test]
+fn a_relative_link_to_a_cluster_begins_at_the_link() {
+    let dir = open_tempdir();
+    start(dir.path()).stop();
+    fs::rename(dir.path().join("pg"), dir.path().join("moved")).unwrap();
+    symlink("moved", dir.path().join("pg")).unwrap();
+    let server = start(dir.path());
+    assert_eq!(ask(&server.connection_string(), "SELECT 'yes'"), "yes");
+    assert!(dir.path().join("moved/postmaster.pid").exists(), "the server runs on the moved cluster");
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl Place {
         let cluster = data_dir.join("pg");
         // If the target of the link was deleted, a new cluster is created there.
         if let Ok(target) = fs::read_link(&cluster) {
+            let target = data_dir.join(target); // a relative target begins at the link
             if let Some(home) = target.parent() {
                 make_fallback_home(home)?;
             }
@@ -114,11 +115,13 @@ impl Place {
     }
 
     /// Creates the directory of the socket, with mode 0700 and owned by the server's user. It is beside the cluster, or
-    /// in `/tmp` if the path of the socket would be too long for the kernel.
+    /// in `/tmp` if clients could not use it there: the kernel limits the length of the path, and clients take a comma
+    /// for the end of a host.
     pub(super) fn make_socket_dir(&self, account: &Account) -> Result<PathBuf, PrivatePostgresError> {
         let beside = self.cluster.with_file_name("pg-socket");
         let socket = beside.join(format!(".s.PGSQL.{PORT}"));
-        let dir = if socket.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
+        let path = socket.as_os_str().as_bytes();
+        let dir = if path.len() <= SOCKET_PATH_MAX_BYTES && !path.contains(&b',') {
             beside
         } else {
             Path::new(SHORT_SOCKET_ROOT).join(format!("stellar-ticker-{}", short_name(&self.data_dir)))

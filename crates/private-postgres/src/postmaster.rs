@@ -73,7 +73,11 @@ pub(super) struct Launch<'a> {
 }
 
 /// Starts the server and returns when it accepts connections. After an error no process is left running.
+///
+/// The caller has the lock of the data directory, and no server of the cluster runs. So a lock file of the socket is
+/// one that a killed server left. PostgreSQL would refuse to start if its pid belonged to another program by now.
 pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, PrivatePostgresError> {
+    remove_if_present(&launch.socket_dir.join(format!(".s.PGSQL.{PORT}.lock")))?;
     loop {
         let mut child = spawn(launch)?;
         match wait_until_ready(&mut child, launch.cluster, launch.log, deadline) {
@@ -98,6 +102,8 @@ fn spawn(launch: Launch<'_>) -> Result<Child, PrivatePostgresError> {
         "listen_addresses=".to_owned(),
         format!("port={PORT}"),
         format!("max_connections={max_connections}"),
+        // A write locks the tables of all days that are kept. The default suffices for some hundred days.
+        "max_locks_per_transaction=512".to_owned(),
         "unix_socket_permissions=0700".to_owned(),
         // The log is not rotated while the server runs, so avoid a line for each checkpoint.
         "log_checkpoints=off".to_owned(),
@@ -151,7 +157,7 @@ pub(super) fn stop_survivor(cluster: &Path, deadline: &Deadline) -> Result<(), P
     if !is_server_of(file.pid, cluster) {
         if kill(pid, None).is_ok() && PidFile::read(cluster).as_ref() == Some(&file) {
             tracing::warn!(pid = file.pid, "removing a postmaster.pid that names another program");
-            return remove_pid_file(cluster);
+            return remove_if_present(&cluster.join("postmaster.pid"));
         }
         return Ok(());
     }
@@ -163,9 +169,8 @@ pub(super) fn stop_survivor(cluster: &Path, deadline: &Deadline) -> Result<(), P
     Ok(())
 }
 
-fn remove_pid_file(cluster: &Path) -> Result<(), PrivatePostgresError> {
-    let path = cluster.join("postmaster.pid");
-    match fs::remove_file(&path) {
+fn remove_if_present(path: &Path) -> Result<(), PrivatePostgresError> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(PrivatePostgresError::io(format!("remove {}", path.display()))(error))
         }

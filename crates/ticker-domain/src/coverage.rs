@@ -45,6 +45,17 @@ pub fn merge_times(mut spans: Vec<TimeSpan>) -> Vec<TimeSpan> {
     merged
 }
 
+/// Returns the spans without the seconds of a hole, merged. A hole that ends before it begins has none.
+#[must_use]
+pub fn times_without(spans: &[TimeSpan], hole: TimeSpan) -> Vec<TimeSpan> {
+    let parts = |span: &TimeSpan| {
+        let before = TimeSpan { to: span.to.min(hole.from.minus(1)), ..*span };
+        let after = TimeSpan { from: span.from.max(hole.to.plus(1)), ..*span };
+        [before, after]
+    };
+    merge_times(spans.iter().flat_map(parts).collect())
+}
+
 /// Merges overlapping and adjacent ranges, and sorts them. Drops ranges that end before they begin.
 #[must_use]
 pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
@@ -195,6 +206,17 @@ mod tests {
         let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
         let spans = vec![span(50, 60), span(0, 9), span(10, 20), span(15, 18), span(30, 29)];
         assert_eq!(merge_times(spans), [span(0, 20), span(50, 60)]);
+    }
+
+    #[test]
+    fn a_hole_cuts_the_spans_that_it_meets() {
+        let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
+        let spans = [span(0, 20), span(30, 40)];
+        assert_eq!(times_without(&spans, span(5, 9)), [span(0, 4), span(10, 20), span(30, 40)]);
+        assert_eq!(times_without(&spans, span(15, 35)), [span(0, 14), span(36, 40)]);
+        assert_eq!(times_without(&spans, span(0, 40)), []);
+        assert_eq!(times_without(&spans, span(22, 28)), spans);
+        assert_eq!(times_without(&spans, span(9, 5)), spans, "no second");
     }
 
     #[test]

@@ -28,6 +28,7 @@ impl Audit {
             Ok(Some((first, last))) => self.hours_of_pass(first, last, is_hurried),
             Ok(None) => return,
             Err(error) => {
+                tally.is_partial = true;
                 warn!(%error, "hours of candles could not be read, the next pass tries again");
                 return;
             }
@@ -35,6 +36,7 @@ impl Audit {
         for hour in hours {
             let begun = self.clock.monotonic();
             if let Err(error) = self.audit_hour(context, hour, tally).await {
+                tally.is_partial = true;
                 warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
                 return;
             }
@@ -67,6 +69,7 @@ impl Audit {
         tally: &mut Tally,
     ) -> Result<(), DbError> {
         let now = self.clock.now();
+        let now = self.database.retention_time(now).await?.unwrap_or(now);
         let Some(CandleAudit { compared, differences }) =
             self.database.audit_candles(hour, now, context.heartbeat()).await?
         else {

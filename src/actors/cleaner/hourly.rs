@@ -68,7 +68,8 @@ impl Hourly {
         Ok(())
     }
 
-    /// Counts the accounts of the 24 hours up to the last full hour, unless that is done. Waits for the whole history.
+    /// Counts the accounts of the 24 hours up to the last full hour whose ledgers are held, unless that is done. Waits
+    /// for the whole history.
     pub(super) async fn count(
         &self,
         database: &Database,
@@ -76,9 +77,14 @@ impl Hourly {
         clock: &SharedClock,
     ) -> Result<(), DbError> {
         let now = UnixSeconds::from(clock.now());
-        let until = UnixSeconds(now.0 - now.0.rem_euclid(HOUR));
+        let Some(held) = self.published.vitals.coverage.load().last().map(|range| range.to_time.min(now))
+        else {
+            return Ok(());
+        };
+        let until = UnixSeconds(held.0 - held.0.rem_euclid(HOUR));
         let facts = self.published.vitals.hourly.load();
-        let is_done = facts.accounts.0.first().is_some_and(|count| count.until >= until);
+        // A count up to a moment in the future comes from a clock that was ahead. It is replaced.
+        let is_done = facts.accounts.0.iter().any(|count| (until..=now).contains(&count.until));
         if is_done || !self.has_whole_history() {
             return Ok(());
         }
@@ -86,6 +92,7 @@ impl Hourly {
         database.record_market_accounts(epoch, &count).await?;
         info!(markets = count.markets.len(), until = %until.to_rfc3339(), "accounts behind markets counted");
         let mut accounts = facts.accounts.clone();
+        accounts.0.retain(|known| known.until < until);
         accounts.0.insert(0, count);
         accounts.0.truncate(2);
         let facts = HourlyFacts { accounts, choices: facts.choices.clone() };

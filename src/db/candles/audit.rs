@@ -94,6 +94,9 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, &format!("{LIMITS}; {AUDIT_LIMITS}")).await?;
         let progress = Progress::read(&transaction).await?;
+        if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
+            return Ok(Some(CandleAudit::default()));
+        }
         let (pending, newest) = progress.pending(&transaction).await?;
         let (waiting, reached) = touched(&transaction, progress, &pending).await?;
         let is_everything = pending.is_empty() || reached.rest.is_none() && reached.seq >= Some(newest);
@@ -170,10 +173,10 @@ impl Database {
         let ids = name_markets(&transaction, &places).await?;
         let derived = derive_hour(&transaction, hour, &places, &ids, &advance).await?;
         let day = Stored::Day.buckets().start_of(hour);
-        clear(&transaction, Stored::Minute, hour, HOUR).await?;
         clear(&transaction, Stored::Hour, hour, HOUR).await?;
         clear(&transaction, Stored::Day, day, DAY).await?;
         if hour.0 >= minutes_from(now) {
+            clear(&transaction, Stored::Minute, hour, HOUR).await?;
             insert(&transaction, Stored::Minute, &derived.minutes).await?;
         }
         insert(&transaction, Stored::Hour, &derived.hours).await?;

@@ -11,7 +11,7 @@ use super::{
 use crate::domain::{
     candles::Stored,
     conversions::SaturatingFrom,
-    coverage::{TimeSpan, merge_times},
+    coverage::{TimeSpan, merge_times, times_without},
     instant::UnixSeconds,
     market::Market,
     trade_stats::TradeStats,
@@ -45,7 +45,7 @@ pub struct StoredQuery {
 pub struct StoredCandles {
     /// Start and statistics of each candle, the oldest first, in the orientation of the database.
     pub candles: Vec<(UnixSeconds, TradeStats)>,
-    /// Times of complete ledgers, those with dropped trades included: merged spans, in order.
+    /// Times of complete ledgers whose trades are in the candles, dropped trades included: merged spans, in order.
     pub complete: Vec<TimeSpan>,
 }
 
@@ -90,10 +90,16 @@ impl Database {
     }
 }
 
-/// Reads the times of complete ledgers.
+/// Reads the times of complete ledgers whose trades are in candles.
 pub(super) async fn complete(transaction: &Transaction<'_>) -> Result<Vec<TimeSpan>, DbError> {
     let rows = transaction.query_typed(include_str!("../sql/coverage/all.sql"), &[]).await?;
     let mut spans: Vec<TimeSpan> = coverage::merged(&rows)?.iter().map(TimeSpan::from).collect();
+    let waiting = transaction.query_typed_one(include_str!("../sql/candles/waiting.sql"), &[]).await?;
+    let (first, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
+        (waiting.try_get(0)?, waiting.try_get(1)?);
+    if let (Some(first), Some(last)) = (first, last) {
+        spans = times_without(&spans, TimeSpan { from: first.into(), to: last.into() });
+    }
     for row in transaction.query_typed(include_str!("../sql/candles/coverage.sql"), &[]).await? {
         let (from, to): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
         spans.push(TimeSpan { from: from.into(), to: to.into() });

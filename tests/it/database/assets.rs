@@ -134,6 +134,8 @@ async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_
     assert!(scene.database.due_files(&[], 10, now()).await.unwrap().is_empty(), "it is left alone");
     let later = now() + TimeDelta::hours(1);
     assert_eq!(scene.database.due_files(&[], 10, later).await.unwrap()[0].failures, 1);
+    let earlier = now() - TimeDelta::hours(2);
+    assert_eq!(scene.database.due_files(&[], 10, earlier).await.unwrap().len(), 1, "a clock was ahead");
     let seq = scene.record_fetch(Ok(file(1, "USD")), now()).await;
     assert_eq!(scene.valid().await, 2, "the one that is not listed too, and not the one without a link");
     let (changes, _) = load(&scene.database, Some(seq - 1)).await;

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use stellar_ticker::{
     db::{
         DbError,
-        candles::{StoredCandles, StoredQuery},
+        candles::{CandleAudit, StoredCandles, StoredQuery},
     },
     domain::{
         candles::{Interval, Stored},
+        coverage::TimeSpan,
         trade::PoolId,
         trade_stats::{Prices, TradeStats},
     },
@@ -261,6 +262,9 @@ async fn candles_outlive_their_trades_and_never_change_then() {
     let later = BEGIN + 9 * DAY + HOUR; // the first day is old, the second is not
     let cleaned = scene.database.clean(scene.epoch, 8, at(later)).await.unwrap();
     assert_eq!((cleaned.days, cleaned.days_left), (0, 1), "the candles still wait");
+    let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
+    let known = stored(&scene.database, 20, Stored::Hour).await.complete;
+    assert_eq!(known, [span(BEGIN, BEGIN + 499)], "from the first trade on, trades are in no candle");
     derive(&scene.database, scene.epoch, later).await;
     let cleaned = scene.database.clean(scene.epoch, 8, at(later)).await.unwrap();
     assert_eq!((cleaned.days, cleaned.days_left), (1, 0));
@@ -273,12 +277,23 @@ async fn candles_outlive_their_trades_and_never_change_then() {
         }
         kept
     };
+    let dropped_hour = UnixSeconds(BEGIN + HOUR);
+    let audited = scene.database.audit_candles(dropped_hour, at(later), || {}).await.unwrap().unwrap();
+    assert_eq!(audited, CandleAudit::default(), "candles that outlive their trades do not differ");
     let before = kept().await;
     let count = |kept: &[StoredCandles]| kept.iter().map(|of| of.candles.len()).sum::<usize>();
     let first_day = before.iter().filter(|of| of.candles.iter().any(|(start, _)| start.0 < BEGIN + DAY));
     assert_eq!(first_day.count(), 9, "the candles of the dropped day are still there");
-    let span = before[0].complete[0];
-    assert_eq!((span.from.0, span.to.0), (BEGIN, BEGIN + 300 * 500), "and known to be complete");
+    let (begin, end) = (BEGIN, BEGIN + 300 * 500);
+    assert_eq!(before[0].complete, [span(begin, end)], "and known to be complete");
+    // Between two late trades nothing counts as complete before they are in candles.
+    let late = [(400, end - 999), (401, end - 500)].map(|(ledger, at)| any_trade(ledger, at, &mut dice));
+    scene.database.write_trades(scene.epoch, &backfilled(late.to_vec())).await.unwrap();
+    let waiting = stored(&scene.database, 20, Stored::Hour).await;
+    assert_eq!(waiting.complete, [span(begin, end - 1_000), span(end - 499, end)]);
+    derive(&scene.database, scene.epoch, later).await;
+    let before = kept().await;
+    assert_eq!(before[0].complete, [span(begin, end)]);
     // Trades of the dropped day come again, and others that never came.
     let again = (1..=400_u32).map(|ledger| any_trade(ledger, BEGIN + i64::from(ledger) * 200, &mut dice));
     scene.database.write_trades(scene.epoch, &backfilled(again.take(150).collect())).await.unwrap();
@@ -322,6 +337,18 @@ async fn a_step_is_bounded_and_the_next_goes_on_where_it_ended() {
         .unwrap();
     derive(&scene.database, scene.epoch, NOW).await;
     assert_all_equal(&scene.database, &scene.client).await;
+}
+
+#[tokio::test]
+async fn trades_of_a_market_without_a_row_stop_no_other_candle() {
+    let scene = Scene::new().await;
+    let mut dice = Dice(7);
+    let trades = (1..=60_u32).map(|ledger| any_trade(ledger, BEGIN + i64::from(ledger) * 20, &mut dice));
+    scene.database.write_trades(scene.epoch, &backfilled(trades.collect())).await.unwrap();
+    scene.client.batch_execute("DELETE FROM markets WHERE id = 1").await.unwrap();
+    assert!(derive(&scene.database, scene.epoch, NOW).await > 0);
+    assert!(scene.count("candles_1h").await > 0);
+    assert_eq!(derive(&scene.database, scene.epoch, NOW).await, 0, "nothing waits any more");
 }
 
 #[tokio::test]

@@ -75,6 +75,9 @@ async fn accounts_are_counted_by_market_and_the_last_two_counts_are_kept() {
     let kept = Some(AccountCounts(vec![later(2), later(1)]));
     assert_eq!([newer(None).await, newer(Some(1)).await], [kept.clone(), kept]);
     assert_eq!(newer(Some(2)).await, None, "nothing is newer");
+    scene.database.record_market_accounts(scene.epoch, &later(1)).await.unwrap();
+    let kept = newer(None).await.unwrap().0;
+    assert_eq!(kept.first(), Some(&later(1)), "counts of a clock that was ahead are gone");
     let error = scene.database.record_market_accounts(scene.epoch - 1, &later(3)).await.unwrap_err();
     assert!(matches!(error, stellar_ticker::db::DbError::LeaseLost), "{error}");
 }

@@ -82,11 +82,13 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery, out: &mut dyn Wr
     let wanted = starts.get(starts.len().saturating_sub(query.limit)..).unwrap_or_default();
     let before = wanted.first().and_then(|first| last_close(filled.range(..first)));
     let filled = &filled;
+    let complete = &history.complete_times(buckets.stored());
     let candles = || {
         let mut previous = before;
         wanted.iter().map(move |start| {
             let stats = filled.get(start).copied().unwrap_or_default();
-            let candle = candle(history, buckets, *start, &stats, previous);
+            let is_complete = buckets.is_complete(*start, complete);
+            let candle = candle(*start, &stats, previous, is_complete);
             previous = stats.prices.map(|prices| prices.close).or(previous);
             candle
         })
@@ -113,13 +115,7 @@ fn last_close(filled: btree_map::Range<'_, UnixSeconds, QuotedStats>) -> Option<
 }
 
 /// One candle. Without trades it stays at the last close before it.
-fn candle(
-    history: &MarketHistory<'_>,
-    buckets: Buckets,
-    start: UnixSeconds,
-    stats: &QuotedStats,
-    previous: Option<Price>,
-) -> Candle {
+fn candle(start: UnixSeconds, stats: &QuotedStats, previous: Option<Price>, complete: bool) -> Candle {
     let (clean, raw) = (stats.prices, stats.raw_prices);
     let previous = previous.filter(|_| stats.trade_count == 0);
     let clean_price = |price: Option<Price>| value::price(price.or(previous));
@@ -139,6 +135,6 @@ fn candle(
         buy_volume: decimal::amount(stats.buy_volume),
         pool_volume: decimal::amount(stats.pool_volume),
         trade_count: stats.trade_count,
-        complete: history.is_complete(buckets, start),
+        complete,
     }
 }

@@ -20,7 +20,7 @@ use super::{market::MarketView, view::ListingView};
 pub struct StoredPart {
     /// Start and statistics of each candle, the oldest first.
     pub candles: Vec<(UnixSeconds, TradeStats)>,
-    /// Times of complete ledgers.
+    /// Times of complete ledgers whose trades are in the candles.
     pub complete: Vec<TimeSpan>,
 }
 
@@ -31,7 +31,6 @@ pub struct MarketHistory<'a> {
     market: Market,
     recent: Option<MarketView<'a>>,
     stored: &'a StoredPart,
-    complete: Vec<TimeSpan>,
 }
 
 /// First second whose trades memory holds.
@@ -46,14 +45,21 @@ pub fn held_from(view: &ListingView, stored: Stored) -> UnixSeconds {
     stored.buckets().next_start(oldest_held(view))
 }
 
+/// Times of complete ledgers whose trades are in buckets made of these candles: those of memory where memory is read,
+/// and before that `past`, those of the stored candles.
+pub(super) fn complete_times(view: &ListingView, stored: Stored, past: &[TimeSpan]) -> Vec<TimeSpan> {
+    let held_from = held_from(view, stored);
+    let held = view.coverage().iter().map(TimeSpan::from);
+    let held = held.map(|span| TimeSpan { from: span.from.max(held_from), ..span });
+    merge_times(held.chain(past.iter().copied()).collect())
+}
+
 impl<'a> MarketHistory<'a> {
     /// History of a market. Candles of `stored` count where memory does not hold all of their trades.
     #[must_use]
     pub fn new(view: &'a ListingView, market: Market, stored: &'a StoredPart) -> Self {
-        let held = view.coverage().iter().map(TimeSpan::from);
-        let complete = merge_times(held.chain(stored.complete.iter().copied()).collect());
         let recent = view.market_of(market.base(), market.counter());
-        Self { view, market, recent, stored, complete }
+        Self { view, market, recent, stored }
     }
 
     pub(super) const fn view(&self) -> &'a ListingView {
@@ -157,9 +163,9 @@ impl<'a> MarketHistory<'a> {
         filled.map(|(start, stats)| (start, QuotedStats::of(&stats, is_flipped))).collect()
     }
 
-    /// Returns true if every ledger that closed in the bucket is known.
-    pub(super) fn is_complete(&self, buckets: Buckets, start: UnixSeconds) -> bool {
-        buckets.is_complete(start, &self.complete)
+    /// Times of complete ledgers whose trades are in buckets made of these candles.
+    pub(super) fn complete_times(&self, stored: Stored) -> Vec<TimeSpan> {
+        complete_times(self.view, stored, &self.stored.complete)
     }
 }
 
@@ -169,5 +175,40 @@ fn add(
 ) {
     for (start, stats) in others {
         filled.entry(start).or_default().merge(&stats);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use ticker_domain::{
+        coverage::LedgerRange, directory::Directory, market_snapshot::MarketSnapshot, windows::Windows,
+    };
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    /// No trade, but all ledgers of the last 20 days.
+    fn view() -> ListingView {
+        let mut windows = Windows::default();
+        windows.advance(NOW);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), Directory::default()));
+        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(20 * DAY), to_time: NOW };
+        ListingView::new(7, snapshot, Arc::new(vec![range]), "Test".into(), &[], &Arc::default())
+    }
+
+    #[test]
+    fn before_memory_only_ledgers_whose_trades_are_in_candles_are_complete() {
+        let view = view();
+        let day = |ago: i64| Stored::Day.buckets().start_of(NOW.minus(ago * DAY));
+        let is_complete = |past: &[TimeSpan], ago: i64| {
+            let complete = complete_times(&view, Stored::Day, past);
+            Stored::Day.buckets().is_complete(day(ago), &complete)
+        };
+        assert!(is_complete(&[], 2), "memory holds its trades");
+        assert!(!is_complete(&[], 10), "its trades are in no candle yet");
+        let past = [TimeSpan { from: NOW.minus(20 * DAY), to: NOW }];
+        assert!(is_complete(&past, 10) && is_complete(&past, 2));
+        assert!(!is_complete(&past, 21));
     }
 }

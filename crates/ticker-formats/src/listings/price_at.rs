@@ -114,6 +114,7 @@ pub fn price_at(
     let in_xlm = price.as_ref().zip(xlm).and_then(|(price, xlm)| price.usd.times(xlm.inverse()));
     let is_xlm = *asset == Asset::Native;
     let window = Buckets { seconds: end.0.saturating_sub(from.0).max(1), offset: from.0 };
+    let complete = histories.first().map(|history| history.complete_times(moment.stored));
     let leg = |leg: &PastLeg| Leg {
         market: leg.market.name(),
         vwap: value::rate(Some(leg.rate)),
@@ -132,6 +133,6 @@ pub fn price_at(
         confidence: price.as_ref().map(|price| confidence(price.confidence)),
         age_s: price.as_ref().map(|price| price.age_s),
         legs: price.as_ref().map(|price| price.legs.iter().map(leg).collect()).unwrap_or_default(),
-        complete: histories.first().is_some_and(|history| history.is_complete(window, from)),
+        complete: complete.is_some_and(|complete| window.is_complete(from, &complete)),
     })
 }

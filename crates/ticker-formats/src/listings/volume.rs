@@ -6,7 +6,7 @@ use serde::Serialize;
 use ticker_domain::{
     asset::Asset,
     candles::{Interval, Stored},
-    coverage::{TimeSpan, merge_times},
+    coverage::TimeSpan,
     decimal,
     identity::SpelledAsset,
     instant::UnixSeconds,
@@ -17,7 +17,7 @@ use ticker_domain::{
 };
 
 use super::{
-    history::{MarketHistory, StoredPart, held_from},
+    history::{MarketHistory, StoredPart, complete_times, held_from},
     own::to_bytes,
     view::ListingView,
 };
@@ -65,7 +65,7 @@ pub struct Past {
     pub market: StoredPart,
     /// Volumes of the markets of the asset in question.
     pub parts: Vec<VolumePart>,
-    /// Times of complete ledgers.
+    /// Times of complete ledgers whose trades are in stored candles.
     pub complete: Vec<TimeSpan>,
 }
 
@@ -130,8 +130,7 @@ fn document(
 ) -> Vec<u8> {
     let buckets = window.interval.buckets();
     let rates = xlm_rates(view, window, past);
-    let held = view.coverage().iter().map(TimeSpan::from);
-    let complete = merge_times(held.chain(past.complete.iter().copied()).collect());
+    let complete = complete_times(view, window.stored, &past.complete);
     let bucket = |(start, sums): (&UnixSeconds, &VolumeSums)| Bucket {
         time: start.to_rfc3339(),
         quote_volume: market.is_some().then(|| decimal::amount(sums.volume)),
