@@ -72,9 +72,10 @@ async fn write_old_trades(daemon: &Daemon, client: &tokio_postgres::Client, now:
     write(daemon, client, &trades).await;
 }
 
-/// Writes trades into the daemon's database, as a backfill would, and waits for their candles.
+/// Writes trades into the daemon's database, as a backfill would, and derives their candles without the daemon's rests.
 pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trades: &[IncomingTrade]) {
     let database = crate::database::open(&daemon.database);
+    let epoch = client.query_one("SELECT epoch FROM ingest_lease", &[]).await.unwrap().get(0);
     for part in trades.chunks(500) {
         let batch = TradeBatch {
             kind: BatchKind::Backfill,
@@ -83,14 +84,16 @@ pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trad
             quarantine: Vec::new(),
             covered: None,
         };
-        let epoch = client.query_one("SELECT epoch FROM ingest_lease", &[]).await.unwrap().get(0);
         database.write_trades(epoch, &batch).await.unwrap();
     }
     // Later batches follow all the time.
     let written: i64 = client.query_one("SELECT seq FROM ingest_lease", &[]).await.unwrap().get(0);
     let sql = "SELECT seq > $1 OR (seq = $1 AND rest_toid IS NULL) FROM candle_progress";
-    reached("all candles are derived", async || client.query_one(sql, &[&written]).await.unwrap().get(0))
-        .await;
+    reached("all candles are derived", async || {
+        database.derive_candles(epoch, chrono::Utc::now(), || {}).await.unwrap();
+        client.query_one(sql, &[&written]).await.unwrap().get(0)
+    })
+    .await;
 }
 
 pub(super) fn seconds(value: &Value, field: &str) -> i64 {
